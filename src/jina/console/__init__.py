@@ -1,0 +1,1 @@
+"""The web page that a gateway or worker serves to people."""

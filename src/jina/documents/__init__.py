@@ -1,0 +1,6 @@
+"""The schemaless Document and DocumentArray, and helpers on typed documents.
+
+Takes: content.
+Gives: documents.
+Never: knows the wire.
+"""

@@ -1,0 +1,330 @@
+"""The one error tree.
+
+Three families, by who must act::
+
+    JinaError
+    ├── UsageError              fix your code, configuration or request
+    │   ├── ConfigError         an option, a YAML file, a class (exit code 2)
+    │   │   ├── BadConfigSource         no such file, unreadable YAML
+    │   │   ├── ExecutorDefinitionError the Executor class breaks the contract
+    │   │   ├── NotSupportedError       not available (yet), or not together
+    │   │   └── PortAlreadyUsed         the port is taken
+    │   └── BadClient           the request is at fault
+    │       ├── BadClientInput      400  the inputs of `post` are no documents
+    │       ├── BadClientCallback   400  a callback raised
+    │       ├── BadRequest          400  the body cannot be parsed
+    │       ├── ValidationFailed    422  wrong type, missing field
+    │       ├── EndpointNotFound    404  no such endpoint
+    │       ├── MethodNotAllowed    405  the route exists, the HTTP method does not
+    │       ├── TooLarge            413  over the message limit
+    │       ├── Unauthenticated     401  no or wrong key
+    │       └── PermissionDenied    403  the key does not allow this
+    ├── RemoteError             the peer failed; retrying may help
+    │   ├── BadServer           500  the server failed
+    │   │   └── ExecutorError   500  a handler raised
+    │   ├── Overloaded          429  a queue is full
+    │   ├── Unavailable         503  not ready, not reachable, worker down
+    │   ├── DeadlineExceeded    504  too late
+    │   ├── Cancelled           499  the client left
+    │   └── RuntimeFailToStart       a worker did not become ready (exit code 1)
+    └── InternalError           500  our bug: report it
+
+Every class carries `grpc_code` (https://grpc.io/docs/guides/status-codes/), `http_status` (RFC 9110),
+`exit_code` and `retryable`. Codes are plain integers, so that this module imports nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class JinaError(Exception):
+    """Root of every error that jina raises on purpose.
+
+    `message` is one line that names what happened and where; `help`, when given, says what to do next.
+    """
+
+    grpc_code: ClassVar[int] = 13
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, help: str = "") -> None:  # noqa: A002 - what users read
+        super().__init__(message)
+        self.message = message
+        self.help = help
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  help: {self.help}" if self.help else self.message
+
+    def details(self) -> dict[str, Any]:
+        """Further fields that travel with the error as JSON; see `from_wire`."""
+        return {"help": self.help} if self.help else {}
+
+    @classmethod
+    def from_details(cls, message: str, details: Mapping[str, Any]) -> JinaError:
+        """Rebuild the error from what `details` gave at the other end."""
+        return cls(message, help=str(details.get("help", "")))
+
+
+class UsageError(JinaError):
+    """The caller can fix this."""
+
+    grpc_code = 3
+    http_status = 400
+    exit_code = 2
+
+
+class ConfigError(UsageError, ValueError):
+    """An option, a YAML file or a class is wrong; the message names file, line and key."""
+
+
+class BadConfigSource(ConfigError, FileNotFoundError):
+    """A configuration cannot be found or read."""
+
+
+class ExecutorDefinitionError(ConfigError, TypeError):
+    """An Executor class breaks the contract."""
+
+
+class NotSupportedError(ConfigError):
+    """Not available (yet), or not in this combination."""
+
+
+class PortAlreadyUsed(ConfigError, RuntimeError):
+    """Another process listens on the port."""
+
+
+class BadClient(UsageError):
+    """The request is at fault."""
+
+
+class BadClientInput(BadClient, ValueError):
+    """The inputs of `post` are not documents."""
+
+
+class BadClientCallback(BadClient):
+    """A callback given to `post` raised; the original is `__cause__`."""
+
+
+class BadRequest(BadClient):
+    """The body cannot be parsed."""
+
+
+class ValidationFailed(BadClient, ValueError):
+    """The documents or parameters do not fit the endpoint's types.
+
+    `errors` is a list of `{"type", "loc", "msg", "input"}` as pydantic gives them.
+    """
+
+    http_status = 422
+
+    def __init__(self, message: str = "", *, errors: Sequence[Mapping[str, Any]] = (), help: str = "") -> None:  # noqa: A002
+        super().__init__(message, help=help)
+        self.errors = [dict(error) for error in errors]
+
+    def details(self) -> dict[str, Any]:
+        """The list of errors beside the help."""
+        return {**super().details(), "errors": self.errors}
+
+    @classmethod
+    def from_details(cls, message: str, details: Mapping[str, Any]) -> ValidationFailed:
+        """Rebuild with the list of errors."""
+        return cls(message, errors=details.get("errors", ()), help=str(details.get("help", "")))
+
+
+class EndpointNotFound(BadClient):
+    """No such endpoint; the message lists those that exist and the nearest."""
+
+    grpc_code = 5
+    http_status = 404
+
+
+class MethodNotAllowed(BadClient):
+    """The route exists, the HTTP method does not."""
+
+    grpc_code = 12
+    http_status = 405
+
+
+class TooLarge(BadClient):
+    """Over the message limit; the message names the option."""
+
+    grpc_code = 8
+    http_status = 413
+
+
+class Unauthenticated(BadClient):
+    """No key, or a wrong one."""
+
+    grpc_code = 16
+    http_status = 401
+
+
+class PermissionDenied(BadClient):
+    """The key does not allow this."""
+
+    grpc_code = 7
+    http_status = 403
+
+
+class RemoteError(JinaError):
+    """The peer failed."""
+
+
+class BadServer(RemoteError):
+    """The server failed to process the request."""
+
+    grpc_code = 2
+
+
+class ExecutorError(BadServer, RuntimeError):
+    """A handler of an Executor raised.
+
+    `name`, `exception_args` (their repr) and `stacks` (traceback lines) describe the exception where it was
+    raised; `executor` names the class. The traceback is attached as a note.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        name: str = "",
+        exception_args: Sequence[str] = (),
+        stacks: Sequence[str] = (),
+        executor: str = "",
+        help: str = "",  # noqa: A002
+    ) -> None:
+        super().__init__(message, help=help)
+        self.name = name
+        self.exception_args = list(exception_args)
+        self.stacks = list(stacks)
+        self.executor = executor
+        if stacks:
+            self.add_note("remote traceback:\n" + "".join(stacks).rstrip())
+
+    def details(self) -> dict[str, Any]:
+        """What describes the exception beside the help."""
+        return {
+            **super().details(),
+            "name": self.name,
+            "args": self.exception_args,
+            "stacks": self.stacks,
+            "executor": self.executor,
+        }
+
+    @classmethod
+    def from_details(cls, message: str, details: Mapping[str, Any]) -> ExecutorError:
+        """Rebuild with the remote traceback."""
+        return cls(
+            message,
+            name=str(details.get("name", "")),
+            exception_args=details.get("args", ()),
+            stacks=details.get("stacks", ()),
+            executor=str(details.get("executor", "")),
+            help=str(details.get("help", "")),
+        )
+
+
+class Overloaded(RemoteError):
+    """A queue is full; `retry_after` is in seconds."""
+
+    grpc_code = 8
+    http_status = 429
+    retryable = True
+
+    def __init__(self, message: str = "", *, retry_after: float = 1.0, help: str = "") -> None:  # noqa: A002
+        super().__init__(message, help=help)
+        self.retry_after = retry_after
+
+    def details(self) -> dict[str, Any]:
+        """The retry hint beside the help."""
+        return {**super().details(), "retry_after": self.retry_after}
+
+    @classmethod
+    def from_details(cls, message: str, details: Mapping[str, Any]) -> Overloaded:
+        """Rebuild with the retry hint."""
+        return cls(message, retry_after=float(details.get("retry_after", 1.0)), help=str(details.get("help", "")))
+
+
+class Unavailable(RemoteError, ConnectionError):
+    """Not ready, not reachable, or the worker is down."""
+
+    grpc_code = 14
+    http_status = 503
+    retryable = True
+
+
+class DeadlineExceeded(RemoteError, ConnectionError, TimeoutError):
+    """The deadline passed."""
+
+    grpc_code = 4
+    http_status = 504
+    retryable = True
+
+
+class Cancelled(RemoteError):
+    """The client left before the answer."""
+
+    grpc_code = 1
+    http_status = 499
+
+
+class RuntimeFailToStart(RemoteError, SystemError):
+    """A worker did not become ready; `__cause__` or the note has its own traceback."""
+
+
+class InternalError(JinaError):
+    """A bug of jina: please report it with the message."""
+
+
+WIRE_ERRORS: dict[str, type[JinaError]] = {
+    cls.__name__: cls
+    for cls in (
+        ConfigError, NotSupportedError, BadClient, BadClientInput, BadRequest, ValidationFailed, EndpointNotFound,
+        MethodNotAllowed, TooLarge, Unauthenticated, PermissionDenied, BadServer, ExecutorError, Overloaded,
+        Unavailable, DeadlineExceeded, Cancelled, InternalError,
+    )
+}  # fmt: skip
+"""The classes that travel, by the name that travels."""
+
+_BY_GRPC_CODE: dict[int, type[JinaError]] = {
+    1: Cancelled, 2: BadServer, 3: BadRequest, 4: DeadlineExceeded, 5: EndpointNotFound, 7: PermissionDenied,
+    8: Overloaded, 12: MethodNotAllowed, 13: InternalError, 14: Unavailable, 16: Unauthenticated,
+}  # fmt: skip
+_BY_HTTP_STATUS: dict[int, type[JinaError]] = {
+    400: BadRequest, 401: Unauthenticated, 403: PermissionDenied, 404: EndpointNotFound, 405: MethodNotAllowed,
+    413: TooLarge, 422: ValidationFailed, 429: Overloaded, 499: Cancelled, 502: Unavailable, 503: Unavailable,
+    504: DeadlineExceeded,
+}  # fmt: skip
+
+
+def from_wire(
+    name: str,
+    message: str,
+    details: Mapping[str, Any],
+    *,
+    grpc_code: int | None = None,
+    http_status: int | None = None,
+) -> JinaError:
+    """The error that the server raised, rebuilt in the client.
+
+    `name` is the class name that travelled; when the peer sent none (Jina 3, a proxy), the nearest class is
+    chosen by `grpc_code` or `http_status`.
+    """
+    if cls := WIRE_ERRORS.get(name):
+        return cls.from_details(message, details)
+    if grpc_code is not None:
+        return _BY_GRPC_CODE.get(grpc_code, BadServer).from_details(message, details)
+    if http_status is not None:
+        fallback = BadClient if 400 <= http_status < 500 else BadServer
+        return _BY_HTTP_STATUS.get(http_status, fallback).from_details(message, details)
+    return BadServer.from_details(message, details)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

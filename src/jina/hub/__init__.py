@@ -1,0 +1,6 @@
+"""Executor packages: new, build.
+
+Takes: names, paths, answers.
+Gives: folders and Dockerfiles.
+Never: runs user code.
+"""

@@ -1,0 +1,6 @@
+"""Plan to processes on this machine; supervises and stops them.
+
+Takes: a plan.
+Gives: running workers, their readiness or the exact failure.
+Never: forks, polls ports or leaves a child behind.
+"""

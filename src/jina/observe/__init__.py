@@ -1,0 +1,6 @@
+"""Logs, metrics, traces, health.
+
+Takes: events.
+Gives: lines, samples, spans.
+Never: decides.
+"""

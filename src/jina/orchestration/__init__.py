@@ -1,0 +1,6 @@
+"""Deployment and Flow: what users hold; a few lines each over the rooms below.
+
+Takes: options.
+Gives: a running service with `post`.
+Never: starts a process itself.
+"""

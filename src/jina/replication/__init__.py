@@ -1,0 +1,1 @@
+"""Stateful Executors: the consensus agent's driver, sessions, snapshots."""

@@ -1,0 +1,76 @@
+"""What a face serves: the whole architecture in one protocol.
+
+A worker is a `Service`; a gateway is one too. Faces know nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jina.wire.messages import Reply, Request
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointInfo:
+    """What a face must know of an endpoint to document and route it.
+
+    `input_schema`, `output_schema` and `parameters_schema` are JSON Schemas (draft 2020-12, references under
+    `$defs`); the names are those of the classes.
+    """
+
+    path: str
+    input_name: str
+    input_schema: dict[str, Any]
+    output_name: str
+    output_schema: dict[str, Any]
+    parameters_name: str | None = None
+    parameters_schema: dict[str, Any] | None = None
+    is_generator: bool = False
+    is_single: bool = False
+    is_write: bool = False
+    description: str = ""
+    flat_fields: Mapping[str, str] = field(default_factory=dict)
+    """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""
+
+
+class Service(Protocol):
+    """Something that answers requests. All methods are called on the protocol loop and never block it."""
+
+    name: str
+    """Shown in routes and logs, such as `executor/rep-0`."""
+
+    @property
+    def endpoints(self) -> Mapping[str, EndpointInfo]:
+        """By path; fixed once the service is ready."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """True when requests will be served."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """True once start-up has ended."""
+        ...
+
+    async def call(self, request: Request) -> Reply:
+        """Answer one request; raises a `JinaError`. Cancelling the task cancels the work."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """Answer with a stream; closing the iterator closes the generator of the Executor.
+
+        Raises `BadRequest` when the endpoint is not a generator.
+        """
+        ...
+
+    async def dry_run(self) -> None:
+        """Show that a request would be served; raises a `JinaError` otherwise."""
+        ...
+
+    def metrics(self) -> bytes:
+        """The metrics of this process in OpenMetrics text (https://openmetrics.io)."""
+        ...

@@ -1,0 +1,84 @@
+"""Requests and replies as the rooms hand them to each other: a header, parameters and a payload.
+
+Faces (gRPC, HTTP, WebSocket) make a `Request` from what came in and write a `Reply` out. A worker decodes
+the payload once, into the endpoint's own class; a gateway forwards it undecoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from jina.wire.codec import Codec
+
+
+class Payload(Protocol):
+    """Documents in whatever form they are held; converted only when another form is asked for."""
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        ...
+
+    def decode(self, codec: Codec) -> Any:
+        """The documents as a `DocList` of the codec's class.
+
+        Raises `ValidationFailed` when they do not fit the class and `BadRequest` when they are garbled.
+        """
+        ...
+
+    def write_proto(self, into: Any) -> None:
+        """Append the documents to a `docarray.DocListProto` message."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """The documents as one serialised `docarray.DocListProto`."""
+        ...
+
+    def to_json(self) -> bytes:
+        """The documents as one JSON array."""
+        ...
+
+    def json_items(self) -> list[bytes]:
+        """Each document as JSON of its own."""
+        ...
+
+
+@dataclass(slots=True)
+class Request:
+    """One request for one endpoint.
+
+    `deadline` is in `time.monotonic()` seconds. `headers` are HTTP headers or gRPC metadata, names in lower
+    case. `parameters` keep their Python types.
+    """
+
+    endpoint: str
+    payload: Payload
+    parameters: dict[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+    target_executor: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    deadline: float | None = None
+
+
+@dataclass(slots=True)
+class Route:
+    """One Executor that a request visited; times are seconds since the epoch."""
+
+    executor: str
+    start_time: float
+    end_time: float
+
+
+@dataclass(slots=True)
+class Reply:
+    """The answer to a request; failures are raised, not returned.
+
+    In a stream each reply holds the documents that are ready now (one or more), in order; a face sends each
+    document as a message of its own.
+    """
+
+    payload: Payload
+    parameters: dict[str, Any] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
