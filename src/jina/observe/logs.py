@@ -1,0 +1,181 @@
+"""Log lines of jina's own processes: one event, one line, as text or JSON, to stderr.
+
+Library code only asks for a logger; nothing is configured at import. `setup` is for processes that are jina's
+own: worker, gateway and command line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Protocol, cast
+
+from jina.errors import ConfigError, NotSupportedError, nearest
+
+SUCCESS = 25
+"""Between INFO and WARNING: something that was waited for has come about."""
+
+request_id: ContextVar[str] = ContextVar("jina_request_id", default="")
+"""The request that the current code works for; shown in each line."""
+
+_ROOT = "jina"
+_LEVELS = {"DEBUG": 10, "INFO": 20, "SUCCESS": SUCCESS, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
+_CONFIGS = {"default": "text", "docker": "text", "plain": "text", "json": "json", "quiet": "quiet"}
+_COLOURS = {"DEBUG": "2", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+_PLAIN_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class LogOptions(Protocol):
+    """What `setup` reads; `jina.plan.plans.LogPlan` is one."""
+
+    @property
+    def level(self) -> str:
+        """Name of the least level shown."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """`text` or `json`."""
+        ...
+
+    @property
+    def quiet(self) -> bool:
+        """No lines at all."""
+        ...
+
+
+class JinaLogger(logging.Logger):
+    """A standard logger with the level SUCCESS."""
+
+    def success(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at level SUCCESS (25)."""
+        if self.isEnabledFor(SUCCESS):
+            self._log(SUCCESS, message, args, **kwargs)
+
+
+def get_logger(name: str = "") -> JinaLogger:
+    """The logger `jina.<name>`; silent until `setup` or the application configures logging."""
+    root = logging.getLogger(_ROOT)
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
+    full = name if not name or name == _ROOT or name.startswith(f"{_ROOT}.") else f"{_ROOT}.{name}"
+    logger = logging.getLogger(full or _ROOT)
+    if not isinstance(logger, JinaLogger):
+        # The application may have its own logger class set globally, which must stay as it is.
+        logger.__class__ = JinaLogger
+    return cast("JinaLogger", logger)
+
+
+def setup(options: LogOptions, process_name: str, *, environ: Mapping[str, str] | None = None) -> None:
+    """Let `jina.*` loggers write to stderr; calling it again replaces what the last call set.
+
+    `JINA_LOG_LEVEL` and `JINA_LOG_CONFIG` (`default`, `docker`, `plain`, `json`, `quiet`) override `options`;
+    `NO_COLOR` and `JINA_LOG_NO_COLOR` switch colours off. Raises `ConfigError` for an unknown name.
+    """
+    env = os.environ if environ is None else environ
+    style, level = _style_of(options, env), _level_of(env.get("JINA_LOG_LEVEL") or options.level)
+    logging.addLevelName(SUCCESS, "SUCCESS")
+    root = get_logger(_ROOT)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.propagate = False
+    root.setLevel(level)
+    if style == "quiet":
+        root.addHandler(logging.NullHandler())
+        return
+    handler = _StderrHandler()
+    handler.setFormatter(_JsonFormatter(process_name) if style == "json" else _TextFormatter(process_name, env))
+    root.addHandler(handler)
+
+
+def _style_of(options: LogOptions, env: Mapping[str, str]) -> str:
+    if options.quiet:
+        return "quiet"
+    if not (name := env.get("JINA_LOG_CONFIG", "")):
+        return options.format
+    if style := _CONFIGS.get(name):
+        # `default` and its like say nothing about the format that the option chose.
+        return options.format if style == "text" else style
+    if name in {"profile", "remote"} or name.endswith((".yml", ".yaml")):
+        raise NotSupportedError(f"JINA_LOG_CONFIG={name!r} is not available yet; use one of {', '.join(_CONFIGS)}")
+    near = nearest(name, _CONFIGS)
+    hint = f"did you mean {near!r}?" if near else ""
+    raise ConfigError(f"JINA_LOG_CONFIG={name!r} is none of {', '.join(_CONFIGS)}", help=hint)
+
+
+def _level_of(name: str) -> int:
+    if (level := _LEVELS.get(name.upper())) is not None:
+        return level
+    near = nearest(name.upper(), _LEVELS)
+    hint = f"did you mean {near!r}?" if near else ""
+    raise ConfigError(f"log level {name!r} is none of {', '.join(_LEVELS)}", help=hint)
+
+
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Writes to whatever `sys.stderr` is at the time, so that capturing and redirecting it works."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        raise AttributeError(f"the stream is always sys.stderr, not {value!r}")
+
+
+class _TextFormatter(logging.Formatter):
+    """`12:00:00.123 INFO     name@pid: message [request id]`; a traceback follows indented."""
+
+    def __init__(self, process_name: str, env: Mapping[str, str]) -> None:
+        super().__init__()
+        self._prefix = f"{process_name}@{os.getpid()}"
+        off = env.get("NO_COLOR") or env.get("JINA_LOG_NO_COLOR")
+        self._colour = not off and sys.stderr is not None and sys.stderr.isatty()
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = f"{time.strftime('%H:%M:%S', time.localtime(record.created))}.{int(record.msecs):03d}"
+        level = "SUCCESS" if record.levelno == SUCCESS else record.levelname
+        shown = f"{level:<8}"
+        if self._colour and level in _COLOURS:
+            shown = f"\x1b[{_COLOURS[level]}m{shown}\x1b[0m"
+        line = f"{clock} {shown} {self._prefix}: {record.getMessage()}"
+        if ident := request_id.get():
+            line = f"{line} [{ident}]"
+        extra = [self.formatException(record.exc_info)] if record.exc_info else []
+        extra += [self.formatStack(record.stack_info)] if record.stack_info else []
+        return "\n".join([line, *("  " + row for text in extra for row in text.splitlines())])
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC), level, name, pid, logger, message, and what is known beside."""
+
+    def __init__(self, process_name: str) -> None:
+        super().__init__()
+        self._name, self._pid = process_name, os.getpid()
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        event: dict[str, Any] = {
+            "time": f"{stamp}.{int(record.msecs):03d}Z",
+            "level": "SUCCESS" if record.levelno == SUCCESS else record.levelname,
+            "name": self._name,
+            "pid": self._pid,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if ident := request_id.get():
+            event["request_id"] = ident
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            event["stack"] = self.formatStack(record.stack_info)
+        event |= {key: value for key, value in record.__dict__.items() if key not in _PLAIN_FIELDS}
+        return json.dumps(event, ensure_ascii=False, default=repr)

@@ -1,0 +1,57 @@
+"""Spans of requests through OpenTelemetry's API; no cost where no SDK is loaded.
+
+Users configure the SDK (exporter, sampler) themselves, in the Executor's `__init__` or by
+`opentelemetry-instrument`; jina takes the caller's `traceparent` (https://www.w3.org/TR/trace-context/), makes one
+span a request and hands its context on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+
+class RequestSpan:
+    """One span; `context` is what handlers get as `tracing_context`."""
+
+    __slots__ = ("_span", "context")
+
+    def __init__(self, span: Span, context: Context) -> None:
+        self._span = span
+        self.context = context
+
+    def attach(self) -> None:
+        """Make the span the current one in the caller's `contextvars` context."""
+        from opentelemetry import context
+
+        context.attach(self.context)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Close the span; `error` is recorded with its traceback."""
+        if error is not None:
+            from opentelemetry.trace import Status, StatusCode
+
+            self._span.record_exception(error)
+            self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        self._span.end()
+
+
+def begin(name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> RequestSpan | None:
+    """Start the span of a request; None where no OpenTelemetry SDK is loaded.
+
+    `headers` have lower-case names; the parent is read from them by the configured propagators.
+    """
+    if "opentelemetry.sdk.trace" not in sys.modules:
+        return None
+    from opentelemetry import propagate, trace
+
+    parent = propagate.extract(headers)
+    span = trace.get_tracer("jina").start_span(
+        name, context=parent, kind=trace.SpanKind.SERVER, attributes=dict(attributes)
+    )
+    return RequestSpan(span, trace.set_span_in_context(span, parent))
