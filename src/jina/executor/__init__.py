@@ -4,3 +4,10 @@ Takes: a class or an executor plan.
 Gives: an instance and its endpoint table.
 Never: knows protocols or processes.
 """
+
+from jina.executor.base import Executor
+from jina.executor.decorators import dynamic_batching, monitor, requests, write
+
+BaseExecutor = Executor
+
+__all__ = ["BaseExecutor", "Executor", "dynamic_batching", "monitor", "requests", "write"]

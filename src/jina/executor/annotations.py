@@ -1,0 +1,231 @@
+"""What the annotations of a method say about its documents and parameters.
+
+Read when the endpoint table is made, never at decoration, so that a parent process can import an Executor
+without docarray and pydantic.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jina.errors import ExecutorDefinitionError
+from jina.executor.decorators import Marks
+from jina.executor.signatures import describe, named
+
+_GENERATORS: tuple[Any, ...] = (
+    collections.abc.Generator,
+    collections.abc.AsyncGenerator,
+    collections.abc.Iterator,
+    collections.abc.AsyncIterator,
+    collections.abc.Iterable,
+    collections.abc.AsyncIterable,
+)
+_NOTHING = (inspect.Parameter.empty, Any, object)
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """Document classes of an endpoint, and the pydantic model of its parameters if it has one."""
+
+    input_type: Any
+    output_type: Any
+    parameters_model: Any | None
+    parameters_optional: bool
+
+
+def types_of(function: Any, marks: Marks) -> Types:
+    """The types of a handler; raises `ExecutorDefinitionError` naming the method and what is wrong."""
+    from jina.documents import Document
+
+    names = named(function)
+    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if is_generator and "docs" in names:
+        raise ExecutorDefinitionError(
+            f"{describe(function)} yields, so it answers one document with many: name its parameter `doc`, not `docs`"
+        )
+    reader = _Reader(function, marks)
+    is_single = "doc" in names or is_generator
+    given = marks.request_schema
+    if given is not None:
+        input_type = reader.schema_argument("request_schema", given)
+    elif "doc" in names:
+        input_type = reader.document("doc", reader.annotation("doc"), Document)
+    else:
+        input_type = reader.documents("docs", reader.annotation("docs"), Document)
+    if marks.response_schema is not None:
+        output_type = reader.schema_argument("response_schema", marks.response_schema)
+    else:
+        returned = reader.annotation("return")
+        if is_generator:
+            returned = _yielded(returned)
+        output_type = reader.returned(returned, input_type, Document, is_single=is_single)
+    model, optional = reader.parameters(reader.annotation("parameters"))
+    return Types(input_type, output_type, model, optional)
+
+
+class _Reader:
+    def __init__(self, function: Any, marks: Marks) -> None:
+        self._function = inspect.unwrap(function)
+        self._where = describe(function)
+        self._marks = marks
+
+    def annotation(self, name: str) -> Any:
+        """The annotation with all text in it resolved, or `inspect.Parameter.empty`."""
+        raw = getattr(self._function, "__annotations__", {}).get(name, inspect.Parameter.empty)
+        if raw is inspect.Parameter.empty or isinstance(raw, type):
+            return raw
+        carrier = types.SimpleNamespace(__annotations__={name: raw})
+        namespace = {**vars(typing), **self._function.__globals__}
+        try:
+            return typing.get_type_hints(carrier, globalns=namespace, localns=self._marks.namespace)[name]
+        except NameError as error:
+            raise ExecutorDefinitionError(
+                f"{self._where}: the annotation {raw!r} of {name!r} cannot be resolved: {error}",
+                help="import the name at the top of the module, not under `if TYPE_CHECKING:`",
+            ) from None
+        except Exception as error:
+            raise ExecutorDefinitionError(
+                f"{self._where}: the annotation {raw!r} of {name!r} cannot be read: {error}"
+            ) from error
+
+    def document(self, name: str, annotation: Any, schemaless: Any) -> Any:
+        """The class of one document."""
+        for kind in _alternatives(annotation):
+            if kind in _NOTHING:
+                return schemaless
+            if _is_document(kind):
+                return kind
+            if _item_type(kind, schemaless) is not None:
+                raise ExecutorDefinitionError(
+                    f"{self._where}: {name!r} gets one document after the other, but is annotated {_show(annotation)};"
+                    " name it `docs` to get all of a request"
+                )
+        raise self._wrong(name, annotation, "a document class")
+
+    def documents(self, name: str, annotation: Any, schemaless: Any) -> Any:
+        """The class of the documents of a list."""
+        for kind in _alternatives(annotation):
+            if kind in _NOTHING:
+                return schemaless
+            if (item := _item_type(kind, schemaless)) is not None:
+                return item
+            if _is_document(kind):
+                raise ExecutorDefinitionError(
+                    f"{self._where}: {name!r} gets all documents of a request, but is annotated {_show(annotation)};"
+                    f" write `{name}: DocList[{_show(kind)}]`, or name it `doc`"
+                )
+        raise self._wrong(name, annotation, "DocList[...] or DocumentArray")
+
+    def schema_argument(self, name: str, given: Any) -> Any:
+        """The class that `@requests(request_schema=...)` names, as such or inside a DocList."""
+        from jina.documents import Document
+
+        item = given if _is_document(given) else _item_type(given, Document)
+        if item is None:
+            raise self._wrong(f"@requests({name}=...)", given, "a document class or DocList[...]")
+        return item
+
+    def returned(self, annotation: Any, input_type: Any, schemaless: Any, *, is_single: bool) -> Any:
+        """The class of the documents that come back.
+
+        Without an annotation nothing is known, so anything may; None and dictionaries leave the input in place.
+        """
+        if annotation in _NOTHING:
+            return schemaless
+        for kind in _alternatives(annotation):
+            item = _item_type(kind, schemaless)
+            if is_single and _is_document(kind):
+                return kind
+            if not is_single and item is not None:
+                return item
+            if _is_document(kind) or item is not None:
+                wanted = "one document (or None)" if is_single else "DocList[...], dict or None"
+                raise self._wrong("return", annotation, wanted)
+        if all(_is_mapping(kind) or kind is type(None) for kind in (_alternatives(annotation) or [type(None)])):
+            return input_type
+        raise self._wrong("return", annotation, "a document" if is_single else "DocList[...], dict or None")
+
+    def parameters(self, annotation: Any) -> tuple[Any | None, bool]:
+        """The pydantic model of the parameters (or None) and whether it may be absent."""
+        kinds = _alternatives(annotation)
+        for kind in kinds:
+            if _is_model(kind):
+                return kind, kind is not annotation and type(None) in _members(annotation)
+        if all(kind in _NOTHING or _is_mapping(kind) for kind in kinds):
+            return None, False
+        raise self._wrong("parameters", annotation, "dict or a pydantic model")
+
+    def _wrong(self, name: str, annotation: Any, wanted: str) -> ExecutorDefinitionError:
+        return ExecutorDefinitionError(f"{self._where}: {name} is annotated {_show(annotation)}; it has to be {wanted}")
+
+
+def _members(annotation: Any) -> list[Any]:
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        return [part for kind in typing.get_args(annotation) for part in _members(kind)]
+    return [annotation]
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The members of a union without None; a plain annotation alone."""
+    return [kind for kind in _members(annotation) if kind is not type(None) and kind is not None]
+
+
+def _yielded(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in _GENERATORS:
+        return (typing.get_args(annotation) or (Any,))[0]
+    if annotation in _GENERATORS or annotation in {typing.Generator, typing.AsyncGenerator}:
+        return Any
+    return annotation
+
+
+def _is_document(kind: Any) -> bool:
+    from docarray import BaseDoc
+
+    return isinstance(kind, type) and issubclass(kind, BaseDoc)
+
+
+def _is_model(kind: Any) -> bool:
+    from pydantic import BaseModel
+
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _is_mapping(kind: Any) -> bool:
+    origin = typing.get_origin(kind) or kind
+    return typing.is_typeddict(kind) or (isinstance(origin, type) and issubclass(origin, Mapping))
+
+
+def _item_type(kind: Any, schemaless: Any) -> Any | None:
+    """The document class of a list class such as `DocList[T]` or `DocumentArray`; None for other classes."""
+    from docarray import BaseDoc, DocList
+
+    from jina.documents import DocumentArray
+
+    origin = typing.get_origin(kind) or kind
+    if not isinstance(origin, type) or not issubclass(origin, (DocList, DocumentArray)):
+        return None
+    for argument in typing.get_args(kind):
+        if isinstance(argument, type) and issubclass(argument, BaseDoc):
+            return argument
+    item = getattr(origin, "doc_type", None)
+    return item if isinstance(item, type) and issubclass(item, BaseDoc) and _has_fields(item) else schemaless
+
+
+def _has_fields(item: Any) -> bool:
+    from docarray.base_doc import AnyDoc
+
+    return item is not AnyDoc
+
+
+def _show(annotation: Any) -> str:
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__qualname__
+    return str(annotation).replace("docarray.array.doc_list.doc_list.", "").replace("docarray.array.any_array.", "")

@@ -1,0 +1,211 @@
+"""The class that users subclass."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from jina.errors import NotSupportedError
+from jina.executor import binding, registry, workspace
+from jina.executor.signatures import check_init
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.trace import Tracer, TracerProvider
+
+    from jina.observe.logs import JinaLogger
+
+
+@dataclass(slots=True)
+class _Given:
+    """What the constructor was called with, to tell what the user changed on the way to the base class."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    metas: dict[str, Any]
+    requests: dict[str, str]
+    runtime_args: dict[str, Any]
+    workspace: str | None
+    initialised: bool = False
+
+
+class Executor:
+    """A class whose methods are served: subclass it and decorate methods with `@requests`.
+
+    What the constructor is given (`metas`, `requests`, `runtime_args`, `workspace`) can be read from `self`
+    in `__init__`, before `super().__init__(**kwargs)`, and changed in `kwargs` or on `self`.
+    """
+
+    metas: SimpleNamespace
+    """`name` (the class name when none is given), `description`, `workspace`, `py_modules` and what else was given."""
+    requests: dict[str, Callable[..., Any]]
+    """Endpoint -> method."""
+    runtime_args: SimpleNamespace
+    """What the orchestration decided: `name`, `replicas`, `shards`, `shard_id`, `workspace`, `py_modules`, ..."""
+    dynamic_batching: dict[str, dict[str, Any]]
+    """Options of `@dynamic_batching` by method name, and those given by configuration."""
+
+    __given: _Given
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make what was given readable before the user's `__init__` runs."""
+        self = super().__new__(cls)
+        given = _Given(
+            args=args,
+            kwargs=dict(kwargs),
+            metas=copy.deepcopy(_mapping(kwargs.get("metas"))),
+            requests=dict(kwargs.get("requests") or {}),
+            runtime_args=_mapping(kwargs.get("runtime_args")),
+            workspace=kwargs.get("workspace"),
+        )
+        defaults: dict[str, Any] = {"name": "", "description": "", "workspace": None, "py_modules": None}
+        metas = SimpleNamespace(**{**defaults, **copy.deepcopy(given.metas)})
+        metas.name = metas.name or cls.__name__
+        self.__dict__.update(
+            {
+                "_Executor__given": given,
+                "metas": metas,
+                "runtime_args": SimpleNamespace(**given.runtime_args),
+                "requests": binding.bind(self, given.requests),
+                "dynamic_batching": binding.batching_options(cls, kwargs.get("dynamic_batching") or {}),
+            }
+        )
+        return self
+
+    def __init__(
+        self,
+        metas: Mapping[str, Any] | None = None,
+        requests: Mapping[str, str] | None = None,
+        runtime_args: Mapping[str, Any] | None = None,
+        workspace: str | None = None,
+        dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Take what is injected, with the changes that the subclass made to it.
+
+        Further keywords are those of subclasses; here they change nothing, and a warning names them.
+        """
+        given = self.__given
+        given.initialised = True
+        _apply(self.metas, given.metas, _mapping(metas) if metas is not None else given.metas)
+        self.metas.name = self.metas.name or type(self).__name__
+        _apply(
+            self.runtime_args,
+            given.runtime_args,
+            _mapping(runtime_args) if runtime_args is not None else given.runtime_args,
+        )
+        given.workspace = workspace or given.workspace
+        if requests is not None and dict(requests) != given.requests:
+            self.requests = binding.bind(self, requests)
+        if dynamic_batching is not None:
+            self.dynamic_batching = binding.batching_options(type(self), dynamic_batching)
+        if kwargs:
+            self._warn_unused(kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Check the class and make it known by its name."""
+        super().__init_subclass__(**kwargs)
+        check_init(cls)
+        binding.capture_names(cls)
+        registry.register(cls)
+
+    def _warn_unused(self, kwargs: Mapping[str, Any]) -> None:
+        names = ", ".join(sorted(kwargs))
+        self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
+
+    @property
+    def workspace(self) -> str:
+        """The folder of this instance, `<workspace>/<executor_name>/<shard_id>`; created on first use."""
+        return workspace.create(workspace.path_of(self.metas, self.runtime_args, self.__given.workspace))
+
+    @property
+    def write_endpoints(self) -> list[str]:
+        """The endpoints whose methods are decorated with `@write`."""
+        return binding.write_endpoints(self)
+
+    @functools.cached_property
+    def logger(self) -> JinaLogger:
+        """Logger named like the Executor."""
+        from jina.observe import logs
+
+        return logs.get_logger(getattr(self.runtime_args, "name", None) or self.metas.name)
+
+    @functools.cached_property
+    def tracer_provider(self) -> TracerProvider:
+        """OpenTelemetry's provider of tracers."""
+        from jina.observe import providers
+
+        return getattr(self.runtime_args, "tracer_provider", None) or providers.tracer_provider()
+
+    @functools.cached_property
+    def meter_provider(self) -> MeterProvider:
+        """OpenTelemetry's provider of meters."""
+        from jina.observe import providers
+
+        return getattr(self.runtime_args, "meter_provider", None) or providers.meter_provider()
+
+    @functools.cached_property
+    def tracer(self) -> Tracer:
+        """OpenTelemetry tracer for spans of your own."""
+        return self.tracer_provider.get_tracer(type(self).__name__)
+
+    @functools.cached_property
+    def meter(self) -> Meter:
+        """OpenTelemetry meter for metrics of your own."""
+        return self.meter_provider.get_meter(type(self).__name__)
+
+    def close(self) -> None:
+        """Called once when the Executor ends; override it to persist or release what the Executor holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def snapshot(self, snapshot_dir: str) -> None:  # noqa: ARG002 - the name is the contract
+        """Write the state into the folder `snapshot_dir`; called between two writes of a stateful Deployment.
+
+        Override it together with `restore`. Where the parameter is named `snapshot_file`, it is the path of a
+        file to write.
+        """
+        raise NotSupportedError(
+            f"{type(self).__name__} has no snapshot method: its state is rebuilt from the log of writes",
+            help="define snapshot(self, snapshot_dir) and restore(self, snapshot_dir)",
+        )
+
+    def restore(self, snapshot_dir: str) -> None:
+        """Read the state that `snapshot` wrote; nothing to do here."""
+
+    @contextlib.contextmanager
+    def monitor(self, name: str | None = None, documentation: str | None = None) -> Iterator[None]:
+        """Measure the block: `with self.monitor('load_seconds', 'Time to load'):`."""
+        from jina.observe import metrics
+
+        with metrics.timer(name or "block_seconds", documentation or ""):
+            yield
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(vars(value)) if isinstance(value, SimpleNamespace) else dict(value or {})
+
+
+def _apply(namespace: SimpleNamespace, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Bring the differences between two dictionaries into the namespace, keeping what the user set there."""
+    for key in before.keys() - after.keys():
+        vars(namespace).pop(key, None)
+    for key, value in after.items():
+        if key not in before or (before[key] is not value and before[key] != value):
+            setattr(namespace, key, value)
+
+
+def is_initialised(executor: Executor) -> bool:
+    """Whether the constructor of the base class was called."""
+    return executor._Executor__given.initialised  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001 - of this module

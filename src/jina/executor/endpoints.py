@@ -1,0 +1,193 @@
+"""The endpoint table of an Executor: which method answers which path, with which types."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jina.errors import EndpointNotFound, ExecutorDefinitionError, nearest
+from jina.executor import binding
+from jina.executor.annotations import Types, types_of
+from jina.executor.batching import Batching, batching_for, check_keys
+from jina.executor.decorators import DEFAULT_ENDPOINT, Marks, marks_of
+from jina.executor.signatures import accepts, check_handler, describe, location, named
+
+if TYPE_CHECKING:
+    from jina.executor.base import Executor
+
+RESERVED = frozenset({"/docs", "/redoc", "/openapi.json", "/metrics", "/livez", "/readyz", "/startupz"})
+"""Paths that every server of ours answers itself."""
+
+RESERVED_FOR_GET = frozenset({"/", "/status", "/dry_run"})
+"""Paths that we answer for GET only: endpoints called by POST may have them, generators are called by GET too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Endpoint:
+    """One path and the method that answers it.
+
+    `input_type` and `output_type` are document classes (`jina.documents.Document` where nothing is known).
+    `accepts` are the keywords that the method takes, None for all; `names` those that it names itself.
+    `is_single`: called with `doc`, one document after the other. `is_async` holds for coroutines and
+    asynchronous generators.
+    """
+
+    path: str
+    method_name: str
+    function: Callable[..., Any]
+    is_async: bool
+    is_generator: bool
+    is_single: bool
+    input_type: Any
+    output_type: Any
+    parameters_model: Any | None
+    parameters_optional: bool
+    is_write: bool
+    batching: Batching | None
+    accepts: frozenset[str] | None
+    names: frozenset[str]
+    description: str
+
+    def takes(self, keyword: str) -> bool:
+        """Whether the method can be called with that keyword."""
+        return self.accepts is None or keyword in self.accepts
+
+    @property
+    def where(self) -> str:
+        """The method with file and line, for messages."""
+        return describe(self.function)
+
+
+class EndpointTable:
+    """All endpoints of one Executor instance.
+
+    Made once, after construction. Raises `ExecutorDefinitionError` or `ConfigError` for whatever is wrong with
+    the class, naming method, file and line.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._name = type(executor).__name__
+        self._endpoints = _build(executor)
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints.values())
+
+    def __len__(self) -> int:
+        return len(self._endpoints)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._endpoints
+
+    @property
+    def passthrough(self) -> bool:
+        """True for an Executor without any endpoint: documents come back as they are."""
+        return not self._endpoints
+
+    def resolve(self, path: str) -> Endpoint:
+        """The endpoint that answers `path`: its own, else `/default`.
+
+        Raises `EndpointNotFound`, which lists what exists and names the nearest.
+        """
+        found = self._endpoints.get(path) or self._endpoints.get(path.removeprefix("/"))
+        found = found or self._endpoints.get(DEFAULT_ENDPOINT)
+        if found is not None:
+            return found
+        if self.passthrough:
+            return _passthrough_endpoint()
+        near = nearest(path, self._endpoints)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise EndpointNotFound(
+            f"{self._name} has no endpoint {path!r}{hint}", help=f"endpoints: {', '.join(sorted(self._endpoints))}"
+        )
+
+
+def check_types(cls: type[Executor]) -> None:
+    """Read the annotations of all endpoints of a class, so that mistakes show before the constructor runs."""
+    for name, marks in binding.marked(cls).items():
+        if marks.on is not None:
+            types_of(getattr(cls, name), marks)
+
+
+def _build(executor: Executor) -> dict[str, Endpoint]:
+    cls = type(executor)
+    notes = binding.marked(cls)
+    options = executor.dynamic_batching
+    methods = {getattr(method, "__name__", "") for method in executor.requests.values()}
+    where = f"{cls.__name__} ({location(cls)})"
+    check_keys(options, executor.requests, methods | notes.keys(), where)
+    table: dict[str, Endpoint] = {}
+    for path, method in executor.requests.items():
+        table[path] = _endpoint(path, method, notes, options)
+    return table
+
+
+def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str, dict[str, Any]]) -> Endpoint:
+    if not inspect.isroutine(method):
+        raise ExecutorDefinitionError(f"requests[{path!r}] is {method!r}, which is no method")
+    function = getattr(method, "__func__", method)
+    name = getattr(method, "__name__", "")
+    check_handler(function)
+    marks = marks_of(function) or notes.get(name) or Marks()
+    found: Types = types_of(function, marks)
+    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    _check_reserved(path, function, is_generator=is_generator)
+    batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
+    if batching is not None and is_generator:
+        raise ExecutorDefinitionError(f"{describe(function)} yields; batches cannot be made of streams")
+    return Endpoint(
+        path=path,
+        method_name=name,
+        function=method,
+        is_async=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        is_generator=is_generator,
+        is_single=is_generator or "doc" in named(function),
+        input_type=found.input_type,
+        output_type=found.output_type,
+        parameters_model=found.parameters_model,
+        parameters_optional=found.parameters_optional,
+        is_write=binding.is_write(notes, method),
+        batching=batching,
+        accepts=accepts(function),
+        names=named(function),
+        description=inspect.getdoc(function) or "",
+    )
+
+
+def _check_reserved(path: str, function: Any, *, is_generator: bool) -> None:
+    slashed = path if path.startswith("/") else f"/{path}"
+    if slashed in RESERVED or (is_generator and slashed in RESERVED_FOR_GET):
+        raise ExecutorDefinitionError(
+            f"the endpoint {path!r} of {describe(function)} collides with the route {slashed!r} that every server"
+            " answers itself",
+            help="choose another `on=`, or bind the method elsewhere with uses_requests",
+        )
+
+
+@functools.cache
+def _passthrough_endpoint() -> Endpoint:
+    from jina.documents import Document
+
+    def unchanged(docs: Any, **_: Any) -> None:
+        """Documents come back as they are."""
+        del docs
+
+    return Endpoint(
+        path=DEFAULT_ENDPOINT,
+        method_name="",
+        function=unchanged,
+        is_async=False,
+        is_generator=False,
+        is_single=False,
+        input_type=Document,
+        output_type=Document,
+        parameters_model=None,
+        parameters_optional=False,
+        is_write=False,
+        batching=None,
+        accepts=None,
+        names=frozenset({"docs"}),
+        description=unchanged.__doc__ or "",
+    )

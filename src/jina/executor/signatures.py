@@ -1,0 +1,112 @@
+"""Signatures of what users write: where it stands, what it takes, whether it can be called."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+from jina.errors import ExecutorDefinitionError, nearest
+
+PASSED = ("docs", "doc", "parameters", "docs_matrix", "docs_map", "tracing_context", "headers")
+"""Keywords that a method may be called with; `headers` only where the method names it."""
+
+INJECTED = ("metas", "requests", "runtime_args")
+"""Keywords that the constructor must take by name when it has no `**kwargs`."""
+
+
+def location(thing: Any) -> str:
+    """`file:line` of a function or class, or `<unknown>`."""
+    code = getattr(inspect.unwrap(thing) if callable(thing) else thing, "__code__", None)
+    if code is not None:
+        return f"{_short(code.co_filename)}:{code.co_firstlineno}"
+    try:
+        return f"{_short(inspect.getsourcefile(thing) or '<unknown>')}:{inspect.getsourcelines(thing)[1]}"
+    except (OSError, TypeError):
+        return "<unknown>"
+
+
+def _short(path: str) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except (ValueError, OSError):
+        return path
+    return path if path.startswith("<") or relative.startswith("..") else relative
+
+
+def describe(function: Any) -> str:
+    """`MyExecutor.foo (file.py:12)`."""
+    name = getattr(function, "__qualname__", None) or repr(function)
+    return f"{name.rpartition('<locals>.')[2]} ({location(function)})"
+
+
+def parameters_of(function: Any) -> list[inspect.Parameter]:
+    """The parameters without `self`; raises `ExecutorDefinitionError` where Python cannot tell them."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ExecutorDefinitionError(f"{describe(function)} has no readable signature: {error}") from None
+    return parameters[1:]
+
+
+def accepts(function: Any) -> frozenset[str] | None:
+    """The keywords that a method takes, or None when it has `**kwargs`."""
+    parameters = parameters_of(function)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def named(function: Any) -> frozenset[str]:
+    """The parameters that a method names, without `**kwargs`."""
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return frozenset(p.name for p in parameters_of(function) if p.kind in kinds)
+
+
+def check_handler(function: Any) -> None:
+    """Raise `ExecutorDefinitionError` when the method cannot be called with the keywords of a request."""
+    names, everything = named(function), accepts(function) is None
+    if {"doc", "docs"} <= names:
+        raise ExecutorDefinitionError(
+            f"{describe(function)} takes both `doc` and `docs`; `docs` gets all documents of a request, `doc` one"
+            " after the other"
+        )
+    expected = {"docs", "parameters", "docs_matrix"} - ({"docs"} if "doc" in names else set())
+    if not everything and expected - names:
+        missing = ", ".join(sorted(expected - names))
+        raise ExecutorDefinitionError(
+            f"{describe(function)} lacks **kwargs in its signature (it does not take {missing} either)",
+            help="write it as `def name(self, docs, **kwargs)`",
+        )
+    for parameter in parameters_of(function):
+        _check_parameter(function, parameter)
+
+
+def _check_parameter(function: Any, parameter: inspect.Parameter) -> None:
+    if parameter.default is not parameter.empty or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+        return
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        problem = "is positional-only, but methods are called with keywords"
+    elif parameter.name not in PASSED:
+        near = nearest(parameter.name, PASSED)
+        hint = f"; did you mean {near!r}?" if near else f"; requests carry {', '.join(PASSED)}"
+        problem = f"has no default, and no request carries it{hint}"
+    else:
+        return
+    raise ExecutorDefinitionError(f"parameter {parameter.name!r} of {describe(function)} {problem}")
+
+
+def check_init(cls: type) -> None:
+    """Raise `ExecutorDefinitionError` unless the constructor takes what is injected."""
+    init = cls.__init__
+    if not hasattr(init, "__code__"):
+        return
+    parameters = parameters_of(init)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters) or set(INJECTED) <= {p.name for p in parameters}:
+        return
+    written = ", ".join(["self", *(str(p) for p in parameters), "**kwargs"])
+    raise ExecutorDefinitionError(
+        f"{describe(init)} lacks **kwargs in its signature: metas, requests and runtime_args of {cls.__name__} are"
+        " passed through it",
+        help=f"write `def __init__({written})` and call `super().__init__(**kwargs)`",
+    )
