@@ -4,3 +4,29 @@ Takes: keyword arguments, YAML, command-line values.
 Gives: frozen specs, or one error that names the place.
 Never: starts anything.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from jina.spec.deployment import DeploymentSpec
+    from jina.spec.parsing import parse
+    from jina.spec.signature import takes_options_from, takes_options_of
+
+__all__ = ["DeploymentSpec", "parse", "takes_options_from", "takes_options_of"]
+
+_HOMES: Final = {
+    "DeploymentSpec": "deployment",
+    "parse": "parsing",
+    "takes_options_from": "signature",
+    "takes_options_of": "signature",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # pydantic costs 100 ms: it is imported by who reads options, not by who declares methods that take them.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,355 @@
+"""The options of processes, in groups; `DeploymentSpec` and the gateway's spec are made of them.
+
+Names, defaults and units are those of Jina 3, so that its programs, YAML files and command lines keep their
+meaning. Several of its durations are milliseconds: the text of each option says its unit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from jina.spec.base import Spec
+from jina.spec.types import (
+    Compression,
+    Count,
+    Environment,
+    Flag,
+    Hosts,
+    Index,
+    LogFormat,
+    LogLevel,
+    Mapped,
+    Milliseconds,
+    MillisecondsOrForever,
+    NetworkMode,
+    PeerPorts,
+    Polling,
+    Port,
+    Ports,
+    Protocols,
+    Provider,
+    Seconds,
+    Text,
+    TextList,
+    TextMapped,
+    Whole,
+)
+
+
+def default_host() -> str:
+    """Where servers listen unless told: the variable JINA_DEFAULT_HOST, else every interface."""
+    return os.environ.get("JINA_DEFAULT_HOST") or "0.0.0.0"  # noqa: S104 - containers need it; the board says so
+
+
+def _default_timeout_ctrl() -> Seconds:
+    return os.environ.get("JINA_DEFAULT_TIMEOUT_CTRL") or 60
+
+
+def _default_log_level() -> str:
+    return os.environ.get("JINA_LOG_LEVEL") or "INFO"
+
+
+class ProcessOptions(Spec):
+    """Name, life and logs of a process."""
+
+    name: Text = "executor"
+    """Name of the Deployment: the prefix of its processes in logs, and of addressed parameters (`name__key`)."""
+
+    workspace: Text | None = None
+    """Folder below which the Executor keeps its files; unset: `~/.cache/jina`."""
+
+    env: Environment | None = None
+    """Variables added to the environment of the process."""
+
+    timeout_ready: MillisecondsOrForever = 600_000
+    """Milliseconds to wait until the process is ready; -1 waits for ever. Text may bring a unit: `"30s"`."""
+
+    timeout_ctrl: Seconds = Field(default_factory=_default_timeout_ctrl, validate_default=True)
+    """Seconds to wait for control messages; the variable JINA_DEFAULT_TIMEOUT_CTRL changes the default of 60."""
+
+    grace: Seconds = 30
+    """Seconds that requests in flight get to finish when the process is told to stop."""
+
+    log_level: LogLevel = Field(default_factory=_default_log_level, validate_default=True)
+    """Least severe messages to log; the variable JINA_LOG_LEVEL changes the default of INFO."""
+
+    log_format: LogFormat = "text"
+    """`text` for people, `json` for one JSON object a line."""
+
+    log_config: Text = "default"
+    """Name or path of a logging configuration."""
+
+    quiet: Flag = False
+    """Log nothing."""
+
+    quiet_error: Flag = False
+    """Log errors of handlers without their tracebacks."""
+
+
+class ServerOptions(Spec):
+    """The server's faces."""
+
+    host: Hosts = Field(default_factory=default_host, validate_default=True)
+    """Address to listen on; the variable JINA_DEFAULT_HOST changes the default of 0.0.0.0."""
+
+    port: Ports = None
+    """Port, or one for each protocol; missing ones are chosen at start."""
+
+    protocol: Protocols = "grpc"
+    """Protocol, or a list of them: grpc, http, websocket; each gets a port of its own."""
+
+    title: Text | None = None
+    """Title of the HTTP documentation."""
+
+    description: Text | None = None
+    """Description in the HTTP documentation."""
+
+    cors: Flag = False
+    """Let web pages of any origin call the HTTP face."""
+
+    uvicorn_kwargs: Mapped | None = None
+    """Further arguments of the HTTP server (https://www.uvicorn.org/settings/)."""
+
+    ssl_certfile: Text | None = None
+    """File of the server's certificate (PEM); needs `ssl_keyfile`."""
+
+    ssl_keyfile: Text | None = None
+    """File of the certificate's private key (PEM)."""
+
+    grpc_server_options: Mapped | None = None
+    """Options of the gRPC server, such as `{"grpc.max_concurrent_streams": 100}`."""
+
+    max_message_size: Count = 64 * 1024 * 1024
+    """Largest request or reply in bytes, on every protocol."""
+
+    proxy: Flag = False
+    """Let clients made from it use the proxies that the environment names."""
+
+
+class ExecutorOptions(Spec):
+    """The Executor that is served."""
+
+    uses: Any = "BaseExecutor"
+    """What to serve: an Executor class, its import path or name, a YAML file, YAML or JSON text, a mapping, a URL."""
+
+    uses_with: Mapped | None = None
+    """Arguments of the Executor's `__init__`; they override `with` of its YAML."""
+
+    uses_metas: Mapped | None = None
+    """Overrides `metas` of the Executor's YAML: name, description, workspace, py_modules."""
+
+    uses_requests: TextMapped | None = None
+    """Endpoint -> method name; replaces the endpoints that the method had."""
+
+    uses_dynamic_batching: Mapped | None = None
+    """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all."""
+
+    py_modules: TextList | None = None
+    """Python files or modules to import before the Executor is looked up."""
+
+    extra_search_paths: TextList = Field(default=[])
+    """Folders in which YAML files and `py_modules` are looked up as well."""
+
+    output_array_type: Text | None = None
+    """Tensor type of replies, such as `numpy`."""
+
+    exit_on_exceptions: TextList = Field(default=[])
+    """Names of exceptions that stop the worker when a handler raises them."""
+
+    allow_concurrent: Flag = False
+    """Let `def` handlers run at the same time in threads; otherwise one at a time."""
+
+    install_requirements: Flag = False
+    """Install the Executor's `requirements.txt` before the start."""
+
+    reload: Flag = False
+    """Reload the Executor when its files change."""
+
+    provider: Provider = "NONE"
+    """Cloud whose conventions the server follows: sagemaker or azure."""
+
+    provider_endpoint: Text | None = None
+    """Endpoint that the provider's route calls."""
+
+
+class ScalingOptions(Spec):
+    """Copies of the Executor, and the hops to them."""
+
+    replicas: Count = 1
+    """Copies of the Executor that share the requests."""
+
+    shards: Count = 1
+    """Parts of the data, each with its own workspace."""
+
+    polling: Polling = "ANY"
+    """Whether a request goes to ANY shard or to ALL; a mapping decides by endpoint (`*` for the others)."""
+
+    uses_before: Any = None
+    """Executor in front of the shards."""
+
+    uses_after: Any = None
+    """Executor that merges the replies of the shards."""
+
+    no_reduce: Flag = False
+    """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
+
+    retries: Whole = -1
+    """Attempts again for a failed hop; negative: at least 3, or one for each replica."""
+
+    timeout_send: Milliseconds | None = None
+    """Milliseconds for one hop; unset: no limit."""
+
+    compression: Compression | None = None
+    """Compression of hops: NoCompression, Deflate or Gzip."""
+
+    grpc_channel_options: Mapped | None = None
+    """Options of gRPC channels that connect to it."""
+
+    grpc_metadata: TextMapped | None = None
+    """gRPC metadata sent with every hop to it."""
+
+    external: Flag = False
+    """It runs already, elsewhere: connect to `host` and `port`, start nothing."""
+
+    tls: Flag = False
+    """Connect by TLS."""
+
+    when: Mapped | None = None
+    """Condition on documents; others are not sent here."""
+
+    floating: Flag = False
+    """In a Flow: do not wait for the reply and let nothing follow."""
+
+    include_gateway: Flag = True
+    """Put a gateway in front where one is needed; one worker serves its own ports in either case."""
+
+
+class StatefulOptions(Spec):
+    """Replicated state."""
+
+    stateful: Flag = False
+    """Replicate the calls of `@write` endpoints through a consensus log."""
+
+    peer_ports: PeerPorts = None
+    """Ports of the replicas' consensus agents, as a list or by shard."""
+
+    raft_configuration: Mapped | None = None
+    """Options of the consensus log, such as `snapshot_threshold`."""
+
+
+class TelemetryOptions(Spec):
+    """Metrics and traces."""
+
+    monitoring: Flag = False
+    """Serve Prometheus metrics on a port of their own."""
+
+    port_monitoring: Ports = None
+    """Port of the metrics; chosen at start when unset."""
+
+    tracing: Flag = False
+    """Export OpenTelemetry traces."""
+
+    traces_exporter_host: Text | None = None
+    """Host of the collector of traces."""
+
+    traces_exporter_port: Port | None = None
+    """Port of the collector of traces; unset: 4317."""
+
+    metrics: Flag = False
+    """Export OpenTelemetry metrics."""
+
+    metrics_exporter_host: Text | None = None
+    """Host of the collector of metrics."""
+
+    metrics_exporter_port: Port | None = None
+    """Port of the collector of metrics; unset: 4317."""
+
+
+class ContainerOptions(Spec):
+    """Containers and clusters."""
+
+    entrypoint: Text | None = None
+    """Command that replaces the image's own."""
+
+    docker_kwargs: Mapped | None = None
+    """Further arguments of the container."""
+
+    volumes: TextList | None = None
+    """Folders to mount, as `local:container` or `local`."""
+
+    gpus: Text | None = None
+    """GPUs of the container: `all`, a number, or `device=ID1,device=ID2`."""
+
+    disable_auto_volume: Flag = False
+    """Do not mount `~/.cache/jina` into the container."""
+
+    force_network_mode: NetworkMode = "AUTO"
+    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
+
+    prefer_platform: Text | None = None
+    """Platform of the image, such as `linux/amd64`."""
+
+    force_update: Flag = False
+    """Fetch a packaged Executor again even if it is cached."""
+
+    k8s_namespace: Text | None = None
+    """Kubernetes namespace."""
+
+    env_from_secret: Mapped | None = None
+    """Variable -> `{"name": secret, "key": key}` of a Kubernetes secret."""
+
+    image_pull_secrets: TextList | None = None
+    """Kubernetes secrets to pull the image with."""
+
+
+class InternalOptions(Spec):
+    """Options that Jina 3 set itself; accepted at their defaults and where they ask for what happens anyway."""
+
+    native: Flag = False
+    """Run the Executor in a process rather than in a container, which is what happens unless `uses` is an image."""
+
+    noblock_on_start: Flag = False
+    """Return from `start` before the processes are ready."""
+
+    workspace_id: Text | None = None
+    """Identifier of the run."""
+
+    runtime_cls: Text = "WorkerRuntime"
+    """Kind of process."""
+
+    pod_role: Any = "WORKER"
+    """Role of the process."""
+
+    deployment_role: Any = None
+    """Role of the Deployment in a Flow."""
+
+    shard_id: Index = 0
+    """Which shard this process is."""
+
+    replica_id: Index = 0
+    """Which replica this process is."""
+
+    uses_before_address: Text | None = None
+    """Address of a running `uses_before`."""
+
+    uses_after_address: Text | None = None
+    """Address of a running `uses_after`."""
+
+    connection_list: Mapped | None = None
+    """Addresses of running shards."""
+
+
+def as_list(value: Any) -> list[Any]:
+    """`value` as a list: "one, or a list of them" read uniformly; None is the empty list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def pairs(mapping: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of an optional mapping."""
+    return dict(mapping or {})

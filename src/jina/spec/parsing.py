@@ -1,0 +1,169 @@
+"""Values in, a spec or one clear error out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from jina.errors import ConfigError, NotSupportedError, nearest
+from jina.spec.aliases import aliases_of, canonical
+from jina.spec.base import Spec
+from jina.spec.rules import check
+from jina.spec.types import shown
+
+S = TypeVar("S", bound=Spec)
+Path = tuple[str | int, ...]
+Locate = Callable[[Path], tuple[str, Path]]
+"""From the path of an option in its spec to the place and the path that the user knows."""
+
+
+def parse(model: type[S], values: Mapping[str, Any], where: str = "", locate: Locate | None = None) -> S:
+    """`values` as a `model`, or a ConfigError that lists every problem: option, value, rule, nearest name.
+
+    Old names are accepted (`jina.spec.aliases`); None means that the option is left out, as in Jina 3. `where`
+    begins the message and defaults to what the model describes, such as `Deployment`; `locate` gives places of
+    another kind, such as the lines of a YAML file.
+
+    Raises NotSupportedError for options that are not available yet.
+    """
+    words = _Words(model, locate or (lambda path: (f"{where or subject_of(model)}:", path)))
+    given, spelled, problems = _renamed(model, values, words)
+    spec = None
+    try:
+        spec = model.model_validate(given)
+    except ValidationError as exc:
+        problems += [words.of_error(error, given, spelled) for error in exc.errors(include_url=False)]
+    if spec is None or problems:
+        raise ConfigError(_joined(problems))
+    broken = check(spec)
+    if broken:
+        messages = [words.at((spelled.get(problem.option, problem.option),), problem.text) for problem in broken]
+        unavailable = all(problem.not_yet for problem in broken)
+        raise (NotSupportedError if unavailable else ConfigError)(_joined(messages))
+    return spec
+
+
+def subject_of(model: type[BaseModel]) -> str:
+    """What the model describes, as users call it: `Deployment` for DeploymentSpec."""
+    return model.__name__.removesuffix("Spec").removesuffix("Options")
+
+
+def known_names(model: type[BaseModel]) -> list[str]:
+    """Every name that the model takes: options, their YAML names, old names."""
+    fields = model.model_fields
+    return [*(field.alias or name for name, field in fields.items()), *aliases_of(fields)]
+
+
+def unknown(name: str, known: Iterable[str], what: str = "option") -> str:
+    """The words for an unknown name, with the nearest that exists."""
+    names = list(known)
+    near = nearest(name, names) or nearest(name.lower().replace("-", "_"), names)
+    return f"unknown {what} {shown(name)}" + (f", did you mean '{near}'?" if near else "")
+
+
+def dotted(path: Path) -> str:
+    """`("with", "port", 0)` as `with.port[0]`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def _renamed(
+    model: type[S], values: Mapping[str, Any], words: _Words
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """The values under their options' names, how each was spelled, and what was given twice."""
+    given: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
+    problems = []
+    for name, value in values.items():
+        option = canonical(name, model.model_fields)
+        if value is None and name in known_names(model):
+            continue
+        if option in given:
+            problems.append(words.at((name,), f"the same option as '{spelled[option]}'; give one of them"))
+        given[option], spelled[option] = value, name
+    return given, spelled, problems
+
+
+def _joined(problems: list[str]) -> str:
+    unique = list(dict.fromkeys(problems))
+    return unique[0] if len(unique) == 1 else f"{len(unique)} problems:\n  " + "\n  ".join(unique)
+
+
+_RULES: dict[str, str] = {
+    "missing": "missing",
+    "int_type": "{input} is not a whole number",
+    "float_type": "{input} is not a number",
+    "bool_type": "{input} is not true or false",
+    "string_type": "{input} is not text",
+    "list_type": "{input} is not a list",
+    "dict_type": "{input} is not a mapping",
+    "model_type": "{input} is not a mapping",
+    "greater_than_equal": "{input} is less than {ge}",
+    "greater_than": "{input} is not more than {gt}",
+    "less_than_equal": "{input} is more than {le}",
+    "less_than": "{input} is not less than {lt}",
+    "value_error": "{error}",
+}
+"""pydantic's kind of error -> our words; the fields are those of its context and `input`, the value."""
+
+
+class _Words:
+    """Problems of one model in our own words."""
+
+    def __init__(self, model: type[BaseModel], locate: Locate) -> None:
+        self.model = model
+        self.locate = locate
+
+    def at(self, path: Path, text: str) -> str:
+        """`text` behind the place and the path that the user knows."""
+        place, full = self.locate(path)
+        return _sentence(place, full, text)
+
+    def of_error(self, error: ErrorDetails, given: Mapping[str, Any], spelled: Mapping[str, str]) -> str:
+        """One of pydantic's errors."""
+        path = _path_in(given, error["loc"])
+        known_path = (spelled.get(str(path[0]), path[0]), *path[1:]) if path else path
+        if error["type"] == "extra_forbidden":
+            place, full = self.locate(known_path)
+            return _sentence(place, full[:-1], unknown(str(full[-1]), known_names(_model_at(self.model, path[:-1]))))
+        template = _RULES.get(error["type"])
+        if template is None:
+            return self.at(known_path, f"{shown(error['input'])}: {error['msg']}")
+        return self.at(known_path, template.format(**{"input": shown(error["input"]), **error.get("ctx", {})}))
+
+
+def _sentence(place: str, path: Path, text: str) -> str:
+    return f"{place} {dotted(path)}: {text}" if path else f"{place.rstrip(':')}: {text}"
+
+
+def _path_in(given: Any, loc: Path) -> Path:
+    """The steps of `loc` that lead through the values: pydantic puts names of validators between."""
+    path: list[str | int] = []
+    value = given
+    for step in loc:
+        if isinstance(value, Mapping) and step in value:
+            value = cast("Any", value[step])
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        elif not isinstance(value, Mapping) or step != loc[-1]:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
+    """The model whose option `path` is, for options that hold a mapping of models."""
+    for step in path:
+        if isinstance(step, str) and step in model.model_fields:
+            inner = _models_in(model.model_fields[step].annotation)
+            model = inner[0] if inner else model
+    return model
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

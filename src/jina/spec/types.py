@@ -1,0 +1,239 @@
+"""The types of option values: how strictly each is read, and its words when it does not fit.
+
+Values are never silently bent: `"no"` is not a boolean, `2.7` is not a count. What is let through is text that
+spells a number exactly, because variables of YAML files and command lines arrive as text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
+
+from jina.errors import nearest
+
+_WHOLE: Final = re.compile(r"[+-]?\d+")
+_DURATION: Final = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)?\s*")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+def shown(value: object) -> str:
+    """The value for an error message, cut to 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _number_from_text(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) else value
+
+
+def _text(value: Any) -> Any:
+    # YAML turns an unquoted `name: 123` into a number; written back it is the same text.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _list(value: Any) -> Any:
+    if isinstance(value, str | os.PathLike):
+        return [value]
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+def _port(value: Any) -> int:
+    number = _number_from_text(value)
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 65535:
+        raise ValueError(f"{shown(value)} is not a port (1 to 65535)")
+    return number
+
+
+def _ports(value: Any) -> int | list[int] | None:
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        return [_port(item) for item in value]
+    return _port(value)
+
+
+def choice(*names: str) -> Callable[[Any], str]:
+    """A validator: one of `names` in any case, also as an enum member with that `.name`."""
+    by_folded = {name.lower(): name for name in names}
+
+    def choose(value: Any) -> str:
+        text = value if isinstance(value, str) else getattr(value, "name", None)
+        if isinstance(text, str) and text.lower() in by_folded:
+            return by_folded[text.lower()]
+        near = nearest(text.lower(), by_folded) if isinstance(text, str) else None
+        hint = f", did you mean '{by_folded[near]}'?" if near else ""
+        raise ValueError(f"{shown(text or value)} is none of {', '.join(names)}{hint}")
+
+    return choose
+
+
+_protocol = choice("grpc", "http", "websocket")
+
+
+def _protocols(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError("an empty list; name at least one of grpc, http, websocket")
+        return [_protocol(item) for item in value]
+    return _protocol(value)
+
+
+def _hosts(value: Any) -> str | list[str]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or not all(isinstance(item, str) and item.strip() for item in items):
+        raise ValueError(f"{shown(value)} is not a host name or address")
+    return [item.strip() for item in items] if isinstance(value, list | tuple) else value.strip()
+
+
+def duration(value: Any, unit: float) -> float | None:
+    """`value` in units of `unit` seconds, or None when it is no duration.
+
+    Takes a number in that unit, text with a unit of its own (`"30s"`, `"500ms"`, `"2min"`, `"1h"`) or a timedelta.
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds() / unit
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+        number = float(match[1])
+        return number * _SECONDS[match[2]] / unit if match[2] else number
+    return None
+
+
+def _duration(unit_name: str, *, forever: bool = False) -> PlainValidator:
+    unit = _SECONDS[unit_name]
+    words = "milliseconds" if unit_name == "ms" else "seconds"
+    allowed = f'a duration in {words} (a number, or text such as "30s")' + (", or -1 for ever" if forever else "")
+
+    def read(value: Any) -> int | float:
+        number = duration(value, unit)
+        if number is None or not (0 <= number < float("inf") or (forever and number == -1)):
+            raise ValueError(f"{shown(value)} is not {allowed}")
+        return int(number) if number.is_integer() else round(number, 9)
+
+    return PlainValidator(read)
+
+
+def _polling(value: Any) -> str | dict[str, str]:
+    one = choice("ANY", "ALL")
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _json(value)
+    if isinstance(value, Mapping):
+        return {str(endpoint): one(kind) for endpoint, kind in value.items()}
+    return one(value)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{shown(text)} is not JSON: {exc.msg} (column {exc.colno})") from exc
+
+
+def _peer_ports(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+        value = _json(value)
+    if isinstance(value, Mapping):
+        return {str(shard): [_port(item) for item in _list(ports)] for shard, ports in value.items()}
+    return _ports(value if isinstance(value, list | tuple) else [value])
+
+
+def _environment(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{shown(value)} is not a mapping of variable names to values")  # noqa: TRY004 - pydantic collects ValueError
+    bad = [name for name, item in value.items() if not isinstance(item, str | int | float) or not name]
+    if bad:
+        raise ValueError(f"{shown(bad[0])} has no plain value (text, number or boolean)")
+    return {str(name): str(item) for name, item in value.items()}
+
+
+def _keys_as_text(value: Any) -> Any:
+    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def one_of_schema(single: Mapping[str, Any], *, default_null: bool = False) -> dict[str, Any]:
+    """JSON Schema of "one, or a list of them"."""
+    options: list[Mapping[str, Any]] = [single, {"type": "array", "items": single}]
+    return {"anyOf": [*options, {"type": "null"}] if default_null else options}
+
+
+def _choices(names: Iterable[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": [form for name in names for form in dict.fromkeys((name.lower(), name.upper()))]}
+
+
+_PORT_SCHEMA: Final = {"type": "integer", "minimum": 1, "maximum": 65535}
+_DURATION_SCHEMA: Final = {"type": ["number", "string"]}
+
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, BeforeValidator(_text), Strict()]
+Whole = Annotated[int, BeforeValidator(_number_from_text), Strict()]
+Count = Annotated[int, BeforeValidator(_number_from_text), Strict(), Field(ge=1)]
+Index = Annotated[int, BeforeValidator(_number_from_text), Strict(), Field(ge=0)]
+Mapped = Annotated[dict[str, Any], BeforeValidator(_keys_as_text), Strict()]
+TextMapped = Annotated[dict[str, Text], BeforeValidator(_keys_as_text), Strict()]
+TextList = Annotated[list[Text], BeforeValidator(_list), Strict()]
+Environment = Annotated[
+    dict[str, Any],
+    PlainValidator(_environment),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+Port = Annotated[int, PlainValidator(_port), WithJsonSchema(_PORT_SCHEMA)]
+Ports = Annotated[
+    int | Sequence[int] | None,
+    PlainValidator(_ports),
+    WithJsonSchema(one_of_schema(_PORT_SCHEMA, default_null=True)),
+]
+Protocols = Annotated[
+    str | Sequence[str],
+    PlainValidator(_protocols),
+    WithJsonSchema(one_of_schema(_choices(("grpc", "http", "websocket")))),
+]
+Hosts = Annotated[str | Sequence[str], PlainValidator(_hosts), WithJsonSchema(one_of_schema({"type": "string"}))]
+Milliseconds = Annotated[float | str | timedelta, _duration("ms"), WithJsonSchema(_DURATION_SCHEMA)]
+MillisecondsOrForever = Annotated[
+    float | str | timedelta, _duration("ms", forever=True), WithJsonSchema(_DURATION_SCHEMA)
+]
+Seconds = Annotated[float | str | timedelta, _duration("s"), WithJsonSchema(_DURATION_SCHEMA)]
+Polling = Annotated[
+    str | Mapping[str, str],
+    PlainValidator(_polling),
+    WithJsonSchema(
+        {"anyOf": [_choices(("ANY", "ALL")), {"type": "object", "additionalProperties": _choices(("ANY", "ALL"))}]}
+    ),
+]
+PeerPorts = Annotated[
+    Sequence[int] | Mapping[str, Sequence[int]] | None,
+    PlainValidator(_peer_ports),
+    WithJsonSchema({"type": ["array", "object", "null"]}),
+]
+LogLevel = Annotated[
+    str,
+    PlainValidator(choice("DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")),
+    WithJsonSchema(_choices(("DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"))),
+]
+LogFormat = Annotated[
+    Literal["text", "json"], PlainValidator(choice("text", "json")), WithJsonSchema(_choices(("text", "json")))
+]
+Compression = Annotated[
+    str,
+    PlainValidator(choice("NoCompression", "Deflate", "Gzip")),
+    WithJsonSchema({"type": "string", "enum": ["NoCompression", "Deflate", "Gzip"]}),
+]
+Provider = Annotated[
+    str,
+    PlainValidator(choice("NONE", "SAGEMAKER", "AZURE")),
+    WithJsonSchema(_choices(("NONE", "SAGEMAKER", "AZURE"))),
+]
+NetworkMode = Annotated[
+    str,
+    PlainValidator(choice("AUTO", "HOST", "BRIDGE", "NONE")),
+    WithJsonSchema(_choices(("AUTO", "HOST", "BRIDGE", "NONE"))),
+]

@@ -1,0 +1,125 @@
+import ast
+import json
+import sys
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import jina.plan
+from jina.plan.deployment import plan_deployment
+from jina.plan.plans import ExecutorPlan, to_json, worker_from_json
+from jina.spec import DeploymentSpec, parse
+
+EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")
+
+
+class CountingPorts:
+    def __init__(self, start=50000):
+        self.numbers = count(start)
+
+    def port(self):
+        return next(self.numbers)
+
+
+def planned(start=50000, **options):
+    return plan_deployment(parse(DeploymentSpec, options), EXECUTOR, CountingPorts(start))
+
+
+def worker(**options):
+    (only,) = planned(**options).workers
+    return only
+
+
+def faces(**options):
+    return [(face.protocol, face.port, face.share_port) for face in worker(**options).faces]
+
+
+def test_defaults_give_one_worker_with_one_grpc_face(monkeypatch):
+    monkeypatch.delenv("JINA_DEFAULT_HOST", raising=False)
+    plan = planned()
+    assert plan.name == "executor"
+    (only,) = plan.workers
+    assert (only.name, only.deployment) == ("executor/rep-0", "executor")
+    (face,) = only.faces
+    assert (face.protocol, face.host, face.port, face.share_port, face.tls) == ("grpc", "0.0.0.0", 50000, True, None)
+    assert only.executor is EXECUTOR
+    assert (only.timeout_ready, only.grace, only.max_message_size) == (600.0, 30.0, 64 * 1024 * 1024)
+
+
+def test_given_ports_are_bound_alone_and_missing_ones_chosen():
+    assert faces(protocol=["GRPC", "http", "Websocket"], port=[1234]) == [
+        ("grpc", 1234, False),
+        ("http", 50000, True),
+        ("websocket", 50001, True),
+    ]
+
+
+def test_a_chosen_port_never_equals_a_given_one():
+    plan = planned(start=1234, protocol=["grpc", "http"], port=1234)
+    assert [face.port for face in plan.workers[0].faces] == [1234, 1235]
+
+
+def test_host_of_the_environment_and_of_the_option(monkeypatch):
+    monkeypatch.setenv("JINA_DEFAULT_HOST", "127.0.0.9")
+    assert worker().faces[0].host == "127.0.0.9"
+    assert worker(host="127.0.0.1").faces[0].host == "127.0.0.1"
+
+
+def test_a_certificate_serves_every_face_by_tls():
+    for face in worker(protocol=["grpc", "http"], ssl_certfile="c.pem", ssl_keyfile="k.pem").faces:
+        assert (face.tls.certfile, face.tls.keyfile) == ("c.pem", "k.pem")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "field", "planned_value"),
+    [
+        ("name", "shop", "name", "shop/rep-0"),
+        ("workspace", Path("ws"), "workspace", "ws"),
+        ("timeout_ready", 1500, "timeout_ready", 1.5),
+        ("timeout_ready", "2min", "timeout_ready", 120.0),
+        ("timeout_ready", -1, "timeout_ready", None),
+        ("grace", 2.5, "grace", 2.5),
+        ("env", {"A": 1, "B": "x"}, "env", {"A": "1", "B": "x"}),
+        ("grpc_server_options", {"grpc.x": 1}, "grpc_server_options", {"grpc.x": 1}),
+        ("max_message_size", 5, "max_message_size", 5),
+        ("allow_concurrent", True, "allow_concurrent", True),
+        ("exit_on_exceptions", ["ValueError"], "exit_on_exceptions", ["ValueError"]),
+        ("output_array_type", "numpy", "output_array_type", "numpy"),
+    ],
+)
+def test_options_reach_the_worker(option, value, field, planned_value):
+    assert getattr(worker(**{option: value}), field) == planned_value
+
+
+def test_http_and_log_options_reach_the_worker():
+    only = worker(title="T", description="D", cors=True, uvicorn_kwargs={"backlog": 5})
+    assert (only.http.title, only.http.description, only.http.cors, only.http.uvicorn_kwargs) == (
+        "T", "D", True, {"backlog": 5},
+    )  # fmt: skip
+    log = worker(quiet=True, quiet_error=True, log_level="debug", log_format="JSON").log
+    assert (log.level, log.format, log.quiet, log.quiet_error) == ("DEBUG", "json", True, True)
+
+
+def test_a_plan_is_one_json_document():
+    only = worker(protocol=["grpc", "http"], ssl_certfile="c", ssl_keyfile="k", env={"A": "1"})
+    assert json.loads(to_json(only))["name"] == "executor/rep-0"
+    assert worker_from_json(to_json(only)) == only
+
+
+def test_planning_twice_gives_equal_plans():
+    options = {"protocol": ["grpc", "http"], "name": "x"}
+    assert planned(**options) == planned(**options)
+
+
+def test_the_room_imports_nothing_that_decides_by_chance():
+    modules = set()
+    for file in Path(jina.plan.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add((node.module or "").partition(".")[0])
+    third_party = {name for name in modules if name not in sys.stdlib_module_names}
+    assert third_party == {"jina", "msgspec"}
+    assert not modules & {"time", "random", "socket", "os", "uuid", "secrets"}
