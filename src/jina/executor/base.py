@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jina.errors import NotSupportedError
 from jina.executor import binding, registry, workspace
+from jina.executor.configurable import Configurable
 from jina.executor.signatures import check_init
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class _Given:
     initialised: bool = False
 
 
-class Executor:
+class Executor(Configurable):
     """A class whose methods are served: subclass it and decorate methods with `@requests`.
 
     What the constructor is given (`metas`, `requests`, `runtime_args`, `workspace`) can be read from `self`
@@ -209,3 +210,9 @@ def _apply(namespace: SimpleNamespace, before: Mapping[str, Any], after: Mapping
 def is_initialised(executor: Executor) -> bool:
     """Whether the constructor of the base class was called."""
     return executor._Executor__given.initialised  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001 - of this module
+
+
+def given_arguments(executor: Executor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the constructor was called with."""
+    given = executor._Executor__given  # type: ignore[attr-defined]  # noqa: SLF001 - of this module
+    return given.args, dict(given.kwargs)

@@ -52,9 +52,9 @@ def find_class(plan: ExecutorPlan) -> type[Executor]:
     for entry in reversed(plan.sys_path):
         if entry not in sys.path:
             sys.path.append(entry)
+    imported = [modules.import_source(source, plan.search_paths) for source in plan.py_modules]
     if plan.module:
         return _imported_class(plan.module, plan.qualname)
-    imported = [modules.import_source(source, plan.search_paths) for source in plan.py_modules]
     if not plan.jtype or plan.jtype in registry.BASE_NAMES:
         return Executor
     for module in reversed(imported):

@@ -1,0 +1,251 @@
+"""Every kind of `uses`, resolved to a plan in the parent process."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
+from jina.executor import modules, registry
+from jina.executor.base import Executor
+from jina.executor.signatures import location
+from jina.plan.plans import ExecutorPlan
+
+if TYPE_CHECKING:
+    from jina.spec.executor import ExecutorSpec
+
+_SCHEMES_LATER = ("docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai", "jinaai+docker", "jinaai+sandbox")
+_SCHEME = re.compile(r"([a-zA-Z][\w+.-]*)://")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
+_INLINE = re.compile(r"\s*(?:\{|!|---|#|(?:jtype|with|metas|py_modules|requests)\s*:)")
+_FETCH_SECONDS = 10.0
+
+
+def reference_of(
+    uses: Any,
+    *,
+    uses_with: Mapping[str, Any] | None = None,
+    uses_metas: Mapping[str, Any] | None = None,
+    uses_requests: Mapping[str, str] | None = None,
+    uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+    py_modules: str | Sequence[str] | None = None,
+    search_paths: Sequence[str] = (),
+    reading: Mapping[str, Any] | None = None,
+) -> tuple[ExecutorPlan, type[Executor] | None]:
+    """The plan of an Executor, and its class where the class must travel by pickle.
+
+    `uses` is an Executor class, the name of one, `module.Class`, the path of a YAML file or of a folder with a
+    `config.yml`, YAML or JSON text, a mapping, an open file, an http(s) URL of a YAML file, or None. User modules
+    are not imported here; files that are named must exist. `reading` are further arguments of
+    `jina.spec.load_spec`. `with_args` of the plan may hold any value: see
+    `split_with`.
+
+    Raises `ConfigError` naming the source and what is wrong, `NotSupportedError` for containers and hubs.
+    """
+    given = _Given(tuple(_as_list(py_modules)), tuple(search_paths), dict(reading or {}))
+    plan, cls = _base_plan(uses, given)
+    metas = {**plan.metas, **(uses_metas or {})}
+    batching = {key: dict(value) for key, value in plan.dynamic_batching.items()}
+    for key, values in (uses_dynamic_batching or {}).items():
+        batching[key] = {**batching.get(key, {}), **values}
+    plan = msgspec.structs.replace(
+        plan,
+        with_args={**plan.with_args, **(uses_with or {})},
+        metas=metas,
+        requests={**plan.requests, **(uses_requests or {})},
+        dynamic_batching=batching,
+        search_paths=[os.path.abspath(os.path.expanduser(path)) for path in plan.search_paths],
+        sys_path=[os.path.abspath(entry) for entry in sys.path],
+        cwd=os.getcwd(),
+    )
+    return plan, cls
+
+
+def split_with(with_args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments that JSON carries unchanged, and the others, which travel by pickle."""
+    plain = {key: value for key, value in with_args.items() if _is_json(value)}
+    return plain, {key: value for key, value in with_args.items() if key not in plain}
+
+
+def _is_json(value: Any) -> bool:
+    if value is None or type(value) in {bool, str}:
+        return True
+    if type(value) is int:
+        return -(2**63) <= value < 2**64
+    if type(value) is float:
+        return math.isfinite(value)
+    if type(value) is list:
+        return all(_is_json(item) for item in value)
+    return type(value) is dict and all(type(key) is str and _is_json(item) for key, item in value.items())
+
+
+def _as_list(value: str | Sequence[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What was given beside `uses`."""
+
+    py_modules: tuple[str, ...]
+    search_paths: tuple[str, ...]
+    reading: dict[str, Any]
+
+    def located(self) -> list[str]:
+        """The files and modules of `py_modules`, found but not imported."""
+        return [modules.locate(source, self.search_paths) for source in self.py_modules]
+
+
+def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+    if uses is None:
+        return ExecutorPlan(), None
+    if inspect.isclass(uses):
+        plan, cls = _of_class(uses)
+        return msgspec.structs.replace(plan, py_modules=given.located()), cls
+    if isinstance(uses, Executor):
+        raise ConfigError(
+            f"uses is an instance of {type(uses).__name__}; give the class, and its arguments as uses_with"
+        )
+    if isinstance(uses, os.PathLike):
+        uses = os.fspath(uses)
+    if isinstance(uses, str):
+        return _of_text(uses.strip(), given)
+    if isinstance(uses, Mapping) or hasattr(uses, "read"):
+        return _of_config(uses, given)
+    raise ConfigError(
+        f"uses is {uses!r} ({type(uses).__name__}); it has to be an Executor class, a name, a path, YAML or a mapping"
+    )
+
+
+def _of_class(cls: type) -> tuple[ExecutorPlan, type[Executor] | None]:
+    if not issubclass(cls, Executor):
+        raise ConfigError(f"uses is the class {cls.__qualname__} ({location(cls)}), which is no subclass of Executor")
+    if cls is Executor:
+        return ExecutorPlan(), None
+    if _is_importable(cls):
+        return ExecutorPlan(module=cls.__module__, qualname=cls.__qualname__), None
+    return ExecutorPlan(), cls
+
+
+def _is_importable(cls: type) -> bool:
+    """Whether another process with the same `sys.path` finds this very class by its name."""
+    if cls.__module__ == "__main__" or "<locals>" in cls.__qualname__:
+        return False
+    module = sys.modules.get(cls.__module__)
+    found: Any = module
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, part, None)
+    file = getattr(module, "__file__", None)
+    if found is not cls or file is None:
+        return False
+    spec = modules.find_spec(cls.__module__)
+    return spec is not None and spec.origin is not None and os.path.realpath(spec.origin) == os.path.realpath(file)
+
+
+def _of_text(text: str, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+    if not text:
+        raise ConfigError("uses is empty text")
+    if scheme := _SCHEME.match(text):
+        return _of_url(scheme[1].lower(), text, given)
+    if "\n" in text or _INLINE.match(text):
+        return _of_config(text, given)
+    path = _find_path(text, given.search_paths)
+    if path is not None:
+        return _of_config(path, given)
+    if text.endswith((".yml", ".yaml", ".json")) or os.sep in text:
+        tried = ", ".join(os.path.abspath(os.path.join(base, text)) for base in (*given.search_paths, "."))
+        raise BadConfigSource(f"uses: there is no file {text!r}; looked for {tried}")
+    if _IDENTIFIER.fullmatch(text):
+        return _of_name(text, given)
+    if _DOTTED.fullmatch(text):
+        return _of_dotted(text, given)
+    raise ConfigError(f"uses: {text!r} is no class name, no path of a YAML file and no YAML")
+
+
+def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
+    if scheme in {"http", "https"}:
+        try:
+            with urllib.request.urlopen(text, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - scheme checked above
+                content = answer.read().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfigSource(f"uses: {text} cannot be fetched: {error}") from error
+        return _of_config(content if "\n" in content else f"{content}\n", given)
+    if scheme in _SCHEMES_LATER:
+        raise NotSupportedError(f"uses={text!r}: {scheme}:// is not available yet; give a class or a YAML file")
+    near = nearest(scheme, (*_SCHEMES_LATER, "http", "https"))
+    raise ConfigError(f"uses={text!r}: {scheme}:// is unknown{f'; did you mean {near}://?' if near else ''}")
+
+
+def _find_path(text: str, search_paths: Sequence[str]) -> str | None:
+    wanted = os.path.expanduser(text)
+    for base in (*search_paths, "."):
+        path = os.path.abspath(os.path.join(os.path.expanduser(base), wanted))
+        if os.path.isdir(path):
+            for name in ("config.yml", "config.yaml"):
+                if os.path.isfile(os.path.join(path, name)):
+                    return os.path.join(path, name)
+            if os.sep in text:
+                raise BadConfigSource(f"uses: the folder {path} has no config.yml")
+        elif os.path.isfile(path):
+            if path.endswith(".py"):
+                raise ConfigError(f"uses: {text!r} is a Python file; give the class name, and the file as py_modules")
+            return path
+    return None
+
+
+def _of_name(name: str, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+    if given.py_modules:
+        jtype = "" if name in registry.BASE_NAMES else name
+        return ExecutorPlan(jtype=jtype, py_modules=given.located(), search_paths=list(given.search_paths)), None
+    if name in registry.BASE_NAMES:
+        return ExecutorPlan(), None
+    cls = registry.find(name)
+    if cls is None:
+        raise registry.unknown(name, "uses")
+    return _of_class(cls)
+
+
+def _of_dotted(text: str, given: _Given) -> tuple[ExecutorPlan, None]:
+    module, _, qualname = text.replace(":", ".").rpartition(".")
+    if modules.find_spec(module) is None:
+        known = [name for name in sys.modules if name.count(".") == module.count(".")]
+        near = nearest(module, known)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise BadConfigSource(f"uses={text!r}: there is no module {module!r}{hint}")
+    plan = ExecutorPlan(
+        module=module, qualname=qualname, py_modules=given.located(), search_paths=list(given.search_paths)
+    )
+    return plan, None
+
+
+def _of_config(source: Any, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+    from jina.spec import ExecutorSpec, load_spec
+
+    return _of_spec(load_spec(ExecutorSpec, source, **given.reading), given)
+
+
+def _of_spec(spec: ExecutorSpec, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+    """The plan of a spec read from YAML; relative paths in it start at its folder."""
+    folder = (spec.folder,) if spec.folder else ()
+    sources = (*_as_list(spec.py_modules), *_as_list(spec.metas.get("py_modules")), *given.py_modules)
+    inner = _Given(tuple(dict.fromkeys(sources)), (*folder, *given.search_paths), given.reading)
+    plan, cls = _of_dotted(spec.jtype, inner) if "." in spec.jtype else _of_name(spec.jtype, inner)
+    plan = msgspec.structs.replace(
+        plan,
+        with_args=dict(spec.with_),
+        metas={key: value for key, value in spec.metas.items() if key != "py_modules"},
+        requests=dict(spec.requests),
+        dynamic_batching={key: dict(value) for key, value in spec.dynamic_batching.items()},
+        search_paths=list(inner.search_paths),
+    )
+    return plan, cls
