@@ -1,0 +1,44 @@
+"""An environment for each peer, under .cache/bench; made once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.procs import CACHE, ROOT
+
+PEERS = {
+    "jina3": ["jina==3.34.0", "pydantic==2.10.6", "fastapi<0.116", "setuptools<81"],
+    "litserve": ["litserve"],
+    "mosec": ["mosec", "orjson"],
+    "bentoml": ["bentoml"],
+}
+
+
+def python_of(peer: str) -> str:
+    """The peer's interpreter, its environment made if it is not there."""
+    folder = CACHE / f"env-{peer}"
+    ready = folder / ".ready"
+    if not ready.exists():
+        uv = str(Path(sys.executable).with_name("uv"))
+        subprocess.run([uv, "venv", "-q", "--allow-existing", "--python", sys.executable, str(folder)], check=True)
+        install = [uv, "pip", "install", "-q", "--python", str(folder / "bin" / "python"), *PEERS[peer]]
+        subprocess.run(install, check=True, cwd=ROOT)
+        ready.touch()
+    return str(folder / "bin" / "python")
+
+
+def versions(peer: str) -> str:
+    """Name and version of the peer itself."""
+    name = {"jina3": "jina"}.get(peer, peer)
+    code = f"from importlib.metadata import version; print(version({name!r}))"
+    done = subprocess.run([python_of(peer), "-c", code], check=True, capture_output=True, text=True)
+    return f"{name} {done.stdout.strip()}"
+
+
+def install_size(peer: str) -> tuple[float, int]:
+    """Megabytes and distributions of the environment, without bytecode."""
+    site = next((CACHE / f"env-{peer}" / "lib").glob("python*/site-packages"))
+    size = sum(f.stat().st_size for f in site.rglob("*") if f.is_file() and f.suffix != ".pyc")
+    return size / 2**20, len(list(site.glob("*.dist-info")))

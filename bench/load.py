@@ -1,0 +1,134 @@
+"""Load generators, run as processes of their own: `python -m bench.load http|grpc FILE` with a JSON job.
+
+A job says address, request and how to check an answer; the result is JSON on standard output:
+`{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+
+
+class HttpConnection(asyncio.Protocol):
+    """One keep-alive connection that sends the next request when an answer is complete and right."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.buffer = b""
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport) -> None:
+        self.transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        if not self.job.take():
+            self.transport.close()
+            return
+        self.started = time.perf_counter()
+        self.transport.write(self.job.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self.buffer[:end].lower()
+        mark = head.find(b"content-length:")
+        if mark >= 0:
+            length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
+            if len(self.buffer) < end + 4 + length:
+                return
+        elif not self.buffer.endswith(b"0\r\n\r\n"):
+            return
+        body, self.buffer = self.buffer[end + 4 :], b""
+        self.job.record(time.perf_counter() - self.started, head.startswith(b"http/1.1 200") and self.job.right(body))
+        self._send()
+
+    def connection_lost(self, error) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+class Job:
+    """What to send, how often, and what came of it."""
+
+    def __init__(self, spec: dict) -> None:
+        self.spec = spec
+        self.request = base64.b64decode(spec["request"])
+        self.expected = base64.b64decode(spec["expected"])
+        self.left = spec["requests"]
+        self.times: list[float] = []
+        self.bad = 0
+
+    def take(self) -> bool:
+        """True while requests are left to send."""
+        self.left -= 1
+        return self.left >= 0
+
+    def right(self, body: bytes) -> bool:
+        """True if the answer holds what it must."""
+        return self.expected in body
+
+    def record(self, seconds: float, right: bool) -> None:
+        """Note one answer."""
+        self.times.append(seconds)
+        self.bad += not right
+
+    def result(self, seconds: float) -> dict:
+        """The summary."""
+        times = sorted(self.times)
+        return {
+            "seconds": seconds,
+            "requests": len(times),
+            "bad": self.bad + self.spec["requests"] - len(times),
+            "p50_ms": times[len(times) // 2] * 1000,
+            "p99_ms": times[int(len(times) * 0.99)] * 1000,
+        }
+
+
+async def http(job: Job) -> None:
+    """All connections at once."""
+    loop = asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(lambda: HttpConnection(job), "127.0.0.1", job.spec["port"])
+        for _ in range(job.spec["concurrency"])
+    ]
+    await asyncio.gather(*(protocol.closed for _, protocol in made))
+
+
+async def grpc(job: Job) -> None:
+    """`concurrency` calls in flight over a few channels, bytes in and out."""
+    from grpc import aio
+
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+               ("grpc.use_local_subchannel_pool", 1)]  # fmt: skip
+    channels = [aio.insecure_channel(f"127.0.0.1:{job.spec['port']}", options) for _ in range(4)]
+    calls = [channel.unary_unary(job.spec["method"]) for channel in channels]
+
+    async def one(call) -> None:
+        while job.take():
+            started = time.perf_counter()
+            answer = await call(job.request)
+            job.record(time.perf_counter() - started, job.right(answer))
+
+    await asyncio.gather(*(one(calls[i % len(calls)]) for i in range(job.spec["concurrency"])))
+    for channel in channels:
+        await channel.close()
+
+
+def main() -> None:
+    """Run the job of the given file."""
+    job = Job(json.loads(Path(sys.argv[2]).read_text()))
+    started = time.perf_counter()
+    asyncio.run({"http": http, "grpc": grpc}[sys.argv[1]](job))
+    print(json.dumps(job.result(time.perf_counter() - started)))
+
+
+if __name__ == "__main__":
+    main()

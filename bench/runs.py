@@ -1,0 +1,114 @@
+"""Interleaved rounds over several servers: CPU per request, throughput and latency of each."""
+
+from __future__ import annotations
+
+import base64
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.procs import ROOT, Server
+from bench.stats import Ratio, ratio
+
+
+@dataclass
+class Arm:
+    """One server with the request that it gets. `share` lets slow peers do a part of the requests (stated)."""
+
+    server: Server
+    kind: str
+    request: bytes
+    expected: bytes
+    method: str = ""
+    share: float = 1.0
+    cpu_us: list[float] = field(default_factory=list)
+    loads: list[dict] = field(default_factory=list)
+    requests: int = 0
+
+    def round(self, requests: int, concurrency: int) -> None:
+        """One round of load; notes CPU per request."""
+        count = max(concurrency, int(requests * self.share))
+        before = self.server.cpu_ns()
+        load = run_load(self, count, concurrency)
+        self.cpu_us.append((self.server.cpu_ns() - before) / count / 1000)
+        self.loads.append(load)
+        self.requests += count
+
+    def row(self) -> dict:
+        """Medians over the rounds."""
+
+        def middle(key: str) -> float:
+            return statistics.median(load[key] for load in self.loads)
+
+        return {
+            "name": self.server.name,
+            "requests": self.requests,
+            "bad": sum(load["bad"] for load in self.loads),
+            "cpu_us": statistics.median(self.cpu_us),
+            "per_second": statistics.median(load["requests"] / load["seconds"] for load in self.loads),
+            "p50_ms": middle("p50_ms"),
+            "p99_ms": middle("p99_ms"),
+            "pss_mb": self.server.pss_mb(),
+        }
+
+
+def run_load(arm: Arm, requests: int, concurrency: int) -> dict:
+    """One process of load against the arm's server."""
+    job = {
+        "port": arm.server.port,
+        "method": arm.method,
+        "request": base64.b64encode(arm.request).decode(),
+        "expected": base64.b64encode(arm.expected).decode(),
+        "requests": requests,
+        "concurrency": concurrency,
+    }
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(json.dumps(job))
+        file.flush()
+        command = [sys.executable, "-m", "bench.load", arm.kind, file.name]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    return json.loads(done.stdout)
+
+
+@dataclass
+class Comparison:
+    """What came of a case: a row for each arm, and the ratios of our CPU to each other arm's."""
+
+    name: str
+    rows: list[dict]
+    ratios: dict[str, Ratio]
+
+
+def compare(name: str, arms: list[Arm], *, rounds: int, requests: int, concurrency: int) -> Comparison:
+    """Start all servers, warm up, run the rounds in turns. The first arm is ours."""
+    try:
+        for arm in arms:
+            arm.server.start()
+        for arm in arms:
+            load = run_load(arm, max(2 * concurrency, int(requests * arm.share) // 2), concurrency)
+            if load["bad"]:
+                raise RuntimeError(f"{name}: {arm.server.name} gave {load['bad']} wrong answers")
+        for turn in range(rounds):
+            for arm in arms if turn % 2 == 0 else arms[::-1]:
+                arm.round(requests, concurrency)
+        rows = [arm.row() for arm in arms]
+    finally:
+        for arm in arms:
+            arm.server.stop()
+    ratios = {arm.server.name: ratio(arms[0].cpu_us, arm.cpu_us) for arm in arms[1:]}
+    return Comparison(name, rows, ratios)
+
+
+def http_request(path: str, body: bytes, content_type: str = "application/json", accept: str = "") -> bytes:
+    """The bytes of a keep-alive POST."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    return (head + (f"Accept: {accept}\r\n" if accept else "") + "\r\n").encode() + body
+
+
+def bench_server(name: str, script: str, python: str | Path = sys.executable, **options: str) -> Server:
+    """A server of `bench/servers` with its options."""
+    return Server(name, str(python), script, [f"{key}={value}" for key, value in options.items()])
