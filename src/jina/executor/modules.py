@@ -58,7 +58,7 @@ def find_spec(name: str) -> ModuleSpec | None:
 def _ask_finders(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec = find(name, path, None) if find is not None else None
+        spec: ModuleSpec | None = find(name, path, None) if find is not None else None
         if spec is not None:
             return spec
     return None

@@ -21,7 +21,7 @@ from jina.executor.signatures import location
 from jina.plan.plans import ExecutorPlan
 
 if TYPE_CHECKING:
-    from jina.spec.executor import ExecutorSpec
+    from jina.spec import ExecutorSpec
 
 _SCHEMES_LATER = ("docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai", "jinaai+docker", "jinaai+sandbox")
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*)://")

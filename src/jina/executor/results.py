@@ -58,7 +58,7 @@ def collect(endpoint: Endpoint, docs: list[Any]) -> Any:
         return DocumentArray(docs)
     from docarray import DocList
 
-    return DocList[kind](docs)
+    return DocList.__class_getitem__(kind)(docs)
 
 
 def _is_document(value: Any) -> bool:

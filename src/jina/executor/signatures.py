@@ -98,7 +98,7 @@ def _check_parameter(function: Any, parameter: inspect.Parameter) -> None:
 
 def check_init(cls: type) -> None:
     """Raise `ExecutorDefinitionError` unless the constructor takes what is injected."""
-    init = cls.__init__
+    init: Any = getattr(cls, "__init__")  # noqa: B009 - mypy distrusts the plain access
     if not hasattr(init, "__code__"):
         return
     parameters = parameters_of(init)
