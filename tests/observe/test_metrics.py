@@ -1,6 +1,5 @@
 """The metrics' names, sums and exposition."""
 
-import asyncio
 import subprocess
 import sys
 import threading
@@ -58,18 +57,11 @@ def test_buckets_count_what_is_not_above_their_bound(values):
     assert histogram.total == pytest.approx(sum(values))
 
 
-def test_users_can_time_blocks_and_functions_from_many_threads():
-    @m.monitor()
-    def crunch(x):
-        return x + 1
-
-    @m.monitor(name="fetching", documentation="Fetching")
-    async def fetch(x):
-        return x
-
+def test_blocks_are_timed_from_many_threads():
     def work():
         for _ in range(50):
-            crunch(1)
+            with m.timer("crunch_seconds"):
+                pass
             with m.timer("block_seconds", "A block"):
                 pass
 
@@ -78,12 +70,10 @@ def test_users_can_time_blocks_and_functions_from_many_threads():
         thread.start()
     for thread in threads:
         thread.join()
-    assert asyncio.run(fetch(3)) == 3
     got = samples(m.Metrics("w"))
     run = (("runtime_name", "w"),)
     assert got["jina_crunch_seconds_count", run] == 200
     assert got["jina_block_seconds_count", run] == 200
-    assert got["jina_fetching_count", run] == 1
 
 
 def test_registry_takes_collectors_of_users():

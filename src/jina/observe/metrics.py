@@ -6,14 +6,12 @@ only when somebody scrapes.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -207,31 +205,6 @@ def timer(name: str, documentation: str = "") -> Generator[None]:
             if (known := _timers.get(name)) is None:
                 known = _timers[name] = (documentation, Summary())
             known[1].observe(seconds)
-
-
-def monitor(*, name: str | None = None, documentation: str | None = None) -> Callable[[Any], Any]:
-    """Time each call of the decorated function, sync or async, as `jina_<name>` (default `<function>_seconds`)."""
-
-    def decorate(function: Any) -> Any:
-        metric = name or f"{function.__name__}_seconds"
-        text = documentation or f"Seconds in {function.__qualname__}"
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def timed_async(*args: Any, **kwargs: Any) -> Any:
-                with timer(metric, text):
-                    return await function(*args, **kwargs)
-
-            return timed_async
-
-        @functools.wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with timer(metric, text):
-                return function(*args, **kwargs)
-
-        return timed
-
-    return decorate
 
 
 def _timer_families(process_name: str) -> Iterator[Metric]:

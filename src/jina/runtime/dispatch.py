@@ -1,0 +1,277 @@
+"""Running jobs for the protocol loop: coroutines on the user loop, everything else on threads.
+
+A job belongs to the protocol loop. It crosses to where the user's code runs, leaves its outcome in itself, and
+crosses back. It is counted as open until the user's code has really ended, also when nobody waits any more.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+import time
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, timeout
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from jina.errors import DeadlineExceeded
+from jina.runtime.handover import BatchingMailbox, Here, Mailbox, Poster
+
+
+class Job:
+    """Something to run. `deadline` is in `time.monotonic()` seconds.
+
+    Subclasses implement `work` (threads) or `work_async` (user loop), and `settle` and `expire`, which run on
+    the protocol loop.
+    """
+
+    __slots__ = ("abandoned", "deadline", "error", "task", "value")
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+        self.abandoned = False
+        """Nobody waits any more: not started if it has not been, cancelled if it can be."""
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.task: Task[None] | None = None
+
+    def work(self) -> Any:
+        """The outcome, computed on a thread."""
+        raise NotImplementedError
+
+    async def work_async(self) -> Any:
+        """The outcome, computed on the user loop."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Tell whoever waits that `value` or `error` is there; on the protocol loop."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """Tell whoever waits that the deadline has passed; on the protocol loop."""
+        raise NotImplementedError
+
+    def may_start(self) -> bool:
+        """Whether the work is still wanted; called where it would run."""
+        if self.abandoned:
+            return False
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.error = too_late("before it was started")
+            return False
+        return True
+
+
+class Lane(Protocol):
+    """A place where jobs run."""
+
+    def submit(self, job: Job) -> None:
+        """Have the job run; on the protocol loop."""
+        ...
+
+    def abandon(self, job: Job) -> None:
+        """The job's outcome is not wanted any more; on the protocol loop."""
+        ...
+
+
+def too_late(when: str) -> DeadlineExceeded:
+    """The error of a request whose deadline passed."""
+    return DeadlineExceeded(f"the deadline of the request passed {when}")
+
+
+class LoopLane:
+    """Runs jobs as tasks of the user loop, as many at once as there are."""
+
+    def __init__(self, loop: AbstractEventLoop, there: Poster, ended: Callable[[Job], None]) -> None:
+        self._loop = loop
+        self._there = there
+        self._ended = ended
+        self._context = contextvars.copy_context()
+
+    def submit(self, job: Job) -> None:
+        """Start the job's coroutine."""
+        self._there.post(self._start, job)
+
+    def abandon(self, job: Job) -> None:
+        """Cancel the job's coroutine."""
+        job.abandoned = True
+        self._there.post(self._cancel, job)
+
+    def _start(self, job: Job) -> None:
+        if job.may_start():
+            job.task = self._loop.create_task(self._run(job), context=self._context.copy())
+        else:
+            self._ended(job)
+
+    async def _run(self, job: Job) -> None:
+        try:
+            job.value = await job.work_async()
+        except BaseException as error:  # noqa: BLE001 - told to the request, also SystemExit
+            job.error = error
+        job.task = None
+        self._ended(job)
+
+    def _cancel(self, job: Job) -> None:
+        if job.task is not None:
+            job.task.cancel()
+
+
+class ThreadLane:
+    """Runs jobs on threads of its own: on one, so that handlers never meet, unless told otherwise."""
+
+    def __init__(self, name: str, threads: int, ended: Callable[[Job], None]) -> None:
+        self._name = name
+        self._limit = threads
+        self._ended = ended
+        self._context = contextvars.copy_context()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._outstanding = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread."""
+        return self._queue.qsize()
+
+    def submit(self, job: Job) -> None:
+        """Queue the job; a thread is started when all are busy and one more is allowed."""
+        self._outstanding += 1
+        if self._outstanding > len(self._threads) < self._limit:
+            # Daemons: a handler that never returns must not keep the process from exiting.
+            name = f"{self._name}-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._queue.put(job)
+
+    def abandon(self, job: Job) -> None:
+        """Drop the job if it still waits; what runs, runs on."""
+        job.abandoned = True
+
+    def released(self) -> None:
+        """A job of this lane has ended; on the protocol loop."""
+        self._outstanding -= 1
+
+    def stop(self) -> None:
+        """Let each thread end when it has finished what it runs."""
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        take, ended = self._queue.get, self._ended
+        while (job := take()) is not None:
+            if job.may_start():
+                try:
+                    job.value = self._context.copy().run(job.work)
+                except BaseException as error:  # noqa: BLE001 - told to the request, also SystemExit
+                    job.error = error
+            ended(job)
+            job = None  # noqa: PLW2901 - the documents must not live until the next request
+
+
+class Dispatcher:
+    """The lanes of one Executor, seen from the protocol loop.
+
+    Made on the user loop's thread, from whose context (`contextvars`) each job gets a copy.
+    """
+
+    def __init__(self, protocol_loop: AbstractEventLoop, user_loop: AbstractEventLoop, *, threads: int = 1) -> None:
+        self.loop = protocol_loop
+        self.back: Mailbox = Mailbox(protocol_loop)
+        """Posts to the protocol loop, from any thread."""
+        self.open = 0
+        """Jobs whose code has not ended."""
+        shared = protocol_loop is user_loop
+        self.to_user: Poster = Here() if shared else BatchingMailbox(user_loop, protocol_loop)
+        self.from_user: Poster = Here() if shared else self.back
+        """Posts to the protocol loop, from the user loop."""
+        self.async_lane = LoopLane(user_loop, self.to_user, lambda job: self.from_user.post(self._settle, job))
+        self.sync_lane = ThreadLane("handler", threads, lambda job: self.back.post(self._settle_sync, job))
+        self.codec_lane = ThreadLane("codec", 2, lambda job: self.back.post(self._settle_codec, job))
+        self._quiet: list[Future[None]] = []
+
+    def submit(self, job: Job, lane: Lane) -> None:
+        """Run the job; `settle` or, at its deadline, `expire` is called."""
+        self.open += 1
+        lane.submit(job)
+
+    async def quiet(self, seconds: float) -> bool:
+        """Wait until no job is open, at most `seconds`; says whether that is so."""
+        if not self.open:
+            return True
+        waiter = self.loop.create_future()
+        self._quiet.append(waiter)
+        try:
+            async with timeout(seconds):
+                await waiter
+        except TimeoutError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Let the threads end; jobs that still run are left alone."""
+        self.sync_lane.stop()
+        self.codec_lane.stop()
+
+    def _settle_sync(self, job: Job) -> None:
+        self.sync_lane.released()
+        self._settle(job)
+
+    def _settle_codec(self, job: Job) -> None:
+        self.codec_lane.released()
+        self._settle(job)
+
+    def _settle(self, job: Job) -> None:
+        self.open -= 1
+        job.settle()
+        if not self.open and self._quiet:
+            waiting, self._quiet = self._quiet, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+class ResultJob(Job):
+    """A job with one outcome, awaited with `outcome`."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, deadline: float | None) -> None:
+        super().__init__(deadline)
+        self._future: Future[Any] | None = None
+
+    async def outcome(self, dispatcher: Dispatcher, lane: Lane) -> Any:
+        """Run on the lane and give the value or raise the error; cancelling abandons the work."""
+        loop = dispatcher.loop
+        future = self._future = loop.create_future()
+        timer = None
+        if self.deadline is not None:
+            timer = loop.call_later(max(0.0, self.deadline - time.monotonic()), self.expire)
+        dispatcher.submit(self, lane)
+        try:
+            return await future
+        except CancelledError:
+            lane.abandon(self)
+            if future.done() and not future.cancelled():
+                future.exception()  # seen: asyncio would complain that nobody looked at it
+            raise
+        except DeadlineExceeded:
+            lane.abandon(self)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def settle(self) -> None:
+        """Hand over the outcome, unless nobody waits."""
+        future = self._future
+        if future is None or future.done():
+            return
+        if self.error is not None:
+            future.set_exception(self.error)
+        else:
+            future.set_result(self.value)
+
+    def expire(self) -> None:
+        """Raise `DeadlineExceeded` in whoever waits."""
+        if self._future is not None and not self._future.done():
+            self._future.set_exception(too_late("before the handler answered"))
