@@ -1,0 +1,72 @@
+"""Exceptions of `jina.excepts`: those of `jina.errors`, and the few that only Flows, containers or RAFT raise."""
+
+from __future__ import annotations
+
+from jina.errors import (
+    BadClient,
+    BadClientCallback,
+    BadClientInput,
+    BadConfigSource,
+    BadServer,
+    ConfigError,
+    ExecutorError,
+    JinaError,
+    NotSupportedError,
+    PortAlreadyUsed,
+    RuntimeFailToStart,
+    Unavailable,
+)
+
+BaseJinaException = JinaError
+BadServerFlow = BadServer
+EstablishGrpcConnectionError = Unavailable
+InternalNetworkError = Unavailable
+
+
+class RuntimeTerminated(JinaError, KeyboardInterrupt):
+    """Raised inside a handler, it ends the worker."""
+
+
+class FlowTopologyError(ConfigError):
+    """The graph of a Flow is wrong."""
+
+
+class FlowMissingDeploymentError(ConfigError):
+    """A Flow names a Deployment that it does not have."""
+
+
+class FlowBuildLevelError(ConfigError):
+    """A method of a Flow was called too early or too late."""
+
+
+class BadRequestType(JinaError, TypeError):
+    """The request is of a class that is not served."""
+
+
+class BadImageNameError(ConfigError):
+    """There is no container image of that name."""
+
+
+class BadYAMLVersion(ConfigError):
+    """The `version` of a YAML file is unknown."""
+
+
+class RuntimeRunForeverEarlyError(JinaError):
+    """A worker ended before it was told to."""
+
+
+class DockerVersionError(JinaError, SystemError):
+    """The container engine is too old."""
+
+
+class NoContainerizedError(ConfigError):
+    """A containerised Executor is needed here."""
+
+
+__all__ = [
+    "BadClient", "BadClientCallback", "BadClientInput", "BadConfigSource", "BadImageNameError", "BadRequestType",
+    "BadServer", "BadServerFlow", "BadYAMLVersion", "BaseJinaException", "DockerVersionError",
+    "EstablishGrpcConnectionError", "ExecutorError", "FlowBuildLevelError", "FlowMissingDeploymentError",
+    "FlowTopologyError", "InternalNetworkError", "NoContainerizedError", "NotSupportedError", "PortAlreadyUsed",
+    "RuntimeFailToStart", "RuntimeRunForeverEarlyError", "RuntimeTerminated",
+]  # fmt: skip

@@ -1,0 +1,133 @@
+"""Names of Jina 3 whose work is not available yet: they can be imported, and say so when they are used."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
+
+from jina.errors import NotSupportedError
+
+
+class Later:
+    """Base of classes that cannot be used yet, neither constructed nor subclassed."""
+
+    instead: ClassVar[str] = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        del args, kwargs
+        raise _error(type(self))
+
+    def __init_subclass__(cls, *, instead: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if instead is None:
+            raise _error(cls.__mro__[1])
+        cls.instead = instead
+
+
+def _error(cls: type) -> NotSupportedError:
+    instead = getattr(cls, "instead", "")
+    return NotSupportedError(f"{cls.__name__} is not available yet", help=instead)
+
+
+def not_yet(name: str) -> NoReturn:
+    """Raise the error for a function that is not available yet."""
+    raise NotSupportedError(f"{name} is not available yet")
+
+
+class BaseGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+    """Base of custom gateways."""
+
+
+class FastAPIBaseGateway(Later, instead="mount `deployment.asgi()` in a FastAPI application of your own"):
+    """Base of custom HTTP gateways."""
+
+
+class GRPCGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+    """Gateway for gRPC."""
+
+
+class HTTPGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+    """Gateway for HTTP."""
+
+
+class WebSocketGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+    """Gateway for WebSocket."""
+
+
+class CompositeGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+    """Gateway for several protocols."""
+
+
+class LoadBalancerGateway(Later, instead="put a load balancer in front of the replicas"):
+    """Gateway that only balances HTTP requests."""
+
+
+class GatewayStreamer(Later, instead="use jina.Client to call a service from code"):
+    """Engine of custom gateways."""
+
+
+class NetworkChecker(Later, instead="ask the service for GET /readyz or grpc.health.v1"):
+    """What `jina ping` runs."""
+
+
+class DataRequest(Later, instead="clients send documents with `post` and get documents back"):
+    """Request with documents."""
+
+
+class Response(Later, instead="clients send documents with `post` and get documents back"):
+    """Answer with documents."""
+
+
+class SingleDocumentRequest(Later, instead="clients stream documents with `stream_doc`"):
+    """Request with one document."""
+
+
+class StatusMessage(Later, instead="failed requests raise the classes of jina.errors"):
+    """Status of an answer."""
+
+
+def export_kubernetes(*args: Any, **kwargs: Any) -> NoReturn:
+    """Write Kubernetes YAML."""
+    del args, kwargs
+    not_yet("export_kubernetes")
+
+
+def export_docker_compose(*args: Any, **kwargs: Any) -> NoReturn:
+    """Write Docker Compose YAML."""
+    del args, kwargs
+    not_yet("export_docker_compose")
+
+
+def export_flowchart(*args: Any, **kwargs: Any) -> NoReturn:
+    """Draw a Flow."""
+    del args, kwargs
+    not_yet("export_flowchart")
+
+
+def export_schema(*args: Any, **kwargs: Any) -> NoReturn:
+    """Write the JSON Schema of the YAML files."""
+    del args, kwargs
+    not_yet("export_schema")
+
+
+def set_deployment_parser(*args: Any, **kwargs: Any) -> NoReturn:
+    """Command-line parser of a Deployment."""
+    del args, kwargs
+    not_yet("set_deployment_parser")
+
+
+def set_gateway_parser(*args: Any, **kwargs: Any) -> NoReturn:
+    """Command-line parser of a gateway."""
+    del args, kwargs
+    not_yet("set_gateway_parser")
+
+
+def set_pod_parser(*args: Any, **kwargs: Any) -> NoReturn:
+    """Command-line parser of a process."""
+    del args, kwargs
+    not_yet("set_pod_parser")
+
+
+def set_client_cli_parser(*args: Any, **kwargs: Any) -> NoReturn:
+    """Command-line parser of a client."""
+    del args, kwargs
+    not_yet("set_client_cli_parser")

@@ -1,0 +1,10 @@
+# Written by scripts/gen_legacy.py from jina/legacy/table.py.
+"""`jina.serve.runtimes.gateway.composite` of Jina 3."""
+
+from jina.legacy.later import (
+    CompositeGateway as CompositeGateway,
+)
+
+__all__ = [
+    "CompositeGateway",
+]

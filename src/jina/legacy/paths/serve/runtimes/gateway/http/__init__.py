@@ -1,0 +1,10 @@
+# Written by scripts/gen_legacy.py from jina/legacy/table.py.
+"""`jina.serve.runtimes.gateway.http` of Jina 3."""
+
+from jina.legacy.later import (
+    HTTPGateway as HTTPGateway,
+)
+
+__all__ = [
+    "HTTPGateway",
+]

@@ -1,0 +1,10 @@
+# Written by scripts/gen_legacy.py from jina/legacy/table.py.
+"""`jina.serve.runtimes.gateway.http.fastapi` of Jina 3."""
+
+from jina.legacy.later import (
+    FastAPIBaseGateway as FastAPIBaseGateway,
+)
+
+__all__ = [
+    "FastAPIBaseGateway",
+]

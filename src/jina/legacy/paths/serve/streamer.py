@@ -1,0 +1,10 @@
+# Written by scripts/gen_legacy.py from jina/legacy/table.py.
+"""`jina.serve.streamer` of Jina 3."""
+
+from jina.legacy.later import (
+    GatewayStreamer as GatewayStreamer,
+)
+
+__all__ = [
+    "GatewayStreamer",
+]

@@ -1,0 +1,76 @@
+"""Module paths of Jina 3 and where their names live here; `scripts/gen_legacy.py` writes the modules from it.
+
+Path below `jina.` -> module of ours -> names, `name` or `name as other`. Modules of ours are named below `jina.`.
+"""
+
+from __future__ import annotations
+
+TABLE: dict[str, dict[str, str]] = {
+    "_docarray": {"documents": "Document, DocumentArray", "legacy.versions": "docarray_v2"},
+    "checker": {"legacy.later": "NetworkChecker"},
+    "clients": {"client": "Client"},
+    "constants": {
+        "legacy.constants": "RAFT_TO_EXECUTOR_PORT, __args_executor_func__, __args_executor_init__, __cache_path__,"
+        " __default_composite_gateway__, __default_endpoint__, __default_executor__, __default_grpc_gateway__,"
+        " __default_host__, __default_http_gateway__, __default_websocket_gateway__, __docker_host__,"
+        " __dry_run_endpoint__, __jina_env__, __proto_version__, __ready_msg__, __resources_path__, __stop_msg__,"
+        " __unset_msg__, __uptime__, __version__, __windows__"
+    },
+    "enums": {
+        "legacy.enums": "BetterEnum, DataInputType, DeploymentRoleType, DockerNetworkMode, FlowBuildLevel,"
+        " FlowInspectType, GatewayProtocolType, LogVerbosity, PodRoleType, PollingType, ProtocolType, ProviderType,"
+        " WebsocketSubProtocols"
+    },
+    "excepts": {
+        "legacy.excepts": "BadClient, BadClientCallback, BadClientInput, BadConfigSource, BadImageNameError,"
+        " BadRequestType, BadServer, BadServerFlow, BadYAMLVersion, BaseJinaException, DockerVersionError,"
+        " EstablishGrpcConnectionError, ExecutorError, FlowBuildLevelError, FlowMissingDeploymentError,"
+        " FlowTopologyError, InternalNetworkError, NoContainerizedError, NotSupportedError, PortAlreadyUsed,"
+        " RuntimeFailToStart, RuntimeRunForeverEarlyError, RuntimeTerminated"
+    },
+    "exporter": {"legacy.later": "export_docker_compose, export_flowchart, export_kubernetes, export_schema"},
+    "helper": {
+        "legacy.network": "get_internal_ip, get_public_ip, is_port_free, parse_host_scheme, random_port, random_ports",
+        "legacy.namespaces": "ArgNamespace",
+        "legacy.running": "cached_property, change_cwd, change_env, deprecated_alias, deprecated_method,"
+        " extend_rest_interface, get_ci_vendor, is_generator, iscoroutinefunction, retry, run_async,"
+        " send_telemetry_event",
+        "legacy.text": "batch_iterator, colored, dunder_get, get_full_version, get_readable_size, get_readable_time,"
+        " is_yaml_filepath, parse_arg, random_identity, random_name, random_uuid, typename",
+    },
+    "importer": {"legacy.importer": "ImportExtensions, PathImporter"},
+    "jaml": {"legacy.jaml": "JAML, JAMLCompatible"},
+    "logging": {},
+    "logging.logger": {"legacy.logger": "JinaLogger"},
+    "logging.predefined": {"legacy.logger": "default_logger"},
+    "logging.profile": {"legacy.profile": "ProgressBar, TimeContext"},
+    "orchestrate": {},
+    "orchestrate.deployments": {"orchestration": "Deployment"},
+    "orchestrate.flow": {},
+    "orchestrate.flow.asyncio": {"orchestration": "AsyncFlow"},
+    "orchestrate.flow.base": {"orchestration": "Flow"},
+    "parsers": {
+        "legacy.later": "set_client_cli_parser, set_deployment_parser, set_gateway_parser, set_pod_parser",
+    },
+    "schemas": {"legacy.schemas": "get_full_schema"},
+    "serve": {},
+    "serve.executors": {"executor": "BaseExecutor, Executor"},
+    "serve.executors.decorators": {
+        "executor": "dynamic_batching, monitor, requests, write",
+    },
+    "serve.runtimes": {},
+    "serve.runtimes.gateway": {"legacy.later": "BaseGateway"},
+    "serve.runtimes.gateway.composite": {"legacy.later": "CompositeGateway"},
+    "serve.runtimes.gateway.gateway": {"legacy.later": "BaseGateway", "orchestration": "Gateway"},
+    "serve.runtimes.gateway.grpc": {"legacy.later": "GRPCGateway"},
+    "serve.runtimes.gateway.http": {"legacy.later": "HTTPGateway"},
+    "serve.runtimes.gateway.http.fastapi": {"legacy.later": "FastAPIBaseGateway"},
+    "serve.runtimes.gateway.load_balancer": {"legacy.later": "LoadBalancerGateway"},
+    "serve.runtimes.gateway.streamer": {"legacy.later": "GatewayStreamer"},
+    "serve.runtimes.gateway.websocket": {"legacy.later": "WebSocketGateway"},
+    "serve.streamer": {"legacy.later": "GatewayStreamer"},
+    "types": {},
+    "types.request": {},
+    "types.request.data": {"legacy.later": "DataRequest, Response, SingleDocumentRequest"},
+    "types.request.status": {"legacy.later": "StatusMessage"},
+}
