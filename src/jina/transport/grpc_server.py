@@ -1,0 +1,91 @@
+"""One gRPC port over a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from jina.plan.plans import FacePlan
+from jina.transport.grpc_server_calls import Calls
+from jina.transport.grpc_server_info import Descriptions, Health, reflection_handlers
+from jina.transport.server_gate import Gate
+from jina.transport.server_sockets import bind, bind_error
+from jina.transport.tls import grpc_credentials
+
+_HARD_LIMIT = 2**31 - 1
+"""The largest message that gRPC can carry, in bytes."""
+
+
+class GrpcFace:
+    """A gRPC server of one port on the running loop.
+
+    `options` are gRPC channel arguments (https://grpc.github.io/grpc/core/group__grpc__arg__keys.html), set
+    over ours; sizes are in bytes.
+    """
+
+    def __init__(self, plan: FacePlan, gate: Gate, options: Mapping[str, Any], max_message_size: int) -> None:
+        self._plan = plan
+        self._gate = gate
+        self._options = dict(options)
+        self._max_message_size = max_message_size
+        self._server: aio.Server | None = None
+
+    async def start(self) -> int:
+        """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
+        self._server = server = aio.server(options=self._channel_arguments())
+        server.add_generic_rpc_handlers([_Table(self._handlers())])
+        port = self._open(server)
+        await server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new calls, let those in flight finish within `grace` seconds, cancel the rest."""
+        if self._server is not None:
+            await self._server.stop(grace)
+
+    def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+        service = self._gate.service
+        return {
+            **Calls(service, self._max_message_size).handlers(),
+            **Descriptions(service).handlers(),
+            **Health(self._gate).handlers(),
+            **reflection_handlers(),
+        }
+
+    def _channel_arguments(self) -> list[tuple[str, Any]]:
+        # Up to twice the limit is let in, so that the answer can name the option; see `parser`.
+        ours = {
+            "grpc.so_reuseport": int(self._plan.share_port),
+            "grpc.max_receive_message_length": min(2 * self._max_message_size, _HARD_LIMIT),
+            "grpc.max_send_message_length": -1,
+            "grpc.http2.min_ping_interval_without_data_ms": 5000,
+            "grpc.keepalive_permit_without_calls": 1,
+        }
+        return list({**ours, **self._options}.items())
+
+    def _open(self, server: aio.Server) -> int:
+        plan = self._plan
+        # gRPC reports a taken port only as "failed to bind", with lines on stderr; the system says why.
+        bind(plan).close()
+        address = f"{plan.host}:{plan.port}"
+        try:
+            if plan.tls is not None:
+                port = server.add_secure_port(address, grpc_credentials(plan.tls))
+            else:
+                port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise bind_error(plan, OSError(98, str(error))) from error
+        return int(port)
+
+
+class _Table(grpc.GenericRpcHandler):
+    """All methods in one table: gRPC asks each handler it has in turn."""
+
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)

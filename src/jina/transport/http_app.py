@@ -1,0 +1,161 @@
+"""The ASGI application of a service: HTTP and WebSocket, no web framework."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+
+from jina.errors import Cancelled, ConfigError, EndpointNotFound, Unavailable, nearest
+from jina.plan.plans import HttpPlan
+from jina.transport.http_calls import answer_call, answer_stream
+from jina.transport.http_exchange import Exchange, Receive, Scope, Send
+from jina.transport.http_pages import pages
+from jina.transport.server_errors import as_jina_error
+from jina.transport.server_gate import Gate
+from jina.transport.service import EndpointInfo, Service
+from jina.transport.websocket_server import WebSockets
+
+Handler = Callable[[Exchange], Awaitable[None]]
+Methods = Mapping[str, Handler]
+
+RESERVED_PATHS = frozenset(
+    {"/", "/docs", "/dry_run", "/livez", "/metrics", "/openapi.json", "/readyz", "/redoc", "/startupz", "/status"}
+)
+"""Paths that answer for the server itself and cannot be endpoints."""
+
+
+def check_endpoints(paths: Iterable[str]) -> None:
+    """Raise `ConfigError` for an endpoint whose path answers for the server itself."""
+    for path in paths:
+        if http_path(path) in RESERVED_PATHS:
+            raise ConfigError(
+                f"endpoint {path!r} collides with the path {http_path(path)!r} that every jina server answers itself",
+                help=f"bind the method to another endpoint; taken are {', '.join(sorted(RESERVED_PATHS))}",
+            )
+
+
+def http_path(endpoint: str) -> str:
+    """The path of an endpoint; one bound without a leading slash gets it."""
+    return endpoint if endpoint.startswith("/") else f"/{endpoint}"
+
+
+def build_app(service: Service, plan: HttpPlan, max_message_size: int) -> HttpApp:
+    """The application, to be served by any ASGI server; `max_message_size` is in bytes."""
+    return HttpApp(Gate(service), plan, max_message_size)
+
+
+class HttpApp:
+    """Routes requests to the service; the routes are made once the service is ready."""
+
+    def __init__(self, gate: Gate, plan: HttpPlan, max_message_size: int) -> None:
+        self._gate = gate
+        self._plan = plan
+        self._max_message_size = max_message_size
+        self._common = [(b"access-control-allow-origin", b"*")] if plan.cors else []
+        if plan.cors:
+            self._common.append((b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"))
+        self._own: dict[str, Methods] = {
+            path: {"GET": handler, "HEAD": handler} for path, handler in pages(gate, plan).items()
+        }
+        self._routes: dict[str, Methods] | None = None
+        self.websockets = WebSockets(gate, max_message_size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._serve(Exchange(scope, receive, send, self._max_message_size, self._common))
+        elif kind == "websocket":
+            await self.websockets.serve(scope, receive, send)
+        elif kind == "lifespan":
+            await _lifespan(receive, send)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            methods = self._methods_of(exchange)
+            handler = methods.get(exchange.method)
+            if handler is not None:
+                await handler(exchange)
+            elif exchange.method == "OPTIONS":
+                await self._options(exchange, methods)
+            else:
+                await exchange.refuse_method(methods)
+        except Cancelled:
+            return
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            await exchange.fail(as_jina_error(error))
+
+    def _methods_of(self, exchange: Exchange) -> Methods:
+        routes = self._routes
+        path = exchange.path
+        if routes is None:
+            routes = self._make_routes()
+        found = routes.get(path)
+        if found is not None:
+            return found
+        root = exchange.scope.get("root_path", "")
+        if root and path.startswith(root):
+            path = path[len(root) :] or "/"
+        found = routes.get(path) or routes.get(path.rstrip("/"))
+        if found is not None:
+            return found
+        if self._routes is None:
+            raise Unavailable("the service is not ready yet")
+        return self._default_or_nothing(path)
+
+    def _default_or_nothing(self, path: str) -> Methods:
+        endpoints = self._gate.service.endpoints
+        if "/default" in endpoints:
+            return self._endpoint_methods(path, endpoints["/default"])
+        near = nearest(path, endpoints)
+        raise EndpointNotFound(
+            f"no endpoint {path!r} here; there are {', '.join(sorted(endpoints)) or 'none'}",
+            help=f"did you mean {near!r}?" if near else "GET /docs shows what this server answers",
+        )
+
+    def _make_routes(self) -> dict[str, Methods]:
+        service = self._gate.service
+        if not service.started:
+            return self._own
+        routes: dict[str, Methods] = {"/post": {"POST": partial(self._post, endpoint="")}}
+        for path, info in service.endpoints.items():
+            routes[http_path(path)] = self._endpoint_methods(path, info)
+        for path, methods in self._own.items():
+            routes[path] = {**methods, **routes.get(path, {})}
+        self._routes = routes
+        return routes
+
+    def _endpoint_methods(self, path: str, info: EndpointInfo) -> Methods:
+        if not info.is_generator:
+            return {"POST": partial(self._call, endpoint=path)}
+        handler = partial(self._stream, endpoint=path, info=info)
+        return {"GET": handler, "POST": handler}
+
+    async def _call(self, exchange: Exchange, endpoint: str) -> None:
+        await answer_call(exchange, self._gate.service, endpoint)
+
+    async def _stream(self, exchange: Exchange, endpoint: str, info: EndpointInfo) -> None:
+        await answer_stream(exchange, self._gate.service, endpoint, info)
+
+    async def _post(self, exchange: Exchange, endpoint: str) -> None:
+        await answer_call(exchange, self._gate.service, endpoint)
+
+    async def _options(self, exchange: Exchange, methods: Methods) -> None:
+        allowed = ", ".join(sorted({*methods, "OPTIONS"})).encode()
+        headers = [(b"allow", allowed)]
+        if self._plan.cors:
+            asked = exchange.headers.get("access-control-request-headers", "*").encode("latin-1")
+            headers += [
+                (b"access-control-allow-methods", allowed),
+                (b"access-control-allow-headers", asked),
+                (b"access-control-max-age", b"600"),
+            ]
+        await exchange.respond((), None, status=200, headers=headers)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = (await receive())["type"].removeprefix("lifespan.")
+        await send({"type": f"lifespan.{event}.complete"})
+        if event == "shutdown":
+            return

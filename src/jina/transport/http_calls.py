@@ -1,0 +1,175 @@
+"""HTTP requests that carry documents, to the service and back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from jina.errors import (
+    BadRequest,
+    Cancelled,
+    DeadlineExceeded,
+    Unavailable,
+    ValidationFailed,
+    nearest,
+)
+from jina.transport.http_bodies import DOCUMENTS, dumps, parameters_of, read_json, reply_parts
+from jina.transport.http_exchange import ClientWatch, Exchange, new_request_id
+from jina.transport.http_streams import framing_of, send_stream
+from jina.transport.server_errors import as_jina_error
+from jina.transport.service import EndpointInfo, Service
+from jina.wire.messages import Request
+from jina.wire.payloads import BytesPayload, JsonPayload
+
+TIMEOUT_HEADER = "x-request-timeout"
+"""Seconds that the client will wait; after them the work is cancelled and the answer is 504."""
+
+_DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
+_TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+async def answer_call(exchange: Exchange, service: Service, endpoint: str) -> None:
+    """One request, one reply; `endpoint` may be empty where the body names it."""
+    request = await read_request(exchange, endpoint)
+    reply = await guarded(exchange, service.call(request), request.deadline)
+    if exchange.accepts(DOCUMENTS):
+        parameters = dumps(reply.parameters) if reply.parameters else b""
+        headers = [(b"x-jina-parameters", parameters)] if parameters and parameters.isascii() else []
+        await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
+    else:
+        await exchange.respond(reply_parts(reply, request), (b"content-type", b"application/json"))
+
+
+async def answer_stream(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None) -> None:
+    """One document, a stream of documents."""
+    if exchange.method == "POST":
+        request = await read_request(exchange, endpoint)
+    else:
+        request = await read_get(exchange, endpoint, info)
+    framing = framing_of(exchange)
+    try:
+        await guarded(exchange, send_stream(exchange, framing, service.stream(request)), request.deadline)
+        last = framing.end
+    except Cancelled:
+        raise
+    except Exception as error:
+        if not exchange.started:
+            raise
+        last = framing.failure(as_jina_error(error))
+    await exchange.write(last, more=False)
+
+
+async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | None) -> Any:
+    """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
+    watch = ClientWatch(exchange)
+    try:
+        if deadline is None:
+            return await work
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await work
+    except TimeoutError:
+        if deadline is None or time.monotonic() < deadline:
+            raise
+        raise DeadlineExceeded(
+            f"no answer within the {exchange.headers.get(TIMEOUT_HEADER)} s of {TIMEOUT_HEADER}"
+        ) from None
+    except asyncio.CancelledError:
+        _forget_cancellation()
+        if watch.left:
+            raise Cancelled("the client left") from None
+        raise Unavailable("the server stopped before the answer was ready") from None
+    finally:
+        watch.stop()
+
+
+def _forget_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+async def read_request(exchange: Exchange, endpoint: str) -> Request:
+    """The request in the body: JSON, or the binary media type."""
+    body = await exchange.body()
+    if exchange.headers.get("content-type", "").startswith(DOCUMENTS):
+        request = Request(endpoint, BytesPayload(body))
+        if text := exchange.headers.get("x-jina-parameters"):
+            request.parameters = parameters_of(text)
+    else:
+        request = read_json(body)
+        request.endpoint = request.endpoint or endpoint
+        if not request.endpoint:
+            raise BadRequest("the body names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
+    if exchange.scope["query_string"] and (text := exchange.query().get("parameters")):
+        request.parameters = {**parameters_of(text), **request.parameters}
+    return _identified(exchange, request)
+
+
+async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None) -> Request:
+    """The document of a GET request: its body, else the query parameters; `parameters` may be JSON in the query."""
+    query = exchange.query()
+    parameters = query.pop("parameters", None) if info is None or "parameters" not in info.flat_fields else None
+    body = await exchange.body()
+    request = read_json(body, bare=True) if body.strip() else Request("", JsonPayload([_document_of(query, info)]))
+    request.endpoint = endpoint
+    if parameters:
+        request.parameters = parameters_of(parameters)
+    return _identified(exchange, request)
+
+
+def _identified(exchange: Exchange, request: Request) -> Request:
+    request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
+    request.headers = exchange.headers
+    if text := exchange.headers.get(TIMEOUT_HEADER):
+        request.deadline = time.monotonic() + _seconds(text)
+    return request
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        raise BadRequest(f"{TIMEOUT_HEADER}: {text!r} is no number of seconds above 0")
+    return seconds
+
+
+def _document_of(query: dict[str, str], info: EndpointInfo | None) -> dict[str, Any]:
+    fields = info.flat_fields if info is not None else {}
+    open_ended = info is None or info.input_schema.get("additionalProperties", False) is not False
+    document = {}
+    errors = []
+    for name, text in query.items():
+        if name not in fields and not open_ended:
+            near = nearest(name, fields)
+            hint = f"; did you mean {near!r}?" if near else ""
+            errors.append(
+                _query_error("extra_forbidden", name, f"{info and info.input_name} has no such field{hint}", text)
+            )
+            continue
+        try:
+            document[name] = _converted(text, fields.get(name, "string"))
+        except (ValueError, KeyError):
+            errors.append(_query_error(f"{fields[name]}_parsing", name, f"not a valid {fields[name]}", text))
+    if errors:
+        raise ValidationFailed("; ".join(f"query.{e['loc'][1]}: {e['msg']}" for e in errors), errors=errors)
+    return document
+
+
+def _converted(text: str, kind: str) -> Any:
+    match kind:
+        case "integer":
+            return int(text)
+        case "number":
+            return float(text)
+        case "boolean":
+            return _TRUE[text.lower()]
+        case _:
+            return text
+
+
+def _query_error(kind: str, name: str, message: str, value: str) -> dict[str, Any]:
+    return {"type": kind, "loc": ["query", name], "msg": message, "input": value}

@@ -1,0 +1,232 @@
+"""One HTTP request and its response over ASGI (https://asgi.readthedocs.io)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jina.errors import BadRequest, Cancelled, JinaError, MethodNotAllowed, Overloaded, TooLarge, Unavailable
+from jina.transport.http_bodies import JSON, PROBLEM, error_body
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_JSON_HEADER = (b"content-type", JSON.encode())
+_PARTS_ABOVE = 64 * 1024
+"""Bodies above this many bytes leave in parts instead of being joined."""
+
+
+class Exchange:
+    """What the handlers read of a request, and how they answer it."""
+
+    __slots__ = (
+        "_common",
+        "_receive",
+        "_send",
+        "headers",
+        "max_body",
+        "method",
+        "path",
+        "request_id",
+        "scope",
+        "started",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int, common: list[Header]) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self.request_id = self.headers.get("x-request-id", "")
+        self.max_body = max_body
+        self.started = False
+        self._receive = receive
+        self._send = send
+        self._common = common
+
+    def query(self) -> dict[str, str]:
+        """The query parameters; the last of equal names wins."""
+        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the client names the media type in Accept."""
+        return media_type in self.headers.get("accept", "")
+
+    async def body(self) -> bytes:
+        """The whole body, decompressed.
+
+        Raises `TooLarge` as soon as the limit is passed, and `Cancelled` when the client leaves.
+        """
+        declared = self.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self.max_body:
+            raise self._too_large(declared)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Cancelled("the client left before the body was complete")
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._rest_of_body(body)
+        elif len(body) > self.max_body:
+            raise self._too_large(len(body))
+        encoding = self.headers.get("content-encoding")
+        return self._decompressed(body, encoding) if encoding else body
+
+    async def _rest_of_body(self, first: bytes) -> bytes:
+        chunks, size, more = [first], len(first), True
+        while more:
+            if size > self.max_body:
+                raise self._too_large(f"more than {self.max_body}")
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Cancelled("the client left before the body was complete")
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            more = message.get("more_body", False)
+        if size > self.max_body:
+            raise self._too_large(size)
+        return b"".join(chunks)
+
+    def _decompressed(self, body: bytes, encoding: str) -> bytes:
+        if encoding.strip().lower() == "identity":
+            return body
+        if encoding.strip().lower() not in {"gzip", "deflate"}:
+            raise BadRequest(f"content-encoding {encoding!r} is not known here", help="use gzip or deflate, or none")
+        unpack = zlib.decompressobj(47)  # both formats, told apart by their headers
+        try:
+            data = unpack.decompress(body, self.max_body + 1)
+        except zlib.error as error:
+            raise BadRequest(f"the body is not {encoding}: {error}") from None
+        if len(data) > self.max_body:
+            raise self._too_large(f"more than {self.max_body}")
+        if not unpack.eof:
+            raise BadRequest(f"the {encoding} body is cut short")
+        return data
+
+    def _too_large(self, size: object) -> TooLarge:
+        return TooLarge(
+            f"the body has {size} bytes; max_message_size is {self.max_body}",
+            help="send fewer documents per request, or raise max_message_size of the server",
+        )
+
+    async def respond_json(self, body: bytes, *, status: int = 200, headers: Iterable[Header] = ()) -> None:
+        """Answer with a JSON body."""
+        await self.respond((body,), _JSON_HEADER, status=status, headers=headers)
+
+    async def respond(
+        self,
+        parts: tuple[bytes, ...],
+        content_type: Header | None,
+        *,
+        status: int = 200,
+        headers: Iterable[Header] = (),
+    ) -> None:
+        """Answer with the parts in a row as the body."""
+        size = sum(map(len, parts))
+        all_headers = [(b"content-length", b"%d" % size), *self._response_headers(content_type), *headers]
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
+        if self.method == "HEAD":
+            parts = ()
+        elif size > _PARTS_ABOVE:
+            for part in parts[:-1]:
+                await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            parts = parts[-1:]
+        await self._send({"type": "http.response.body", "body": b"".join(parts)})
+
+    async def start_stream(self, content_type: bytes) -> None:
+        """Begin a response of unknown length."""
+        self.started = True
+        headers = [
+            *self._response_headers((b"content-type", content_type)),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """The next bytes of a stream."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def fail(self, error: JinaError, headers: Iterable[Header] = ()) -> None:
+        """Answer with an error, unless a response has begun."""
+        if self.started:
+            return
+        problem = self.accepts(PROBLEM)
+        extra = list(headers)
+        if isinstance(error, Overloaded):
+            extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+        elif isinstance(error, Unavailable):
+            extra.append((b"retry-after", b"1"))
+        elif isinstance(error, TooLarge):
+            extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
+        content_type = (b"content-type", PROBLEM.encode()) if problem else _JSON_HEADER
+        await self.respond((error_body(error, problem=problem),), content_type, status=error.http_status, headers=extra)
+
+    async def refuse_method(self, allowed: Iterable[str]) -> None:
+        """Answer that the path exists, but not for this method."""
+        names = ", ".join(sorted(allowed))
+        error = MethodNotAllowed(f"{self.method} {self.path} is not possible", help=f"use {names}")
+        await self.fail(error, [(b"allow", names.encode())])
+
+    async def disconnected(self) -> None:
+        """Return when the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _response_headers(self, content_type: Header | None) -> list[Header]:
+        headers = list(self._common)
+        if content_type is not None:
+            headers.append(content_type)
+        if self.request_id:
+            headers.append((b"x-request-id", _printable(self.request_id)))
+        return headers
+
+
+def new_request_id() -> str:
+    """32 hexadecimal digits."""
+    return os.urandom(16).hex()
+
+
+def _printable(text: str) -> bytes:
+    return "".join(letter for letter in text if " " <= letter <= "~")[:200].encode()
+
+
+class ClientWatch:
+    """Cancels the current task when the client leaves.
+
+    Most requests are answered before `after` seconds and never cost a second task.
+    """
+
+    __slots__ = ("_exchange", "_main", "_timer", "_watching", "left")
+
+    def __init__(self, exchange: Exchange, after: float = 0.05) -> None:
+        self.left = False
+        self._exchange = exchange
+        self._main = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(after, self._begin)
+
+    def stop(self) -> None:
+        """The task has its answer, or gave up."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._exchange.disconnected()
+        self.left = True
+        if self._main is not None:
+            self._main.cancel()

@@ -1,0 +1,112 @@
+"""One HTTP and WebSocket port: uvicorn on the running loop, on a socket of ours, without its signal handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import socket
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import uvicorn
+from uvicorn.config import WS_PROTOCOLS
+
+from jina.errors import ConfigError, nearest
+from jina.plan.plans import FacePlan
+from jina.transport.http_app import HttpApp
+from jina.transport.server_sockets import bind
+from jina.transport.tls import uvicorn_options
+
+_OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
+"""Arguments of uvicorn that jina decides."""
+
+
+class HttpFace:
+    """A uvicorn server of one port; `uvicorn_kwargs` are set over ours, `max_message_size` is in bytes."""
+
+    def __init__(self, plan: FacePlan, app: HttpApp, uvicorn_kwargs: Mapping[str, Any], max_message_size: int) -> None:
+        self._plan = plan
+        self._app = app
+        self._options = _checked(uvicorn_kwargs)
+        self._max_message_size = max_message_size
+        self._server: _Server | None = None
+        self._socket: socket.socket | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
+        config = self._config()
+        config.load()
+        self._socket = bind(self._plan)
+        self._server = server = _Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[self._socket])
+        self._ticking = asyncio.create_task(server.main_loop())
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new connections, let requests in flight finish within `grace` seconds, cancel the rest."""
+        server, ticking = self._server, self._ticking
+        if server is None or ticking is None or self._socket is None:
+            return
+        self._server = None
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        until = time.monotonic() + grace
+        for listening in server.servers:
+            listening.close()
+        # Uvicorn closes WebSockets at once, with whatever is outstanding on them.
+        await self._app.websockets.drain(grace)
+        await server.finish(self._socket, max(0.0, until - time.monotonic()))
+
+    def _config(self) -> uvicorn.Config:
+        options: dict[str, Any] = {
+            "http": "httptools",
+            "ws": "websockets-sansio" if "websockets-sansio" in WS_PROTOCOLS else "websockets",
+            "ws_max_size": self._max_message_size,
+            # A full window pauses reading, and with it the pongs: their absence proves nothing.
+            "ws_ping_timeout": None,
+            "ws_per_message_deflate": False,
+            "log_config": None,
+            "log_level": "warning",
+            "access_log": False,
+            "server_header": False,
+            "proxy_headers": False,
+            "timeout_keep_alive": 75,
+            "backlog": 2048,
+        }
+        if self._plan.tls is not None:
+            options |= uvicorn_options(self._plan.tls)
+        return uvicorn.Config(self._app, lifespan="off", interface="asgi3", **{**options, **self._options})
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def finish(self, sock: socket.socket, grace: float) -> None:
+        """Uvicorn's shutdown within `grace` seconds; its tasks have ended when this returns."""
+        self.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
+        tasks = self.server_state.tasks
+        await self.shutdown(sockets=[sock])
+        if tasks:
+            await asyncio.wait(set(tasks), timeout=1.0)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    known = set(inspect.signature(uvicorn.Config).parameters)
+    for name in options:
+        if name in _OURS:
+            raise ConfigError(f"uvicorn_kwargs: {name!r} is decided by jina and cannot be set")
+        if name not in known:
+            near = nearest(name, known)
+            raise ConfigError(
+                f"uvicorn_kwargs: uvicorn has no option {name!r}", help=f"did you mean {near!r}?" if near else ""
+            )
+    return dict(options)

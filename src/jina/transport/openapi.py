@@ -1,0 +1,243 @@
+"""The OpenAPI 3.1 document of a service (https://spec.openapis.org/oas/v3.1.0)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jina.transport.http_bodies import DOCUMENTS
+from jina.transport.service import EndpointInfo
+
+DEFAULT_TITLE = "My Jina Service"
+DEFAULT_DESCRIPTION = (
+    "This is my awesome service. You can set `title` and `description` in your `Deployment`, `Flow` or `Gateway` "
+    "to customize the title and description."
+)
+_REFERENCE = "#/components/schemas/"
+_ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
+
+
+def openapi_document(
+    endpoints: Mapping[str, EndpointInfo], *, title: str | None, description: str | None, version: str
+) -> dict[str, Any]:
+    """The document, ready for JSON; equal endpoints give equal documents."""
+    components = Components()
+    paths = {
+        path if path.startswith("/") else f"/{path}": _path_item(path, info, components)
+        for path, info in endpoints.items()
+    }
+    paths.setdefault("/post", {"post": _post_operation(components)})
+    for path, (summary, media_type) in _OWN_PAGES.items():
+        paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": title or DEFAULT_TITLE,
+            "description": description or DEFAULT_DESCRIPTION,
+            "version": version,
+        },
+        "paths": paths,
+        "components": {"schemas": components.schemas},
+    }
+
+
+_OWN_PAGES = {
+    "/": ("Whether the service is ready", "application/json"),
+    "/status": ("Versions and settings", "application/json"),
+    "/dry_run": ("Whether a request would be served", "application/json"),
+    "/livez": ("Liveness probe", "text/plain"),
+    "/readyz": ("Readiness probe", "text/plain"),
+    "/startupz": ("Start-up probe", "text/plain"),
+    "/metrics": ("Metrics in OpenMetrics text", "application/openmetrics-text"),
+}
+
+
+class Components:
+    """Named schemas; equal ones are shared, different ones of one name get the endpoint into theirs."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Any] = {"Header": _HEADER, "Problem": _PROBLEM}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def add(self, name: str, schema: Mapping[str, Any], qualifier: str) -> dict[str, Any]:
+        """Register a JSON Schema with its `$defs`; gives a reference to it."""
+        definitions = {key: value for key, value in schema.get("$defs", {}).items() if isinstance(value, Mapping)}
+        root = {key: value for key, value in schema.items() if key != "$defs"}
+        if not root:
+            root = dict(_ANY_OBJECT)
+        target = root.get("$ref", "") if len(root) == 1 else ""
+        if not target.startswith("#/$defs/"):
+            target = f"#/$defs/{name}"
+            definitions[name] = root
+        names = {key: self._name(key, definitions, qualifier) for key in definitions}
+        for key, component in names.items():
+            if component not in self.schemas:
+                self.schemas[component] = _renamed(definitions[key], names)
+        return {"$ref": _REFERENCE + names[target.removeprefix("#/$defs/")]}
+
+    def _name(self, key: str, definitions: Mapping[str, Any], qualifier: str) -> str:
+        content = json.dumps({used: definitions[used] for used in sorted(_closure(key, definitions))}, sort_keys=True)
+        known = self._names.get((key, content))
+        if known is not None:
+            return known
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", key).strip("_") or "Document"
+        taken = {*self._names.values(), "Header", "Problem"}
+        name, number = plain, 1
+        while name in taken:
+            name = f"{qualifier}_{plain}" if number == 1 else f"{qualifier}_{plain}_{number}"
+            number += 1
+        self._names[key, content] = name
+        return name
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        target = schema.get("$ref")
+        if isinstance(target, str) and target.startswith("#/$defs/"):
+            yield target.removeprefix("#/$defs/")
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def _closure(key: str, definitions: Mapping[str, Any]) -> set[str]:
+    found, waiting = set(), [key]
+    while waiting:
+        name = waiting.pop()
+        if name in definitions and name not in found:
+            found.add(name)
+            waiting.extend(_references(definitions[name]))
+    return found
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(schema, Mapping):
+        copy = {key: _renamed(value, names) for key, value in schema.items()}
+        target = copy.get("$ref")
+        if isinstance(target, str) and target.startswith("#/$defs/"):
+            name = target.removeprefix("#/$defs/")
+            copy["$ref"] = _REFERENCE + names.get(name, name)
+        return copy
+    if isinstance(schema, list):
+        return [_renamed(value, names) for value in schema]
+    return schema
+
+
+def _path_item(path: str, info: EndpointInfo, components: Components) -> dict[str, Any]:
+    qualifier = _slug(path)
+    document = components.add(info.input_name, info.input_schema, qualifier)
+    result = components.add(info.output_name, info.output_schema, f"{qualifier}_output")
+    parameters: dict[str, Any] = dict(_ANY_OBJECT)
+    if info.parameters_schema is not None:
+        name = info.parameters_name or "Parameters"
+        parameters = components.add(name, info.parameters_schema, f"{qualifier}_parameters")
+    needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
+    operation: dict[str, Any] = {
+        "operationId": f"post_{qualifier}",
+        "summary": path,
+        "description": info.description,
+        "requestBody": _request_body(document, parameters, needs_parameters=needs_parameters),
+        "responses": {"200": _stream_of(result) if info.is_generator else _reply_of(result), "default": _FAILURE},
+    }
+    if info.is_write:
+        operation["x-jina-write"] = True
+    if not info.is_generator:
+        return {"post": operation}
+    query = [
+        {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
+        for name, kind in info.flat_fields.items()
+    ]
+    get = {key: value for key, value in operation.items() if key != "requestBody"}
+    return {"get": {**get, "operationId": f"get_{qualifier}", "parameters": query}, "post": operation}
+
+
+def _slug(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_") or "root"
+
+
+def _request_body(document: Any, parameters: Any, *, needs_parameters: bool) -> dict[str, Any]:
+    envelope = {
+        "type": "object",
+        "properties": {
+            "data": {"anyOf": [{"type": "array", "items": document}, document]},
+            "parameters": parameters,
+            "header": {"$ref": f"{_REFERENCE}Header"},
+        },
+        "required": ["data", "parameters"] if needs_parameters else ["data"],
+    }
+    return {"required": True, "content": {"application/json": {"schema": envelope}, DOCUMENTS: {"schema": _BINARY}}}
+
+
+def _reply_of(result: Any) -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "properties": {
+            "data": {"type": "array", "items": result},
+            "parameters": _ANY_OBJECT,
+            "header": {"$ref": f"{_REFERENCE}Header"},
+        },
+        "required": ["data", "parameters", "header"],
+    }
+    content = {"application/json": {"schema": body}, DOCUMENTS: {"schema": _BINARY}}
+    return {"description": "The documents that the handler gave", "content": content}
+
+
+def _stream_of(result: Any) -> dict[str, Any]:
+    content = {"text/event-stream": {"schema": result}, "application/x-ndjson": {"schema": result}}
+    return {"description": "A document for each that the handler yields", "content": content}
+
+
+def _post_operation(components: Components) -> dict[str, Any]:
+    document = components.add("AnyDocument", _ANY_OBJECT, "post")
+    body = _request_body(document, _ANY_OBJECT, needs_parameters=False)
+    schema = body["content"]["application/json"]["schema"]
+    schema["properties"]["execEndpoint"] = {"type": "string", "description": "the endpoint to call"}
+    schema["properties"]["targetExecutor"] = {"type": "string"}
+    schema["required"] = ["execEndpoint"]
+    return {
+        "operationId": "post",
+        "summary": "Any endpoint, named in the body",
+        "requestBody": body,
+        "responses": {"200": _reply_of(document), "default": _FAILURE},
+    }
+
+
+def _page_operation(path: str, summary: str, media_type: str) -> dict[str, Any]:
+    answer = {"description": summary, "content": {media_type: {"schema": {}}}}
+    return {
+        "operationId": f"get_own_{_slug(path)}",
+        "summary": summary,
+        "tags": ["server"],
+        "responses": {"200": answer},
+    }
+
+
+_BINARY = {"type": "string", "format": "binary", "description": "a serialised docarray.DocListProto"}
+_HEADER = {
+    "type": "object",
+    "properties": {"request_id": {"type": "string"}, "target_executor": {"type": "string"}},
+}
+_PROBLEM = {
+    "type": "object",
+    "description": "An error: the members of RFC 9457, with the error's class as `code`",
+    "properties": {
+        "detail": {"anyOf": [{"type": "string"}, {"type": "array", "items": _ANY_OBJECT}]},
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "errors": {"type": "array", "items": _ANY_OBJECT},
+    },
+    "required": ["detail", "type", "title", "status", "code", "errors"],
+}
+_FAILURE = {
+    "description": "An error",
+    "content": {
+        "application/json": {"schema": {"$ref": f"{_REFERENCE}Problem"}},
+        "application/problem+json": {"schema": {"$ref": f"{_REFERENCE}Problem"}},
+    },
+}

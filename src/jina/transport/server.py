@@ -1,0 +1,87 @@
+"""Faces of one service on the running loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from jina.plan.plans import FacePlan, HttpPlan
+from jina.transport.server_gate import Gate
+from jina.transport.service import Service
+
+DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+
+class _Face(Protocol):
+    async def start(self) -> int: ...
+
+    async def stop(self, grace: float) -> None: ...
+
+
+class Server:
+    """Several ports over one service; made by `serve`. All methods run on one loop."""
+
+    def __init__(self, plans: Sequence[FacePlan], faces: Sequence[_Face], gate: Gate) -> None:
+        self._plans = list(plans)
+        self._faces = list(faces)
+        self._started: list[_Face] = []
+        self._gate = gate
+        self.addresses: list[str] = []
+        """`scheme://host:port` of each face, in the order of the plans; filled by `start`."""
+
+    async def start(self) -> None:
+        """Open all ports, or none: raises `PortAlreadyUsed` or `ConfigError` naming the port."""
+        try:
+            for plan, face in zip(self._plans, self._faces, strict=True):
+                port = await face.start()
+                self._started.append(face)
+                self.addresses.append(f"{_scheme(plan)}://{plan.host}:{port}")
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def stop(self, grace: float) -> None:
+        """Turn unready, stop accepting, let what is in flight finish within `grace` seconds, close all ports."""
+        self._gate.draining = True
+        started, self._started = self._started, []
+        results = await asyncio.gather(*(face.stop(grace) for face in started), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+
+def serve(
+    faces: Sequence[FacePlan],
+    service: Service,
+    *,
+    http: HttpPlan | None = None,
+    grpc_options: Mapping[str, Any] | None = None,
+    max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+) -> Server:
+    """A server of the service on all faces; nothing is opened before `start`.
+
+    HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
+    `max_message_size` is in bytes and counts for requests on every protocol.
+    """
+    gate = Gate(service)
+    made: list[_Face] = []
+    app = None
+    for plan in faces:
+        if plan.protocol == "grpc":
+            from jina.transport.grpc_server import GrpcFace
+
+            made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size))
+        else:
+            from jina.transport.http_app import HttpApp
+            from jina.transport.http_server import HttpFace
+
+            http = http or HttpPlan()
+            app = app or HttpApp(gate, http, max_message_size)
+            made.append(HttpFace(plan, app, http.uvicorn_kwargs, max_message_size))
+    return Server(faces, made, gate)
+
+
+def _scheme(plan: FacePlan) -> str:
+    scheme = {"grpc": "grpc", "http": "http", "websocket": "ws"}[plan.protocol]
+    return f"{scheme}s" if plan.tls else scheme

@@ -1,0 +1,120 @@
+"""Several requests of one connection at a time, within a window.
+
+Shared by the bidirectional gRPC call and the WebSocket face: nothing is read while the window is full, so a
+slow handler or a slow reader slows the sender down instead of filling the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Frame = TypeVar("Frame")
+Emit = Callable[[Frame], Awaitable[None]]
+
+DEFAULT_WINDOW = 1000
+"""Requests of one connection in work at a time; Jina 3's default of `prefetch`."""
+
+
+def window_of(text: str | None) -> int:
+    """The window that a client asks for by `__prefetch__`; the default where it is 0 or no number."""
+    try:
+        asked = int(text) if text else 0
+    except ValueError:
+        asked = 0
+    return asked if asked > 0 else DEFAULT_WINDOW
+
+
+class Pipeline(Generic[Item, Frame]):
+    """Reads items, works on up to `window` of them at once, and writes the frames that they give.
+
+    `work(item, emit)` must turn its own failures into frames. With `in_order` the frames of an item leave
+    after those of all earlier items. No further item is read while those in work add up to `max_bytes`.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Item, Emit[Frame]], Coroutine[Any, Any, None]],
+        write: Callable[[Frame], Awaitable[None]],
+        *,
+        window: int = DEFAULT_WINDOW,
+        max_bytes: int,
+        in_order: bool = False,
+    ) -> None:
+        self._work = work
+        self._write = write
+        self._window = window
+        self._max_bytes = max_bytes
+        self._in_order = in_order
+        self._bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._last_written: asyncio.Event | None = None
+        self._failure: BaseException | None = None
+
+    async def run(self, read: Callable[[], Awaitable[tuple[Item, int] | None]]) -> None:
+        """Work until `read`, which gives an item and its size in bytes, gives None and all is written.
+
+        When `read` raises or this task is cancelled, the items in work are cancelled.
+        """
+        try:
+            while self._failure is None and (incoming := await self._read_when_room(read)) is not None:
+                self._start(*incoming)
+            while self._tasks and self._failure is None:
+                self._room.clear()
+                await self._room.wait()
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            await self._cancel_all()
+
+    async def _read_when_room(self, read: Callable[[], Awaitable[tuple[Item, int] | None]]) -> tuple[Item, int] | None:
+        while self._tasks and (len(self._tasks) >= self._window or self._bytes >= self._max_bytes):
+            self._room.clear()
+            await self._room.wait()
+        return await read()
+
+    def _start(self, item: Item, size: int) -> None:
+        if self._in_order:
+            before, self._last_written = self._last_written, asyncio.Event()
+            task = asyncio.create_task(self._work_in_order(item, before, self._last_written))
+        else:
+            task = asyncio.create_task(self._work(item, self._emit))
+        self._tasks.add(task)
+        self._bytes += size
+
+        def finished(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._bytes -= size
+            self._room.set()
+            if not task.cancelled() and self._failure is None:
+                self._failure = task.exception()
+
+        task.add_done_callback(finished)
+
+    async def _emit(self, frame: Frame) -> None:
+        async with self._writing:
+            await self._write(frame)
+
+    async def _work_in_order(self, item: Item, before: asyncio.Event | None, written: asyncio.Event) -> None:
+        async def emit(frame: Frame) -> None:
+            if before is not None:
+                await before.wait()
+            await self._write(frame)
+
+        try:
+            await self._work(item, emit)
+            if before is not None:
+                await before.wait()
+        finally:
+            written.set()
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)

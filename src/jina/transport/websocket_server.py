@@ -1,0 +1,246 @@
+"""WebSocket connections over ASGI.
+
+A text frame is a JSON request, a binary frame a serialised `jina.DataRequestProto`; each is answered in kind, as
+soon as it is ready, with the request's id. `{}` or the byte 0 ends the input: what is outstanding is answered,
+then the connection closes. A generator answers with a frame for each document and one without documents last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jina.errors import BadRequest, EndpointNotFound, JinaError
+from jina.transport.http_bodies import dumps, error_body, error_content, read_json, reply_parts
+from jina.transport.http_exchange import Receive, Scope, Send, new_request_id
+from jina.transport.http_pages import dry_run_status, status_content
+from jina.transport.server_errors import as_jina_error
+from jina.transport.server_gate import Gate
+from jina.transport.server_messages import data_payload, read_request, write_failure, write_reply
+from jina.transport.server_pipeline import Emit, Pipeline, window_of
+from jina.transport.service import Service
+from jina.wire import pb
+from jina.wire.messages import Payload, Reply, Request
+from jina.wire.payloads import BytesPayload, JsonPayload
+
+PROTOCOLS = ("json", "bytes")
+END_OF_BYTES = b"\x00"
+END_OF_JSON = "{}"
+
+Frame = str | bytes
+
+
+class WebSockets:
+    """All WebSocket connections of one application; sizes are in bytes."""
+
+    def __init__(self, gate: Gate, max_message_size: int) -> None:
+        self._gate = gate
+        self._max_message_size = max_message_size
+        self._connections: set[_Connection] = set()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection until it is closed."""
+        await receive()  # websocket.connect
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        offered = scope.get("subprotocols", ())
+        subprotocol = next((name for name in offered if name in PROTOCOLS), None)
+        if path == "/dry_run":
+            await self._dry_run(send, subprotocol)
+            return
+        if not self._known(path):
+            await _refuse(scope, send, EndpointNotFound(f"no endpoint {path!r} here"))
+            return
+        connection = _Connection(scope, receive, send, self._gate.service, "" if path == "/" else path)
+        self._connections.add(connection)
+        try:
+            await send({"type": "websocket.accept", "subprotocol": subprotocol})
+            await connection.run(self._max_message_size)
+        finally:
+            self._connections.discard(connection)
+
+    async def drain(self, grace: float) -> None:
+        """Read no more, answer what was read within `grace` seconds, close."""
+        running = [connection.drain() for connection in self._connections]
+        if running:
+            await asyncio.wait(running, timeout=grace)
+
+    async def _dry_run(self, send: Send, subprotocol: str | None) -> None:
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        status = await dry_run_status(self._gate.service)
+        if subprotocol == "bytes":
+            await send({"type": "websocket.send", "bytes": status.SerializeToString()})
+        else:
+            await send({"type": "websocket.send", "text": dumps(status_content(status)).decode()})
+        await send({"type": "websocket.close", "code": 1000})
+
+    def _known(self, path: str) -> bool:
+        endpoints = self._gate.service.endpoints if self._gate.service.started else {}
+        return path == "/" or path in endpoints or "/default" in endpoints
+
+
+async def _refuse(scope: Scope, send: Send, error: JinaError) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
+        return
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": error_body(error)})
+
+
+class _Connection:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service, endpoint: str) -> None:
+        self._receive = receive
+        self._send = send
+        self._service = service
+        self._endpoint = endpoint
+        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self._query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=1)
+        self._main = asyncio.current_task()
+        self._left = False
+        self._draining = False
+
+    async def run(self, max_message_size: int) -> None:
+        options = {**self._query, **self._headers}
+        pipeline: Pipeline[Frame, Frame] = Pipeline(
+            self._work,
+            self._write,
+            window=window_of(options.get("__prefetch__")),
+            max_bytes=4 * max_message_size,
+            in_order=options.get("__results_in_order__", "").lower() == "true",
+        )
+        pump = asyncio.create_task(self._pump())
+        try:
+            await pipeline.run(self._read)
+            await self._send({"type": "websocket.close", "code": 1001 if self._draining else 1000})
+        except (asyncio.CancelledError, OSError):
+            # The client left, and the pump or uvicorn's send told so; anything else is a real cancellation.
+            if not self._left:
+                raise
+            if self._main is not None:
+                self._main.uncancel()
+        finally:
+            pump.cancel()
+
+    def drain(self) -> asyncio.Task[Any]:
+        """Stop reading; gives the task that ends once all is answered."""
+        self._draining = True
+        if not self._inbox.full():
+            self._inbox.put_nowait(None)
+        assert self._main is not None
+        return self._main
+
+    async def _pump(self) -> None:
+        """Always be receiving, so that pings are answered and a client that leaves is noticed at once."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                self._left = True
+                if self._main is not None:
+                    self._main.cancel()
+                return
+            data: bytes | None = message.get("bytes")
+            await self._inbox.put(message["text"] if data is None else data)
+
+    async def _read(self) -> tuple[Frame, int] | None:
+        frame = None if self._draining else await self._inbox.get()
+        if frame is None or frame == END_OF_BYTES or (isinstance(frame, str) and frame.strip() == END_OF_JSON):
+            return None
+        return frame, len(frame)
+
+    async def _write(self, frame: Frame) -> None:
+        kind = "text" if isinstance(frame, str) else "bytes"
+        await self._send({"type": "websocket.send", kind: frame})
+
+    async def _work(self, frame: Frame, emit: Emit[Frame]) -> None:
+        exchange = (
+            _JsonFrames(frame, self._service.name) if isinstance(frame, str) else _ByteFrames(frame, self._service.name)
+        )
+        try:
+            request = exchange.read(self._endpoint, self._headers)
+            info = self._service.endpoints.get(request.endpoint) or self._service.endpoints.get("/default")
+            if info is not None and info.is_generator:
+                await self._stream(request, exchange, emit)
+            else:
+                await emit(exchange.reply(await self._service.call(request)))
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each failure becomes a frame
+            await emit(exchange.failure(as_jina_error(error)))
+
+    async def _stream(self, request: Request, exchange: _JsonFrames | _ByteFrames, emit: Emit[Frame]) -> None:
+        replies = self._service.stream(request)
+        last = Reply(BytesPayload(b""))
+        try:
+            async for reply in replies:
+                for document in exchange.split(reply.payload):
+                    await emit(exchange.reply(Reply(document, reply.parameters, reply.routes)))
+        finally:
+            aclose = getattr(replies, "aclose", None)
+            if aclose is not None:
+                await aclose()
+        await emit(exchange.reply(last))
+
+
+class _JsonFrames:
+    """A JSON request and its answers."""
+
+    def __init__(self, text: str, _executor: str) -> None:
+        self._text = text
+        self._request = Request("", JsonPayload(b"[]"))
+
+    def read(self, endpoint: str, headers: dict[str, str]) -> Request:
+        self._request = request = read_json(self._text)
+        request.endpoint = request.endpoint or endpoint
+        request.request_id = request.request_id or new_request_id()
+        request.headers = headers
+        if not request.endpoint:
+            raise BadRequest("the frame names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
+        return request
+
+    def reply(self, reply: Reply) -> str:
+        return b"".join(reply_parts(reply, self._request)).decode()
+
+    def split(self, payload: Payload) -> list[Payload]:
+        return [JsonPayload(b"[" + item + b"]") for item in payload.json_items()]
+
+    def failure(self, error: JinaError) -> str:
+        header = {"request_id": self._request.request_id, "target_executor": self._request.target_executor}
+        return dumps({**error_content(error), "header": header}).decode()
+
+
+class _ByteFrames:
+    """A protobuf request and its answers."""
+
+    def __init__(self, data: bytes, executor: str) -> None:
+        self._data = data
+        self._executor = executor
+        self._started = time.time()
+        self._message: Any = pb.DataRequestProto()
+        self._request = Request("", BytesPayload(b""))
+
+    def read(self, endpoint: str, headers: dict[str, str]) -> Request:
+        try:
+            self._message = pb.DataRequestProto.FromString(self._data)
+        except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
+            raise BadRequest(f"the frame is no jina.DataRequestProto message: {error}") from None
+        self._request = request = read_request(self._message, data_payload(self._message), headers, None)
+        request.endpoint = request.endpoint or endpoint
+        return request
+
+    def reply(self, reply: Reply) -> bytes:
+        message = write_reply(self._message, self._request, reply, self._executor, self._started)
+        data: bytes = message.SerializeToString()
+        return data
+
+    def split(self, payload: Payload) -> list[Payload]:
+        documents = pb.DocListProto()
+        payload.write_proto(documents)
+        return [BytesPayload(pb.DocListProto(docs=[document]).SerializeToString()) for document in documents.docs]
+
+    def failure(self, error: JinaError) -> bytes:
+        failed = write_failure(pb.DataRequestProto(), self._message, error, self._executor, self._started)
+        data: bytes = failed.SerializeToString()
+        return data

@@ -1,0 +1,281 @@
+"""HTTP requests and replies on a real port."""
+
+import asyncio
+import gzip
+import json
+import time
+
+import aiohttp
+import pytest
+from docarray import DocList
+
+from jina.plan.plans import HttpPlan
+from jina.transport.http_bodies import DOCUMENTS
+from jina.wire import pb
+from jina.wire.payloads import DocsPayload
+from tests.transport.sample_service import NOTES, Note, SampleService, run, served, url
+
+
+async def post(server, path, body, **more):
+    headers = {"content-type": "application/json", **more.pop("headers", {})}
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url(server, path), data=data, headers=headers, **more) as answer,
+    ):
+        return answer.status, answer.headers, await answer.read()
+
+
+def exchange(path, body, service=None, plan=None, **more):
+    async def main():
+        options = {"http": plan} if plan else {}
+        async with served(service or SampleService(), "http", **options) as server:
+            status, headers, data = await post(server, path, body, **more)
+            return status, headers, json.loads(data)
+
+    return run(main())
+
+
+def test_documents_go_in_and_come_back():
+    service = SampleService()
+    status, headers, body = exchange(
+        "/upper",
+        {
+            "data": [{"id": "a", "text": "hi"}, {"id": "b", "text": "ho"}],
+            "parameters": {"k": 3, "big": 2**70, "none": None},
+        },
+        service,
+        headers={"X-Request-Id": "abc", "traceparent": "00-1-2-01"},
+    )
+    assert status == 200
+    assert [(doc["id"], doc["text"]) for doc in body["data"]] == [("a", "HI"), ("b", "HO")]
+    assert body["parameters"] == {"k": 3, "big": 2**70, "none": None}
+    assert body["header"] == {"request_id": "abc", "target_executor": ""}
+    assert headers["X-Request-Id"] == "abc"
+    request = service.requests[0]
+    assert request.headers["traceparent"] == "00-1-2-01"
+    assert request.parameters["big"] == 2**70
+    assert isinstance(request.parameters["k"], int)
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ({"data": {"text": "one"}}, ["ONE"]),
+        ([{"text": "bare"}], ["BARE"]),
+        ({"text": "one bare"}, ["ONE BARE"]),
+        ({"data": None}, []),
+        ({"data": []}, []),
+        ({}, []),
+        (b"", []),
+        (b"  ", []),
+        ({"parameters": {"a": 1}}, []),
+    ],
+)
+def test_bodies_without_the_full_envelope(body, texts):
+    status, _, answer = exchange("/upper", body)
+    assert status == 200
+    assert [doc["text"] for doc in answer["data"]] == texts
+
+
+def test_a_request_without_an_id_gets_one():
+    _, headers, body = exchange("/echo", {"data": []})
+    assert len(body["header"]["request_id"]) == 32
+    assert headers["X-Request-Id"] == body["header"]["request_id"]
+
+
+def test_header_of_the_body_names_request_and_target():
+    service = SampleService()
+    _, _, body = exchange("/echo", {"data": [], "header": {"request_id": "r1", "target_executor": "a.*"}}, service)
+    assert body["header"] == {"request_id": "r1", "target_executor": "a.*"}
+    assert service.requests[0].target_executor == "a.*"
+
+
+def test_post_names_the_endpoint_in_the_body():
+    service = SampleService()
+    status, _, body = exchange(
+        "/post", {"data": [{"text": "x"}], "execEndpoint": "/upper", "targetExecutor": "t"}, service
+    )
+    assert (status, body["data"][0]["text"]) == (200, "X")
+    assert service.requests[0].target_executor == "t"
+    assert exchange("/post", {"data": []})[0] == 400
+
+
+def test_nan_is_read():
+    service = SampleService()
+    status, _, _ = exchange("/echo", b'{"data": [{"number": NaN}], "parameters": {"x": Infinity}}', service)
+    assert status == 200
+    assert service.requests[0].parameters["x"] == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/nothing", {"data": []}, 404, "EndpointNotFound"),
+        ("/uper", {"data": []}, 404, "EndpointNotFound"),
+        ("/echo", b"{not json", 400, "BadRequest"),
+        ("/echo", b'{"data": [1', 400, "BadRequest"),
+        ("/echo", b"\xff\xfe", 400, "BadRequest"),
+        ("/upper", {"data": 5}, 422, "ValidationFailed"),
+        ("/upper", {"data": [{"number": "many"}]}, 422, "ValidationFailed"),
+        ("/upper", b"7", 422, "ValidationFailed"),
+        ("/upper", {"data": [], "parameters": [1]}, 422, "ValidationFailed"),
+        ("/upper", {"data": [], "header": 3}, 422, "ValidationFailed"),
+        ("/fail", {"data": []}, 500, "ExecutorError"),
+        ("/busy", {"data": []}, 429, "Overloaded"),
+        ("/explode", {"data": []}, 500, "InternalError"),
+    ],
+)
+def test_errors(path, body, status, code):
+    got, headers, content = exchange(path, body)
+    assert (got, content["code"], content["status"]) == (status, code, status)
+    assert headers["content-type"] == "application/json"
+    assert {"detail", "type", "title", "errors"} <= content.keys()
+    if status == 429:
+        assert headers["retry-after"] == "2"
+    if path == "/uper":
+        assert "/upper" in content["help"]
+
+
+def test_error_of_a_handler_is_rebuildable():
+    _, _, content = exchange("/fail", {"data": []})
+    assert content["detail"] == "ValueError('boom', 3)"
+    assert (content["name"], content["args"], content["stacks"], content["executor"]) == (
+        "ValueError",
+        ["boom", "3"],
+        ["line\n"],
+        "Sample",
+    )
+
+
+def test_problem_json_when_asked_for():
+    status, headers, content = exchange("/upper", {"data": 5}, headers={"accept": "application/problem+json"})
+    assert (status, headers["content-type"]) == (422, "application/problem+json")
+    assert isinstance(content["detail"], str)
+
+
+def test_wrong_method():
+    async def main():
+        async with served(SampleService(), "http") as server, aiohttp.ClientSession() as session:
+            async with session.get(url(server, "/echo")) as answer:
+                assert (answer.status, answer.headers["allow"]) == (405, "POST")
+                assert (await answer.json())["code"] == "MethodNotAllowed"
+            async with session.options(url(server, "/tokens")) as answer:
+                assert (answer.status, answer.headers["allow"]) == (200, "GET, OPTIONS, POST")
+
+    run(main())
+
+
+def test_default_answers_any_path():
+    service = SampleService(default=True)
+    assert exchange("/some/where", {"data": []}, service)[0] == 200
+    assert service.requests[0].endpoint == "/some/where"
+
+
+def test_too_large_a_body():
+    async def main():
+        async with served(SampleService(), "http", max_message_size=1000) as server:
+            big = {"data": [{"text": "x" * 2000}]}
+            status, _, data = await post(server, "/echo", big)
+            assert status == 413
+            assert "max_message_size" in json.loads(data)["detail"]
+
+            async def chunks():
+                for _ in range(5):
+                    yield b"x" * 500
+
+            async with aiohttp.ClientSession() as session, session.post(url(server, "/echo"), data=chunks()) as answer:
+                assert answer.status == 413
+            packed = gzip.compress(b"[" + b" " * 100_000 + b"]")
+            status, _, _ = await post(server, "/echo", packed, headers={"content-encoding": "gzip"})
+            assert status == 413
+
+    run(main())
+
+
+def test_compressed_bodies():
+    body = gzip.compress(json.dumps({"data": [{"text": "zip"}]}).encode())
+    assert exchange("/upper", body, headers={"content-encoding": "gzip"})[2]["data"][0]["text"] == "ZIP"
+    assert exchange("/upper", body[:20], headers={"content-encoding": "gzip"})[0] == 400
+    assert exchange("/upper", b"{}", headers={"content-encoding": "gzip"})[0] == 400
+    assert exchange("/upper", b"{}", headers={"content-encoding": "br"})[0] == 400
+
+
+def test_binary_bodies():
+    async def main():
+        service = SampleService()
+        async with served(service, "http") as server:
+            sent = DocsPayload(DocList[Note]([Note(id="1", text="a")]), NOTES).to_bytes()
+            headers = {"content-type": DOCUMENTS, "accept": DOCUMENTS, "x-jina-parameters": '{"k": 1}'}
+            status, got, data = await post(server, "/upper", sent, headers=headers)
+            assert (status, got["content-type"]) == (200, DOCUMENTS)
+            assert json.loads(got["x-jina-parameters"]) == {"k": 1}
+            [doc] = pb.DocListProto.FromString(data).docs
+            assert doc.data["text"].text == "A"
+            status, _, data = await post(server, "/upper", b"\xff\xff garbage", headers=headers)
+            assert (status, json.loads(data)["code"]) == (400, "BadRequest")
+
+    run(main())
+
+
+def test_large_documents_pass():
+    text = "x" * 3_000_000
+    assert exchange("/echo", {"data": [{"text": text}]})[2]["data"][0]["text"] == text
+
+
+def test_cors():
+    async def main():
+        plan = HttpPlan(cors=True)
+        async with served(SampleService(), "http", http=plan) as server, aiohttp.ClientSession() as session:
+            asked = {
+                "origin": "http://x",
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "content-type",
+            }
+            async with session.options(url(server, "/echo"), headers=asked) as answer:
+                assert answer.headers["access-control-allow-origin"] == "*"
+                assert "POST" in answer.headers["access-control-allow-methods"]
+                assert answer.headers["access-control-allow-headers"] == "content-type"
+            status, headers, _ = await post(server, "/nothing", {})
+            assert (status, headers["access-control-allow-origin"]) == (404, "*")
+
+    run(main())
+    assert "access-control-allow-origin" not in exchange("/echo", {"data": []})[1]
+
+
+def test_client_that_leaves_cancels_the_work():
+    async def main():
+        service = SampleService()
+        async with served(service, "http") as server:
+            with pytest.raises(asyncio.TimeoutError):
+                await post(server, "/slow", {"data": []}, timeout=aiohttp.ClientTimeout(total=0.2))
+            await asyncio.wait_for(service.cancelled.wait(), 1)
+
+    run(main())
+
+
+def test_timeout_of_the_client_is_a_deadline():
+    async def main():
+        service = SampleService()
+        async with served(service, "http") as server:
+            started = time.monotonic()
+            status, _, data = await post(server, "/slow", {"data": []}, headers={"x-request-timeout": "0.1"})
+            assert (status, json.loads(data)["code"]) == (504, "DeadlineExceeded")
+            assert service.cancelled.is_set()
+            assert service.requests[0].deadline == pytest.approx(started + 0.1, abs=0.1)
+            status, _, _ = await post(server, "/slow", {"data": []}, headers={"x-request-timeout": "soon"})
+            assert status == 400
+
+    run(main())
+
+
+def test_requests_share_a_connection():
+    async def main():
+        async with served(SampleService(), "http") as server, aiohttp.ClientSession() as session:
+            for number in range(3):
+                async with session.post(url(server, "/upper"), json={"data": [{"text": f"n{number}"}]}) as answer:
+                    assert (await answer.json())["data"][0]["text"] == f"N{number}"
+            async with session.head(url(server, "/readyz")) as answer:
+                assert (answer.status, await answer.read()) == (200, b"")
+
+    run(main())
