@@ -11,14 +11,33 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from jina.spec.client import ClientSpec
     from jina.spec.deployment import DeploymentSpec
+    from jina.spec.executor import ExecutorSpec
     from jina.spec.parsing import parse
     from jina.spec.signature import takes_options_from, takes_options_of
+    from jina.spec.yaml_io import load
+    from jina.spec.yaml_specs import dump_spec, load_spec
 
-__all__ = ["DeploymentSpec", "parse", "takes_options_from", "takes_options_of"]
+__all__ = [
+    "ClientSpec",
+    "DeploymentSpec",
+    "ExecutorSpec",
+    "dump_spec",
+    "load",
+    "load_spec",
+    "parse",
+    "takes_options_from",
+    "takes_options_of",
+]
 
 _HOMES: Final = {
+    "ClientSpec": "client",
     "DeploymentSpec": "deployment",
+    "ExecutorSpec": "executor",
+    "dump_spec": "yaml_specs",
+    "load": "yaml_io",
+    "load_spec": "yaml_specs",
     "parse": "parsing",
     "takes_options_from": "signature",
     "takes_options_of": "signature",

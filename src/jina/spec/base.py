@@ -7,10 +7,12 @@ import functools
 import inspect
 import itertools
 import sys
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 from pydantic.fields import FieldInfo
+
+S = TypeVar("S", bound="Spec")
 
 
 class Spec(BaseModel):
@@ -33,6 +35,12 @@ class Spec(BaseModel):
     def folder(self) -> str | None:
         """Folder of the file that the spec was read from; relative paths in it start there."""
         return self._folder
+
+    def in_folder(self, folder: str | None) -> Self:
+        """The same spec, read from a file in `folder`."""
+        copy = self.model_copy()
+        copy._folder = folder  # noqa: SLF001 - a copy of ourselves
+        return copy
 
     def non_defaults(self) -> dict[str, Any]:
         """The options whose values differ from their defaults, by name."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
+from jina.spec.address import Protocol
 from jina.spec.options import (
     ContainerOptions,
     ExecutorOptions,
@@ -39,7 +40,7 @@ class DeploymentSpec(
         return as_list(self.port)
 
     @property
-    def protocols(self) -> list[Literal["grpc", "http", "websocket"]]:
+    def protocols(self) -> list[Protocol]:
         """The protocols, in lower case."""
         return as_list(self.protocol)
 

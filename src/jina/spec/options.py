@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from jina.spec.base import Spec
+from jina.spec.batching import Batching
 from jina.spec.types import (
     Compression,
     Count,
@@ -145,7 +146,7 @@ class ExecutorOptions(Spec):
     uses_requests: TextMapped | None = None
     """Endpoint -> method name; replaces the endpoints that the method had."""
 
-    uses_dynamic_batching: Mapped | None = None
+    uses_dynamic_batching: Batching | None = None
     """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all."""
 
     py_modules: TextList | None = None

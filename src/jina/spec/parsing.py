@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from typing_extensions import is_typeddict
 
 from jina.errors import ConfigError, NotSupportedError, nearest
 from jina.spec.aliases import aliases_of, canonical
 from jina.spec.base import Spec
+from jina.spec.paths import MISSING, Path, child, dotted
 from jina.spec.rules import check
 from jina.spec.types import shown
 
 S = TypeVar("S", bound=Spec)
-Path = tuple[str | int, ...]
 Locate = Callable[[Path], tuple[str, Path]]
 """From the path of an option in its spec to the place and the path that the user knows."""
 
@@ -62,12 +63,6 @@ def unknown(name: str, known: Iterable[str], what: str = "option") -> str:
     names = list(known)
     near = nearest(name, names) or nearest(name.lower().replace("-", "_"), names)
     return f"unknown {what} {shown(name)}" + (f", did you mean '{near}'?" if near else "")
-
-
-def dotted(path: Path) -> str:
-    """`("with", "port", 0)` as `with.port[0]`."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.removeprefix(".")
 
 
 def _renamed(
@@ -128,7 +123,7 @@ class _Words:
         known_path = (spelled.get(str(path[0]), path[0]), *path[1:]) if path else path
         if error["type"] == "extra_forbidden":
             place, full = self.locate(known_path)
-            return _sentence(place, full[:-1], unknown(str(full[-1]), known_names(_model_at(self.model, path[:-1]))))
+            return _sentence(place, full[:-1], unknown(str(full[-1]), _names_at(self.model, path[:-1])))
         template = _RULES.get(error["type"])
         if template is None:
             return self.at(known_path, f"{shown(error['input'])}: {error['msg']}")
@@ -136,34 +131,33 @@ class _Words:
 
 
 def _sentence(place: str, path: Path, text: str) -> str:
-    return f"{place} {dotted(path)}: {text}" if path else f"{place.rstrip(':')}: {text}"
+    return f"{place} {dotted(path)}: {text}".lstrip() if path else f"{place.rstrip(':')}: {text}"
 
 
 def _path_in(given: Any, loc: Path) -> Path:
     """The steps of `loc` that lead through the values: pydantic puts names of validators between."""
     path: list[str | int] = []
-    value = given
+    value: Any = given
     for step in loc:
-        if isinstance(value, Mapping) and step in value:
-            value = cast("Any", value[step])
-        elif isinstance(value, list) and isinstance(step, int):
-            value = value[step]
+        found = child(value, step)
+        if found is not MISSING:
+            value = found
         elif not isinstance(value, Mapping) or step != loc[-1]:
             continue
         path.append(step)
     return tuple(path)
 
 
-def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
-    """The model whose option `path` is, for options that hold a mapping of models."""
+def _names_at(model: type[BaseModel], path: Path) -> list[str]:
+    """The names that may stand at `path`: those of the model, or of the typed mappings in one of its options."""
+    names = known_names(model)
     for step in path:
         if isinstance(step, str) and step in model.model_fields:
-            inner = _models_in(model.model_fields[step].annotation)
-            model = inner[0] if inner else model
-    return model
+            names = _names_in(model.model_fields[step].annotation)
+    return names
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+def _names_in(annotation: Any) -> list[str]:
+    if is_typeddict(annotation):
+        return list(annotation.__annotations__)
+    return [name for argument in get_args(annotation) for name in _names_in(argument)]

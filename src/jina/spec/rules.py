@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from jina.spec.address import split_address
 from jina.spec.base import Spec
-from jina.spec.deployment import DeploymentSpec
 from jina.spec.types import shown
+
+if TYPE_CHECKING:
+    from jina.spec.client import ClientSpec
+    from jina.spec.deployment import DeploymentSpec
+    from jina.spec.executor import ExecutorSpec
 
 
 class Problem(NamedTuple):
@@ -21,9 +26,8 @@ class Problem(NamedTuple):
 
 def check(spec: Spec) -> list[Problem]:
     """Every rule that the spec breaks, those that cannot be mended by waiting first."""
-    if not isinstance(spec, DeploymentSpec):
-        return []
-    problems = [problem for rule in DEPLOYMENT_RULES for problem in rule(spec)]
+    rules = [rule for cls in type(spec).__mro__ for rule in RULES.get(cls.__name__, ())]
+    problems = [problem for rule in rules for problem in rule(spec)]
     return sorted(problems, key=lambda problem: problem.not_yet)
 
 
@@ -78,8 +82,14 @@ def one_host(spec: DeploymentSpec) -> Iterator[Problem]:
         return
     if len(spec.hosts) > 1:
         yield Problem("host", "several hosts name an external Deployment (external=True); a server listens on one")
-    elif "://" in spec.hosts[0]:
-        yield Problem("host", f"{shown(spec.hosts[0])} has a scheme; a server takes a plain address and 'protocol'")
+        return
+    try:
+        address = split_address(spec.hosts[0])
+    except ValueError as exc:
+        yield Problem("host", str(exc))
+        return
+    if address.scheme or address.port is not None:
+        yield Problem("host", f"{shown(spec.hosts[0])}: a server takes a plain host; give 'protocol' and 'port'")
 
 
 def uses_is_given(spec: DeploymentSpec) -> Iterator[Problem]:
@@ -99,15 +109,42 @@ def uses_scheme_is_available(spec: DeploymentSpec) -> Iterator[Problem]:
         yield Problem("uses", f"'{scheme}://' is not available yet", not_yet=True)
 
 
-def is_available(spec: DeploymentSpec) -> Iterator[Problem]:
+def is_available(spec: Spec) -> Iterator[Problem]:
     """Options of the table below keep their defaults."""
-    changed = spec.non_defaults()
-    for option in UNAVAILABLE:
-        if option in changed:
-            value = changed[option]
+    for option, value in spec.non_defaults().items():
+        if option in UNAVAILABLE:
             plain = isinstance(value, int | str) and not isinstance(value, bool)
             yield Problem(option, (f"{shown(value)} is " if plain else "") + "not available yet", not_yet=True)
 
+
+def address_is_whole(spec: ClientSpec) -> Iterator[Problem]:
+    """The client's address is a host, `host:port`, or `scheme://host:port` with a known scheme."""
+    try:
+        split_address(spec.host)
+    except ValueError as exc:
+        yield Problem("host", str(exc))
+
+
+def address_says_it_once(spec: ClientSpec) -> Iterator[Problem]:
+    """What the address says is not said again by an option of its own."""
+    try:
+        address = split_address(spec.host)
+    except ValueError:
+        return
+    said = {"protocol", "tls"} if address.scheme else set()
+    if address.port is not None:
+        said.add("port")
+    for option in sorted(said & spec.model_fields_set):
+        yield Problem(option, f"the host {shown(spec.host)} says it already; there can't be two definitions")
+
+
+def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
+    """There is one version of the format."""
+    if spec.version not in VERSIONS:
+        yield Problem("version", f"{shown(spec.version)} is not a valid version number; there is '1'")
+
+
+VERSIONS: Final = frozenset({"1", "1.0"})
 
 UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai",
                                         "jinaai+docker", "jinaai+sandbox"})  # fmt: skip
@@ -132,17 +169,20 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
 )  # fmt: skip
 """Options that raise NotSupportedError unless they keep their defaults."""
 
-Rule = Callable[[DeploymentSpec], Iterator[Problem]]
-
-DEPLOYMENT_RULES: Final[tuple[Rule, ...]] = (
-    ports_match_protocols,
-    ports_differ,
-    protocols_differ,
-    certificate_and_key,
-    tls_needs_certificate,
-    name_is_usable,
-    one_host,
-    uses_is_given,
-    uses_scheme_is_available,
-    is_available,
-)
+RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
+    "DeploymentSpec": (
+        ports_match_protocols,
+        ports_differ,
+        protocols_differ,
+        certificate_and_key,
+        tls_needs_certificate,
+        name_is_usable,
+        one_host,
+        uses_is_given,
+        uses_scheme_is_available,
+        is_available,
+    ),
+    "ClientSpec": (address_is_whole, address_says_it_once, is_available),
+    "ExecutorSpec": (version_is_known,),
+}
+"""Name of a spec's class -> its rules; subclasses have those of their bases."""

@@ -66,6 +66,7 @@ class _OptionsMethod:
 def signature_of(model: type[Spec]) -> inspect.Signature:
     """`(self, *, option=default, ...)`."""
     from jina.spec.base import default_of
+    from jina.spec.form import bare
 
     me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     options = [
@@ -73,7 +74,7 @@ def signature_of(model: type[Spec]) -> inspect.Signature:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.is_required() else default_of(field),
-            annotation=field.annotation,
+            annotation=bare(field.annotation),
         )
         for name, field in model.model_fields.items()
     ]

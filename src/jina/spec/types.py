@@ -175,11 +175,11 @@ _DURATION_SCHEMA: Final = {"type": ["number", "string"]}
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, BeforeValidator(_text), Strict()]
 Whole = Annotated[int, BeforeValidator(_number_from_text), Strict()]
-Count = Annotated[int, BeforeValidator(_number_from_text), Strict(), Field(ge=1)]
-Index = Annotated[int, BeforeValidator(_number_from_text), Strict(), Field(ge=0)]
+Count = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_number_from_text)]
+Index = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_number_from_text)]
 Mapped = Annotated[dict[str, Any], BeforeValidator(_keys_as_text), Strict()]
 TextMapped = Annotated[dict[str, Text], BeforeValidator(_keys_as_text), Strict()]
-TextList = Annotated[list[Text], BeforeValidator(_list), Strict()]
+TextList = Annotated[list[Text], BeforeValidator(_list), Strict(), WithJsonSchema(one_of_schema({"type": "string"}))]
 Environment = Annotated[
     dict[str, Any],
     PlainValidator(_environment),

@@ -1,0 +1,94 @@
+"""What a user asks of a client."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, cast
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from jina.spec.address import SCHEMES, Protocol, split_address
+from jina.spec.base import Spec
+from jina.spec.options import default_host
+from jina.spec.types import Count, Flag, Index, Mapped, Port, Text, choice
+
+OneProtocol = Annotated[
+    str,
+    PlainValidator(choice("grpc", "http", "websocket")),
+    WithJsonSchema({"type": "string", "enum": ["grpc", "http", "websocket"]}),
+]
+
+
+class Target(NamedTuple):
+    """Where a client connects."""
+
+    protocol: Protocol
+    host: str
+    port: int
+    tls: bool
+
+
+class ClientSpec(Spec):
+    """A client and the service that it talks to."""
+
+    host: Text = Field(default_factory=default_host, validate_default=True)
+    """Host name or address, or all in one: `grpc://host:port`, also grpcs, http, https, ws, wss."""
+
+    port: Port | None = None
+    """Port of the service; unset: that of the address, else 80, with TLS 443."""
+
+    protocol: OneProtocol = "grpc"
+    """Protocol: grpc, http or websocket."""
+
+    tls: Flag = False
+    """Connect by TLS."""
+
+    asyncio: Flag = False
+    """Give the client whose methods are coroutines."""
+
+    prefetch: Index = 1000
+    """Requests in flight at the same time; 0: no limit."""
+
+    proxy: Flag = False
+    """Use the proxies that the environment names."""
+
+    reuse_session: Flag = False
+    """Keep HTTP connections open between calls."""
+
+    grpc_channel_options: Mapped | None = None
+    """Options of the gRPC channel."""
+
+    max_message_size: Count = 64 * 1024 * 1024
+    """Largest request or reply in bytes."""
+
+    log_config: Text = "default"
+    """Name or path of a logging configuration."""
+
+    suppress_root_logging: Flag = False
+    """Leave the root logger alone, which is what happens anyway."""
+
+    tracing: Flag = False
+    """Export OpenTelemetry traces."""
+
+    traces_exporter_host: Text | None = None
+    """Host of the collector of traces."""
+
+    traces_exporter_port: Port | None = None
+    """Port of the collector of traces; unset: 4317."""
+
+    metrics: Flag = False
+    """Export OpenTelemetry metrics."""
+
+    metrics_exporter_host: Text | None = None
+    """Host of the collector of metrics."""
+
+    metrics_exporter_port: Port | None = None
+    """Port of the collector of metrics; unset: 4317."""
+
+    @property
+    def target(self) -> Target:
+        """Where to connect: the address taken apart, with the other options and their defaults filled in."""
+        protocol, tls = cast("Protocol", self.protocol), self.tls
+        address = split_address(self.host)
+        if address.scheme is not None:
+            protocol, tls = SCHEMES[address.scheme]
+        return Target(protocol, address.host, address.port or self.port or (443 if tls else 80), tls)

@@ -1,0 +1,139 @@
+"""Command-line options from specs.
+
+`--uses-with a:1 b=2` or a JSON object for mappings, `--port 1 2` for lists, `--cors` and `--no-cors` for
+switches. Underscores are accepted for dashes, and every old name of an option.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Container, Sequence
+from typing import Any, Final, TypeVar
+
+from pydantic.fields import FieldInfo
+
+from jina.errors import ConfigError
+from jina.spec.aliases import aliases_of
+from jina.spec.base import Spec, default_of, descriptions
+from jina.spec.form import Form, form_of, group_of
+from jina.spec.options import InternalOptions
+from jina.spec.parsing import parse
+from jina.spec.paths import Path
+from jina.spec.rules import UNAVAILABLE
+from jina.spec.text import mapping_of
+
+S = TypeVar("S", bound=Spec)
+
+_GIVEN: Final = "given_options"
+_METAVARS: Final[dict[Form, str]] = {"text": "VALUE", "list": "VALUE", "one_or_list": "VALUE", "mapping": "KEY:VALUE"}
+
+
+def add_options(parser: argparse.ArgumentParser, model: type[Spec], *, exclude: Container[str] = ()) -> None:
+    """Declare an option for each field of `model`, in groups; those that Jina 3 hid are accepted but not shown.
+
+    Values are kept as they are written until `from_namespace` or `given`.
+    """
+    texts = descriptions(model)
+    aliases = aliases_of(model.model_fields)
+    groups: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if name in exclude:
+            continue
+        title, heading = group_of(model, name)
+        group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(heading.lower()))
+        old = [alias for alias, option in aliases.items() if option == name]
+        hidden = name in InternalOptions.model_fields
+        text = argparse.SUPPRESS if hidden else _help(name, texts.get(name, ""), field)
+        _add(parser, group, name, form_of(field), text, old)
+
+
+def given(namespace: argparse.Namespace) -> dict[str, Any]:
+    """The options that stood on the command line, by name: what `parse` takes."""
+    return dict(getattr(namespace, _GIVEN, {}))
+
+
+def from_namespace(model: type[S], namespace: argparse.Namespace, where: str = "") -> S:
+    """The spec that the command line asks for, or a ConfigError that names the option (`--replicas: 0 ...`)."""
+
+    def locate(path: Path) -> tuple[str, Path]:
+        flag = "--" + str(path[0]).replace("_", "-") if path else ""
+        return (f"{where}:" if where else "").strip(), (flag, *path[1:]) if path else ()
+
+    values = {name: value for name, value in given(namespace).items() if name in model.model_fields}
+    return parse(model, values, locate=locate)
+
+
+class _Store(argparse.Action):
+    """Keeps what was written for an option, beside the others: lists and mappings grow when an option is repeated."""
+
+    form: Form = "text"
+    negatives: frozenset[str] = frozenset()
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del parser
+        options: dict[str, Any] = getattr(namespace, _GIVEN, {})
+        options[self.dest] = self._value(options.get(self.dest), values, option_string or "")
+        setattr(namespace, _GIVEN, options)
+
+    def _value(self, before: Any, values: Any, flag: str) -> Any:
+        if self.form == "flag":
+            return flag not in self.negatives
+        if self.form == "mapping":
+            return {**(before or {}), **_mapping(flag, values)}
+        if self.form == "text":
+            return values
+        items = [*_as_list(before), *values]
+        return items[0] if self.form == "one_or_list" and len(items) == 1 else items
+
+
+def _mapping(flag: str, words: Sequence[str]) -> dict[str, Any]:
+    try:
+        return mapping_of(list(words))
+    except ValueError as exc:
+        raise ConfigError(f"{flag}: {exc}") from exc
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _add(
+    parser: argparse.ArgumentParser, group: Any, name: str, form: Form, text: str, old_names: Sequence[str]
+) -> None:
+    dashed = [spelled.replace("_", "-") for spelled in (name, *old_names)]
+    positives = [f"--{spelled}" for spelled in dashed]
+    negatives = [f"--no-{spelled}" for spelled in dashed] if form == "flag" else []
+    action = group.add_argument(
+        *positives[:1],
+        *negatives[:1],
+        dest=name,
+        action=_Store,
+        nargs={"flag": 0, "text": None}.get(form, "+"),
+        default=argparse.SUPPRESS,
+        help=text,
+        metavar=_METAVARS.get(form),
+    )
+    action.form = form
+    action.negatives = frozenset(negatives) | {_underscored(flag) for flag in negatives}
+    # Spellings that work but would clutter the help and the shell completion.
+    known = parser._option_string_actions  # noqa: SLF001 - argparse offers no other way to accept without listing
+    for flag in (*positives, *negatives):
+        known.setdefault(flag, action)
+        known.setdefault(_underscored(flag), action)
+
+
+def _underscored(flag: str) -> str:
+    return "--" + flag.removeprefix("--").replace("-", "_")
+
+
+def _help(name: str, text: str, field: FieldInfo) -> str:
+    default = default_of(field)
+    shown = "" if default in (None, False, "") or default == [] else f" [default: {default}]"
+    later = " Not available yet." if name in UNAVAILABLE else ""
+    return (text + later + shown).replace("`", "").replace("%", "%%")

@@ -1,0 +1,110 @@
+"""JSON Schemas of the YAML files, for editors."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from jina.spec.base import Spec, descriptions
+from jina.spec.deployment import DeploymentSpec
+from jina.spec.executor import ExecutorSpec
+from jina.spec.options import InternalOptions
+from jina.spec.yaml_specs import KINDS
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_VARIABLE: Final = {
+    "type": "string",
+    "pattern": r"^\s*\$(\{\{.*\}\}|[A-Za-z_][A-Za-z0-9_]*)\s*$",
+    "description": "A variable such as ${{ ENV.NAME }}, filled in when the file is read.",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of every YAML file (draft 2020-12): a Deployment's or an Executor's."""
+    return {
+        "$schema": DRAFT,
+        "title": "jina YAML",
+        "oneOf": [{"$ref": "#/$defs/Deployment"}, {"$ref": "#/$defs/Executor"}],
+        "$defs": {
+            "Deployment": deployment_schema(),
+            "Executor": executor_schema(),
+            "DeploymentOptions": options_schema(DeploymentSpec),
+            "Variable": _VARIABLE,
+        },
+    }
+
+
+def deployment_schema() -> dict[str, Any]:
+    """A Deployment's file: `jtype`, `with`, `version`."""
+    return {
+        "type": "object",
+        "description": "One Executor, served.",
+        "properties": {
+            "jtype": {"const": "Deployment"},
+            "version": {"enum": ["1", 1]},
+            "with": {"$ref": "#/$defs/DeploymentOptions"},
+        },
+        "required": ["jtype", "with"],
+        "additionalProperties": False,
+    }
+
+
+def executor_schema() -> dict[str, Any]:
+    """An Executor's file: `jtype` is the name of its class."""
+    schema = options_schema(ExecutorSpec)
+    schema["properties"]["jtype"] = {
+        "type": "string",
+        "description": schema["properties"]["jtype"]["description"],
+        "not": {"enum": [kind for kind in KINDS if kind != "Executor"]},
+    }
+    schema["properties"]["version"] = {"enum": ["1", 1]}
+    return schema
+
+
+def options_schema(model: type[Spec]) -> dict[str, Any]:
+    """The options of a spec; each may be a variable instead. Options that Jina 3 hid are left out."""
+    schema = model.model_json_schema(by_alias=True, schema_generator=_Generator)
+    texts = descriptions(model)
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if name in InternalOptions.model_fields and issubclass(model, InternalOptions):
+            del schema["properties"][key]
+            continue
+        own = {part: value for part, value in schema["properties"][key].items() if part not in {"title", "default"}}
+        shown: dict[str, Any] = {"description": texts.get(name, "")}
+        if not field.is_required() and field.default_factory is None and _is_plain(field.default):
+            shown["default"] = field.default
+        schema["properties"][key] = shown | ({"anyOf": [own, {"$ref": "#/$defs/Variable"}]} if own else {})
+    schema["description"] = (model.__doc__ or "").strip().split("\n")[0]
+    inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs", {}))
+    return inlined
+
+
+class _Generator(GenerateJsonSchema):
+    """pydantic's generator, which otherwise warns of defaults that are no JSON."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """The schema of the value; defaults are added by `options_schema`."""
+        return self.generate_inner(schema["schema"])
+
+
+def _is_plain(value: Any) -> bool:
+    return value is not None and isinstance(value, str | int | float | list | dict)
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with pydantic's own definitions put where they are referred to, without their titles."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    if name in definitions:
+        return _inlined(definitions[name], definitions)
+    return {
+        key: _inlined(value, definitions)
+        for key, value in schema.items()
+        if key != "title" or not isinstance(value, str)
+    }
