@@ -4,3 +4,9 @@ Takes: options.
 Gives: a running service with `post`.
 Never: starts a process itself.
 """
+
+from __future__ import annotations
+
+from jina.orchestration.deployment import Deployment
+
+__all__ = ["Deployment"]

@@ -1,0 +1,127 @@
+"""A worker process: `python -m jina.launch.child <fd>`, started by `jina.launch.running` only.
+
+Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from jina.launch import lifeline
+from jina.launch.frames import recv_frame, send_frame
+from jina.plan.plans import ExecutorPlan, WorkerPlan, worker_from_json
+
+if TYPE_CHECKING:
+    from jina.executor import Executor
+
+
+class Control:
+    """The worker's end of the control socket; reports may come from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+        self.phase = "importing"
+
+    def report(self, report: dict[str, Any]) -> None:
+        """Tell the orchestrator; silent when it is gone, which `lifeline` deals with."""
+        self.phase = str(report["phase"])
+        with self._lock:
+            try:
+                send_frame(self._sock, msgspec.json.encode(report))
+            except OSError:
+                return
+
+    def fail(self, error: BaseException) -> None:
+        """Report why the start failed."""
+        from jina.launch.failures import describe
+
+        self.report(describe(error, self.phase))
+
+
+def main(argv: list[str]) -> int:
+    """Serve until told to stop; the exit code."""
+    sock = socket.socket(fileno=int(argv[1]))
+    sock.set_inheritable(False)
+    lifeline.reset_signals()
+    lifeline.die_with_parent(sock)
+    data, blob = recv_frame(sock), recv_frame(sock)
+    if data is None or blob is None:
+        return 1
+    plan = worker_from_json(data)
+    control = Control(sock)
+    try:
+        return _serve(plan, blob, control, sock)
+    except BaseException as error:  # whatever user code raises, SystemExit too, is the report
+        if control.phase in {"ready", "draining", "stopped"}:
+            raise
+        control.fail(error)
+        _leave(1)
+
+
+def _serve(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+    control.report({"phase": "importing"})
+    _prepare(plan.executor)
+    from jina.runtime.stop import Stop
+
+    from jina.runtime.worker import run_worker
+
+    stop = Stop()
+    lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True))
+
+    def load() -> Executor:
+        return _load(plan, blob, control)
+
+    code = run_worker(plan, load, control.report, stop)
+    control.report({"phase": "stopped"})
+    return code
+
+
+def _prepare(plan: ExecutorPlan) -> None:
+    if plan.sys_path:
+        sys.path[:] = plan.sys_path
+    if plan.cwd and plan.cwd != os.getcwd():
+        os.chdir(plan.cwd)
+
+
+def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
+    from jina.executor.load import find_class, load_executor
+
+    executor_class: type[Executor] | None = None
+    arguments: dict[str, Any] = {}
+    if blob:
+        from jina.launch.pickling import loads
+
+        executor_class, arguments = loads(blob)
+    cls = executor_class or find_class(plan.executor)
+    control.report({"phase": "init"})
+    return load_executor(plan.executor, _runtime_args(plan), cls, arguments)
+
+
+def _runtime_args(plan: WorkerPlan) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "workspace": plan.workspace,
+        "shard_id": plan.shard_id,
+        "shards": plan.shards,
+        "replicas": plan.replicas,
+        "replica_id": plan.replica_id,
+        "allow_concurrent": plan.allow_concurrent,
+    }
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without waiting for threads that user code may have left."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,124 @@
+"""A failed start, told by the worker and raised in the orchestrator.
+
+The worker describes the exception as JSON; the orchestrator raises `RuntimeFailToStart` whose one line names
+worker, phase, file, line and cause, whose `__cause__` is the exception (its own class where that is known here)
+and whose note is the worker's traceback.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+import sysconfig
+import traceback
+from types import TracebackType
+from typing import Any
+
+from jina import errors
+
+_DURING = {"importing": "to import", "init": "in __init__"}
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def describe(exc: BaseException, phase: str) -> dict[str, Any]:
+    """The report of a start that failed in `phase`."""
+    report: dict[str, Any] = {
+        "phase": "failed",
+        "during": phase,
+        "module": type(exc).__module__,
+        "name": type(exc).__qualname__,
+        "text": _text_of(exc),
+        "where": _where(exc),
+        "stacks": _lines(exc),
+    }
+    arguments = list(getattr(exc, "args", ()))
+    if all(isinstance(value, str | int | float | bool | None) for value in arguments):
+        report["args"] = arguments
+    if isinstance(exc, errors.JinaError):
+        report["details"] = {key: value for key, value in exc.details().items() if isinstance(value, str | int | float)}
+    return report
+
+
+def rebuild(worker: str, report: dict[str, Any]) -> errors.JinaError:
+    """The error to raise for a report of `describe`: `RuntimeFailToStart`, or `PortAlreadyUsed` as it is."""
+    cause = _cause(report)
+    error: errors.JinaError
+    if isinstance(cause, errors.PortAlreadyUsed):
+        error = cause
+    else:
+        error = errors.RuntimeFailToStart(_line(worker, report, cause), help=str(getattr(cause, "help", "")))
+        error.__cause__ = cause
+    stacks = "".join(report.get("stacks", ())).rstrip()
+    if stacks:
+        error.add_note(f"traceback of {worker}:\n{stacks}")
+    return error
+
+
+def _line(worker: str, report: dict[str, Any], cause: BaseException) -> str:
+    during = _DURING.get(report["during"], "to start")
+    if isinstance(cause, errors.JinaError) and not isinstance(cause, errors.ExecutorError):
+        return f"{worker} failed {during}: {report['text']}"  # our own errors name their place
+    where = f" ({report['where']})" if report.get("where") else ""
+    text = f": {report['text']}" if report.get("text") else ""
+    return f"{worker} failed {during}{where}: {report['name']}{text}"
+
+
+def _text_of(exc: BaseException) -> str:
+    try:
+        return exc.message if isinstance(exc, errors.JinaError) else str(exc)
+    except Exception as failure:  # noqa: BLE001 - __str__ of user code
+        return f"(its __str__ raised {type(failure).__name__})"
+
+
+def _where(exc: BaseException) -> str:
+    """`file.py:6`: the deepest frame in the user's own code, else the deepest outside jina."""
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{os.path.basename(exc.filename)}:{exc.lineno}"
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not _is_ours(frame.filename)]
+    own = [frame for frame in frames if not _is_library(frame.filename)] or frames
+    return f"{os.path.basename(own[-1].filename)}:{own[-1].lineno}" if own else ""
+
+
+def _lines(exc: BaseException) -> list[str]:
+    """The traceback without the frames of jina that lead to the user's code."""
+    start: TracebackType | None = exc.__traceback__
+    tb = start
+    while tb is not None and _is_ours(tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    return traceback.format_exception(type(exc), exc, tb or start)
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_HERE + os.sep, "<frozen "))
+
+
+def _is_library(filename: str) -> bool:
+    roots = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return any(filename.startswith(root + os.sep) for root in roots)
+
+
+def _cause(report: dict[str, Any]) -> BaseException:
+    """The exception itself where its class is at hand, else an ExecutorError that describes it."""
+    arguments = report.get("args")
+    cls = _class_at_hand(report["module"], report["name"])
+    if cls is not None and issubclass(cls, errors.JinaError):
+        return cls.from_details(report["text"], report.get("details", {}))
+    if cls is not None and arguments is not None:
+        try:
+            return cls(*arguments)
+        except Exception:  # noqa: BLE001 - constructors of users may take anything
+            cls = None
+    return errors.ExecutorError(
+        f"{report['name']}: {report['text']}",
+        name=report["name"],
+        exception_args=[repr(value) for value in arguments or ()],
+    )
+
+
+def _class_at_hand(module: str, name: str) -> type[BaseException] | None:
+    """The exception class if its module is loaded here; nothing is imported for an error."""
+    home: Any = builtins if module == "builtins" else sys.modules.get(module)
+    for part in name.split("."):
+        home = getattr(home, part, None)
+    return home if isinstance(home, type) and issubclass(home, Exception) else None

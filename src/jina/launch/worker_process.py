@@ -1,0 +1,175 @@
+"""One child process: started, listened to, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from jina.errors import JinaError, RuntimeFailToStart, Unavailable
+from jina.launch import failures
+from jina.launch.frames import FrameReader, send_frame
+from jina.plan.plans import WorkerPlan, to_json
+
+_PHASES = {"importing": "importing", "init": "in __init__", "serving": "binding its ports"}
+
+
+class WorkerProcess:
+    """The child that runs one worker plan. All methods belong to the thread that called `spawn`.
+
+    The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
+    of that report), `ready`, `failure` (why it did not start) and `exit_status` (None while it runs).
+    """
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self.plan = plan
+        self.name = plan.deployment if plan.replicas == plan.shards == 1 else plan.name
+        self.phase = "starting"
+        self.since = time.monotonic()
+        self.ready = False
+        self.failure: JinaError | None = None
+        self.exit_status: int | None = None
+        self.control: socket.socket | None = None
+        self.pidfd: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._frames = FrameReader()
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def progress(self) -> str:
+        """What the child does and for how long: `in __init__ 34 s`."""
+        return f"{_PHASES.get(self.phase, self.phase)} {time.monotonic() - self.since:.0f} s"
+
+    def spawn(self, blob: bytes) -> None:
+        """Start the child and send it its plan; a failure is kept in `failure`."""
+        ours, theirs = socket.socketpair()
+        self.control = ours
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                    [sys.executable, *_flags(), "-m", "jina.launch.child", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=_environment(self.plan.env),
+                    start_new_session=True,  # a terminal's Ctrl+C goes to the orchestrator, which drains its children
+                )
+        except OSError as error:
+            self.failure = RuntimeFailToStart(f"{self.name} cannot be started: {error}")
+            self.exit_status = -1
+            return
+        if hasattr(os, "pidfd_open"):
+            self.pidfd = os.pidfd_open(self._process.pid)
+        # A child that died already is told by its exit, not by the broken pipe.
+        with contextlib.suppress(OSError):
+            send_frame(ours, to_json(self.plan))
+            send_frame(ours, blob)
+
+    def read(self) -> bool:
+        """Take in reports after the control socket became readable; False at its end."""
+        assert self.control is not None
+        try:
+            data = self.control.recv(1 << 16)
+        except OSError:
+            data = b""
+        for frame in self._frames.feed(data):
+            self._on_report(msgspec.json.decode(frame))
+        return bool(data)
+
+    def _on_report(self, report: dict[str, Any]) -> None:
+        self.phase = str(report["phase"])
+        self.since = time.monotonic()
+        self.ready = self.phase == "ready"
+        if self.phase == "failed":
+            self.failure = failures.rebuild(self.name, report)
+
+    def terminate(self, signum: int) -> None:
+        """Send a signal to the child, or to its whole process group with SIGKILL."""
+        if self._process is None or self.exit_status is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if signum == signal.SIGKILL:
+                os.killpg(self._process.pid, signum)
+            self._process.send_signal(signum)
+
+    def reap(self) -> None:
+        """Collect the child, which has ended or is about to, and whatever it left in its process group."""
+        assert self._process is not None
+        with contextlib.suppress(ChildProcessError):  # the program reaps every child itself
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        # Before its id is given back, so that the group can be nobody else's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        while self.read_rest():
+            pass
+        was_ready, during = self.ready, self.progress
+        self.ready = False
+        status = self._process.wait()
+        self.exit_status = status
+        if not was_ready and self.failure is None and self.phase != "stopped":
+            self.failure = RuntimeFailToStart(f"{self.name} died while {during}: {self.ending}", help=self._advice)
+
+    def read_rest(self) -> bool:
+        """Take in reports that the child wrote just before it ended."""
+        if self.control is None:
+            return False
+        self.control.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        return self.read()
+
+    def release(self) -> None:
+        """Close the descriptors."""
+        if self.control is not None:
+            self.control.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        self.control = self.pidfd = None
+
+    @property
+    def ending(self) -> str:
+        """How the process ended: `exited with code 3`, `was killed by signal 9 (SIGKILL)`."""
+        status = self.exit_status
+        if status is None:
+            return "still runs"
+        if status >= 0:
+            return f"exited with code {status}"
+        with contextlib.suppress(ValueError):
+            return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+        return f"was killed by signal {-status}"
+
+    @property
+    def _advice(self) -> str:
+        if self.exit_status == -signal.SIGKILL:
+            return "signal 9 often comes from the kernel when memory runs out (see dmesg)"
+        return ""
+
+    def down(self) -> Unavailable | None:
+        """Why a request cannot be served by this worker, or None while it runs."""
+        if self.exit_status is None:
+            return None
+        return Unavailable(f"{self.name} (process {self.pid}) {self.ending}", help=self._advice)
+
+
+def _flags() -> list[str]:
+    """-P: the working directory must not hide modules of the standard library from the child."""
+    return ["-P", *(f"-W{option}" for option in sys.warnoptions)]
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    environment = {**os.environ, **extra}
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if root not in site.getsitepackages():
+        # jina was found by this program's own sys.path, which the child gets only with its plan.
+        paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), root])
+    return environment

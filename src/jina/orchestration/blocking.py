@@ -1,0 +1,71 @@
+"""Waiting for the end: signals and stop events."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol, Self
+
+_LOOK = 0.1
+"""Seconds between looks at a stop event, which may be of any kind and cannot be waited for beside a signal."""
+
+
+class StopEvent(Protocol):
+    """`threading.Event`, `multiprocessing.Event` and their like."""
+
+    def is_set(self) -> bool:
+        """Whether it is time to stop."""
+        ...
+
+
+class Signals:
+    """SIGTERM and SIGINT while a service blocks: the first asks to drain, the second ends everything.
+
+    `at_once` is called by the second, before the program exits. Signals reach only the main thread of a
+    program; in any other thread nothing is installed.
+    """
+
+    def __init__(self, at_once: Callable[[], None]) -> None:
+        self._at_once = at_once
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+        self._readable, self._writable = socket.socketpair()
+        self._writable.setblocking(False)  # noqa: FBT003 - the standard library's signature
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._readable.close()
+        self._writable.close()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._received is not None:
+            self._at_once()
+            os._exit(128 + number)
+        self._received = number
+        self.wake()
+
+    def wake(self) -> None:
+        """End `wait`; from any thread."""
+        with contextlib.suppress(OSError):
+            self._writable.send(b"!")
+
+    def wait(self, stop_event: StopEvent | None) -> None:
+        """Block until a signal, `wake` or the event comes."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._readable, selectors.EVENT_READ)
+            while not selector.select(None if stop_event is None else _LOOK):
+                if stop_event is not None and stop_event.is_set():
+                    return

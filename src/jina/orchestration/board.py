@@ -1,0 +1,86 @@
+"""What is shown while a service starts and once it is ready.
+
+On a terminal a line with the current phase and then a table of addresses; anywhere else one plain line. It
+goes to stderr, so that a program's own output stays its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jina.plan.plans import FacePlan
+
+_SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
+
+
+def address(face: FacePlan, host: str | None = None) -> str:
+    """`grpc://0.0.0.0:12345`; the scheme says TLS where the face has a certificate."""
+    name = host or face.host
+    scheme = _SCHEMES[face.protocol] + ("s" if face.tls else "")
+    return f"{scheme}://[{name}]:{face.port}" if ":" in name else f"{scheme}://{name}:{face.port}"
+
+
+def reachable(host: str) -> str:
+    """The host by which this machine reaches a server that listens on `host`."""
+    return "127.0.0.1" if host in _EVERYWHERE else host
+
+
+def network_host() -> str | None:
+    """The address of this machine in its network, or None without one; sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # an address reserved for documentation: only the route is looked up
+        except OSError:
+            return None
+        host = str(sock.getsockname()[0])
+    return None if host.startswith("127.") else host
+
+
+@contextlib.contextmanager
+def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None] | None]:
+    """Show what a starting service does; gives the function to tell, or None where nobody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{name}: starting") as status:
+        yield lambda phase: status.update(f"{name}: {phase}")
+
+
+def announce(name: str, faces: Sequence[FacePlan], *, quiet: bool = False) -> None:
+    """Say that a service is ready, where it listens, and where its documentation is."""
+    if quiet:
+        return
+    if not sys.stderr.isatty():
+        print(f"{name} is ready: {' '.join(address(face) for face in faces)}", file=sys.stderr, flush=True)  # noqa: T201 - the announcement
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for label, text in rows(faces, network_host()):
+        table.add_row(f"[dim]{label}[/dim]", text)
+    Console(stderr=True).print(Panel(table, title=f"{name} is ready to serve", expand=False))
+
+
+def rows(faces: Sequence[FacePlan], network: str | None) -> list[tuple[str, str]]:
+    """The lines of the board: (label, text)."""
+    found = []
+    for face in faces:
+        local = address(face, reachable(face.host))
+        found += [("Protocol", face.protocol.upper()), ("Local", local)]
+        if face.host in _EVERYWHERE and network:
+            found.append(("Network", address(face, network)))
+        if face.protocol == "http":
+            found.append(("Docs", f"{local}/docs"))
+    if any(face.host in _EVERYWHERE for face in faces):
+        found.append(("Note", "listens on every interface (0.0.0.0); host='127.0.0.1' keeps it on this machine"))
+    return found

@@ -1,0 +1,378 @@
+"""One Executor, served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from jina.errors import UsageError
+from jina.launch.ports import PortReservations
+from jina.orchestration import board
+from jina.orchestration.blocking import Signals, StopEvent
+from jina.spec import DeploymentSpec, takes_options_of
+
+if TYPE_CHECKING:
+    from jina.client.sync_client import SyncClient
+    from jina.launch.running import RunningDeployment
+    from jina.plan.plans import DeploymentPlan, FacePlan
+
+T = TypeVar("T")
+
+
+class Deployment:
+    """One Executor, served on gRPC, HTTP or WebSocket by a process of its own.
+
+        with Deployment(uses=MyExecutor, port=12345) as deployment:
+            docs = deployment.post('/index', docs)
+
+    Options that are wrong raise `ConfigError` here, before anything starts; ports that are not given are chosen
+    and reserved here, until `close`. Works inside a running event loop too, also as `async with`.
+    """
+
+    @takes_options_of(DeploymentSpec)
+    def __init__(self, spec: DeploymentSpec) -> None:
+        self._spec = spec
+        self._reservations = PortReservations()
+        self._processes: list[RunningDeployment] = []  # none or one; shared with the finalizer
+        self._stack = contextlib.ExitStack()
+        self._client: SyncClient | None = None
+        self._executor_class: type | None = None
+        self._pickled: tuple[type | None, dict[str, Any]] = (None, {})
+        self._plan: DeploymentPlan | None = None if spec.external else self._make_plan()
+        self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
+
+    def _make_plan(self) -> DeploymentPlan:
+        import msgspec
+
+        from jina.executor.reference import reference_of, split_with
+        from jina.plan.deployment import plan_deployment
+
+        spec = self._spec
+        executor, by_value = reference_of(
+            spec.uses,
+            uses_with=spec.uses_with,
+            uses_metas=spec.uses_metas,
+            uses_requests=spec.uses_requests,
+            uses_dynamic_batching=spec.uses_dynamic_batching,
+            py_modules=spec.py_modules,
+            search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
+        )
+        plain, other = split_with(executor.with_args)
+        self._executor_class = by_value or (spec.uses if isinstance(spec.uses, type) else None)
+        self._pickled = (by_value, other)
+        return plan_deployment(spec, msgspec.structs.replace(executor, with_args=plain), self._reservations)
+
+    @classmethod
+    def _of(cls, spec: DeploymentSpec) -> Self:
+        """A Deployment of a spec that was validated already."""
+        self = cls.__new__(cls)
+        cast("Any", cls.__init__).__wrapped__(self, spec)
+        return self
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the process and wait until it serves.
+
+        Raises `RuntimeFailToStart` with the exception of the Executor's `__init__`, or `PortAlreadyUsed`. No
+        time limit applies while the process lives, unless `timeout_ready` was given.
+        """
+        self._launch()
+        if not self._spec.noblock_on_start:
+            self.wait_start_success()
+        return self
+
+    def wait_start_success(self) -> None:
+        """Wait until the process that `start` started serves; raises what `start` raises."""
+        if self._plan is None:
+            return
+        running = self._running_or_raise()
+        try:
+            with board.progress(self.name, quiet=self._spec.quiet) as tell:
+                running.wait_ready(self._ready_seconds, on_wait=tell)
+        except BaseException:
+            self._end(now=True)
+            raise
+        board.announce(self.name, self._faces, quiet=self._spec.quiet)
+
+    async def async_wait_start_success(self) -> None:
+        """`wait_start_success` without blocking the running loop."""
+        try:
+            await asyncio.to_thread(self.wait_start_success)
+        except asyncio.CancelledError:
+            self._end(now=True)
+            raise
+
+    def close(self) -> None:
+        """Stop: requests in flight get their grace time, `close()` of the Executor is called, ports are given back.
+
+        May be called again, and before the start.
+        """
+        try:
+            self._stack.close()
+        finally:
+            self._end(now=False)
+
+    def _launch(self) -> None:
+        if self._plan is None or self._processes:
+            return
+        from jina.launch import running
+
+        for face in self._faces:
+            if face.share_port:
+                self._reservations.hold(face.port)
+        executor_class, arguments = self._pickled
+        blob = b""
+        if executor_class is not None or arguments:
+            from jina.launch import pickling
+
+            blob = pickling.dumps(executor_class, arguments)
+        self._processes.append(running.start(self._plan, blob))
+
+    def _end(self, *, now: bool) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        try:
+            for running in self._processes:
+                running.stop(now=now)
+        finally:
+            self._processes.clear()
+            self._reservations.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        self._launch()
+        if not self._spec.noblock_on_start:
+            await self.async_wait_start_success()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def block(self, stop_event: StopEvent | None = None) -> None:
+        """Serve until SIGTERM, Ctrl+C or `stop_event.is_set()`, then close; a second signal ends at once.
+
+        Raises `Unavailable` when the process ends by itself. Signals are handled where this runs in the main
+        thread.
+        """
+        running = self._running_or_raise()
+        with Signals(running.kill) as signals:
+            running.on_end = signals.wake
+            if (down := running.down()) is None:
+                signals.wait(stop_event)
+                down = running.down()
+            running.on_end = lambda: None
+            self.close()
+        if down is not None:
+            raise down
+
+    def join(self) -> None:
+        """Wait until the process has ended."""
+        for running in list(self._processes):
+            running.join()
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def post(self, on: str, inputs: Any = None, **arguments: Any) -> Any:
+        """Send documents to the endpoint `on` and return the documents that come back.
+
+        See `jina.client.sync_client.SyncClient.post` for the arguments. Without `return_type` the documents come
+        as the endpoint declares them, where its class is known here, else schemaless.
+        """
+        return self._calling(lambda: self.client.post(on, inputs, **self._typed(on, arguments)))
+
+    def index(self, inputs: Any = None, **arguments: Any) -> Any:
+        """`post` to `/index`."""
+        return self.post("/index", inputs, **arguments)
+
+    def search(self, inputs: Any = None, **arguments: Any) -> Any:
+        """`post` to `/search`."""
+        return self.post("/search", inputs, **arguments)
+
+    def update(self, inputs: Any = None, **arguments: Any) -> Any:
+        """`post` to `/update`."""
+        return self.post("/update", inputs, **arguments)
+
+    def delete(self, inputs: Any = None, **arguments: Any) -> Any:
+        """`post` to `/delete`."""
+        return self.post("/delete", inputs, **arguments)
+
+    async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
+        """The documents that a generator endpoint yields for one document, as they come."""
+        async with self._new_client(asyncio=True) as client:
+            async for doc in client.stream_doc(on, inputs, **self._typed(on, arguments)):
+                yield doc
+
+    @property
+    def client(self) -> SyncClient:
+        """A client of the first protocol and port."""
+        client = self._client
+        if client is None:
+            self._running_or_raise()
+            client = self._client = self._new_client()
+        return client
+
+    def _new_client(self, **options: Any) -> Any:
+        from jina.client import Client
+
+        spec = self._spec
+        if spec.grpc_channel_options:
+            options["grpc_channel_options"] = spec.grpc_channel_options
+        if spec.external:
+            where = {"port": self.ports[0]} if self.ports else {}
+            scheme = {} if "://" in spec.hosts[0] else {"protocol": self.protocols[0], "tls": spec.tls}
+            return Client(host=spec.hosts[0], **where, **scheme, proxy=spec.proxy, **options)
+        face = self._faces[0]
+        return Client(
+            host=board.reachable(face.host),
+            port=face.port,
+            protocol=face.protocol,
+            tls=face.tls is not None,
+            **options,
+        )
+
+    def _typed(self, on: str, arguments: Mapping[str, Any]) -> Any:
+        from jina.orchestration.return_types import declared
+
+        if arguments.get("return_type") is None and self._executor_class is not None:
+            assert self._plan is not None
+            overrides = self._plan.workers[0].executor.requests
+            return {**arguments, "return_type": declared(self._executor_class, on, overrides)}
+        return arguments
+
+    def _calling(self, call: Callable[[], T]) -> T:
+        """The result of a call; a worker that died is named instead of the connection that broke."""
+        running = self._processes[0] if self._processes else None
+        if running is not None and (down := running.down()):
+            raise down
+        try:
+            return call()
+        except ConnectionError as error:
+            down = running.down(wait=0.5) if running is not None else None
+            if down is not None:
+                raise down from error
+            raise
+
+    # --- what it is ---------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name in logs and process names."""
+        return self._spec.name
+
+    @property
+    def ports(self) -> list[int]:
+        """One port for each protocol; those that were not given are chosen at construction."""
+        return list(self._spec.ports) if self._plan is None else [face.port for face in self._faces]
+
+    @property
+    def port(self) -> int | list[int]:
+        """The port, or a list of them where there are several protocols."""
+        return _one_or_list(self.ports)
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols in lower case."""
+        return list(self._spec.protocols)
+
+    @property
+    def protocol(self) -> str | list[str]:
+        """The protocol, or a list of them."""
+        return _one_or_list(self.protocols)
+
+    @property
+    def host(self) -> str:
+        """Where it listens, or the (first) host of an external one."""
+        return self.hosts[0]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts; one unless external."""
+        return list(self._spec.hosts)
+
+    @property
+    def workspace(self) -> str | None:
+        """Folder below which the Executor keeps its files; None for the default."""
+        return self._spec.workspace
+
+    @property
+    def external(self) -> bool:
+        """Whether it runs elsewhere and is only connected to."""
+        return self._spec.external
+
+    @property
+    def tls_enabled(self) -> bool:
+        """Whether clients connect by TLS."""
+        return bool(self._spec.tls or self._spec.ssl_certfile)
+
+    @property
+    def grpc_metadata(self) -> dict[str, str] | None:
+        """GRPC metadata sent with every hop to it."""
+        return self._spec.grpc_metadata
+
+    @property
+    def num_pods(self) -> int:
+        """Number of processes."""
+        return len(self._plan.workers) if self._plan else 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are served now."""
+        if self._plan is None:
+            return bool(self.client.is_flow_ready())
+        return bool(self._processes) and self._processes[0].alive
+
+    @property
+    def address_private(self) -> str | None:
+        """The address of this machine in its network; None without a network."""
+        return board.network_host()
+
+    @property
+    def spec(self) -> DeploymentSpec:
+        """The options, validated."""
+        return self._spec
+
+    @property
+    def _faces(self) -> list[FacePlan]:
+        return self._plan.workers[0].faces if self._plan else []
+
+    @property
+    def _ready_seconds(self) -> float | None:
+        # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
+        return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
+
+    def _running_or_raise(self) -> Any:
+        if self._plan is None:
+            return None
+        if not self._processes:
+            raise UsageError(
+                f"Deployment {self.name!r} is not started",
+                help="use it as `with Deployment(...) as deployment:` or call start()",
+            )
+        return self._processes[0]
+
+
+def _one_or_list(values: list[T]) -> T | list[T]:
+    return values[0] if len(values) == 1 else values
+
+
+def _abandon(processes: list[RunningDeployment], reservations: PortReservations) -> None:
+    """What is left to do for a Deployment that nobody closed: when it is collected, and when the program ends."""
+    for running in processes:
+        running.stop()
+    processes.clear()
+    reservations.close()

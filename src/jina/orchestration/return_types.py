@@ -1,0 +1,32 @@
+"""Which documents an endpoint gives, where its class is known in the calling process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jina.errors import ExecutorDefinitionError
+
+
+def declared(executor_class: type, on: str, overrides: Mapping[str, str]) -> Any:
+    """`DocList[T]` as the endpoint `on` declares it; None where nothing is declared.
+
+    `overrides` is `uses_requests`: endpoint -> method name.
+    """
+    from docarray import DocList
+
+    from jina.documents import Document
+    from jina.executor.annotations import types_of
+    from jina.executor.binding import endpoints_of, marked
+    from jina.executor.decorators import DEFAULT_ENDPOINT, Marks
+
+    table = {**endpoints_of(executor_class), **overrides}
+    method = table.get(on) or table.get(on.removeprefix("/")) or table.get(DEFAULT_ENDPOINT)
+    function = getattr(executor_class, method, None) if method else None
+    if function is None:
+        return None
+    try:
+        found = types_of(function, marked(executor_class).get(str(method)) or Marks()).output_type
+    except ExecutorDefinitionError:  # the worker has reported it
+        return None
+    return None if found is Document else DocList[found]

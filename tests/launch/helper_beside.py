@@ -1,0 +1,5 @@
+"""A module beside the script, found through the script's folder only."""
+
+
+def double(value):
+    return 2 * value
