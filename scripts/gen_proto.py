@@ -1,0 +1,55 @@
+"""Generate what `jina.wire.pb` loads and what type checkers read, from `src/jina/wire/protos`.
+
+Writes `jina.desc` (a FileDescriptorSet with all imports) and one `*_pb2.pyi` a proto file. Needs grpcio-tools.
+
+    python scripts/gen_proto.py [FOLDER]
+
+FOLDER is where the files go, by default `src/jina/wire`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_tools import protoc
+
+WIRE = Path(__file__).resolve().parent.parent / "src" / "jina" / "wire"
+FILES = ("docarray.proto", "jina.proto", "envelope.proto")
+
+
+def _protoc(*options: str) -> None:
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    code = protoc.main(["protoc", f"-I{WIRE / 'protos'}", f"-I{well_known}", *options, *FILES])
+    if code:
+        raise SystemExit(code)
+
+
+def _descriptors(folder: Path) -> None:
+    _protoc("--include_imports", f"--descriptor_set_out={folder / 'jina.desc'}")
+    files = FileDescriptorSet.FromString((folder / "jina.desc").read_bytes())
+    (folder / "jina.desc").write_bytes(files.SerializeToString(deterministic=True))
+
+
+def _stubs(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        _protoc(f"--pyi_out={scratch}")
+        for stub in sorted(Path(scratch).glob("*.pyi")):
+            text = re.sub(r"^import (\w+_pb2) as", r"from jina.wire import \1 as", stub.read_text(), flags=re.MULTILINE)
+            (folder / stub.name).write_text(text)
+
+
+def main() -> None:
+    """Write all files into the folder given as the only argument."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else WIRE
+    folder.mkdir(parents=True, exist_ok=True)
+    _descriptors(folder)
+    _stubs(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""JSON text <-> objects, as this wire writes it.
+
+Integers keep any size. NaN and infinities leave as null, which is all that JSON has for them; inside a tensor null
+reads as NaN. Bytes leave as text where they are UTF-8, as in Jina 3, else in base64 with the prefix `data:;base64,`
+(a data URI, RFC 2397); text that itself starts with the prefix is written in base64 too, so that reading is exact.
+Arrays are nested lists, sets and tuples lists, `datetime` ISO 8601 with Z for UTC, an `Enum` its value.
+
+Loads neither docarray nor pydantic before it meets one of their objects.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+
+from jina.errors import BadRequest
+
+BASE64_PREFIX = "data:;base64,"
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
+_NUMBERS = "biuf"
+_JSON_TYPES = {str, int, bool, type(None)}
+
+
+def loads(text: bytes) -> Any:
+    """The value of JSON text in UTF-8; raises `BadRequest` saying where it breaks."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is no JSON: {error}") from None
+
+
+def dumps(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes:
+    """A value as JSON text in UTF-8.
+
+    `convert` turns an object that is not JSON's, nor one that the module's head names, into one that is; it
+    raises TypeError otherwise.
+    """
+
+    def default(foreign: Any) -> Any:
+        return simpler(foreign, convert)
+
+    try:
+        return orjson.dumps(value, default, _OPTIONS)
+    except orjson.JSONEncodeError:  # integers over 64 bits, keys that are no str, ...
+        return msgspec.json.encode(_simplest(value, convert))
+
+
+def simpler(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
+    """One step towards JSON; raises TypeError for a type that has no form there."""
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes_to_text(bytes(value))
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, np.generic):
+        return value.item() if value.dtype.kind in "biufUM" and value.dtype.itemsize <= 8 else _scalar(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    return (convert or jsonable)(value)
+
+
+def jsonable(value: Any) -> Any:
+    """What pydantic shows of a value; raises TypeError where it shows nothing."""
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        return to_jsonable_python(value)
+    except PydanticSerializationError:
+        raise TypeError(f"a {type(value).__qualname__} has no form in JSON") from None
+
+
+def _array(array: np.ndarray[Any, Any]) -> Any:
+    kind = array.dtype.kind
+    if type(array) is not np.ndarray and array.ndim and array.flags.c_contiguous and kind in "biufM":
+        return array.view(np.ndarray)
+    if kind not in "biufMmU" and kind != "O":
+        raise TypeError(f"an array of {array.dtype} has no form in JSON")
+    if kind == "M":
+        return np.datetime_as_string(array).tolist()
+    return array.tolist()
+
+
+def _scalar(value: np.generic) -> Any:
+    if value.dtype.kind == "f":
+        return float(value)
+    if value.dtype.kind in "US":
+        return value.item()
+    raise TypeError(f"a numpy {value.dtype} has no form in JSON")
+
+
+def _simplest(value: Any, convert: Callable[[Any], Any] | None) -> Any:
+    """All the way to JSON, one object at a time: slow, and right for what orjson refuses."""
+    kind = type(value)
+    if kind in _JSON_TYPES:
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, enum.Enum):
+        return _simplest(value.value, convert)
+    if isinstance(value, str | int):
+        return str(value) if isinstance(value, str) else int(value)
+    if isinstance(value, Mapping):
+        return {_key(name): _simplest(item, convert) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_simplest(item, convert) for item in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS:
+        return _simplest(value.tolist(), convert)
+    return _simplest(simpler(value, convert), convert)
+
+
+def _key(name: Any) -> str:
+    if isinstance(name, str):
+        return str(name)
+    from pydantic_core import to_jsonable_python
+
+    return next(iter(to_jsonable_python({name: None})))
+
+
+def bytes_to_text(value: bytes) -> str:
+    """Bytes as JSON shows them; `text_to_bytes` gives them back."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = BASE64_PREFIX
+    return BASE64_PREFIX + base64.b64encode(value).decode() if text.startswith(BASE64_PREFIX) else text
+
+
+def text_to_bytes(text: str) -> bytes:
+    """The bytes that a text stands for in a field of bytes; what is no base64 after the prefix counts as text."""
+    if text.startswith(BASE64_PREFIX):
+        try:
+            return base64.b64decode(text[len(BASE64_PREFIX) :], validate=True)
+        except (binascii.Error, ValueError):
+            pass
+    return text.encode()

@@ -1,0 +1,210 @@
+"""Documents in the form they came in, converted only when another is asked for.
+
+None of these loads docarray before `decode`: a gateway forwards and merges without a document class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from jina.errors import BadRequest
+from jina.wire import pb
+
+if TYPE_CHECKING:
+    from jina.wire.codec import Codec
+
+
+class ProtoPayload:
+    """Documents as a parsed `docarray.DocListProto`."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: pb.DocListProto) -> None:
+        self.message = message
+
+    def __len__(self) -> int:
+        return len(self.message.docs)
+
+    def decode(self, codec: Codec) -> Any:
+        """See `messages.Payload`."""
+        return codec.decode(self.message)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`."""
+        into.docs.extend(self.message.docs)
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.message.SerializeToString()
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        from jina.wire import plain_json
+
+        return plain_json.docs_to_json(self.message)
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        from jina.wire import plain_json
+
+        return [plain_json.doc_to_json(doc) for doc in self.message.docs]
+
+
+class BytesPayload:
+    """Documents as one serialised `docarray.DocListProto`, not looked into."""
+
+    __slots__ = ("_parsed", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._parsed: ProtoPayload | None = None
+
+    def __len__(self) -> int:
+        try:
+            return len(pb.DocListEnvelopeProto.FromString(self.data).docs)
+        except DecodeError as error:
+            raise _garbled(error) from None
+
+    def parsed(self) -> ProtoPayload:
+        """The same documents parsed, once; raises `BadRequest` when the bytes are garbled."""
+        if self._parsed is None:
+            try:
+                self._parsed = ProtoPayload(pb.DocListProto.FromString(self.data))
+            except DecodeError as error:
+                raise _garbled(error) from None
+        return self._parsed
+
+    def decode(self, codec: Codec) -> Any:
+        """See `messages.Payload`."""
+        return self.parsed().decode(codec)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`."""
+        try:
+            into.MergeFromString(self.data)
+        except DecodeError as error:
+            raise _garbled(error) from None
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.data
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.parsed().to_json()
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        return self.parsed().json_items()
+
+
+class JsonPayload:
+    """Documents as JSON: one raw array (or one raw object), or parsed objects.
+
+    Errors of `decode` name places such as `["body", "data", 0, "text"]`: `location` is what stands before the index.
+    With `single`, the documents came as one object, and places have no index.
+    """
+
+    __slots__ = ("_items", "_raw", "location", "single")
+
+    def __init__(
+        self,
+        documents: bytes | Sequence[Any],
+        *,
+        location: tuple[str | int, ...] = ("body", "data"),
+        single: bool = False,
+    ) -> None:
+        raw = isinstance(documents, bytes | bytearray | memoryview)
+        self._raw: bytes | None = bytes(documents) if raw else None  # type: ignore[arg-type]
+        self._items: list[Any] | None = None if raw else list(documents)
+        self.location = location
+        self.single = single
+
+    def items(self) -> list[Any]:
+        """The parsed documents; raises `BadRequest` when the bytes are no JSON array of objects."""
+        if self._items is None:
+            from jina.wire.json_text import loads
+
+            parsed = loads(self._raw or b"")
+            if isinstance(parsed, dict):
+                self.single = True
+                parsed = [parsed]
+            if not isinstance(parsed, list):
+                raise BadRequest("the documents are neither a JSON array nor an object")
+            self._items = parsed
+        return self._items
+
+    def __len__(self) -> int:
+        return len(self.items())
+
+    def decode(self, codec: Codec) -> Any:
+        """See `messages.Payload`."""
+        return codec.decode_json(self.items(), location=self.location, indexed=not self.single)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`; without a schema, arrays of numbers travel as lists."""
+        from jina.wire import plain_json
+
+        plain_json.json_to_docs(self.items(), into)
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        message = pb.DocListProto()
+        self.write_proto(message)
+        return message.SerializeToString()
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        if self._raw is not None and not self.single and self._raw.lstrip()[:1] == b"[":
+            return self._raw
+        return b"[" + b",".join(self.json_items()) + b"]"
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        from jina.wire.json_text import dumps
+
+        return [dumps(item) for item in self.items()]
+
+
+class DocsPayload:
+    """Documents as objects, with the codec of their class."""
+
+    __slots__ = ("codec", "docs")
+
+    def __init__(self, docs: Any, codec: Codec) -> None:
+        self.docs = docs
+        self.codec = codec
+
+    def __len__(self) -> int:
+        return len(self.docs)
+
+    def decode(self, codec: Codec) -> Any:
+        """The documents themselves when they are of the codec's class, else through bytes."""
+        if codec is self.codec:
+            return self.docs
+        message = pb.DocListProto()
+        self.write_proto(message)
+        return codec.decode(message)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`; raises `BadClientInput` naming the field that has no place on the wire."""
+        self.codec.encode(self.docs, into)
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.codec.to_bytes(self.docs)
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.codec.encode_json(self.docs)
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        return [self.codec.encode_json_doc(doc) for doc in self.docs]
+
+
+def _garbled(error: DecodeError) -> BadRequest:
+    return BadRequest(f"the documents are no docarray.DocListProto: {error}")

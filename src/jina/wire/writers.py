@@ -1,0 +1,284 @@
+"""Values -> `docarray.NodeProto`, chosen by the class of the value, as DocArray chooses.
+
+What DocArray cannot send travels as JSON would show it, as text (`datetime`, `UUID`, `Decimal`, `Path`, ...) or as
+a dict (dataclasses, plain pydantic models); an `Enum` as its value, numpy scalars as Python numbers, a `DocVec`
+as the list of its documents. The reader of the field's annotation turns them back. Integers are 32 bits on the
+wire.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from docarray.array.any_array import AnyDocArray
+from docarray.base_doc.base_node import BaseNode
+from docarray.base_doc.doc import BaseDocWithoutId
+from docarray.typing.tensor.abstract_tensor import AbstractTensor
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from jina.errors import BadClientInput
+from jina.wire import pb
+from jina.wire.tensors import BadTensor, array_of, write_array
+
+Writer = Callable[[Any, pb.NodeProto], None]
+
+
+class Unwritable(Exception):
+    """A value has no place on the wire; `path` names where it was, outermost first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path: list[str] = []
+
+    def public(self, owner: str) -> BadClientInput:
+        """The error for users."""
+        where = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in self.path)
+        return BadClientInput(f"{owner}{where}: {self}")
+
+
+class Fallbacks:
+    """Counts the values that only DocArray could convert; tests hold it at zero for the listed types."""
+
+    count: ClassVar[int] = 0
+
+
+def _nothing(value: None, node: pb.NodeProto) -> None:
+    """None is a node without content."""
+
+
+def _text(value: str, node: pb.NodeProto) -> None:
+    try:
+        node.text = value
+    except UnicodeEncodeError:
+        raise Unwritable("the text has half a surrogate pair, which UTF-8 cannot hold") from None
+
+
+def _integer(value: int, node: pb.NodeProto) -> None:
+    if not -(2**31) <= value < 2**31:
+        raise Unwritable(f"integer {value} is beyond 32 bits, the limit of this wire; make the field a float or a str")
+    node.integer = value
+
+
+def _float(value: float, node: pb.NodeProto) -> None:
+    node.float = value
+
+
+def _boolean(value: bool, node: pb.NodeProto) -> None:
+    node.boolean = value
+
+
+def _blob(value: bytes, node: pb.NodeProto) -> None:
+    node.blob = bytes(value)
+
+
+def _items(values: Any, into: pb.ListOfAnyProto) -> None:
+    into.SetInParent()
+    add = into.data.add
+    for number, value in enumerate(values):
+        try:
+            _writer_of(value)(value, add())
+        except Unwritable as error:
+            error.path.insert(0, str(number))
+            raise
+
+
+def _list(value: Any, node: pb.NodeProto) -> None:
+    _items(value, node.list)
+
+
+def _set(value: Any, node: pb.NodeProto) -> None:
+    _items(value, node.set)
+
+
+def _tuple(value: Any, node: pb.NodeProto) -> None:
+    _items(value, node.tuple)
+
+
+def _dict(value: Mapping[Any, Any], node: pb.NodeProto) -> None:
+    node.dict.SetInParent()
+    write_mapping(value, node.dict.data)
+
+
+def _array(value: Any, node: pb.NodeProto) -> None:
+    try:
+        write_array(value, node.ndarray)
+    except BadTensor as error:
+        raise Unwritable(str(error)) from None
+    node.type = getattr(value, "_proto_type_name", "ndarray")
+
+
+def _tensor(value: Any, node: pb.NodeProto) -> None:
+    try:
+        write_array(array_of(value), node.ndarray)
+    except BadTensor as error:
+        raise Unwritable(str(error)) from None
+    node.type = getattr(value, "_proto_type_name", None) or "torch_tensor"
+
+
+def _named_text(value: Any, node: pb.NodeProto) -> None:
+    _text(value, node)
+    node.type = value._proto_type_name  # noqa: SLF001 - DocArray keeps the wire name there
+
+
+def _named_blob(value: Any, node: pb.NodeProto) -> None:
+    node.blob = bytes(value)
+    node.type = value._proto_type_name  # noqa: SLF001 - as above
+
+
+def _doc(value: BaseDocWithoutId, node: pb.NodeProto) -> None:
+    node.doc.SetInParent()
+    write_doc(value, node.doc)
+
+
+def _docs(value: Any, node: pb.NodeProto) -> None:
+    node.doc_array.SetInParent()
+    write_docs(value, node.doc_array)
+
+
+def _enum(value: enum.Enum, node: pb.NodeProto) -> None:
+    _writer_of(value.value)(value.value, node)
+
+
+def _scalar(value: np.generic, node: pb.NodeProto) -> None:
+    item = value.item()
+    if isinstance(item, np.generic):
+        raise Unwritable(f"numpy scalar {type(value).__name__} does not travel")
+    _writer_of(item)(item, node)
+
+
+def _model(value: BaseModel, node: pb.NodeProto) -> None:
+    _dict(dict(value), node)
+
+
+def _dataclass(value: Any, node: pb.NodeProto) -> None:
+    _dict({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, node)
+
+
+def _by_docarray(value: BaseNode, node: pb.NodeProto) -> None:
+    Fallbacks.count += 1
+    node.MergeFromString(value._to_node_protobuf().SerializeToString())  # noqa: SLF001 - the hook of custom types
+
+
+def _as_json(value: Any, node: pb.NodeProto) -> None:
+    try:
+        shown = to_jsonable_python(value)
+    except (PydanticSerializationError, ValueError) as error:
+        raise Unwritable(f"{type(value).__qualname__} does not travel: {error}") from None
+    _writer_of(shown)(shown, node)
+
+
+_WRITERS: dict[type, Writer] = {
+    type(None): _nothing, str: _text, int: _integer, float: _float, bool: _boolean, bytes: _blob, bytearray: _blob,
+    memoryview: _blob, list: _list, tuple: _tuple, set: _set, frozenset: _set, dict: _dict, np.ndarray: _array,
+}  # fmt: skip
+"""By exact class; classes met at run time are added."""
+
+_FAMILIES: tuple[tuple[type, Writer], ...] = (
+    (enum.Enum, _enum),
+    (BaseDocWithoutId, _doc),
+    (AnyDocArray, _docs),
+    (np.generic, _scalar),
+    (np.ndarray, _array),
+    (AbstractTensor, _tensor),
+)
+_SUBCLASSES: tuple[tuple[type, Writer], ...] = (
+    (BaseNode, _by_docarray),
+    (str, _text), (bool, _boolean), (int, _integer), (float, _float), (bytes, _blob),
+    (list, _list), (frozenset, _set), (set, _set), (tuple, _tuple), (dict, _dict), (Mapping, _dict),
+    (BaseModel, _model),
+)  # fmt: skip
+
+
+_CACHED_NAMES: dict[type, frozenset[str]] = {}
+
+
+def _is_torch(cls: type) -> bool:
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in cls.__mro__)
+
+
+def _is_docarrays(cls: type) -> bool:
+    hook = next(base for base in cls.__mro__ if "_to_node_protobuf" in vars(base))
+    return hook.__module__.startswith("docarray.")
+
+
+def _choose_writer(cls: type) -> Writer:
+    for base, writer in _FAMILIES:
+        if issubclass(cls, base):
+            return writer
+    if getattr(cls, "_proto_type_name", None) and issubclass(cls, str | bytes) and _is_docarrays(cls):
+        return _named_text if issubclass(cls, str) else _named_blob
+    if _is_torch(cls):
+        return _tensor
+    for base, writer in _SUBCLASSES:
+        if issubclass(cls, base):
+            return writer
+    return _dataclass if dataclasses.is_dataclass(cls) else _as_json
+
+
+def _writer_of(value: Any) -> Writer:
+    cls = type(value)
+    writer = _WRITERS.get(cls)
+    if writer is None:
+        writer = _WRITERS[cls] = _choose_writer(cls)
+    return writer
+
+
+def write_value(value: Any, node: pb.NodeProto) -> None:
+    """Write one value into an empty node; raises `Unwritable`."""
+    _writer_of(value)(value, node)
+
+
+def write_mapping(values: Mapping[Any, Any], data: Any) -> None:
+    """Write each item into a map of nodes by its key, a str; raises `Unwritable`."""
+    writers = _WRITERS
+    for key, value in values.items():
+        try:
+            node = data[key]
+        except TypeError:
+            raise Unwritable(f"key {key!r} is a {type(key).__name__}; keys are str on this wire") from None
+        try:
+            (writers.get(type(value)) or _writer_of(value))(value, node)
+        except Unwritable as error:
+            error.path.insert(0, str(key))
+            raise
+
+
+def write_doc(doc: BaseDocWithoutId, into: pb.DocProto) -> None:
+    """Write the fields of a document of any class; raises `Unwritable`."""
+    write_mapping(fields_of(doc), into.data)
+
+
+def write_docs(docs: Any, into: pb.DocListProto) -> None:
+    """Write documents of any classes; raises `Unwritable`."""
+    add = into.docs.add
+    for number, doc in enumerate(docs):
+        try:
+            write_mapping(fields_of(doc), add().data)
+        except Unwritable as error:
+            error.path.insert(0, str(number))
+            raise
+
+
+def fields_of(doc: Any) -> Mapping[str, Any]:
+    """The fields of a document by name, in order, with those beyond its schema that the class keeps.
+
+    Views on a `DocVec` are read column by column; what Python caches in the instance (`cached_property`) is
+    left out.
+    """
+    cls = type(doc)
+    cached = _CACHED_NAMES.get(cls)
+    if cached is None:
+        cached = _CACHED_NAMES[cls] = frozenset(
+            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, cached_property)
+        )
+    values = doc.__dict__
+    extra = doc.__pydantic_extra__
+    if type(values) is dict and not extra and not cached:
+        return values
+    return {**{name: values[name] for name in values if name not in cached}, **(extra or {})}
