@@ -26,10 +26,13 @@ def is_document(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseDocWithoutId)
 
 
-def known_values(values: type[enum.Enum] | Iterable[Any]) -> dict[tuple[type, Any], Any] | None:
-    """The allowed values of a Literal or an Enum by class and wire value; None where the Enum makes up others."""
-    if not isinstance(values, type):
-        return {(type(value), value): value for value in values}
+def known_values(values: Iterable[Any]) -> dict[tuple[type, Any], Any]:
+    """The allowed values of a Literal, by class and value."""
+    return {(type(value), value): value for value in values}
+
+
+def known_members(values: type[enum.Enum]) -> dict[tuple[type, Any], enum.Enum] | None:
+    """The members of an Enum, by class and value of what the wire holds; None where the Enum makes up others."""
     if values._missing_.__func__ is not enum.Enum._missing_.__func__:  # type: ignore[attr-defined]
         return None
     return {(type(member.value), member.value): member for member in values if hashable(member.value)}

@@ -41,7 +41,7 @@ class NeedsPydantic(Exception):
     """A default that only pydantic can give is missing."""
 
 
-def is_plain(cls: type[BaseDocWithoutId]) -> bool:
+def is_plain(cls: Any) -> bool:
     """Whether objects of the class may be laid out directly."""
     decorators = cls.__pydantic_decorators__
     config = cls.model_config

@@ -20,7 +20,7 @@ class EnvelopeProto(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[_jina_pb2.RouteProto]
     data: bytes
     parameters_json: bytes
-    def __init__(self, header: _Optional[_Union[_jina_pb2.HeaderProto, _Mapping]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[_jina_pb2.RouteProto, _Mapping]]] = ..., data: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[_jina_pb2.HeaderProto, _Mapping[str, object]]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., routes: _Optional[_Iterable[_Union[_jina_pb2.RouteProto, _Mapping[str, object]]]] = ..., data: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
 
 class ContentEnvelopeProto(_message.Message):
     __slots__ = ("docs", "docs_bytes")
@@ -42,7 +42,7 @@ class SingleDocumentEnvelopeProto(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[_jina_pb2.RouteProto]
     document: bytes
     parameters_json: bytes
-    def __init__(self, header: _Optional[_Union[_jina_pb2.HeaderProto, _Mapping]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[_jina_pb2.RouteProto, _Mapping]]] = ..., document: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[_jina_pb2.HeaderProto, _Mapping[str, object]]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., routes: _Optional[_Iterable[_Union[_jina_pb2.RouteProto, _Mapping[str, object]]]] = ..., document: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
 
 class DocListEnvelopeProto(_message.Message):
     __slots__ = ("docs",)

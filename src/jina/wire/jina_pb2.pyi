@@ -23,7 +23,7 @@ class RouteProto(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     status: StatusProto
-    def __init__(self, executor: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[StatusProto, _Mapping]] = ...) -> None: ...
+    def __init__(self, executor: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., status: _Optional[_Union[StatusProto, _Mapping[str, object]]] = ...) -> None: ...
 
 class JinaInfoProto(_message.Message):
     __slots__ = ("jina", "envs")
@@ -59,7 +59,7 @@ class HeaderProto(_message.Message):
     exec_endpoint: str
     target_executor: str
     timeout: int
-    def __init__(self, request_id: _Optional[str] = ..., status: _Optional[_Union[StatusProto, _Mapping]] = ..., exec_endpoint: _Optional[str] = ..., target_executor: _Optional[str] = ..., timeout: _Optional[int] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., status: _Optional[_Union[StatusProto, _Mapping[str, object]]] = ..., exec_endpoint: _Optional[str] = ..., target_executor: _Optional[str] = ..., timeout: _Optional[int] = ...) -> None: ...
 
 class EndpointsProto(_message.Message):
     __slots__ = ("endpoints", "write_endpoints", "schemas")
@@ -69,7 +69,7 @@ class EndpointsProto(_message.Message):
     endpoints: _containers.RepeatedScalarFieldContainer[str]
     write_endpoints: _containers.RepeatedScalarFieldContainer[str]
     schemas: _struct_pb2.Struct
-    def __init__(self, endpoints: _Optional[_Iterable[str]] = ..., write_endpoints: _Optional[_Iterable[str]] = ..., schemas: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, endpoints: _Optional[_Iterable[str]] = ..., write_endpoints: _Optional[_Iterable[str]] = ..., schemas: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ...) -> None: ...
 
 class StatusProto(_message.Message):
     __slots__ = ("code", "description", "exception", "error", "grpc_code", "details_json")
@@ -102,7 +102,7 @@ class StatusProto(_message.Message):
     error: str
     grpc_code: int
     details_json: bytes
-    def __init__(self, code: _Optional[_Union[StatusProto.StatusCode, str]] = ..., description: _Optional[str] = ..., exception: _Optional[_Union[StatusProto.ExceptionProto, _Mapping]] = ..., error: _Optional[str] = ..., grpc_code: _Optional[int] = ..., details_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, code: _Optional[_Union[StatusProto.StatusCode, str]] = ..., description: _Optional[str] = ..., exception: _Optional[_Union[StatusProto.ExceptionProto, _Mapping[str, object]]] = ..., error: _Optional[str] = ..., grpc_code: _Optional[int] = ..., details_json: _Optional[bytes] = ...) -> None: ...
 
 class RelatedEntity(_message.Message):
     __slots__ = ("id", "address", "port", "shard_id")
@@ -124,7 +124,7 @@ class DataRequestProto(_message.Message):
         DOCS_BYTES_FIELD_NUMBER: _ClassVar[int]
         docs: _docarray_pb2.DocListProto
         docs_bytes: bytes
-        def __init__(self, docs: _Optional[_Union[_docarray_pb2.DocListProto, _Mapping]] = ..., docs_bytes: _Optional[bytes] = ...) -> None: ...
+        def __init__(self, docs: _Optional[_Union[_docarray_pb2.DocListProto, _Mapping[str, object]]] = ..., docs_bytes: _Optional[bytes] = ...) -> None: ...
     HEADER_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
@@ -135,7 +135,7 @@ class DataRequestProto(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[RouteProto]
     data: DataRequestProto.DataContentProto
     parameters_json: bytes
-    def __init__(self, header: _Optional[_Union[HeaderProto, _Mapping]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[RouteProto, _Mapping]]] = ..., data: _Optional[_Union[DataRequestProto.DataContentProto, _Mapping]] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[HeaderProto, _Mapping[str, object]]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., routes: _Optional[_Iterable[_Union[RouteProto, _Mapping[str, object]]]] = ..., data: _Optional[_Union[DataRequestProto.DataContentProto, _Mapping[str, object]]] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
 
 class SingleDocumentRequestProto(_message.Message):
     __slots__ = ("header", "parameters", "routes", "document", "parameters_json")
@@ -149,7 +149,7 @@ class SingleDocumentRequestProto(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[RouteProto]
     document: _docarray_pb2.DocProto
     parameters_json: bytes
-    def __init__(self, header: _Optional[_Union[HeaderProto, _Mapping]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[RouteProto, _Mapping]]] = ..., document: _Optional[_Union[_docarray_pb2.DocProto, _Mapping]] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[HeaderProto, _Mapping[str, object]]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., routes: _Optional[_Iterable[_Union[RouteProto, _Mapping[str, object]]]] = ..., document: _Optional[_Union[_docarray_pb2.DocProto, _Mapping[str, object]]] = ..., parameters_json: _Optional[bytes] = ...) -> None: ...
 
 class DataRequestProtoWoData(_message.Message):
     __slots__ = ("header", "parameters", "routes")
@@ -159,13 +159,13 @@ class DataRequestProtoWoData(_message.Message):
     header: HeaderProto
     parameters: _struct_pb2.Struct
     routes: _containers.RepeatedCompositeFieldContainer[RouteProto]
-    def __init__(self, header: _Optional[_Union[HeaderProto, _Mapping]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[RouteProto, _Mapping]]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[HeaderProto, _Mapping[str, object]]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, object]]] = ..., routes: _Optional[_Iterable[_Union[RouteProto, _Mapping[str, object]]]] = ...) -> None: ...
 
 class DataRequestListProto(_message.Message):
     __slots__ = ("requests",)
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     requests: _containers.RepeatedCompositeFieldContainer[DataRequestProto]
-    def __init__(self, requests: _Optional[_Iterable[_Union[DataRequestProto, _Mapping]]] = ...) -> None: ...
+    def __init__(self, requests: _Optional[_Iterable[_Union[DataRequestProto, _Mapping[str, object]]]] = ...) -> None: ...
 
 class SnapshotId(_message.Message):
     __slots__ = ("value",)
@@ -203,7 +203,7 @@ class SnapshotStatusProto(_message.Message):
     id: SnapshotId
     status: SnapshotStatusProto.Status
     snapshot_file: str
-    def __init__(self, id: _Optional[_Union[SnapshotId, _Mapping]] = ..., status: _Optional[_Union[SnapshotStatusProto.Status, str]] = ..., snapshot_file: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[_Union[SnapshotId, _Mapping[str, object]]] = ..., status: _Optional[_Union[SnapshotStatusProto.Status, str]] = ..., snapshot_file: _Optional[str] = ...) -> None: ...
 
 class RestoreSnapshotStatusProto(_message.Message):
     __slots__ = ("id", "status")
@@ -223,7 +223,7 @@ class RestoreSnapshotStatusProto(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     id: RestoreId
     status: RestoreSnapshotStatusProto.Status
-    def __init__(self, id: _Optional[_Union[RestoreId, _Mapping]] = ..., status: _Optional[_Union[RestoreSnapshotStatusProto.Status, str]] = ...) -> None: ...
+    def __init__(self, id: _Optional[_Union[RestoreId, _Mapping[str, object]]] = ..., status: _Optional[_Union[RestoreSnapshotStatusProto.Status, str]] = ...) -> None: ...
 
 class RestoreSnapshotCommand(_message.Message):
     __slots__ = ("snapshot_file",)

@@ -20,7 +20,15 @@ from docarray.typing.bytes.base_bytes import BaseBytes
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 from pydantic import ValidationError
 
-from jina.wire.annotations import array_class_of, hashable, is_document, known_values, own_url_rule, validator_of
+from jina.wire.annotations import (
+    array_class_of,
+    hashable,
+    is_document,
+    known_members,
+    known_values,
+    own_url_rule,
+    validator_of,
+)
 from jina.wire.json_text import text_to_bytes
 from jina.wire.loose import Invalid, Mismatch
 from jina.wire.tensors import BadTensor, array_from_json, shape_fits
@@ -33,7 +41,7 @@ class JsonDocReader(typing.Protocol):
 
     list_type: Any
 
-    def read_json(self, item: Any) -> Any:
+    def read_json(self, item: Any, /) -> Any:
         """One document; raises `Mismatch` or `Invalid`."""
         ...
 
@@ -134,8 +142,7 @@ class JsonReaderCompiler:
 
     def _class(self, cls: Any) -> Reader | None:
         if issubclass(cls, BaseDocWithoutId):
-            codec = self._codec_of(cls)
-            return lambda value: codec.read_json(value)  # bound late: the codec replaces it when it has compiled
+            return _document(self._codec_of(cls))
         if issubclass(cls, AbstractTensor):
             return _tensor(cls)
         if issubclass(cls, AnyUrl):
@@ -143,7 +150,7 @@ class JsonReaderCompiler:
         if issubclass(cls, BaseBytes):
             return lambda value: cls(_bytes(value))
         if issubclass(cls, enum.Enum):
-            known = known_values(cls)
+            known = known_members(cls)
             return None if known is None else _known(known)
         return None
 
@@ -193,6 +200,13 @@ class JsonReaderCompiler:
                 raise Mismatch from None
 
         return read
+
+
+def _document(codec: JsonDocReader) -> Reader:
+    def read(value: Any) -> Any:
+        return codec.read_json(value)  # looked up each time: the codec replaces it when it has compiled
+
+    return read
 
 
 def read_each(read: Reader, items: Sequence[Any]) -> list[Any]:

@@ -123,7 +123,7 @@ def _key(name: Any) -> str:
         return str(name)
     from pydantic_core import to_jsonable_python
 
-    return next(iter(to_jsonable_python({name: None})))
+    return str(next(iter(to_jsonable_python({name: None}))))
 
 
 def bytes_to_text(value: bytes) -> str:

@@ -56,7 +56,7 @@ NUMPY_NAMES = {"", "ndarray", "image_ndarray", "audio_ndarray", "video_ndarray",
 
 def tensor_by_name(message: pb.NdArrayProto, name: str) -> Any:
     """A tensor of the class registered under `name`; numpy's where this process has no such framework."""
-    cls = _PROTO_TYPE_NAME_TO_CLASS.get(name, NdArray)
+    cls: Any = _PROTO_TYPE_NAME_TO_CLASS.get(name, NdArray)
     if issubclass(cls, np.ndarray):
         return read_tensor(message, cls)
     return cls._docarray_from_ndarray(read_tensor(message, np.ndarray))
@@ -64,7 +64,7 @@ def tensor_by_name(message: pb.NdArrayProto, name: str) -> Any:
 
 def _typed(node: pb.NodeProto, kind: str, name: str) -> Any:
     value = getattr(node, kind)
-    cls = _PROTO_TYPE_NAME_TO_CLASS.get(name)
+    cls: Any = _PROTO_TYPE_NAME_TO_CLASS.get(name)
     if cls is None or not issubclass(cls, str if kind == "text" else bytes):
         return value
     return cls(value)

@@ -131,7 +131,7 @@ def _value(value: pb.Value) -> Any:
         return _struct_value(value.struct_value)
     if kind == "list_value":
         return [_value(item) for item in value.list_value.values]
-    return None if kind in {None, "null_value"} else getattr(value, kind)
+    return None if kind is None or kind == "null_value" else getattr(value, kind)
 
 
 def _agree(exact: Any, rounded: Any) -> bool:

@@ -118,7 +118,7 @@ class JsonPayload:
         single: bool = False,
     ) -> None:
         raw = isinstance(documents, bytes | bytearray | memoryview)
-        self._raw: bytes | None = bytes(documents) if raw else None  # type: ignore[arg-type]
+        self._raw: bytes | None = bytes(documents) if raw else None
         self._items: list[Any] | None = None if raw else list(documents)
         self.location = location
         self.single = single

@@ -21,7 +21,15 @@ from docarray.typing.tensor.abstract_tensor import AbstractTensor
 from pydantic import ValidationError
 
 from jina.wire import pb
-from jina.wire.annotations import array_class_of, hashable, is_document, known_values, own_url_rule, validator_of
+from jina.wire.annotations import (
+    array_class_of,
+    hashable,
+    is_document,
+    known_members,
+    known_values,
+    own_url_rule,
+    validator_of,
+)
 from jina.wire.json_text import text_to_bytes
 from jina.wire.loose import NUMPY_NAMES, Invalid, Mismatch, read_loose, tensor_by_name
 from jina.wire.schemaless import AS_SCHEMALESS
@@ -35,7 +43,7 @@ class DocReader(typing.Protocol):
 
     list_type: Any
 
-    def read_doc(self, message: pb.DocProto) -> Any:
+    def read_doc(self, message: pb.DocProto, /) -> Any:
         """One document; raises `Mismatch`."""
         ...
 
@@ -135,7 +143,7 @@ class ReaderCompiler:
         if origin is Union or origin is types.UnionType:
             return self._union(get_args(annotation))
         if origin is typing.Literal:
-            return _known(known_values(get_args(annotation)) or {})
+            return _known(known_values(get_args(annotation)))
         if not isinstance(origin, type):
             return None
         if origin in {list, set, tuple, dict}:
@@ -154,7 +162,7 @@ class ReaderCompiler:
         if issubclass(cls, BaseBytes):
             return _named_blob(cls)
         if issubclass(cls, enum.Enum):
-            known = known_values(cls)
+            known = known_members(cls)
             return None if known is None else _known(known)
         return None
 

@@ -19,7 +19,7 @@ Reader = Callable[[Any], Any]
 
 def is_schemaless(cls: Any) -> bool:
     """Whether a class is `jina.Document` itself; a subclass with annotations is an ordinary typed class."""
-    return cls.__module__ == "jina.documents.document" and cls.__name__ == "Document"
+    return bool(cls.__module__ == "jina.documents.document" and cls.__name__ == "Document")
 
 
 def list_type() -> Any:

@@ -35,9 +35,9 @@ class _Generator(GenerateJsonSchema):
     def union_schema(self, schema: core_schema.UnionSchema) -> JsonSchemaValue:
         """A `DocList` is an instance or a sequence: in JSON only the sequence."""
         choices = [
-            choice for choice in schema["choices"] if not isinstance(choice, tuple) and choice["type"] != "is-instance"
+            choice for choice in schema["choices"] if isinstance(choice, tuple) or choice["type"] != "is-instance"
         ]
-        return super().union_schema({**schema, "choices": choices or schema["choices"]})
+        return super().union_schema(core_schema.union_schema(choices or schema["choices"]))
 
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
         del schema

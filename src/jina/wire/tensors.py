@@ -116,9 +116,10 @@ def array_of(value: Any) -> np.ndarray[Any, Any]:
         return value
     if not isinstance(value, AbstractTensor):
         value = NdArray._docarray_validate(value)  # noqa: SLF001 - DocArray's only door from foreign tensors
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-    array: np.ndarray[Any, Any] = value._docarray_to_ndarray()  # noqa: SLF001 - its only door to numpy
+    tensor: Any = value
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu()
+    array: np.ndarray[Any, Any] = tensor._docarray_to_ndarray()  # noqa: SLF001 - its only door to numpy
     return array
 
 
