@@ -1,6 +1,10 @@
-"""The client: async core and its sync face.
+"""The client: an async one and a sync one.
 
 Takes: an address and documents.
 Gives: documents or the error that the server raised.
 Never: hides a loop in a thread.
 """
+
+from jina.client.factory import Client
+
+__all__ = ["Client"]

@@ -1,0 +1,87 @@
+"""What the sync and the async client share: where to, which channel, what a call means."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from jina.client.address import protocol_of
+from jina.errors import BadClientInput
+
+if TYPE_CHECKING:
+    from jina.transport.base_channel import CallOptions, ChannelSettings, Target
+    from jina.wire.messages import Request
+
+DRY_RUN = "_jina_dry_run_"
+
+
+class BaseClient:
+    """A client of one address; connections are opened by the first call and shared from then on."""
+
+    is_async: bool
+
+    def __init__(self, target: Target, settings: ChannelSettings, prefetch: int) -> None:
+        self.target = target
+        self._settings = settings
+        self._prefetch = prefetch
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.target}>"
+
+    @property
+    def protocol(self) -> str:
+        """`grpc`, `http` or `websocket`."""
+        return protocol_of(self.target)
+
+    @property
+    def host(self) -> str:
+        """Host name or address that the client connects to."""
+        return self.target.host
+
+    @property
+    def port(self) -> int:
+        """Port that the client connects to."""
+        return self.target.port
+
+    @property
+    def tls(self) -> bool:
+        """True when connections are encrypted."""
+        return self.target.tls
+
+    @staticmethod
+    def check_input(inputs: Any = None, **_: Any) -> None:
+        """Raise `BadClientInput` unless the first of the inputs makes a document; reads one element."""
+        from jina.client.inputs import Inputs
+
+        if inputs is None:
+            return
+        source = Inputs(inputs, request_size=1)
+        if source.is_async:
+            raise BadClientInput("check_input cannot read an async generator")
+        for _payload in islice(source.payloads(), 1):
+            return
+        raise BadClientInput("inputs: it is empty")
+
+    def _options(self, transport: Mapping[str, Any], timeout: float | None = None) -> CallOptions:
+        from jina.client.post import call_options
+
+        return call_options(transport if timeout is None else {**transport, "timeout": timeout})
+
+    def _stream_request(self, on: str, inputs: Any, parameters: Any, target_executor: str | None) -> Request:
+        from jina.client.inputs import as_document, payload_of
+        from jina.client.post import plain_parameters
+        from jina.wire.messages import Request
+
+        if isinstance(inputs, list | tuple) and len(inputs) == 1:
+            inputs = inputs[0]
+        return Request(
+            endpoint=on,
+            payload=payload_of([as_document(inputs, 0)]),
+            parameters=plain_parameters(parameters),
+            request_id=os.urandom(16).hex(),
+            target_executor=target_executor or "",
+        )

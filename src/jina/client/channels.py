@@ -1,0 +1,44 @@
+"""Which channel serves an address; the transport's modules are loaded only for the protocol in use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jina.client.address import protocol_of
+
+if TYPE_CHECKING:
+    from jina.transport.base_channel import AsyncChannel, ChannelSettings, SyncChannel, Target
+
+
+def open_sync_channel(target: Target, settings: ChannelSettings) -> SyncChannel:
+    """A channel for blocking code; it connects on its first call."""
+    match protocol_of(target):
+        case "grpc":
+            from jina.transport.grpc_channel import GrpcChannel
+
+            return GrpcChannel(target, settings)
+        case "http":
+            from jina.transport.http_channel import HttpChannel
+
+            return HttpChannel(target, settings)
+        case _:
+            from jina.transport.websocket_channel import WebSocketChannel
+
+            return WebSocketChannel(target, settings)
+
+
+def open_async_channel(target: Target, settings: ChannelSettings) -> AsyncChannel:
+    """A channel for the running loop; it connects on its first call."""
+    match protocol_of(target):
+        case "grpc":
+            from jina.transport.grpc_channel_aio import AsyncGrpcChannel
+
+            return AsyncGrpcChannel(target, settings)
+        case "http":
+            from jina.transport.http_channel_aio import AsyncHttpChannel
+
+            return AsyncHttpChannel(target, settings)
+        case _:
+            from jina.transport.websocket_channel_aio import AsyncWebSocketChannel
+
+            return AsyncWebSocketChannel(target, settings)

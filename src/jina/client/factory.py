@@ -1,0 +1,60 @@
+"""`Client(...)`: the client for a protocol, sync or async."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from jina.client.async_client import AsyncClient
+    from jina.client.sync_client import SyncClient
+    from jina.spec import ClientSpec
+
+
+@overload
+def Client(args: Namespace | None = ..., *, asyncio: Literal[True], **options: Any) -> AsyncClient: ...
+
+
+@overload
+def Client(args: Namespace | None = ..., *, asyncio: Literal[False] = ..., **options: Any) -> SyncClient: ...
+
+
+def Client(args: Namespace | None = None, **options: Any) -> SyncClient | AsyncClient:  # noqa: N802 - Jina's name
+    """A client of the service at an address.
+
+    `Client(port=12345)`, `Client(host='grpcs://example.com')`, `Client(host='127.0.0.1', port=8080,
+    protocol='http', asyncio=True)`. All options: `jina.spec.ClientSpec`; `args` gives them as attributes.
+    Nothing is connected before the first call. Use it in a `with` block (async: `async with`), or call `close`.
+
+    Raises `ConfigError` (a ValueError) for unknown or contradicting options.
+    """
+    from jina.spec import ClientSpec, parse
+
+    if args is not None:
+        known = ClientSpec.model_fields
+        options = {**{name: value for name, value in vars(args).items() if name in known}, **options}
+    return client_of(parse(ClientSpec, options, "Client"))
+
+
+def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
+    """The client that a spec describes."""
+    from jina.client import async_client, sync_client
+    from jina.client.address import protocol_of, target_of
+    from jina.transport.base_channel import ChannelSettings
+
+    target = target_of(spec)
+    settings = ChannelSettings(
+        max_message_size=spec.max_message_size,
+        use_proxy=spec.proxy,
+        grpc_options=spec.grpc_channel_options or {},
+    )
+    kinds: dict[tuple[str, bool], type[SyncClient | AsyncClient]] = {
+        ("grpc", False): sync_client.GRPCClient,
+        ("grpc", True): async_client.AsyncGRPCClient,
+        ("http", False): sync_client.HTTPClient,
+        ("http", True): async_client.AsyncHTTPClient,
+        ("websocket", False): sync_client.WebSocketClient,
+        ("websocket", True): async_client.AsyncWebSocketClient,
+    }
+    return kinds[protocol_of(target), spec.asyncio](target, settings, spec.prefetch)

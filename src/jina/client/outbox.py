@@ -1,0 +1,86 @@
+"""The requests of one call: made from payloads, remembered until answered, sent again after a failure."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
+
+from jina.errors import BadServer
+
+if TYPE_CHECKING:
+    from jina.client.inputs import AsyncPayloads
+    from jina.transport.base_channel import Answer
+    from jina.wire.messages import Payload, Request
+
+
+class Outbox:
+    """Requests on their way.
+
+    `keep` holds the documents of unanswered requests for another attempt; without it only their ids are held.
+    A transport may take requests on a thread of its own, and still be taking one when its attempt has failed
+    already: what it takes then is remembered like any other and sent again by the next attempt.
+    """
+
+    def __init__(self, make: Callable[[Payload], Request], *, keep: bool) -> None:
+        self._make = make
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._attempt = 0
+        self._pending: dict[str, Request | None] = {}
+        self._order: deque[str] = deque()
+        self._early: dict[str, Answer] = {}
+
+    def attempt(self, payloads: Iterator[Payload]) -> Iterator[Request]:
+        """Unanswered requests again, then new ones from `payloads`, which all attempts share."""
+        self._attempt += 1
+        return self._sending(payloads, self._attempt)
+
+    def _sending(self, payloads: Iterator[Payload], attempt: int) -> Iterator[Request]:
+        with self._lock:
+            again = deque(request for request in self._pending.values() if request is not None)
+        while True:
+            with self._lock:
+                if attempt != self._attempt:
+                    return
+                if again:
+                    request = again.popleft()
+                else:
+                    payload = next(payloads, None)
+                    if payload is None:
+                        return
+                    request = self._remember(payload)
+            yield request
+
+    async def attempt_async(self, payloads: AsyncPayloads) -> AsyncIterator[Request]:
+        """Unanswered requests again, then new ones from `payloads`, which all attempts share."""
+        for request in [request for request in self._pending.values() if request is not None]:
+            yield request
+        while (payload := await payloads.next()) is not None:
+            yield self._remember(payload)
+
+    def _remember(self, payload: Payload) -> Request:
+        request = self._make(payload)
+        self._pending[request.request_id] = request if self._keep else None
+        self._order.append(request.request_id)
+        return request
+
+    @property
+    def unanswered(self) -> int:
+        """Number of requests sent and not answered."""
+        return len(self._pending)
+
+    def answered(self, answer: Answer) -> None:
+        """Forget the request of an answer. Raises `BadServer` when nobody asked for it."""
+        request_id = answer.request_id
+        if request_id not in self._pending:
+            raise BadServer(f"the server answered request {request_id!r}, which was never sent or is answered already")
+        del self._pending[request_id]
+
+    def in_order(self, answer: Answer) -> Iterator[Answer]:
+        """The answers that are due after this one: those of requests in the order of sending."""
+        self._early[answer.request_id] = answer
+        while self._order and (due := self._early.pop(self._order[0], None)) is not None:
+            self._order.popleft()
+            yield due

@@ -1,0 +1,262 @@
+"""What all channels share: where to, how, and the answers that come back.
+
+A channel takes `wire.messages.Request` objects and gives `Answer`s; documents stay undecoded in both
+directions until somebody asks. Transport failures and failures of the request itself are raised as
+`JinaError`; a handler's exception comes back as the `error` of an answer, since it answers one request of
+possibly many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jina.errors import JinaError
+from jina.wire import parameters as wire_parameters
+from jina.wire import pb
+from jina.wire import status as wire_status
+from jina.wire.messages import Payload, Request
+from jina.wire.payloads import ProtoPayload
+
+if TYPE_CHECKING:
+    import ssl
+
+MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server's address. `str()` gives the URL that error messages show."""
+
+    scheme: str
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, an IPv6 host in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """What holds for every call of a channel.
+
+    `max_message_size` is in bytes. `use_proxy` honours `http_proxy` and its like of the environment.
+    """
+
+    max_message_size: int = MAX_MESSAGE_SIZE
+    use_proxy: bool = False
+    grpc_options: Mapping[str, Any] = field(default_factory=dict)
+    ssl_context: ssl.SSLContext | None = None
+    root_certificates: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What holds for one call.
+
+    `timeout` is in seconds; `window` is the number of requests in flight at once. `metadata` travels as gRPC
+    metadata or as HTTP headers, names in lower case. `extra` holds what only aiohttp knows (`auth`, `cookies`).
+    """
+
+    timeout: float | None = None
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    compression: Any = None
+    credentials: Any = None
+    window: int = 1000
+    results_in_order: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Answer(Protocol):
+    """One reply, still undecoded."""
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that this answers; empty when the peer does not say."""
+        ...
+
+    @property
+    def error(self) -> JinaError | None:
+        """The failure of this request, or None."""
+        ...
+
+    @property
+    def payload(self) -> Payload:
+        """The documents."""
+        ...
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters, with `__results__` where handlers returned dicts."""
+        ...
+
+    @property
+    def message(self) -> Any:
+        """The answer as a `jina.DataRequestProto`; from JSON without its documents."""
+        ...
+
+
+class ProtoAnswer:
+    """An answer that came as `jina.DataRequestProto`."""
+
+    def __init__(self, message: Any) -> None:
+        self.message = message
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that this answers."""
+        return str(self.message.header.request_id)
+
+    @cached_property
+    def error(self) -> JinaError | None:
+        """What `header.status` says, as an exception."""
+        header = self.message.header
+        return wire_status.read_error(header.status) if header.HasField("status") and header.status.code else None
+
+    @property
+    def payload(self) -> Payload:
+        """The documents."""
+        return ProtoPayload(self.message.data.docs)
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters with their Python types."""
+        return wire_parameters.read(self.message)
+
+
+class FailedAnswer:
+    """What stands for the answer to a request that failed on the way; `request_id` is empty for a whole call."""
+
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - never written to
+
+    def __init__(self, error: JinaError, request_id: str, endpoint: str) -> None:
+        self.error = error
+        self.request_id = request_id
+        self.message = pb.DataRequestProto()
+        self.message.header.request_id = request_id
+        self.message.header.exec_endpoint = endpoint
+        wire_status.write_error(error, self.message.header.status)
+
+    @property
+    def payload(self) -> Payload:
+        """No documents."""
+        return ProtoPayload(pb.DocListProto())
+
+
+class DocAnswer:
+    """One document of a stream, as `jina.SingleDocumentRequestProto`."""
+
+    def __init__(self, message: Any) -> None:
+        self.document = message.document
+        self.header = message.header
+
+    @property
+    def error(self) -> JinaError | None:
+        """What `header.status` says, as an exception."""
+        status = self.header.status
+        return wire_status.read_error(status) if status.code else None
+
+    def decode(self, codec: Any) -> Any:
+        """The document as an object of the codec's class."""
+        return codec.decode_doc(self.document)
+
+
+def request_message(request: Request) -> Any:
+    """The request as `jina.DataRequestProto`."""
+    message = pb.DataRequestProto()
+    _write_header(request, message.header)
+    if request.parameters:
+        wire_parameters.write(request.parameters, message)
+    request.payload.write_proto(message.data.docs)
+    return message
+
+
+def document_request_message(request: Request) -> Any:
+    """The request, whose payload holds one document, as `jina.SingleDocumentRequestProto`."""
+    message = pb.SingleDocumentRequestProto()
+    _write_header(request, message.header)
+    if request.parameters:
+        wire_parameters.write(request.parameters, message)
+    documents = pb.DocListProto()
+    request.payload.write_proto(documents)
+    message.document.CopyFrom(documents.docs[0])
+    return message
+
+
+def _write_header(request: Request, header: Any) -> None:
+    header.request_id = request.request_id
+    header.exec_endpoint = request.endpoint
+    if request.target_executor:
+        header.target_executor = request.target_executor
+
+
+class StreamedDocument(Protocol):
+    """One document of a stream, still undecoded."""
+
+    def decode(self, codec: Any) -> Any:
+        """The document as an object of the codec's class."""
+        ...
+
+
+class SyncChannel(Protocol):
+    """A channel whose calls block the calling thread; safe to share between threads."""
+
+    def call(self, request: Request, options: CallOptions) -> Answer:
+        """Send one request and wait for its answer."""
+        ...
+
+    def stream_doc(self, request: Request, options: CallOptions) -> Iterator[StreamedDocument]:
+        """Send one document, get many. Closing the iterator cancels the call."""
+        ...
+
+    def ready(self, options: CallOptions) -> None:
+        """Return when the peer would serve a request; raise a `JinaError` otherwise."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections; calls in flight fail with `Cancelled`."""
+        ...
+
+
+class SyncStreamChannel(SyncChannel, Protocol):
+    """A channel that carries many requests over one call."""
+
+    def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
+        """Send requests as they come, at most `options.window` unanswered. Closing the iterator cancels."""
+        ...
+
+
+class AsyncChannel(Protocol):
+    """A channel of one event loop."""
+
+    async def call(self, request: Request, options: CallOptions) -> Answer:
+        """Send one request and wait for its answer."""
+        ...
+
+    def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[StreamedDocument]:
+        """Send one document, get many. Closing the iterator cancels the call."""
+        ...
+
+    async def ready(self, options: CallOptions) -> None:
+        """Return when the peer would serve a request; raise a `JinaError` otherwise."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class AsyncStreamChannel(AsyncChannel, Protocol):
+    """An async channel that carries many requests over one call."""
+
+    def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncIterator[Answer]:
+        """Send requests as they come, at most `options.window` unanswered. Closing the iterator cancels."""
+        ...

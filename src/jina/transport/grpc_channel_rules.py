@@ -1,0 +1,160 @@
+"""gRPC as seen from the caller: method names, channel options, and statuses turned into errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jina.errors import (
+    BadServer,
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    JinaError,
+    Overloaded,
+    TooLarge,
+    Unavailable,
+    from_wire,
+)
+from jina.transport.base_channel import CallOptions, ChannelSettings, Target
+from jina.wire import pb
+from jina.wire import status as wire_status
+
+if TYPE_CHECKING:
+    import grpc
+
+CALL = "/jina.JinaRPC/Call"
+SINGLE_DATA = "/jina.JinaSingleDataRequestRPC/process_single_data"
+SINGLE_DOCUMENT = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
+DRY_RUN = "/jina.JinaGatewayDryRunRPC/dry_run"
+HEALTH = "/grpc.health.v1.Health/Check"
+STATUS_KEY = "jina-status-bin"
+HEALTH_SERVING = b"\x08\x01"
+"""A `grpc.health.v1.HealthCheckResponse` with status SERVING; not worth importing its package."""
+
+
+def import_grpc() -> Any:
+    """The `grpc` module, told before its first use not to hook `fork`.
+
+    With the hooks, a `fork` in a program that has a channel open prints warnings to stderr; without them the
+    child simply must not use the parent's channels.
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    import grpc
+
+    return grpc
+
+
+def channel_options(settings: ChannelSettings) -> list[tuple[str, Any]]:
+    """Options of a channel: ours, overridden by the user's.
+
+    A server that comes back is found within half a second (grpc's own back-off grows to two minutes), and a
+    proxy is used only when asked for.
+    """
+    options: dict[str, Any] = {
+        "grpc.max_send_message_length": settings.max_message_size,
+        "grpc.max_receive_message_length": settings.max_message_size,
+        "grpc.initial_reconnect_backoff_ms": 100,
+        "grpc.min_reconnect_backoff_ms": 100,
+        "grpc.max_reconnect_backoff_ms": 500,
+        "grpc.enable_http_proxy": int(settings.use_proxy),
+        **settings.grpc_options,
+    }
+    return list(options.items())
+
+
+def channel_credentials_of(grpc_module: Any, options: CallOptions) -> Any:
+    """The credentials of the call if they are a channel's, else None."""
+    return options.credentials if isinstance(options.credentials, grpc_module.ChannelCredentials) else None
+
+
+def call_arguments(grpc_module: Any, options: CallOptions) -> dict[str, Any]:
+    """Keyword arguments of one call on a stub."""
+    arguments: dict[str, Any] = {"timeout": options.timeout, "metadata": options.metadata or None}
+    if isinstance(options.credentials, grpc_module.CallCredentials):
+        arguments["credentials"] = options.credentials
+    if options.compression is not None:
+        arguments["compression"] = _compression(grpc_module, options.compression)
+    return arguments
+
+
+def _compression(grpc_module: Any, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    known = {name.lower(): getattr(grpc_module.Compression, name) for name in ("NoCompression", "Deflate", "Gzip")}
+    if value.lower() not in known:
+        raise ConfigError(f"compression: {value!r} is none of NoCompression, Deflate, Gzip")
+    return known[value.lower()]
+
+
+def stream_metadata(options: CallOptions) -> tuple[tuple[str, str | bytes], ...]:
+    """The call's metadata and what tells a gateway the order and the window."""
+    order = (("__results_in_order__", "true"),) if options.results_in_order else ()
+    return (*options.metadata, *order, ("__prefetch__", str(options.window)))
+
+
+class Stubs:
+    """The methods of one channel, sync or aio; `credentials` is held so that its id stays its own."""
+
+    def __init__(self, channel: Any, credentials: Any) -> None:
+        self.channel = channel
+        self.credentials = credentials
+        self.has_unary = True
+        data, document = pb.DataRequestProto, pb.SingleDocumentRequestProto
+        self.single_data = channel.unary_unary(SINGLE_DATA, data.SerializeToString, data.FromString)
+        self.call = channel.stream_stream(CALL, data.SerializeToString, data.FromString)
+        self.single_document = channel.unary_stream(SINGLE_DOCUMENT, document.SerializeToString, document.FromString)
+        self.dry_run = channel.unary_unary(DRY_RUN, None, pb.StatusProto.FromString)
+        self.health = channel.unary_unary(HEALTH)
+
+
+def open_stubs(
+    grpc_module: Any, factory: Any, target: Target, settings: ChannelSettings, options: CallOptions
+) -> Stubs:
+    """A channel made by `factory` (`grpc` or `grpc.aio`), with its methods."""
+    credentials = channel_credentials_of(grpc_module, options)
+    arguments = channel_options(settings)
+    if not target.tls and credentials is None:
+        return Stubs(factory.insecure_channel(target.authority, arguments), None)
+    given = credentials or grpc_module.ssl_channel_credentials(root_certificates=settings.root_certificates)
+    return Stubs(factory.secure_channel(target.authority, given, arguments), credentials)
+
+
+def check_dry_run(status: Any, target: Target) -> None:
+    """Raise what a dry run found wrong."""
+    if status.code:
+        raise wire_status.read_error(status) or Unavailable(f"{target}: {status.description}")
+
+
+def rpc_error(error: grpc.RpcError, target: Target) -> JinaError:
+    """The error that the server raised, else the nearest to the gRPC status."""
+    if sent := _sent_error(error.trailing_metadata() or ()):
+        return sent
+    code = error.code()
+    number = code.value[0] if code is not None else 2
+    return _from_status(number, error.details() or "", target)
+
+
+def _sent_error(trailing: Iterable[tuple[str, str | bytes]]) -> JinaError | None:
+    for key, value in trailing:
+        if key == STATUS_KEY and isinstance(value, bytes):
+            return wire_status.read_error(pb.StatusProto.FromString(value))
+    return None
+
+
+def _from_status(number: int, details: str, target: Target) -> JinaError:
+    match number:
+        case 1:
+            return Cancelled(f"the call to {target} was cancelled: {details}")
+        case 4:
+            return DeadlineExceeded(f"{target} did not answer in time: {details}")
+        case 5 | 14:  # a Jina 3 gateway says NOT_FOUND when a worker cannot be reached
+            return Unavailable(f"{target} is not available: {details}")
+        case 8 if "larger than max" in details:
+            return TooLarge(f"{target}: {details}", help="raise max_message_size on both sides, or lower request_size")
+        case 8:
+            return Overloaded(f"{target} is overloaded: {details}")
+        case 12:
+            return BadServer(f"{target} does not know this call ({details}); is it a jina server?")
+    return from_wire("", f"{target}: {details}", {}, grpc_code=number)

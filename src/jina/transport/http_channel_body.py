@@ -1,0 +1,196 @@
+"""HTTP bodies as seen from the caller: requests written, answers and errors read.
+
+The JSON forms are Jina 3's: `{"data": [...], "parameters": {...}, "header": {...}}` both ways, and
+`{"detail": ...}` for failures, beside which our servers say `code`, `errors` and the rest of the error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import orjson
+
+from jina.errors import BadServer, JinaError, Unavailable, from_wire
+from jina.transport.base_channel import Target
+from jina.wire import parameters as wire_parameters
+from jina.wire import pb
+from jina.wire.messages import Payload, Request
+from jina.wire.payloads import BytesPayload, JsonPayload
+
+JSON = "application/json"
+DOCUMENTS = "application/vnd.docarray.doclist+protobuf"
+"""The media type of a serialised `docarray.DocListProto`, for requests and replies."""
+PARAMETERS_HEADER = "x-jina-parameters"
+HEADER_ROOM = 4096
+"""Bytes of parameters that travel in a header; proxies refuse much larger ones."""
+EVENT_STREAM = "text/event-stream"
+
+
+def parameters_json(request: Request) -> bytes:
+    """The parameters as JSON, empty for none; what JSON lacks is written as on gRPC."""
+    if not request.parameters:
+        return b""
+    carrier = pb.DataRequestProto()
+    wire_parameters.write(request.parameters, carrier)
+    return carrier.parameters_json
+
+
+def json_body(request: Request, *, endpoint: str = "") -> bytes:
+    """The request as JSON; `endpoint` adds the `execEndpoint` of Jina's older servers."""
+    header: dict[str, str] = {"request_id": request.request_id}
+    if request.target_executor:
+        header["target_executor"] = request.target_executor
+    parts = [b'{"data":', request.payload.to_json(), b',"header":', orjson.dumps(header)]
+    if parameters := parameters_json(request):
+        parts += [b',"parameters":', parameters]
+    if endpoint:
+        parts += [b',"execEndpoint":', orjson.dumps(endpoint)]
+    return b"".join((*parts, b"}"))
+
+
+class _Body(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    parameters: dict[str, Any] | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+class HttpAnswer:
+    """An answer in an HTTP body; the documents stay as they came until they are asked for."""
+
+    error: JinaError | None = None
+
+    def __init__(self, payload: Payload, parameters: dict[str, Any], request: Request) -> None:
+        self.payload = payload
+        self.parameters = parameters
+        self.request_id = request.request_id
+        self._endpoint = request.endpoint
+        self._target_executor = request.target_executor
+
+    @cached_property
+    def message(self) -> Any:
+        """The header as a `jina.DataRequestProto`; the documents stay in `payload`."""
+        message = pb.DataRequestProto()
+        message.header.request_id = self.request_id
+        message.header.exec_endpoint = self._endpoint
+        if self._target_executor:
+            message.header.target_executor = self._target_executor
+        return message
+
+
+def read_answer(headers: Mapping[str, str], body: bytes, request: Request, target: Target) -> HttpAnswer:
+    """The answer in a body: JSON, or the documents in protobuf with the parameters in a header."""
+    if headers.get("content-type", "").startswith(DOCUMENTS):
+        parameters = headers.get(PARAMETERS_HEADER)
+        return HttpAnswer(BytesPayload(body), json.loads(parameters) if parameters else {}, request)
+    try:
+        content = _decode_body(body)
+    except msgspec.DecodeError as error:
+        raise BadServer(f"{target} answered with no JSON that jina knows: {error}") from None
+    documents = bytes(content.data)
+    payload = JsonPayload(b"[]" if documents == b"null" else documents)
+    return HttpAnswer(payload, content.parameters or {}, request)
+
+
+def http_error(status: int, body: bytes, target: Target) -> JinaError:
+    """The error that an answer with status >= 400 stands for."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        content = {"detail": body[:300].decode("utf-8", "replace")}
+    if not isinstance(content, Mapping):
+        content = {"detail": str(content)}
+    return error_of(content, target, status)
+
+
+def error_of(content: Mapping[str, Any], target: Target, status: int) -> JinaError:
+    """The error that a JSON body with `detail` describes."""
+    name = str(content.get("code") or "")
+    detail = content.get("detail")
+    details = dict(content)
+    if isinstance(detail, list):  # a validation report; Jina 3's servers send nothing else
+        details["errors"] = detail
+        message = str(content.get("title") or "; ".join(_sentence(item) for item in detail))
+    else:
+        message = str(detail or content.get("title") or f"HTTP status {status}")
+    if not name:
+        message = f"{target} answered {status}: {message}"
+    return from_wire(name, message, details, http_status=status)
+
+
+def check_dry_run(status: int, body: bytes, target: Target) -> None:
+    """Raise what `GET /dry_run` found wrong; a peer without that path serves as soon as it answers."""
+    if status == 404:
+        return
+    if status >= 400:
+        raise http_error(status, body, target)
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        content = {}
+    if isinstance(content, dict) and content.get("code"):
+        raise Unavailable(f"{target} is not ready: {content.get('description', '')}")
+
+
+def _sentence(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return str(item)
+    return f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg', '')}"
+
+
+class Events:
+    """Server-sent events out of lines (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._event = ""
+        self._data: list[bytes] = []
+        self.ended = False
+
+    def feed(self, line: bytes) -> JsonDocument | None:
+        """Take one line; give the document when the line completes one. Raises what an error event says."""
+        line = line.rstrip(b"\r\n")
+        if line:
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if name == b"event":
+                self._event = value.decode()
+            elif name == b"data":
+                self._data.append(value)
+            return None
+        event, data, self._event, self._data = self._event, b"\n".join(self._data), "", []
+        if event == "end":
+            self.ended = True
+        elif event == "error":
+            raise self._failure(data)
+        elif data:
+            return JsonDocument(data)
+        return None
+
+    def finish(self) -> None:
+        """The peer closed; raise when it did so in the middle."""
+        if not self.ended:
+            raise BadServer(f"{self._target} cut the stream before its end; its log has the reason")
+
+    def _failure(self, data: bytes) -> JinaError:
+        content = orjson.loads(data) if data else {}
+        status = content.get("status") if isinstance(content, dict) else None
+        if not isinstance(content, dict):
+            content = {"detail": content}
+        return error_of(content, self._target, status if isinstance(status, int) else 500)
+
+
+class JsonDocument:
+    """One document of a stream, as JSON."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def decode(self, codec: Any) -> Any:
+        """The document as an object of the codec's class."""
+        return codec.decode_json([orjson.loads(self._data)])[0]
