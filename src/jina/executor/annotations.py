@@ -80,6 +80,13 @@ class _Reader:
         raw = getattr(self._function, "__annotations__", {}).get(name, inspect.Parameter.empty)
         if raw is inspect.Parameter.empty or isinstance(raw, type):
             return raw
+        if type(raw) is types.GenericAlias and any(isinstance(part, str) for part in raw.__args__):
+            # typing hands all arguments to DocList as one tuple, which docarray refuses.
+            origin = typing.cast("type", raw.__origin__)
+            return types.GenericAlias(origin, tuple(self._resolved(name, part) for part in raw.__args__))
+        return self._resolved(name, raw)
+
+    def _resolved(self, name: str, raw: Any) -> Any:
         carrier = types.SimpleNamespace(__annotations__={name: raw})
         namespace = {**vars(typing), **self._function.__globals__}
         try:
@@ -207,10 +214,8 @@ def _item_type(kind: Any, schemaless: Any) -> Any | None:
     """The document class of a list class such as `DocList[T]` or `DocumentArray`; None for other classes."""
     from docarray import BaseDoc, DocList
 
-    from jina.documents import DocumentArray
-
     origin = typing.get_origin(kind) or kind
-    if not isinstance(origin, type) or not issubclass(origin, (DocList, DocumentArray)):
+    if not isinstance(origin, type) or not issubclass(origin, DocList):
         return None
     for argument in typing.get_args(kind):
         if isinstance(argument, type) and issubclass(argument, BaseDoc):

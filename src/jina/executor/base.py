@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from jina.errors import NotSupportedError
+from jina.errors import NotSupportedError, nearest
 from jina.executor import binding, registry, workspace
 from jina.executor.configurable import Configurable
-from jina.executor.signatures import check_init
+from jina.executor.signatures import check_init, parameters_of
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider
@@ -116,7 +117,9 @@ class Executor(Configurable):
         registry.register(cls)
 
     def _warn_unused(self, kwargs: Mapping[str, Any]) -> None:
-        names = ", ".join(sorted(kwargs))
+        known = {parameter.name for cls in type(self).__mro__ for parameter in _init_parameters(cls)}
+        hints = ((name, nearest(name, known)) for name in sorted(kwargs))
+        names = ", ".join(f"{name!r}; did you mean {near!r}?" if near else repr(name) for name, near in hints)
         self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
 
     @property
@@ -192,6 +195,11 @@ class Executor(Configurable):
 
         with metrics.timer(name or "block_seconds", documentation or ""):
             yield
+
+
+def _init_parameters(cls: type) -> list[inspect.Parameter]:
+    init = vars(cls).get("__init__")
+    return parameters_of(init) if inspect.isfunction(init) else []
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import sys
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,7 @@ _SCHEMES_LATER = ("docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jin
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*)://")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
-_INLINE = re.compile(r"\s*(?:\{|!|---|#|(?:jtype|with|metas|py_modules|requests)\s*:)")
-_FETCH_SECONDS = 10.0
+_INLINE = re.compile(r"\{|!|---|#|[\w-]+:(?:\s|$)")
 
 
 def reference_of(
@@ -174,12 +172,7 @@ def _of_text(text: str, given: _Given) -> tuple[ExecutorPlan, type[Executor] | N
 
 def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     if scheme in {"http", "https"}:
-        try:
-            with urllib.request.urlopen(text, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - scheme checked above
-                content = answer.read().decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadConfigSource(f"uses: {text} cannot be fetched: {error}") from error
-        return _of_config(content if "\n" in content else f"{content}\n", given)
+        return _of_config(text, given)
     if scheme in _SCHEMES_LATER:
         raise NotSupportedError(f"uses={text!r}: {scheme}:// is not available yet; give a class or a YAML file")
     near = nearest(scheme, (*_SCHEMES_LATER, "http", "https"))

@@ -51,14 +51,9 @@ def collect(endpoint: Endpoint, docs: list[Any]) -> Any:
 
     Its class is that of the first document, or the endpoint's output where there is none.
     """
-    from jina.documents import Document, DocumentArray
+    from jina.documents import array_class_of
 
-    kind = type(docs[0]) if docs else endpoint.output_type
-    if kind is Document:
-        return DocumentArray(docs)
-    from docarray import DocList
-
-    return DocList.__class_getitem__(kind)(docs)
+    return array_class_of(type(docs[0]) if docs else endpoint.output_type)(docs)
 
 
 def _is_document(value: Any) -> bool:
@@ -70,9 +65,7 @@ def _is_document(value: Any) -> bool:
 def _is_list(value: Any) -> bool:
     from docarray import DocList
 
-    from jina.documents import DocumentArray
-
-    return isinstance(value, (DocList, DocumentArray))
+    return isinstance(value, DocList)
 
 
 def _is_columns(value: Any) -> bool:

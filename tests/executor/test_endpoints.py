@@ -1,0 +1,449 @@
+"""The endpoint table: resolving paths, types from annotations, options of batching, what is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
+
+import pytest
+from docarray import BaseDoc, DocList, DocVec
+from docarray.documents import TextDoc
+from pydantic import BaseModel
+
+from jina.documents import Document, DocumentArray
+from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, ValidationFailed
+from jina.executor import Executor, dynamic_batching, invoke, requests, write
+from jina.executor.endpoints import RESERVED, EndpointTable
+
+
+class D(BaseDoc):
+    text: str = ""
+
+
+class U(BaseDoc):
+    size: int = 0
+
+
+class Model(BaseModel):
+    top_k: int
+    name: str = "x"
+
+
+def executor_of(handler, **given):
+    """An instance of a class with one decorated method."""
+    cls = type("Sample", (Executor,), {handler.__name__: requests(on="/x")(handler)})
+    return cls(**given)
+
+
+def endpoint_of(handler, **given):
+    return EndpointTable(executor_of(handler, **given)).resolve("/x")
+
+
+def batch_typed(self, docs: DocList[D], **kwargs) -> DocList[U]: ...
+def batch_none(self, docs: DocList[D], **kwargs) -> None: ...
+def batch_dict(self, docs: DocList[D], **kwargs) -> dict: ...
+def batch_unknown(self, docs: DocList[D], **kwargs): ...
+def batch_any(self, docs: Any, **kwargs) -> Any: ...
+def batch_bare(self, docs: DocumentArray, **kwargs): ...
+def batch_doclist(self, docs: DocList, **kwargs) -> DocList: ...
+def batch_array_of(self, docs: DocumentArray[D], **kwargs) -> DocumentArray[U]: ...
+def batch_text(self, docs: "DocList[D]", **kwargs) -> "DocList[U]": ...
+def batch_half_text(self, docs: DocList["D"], **kwargs) -> DocList["U"]: ...
+def batch_optional(self, docs: DocList[D] | None = None, **kwargs) -> DocList[U] | None: ...
+def batch_union(self, docs: DocList[D], **kwargs) -> DocList[U] | dict[str, Any] | None: ...
+def batch_pipe(self, docs: DocList[D] | None = None, **kwargs) -> DocList[U] | dict | None: ...
+def batch_annotated(self, docs: Annotated[DocList[D], "note"], **kwargs) -> Annotated[DocList[U], "note"]: ...
+def batch_vec_out(self, docs: DocList[D], **kwargs) -> DocList[D]: ...
+def batch_nothing(self, **kwargs): ...
+def one(self, doc: D, **kwargs) -> U: ...
+def one_none(self, doc: D, **kwargs) -> None: ...
+def one_unknown(self, doc, **kwargs): ...
+def one_schemaless(self, doc: Document, **kwargs) -> Document: ...
+def stream_plain(self, doc: D, **kwargs) -> U:
+    yield U()
+
+
+def stream_iterator(self, doc: D, **kwargs) -> Iterator[U]:
+    yield U()
+
+
+async def stream_async(self, doc: D, **kwargs) -> AsyncIterator[U]:
+    yield U()
+
+
+async def stream_unknown(self, doc: D, **kwargs):
+    yield U()
+
+
+@pytest.mark.parametrize(
+    ("handler", "types", "single", "generator"),
+    [
+        (batch_typed, (D, U), False, False),
+        (batch_none, (D, D), False, False),
+        (batch_dict, (D, D), False, False),
+        (batch_unknown, (D, Document), False, False),
+        (batch_any, (Document, Document), False, False),
+        (batch_bare, (Document, Document), False, False),
+        (batch_doclist, (Document, Document), False, False),
+        (batch_array_of, (D, U), False, False),
+        (batch_text, (D, U), False, False),
+        (batch_half_text, (D, U), False, False),
+        (batch_optional, (D, U), False, False),
+        (batch_union, (D, U), False, False),
+        (batch_pipe, (D, U), False, False),
+        (batch_annotated, (D, U), False, False),
+        (batch_vec_out, (D, D), False, False),
+        (batch_nothing, (Document, Document), False, False),
+        (one, (D, U), True, False),
+        (one_none, (D, D), True, False),
+        (one_unknown, (Document, Document), True, False),
+        (one_schemaless, (Document, Document), True, False),
+        (stream_plain, (D, U), True, True),
+        (stream_iterator, (D, U), True, True),
+        (stream_async, (D, U), True, True),
+        (stream_unknown, (D, Document), True, True),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_types_come_from_annotations(handler, types, single, generator):
+    endpoint = endpoint_of(handler)
+    assert (endpoint.input_type, endpoint.output_type) == types
+    assert endpoint.is_single is single
+    assert endpoint.is_generator is generator
+    assert endpoint.is_async is handler.__name__.startswith(("stream_async", "stream_unknown"))
+
+
+def bad_one_doc(self, docs: D, **kwargs): ...
+def bad_list_doc(self, doc: DocList[D], **kwargs): ...
+def bad_plain_list(self, docs: list[D], **kwargs): ...
+def bad_vec(self, docs: DocVec[D], **kwargs): ...
+def bad_return(self, docs: DocList[D], **kwargs) -> D: ...
+def bad_return_int(self, docs: DocList[D], **kwargs) -> int: ...
+def bad_one_return(self, doc: D, **kwargs) -> DocList[D]: ...
+def bad_parameters(self, docs, parameters: int, **kwargs): ...
+def bad_name(self, docs: "DocList[Nowhere]", **kwargs): ...  # noqa: F821 - what is tested
+def bad_stream(self, docs: DocList[D], **kwargs):
+    yield D()
+
+
+@pytest.mark.parametrize(
+    ("handler", "complaint"),
+    [
+        (bad_one_doc, r"docs: DocList\[D\]"),
+        (bad_list_doc, "name it `docs`"),
+        (bad_plain_list, "DocList"),
+        (bad_vec, "DocList"),
+        (bad_return, "return"),
+        (bad_return_int, "int"),
+        (bad_one_return, "one document"),
+        (bad_parameters, "parameters is annotated int"),
+        (bad_name, "Nowhere"),
+        (bad_stream, "name its parameter `doc`"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_wrong_annotations_name_method_and_line(handler, complaint):
+    with pytest.raises(ExecutorDefinitionError, match=complaint) as caught:
+        endpoint_of(handler)
+    assert handler.__name__ in str(caught.value)
+    assert f"test_endpoints.py:{handler.__code__.co_firstlineno}" in str(caught.value)
+
+
+def test_annotations_of_enclosing_functions_are_found_even_as_text():
+    namespace = {"Executor": Executor, "requests": requests, "DocList": DocList, "BaseDoc": BaseDoc}
+    code = """
+from __future__ import annotations
+def make():
+    class Inner(BaseDoc):
+        text: str = ""
+    class Sample(Executor):
+        @requests(on="/x")
+        def foo(self, docs: DocList[Inner], **kwargs) -> DocList[Inner]: ...
+    return Sample, Inner
+"""
+    exec(code, namespace)
+    cls, inner = namespace["make"]()
+    endpoint = EndpointTable(cls()).resolve("/x")
+    assert endpoint.input_type is inner
+    assert endpoint.output_type is inner
+
+
+def test_schema_arguments_win_over_annotations():
+    class Sample(Executor):
+        @requests(on="/a", request_schema=U, response_schema=DocList[D])
+        def a(self, docs: DocList[D], **kwargs) -> DocList[U]: ...
+
+    endpoint = EndpointTable(Sample()).resolve("/a")
+    assert (endpoint.input_type, endpoint.output_type) == (U, D)
+
+    class Wrong(Executor):
+        @requests(on="/a", request_schema=int)
+        def a(self, docs, **kwargs): ...
+
+    with pytest.raises(ExecutorDefinitionError, match="request_schema"):
+        EndpointTable(Wrong())
+
+
+def test_resolve_exact_then_default_then_not_found():
+    class Sample(Executor):
+        @requests(on="/search")
+        def search(self, docs, **kwargs): ...
+
+        @requests(on="bare")
+        def bare(self, docs, **kwargs): ...
+
+    table = EndpointTable(Sample())
+    assert table.resolve("/search").method_name == "search"
+    assert table.resolve("/bare").method_name == "bare"
+    assert table.resolve("bare").path == "bare"
+    assert not table.passthrough
+    assert "/search" in table
+    assert len(table) == 2
+    with pytest.raises(EndpointNotFound, match="did you mean '/search'") as caught:
+        table.resolve("/serach")
+    assert "bare, /search" in str(caught.value) or "/search, bare" in str(caught.value)
+
+    class WithDefault(Sample):
+        @requests
+        def anything(self, docs, **kwargs): ...
+
+    table = EndpointTable(WithDefault())
+    assert table.resolve("/serach").method_name == "anything"
+    assert table.resolve("/search").method_name == "search"
+
+
+def test_an_executor_without_endpoints_passes_documents_through():
+    table = EndpointTable(Executor())
+    assert table.passthrough
+    assert list(table) == []
+    docs = DocumentArray([Document(text="a")])
+    endpoint = table.resolve("/anything")
+    assert invoke.call(endpoint, docs, invoke.call_arguments(endpoint, invoke.Extras()))[0] is docs
+
+
+@pytest.mark.parametrize("path", [*sorted(RESERVED), "metrics"])
+def test_paths_of_the_server_are_refused(path):
+    class Sample(Executor):
+        @requests(on=path)
+        def mine(self, docs, **kwargs): ...
+
+    with pytest.raises(ExecutorDefinitionError, match="collides") as caught:
+        EndpointTable(Sample())
+    assert "Sample.mine" in str(caught.value)
+    assert path in str(caught.value)
+
+
+def test_status_is_free_for_post_but_not_for_streams():
+    class Sample(Executor):
+        @requests(on="/status")
+        def status(self, docs, **kwargs): ...
+
+    assert EndpointTable(Sample()).resolve("/status").method_name == "status"
+
+    class Streaming(Executor):
+        @requests(on="/status")
+        def status(self, doc, **kwargs):
+            yield doc
+
+    with pytest.raises(ExecutorDefinitionError, match="collides"):
+        EndpointTable(Streaming())
+
+
+def test_batching_of_method_and_path():
+    def metric(docs):
+        return len(docs)
+
+    class Sample(Executor):
+        @dynamic_batching(preferred_batch_size=8, timeout=50, custom_metric=metric, use_custom_metric=True)
+        @requests(on=["/a", "/b"])
+        def ab(self, docs, **kwargs): ...
+
+        @dynamic_batching
+        @requests(on="/c")
+        def c(self, docs, **kwargs): ...
+
+        @requests(on="/d")
+        def d(self, docs, **kwargs): ...
+
+    table = EndpointTable(
+        Sample(dynamic_batching={"/b": {"timeout": 5}, "d": {}, "/c": {"use_dynamic_batching": False}})
+    )
+    assert table.resolve("/a").batching.timeout == 50
+    assert table.resolve("/b").batching.timeout == 5
+    assert table.resolve("/b").batching.preferred_batch_size == 8
+    assert table.resolve("/a").batching.custom_metric is metric
+    assert table.resolve("/c").batching is None
+    assert table.resolve("/d").batching.preferred_batch_size == 4
+    assert table.resolve("/d").batching.timeout == 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"/xx": {}}, "did you mean '/x'"),
+        ({"/x": {"prefered_batch_size": 3}}, "did you mean 'preferred_batch_size'"),
+        ({"/x": {"preferred_batch_size": 0}}, "from 1 on"),
+        ({"/x": {"timeout": "soon"}}, "milliseconds"),
+        ({"/x": {"flush_all": 1}}, "flush_all"),
+        ({"/x": {"use_custom_metric": True}}, "custom_metric"),
+        ({"/x": {"custom_metric": 3}}, "function"),
+    ],
+)
+def test_batching_options_are_checked(options, complaint):
+    def handler(self, docs, **kwargs): ...
+
+    with pytest.raises(ConfigError, match=complaint):
+        endpoint_of(handler, dynamic_batching=options)
+
+
+def test_streams_cannot_be_batched():
+    with pytest.raises(ExecutorDefinitionError, match="batches cannot be made of streams"):
+        endpoint_of(stream_plain, dynamic_batching={"/x": {}})
+
+
+def test_write_is_known():
+    class Sample(Executor):
+        @write
+        @requests(on="/put")
+        def put(self, docs, **kwargs):
+            """Keeps documents."""
+
+    endpoint = EndpointTable(Sample()).resolve("/put")
+    assert endpoint.is_write
+    assert endpoint.description == "Keeps documents."
+
+
+def test_parameters_model_is_validated():
+    def handler(self, docs, parameters: Model, **kwargs):
+        return {"got": parameters.top_k}
+
+    endpoint = endpoint_of(handler)
+    assert endpoint.parameters_model is Model
+    extras = invoke.Extras(parameters={"top_k": 3, "__results__": {}})
+    arguments = invoke.call_arguments(endpoint, extras)
+    assert arguments["parameters"] == Model(top_k=3)
+    docs = DocumentArray()
+    assert invoke.call(endpoint, docs, arguments) == (docs, {"got": 3})
+    with pytest.raises(ValidationFailed, match=r"parameters\.top_k") as caught:
+        invoke.call_arguments(endpoint, invoke.Extras())
+    assert caught.value.errors[0]["loc"] == ["parameters", "top_k"]
+    assert caught.value.http_status == 422
+
+
+def test_optional_parameters_model():
+    def handler(self, docs, parameters: Model | None = None, **kwargs): ...
+
+    endpoint = endpoint_of(handler)
+    assert endpoint.parameters_optional
+    assert invoke.call_arguments(endpoint, invoke.Extras())["parameters"] is None
+    assert invoke.call_arguments(endpoint, invoke.Extras(parameters={"top_k": 1}))["parameters"].top_k == 1
+
+
+def test_keywords_are_those_that_the_method_takes():
+    def narrow(self, docs, parameters, docs_matrix): ...
+    def wide(self, docs, **kwargs): ...
+    def headers(self, docs, headers, **kwargs): ...
+
+    extras = invoke.Extras(parameters={"a": 1}, headers={"x-key": "1"})
+    assert set(invoke.call_arguments(endpoint_of(narrow), extras)) == {"parameters", "docs_matrix"}
+    everything = {"parameters", "docs_matrix", "docs_map", "tracing_context"}
+    assert set(invoke.call_arguments(endpoint_of(wide), extras)) == everything
+    assert invoke.call_arguments(endpoint_of(headers), extras)["headers"] == {"x-key": "1"}
+
+
+def test_parameters_are_scoped():
+    given = {"k": 0, "a__k": 1, "b__k": 2, "a": {"k": 5, "m": 6}, "__results__": {}, "b": {"z": 1}}
+    assert invoke.scope_parameters(given, ["a", "nm"]) == {
+        "k": 1, "m": 6, "a": {"k": 5, "m": 6}, "b": {"z": 1}, "__results__": {},
+    }  # fmt: skip
+    assert invoke.scope_parameters(given, ["c"])["k"] == 0
+    assert "b__k" not in invoke.scope_parameters(given, ["c"])
+
+
+def test_results_of_batches():
+    returned = {}
+
+    def handler(self, docs: DocList[D], **kwargs):
+        docs.append(D(text="added"))
+        return returned["value"]
+
+    endpoint = endpoint_of(handler)
+
+    def run(value):
+        returned["value"] = value
+        return invoke.call(endpoint, DocList[D]([D(text="a")]), {})
+
+    assert [d.text for d in run(None)[0]] == ["a", "added"]
+    replaced = DocList[U]([U(size=1), U(size=2)])
+    assert run(replaced) == (replaced, None)
+    docs, results = run({"count": 3})
+    assert len(docs) == 2
+    assert results == {"count": 3}
+    columns = DocVec[TextDoc]([TextDoc(text="v")])
+    assert [d.text for d in run(columns)[0]] == ["v"]
+    for wrong, hint in (([D()], r"write DocList\[D\]"), (D(), "take `doc`"), (3, "int"), ("x", "str")):
+        with pytest.raises(TypeError, match=hint) as caught:
+            run(wrong)
+        assert "return type" in str(caught.value)
+        assert "handler" in str(caught.value)
+
+
+def test_results_of_single_documents():
+    def handler(self, doc: D, **kwargs):
+        if doc.text == "keep":
+            doc.text = "kept"
+            return None
+        return U(size=1) if doc.text == "new" else "wrong"
+
+    endpoint = endpoint_of(handler)
+    docs, results = invoke.call(endpoint, DocList[D]([D(text="keep"), D(text="keep")]), {})
+    assert isinstance(docs, DocList)
+    assert docs.doc_type is D if hasattr(docs, "doc_type") else True
+    assert [doc.text for doc in docs] == ["kept", "kept"]
+    assert results is None
+    assert invoke.call(endpoint, DocList[D]([D(text="new")]), {})[0][0].size == 1
+    assert len(invoke.call(endpoint, DocList[D](), {})[0]) == 0
+    with pytest.raises(TypeError, match="a document or None"):
+        invoke.call(endpoint, DocList[D]([D()]), {})
+
+
+def test_async_handlers_and_streams():
+    async def batch(self, docs: DocList[D], **kwargs):
+        docs[0].text += "!"
+
+    async def single(self, doc: D, **kwargs) -> D:
+        return D(text=doc.text + "?")
+
+    closed = []
+
+    def stream(self, doc: D, **kwargs) -> D:
+        try:
+            for index in range(3):
+                yield D(text=f"{doc.text}{index}")
+            yield "wrong"
+        finally:
+            closed.append("sync")
+
+    async def astream(self, doc: D, **kwargs) -> D:
+        try:
+            for index in range(3):
+                yield D(text=f"{doc.text}{index}")
+        finally:
+            closed.append("async")
+
+    docs = DocList[D]([D(text="a")])
+    assert asyncio.run(invoke.call_async(endpoint_of(batch), docs, {}))[0][0].text == "a!"
+    assert asyncio.run(invoke.call_async(endpoint_of(single), docs, {}))[0][0].text == "a!?"
+    items = invoke.stream(endpoint_of(stream), D(text="s"), {})
+    assert [next(items).text for _ in range(3)] == ["s0", "s1", "s2"]
+    with pytest.raises(TypeError, match="yield documents"):
+        next(items)
+    assert closed == ["sync"]
+
+    async def first():
+        items = invoke.stream_async(endpoint_of(astream), D(text="t"), {})
+        found = await anext(items)
+        await items.aclose()
+        return found.text
+
+    assert asyncio.run(first()) == "t0"
+    assert closed == ["sync", "async"]
