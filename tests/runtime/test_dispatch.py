@@ -213,9 +213,7 @@ def test_queued_work_of_a_client_that_left_never_runs_but_running_work_goes_on()
 
         async def main():
             one = asyncio.ensure_future(Work(first).outcome(dispatcher, dispatcher.sync_lane))
-            two = asyncio.ensure_future(
-                Work(lambda: ran.append("second")).outcome(dispatcher, dispatcher.sync_lane)
-            )
+            two = asyncio.ensure_future(Work(lambda: ran.append("second")).outcome(dispatcher, dispatcher.sync_lane))
             await asyncio.to_thread(began.wait, 5)
             for task in (one, two):
                 task.cancel()

@@ -165,7 +165,7 @@ class ThreadLane:
                 except BaseException as error:  # noqa: BLE001 - told to the request, also SystemExit
                     job.error = error
             ended(job)
-            job = None  # noqa: PLW2901 - the documents must not live until the next request
+            job = None  # the documents must not live until the next request
 
 
 class Dispatcher:

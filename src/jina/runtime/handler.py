@@ -1,0 +1,180 @@
+"""One endpoint made ready to be called, and one call of it."""
+
+from __future__ import annotations
+
+import time
+from asyncio import CancelledError
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from jina.executor import invoke
+from jina.executor.endpoints import Endpoint
+from jina.observe import logs, traces
+from jina.observe.metrics import EndpointMetrics
+from jina.runtime.dispatch import Lane, ResultJob
+from jina.runtime.failures import executor_error, exit_code_of, users_part
+from jina.runtime.payloads import ReplyPayload
+from jina.wire.codec import codec_for
+from jina.wire.messages import Reply, Request
+
+if TYPE_CHECKING:
+    from jina.wire.codec import Codec
+
+RESULTS = invoke.RESULTS
+
+
+class Owner:
+    """What all handlers of one Executor share.
+
+    `names` are those by which parameters address the Executor (`a__key`), `exit_on` the names of exceptions
+    that end the worker; `give_up(reason, exit code)` asks for that.
+    """
+
+    def __init__(
+        self,
+        executor: Any,
+        name: str,
+        *,
+        names: Collection[str] = (),
+        exit_on: Collection[str] = (),
+        quiet_error: bool = False,
+        give_up: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self.executor = executor
+        self.class_name = type(executor).__name__
+        self.name = name
+        self.names = frozenset(names)
+        self.log = logs.get_logger(name)
+        self._exit_on = frozenset(exit_on)
+        self._quiet_error = quiet_error
+        self._give_up = give_up
+
+    def failed(self, error: BaseException, path: str) -> BaseException:
+        """Log what a handler raised; gives the error to answer with, and asks for the end where that is due."""
+        trace = None if self._quiet_error else (type(error), error, users_part(error.__traceback__))
+        self.log.error("%s of %s raised %r", path, self.class_name, error, exc_info=trace)
+        exit_code = exit_code_of(error)
+        if exit_code is None and self._exit_on.intersection(kind.__name__ for kind in type(error).__mro__):
+            exit_code = 1
+        if exit_code is not None and self._give_up is not None:
+            self._give_up(f"{path} of {self.class_name} raised {type(error).__name__}", exit_code)
+        return executor_error(error, self.class_name)
+
+
+class Handler:
+    """An endpoint with what its calls need, looked up once."""
+
+    __slots__ = ("codec", "counts", "endpoint", "lane", "output_codec", "owner")
+
+    def __init__(self, endpoint: Endpoint, owner: Owner, lane: Lane, counts: EndpointMetrics) -> None:
+        self.endpoint = endpoint
+        self.owner = owner
+        self.lane = lane
+        self.counts = counts
+        self.codec: Codec = codec_for(endpoint.input_type)
+        self.output_codec: Codec = codec_for(endpoint.output_type)
+
+    def prepare(
+        self, request: Request, span: traces.RequestSpan | None, docs: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Documents (decoded unless given) and keywords of a call, where it will run.
+
+        Sets what logs and traces read in the current `contextvars` context. Raises `ValidationFailed` or
+        `BadRequest`.
+        """
+        logs.request_id.set(request.request_id)
+        if span is not None:
+            span.attach()
+        if docs is None:
+            docs = request.payload.decode(self.codec)
+        parameters = request.parameters
+        if parameters:
+            parameters = invoke.scope_parameters(parameters, self.owner.names)
+        extras = invoke.Extras(
+            parameters=parameters,
+            headers=request.headers,
+            tracing_context=None if span is None else span.context,
+        )
+        return docs, invoke.call_arguments(self.endpoint, extras)
+
+    def reply(self, request: Request, docs: Any, results: dict[str, Any] | None) -> Reply:
+        """The answer with the documents and, among the parameters of the request, the results."""
+        parameters = request.parameters
+        if results is not None:
+            known = parameters.get(RESULTS)
+            others = known if isinstance(known, dict) else {}
+            parameters = {**parameters, RESULTS: {**others, self.owner.name: results}}
+        return Reply(ReplyPayload(docs, self.output_codec, self.counts), parameters)
+
+    def stream_reply(self, docs: Any) -> Reply:
+        """Some documents of a stream."""
+        return Reply(ReplyPayload(docs, self.output_codec, self.counts))
+
+
+class Invocation(ResultJob):
+    """One call of a handler with the documents of one request; its value is the `Reply`.
+
+    `docs` is given where the documents are decoded already. `seconds` is what the handler took.
+    """
+
+    __slots__ = ("_docs", "_handler", "_request", "_span", "documents", "seconds")
+
+    def __init__(self, handler: Handler, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> None:
+        super().__init__(request.deadline)
+        self._handler = handler
+        self._request = request
+        self._span = span
+        self._docs = docs
+        self.documents = 0
+        self.seconds: float | None = None
+
+    def work(self) -> Reply:
+        """Call a `def` handler; on a thread."""
+        endpoint = self._handler.endpoint
+        docs, arguments = self._prepare()
+        started = time.perf_counter()
+        try:
+            if endpoint.is_generator:
+                docs, results = _collected(endpoint, docs, arguments), None
+            else:
+                docs, results = invoke.call(endpoint, docs, arguments)
+        except BaseException as error:
+            raise self._handler.owner.failed(error, endpoint.path) from error
+        self.seconds = time.perf_counter() - started
+        return self._handler.reply(self._request, docs, results)
+
+    async def work_async(self) -> Reply:
+        """Call an `async def` handler; on the user loop."""
+        endpoint = self._handler.endpoint
+        docs, arguments = self._prepare()
+        started = time.perf_counter()
+        try:
+            if endpoint.is_generator:
+                docs, results = await _collected_async(endpoint, docs, arguments), None
+            else:
+                docs, results = await invoke.call_async(endpoint, docs, arguments)
+        except BaseException as error:
+            if self.abandoned and isinstance(error, CancelledError):
+                raise
+            raise self._handler.owner.failed(error, endpoint.path) from error
+        self.seconds = time.perf_counter() - started
+        return self._handler.reply(self._request, docs, results)
+
+    def _prepare(self) -> tuple[Any, dict[str, Any]]:
+        docs, arguments = self._handler.prepare(self._request, self._span, self._docs)
+        self._docs = None
+        self.documents = len(docs)
+        return docs, arguments
+
+
+def _collected(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
+    from jina.executor.results import collect
+
+    return collect(endpoint, [item for doc in docs for item in invoke.stream(endpoint, doc, arguments)])
+
+
+async def _collected_async(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
+    from jina.executor.results import collect
+
+    items = [item for doc in docs async for item in invoke.stream_async(endpoint, doc, arguments)]
+    return collect(endpoint, items)

@@ -1,0 +1,88 @@
+"""Whether the user loop still answers, and what the Executor says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from asyncio import AbstractEventLoop, Handle, Task
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from jina.observe.logs import JinaLogger
+
+INTERVAL = 0.5
+"""Seconds between two beats."""
+
+LIMIT = 5.0
+"""Seconds that the user loop, or the user's `health()`, may stay silent."""
+
+
+class Pulse:
+    """A timer on the user loop. An async handler that blocks the loop for `limit` seconds makes it silent; a sync
+    handler that computes does not. `start` and `stop` run on the user loop, `healthy` is read from anywhere.
+    """
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        log: JinaLogger,
+        hook: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        limit: float = LIMIT,
+        interval: float = INTERVAL,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._hook = hook
+        self._limit = limit
+        self._interval = interval
+        self._last = time.monotonic()
+        self._handle: Handle | None = None
+        self._asking: Task[None] | None = None
+        self._well = True
+
+    @property
+    def healthy(self) -> bool:
+        """True while the loop answers and `health()` is content."""
+        return self._well and time.monotonic() - self._last < self._limit
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._last = time.monotonic()
+        self._handle = self._loop.call_later(self._interval, self.start)
+        if self._hook is not None and (self._asking is None or self._asking.done()):
+            self._asking = self._loop.create_task(self._ask(self._hook))
+
+    def stop(self) -> None:
+        """Beat no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self, hook: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            async with asyncio.timeout(self._limit):
+                # None is content: a hook that only raises when something is wrong.
+                well, why = await hook() is not False, "it returned False"
+        except TimeoutError:
+            well, why = False, f"no answer within {self._limit:g} s"
+        except Exception as error:  # noqa: BLE001 - user code
+            well, why = False, repr(error)
+        if well != self._well:
+            self._well = well
+            if well:
+                self._log.success("health() is content again")
+            else:
+                self._log.warning("not ready, says health(): %s", why)
+
+
+def health_hook(executor: Any, served: set[str]) -> Callable[[], Awaitable[Any]] | None:
+    """The Executor's `async def health(self)`, unless the method of that name is an endpoint."""
+    hook = getattr(executor, "health", None)
+    if "health" in served or not inspect.iscoroutinefunction(hook):
+        return None
+    required = [one for one in inspect.signature(hook).parameters.values() if one.default is one.empty]
+    takes_more = any(one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL) for one in required)
+    return None if takes_more else hook

@@ -1,0 +1,216 @@
+"""A loaded Executor as a `Service` for the faces."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from asyncio import AbstractEventLoop, CancelledError
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+from jina.errors import BadRequest, JinaError, NotSupportedError, Unavailable
+from jina.executor.endpoints import Endpoint, EndpointTable
+from jina.observe import logs, traces
+from jina.observe.metrics import Metrics
+from jina.plan.plans import WorkerPlan
+from jina.runtime.describe import describe_endpoints
+from jina.runtime.dispatch import Dispatcher, ResultJob
+from jina.runtime.failures import users_part
+from jina.runtime.handler import Handler, Invocation, Owner
+from jina.runtime.payloads import LARGE, ReplyPayload, size_of
+from jina.runtime.pulse import Pulse, health_hook
+from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
+from jina.transport.service import EndpointInfo
+from jina.wire.messages import Reply, Request
+from jina.wire.payloads import JsonPayload
+
+State = Literal["starting", "ready", "draining", "stopped"]
+
+
+class WorkerService:
+    """Answers requests with the methods of one Executor.
+
+    Made on the user loop's thread, after the Executor's constructor; `call`, `stream`, `dry_run`, `metrics` are
+    for the protocol loop, which may be the same loop. `give_up(reason, exit code)` is called when a handler
+    asks for the end of the worker. Raises `ConfigError` for an Executor that cannot be served.
+    """
+
+    def __init__(
+        self,
+        executor: Any,
+        plan: WorkerPlan,
+        *,
+        protocol_loop: AbstractEventLoop,
+        user_loop: AbstractEventLoop,
+        give_up: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self.name = plan.name
+        self.executor = executor
+        self.state: State = "starting"
+        self.table = EndpointTable(executor)
+        threads = (os.cpu_count() or 1) + 4 if plan.allow_concurrent else 1
+        self.dispatcher = Dispatcher(protocol_loop, user_loop, threads=threads)
+        self.counts = Metrics(plan.name, type(executor).__name__)
+        self.counts.queued = lambda: self.dispatcher.sync_lane.waiting
+        self._owner = Owner(
+            executor,
+            plan.name,
+            names={plan.deployment, executor.metas.name},
+            exit_on=plan.exit_on_exceptions,
+            quiet_error=plan.log.quiet_error,
+            give_up=give_up,
+        )
+        self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
+        self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
+        hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
+        self.pulse = Pulse(user_loop, self._owner.log, hook)
+
+    @property
+    def endpoints(self) -> Mapping[str, EndpointInfo]:
+        """By path."""
+        return self._endpoints
+
+    @property
+    def ready(self) -> bool:
+        """True while the Executor is loaded, not stopping, and its user loop answers."""
+        return self.state == "ready" and self.pulse.healthy
+
+    @property
+    def started(self) -> bool:
+        """True once the Executor is constructed and served."""
+        return self.state != "starting"
+
+    async def call(self, request: Request) -> Reply:
+        """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
+        handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+        counts = handler.counts
+        size = size_of(request.payload)
+        counts.received.observe(size)
+        counts.in_flight += 1
+        started = time.perf_counter()
+        span = self._span(request, handler)
+        failure: BaseException | None = None
+        try:
+            return await self._answer(request, handler, span, large=size > LARGE)
+        except (JinaError, CancelledError) as error:
+            failure = error
+            raise
+        finally:
+            counts.in_flight -= 1
+            counts.ended(time.perf_counter() - started, _name_of(failure))
+            if span is not None:
+                span.end(failure)
+
+    async def _answer(
+        self, request: Request, handler: Handler, span: traces.RequestSpan | None, *, large: bool
+    ) -> Reply:
+        dispatcher = self.dispatcher
+        docs = None
+        if large:
+            decode = partial(request.payload.decode, handler.codec)
+            docs = await _OnThread(decode, request.deadline).outcome(dispatcher, dispatcher.codec_lane)
+        job = Invocation(handler, request, span, docs)
+        del docs
+        try:
+            reply: Reply = await job.outcome(dispatcher, handler.lane)
+        finally:
+            if job.seconds is not None:
+                handler.counts.handler_seconds.observe(job.seconds)
+                handler.counts.documents += job.documents
+        payload = reply.payload
+        if isinstance(payload, ReplyPayload) and payload.large:
+            encode = payload.to_json if isinstance(request.payload, JsonPayload) else payload.to_bytes
+            await _OnThread(encode, request.deadline).outcome(dispatcher, dispatcher.codec_lane)
+        return reply
+
+    def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """Answer with a stream; `aclose()` of the iterator closes the user's generator."""
+        try:
+            handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+            if not handler.endpoint.is_generator:
+                raise BadRequest(
+                    f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
+                    help="call it without streaming, or let the method yield",
+                )
+        except JinaError as error:
+            return RefusedStream(error)
+        handler.counts.received.observe(size_of(request.payload))
+        to_consumer = self.dispatcher.from_user if handler.endpoint.is_async else self.dispatcher.back
+        span = self._span(request, handler)
+        job = StreamJob(handler, request, span, Buffer(self.dispatcher, to_consumer))
+        return ReplyStream(self.dispatcher, handler, job, span)
+
+    async def dry_run(self) -> None:
+        """Cross to the user loop and back; raises `Unavailable` where that does not work."""
+        if self.state != "ready":
+            raise Unavailable(f"{self.name} is {self.state}")
+        deadline = time.monotonic() + 5.0
+        try:
+            await _OnThread(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_lane)
+        except JinaError as error:
+            raise Unavailable(f"the handlers' loop of {self.name} does not answer: {error.message}") from None
+        if not self.pulse.healthy:
+            raise Unavailable(f"health() of {self._owner.class_name} is not content")
+
+    def metrics(self) -> bytes:
+        """The metrics of this process in OpenMetrics text."""
+        return self.counts.exposition()
+
+    def _handler(self, endpoint: Endpoint) -> Handler:
+        if endpoint.batching is not None:
+            raise NotSupportedError(
+                f"{endpoint.path} of {endpoint.where} asks for dynamic batching, which is not available yet",
+                help="remove @dynamic_batching, or set use_dynamic_batching=False",
+            )
+        lane = self.dispatcher.async_lane if endpoint.is_async else self.dispatcher.sync_lane
+        return Handler(endpoint, self._owner, lane, self.counts.endpoint(endpoint.path))
+
+    def _resolve(self, path: str) -> Handler:
+        endpoint = self.table.resolve(path)
+        handler = self._by_identity.get(id(endpoint))
+        if handler is None:
+            handler = self._by_identity[id(endpoint)] = self._handler(endpoint)
+        return handler
+
+    def _span(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
+        attributes = {"jina.executor": self._owner.class_name, "jina.request_id": request.request_id}
+        return traces.begin(handler.endpoint.path, request.headers, attributes)
+
+
+class _OnThread(ResultJob):
+    """A function of ours to be run on a lane."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], Any], deadline: float | None) -> None:
+        super().__init__(deadline)
+        self._function = function
+
+    def work(self) -> Any:
+        return self._function()
+
+    async def work_async(self) -> Any:
+        return self._function()
+
+
+async def close(executor: Any, log: logs.JinaLogger) -> bool:
+    """Call the Executor's `close()`, on the user loop; says whether it went well, and logs where not."""
+    try:
+        closing = executor.close()
+        if inspect.isawaitable(closing):
+            await closing
+        return True
+    except BaseException as error:  # user code; the exit code tells
+        failure = error
+    trace = (type(failure), failure, users_part(failure.__traceback__))
+    log.error("close() of %s raised %r", type(executor).__name__, failure, exc_info=trace)
+    return False
+
+
+def _name_of(error: BaseException | None) -> str | None:
+    if error is None:
+        return None
+    return "Cancelled" if isinstance(error, CancelledError) else type(error).__name__

@@ -1,0 +1,213 @@
+"""The life of a worker process: starting, ready, draining, stopped."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from jina.observe import logs
+from jina.plan.plans import WorkerPlan
+from jina.runtime.loops import SWITCH_INTERVAL, LoopThread, finish, new_loop
+from jina.runtime.service import WorkerService, close
+from jina.runtime.stop import Stop
+from jina.transport.server import Server, serve
+
+__all__ = ["Stop", "WorkerService", "run_worker"]
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_CLOSE_FAILED = 1
+
+
+class StartAborted(BaseException):
+    """Raised inside the Executor's import or constructor when a stop is asked for; no `except Exception` holds it."""
+
+
+def run_worker(
+    plan: WorkerPlan,
+    load: Callable[[], Any],
+    report: Callable[[dict[str, Any]], None],
+    stop: Stop | None = None,
+) -> int:
+    """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
+
+    `load` imports and constructs the Executor; it runs on the main thread inside the running user loop.
+    `report` gets `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What
+    `load` raises, an Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
+    raised here, after `close()` where there is an instance. The exit code is not 0 when `close()` raised or a
+    handler ended the worker.
+    """
+    logs.setup(plan.log, plan.name)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    stop = stop or Stop()
+    loop = new_loop()
+    asyncio.set_event_loop(loop)
+    life = _Life(plan, load, report, stop, loop)
+    try:
+        with life.signals():
+            code = loop.run_until_complete(life.run())
+            finish(loop)
+            return code
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+class _Life:
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        load: Callable[[], Any],
+        report: Callable[[dict[str, Any]], None],
+        stop: Stop,
+        loop: AbstractEventLoop,
+    ) -> None:
+        self._plan = plan
+        self._load = load
+        self._report = report
+        self._stop = stop
+        self._loop = loop
+        self._log = logs.get_logger(plan.name)
+        self._loading = False
+        self._signalled = False
+        self._nudges = 0
+
+    async def run(self) -> int:
+        try:
+            executor = self._loaded()
+        except StartAborted:
+            self._log.info("stopped while starting: %s", self._stop.reason)
+            return self._stop.exit_code
+        closed = True
+        try:
+            if not self._stop.requested:
+                await self._serve(executor)
+        finally:
+            closed = await close(executor, self._log)
+        return self._stop.exit_code or (0 if closed else _CLOSE_FAILED)
+
+    def _loaded(self) -> Any:
+        """The Executor; a stop that is asked for meanwhile interrupts its constructor."""
+        self._loading = True
+        forget = self._stop.listen(self._nudge)
+        try:
+            return self._load()
+        finally:
+            self._loading = False
+            forget()
+
+    def _nudge(self, _: Stop) -> None:
+        """Another thread cannot raise in the main thread, so it has it run the handler of the signal."""
+        if threading.current_thread() is not threading.main_thread():
+            self._nudges += 1
+            _thread.interrupt_main(signal.SIGTERM)
+
+    async def _serve(self, executor: Any) -> None:
+        faces = LoopThread("protocol")
+        try:
+            service = WorkerService(
+                executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
+            )
+            server = self._server(service)
+            await faces.run(server.start())
+            service.pulse.start()
+            service.state = "ready"
+            try:
+                self._report({"phase": "ready", "addresses": server.addresses})
+                self._log.success("ready: %s", ", ".join(server.addresses))
+                await self._asked_to_stop()
+            finally:
+                service.state = "draining"
+                await self._drain(service, server, faces)
+                service.state = "stopped"
+        finally:
+            faces.stop()
+
+    def _server(self, service: WorkerService) -> Server:
+        plan = self._plan
+        return serve(
+            plan.faces,
+            service,
+            http=plan.http,
+            grpc_options=plan.grpc_server_options,
+            max_message_size=plan.max_message_size,
+        )
+
+    async def _asked_to_stop(self) -> None:
+        asked = asyncio.Event()
+
+        def tell(_: Stop) -> None:
+            self._loop.call_soon_threadsafe(asked.set)
+
+        forget = self._stop.listen(tell)
+        try:
+            await asked.wait()
+        finally:
+            forget()
+
+    async def _drain(self, service: WorkerService, server: Server, faces: LoopThread) -> None:
+        """Answer what is in flight within the grace time; a hard stop ends the waiting."""
+        self._report({"phase": "draining", "reason": self._stop.reason})
+        self._log.info("stopping: %s", self._stop.reason)
+        hard = asyncio.Event()
+
+        def tell(stop: Stop) -> None:
+            if stop.hard:
+                self._loop.call_soon_threadsafe(hard.set)
+
+        forget = self._stop.listen(tell)
+        draining = asyncio.create_task(self._drain_gently(service, server, faces))
+        giving_up = asyncio.create_task(hard.wait())
+        try:
+            await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forget()
+            giving_up.cancel()
+            service.pulse.stop()
+            service.dispatcher.stop()
+        if not draining.done():
+            draining.cancel()
+        elif (error := draining.exception()) is not None:
+            self._log.error("stopping the servers failed: %r", error, exc_info=error)
+
+    async def _drain_gently(self, service: WorkerService, server: Server, faces: LoopThread) -> None:
+        grace = self._plan.grace
+        deadline = time.monotonic() + grace
+        await faces.run(server.stop(grace))
+        rest = max(0.0, deadline - time.monotonic())
+        if not await faces.run(service.dispatcher.quiet(rest)):
+            self._log.warning("%d handlers still run after %g s of grace", service.dispatcher.open, grace)
+
+    def _give_up(self, reason: str, exit_code: int) -> None:
+        self._stop.request_stop(reason, exit_code=exit_code)
+
+    @contextmanager
+    def signals(self) -> Generator[None]:
+        """SIGTERM and SIGINT ask for the stop; the second one ends the process at once."""
+        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._nudges:
+            self._nudges -= 1
+        elif self._signalled:
+            os._exit(128 + number)
+        else:
+            self._signalled = True
+            self._stop.request_stop(signal.Signals(number).name)
+        if self._loading:
+            self._loading = False
+            raise StartAborted
