@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import json
 import time
 
@@ -18,7 +19,7 @@ from tests.transport.sample_service import NOTES, Note, SampleService, run, serv
 
 async def post(server, path, body, **more):
     headers = {"content-type": "application/json", **more.pop("headers", {})}
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
     async with (
         aiohttp.ClientSession() as session,
         session.post(url(server, path), data=data, headers=headers, **more) as answer,
@@ -106,6 +107,9 @@ def test_nan_is_read():
     status, _, _ = exchange("/echo", b'{"data": [{"number": NaN}], "parameters": {"x": Infinity}}', service)
     assert status == 200
     assert service.requests[0].parameters["x"] == float("inf")
+    assert exchange("/echo", b'[{"number": NaN}]')[0] == 200
+    assert exchange("/echo", b'{"number": NaN}')[0] == 200
+    assert exchange("/echo", b'{"data": 5, "x": NaN}')[0] == 422
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class HttpApp:
         self._common = [(b"access-control-allow-origin", b"*")] if plan.cors else []
         if plan.cors:
             self._common.append((b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"))
+        self._last_headers = [*self._common, (b"connection", b"close")]
         self._own: dict[str, Methods] = {
             path: {"GET": handler, "HEAD": handler} for path, handler in pages(gate, plan).items()
         }
@@ -64,7 +65,8 @@ class HttpApp:
         """Serve one ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            await self._serve(Exchange(scope, receive, send, self._max_message_size, self._common))
+            common = self._last_headers if self._gate.draining else self._common
+            await self._serve(Exchange(scope, receive, send, self._max_message_size, common))
         elif kind == "websocket":
             await self.websockets.serve(scope, receive, send)
         elif kind == "lifespan":

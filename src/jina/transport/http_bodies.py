@@ -95,28 +95,40 @@ def _from_envelope(envelope: _Envelope, text: bytes) -> Request:
 def _checked_data(data: bytes) -> bytes:
     if data[:1] in {b"[", b"{"}:
         return data
-    if data == b"null":
-        return b"[]"
-    raise ValidationFailed(
-        "data: neither a document (an object) nor a list of documents",
-        errors=[_error(("data",), "list_type", _loads(data))],
-    )
+    _checked_list(_loads(data))
+    return b"[]"
+
+
+def _checked_list(data: Any) -> list[Any]:
+    if data is None:
+        return []
+    if not isinstance(data, list):
+        raise ValidationFailed(
+            "data: neither a document (an object) nor a list of documents",
+            errors=[_error(("data",), "list_type", data)],
+        )
+    return data
 
 
 def _read_lenient(text: bytes) -> Request:
-    """What the strict decoder refuses: NaN and infinities, or no JSON at all."""
+    """What the strict decoder refuses: NaN and infinities, which Jina 3 reads, or no JSON at all."""
     content = _loads(text)
     if not _KEYS & content.keys():
         return Request("", JsonPayload([content], location=("body",), single=True))
     data = content.pop("data", None)
-    request = _from_envelope(msgspec.convert(content, _Envelope), text) if content else Request("", JsonPayload(b"[]"))
-    request.payload = JsonPayload(data or []) if isinstance(data, list | None) else JsonPayload([data], single=True)
+    parameters = content.pop("parameters", None)
+    request = _from_envelope(msgspec.convert({**content, "header": content.get("header")}, _Envelope), text)
+    request.payload = JsonPayload([data], single=True) if isinstance(data, dict) else JsonPayload(_checked_list(data))
+    request.parameters = _checked_parameters(parameters)
     return request
 
 
 def parameters_of(text: bytes | str) -> dict[str, Any]:
     """The parameters in a JSON object; integers of any size are kept. Raises as `read_json` does."""
-    parameters = _loads(text)
+    return _checked_parameters(_loads(text))
+
+
+def _checked_parameters(parameters: Any) -> dict[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
@@ -136,9 +148,15 @@ def _error(where: tuple[str, ...], kind: str, value: Any, message: str = "Input 
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON; integers of any size are kept, numpy values are written as lists and numbers."""
+    """Compact JSON of parameters, errors and pages; what JSON has no form for is written as text."""
     try:
         return orjson.dumps(value, option=_JSON_OPTIONS)
+    except TypeError:  # integers over 64 bits, sets, bytes, ...
+        pass
+    from jina.wire import json_text
+
+    try:
+        return json_text.dumps(value)
     except TypeError:
         return json.dumps(value, separators=(",", ":"), default=str).encode()
 

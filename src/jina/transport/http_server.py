@@ -21,6 +21,8 @@ from jina.transport.tls import uvicorn_options
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
 """Arguments of uvicorn that jina decides."""
+_LINGER = 0.3
+"""Seconds that connections without a request stay open while the server stops, and cancelled requests get."""
 
 
 class HttpFace:
@@ -50,7 +52,7 @@ class HttpFace:
     async def stop(self, grace: float) -> None:
         """Refuse new connections, let requests in flight finish within `grace` seconds, cancel the rest."""
         server, ticking = self._server, self._ticking
-        if server is None or ticking is None or self._socket is None:
+        if server is None or ticking is None:
             return
         self._server = None
         ticking.cancel()
@@ -58,9 +60,10 @@ class HttpFace:
         until = time.monotonic() + grace
         for listening in server.servers:
             listening.close()
-        # Uvicorn closes WebSockets at once, with whatever is outstanding on them.
+        # Uvicorn's own shutdown drops WebSockets with whatever is outstanding on them, and waits in steps of 0.1 s.
         await self._app.websockets.drain(grace)
-        await server.finish(self._socket, max(0.0, until - time.monotonic()))
+        await server.linger(min(_LINGER, until - time.monotonic()))
+        await server.finish(until - time.monotonic())
 
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
@@ -88,13 +91,26 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
-    async def finish(self, sock: socket.socket, grace: float) -> None:
-        """Uvicorn's shutdown within `grace` seconds; its tasks have ended when this returns."""
-        self.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
-        tasks = self.server_state.tasks
-        await self.shutdown(sockets=[sock])
-        if tasks:
-            await asyncio.wait(set(tasks), timeout=1.0)
+    async def linger(self, seconds: float) -> None:
+        """Wait for kept-alive connections to be used once more and be told to close.
+
+        Closing them at once would fail requests that are already under way to us.
+        """
+        until = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110 - uvicorn keeps a set, no event
+            await asyncio.sleep(0.01)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for running requests, cancel those that take longer, close all connections."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        running = set(self.server_state.tasks)
+        if running:
+            _, late = await asyncio.wait(running, timeout=max(0.0, seconds))
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LINGER)
         for connection in list(self.server_state.connections):
             connection.transport.close()
 

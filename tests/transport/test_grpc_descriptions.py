@@ -1,0 +1,151 @@
+"""What a gRPC port tells about its service."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2, json_format
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from jina.wire import pb
+from tests.transport.sample_service import NOTE_SCHEMA, SampleService, authority, run, served
+from tests.transport.test_grpc_calls import message_of, unary, with_channel
+
+LISTED = {
+    "grpc.reflection.v1alpha.ServerReflection",
+    "jina.JinaDataRequestRPC",
+    "jina.JinaDiscoverEndpointsRPC",
+    "jina.JinaGatewayDryRunRPC",
+    "jina.JinaInfoRPC",
+    "jina.JinaRPC",
+    "jina.JinaSingleDataRequestRPC",
+    "jina.JinaSingleDocumentRequestRPC",
+}
+
+
+def empty_call(channel, path, response):
+    return unary(channel, path, pb.Empty, response)(pb.Empty())
+
+
+def test_endpoint_discovery():
+    async def use(channel, _service):
+        found = await empty_call(channel, "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery", pb.EndpointsProto)
+        assert {"/echo", "/tokens", "_jina_dry_run_"} <= set(found.endpoints)
+        assert list(found.write_endpoints) == ["/write"]
+        schemas = json_format.MessageToDict(found.schemas)
+        assert schemas["/tokens"]["is_generator"] is True
+        assert schemas["/tokens"]["is_singleton_doc"] is True
+        assert schemas["/echo"] == {
+            "input": {"name": "Note", "model": NOTE_SCHEMA},
+            "output": {"name": "Note", "model": NOTE_SCHEMA},
+            "is_generator": False,
+            "is_singleton_doc": False,
+            "parameters": {"name": None, "model": None},
+        }
+
+    with_channel(use)
+
+
+def test_dry_run():
+    async def use(channel, service):
+        path = "/jina.JinaGatewayDryRunRPC/dry_run"
+        assert (await empty_call(channel, path, pb.StatusProto)).code == 0
+        assert (await unary(channel)(message_of("_jina_dry_run_"))).header.status.code == 0
+        service.ready = False
+        status = await empty_call(channel, path, pb.StatusProto)
+        assert (status.code, status.error) == (1, "Unavailable")
+
+    with_channel(use)
+
+
+def test_status_tells_versions_and_hides_secrets(monkeypatch):
+    monkeypatch.setenv("JINA_LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("JINA_AUTH_TOKEN", "do-not-tell")
+
+    async def use(channel, _service):
+        info = await empty_call(channel, "/jina.JinaInfoRPC/_status", pb.JinaInfoProto)
+        assert {"jina", "docarray", "protobuf", "grpcio", "python", "uptime"} <= set(info.jina)
+        assert info.envs["JINA_LOG_LEVEL"] == "DEBUG"
+        assert "do-not-tell" not in info.envs.values()
+
+    with_channel(use)
+
+
+def health(channel, name):
+    check = unary(
+        channel, "/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+    )
+    return check(health_pb2.HealthCheckRequest(service=name))
+
+
+def test_health_follows_readiness():
+    async def use(channel, service):
+        for name in ("", *LISTED):
+            assert (await health(channel, name)).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health(channel, "no.Such")
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        watch = channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        service.ready = False
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert (await health(channel, "")).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
+
+    with_channel(use)
+
+
+def test_health_turns_false_before_the_server_stops():
+    async def main():
+        service = SampleService()
+        async with (
+            served(service, "grpc", grace=2.0) as server,
+            grpc.aio.insecure_channel(authority(server)) as channel,
+        ):
+            watch = channel.unary_stream(
+                "/grpc.health.v1.Health/Watch",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            stopping = asyncio.create_task(server.stop(0.5))
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            await stopping
+
+    run(main())
+
+
+async def reflect(channel, version, **request):
+    call = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )()
+    await call.write(reflection_pb2.ServerReflectionRequest(**request))
+    answer = await call.read()
+    await call.done_writing()
+    return answer
+
+
+def test_reflection():
+    async def use(channel, _service):
+        for version in ("v1alpha", "v1"):
+            answer = await reflect(channel, version, list_services="")
+            assert {service.name for service in answer.list_services_response.service} == LISTED
+        for symbol in sorted(LISTED):
+            answer = await reflect(channel, "v1alpha", file_containing_symbol=symbol)
+            files = [
+                descriptor_pb2.FileDescriptorProto.FromString(data)
+                for data in answer.file_descriptor_response.file_descriptor_proto
+            ]
+            package, _, name = symbol.rpartition(".")
+            assert any(file.package == package and name in {s.name for s in file.service} for file in files)
+        answer = await reflect(channel, "v1alpha", file_containing_symbol="no.Such")
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+    with_channel(use)
