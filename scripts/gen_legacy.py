@@ -31,10 +31,9 @@ def text_of(name: str, homes: dict[str, str]) -> str:
     exported = []
     for home in sorted(homes):
         names = [entry.strip() for entry in homes[home].split(",")]
-        exported += names
-        lines.append(
-            f"\nfrom jina.{home} import (\n" + "".join(f"    {entry} as {entry},\n" for entry in names) + ")\n"
-        )
+        exported += [entry.rpartition(" as ")[2] for entry in names]
+        imported = "".join(f"    {entry},\n" if " as " in entry else f"    {entry} as {entry},\n" for entry in names)
+        lines.append(f"\nfrom jina.{home} import (\n{imported})\n")
     if exported:
         lines.append("\n__all__ = [\n" + "".join(f'    "{entry}",\n' for entry in sorted(exported)) + "]\n")
     return "".join(lines)

@@ -73,10 +73,6 @@ class DataRequest(Later, instead="clients send documents with `post` and get doc
     """Request with documents."""
 
 
-class Response(Later, instead="clients send documents with `post` and get documents back"):
-    """Answer with documents."""
-
-
 class SingleDocumentRequest(Later, instead="clients stream documents with `stream_doc`"):
     """Request with one document."""
 

@@ -9,6 +9,10 @@ TABLE: dict[str, dict[str, str]] = {
     "_docarray": {"documents": "Document, DocumentArray", "legacy.versions": "docarray_v2"},
     "checker": {"legacy.later": "NetworkChecker"},
     "clients": {"client": "Client"},
+    "clients.base": {"client.base": "BaseClient"},
+    "clients.grpc": {"client.async_client": "AsyncGRPCClient", "client.sync_client": "GRPCClient"},
+    "clients.http": {"client.async_client": "AsyncHTTPClient", "client.sync_client": "HTTPClient"},
+    "clients.websocket": {"client.async_client": "AsyncWebSocketClient", "client.sync_client": "WebSocketClient"},
     "constants": {
         "legacy.constants": "RAFT_TO_EXECUTOR_PORT, __args_executor_func__, __args_executor_init__, __cache_path__,"
         " __default_composite_gateway__, __default_endpoint__, __default_executor__, __default_grpc_gateway__,"
@@ -52,6 +56,7 @@ TABLE: dict[str, dict[str, str]] = {
     "parsers": {
         "legacy.later": "set_client_cli_parser, set_deployment_parser, set_gateway_parser, set_pod_parser",
     },
+    "proto": {"wire": "pb as jina_pb2"},
     "schemas": {"legacy.schemas": "get_full_schema"},
     "serve": {},
     "serve.executors": {"executor": "BaseExecutor, Executor"},
@@ -71,6 +76,6 @@ TABLE: dict[str, dict[str, str]] = {
     "serve.streamer": {"legacy.later": "GatewayStreamer"},
     "types": {},
     "types.request": {},
-    "types.request.data": {"legacy.later": "DataRequest, Response, SingleDocumentRequest"},
+    "types.request.data": {"client.response": "Response", "legacy.later": "DataRequest, SingleDocumentRequest"},
     "types.request.status": {"legacy.later": "StatusMessage"},
 }

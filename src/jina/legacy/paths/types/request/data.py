@@ -1,9 +1,12 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.types.request.data` of Jina 3."""
 
+from jina.client.response import (
+    Response as Response,
+)
+
 from jina.legacy.later import (
     DataRequest as DataRequest,
-    Response as Response,
     SingleDocumentRequest as SingleDocumentRequest,
 )
 

@@ -1,0 +1,101 @@
+"""Module paths of Jina 3: generated as the table says, importable, and clear where something comes later."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jina
+from jina.errors import JinaError, NotSupportedError
+from jina.legacy import later
+from jina.legacy.table import TABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_generated_files_are_as_in_the_table():
+    script = ROOT / "scripts" / "gen_legacy.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_path_gives_its_names(name):
+    module = importlib.import_module(f"jina.{name}")
+    assert str(module.__file__).startswith(str(ROOT / "src/jina/legacy/paths"))
+    for home, names in TABLE[name].items():
+        for entry in names.split(","):
+            original, _, alias = entry.strip().partition(" as ")
+            expected = getattr(importlib.import_module(f"jina.{home}"), original)
+            assert getattr(module, alias or original) is expected
+            assert (alias or original) in module.__all__
+
+
+def test_no_path_hides_a_room_or_a_public_name():
+    rooms = {path.name for path in (ROOT / "src/jina").iterdir() if path.is_dir() or path.suffix == ".py"}
+    tops = {name.partition(".")[0] for name in TABLE}
+    assert not tops & (rooms | {path.removesuffix(".py") for path in rooms} | set(jina.__all__))
+
+
+def test_what_public_executors_import():
+    from jina.excepts import BadClient, BaseJinaException
+    from jina.logging.logger import JinaLogger
+    from jina.serve.executors import BaseExecutor
+    from jina.serve.executors.decorators import dynamic_batching, requests, write
+
+    import jina.executor
+
+    assert BaseExecutor is jina.executor.Executor
+    assert (requests, write, dynamic_batching) == (
+        jina.executor.requests, jina.executor.write, jina.executor.dynamic_batching,
+    )  # fmt: skip
+    assert issubclass(BadClient, BaseJinaException)
+    assert BaseJinaException is JinaError
+    JinaLogger("x").success("done %d", 1)
+
+
+def test_document_types_come_from_docarray_switch():
+    from jina._docarray import Document, DocumentArray, docarray_v2
+
+    assert docarray_v2 is True
+    assert Document is jina.Document
+    assert DocumentArray is jina.DocumentArray
+
+
+@pytest.mark.parametrize(
+    "cls", [value for value in vars(later).values() if isinstance(value, type) and value.__module__ == later.__name__]
+)
+def test_classes_that_come_later_say_so(cls):
+    with pytest.raises(NotSupportedError, match=f"{cls.__name__} is not available yet"):
+        cls(1, a=2)
+    if cls is not later.Later:
+        with pytest.raises(NotSupportedError, match=cls.__name__):
+            type("Mine", (cls,), {})
+
+
+@pytest.mark.parametrize("name", ["export_kubernetes", "set_pod_parser", "set_gateway_parser"])
+def test_functions_that_come_later_say_so(name):
+    with pytest.raises(NotSupportedError, match=name):
+        getattr(later, name)("x")
+
+
+def test_jina_cli_is_the_command_line(monkeypatch):
+    import jina_cli
+
+    monkeypatch.setattr(sys, "argv", ["jina", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        jina_cli.main()
+    assert not ended.value.code
+
+
+def test_legacy_paths_load_nothing_heavy():
+    code = """
+import sys
+import jina.serve.executors.decorators, jina.excepts, jina.enums, jina.constants, jina.helper
+import jina.logging.logger, jina.importer
+heavy = {"docarray", "numpy", "pydantic", "opentelemetry", "rich", "grpc"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
