@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
+from docarray.array.doc_vec.doc_vec import DocVec
 from docarray.base_doc.doc import BaseDocWithoutId
 from docarray.typing import AnyTensor, AnyUrl, NdArray
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+
+from jina.wire.loose import Invalid
 
 
 def hashable(value: Any) -> bool:
@@ -40,7 +43,8 @@ def known_members(values: type[enum.Enum]) -> dict[tuple[type, Any], enum.Enum] 
 
 def array_class_of(cls: Any) -> Any:
     """The class of a field's arrays, if any array that numpy can hold will do; else None."""
-    if issubclass(cls, AnyTensor):
+    any_tensor: Any = AnyTensor  # for type checkers it is a union
+    if issubclass(cls, any_tensor):
         try:
             cls = type(cls._docarray_validate(np.zeros(1)))
         except (ValueError, TypeError):
@@ -48,6 +52,23 @@ def array_class_of(cls: Any) -> Any:
     if not issubclass(cls, np.ndarray):
         return None
     return cls if cls._docarray_validate.__func__ is NdArray._docarray_validate.__func__ else None  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+
+
+def list_maker(annotation: Any, list_type: Any) -> Callable[[list[Any]], Any]:
+    """What makes the value of a `DocList[T]` or `DocVec[T]` field of its documents."""
+    origin = get_origin(annotation) or annotation
+    if not issubclass(origin, DocVec):
+        return list_type.construct  # type: ignore[no-any-return]  # a class method of DocList
+
+    def make(docs: list[Any]) -> Any:
+        from jina.documents.docvec import ensure_docvec
+
+        ensure_docvec()
+        if not docs:
+            raise Invalid("a DocVec cannot be empty; make the field Optional, or a DocList")
+        return annotation(docs)
+
+    return make
 
 
 def own_url_rule(cls: Any) -> bool:

@@ -8,8 +8,7 @@ annotation says, the object is laid out as pydantic would, without running it. A
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from docarray.base_doc.doc import BaseDocWithoutId
@@ -48,13 +47,20 @@ def is_plain(cls: Any) -> bool:
     return (
         cls.__pydantic_post_init__ is None
         and not cls.__private_attributes__
-        and cls.__init__ is BaseModel.__init__
+        and (cls.__init__ is BaseModel.__init__ or _is_docarrays(cls.__init__))
         and cls.__new__ is object.__new__
         and not (decorators.validators or decorators.field_validators)
-        and not (decorators.root_validators or decorators.model_validators)
+        and not decorators.root_validators
+        and all(_is_docarrays(validator.func) for validator in decorators.model_validators.values())
+        and _is_docarrays(getattr(cls, "_validate", None))
         and cls.__get_pydantic_core_schema__.__func__ is BaseModel.__get_pydantic_core_schema__.__func__  # type: ignore[attr-defined]
         and all(name in _HARMLESS or (name == "extra" and value == "ignore") for name, value in config.items())
     )
+
+
+def _is_docarrays(function: Any) -> bool:
+    """Whether a hook is that of `TextDoc`, `ImageDoc`, ...: those only make a dict of what is no dict yet."""
+    return function is None or str(getattr(function, "__module__", "")).startswith("docarray.documents.")
 
 
 def layer(cls: type[BaseDocWithoutId]) -> Callable[[dict[str, Any], set[str]], Any]:
@@ -112,22 +118,21 @@ def has_aliases(cls: type[BaseDocWithoutId]) -> bool:
     return any(field.validation_alias is not None for field in cls.model_fields.values())
 
 
+def json_names(cls: type[BaseDocWithoutId]) -> dict[str, str]:
+    """The name in JSON of each field that has another one there."""
+    return {
+        name: field.validation_alias
+        for name, field in cls.model_fields.items()
+        if isinstance(field.validation_alias, str)
+    }
+
+
 def has_own_serialisation(cls: type[BaseDocWithoutId]) -> bool:
     """Whether pydantic must write the JSON: serializers, computed fields, aliases, excluded fields."""
     decorators = cls.__pydantic_decorators__
     return bool(decorators.field_serializers or decorators.model_serializers or decorators.computed_fields) or any(
         field.serialization_alias is not None or field.exclude for field in cls.model_fields.values()
     )
-
-
-def call(cls: type[BaseDocWithoutId], values: Mapping[str, Any], location: Location = ()) -> Any:
-    """Construct through pydantic from values by field name; raises `ValidationFailed`."""
-    aliases = {
-        name: field.validation_alias
-        for name, field in cls.model_fields.items()
-        if isinstance(field.validation_alias, str)
-    }
-    return validate(cls, {aliases.get(name, name): value for name, value in values.items()}, location)
 
 
 def validate(cls: type[BaseDocWithoutId], values: Any, location: Location = ()) -> Any:
@@ -143,9 +148,7 @@ def validate(cls: type[BaseDocWithoutId], values: Any, location: Location = ()) 
 
 def validated(cls: type[BaseDocWithoutId], values: Any) -> Any:
     """As `validate`, raising what pydantic and the class raise."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tensor shape mismatch", UserWarning)  # a reshape that the field asks for
-        return cls.model_validate(values)
+    return cls.model_validate(values)
 
 
 def invalid(error: Invalid, owner: str, location: Location) -> ValidationFailed:

@@ -13,8 +13,9 @@ from typing import Any
 
 from docarray.base_doc.doc import BaseDocWithoutId
 from google.protobuf.message import DecodeError
+from pydantic import ValidationError
 
-from jina.errors import BadClientInput, BadRequest, ConfigError, ValidationFailed
+from jina.errors import BadClientInput, BadRequest, ConfigError
 from jina.wire import builder, pb, schemaless
 from jina.wire.builder import Location, NeedsPydantic
 from jina.wire.json_codec import json_codec_for
@@ -49,6 +50,7 @@ class Codec:
         self.list_type: Any = self.json.list_type
         self.read_doc: Callable[[Any], Any] = self._compile_and_read
         self._readers: dict[str, Reader] = {}
+        self._json_names: dict[str, str] = {}
 
     def decode(self, message: pb.DocListProto, location: Location = ()) -> Any:
         """The documents of a message as a `DocList` of the class.
@@ -71,7 +73,7 @@ class Codec:
             try:
                 return self.read_doc(message)
             except Mismatch:
-                return builder.call(self.doc_type, self.loosen(message), location)
+                return builder.validate(self.doc_type, self.loosen(message), location)
         except Invalid as error:
             raise builder.invalid(error, self.doc_type.__name__, location) from None
 
@@ -126,6 +128,8 @@ class Codec:
     def loosen(self, message: pb.DocProto) -> dict[str, Any]:
         """The fields as their annotations say, or where they do not fit as the wire says, for pydantic to judge.
 
+        Names are those of JSON.
+
         Raises `Invalid` for what pydantic must not see.
         """
         self._compiled()
@@ -135,7 +139,7 @@ class Codec:
         for name in data if keep_all else [name for name in self._readers if name in data]:
             read = self._readers.get(name)
             try:
-                values[name] = self._read_or_loosen(read, data[name])
+                values[self._json_names.get(name, name)] = self._read_or_loosen(read, data[name])
             except Invalid as error:
                 raise error.at(name) from None
         return values
@@ -164,6 +168,7 @@ class Codec:
     def _compile(self) -> Callable[[Any], Any]:
         cls = self.doc_type
         builder.complete(cls)
+        self._json_names = builder.json_names(cls)
         compiler = ReaderCompiler(codec_for)
         annotations = builder.annotations_of(cls)
         if schemaless.is_schemaless(cls):
@@ -182,8 +187,8 @@ class Codec:
 
     def _call(self, message: pb.DocProto) -> Any:
         try:
-            return builder.call(self.doc_type, self.loosen(message))
-        except ValidationFailed:
+            return builder.validated(self.doc_type, self.loosen(message))
+        except (ValidationError, TypeError, ValueError):
             raise Mismatch from None
 
 

@@ -120,8 +120,9 @@ class JsonCodec:
             }
             return _objects_only(schemaless.json_reader(self._readers))
         annotations = builder.annotations_of(cls)
-        self._readers = {_json_name(cls, name): compiler.compile(each) for name, each in annotations.items()}
-        loosest = {_json_name(cls, name): compiler.loosener(each) for name, each in annotations.items()}
+        names = builder.json_names(cls)
+        self._readers = {names.get(name, name): compiler.compile(each) for name, each in annotations.items()}
+        loosest = {names.get(name, name): compiler.loosener(each) for name, each in annotations.items()}
         self._looseners = {name: loosen for name, loosen in loosest.items() if loosen is not None}
         if builder.is_plain(cls) and not builder.has_aliases(cls):
             makers = {name: builder.default_maker(field) for name, field in cls.model_fields.items()}
@@ -196,11 +197,6 @@ def _plain_reader(
         return lay(values, given)
 
     return read
-
-
-def _json_name(cls: Any, name: str) -> str:
-    alias = cls.model_fields[name].validation_alias
-    return alias if isinstance(alias, str) else name
 
 
 _DUMPERS: dict[type, bool] = {}

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from docarray.array.any_array import AnyDocArray
-from docarray.array.doc_vec.doc_vec import DocVec
 from docarray.base_doc.doc import BaseDocWithoutId
 from docarray.typing import ID, AnyUrl
 from docarray.typing.bytes.base_bytes import BaseBytes
@@ -26,12 +25,13 @@ from jina.wire.annotations import (
     is_document,
     known_members,
     known_values,
+    list_maker,
     own_url_rule,
     validator_of,
 )
 from jina.wire.json_text import text_to_bytes
 from jina.wire.loose import Invalid, Mismatch
-from jina.wire.tensors import BadTensor, array_from_json, shape_fits
+from jina.wire.tensors import BadTensor, array_from_json, reshaped
 
 Reader = Callable[[Any], Any]
 
@@ -137,7 +137,7 @@ class JsonReaderCompiler:
         if origin in {list, set, tuple, dict}:
             return self._container(origin, get_args(annotation))
         if issubclass(origin, AnyDocArray):
-            return self._documents(annotation, origin)
+            return self._documents(annotation)
         return self._class(origin)
 
     def _class(self, cls: Any) -> Reader | None:
@@ -169,12 +169,9 @@ class JsonReaderCompiler:
 
         return read
 
-    def _documents(self, annotation: Any, origin: Any) -> Reader | None:
-        doc_type = getattr(annotation, "doc_type", None)
-        if doc_type is None or issubclass(origin, DocVec):
-            return None
-        codec = self._codec_of(doc_type)
-        construct = codec.list_type.construct
+    def _documents(self, annotation: Any) -> Reader:
+        codec = self._codec_of(annotation.doc_type)
+        construct = list_maker(annotation, codec.list_type)
 
         def read(value: Any) -> Any:
             if type(value) is not list:
@@ -264,9 +261,8 @@ def _tensor(cls: Any) -> Reader:
             raise Mismatch
         try:
             array = array_from_json(value)
-            if array_class is not None and (target is None or shape_fits(array.shape, target)):
-                return array.view(array_class)
-            return validate(array)
+            array = reshaped(array, target)
+            return validate(array) if array_class is None else array.view(array_class)
         except (BadTensor, ValueError, TypeError) as error:
             raise Invalid(str(error), value) from None
 

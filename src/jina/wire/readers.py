@@ -12,8 +12,8 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Union, get_args, get_origin
 
+import numpy as np
 from docarray.array.any_array import AnyDocArray
-from docarray.array.doc_vec.doc_vec import DocVec
 from docarray.base_doc.doc import BaseDocWithoutId
 from docarray.typing import ID, AnyUrl
 from docarray.typing.bytes.base_bytes import BaseBytes
@@ -27,13 +27,14 @@ from jina.wire.annotations import (
     is_document,
     known_members,
     known_values,
+    list_maker,
     own_url_rule,
     validator_of,
 )
 from jina.wire.json_text import text_to_bytes
 from jina.wire.loose import NUMPY_NAMES, Invalid, Mismatch, read_loose, tensor_by_name
 from jina.wire.schemaless import AS_SCHEMALESS
-from jina.wire.tensors import BadTensor, array_from_json, read_tensor, shape_fits, write_array
+from jina.wire.tensors import array_from_json, read_tensor, reshaped, write_array
 
 Reader = Callable[[Any], Any]
 
@@ -149,7 +150,7 @@ class ReaderCompiler:
         if origin in {list, set, tuple, dict}:
             return self._container(origin, get_args(annotation))
         if issubclass(origin, AnyDocArray):
-            return self._documents(annotation, origin)
+            return self._documents(annotation)
         return self._class(origin)
 
     def _class(self, cls: type) -> Reader | None:
@@ -190,15 +191,12 @@ class ReaderCompiler:
 
         return read
 
-    def _documents(self, annotation: Any, origin: Any) -> Reader | None:
-        doc_type = getattr(annotation, "doc_type", None)
-        if doc_type is None or issubclass(origin, DocVec):
-            return None
-        return self.documents(self._codec_of(doc_type))
+    def _documents(self, annotation: Any) -> Reader:
+        codec = self._codec_of(annotation.doc_type)
+        return self.documents(codec, list_maker(annotation, codec.list_type))
 
-    def documents(self, codec: DocReader) -> Reader:
+    def documents(self, codec: DocReader, construct: Callable[[list[Any]], Any]) -> Reader:
         """The reader of a list of documents of one class."""
-        construct = codec.list_type.construct
 
         def read(node: pb.NodeProto) -> Any:
             if node.WhichOneof("content") != "doc_array":
@@ -216,7 +214,7 @@ class ReaderCompiler:
 
     def optional_documents(self, codec: DocReader) -> Reader:
         """As `documents`, or None."""
-        return _optional(self.documents(codec))
+        return _optional(self.documents(codec, codec.list_type.construct))
 
     def _container(self, origin: type, args: tuple[Any, ...]) -> Reader | None:
         if origin is dict:
@@ -266,11 +264,9 @@ def _tensor(cls: Any) -> Reader:
         try:
             if array_class is not None and name in NUMPY_NAMES:
                 value = read_tensor(_ndarray(node), array_class)
-                if target is None or shape_fits(value.shape, target):
-                    return value
-            else:
-                value = tensor_by_name(_ndarray(node), name)
-            return validate(value)
+                return value if target is None else reshaped(value, target)
+            value = tensor_by_name(_ndarray(node), name)
+            return validate(reshaped(value, target) if isinstance(value, np.ndarray) else value)
         except (ValueError, TypeError) as error:
             raise Invalid(str(error), read_loose(node) if node.WhichOneof("content") != "ndarray" else None) from None
 
@@ -353,7 +349,7 @@ def adapter_reader(annotation: Any) -> Reader:
     def read(node: pb.NodeProto) -> Any:
         try:
             return validate(read_loose(node))
-        except (ValidationError, BadTensor, TypeError, ValueError):
+        except (ValidationError, TypeError, ValueError):
             raise Mismatch from None
 
     return read

@@ -123,6 +123,19 @@ def array_of(value: Any) -> np.ndarray[Any, Any]:
     return array
 
 
+def reshaped(array: np.ndarray[Any, Any], target: Sequence[Any] | None) -> np.ndarray[Any, Any]:
+    """The array in the shape that `NdArray[target]` makes of it; raises `BadTensor` where that cannot be.
+
+    DocArray reshapes where the number of elements fits a target of sizes alone, and warns; this does not warn.
+    """
+    if target is None or shape_fits(array.shape, target):
+        return array
+    sizes = [size for size in target if isinstance(size, int)]
+    if len(sizes) < len(target) or math.prod(sizes) != array.size:
+        raise BadTensor(f"expected shape {list(target)}, got {list(array.shape)}")
+    return array.reshape(sizes)
+
+
 def shape_fits(shape: Sequence[int], target: Sequence[Any]) -> bool:
     """Whether `shape` is what `NdArray[target]` accepts as it is, without reshaping.
 
