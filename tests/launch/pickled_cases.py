@@ -1,3 +1,4 @@
+# ruff: noqa: UP006, UP007, UP035, UP037, UP045 - annotations as users write them
 """Run as a script: defines Executors as users do in scripts and writes what `pickling.dumps` makes of them.
 
 python pickled_cases.py FOLDER
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import Dict, List, Optional, Union  # noqa: UP035 - as users write it
+from typing import Dict, List, Optional, Union
 
 import helper_beside
 import numpy as np
@@ -16,7 +17,7 @@ from docarray import BaseDoc, DocList, DocVec
 from docarray.typing import AnyTensor, NdArray
 from pydantic import BaseModel, Field, field_validator
 
-from jina import Document, DocumentArray, Executor, requests
+from jina import DocumentArray, Executor, requests
 from jina.errors import ConfigError
 from jina.launch import pickling
 
@@ -25,7 +26,7 @@ FACTOR = 3
 
 class Inner(BaseDoc):
     tensor: NdArray[3]
-    shaped: Optional[NdArray["n", 2]] = None  # noqa: F821
+    shaped: Optional[NdArray["n", 2]] = None
     n: int = 3
 
 
@@ -130,7 +131,7 @@ LOCK = threading.Lock()
 
 
 def guarded():
-    return (lambda: LOCK.locked())()
+    return [LOCK.locked() for _ in range(2)]
 
 
 class Unpicklable(Executor):
@@ -148,19 +149,13 @@ def message(executor_class, arguments):
 
 
 def main(folder: Path) -> None:
+    arguments = {"array": np.arange(3), "function": lambda x: x + FACTOR, "object": Opaque(4)}
+    arguments["docs"] = DocList[Outer]([Outer(text="A")])
     cases = {
         "script": (Script, {}),
         "derived": (Derived, {}),
         "local": (local_class(), {}),
-        "arguments": (
-            None,
-            {
-                "array": np.arange(3),
-                "function": lambda x: x + FACTOR,
-                "object": Opaque(4),
-                "docs": DocList[Outer]([Outer(text="A")]),
-            },
-        ),
+        "arguments": (None, arguments),
         "empty": (None, {}),
     }
     for name, case in cases.items():

@@ -69,16 +69,12 @@ def _serve(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket)
     control.report({"phase": "importing"})
     _prepare(plan.executor)
     from jina.runtime.stop import Stop
-
     from jina.runtime.worker import run_worker
 
     stop = Stop()
     lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True))
 
-    def load() -> Executor:
-        return _load(plan, blob, control)
-
-    code = run_worker(plan, load, control.report, stop)
+    code = run_worker(plan, lambda: _load(plan, blob, control), control.report, stop)
     control.report({"phase": "stopped"})
     return code
 
@@ -91,7 +87,7 @@ def _prepare(plan: ExecutorPlan) -> None:
 
 
 def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
-    from jina.executor.load import find_class, load_executor
+    from jina.launch.loading import construct, find
 
     executor_class: type[Executor] | None = None
     arguments: dict[str, Any] = {}
@@ -99,21 +95,9 @@ def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
         from jina.launch.pickling import loads
 
         executor_class, arguments = loads(blob)
-    cls = executor_class or find_class(plan.executor)
+    executor_class = executor_class or find(plan)
     control.report({"phase": "init"})
-    return load_executor(plan.executor, _runtime_args(plan), cls, arguments)
-
-
-def _runtime_args(plan: WorkerPlan) -> dict[str, Any]:
-    return {
-        "name": plan.name,
-        "workspace": plan.workspace,
-        "shard_id": plan.shard_id,
-        "shards": plan.shards,
-        "replicas": plan.replicas,
-        "replica_id": plan.replica_id,
-        "allow_concurrent": plan.allow_concurrent,
-    }
+    return construct(plan, executor_class, arguments)
 
 
 def _leave(code: int) -> NoReturn:

@@ -7,23 +7,35 @@ import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, TypeVar, cast
 
-from jina.errors import UsageError
+from jina.errors import NotSupportedError, UsageError
 from jina.launch.ports import PortReservations
-from jina.orchestration import board
+from jina.orchestration import board, configuration
 from jina.orchestration.blocking import Signals, StopEvent
-from jina.spec import DeploymentSpec, takes_options_of
+from jina.orchestration.connecting import new_client
+from jina.orchestration.described import Described
+from jina.spec import takes_options_from
 
 if TYPE_CHECKING:
     from jina.client.sync_client import SyncClient
+    from jina.executor import Executor
     from jina.launch.running import RunningDeployment
-    from jina.plan.plans import DeploymentPlan, FacePlan
+    from jina.plan.plans import DeploymentPlan
+    from jina.runtime.inprocess import InProcessApp
+    from jina.spec import DeploymentSpec
+
+
+def _spec_class() -> type[DeploymentSpec]:
+    from jina.spec import DeploymentSpec
+
+    return DeploymentSpec
+
 
 T = TypeVar("T")
 
 
-class Deployment:
+class Deployment(Described):
     """One Executor, served on gRPC, HTTP or WebSocket by a process of its own.
 
         with Deployment(uses=MyExecutor, port=12345) as deployment:
@@ -33,15 +45,15 @@ class Deployment:
     and reserved here, until `close`. Works inside a running event loop too, also as `async with`.
     """
 
-    @takes_options_of(DeploymentSpec)
+    @takes_options_from(_spec_class)
     def __init__(self, spec: DeploymentSpec) -> None:
         self._spec = spec
         self._reservations = PortReservations()
         self._processes: list[RunningDeployment] = []  # none or one; shared with the finalizer
         self._stack = contextlib.ExitStack()
         self._client: SyncClient | None = None
-        self._executor_class: type | None = None
-        self._pickled: tuple[type | None, dict[str, Any]] = (None, {})
+        self._executor_class: type[Executor] | None = None
+        self._pickled: tuple[type[Executor] | None, dict[str, Any]] = (None, {})
         self._plan: DeploymentPlan | None = None if spec.external else self._make_plan()
         self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
 
@@ -72,6 +84,49 @@ class Deployment:
         self = cls.__new__(cls)
         cast("Any", cls.__init__).__wrapped__(self, spec)
         return self
+
+    # --- configuration ------------------------------------------------------------------------------------
+
+    @classmethod
+    def load_config(
+        cls,
+        source: str | TextIO | Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+        substitute: bool = True,
+        **options: Any,
+    ) -> Self:
+        """The Deployment that YAML describes: a path, text, an open file, a mapping or a URL.
+
+        `options` count instead of the file's. `context` gives the variables of `${{ CONTEXT.name }}`;
+        `substitute=False` leaves all variables as they are.
+        """
+        return cls._of(configuration.read(source, context=context, substitute=substitute, overrides=options))
+
+    @classmethod
+    def from_command_line(cls, options: Mapping[str, Any]) -> Self:
+        """The Deployment that the options of `jina deployment` describe."""
+        return cls._of(configuration.from_command_line(options))
+
+    def save_config(self, filename: str | None = None) -> None:
+        """Write the options that differ from their defaults as YAML, to `<name>.yml` unless a name is given."""
+        configuration.write(self._spec, filename or f"{self.name}.yml")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `save_config` writes, as `{"jtype": "Deployment", "with": {...}}`."""
+        return configuration.as_dict(self._spec)
+
+    def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
+        """Not available yet."""
+        del options
+        raise NotSupportedError(f"Deployment.to_kubernetes_yaml({output_base_path!r}) is not available yet")
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
+        """Not available yet."""
+        del output_path, options
+        raise NotSupportedError("Deployment.to_docker_compose_yaml is not available yet")
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -185,6 +240,20 @@ class Deployment:
         for running in list(self._processes):
             running.join()
 
+    def asgi(self) -> InProcessApp:
+        """The Deployment as an ASGI application, for any ASGI server or test client; nothing is started here.
+
+        The Executor lives in the server's process, constructed when the server starts and closed when it stops.
+        """
+        from jina.launch.loading import construct, find
+        from jina.runtime.inprocess import InProcessApp
+
+        if self._plan is None or len(self._plan.workers) != 1:
+            raise UsageError(f"asgi() of {self.name!r}: one Executor can run in this process, not {self.num_pods}")
+        plan = self._plan.workers[0]
+        executor_class, (_, arguments) = self._executor_class, self._pickled
+        return InProcessApp(plan, lambda: construct(plan, executor_class or find(plan), arguments))
+
     # --- requests -----------------------------------------------------------------------------------------
 
     def post(self, on: str, inputs: Any = None, **arguments: Any) -> Any:
@@ -213,7 +282,7 @@ class Deployment:
 
     async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
         """The documents that a generator endpoint yields for one document, as they come."""
-        async with self._new_client(asyncio=True) as client:
+        async with new_client(self._spec, self._faces, asyncio=True) as client:
             async for doc in client.stream_doc(on, inputs, **self._typed(on, arguments)):
                 yield doc
 
@@ -222,37 +291,18 @@ class Deployment:
         """A client of the first protocol and port."""
         client = self._client
         if client is None:
-            self._running_or_raise()
-            client = self._client = self._new_client()
+            if not self.external:
+                self._running_or_raise()
+            client = self._client = new_client(self._spec, self._faces)
         return client
 
-    def _new_client(self, **options: Any) -> Any:
-        from jina.client import Client
-
-        spec = self._spec
-        if spec.grpc_channel_options:
-            options["grpc_channel_options"] = spec.grpc_channel_options
-        if spec.external:
-            where = {"port": self.ports[0]} if self.ports else {}
-            scheme = {} if "://" in spec.hosts[0] else {"protocol": self.protocols[0], "tls": spec.tls}
-            return Client(host=spec.hosts[0], **where, **scheme, proxy=spec.proxy, **options)
-        face = self._faces[0]
-        return Client(
-            host=board.reachable(face.host),
-            port=face.port,
-            protocol=face.protocol,
-            tls=face.tls is not None,
-            **options,
-        )
-
     def _typed(self, on: str, arguments: Mapping[str, Any]) -> Any:
+        if self._executor_class is None or self._plan is None:
+            return arguments
         from jina.orchestration.return_types import declared
 
-        if arguments.get("return_type") is None and self._executor_class is not None:
-            assert self._plan is not None
-            overrides = self._plan.workers[0].executor.requests
-            return {**arguments, "return_type": declared(self._executor_class, on, overrides)}
-        return arguments
+        overrides = self._plan.workers[0].executor.requests
+        return {**arguments, "_default_type": declared(self._executor_class, on, overrides)}
 
     def _calling(self, call: Callable[[], T]) -> T:
         """The result of a call; a worker that died is named instead of the connection that broke."""
@@ -267,67 +317,7 @@ class Deployment:
                 raise down from error
             raise
 
-    # --- what it is ---------------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Name in logs and process names."""
-        return self._spec.name
-
-    @property
-    def ports(self) -> list[int]:
-        """One port for each protocol; those that were not given are chosen at construction."""
-        return list(self._spec.ports) if self._plan is None else [face.port for face in self._faces]
-
-    @property
-    def port(self) -> int | list[int]:
-        """The port, or a list of them where there are several protocols."""
-        return _one_or_list(self.ports)
-
-    @property
-    def protocols(self) -> list[str]:
-        """The protocols in lower case."""
-        return list(self._spec.protocols)
-
-    @property
-    def protocol(self) -> str | list[str]:
-        """The protocol, or a list of them."""
-        return _one_or_list(self.protocols)
-
-    @property
-    def host(self) -> str:
-        """Where it listens, or the (first) host of an external one."""
-        return self.hosts[0]
-
-    @property
-    def hosts(self) -> list[str]:
-        """The hosts; one unless external."""
-        return list(self._spec.hosts)
-
-    @property
-    def workspace(self) -> str | None:
-        """Folder below which the Executor keeps its files; None for the default."""
-        return self._spec.workspace
-
-    @property
-    def external(self) -> bool:
-        """Whether it runs elsewhere and is only connected to."""
-        return self._spec.external
-
-    @property
-    def tls_enabled(self) -> bool:
-        """Whether clients connect by TLS."""
-        return bool(self._spec.tls or self._spec.ssl_certfile)
-
-    @property
-    def grpc_metadata(self) -> dict[str, str] | None:
-        """GRPC metadata sent with every hop to it."""
-        return self._spec.grpc_metadata
-
-    @property
-    def num_pods(self) -> int:
-        """Number of processes."""
-        return len(self._plan.workers) if self._plan else 0
+    # --- state --------------------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
@@ -337,37 +327,19 @@ class Deployment:
         return bool(self._processes) and self._processes[0].alive
 
     @property
-    def address_private(self) -> str | None:
-        """The address of this machine in its network; None without a network."""
-        return board.network_host()
-
-    @property
-    def spec(self) -> DeploymentSpec:
-        """The options, validated."""
-        return self._spec
-
-    @property
-    def _faces(self) -> list[FacePlan]:
-        return self._plan.workers[0].faces if self._plan else []
-
-    @property
     def _ready_seconds(self) -> float | None:
         # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
         return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
 
-    def _running_or_raise(self) -> Any:
+    def _running_or_raise(self) -> RunningDeployment:
         if self._plan is None:
-            return None
+            raise UsageError(f"Deployment {self.name!r} is external: it runs elsewhere, nothing is started here")
         if not self._processes:
             raise UsageError(
                 f"Deployment {self.name!r} is not started",
                 help="use it as `with Deployment(...) as deployment:` or call start()",
             )
         return self._processes[0]
-
-
-def _one_or_list(values: list[T]) -> T | list[T]:
-    return values[0] if len(values) == 1 else values
 
 
 def _abandon(processes: list[RunningDeployment], reservations: PortReservations) -> None:

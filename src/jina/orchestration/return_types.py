@@ -9,12 +9,10 @@ from jina.errors import ExecutorDefinitionError
 
 
 def declared(executor_class: type, on: str, overrides: Mapping[str, str]) -> Any:
-    """`DocList[T]` as the endpoint `on` declares it; None where nothing is declared.
+    """The document class that the endpoint `on` declares to give; None where nothing is declared.
 
     `overrides` is `uses_requests`: endpoint -> method name.
     """
-    from docarray import DocList
-
     from jina.documents import Document
     from jina.executor.annotations import types_of
     from jina.executor.binding import endpoints_of, marked
@@ -29,4 +27,4 @@ def declared(executor_class: type, on: str, overrides: Mapping[str, str]) -> Any
         found = types_of(function, marked(executor_class).get(str(method)) or Marks()).output_type
     except ExecutorDefinitionError:  # the worker has reported it
         return None
-    return None if found is Document else DocList[found]
+    return None if found is Document else found

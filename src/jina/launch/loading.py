@@ -1,0 +1,33 @@
+"""From a worker plan to its Executor, in whatever process the plan runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jina.executor import Executor
+from jina.executor.load import find_class, load_executor
+from jina.plan.plans import WorkerPlan
+
+
+def find(plan: WorkerPlan) -> type[Executor]:
+    """The class that the plan names, imported; raises what `jina.executor.load.find_class` raises."""
+    return find_class(plan.executor)
+
+
+def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mapping[str, Any]) -> Executor:
+    """The instance, with what the orchestration decided as its `runtime_args`.
+
+    `arguments` are the constructor arguments that are not in the plan. What the constructor raises passes
+    through.
+    """
+    runtime_args = {
+        "name": plan.name,
+        "workspace": plan.workspace,
+        "shard_id": plan.shard_id,
+        "shards": plan.shards,
+        "replicas": plan.replicas,
+        "replica_id": plan.replica_id,
+        "allow_concurrent": plan.allow_concurrent,
+    }
+    return load_executor(plan.executor, runtime_args, executor_class, arguments)

@@ -1,0 +1,53 @@
+"""A Deployment's spec from YAML and from command lines, and back to YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from jina.spec import DeploymentSpec
+
+
+def read(
+    source: str | TextIO | Mapping[str, Any],
+    *,
+    context: Mapping[str, Any] | None,
+    substitute: bool,
+    overrides: Mapping[str, Any],
+) -> DeploymentSpec:
+    """The spec that YAML describes, with options that count instead of the file's."""
+    from jina.spec import DeploymentSpec, load_spec
+
+    return load_spec(DeploymentSpec, source, context=context, substitute=substitute, overrides=overrides)
+
+
+def from_command_line(options: Mapping[str, Any]) -> DeploymentSpec:
+    """The spec of `jina deployment`: where `uses` is a Deployment's YAML, the other options override it."""
+    from jina.spec import DeploymentSpec, load, parse
+    from jina.spec.yaml_specs import spec_of
+
+    uses = options.get("uses")
+    if isinstance(uses, str) and uses.endswith((".yml", ".yaml")):
+        loaded = load(uses)
+        if isinstance(loaded[0], Mapping) and loaded[0].get("jtype") == "Deployment":
+            return spec_of(DeploymentSpec, loaded, {name: value for name, value in options.items() if name != "uses"})
+    return parse(DeploymentSpec, options, "jina deployment")
+
+
+def as_dict(spec: DeploymentSpec) -> dict[str, Any]:
+    """`{"jtype": "Deployment", "with": {...}}` with the options that differ from their defaults."""
+    import yaml
+
+    from jina.spec import dump_spec
+
+    found: dict[str, Any] = yaml.safe_load(dump_spec(spec))
+    return found
+
+
+def write(spec: DeploymentSpec, filename: str) -> None:
+    """Write YAML that `read` reads back."""
+    from jina.spec import dump_spec
+
+    with open(filename, "w", encoding="utf-8") as file:
+        file.write(dump_spec(spec))
