@@ -141,7 +141,10 @@ def _from_url(url: str) -> tuple[str, str, None]:
     try:
         with urllib.request.urlopen(url, timeout=_SECONDS) as response:  # noqa: S310 - only http and https come here
             content = response.read(_MOST_BYTES + 1)
-    except (urllib.error.URLError, OSError, ValueError) as exc:
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        raise BadConfigSource(f"{url}: cannot be fetched: {exc}") from exc
+    except (OSError, ValueError) as exc:
         raise BadConfigSource(f"{url}: cannot be fetched: {exc}") from exc
     if len(content) > _MOST_BYTES:
         raise BadConfigSource(f"{url}: larger than {_MOST_BYTES} bytes")

@@ -34,19 +34,21 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[Path, int]]:
     A tag `!Name` on a mapping becomes its first key `jtype`. Raises BadConfigSource, naming `name` and the line,
     for text that is no YAML, keys given twice, and tags that would construct objects.
     """
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         return _Builder(loader, name).build_all(node)
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         raise BadConfigSource(f"{name}:{line}: not YAML: {exc.problem or exc.context}") from exc
     except yaml.YAMLError as exc:
-        raise BadConfigSource(f"{name}: not YAML: {exc}") from exc
+        raise BadConfigSource(f"{name}: not YAML: {str(exc).splitlines()[0]}") from exc
     except RecursionError as exc:
         raise BadConfigSource(f"{name}: nested too deeply") from exc
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 class _Builder:

@@ -116,7 +116,24 @@ def dump_spec(spec: Spec) -> str:
         for name, value in spec.non_defaults().items()
     }
     data = options if "jtype" in fields else {"jtype": subject_of(type(spec)), "with": options}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, mended: it writes some line breaks of Unicode in a way that it does not read back."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write equal values out each time; `*id001` would only puzzle."""
+        del data
+        return True
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(char in text for char in "\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
 
 
 def _plain(value: Any, where: str) -> Any:
