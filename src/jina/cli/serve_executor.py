@@ -1,0 +1,20 @@
+"""`jina executor`: serve one Executor in this process until a signal ends it."""
+
+from __future__ import annotations
+
+import argparse
+
+from jina.spec import DeploymentSpec
+from jina.spec.flags import add_options, given
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All options of a Deployment; `--uses` names the Executor."""
+    add_options(parser, DeploymentSpec)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Construct the Executor, serve, close it."""
+    from jina.orchestration import Deployment
+
+    return Deployment.from_command_line(given(options)).serve_here()
