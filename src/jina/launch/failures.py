@@ -81,12 +81,20 @@ def _where(exc: BaseException) -> str:
 
 
 def _lines(exc: BaseException) -> list[str]:
-    """The traceback without the frames of jina that lead to the user's code."""
-    start: TracebackType | None = exc.__traceback__
-    tb = start
-    while tb is not None and _is_ours(tb.tb_frame.f_code.co_filename):
+    """The traceback from the user's first frame on; whole where there is none."""
+    return traceback.format_exception(type(exc), exc, _users_part(exc.__traceback__) or exc.__traceback__)
+
+
+def _users_part(tb: TracebackType | None) -> TracebackType | None:
+    below_ours = None  # an Executor that is installed as a library has no frames of the user's own
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if _is_ours(filename):
+            below_ours = tb.tb_next
+        elif not _is_library(filename):
+            return tb
         tb = tb.tb_next
-    return traceback.format_exception(type(exc), exc, tb or start)
+    return below_ours
 
 
 def _is_ours(filename: str) -> bool:
@@ -95,7 +103,8 @@ def _is_ours(filename: str) -> bool:
 
 def _is_library(filename: str) -> bool:
     roots = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return any(filename.startswith(root + os.sep) for root in roots)
+    compiled = filename.endswith((".pyx", ".pxd"))  # uvloop's, named relative to nothing that is here
+    return compiled or any(filename.startswith(root + os.sep) for root in roots)
 
 
 def _cause(report: dict[str, Any]) -> BaseException:
