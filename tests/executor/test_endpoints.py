@@ -1,12 +1,15 @@
 """The endpoint table: resolving paths, types from annotations, options of batching, what is refused."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
 from docarray import BaseDoc, DocList, DocVec
 from docarray.documents import TextDoc
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from jina.documents import Document, DocumentArray
@@ -447,3 +450,93 @@ def test_async_handlers_and_streams():
 
     assert asyncio.run(first()) == "t0"
     assert closed == ["sync", "async"]
+
+
+def test_methods_under_decorators_of_the_user():
+    def logged(function):
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            return function(*args, **kwargs)
+
+        return call
+
+    def blind(function):
+        def call(*args, **kwargs):
+            return function(*args, **kwargs)
+
+        return call
+
+    class Sample(Executor):
+        @requests(on="/async")
+        @logged
+        async def asynchronous(self, docs: DocList[D], **kwargs) -> DocList[D]:
+            docs[0].text += "!"
+
+        @requests(on="/stream")
+        @logged
+        def stream(self, doc: D, **kwargs) -> D:
+            yield D(text="s")
+
+        @requests(on="/blind")
+        @blind
+        def blinded(self, docs, **kwargs):
+            docs[0].text += "?"
+
+    table = EndpointTable(Sample())
+    endpoint = table.resolve("/async")
+    assert endpoint.is_async
+    assert endpoint.input_type is D
+    assert asyncio.run(invoke.call_async(endpoint, DocList[D]([D(text="a")]), {}))[0][0].text == "a!"
+    endpoint = table.resolve("/stream")
+    assert endpoint.is_generator
+    assert [item.text for item in invoke.stream(endpoint, D(), {})] == ["s"]
+    endpoint = table.resolve("/blind")
+    assert not endpoint.is_single
+    assert endpoint.input_type is Document
+    assert invoke.call(endpoint, DocumentArray([Document(text="b")]), {})[0][0].text == "b?"
+
+
+def test_requests_holds_methods_only():
+    class Sample(Executor):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.requests["/x"] = lambda docs, **kwargs: None
+
+    with pytest.raises(ExecutorDefinitionError, match="bind it to a method"):
+        EndpointTable(Sample())
+
+
+def test_a_coroutine_that_a_decorator_settled_is_no_coroutine():
+    async def settled_handler(self, docs: DocList[D], **kwargs):
+        docs[0].text += "!"
+
+    @functools.wraps(settled_handler)
+    def handler(self, **kwargs):
+        try:
+            settled_handler(self, **kwargs).send(None)
+        except StopIteration as ended:
+            return ended.value
+
+    endpoint = endpoint_of(handler)
+    assert endpoint.is_async
+    assert asyncio.run(invoke.call_async(endpoint, DocList[D]([D(text="a")]), {}))[0][0].text == "a!"
+
+
+NAMES = st.sampled_from(["a", "b", "k", "top_k", "a__k", "b__k", "a__x__y", "__results__", "_a", "k__"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(NAMES, st.integers() | st.dictionaries(st.sampled_from(["k", "z"]), st.integers())))
+def test_scoped_parameters_reach_their_executor_only(parameters):
+    seen = invoke.scope_parameters(parameters, ["a"])
+    assert not {"a__k", "b__k", "a__x__y"} & seen.keys()
+    for key in ("b", "top_k", "__results__", "_a", "k__", "a"):
+        assert seen.get(key) == parameters.get(key)
+    inner = parameters.get("a")
+    expected = parameters.get(
+        "a__k", inner.get("k") if isinstance(inner, dict) and "k" in inner else parameters.get("k")
+    )
+    assert seen.get("k") == expected
+    assert seen.get("x__y") == parameters.get("a__x__y")
+    stranger = invoke.scope_parameters(parameters, ["c"])
+    assert stranger == {k: v for k, v in parameters.items() if k not in {"a__k", "b__k", "a__x__y"}}

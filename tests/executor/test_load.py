@@ -304,6 +304,12 @@ def test_errors_inside_py_modules_name_file_and_line(folder):
         loaded("exec/config.yml")
 
 
+def test_the_document_array_that_docarray_dropped_is_explained(folder):
+    write(folder / "executor.py", "from docarray import DocumentArray")
+    with pytest.raises(ConfigError, match="from jina import DocumentArray"):
+        loaded("exec/config.yml")
+
+
 def test_modules_beside_it_can_be_imported(folder):
     write(folder / "helper_of_load.py", "VALUE = 5")
     write(folder / "executor.py", "from helper_of_load import VALUE\n" + textwrap.dedent(SOURCE))

@@ -61,7 +61,8 @@ def test_parse_host_scheme(host, parts):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1", 1), ("-2", -2), ("1.5", 1.5), ("true", True), ("False", False), ("none", None), ("", None), ("word", "word"),
+        ("1", 1), ("-2", -2), ("1.5", 1.5), ("true", True), ("False", False), ("none", None), ("", None),
+        ("word", "word"),
         ("[1, 2.5, a]", [1, 2.5, "a"]), ("[]", []),
     ],
 )  # fmt: skip

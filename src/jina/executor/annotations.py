@@ -16,7 +16,7 @@ from typing import Any
 
 from jina.errors import ExecutorDefinitionError
 from jina.executor.decorators import Marks
-from jina.executor.signatures import describe, named
+from jina.executor.signatures import describe, kind_of, named
 
 _GENERATORS: tuple[Any, ...] = (
     collections.abc.Generator,
@@ -44,7 +44,7 @@ def types_of(function: Any, marks: Marks) -> Types:
     from jina.documents import Document
 
     names = named(function)
-    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    is_generator = kind_of(function)[1]
     if is_generator and "docs" in names:
         raise ExecutorDefinitionError(
             f"{describe(function)} yields, so it answers one document with many: name its parameter `doc`, not `docs`"

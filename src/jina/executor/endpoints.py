@@ -13,7 +13,7 @@ from jina.executor import binding
 from jina.executor.annotations import Types, types_of
 from jina.executor.batching import Batching, batching_for, check_keys
 from jina.executor.decorators import DEFAULT_ENDPOINT, Marks, marks_of
-from jina.executor.signatures import accepts, check_handler, describe, location, named
+from jina.executor.signatures import accepts, check_handler, describe, kind_of, location, named
 
 if TYPE_CHECKING:
     from jina.executor.base import Executor
@@ -125,14 +125,14 @@ def _build(executor: Executor) -> dict[str, Endpoint]:
 
 
 def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str, dict[str, Any]]) -> Endpoint:
-    if not inspect.isroutine(method):
-        raise ExecutorDefinitionError(f"requests[{path!r}] is {method!r}, which is no method")
-    function = getattr(method, "__func__", method)
+    if not inspect.ismethod(method):
+        raise ExecutorDefinitionError(f"requests[{path!r}] is {method!r}; bind it to a method of the Executor")
+    function = method.__func__
     name = getattr(method, "__name__", "")
     check_handler(function)
     marks = marks_of(function) or notes.get(name) or Marks()
     found: Types = types_of(function, marks)
-    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    is_async, is_generator = kind_of(function)
     _check_reserved(path, function, is_generator=is_generator)
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
     if batching is not None and is_generator:
@@ -141,7 +141,7 @@ def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str
         path=path,
         method_name=name,
         function=method,
-        is_async=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        is_async=is_async,
         is_generator=is_generator,
         is_single=is_generator or "doc" in named(function),
         input_type=found.input_type,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
@@ -113,9 +114,16 @@ async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]
     """Call an `async def` handler with the documents of a request; gives what `results.normalise` gives."""
     if not endpoint.is_single:
         keywords = {"docs": docs} if endpoint.takes("docs") else {}
-        return results.normalise(endpoint, await endpoint.function(**keywords, **arguments), docs)
-    answers = [results.normalise_one(endpoint, await endpoint.function(doc=doc, **arguments), doc) for doc in docs]
+        return results.normalise(endpoint, await _settled(endpoint.function(**keywords, **arguments)), docs)
+    answers = [
+        results.normalise_one(endpoint, await _settled(endpoint.function(doc=doc, **arguments)), doc) for doc in docs
+    ]
     return results.collect(endpoint, answers), None
+
+
+async def _settled(value: Any) -> Any:
+    # A decorator of the user may have awaited the coroutine already.
+    return await value if inspect.isawaitable(value) else value
 
 
 def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterator[Any]:

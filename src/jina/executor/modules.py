@@ -86,6 +86,8 @@ def failed(place: str, error: Exception) -> ConfigError:
     """The error for a module of the user that raised while it was imported."""
     line = _line_of(error, place)
     text = f"importing {place}{f':{line}' if line else ''} failed: {type(error).__name__}: {error}"
+    if isinstance(error, ImportError) and "DocumentArray" in str(error) and "docarray" in str(error):
+        return ConfigError(text, help="write `from jina import DocumentArray`: docarray itself has none since 0.30")
     if isinstance(error, ModuleNotFoundError):
         return ConfigError(text, help=f"install what provides {error.name!r}, or list its file under py_modules")
     return ConfigError(text)

@@ -49,6 +49,16 @@ def parameters_of(function: Any) -> list[inspect.Parameter]:
     return parameters[1:]
 
 
+def kind_of(function: Any) -> tuple[bool, bool]:
+    """Whether the method is asynchronous, and whether it yields; decorators of the user are looked through."""
+    layers = [function]
+    while (inner := getattr(layers[-1], "__wrapped__", None)) is not None:
+        layers.append(inner)
+    is_async = any(inspect.iscoroutinefunction(layer) or inspect.isasyncgenfunction(layer) for layer in layers)
+    yields = any(inspect.isgeneratorfunction(layer) or inspect.isasyncgenfunction(layer) for layer in layers)
+    return is_async, yields
+
+
 def accepts(function: Any) -> frozenset[str] | None:
     """The keywords that a method takes, or None when it has `**kwargs`."""
     parameters = parameters_of(function)
