@@ -1,0 +1,116 @@
+import argparse
+
+import pytest
+
+from jina.errors import ConfigError, NotSupportedError
+from jina.spec import ClientSpec, DeploymentSpec
+from jina.spec.flags import add_options, from_namespace, given
+
+
+def parser_of(model=DeploymentSpec, **kwargs):
+    parser = argparse.ArgumentParser(prog="jina executor", allow_abbrev=False)
+    add_options(parser, model, **kwargs)
+    return parser
+
+
+def parsed(*words, model=DeploymentSpec):
+    return from_namespace(model, parser_of(model).parse_args(words), "jina executor")
+
+
+def problem(*words, model=DeploymentSpec, error=ConfigError):
+    with pytest.raises(error) as caught:
+        parsed(*words, model=model)
+    return str(caught.value)
+
+
+def test_nothing_given_is_all_defaults():
+    assert parsed().non_defaults() == {}
+    assert given(parser_of().parse_args([])) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--name x", {"name": "x"}),
+        ("--name=x", {"name": "x"}),
+        ("--port 5", {"port": 5}),
+        ("--port 5 6 --protocol GRPC http", {"port": [5, 6], "protocol": ["grpc", "http"]}),
+        ("--port 5 --port 6 --protocol grpc --protocol http", {"port": [5, 6], "protocol": ["grpc", "http"]}),
+        ("--ports 5", {"port": 5}),
+        ("--port-expose 5", {"port": 5}),
+        ("--port_in 5", {"port": 5}),
+        ("--cors", {"cors": True}),
+        ("--no-cors", {}),
+        ("--no_cors", {}),
+        ("--cors --no-cors", {}),
+        ("--no-include-gateway", {"include_gateway": False}),
+        ("--no_include_gateway", {"include_gateway": False}),
+        ("--timeout-ready -1", {"timeout_ready": -1}),
+        ("--timeout_ready 30s", {"timeout_ready": 30000}),
+        ("--uses-with a:1 b=x c:true", {"uses_with": {"a": 1, "b": "x", "c": True}}),
+        ("--uses_with a:1 --uses_with b:2", {"uses_with": {"a": 1, "b": 2}}),
+        ('--uses-with {"a":{"b":[1]}}', {"uses_with": {"a": {"b": [1]}}}),
+        ("--uses-requests /x:foo", {"uses_requests": {"/x": "foo"}}),
+        ('--uses-dynamic-batching /x:{"timeout":5}', {"uses_dynamic_batching": {"/x": {"timeout": 5}}}),
+        ("--env A:1 B=x", {"env": {"A": "1", "B": "x"}}),
+        ("--py-modules a.py b.py", {"py_modules": ["a.py", "b.py"]}),
+        ("--exit-on-exceptions ValueError", {"exit_on_exceptions": ["ValueError"]}),
+        ("--native", {"native": True}),
+        ("--quiet --log-format json", {"quiet": True, "log_format": "json"}),
+        ("--max-message-size 5", {"max_message_size": 5}),
+    ],
+)
+def test_words_become_options(words, expected):
+    assert parsed(*words.split()).non_defaults() == expected
+
+
+def test_switches_whose_name_begins_with_no():
+    for words, value in [("--no-reduce", True), ("--disable-reduce", True), ("--no-no-reduce", False),
+                         ("--no_disable_reduce", False)]:  # fmt: skip
+        assert given(parser_of().parse_args([words])) == {"no_reduce": value}
+
+
+def test_problems_name_the_flag():
+    assert problem("--replicas", "0") == "jina executor: --replicas: 0 is less than 1"
+    assert problem("--max-message-size", "much") == "jina executor: --max-message-size: 'much' is not a whole number"
+    assert problem("--protocol", "grpc", "foo").startswith("jina executor: --protocol: 'foo' is none of")
+    assert problem("--uses-with", "a") == "--uses-with: 'a' is neither key:value, key=value nor a JSON object"
+    assert problem("--uses-with", "{oops").startswith("--uses-with: ")
+    assert problem("--replicas", "2", error=NotSupportedError) == ("jina executor: --replicas: 2 is not available yet")
+
+
+def test_unknown_flags_end_with_code_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser_of().parse_args(["--replicass", "3"])
+    assert caught.value.code == 2
+    assert "--replicass" in capsys.readouterr().err
+
+
+def test_every_option_has_a_flag_and_help_shows_what_users_may_set():
+    parser = parser_of()
+    for name in DeploymentSpec.model_fields:
+        assert "--" + name.replace("_", "-") in parser._option_string_actions
+        assert "--" + name in parser._option_string_actions
+    text = parser.format_help()
+    assert "--uses-with KEY:VALUE" in text
+    assert "--cors, --no-cors" in text
+    assert "[default: 600000]" in text
+    for hidden in ("--native", "--runtime-cls", "--uses_with", "--port-expose"):
+        assert hidden not in text
+
+
+def test_some_options_may_be_left_out():
+    assert "--replicas" not in parser_of(exclude={"replicas"})._option_string_actions
+
+
+def test_other_arguments_do_not_disturb():
+    parser = parser_of(ClientSpec)
+    parser.add_argument("--on", default="/")
+    options = parser.parse_args(["--on", "/x", "--host", "grpc://h:5", "--tls"])
+    with pytest.raises(ConfigError, match=r"--tls: the host 'grpc://h:5' says it already"):
+        from_namespace(ClientSpec, options)
+    assert given(options) == {"host": "grpc://h:5", "tls": True}
+
+
+def test_the_text_of_a_class_is_that_of_the_model_in_use():
+    assert parsed("--host", "h:5", "--asyncio", model=ClientSpec).target == ("grpc", "h", 5, False)

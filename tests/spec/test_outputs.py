@@ -1,0 +1,150 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec
+from jina.spec.json_schema import json_schema
+from jina.spec.markdown import option_tables
+from jina.spec.options import InternalOptions
+
+
+def fits(value, schema, root):
+    """Whether `value` fits the parts of JSON Schema that ours uses; an unknown part is an error."""
+    checks = {
+        "$ref": lambda arg: fits(value, root["$defs"][arg.removeprefix("#/$defs/")], root),
+        "anyOf": lambda arg: any(fits(value, one, root) for one in arg),
+        "oneOf": lambda arg: sum(fits(value, one, root) for one in arg) == 1,
+        "not": lambda arg: not fits(value, arg, root),
+        "const": lambda arg: value == arg,
+        "enum": lambda arg: value in arg,
+        "type": lambda arg: any(is_of(value, one) for one in ([arg] if isinstance(arg, str) else arg)),
+        "minimum": lambda arg: not is_of(value, "number") or value >= arg,
+        "maximum": lambda arg: not is_of(value, "number") or value <= arg,
+        "pattern": lambda arg: not isinstance(value, str) or re.search(arg, value) is not None,
+        "items": lambda arg: not isinstance(value, list) or all(fits(one, arg, root) for one in value),
+        "required": lambda arg: not isinstance(value, dict) or set(arg) <= set(value),
+        "properties": lambda arg: (
+            not isinstance(value, dict) or all(fits(value[key], arg[key], root) for key in arg.keys() & value.keys())
+        ),
+        "additionalProperties": lambda arg: (
+            not isinstance(value, dict)
+            or all(
+                arg if isinstance(arg, bool) else fits(value[key], arg, root)
+                for key in value.keys() - schema.get("properties", {}).keys()
+            )
+        ),
+    }
+    silent = {"description", "default", "title", "$schema", "$defs"}
+    return all(checks[part](arg) for part, arg in schema.items() if part not in silent)
+
+
+def is_of(value, kind):
+    if isinstance(value, bool):
+        return kind == "boolean"
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    return kind != "boolean" and isinstance(value, kinds[kind])
+
+
+SCHEMA = json_schema()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"jtype": "Deployment", "with": {}},
+        {"jtype": "Deployment", "version": "1", "with": {"port": [1, 2], "protocol": ["GRPC", "http"], "replicas": 2}},
+        {"jtype": "Deployment", "with": {"port": "${{ ENV.PORT }}", "quiet": "$QUIET", "timeout_ready": "30s"}},
+        {"jtype": "Deployment", "with": {"polling": {"/x": "ALL"}, "py_modules": "a.py", "env": {"A": 1}}},
+        {"jtype": "MyExecutor"},
+        {"jtype": "MyExecutor", "with": {"a": 1}, "py_modules": ["a.py"], "requests": {"/x": "foo"}},
+        {"jtype": "X", "dynamic_batching": {"/x": {"preferred_batch_size": 4, "timeout": 100}}},
+    ],
+)
+def test_the_schema_takes_what_the_loader_takes(data):
+    assert fits(data, SCHEMA, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"jtype": "Deployment"},
+        {"jtype": "Deployment", "with": {"replicass": 2}},
+        {"jtype": "Deployment", "with": {"replicas": 0}},
+        {"jtype": "Deployment", "with": {"port": 99999999}},
+        {"jtype": "Deployment", "with": {"quiet": "no"}},
+        {"jtype": "Deployment", "wth": {}, "with": {}},
+        {"jtype": "Flow", "with": {}},
+        {"jtype": "X", "reqests": {}},
+        {"jtype": "X", "dynamic_batching": {"/x": {"size": 4}}},
+        {"with": {}},
+    ],
+)
+def test_the_schema_refuses_what_the_loader_refuses(data):
+    assert not fits(data, SCHEMA, SCHEMA)
+
+
+def test_the_schema_is_json_and_describes_every_option():
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+    options = SCHEMA["$defs"]["DeploymentOptions"]["properties"]
+    assert set(options) == set(DeploymentSpec.model_fields) - set(InternalOptions.model_fields)
+    assert all(option["description"] for option in options.values())
+    assert options["timeout_ready"]["default"] == 600000
+
+
+@pytest.mark.parametrize("model", [DeploymentSpec, ExecutorSpec, ClientSpec])
+def test_tables_have_a_row_for_every_option(model):
+    text = option_tables(model)
+    for name, field in model.model_fields.items():
+        assert text.count(f"\n| `{field.alias or name}` |") == 1
+    assert all(line.replace("\\|", "").count("|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_a_row_states_type_default_old_names_and_what_is_not_available():
+    rows = {line.split("`")[1]: line for line in option_tables(DeploymentSpec).splitlines() if line.startswith("| `")}
+    assert rows["port"].startswith("| `port` | whole number or list of whole numbers | unset |")
+    assert "Also `ports`, `port_expose`, `port_in`." in rows["port"]
+    assert rows["replicas"].endswith("Not available yet. |")
+    assert rows["timeout_ready"].startswith("| `timeout_ready` | duration | `600000` | Milliseconds ")
+
+
+COST = """
+import sys, time
+from pydantic import BaseModel, Field, PlainValidator
+class Warm(BaseModel):
+    a: int = Field(default=1)
+Warm()
+before = time.process_time()
+from jina.spec import DeploymentSpec, parse
+parse(DeploymentSpec, {})
+print((time.process_time() - before) * 1000, "yaml" in sys.modules)
+"""
+LAZY = """
+import sys
+from jina.spec import takes_options_from
+class D:
+    @takes_options_from(lambda: None)
+    def __init__(self, spec): pass
+print("pydantic" in sys.modules)
+"""
+
+
+def said_by(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    return done.stdout.split()
+
+
+def test_options_cost_little_over_pydantic_itself():
+    # The machine may be busy: the least of a few runs is what it costs.
+    for _ in range(5):
+        milliseconds, yaml = said_by(COST)
+        assert yaml == "False"
+        if float(milliseconds) < 60:
+            return
+    pytest.fail(f"{milliseconds} ms")
+
+
+def test_declaring_methods_does_not_import_pydantic():
+    assert said_by(LAZY) == ["False"]
