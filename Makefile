@@ -44,6 +44,7 @@ test-slow: $(READY)  ## tests that take longer
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh
+	scripts/env_docarray021.sh
 	$(PYTEST) -q -m interop
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies

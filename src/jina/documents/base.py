@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from jina.documents.comparing import equal_documents
 from jina.documents.document import Document, blank_values, make_document
+from jina.documents.paths import read_path
 
 T_doc = TypeVar("T_doc", bound=BaseDoc, default=Document)
 _T: Any = T_doc
@@ -55,6 +56,11 @@ class DocumentList(DocList[T_doc]):
     def empty(cls, size: int = 0) -> Self:
         """An array of `size` new documents with nothing set."""
         return cls(Document() for _ in range(size))
+
+    @classmethod
+    def of_values(cls, values: Iterable[Any]) -> Self:
+        """As the constructor, for data: keys of a dict that are no field become fields of their own, not tags."""
+        return cls(Document.model_validate(value) if isinstance(value, dict) else value for value in values)
 
     def __getstate__(self) -> None:
         return None
@@ -160,8 +166,6 @@ class DocumentList(DocList[T_doc]):
         """Order the documents in place, by `key(document)` or by the values at an attribute path like 'tags__price'."""
         self._positions = None
         if isinstance(key, str):
-            from jina.documents.paths import read_path
-
             path = key
             key = lambda doc: read_path(doc, path)  # noqa: E731 - two keys, one call
         list.sort(self, key=key, reverse=reverse)

@@ -8,22 +8,22 @@ that of DocArray 0.21 where users saw it: text, blob and uri that were not set r
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self, dataclass_transform
 
 from docarray import BaseDoc, DocList
 from docarray.typing import ID
 from pydantic import AliasChoices, Field
 
+from jina.documents.comparing import equal_documents
 from jina.documents.contents import Content
 from jina.documents.fields import Blob, Embedding, ScoreMap, Tags, Tensor, Text, Uri, documents_rule
+from jina.documents.knot import array_class
 from jina.documents.porting import Porting
 from jina.documents.scores import Scores
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
-
-    from jina.documents.array import DocumentArray
 else:
     ModelMetaclass = type(BaseDoc)
 
@@ -52,7 +52,9 @@ class DocumentMeta(ModelMetaclass):
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:  # noqa: D102
         if not any(isinstance(base, DocumentMeta) for base in bases):
             return super().__new__(mcs, name, bases, namespace, **options)
-        plain = tuple(dict.fromkeys(BaseDoc if isinstance(base, DocumentMeta) else base for base in bases))
+        plain = tuple(base for base in bases if not isinstance(base, DocumentMeta))
+        if not any(issubclass(base, BaseDoc) for base in plain):
+            plain = (BaseDoc, *plain)
         typed = ModelMetaclass(name, plain, namespace, **options)
         _typed_documents.add(typed)
         return typed
@@ -159,8 +161,6 @@ class Document(Porting, metaclass=DocumentMeta):
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal, the id included; a field that is empty equals one that is not set."""
-        from jina.documents.comparing import equal_documents
-
         return equal_documents(self, other)
 
     def __hash__(self) -> int:
@@ -183,12 +183,24 @@ class Document(Porting, metaclass=DocumentMeta):
     def uri(self, value: Any) -> None:
         self.url = value
 
-    def match(self, docs: DocumentArray, **options: Any) -> Self:
+    def match(self, docs: Sequence[Any], **options: Any) -> Self:
         """Fill `matches` with the nearest of `docs`; options as of `DocumentArray.match`."""
-        from jina.documents.array import DocumentArray
-
-        DocumentArray([self]).match(docs, **options)
+        array_class()([self]).match(docs, **options)
         return self
+
+    def summary(self) -> None:
+        """Print the fields that are set, and the nested documents, as a tree of tables."""
+        from rich import print as rich_print
+
+        from jina.documents.summary import document_tree
+
+        rich_print(document_tree(self))
+
+    def plain_summary(self) -> str:
+        """As `summary`, as plain text."""
+        from jina.documents.summary import document_lines
+
+        return "\n".join(document_lines(self))
 
     @classmethod
     def _get_field_annotation(cls, field: str) -> Any:
@@ -197,10 +209,8 @@ class Document(Porting, metaclass=DocumentMeta):
 
     @classmethod
     def _get_field_annotation_array(cls, field: str) -> Any:
-        from jina.documents.array import DocumentArray
-
         del field
-        return DocumentArray
+        return array_class()
 
 
 _PROPERTIES = frozenset({"uri", "content"})
@@ -267,9 +277,7 @@ def _no_attribute(doc: Document, name: str) -> str:
 
 
 def _array() -> Any:
-    from jina.documents.array import DocumentArray
-
-    return DocumentArray()
+    return array_class()()
 
 
 def _install_readers() -> None:

@@ -20,6 +20,7 @@ from docarray.typing.tensor.embedding import NdArrayEmbedding
 from pydantic import Strict
 from pydantic_core import core_schema
 
+from jina.documents.knot import array_class
 from jina.documents.scores import Scores
 
 
@@ -117,16 +118,14 @@ def _check_scores(value: Any) -> Scores | None:
 
 
 def _check_documents(value: Any) -> Any:
-    from jina.documents.array import DocumentArray
-    from jina.documents.document import Document
-
-    if value is None or isinstance(value, DocumentArray):
+    array = array_class()
+    if value is None or isinstance(value, array):
         return value
     if isinstance(value, BaseDoc):
         value = [value]
     if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
         raise ValueError(f"expected documents, got {type(value).__name__}")  # noqa: TRY004 - pydantic reports ValueErrors
-    return DocumentArray(Document.model_validate(doc) if isinstance(doc, dict) else doc for doc in value)
+    return array.of_values(value)
 
 
 def _check_uri(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from docarray import BaseDoc
 
 from jina.documents.base import DocumentList, T_doc, as_document, shallow
 from jina.documents.columns import stack
-from jina.documents.document import FIELDS, LEGACY_FIELDS
+from jina.documents.document import FIELDS, LEGACY_FIELDS, Document
 from jina.documents.fields import to_numpy
 from jina.documents.metrics import Matrix, Metric, NearestRows, as_rows, metric_of
 from jina.documents.paths import read_path
@@ -66,10 +66,8 @@ class Matching(DocumentList[T_doc]):
         if not len(self) or not len(darray):
             return
         found = _nearest(self, _filtered(darray, filter), search)
-        from jina.documents.array import DocumentArray
-
         for doc, matches in zip(self, found, strict=True):
-            doc.matches = DocumentArray.construct(matches)
+            doc.matches = type(self).construct(matches)
 
     def find(
         self,
@@ -154,8 +152,6 @@ def _checked_limit(limit: Any) -> int | None:
 
 def _queries(query: Any, docs: Sequence[Any]) -> tuple[list[Any], bool]:
     """The documents to search for, and whether the caller asked for a single one."""
-    from jina.documents.document import Document
-
     if isinstance(query, BaseDoc):
         return [query], False
     if isinstance(query, list | tuple) and query and isinstance(query[0], BaseDoc):
