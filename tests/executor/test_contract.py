@@ -296,7 +296,7 @@ def test_dynamic_batching_options_are_kept(order):
     [
         (lambda self, docs: 0, r"\*\*kwargs"),
         (lambda self, doc, docs, **kwargs: 0, "both `doc` and `docs`"),
-        (lambda self, docs, modle, **kwargs: 0, "parameter 'modle'"),
+        (lambda self, docs, modl, **kwargs: 0, "parameter 'modl'"),
         (lambda self, document, **kwargs: 0, "parameter 'document'"),
         (lambda self, docs, /, **kwargs: 0, "positional-only"),
         (staticmethod(lambda docs, **kwargs: 0), "staticmethod"),
@@ -339,8 +339,8 @@ def test_unused_arguments_are_named(caplog):
             super().__init__(**kwargs)
 
     with caplog.at_level(logging.WARNING):
-        Typo(modle="x")
-    assert "modle" in caplog.text
+        Typo(modl="x")
+    assert "modl" in caplog.text
     assert "did you mean 'model'" in caplog.text
 
 

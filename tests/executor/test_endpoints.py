@@ -202,7 +202,7 @@ def test_resolve_exact_then_default_then_not_found():
     assert "/search" in table
     assert len(table) == 2
     with pytest.raises(EndpointNotFound, match="did you mean '/search'") as caught:
-        table.resolve("/serach")
+        table.resolve("/searhc")
     assert "bare, /search" in str(caught.value) or "/search, bare" in str(caught.value)
 
     class WithDefault(Sample):
@@ -210,7 +210,7 @@ def test_resolve_exact_then_default_then_not_found():
         def anything(self, docs, **kwargs): ...
 
     table = EndpointTable(WithDefault())
-    assert table.resolve("/serach").method_name == "anything"
+    assert table.resolve("/searhc").method_name == "anything"
     assert table.resolve("/search").method_name == "search"
 
 

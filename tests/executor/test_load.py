@@ -263,7 +263,7 @@ def test_containers_and_hubs_are_not_available_yet(scheme):
 @pytest.mark.parametrize(
     ("uses", "complaint"),
     [
-        ("dokcer://x", "did you mean docker://"),
+        ("dockr://x", "did you mean docker://"),
         ("", "empty"),
         ("a b c", "no class name"),
         (3, "int"),

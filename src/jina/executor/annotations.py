@@ -77,7 +77,10 @@ class _Reader:
 
     def annotation(self, name: str) -> Any:
         """The annotation with all text in it resolved, or `inspect.Parameter.empty`."""
-        raw = getattr(self._function, "__annotations__", {}).get(name, inspect.Parameter.empty)
+        try:
+            raw = getattr(self._function, "__annotations__", {}).get(name, inspect.Parameter.empty)
+        except NameError as error:
+            raise self._unresolved("the annotations", error) from None
         if raw is inspect.Parameter.empty or isinstance(raw, type):
             return raw
         if type(raw) is types.GenericAlias and any(isinstance(part, str) for part in raw.__args__):
@@ -92,14 +95,17 @@ class _Reader:
         try:
             return typing.get_type_hints(carrier, globalns=namespace, localns=self._marks.namespace)[name]
         except NameError as error:
-            raise ExecutorDefinitionError(
-                f"{self._where}: the annotation {raw!r} of {name!r} cannot be resolved: {error}",
-                help="import the name at the top of the module, not under `if TYPE_CHECKING:`",
-            ) from None
+            raise self._unresolved(f"the annotation {raw!r} of {name!r}", error) from None
         except Exception as error:
             raise ExecutorDefinitionError(
                 f"{self._where}: the annotation {raw!r} of {name!r} cannot be read: {error}"
             ) from error
+
+    def _unresolved(self, what: str, error: NameError) -> ExecutorDefinitionError:
+        return ExecutorDefinitionError(
+            f"{self._where}: {what} cannot be resolved: {error}",
+            help="import the name at the top of the module, not under `if TYPE_CHECKING:`",
+        )
 
     def document(self, name: str, annotation: Any, schemaless: Any) -> Any:
         """The class of one document."""

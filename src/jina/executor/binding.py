@@ -94,8 +94,8 @@ def capture_names(cls: type) -> None:
     Python resolves such annotations among the globals only, so that a document class defined inside a
     function would not be found when the endpoint table is made.
     """
-    if "<locals>" not in cls.__qualname__:
-        return
+    if "<locals>" not in cls.__qualname__ or sys.version_info >= (3, 14):
+        return  # from Python 3.14 on annotations are evaluated late, where they stand (PEP 649)
     for value in vars(cls).values():
         marks = marks_of(value)
         if marks is None:
