@@ -474,3 +474,11 @@ heavy = {"docarray", "numpy", "pydantic", "opentelemetry", "yaml"} & set(sys.mod
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_serve_runs_a_deployment_until_the_event_is_set():
+    stop = threading.Event()
+    stop.set()
+    Importable.serve(uses_with={"foo": "b"}, stop_event=stop, host="127.0.0.1")
+    with pytest.raises(ConfigError, match="did you mean 'replicas'"):
+        Importable.serve(replicass=1, stop_event=stop)
