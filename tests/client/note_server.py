@@ -113,10 +113,14 @@ class NoteService:
             case "/busy":
                 raise Overloaded("the queue is full", retry_after=0.01)
             case "/invalid":
-                raise ValidationFailed("text: too short", errors=[{"type": "short", "loc": ["text"], "msg": "too short"}])
+                raise ValidationFailed(
+                    "text: too short", errors=[{"type": "short", "loc": ["text"], "msg": "too short"}]
+                )
         if request.endpoint in self.endpoints:
             raise BadRequest(f"{request.endpoint} is a generator: use a stream")
-        raise EndpointNotFound(f"no endpoint {request.endpoint!r}; there are /echo, /upper", help="did you mean '/echo'?")
+        raise EndpointNotFound(
+            f"no endpoint {request.endpoint!r}; there are /echo, /upper", help="did you mean '/echo'?"
+        )
 
     async def stream(self, request):
         doc = request.payload.decode(NOTES)[0]

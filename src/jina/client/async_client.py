@@ -29,7 +29,7 @@ class AsyncClient(BaseClient):
 
     def __init__(self, target: Target, settings: ChannelSettings, prefetch: int) -> None:
         super().__init__(target, settings, prefetch)
-        self._channels: PerLoop[AsyncChannel] = PerLoop(self._new_channel, _close)
+        self._channels: PerLoop[AsyncChannel] = PerLoop(self._new_channel)
 
     def _new_channel(self) -> AsyncChannel:
         from jina.client.channels import open_async_channel
@@ -274,10 +274,6 @@ class Answers:
             async for response in responses:
                 self._run.collect(response)
         return self._run.result()
-
-
-async def _close(channel: AsyncChannel) -> None:
-    await channel.close()
 
 
 async def _wait(

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from jina.transport.base_channel import CallOptions, ChannelSettings, Target
     from jina.wire.messages import Request
 
-DRY_RUN = "_jina_dry_run_"
-
 
 class BaseClient:
     """A client of one address; connections are opened by the first call and shared from then on."""

@@ -115,7 +115,7 @@ def _iterable(inputs: Any) -> Any:
     if isinstance(inputs, BaseDoc | Mapping | str | bytes):
         return [inputs]
     if isinstance(inputs, DocVec):
-        return inputs.to_doc_list()
+        return list(inputs)
     if isinstance(inputs, Iterable | AsyncIterable):
         return inputs
     raise BadClientInput(f"inputs: {_shown(inputs)} is not {ACCEPTED}")

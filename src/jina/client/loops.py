@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from typing import Generic, Protocol, TypeVar
 
-Resource = TypeVar("Resource")
+
+class Closable(Protocol):
+    """What a loop holds."""
+
+    async def close(self, *, abruptly: bool = False) -> None:
+        """Close it; `abruptly` when its loop is about to end. Closing twice is allowed."""
+        ...
+
+
+Resource = TypeVar("Resource", bound=Closable)
 
 
 class PerLoop(Generic[Resource]):
@@ -18,9 +27,8 @@ class PerLoop(Generic[Resource]):
     of its loop before it ends, so nothing outlives its loop unclosed, however the client is used.
     """
 
-    def __init__(self, make: Callable[[], Resource], close: Callable[[Resource], Awaitable[None]]) -> None:
+    def __init__(self, make: Callable[[], Resource]) -> None:
         self._make = make
-        self._close = close
         self._lock = threading.Lock()
         self._held: weakref.WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[Resource, AsyncGenerator[None, None]]
@@ -32,7 +40,7 @@ class PerLoop(Generic[Resource]):
         held = self._held.get(loop)
         if held is None:
             resource = self._make()
-            keeper = _keep(resource, self._close)
+            keeper = _keep(resource)
             await keeper.asend(None)
             with self._lock:
                 held = self._held[loop] = (resource, keeper)
@@ -43,19 +51,20 @@ class PerLoop(Generic[Resource]):
         with self._lock:
             held = list(self._held.items())
             self._held = weakref.WeakKeyDictionary()
-        for loop, (_, keeper) in held:
+        for loop, (resource, keeper) in held:
             if loop is asyncio.get_running_loop():
-                await keeper.aclose()
+                await _finish(resource, keeper)
             elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(_finish(keeper), loop)
+                asyncio.run_coroutine_threadsafe(_finish(resource, keeper), loop)
 
 
-async def _keep(resource: Resource, close: Callable[[Resource], Awaitable[None]]) -> AsyncGenerator[None, None]:
+async def _keep(resource: Closable) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await close(resource)
+        await resource.close(abruptly=True)
 
 
-async def _finish(keeper: AsyncGenerator[None, None]) -> None:
+async def _finish(resource: Closable, keeper: AsyncGenerator[None, None]) -> None:
+    await resource.close()
     await keeper.aclose()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jina.errors import EndpointNotFound
-
 if TYPE_CHECKING:
     from jina.client.async_client import AsyncClient
     from jina.client.response import Response
@@ -15,25 +13,19 @@ DRY_RUN = "_jina_dry_run_"
 
 
 def measure(client: SyncClient) -> Response | None:
-    """The answer to an empty request; None where the protocol carries no routes."""
-    if client.protocol == "http":
+    """The answer to an empty request on gRPC; the other protocols say no routes for it."""
+    if client.protocol != "grpc":
         client.is_flow_ready()
         return None
-    try:
-        return first(client.post(DRY_RUN, return_responses=True))
-    except EndpointNotFound:
-        return first(client.post("/", return_responses=True))
+    return first(client.post(DRY_RUN, return_responses=True))
 
 
 async def measure_async(client: AsyncClient) -> Response | None:
     """The same for the async client."""
-    if client.protocol == "http":
+    if client.protocol != "grpc":
         await client.is_flow_ready()
         return None
-    try:
-        return first(await client.post(DRY_RUN, return_responses=True))
-    except EndpointNotFound:
-        return first(await client.post("/", return_responses=True))
+    return first(await client.post(DRY_RUN, return_responses=True))
 
 
 def first(responses: list[Response]) -> Response | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jina.wire.codec import codec_for
@@ -25,15 +24,14 @@ class Response:
     def __init__(self, answer: Answer, doc_type: type[BaseDoc]) -> None:
         self._answer = answer
         self._doc_type = doc_type
+        self._docs: Any = None
 
     @property
     def docs(self) -> Any:
-        """The documents, a `DocList` of the call's `return_type`."""
+        """The documents, a `DocList` of the call's `return_type`; decoded once."""
+        if self._docs is None:
+            self._docs = self._answer.payload.decode(codec_for(self._doc_type))
         return self._docs
-
-    @cached_property
-    def _docs(self) -> Any:
-        return self._answer.payload.decode(codec_for(self._doc_type))
 
     @property
     def data(self) -> Response:
@@ -95,7 +93,7 @@ class Response:
         from jina.client.types import doc_type_of
 
         self._doc_type = doc_type_of(value)
-        self.__dict__.pop("_docs", None)
+        self._docs = None
 
     def to_dict(self) -> dict[str, Any]:
         """Header, parameters, routes and documents (under `data`) as plain values."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.errors import JinaError
@@ -107,26 +106,30 @@ class Answer(Protocol):
 class ProtoAnswer:
     """An answer that came as `jina.DataRequestProto`."""
 
+    __slots__ = ("_error", "message")
+
     def __init__(self, message: Any) -> None:
         self.message = message
+        self._error: JinaError | None = None
 
     @property
     def request_id(self) -> str:
         """Id of the request that this answers."""
         return str(self.message.header.request_id)
 
-    @cached_property
+    @property
     def error(self) -> JinaError | None:
-        """What `header.status` says, as an exception."""
-        header = self.message.header
-        return wire_status.read_error(header.status) if header.HasField("status") and header.status.code else None
+        """What `header.status` says, as an exception; the same object each time."""
+        if self._error is None and self.message.header.status.code:
+            self._error = wire_status.read_error(self.message.header.status)
+        return self._error
 
     @property
     def payload(self) -> Payload:
         """The documents."""
         return ProtoPayload(self.message.data.docs)
 
-    @cached_property
+    @property
     def parameters(self) -> dict[str, Any]:
         """The parameters with their Python types."""
         return wire_parameters.read(self.message)
@@ -249,8 +252,8 @@ class AsyncChannel(Protocol):
         """Return when the peer would serve a request; raise a `JinaError` otherwise."""
         ...
 
-    async def close(self) -> None:
-        """Close the connections."""
+    async def close(self, *, abruptly: bool = False) -> None:
+        """Close the connections; `abruptly` where the loop is about to end and shakes no hands."""
         ...
 
 

@@ -107,7 +107,7 @@ class AsyncGrpcChannel:
         if serving != rules.HEALTH_SERVING:
             raise Unavailable(f"{self._target} is not serving")
 
-    async def close(self) -> None:
+    async def close(self, *, abruptly: bool = False) -> None:  # noqa: ARG002 - one way only
         """Close the connection."""
         stubs, self._stubs = list(self._stubs.values()), {}
         for stub in stubs:

@@ -117,8 +117,17 @@ def open_stubs(
     arguments = channel_options(settings)
     if not target.tls and credentials is None:
         return Stubs(factory.insecure_channel(target.authority, arguments), None)
-    given = credentials or grpc_module.ssl_channel_credentials(root_certificates=settings.root_certificates)
+    given = credentials or grpc_module.ssl_channel_credentials(root_certificates=_root_certificates(settings))
     return Stubs(factory.secure_channel(target.authority, given, arguments), credentials)
+
+
+def _root_certificates(settings: ChannelSettings) -> bytes | None:
+    """Those of the settings, else those of SSL_CERT_FILE, which Python's own TLS heeds and gRPC does not."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if settings.root_certificates or not named or "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ:
+        return settings.root_certificates
+    with open(named, "rb") as file:
+        return file.read()
 
 
 def check_dry_run(status: Any, target: Target) -> None:

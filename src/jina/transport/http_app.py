@@ -7,6 +7,7 @@ from functools import partial
 
 from jina.errors import Cancelled, ConfigError, EndpointNotFound, Unavailable, nearest
 from jina.plan.plans import HttpPlan
+from jina.transport.http_bodies import DOCUMENTS, JSON
 from jina.transport.http_calls import answer_call, answer_stream
 from jina.transport.http_exchange import Exchange, Receive, Scope, Send
 from jina.transport.http_pages import pages
@@ -145,6 +146,8 @@ class HttpApp:
     async def _options(self, exchange: Exchange, methods: Methods) -> None:
         allowed = ", ".join(sorted({*methods, "OPTIONS"})).encode()
         headers = [(b"allow", allowed)]
+        if "POST" in methods:
+            headers.append((b"accept-post", f"{JSON}, {DOCUMENTS}".encode()))
         if self._plan.cors:
             asked = exchange.headers.get("access-control-request-headers", "*").encode("latin-1")
             headers += [

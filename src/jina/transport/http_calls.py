@@ -16,7 +16,7 @@ from jina.errors import (
     nearest,
 )
 from jina.transport.http_bodies import DOCUMENTS, dumps, parameters_of, read_json, reply_parts
-from jina.transport.http_exchange import ClientWatch, Exchange, new_request_id
+from jina.transport.http_exchange import ClientWatch, ClientWatches, Exchange, new_request_id
 from jina.transport.http_streams import framing_of, send_stream
 from jina.transport.server_errors import as_jina_error
 from jina.transport.service import EndpointInfo, Service
@@ -26,7 +26,11 @@ from jina.wire.payloads import BytesPayload, JsonPayload
 TIMEOUT_HEADER = "x-request-timeout"
 """Seconds that the client will wait; after them the work is cancelled and the answer is 504."""
 
+_HEADER_ROOM = 4096
+"""Bytes of parameters that travel in a header; a reply with more, or with other than ASCII, is JSON."""
+
 _DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
+_watches = ClientWatches()
 _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -34,9 +38,9 @@ async def answer_call(exchange: Exchange, service: Service, endpoint: str) -> No
     """One request, one reply; `endpoint` may be empty where the body names it."""
     request = await read_request(exchange, endpoint)
     reply = await guarded(exchange, service.call(request), request.deadline)
-    if exchange.accepts(DOCUMENTS):
-        parameters = dumps(reply.parameters) if reply.parameters else b""
-        headers = [(b"x-jina-parameters", parameters)] if parameters and parameters.isascii() else []
+    parameters = dumps(reply.parameters) if reply.parameters else b""
+    if exchange.accepts(DOCUMENTS) and len(parameters) <= _HEADER_ROOM and parameters.isascii():
+        headers = [(b"x-jina-parameters", parameters)] if parameters else []
         await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
     else:
         await exchange.respond(reply_parts(reply, request), (b"content-type", b"application/json"))
@@ -64,6 +68,7 @@ async def answer_stream(exchange: Exchange, service: Service, endpoint: str, inf
 async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | None) -> Any:
     """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
     watch = ClientWatch(exchange)
+    _watches.add(watch)
     try:
         if deadline is None:
             return await work
@@ -81,7 +86,7 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
             raise Cancelled("the client left") from None
         raise Unavailable("the server stopped before the answer was ready") from None
     finally:
-        watch.stop()
+        _watches.remove(watch)
 
 
 def _forget_cancellation() -> None:
@@ -139,7 +144,7 @@ def _seconds(text: str) -> float:
 
 def _document_of(query: dict[str, str], info: EndpointInfo | None) -> dict[str, Any]:
     fields = info.flat_fields if info is not None else {}
-    open_ended = info is None or info.input_schema.get("additionalProperties", False) is not False
+    open_ended = not fields or (info is not None and info.input_schema.get("additionalProperties", False) is not False)
     document = {}
     errors = []
     for name, text in query.items():

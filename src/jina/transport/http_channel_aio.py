@@ -76,7 +76,7 @@ class AsyncHttpChannel:
         status, _, body = await self.get("/dry_run", options)
         bodies.check_dry_run(status, body, self._target)
 
-    async def close(self) -> None:
+    async def close(self, *, abruptly: bool = False) -> None:  # noqa: ARG002 - one way only
         """Close the connections."""
         session, self._session = self._session, None
         if session is not None:

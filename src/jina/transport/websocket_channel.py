@@ -124,7 +124,8 @@ class WebSocketChannel:
     def _open(self, options: CallOptions) -> ClientConnection:
         from websockets.sync.client import connect
 
-        return connect(**frames.connect_arguments(self._target, self._settings, options))
+        # Entered as the context manager that it is, and left by `close` when the pool drops it.
+        return connect(**frames.connect_arguments(self._target, self._settings, options)).__enter__()
 
     def _receive(self, connection: ClientConnection, deadline: float | None) -> ProtoAnswer:
         try:

@@ -73,11 +73,11 @@ class AsyncWebSocketChannel:
         finally:
             await channel.close()
 
-    async def close(self) -> None:
+    async def close(self, *, abruptly: bool = False) -> None:
         """Close the idle connections; lent ones are kept for later calls."""
         idle, self._idle = self._idle, []
         for _, connection in idle:
-            await connection.close()
+            await (_drop(connection) if abruptly else connection.close())
 
     @asynccontextmanager
     async def _lent(self, options: CallOptions) -> AsyncGenerator[ClientConnection, None]:
@@ -99,7 +99,7 @@ class AsyncWebSocketChannel:
             raise frames.failure_of(error, self._target) or error from error
         finally:
             if not kept:
-                await connection.close()
+                await _drop(connection)
 
     async def _take(self, key: tuple[Any, ...]) -> ClientConnection | None:
         from websockets.protocol import State
@@ -108,7 +108,7 @@ class AsyncWebSocketChannel:
         found = None
         for other, connection in reversed(idle):
             if connection.state is not State.OPEN:
-                await connection.close()
+                await _drop(connection)
             elif other == key and found is None:
                 found = connection
             else:
@@ -129,6 +129,12 @@ class AsyncWebSocketChannel:
         except Exception as error:
             raise frames.failure_of(error, self._target) or error from error
         return frames.answer_of(frame, self._target)
+
+
+async def _drop(connection: ClientConnection) -> None:
+    """Close without the closing handshake, which needs a loop that is not about to end."""
+    connection.transport.abort()
+    await connection.wait_closed()
 
 
 def _deadline(options: CallOptions) -> float | None:

@@ -281,4 +281,5 @@ def fields_of(doc: Any) -> Mapping[str, Any]:
     extra = doc.__pydantic_extra__
     if type(values) is dict and not extra and not cached:
         return values
-    return {**{name: values[name] for name in values if name not in cached}, **(extra or {})}
+    names = values.keys()  # `iter()` of a DocVec's view is no iterator
+    return {**{name: values[name] for name in names if name not in cached}, **(extra or {})}
