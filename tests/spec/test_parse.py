@@ -127,6 +127,8 @@ def test_all_problems_are_listed():
         ("host", 5, "5 is not a host name or address"),
         ("env", ["A=1"], "['A=1'] is not a mapping of variable names to values"),
         ("env", {"A": [1]}, "'A' has no plain value (text, number or boolean)"),
+        ("env", {"A=B": "x"}, "'A=B' cannot be the name of a variable"),
+        ("env", {"": "x"}, "'' cannot be the name of a variable"),
         ("log_level", "LOUD", "'LOUD' is none of DEBUG, INFO, SUCCESS, WARNING, ERROR, CRITICAL"),
         ("max_message_size", 0, "0 is less than 1"),
     ],

@@ -1,3 +1,5 @@
+from types import MappingProxyType
+
 import pytest
 
 from jina.errors import ConfigError, NotSupportedError
@@ -82,6 +84,7 @@ def test_one_host():
 @pytest.mark.parametrize("uses", [3, b"x", object(), ["x"]])
 def test_uses_is_given(uses):
     assert "is not an Executor class, import path, YAML, mapping or URL" in problem(uses=uses)
+    assert parse(DeploymentSpec, {"uses": MappingProxyType({"jtype": "X"})}).uses["jtype"] == "X"
     assert problem(uses=" ") == "Deployment: uses: is empty"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jina.spec.address import split_address
@@ -95,7 +95,9 @@ def one_host(spec: DeploymentSpec) -> Iterator[Problem]:
 def uses_is_given(spec: DeploymentSpec) -> Iterator[Problem]:
     """`uses` is of a kind that can name an Executor."""
     uses = spec.uses
-    plain = isinstance(uses, str | dict | type) or callable(getattr(uses, "read", None)) or hasattr(uses, "__fspath__")
+    plain = (
+        isinstance(uses, str | Mapping | type) or callable(getattr(uses, "read", None)) or hasattr(uses, "__fspath__")
+    )
     if isinstance(uses, str) and not uses.strip():
         yield Problem("uses", "is empty")
     elif not plain:

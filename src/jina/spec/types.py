@@ -149,7 +149,10 @@ def _peer_ports(value: Any) -> Any:
 def _environment(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{shown(value)} is not a mapping of variable names to values")  # noqa: TRY004 - pydantic collects ValueError
-    bad = [name for name, item in value.items() if not isinstance(item, str | int | float) or not name]
+    unusable = [name for name in value if not str(name) or any(char in str(name) for char in "=\0")]
+    if unusable:
+        raise ValueError(f"{shown(unusable[0])} cannot be the name of a variable")
+    bad = [name for name, item in value.items() if not isinstance(item, str | int | float)]
     if bad:
         raise ValueError(f"{shown(bad[0])} has no plain value (text, number or boolean)")
     return {str(name): str(item) for name, item in value.items()}
