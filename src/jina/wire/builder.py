@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional, get_args
 
 from docarray.base_doc.doc import BaseDocWithoutId
 from pydantic import BaseModel, PydanticUndefinedAnnotation, ValidationError
@@ -106,11 +106,26 @@ def complete(cls: type[BaseDocWithoutId]) -> None:
 
 
 def annotations_of(cls: type[BaseDocWithoutId]) -> dict[str, Any]:
-    """The annotation of each field, with what `Field` and `Annotated` ask of it."""
-    return {
-        name: Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    """The annotation of each field, with what `Field` and `Annotated` ask of it.
+
+    A field with the default None may be None, whatever its annotation: what was left out here is None there.
+    """
+    return {name: _annotation(field) for name, field in cls.model_fields.items()}
+
+
+def _annotation(field: Any) -> Any:
+    annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return Optional[annotation] if field.default is None else annotation  # noqa: UP045 - a forward reference has no |
+
+
+def tacit_nones(cls: type[BaseDocWithoutId]) -> frozenset[str]:
+    """The names in JSON of the fields that are None by default though their annotation does not say so."""
+    names = json_names(cls)
+    return frozenset(
+        names.get(name, name)
         for name, field in cls.model_fields.items()
-    }
+        if field.default is None and type(None) not in get_args(field.annotation) and field.annotation is not Any
+    )
 
 
 def has_aliases(cls: type[BaseDocWithoutId]) -> bool:
@@ -159,18 +174,25 @@ def invalid(error: Invalid, owner: str, location: Location) -> ValidationFailed:
 
 def failed(error: ValidationError, owner: str, location: Location) -> ValidationFailed:
     """Our error for pydantic's; the places are prefixed by `location`."""
+    errors = error.errors(include_url=False, include_context=False)
+    telling = [found for found in errors if found["type"] != "is_instance_of"] or errors
     return failure(
         owner,
         [
             {
                 "type": found["type"],
-                "loc": [*location, *found["loc"]],
+                "loc": [*location, *(part for part in found["loc"] if not _is_inner_step(part))],
                 "msg": found["msg"],
                 "input": _shown(found["input"]),
             }
-            for found in error.errors(include_url=False, include_context=False)
+            for found in telling
         ],
     )
+
+
+def _is_inner_step(part: str | int) -> bool:
+    """Whether a part of a place names no field but how DocArray's `DocList` is validated: as one of two."""
+    return isinstance(part, str) and part.startswith(("function-after[", "function-plain[", "is-instance["))
 
 
 def failure(owner: str, found: Sequence[dict[str, Any]]) -> ValidationFailed:

@@ -51,6 +51,7 @@ class Codec:
         self.read_doc: Callable[[Any], Any] = self._compile_and_read
         self._readers: dict[str, Reader] = {}
         self._json_names: dict[str, str] = {}
+        self._tacit_nones: frozenset[str] = frozenset()
 
     def decode(self, message: pb.DocListProto, location: Location = ()) -> Any:
         """The documents of a message as a `DocList` of the class.
@@ -142,6 +143,9 @@ class Codec:
                 values[self._json_names.get(name, name)] = self._read_or_loosen(read, data[name])
             except Invalid as error:
                 raise error.at(name) from None
+        for name in self._tacit_nones:
+            if name in values and values[name] is None:
+                del values[name]
         return values
 
     @staticmethod
@@ -169,6 +173,7 @@ class Codec:
         cls = self.doc_type
         builder.complete(cls)
         self._json_names = builder.json_names(cls)
+        self._tacit_nones = builder.tacit_nones(cls)
         compiler = ReaderCompiler(codec_for)
         annotations = builder.annotations_of(cls)
         if schemaless.is_schemaless(cls):

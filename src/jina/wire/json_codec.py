@@ -48,6 +48,7 @@ class JsonCodec:
         self.read_json: Callable[[Any], Any] = self._compile_and_read
         self._readers: dict[str, Reader] = {}
         self._looseners: dict[str, Reader] = {}
+        self._tacit_nones: frozenset[str] = frozenset()
 
     def decode(self, items: Sequence[Any], location: Location = (), *, indexed: bool = True) -> Any:
         """Documents from parsed JSON objects, as a `DocList` of the class.
@@ -78,9 +79,9 @@ class JsonCodec:
         if not isinstance(item, dict):
             return item
         self._compiled()
-        values = dict(item)
+        values = {name: value for name, value in item.items() if value is not None or name not in self._tacit_nones}
         for name, read in self._readers.items():
-            if name not in item:
+            if name not in values:
                 continue
             try:
                 values[name] = read(item[name])
@@ -121,6 +122,7 @@ class JsonCodec:
             return _objects_only(schemaless.json_reader(self._readers))
         annotations = builder.annotations_of(cls)
         names = builder.json_names(cls)
+        self._tacit_nones = builder.tacit_nones(cls)
         self._readers = {names.get(name, name): compiler.compile(each) for name, each in annotations.items()}
         loosest = {names.get(name, name): compiler.loosener(each) for name, each in annotations.items()}
         self._looseners = {name: loosen for name, loosen in loosest.items() if loosen is not None}

@@ -257,8 +257,6 @@ def _tensor(cls: Any) -> Reader:
     validate = cls._docarray_validate
 
     def read(value: Any) -> Any:
-        if value is None:
-            raise Mismatch
         try:
             array = array_from_json(value)
             array = reshaped(array, target)

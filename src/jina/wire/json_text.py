@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +35,17 @@ def loads(text: bytes) -> Any:
     """The value of JSON text in UTF-8; raises `BadRequest` saying where it breaks."""
     try:
         return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _loads_leniently(text)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+
+
+def _loads_leniently(text: bytes) -> Any:
+    """What Jina 3 takes besides: NaN, infinities, a byte order mark."""
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is no JSON: {error}") from None
 
 

@@ -277,8 +277,6 @@ def _ndarray(node: pb.NodeProto) -> pb.NdArrayProto:
     kind = node.WhichOneof("content")
     if kind == "ndarray":
         return node.ndarray
-    if kind is None:
-        raise Mismatch
     array = array_from_json(read_loose(node))
     message = pb.NdArrayProto()
     write_array(array, message)

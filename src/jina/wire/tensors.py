@@ -78,12 +78,12 @@ def write_array(array: np.ndarray[Any, Any], into: pb.NdArrayProto) -> None:
     dense.dtype = dtype.str
 
 
-UNTYPED_FLOATS = np.dtype(np.float32)
-"""What fractions in JSON become, where the field has no dtype."""
+UNTYPED_FLOATS = np.dtype(np.float64)
+"""What fractions in JSON become: DocArray's fields have no dtype, and Jina 3 gives handlers float64."""
 
 
 def array_from_json(value: Any) -> np.ndarray[Any, Any]:
-    """Nested lists of numbers as an array: int64 for integers, float32 for fractions, bool for booleans.
+    """Nested lists of numbers as an array: int64 for integers, float64 for fractions, bool for booleans.
 
     None among fractions is NaN. A number alone is an array without dimensions; a str is JSON text of the same.
     Raises `BadTensor` for anything else. DocArray's own conversion is not asked: it takes a lone integer for a
@@ -99,12 +99,12 @@ def array_from_json(value: Any) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(value)
         if array.dtype.kind == "O":
-            array = np.asarray(value, dtype=np.float64)
+            array = np.asarray(value, dtype=UNTYPED_FLOATS)
     except (ValueError, TypeError, OverflowError):
         raise BadTensor("the list is no tensor: its rows differ in length, or hold other than numbers") from None
     kind = array.dtype.kind
     if kind == "f":
-        return array.astype(UNTYPED_FLOATS)
+        return array.astype(UNTYPED_FLOATS, copy=False)
     if kind not in "biu":
         raise BadTensor("the list holds other than numbers")
     return array
