@@ -113,9 +113,10 @@ def test_health_turns_false_before_the_server_stops():
                 response_deserializer=health_pb2.HealthCheckResponse.FromString,
             )(health_pb2.HealthCheckRequest())
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-            stopping = asyncio.create_task(server.stop(0.5))
+            stopping = asyncio.create_task(server.stop(10.0))
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            await stopping
+            assert await watch.read() is grpc.aio.EOF
+            await asyncio.wait_for(stopping, 2)
 
     run(main())
 

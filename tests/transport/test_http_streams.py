@@ -7,7 +7,7 @@ import time
 import aiohttp
 import pytest
 
-from jina.transport.http_exchange import Exchange
+from jina.transport.http_exchange import Exchange, Terms
 from jina.transport.http_streams import Events, Lines, send_stream
 from tests.transport.sample_service import SampleService, run, served, url
 
@@ -141,7 +141,7 @@ def exchange_into(sent):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "query_string": b""}
-    return Exchange(scope, receive, send, 1000, [])
+    return Exchange(scope, receive, send, Terms(1000))
 
 
 def test_pings_fill_silence():

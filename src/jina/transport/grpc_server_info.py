@@ -34,7 +34,7 @@ JINA_SERVICES = (
 """The services that reflection lists; Jina 3 clients choose their call by this list."""
 
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-_WATCH_INTERVAL = 0.25
+_WATCH_INTERVAL = 0.1
 """Seconds between two looks at the readiness for a client that watches it."""
 
 
@@ -118,13 +118,15 @@ class Health:
         return self._state(request.service)
 
     async def watch(self, request: Any, _context: Context) -> AsyncIterator[Any]:
-        """The state now and at each change."""
+        """The state now and at each change; ends when the server stops, which would else wait for it."""
         told = None
         while True:
             state = self._state(request.service)
             if state != told:
                 yield state
                 told = state
+            if self._gate.draining:
+                return
             await asyncio.sleep(_WATCH_INTERVAL)
 
     def _state(self, service: str) -> Any:

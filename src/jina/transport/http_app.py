@@ -9,7 +9,7 @@ from jina.errors import Cancelled, ConfigError, EndpointNotFound, Unavailable, n
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import DOCUMENTS, JSON
 from jina.transport.http_calls import answer_call, answer_stream
-from jina.transport.http_exchange import Exchange, Receive, Scope, Send
+from jina.transport.http_exchange import Exchange, Receive, Scope, Send, Terms
 from jina.transport.http_pages import pages
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
@@ -23,6 +23,11 @@ RESERVED_PATHS = frozenset(
     {"/", "/docs", "/dry_run", "/livez", "/metrics", "/openapi.json", "/readyz", "/redoc", "/startupz", "/status"}
 )
 """Paths that answer for the server itself and cannot be endpoints."""
+
+_CORS_HEADERS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"),
+]
 
 
 def check_endpoints(paths: Iterable[str]) -> None:
@@ -51,11 +56,9 @@ class HttpApp:
     def __init__(self, gate: Gate, plan: HttpPlan, max_message_size: int) -> None:
         self._gate = gate
         self._plan = plan
-        self._max_message_size = max_message_size
-        self._common = [(b"access-control-allow-origin", b"*")] if plan.cors else []
-        if plan.cors:
-            self._common.append((b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"))
-        self._last_headers = [*self._common, (b"connection", b"close")]
+        cors = _CORS_HEADERS if plan.cors else []
+        self._terms = Terms(max_message_size, cors)
+        self._last_terms = Terms(max_message_size, [*cors, (b"connection", b"close")])
         self._own: dict[str, Methods] = {
             path: {"GET": handler, "HEAD": handler} for path, handler in pages(gate, plan).items()
         }
@@ -66,8 +69,8 @@ class HttpApp:
         """Serve one ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            common = self._last_headers if self._gate.draining else self._common
-            await self._serve(Exchange(scope, receive, send, self._max_message_size, common))
+            terms = self._last_terms if self._gate.draining else self._terms
+            await self._serve(Exchange(scope, receive, send, terms))
         elif kind == "websocket":
             await self.websockets.serve(scope, receive, send)
         elif kind == "lifespan":

@@ -87,8 +87,8 @@ def _from_envelope(envelope: _Envelope, text: bytes) -> Request:
     if isinstance(header, _Header):
         request.request_id = header.request_id or header.requestId or ""
         request.target_executor = request.target_executor or header.target_executor or header.targetExecutor or ""
-    if not isinstance(envelope.parameters, msgspec.UnsetType):
-        request.parameters = parameters_of(bytes(envelope.parameters))
+    if not isinstance(envelope.parameters, msgspec.UnsetType) and (given := bytes(envelope.parameters)) != b"{}":
+        request.parameters = parameters_of(given)
     return request
 
 

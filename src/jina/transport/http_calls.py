@@ -16,9 +16,10 @@ from jina.errors import (
     nearest,
 )
 from jina.transport.http_bodies import DOCUMENTS, dumps, parameters_of, read_json, reply_parts
-from jina.transport.http_exchange import ClientWatch, ClientWatches, Exchange, new_request_id
+from jina.transport.http_exchange import ClientWatch, Exchange
 from jina.transport.http_streams import framing_of, send_stream
 from jina.transport.server_errors import as_jina_error
+from jina.transport.server_messages import new_request_id
 from jina.transport.service import EndpointInfo, Service
 from jina.wire.messages import Request
 from jina.wire.payloads import BytesPayload, JsonPayload
@@ -30,7 +31,6 @@ _HEADER_ROOM = 4096
 """Bytes of parameters that travel in a header; a reply with more, or with other than ASCII, is JSON."""
 
 _DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
-_watches = ClientWatches()
 _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -68,7 +68,7 @@ async def answer_stream(exchange: Exchange, service: Service, endpoint: str, inf
 async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | None) -> Any:
     """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
     watch = ClientWatch(exchange)
-    _watches.add(watch)
+    exchange.terms.watches.add(watch)
     try:
         if deadline is None:
             return await work
@@ -86,7 +86,7 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
             raise Cancelled("the client left") from None
         raise Unavailable("the server stopped before the answer was ready") from None
     finally:
-        _watches.remove(watch)
+        exchange.terms.watches.remove(watch)
 
 
 def _forget_cancellation() -> None:

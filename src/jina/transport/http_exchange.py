@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -19,27 +18,29 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _JSON_HEADER = (b"content-type", JSON.encode())
+_WATCH_AFTER = 0.05
+"""Seconds between two looks at the running requests."""
 _PARTS_ABOVE = 64 * 1024
 """Bodies above this many bytes leave in parts instead of being joined."""
+
+
+class Terms:
+    """What holds for all requests of an application; `max_body` is in bytes."""
+
+    __slots__ = ("headers", "max_body", "watches")
+
+    def __init__(self, max_body: int, headers: Iterable[Header] = ()) -> None:
+        self.max_body = max_body
+        self.headers = list(headers)
+        self.watches = ClientWatches()
 
 
 class Exchange:
     """What the handlers read of a request, and how they answer it."""
 
-    __slots__ = (
-        "_common",
-        "_receive",
-        "_send",
-        "headers",
-        "max_body",
-        "method",
-        "path",
-        "request_id",
-        "scope",
-        "started",
-    )
+    __slots__ = ("_receive", "_send", "headers", "method", "path", "request_id", "scope", "started", "terms")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int, common: list[Header]) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -47,11 +48,10 @@ class Exchange:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         self.request_id = self.headers.get("x-request-id", "")
-        self.max_body = max_body
+        self.terms = terms
         self.started = False
         self._receive = receive
         self._send = send
-        self._common = common
 
     def query(self) -> dict[str, str]:
         """The query parameters; the last of equal names wins."""
@@ -67,7 +67,7 @@ class Exchange:
         Raises `TooLarge` as soon as the limit is passed, and `Cancelled` when the client leaves.
         """
         declared = self.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self.max_body:
+        if declared.isdigit() and int(declared) > self.terms.max_body:
             raise self._too_large(declared)
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -75,7 +75,7 @@ class Exchange:
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             body = await self._rest_of_body(body)
-        elif len(body) > self.max_body:
+        elif len(body) > self.terms.max_body:
             raise self._too_large(len(body))
         encoding = self.headers.get("content-encoding")
         return self._decompressed(body, encoding) if encoding else body
@@ -83,8 +83,8 @@ class Exchange:
     async def _rest_of_body(self, first: bytes) -> bytes:
         chunks, size, more = [first], len(first), True
         while more:
-            if size > self.max_body:
-                raise self._too_large(f"more than {self.max_body}")
+            if size > self.terms.max_body:
+                raise self._too_large(f"more than {self.terms.max_body}")
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Cancelled("the client left before the body was complete")
@@ -92,7 +92,7 @@ class Exchange:
             chunks.append(chunk)
             size += len(chunk)
             more = message.get("more_body", False)
-        if size > self.max_body:
+        if size > self.terms.max_body:
             raise self._too_large(size)
         return b"".join(chunks)
 
@@ -103,18 +103,18 @@ class Exchange:
             raise BadRequest(f"content-encoding {encoding!r} is not known here", help="use gzip or deflate, or none")
         unpack = zlib.decompressobj(47)  # both formats, told apart by their headers
         try:
-            data = unpack.decompress(body, self.max_body + 1)
+            data = unpack.decompress(body, self.terms.max_body + 1)
         except zlib.error as error:
             raise BadRequest(f"the body is not {encoding}: {error}") from None
-        if len(data) > self.max_body:
-            raise self._too_large(f"more than {self.max_body}")
+        if len(data) > self.terms.max_body:
+            raise self._too_large(f"more than {self.terms.max_body}")
         if not unpack.eof:
             raise BadRequest(f"the {encoding} body is cut short")
         return data
 
     def _too_large(self, size: object) -> TooLarge:
         return TooLarge(
-            f"the body has {size} bytes; max_message_size is {self.max_body}",
+            f"the body has {size} bytes; max_message_size is {self.terms.max_body}",
             help="send fewer documents per request, or raise max_message_size of the server",
         )
 
@@ -184,7 +184,7 @@ class Exchange:
             pass
 
     def _response_headers(self, content_type: Header | None) -> list[Header]:
-        headers = list(self._common)
+        headers = list(self.terms.headers)
         if content_type is not None:
             headers.append(content_type)
         if self.request_id:
@@ -192,37 +192,30 @@ class Exchange:
         return headers
 
 
-def new_request_id() -> str:
-    """32 hexadecimal digits."""
-    return os.urandom(16).hex()
-
-
 def _printable(text: str) -> bytes:
-    return "".join(letter for letter in text if " " <= letter <= "~")[:200].encode()
+    if text.isascii() and text.isprintable():
+        return text[:200].encode()
+    return "".join(letter for letter in text[:200] if " " <= letter <= "~").encode()
 
 
 class ClientWatch:
-    """Cancels the current task when the client leaves.
+    """Cancels the current task when the client leaves."""
 
-    Most requests are answered before `after` seconds and never cost a second task.
-    """
+    __slots__ = ("_exchange", "_main", "_watching", "left")
 
-    __slots__ = ("_exchange", "_main", "_timer", "_watching", "left")
-
-    def __init__(self, exchange: Exchange, after: float = 0.05) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self.left = False
         self._exchange = exchange
         self._main = asyncio.current_task()
         self._watching: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(after, self._begin)
 
     def stop(self) -> None:
         """The task has its answer, or gave up."""
-        self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Watch from now on, in a task."""
         self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -230,3 +223,40 @@ class ClientWatch:
         self.left = True
         if self._main is not None:
             self._main.cancel()
+
+
+class ClientWatches:
+    """The watches of one application, on whichever loop it runs.
+
+    Most requests are answered soon and never cost a second task: one timer for all looks which are still there.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fresh: set[ClientWatch] = set()
+        self._aging: set[ClientWatch] = set()
+        self._ticking = False
+
+    def add(self, watch: ClientWatch) -> None:
+        """Begin to watch unless the request is removed within 0.05 to 0.1 seconds."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._fresh, self._aging, self._ticking = loop, set(), set(), False
+        self._fresh.add(watch)
+        if not self._ticking:
+            self._ticking = True
+            loop.call_later(_WATCH_AFTER, self._tick)
+
+    def remove(self, watch: ClientWatch) -> None:
+        """The request is answered."""
+        self._fresh.discard(watch)
+        self._aging.discard(watch)
+        watch.stop()
+
+    def _tick(self) -> None:
+        for watch in self._aging:
+            watch.begin()
+        self._aging, self._fresh = self._fresh, set()
+        self._ticking = bool(self._aging)
+        if self._ticking and self._loop is not None:
+            self._loop.call_later(_WATCH_AFTER, self._tick)

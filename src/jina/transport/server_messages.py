@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 DRY_RUN = "_jina_dry_run_"
 """The endpoint that Jina 3's gateways call to see whether an Executor answers."""
+
+
+# Its own state, so that `random.seed` of user code cannot repeat ids.
+_random = random.Random()  # noqa: S311 - an id is no secret
+
+
+def new_request_id() -> str:
+    """32 hexadecimal digits."""
+    return f"{_random.getrandbits(128):032x}"
 
 
 class Unusable:
@@ -60,7 +69,7 @@ def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: 
         endpoint=header.exec_endpoint,
         payload=payload,
         parameters=parameters.read(message),
-        request_id=header.request_id or os.urandom(16).hex(),
+        request_id=header.request_id or new_request_id(),
         target_executor=header.target_executor,
         headers=headers,
         deadline=deadline,

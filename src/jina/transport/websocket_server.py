@@ -14,11 +14,11 @@ from urllib.parse import parse_qsl
 
 from jina.errors import BadRequest, EndpointNotFound, JinaError
 from jina.transport.http_bodies import dumps, error_body, error_content, read_json, reply_parts
-from jina.transport.http_exchange import Receive, Scope, Send, new_request_id
+from jina.transport.http_exchange import Receive, Scope, Send
 from jina.transport.http_pages import dry_run_status, status_content
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
-from jina.transport.server_messages import data_payload, read_request, write_failure, write_reply
+from jina.transport.server_messages import data_payload, new_request_id, read_request, write_failure, write_reply
 from jina.transport.server_pipeline import Emit, Pipeline, window_of
 from jina.transport.service import Service
 from jina.wire import pb
@@ -165,6 +165,8 @@ class _Connection:
                 await self._stream(request, exchange, emit)
             else:
                 await emit(exchange.reply(await self._service.call(request)))
+        except JinaError as error:  # before OSError: `Unavailable` is one
+            await emit(exchange.failure(error))
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - each failure becomes a frame
