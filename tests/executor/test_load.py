@@ -482,3 +482,16 @@ def test_serve_runs_a_deployment_until_the_event_is_set():
     Importable.serve(uses_with={"foo": "b"}, stop_event=stop, host="127.0.0.1")
     with pytest.raises(ConfigError, match="did you mean 'replicas'"):
         Importable.serve(replicass=1, stop_event=stop)
+
+
+@pytest.mark.parametrize(
+    ("runtime_args", "name"),
+    [
+        ({"shards": 1, "replicas": 1, "shard_id": 0, "replica_id": 0}, "nm"),
+        ({"shards": 1, "replicas": 3, "shard_id": 0, "replica_id": 2}, "nm/rep-2"),
+        ({"shards": 2, "replicas": 3, "shard_id": 1, "replica_id": 0}, "nm/shard-1/rep-0"),
+    ],
+)
+def test_the_runtime_name_derives_from_metas(runtime_args, name):
+    executor = load_executor(ExecutorPlan(metas={"name": "nm"}), runtime_args)
+    assert executor.runtime_args.name == name

@@ -27,16 +27,19 @@ def load_executor(
 
     `executor_class` is the class where it cannot be named (a script, a notebook), `with_extra` the constructor
     arguments that are no JSON. Raises `ConfigError` or `ExecutorDefinitionError` for whatever is wrong with the
-    class or the plan; what the constructor raises passes through unchanged.
+    class or the plan; what the constructor raises passes through unchanged. `runtime_args.name` derives from
+    `metas.name` unless it is given.
     """
     cls = find_class(plan) if executor_class is None else executor_class
     check_init(cls)
     check_types(cls)
     arguments = {**plan.with_args, **(with_extra or {})}
-    args = {"py_modules": list(plan.py_modules), **runtime_args}
+    metas = resolve_references(plan.metas, with_args=arguments)
+    name = _instance_name(str(metas.get("name") or cls.__name__), runtime_args)
+    args = {"name": name, "py_modules": list(plan.py_modules), **runtime_args}
     _check_arguments(cls, arguments)
     injected: dict[str, Any] = {
-        "metas": resolve_references(plan.metas, with_args=arguments),
+        "metas": metas,
         "requests": dict(plan.requests),
         "runtime_args": args,
         "dynamic_batching": {key: dict(value) for key, value in plan.dynamic_batching.items()},
@@ -45,6 +48,13 @@ def load_executor(
     if not is_initialised(executor):
         raise ExecutorDefinitionError(f"{describe(cls.__init__)} has to call super().__init__(**kwargs)")
     return executor
+
+
+def _instance_name(name: str, runtime_args: Mapping[str, Any]) -> str:
+    """The name of this instance: that of the Executor, with the shard and the replica where there are several."""
+    shard = f"/shard-{runtime_args.get('shard_id', 0)}" if runtime_args.get("shards", 1) > 1 else ""
+    replica = f"/rep-{runtime_args.get('replica_id', 0)}" if runtime_args.get("replicas", 1) > 1 else ""
+    return f"{name}{shard}{replica}"
 
 
 def find_class(plan: ExecutorPlan) -> type[Executor]:

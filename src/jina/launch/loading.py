@@ -22,7 +22,6 @@ def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mappi
     through.
     """
     runtime_args = {
-        "name": plan.name,
         "workspace": plan.workspace,
         "shard_id": plan.shard_id,
         "shards": plan.shards,
