@@ -35,7 +35,7 @@ NOTES = codec_for(Note)
 DOCUMENTS = codec_for(Document)
 SCHEMA = {"title": "Note", "type": "object", "properties": {"text": {"type": "string"}, "number": {"type": "integer"}}}
 FLAT = {"text": "string", "number": "integer"}
-PATHS = ("/echo", "/upper", "/fail", "/flaky", "/jitter", "/seen", "/slow", "/refuse", "/busy", "/some")
+PATHS = ("/echo", "/upper", "/fail", "/flaky", "/jitter", "/seen", "/slow", "/refuse", "/busy", "/some", "/invalid")
 
 
 class NoteService:
@@ -123,6 +123,10 @@ class NoteService:
         )
 
     async def stream(self, request):
+        if request.endpoint not in self.endpoints:
+            raise EndpointNotFound(f"no endpoint {request.endpoint!r}")
+        if not self.endpoints[request.endpoint].is_generator:
+            raise BadRequest(f"{request.endpoint} is no generator: use a call, not a stream")
         doc = request.payload.decode(NOTES)[0]
         suffix = request.parameters.get("suffix", "")
         try:

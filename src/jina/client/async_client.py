@@ -224,13 +224,14 @@ class AsyncClient(BaseClient):
         attempt = 1
         while True:
             try:
-                return await channel.call(request, call.options)
+                answer = await channel.call(request, call.options)
             except (BadClientInput, ConfigError):
                 raise
             except JinaError as error:
-                if not call.retries.again(attempt, error):
-                    return failed(error, call.on, request.request_id)
-                await asyncio.sleep(call.retries.wait(attempt, error))
+                answer = failed(error, call.on, request.request_id)
+            if answer.error is None or not call.retries.again(attempt, answer.error):
+                return answer
+            await asyncio.sleep(call.retries.wait(attempt, answer.error))
             attempt += 1
 
 

@@ -237,13 +237,14 @@ class SyncClient(BaseClient):
         attempt = 1
         while True:
             try:
-                return channel.call(request, call.options)
+                answer = channel.call(request, call.options)
             except (BadClientInput, ConfigError):
                 raise
             except JinaError as error:
-                if not call.retries.again(attempt, error):
-                    return failed(error, call.on, request.request_id)
-                time.sleep(call.retries.wait(attempt, error))
+                answer = failed(error, call.on, request.request_id)
+            if answer.error is None or not call.retries.again(attempt, answer.error):
+                return answer
+            time.sleep(call.retries.wait(attempt, answer.error))
             attempt += 1
 
 

@@ -81,6 +81,7 @@ class HttpChannel:
 
     def _exchange(self, method: str, outgoing: Outgoing, options: CallOptions) -> Received:
         with self._pool.exchange(method, outgoing, options.timeout) as response:
+            bodies.refuse_stream(response.headers, outgoing.path)
             body = response.read(self._limit + 1) if (response.length or 0) <= self._limit else None
             if body is None or len(body) > self._limit:
                 raise TooLarge(f"the answer of {self._target} is over max_message_size, {self._limit} bytes")

@@ -85,6 +85,7 @@ class AsyncHttpChannel:
     async def _exchange(self, method: str, outgoing: Outgoing, options: CallOptions) -> Received:
         try:
             async with self._request(method, outgoing, options) as response:
+                bodies.refuse_stream(response.headers, outgoing.path)
                 limit = self._settings.max_message_size
                 body = await response.read() if (response.content_length or 0) <= limit else None
                 if body is None or len(body) > limit:

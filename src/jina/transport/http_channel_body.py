@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from jina.errors import BadServer, JinaError, Unavailable, from_wire
+from jina.errors import BadRequest, BadServer, JinaError, Unavailable, from_wire
 from jina.transport.base_channel import Target
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
@@ -95,6 +95,12 @@ def read_answer(headers: Mapping[str, str], body: bytes, request: Request, targe
     documents = bytes(content.data)
     payload = JsonPayload(b"[]" if documents == b"null" else documents)
     return HttpAnswer(payload, content.parameters or {}, request)
+
+
+def refuse_stream(headers: Mapping[str, str], request_path: str) -> None:
+    """Raise when a stream came where one answer was asked for; it may never end."""
+    if headers.get("content-type", "").startswith(EVENT_STREAM):
+        raise BadRequest(f"{request_path} is a generator", help="call it with stream_doc")
 
 
 def http_error(status: int, body: bytes, target: Target) -> JinaError:

@@ -13,7 +13,7 @@ from select import select
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from jina.errors import BadServer, DeadlineExceeded, Unavailable
+from jina.errors import BadServer, DeadlineExceeded, JinaError, Unavailable
 from jina.transport.base_channel import ChannelSettings, Target
 from jina.transport.http_channel_routes import Outgoing
 
@@ -45,6 +45,8 @@ class Pool:
             yield response
             if response.isclosed() and not response.will_close:
                 connection = self._give_back(connection)
+        except JinaError:  # before OSError: some of ours are such errors too
+            raise
         except TimeoutError as error:
             raise DeadlineExceeded(f"{self._target} did not answer within {timeout} s") from error
         except http.client.RemoteDisconnected as error:

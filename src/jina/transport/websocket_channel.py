@@ -33,7 +33,7 @@ class WebSocketChannel:
         frame = frames.frame_of(request)
         with self._lent(options) as connection:
             connection.send(frame)
-            return self._receive(connection, _deadline(options))
+            return frames.whole(self._receive(connection, _deadline(options)))
 
     def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
         """Send requests as they come, from a thread of its own; at most `options.window` are unanswered."""
@@ -42,7 +42,7 @@ class WebSocketChannel:
             sender = _Sender(connection, requests, options.window)
             try:
                 while sender.more():
-                    answer = self._receive(connection, deadline)
+                    answer = frames.whole(self._receive(connection, deadline))
                     sender.answered()
                     yield answer
             except JinaError:
@@ -103,7 +103,7 @@ class WebSocketChannel:
             raise frames.failure_of(error, self._target) or error from error
         finally:
             if not kept:
-                connection.close()
+                connection.close_socket()  # no handshake: frames that nobody reads may stand in its way
 
     def _take(self, key: tuple[Any, ...]) -> ClientConnection | None:
         from websockets.protocol import State

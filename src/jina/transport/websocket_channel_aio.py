@@ -32,7 +32,7 @@ class AsyncWebSocketChannel:
         deadline = _deadline(options)
         async with self._lent(options) as connection:
             await connection.send(frame)
-            return await self._receive(connection, deadline)
+            return frames.whole(await self._receive(connection, deadline))
 
     async def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncIterator[Answer]:
         """Send requests as they come, from a task of its own; at most `options.window` are unanswered."""
@@ -41,7 +41,7 @@ class AsyncWebSocketChannel:
             sender = _Sender(connection, requests, options.window)
             try:
                 while await sender.more():
-                    answer = await self._receive(connection, deadline)
+                    answer = frames.whole(await self._receive(connection, deadline))
                     sender.answered()
                     yield answer
             except JinaError:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from jina.errors import BadServer, JinaError, TooLarge, Unavailable
+from jina.errors import BadRequest, BadServer, JinaError, TooLarge, Unavailable
 from jina.transport.base_channel import CallOptions, ChannelSettings, ProtoAnswer, Target, request_message
 from jina.transport.http_channel_routes import call_headers
 from jina.wire import pb
@@ -49,7 +49,17 @@ def streamed(answer: ProtoAnswer) -> list[StreamedFrame]:
     """The documents in one answer of a stream; none in the last one. Raises what the answer says."""
     if answer.error is not None:
         raise answer.error
-    return [StreamedFrame(document) for document in answer.message.data.docs.docs]
+    documents = answer.message.data.docs.docs
+    if documents and not answer.message.header.more:
+        raise BadRequest(f"{answer.message.header.exec_endpoint} is no generator", help="call it with post")
+    return [StreamedFrame(document) for document in documents]
+
+
+def whole(answer: ProtoAnswer) -> ProtoAnswer:
+    """The answer, which must be all that there is to a request."""
+    if answer.message.header.more:
+        raise BadRequest(f"{answer.message.header.exec_endpoint} is a generator", help="call it with stream_doc")
+    return answer
 
 
 def http_target(target: Target) -> Target:

@@ -178,7 +178,7 @@ class _Connection:
         try:
             async for reply in replies:
                 for document in exchange.split(reply.payload):
-                    await emit(exchange.reply(Reply(document, reply.parameters, reply.routes)))
+                    await emit(exchange.reply(Reply(document, reply.parameters, reply.routes), more=True))
         finally:
             aclose = getattr(replies, "aclose", None)
             if aclose is not None:
@@ -202,7 +202,7 @@ class _JsonFrames:
             raise BadRequest("the frame names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
         return request
 
-    def reply(self, reply: Reply) -> str:
+    def reply(self, reply: Reply, *, more: bool = False) -> str:  # noqa: ARG002 - only protobuf frames say it
         return b"".join(reply_parts(reply, self._request)).decode()
 
     def split(self, payload: Payload) -> list[Payload]:
@@ -232,8 +232,9 @@ class _ByteFrames:
         request.endpoint = request.endpoint or endpoint
         return request
 
-    def reply(self, reply: Reply) -> bytes:
+    def reply(self, reply: Reply, *, more: bool = False) -> bytes:
         message = write_reply(self._message, self._request, reply, self._executor, self._started)
+        message.header.more = more
         data: bytes = message.SerializeToString()
         return data
 

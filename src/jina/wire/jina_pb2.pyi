@@ -48,18 +48,20 @@ class JinaInfoProto(_message.Message):
     def __init__(self, jina: _Optional[_Mapping[str, str]] = ..., envs: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class HeaderProto(_message.Message):
-    __slots__ = ("request_id", "status", "exec_endpoint", "target_executor", "timeout")
+    __slots__ = ("request_id", "status", "exec_endpoint", "target_executor", "timeout", "more")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     EXEC_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     TARGET_EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     status: StatusProto
     exec_endpoint: str
     target_executor: str
     timeout: int
-    def __init__(self, request_id: _Optional[str] = ..., status: _Optional[_Union[StatusProto, _Mapping[str, object]]] = ..., exec_endpoint: _Optional[str] = ..., target_executor: _Optional[str] = ..., timeout: _Optional[int] = ...) -> None: ...
+    more: bool
+    def __init__(self, request_id: _Optional[str] = ..., status: _Optional[_Union[StatusProto, _Mapping[str, object]]] = ..., exec_endpoint: _Optional[str] = ..., target_executor: _Optional[str] = ..., timeout: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class EndpointsProto(_message.Message):
     __slots__ = ("endpoints", "write_endpoints", "schemas")

@@ -1,0 +1,185 @@
+"""Failures and callbacks on every protocol: the class that the server raised, and who is told."""
+
+import socket
+
+import pytest
+from docarray import DocList
+
+from jina import Client
+from jina.errors import (
+    BadClientCallback,
+    BadServer,
+    DeadlineExceeded,
+    EndpointNotFound,
+    ExecutorError,
+    Overloaded,
+    PermissionDenied,
+    Unavailable,
+)
+from tests.client.note_server import Note
+
+
+@pytest.fixture
+def nobody(protocol):
+    """A client of a port where nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        with Client(port=held.getsockname()[1], protocol=protocol) as client:
+            yield client
+
+
+def test_executor_error(client):
+    with pytest.raises(ExecutorError) as caught:
+        client.post("/fail", Note())
+    error = caught.value
+    assert (error.name, error.exception_args, error.executor) == ("ValueError", ["boom", "3"], "Notes")
+    assert "line 7 in foo" in "".join(error.__notes__)
+    assert error.args[0].status.description == "ValueError('boom', 3)"
+    assert isinstance(error, BadServer)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "kind"), [("/nope", EndpointNotFound), ("/refuse", PermissionDenied), ("/busy", Overloaded)]
+)
+@pytest.mark.parametrize("count", [1, 3], ids=["one request", "stream"])
+def test_the_class_that_the_server_raised(client, endpoint, kind, count):
+    with pytest.raises(kind) as caught:
+        client.post(endpoint, [Note()] * count, request_size=1)
+    assert caught.value.message
+
+
+def test_help_travels(client):
+    with pytest.raises(EndpointNotFound, match="did you mean"):
+        client.post("/nope", Note())
+
+
+def test_callbacks(client):
+    done, always, failed = [], [], []
+    result = client.post(
+        "/some",
+        [Note(number=number) for number in range(20)],
+        request_size=1,
+        on_done=done.append,
+        on_always=always.append,
+        on_error=failed.append,
+        return_type=DocList[Note],
+    )
+    assert result is None
+    assert sorted(response.docs[0].number for response in done) == [n for n in range(20) if n != 13]
+    assert len(always) == 20
+    [response] = failed
+    assert response.status.code == response.status.ERROR
+    assert response.status.exception.name == "ValueError"
+
+
+def test_on_error_may_take_the_exception(client):
+    seen = []
+    docs = client.post(
+        "/some",
+        [Note(number=number) for number in range(12, 15)],
+        request_size=1,
+        on_error=lambda response, error: seen.append((response.request_id, error)),
+        return_type=DocList[Note],
+    )
+    assert sorted(doc.number for doc in docs) == [12, 14]
+    [(request_id, error)] = seen
+    assert len(request_id) == 32
+    assert isinstance(error, ExecutorError)
+
+
+def test_results_are_never_partial_silently(client):
+    with pytest.raises(ExecutorError, match="13"):
+        client.post("/some", [Note(number=number) for number in range(20)], request_size=1)
+
+
+def test_continue_on_error(client, caplog):
+    docs = client.post(
+        "/some",
+        [Note(number=number) for number in range(12, 15)],
+        request_size=1,
+        continue_on_error=True,
+        return_type=DocList[Note],
+    )
+    assert sorted(doc.number for doc in docs) == [12, 14]
+
+
+@pytest.mark.parametrize("name", ["on_done", "on_always"])
+def test_a_callback_that_raises(client, name):
+    def broken(response):
+        raise LookupError("mine")
+
+    with pytest.raises(BadClientCallback, match=name) as caught:
+        client.post("/echo", [Note()] * 5, request_size=1, **{name: broken})
+    assert isinstance(caught.value.__cause__, LookupError)
+    client.post("/echo", [Note()] * 5, request_size=1, continue_on_error=True, **{name: broken})
+
+
+def test_async_callbacks_are_refused(client):
+    async def callback(response):
+        pass
+
+    with pytest.raises(BadClientCallback, match="plain functions"):
+        client.post("/echo", Note(), on_done=callback)
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["one request", "stream"])
+def test_nobody_there(nobody, count):
+    with pytest.raises(Unavailable, match=f"127.0.0.1:{nobody.port}") as caught:
+        nobody.post("/echo", [Note()] * count, request_size=1)
+    assert isinstance(caught.value, ConnectionError)
+    assert not nobody.is_flow_ready()
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["one request", "stream"])
+def test_callbacks_hear_of_an_unreachable_server(nobody, count):
+    failed, always = [], []
+    result = nobody.post(
+        "/echo",
+        [Note()] * count,
+        request_size=1,
+        on_error=lambda response, error: failed.append((response, error)),
+        on_always=always.append,
+    )
+    assert result is None
+    assert failed
+    assert all(isinstance(error, Unavailable) for _, error in failed)
+    assert all(response.status.code == response.status.ERROR for response, _ in failed)
+    assert len(always) == len(failed)
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one request", "stream"])
+def test_timeout(client, count):
+    with pytest.raises(DeadlineExceeded) as caught:
+        client.post("/slow", [Note()] * count, request_size=1, timeout=0.2)
+    assert isinstance(caught.value, ConnectionError)
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_a_server_of_another_protocol(server):
+    with Client(host="127.0.0.1", port=server.ports["grpc"], protocol="http") as client:
+        with pytest.raises((BadServer, Unavailable)):
+            client.post("/echo", Note())
+    with Client(host="127.0.0.1", port=server.ports["http"], protocol="grpc") as client:
+        with pytest.raises((BadServer, Unavailable)):
+            client.post("/echo", Note(), timeout=5)
+    with Client(host="127.0.0.1", port=server.ports["grpc"], protocol="websocket") as client:
+        with pytest.raises((BadServer, Unavailable)):
+            client.post("/echo", Note(), timeout=5)
+
+
+def test_an_answer_over_the_limit(server, protocol):
+    with Client(host=server.url(protocol), max_message_size=2000) as client:
+        from jina.errors import TooLarge
+
+        with pytest.raises(TooLarge, match="max_message_size"):
+            client.post("/echo", Note(text="x" * 5000))
+
+
+def test_a_request_over_the_servers_limit(protocol):
+    from jina.errors import TooLarge
+    from tests.client.note_server import running
+
+    with running(max_message_size=2000) as small, Client(host=small.url(protocol)) as client:
+        with pytest.raises(TooLarge):
+            client.post("/echo", Note(text="x" * 5000))
+        assert client.post("/echo", Note(text="x"))[0].text == "x"
