@@ -14,11 +14,13 @@ from jina.errors import (
     EndpointNotFound,
     ExecutorError,
     NotSupportedError,
+    Overloaded,
     Unavailable,
     ValidationFailed,
 )
-from jina.executor.decorators import dynamic_batching
+from jina.executor.decorators import dynamic_batching, write
 from jina.observe import logs
+from jina.wire.messages import Reply
 
 
 class Text(BaseDoc):
@@ -267,6 +269,75 @@ def test_deadlines_end_the_wait_also_for_handlers_that_cannot_be_stopped(worker)
             it.run(it.service.call(worker.request("/slow", deadline=started + 0.1)))
         assert time.monotonic() - started < 2
         release.set()
+
+
+def test_more_requests_than_can_be_kept_are_refused(worker, monkeypatch):
+    from jina.runtime import service
+
+    release = threading.Event()
+
+    class Slow(Executor):
+        @requests(on="/slow")
+        def slow(self, **kwargs):
+            release.wait(5)
+
+    monkeypatch.setattr(service, "OPEN_LIMIT", 3)
+    with worker.serving(Slow()) as it:
+
+        async def main():
+            tasks = [asyncio.ensure_future(it.service.call(worker.request("/slow"))) for _ in range(5)]
+            await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
+            release.set()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(result) for result in results] == [Reply] * 3 + [Overloaded] * 2
+
+        it.run(main())
+
+
+def test_writes_take_turns(worker):
+    class Writer(Executor):
+        running = most = 0
+
+        @write
+        @requests(on="/write")
+        async def put(self, **kwargs):
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0.005)
+            self.running -= 1
+
+        @requests(on="/read")
+        async def get(self, **kwargs):
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0.005)
+            self.running -= 1
+
+    executor = Writer()
+    with worker.serving(executor) as it:
+
+        async def many(path):
+            await asyncio.gather(*(it.service.call(worker.request(path)) for _ in range(5)))
+
+        it.run(many("/write"))
+        assert executor.most == 1
+        it.run(many("/read"))
+        assert executor.most == 5
+
+
+def test_documents_that_have_no_place_on_the_wire_are_the_handlers_fault(worker):
+    class Odd(BaseDoc):
+        count: int = 0
+
+    class Counter(Executor):
+        @requests(on="/count")
+        async def count(self, docs: DocList[Odd], **kwargs) -> DocList[Odd]:
+            return DocList[Odd]([Odd(count=2**40)])
+
+    with worker.serving(Counter()) as it:
+        reply = it.run(it.service.call(worker.request("/count")))
+        with pytest.raises(ExecutorError, match="count"):
+            reply.payload.to_bytes()
 
 
 def test_dynamic_batching_is_refused_until_it_exists(worker):

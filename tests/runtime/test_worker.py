@@ -191,6 +191,17 @@ def test_the_second_signal_ends_at_once_even_while_the_user_loop_is_blocked():
         assert answer() != 200
 
 
+def test_a_user_loop_that_never_comes_back_does_not_keep_the_process():
+    with child("import jina.runtime.worker as w; w._PATIENCE = 0.1\nwork(Echo, grace=0.2)") as it:
+        with asking(it.ready(), "/stuck") as answer:
+            it.wait_for("began")
+            it.process.terminate()
+            it.wait_for("closed")
+            assert it.exit_code() == 1
+            assert answer() != 200
+        assert "blocks the loop" in it.stderr()
+
+
 def test_the_orchestrators_end_does_not_wait_for_requests():
     code = """
     threading.Thread(target=lambda: (sys.stdin.read(), stop.abandon()), daemon=True).start()

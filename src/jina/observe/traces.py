@@ -41,12 +41,17 @@ class RequestSpan:
         self._span.end()
 
 
+def active() -> bool:
+    """Whether an OpenTelemetry SDK is loaded, so that spans go anywhere."""
+    return "opentelemetry.sdk.trace" in sys.modules
+
+
 def begin(name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> RequestSpan | None:
     """Start the span of a request; None where no OpenTelemetry SDK is loaded.
 
     `headers` have lower-case names; the parent is read from them by the configured propagators.
     """
-    if "opentelemetry.sdk.trace" not in sys.modules:
+    if not active():
         return None
     from opentelemetry import propagate, trace
 

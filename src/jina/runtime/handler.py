@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Collection
@@ -26,6 +28,7 @@ RESULTS = invoke.RESULTS
 class Owner:
     """What all handlers of one Executor share.
 
+    Calls of `@write` methods take turns: `def` methods among themselves, and `async def` ones among themselves.
     `names` are those by which parameters address the Executor (`a__key`), `exit_on` the names of exceptions
     that end the worker; `give_up(reason, exit code)` asks for that.
     """
@@ -45,6 +48,8 @@ class Owner:
         self.name = name
         self.names = frozenset(names)
         self.log = logs.get_logger(name)
+        self.write_lock = threading.Lock()
+        self.async_write_lock = asyncio.Lock()
         self._exit_on = frozenset(exit_on)
         self._quiet_error = quiet_error
         self._give_up = give_up
@@ -64,7 +69,7 @@ class Owner:
 class Handler:
     """An endpoint with what its calls need, looked up once."""
 
-    __slots__ = ("codec", "counts", "endpoint", "lane", "output_codec", "owner")
+    __slots__ = ("_constant", "codec", "counts", "endpoint", "lane", "output_codec", "owner")
 
     def __init__(self, endpoint: Endpoint, owner: Owner, lane: Lane, counts: EndpointMetrics) -> None:
         self.endpoint = endpoint
@@ -73,6 +78,9 @@ class Handler:
         self.counts = counts
         self.codec: Codec = codec_for(endpoint.input_type)
         self.output_codec: Codec = codec_for(endpoint.output_type)
+        # Most calls differ in nothing but documents and parameters.
+        plain = endpoint.parameters_model is None and "headers" not in endpoint.names
+        self._constant = invoke.call_arguments(endpoint, invoke.Extras()) if plain else None
 
     def prepare(
         self, request: Request, span: traces.RequestSpan | None, docs: Any = None
@@ -90,6 +98,11 @@ class Handler:
         parameters = request.parameters
         if parameters:
             parameters = invoke.scope_parameters(parameters, self.owner.names)
+        if span is None and self._constant is not None:
+            arguments = self._constant.copy()
+            if "parameters" in arguments:
+                arguments["parameters"] = dict(parameters)
+            return docs, arguments
         extras = invoke.Extras(
             parameters=parameters,
             headers=request.headers,
@@ -97,16 +110,13 @@ class Handler:
         )
         return docs, invoke.call_arguments(self.endpoint, extras)
 
-    def reply(self, request: Request, docs: Any, results: dict[str, Any] | None) -> Reply:
-        """The answer with the documents and, among the parameters of the request, the results."""
-        parameters = request.parameters
-        if results is not None:
-            known = parameters.get(RESULTS)
-            others = known if isinstance(known, dict) else {}
-            parameters = {**parameters, RESULTS: {**others, self.owner.name: results}}
-        return Reply(ReplyPayload(docs, self.output_codec, self.counts), parameters)
+    def with_results(self, parameters: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of the answer: those of the request, and the dictionary that the handler returned."""
+        known = parameters.get(RESULTS)
+        others = known if isinstance(known, dict) else {}
+        return {**parameters, RESULTS: {**others, self.owner.name: results}}
 
-    def stream_reply(self, docs: Any) -> Reply:
+    def stream_reply(self, docs: list[Any]) -> Reply:
         """Some documents of a stream."""
         return Reply(ReplyPayload(docs, self.output_codec, self.counts))
 
@@ -117,7 +127,7 @@ class Invocation(ResultJob):
     `docs` is given where the documents are decoded already. `seconds` is what the handler took.
     """
 
-    __slots__ = ("_docs", "_handler", "_request", "_span", "documents", "seconds")
+    __slots__ = ("_docs", "_handler", "_request", "_span", "documents", "large", "seconds")
 
     def __init__(self, handler: Handler, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> None:
         super().__init__(request.deadline)
@@ -126,7 +136,8 @@ class Invocation(ResultJob):
         self._span = span
         self._docs = docs
         self.documents = 0
-        self.seconds: float | None = None
+        self.seconds = 0.0
+        self.large = False
 
     def work(self) -> Reply:
         """Call a `def` handler; on a thread."""
@@ -136,12 +147,15 @@ class Invocation(ResultJob):
         try:
             if endpoint.is_generator:
                 docs, results = _collected(endpoint, docs, arguments), None
+            elif endpoint.is_write:
+                with self._handler.owner.write_lock:
+                    docs, results = invoke.call(endpoint, docs, arguments)
             else:
                 docs, results = invoke.call(endpoint, docs, arguments)
         except BaseException as error:
             raise self._handler.owner.failed(error, endpoint.path) from error
         self.seconds = time.perf_counter() - started
-        return self._handler.reply(self._request, docs, results)
+        return self._reply(docs, results)
 
     async def work_async(self) -> Reply:
         """Call an `async def` handler; on the user loop."""
@@ -151,6 +165,9 @@ class Invocation(ResultJob):
         try:
             if endpoint.is_generator:
                 docs, results = await _collected_async(endpoint, docs, arguments), None
+            elif endpoint.is_write:
+                async with self._handler.owner.async_write_lock:
+                    docs, results = await invoke.call_async(endpoint, docs, arguments)
             else:
                 docs, results = await invoke.call_async(endpoint, docs, arguments)
         except BaseException as error:
@@ -158,7 +175,16 @@ class Invocation(ResultJob):
                 raise
             raise self._handler.owner.failed(error, endpoint.path) from error
         self.seconds = time.perf_counter() - started
-        return self._handler.reply(self._request, docs, results)
+        return self._reply(docs, results)
+
+    def _reply(self, docs: Any, results: dict[str, Any] | None) -> Reply:
+        request = self._request
+        parameters = request.parameters
+        if results is not None:
+            parameters = self._handler.with_results(parameters, results)
+        payload = ReplyPayload(docs, self._handler.output_codec, self._handler.counts)
+        self.large = payload.large
+        return Reply(payload, parameters)
 
     def _prepare(self) -> tuple[Any, dict[str, Any]]:
         docs, arguments = self._handler.prepare(self._request, self._span, self._docs)

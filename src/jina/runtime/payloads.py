@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jina.errors import BadClientInput, ExecutorError
 from jina.observe.metrics import EndpointMetrics
 from jina.wire.codec import codec_for
 from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
@@ -16,6 +17,10 @@ LARGE = 256 * 1024
 """Bytes above which documents are decoded and encoded on threads, away from both loops."""
 
 
+_SIZED = frozenset({str, bytes, list, tuple, dict, set})
+_SMALL = frozenset({int, float, bool, type(None)})
+
+
 class ReplyPayload:
     """Documents that a handler gave. `expected` is the codec of the endpoint's output, which is mostly right."""
 
@@ -24,7 +29,8 @@ class ReplyPayload:
     def __init__(self, docs: Any, expected: Codec, counts: EndpointMetrics) -> None:
         self.docs = docs
         self._counts = counts
-        self._codec = expected if not docs or type(docs[0]) is expected.doc_type else codec_for(type(docs[0]))
+        kind = type(next(iter(docs), None))
+        self._codec = expected if kind in (expected.doc_type, type(None)) else codec_for(kind)
         self._bytes: bytes | None = None
         self._json: bytes | None = None
 
@@ -34,7 +40,7 @@ class ReplyPayload:
     def decode(self, codec: Codec) -> Any:
         """The documents, converted where another class is asked for."""
         if codec is self._codec:
-            return self.docs
+            return codec.list_type.construct(self.docs) if type(self.docs) is list else self.docs
         return BytesPayload(self.to_bytes()).decode(codec)
 
     def write_proto(self, into: Any) -> None:
@@ -42,42 +48,63 @@ class ReplyPayload:
         if self._bytes is not None:
             into.MergeFromString(self._bytes)
             return
-        self._codec.encode(self.docs, into)
+        with _BLAMING_THE_HANDLER:
+            self._codec.encode(self.docs, into)
         self._counts.sent.observe(into.ByteSize())
 
     def to_bytes(self) -> bytes:
         """The documents as one serialised `docarray.DocListProto`."""
         if self._bytes is None:
-            self._bytes = data = self._codec.to_bytes(self.docs)
+            with _BLAMING_THE_HANDLER:
+                self._bytes = data = self._codec.to_bytes(self.docs)
             self._counts.sent.observe(len(data))
         return self._bytes
 
     def to_json(self) -> bytes:
         """The documents as one JSON array."""
         if self._json is None:
-            self._json = data = self._codec.encode_json(self.docs)
+            with _BLAMING_THE_HANDLER:
+                self._json = data = self._codec.encode_json(self.docs)
             self._counts.sent.observe(len(data))
         return self._json
 
     def json_items(self) -> list[bytes]:
         """Each document as JSON of its own."""
-        items = [self._codec.encode_json_doc(doc) for doc in self.docs]
+        with _BLAMING_THE_HANDLER:
+            items = [self._codec.encode_json_doc(doc) for doc in self.docs]
         self._counts.sent.observe(sum(map(len, items)))
         return items
 
     @property
     def large(self) -> bool:
         """Whether encoding may take long enough to hold up a loop; a guess from the first document."""
-        if not self.docs:
-            return False
-        first = sum(_weight(value) for value in vars(self.docs[0]).values())
-        return first * len(self.docs) > LARGE
+        docs = self.docs
+        for doc in docs:
+            size = 64
+            for value in vars(doc).values():
+                kind = type(value)
+                if kind in _SIZED:
+                    size += len(value)
+                elif kind not in _SMALL:
+                    size += getattr(value, "nbytes", 64)
+            return size * len(docs) > LARGE
+        return False
 
 
-def _weight(value: Any) -> int:
-    if isinstance(value, str | bytes | list | tuple | dict):
-        return 16 + len(value)
-    return 16 + int(getattr(value, "nbytes", 0))
+class _BlamingTheHandler:
+    """Turns the codec's complaint about documents that have no place on the wire into one about who made them."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, BadClientInput):
+            raise ExecutorError(
+                f"the handler's documents cannot be sent: {error.message}", name="ValueError"
+            ) from error
+
+
+_BLAMING_THE_HANDLER = _BlamingTheHandler()
 
 
 def size_of(payload: Payload) -> int:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from jina.errors import BadRequest, JinaError, NotSupportedError, Unavailable
+from jina.errors import BadRequest, JinaError, NotSupportedError, Overloaded, Unavailable
 from jina.executor.endpoints import Endpoint, EndpointTable
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
@@ -19,12 +19,15 @@ from jina.runtime.describe import describe_endpoints
 from jina.runtime.dispatch import Dispatcher, ResultJob
 from jina.runtime.failures import users_part
 from jina.runtime.handler import Handler, Invocation, Owner
-from jina.runtime.payloads import LARGE, ReplyPayload, size_of
+from jina.runtime.payloads import LARGE, size_of
 from jina.runtime.pulse import Pulse, health_hook
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
 from jina.wire.payloads import JsonPayload
+
+OPEN_LIMIT = 10_000
+"""Requests in work or waiting for a thread; more are refused rather than kept in memory."""
 
 State = Literal["starting", "ready", "draining", "stopped"]
 
@@ -86,15 +89,23 @@ class WorkerService:
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+        if self.dispatcher.open >= OPEN_LIMIT:
+            raise self._overloaded()
         counts = handler.counts
         size = size_of(request.payload)
         counts.received.observe(size)
         counts.in_flight += 1
         started = time.perf_counter()
-        span = self._span(request, handler)
+        span = self._span(request, handler) if traces.active() else None
         failure: BaseException | None = None
         try:
-            return await self._answer(request, handler, span, large=size > LARGE)
+            docs = None if size <= LARGE else await self._decoded(request, handler)
+            job = Invocation(handler, request, span, docs)
+            del docs
+            reply: Reply = await job.outcome(self.dispatcher, handler.lane)
+            counts.handler_seconds.observe(job.seconds)
+            counts.documents += job.documents
+            return reply if not job.large else await self._encoded(request, reply)
         except (JinaError, CancelledError) as error:
             failure = error
             raise
@@ -104,32 +115,24 @@ class WorkerService:
             if span is not None:
                 span.end(failure)
 
-    async def _answer(
-        self, request: Request, handler: Handler, span: traces.RequestSpan | None, *, large: bool
-    ) -> Reply:
-        dispatcher = self.dispatcher
-        docs = None
-        if large:
-            decode = partial(request.payload.decode, handler.codec)
-            docs = await _OnThread(decode, request.deadline).outcome(dispatcher, dispatcher.codec_lane)
-        job = Invocation(handler, request, span, docs)
-        del docs
-        try:
-            reply: Reply = await job.outcome(dispatcher, handler.lane)
-        finally:
-            if job.seconds is not None:
-                handler.counts.handler_seconds.observe(job.seconds)
-                handler.counts.documents += job.documents
+    async def _decoded(self, request: Request, handler: Handler) -> Any:
+        """The documents of a large request, decoded on a thread."""
+        job = _OnThread(partial(request.payload.decode, handler.codec), request.deadline)
+        return await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
+
+    async def _encoded(self, request: Request, reply: Reply) -> Reply:
+        """A large reply, encoded on a thread in the form in which the request came."""
         payload = reply.payload
-        if isinstance(payload, ReplyPayload) and payload.large:
-            encode = payload.to_json if isinstance(request.payload, JsonPayload) else payload.to_bytes
-            await _OnThread(encode, request.deadline).outcome(dispatcher, dispatcher.codec_lane)
+        encode = payload.to_json if isinstance(request.payload, JsonPayload) else payload.to_bytes
+        await _OnThread(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
         return reply
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
         """Answer with a stream; `aclose()` of the iterator closes the user's generator."""
         try:
             handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+            if self.dispatcher.open >= OPEN_LIMIT:
+                raise self._overloaded()
             if not handler.endpoint.is_generator:
                 raise BadRequest(
                     f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
@@ -139,7 +142,7 @@ class WorkerService:
             return RefusedStream(error)
         handler.counts.received.observe(size_of(request.payload))
         to_consumer = self.dispatcher.from_user if handler.endpoint.is_async else self.dispatcher.back
-        span = self._span(request, handler)
+        span = self._span(request, handler) if traces.active() else None
         job = StreamJob(handler, request, span, Buffer(self.dispatcher, to_consumer))
         return ReplyStream(self.dispatcher, handler, job, span)
 
@@ -158,6 +161,9 @@ class WorkerService:
     def metrics(self) -> bytes:
         """The metrics of this process in OpenMetrics text."""
         return self.counts.exposition()
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"{self.name} has {self.dispatcher.open} requests in work or waiting, which is its limit")
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         if endpoint.batching is not None:
@@ -203,7 +209,7 @@ async def close(executor: Any, log: logs.JinaLogger) -> bool:
         if inspect.isawaitable(closing):
             await closing
         return True
-    except BaseException as error:  # user code; the exit code tells
+    except BaseException as error:  # noqa: BLE001 - user code; the exit code tells
         failure = error
     trace = (type(failure), failure, users_part(failure.__traceback__))
     log.error("close() of %s raised %r", type(executor).__name__, failure, exc_info=trace)

@@ -16,7 +16,6 @@ from typing import Any
 
 from jina.errors import JinaError
 from jina.executor import invoke
-from jina.executor.results import collect
 from jina.observe import traces
 from jina.runtime.dispatch import Dispatcher, Job, too_late
 from jina.runtime.handler import Handler
@@ -211,7 +210,7 @@ class ReplyStream(AsyncIterator[Reply]):
         job = self._job
         while True:
             if items := job.buffer.take():
-                return self._handler.stream_reply(collect(self._handler.endpoint, items))
+                return self._handler.stream_reply(items)
             if job.done:
                 break
             try:

@@ -26,6 +26,8 @@ __all__ = ["Stop", "WorkerService", "run_worker"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CLOSE_FAILED = 1
+_PATIENCE = 1.0
+"""Seconds beyond the grace that the main thread has to begin its part of the stop."""
 
 
 class StartAborted(BaseException):
@@ -124,7 +126,7 @@ class _Life:
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
                 self._log.success("ready: %s", ", ".join(server.addresses))
-                await self._asked_to_stop()
+                await self._asked_to_stop(executor)
             finally:
                 service.state = "draining"
                 await self._drain(service, server, faces)
@@ -142,10 +144,14 @@ class _Life:
             max_message_size=plan.max_message_size,
         )
 
-    async def _asked_to_stop(self) -> None:
+    async def _asked_to_stop(self, executor: Any) -> None:
         asked = asyncio.Event()
+        limit = threading.Timer(self._plan.grace + _PATIENCE, self._user_loop_is_stuck, [executor])
+        limit.daemon = True
 
         def tell(_: Stop) -> None:
+            if limit.ident is None:
+                limit.start()
             self._loop.call_soon_threadsafe(asked.set)
 
         forget = self._stop.listen(tell)
@@ -153,6 +159,15 @@ class _Life:
             await asked.wait()
         finally:
             forget()
+            limit.cancel()
+
+    def _user_loop_is_stuck(self, executor: Any) -> None:
+        """An async handler blocks the main thread for longer than the grace: close from here, and leave."""
+        self._log.error("an async handler blocks the loop of %s; leaving without it", self._plan.name)
+        try:
+            asyncio.run(close(executor, self._log))
+        finally:
+            os._exit(_CLOSE_FAILED)
 
     async def _drain(self, service: WorkerService, server: Server, faces: LoopThread) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
