@@ -80,7 +80,7 @@ def test_the_exception_of_init_is_raised(start):
         "executor0 failed in __init__ (worker_cases.py:33): RuntimeError: no such file model.bin"
     )
     assert type(caught.value.__cause__) is RuntimeError
-    (note,) = caught.value.__notes__
+    (note,) = caught.value.__cause__.__notes__
     assert 'worker_cases.py", line 33, in __init__' in note
     assert "jina/launch" not in note
 

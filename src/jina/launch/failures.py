@@ -1,8 +1,8 @@
 """A failed start, told by the worker and raised in the orchestrator.
 
 The worker describes the exception as JSON; the orchestrator raises `RuntimeFailToStart` whose one line names
-worker, phase, file, line and cause, whose `__cause__` is the exception (its own class where that is known here)
-and whose note is the worker's traceback.
+worker, phase, file, line and cause, and whose `__cause__` is the exception (its own class where that is known
+here) with the worker's traceback as a note.
 """
 
 from __future__ import annotations
@@ -43,15 +43,13 @@ def describe(exc: BaseException, phase: str) -> dict[str, Any]:
 def rebuild(worker: str, report: dict[str, Any]) -> errors.JinaError:
     """The error to raise for a report of `describe`: `RuntimeFailToStart`, or `PortAlreadyUsed` as it is."""
     cause = _cause(report)
-    error: errors.JinaError
     if isinstance(cause, errors.PortAlreadyUsed):
-        error = cause
-    else:
-        error = errors.RuntimeFailToStart(_line(worker, report, cause), help=str(getattr(cause, "help", "")))
-        error.__cause__ = cause
-    stacks = "".join(report.get("stacks", ())).rstrip()
-    if stacks:
-        error.add_note(f"traceback of {worker}:\n{stacks}")
+        return cause
+    if stacks := "".join(report.get("stacks", ())).rstrip():
+        # On the cause, which is printed first, so that the last line of a program's output is the one below.
+        cause.add_note(f"traceback of {worker}:\n{stacks}")
+    error = errors.RuntimeFailToStart(_line(worker, report, cause), help=str(getattr(cause, "help", "")))
+    error.__cause__ = cause
     return error
 
 

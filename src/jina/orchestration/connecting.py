@@ -13,23 +13,11 @@ if TYPE_CHECKING:
 
 
 def new_client(spec: DeploymentSpec, faces: Sequence[FacePlan], **options: Any) -> Any:
-    """A client of the first face, or of the address of an external Deployment."""
+    """A client of the first face; further options are those of `jina.Client`."""
     from jina.client import Client
 
     if spec.grpc_channel_options:
         options["grpc_channel_options"] = spec.grpc_channel_options
-    options |= {"proxy": spec.proxy, "max_message_size": spec.max_message_size}
-    if not faces:
-        return Client(**_external(spec), **options)
     face = faces[0]
-    where: dict[str, Any] = {"host": board.reachable(face.host), "port": face.port}
-    return Client(**where, protocol=face.protocol, tls=face.tls is not None, **options)
-
-
-def _external(spec: DeploymentSpec) -> dict[str, Any]:
-    address: dict[str, Any] = {"host": spec.hosts[0]}
-    if "://" not in spec.hosts[0]:
-        address |= {"protocol": spec.protocols[0], "tls": spec.tls}
-    if spec.ports:
-        address["port"] = spec.ports[0]
-    return address
+    options |= {"host": board.reachable(face.host), "port": face.port, "tls": face.tls is not None}
+    return Client(protocol=face.protocol, proxy=spec.proxy, max_message_size=spec.max_message_size, **options)

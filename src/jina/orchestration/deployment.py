@@ -54,7 +54,7 @@ class Deployment(Described):
         self._client: SyncClient | None = None
         self._executor_class: type[Executor] | None = None
         self._pickled: tuple[type[Executor] | None, dict[str, Any]] = (None, {})
-        self._plan: DeploymentPlan | None = None if spec.external else self._make_plan()
+        self._plan: DeploymentPlan = self._make_plan()
         self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
 
     def _make_plan(self) -> DeploymentPlan:
@@ -143,8 +143,6 @@ class Deployment(Described):
 
     def wait_start_success(self) -> None:
         """Wait until the process that `start` started serves; raises what `start` raises."""
-        if self._plan is None:
-            return
         running = self._running_or_raise()
         try:
             with board.progress(self.name, quiet=self._spec.quiet) as tell:
@@ -173,7 +171,7 @@ class Deployment(Described):
             self._end(now=False)
 
     def _launch(self) -> None:
-        if self._plan is None or self._processes:
+        if self._processes:
             return
         from jina.launch import running
 
@@ -248,7 +246,7 @@ class Deployment(Described):
         from jina.launch.loading import construct, find
         from jina.runtime.inprocess import InProcessApp
 
-        if self._plan is None or len(self._plan.workers) != 1:
+        if len(self._plan.workers) != 1:
             raise UsageError(f"asgi() of {self.name!r}: one Executor can run in this process, not {self.num_pods}")
         plan = self._plan.workers[0]
         executor_class, (_, arguments) = self._executor_class, self._pickled
@@ -262,7 +260,8 @@ class Deployment(Described):
         See `jina.client.sync_client.SyncClient.post` for the arguments. Without `return_type` the documents come
         as the endpoint declares them, where its class is known here, else schemaless.
         """
-        return self._calling(lambda: self.client.post(on, inputs, **self._typed(on, arguments)))
+        arguments.setdefault("_default_type", self._declared(on))
+        return self._calling(lambda: self.client.post(on, inputs, **arguments))
 
     def index(self, inputs: Any = None, **arguments: Any) -> Any:
         """`post` to `/index`."""
@@ -282,8 +281,9 @@ class Deployment(Described):
 
     async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
         """The documents that a generator endpoint yields for one document, as they come."""
+        arguments.setdefault("return_type", self._declared(on))
         async with new_client(self._spec, self._faces, asyncio=True) as client:
-            async for doc in client.stream_doc(on, inputs, **self._typed(on, arguments)):
+            async for doc in client.stream_doc(on, inputs, **arguments):
                 yield doc
 
     @property
@@ -291,18 +291,16 @@ class Deployment(Described):
         """A client of the first protocol and port."""
         client = self._client
         if client is None:
-            if not self.external:
-                self._running_or_raise()
+            self._running_or_raise()
             client = self._client = new_client(self._spec, self._faces)
         return client
 
-    def _typed(self, on: str, arguments: Mapping[str, Any]) -> Any:
-        if self._executor_class is None or self._plan is None:
-            return arguments
+    def _declared(self, on: str) -> Any:
+        if self._executor_class is None:
+            return None
         from jina.orchestration.return_types import declared
 
-        overrides = self._plan.workers[0].executor.requests
-        return {**arguments, "_default_type": declared(self._executor_class, on, overrides)}
+        return declared(self._executor_class, on, self._plan.workers[0].executor.requests)
 
     def _calling(self, call: Callable[[], T]) -> T:
         """The result of a call; a worker that died is named instead of the connection that broke."""
@@ -322,8 +320,6 @@ class Deployment(Described):
     @property
     def is_ready(self) -> bool:
         """Whether requests are served now."""
-        if self._plan is None:
-            return bool(self.client.is_flow_ready())
         return bool(self._processes) and self._processes[0].alive
 
     @property
@@ -332,8 +328,6 @@ class Deployment(Described):
         return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
 
     def _running_or_raise(self) -> RunningDeployment:
-        if self._plan is None:
-            raise UsageError(f"Deployment {self.name!r} is external: it runs elsewhere, nothing is started here")
         if not self._processes:
             raise UsageError(
                 f"Deployment {self.name!r} is not started",

@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Described:
-    """The facts of a spec and its plan; `_plan` is None where nothing is started here."""
+    """The facts of a spec and its plan."""
 
     _spec: DeploymentSpec
-    _plan: DeploymentPlan | None
+    _plan: DeploymentPlan
 
     @property
     def name(self) -> str:
@@ -27,7 +27,7 @@ class Described:
     @property
     def ports(self) -> list[int]:
         """One port for each protocol; those that were not given are chosen at construction."""
-        return list(self._spec.ports) if self._plan is None else [face.port for face in self._faces]
+        return [face.port for face in self._faces]
 
     @property
     def port(self) -> int | list[int]:
@@ -46,12 +46,12 @@ class Described:
 
     @property
     def host(self) -> str:
-        """Where it listens, or the (first) host of an external one."""
+        """Where it listens."""
         return self.hosts[0]
 
     @property
     def hosts(self) -> list[str]:
-        """The hosts; one unless external."""
+        """Where it listens, as a list of one."""
         return list(self._spec.hosts)
 
     @property
@@ -77,7 +77,7 @@ class Described:
     @property
     def num_pods(self) -> int:
         """Number of processes."""
-        return len(self._plan.workers) if self._plan else 0
+        return len(self._plan.workers)
 
     @property
     def address_private(self) -> str | None:
@@ -91,7 +91,7 @@ class Described:
 
     @property
     def _faces(self) -> list[FacePlan]:
-        return self._plan.workers[0].faces if self._plan else []
+        return self._plan.workers[0].faces
 
 
 def _one_or_list(values: list[T]) -> T | list[T]:

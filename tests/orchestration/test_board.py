@@ -1,0 +1,72 @@
+import io
+import sys
+
+import pytest
+
+from jina.orchestration import board
+from jina.plan.plans import FacePlan, TlsPlan
+
+
+def _face(**options):
+    return FacePlan(**{"protocol": "grpc", "host": "0.0.0.0", "port": 12345, **options})
+
+
+@pytest.mark.parametrize(
+    ("face", "text"),
+    [
+        (_face(), "grpc://0.0.0.0:12345"),
+        (_face(protocol="websocket", host="localhost"), "ws://localhost:12345"),
+        (_face(protocol="http", tls=TlsPlan(certfile="c", keyfile="k")), "https://0.0.0.0:12345"),
+        (_face(host="::1"), "grpc://[::1]:12345"),
+    ],
+)
+def test_address(face, text):
+    assert board.address(face) == text
+
+
+def test_a_server_on_every_interface_says_so():
+    assert board.rows([_face(protocol="http")], "10.0.0.7") == [
+        ("Protocol", "HTTP"),
+        ("Local", "http://127.0.0.1:12345"),
+        ("Network", "http://10.0.0.7:12345"),
+        ("Docs", "http://127.0.0.1:12345/docs"),
+        ("Note", "listens on every interface (0.0.0.0); host='127.0.0.1' keeps it on this machine"),
+    ]
+
+
+def test_a_local_server_has_no_network_address():
+    assert board.rows([_face(host="127.0.0.1")], "10.0.0.7") == [
+        ("Protocol", "GRPC"),
+        ("Local", "grpc://127.0.0.1:12345"),
+    ]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_progress_and_a_table(monkeypatch):
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with board.progress("executor") as tell:
+        tell("in __init__ 34 s")
+    board.announce("executor", [_face()])
+    text = terminal.getvalue()
+    assert "in __init__ 34 s" in text
+    assert "executor is ready to serve" in text
+    assert "grpc://127.0.0.1:12345" in text
+
+
+def test_elsewhere_one_line(monkeypatch, capsys):
+    with board.progress("executor") as tell:
+        assert tell is None
+    board.announce("executor", [_face(), _face(protocol="http", port=80)])
+    board.announce("executor", [_face()], quiet=True)
+    assert capsys.readouterr().err == "executor is ready: grpc://0.0.0.0:12345 http://0.0.0.0:80\n"
+
+
+def test_network_host_is_no_loopback():
+    host = board.network_host()
+    assert host is None or not host.startswith("127.")
