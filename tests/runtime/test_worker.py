@@ -186,8 +186,14 @@ def test_the_second_signal_ends_at_once_even_while_the_user_loop_is_blocked():
     with child("work(Echo)") as it, asking(it.ready(), "/stuck") as answer:
         it.wait_for("began")
         it.process.terminate()
-        it.process.send_signal(signal.SIGINT)
-        assert it.exit_code(5) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
+        for _ in range(50):  # people press it again, too: one that comes with the first may wait for the sleep's end
+            it.process.send_signal(signal.SIGINT)
+            try:
+                it.exit_code(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        assert it.exit_code(0.1) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
         assert answer() != 200
 
 
