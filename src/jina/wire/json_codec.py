@@ -217,9 +217,9 @@ def json_fields(doc: Any) -> Any:
 
 def _model_dump(doc: Any) -> Any:
     try:
-        return doc.model_dump(mode="json", by_alias=True)
+        return doc.model_dump(mode="json", by_alias=True, warnings=False)
     except (PydanticSerializationError, UnicodeDecodeError):
-        return doc.model_dump(by_alias=True)
+        return doc.model_dump(by_alias=True, warnings=False)
 
 
 def _convert(value: Any) -> Any:
@@ -229,7 +229,7 @@ def _convert(value: Any) -> Any:
     if isinstance(value, AnyDocArray):
         return [json_fields(doc) for doc in value]
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True)
+        return value.model_dump(mode="json", by_alias=True, warnings=False)
     if hasattr(value, "_docarray_to_ndarray") or hasattr(value, "detach"):
         return array_of(value).tolist()
     from jina.wire.json_text import jsonable

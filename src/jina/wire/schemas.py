@@ -8,6 +8,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from docarray.array.any_array import AnyDocArray
+from docarray.typing import AnyTensor
+from docarray.typing.tensor.abstract_tensor import AbstractTensor
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, PydanticJsonSchemaWarning
 from pydantic_core import core_schema
@@ -19,6 +22,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 class _Generator(GenerateJsonSchema):
     """Shows what JSON cannot express as anything, instead of refusing the whole class."""
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        """Tensors are ours to describe: DocArray fails on shapes with names, and computes examples."""
+        tensor = _tensor_class(schema)
+        return super().generate_inner(schema) if tensor is None else _tensor_schema(tensor)
 
     def is_instance_schema(self, schema: core_schema.IsInstanceSchema) -> JsonSchemaValue:
         del schema
@@ -34,18 +42,35 @@ class _Generator(GenerateJsonSchema):
 
     def union_schema(self, schema: core_schema.UnionSchema) -> JsonSchemaValue:
         """A `DocList` is an instance or a sequence: in JSON only the sequence."""
-        choices = [
+        choices: list[Any] = [
             choice for choice in schema["choices"] if isinstance(choice, tuple) or choice["type"] != "is-instance"
         ]
         return super().union_schema(core_schema.union_schema(choices or schema["choices"]))
 
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
-        del schema
+        """A `DocVec` is an array of its documents; of other functions nothing is known."""
+        owner = getattr(schema["function"]["function"], "__self__", None)
+        if isinstance(owner, type) and issubclass(owner, AnyDocArray):
+            return {"type": "array", "items": self.generate_inner(owner.doc_type.__pydantic_core_schema__)}
         return {}
 
 
+def _tensor_class(schema: Any) -> Any:
+    if schema.get("type") != "function-plain":
+        return None
+    owner = getattr(schema["function"]["function"], "__self__", None)
+    return owner if isinstance(owner, type) and issubclass(owner, AbstractTensor) else None
+
+
+def _tensor_schema(cls: Any) -> dict[str, Any]:
+    """The form that DocArray gives tensors of any rank; Jina 3 gateways know them by it."""
+    shape = cls.__docarray_target_shape__
+    told = "not specified" if shape is None else "[" + ", ".join("..." if d is ... else str(d) for d in shape) + "]"
+    return {"type": "array", "items": {"type": "number"}, "tensor/array shape": told}
+
+
 def json_schema_of(doc_type: type) -> dict[str, Any]:
-    """The schema of what JSON bodies hold for a class; references are local, under `$defs`.
+    """The schema of what JSON bodies hold for a class, its properties at the top; references are local, under `$defs`.
 
     `doc_type` is a document class, a pydantic model or any annotation that pydantic knows.
     """
@@ -55,6 +80,8 @@ def json_schema_of(doc_type: type) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a default that JSON cannot show is left out
             schema = _generate(doc_type)
+    if "$ref" in schema:  # a class that refers to itself
+        schema = {**schema["$defs"][schema["$ref"].removeprefix("#/$defs/")], "$defs": schema["$defs"]}
     return {"$schema": DIALECT, **schema}
 
 
@@ -66,7 +93,7 @@ def _generate(cls: Any) -> dict[str, Any]:
 
 def _schemaless() -> dict[str, Any]:
     nullable = [{"type": "array", "items": {"$ref": "#/$defs/Document"}}, {"type": "null"}]
-    array = [{"type": "array", "items": {}}, {"type": "null"}]
+    array = [_tensor_schema(AnyTensor), {"type": "null"}]
     text = [{"type": "string"}, {"type": "null"}]
     properties = {
         "id": {"anyOf": text, "title": "Id"},
