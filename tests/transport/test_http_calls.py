@@ -218,8 +218,18 @@ def test_binary_bodies():
             assert doc.data["text"].text == "A"
             status, _, data = await post(server, "/upper", b"\xff\xff garbage", headers=headers)
             assert (status, json.loads(data)["code"]) == (400, "BadRequest")
+            async with aiohttp.ClientSession() as session, session.options(url(server, "/upper")) as answer:
+                assert DOCUMENTS in answer.headers["accept-post"]
 
     run(main())
+
+
+@pytest.mark.parametrize("value", ["\u00fc", "x" * 9000])
+def test_parameters_that_fit_no_header_make_the_reply_json(value):
+    headers = {"accept": f"{DOCUMENTS}, */*"}
+    _, got, body = exchange("/echo", {"data": [], "parameters": {"k": value}}, headers=headers)
+    assert got["content-type"] == "application/json"
+    assert body["parameters"] == {"k": value}
 
 
 def test_large_documents_pass():

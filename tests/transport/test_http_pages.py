@@ -5,9 +5,11 @@ import json
 import aiohttp
 import pytest
 
-from jina.errors import ConfigError
+from jina.executor.endpoints import RESERVED, RESERVED_FOR_GET
 from jina.plan.plans import HttpPlan
-from jina.transport.http_app import build_app, check_endpoints
+from jina.transport.http_app import build_app
+from jina.transport.http_pages import pages
+from jina.transport.server_gate import Gate
 from tests.transport.sample_service import LOOSE_SCHEMA, SampleService, info, run, served, url
 
 
@@ -102,11 +104,8 @@ def test_openapi_has_title_and_description():
     assert {"/echo", "/tokens", "/post", "/readyz"} <= document["paths"].keys()
 
 
-def test_endpoints_may_not_take_our_paths():
-    check_endpoints(["/foo", "/default", "/post"])
-    for path in ("/docs", "metrics", "/livez"):
-        with pytest.raises(ConfigError, match="collides"):
-            check_endpoints([path])
+def test_executors_cannot_take_our_paths():
+    assert set(pages(Gate(SampleService()), HttpPlan())) == RESERVED | RESERVED_FOR_GET
 
 
 async def asgi(app, method, path, body=b"", **scope):

@@ -125,6 +125,7 @@ def test_streams_in_json():
         frames = [json.loads(await socket.receive_str()) for _ in range(4)]
         assert [[doc["text"] for doc in frame["data"]] for frame in frames] == [["t0"], ["t1"], ["t2"], []]
         assert {frame["header"]["request_id"] for frame in frames} == {"r1"}
+        assert [frame["header"].get("more", False) for frame in frames] == [True, True, True, False]
         assert service.closed.is_set()
         await socket.send_str(request_text("/broken", {"text": "t"}))
         assert json.loads(await socket.receive_str())["data"][0]["text"] == "t0"
@@ -140,6 +141,7 @@ def test_streams_in_bytes():
         await socket.send_bytes(message.SerializeToString())
         frames = [pb.DataRequestProto.FromString(await socket.receive_bytes()) for _ in range(4)]
         assert [texts_of(frame) for frame in frames] == [["t0"], ["t1"], ["t2"], []]
+        assert [frame.header.more for frame in frames] == [True, True, True, False]
         await socket.send_bytes(message_of("/broken", "t").SerializeToString())
         await socket.receive_bytes()
         failed = pb.DataRequestProto.FromString(await socket.receive_bytes())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from jina.errors import Cancelled, ConfigError, EndpointNotFound, Unavailable, nearest
+from jina.errors import Cancelled, EndpointNotFound, Unavailable, nearest
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import DOCUMENTS, JSON
 from jina.transport.http_calls import answer_call, answer_stream
@@ -19,25 +19,12 @@ from jina.transport.websocket_server import WebSockets
 Handler = Callable[[Exchange], Awaitable[None]]
 Methods = Mapping[str, Handler]
 
-RESERVED_PATHS = frozenset(
-    {"/", "/docs", "/dry_run", "/livez", "/metrics", "/openapi.json", "/readyz", "/redoc", "/startupz", "/status"}
-)
-"""Paths that answer for the server itself and cannot be endpoints."""
-
+_ACCEPTED = f"{JSON}, {DOCUMENTS}".encode()
+"""What a client may send; the header Accept-Post is of https://www.w3.org/TR/ldp/#header-accept-post."""
 _CORS_HEADERS = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"),
 ]
-
-
-def check_endpoints(paths: Iterable[str]) -> None:
-    """Raise `ConfigError` for an endpoint whose path answers for the server itself."""
-    for path in paths:
-        if http_path(path) in RESERVED_PATHS:
-            raise ConfigError(
-                f"endpoint {path!r} collides with the path {http_path(path)!r} that every jina server answers itself",
-                help=f"bind the method to another endpoint; taken are {', '.join(sorted(RESERVED_PATHS))}",
-            )
 
 
 def http_path(endpoint: str) -> str:
@@ -123,7 +110,7 @@ class HttpApp:
         service = self._gate.service
         if not service.started:
             return self._own
-        routes: dict[str, Methods] = {"/post": {"POST": partial(self._post, endpoint="")}}
+        routes: dict[str, Methods] = {"/post": {"POST": partial(self._call, endpoint="")}}
         for path, info in service.endpoints.items():
             routes[http_path(path)] = self._endpoint_methods(path, info)
         for path, methods in self._own.items():
@@ -143,14 +130,11 @@ class HttpApp:
     async def _stream(self, exchange: Exchange, endpoint: str, info: EndpointInfo) -> None:
         await answer_stream(exchange, self._gate.service, endpoint, info)
 
-    async def _post(self, exchange: Exchange, endpoint: str) -> None:
-        await answer_call(exchange, self._gate.service, endpoint)
-
     async def _options(self, exchange: Exchange, methods: Methods) -> None:
         allowed = ", ".join(sorted({*methods, "OPTIONS"})).encode()
         headers = [(b"allow", allowed)]
         if "POST" in methods:
-            headers.append((b"accept-post", f"{JSON}, {DOCUMENTS}".encode()))
+            headers.append((b"accept-post", _ACCEPTED))
         if self._plan.cors:
             asked = exchange.headers.get("access-control-request-headers", "*").encode("latin-1")
             headers += [

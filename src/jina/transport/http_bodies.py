@@ -161,19 +161,23 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 
-def reply_parts(reply: Reply, request: Request) -> tuple[bytes, bytes, bytes]:
-    """The JSON body of a reply in three parts, so that large documents need not be copied."""
-    return b'{"data":', reply.payload.to_json(), reply_tail(reply, request)
+def reply_parts(reply: Reply, request: Request, *, more: bool = False) -> tuple[bytes, bytes, bytes]:
+    """The JSON body of a reply in three parts, so that large documents need not be copied.
+
+    `more` tells that further replies to the same request follow.
+    """
+    return b'{"data":', reply.payload.to_json(), _reply_tail(reply, request, more=more)
 
 
-def reply_tail(reply: Reply, request: Request) -> bytes:
-    """What follows the documents in a JSON reply."""
+def _reply_tail(reply: Reply, request: Request, *, more: bool) -> bytes:
     parameters = dumps(reply.parameters) if reply.parameters else b"{}"
     target = dumps(request.target_executor) if request.target_executor else b'""'
-    return b'%b,"header":{"request_id":%b,"target_executor":%b}}' % (
-        b',"parameters":' + parameters,
+    return b'%b%b,"header":{"request_id":%b,"target_executor":%b%b}}' % (
+        b',"parameters":',
+        parameters,
         dumps(request.request_id),
         target,
+        b',"more":true' if more else b"",
     )
 
 

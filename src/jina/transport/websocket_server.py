@@ -2,7 +2,8 @@
 
 A text frame is a JSON request, a binary frame a serialised `jina.DataRequestProto`; each is answered in kind, as
 soon as it is ready, with the request's id. `{}` or the byte 0 ends the input: what is outstanding is answered,
-then the connection closes. A generator answers with a frame for each document and one without documents last.
+then the connection closes. A generator answers with a frame for each document, whose
+header says `more`, and one without documents last.
 """
 
 from __future__ import annotations
@@ -202,8 +203,8 @@ class _JsonFrames:
             raise BadRequest("the frame names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
         return request
 
-    def reply(self, reply: Reply, *, more: bool = False) -> str:  # noqa: ARG002 - only protobuf frames say it
-        return b"".join(reply_parts(reply, self._request)).decode()
+    def reply(self, reply: Reply, *, more: bool = False) -> str:
+        return b"".join(reply_parts(reply, self._request, more=more)).decode()
 
     def split(self, payload: Payload) -> list[Payload]:
         return [JsonPayload(b"[" + item + b"]") for item in payload.json_items()]
