@@ -155,8 +155,7 @@ def asking(port, path):
         thread.join(20)
 
 
-@pytest.mark.parametrize("path", ["/slow", "/slow-sync"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("path", "number"), [("/slow", signal.SIGTERM), ("/slow-sync", signal.SIGINT)])
 def test_a_signal_lets_requests_finish_then_closes_and_exits_with_0(path, number):
     with child("work(Echo)") as it:
         port = it.ready()

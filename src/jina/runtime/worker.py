@@ -49,6 +49,7 @@ def run_worker(
     handler ended the worker.
     """
     logs.setup(plan.log, plan.name)
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop = stop or Stop()
     loop = new_loop()
@@ -62,6 +63,7 @@ def run_worker(
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+        sys.setswitchinterval(interval)
 
 
 class _Life:
