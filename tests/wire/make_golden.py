@@ -1,6 +1,6 @@
 """Writes tests/wire/golden from Jina 3.34 itself; run in the environment of `scripts/env_jina3.sh`:
 
-    JINA_OPTOUT_TELEMETRY=1 .cache/env-jina3/bin/python tests/wire/make_golden.py
+    JINA_OPTOUT_TELEMETRY=1 .cache/env-jina3/bin/python tests/wire/make_golden.py [FOLDER]
 
 `documents.json`: each sample document as Jina 3's DocArray serialises it (base64), `requests.json`: whole messages,
 `http.json`: bodies sent to an HTTP Deployment without a gateway, and what it answered.
@@ -23,7 +23,7 @@ from jina.types.request.data import DataRequest  # noqa: E402
 import documents as d  # noqa: E402
 from jina import Deployment, Executor, requests  # noqa: E402
 
-GOLDEN = HERE / "golden"
+GOLDEN = Path(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else HERE / "golden"
 CLASSES = {"text": d.Text, "scalars": d.Scalars, "containers": d.Containers, "nested": d.Nested, "embedded": d.Embedded}
 
 
@@ -231,7 +231,7 @@ def proto_requests():
 
 
 def main():
-    GOLDEN.mkdir(exist_ok=True)
+    GOLDEN.mkdir(exist_ok=True, parents=True)
     encoded = {
         name: base64.b64encode(doc.to_protobuf().SerializeToString(deterministic=True)).decode()
         for name, doc in d.samples().items()
