@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from docarray import BaseDoc, DocList
-from docarray.documents.legacy import LegacyDocument
 
 from jina.documents import Document, DocumentArray
 from jina.documents.paths import parse_paths
 from jina.errors import ConfigError, NotSupportedError
+
+
+class Page(BaseDoc):
+    text: str
 
 
 class Typed(BaseDoc):
@@ -45,7 +48,7 @@ def upper(doc: Document) -> Document:
         [Document(text="a")],
         ({"text": "a"} for _ in range(1)),
         DocumentArray([Document(text="a")]),
-        DocList[LegacyDocument]([LegacyDocument(text="a")]),
+        DocList[Page]([Page(text="a")]),
     ],
 )
 def test_constructors(given):

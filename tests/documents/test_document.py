@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 from docarray import BaseDoc, DocList
-from docarray.documents.legacy import LegacyDocument
 from docarray.typing import NdArray
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from jina.documents import FIELDS, Document, DocumentArray, NamedScore, array_class_of, is_schemaless, make_document
 from jina.documents.document import blank_values
+from tests.documents.legacy import LegacyDocument
 
 
 class Product(Document):
@@ -25,10 +25,14 @@ class Product(Document):
     price: float = 1.0
 
 
+class Inner(BaseDoc):
+    text: str = "i"
+
+
 class Question(BaseDoc):
     question: str = "q"
     count: int = 1
-    inner: LegacyDocument = LegacyDocument(text="i")
+    inner: Inner = Inner()
 
 
 def test_fields_are_those_of_the_legacy_document_in_order():
@@ -46,7 +50,7 @@ def test_fields_are_those_of_the_legacy_document_in_order():
         (lambda: Document(content=b"raw"), "blob", b"raw"),
         (lambda: Document(blob=bytearray(b"raw")), "blob", b"raw"),
         (lambda: Document({"text": "hello"}), "text", "hello"),
-        (lambda: Document(LegacyDocument(text="hello")), "text", "hello"),
+        (lambda: Document(Inner(text="hello")), "text", "hello"),
         (lambda: Document(Document(text="x"), text="hello"), "text", "hello"),
         (lambda: Document(uri="a.png"), "url", "a.png"),
         (lambda: Document(url="a.png"), "uri", "a.png"),
@@ -326,6 +330,12 @@ def test_json_keeps_what_python_can():
         Document.from_json('{"blob": "???"}')
     with pytest.raises(TypeError, match="object has no JSON form"):
         Document(tags={"a": object()}).to_json()
+
+
+def test_integers_that_the_wire_cannot_hold_are_named():
+    with pytest.raises(ValueError, match=r"^tags: .*1099511627776; .* give it as a float or a str"):
+        Document(tags={"a": {"b": [2**40]}}).to_bytes()
+    assert Document.from_bytes(Document(tags={"a": float(2**40)}).to_bytes()).tags == {"a": 2**40}
 
 
 def test_model_dump_json_is_the_form_of_http():

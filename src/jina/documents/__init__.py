@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jina.documents.document import Document as Document
     from jina.documents.document import make_document as make_document
     from jina.documents.docvec import ensure_docvec as ensure_docvec
+    from jina.documents.nested_lists import ensure_nested_lists as ensure_nested_lists
     from jina.documents.query import Query as Query
     from jina.documents.scores import NamedScore as NamedScore
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Query": "jina.documents.query",
     "array_class_of": "jina.documents.array",
     "ensure_docvec": "jina.documents.docvec",
+    "ensure_nested_lists": "jina.documents.nested_lists",
     "is_schemaless": "jina.documents.array",
     "make_document": "jina.documents.document",
 }

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, dataclass_transform
 
-from docarray import BaseDoc, DocList
+from docarray import BaseDoc
 from docarray.typing import ID
 from pydantic import AliasChoices, Field
 
 from jina.documents.comparing import equal_documents
 from jina.documents.contents import Content
-from jina.documents.fields import Blob, Embedding, ScoreMap, Tags, Tensor, Text, Uri, documents_rule
+from jina.documents.fields import Blob, Documents, Embedding, ScoreMap, Tags, Tensor, Text, Uri
 from jina.documents.knot import array_class
+from jina.documents.nested_lists import ensure_nested_lists
 from jina.documents.porting import Porting
 from jina.documents.scores import Scores
 
@@ -40,6 +41,8 @@ _FIELD_SET = frozenset(FIELDS)
 _KEPT = _FIELD_SET | LEGACY_FIELDS.keys()
 _typed_documents: weakref.WeakSet[type] = weakref.WeakSet()
 _set_slot = object.__setattr__
+
+ensure_nested_lists()
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
@@ -110,8 +113,8 @@ class Document(Porting, metaclass=DocumentMeta):
 
     if not TYPE_CHECKING:  # to type checkers these are Any, so that a typed document may have fields of their names
         tensor: Tensor = None
-        chunks: Annotated[DocList[Document] | None, documents_rule] = None
-        matches: Annotated[DocList[Document] | None, documents_rule] = None
+        chunks: Documents = None
+        matches: Documents = None
         blob: Blob = None
         text: Text = None
         url: Uri = Field(default=None, validation_alias=AliasChoices("url", "uri"))
@@ -205,6 +208,8 @@ class Document(Porting, metaclass=DocumentMeta):
     @classmethod
     def _get_field_annotation(cls, field: str) -> Any:
         # DocArray asks for the class of unknown fields too, to read a document nested there.
+        if field in {"chunks", "matches"}:
+            return array_class()
         return super()._get_field_annotation(field) if field in _FIELD_SET else Document
 
     @classmethod
@@ -288,5 +293,4 @@ def _install_readers() -> None:
         type.__setattr__(Document, name, _Lazy(name, make, stored=True))
 
 
-Document.model_rebuild()
 _install_readers()

@@ -24,7 +24,7 @@ from jina.documents.knot import array_class
 from jina.documents.scores import Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FieldRule:
     """A marker for `Annotated`: the value passes `check`, leaves as JSON by `dump`, and `schema` describes it."""
 
@@ -192,5 +192,5 @@ Blob = Annotated[bytes | None, FieldRule(_check_blob, _dump_blob, {"type": "stri
 Tags = Annotated[dict[str, Any], FieldRule(_check_tags, jsonable, {"type": "object"})]
 ScoreMap = Annotated[dict[str, Any] | None, FieldRule(_check_scores, jsonable, {"type": "object"})]
 
-documents_rule = FieldRule(_check_documents, _dump_documents, _DOCUMENTS)
-"""The rule of `chunks` and `matches`; their annotation needs the class itself and stands there."""
+# Any, not DocList[Document]: from Python 3.12 on a class that refers to itself in DocArray's lists cannot be evaluated.
+Documents = Annotated[Any, FieldRule(_check_documents, _dump_documents, _DOCUMENTS)]

@@ -45,6 +45,18 @@ class Porting(Content, BaseDoc):
         read = cls._get_content_from_node_proto
         return cls.model_validate({name: read(node, name) for name, node in pb_msg.data.items()})
 
+    def to_protobuf(self) -> Any:
+        """The document as a `docarray.DocProto`. ValueError names a field that it cannot express."""
+        try:
+            return super().to_protobuf()
+        except ValueError as error:
+            if "out of range" not in str(error):
+                raise
+            field = str(error.args[0]).removeprefix("Field ").removesuffix(" is problematic").strip("`")
+            raise ValueError(
+                f"{field}: {error.args[-1]}; integers on the wire have 32 bits: give it as a float or a str"
+            ) from error
+
     @classmethod
     def from_pydantic_model(cls, model: BaseModel) -> Self:
         """A document with the fields of any pydantic model or DocArray document."""
