@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jina.errors import PortAlreadyUsed, RuntimeFailToStart
+from jina.errors import InternalError, PortAlreadyUsed, RuntimeFailToStart
 from jina.launch import running
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, WorkerPlan
 
@@ -125,6 +125,14 @@ def test_a_time_limit_names_the_phase(start):
     assert told[0].startswith("in __init__")
     deployment.stop()  # SIGTERM interrupts the constructor
     assert deployment.workers[0].exit_status == 0
+
+
+def test_a_failure_of_the_supervision_is_raised_not_waited_for():
+    deployment = running.start(_plan("Plain"), "no bytes")
+    with pytest.raises(InternalError, match="supervising executor0 failed"):
+        deployment.wait_ready(DEADLINE)
+    deployment.stop()
+    assert _gone(deployment.workers[0].pid)
 
 
 def test_a_killed_worker_is_named_with_its_signal(start):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from jina.errors import JinaError, RuntimeFailToStart, Unavailable
+from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.launch.worker_process import WorkerProcess
 from jina.plan.plans import DeploymentPlan
 
@@ -42,6 +42,7 @@ class RunningDeployment:
         """Called from the supervising thread when a worker has ended, for whatever reason."""
         self._blob = blob
         self._changed = threading.Condition()
+        self._broken: Exception | None = None
         self._stop_at: float | None = None
         self._kill_at: float | None = None
         self._wake_in, self._wake_out = socket.socketpair()
@@ -101,6 +102,10 @@ class RunningDeployment:
                 self._changed.wait(left)
 
     def _failure(self) -> JinaError | None:
+        if self._broken:
+            error = InternalError(f"supervising {self.plan.name} failed: {self._broken!r}")
+            error.__cause__ = self._broken
+            return error
         for worker in self.workers:
             if worker.failure:
                 return worker.failure
@@ -147,14 +152,16 @@ class RunningDeployment:
             self._wake_out.send(b"!")
 
     def _supervise(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_in, selectors.EVENT_READ)
-            try:
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._wake_in, selectors.EVENT_READ)
                 self._spawn_all(selector)
                 while self._running():
                     self._turn(selector)
-            finally:
-                self._release()
+        except Exception as error:  # noqa: BLE001 - told to whoever waits, who would wait for ever
+            self._broken = error
+        finally:
+            self._release()
 
     def _running(self) -> bool:
         return any(worker.exit_status is None for worker in self.workers)
@@ -207,6 +214,9 @@ class RunningDeployment:
 
     def _release(self) -> None:
         for worker in self.workers:
+            if worker.pid and worker.exit_status is None:
+                worker.terminate(signal.SIGKILL)
+                worker.reap()
             worker.release()
         self._wake_in.close()
         self._wake_out.close()

@@ -106,9 +106,12 @@ class WorkerProcess:
     def reap(self) -> None:
         """Collect the child, which has ended or is about to, and whatever it left in its process group."""
         assert self._process is not None
-        with contextlib.suppress(ChildProcessError):  # the program reaps every child itself
-            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        # Before its id is given back, so that the group can be nobody else's.
+        if hasattr(os, "waitid"):  # not on macOS before Python 3.13
+            with contextlib.suppress(ChildProcessError):  # the program reaps every child itself
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self._process.wait()
+        # Where waitid is, before the process id is given back, so that the group can be nobody else's.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         while self.read_rest():
