@@ -147,6 +147,34 @@ def _accepts(port):
     return True
 
 
+def test_stop_fails_no_request_on_a_kept_connection():
+    body = b'{"data": []}'
+    request = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+    async def use(port, answered):
+        reading, writing = await asyncio.open_connection("127.0.0.1", port)
+        head = b""
+        while b"connection: close" not in head:
+            writing.write(request)
+            head = await reading.readuntil(b"\r\n\r\n")
+            assert b" 200 " in head
+            await reading.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            answered.append(1)
+            await asyncio.sleep(0.002)
+        writing.close()
+
+    async def main():
+        async with served(SampleService(), "http") as server:
+            answered = []
+            using = [asyncio.create_task(use(int(authority(server).rpartition(":")[2]), answered)) for _ in range(4)]
+            while len(answered) < 20:
+                await asyncio.sleep(0.005)
+            await server.stop(5.0)
+            await asyncio.gather(*using)
+
+    run(main())
+
+
 def test_stop_cancels_what_exceeds_the_grace(caplog):
     async def main():
         service = SampleService()
