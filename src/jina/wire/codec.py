@@ -148,6 +148,12 @@ class Codec:
                 del values[name]
         return values
 
+    def field_reader(self, name: str) -> Reader:
+        """What reads one field, without pydantic where it does not fit; raises `Invalid` for what is of no use."""
+        self._compiled()
+        read = self._readers.get(name)
+        return lambda node: self._read_or_loosen(read, node)
+
     @staticmethod
     def _read_or_loosen(read: Reader | None, node: pb.NodeProto) -> Any:
         try:

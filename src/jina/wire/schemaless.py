@@ -12,7 +12,7 @@ from typing import Any
 from docarray.typing import AnyTensor
 from docarray.typing.tensor.embedding import AnyEmbedding
 
-from jina.wire.loose import DocMaker, read_loose
+from jina.wire.loose import DocMaker, Invalid, read_loose
 
 Reader = Callable[[Any], Any]
 
@@ -51,6 +51,13 @@ AS_SCHEMALESS = DocMaker(_one, _many)
 """Make nested documents of unknown class schemaless ones."""
 
 
+def _read(reader: Reader, value: Any, name: str) -> Any:
+    try:
+        return reader(value)
+    except Invalid as error:
+        raise error.at(name) from None
+
+
 def message_reader(readers: Mapping[str, Reader]) -> Reader:
     """Reads a whole document from a message; raises what the readers raise."""
     from jina.documents.document import blank_values, make_document
@@ -64,7 +71,7 @@ def message_reader(readers: Mapping[str, Reader]) -> Reader:
             if reader is None:
                 extra[name] = read_loose(data[name], AS_SCHEMALESS)
             else:
-                values[name] = reader(data[name])
+                values[name] = _read(reader, data[name], name)
         if "id" not in data:
             values["id"] = type(values["id"])(os.urandom(16).hex())
         if values["tags"] is None:
@@ -84,9 +91,9 @@ def json_reader(readers: Mapping[str, Reader]) -> Reader:
         for name, value in item.items():
             reader = readers.get(name)
             if reader is not None:
-                values[name] = reader(value)
+                values[name] = _read(reader, value, name)
             elif name == "uri" and item.get("url") is None:
-                values["url"] = readers["url"](value)
+                values["url"] = _read(readers["url"], value, name)
             else:
                 extra[name] = value
         if "id" not in item:
