@@ -156,14 +156,11 @@ def test_timeout(client, count):
 
 
 def test_a_server_of_another_protocol(server):
-    with Client(host="127.0.0.1", port=server.ports["grpc"], protocol="http") as client:
-        with pytest.raises((BadServer, Unavailable)):
-            client.post("/echo", Note())
-    with Client(host="127.0.0.1", port=server.ports["http"], protocol="grpc") as client:
-        with pytest.raises((BadServer, Unavailable)):
-            client.post("/echo", Note(), timeout=5)
-    with Client(host="127.0.0.1", port=server.ports["grpc"], protocol="websocket") as client:
-        with pytest.raises((BadServer, Unavailable)):
+    for spoken, heard in (("http", "grpc"), ("grpc", "http"), ("websocket", "grpc")):
+        with (
+            Client(host="127.0.0.1", port=server.ports[heard], protocol=spoken) as client,
+            pytest.raises((BadServer, Unavailable)),
+        ):
             client.post("/echo", Note(), timeout=5)
 
 

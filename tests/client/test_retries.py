@@ -14,6 +14,14 @@ from jina.client.retries import Retries
 from jina.errors import ConfigError, ExecutorError, Overloaded, Unavailable
 from tests.client.note_server import Note, running
 
+
+@pytest.fixture
+def server():
+    """A server of the test's own: it counts failures, and requests of an earlier test may still run."""
+    with running() as started:
+        yield started
+
+
 QUICK = {"initial_backoff": 0.01, "max_backoff": 0.02}
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from jina.client.base import BaseClient
-from jina.client.loops import PerLoop
+from jina.client.loops import Held, PerLoop
 from jina.errors import BadClientInput, ConfigError, JinaError
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class AsyncClient(BaseClient):
         options = self._options(kwargs, timeout)
         codec = codec_for(doc_type_of(return_type))
         channel = await self._channels.get()
-        async with aclosing(cast("AsyncGenerator[Any, None]", channel.stream_doc(request, options))) as documents:
+        async with Held(channel.stream_doc(request, options)) as documents:
             async for document in documents:
                 yield document.decode(codec)
 
@@ -144,7 +143,7 @@ class AsyncClient(BaseClient):
         from jina.client.progress import progress_of
 
         with progress_of(run.call) as progress:
-            async with aclosing(self._answers(run)) as answers:
+            async with Held(self._answers(run)) as answers:
                 async for answer in answers:
                     response = run.deliver(answer)
                     progress.advance()
@@ -162,8 +161,8 @@ class AsyncClient(BaseClient):
             self._over_stream(run, cast("AsyncStreamChannel", channel)) if streams else self._call_by_call(run, channel)
         )
         try:
-            async with aclosing(answers):
-                async for answer in answers:
+            async with Held(answers) as held:
+                async for answer in held:
                     yield answer
         except (BadClientInput, ConfigError):
             raise
@@ -173,12 +172,11 @@ class AsyncClient(BaseClient):
     async def _over_stream(self, run: Run, channel: AsyncStreamChannel) -> AsyncGenerator[Answer, None]:
         payloads = run.call.source.payloads_async()
         attempt = 1
-        async with aclosing(payloads):
+        async with payloads:
             while True:
                 try:
                     requests = run.outbox.attempt_async(payloads)
-                    answers = cast("AsyncGenerator[Answer, None]", channel.stream(requests, run.call.options))
-                    async with aclosing(answers):
+                    async with Held(channel.stream(requests, run.call.options)) as answers:
                         async for arrived in answers:
                             for answer in run.arrived(arrived, attempt):
                                 yield answer
@@ -197,7 +195,7 @@ class AsyncClient(BaseClient):
         payloads = call.source.payloads_async()
         flying: set[asyncio.Task[Answer]] = set()
         try:
-            async with aclosing(payloads):
+            async with payloads:
                 async for request in run.outbox.attempt_async(payloads):
                     if width == 1 or call.source.is_single_request:
                         for answer in run.arrived(await self._attempts(call, channel, request), last):
@@ -253,7 +251,7 @@ class Answers:
 
     async def __anext__(self) -> Any:
         if self._iterator is None:
-            self._iterator = self._results()
+            self._iterator = _results(self._client, self._run)
         return await anext(self._iterator)
 
     async def aclose(self) -> None:
@@ -264,17 +262,18 @@ class Answers:
     def __await__(self) -> Generator[Any, None, Any]:
         return self._all().__await__()
 
-    async def _results(self) -> AsyncGenerator[Any, None]:
-        call = self._run.call
-        async with aclosing(self._client._responses(self._run)) as responses:  # noqa: SLF001
-            async for response in responses:
-                yield response if call.return_responses else self._run.shaped(response.docs)
-
     async def _all(self) -> Any:
-        async with aclosing(self._client._responses(self._run)) as responses:  # noqa: SLF001
+        async with Held(self._client._responses(self._run)) as responses:  # noqa: SLF001
             async for response in responses:
                 self._run.collect(response)
         return self._run.result()
+
+
+async def _results(client: AsyncClient, run: Run) -> AsyncGenerator[Any, None]:
+    # Not a method of Answers: in a reference cycle the garbage collector would end the inner generators first.
+    async with Held(client._responses(run)) as responses:  # noqa: SLF001
+        async for response in responses:
+            yield response if run.call.return_responses else run.shaped(response.docs)
 
 
 async def _wait(

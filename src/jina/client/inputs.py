@@ -7,10 +7,11 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from docarray import BaseDoc, DocVec
 
+from jina.client.loops import Held
 from jina.documents import Document
 from jina.errors import BadClientInput
 from jina.wire import pb
@@ -64,7 +65,7 @@ class Inputs:
 
     def payloads_async(self) -> AsyncPayloads:
         """A payload per request, read one by one."""
-        return AsyncPayloads(self._batches_async()) if self.is_async else AsyncPayloads(self.payloads())
+        return AsyncPayloads(Held(self._batches_async())) if self.is_async else AsyncPayloads(self.payloads())
 
     async def _batches_async(self) -> AsyncGenerator[list[BaseDoc], None]:
         batch: list[BaseDoc] = []
@@ -82,7 +83,7 @@ class Inputs:
 class AsyncPayloads:
     """Payloads for coroutines. A `next` that is cancelled loses nothing: the following one gives what it awaited."""
 
-    def __init__(self, source: Iterator[Payload] | AsyncGenerator[list[BaseDoc], None]) -> None:
+    def __init__(self, source: Iterator[Payload] | Held[list[BaseDoc]]) -> None:
         self._source = source
         self._reading: asyncio.Future[list[BaseDoc] | None] | None = None
 
@@ -96,16 +97,18 @@ class AsyncPayloads:
         self._reading = None
         return None if batch is None else payload_of(batch)
 
-    async def aclose(self) -> None:
-        """Stop reading and close the user's generator."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        if isinstance(self._source, AsyncGenerator):
+        if isinstance(self._source, Held):
             await self._source.aclose()
 
 
-async def _following(batches: AsyncGenerator[list[BaseDoc], None]) -> list[BaseDoc] | None:
+async def _following(batches: Held[list[BaseDoc]]) -> list[BaseDoc] | None:
     return await anext(batches, None)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Generic, Protocol, TypeVar, cast
 
 
 class Closable(Protocol):
@@ -18,6 +19,8 @@ class Closable(Protocol):
 
 
 Resource = TypeVar("Resource", bound=Closable)
+Item = TypeVar("Item")
+T = TypeVar("T")
 
 
 class PerLoop(Generic[Resource]):
@@ -56,6 +59,45 @@ class PerLoop(Generic[Resource]):
                 await _finish(resource, keeper)
             elif loop.is_running():
                 asyncio.run_coroutine_threadsafe(_finish(resource, keeper), loop)
+
+
+class Held(Generic[Item]):
+    """An async generator held by another one, which closes it: `async with Held(generator) as items`.
+
+    `asyncio.run` ends with closing every async generator of its loop at the same time, and complains about an
+    inner one that its outer one is closing already. So the loop is not told of the inner ones.
+    """
+
+    def __init__(self, generator: AsyncIterator[Item]) -> None:
+        self._generator = cast("AsyncGenerator[Item, None]", generator)
+        self._known = False
+
+    async def __aenter__(self) -> Held[Item]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Held[Item]:
+        return self
+
+    def __anext__(self) -> Awaitable[Item]:
+        return self._untold(self._generator.__anext__)
+
+    def aclose(self) -> Awaitable[None]:
+        """Close the generator."""
+        return self._untold(self._generator.aclose)
+
+    def _untold(self, step: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        if self._known:
+            return step()
+        self._known = True
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return step()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
 
 
 async def _keep(resource: Closable) -> AsyncGenerator[None, None]:

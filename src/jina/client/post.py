@@ -258,13 +258,24 @@ def _takes(function: Callable[..., Any]) -> int:
 class _Message(str):
     """The message of an error, with what Jina 3 put in its place: `error.args[0].status.description`."""
 
-    __slots__ = ("request_id", "status")
+    __slots__ = ("_header",)
+    _header: Any
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that failed."""
+        return str(self._header.request_id)
+
+    @property
+    def status(self) -> Any:
+        """Code, description and exception of the failure."""
+        return self._header.status
 
 
 def with_header(error: JinaError, header: Any) -> JinaError:
     """The error; where Jina 3 raised `BadServer(header)`, `args[0]` has the header's fields too."""
     if isinstance(error, BadServer):
         message = _Message(error.message)
-        message.status, message.request_id = header.status, header.request_id
+        message._header = header  # noqa: SLF001 - built here
         error.args = (message,)
     return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jina.errors import (
     BadServer,
@@ -20,9 +20,6 @@ from jina.errors import (
 from jina.transport.base_channel import CallOptions, ChannelSettings, Target
 from jina.wire import pb
 from jina.wire import status as wire_status
-
-if TYPE_CHECKING:
-    import grpc
 
 CALL = "/jina.JinaRPC/Call"
 SINGLE_DATA = "/jina.JinaSingleDataRequestRPC/process_single_data"
@@ -136,7 +133,7 @@ def check_dry_run(status: Any, target: Target) -> None:
         raise wire_status.read_error(status) or Unavailable(f"{target}: {status.description}")
 
 
-def rpc_error(error: grpc.RpcError, target: Target) -> JinaError:
+def rpc_error(error: Any, target: Target) -> JinaError:
     """The error that the server raised, else the nearest to the gRPC status."""
     if sent := _sent_error(error.trailing_metadata() or ()):
         return sent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http.client import HTTPResponse
 
 import orjson
@@ -14,8 +14,8 @@ from jina.transport.http_channel_pool import Pool
 from jina.transport.http_channel_routes import LARGE, Outgoing, Routes, call_headers, stream_requests
 from jina.wire.messages import Request
 
-Received = tuple[int, Mapping[str, str], bytes]
-"""Status, headers (names in any case) and body."""
+Received = tuple[int, bodies.Headers, bytes]
+"""Status, headers and body."""
 
 
 class HttpChannel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,7 +17,7 @@ from jina.wire.messages import Request
 if TYPE_CHECKING:
     import aiohttp
 
-Received = tuple[int, Mapping[str, str], bytes]
+Received = tuple[int, bodies.Headers, bytes]
 
 
 class AsyncHttpChannel:

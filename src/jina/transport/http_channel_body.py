@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import orjson
@@ -52,6 +52,14 @@ def json_body(request: Request, *, endpoint: str = "") -> bytes:
     return b"".join((*parts, b"}"))
 
 
+class Headers(Protocol):
+    """Headers of an answer, names in any case."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """The value of a header."""
+        ...
+
+
 class _Body(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"[]")
     parameters: dict[str, Any] | None = None
@@ -83,10 +91,10 @@ class HttpAnswer:
         return message
 
 
-def read_answer(headers: Mapping[str, str], body: bytes, request: Request, target: Target) -> HttpAnswer:
+def read_answer(headers: Headers, body: bytes, request: Request, target: Target) -> HttpAnswer:
     """The answer in a body: JSON, or the documents in protobuf with the parameters in a header."""
     if headers.get("content-type", "").startswith(DOCUMENTS):
-        parameters = headers.get(PARAMETERS_HEADER)
+        parameters = headers.get(PARAMETERS_HEADER, "")
         return HttpAnswer(BytesPayload(body), json.loads(parameters) if parameters else {}, request)
     try:
         content = _decode_body(body)
@@ -97,7 +105,7 @@ def read_answer(headers: Mapping[str, str], body: bytes, request: Request, targe
     return HttpAnswer(payload, content.parameters or {}, request)
 
 
-def refuse_stream(headers: Mapping[str, str], request_path: str) -> None:
+def refuse_stream(headers: Headers, request_path: str) -> None:
     """Raise when a stream came where one answer was asked for; it may never end."""
     if headers.get("content-type", "").startswith(EVENT_STREAM):
         raise BadRequest(f"{request_path} is a generator", help="call it with stream_doc")

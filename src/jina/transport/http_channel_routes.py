@@ -60,7 +60,7 @@ class Routes:
         legacy = request.endpoint if path == "/post" else ""
         return Outgoing(path, headers, bodies.json_body(request, endpoint=legacy))
 
-    def answer(self, request: Request, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, request: Request, headers: bodies.Headers, body: bytes) -> Answer:
         """The answer in a body; one in protobuf shows that the peer takes protobuf."""
         answer = bodies.read_answer(headers, body, request, self._target)
         self.binary = self.binary or headers.get("content-type", "").startswith(bodies.DOCUMENTS)
@@ -71,7 +71,7 @@ class Routes:
         """True while it is not known whether the peer takes protobuf."""
         return not self.binary and not self._asked
 
-    def heard(self, headers: Mapping[str, str]) -> None:
+    def heard(self, headers: bodies.Headers) -> None:
         """The peer's answer to OPTIONS."""
         self._asked = True
         self.binary = bodies.DOCUMENTS in headers.get("accept-post", "")

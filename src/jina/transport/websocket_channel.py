@@ -125,7 +125,10 @@ class WebSocketChannel:
         from websockets.sync.client import connect
 
         # Entered as the context manager that it is, and left by `close` when the pool drops it.
-        return connect(**frames.connect_arguments(self._target, self._settings, options)).__enter__()
+        connection: ClientConnection = connect(
+            **frames.connect_arguments(self._target, self._settings, options)
+        ).__enter__()
+        return connection
 
     def _receive(self, connection: ClientConnection, deadline: float | None) -> ProtoAnswer:
         try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import DeadlineExceeded, JinaError
@@ -79,27 +78,25 @@ class AsyncWebSocketChannel:
         for _, connection in idle:
             await (_drop(connection) if abruptly else connection.close())
 
-    @asynccontextmanager
-    async def _lent(self, options: CallOptions) -> AsyncGenerator[ClientConnection, None]:
-        """A connection, kept afterwards unless something was raised while it was lent."""
-        key = frames.connection_key(options)
+    def _lent(self, options: CallOptions) -> _Loan:
+        return _Loan(self, options)
+
+    async def take(self, options: CallOptions) -> ClientConnection:
+        """An idle connection, else a new one."""
         try:
-            connection = await self._take(key) or await self._open(options)
+            return await self._take(frames.connection_key(options)) or await self._open(options)
         except Exception as error:
             raise frames.failure_of(error, self._target) or error from error
-        kept = False
-        try:
-            yield connection
-            if len(self._idle) < IDLE_CONNECTIONS:
-                self._idle.append((key, connection))
-                kept = True
-        except Exception as error:
-            if isinstance(error, JinaError):
-                raise
-            raise frames.failure_of(error, self._target) or error from error
-        finally:
-            if not kept:
-                await _drop(connection)
+
+    async def give_back(self, connection: ClientConnection, options: CallOptions, error: BaseException | None) -> None:
+        """Keep the connection for the next call, unless the call failed; raises what the failure means."""
+        if error is None and len(self._idle) < IDLE_CONNECTIONS:
+            self._idle.append((frames.connection_key(options), connection))
+            return
+        await _drop(connection)
+        meant = frames.failure_of(error, self._target) if error and not isinstance(error, JinaError) else None
+        if meant is not None:
+            raise meant from error
 
     async def _take(self, key: tuple[Any, ...]) -> ClientConnection | None:
         from websockets.protocol import State
@@ -129,6 +126,21 @@ class AsyncWebSocketChannel:
         except Exception as error:
             raise frames.failure_of(error, self._target) or error from error
         return frames.answer_of(frame, self._target)
+
+
+class _Loan:
+    """A connection for one call; a class, because a generator would be closed by a loop that ends."""
+
+    def __init__(self, channel: AsyncWebSocketChannel, options: CallOptions) -> None:
+        self._channel = channel
+        self._options = options
+
+    async def __aenter__(self) -> ClientConnection:
+        self._connection = await self._channel.take(self._options)
+        return self._connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self._channel.give_back(self._connection, self._options, error)
 
 
 async def _drop(connection: ClientConnection) -> None:

@@ -105,7 +105,7 @@ def failure_of(error: BaseException, target: Target) -> JinaError | None:
         case InvalidStatus():
             from jina.transport.http_channel_body import http_error
 
-            return http_error(error.response.status_code, error.response.body or b"", target)
+            return http_error(error.response.status_code, bytes(error.response.body or b""), target)
         case InvalidHandshake() | InvalidURI():
             return BadServer(f"{target} does not speak WebSocket: {reading(error)}")
         case TimeoutError():
