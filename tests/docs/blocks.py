@@ -7,6 +7,7 @@ What a block is, by its fence::
     ```python title="a.py"        a file that later blocks use (any language)
     ```bash                       commands: run with `bash -e`, must exit 0
     ```bash title="terminal 1"    commands that keep running: started, waited for until ready, ended after the page
+    ```sh, ```js, ```json ...     shown, not run
 
 Ports from 54321 to 54329 are replaced by free ones.
 """
@@ -27,7 +28,7 @@ FENCE = re.compile(r'^( *)```(\w+)(?: +title="([^"]+)")?[^\n]*\n(.*?)^\1```', re
 PORT = re.compile(r"\b5432[1-9]\b")
 READY_WITHIN = 60.0
 RUN_WITHIN = 120.0
-LANGUAGES = {"python", "bash", "text", "yaml", "json", "js", "javascript", "toml", "dockerfile", "protobuf", "http"}
+LANGUAGES = {"python", "bash", "text", "yaml", "json", "js", "javascript", "toml", "dockerfile", "protobuf", "http", "sh"}
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Tables of options for the documentation."""
+"""Tables and headings of options for the documentation."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from jina.spec.aliases import aliases_of
 from jina.spec.base import Spec, descriptions
@@ -11,18 +11,58 @@ from jina.spec.options import InternalOptions
 from jina.spec.rules import UNAVAILABLE
 
 
+class _Option(NamedTuple):
+    """One option in words."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
 def option_tables(model: type[Spec]) -> str:
     """Every option of a spec in Markdown: a heading and a table for each group, with types, defaults, old names."""
+    head = "| option | type | default | meaning |\n| --- | --- | --- | --- |"
+    return _blocks(f"### {heading}\n\n{head}\n{_rows(options)}" for heading, options in _groups(model).items())
+
+
+def option_sections(model: type[Spec], level: int = 3) -> str:
+    """Every option of a spec in Markdown, each under a heading of its own that links can name.
+
+    `level` is that of the groups' headings; the options are one below.
+    """
+    return _blocks(
+        f"{'#' * level} {heading}\n\n{_blocks(_section(option, level + 1) for option in options)}"
+        for heading, options in _groups(model).items()
+    )
+
+
+def _section(option: _Option, level: int) -> str:
+    return f"{'#' * level} `{option.name}`\n\n{option.type}, default: {option.default}\n\n{option.meaning}"
+
+
+def _rows(options: list[_Option]) -> str:
+    return "\n".join(
+        f"| `{option.name}` | {option.type} | {option.default} | {option.meaning.replace('|', chr(92) + '|')} |"
+        for option in options
+    )
+
+
+def _blocks(texts: Any) -> str:
+    return "\n\n".join(text.strip("\n") for text in texts) + "\n"
+
+
+def _groups(model: type[Spec]) -> dict[str, list[_Option]]:
+    """Heading of each group -> its options."""
     texts = descriptions(model)
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[_Option]] = {}
     for name in model.model_fields:
         _, heading = group_of(model, name)
-        groups.setdefault(heading, []).append(_row(model, name, texts.get(name, "")))
-    head = "| option | type | default | meaning |\n| --- | --- | --- | --- |"
-    return "\n\n".join(f"### {heading}\n\n{head}\n" + "\n".join(rows) for heading, rows in groups.items()) + "\n"
+        groups.setdefault(heading, []).append(_option(model, name, texts.get(name, "")))
+    return groups
 
 
-def _row(model: type[Spec], name: str, text: str) -> str:
+def _option(model: type[Spec], name: str, text: str) -> _Option:
     field = model.model_fields[name]
     old = [f"`{alias}`" for alias, option in aliases_of(model.model_fields).items() if option == name]
     notes = [text]
@@ -31,9 +71,7 @@ def _row(model: type[Spec], name: str, text: str) -> str:
     if name in UNAVAILABLE and name not in InternalOptions.model_fields:
         notes.append("Not available yet.")
     default = "required" if field.is_required() else _default(field.default, field.default_factory is not None)
-    return (
-        f"| `{field.alias or name}` | {type_name(field)} | {default} | {' '.join(notes).replace('|', chr(92) + '|')} |"
-    )
+    return _Option(field.alias or name, type_name(field), default, " ".join(notes))
 
 
 def _default(value: Any, from_environment: bool) -> str:
