@@ -90,7 +90,7 @@ def test_every_face_answers(shop):
 
 def test_inside_a_running_loop():
     """The sync API blocks the loop and works; `async with` does not block it."""
-    from shop import Item, Shop
+    from shop import Item, Priced
 
     async def main():
         ticks = 0
@@ -102,10 +102,12 @@ def test_inside_a_running_loop():
                 await asyncio.sleep(0.01)
 
         ticking = asyncio.create_task(tick())
-        async with Deployment(uses=Shop, uses_with={"currency": "$"}, host="127.0.0.1", quiet=True) as deployment:
+        options = {"uses_with": {"currency": "$"}, "host": "127.0.0.1", "quiet": True}
+        async with Deployment(uses="shop.Shop", **options) as deployment:
             assert ticks > 5
             docs = deployment.post("/price", Item(text="pen"))
             assert docs.text == ["pen$"]
+            assert type(docs[0]) is Priced  # its module is imported here, so the class is known
             ticking.cancel()
         return deployment
 

@@ -89,9 +89,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run(list(argv))
     except JinaError as error:
-        print(f"jina: {error}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
+        # A worker's traceback is a note of the cause; the line that says it all comes last, as in any program.
+        for note in (*getattr(error.__cause__, "__notes__", ()), *getattr(error, "__notes__", ())):
             print(note, file=sys.stderr)
+        print(f"jina: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

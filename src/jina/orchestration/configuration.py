@@ -22,8 +22,8 @@ def read(
     return load_spec(DeploymentSpec, source, context=context, substitute=substitute, overrides=overrides)
 
 
-def from_command_line(options: Mapping[str, Any]) -> DeploymentSpec:
-    """The spec of `jina deployment`: where `uses` is a Deployment's YAML, the other options override it."""
+def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
+    """The spec of the command line `where`: if `uses` is a Deployment's YAML, the other options override it."""
     from jina.spec import DeploymentSpec, load, parse
     from jina.spec.yaml_specs import spec_of
 
@@ -32,7 +32,7 @@ def from_command_line(options: Mapping[str, Any]) -> DeploymentSpec:
         loaded = load(uses)
         if isinstance(loaded[0], Mapping) and loaded[0].get("jtype") == "Deployment":
             return spec_of(DeploymentSpec, loaded, {name: value for name, value in options.items() if name != "uses"})
-    return parse(DeploymentSpec, options, "jina deployment")
+    return parse(DeploymentSpec, options, where)
 
 
 def as_dict(spec: DeploymentSpec) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from jina.orchestration import board, configuration
 from jina.orchestration.blocking import Signals, StopEvent
 from jina.orchestration.connecting import new_client
 from jina.orchestration.described import Described
+from jina.orchestration.return_types import class_at_hand, declared
 from jina.spec import takes_options_from
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Deployment(Described):
             search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
         )
         plain, other = split_with(executor.with_args)
-        self._executor_class = by_value or (spec.uses if isinstance(spec.uses, type) else None)
+        self._executor_class = by_value or class_at_hand(executor)
         self._pickled = (by_value, other)
         return plan_deployment(spec, msgspec.structs.replace(executor, with_args=plain), self._reservations)
 
@@ -104,9 +105,9 @@ class Deployment(Described):
         return cls._of(configuration.read(source, context=context, substitute=substitute, overrides=options))
 
     @classmethod
-    def from_command_line(cls, options: Mapping[str, Any]) -> Self:
-        """The Deployment that the options of `jina deployment` describe."""
-        return cls._of(configuration.from_command_line(options))
+    def from_command_line(cls, options: Mapping[str, Any], command: str = "deployment") -> Self:
+        """The Deployment that the options of `jina deployment` or `jina executor` describe."""
+        return cls._of(configuration.from_command_line(options, f"jina {command}"))
 
     def save_config(self, filename: str | None = None) -> None:
         """Write the options that differ from their defaults as YAML, to `<name>.yml` unless a name is given."""
@@ -252,6 +253,25 @@ class Deployment(Described):
         executor_class, (_, arguments) = self._executor_class, self._pickled
         return InProcessApp(plan, lambda: construct(plan, executor_class or find(plan), arguments))
 
+    def serve_here(self) -> int:
+        """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.
+
+        To be called on the main thread. Raises what `start` raises.
+        """
+        from jina.launch.here import serve_here
+
+        plan = self._plan.workers[0]
+        executor_class, (_, arguments) = self._executor_class, self._pickled
+        try:
+            return serve_here(
+                plan,
+                executor_class,
+                arguments,
+                lambda: board.announce(self.name, self._faces, quiet=self._spec.quiet),
+            )
+        finally:
+            self._end(now=True)
+
     # --- requests -----------------------------------------------------------------------------------------
 
     def post(self, on: str, inputs: Any = None, **arguments: Any) -> Any:
@@ -298,8 +318,6 @@ class Deployment(Described):
     def _declared(self, on: str) -> Any:
         if self._executor_class is None:
             return None
-        from jina.orchestration.return_types import declared
-
         return declared(self._executor_class, on, self._plan.workers[0].executor.requests)
 
     def _calling(self, call: Callable[[], T]) -> T:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jina.errors import ExecutorDefinitionError
+
+if TYPE_CHECKING:
+    from jina.executor import Executor
+    from jina.plan.plans import ExecutorPlan
+
+
+def class_at_hand(plan: ExecutorPlan) -> type[Executor] | None:
+    """The class that the plan names if its module is imported already; nothing is imported for it."""
+    found: Any = sys.modules.get(plan.module)
+    for part in plan.qualname.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else None
 
 
 def declared(executor_class: type, on: str, overrides: Mapping[str, str]) -> Any:
