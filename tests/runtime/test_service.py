@@ -13,7 +13,6 @@ from jina.errors import (
     DeadlineExceeded,
     EndpointNotFound,
     ExecutorError,
-    NotSupportedError,
     Overloaded,
     Unavailable,
     ValidationFailed,
@@ -340,15 +339,16 @@ def test_documents_that_have_no_place_on_the_wire_are_the_handlers_fault(worker)
             reply.payload.to_bytes()
 
 
-def test_dynamic_batching_is_refused_until_it_exists(worker):
+def test_dynamic_batching_is_announced_as_missing_and_requests_are_handled_alone(worker, caplog):
     class Batching(Executor):
         @dynamic_batching(preferred_batch_size=2)
         @requests(on="/x")
         def foo(self, docs: DocList[Text], **kwargs):
-            pass
+            assert len(docs) == 1
 
-    with pytest.raises(NotSupportedError, match="dynamic batching"), worker.serving(Batching()):
-        pass
+    with caplog.at_level("WARNING", "jina"), worker.serving(Batching()) as it:
+        assert worker.texts(it.run(it.service.call(worker.request("/x", ["a"])))) == ["a"]
+    assert "/x: dynamic batching is not available yet" in caplog.text
 
 
 def test_metrics_count_what_was_done(worker):

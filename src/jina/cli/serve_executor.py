@@ -17,4 +17,4 @@ def run(options: argparse.Namespace) -> int:
     """Construct the Executor, serve, close it."""
     from jina.orchestration import Deployment
 
-    return Deployment.from_command_line(given(options)).serve_here()
+    return Deployment.from_command_line(given(options), "executor").serve_here()

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from jina.errors import BadRequest, JinaError, NotSupportedError, Overloaded, Unavailable
+from jina.errors import BadRequest, JinaError, Overloaded, Unavailable
 from jina.executor.endpoints import Endpoint, EndpointTable
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
@@ -167,10 +167,8 @@ class WorkerService:
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         if endpoint.batching is not None:
-            raise NotSupportedError(
-                f"{endpoint.path} of {endpoint.where} asks for dynamic batching, which is not available yet",
-                help="remove @dynamic_batching, or set use_dynamic_batching=False",
-            )
+            later = "%s: dynamic batching is not available yet; each request is handled alone"
+            self._owner.log.warning(later, endpoint.path)
         lane = self.dispatcher.async_lane if endpoint.is_async else self.dispatcher.sync_lane
         return Handler(endpoint, self._owner, lane, self.counts.endpoint(endpoint.path))
 

@@ -127,7 +127,7 @@ class _Life:
             service.state = "ready"
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
-                self._log.success("ready: %s", ", ".join(server.addresses))
+                self._log.debug("ready: %s", ", ".join(server.addresses))
                 await self._asked_to_stop(executor)
             finally:
                 service.state = "draining"
@@ -174,7 +174,7 @@ class _Life:
     async def _drain(self, service: WorkerService, server: Server, faces: LoopThread) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
         self._report({"phase": "draining", "reason": self._stop.reason})
-        self._log.info("stopping: %s", self._stop.reason)
+        self._log.debug("stopping: %s", self._stop.reason)
         hard = asyncio.Event()
 
         def tell(stop: Stop) -> None:

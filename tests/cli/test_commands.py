@@ -1,0 +1,172 @@
+"""The command line as a user meets it: output, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jina.cli.completion_words import following
+from jina.cli.main import COMMANDS, command_parser, main
+
+JINA = str(Path(sys.executable).with_name("jina"))
+
+
+def run(*words: str, cwd: Path | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(
+        [JINA, *words], capture_output=True, text=True, timeout=50, check=False, cwd=cwd, input=text, env=environment
+    )
+
+
+def test_help_lists_every_command(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*name.split(), "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: jina {name}")
+
+
+def test_the_version(capsys):
+    from jina import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+    assert main(["-vf"]) == 0
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["jina"] == __version__
+    assert {"docarray", "grpcio", "python"} <= lines.keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["deploymnt"], "did you mean 'deployment'"),
+        (["hub", "nwe"], "did you mean 'hub new'"),
+        (["executor", "--replicass", "2"], "did you mean --replicas"),
+        (["executor", "--port", "99999999"], "'99999999' is not a port"),
+        (["ping", "nowhere", "grpc://127.0.0.1:1"], "'nowhere' is not one of"),
+        (["client", "--parameters", "[1]"], "must be a JSON object"),
+        (["help", "replicass"], "did you mean --replicas"),
+        (["hub", "build", "/nonexistent"], "no such folder"),
+    ],
+)
+def test_a_wrong_line_is_exit_code_2_and_says_what_is_right(words, hint, capsys):
+    assert main(words) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_help_explains_an_option(capsys):
+    assert main(["help", "max_message_size"]) == 0
+    assert "jina executor --max-message-size" in capsys.readouterr().out
+
+
+def test_completion_follows_the_line():
+    assert {"executor", "hub", "--help"} <= set(following([]))
+    assert set(following(["hub"])) == {"new", "build"}
+    assert "--uses" in following(["executor"])
+    assert "--uses" not in following(["executor", "--uses"])
+    assert following(["nothing"]) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(shell, capsys):
+    assert main(["completion", shell]) == 0
+    assert "jina completions" in capsys.readouterr().out
+
+
+def test_bash_completes(tmp_path):
+    script = (
+        f'eval "$({JINA} completion bash)"; COMP_WORDS=(jina hu); COMP_CWORD=1; _jina jina hu; echo "${{COMPREPLY[*]}}"'
+    )
+    environment = {**os.environ, "PATH": f"{Path(JINA).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=30, env=environment, check=True
+    )
+    assert done.stdout.strip() == "hub"
+
+
+def test_the_schema_describes_executors_and_deployments(tmp_path, capsys):
+    assert main(["export", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "replicas" in json.dumps(schema)
+    assert main(["export", "schema", "--schema-path", str(tmp_path / "s.json")]) == 0
+    assert json.loads((tmp_path / "s.json").read_text()) == schema
+
+
+def test_hub_new_asks_on_stdin_and_writes(tmp_path):
+    done = run("hub", "new", cwd=tmp_path, text="Greeter\n\nn\n")
+    assert done.returncode == 0, done.stderr
+    assert sorted(f.name for f in (tmp_path / "Greeter").iterdir()) == [
+        "README.md", "config.yml", "executor.py", "requirements.txt",
+    ]  # fmt: skip
+    assert yaml.safe_load((tmp_path / "Greeter" / "config.yml").read_text())["jtype"] == "Greeter"
+
+
+def test_hub_new_without_answers_is_a_usage_error(tmp_path):
+    done = run("hub", "new", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no answer to 'Name of the Executor'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hub_build_writes_the_dockerfile_once(tmp_path):
+    assert run("hub", "new", "--name", "X", "--path", str(tmp_path / "x")).returncode == 0
+    assert run("hub", "build", str(tmp_path / "x"), "--dockerfile-only").returncode == 0
+    assert "FROM python:" in (tmp_path / "x" / "Dockerfile").read_text()
+    again = run("hub", "build", str(tmp_path / "x"), "--dockerfile-only")
+    assert (again.returncode, "--force overwrites it" in again.stderr) == (2, True)
+    assert run("hub", "build", str(tmp_path / "x"), "--dockerfile-only", "--force").returncode == 0
+
+
+def test_building_an_image_says_that_it_is_not_available(tmp_path):
+    assert run("hub", "new", "--name", "X", "--path", str(tmp_path / "x")).returncode == 0
+    done = run("hub", "build", str(tmp_path / "x"))
+    assert done.returncode == 2
+    assert "not available yet" in done.stderr
+
+
+def test_a_plugin_on_the_path_is_called(tmp_path):
+    plugin = tmp_path / "jina-hello"
+    plugin.write_text('#!/bin/sh\necho "plugin $1"\n')
+    plugin.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [JINA, "hello", "you"], capture_output=True, text=True, timeout=20, env=environment, check=True
+    )
+    assert done.stdout == "plugin you\n"
+
+
+def test_a_reader_that_leaves_is_no_traceback():
+    done = subprocess.run(
+        ["bash", "-c", f"{JINA} export schema | head -c 1"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_help_costs_at_most_300_ms_of_cpu():
+    def cost() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cost() for _ in range(3)) <= 0.3
+
+
+def test_every_option_of_a_command_has_a_help_text():
+    for name in COMMANDS:
+        parser, _ = command_parser(name)
+        for action in parser._actions:
+            assert action.help, f"jina {name} {action.option_strings or action.dest}"

@@ -1,0 +1,169 @@
+"""The commands that serve and those that call: real processes, signals and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+JINA = str(Path(sys.executable).with_name("jina"))
+WITHIN = 40.0
+
+
+class Service:
+    """A running command, with what it wrote so far."""
+
+    def __init__(self, words: list[str], cwd: Path) -> None:
+        environment = {**os.environ, "HOME": str(cwd), "NO_COLOR": "1"}
+        self.process = subprocess.Popen(
+            [JINA, *words], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+        self.changed = threading.Condition()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        with self.process.stdout as stdout:
+            for line in stdout:
+                with self.changed:
+                    self.lines.append(line)
+                    self.changed.notify_all()
+
+    def address(self, scheme: str) -> str:
+        """The address that the service announced."""
+        pattern = re.compile(rf"is ready:.*?({scheme}://\S+)")
+        deadline = time.monotonic() + WITHIN
+        with self.changed:
+            while True:
+                for line in self.lines:
+                    if found := pattern.search(line):
+                        return found.group(1).replace("0.0.0.0", "127.0.0.1")
+                left = deadline - time.monotonic()
+                assert left > 0, f"not ready:\n{''.join(self.lines)}"
+                assert self.process.poll() is None, f"ended:\n{''.join(self.lines)}"
+                self.changed.wait(min(left, 0.5))
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(WITHIN)
+        self.reader.join(WITHIN)
+        return code
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+
+@contextmanager
+def serving(*words: str, cwd: Path):
+    service = Service(list(words), cwd)
+    try:
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.process.kill()
+        service.end()
+
+
+EXECUTOR = """
+from jina import DocumentArray, Executor, requests
+
+class Shout(Executor):
+    @requests(on='/shout')
+    def shout(self, docs: DocumentArray, parameters: dict, **kwargs):
+        for doc in docs:
+            doc.text = doc.text.upper() + '!' * parameters.get('marks', 1)
+
+    def close(self):
+        print('closed', flush=True)
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    (tmp_path / "executor.py").write_text(EXECUTOR)
+    (tmp_path / "config.yml").write_text("jtype: Shout\npy_modules: [executor.py]\n")
+    return tmp_path
+
+
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([JINA, *words], capture_output=True, text=True, timeout=WITHIN, check=False)
+
+
+def test_executor_serves_and_sigterm_closes_it(package):
+    with serving("executor", "--uses", "config.yml", "--protocol", "grpc", "http", cwd=package) as service:
+        address = service.address("grpc")
+        done = call("client", "--host", address, "--on", "/shout", "--text", "hi", "--text", "you",
+                    "--parameters", '{"marks": 2}')  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["HI!!", "YOU!!"]
+        assert call("ping", "executor", address).returncode == 0
+        assert call("ping", "executor", service.address("http")).returncode == 0
+        missing = call("client", "--host", address, "--on", "/shot", "--text", "x")
+        assert missing.returncode == 2
+        assert "/shout" in missing.stderr
+        assert service.end() == 0
+    assert "closed" in service.output
+
+
+def test_ctrl_c_closes_too(package):
+    with serving("executor", "--uses", "config.yml", cwd=package) as service:
+        service.address("grpc")
+        assert service.end(signal.SIGINT) in {0, 130}
+    assert "closed" in service.output
+
+
+def test_a_failing_start_is_exit_code_1_with_the_place(package):
+    (package / "executor.py").write_text(EXECUTOR.replace("class Shout(Executor):", (
+        "class Shout(Executor):\n    def __init__(self, **kwargs):\n        super().__init__(**kwargs)\n"
+        "        raise RuntimeError('no such file model.bin')\n"
+    )))  # fmt: skip
+    with serving("executor", "--uses", "config.yml", cwd=package) as service:
+        assert service.process.wait(WITHIN) == 1
+        service.reader.join(WITHIN)
+    assert re.search(r"Shout|executor", service.output)
+    assert "executor.py:7" in service.output
+    assert "RuntimeError: no such file model.bin" in service.output
+
+
+def test_a_generated_package_starts_as_it_is(tmp_path):
+    assert subprocess.run([JINA, "hub", "new", "--name", "MyExecutor", "--path", "x"], cwd=tmp_path, timeout=WITHIN,
+                          check=False, capture_output=True).returncode == 0  # fmt: skip
+    with serving("executor", "--uses", "config.yml", cwd=tmp_path / "x") as service:
+        done = call("client", "--host", service.address("grpc"), "--text", "kept")
+        assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["kept"]
+        assert service.end() == 0
+
+
+def test_a_new_project_starts_as_it_is(tmp_path):
+    assert subprocess.run([JINA, "new", "hello"], cwd=tmp_path, timeout=WITHIN, check=False,
+                          capture_output=True).returncode == 0  # fmt: skip
+    project = tmp_path / "hello"
+    # The project's own ports may be taken here: let them be chosen.
+    config = project / "deployment.yml"
+    config.write_text("\n".join(line for line in config.read_text().splitlines() if "port:" not in line) + "\n")
+    with serving("deployment", "--uses", "deployment.yml", cwd=project) as service:
+        client = project / "client.py"
+        client.write_text(client.read_text().replace("grpc://localhost:54321", service.address("grpc")))
+        done = subprocess.run(
+            [sys.executable, str(client)], capture_output=True, text=True, timeout=WITHIN, check=False
+        )
+        assert done.stdout.strip() == "['hello, world!', 'goodbye, world!']", done.stderr
+        assert service.end() == 0
+
+
+def test_ping_says_no_with_exit_code_1():
+    done = call("ping", "executor", "grpc://127.0.0.1:9", "--timeout", "300", "--attempts", "1")
+    assert done.returncode == 1
+    assert "no answer (1/1)" in done.stderr
