@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ class AsyncHttpChannel:
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._settings.ssl_context or True),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls()),
                 trust_env=self._settings.use_proxy,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=1 << 20,
@@ -119,6 +120,10 @@ class AsyncHttpChannel:
             timeout=timeout,
             **options.extra,
         )
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        # aiohttp's own context is made when it is imported and never sees SSL_CERT_FILE set later.
+        return (self._settings.ssl_context or ssl.create_default_context()) if self._target.tls else True
 
     def _failure(self, error: Exception, options: CallOptions) -> Exception:
         """The error for a failure of the exchange."""

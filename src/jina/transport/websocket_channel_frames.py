@@ -5,6 +5,7 @@ Each binary frame is one serialised `jina.DataRequestProto`, answered by frames 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -85,7 +86,7 @@ def connect_arguments(target: Target, settings: ChannelSettings, options: CallOp
         "proxy": True if settings.use_proxy else None,
     }
     if target.tls:
-        arguments["ssl"] = settings.ssl_context
+        arguments["ssl"] = settings.ssl_context or ssl.create_default_context()
     return arguments
 
 
