@@ -6,6 +6,7 @@ What a block is, by its fence::
     ```text                       what the program or command before it must print; `...` stands for anything
     ```python title="a.py"        a file that later blocks use (any language)
     ```bash                       commands: run with `bash -e`, must exit 0
+    ```bash                       with nothing but `make TARGET`: the targets must exist
     ```bash title="terminal 1"    commands that keep running: started, waited for until ready, ended after the page
     ```sh, ```js, ```json ...     shown, not run
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FENCE = re.compile(r'^( *)```(\w+)(?: +title="([^"]+)")?[^\n]*\n(.*?)^\1```', re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[2]
 PORT = re.compile(r"\b5432[1-9]\b")
 READY_WITHIN = 60.0
 RUN_WITHIN = 120.0
@@ -95,6 +97,8 @@ class Page:
             file.write_text(block.code, encoding="utf-8")
         elif block.language == "python":
             self._program(block, where, [sys.executable, self._write(block, ".py")])
+        elif block.language == "bash" and all(line.startswith("make ") for line in block.code.splitlines()):
+            self._targets(block, where)
         elif block.language == "bash":
             self._program(block, where, ["bash", "-euo", "pipefail", self._write(block, ".sh")])
         elif block.language == "text" and self.output is not None:
@@ -103,6 +107,13 @@ class Page:
             self.output = None
         else:
             assert block.language in LANGUAGES, f"{where}: no rule for {block.language!r}"
+
+    def _targets(self, block: Block, where: str) -> None:
+        """The targets exist: running them here would run the tests inside the tests."""
+        for line in block.code.splitlines():
+            target = line.split()[1]
+            done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{where}: make {target}: {done.stderr}"
 
     def _write(self, block: Block, suffix: str) -> str:
         file = self.folder / f"block_{block.line}{suffix}"
