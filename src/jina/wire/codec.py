@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from jina.errors import BadClientInput, BadRequest, ConfigError
 from jina.wire import builder, pb, schemaless
 from jina.wire.builder import Location, NeedsPydantic
+from jina.wire.bulk import has_large_arrays, write_docs_bytes
 from jina.wire.json_codec import json_codec_for
 from jina.wire.loose import Invalid, Mismatch, read_loose
 from jina.wire.readers import Reader, ReaderCompiler
@@ -108,8 +109,13 @@ class Codec:
             raise BadRequest(f"the documents are no docarray.DocListProto: {error}") from None
         return self.decode(message)
 
-    def to_bytes(self, docs: Iterable[Any]) -> bytes:
-        """The documents as one serialised `docarray.DocListProto`; raises as `encode`."""
+    def to_bytes(self, docs: Any) -> bytes:
+        """The documents of a list as one serialised `docarray.DocListProto`; raises as `encode`."""
+        if has_large_arrays(docs):
+            try:
+                return write_docs_bytes(docs)
+            except (Unwritable, RecursionError) as error:
+                raise self._unwritable(error) from None
         message = pb.DocListProto()
         self.encode(docs, message)
         return message.SerializeToString()

@@ -2,9 +2,8 @@
 
 Decoded arrays are writable copies of what was received. A view of the received bytes would be read-only and a
 handler that writes in place would fail; a copy when first written to needs an array class of our own, which
-user code sees. Measured at decode on one 2.9 GHz core, per tensor, view against copy: 0.29 and 0.43
-microseconds for 768 float32, 0.3 microseconds and 4 milliseconds for 16 MiB, of about 25 milliseconds that its whole
-way through a worker takes. So the copy is the default, always.
+user code sees. Measured at decode on one core, per tensor, view against copy: 0.29 and 0.43 microseconds for 768
+float32; for 16 MiB the copy is 1.5 of the 12 milliseconds that decoding takes. So the copy is the default, always.
 """
 
 from __future__ import annotations
@@ -70,12 +69,17 @@ def read_tensor(message: pb.NdArrayProto, cls: type[np.ndarray[Any, Any]] = NdAr
 def write_array(array: np.ndarray[Any, Any], into: pb.NdArrayProto) -> None:
     """Write any array, contiguous or not; raises `BadTensor` for a dtype that does not travel."""
     dtype = array.dtype
-    if dtype.hasobject or dtype.kind == "V":
-        raise BadTensor(f"dtype {dtype} does not travel: convert the array to numbers, or send a list")
+    check_dtype(dtype)
     dense = into.dense
     dense.buffer = array.tobytes()
     dense.shape.extend(array.shape)
     dense.dtype = dtype.str
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """Raise `BadTensor` for a dtype whose elements mean nothing elsewhere."""
+    if dtype.hasobject or dtype.kind == "V":
+        raise BadTensor(f"dtype {dtype} does not travel: convert the array to numbers, or send a list")
 
 
 UNTYPED_FLOATS = np.dtype(np.float64)
