@@ -162,3 +162,15 @@ def test_endpoint_without_a_leading_slash():
         assert service.requests[0].endpoint == "bare"
 
     run(main())
+
+
+def test_a_default_endpoint_answers_posts_to_the_paths_of_our_pages():
+    async def main():
+        service = SampleService(default=True)
+        app = build_app(service, HttpPlan(), 1000)
+        assert (await asgi(app, "POST", "/", b"[]"))[0] == 200
+        assert (await asgi(app, "GET", "/")) == (200, b"{}")
+        assert [request.endpoint for request in service.requests] == ["/"]
+        assert (await asgi(build_app(SampleService(), HttpPlan(), 1000), "POST", "/", b"[]"))[0] == 405
+
+    run(main())

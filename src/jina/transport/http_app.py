@@ -113,8 +113,11 @@ class HttpApp:
         routes: dict[str, Methods] = {"/post": {"POST": partial(self._call, endpoint="")}}
         for path, info in service.endpoints.items():
             routes[http_path(path)] = self._endpoint_methods(path, info)
+        default = service.endpoints.get("/default")
         for path, methods in self._own.items():
-            routes[path] = {**methods, **routes.get(path, {})}
+            # Our pages are read by GET; a POST to the same path, such as `/`, is for the Executor.
+            posts = routes.get(path) or (self._endpoint_methods(path, default) if default else {})
+            routes[path] = {**posts, **methods}
         self._routes = routes
         return routes
 
