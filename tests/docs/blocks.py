@@ -74,6 +74,8 @@ class Page:
             "HOME": str(self.folder),
             "PYTHONPATH": "",
         }
+        # Certificates that this machine trusts in general must not stand in for those of the page.
+        self.environment.pop("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", None)
         try:
             for block in blocks_of(text):
                 self._block(block)
