@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.typing import AnyTensor, AnyUrl, NdArray
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from pydantic import create_model
@@ -106,10 +106,11 @@ def test_proto_means_what_docarray_means(doc):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_json_comes_back(doc):
+    assume("inf" not in repr(doc.__dict__))  # JSON has null for them
     codec = codec_for(type(doc))
     text = codec.encode_json([doc])
     got = codec.decode_json(loads(text))[0]
-    assert loads(codec.encode_json([got])) == loads(text)
+    assert same(codec.decode_json(loads(codec.encode_json([got])))[0], got)
     assert type(got) is type(doc)
     for name, value in dict(doc).items():
         if not isinstance(value, np.ndarray | list | dict | BaseDoc):
