@@ -19,13 +19,15 @@ class Outbox:
     """Requests on their way.
 
     `keep` holds the documents of unanswered requests for another attempt; without it only their ids are held.
+    `ordered` remembers in which order they were made, as `in_order` needs.
     A transport may take requests on a thread of its own, and still be taking one when its attempt has failed
     already: what it takes then is remembered like any other and sent again by the next attempt.
     """
 
-    def __init__(self, make: Callable[[Payload], Request], *, keep: bool) -> None:
+    def __init__(self, make: Callable[[Payload], Request], *, keep: bool, ordered: bool) -> None:
         self._make = make
         self._keep = keep
+        self._ordered = ordered
         self._lock = threading.Lock()
         self._attempt = 0
         self._pending: dict[str, Request | None] = {}
@@ -63,7 +65,8 @@ class Outbox:
     def _remember(self, payload: Payload) -> Request:
         request = self._make(payload)
         self._pending[request.request_id] = request if self._keep else None
-        self._order.append(request.request_id)
+        if self._ordered:
+            self._order.append(request.request_id)
         return request
 
     @property

@@ -157,7 +157,7 @@ class Run:
 
     def __init__(self, call: PostCall) -> None:
         self.call = call
-        self.outbox = Outbox(call.request, keep=call.max_attempts > 1)
+        self.outbox = Outbox(call.request, keep=call.max_attempts > 1, ordered=call.results_in_order)
         self._responses: list[Response] = []
         self._documents: list[Any] = []
         self._list_type: Any = None

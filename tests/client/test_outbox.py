@@ -1,0 +1,24 @@
+"""What a call remembers of its requests."""
+
+import pytest
+
+from jina.client.outbox import Outbox
+from jina.errors import Unavailable
+from jina.transport.base_channel import FailedAnswer
+from jina.wire.messages import Request
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_nothing_is_held_of_answered_requests(keep, ordered):
+    numbers = iter(range(1000))
+    outbox = Outbox(lambda payload: Request("/", payload, request_id=str(next(numbers))), keep=keep, ordered=ordered)
+    handed_out = []
+    for request in outbox.attempt(iter(range(1000))):
+        answer = FailedAnswer(Unavailable("away"), request.request_id, "/")
+        outbox.answered(answer)
+        handed_out += outbox.in_order(answer) if ordered else [answer]
+    assert len(handed_out) == 1000
+    assert not outbox._pending
+    assert not outbox._order
+    assert not outbox._early
