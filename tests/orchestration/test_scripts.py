@@ -37,10 +37,28 @@ class Writer(Executor):
 BLOCK = (
     SERVE
     + """
+import signal, threading, time
+
+def tell(word):
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # until it blocks
+        time.sleep(0.01)
+    print(word, flush=True)
+
 with Deployment(uses=Writer, host="127.0.0.1", quiet=True) as deployment:
-    print(deployment.post("/shout", Note(text="hello")).text[0], deployment.port, flush=True)
+    word = deployment.post("/shout", Note(text="hello")).text[0]
+    threading.Thread(target=tell, args=[word]).start()
     deployment.block()
 print("after", flush=True)
+"""
+)
+
+SLEEP = (
+    SERVE
+    + """
+import time
+with Deployment(uses=Writer, host="127.0.0.1", quiet=True) as deployment:
+    print(deployment.post("/shout", Note(text="hello")).text[0], flush=True)
+    time.sleep(600)
 """
 )
 
@@ -98,8 +116,7 @@ def _until(condition):
 
 def test_sigterm_drains_closes_and_exits_with_0(program):
     process = program(BLOCK)
-    word, _port = process.stdout.readline().split()
-    assert word == "HELLO"
+    assert process.stdout.readline() == "HELLO\n"
     (child,) = _children(process.pid)
     process.terminate()
     out, err = process.communicate(timeout=DEADLINE)
@@ -108,8 +125,8 @@ def test_sigterm_drains_closes_and_exits_with_0(program):
 
 
 def test_ctrl_c_reaches_only_the_program_which_closes_its_worker(program):
-    process = program(BLOCK.replace("deployment.block()", "import time; time.sleep(600)"), stdin=True)
-    assert process.stdout.readline().startswith("HELLO")  # also: a class of `python -`
+    process = program(SLEEP, stdin=True)
+    assert process.stdout.readline() == "HELLO\n"  # also: a class of `python -`
     (child,) = _children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE)
@@ -163,7 +180,8 @@ with Deployment(uses="plain.Plain", host="127.0.0.1", quiet=True):
 
 
 def test_one_plain_line_says_that_it_is_ready(program):
-    process = program(SERVE + 'with Deployment(uses=Writer, port=0 or None, log_level="ERROR") as d: print(d.port)\n')
+    source = SERVE + "with Deployment(uses=Writer, log_level='ERROR') as deployment: print(deployment.port)\n"
+    process = program(source, PYTHONWARNINGS="ignore")
     out, err = process.communicate(timeout=DEADLINE)
     port = out.split()[0]
     assert err == f"executor is ready: grpc://0.0.0.0:{port}\n"

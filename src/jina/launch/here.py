@@ -51,4 +51,5 @@ def serve_here(
     except Exception as error:
         if phase not in {"importing", "init"}:
             raise
-        raise rebuild(plan.name, describe(error, phase)) from error
+        failure = rebuild(plan.deployment, describe(error, phase))
+        raise failure from failure.__cause__

@@ -21,6 +21,10 @@ from jina.plan.plans import DeploymentPlan
 _CLOSE_MARGIN = 10.0
 """Seconds beyond the grace time in which `close()` may end before SIGKILL."""
 
+_LOOK = 0.2
+"""Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
+thread blocks on a lock, is handled only when the main thread runs Python code again."""
+
 
 def start(plan: DeploymentPlan, blob: bytes = b"") -> RunningDeployment:
     """Start all processes of a plan and return at once; `wait_ready` tells how it went.
@@ -98,8 +102,7 @@ class RunningDeployment:
                     )
                 if on_wait:
                     on_wait(self.progress)
-                    left = min(0.2, left) if left is not None else 0.2
-                self._changed.wait(left)
+                self._changed.wait(_LOOK if left is None else min(_LOOK, left))
 
     def _failure(self) -> JinaError | None:
         if self._broken:
@@ -120,15 +123,16 @@ class RunningDeployment:
         """
         try:
             self._request_stop(now=now)
-            self._thread.join()
+            self.join()
         except BaseException:
             self._request_stop(now=True)
-            self._thread.join()
+            self.join()
             raise
 
     def join(self) -> None:
         """Wait until all processes have ended."""
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_LOOK)
 
     def kill(self) -> None:
         """End all processes by SIGKILL and return within a second; may be called by a signal handler."""

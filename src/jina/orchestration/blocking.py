@@ -34,7 +34,9 @@ class Signals:
     def __init__(self, at_once: Callable[[], None]) -> None:
         self._at_once = at_once
         self._received: int | None = None
+        self._woken = False
         self._before: dict[int, Any] = {}
+        self._wakeup_before: int | None = None
         self._readable, self._writable = socket.socketpair()
         self._writable.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
@@ -42,9 +44,13 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._on_signal)
+            # A signal that another thread receives does not interrupt the main thread's wait; this does.
+            self._wakeup_before = signal.set_wakeup_fd(self._writable.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._wakeup_before is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._readable.close()
@@ -55,10 +61,10 @@ class Signals:
             self._at_once()
             os._exit(128 + number)
         self._received = number
-        self.wake()
 
     def wake(self) -> None:
         """End `wait`; from any thread."""
+        self._woken = True
         with contextlib.suppress(OSError):
             self._writable.send(b"!")
 
@@ -66,6 +72,8 @@ class Signals:
         """Block until a signal, `wake` or the event comes."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._readable, selectors.EVENT_READ)
-            while not selector.select(None if stop_event is None else _LOOK):
+            while self._received is None and not self._woken:
+                if selector.select(None if stop_event is None else _LOOK):
+                    self._readable.recv(64)
                 if stop_event is not None and stop_event.is_set():
                     return
