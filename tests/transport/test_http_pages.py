@@ -7,6 +7,7 @@ import pytest
 
 from jina.executor.endpoints import RESERVED, RESERVED_FOR_GET
 from jina.plan.plans import HttpPlan
+from jina.transport import http_pages
 from jina.transport.http_app import build_app
 from jina.transport.http_pages import pages
 from jina.transport.server_gate import Gate
@@ -87,7 +88,8 @@ def test_status_metrics_and_dry_run():
     assert text.endswith("# EOF\n")
 
 
-def test_documentation_needs_no_other_host():
+def test_documentation_without_the_extra_needs_no_other_host(monkeypatch):
+    monkeypatch.setattr(http_pages, "swagger_folder", lambda: None)
     status, headers, page = get("/docs")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "http://" not in page
@@ -95,6 +97,23 @@ def test_documentation_needs_no_other_host():
     assert "openapi.json" in page
     status, headers, _ = get("/redoc")
     assert (status, headers["location"]) == (307, "docs")
+
+
+def test_swagger_ui_is_served_where_the_extra_is_installed():
+    pytest.importorskip("swagger_ui", reason="the extra jina[swagger]")
+    status, headers, page = get("/docs")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "https://" not in page
+    status, headers, script = get("/docs?asset=swagger-ui-bundle.js")
+    assert (status, headers["content-type"]) == (200, "text/javascript")
+    assert "SwaggerUIBundle" in script
+    assert get("/docs?asset=../__init__.py")[0] == 404
+
+
+def test_openapi_is_titled_after_the_service_by_default():
+    info = json.loads(get("/openapi.json")[2])["info"]
+    assert info["title"] == "sample"
+    assert "description" not in info
 
 
 def test_openapi_has_title_and_description():

@@ -17,7 +17,7 @@ TREE = {
 
 
 def document_of(*infos):
-    return openapi_document({each.path: each for each in infos}, title=None, description=None, version="1")
+    return openapi_document({each.path: each for each in infos}, title="T", description=None, version="1")
 
 
 def input_of(document, path, method="post"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import importlib.util
 import pkgutil
 from collections.abc import Awaitable, Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-from jina.errors import Unavailable
+from jina.errors import EndpointNotFound, Unavailable
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import dumps
 from jina.transport.http_exchange import Exchange
@@ -23,6 +27,22 @@ Handler = Callable[[Exchange], Awaitable[None]]
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _HTML = (b"content-type", b"text/html; charset=utf-8")
 _METRICS = (b"content-type", b"application/openmetrics-text; version=1.0.0; charset=utf-8")
+
+
+_ASSETS = {"swagger-ui-bundle.js": b"text/javascript", "swagger-ui.css": b"text/css"}
+_SWAGGER = b"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>API</title><link rel="stylesheet" href="?asset=swagger-ui.css"></head>
+<body><div id="ui"></div><script src="?asset=swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#ui"})</script></body></html>
+"""
+
+
+@functools.cache
+def swagger_folder() -> Path | None:
+    """Where the extra `jina[swagger]` has put Swagger UI, which replaces our own page of documentation."""
+    spec = importlib.util.find_spec("swagger_ui")
+    found = Path(spec.submodule_search_locations[0]) / "static" if spec and spec.submodule_search_locations else None
+    return found if found and all((found / name).exists() for name in _ASSETS) else None
 
 
 def pages(gate: Gate, plan: HttpPlan) -> dict[str, Handler]:
@@ -83,7 +103,7 @@ class _Pages:
                 raise Unavailable("the service is not ready yet")
             document = openapi_document(
                 self._gate.service.endpoints,
-                title=self._plan.title,
+                title=self._plan.title or self._gate.service.name.partition("/")[0],
                 description=self._plan.description,
                 version=metadata.version("jina"),
             )
@@ -91,9 +111,19 @@ class _Pages:
         await exchange.respond_json(self._openapi)
 
     async def docs(self, exchange: Exchange) -> None:
-        page = pkgutil.get_data(__name__, "docs.html")
-        assert page is not None
-        await exchange.respond((page,), _HTML)
+        folder = swagger_folder()
+        asset = exchange.query().get("asset")
+        if folder is None:
+            page = pkgutil.get_data(__name__, "docs.html") or b""
+            await exchange.respond((page,), _HTML)
+        elif asset is None:
+            await exchange.respond((_SWAGGER,), _HTML)
+        elif asset in _ASSETS:
+            # A megabyte and a half, read rarely: not kept, and not read on the protocol loop.
+            content = await asyncio.to_thread((folder / asset).read_bytes)
+            await exchange.respond((content,), (b"content-type", _ASSETS[asset]))
+        else:
+            raise EndpointNotFound(f"no asset {asset!r} of the documentation")
 
     async def redoc(self, exchange: Exchange) -> None:
         await exchange.respond((), None, status=307, headers=[(b"location", b"docs")])

@@ -10,17 +10,12 @@ from typing import Any
 from jina.transport.http_bodies import DOCUMENTS
 from jina.transport.service import EndpointInfo
 
-DEFAULT_TITLE = "My Jina Service"
-DEFAULT_DESCRIPTION = (
-    "This is my awesome service. You can set `title` and `description` in your `Deployment`, `Flow` or `Gateway` "
-    "to customize the title and description."
-)
 _REFERENCE = "#/components/schemas/"
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
 
 
 def openapi_document(
-    endpoints: Mapping[str, EndpointInfo], *, title: str | None, description: str | None, version: str
+    endpoints: Mapping[str, EndpointInfo], *, title: str, description: str | None, version: str
 ) -> dict[str, Any]:
     """The document, ready for JSON; equal endpoints give equal documents."""
     components = Components()
@@ -33,11 +28,7 @@ def openapi_document(
         paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": title or DEFAULT_TITLE,
-            "description": description or DEFAULT_DESCRIPTION,
-            "version": version,
-        },
+        "info": {"title": title, "version": version, **({"description": description} if description else {})},
         "paths": paths,
         "components": {"schemas": components.schemas},
     }
@@ -138,7 +129,7 @@ def _path_item(path: str, info: EndpointInfo, components: Components) -> dict[st
     needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
     operation: dict[str, Any] = {
         "operationId": f"post_{qualifier}",
-        "summary": path,
+        "summary": info.description.partition("\n")[0],
         "description": info.description,
         "requestBody": _request_body(document, parameters, needs_parameters=needs_parameters),
         "responses": {"200": _stream_of(result) if info.is_generator else _reply_of(result), "default": _FAILURE},
