@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PORT = re.compile(r"\b5432[1-9]\b")
 READY_WITHIN = 60.0
 RUN_WITHIN = 120.0
-LANGUAGES = {"python", "bash", "text", "yaml", "json", "js", "javascript", "toml", "dockerfile", "protobuf", "http", "sh"}
+LANGUAGES = {"python", "bash", "text", "yaml", "json", "js", "toml", "dockerfile", "protobuf", "http", "sh"}
 
 
 @dataclass

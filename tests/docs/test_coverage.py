@@ -1,0 +1,130 @@
+"""Whatever users can name has a heading in the reference, and the reference is what the code says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from scripts import gen_reference
+
+from jina import errors
+from jina.cli.main import COMMANDS, INTERNAL
+from jina.documents import FIELDS
+from jina.executor.signatures import PASSED
+from jina.observe.metrics import Metrics
+from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec
+from jina.transport.http_pages import pages
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+SOURCES = sorted((ROOT / "src" / "jina").rglob("*.py"))
+VARIABLE = re.compile(r"JINA_[A-Z_]+|NO_COLOR|SSL_CERT_FILE|GRPC_[A-Z_]+")
+
+
+def without_code(text: str) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(page: str, folder: Path = REFERENCE) -> list[str]:
+    """The headings of a page without their marks."""
+    text = without_code((folder / page).read_text(encoding="utf-8"))
+    return [line.lstrip("#").strip() for line in text.splitlines() if line.startswith("#")]
+
+
+def part(page: str, heading: str) -> list[str]:
+    """The headings below a heading of the second level."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return [line.lstrip("#").strip("` ") for line in section[1].splitlines() if line.startswith("#")]
+
+
+def variables_read() -> set[str]:
+    """Names of environment variables in the calls of our code, the module paths of Jina 3 aside."""
+    found = set()
+    for source in SOURCES:
+        if "legacy" in source.parts:
+            continue
+        text = source.read_text(encoding="utf-8")
+        if "environ" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value):
+                found.add(node.value)
+    return found - {"JINA_"}
+
+
+def test_the_reference_is_up_to_date():
+    outdated = gen_reference.files()
+    assert not outdated, f"run python -m scripts.gen_reference: {[str(path.relative_to(ROOT)) for path in outdated]}"
+
+
+def test_an_outdated_page_is_noticed():
+    page = "# A page\n\n<!-- generated: old-names -->\n<!-- /generated -->\n"
+    assert "`parallel`" in gen_reference.filled(page)
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"), [("Deployment", DeploymentSpec), ("Client", ClientSpec), ("Executor", ExecutorSpec)]
+)
+def test_every_option_has_a_heading(heading, model):
+    listed = part("options.md", heading)
+    missing = {field.alias or name for name, field in model.model_fields.items()} - set(listed)
+    assert not missing
+
+
+def test_every_route_has_a_heading():
+    listed = headings("http.md")
+    assert {path for path in {*pages(None, None), "/post"} if not any(f" {path}`" in line for line in listed)} == set()
+
+
+def test_every_error_has_a_heading():
+    classes = {
+        name for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, errors.JinaError)
+    }
+    assert classes <= set(headings("errors.md"))
+
+
+def test_every_metric_has_a_heading():
+    listed = headings("metrics.md")
+    names = {
+        f"{family.name}_total" if family.type == "counter" else family.name for family in Metrics("name").families()
+    }
+    assert len(names) > 5
+    assert {name for name in names if f"`{name}`" not in listed} == set()
+
+
+def test_every_command_has_a_heading():
+    listed = headings("cli.md")
+    assert {name for name in {**COMMANDS, **INTERNAL} if f"`jina {name}`" not in listed} == set()
+
+
+def test_every_variable_has_a_heading():
+    names = variables_read()
+    assert {"JINA_LOG_LEVEL", "JINA_DEFAULT_HOST"} <= names
+    listed = headings("environment.md")
+    assert {name for name in names if f"`{name}`" not in listed} == set()
+
+
+def test_every_argument_of_a_method_has_a_heading():
+    listed = headings("executor.md")
+    assert {name for name in PASSED if f"`{name}`" not in listed} == set()
+
+
+def test_every_field_of_a_document_has_a_line():
+    text = (REFERENCE / "documents.md").read_text(encoding="utf-8")
+    assert {name for name in FIELDS if f"\n| `{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_into_the_repository_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", without_code(page.read_text(encoding="utf-8")))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_llms_txt_lists_every_page():
+    text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
+    pages = {path for path in (ROOT / "docs").rglob("*.md") if path.parent != ROOT / "docs"}
+    assert len(pages) == text.count("\n- [")
