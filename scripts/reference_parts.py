@@ -32,8 +32,9 @@ def _summary(thing: Any) -> str:
 
 
 def _prose(thing: Any) -> str:
-    """The docstring as Markdown; lists get the empty line that Markdown wants before them."""
-    return re.sub(r"(?<=[^\n])\n- ", "\n\n- ", inspect.getdoc(thing) or "", count=1)
+    """The docstring as Markdown; a list gets the empty line that Markdown wants before it."""
+    blocks = (inspect.getdoc(thing) or "").split("\n\n")
+    return "\n\n".join(block if block.startswith("- ") else block.replace("\n- ", "\n\n- ", 1) for block in blocks)
 
 
 def _call(name: str, function: Any, *, skip: Sequence[str] = ("self", "cls")) -> str:

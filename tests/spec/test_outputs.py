@@ -7,7 +7,7 @@ import pytest
 
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec
 from jina.spec.json_schema import json_schema
-from jina.spec.markdown import option_tables
+from jina.spec.markdown import option_sections, option_tables
 from jina.spec.options import InternalOptions
 
 
@@ -100,6 +100,14 @@ def test_tables_have_a_row_for_every_option(model):
     for name, field in model.model_fields.items():
         assert text.count(f"\n| `{field.alias or name}` |") == 1
     assert all(line.replace("\\|", "").count("|") == 5 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_sections_have_a_heading_for_each_option():
+    text = option_sections(DeploymentSpec, level=2)
+    headings = [line for line in text.splitlines() if line.startswith("###")]
+    assert headings == [f"### `{name}`" for name in re.findall(r"### `(\w+)`", text)]
+    assert {line.split("`")[1] for line in headings} == set(DeploymentSpec.model_fields)
+    assert "### `grace`\n\nduration, default: `30`\n\nSeconds that requests in flight get" in text
 
 
 def test_a_row_states_type_default_old_names_and_what_is_not_available():
