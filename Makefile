@@ -62,6 +62,7 @@ check: $(READY)  ## what CI checks; writes nothing
 fix: $(READY)  ## format, and mend what a tool can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m scripts.gen_reference
 
 bench: $(READY)  ## measure against the peers, each in an environment of its own
 	$(BIN)/python -m bench
