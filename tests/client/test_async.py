@@ -219,6 +219,7 @@ def test_stderr_stays_empty(server):
     urls = [server.url(protocol) for protocol in ("grpc", "http", "websocket")]
     done = subprocess.run(
         [sys.executable, "-W", "always::ResourceWarning", "-W", "always::RuntimeWarning",
+         "-W", "ignore:This process:DeprecationWarning",  # Python 3.12 and later say it at every fork with threads
          "-c", textwrap.dedent(NOISE), *urls],
         capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip

@@ -26,7 +26,7 @@ DEPLOYMENTS = st.fixed_dictionaries(
         "uses_dynamic_batching": st.dictionaries(
             TEXT, st.fixed_dictionaries({"preferred_batch_size": st.integers(1, 100)}, optional={"timeout": PORTS})
         ),
-        "env": st.dictionaries(TEXT.filter(bool), TEXT, max_size=3),
+        "env": st.dictionaries(TEXT.filter(lambda name: name and not {"=", "\0"} & {*name}), TEXT, max_size=3),
         "py_modules": st.lists(TEXT, max_size=3),
         "exit_on_exceptions": st.lists(TEXT, max_size=3),
         "port": PORTS,

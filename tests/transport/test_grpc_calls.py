@@ -112,7 +112,7 @@ def test_handler_exception_is_in_band():
         call = unary(channel)(message_of("/fail", "a"))
         answer = await call
         assert await call.code() == grpc.StatusCode.OK
-        assert dict(await call.trailing_metadata())["is-error"] == "true"
+        assert dict([*await call.trailing_metadata()])["is-error"] == "true"
         assert answer.header.status.code == 1
         assert answer.header.status.exception.name == "ValueError"
         assert answer.routes[0].status.code == 1
@@ -136,7 +136,7 @@ def test_errors_of_the_request_are_statuses(endpoint, code, name):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await unary(channel)(message_of(endpoint, "a"))
         assert caught.value.code() == code
-        trailing = dict(caught.value.trailing_metadata())
+        trailing = dict([*caught.value.trailing_metadata()])
         error = status.read_error(pb.StatusProto.FromString(trailing["jina-status-bin"]))
         assert type(error).__name__ == name
         if name == "Overloaded":
@@ -166,7 +166,7 @@ def test_too_large(size):
         assert service.requests == []
         if size < 2000:
             assert "max_message_size is 1000" in caught.value.details()
-            trailing = dict(caught.value.trailing_metadata())
+            trailing = dict([*caught.value.trailing_metadata()])
             assert isinstance(status.read_error(pb.StatusProto.FromString(trailing["jina-status-bin"])), TooLarge)
 
     with_channel(use, max_message_size=1000)
@@ -195,7 +195,7 @@ def test_long_error_fits_the_metadata():
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await unary(channel)(message_of("/echo", "a"))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        assert "jina-status-bin" in dict(caught.value.trailing_metadata())
+        assert "jina-status-bin" in dict([*caught.value.trailing_metadata()])
 
     with_channel(use, Wordy())
 
@@ -340,7 +340,7 @@ def test_stream_doc_that_breaks():
         assert first.document.data["text"].text == "t0"
         assert isinstance(status.read_error(last.header.status), ExecutorError)
         assert await call.code() == grpc.StatusCode.OK
-        assert dict(await call.trailing_metadata())["is-error"] == "true"
+        assert dict([*await call.trailing_metadata()])["is-error"] == "true"
 
     with_channel(use)
 

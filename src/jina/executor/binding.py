@@ -103,7 +103,8 @@ def capture_names(cls: type) -> None:
         wanted = _names_in(getattr(value, "__annotations__", {}))
         wanted -= value.__globals__.keys() | marks.namespace.keys()
         for frame in _frames(6):
-            found = {name: frame.f_locals[name] for name in wanted & frame.f_locals.keys()}
+            there = frame.f_locals  # from Python 3.13 on a proxy whose keys are a list
+            found = {name: there[name] for name in wanted if name in there}
             marks.namespace.update(found)
             wanted -= found.keys()
 

@@ -11,7 +11,6 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import uvicorn
-from uvicorn.config import WS_PROTOCOLS
 
 from jina.errors import ConfigError, nearest
 from jina.plan.plans import FacePlan
@@ -68,7 +67,7 @@ class HttpFace:
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
             "http": "httptools",
-            "ws": "websockets-sansio" if "websockets-sansio" in WS_PROTOCOLS else "websockets",
+            "ws": "websockets-sansio",
             "ws_max_size": self._max_message_size,
             # A full window pauses reading, and with it the pongs: their absence proves nothing.
             "ws_ping_timeout": None,

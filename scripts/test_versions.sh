@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Run the part of the quick tests that touches dependencies with the lowest ones that pyproject.toml allows, on
+# Python 3.11, and with the newest of everything on each newer Python that this machine has.
+# Environments: .cache/versions/<name>; arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=.venv/bin/uv
+export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.cache/uv}"
+home=.cache/versions
+all=(tests/wire tests/documents tests/executor tests/spec tests/transport tests/client tests/observe tests/orchestration)
+# On a Python in between only what depends on the language: annotations, classes, pickles.
+some=(tests/documents tests/executor tests/wire tests/orchestration)
+
+# The interpreter of Python 3.<minor>, or nothing. A name on PATH may be a launcher of a version that is not there.
+python_of() {
+    local found
+    for found in "$(command -v "python3.$1" || true)" "$HOME"/.pyenv/versions/3."$1".*/bin/"python3.$1"; do
+        if [ -x "$found" ] && "$found" -c "import sys; sys.exit(sys.version_info[:2] != (3, $1))" 2> /dev/null; then
+            echo "$found"
+            return
+        fi
+    done
+}
+
+# run NAME PYTHON RESOLUTION TESTS...: make the environment, say what is in it, run the tests.
+run() {
+    local name=$1 python=$2 resolution=$3
+    shift 3
+    printf '\n== %s: %s, %s dependencies\n' "$name" "$("$python" --version)" "$resolution"
+    mkdir -p "$home"
+    "$uv" venv -q --allow-existing --python "$python" "$home/$name"
+    "$uv" pip compile -q -U --no-header --no-annotate --resolution "$resolution" --python "$home/$name/bin/python" \
+        pyproject.toml -o "$home/$name.txt"
+    "$uv" pip compile -q -U --no-header --no-annotate --python "$home/$name/bin/python" \
+        "$home/$name.txt" requirements/test.in -o "$home/$name-all.txt"
+    "$uv" pip sync -q --compile-bytecode --python "$home/$name/bin/python" "$home/$name-all.txt"
+    "$uv" pip install -q --python "$home/$name/bin/python" --no-deps -e .
+    tr '\n' ' ' < "$home/$name.txt"
+    printf '\n'
+    "$home/$name/bin/python" -m pytest -q -n 2 -p no:cacheprovider \
+        -m "not slow and not interop and not demo" --ignore tests/wire/test_speed.py "${extra[@]}" "$@" \
+        || failed+=("$name")
+}
+
+extra=("$@")
+failed=()
+lowest=$(python_of 11)
+run lowest "${lowest:-.venv/bin/python}" lowest-direct "${all[@]}"
+newest=
+for minor in 13 12; do
+    python=$(python_of "$minor")
+    if [ -z "$python" ]; then
+        printf '\n== skipped: no Python 3.%s on this machine\n' "$minor"
+    elif [ -z "$newest" ]; then
+        newest=$minor
+        run "newest-3.$minor" "$python" highest "${all[@]}"
+    else
+        run "newest-3.$minor" "$python" highest "${some[@]}"
+    fi
+done
+if [ -z "$newest" ]; then
+    run newest .venv/bin/python highest "${all[@]}"
+fi
+printf '\n'
+if [ "${#failed[@]}" -gt 0 ]; then
+    echo "failed with: ${failed[*]}"
+    exit 1
+fi
+echo "the lowest and the newest versions work"
