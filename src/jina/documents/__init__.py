@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jina.documents.docvec import ensure_docvec as ensure_docvec
     from jina.documents.nested_lists import ensure_nested_lists as ensure_nested_lists
     from jina.documents.query import Query as Query
+    from jina.documents.repairs import repair_docarray as repair_docarray
     from jina.documents.scores import NamedScore as NamedScore
 
 _HOMES = {
@@ -33,6 +34,7 @@ _HOMES = {
     "ensure_nested_lists": "jina.documents.nested_lists",
     "is_schemaless": "jina.documents.array",
     "make_document": "jina.documents.document",
+    "repair_docarray": "jina.documents.repairs",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one table of names  # pyright: ignore[reportUnsupportedDunderAll]

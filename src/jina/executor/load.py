@@ -87,6 +87,9 @@ def _classes_in(imported: list[Any]) -> list[str]:
 
 
 def _imported_class(module_name: str, qualname: str) -> type[Executor]:
+    from jina.documents import repair_docarray
+
+    repair_docarray()
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -71,7 +71,10 @@ def import_source(source: str, search_paths: Sequence[str] = ()) -> ModuleType:
     name, so that relative imports work, else under its own name with its folder on `sys.path`, so that modules
     beside it can be imported. Raises `ConfigError` naming the file and the cause.
     """
+    from jina.documents import repair_docarray
+
     place = locate(source, search_paths)
+    repair_docarray()
     try:
         if not os.path.isabs(place):
             return importlib.import_module(place)

@@ -92,8 +92,10 @@ def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
     executor_class: type[Executor] | None = None
     arguments: dict[str, Any] = {}
     if blob:
+        from jina.documents import repair_docarray
         from jina.launch.pickling import loads
 
+        repair_docarray()
         executor_class, arguments = loads(blob)
     executor_class = executor_class or find(plan)
     control.report({"phase": "init"})
