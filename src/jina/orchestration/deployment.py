@@ -16,7 +16,7 @@ from jina.orchestration.blocking import Signals, StopEvent
 from jina.orchestration.connecting import new_client
 from jina.orchestration.described import Described
 from jina.orchestration.return_types import class_at_hand, declared
-from jina.spec import takes_options_from
+from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.client.sync_client import SyncClient
@@ -33,6 +33,12 @@ def _spec_class() -> type[DeploymentSpec]:
     return DeploymentSpec
 
 
+if TYPE_CHECKING:
+    _takes_options = takes_options_of(DeploymentSpec)  # mypy does not look into what `_spec_class` returns
+else:
+    _takes_options = takes_options_from(_spec_class)
+
+
 T = TypeVar("T")
 
 
@@ -46,7 +52,7 @@ class Deployment(Described):
     and reserved here, until `close`. Works inside a running event loop too, also as `async with`.
     """
 
-    @takes_options_from(_spec_class)
+    @_takes_options
     def __init__(self, spec: DeploymentSpec) -> None:
         self._spec = spec
         self._reservations = PortReservations()

@@ -1,0 +1,182 @@
+"""The wheel, as users get it: built, installed in an environment of its own outside the repository, and used."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.docs.blocks import blocks_of
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
+DATA = [
+    "jina/py.typed", "jina/wire/jina.desc", "jina/transport/docs.html", "jina/legacy/paths/excepts.py",
+    "jina/legacy/paths/serve/executors/__init__.py", "jina_cli/__init__.py",
+]  # fmt: skip
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.skipif(not UV.exists(), reason="needs uv")]
+
+
+def call(*command: object, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """What a command printed; fails with its stderr."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with wheel and source archive; the wheel is built from the archive."""
+    folder = tmp_path_factory.mktemp("dist")
+    call(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
+    (source,) = folder.glob("jina-*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(folder / "source", filter="data")
+    (root,) = (folder / "source").iterdir()
+    call(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=root)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built) -> Path:
+    (file,) = built.glob("jina-*-py3-none-any.whl")
+    return file
+
+
+class Installed:
+    """An environment that has nothing but the wheel and what it depends on; commands run in a folder beside it."""
+
+    def __init__(self, home: Path, wheel: Path) -> None:
+        self.folder = home / "work"
+        self.folder.mkdir()
+        self.bin = home / "env" / "bin"
+        unwanted = {"PYTHONPATH", "VIRTUAL_ENV", "JINA_LOG_LEVEL"}
+        self.environment = {key: value for key, value in os.environ.items() if key not in unwanted}
+        self.environment |= {"HOME": str(home), "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
+        with_cache = {"UV_CACHE_DIR": str(ROOT / ".cache" / "uv"), **os.environ}
+        # The locked versions, so that the test says something about the wheel and not about today's packages.
+        pins = home / "pins.txt"
+        names = re.findall(
+            r"^([A-Za-z0-9._-]+==\S+(?: ;.*?)?)(?: \\)?$", (ROOT / "requirements/dev.lock").read_text(), re.MULTILINE
+        )
+        assert len(names) > 40
+        pins.write_text("\n".join(names))
+        call(UV, "venv", "-q", "--python", sys.executable, home / "env", cwd=home, env=with_cache)
+        call(UV, "pip", "install", "-q", "--compile-bytecode", "--python", self.bin / "python", "-c", pins, wheel,
+             cwd=home, env=with_cache)  # fmt: skip
+
+    def run(self, *command: object) -> str:
+        return call(*command, cwd=self.folder, env=self.environment)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Installed:
+    return Installed(tmp_path_factory.mktemp("installed"), wheel)
+
+
+def test_the_wheel_has_the_package_with_its_data_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert [name for name in DATA if name not in names] == []
+    assert {name.split("/")[0] for name in names} == {
+        "jina",
+        "jina_cli",
+        wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info",
+    }
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    sources = {str(file.relative_to(ROOT / "src")) for file in (ROOT / "src").rglob("*.py")}
+    assert sources - set(names) == set()
+    assert [name for name in names if name.endswith((".pyc", ".log", ".so"))] == []
+
+
+def test_the_source_archive_has_what_is_needed_to_build_and_test(built):
+    (file,) = built.glob("jina-*.tar.gz")
+    with tarfile.open(file) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames()}
+    assert tops == {
+        "src", "tests", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore",
+    }  # fmt: skip
+
+
+def test_the_version(installed):
+    version = installed.run("jina", "--version").strip()
+    assert version == installed.run("python", "-c", "import jina; print(jina.__version__)").strip()
+    where = installed.run("python", "-c", "import jina; print(jina.__file__)")
+    assert where.startswith(str(installed.bin.parent))
+
+
+def test_the_first_program_of_the_readme(installed):
+    blocks = blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    position = next(index for index, block in enumerate(blocks) if block.language == "python" and not block.title)
+    (installed.folder / "first.py").write_text(blocks[position].code)
+    assert blocks[position + 1].code.strip() in installed.run("python", "first.py")
+
+
+def test_a_new_executor_is_served(installed):
+    installed.run("jina", "hub", "new", "--name", "Mine", "--path", "mine", "--no-advance-configuration")
+    command = [str(installed.bin / "jina"), "executor", "--uses", "mine/config.yml", "--protocol", "http"]
+    with subprocess.Popen(
+        command,
+        cwd=installed.folder,
+        env=installed.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as service:
+        said: list[str] = []
+        found = None
+        try:
+            for line in service.stdout:
+                said.append(line)
+                if found := re.search(r"is ready:.*?(http)://\S+?:(\d+)", line):
+                    break
+            assert found, said
+            port = found.group(2)
+            answer = installed.run(
+                "jina",
+                "client",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                port,
+                "--protocol",
+                "http",
+                "--on",
+                "/",
+                "--text",
+                "hello",
+            )
+            assert "hello" in answer
+        finally:
+            service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
+
+
+def test_old_module_paths_are_installed(installed):
+    assert installed.run("python", "-c", "from jina.excepts import BadConfigSource; print(BadConfigSource.__name__)")
+
+
+def test_types_are_found_by_type_checkers(installed):
+    """A program that uses the installed package is checked without stubs, and its mistake is seen."""
+    program = installed.folder / "typed.py"
+    program.write_text("from jina import Deployment\n\nDeployment(replicass=2)\nreveal_type(Deployment.port)\n")
+    command = [sys.executable, "-m", "mypy", "--python-executable", str(installed.bin / "python"), "typed.py"]
+    done = subprocess.run(
+        command,
+        cwd=installed.folder,
+        env=installed.environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert "replicass" in done.stdout, done.stdout + done.stderr
+    assert "import-untyped" not in done.stdout
