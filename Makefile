@@ -4,15 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
-PYTEST := $(BIN)/python -m pytest
+PYTEST = mkdir -p $(PYTEST_DEBUG_TEMPROOT) && $(BIN)/python -m pytest
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache/pyright
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
+export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.cache/tmp
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup demo test test-slow test-interop test-versions check fix bench docs lock clean
+.PHONY: help setup demo test test-slow test-interop test-versions check-clean check fix bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -49,6 +50,9 @@ test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies
 	scripts/test_versions.sh
+
+check-clean:  ## that a clean clone passes the tests, without a network too, and leaves nothing behind
+	scripts/check_clean.sh
 
 check: $(READY)  ## what CI checks; writes nothing
 	$(BIN)/ruff check .

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,8 +80,9 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Installed:
-    return Installed(tmp_path_factory.mktemp("installed"), wheel)
+def installed(wheel) -> Iterator[Installed]:
+    with tempfile.TemporaryDirectory(prefix="jina-wheel-") as folder:  # pytest's own may be inside the repository
+        yield Installed(Path(folder), wheel)
 
 
 def test_the_wheel_has_the_package_with_its_data_and_nothing_else(wheel):

@@ -1,0 +1,23 @@
+"""What holds for all tests: nothing is written to the home folder of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).parents[1] / ".cache"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """An empty home folder for the tests and the processes they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Tools that keep their caches there would fetch them anew.
+        for name, folder in (("UV_CACHE_DIR", "uv"), ("PYRIGHT_PYTHON_CACHE_DIR", "pyright")):
+            if name not in os.environ:
+                patch.setenv(name, str(CACHE / folder))
+        place = tmp_path_factory.mktemp("home")
+        patch.setenv("HOME", str(place))
+        yield place
