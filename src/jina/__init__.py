@@ -41,7 +41,7 @@ _HOMES = {
     "write": "jina.executor",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - one table of names  # pyright: ignore[reportUnsupportedDunderAll]
 
 # Module paths of Jina 3 (`jina.serve.executors`, ...) are real files in one folder of their own.
 __path__.append(os.path.join(os.path.dirname(__file__), "legacy", "paths"))

@@ -31,7 +31,8 @@ _METRICS = (b"content-type", b"application/openmetrics-text; version=1.0.0; char
 
 _ASSETS = {"swagger-ui-bundle.js": b"text/javascript", "swagger-ui.css": b"text/css"}
 _SWAGGER = b"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>API</title><link rel="stylesheet" href="?asset=swagger-ui.css"></head>
+<html lang="en"><head><meta charset="utf-8"><title>API</title>
+<link rel="stylesheet" href="?asset=swagger-ui.css"></head>
 <body><div id="ui"></div><script src="?asset=swagger-ui-bundle.js"></script>
 <script>SwaggerUIBundle({url: "openapi.json", dom_id: "#ui"})</script></body></html>
 """
