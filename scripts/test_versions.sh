@@ -28,7 +28,7 @@ run() {
     local name=$1 python=$2 resolution=$3
     shift 3
     printf '\n== %s: %s, %s dependencies\n' "$name" "$("$python" --version)" "$resolution"
-    mkdir -p "$home"
+    mkdir -p "$home" "${PYTEST_DEBUG_TEMPROOT:-$home}"
     "$uv" venv -q --allow-existing --python "$python" "$home/$name"
     "$uv" pip compile -q -U --no-header --no-annotate --resolution "$resolution" --python "$home/$name/bin/python" \
         pyproject.toml -o "$home/$name.txt"
