@@ -117,6 +117,16 @@ def test_executor_serves_and_sigterm_closes_it(package):
     assert "closed" in service.output
 
 
+def test_a_class_of_the_working_folder_can_be_named(package):
+    with serving("executor", "--uses", "executor.Shout", cwd=package) as service:
+        done = call("client", "--host", service.address("grpc"), "--on", "/shout", "--text", "hi")
+        (line,) = done.stdout.splitlines()
+        found = json.loads(line)
+        assert found.pop("id")
+        assert found == {"text": "HI!"}
+        assert service.end() == 0
+
+
 def test_ctrl_c_closes_too(package):
     with serving("executor", "--uses", "config.yml", cwd=package) as service:
         service.address("grpc")

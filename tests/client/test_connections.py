@@ -77,6 +77,14 @@ def test_compression(server):
             client.post("/echo", Note(), compression="Brotli")
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_argument_that_would_do_nothing_is_refused(server, protocol):
+    from jina.errors import NotSupportedError
+
+    with Client(host=server.url(protocol)) as client, pytest.raises(NotSupportedError, match="cookies: only the async"):
+        client.post("/echo", Note(), cookies={"a": "b"})
+
+
 def test_threads_share_a_client(client):
     outcome = []
 

@@ -80,7 +80,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def entry() -> NoReturn:
-    """The console script."""
+    """The console script. Modules of the working folder can be named, as with `python -m`."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     sys.exit(main(sys.argv[1:]))
 
 

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if own["stream_doc"]:
             for document in _documents(own):
                 for item in client.stream_doc(own["on"], inputs=document, parameters=parameters):
-                    print(item.to_json(), flush=True)
+                    print(_line(item), flush=True)
             return 0
         found = client.post(
             own["on"],
@@ -58,8 +58,14 @@ def run(options: argparse.Namespace) -> int:
             show_progress=own["show_progress"],
         )
         for document in found:
-            print(document.to_json())
+            print(_line(document))
     return 0
+
+
+def _line(document: Any) -> str:
+    """What is set of the document, as JSON."""
+    fields = {name: value for name, value in json.loads(document.model_dump_json()).items() if value not in (None, {}, [])}
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def _documents(own: dict[str, Any]) -> Iterator[Any]:

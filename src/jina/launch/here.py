@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +28,6 @@ def serve_here(
     from jina.runtime.worker import run_worker
 
     os.environ.update(plan.env)
-    # A script has its folder first on the path; modules named by `module.Class` are looked for in the working folder.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     phase = "importing"
 
     def load() -> Executor:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jina.errors import JinaError
+from jina.errors import JinaError, NotSupportedError
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
 from jina.wire import status as wire_status
@@ -72,6 +72,12 @@ class CallOptions:
     window: int = 1000
     results_in_order: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def refuse_extra(self) -> None:
+        """Raise `NotSupportedError` where there is no aiohttp: an argument that does nothing is an error."""
+        if self.extra:
+            names = ", ".join(sorted(self.extra))
+            raise NotSupportedError(f"{names}: only the asynchronous HTTP client takes this")
 
 
 class Answer(Protocol):

@@ -68,6 +68,7 @@ def channel_credentials_of(grpc_module: Any, options: CallOptions) -> Any:
 
 def call_arguments(grpc_module: Any, options: CallOptions) -> dict[str, Any]:
     """Keyword arguments of one call on a stub."""
+    options.refuse_extra()
     arguments: dict[str, Any] = {"timeout": options.timeout, "metadata": options.metadata or None}
     if isinstance(options.credentials, grpc_module.CallCredentials):
         arguments["credentials"] = options.credentials

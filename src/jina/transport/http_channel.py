@@ -80,6 +80,7 @@ class HttpChannel:
         self._pool.close()
 
     def _exchange(self, method: str, outgoing: Outgoing, options: CallOptions) -> Received:
+        options.refuse_extra()
         with self._pool.exchange(method, outgoing, options.timeout) as response:
             bodies.refuse_stream(response.headers, outgoing.path)
             body = response.read(self._limit + 1) if (response.length or 0) <= self._limit else None

@@ -92,6 +92,7 @@ def connect_arguments(target: Target, settings: ChannelSettings, options: CallOp
 
 def connection_key(options: CallOptions) -> tuple[Any, ...]:
     """What two calls must have in common to use one connection: all that travels when it is opened."""
+    options.refuse_extra()
     return options.metadata, options.window, options.results_in_order
 
 
