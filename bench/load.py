@@ -1,7 +1,7 @@
-"""Load generators, run as processes of their own: `python -m bench.load http|grpc FILE` with a JSON job.
+"""Load generators, run as a process of its own: `python -m bench.load` takes a JSON job a line from standard input.
 
-A job says address, request and how to check an answer; the result is JSON on standard output:
-`{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`.
+A job says kind (`http`, `grpc`), address, request and how to check an answer; the result is a line of JSON on
+standard output: `{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import base64
 import json
 import sys
 import time
-from pathlib import Path
 
 
 class HttpConnection(asyncio.Protocol):
@@ -123,11 +122,12 @@ async def grpc(job: Job) -> None:
 
 
 def main() -> None:
-    """Run the job of the given file."""
-    job = Job(json.loads(Path(sys.argv[2]).read_text()))
-    started = time.perf_counter()
-    asyncio.run({"http": http, "grpc": grpc}[sys.argv[1]](job))
-    print(json.dumps(job.result(time.perf_counter() - started)))
+    """Run jobs until the input ends."""
+    for line in sys.stdin:
+        job = Job(json.loads(line))
+        started = time.perf_counter()
+        asyncio.run({"http": http, "grpc": grpc}[job.spec["kind"]](job))
+        print(json.dumps(job.result(time.perf_counter() - started)), flush=True)
 
 
 if __name__ == "__main__":

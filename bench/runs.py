@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
 import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,8 +58,9 @@ class Arm:
 
 
 def run_load(arm: Arm, requests: int, concurrency: int) -> dict:
-    """One process of load against the arm's server."""
+    """One round of load against the arm's server, from the process that makes all load."""
     job = {
+        "kind": arm.kind,
         "port": arm.server.port,
         "method": arm.method,
         "request": base64.b64encode(arm.request).decode(),
@@ -66,12 +68,24 @@ def run_load(arm: Arm, requests: int, concurrency: int) -> dict:
         "requests": requests,
         "concurrency": concurrency,
     }
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write(json.dumps(job))
-        file.flush()
-        command = [sys.executable, "-m", "bench.load", arm.kind, file.name]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, cwd=ROOT)
-    return json.loads(done.stdout)
+    process = _load_process()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(job) + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    if not answer:
+        raise RuntimeError(f"the load generator ended with {process.wait(10)}")
+    return json.loads(answer)
+
+
+@functools.cache
+def _load_process() -> subprocess.Popen:
+    command = [sys.executable, "-m", "bench.load"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    atexit.register(process.wait, 10)
+    atexit.register(process.stdin.close)
+    return process
 
 
 @dataclass
