@@ -8,6 +8,7 @@ import time
 
 import aiohttp
 import pytest
+import uvloop
 from docarray import DocList
 
 from jina.plan.plans import HttpPlan
@@ -281,6 +282,19 @@ def test_timeout_of_the_client_is_a_deadline():
             assert status == 400
 
     run(main())
+
+
+def test_a_timer_that_runs_a_moment_early_is_a_deadline():
+    """uvloop's timers count whole milliseconds."""
+
+    async def main():
+        async with served(SampleService(), "http") as server:
+            headers = [{"x-request-timeout": f"{0.05 + number * 0.00037:.5f}"} for number in range(60)]
+            answers = await asyncio.gather(*(post(server, "/slow", {"data": []}, headers=one) for one in headers))
+            assert {status for status, _, _ in answers} == {504}
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 def test_requests_share_a_connection():

@@ -69,13 +69,13 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
     """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
     watch = ClientWatch(exchange)
     exchange.terms.watches.add(watch)
+    limit = asyncio.timeout(None if deadline is None else deadline - time.monotonic())
     try:
-        if deadline is None:
-            return await work
-        async with asyncio.timeout(deadline - time.monotonic()):
+        async with limit:
             return await work
     except TimeoutError:
-        if deadline is None or time.monotonic() < deadline:
+        # Not the clock: loops run timers up to a millisecond early.
+        if not limit.expired():
             raise
         raise DeadlineExceeded(
             f"no answer within the {exchange.headers.get(TIMEOUT_HEADER)} s of {TIMEOUT_HEADER}"
