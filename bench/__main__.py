@@ -1,4 +1,4 @@
-"""`python -m bench [CASE...]`: run, print, and write the results as JSON."""
+"""`python -m bench [CASE...]`: run, print, and write the results as JSON and as a plot beside it."""
 
 from __future__ import annotations
 
@@ -6,59 +6,84 @@ import argparse
 import json
 import platform
 import sys
-from dataclasses import asdict
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.cases import CASES
+from bench.cases import CASES, Case
+from bench.clients import client_latency
+from bench.codecs import codec
+from bench.memory import grpc_16mib
+from bench.paced import sse_paced
+from bench.plot import svg
 from bench.procs import ROOT
-from bench.runs import Comparison, compare
+from bench.report import Check, Section, table
+from bench.runs import compare
+from bench.starts import ready, start
+
+OTHERS = {
+    "sse_paced": sse_paced,
+    "grpc_16mib": grpc_16mib,
+    "start": start,
+    "ready": ready,
+    "client_latency": client_latency,
+    "codec": codec,
+}
+"""Cases that measure something else than CPU per request; each is called with the number of rounds."""
 
 
-def table(result: Comparison, bounds: tuple[tuple[str, float], ...]) -> str:
-    """One case as Markdown."""
-    lines = [
-        "| server | CPU per request (us) | requests/s | p50 (ms) | p99 (ms) | PSS (MB) | requests |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {r['name']} | {r['cpu_us']:.0f} | {r['per_second']:.0f} | {r['p50_ms']:.2f} | {r['p99_ms']:.2f} "
-        f"| {r['pss_mb']:.0f} | {r['requests']} |"
+def compared(name: str, case: Case, rounds: int, part: float) -> Section:
+    """Run one comparison of CPU per request; `part` is the part of the requests to send."""
+    requests = max(1, int(case.requests * part))
+    result = compare(name, case.arms(), rounds=rounds, requests=requests, concurrency=case.concurrency)
+    unit = "us of CPU per token" if case.items > 1 else "us of CPU per request"
+    rows = [
+        [r["name"], r["cpu_us"] / case.items, 1e6 * case.items / r["cpu_us"], r["per_second"], r["p50_ms"],
+         r["p99_ms"], r["pss_mb"], r["requests"]]
         for r in result.rows
-    ]
-    lines += ["", "| our CPU divided by | median (95 % interval) | bound | result |", "| --- | --- | --- | --- |"]
-    limits = dict(bounds)
-    for name, found in result.ratios.items():
-        limit = limits.get(name)
-        verdict = f"{limit:.3g} | {found.at_most(limit)}" if limit else "- | -"
-        lines.append(f"| {name} | {found} | {verdict} |")
-    return "\n".join(lines)
+    ]  # fmt: skip
+    head = ["server", unit, unit.replace("us of CPU per ", "") + "s per CPU second", "requests/s", "p50 (ms)",
+            "p99 (ms)", "PSS (MB)", "requests"]  # fmt: skip
+    bounds = dict(case.bounds)
+    checks = [Check(f"our CPU / {peer}", found, bounds.get(peer)) for peer, found in result.ratios.items()]
+    return Section(
+        case.title,
+        head,
+        rows,
+        checks,
+        f"Concurrency {case.concurrency}.",
+        unit,
+        {row[0]: row[1] for row in rows},
+        {"rows": result.rows},
+    )
 
 
 def main() -> int:
     """Run the chosen cases."""
+    known = [*CASES, *OTHERS]
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("cases", nargs="*", help=f"some of {', '.join(CASES)}; all by default")
+    parser.add_argument("cases", nargs="*", help=f"some of {', '.join(known)}; all by default")
     parser.add_argument("--rounds", type=int, default=11, help="interleaved rounds [default: 11]")
-    parser.add_argument("--quick", action="store_true", help="3 rounds with a tenth of the requests")
+    parser.add_argument("--quick", action="store_true", help="3 rounds with a tenth of the requests; decides nothing")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench" / "results.json")
     options = parser.parse_args()
-    rounds = 3 if options.quick else options.rounds
+    rounds, part = (3, 0.1) if options.quick else (options.rounds, 1.0)
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
-    for name in options.cases or CASES:
-        case = CASES[name]
-        requests = case.requests // 10 if options.quick else case.requests
-        result = compare(name, case.arms(), rounds=rounds, requests=requests, concurrency=case.concurrency)
-        print(f"\n### {case.title}\n\n{table(result, case.bounds)}", flush=True)
+    for name in options.cases or known:
+        began = time.monotonic()
+        section = compared(name, CASES[name], rounds, part) if name in CASES else OTHERS[name](rounds)
+        print(f"\n### {section.title}\n\n{section.note}\n\n{table(section)}", flush=True)
         found[name] = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "rounds": rounds,
-            "concurrency": case.concurrency,
-            **asdict(result),
+            "seconds": round(time.monotonic() - began, 1),
+            **section.recorded(),
         }
+        found = {one: found[one] for one in known if one in found}
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(found, indent=1))
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+        options.out.with_suffix(".svg").write_text(svg(found))
     return 0
 
 

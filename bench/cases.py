@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from bench.environments import python_of
-from bench.runs import Arm, bench_server, http_request
+from bench.runs import Arm, bench_server, http_get, http_request
 from jina.wire import pb
 
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
@@ -19,13 +19,17 @@ TEXT = orjson.dumps({"data": [{"id": "a", "text": "hello world"}], "parameters":
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. A bound is `(peer, number)`: our CPU divided by the peer's is at most the number."""
+    """One comparison. A bound is `(peer, number)`: our CPU divided by the peer's is at most the number.
+
+    `items` is how many things one request gives where that is what counts, such as tokens.
+    """
 
     title: str
     arms: Callable[[], list[Arm]]
     bounds: tuple[tuple[str, float], ...]
     requests: int
     concurrency: int
+    items: int = 1
 
 
 def text_request(endpoint: str = "/upper") -> bytes:
@@ -107,8 +111,8 @@ def grpc_text() -> list[Arm]:
     return [
         Arm(bench_server("ours-grpc", "ours.py"), "grpc", request, b"HELLO WORLD", UNARY),
         Arm(bench_server("bare-grpc", "bare_grpc.py"), "grpc", request, b"HELLO WORLD", UNARY),
-        Arm(direct, "grpc", request, b"HELLO WORLD", UNARY, share=0.4),
-        Arm(bench_server("jina3-grpc-default", "jina3.py", jina3), "grpc", request, b"HELLO WORLD", UNARY, share=0.2),
+        Arm(direct, "grpc", request, b"HELLO WORLD", UNARY, share=0.2),
+        Arm(bench_server("jina3-grpc-default", "jina3.py", jina3), "grpc", request, b"HELLO WORLD", UNARY, share=0.1),
     ]
 
 
@@ -143,6 +147,18 @@ def http_json_vectors() -> list[Arm]:
     ]
 
 
+def sse_unpaced() -> list[Arm]:
+    """(d) 1,000 tokens as server-sent events, as fast as they come."""
+    jina3 = bench_server("jina3-http-direct", "jina3.py", python_of("jina3"), protocol="http", include_gateway="false")
+    request = http_get("/tokens?id=a&text=x")
+    ours, bare = bench_server("ours-http", "ours.py", protocol="http"), bench_server("bare-http", "bare_http.py")
+    return [
+        Arm(ours, "http", request, b"token ", times=1000),
+        Arm(bare, "http", http_get("/tokens"), b"token ", times=1000),
+        Arm(jina3, "http", request, b"token ", share=0.3, times=1000),
+    ]
+
+
 CASES = {
     "http_text": Case(
         "HTTP JSON, one short text",
@@ -170,6 +186,7 @@ CASES = {
         "HTTP binary, 100 documents of 768 float32, doubled", http_binary_vectors, (("bare-http-binary", 2.5),), 400, 4
     ),
     "http_json_vectors": Case(
-        "HTTP JSON, 100 documents of 768 float32, doubled", http_json_vectors, (("bare-http-json", 2.0),), 100, 4
+        "HTTP JSON, 100 documents of 768 float32, doubled", http_json_vectors, (("bare-http-json", 2.0),), 40, 4
     ),
+    "sse_unpaced": Case("Server-sent events, 1,000 tokens without a pause", sse_unpaced, (), 20, 4, items=1000),
 }

@@ -1,4 +1,4 @@
-"""An environment for each peer, under .cache/bench; made once."""
+"""An environment for each peer, and one with nothing but this package, under .cache/bench; made once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.procs import CACHE, ROOT
 
 PEERS = {
+    "ours": ["."],
     "jina3": ["jina==3.34.0", "pydantic==2.10.6", "fastapi<0.116", "setuptools<81"],
     "litserve": ["litserve"],
     "mosec": ["mosec", "orjson"],
@@ -31,7 +32,7 @@ def python_of(peer: str) -> str:
 
 def versions(peer: str) -> str:
     """Name and version of the peer itself."""
-    name = {"jina3": "jina"}.get(peer, peer)
+    name = {"jina3": "jina", "ours": "jina"}.get(peer, peer)
     code = f"from importlib.metadata import version; print(version({name!r}))"
     done = subprocess.run([python_of(peer), "-c", code], check=True, capture_output=True, text=True)
     return f"{name} {done.stdout.strip()}"

@@ -1,7 +1,8 @@
 """Load generators, run as a process of its own: `python -m bench.load` takes a JSON job a line from standard input.
 
-A job says kind (`http`, `grpc`), address, request and how to check an answer; the result is a line of JSON on
-standard output: `{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`.
+A job says kind (`http`, `grpc`, `sse`), address, request and how to check an answer; the result is a line of JSON on
+standard output: `{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`. With `sse` also `delays_ms`: how long after the
+time that stands in an event (as `"text":"<monotonic ns>"`) the event arrived.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import sys
 import time
 
@@ -43,7 +45,7 @@ class HttpConnection(asyncio.Protocol):
             length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
             if len(self.buffer) < end + 4 + length:
                 return
-        elif not self.buffer.endswith(b"0\r\n\r\n"):
+        elif not self.buffer.endswith(b"\r\n0\r\n\r\n"):
             return
         body, self.buffer = self.buffer[end + 4 :], b""
         self.job.record(time.perf_counter() - self.started, head.startswith(b"http/1.1 200") and self.job.right(body))
@@ -64,6 +66,7 @@ class Job:
         self.left = spec["requests"]
         self.times: list[float] = []
         self.bad = 0
+        self.delays: list[float] = []
 
     def take(self) -> bool:
         """True while requests are left to send."""
@@ -72,7 +75,7 @@ class Job:
 
     def right(self, body: bytes) -> bool:
         """True if the answer holds what it must."""
-        return self.expected in body
+        return body.count(self.expected) >= self.spec.get("times", 1)
 
     def record(self, seconds: float, right: bool) -> None:
         """Note one answer."""
@@ -88,17 +91,39 @@ class Job:
             "bad": self.bad + self.spec["requests"] - len(times),
             "p50_ms": times[len(times) // 2] * 1000,
             "p99_ms": times[int(len(times) * 0.99)] * 1000,
+            **({"delays_ms": self.delays} if self.delays else {}),
         }
 
 
-async def http(job: Job) -> None:
+class EventConnection(HttpConnection):
+    """The same for streams of events that say when they were made."""
+
+    STAMP = re.compile(rb'"text": ?"(\d+)"')
+    seen = 0
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        found = self.STAMP.findall(self.buffer + data)
+        self.job.delays += [(now - int(one)) / 1e6 for one in found[self.seen :]]
+        self.seen = len(found)
+        super().data_received(data)
+        if not self.buffer:
+            self.seen = 0
+
+
+async def http(job: Job, protocol: type[HttpConnection] = HttpConnection) -> None:
     """All connections at once."""
     loop = asyncio.get_running_loop()
     made = [
-        await loop.create_connection(lambda: HttpConnection(job), "127.0.0.1", job.spec["port"])
+        await loop.create_connection(lambda: protocol(job), "127.0.0.1", job.spec["port"])
         for _ in range(job.spec["concurrency"])
     ]
-    await asyncio.gather(*(protocol.closed for _, protocol in made))
+    await asyncio.gather(*(connection.closed for _, connection in made))
+
+
+async def sse(job: Job) -> None:
+    """Streams of events, with the delay of each."""
+    await http(job, EventConnection)
 
 
 async def grpc(job: Job) -> None:
@@ -126,7 +151,7 @@ def main() -> None:
     for line in sys.stdin:
         job = Job(json.loads(line))
         started = time.perf_counter()
-        asyncio.run({"http": http, "grpc": grpc}[job.spec["kind"]](job))
+        asyncio.run({"http": http, "sse": sse, "grpc": grpc}[job.spec["kind"]](job))
         print(json.dumps(job.result(time.perf_counter() - started)), flush=True)
 
 

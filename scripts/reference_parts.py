@@ -313,20 +313,9 @@ def figures() -> str:
     """The results of `python -m bench --out docs/explanation/performance.json`, as that prints them."""
     if not RECORDED.exists():
         return "No figures are recorded yet."
-    from bench.__main__ import table
-    from bench.cases import CASES
-    from bench.runs import Comparison
-    from bench.stats import Ratio
+    from bench.report import page
 
-    texts = []
-    for name, found in json.loads(RECORDED.read_text(encoding="utf-8")).items():
-        ratios = {peer: Ratio(**one) for peer, one in found["ratios"].items()}
-        about = (
-            f"Concurrency {found['concurrency']}, {found['rounds']} rounds, Python {found['python']}, {found['when']}."
-        )
-        result = table(Comparison(name, found["rows"], ratios), CASES[name].bounds)
-        texts.append(f"### {CASES[name].title}\n\n{about}\n\n{result}\n")
-    return "\n".join(texts)
+    return page(json.loads(RECORDED.read_text(encoding="utf-8")))
 
 
 def document_methods() -> str:

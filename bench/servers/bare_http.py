@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 
 import numpy as np
 import orjson
@@ -43,13 +44,27 @@ WORK = {"/upper": (upper, b"application/json"), "/double": (double_json, b"appli
         "/double_binary": (double_binary, BINARY)}  # fmt: skip
 
 
-async def tokens(send) -> None:
+async def unpaced():
+    for i in range(1000):
+        yield f"token {i}"
+
+
+async def paced():
+    for _ in range(50):
+        await asyncio.sleep(0.01)
+        yield f"{time.monotonic_ns()}"
+
+
+async def events(texts, send) -> None:
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    for i in range(1000):
-        item = b"event: update\r\ndata: " + orjson.dumps({"id": "a", "text": f"token {i}"}) + b"\r\n\r\n"
+    async for text in texts:
+        item = b"event: update\r\ndata: " + orjson.dumps({"id": "a", "text": text}) + b"\r\n\r\n"
         await send({"type": "http.response.body", "body": item, "more_body": True})
     await send({"type": "http.response.body", "body": b"event: end\r\n\r\n"})
+
+
+STREAMS = {"/tokens": unpaced, "/paced": paced}
 
 
 async def app(scope, receive, send):
@@ -61,8 +76,8 @@ async def app(scope, receive, send):
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    if scope["path"] == "/tokens":
-        await tokens(send)
+    if scope["path"] in STREAMS:
+        await events(STREAMS[scope["path"]](), send)
         return
     work, kind = WORK[scope["path"]]
     answer = work(body)
