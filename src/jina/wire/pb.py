@@ -4,21 +4,21 @@
 default pool: DocArray registers its own `docarray.proto` there, and a second one of that name is an error. So
 these classes and DocArray's are strangers that speak the same bytes. Reflection serves `POOL`.
 
-Loads neither docarray nor grpc.
+Loads neither docarray nor grpc; protobuf (and the pool) only when a name is asked for, as a worker that serves JSON
+alone needs none of it.
 """
 
-# ruff: noqa: TC004 - the loop at the end gives the names at run time
+# ruff: noqa: TC004 - `__getattr__` gives the names at run time
 from __future__ import annotations
 
+import functools
 import pkgutil
+import threading
 from typing import TYPE_CHECKING, Any
-
-from google.protobuf import message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.struct_pb2 import ListValue, Struct, Value
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -98,7 +98,23 @@ __all__ = [
 ]
 
 
+_lock = threading.RLock()
+
+if TYPE_CHECKING:
+    POOL: DescriptorPool
+    """Knows `docarray.proto`, `jina.proto` with its services, `envelope.proto` and what they import."""
+
+
+def _pool() -> DescriptorPool:
+    with _lock:
+        return _load_pool()
+
+
+@functools.cache
 def _load_pool() -> DescriptorPool:
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.descriptor_pool import DescriptorPool
+
     described = pkgutil.get_data(__name__, "jina.desc")
     assert described is not None
     pool = DescriptorPool()
@@ -107,16 +123,14 @@ def _load_pool() -> DescriptorPool:
     return pool
 
 
-POOL = _load_pool()
-"""Knows `docarray.proto`, `jina.proto` with its services, `envelope.proto` and what they import."""
-
-
 def message_class(full_name: str) -> Any:
     """The class of a message by its full name, such as `jina.HeaderProto`.
 
     Raises `KeyError` for a name that the pool lacks.
     """
-    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(full_name))
+    from google.protobuf import message_factory
+
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(full_name))
 
 
 def service(full_name: str) -> ServiceDescriptor:
@@ -124,21 +138,31 @@ def service(full_name: str) -> ServiceDescriptor:
 
     Raises `KeyError` for a name that the pool lacks.
     """
-    return POOL.FindServiceByName(full_name)
+    return _pool().FindServiceByName(full_name)
+
+
+def _load() -> dict[str, Any]:
+    names: dict[str, Any] = {"POOL": _pool()}
+    for file, package in (
+        ("google/protobuf/struct.proto", "google.protobuf"),
+        ("google/protobuf/empty.proto", "google.protobuf"),
+        ("google/protobuf/timestamp.proto", "google.protobuf"),
+        ("docarray.proto", "docarray"),
+        ("jina.proto", "jina"),
+        ("envelope.proto", "jina"),
+    ):
+        for name in _pool().FindFileByName(file).message_types_by_name:
+            names[name] = message_class(f"{package}.{name}")
+    return names
 
 
 if not TYPE_CHECKING:
-    _FULL_NAMES = {
-        name: f"{package}.{name}"
-        for file, package in (
-            ("google/protobuf/struct.proto", "google.protobuf"),
-            ("google/protobuf/empty.proto", "google.protobuf"),
-            ("google/protobuf/timestamp.proto", "google.protobuf"),
-            ("docarray.proto", "docarray"),
-            ("jina.proto", "jina"),
-            ("envelope.proto", "jina"),
-        )
-        for name in POOL.FindFileByName(file).message_types_by_name
-    }
-    for _name, _full_name in _FULL_NAMES.items():
-        globals()[_name] = message_class(_full_name)
+
+    def __getattr__(name: str) -> Any:
+        """Any public name: all are loaded at once, and stand in the module from then on."""
+        if name in __all__:
+            with _lock:  # two threads must not get classes of two pools
+                if name not in globals():
+                    globals().update(_load())
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ from jina.errors import BadClientInput
 from jina.wire import pb
 from jina.wire.tensors import BadTensor, array_of, write_array
 
-Writer = Callable[[Any, pb.NodeProto], None]
+Writer = Callable[[Any, "pb.NodeProto"], None]
 
 
 class Unwritable(Exception):
