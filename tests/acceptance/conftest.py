@@ -1,0 +1,52 @@
+"""One served Executor for the tests that only ask it."""
+
+import pytest
+
+PROTOCOLS = ("grpc", "http", "websocket")
+
+
+@pytest.fixture(scope="session")
+def desk():
+    """`Desk` on all protocols."""
+    from jina import Deployment
+    from tests.acceptance.services import Desk
+
+    with Deployment(
+        uses=Desk,
+        uses_with={"open_limit": 6},
+        protocol=list(PROTOCOLS),
+        max_message_size=200_000,
+        host="127.0.0.1",
+        quiet=True,
+    ) as served:
+        yield served
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request):
+    return request.param
+
+
+@pytest.fixture
+def port(desk, protocol):
+    return desk.ports[PROTOCOLS.index(protocol)]
+
+
+@pytest.fixture
+def client(port, protocol):
+    from jina import Client
+
+    with Client(host="127.0.0.1", port=port, protocol=protocol) as made:
+        yield made
+
+
+@pytest.fixture
+def state(desk):
+    """Ask `/state` of the desk, over a connection of its own."""
+
+    def ask(endpoint="/state", **parameters):
+        (response,) = desk.post(endpoint, parameters=parameters, return_responses=True)
+        (found,) = response.parameters["__results__"].values()
+        return found
+
+    return ask
