@@ -8,7 +8,7 @@ Loads neither docarray nor grpc; protobuf (and the pool) only when a name is ask
 alone needs none of it.
 """
 
-# ruff: noqa: TC004 - `__getattr__` gives the names at run time
+
 from __future__ import annotations
 
 import functools
