@@ -1,11 +1,14 @@
 """WebSocket frames on a real port."""
 
 import asyncio
+import contextlib
 import json
 
 import aiohttp
 import pytest
 from docarray import DocList
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from jina.errors import ExecutorError
 from jina.wire import parameters, pb, status
@@ -231,6 +234,27 @@ def test_frames_that_are_too_large_close_the_socket():
         assert socket.close_code == 1009
 
     connected(use, max_message_size=1000)
+
+
+def test_a_client_that_sends_on_still_hears_that_a_frame_was_too_large():
+    """Closing with bytes unread would reset the connection, and the reason be lost with it."""
+
+    def send_on(address):
+        with connect(address, proxy=None) as socket:
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(20):
+                    socket.send("x" * 300_000)
+            with pytest.raises(ConnectionClosed) as caught:
+                socket.recv(timeout=10)
+        return caught.value.rcvd and caught.value.rcvd.code
+
+    async def main():
+        async with served(SampleService(), "websocket", max_message_size=1000) as server:
+            address = url(server, "/echo").replace("http://", "ws://")
+            codes = [await asyncio.to_thread(send_on, address) for _ in range(10)]
+            assert codes == [1009] * 10
+
+    run(main())
 
 
 def test_path_names_the_endpoint():

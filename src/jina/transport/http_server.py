@@ -17,6 +17,7 @@ from jina.plan.plans import FacePlan
 from jina.transport.http_app import HttpApp
 from jina.transport.server_sockets import bind
 from jina.transport.tls import uvicorn_options
+from jina.transport.websocket_protocol import WebSocketProtocol
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
 """Arguments of uvicorn that jina decides."""
@@ -67,7 +68,7 @@ class HttpFace:
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
             "http": "httptools",
-            "ws": "websockets-sansio",
+            "ws": WebSocketProtocol,
             "ws_max_size": self._max_message_size,
             # A full window pauses reading, and with it the pongs: their absence proves nothing.
             "ws_ping_timeout": None,
