@@ -165,6 +165,8 @@ class Run:
 
     def arrived(self, answer: Answer, attempt: int) -> Iterator[Answer]:
         """The answers to hand out now; none when this one is a failure that another attempt may mend."""
+        if answer.error is not None and not answer.request_id:
+            raise answer.error  # of a request that the server could not read, so that it does not know which
         if answer.error is not None and self.call.retries.again(attempt, answer.error):
             self._last_failure = answer.error
             return
