@@ -5,6 +5,7 @@ Reads its plan from the control socket `<fd>`, reports each phase and every fail
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -68,9 +69,13 @@ def main(argv: list[str]) -> int:
 def _serve(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
     control.report({"phase": "importing"})
     _prepare(plan.executor)
+    # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
+    gc.disable()
     from jina.runtime.stop import Stop
     from jina.runtime.worker import run_worker
 
+    gc.freeze()
+    gc.enable()
     stop = Stop()
     lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True))
 
