@@ -217,3 +217,22 @@ def test_unanswered_requests_are_an_error(old_grpc):
 
 def test_a_peer_without_dry_run_and_health_is_not_ready(old_grpc):
     assert not old_grpc.is_flow_ready()
+
+
+def test_a_call_that_the_server_cancels_is_unavailable():
+    """gRPC does so with calls that came while it stops."""
+    import grpc
+
+    class Cancelling(grpc.GenericRpcHandler):
+        def service(self, handler_call_details):
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: context.cancel())
+
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, handlers=[Cancelling()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with Client(host="127.0.0.1", port=port) as client, pytest.raises(Unavailable, match="ended the call"):
+                client.post("/echo", timeout=10)
+        finally:
+            server.stop(0).wait()

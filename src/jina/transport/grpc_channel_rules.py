@@ -8,7 +8,6 @@ from typing import Any
 
 from jina.errors import (
     BadServer,
-    Cancelled,
     ConfigError,
     DeadlineExceeded,
     JinaError,
@@ -152,8 +151,8 @@ def _sent_error(trailing: Iterable[tuple[str, str | bytes]]) -> JinaError | None
 
 def _from_status(number: int, details: str, target: Target) -> JinaError:
     match number:
-        case 1:
-            return Cancelled(f"the call to {target} was cancelled: {details}")
+        case 1:  # by the server: gRPC cancels calls that it has not begun when it stops
+            return Unavailable(f"{target} ended the call: {details}")
         case 4:
             return DeadlineExceeded(f"{target} did not answer in time: {details}")
         case 5 | 14:  # a Jina 3 gateway says NOT_FOUND when a worker cannot be reached
