@@ -5,6 +5,7 @@ Keys (401, 403) come later. The details of each protocol: `tests/transport`.
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -113,11 +114,15 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize("case", TABLE)
+OWN_WAYS = {("websocket", "unknown endpoint"), ("websocket", "too large")}
+"""Refused at the handshake, and by closing: `test_websocket_frames_that_cannot_be_answered_in_kind`."""
+
+
+@pytest.mark.parametrize(
+    ("protocol", "case"), [pair for pair in itertools.product(PROTOCOLS, TABLE) if pair not in OWN_WAYS]
+)
 def test_raw(protocol, port, case):
     endpoint, body, status, code, name, text = TABLE[case]
-    if protocol == "websocket" and case in {"unknown endpoint", "too large"}:
-        pytest.skip("refused at the handshake, and by closing: below")
     if protocol == "grpc" and case == "unparsable body":
         body = b"\xff\xff\xff"
     found = RAW[protocol](port, endpoint, body)
@@ -145,9 +150,9 @@ def test_raw_exception_of_a_handler(protocol, port):
     assert "LookupError('no such thing', 7)" in found[2]
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_raw_deadline(protocol, port):
-    if protocol == "websocket":
-        pytest.skip("a frame carries no deadline")
+    """A WebSocket frame carries no deadline."""
     began = time.monotonic()
     found = RAW[protocol](port, "/hold", '{"data": []}', timeout=0.2)
     assert found[0] == ("DEADLINE_EXCEEDED" if protocol == "grpc" else 504)

@@ -221,7 +221,6 @@ def test_a_peer_without_dry_run_and_health_is_not_ready(old_grpc):
 
 def test_a_call_that_the_server_cancels_is_unavailable():
     """gRPC does so with calls that came while it stops."""
-    import grpc
 
     class Cancelling(grpc.GenericRpcHandler):
         def service(self, handler_call_details):
