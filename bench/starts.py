@@ -22,7 +22,7 @@ from bench.stats import ratio
 
 def start(rounds: int) -> Section:
     """Process start to the first right answer over HTTP, each with an environment of its own."""
-    turns = max(2, rounds // 3)
+    turns = max(2, rounds // 4)
     arms = {
         "ours-http": ("ours", "ours.py", "/upper", {"protocol": "http"}),
         "jina3-http-direct": ("jina3", "jina3.py", "/upper", {"protocol": "http", "include_gateway": "false"}),
