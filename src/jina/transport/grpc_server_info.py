@@ -83,8 +83,8 @@ class Descriptions:
 
 def _schemas(info: EndpointInfo) -> dict[str, Any]:
     return {
-        "input": {"name": info.input_name, "model": info.input_schema},
-        "output": {"name": info.output_name, "model": info.output_schema},
+        "input": {"name": info.input_name, "model": _readable(info.input_schema)},
+        "output": {"name": info.output_name, "model": _readable(info.output_schema)},
         "is_generator": info.is_generator,
         "is_singleton_doc": info.is_single,
         "parameters": {"name": info.parameters_name, "model": info.parameters_schema},
@@ -172,3 +172,29 @@ class _Pools:
             return getattr(self._pools[-1], name)(*arguments)
 
         return find
+
+
+def _readable(schema: dict[str, Any]) -> Any:
+    """The schema as gateways of Jina 3 can read it.
+
+    They build classes from it and recurse without end where a class refers to itself: there the reference becomes
+    a plain object. `additionalProperties: true`, which current pydantic writes for every `dict`, is left out,
+    since it is the default (JSON Schema 2020-12, 10.3.2.3).
+    """
+    return _without_recursion(schema, {f"#/$defs/{schema.get('title')}"})
+
+
+def _without_recursion(schema: Any, inside: set[str]) -> Any:
+    if isinstance(schema, list):
+        return [_without_recursion(item, inside) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("$ref") in inside:
+        return {"type": "object"}
+    return {
+        key: {name: _without_recursion(item, inside | {f"#/$defs/{name}"}) for name, item in value.items()}
+        if key == "$defs"
+        else _without_recursion(value, inside)
+        for key, value in schema.items()
+        if (key, value) != ("additionalProperties", True)
+    }
