@@ -183,7 +183,7 @@ class BadServer(RemoteError):
 class ExecutorError(BadServer, RuntimeError):
     """A handler of an Executor raised.
 
-    `name`, `exception_args` (their repr) and `stacks` (traceback lines) describe the exception where it was
+    `name`, `exception_args` (as text) and `stacks` (traceback lines) describe the exception where it was
     raised; `executor` names the class. The traceback is attached as a note.
     """
 

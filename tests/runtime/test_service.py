@@ -130,7 +130,7 @@ def test_handlers_errors_name_the_exception_and_the_users_frames(worker, caplog)
             it.run(it.service.call(worker.request("/fail", ["a"])))
         error = caught.value
         assert (error.name, error.executor) == ("KeyError", "Upper")
-        assert error.exception_args == ["'nope'", "3"]
+        assert error.exception_args == ["nope", "3"]
         assert error.message == "KeyError('nope', 3)"
         frames = [line for line in error.stacks if line.startswith("  File")]
         assert len(frames) == 1

@@ -48,6 +48,6 @@ def exit_code_of(error: BaseException) -> int | None:
 
 def _text(value: object) -> str:
     try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001 - __repr__ of user code
-        return f"<{type(value).__name__}: its __repr__ raised {type(error).__name__}>"
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - __str__ of user code
+        return f"<{type(value).__name__}: its __str__ raised {type(error).__name__}>"

@@ -51,6 +51,7 @@ class HttpChannel:
                     continue
                 if response.status >= 400:
                     raise bodies.http_error(response.status, response.read(), self._target)
+                bodies.need_stream(response.headers, outgoing.path)
                 yield from self._events(response)
             return
 

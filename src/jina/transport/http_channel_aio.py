@@ -54,6 +54,7 @@ class AsyncHttpChannel:
                         continue
                     if response.status >= 400:
                         raise bodies.http_error(response.status, await response.read(), self._target)
+                    bodies.need_stream(response.headers, outgoing.path)
                     events = bodies.Events(self._target)
                     async for line in response.content:
                         if (document := events.feed(line)) is not None:

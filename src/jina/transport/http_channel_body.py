@@ -111,6 +111,12 @@ def refuse_stream(headers: Headers, request_path: str) -> None:
         raise BadRequest(f"{request_path} is a generator", help="call it with stream_doc")
 
 
+def need_stream(headers: Headers, request_path: str) -> None:
+    """Raise when one answer came where a stream was asked for."""
+    if headers.get("content-type", "").startswith(JSON):
+        raise BadRequest(f"{request_path} is no generator", help="call it with post")
+
+
 def http_error(status: int, body: bytes, target: Target) -> JinaError:
     """The error that an answer with status >= 400 stands for."""
     try:
