@@ -64,7 +64,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _line(document: Any) -> str:
     """What is set of the document, as JSON."""
-    fields = {name: value for name, value in json.loads(document.model_dump_json()).items() if value not in (None, {}, [])}
+    fields = {
+        name: value for name, value in json.loads(document.model_dump_json()).items() if value not in (None, {}, [])
+    }
     return json.dumps(fields, ensure_ascii=False)
 
 

@@ -64,7 +64,9 @@ class Descriptions:
         message = pb.EndpointsProto()
         message.endpoints.extend([*endpoints, DRY_RUN])
         message.write_endpoints.extend(path for path, info in endpoints.items() if info.is_write)
-        message.schemas.update({path: _schemas(info) for path, info in endpoints.items()})
+        message.schemas.update(
+            {DRY_RUN: _DRY_RUN_SCHEMAS, **{path: _schemas(info) for path, info in endpoints.items()}}
+        )
         return message
 
     async def dry_run(self, _request: bytes, _context: Context) -> Any:
@@ -79,6 +81,20 @@ class Descriptions:
     async def status(self, _request: bytes, _context: Context) -> Any:
         """Versions and the settings in the environment."""
         return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
+
+
+_ONLY_AN_ID = {
+    "name": "DryRun",
+    "model": {"title": "DryRun", "type": "object", "properties": {"id": {"type": "string"}}},
+}
+_DRY_RUN_SCHEMAS = {
+    "input": _ONLY_AN_ID,
+    "output": _ONLY_AN_ID,
+    "is_generator": False,
+    "is_singleton_doc": False,
+    "parameters": {"name": None, "model": None},
+}
+"""Gateways of Jina 3 look the endpoint of their own check up among the schemas."""
 
 
 def _schemas(info: EndpointInfo) -> dict[str, Any]:
