@@ -138,6 +138,15 @@ class Interop(Executor):
         raise ValueError("in the middle")
 
 
+class Before(Executor):
+    """Stands before `Interop` in a Flow; leaves a mark on each document."""
+
+    @requests(on=["/in_place", "/twice", "/fail"])
+    def mark(self, docs: DocList[Note], **kwargs) -> DocList[Note]:
+        for doc in docs:
+            doc.text = f"<{doc.text}"
+
+
 class Loose(Executor):
     """Without annotations: schemaless documents."""
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from executors import Interop, Loose
+from executors import Before, Interop, Loose
 
 from jina import Deployment, Flow
 
@@ -61,7 +61,7 @@ def chain(ports, external):
     """One Executor of this process, then one that runs elsewhere."""
     return (
         Flow(port=ports[0], host=HOST)
-        .add(name="first", uses=Interop, uses_with={"prefix": "1"})
+        .add(name="first", uses=Before)
         .add(name="second", external=True, host=f"grpc://{HOST}:{external}")
     )
 

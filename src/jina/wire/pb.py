@@ -8,7 +8,6 @@ Loads neither docarray nor grpc; protobuf (and the pool) only when a name is ask
 alone needs none of it.
 """
 
-
 from __future__ import annotations
 
 import functools
