@@ -83,11 +83,11 @@ class Descriptions:
         return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
 
 
-_ONLY_AN_ID = {
+_ONLY_AN_ID: dict[str, Any] = {
     "name": "DryRun",
     "model": {"title": "DryRun", "type": "object", "properties": {"id": {"type": "string"}}},
 }
-_DRY_RUN_SCHEMAS = {
+_DRY_RUN_SCHEMAS: dict[str, Any] = {
     "input": _ONLY_AN_ID,
     "output": _ONLY_AN_ID,
     "is_generator": False,
