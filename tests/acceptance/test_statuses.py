@@ -262,7 +262,14 @@ def holding(desk, client, state):
         yield
         for one in held:
             one.cancel()
-    until(lambda: state()["holding"] == 0)
+
+    def empty():
+        try:
+            return state()["holding"] == 0
+        except Overloaded:  # the cancellations have not arrived yet
+            return False
+
+    until(empty)
 
 
 def refused(client):
