@@ -1,6 +1,6 @@
 """Where we answer otherwise than Jina 3.34 does, and why.
 
-Each is asserted, on both sides, by the tests of this folder that name it. `KNOWN` feeds
+Those that a test of this folder names are asserted on both sides; the others were seen by hand. `KNOWN` feeds
 `docs/explanation/differences.md`.
 """
 
