@@ -38,7 +38,7 @@ def _panel(record: Mapping[str, Any], top: int) -> tuple[list[str], int]:
         parts += [
             f'<text x="{LEFT - 8}" y="{base}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{LEFT}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{OTHERS if number else OURS}"/>',
-            f'<text x="{LEFT + length + 6:.1f}" y="{base}">{value:.3g}</text>',
+            f'<text x="{LEFT + length + 6:.1f}" y="{base}">{value:,.{0 if value >= 100 else 2}f}</text>',
         ]
         top += BAR + GAP
     return parts, top + 14
