@@ -4,6 +4,7 @@ import inspect
 import pydoc
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -92,12 +93,18 @@ Deployment(3)
 """
 
 
-def errors_of(command, tmp_path):
-    snippet = tmp_path / "snippet.py"
-    snippet.write_text(SNIPPET)
+def errors_of(command):
     root = Path(__file__).parents[2]
+    # Not in a temporary folder: that may lie below a hidden one, which pyright leaves out without a word.
+    with tempfile.TemporaryDirectory(dir=root / "tests", prefix="types_") as folder:
+        snippet = Path(folder) / "snippet.py"
+        snippet.write_text(SNIPPET)
+        return _errors([*command, str(snippet)], root)
+
+
+def _errors(command, root):
     done = subprocess.run(
-        [sys.executable, "-m", *command, str(snippet)],
+        [sys.executable, "-m", *command],
         cwd=root,
         capture_output=True,
         text=True,
@@ -111,6 +118,6 @@ def errors_of(command, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("command", [["mypy", "--strict"], ["pyright"]], ids=["mypy", "pyright"])
-def test_type_checkers_find_the_mistakes(command, tmp_path):
-    lines, output = errors_of(command, tmp_path)
+def test_type_checkers_find_the_mistakes(command):
+    lines, output = errors_of(command)
     assert lines == {9, 10, 11, 12}, output
