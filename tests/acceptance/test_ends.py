@@ -73,12 +73,17 @@ def test_a_failing_constructor(tmp_path):
 
 def test_nothing_is_left(tmp_path, monkeypatch):
     """Of a Deployment on all protocols, and of clients that asked it."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    temporary, home = tmp_path / "tmp", tmp_path / "home"
+    temporary.mkdir()
+    home.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("HOME", str(home))
     life()  # what libraries keep for good, such as gRPC's own threads
     before = left_over()
     ports = life()
     until(lambda: left_over() == before)
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+    assert [path for path in home.rglob("*") if path.is_file() and home / ".cache" / "jina" not in path.parents] == []
     for port in ports:
         socket.create_server(("127.0.0.1", port)).close()
 
