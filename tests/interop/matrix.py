@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-import pytest
-
 CLIENTS = ("ours", "theirs")
 SERVERS = ("ours", "theirs")
 FACES = {
@@ -16,7 +14,6 @@ FACES = {
 }
 """`unary` is gRPC with stream=False."""
 STREAMED = ("grpc", "http", "ws", "flow-grpc", "flow-http", "flow-ws")
-GRPC = ("grpc", "unary", "flow-grpc")
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,8 @@ class Raises:
         object.__setattr__(self, "text", text)
 
 
-UNSPECIFIED = object()
-"""Jina 3 itself behaves otherwise from run to run: there is nothing to assert."""
+LOST_OR_RAISED = object()
+"""Jina 3's WebSocket client raises BadServer in some runs and gives an empty result in others, from any server."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,9 @@ class Case:
 
 def check(seen: dict[str, Any], expected: Any) -> None:
     """Assert that what a call saw is as expected."""
-    if expected is UNSPECIFIED:
-        pytest.skip("Jina 3 behaves otherwise from run to run here")
-    if isinstance(expected, Raises):
+    if expected is LOST_OR_RAISED:
+        assert seen.get("result") == [] or "BadServer" in seen.get("raises", ()), seen
+    elif isinstance(expected, Raises):
         assert "raises" in seen, seen
         assert set(expected.classes) <= set(seen["raises"]), seen
         assert expected.text in seen["text"], seen

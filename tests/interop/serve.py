@@ -66,6 +66,17 @@ def chain(ports, external):
     )
 
 
+def loose_front(ports, external):
+    """A gateway before a schemaless Executor that runs elsewhere."""
+    return front(ports, external)
+
+
+def loose_chain(ports, external):
+    """Schemaless here, then schemaless elsewhere."""
+    flow = Flow(port=ports[0], host=HOST)
+    return flow.add(name="first", uses=Loose).add(name="second", external=True, host=HOST, port=external)
+
+
 def tls(ports, certificate, key):
     """With a certificate, on gRPC and HTTP."""
     return Deployment(

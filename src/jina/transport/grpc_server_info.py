@@ -83,18 +83,18 @@ class Descriptions:
         return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
 
 
-_ONLY_AN_ID: dict[str, Any] = {
-    "name": "DryRun",
-    "model": {"title": "DryRun", "type": "object", "properties": {"id": {"type": "string"}}},
-}
+_NO_FIELDS: dict[str, Any] = {"name": "DryRun", "model": {"title": "DryRun", "type": "object", "properties": {}}}
 _DRY_RUN_SCHEMAS: dict[str, Any] = {
-    "input": _ONLY_AN_ID,
-    "output": _ONLY_AN_ID,
+    "input": _NO_FIELDS,
+    "output": _NO_FIELDS,
     "is_generator": False,
     "is_singleton_doc": False,
     "parameters": {"name": None, "model": None},
 }
-"""Gateways of Jina 3 look the endpoint of their own check up among the schemas."""
+"""Gateways of Jina 3 look the endpoint of their own check up among the schemas.
+
+They refuse two Executors in a row whose fields there differ, and see none in those of Jina 3's workers.
+"""
 
 
 def _schemas(info: EndpointInfo) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def error_content(error: JinaError) -> dict[str, Any]:
     details = error.details()
     detail: Any = error.message or type(error).__name__
     if isinstance(error, ValidationFailed) and error.errors:
-        detail = error.errors
+        detail = details["errors"] = [_in_body(fault) for fault in error.errors]
     if isinstance(error, ExecutorError):
         detail = error.message or f"{error.name}({', '.join(error.exception_args)})"
     return {
@@ -198,6 +198,12 @@ def error_content(error: JinaError) -> dict[str, Any]:
         "code": type(error).__name__,
         "errors": details.get("errors", []),
     }
+
+
+def _in_body(fault: dict[str, Any]) -> dict[str, Any]:
+    """A fault of the parameters placed as one of the documents is: from the body on, as Jina 3 does."""
+    place = fault.get("loc", ())
+    return {**fault, "loc": ["body", *place]} if place[:1] in (["parameters"], ("parameters",)) else fault
 
 
 def error_body(error: JinaError, *, problem: bool = False) -> bytes:
