@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import ValidationFailed
@@ -114,7 +115,10 @@ async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]
     """Call an `async def` handler with the documents of a request; gives what `results.normalise` gives."""
     if not endpoint.is_single:
         keywords = {"docs": docs} if endpoint.takes("docs") else {}
-        return results.normalise(endpoint, await _settled(endpoint.function(**keywords, **arguments)), docs)
+        answer = endpoint.function(**keywords, **arguments)
+        if isinstance(answer, CoroutineType) or inspect.isawaitable(answer):
+            answer = await answer
+        return results.normalise(endpoint, answer, docs)
     answers = [
         results.normalise_one(endpoint, await _settled(endpoint.function(doc=doc, **arguments)), doc) for doc in docs
     ]

@@ -16,14 +16,14 @@ def normalise(endpoint: Endpoint, returned: Any, docs: Any) -> tuple[Any, dict[s
     what the handler changed in them), a DocList or DocumentArray replaces them, a dictionary is a result beside
     them. Raises `TypeError` for anything else.
     """
-    if returned is None:
+    if returned is None or returned is docs:
         return docs, None
-    if isinstance(returned, Mapping):
-        return docs, dict(returned)
     if _is_list(returned):
         return returned, None
     if _is_columns(returned):
         return returned.to_doc_list(), None
+    if isinstance(returned, Mapping):
+        return docs, dict(returned)
     raise _wrong(endpoint, returned, "DocList, DocumentArray, dict or None")
 
 

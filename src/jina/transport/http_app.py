@@ -56,8 +56,7 @@ class HttpApp:
         """Serve one ASGI connection."""
         kind = scope["type"]
         if kind == "http":
-            terms = self._last_terms if self._gate.draining else self._terms
-            await self._serve(Exchange(scope, receive, send, terms))
+            await self._serve(Exchange(scope, receive, send, self._last_terms if self._gate.draining else self._terms))
         elif kind == "websocket":
             await self.websockets.serve(scope, receive, send)
         elif kind == "lifespan":
@@ -110,7 +109,7 @@ class HttpApp:
         service = self._gate.service
         if not service.started:
             return self._own
-        routes: dict[str, Methods] = {"/post": {"POST": partial(self._call, endpoint="")}}
+        routes: dict[str, Methods] = {"/post": {"POST": partial(answer_call, service=service, endpoint="")}}
         for path, info in service.endpoints.items():
             routes[http_path(path)] = self._endpoint_methods(path, info)
         default = service.endpoints.get("/default")
@@ -122,16 +121,11 @@ class HttpApp:
         return routes
 
     def _endpoint_methods(self, path: str, info: EndpointInfo) -> Methods:
+        service = self._gate.service
         if not info.is_generator:
-            return {"POST": partial(self._call, endpoint=path)}
-        handler = partial(self._stream, endpoint=path, info=info)
+            return {"POST": partial(answer_call, service=service, endpoint=path)}
+        handler = partial(answer_stream, service=service, endpoint=path, info=info)
         return {"GET": handler, "POST": handler}
-
-    async def _call(self, exchange: Exchange, endpoint: str) -> None:
-        await answer_call(exchange, self._gate.service, endpoint)
-
-    async def _stream(self, exchange: Exchange, endpoint: str, info: EndpointInfo) -> None:
-        await answer_stream(exchange, self._gate.service, endpoint, info)
 
     async def _options(self, exchange: Exchange, methods: Methods) -> None:
         allowed = ", ".join(sorted({*methods, "OPTIONS"})).encode()

@@ -16,7 +16,7 @@ from jina.errors import (
     nearest,
 )
 from jina.transport.http_bodies import DOCUMENTS, dumps, parameters_of, read_json, reply_parts
-from jina.transport.http_exchange import ClientWatch, Exchange
+from jina.transport.http_exchange import JSON_HEADER, ClientWatch, Exchange
 from jina.transport.http_streams import framing_of, send_stream
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_messages import new_request_id
@@ -36,20 +36,21 @@ _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": 
 
 async def answer_call(exchange: Exchange, service: Service, endpoint: str) -> None:
     """One request, one reply; `endpoint` may be empty where the body names it."""
-    request = await read_request(exchange, endpoint)
+    request = read_request(exchange, await exchange.body(), endpoint)
     reply = await guarded(exchange, service.call(request), request.deadline)
-    parameters = dumps(reply.parameters) if reply.parameters else b""
-    if exchange.accepts(DOCUMENTS) and len(parameters) <= _HEADER_ROOM and parameters.isascii():
-        headers = [(b"x-jina-parameters", parameters)] if parameters else []
-        await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
-    else:
-        await exchange.respond(reply_parts(reply, request), (b"content-type", b"application/json"))
+    if exchange.accepts(DOCUMENTS):
+        parameters = dumps(reply.parameters) if reply.parameters else b""
+        if len(parameters) <= _HEADER_ROOM and parameters.isascii():
+            headers = [(b"x-jina-parameters", parameters)] if parameters else []
+            await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
+            return
+    await exchange.respond(reply_parts(reply, request), JSON_HEADER)
 
 
 async def answer_stream(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None) -> None:
     """One document, a stream of documents."""
     if exchange.method == "POST":
-        request = await read_request(exchange, endpoint)
+        request = read_request(exchange, await exchange.body(), endpoint)
     else:
         request = await read_get(exchange, endpoint, info)
     framing = framing_of(exchange)
@@ -69,13 +70,15 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
     """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
     watch = ClientWatch(exchange)
     exchange.terms.watches.add(watch)
-    limit = asyncio.timeout(None if deadline is None else deadline - time.monotonic())
+    limit = None if deadline is None else asyncio.timeout(deadline - time.monotonic())
     try:
+        if limit is None:
+            return await work
         async with limit:
             return await work
     except TimeoutError:
         # Not the clock: loops run timers up to a millisecond early.
-        if not limit.expired():
+        if limit is None or not limit.expired():
             raise
         raise DeadlineExceeded(
             f"no answer within the {exchange.headers.get(TIMEOUT_HEADER)} s of {TIMEOUT_HEADER}"
@@ -95,9 +98,8 @@ def _forget_cancellation() -> None:
         task.uncancel()
 
 
-async def read_request(exchange: Exchange, endpoint: str) -> Request:
+def read_request(exchange: Exchange, body: bytes, endpoint: str) -> Request:
     """The request in the body: JSON, or the binary media type."""
-    body = await exchange.body()
     if exchange.headers.get("content-type", "").startswith(DOCUMENTS):
         request = Request(endpoint, BytesPayload(body))
         if text := exchange.headers.get("x-jina-parameters"):

@@ -17,7 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-_JSON_HEADER = (b"content-type", JSON.encode())
+JSON_HEADER = (b"content-type", JSON.encode())
 _WATCH_AFTER = 0.05
 """Seconds between two looks at the running requests."""
 _PARTS_ABOVE = 64 * 1024
@@ -66,8 +66,9 @@ class Exchange:
 
         Raises `TooLarge` as soon as the limit is passed, and `Cancelled` when the client leaves.
         """
+        limit = self.terms.max_body
         declared = self.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self.terms.max_body:
+        if declared.isdigit() and int(declared) > limit:
             raise self._too_large(declared)
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -75,7 +76,7 @@ class Exchange:
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             body = await self._rest_of_body(body)
-        elif len(body) > self.terms.max_body:
+        elif len(body) > limit:
             raise self._too_large(len(body))
         encoding = self.headers.get("content-encoding")
         return self._decompressed(body, encoding) if encoding else body
@@ -120,7 +121,7 @@ class Exchange:
 
     async def respond_json(self, body: bytes, *, status: int = 200, headers: Iterable[Header] = ()) -> None:
         """Answer with a JSON body."""
-        await self.respond((body,), _JSON_HEADER, status=status, headers=headers)
+        await self.respond((body,), JSON_HEADER, status=status, headers=headers)
 
     async def respond(
         self,
@@ -132,7 +133,9 @@ class Exchange:
     ) -> None:
         """Answer with the parts in a row as the body."""
         size = sum(map(len, parts))
-        all_headers = [(b"content-length", b"%d" % size), *self._response_headers(content_type), *headers]
+        all_headers = self._response_headers(content_type)
+        all_headers.append((b"content-length", b"%d" % size))
+        all_headers.extend(headers)
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         if self.method == "HEAD":
@@ -169,7 +172,7 @@ class Exchange:
             extra.append((b"retry-after", b"1"))
         elif isinstance(error, TooLarge):
             extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
-        content_type = (b"content-type", PROBLEM.encode()) if problem else _JSON_HEADER
+        content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
         await self.respond((error_body(error, problem=problem),), content_type, status=error.http_status, headers=extra)
 
     async def refuse_method(self, allowed: Iterable[str]) -> None:
@@ -184,11 +187,11 @@ class Exchange:
             pass
 
     def _response_headers(self, content_type: Header | None) -> list[Header]:
-        headers = list(self.terms.headers)
+        headers = self.terms.headers.copy()
         if content_type is not None:
             headers.append(content_type)
-        if self.request_id:
-            headers.append((b"x-request-id", _printable(self.request_id)))
+        if ident := self.request_id:
+            headers.append((b"x-request-id", _printable(ident)))
         return headers
 
 

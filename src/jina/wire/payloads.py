@@ -117,9 +117,14 @@ class JsonPayload:
         location: tuple[str | int, ...] = ("body", "data"),
         single: bool = False,
     ) -> None:
-        raw = isinstance(documents, bytes | bytearray | memoryview)
-        self._raw: bytes | None = bytes(documents) if raw else None
-        self._items: list[Any] | None = None if raw else list(documents)
+        self._raw: bytes | None = None
+        self._items: list[Any] | None = None
+        if type(documents) is bytes:
+            self._raw = documents
+        elif isinstance(documents, (bytearray, memoryview)):
+            self._raw = bytes(documents)
+        else:
+            self._items = list(documents)
         self.location = location
         self.single = single
 
@@ -142,7 +147,11 @@ class JsonPayload:
 
     def decode(self, codec: Codec) -> Any:
         """See `messages.Payload`."""
-        return codec.decode_json(self.items(), location=self.location, indexed=not self.single)
+        docs = codec.decode_json(self.items(), location=self.location, indexed=not self.single)
+        if self._raw is not None:
+            # Parsed numbers are several times the text: let go where they were made, not when the request ends.
+            self._items = None
+        return docs
 
     def write_proto(self, into: pb.DocListProto) -> None:
         """See `messages.Payload`; without a schema, arrays of numbers travel as lists."""
