@@ -101,9 +101,9 @@ def test_no_documents_call_the_handler_with_an_empty_list(worker):
 
 
 def test_large_documents_are_converted_on_threads(worker, monkeypatch):
-    from jina.runtime import payloads, service
+    from jina.runtime import effort, service
 
-    large = ["x" * payloads.LARGE, "y"]
+    large = ["x" * effort.LARGE_FLAT, "y"]
     names = []
     original = service._OnThread.work
     monkeypatch.setattr(

@@ -8,7 +8,7 @@ from tests.wire.compare import same
 from tests.wire.documents import Embedded, Tensors, floats
 
 from jina.errors import BadClientInput
-from jina.wire import bulk, pb
+from jina.wire import bulk
 from jina.wire.codec import codec_for
 
 LARGE = bulk.LARGE // 4
@@ -48,16 +48,6 @@ def test_written_and_read_as_docarray_does(array):
 def test_no_documents():
     assert not bulk.has_large_arrays(DocList[Embedded]())
     assert codec_for(Embedded).to_bytes(DocList[Embedded]()) == b""
-
-
-def test_lengths_of_every_size():
-    for size in (0, 1, 127, 128, 300, 2**14 - 1, 2**14, 2**21, 2**28, 2**31 - 1):
-        head = bulk._head(3, size)
-        length = pb.DocListEnvelopeProto(docs=[b""]).SerializeToString()
-        assert head[0] == 3 << 3 | 2
-        decoded = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(head[1:]))
-        assert decoded == size
-        assert length == bulk._head(1, 0)
 
 
 def test_errors_name_the_document_and_the_field():

@@ -14,10 +14,12 @@ from jina.executor.endpoints import Endpoint
 from jina.observe import logs, traces
 from jina.observe.metrics import EndpointMetrics
 from jina.runtime.dispatch import Lane, ResultJob
+from jina.runtime.effort import slow_to_encode
 from jina.runtime.failures import executor_error, exit_code_of, users_part
 from jina.runtime.payloads import ReplyPayload
 from jina.wire.codec import codec_for
 from jina.wire.messages import Reply, Request
+from jina.wire.payloads import JsonPayload
 
 if TYPE_CHECKING:
     from jina.wire.codec import Codec
@@ -127,7 +129,7 @@ class Invocation(ResultJob):
     `docs` is given where the documents are decoded already. `seconds` is what the handler took.
     """
 
-    __slots__ = ("_docs", "_handler", "_request", "_span", "documents", "large", "seconds")
+    __slots__ = ("_docs", "_handler", "_request", "_span", "documents", "seconds", "slow_to_encode")
 
     def __init__(self, handler: Handler, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> None:
         super().__init__(request.deadline)
@@ -137,7 +139,7 @@ class Invocation(ResultJob):
         self._docs = docs
         self.documents = 0
         self.seconds = 0.0
-        self.large = False
+        self.slow_to_encode = False
 
     def work(self) -> Reply:
         """Call a `def` handler; on a thread."""
@@ -183,7 +185,7 @@ class Invocation(ResultJob):
         if results is not None:
             parameters = self._handler.with_results(parameters, results)
         payload = ReplyPayload(docs, self._handler.output_codec, self._handler.counts)
-        self.large = payload.large
+        self.slow_to_encode = slow_to_encode(docs, as_json=isinstance(request.payload, JsonPayload))
         return Reply(payload, parameters)
 
     def _prepare(self) -> tuple[Any, dict[str, Any]]:

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any
 from jina.errors import BadClientInput, ExecutorError
 from jina.observe.metrics import EndpointMetrics
 from jina.wire.codec import codec_for
-from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.wire.payloads import BytesPayload
 
 if TYPE_CHECKING:
     from jina.wire.codec import Codec
-    from jina.wire.messages import Payload
-
-LARGE = 256 * 1024
-"""Bytes above which documents are decoded and encoded on threads, away from both loops."""
-
-
-_SIZED = frozenset({str, bytes, list, tuple, dict, set})
-_SMALL = frozenset({int, float, bool, type(None)})
 
 
 class ReplyPayload:
@@ -75,21 +67,6 @@ class ReplyPayload:
         self._counts.sent.observe(sum(map(len, items)))
         return items
 
-    @property
-    def large(self) -> bool:
-        """Whether encoding may take long enough to hold up a loop; a guess from the first document."""
-        docs = self.docs
-        for doc in docs:
-            size = 64
-            for value in vars(doc).values():
-                kind = type(value)
-                if kind in _SIZED:
-                    size += len(value)
-                elif kind not in _SMALL:
-                    size += getattr(value, "nbytes", 64)
-            return size * len(docs) > LARGE
-        return False
-
 
 class _BlamingTheHandler:
     """Turns the codec's complaint about documents that have no place on the wire into one about who made them."""
@@ -105,13 +82,3 @@ class _BlamingTheHandler:
 
 
 _BLAMING_THE_HANDLER = _BlamingTheHandler()
-
-
-def size_of(payload: Payload) -> int:
-    """Bytes of the documents as they came in; 0 where they did not come as bytes."""
-    if isinstance(payload, ProtoPayload):
-        return payload.message.ByteSize()
-    if isinstance(payload, BytesPayload):
-        return len(payload.data)
-    raw = payload._raw if isinstance(payload, JsonPayload) else None  # noqa: SLF001 - to_json() would write parsed ones
-    return 0 if raw is None else len(raw)

@@ -17,9 +17,9 @@ from jina.observe.metrics import Metrics
 from jina.plan.plans import WorkerPlan
 from jina.runtime.describe import describe_endpoints
 from jina.runtime.dispatch import Dispatcher, ResultJob
+from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.failures import users_part
 from jina.runtime.handler import Handler, Invocation, Owner
-from jina.runtime.payloads import LARGE, size_of
 from jina.runtime.pulse import Pulse, health_hook
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
@@ -99,13 +99,13 @@ class WorkerService:
         span = self._span(request, handler) if traces.active() else None
         failure: BaseException | None = None
         try:
-            docs = None if size <= LARGE else await self._decoded(request, handler)
+            docs = await self._decoded(request, handler) if slow_to_decode(request.payload, size) else None
             job = Invocation(handler, request, span, docs)
             del docs
             reply: Reply = await job.outcome(self.dispatcher, handler.lane)
             counts.handler_seconds.observe(job.seconds)
             counts.documents += job.documents
-            return reply if not job.large else await self._encoded(request, reply)
+            return reply if not job.slow_to_encode else await self._encoded(request, reply)
         except (JinaError, CancelledError) as error:
             failure = error
             raise
@@ -116,12 +116,12 @@ class WorkerService:
                 span.end(failure)
 
     async def _decoded(self, request: Request, handler: Handler) -> Any:
-        """The documents of a large request, decoded on a thread."""
+        """The documents of a request that takes long to read, decoded on a thread."""
         job = _OnThread(partial(request.payload.decode, handler.codec), request.deadline)
         return await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
 
     async def _encoded(self, request: Request, reply: Reply) -> Reply:
-        """A large reply, encoded on a thread in the form in which the request came."""
+        """A reply that takes long to write, encoded on a thread in the form in which the request came."""
         payload = reply.payload
         encode = payload.to_json if isinstance(request.payload, JsonPayload) else payload.to_bytes
         await _OnThread(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)

@@ -7,6 +7,7 @@ request itself as a gRPC status, and everything in band on the bidirectional `Ca
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -31,6 +32,8 @@ from jina.wire.payloads import ProtoPayload
 
 Context = grpc.aio.ServicerContext[Any, Any]
 untyped: Any = grpc  # grpcio has annotations here and there only
+Sized = tuple[Any, int]
+"""A message, or an `Unusable`, and its size in bytes."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _METADATA_ROOM = 4096
@@ -59,20 +62,15 @@ class Calls:
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """By full method name."""
         limit = self._max_message_size
-        to_bytes = pb.DataRequestProto.SerializeToString
-        one = parser(pb.DataRequestProto, limit)
+        one, several = sized(parser(pb.DataRequestProto, limit)), sized(parser(pb.DataRequestListProto, limit))
         return {
             "/jina.JinaSingleDataRequestRPC/process_single_data": untyped.unary_unary_rpc_method_handler(
-                self.process_single_data, request_deserializer=one, response_serializer=to_bytes
+                self.process_single_data, request_deserializer=one
             ),
             "/jina.JinaDataRequestRPC/process_data": untyped.unary_unary_rpc_method_handler(
-                self.process_data,
-                request_deserializer=parser(pb.DataRequestListProto, limit),
-                response_serializer=to_bytes,
+                self.process_data, request_deserializer=several
             ),
-            "/jina.JinaRPC/Call": untyped.stream_stream_rpc_method_handler(
-                self.call, request_deserializer=lambda data: (one(data), len(data)), response_serializer=to_bytes
-            ),
+            "/jina.JinaRPC/Call": untyped.stream_stream_rpc_method_handler(self.call, request_deserializer=one),
             "/jina.JinaSingleDocumentRequestRPC/stream_doc": untyped.unary_stream_rpc_method_handler(
                 self.stream_doc,
                 request_deserializer=parser(pb.SingleDocumentRequestProto, limit),
@@ -80,42 +78,45 @@ class Calls:
             ),
         }
 
-    async def process_single_data(self, message: Any, context: Context) -> Any:
+    async def process_single_data(self, received: Sized, context: Context) -> bytes:
         """Answer one `DataRequestProto`."""
         started = time.time()
         try:
-            return await self._answer(message, headers_of(context), deadline_of(context), started)
+            return await self._answer(received, headers_of(context), deadline_of(context), started)
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            return await self._refuse(pb.DataRequestProto(), message, as_jina_error(error), context, started)
+            failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
+            return _serialised(failed)
 
-    async def process_data(self, messages: Any, context: Context) -> Any:
+    async def process_data(self, received: Sized, context: Context) -> bytes:
         """Answer a list of requests as one: their documents in a row, the header of the first."""
+        messages, size = received
         if isinstance(messages, Unusable) or len(messages.requests) == 1:
             message = messages if isinstance(messages, Unusable) else messages.requests[0]
-            return await self.process_single_data(message, context)
+            return await self.process_single_data((message, size), context)
         if not messages.requests:
             await abort(context, BadRequest("the list of requests is empty"))
         merged = messages.requests[0]
         for message in messages.requests[1:]:
             merged.data.docs.MergeFrom(message.data.docs)
-        return await self.process_single_data(merged, context)
+        return await self.process_single_data((merged, size), context)
 
     async def call(self, _requests: Any, context: Context) -> None:
         """Answer a stream of requests, several at a time; the client's `__prefetch__` is the window."""
         headers = headers_of(context)
         deadline = deadline_of(context)
 
-        async def read() -> tuple[Any, int] | None:
+        async def read() -> tuple[Sized, int] | None:
             incoming = await context.read()
-            return None if incoming is untyped.aio.EOF else incoming
+            return None if incoming is untyped.aio.EOF else (incoming, incoming[1])
 
-        async def work(message: Any, emit: Emit[Any]) -> None:
+        async def work(received: Sized, emit: Emit[bytes]) -> None:
             started = time.time()
             try:
-                answer = await self._answer(message, headers, deadline, started)
+                answer = await self._answer(received, headers, deadline, started)
             except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-                source = None if isinstance(message, Unusable) else message
-                answer = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._service.name, started)
+                source = None if isinstance(received[0], Unusable) else received[0]
+                failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._service.name, started)
+                answer = _serialised(failed)
             await emit(answer)
 
         pipeline = Pipeline(
@@ -150,10 +151,11 @@ class Calls:
         finally:
             await close(replies)
 
-    async def _answer(self, message: Any, headers: dict[str, str], deadline: float | None, started: float) -> Any:
+    async def _answer(self, received: Sized, headers: dict[str, str], deadline: float | None, started: float) -> bytes:
+        message, size = received
         if isinstance(message, Unusable):
             raise message.error
-        request = read_request(message, data_payload(message), headers, deadline)
+        request = read_request(message, data_payload(message, size), headers, deadline)
         if request.endpoint == DRY_RUN:
             await self._service.dry_run()
             reply = Reply(request.payload)
@@ -167,6 +169,16 @@ class Calls:
         context.set_trailing_metadata((("is-error", "true"),))
         source = None if isinstance(message, Unusable) else message
         return write_failure(into, source, error, self._service.name, started)
+
+
+def sized(parse: Callable[[bytes], Any]) -> Callable[[bytes], Sized]:
+    """A deserialiser that also gives the number of bytes: to ask a message for it costs a serialisation."""
+    return lambda data: (parse(data), len(data))
+
+
+def _serialised(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data
 
 
 async def close(replies: Any) -> None:

@@ -10,6 +10,7 @@ from jina.errors import BadRequest, JinaError, TooLarge
 from jina.wire import parameters, pb, status
 from jina.wire.messages import Reply, Request
 from jina.wire.payloads import ProtoPayload
+from jina.wire.splicing import with_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,12 +77,12 @@ def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: 
     )
 
 
-def data_payload(message: Any) -> ProtoPayload:
-    """The documents of a `DataRequestProto`, whichever way they were sent."""
+def data_payload(message: Any, size: int | None = None) -> ProtoPayload:
+    """The documents of a `DataRequestProto`, whichever way they were sent; `size` is that of the message in bytes."""
     content = message.data
     if content.WhichOneof("documents") == "docs_bytes":
-        return ProtoPayload(pb.DocListProto.FromString(content.docs_bytes))
-    return ProtoPayload(content.docs)
+        return ProtoPayload(pb.DocListProto.FromString(content.docs_bytes), size)
+    return ProtoPayload(content.docs, size)
 
 
 def write_header(source: Any, request: Request, into: Any) -> None:
@@ -92,10 +93,16 @@ def write_header(source: Any, request: Request, into: Any) -> None:
         header.request_id = request.request_id
 
 
-def write_reply(source: Any, request: Request, reply: Reply, executor: str, started: float) -> Any:
-    """The `DataRequestProto` that answers the message `source`; `started` is in seconds since the epoch."""
+def write_reply(
+    source: Any, request: Request, reply: Reply, executor: str, started: float, *, more: bool = False
+) -> bytes:
+    """The serialised `DataRequestProto` that answers the message `source`.
+
+    `started` is in seconds since the epoch; `more` tells that further replies to the same request follow.
+    """
     message = pb.DataRequestProto()
     write_header(source, request, message)
+    message.header.more = more
     if reply.parameters:
         parameters.write(reply.parameters, message)
     if reply.routes:
@@ -103,8 +110,7 @@ def write_reply(source: Any, request: Request, reply: Reply, executor: str, star
             add_route(message, visited.executor, visited.start_time, visited.end_time)
     else:
         add_route(message, executor, started, time.time())
-    reply.payload.write_proto(message.data.docs)
-    return message
+    return with_documents(message, reply.payload.to_bytes())
 
 
 def add_route(message: Any, executor: str, start: float, end: float) -> Any:

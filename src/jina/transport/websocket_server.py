@@ -229,15 +229,14 @@ class _ByteFrames:
             self._message = pb.DataRequestProto.FromString(self._data)
         except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
             raise BadRequest(f"the frame is no jina.DataRequestProto message: {error}") from None
-        self._request = request = read_request(self._message, data_payload(self._message), headers, None)
+        self._request = request = read_request(
+            self._message, data_payload(self._message, len(self._data)), headers, None
+        )
         request.endpoint = request.endpoint or endpoint
         return request
 
     def reply(self, reply: Reply, *, more: bool = False) -> bytes:
-        message = write_reply(self._message, self._request, reply, self._executor, self._started)
-        message.header.more = more
-        data: bytes = message.SerializeToString()
-        return data
+        return write_reply(self._message, self._request, reply, self._executor, self._started, more=more)
 
     def split(self, payload: Payload) -> list[Payload]:
         documents = pb.DocListProto()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jina.wire import pb
+from jina.wire.splicing import field_head
 from jina.wire.tensors import BadTensor, check_dtype
 from jina.wire.writers import Unwritable, fields_of, write_mapping
 
@@ -39,7 +40,7 @@ def write_docs_bytes(docs: Iterable[Any]) -> bytes:
         except Unwritable as error:
             error.path.insert(0, str(number))
             raise
-        parts.append(_head(1, sum(map(len, pieces))))
+        parts.append(field_head(1, sum(map(len, pieces))))
         parts.extend(pieces)
     return b"".join(parts)
 
@@ -67,27 +68,17 @@ def _entry(name: str, array: np.ndarray[Any, Any]) -> list[Part]:
         raise failed from None
     elements = np.ascontiguousarray(array).view(np.ndarray).reshape(-1).view(np.uint8).data
     rest = pb.DenseNdArrayProto(shape=array.shape, dtype=array.dtype.str).SerializeToString()
-    buffer = _head(1, len(elements))
+    buffer = field_head(1, len(elements))
     dense = len(buffer) + len(elements) + len(rest)
     kind = _field(13, getattr(array, "_proto_type_name", "ndarray").encode())
-    dense_head = _head(1, dense)
-    ndarray_head = _head(6, len(dense_head) + dense)
+    dense_head = field_head(1, dense)
+    ndarray_head = field_head(6, len(dense_head) + dense)
     node = len(ndarray_head) + len(dense_head) + dense + len(kind)
     key = _field(1, name.encode())
-    value_head = _head(2, node)
-    entry = _head(1, len(key) + len(value_head) + node)
+    value_head = field_head(2, node)
+    entry = field_head(1, len(key) + len(value_head) + node)
     return [b"".join((entry, key, value_head, ndarray_head, dense_head, buffer)), elements, rest + kind]
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return _head(number, len(content)) + content
-
-
-def _head(number: int, length: int) -> bytes:
-    """Tag and length of a field that has a length; `number` is below 16."""
-    head = bytearray((number << 3 | 2,))
-    while length >= 0x80:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head)
+    return field_head(number, len(content)) + content

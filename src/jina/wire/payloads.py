@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 class ProtoPayload:
-    """Documents as a parsed `docarray.DocListProto`."""
+    """Documents as a parsed `docarray.DocListProto`; `size` is in bytes, where it is known."""
 
-    __slots__ = ("message",)
+    __slots__ = ("message", "size")
 
-    def __init__(self, message: pb.DocListProto) -> None:
+    def __init__(self, message: pb.DocListProto, size: int | None = None) -> None:
         self.message = message
+        self.size = size
 
     def __len__(self) -> int:
         return len(self.message.docs)
