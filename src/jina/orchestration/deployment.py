@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -161,6 +160,8 @@ class Deployment(Described):
 
     async def async_wait_start_success(self) -> None:
         """`wait_start_success` without blocking the running loop."""
+        import asyncio
+
         try:
             await asyncio.to_thread(self.wait_start_success)
         except asyncio.CancelledError:
@@ -221,6 +222,8 @@ class Deployment(Described):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.close)
 
     def block(self, stop_event: StopEvent | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -10,7 +10,7 @@ from grpc import aio
 
 from jina.plan.plans import FacePlan
 from jina.transport.grpc_server_calls import Calls
-from jina.transport.grpc_server_info import Descriptions, Health, reflection_handlers
+from jina.transport.grpc_server_info import Descriptions
 from jina.transport.server_gate import Gate
 from jina.transport.server_sockets import bind, bind_error
 from jina.transport.tls import grpc_credentials
@@ -36,7 +36,7 @@ class GrpcFace:
     async def start(self) -> int:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
         self._server = server = aio.server(options=self._channel_arguments())
-        server.add_generic_rpc_handlers([_Table(self._handlers())])
+        server.add_generic_rpc_handlers([_Table(self._handlers(), self._probes)])
         port = self._open(server)
         await server.start()
         return port
@@ -51,9 +51,12 @@ class GrpcFace:
         return {
             **Calls(service, self._max_message_size).handlers(),
             **Descriptions(service).handlers(),
-            **Health(self._gate).handlers(),
-            **reflection_handlers(),
         }
+
+    def _probes(self) -> dict[str, grpc.RpcMethodHandler]:
+        from jina.transport.grpc_server_probes import Health, reflection_handlers
+
+        return {**Health(self._gate).handlers(), **reflection_handlers()}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:
         # Up to twice the limit is let in, so that the answer can name the option; see `parser`.
@@ -84,10 +87,20 @@ class GrpcFace:
 
 
 class _Table(grpc.GenericRpcHandler):
-    """All methods in one table: gRPC asks each handler it has in turn."""
+    """All methods in one table: gRPC asks each handler it has in turn.
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+    Those of `probes` are made when one of them is called.
+    """
+
+    def __init__(
+        self, handlers: dict[str, grpc.RpcMethodHandler], probes: Callable[[], dict[str, grpc.RpcMethodHandler]]
+    ) -> None:
         self._handlers = handlers
+        self._probes: Callable[[], dict[str, grpc.RpcMethodHandler]] | None = probes
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return self._handlers.get(handler_call_details.method)
+        method = handler_call_details.method
+        if self._probes is not None and method.startswith("/grpc."):
+            self._handlers.update(self._probes())
+            self._probes = None
+        return self._handlers.get(method)

@@ -17,7 +17,6 @@ from jina.plan.plans import FacePlan
 from jina.transport.http_app import HttpApp
 from jina.transport.server_sockets import bind
 from jina.transport.tls import uvicorn_options
-from jina.transport.websocket_protocol import WebSocketProtocol
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
 """Arguments of uvicorn that jina decides."""
@@ -39,6 +38,8 @@ class HttpFace:
 
     async def start(self) -> int:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
+        if self._plan.protocol == "websocket":
+            import jina.transport.websocket_protocol  # noqa: F401 - needed soon
         config = self._config()
         config.load()
         self._socket = bind(self._plan)
@@ -68,7 +69,7 @@ class HttpFace:
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
             "http": "httptools",
-            "ws": WebSocketProtocol,
+            "ws": _websocket_protocol,
             "ws_max_size": self._max_message_size,
             # A full window pauses reading, and with it the pongs: their absence proves nothing.
             "ws_ping_timeout": None,
@@ -84,6 +85,13 @@ class HttpFace:
         if self._plan.tls is not None:
             options |= uvicorn_options(self._plan.tls)
         return uvicorn.Config(self._app, lifespan="off", interface="asgi3", **{**options, **self._options})
+
+
+def _websocket_protocol(**state: Any) -> asyncio.Protocol:
+    """What answers an upgrade. Imported at the first one: its library takes longer than the rest of a start."""
+    from jina.transport.websocket_protocol import WebSocketProtocol
+
+    return WebSocketProtocol(**state)
 
 
 class _Server(uvicorn.Server):
