@@ -2,15 +2,18 @@
 
 import asyncio
 import contextvars
+import itertools
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from jina.errors import DeadlineExceeded
+from jina.runtime import handover
 from jina.runtime.dispatch import Dispatcher, ResultJob
-from jina.runtime.handover import BatchingMailbox, Mailbox
+from jina.runtime.handover import HOLD, IDLE_ROUNDS, BatchingMailbox, Mailbox
 from jina.runtime.loops import LoopThread, new_loop
 
 
@@ -47,10 +50,18 @@ class CountingLoop:
     def __init__(self):
         self.calls = []
 
-    def call_soon_threadsafe(self, function):
-        self.calls.append(function)
+    def call_soon_threadsafe(self, function, *arguments):
+        self.calls.append(partial(function, *arguments))
 
     call_soon = call_soon_threadsafe
+
+    def run_out(self):
+        """Run until nothing is left; gives the number of calls."""
+        count = 0
+        while self.calls:
+            self.calls.pop()()
+            count += 1
+        return count
 
 
 def test_many_posts_wake_the_loop_once_and_arrive_in_order():
@@ -71,12 +82,23 @@ def test_posts_of_one_round_cross_together():
     for number in range(10):
         box.post(got.append, number)
     assert (len(home.calls), len(loop.calls)) == (1, 0)
-    home.calls.pop()()
+    rounds = home.run_out()
+    assert rounds >= IDLE_ROUNDS
     assert len(loop.calls) == 1
     box.post(got.append, 10)
     assert (len(home.calls), len(loop.calls)) == (0, 1)
     loop.calls.pop()()
     assert got == list(range(11))
+
+
+def test_a_busy_loop_holds_a_wake_up_back_for_a_moment_only(monkeypatch):
+    home, loop = CountingLoop(), CountingLoop()
+    ticks = itertools.count(0.0, HOLD / 10)
+    monkeypatch.setattr(handover, "perf_counter", lambda: next(ticks))
+    box = BatchingMailbox(loop, home)
+    box.post(print, None)
+    assert 10 <= home.run_out() <= 12
+    assert len(loop.calls) == 1
 
 
 def test_nothing_is_lost_between_threads():
@@ -264,7 +286,7 @@ def test_deadlines_before_the_start_and_while_running():
             run(Work(lambda: ran.append(1), time.monotonic() - 1).outcome(dispatcher, dispatcher.sync_lane))
         with pytest.raises(DeadlineExceeded):
             run(Work(forever, time.monotonic() + 0.05).outcome(dispatcher, dispatcher.async_lane))
-        assert cancelled.wait(5)
+        assert run(asyncio.to_thread(cancelled.wait, 5))
     assert ran == []
 
 

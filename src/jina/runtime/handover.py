@@ -9,6 +9,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, Protocol
 
 
@@ -57,11 +58,23 @@ class Mailbox:
                 self._loop.call_exception_handler({"message": f"{function!r} raised", "exception": error})
 
 
+HOLD = 0.001
+"""Seconds for which a `BatchingMailbox` holds back a wake-up at most."""
+
+IDLE_ROUND = 15e-6
+"""Seconds below which a round of a loop has done nothing but look."""
+
+IDLE_ROUNDS = 5
+"""Idle rounds in a row after which a wake-up is held back no longer."""
+
+
 class BatchingMailbox(Mailbox):
     """Calls for one loop, posted from the thread of another, the home loop.
 
-    The other loop is woken at the end of the home loop's current round, so that all requests which arrived in
-    one round cross together.
+    The other loop is woken when the home loop runs out of work, so that requests which arrive together cross
+    together: the two threads share one interpreter lock, and each wake-up makes them fight for it. Measured for
+    gRPC against a wake-up after each round: three quarters of the CPU and of the waiting at concurrency 32, the
+    same within 4 % at 4 and 1.
     """
 
     __slots__ = ("_home", "_scheduled")
@@ -76,9 +89,15 @@ class BatchingMailbox(Mailbox):
         self._items.append((function, argument))
         if not (self._scheduled or self._woken):
             self._scheduled = True
-            self._home.call_soon(self._flush)
+            now = perf_counter()
+            self._home.call_soon(self._flush, now + HOLD, now, IDLE_ROUNDS)
 
-    def _flush(self) -> None:
+    def _flush(self, until: float, before: float, idle: int) -> None:
+        now = perf_counter()
+        idle = idle - 1 if now - before < IDLE_ROUND else IDLE_ROUNDS
+        if idle and now < until and not self._woken:
+            self._home.call_soon(self._flush, until, now, idle)
+            return
         self._scheduled = False
         if self._items and not self._woken:
             self._wake()
