@@ -179,7 +179,7 @@ def metrics() -> str:
 
 def grpc_services() -> str:
     """The services that a worker answers, with their calls."""
-    from jina.transport.grpc_server_info import JINA_SERVICES
+    from jina.transport.grpc_server_probes import JINA_SERVICES
     from jina.wire import pb
 
     rows = []
@@ -193,7 +193,7 @@ def grpc_services() -> str:
 
 def grpc_messages() -> str:
     """The messages of those calls, and what they hold."""
-    from jina.transport.grpc_server_info import JINA_SERVICES
+    from jina.transport.grpc_server_probes import JINA_SERVICES
     from jina.wire import pb
 
     seen: dict[str, Any] = {}

@@ -59,7 +59,7 @@ def test_the_version(capsys):
         (["ping", "nowhere", "grpc://127.0.0.1:1"], "'nowhere' is not one of"),
         (["client", "--parameters", "[1]"], "must be a JSON object"),
         (["help", "replicass"], "did you mean --replicas"),
-        (["hub", "build", "/nonexistent"], "no such folder"),
+        (["hub", "build", "no/such/place"], "no such folder"),
     ],
 )
 def test_a_wrong_line_is_exit_code_2_and_says_what_is_right(words, hint, capsys):
@@ -170,3 +170,9 @@ def test_every_option_of_a_command_has_a_help_text():
         parser, _ = command_parser(name)
         for action in parser._actions:
             assert action.help, f"jina {name} {action.option_strings or action.dest}"
+
+
+def test_the_module_runs_as_the_command():
+    done = subprocess.run([sys.executable, "-m", "jina", "deploymnt"], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "did you mean 'deployment'" in done.stderr

@@ -45,9 +45,9 @@ def test_nobody_listens(clients, client, scheme, call):
     check(clients[client].ask({"call": call, "url": url, "arguments": {}}), expected)
 
 
-def ping(side, url):
+def ping(side, url, home):
     command = [str(PYTHONS[side].with_name("jina")), "ping", "executor", url, "--timeout", "3000", "--attempts", "1"]
-    environment = {"JINA_OPTOUT_TELEMETRY": "1", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    environment = {"JINA_OPTOUT_TELEMETRY": "1", "PATH": "/usr/bin:/bin", "HOME": str(home)}
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
 
 
@@ -55,8 +55,8 @@ def ping(side, url):
     ("client", "server"),
     [("ours", "theirs.grpc"), ("ours", "theirs.http"), ("theirs", "ours.grpc"), ("theirs", "ours.http")],
 )
-def test_ping(servers, client, server):
-    done = ping(client, servers[server])
+def test_ping(servers, client, server, tmp_path):
+    done = ping(client, servers[server], tmp_path)
     assert done.returncode == 0, done.stderr
-    dead = ping(client, f"grpc://127.0.0.1:{free_ports(1)[0]}")
+    dead = ping(client, f"grpc://127.0.0.1:{free_ports(1)[0]}", tmp_path)
     assert dead.returncode != 0
