@@ -333,10 +333,37 @@ def test_documents_that_have_no_place_on_the_wire_are_the_handlers_fault(worker)
         async def count(self, docs: DocList[Odd], **kwargs) -> DocList[Odd]:
             return DocList[Odd]([Odd(count=2**40)])
 
+        @requests(on="/count_sync")
+        def count_sync(self, docs: DocList[Odd], **kwargs) -> DocList[Odd]:
+            return DocList[Odd]([Odd(count=2**40)])
+
+    async def answer(service, path):
+        return (await service.call(worker.request(path))).payload.to_bytes()
+
     with worker.serving(Counter()) as it:
-        reply = it.run(it.service.call(worker.request("/count")))
-        with pytest.raises(ExecutorError, match="count"):
-            reply.payload.to_bytes()
+        for path in ("/count", "/count_sync"):
+            with pytest.raises(ExecutorError, match="count"):
+                it.run(answer(it.service, path))
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_replies_of_async_handlers_come_encoded_and_are_counted_once(worker, as_json, monkeypatch):
+    from jina.wire.codec import Codec
+
+    threads = []
+    for name in ("to_bytes", "encode_json"):
+        original = getattr(Codec, name)
+        monkeypatch.setattr(
+            Codec, name, lambda *a, original=original: (threads.append(threading.current_thread()), original(*a))[1]
+        )
+    with worker.serving(Upper()) as it:
+        reply = it.run(it.service.call(worker.request("/async", ["ab"], json_reply=as_json)))
+        assert [thread is threading.current_thread() for thread in threads] == [False]
+        data = reply.payload.to_json() if as_json else reply.payload.to_bytes()
+        assert reply.payload.to_json() if as_json else reply.payload.to_bytes()
+        assert len(threads) == 1
+        sent = it.service.counts.endpoint("/async").sent
+        assert (sent.count, sent.total) == (1, len(data))
 
 
 def test_dynamic_batching_is_announced_as_missing_and_requests_are_handled_alone(worker, caplog):

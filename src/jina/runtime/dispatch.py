@@ -186,7 +186,8 @@ class Dispatcher:
         """Posts to the protocol loop, from the user loop."""
         self.async_lane = LoopLane(user_loop, self.to_user, lambda job: self.from_user.post(self._settle, job))
         self.sync_lane = ThreadLane("handler", threads, lambda job: self.back.post(self._settle_sync, job))
-        self.codec_lane = ThreadLane("codec", 2, lambda job: self.back.post(self._settle_codec, job))
+        # One thread: all that it runs holds the interpreter lock.
+        self.codec_lane = ThreadLane("codec", 1, lambda job: self.back.post(self._settle_codec, job))
         self._quiet: list[Future[None]] = []
 
     def submit(self, job: Job, lane: Lane) -> None:

@@ -19,7 +19,6 @@ from jina.runtime.failures import executor_error, exit_code_of, users_part
 from jina.runtime.payloads import ReplyPayload
 from jina.wire.codec import codec_for
 from jina.wire.messages import Reply, Request
-from jina.wire.payloads import JsonPayload
 
 if TYPE_CHECKING:
     from jina.wire.codec import Codec
@@ -177,15 +176,18 @@ class Invocation(ResultJob):
                 raise
             raise self._handler.owner.failed(error, endpoint.path) from error
         self.seconds = time.perf_counter() - started
-        return self._reply(docs, results)
+        # Encoded here rather than on the protocol loop, which would have to fight with this one for the interpreter.
+        return self._reply(docs, results, encoded=True)
 
-    def _reply(self, docs: Any, results: dict[str, Any] | None) -> Reply:
+    def _reply(self, docs: Any, results: dict[str, Any] | None, *, encoded: bool = False) -> Reply:
         request = self._request
         parameters = request.parameters
         if results is not None:
             parameters = self._handler.with_results(parameters, results)
         payload = ReplyPayload(docs, self._handler.output_codec, self._handler.counts)
-        self.slow_to_encode = slow_to_encode(docs, as_json=isinstance(request.payload, JsonPayload))
+        self.slow_to_encode = slow_to_encode(docs, as_json=request.json_reply)
+        if encoded and not self.slow_to_encode:
+            payload.encode(as_json=request.json_reply)
         return Reply(payload, parameters)
 
     def _prepare(self) -> tuple[Any, dict[str, Any]]:

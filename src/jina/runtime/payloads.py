@@ -16,15 +16,24 @@ if TYPE_CHECKING:
 class ReplyPayload:
     """Documents that a handler gave. `expected` is the codec of the endpoint's output, which is mostly right."""
 
-    __slots__ = ("_bytes", "_codec", "_counts", "_json", "docs")
+    __slots__ = ("_bytes", "_codec", "_counted", "_counts", "_json", "docs")
 
     def __init__(self, docs: Any, expected: Codec, counts: EndpointMetrics) -> None:
         self.docs = docs
         self._counts = counts
         kind = type(next(iter(docs), None))
         self._codec = expected if kind in (expected.doc_type, type(None)) else codec_for(kind)
+        self._counted = False
         self._bytes: bytes | None = None
         self._json: bytes | None = None
+
+    def encode(self, *, as_json: bool) -> None:
+        """Encode now, on whichever thread this is, in the form in which a face will ask."""
+        with _BLAMING_THE_HANDLER:
+            if as_json:
+                self._json = self._codec.encode_json(self.docs)
+            else:
+                self._bytes = self._codec.to_bytes(self.docs)
 
     def __len__(self) -> int:
         return len(self.docs)
@@ -47,18 +56,14 @@ class ReplyPayload:
     def to_bytes(self) -> bytes:
         """The documents as one serialised `docarray.DocListProto`."""
         if self._bytes is None:
-            with _BLAMING_THE_HANDLER:
-                self._bytes = data = self._codec.to_bytes(self.docs)
-            self._counts.sent.observe(len(data))
-        return self._bytes
+            self.encode(as_json=False)
+        return self._counting(self._bytes)
 
     def to_json(self) -> bytes:
         """The documents as one JSON array."""
         if self._json is None:
-            with _BLAMING_THE_HANDLER:
-                self._json = data = self._codec.encode_json(self.docs)
-            self._counts.sent.observe(len(data))
-        return self._json
+            self.encode(as_json=True)
+        return self._counting(self._json)
 
     def json_items(self) -> list[bytes]:
         """Each document as JSON of its own."""
@@ -66,6 +71,13 @@ class ReplyPayload:
             items = [self._codec.encode_json_doc(doc) for doc in self.docs]
         self._counts.sent.observe(sum(map(len, items)))
         return items
+
+    def _counting(self, data: bytes | None) -> bytes:
+        assert data is not None
+        if not self._counted:
+            self._counted = True
+            self._counts.sent.observe(len(data))
+        return data
 
 
 class _BlamingTheHandler:

@@ -20,11 +20,11 @@ from jina.runtime.dispatch import Dispatcher, ResultJob
 from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.failures import users_part
 from jina.runtime.handler import Handler, Invocation, Owner
+from jina.runtime.payloads import ReplyPayload
 from jina.runtime.pulse import Pulse, health_hook
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
-from jina.wire.payloads import JsonPayload
 
 OPEN_LIMIT = 10_000
 """Requests in work or waiting for a thread; more are refused rather than kept in memory."""
@@ -121,9 +121,9 @@ class WorkerService:
         return await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
 
     async def _encoded(self, request: Request, reply: Reply) -> Reply:
-        """A reply that takes long to write, encoded on a thread in the form in which the request came."""
-        payload = reply.payload
-        encode = payload.to_json if isinstance(request.payload, JsonPayload) else payload.to_bytes
+        """A reply that takes long to write, encoded on a thread."""
+        assert isinstance(reply.payload, ReplyPayload)
+        encode = partial(reply.payload.encode, as_json=request.json_reply)
         await _OnThread(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
         return reply
 

@@ -129,6 +129,7 @@ async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None)
 def _identified(exchange: Exchange, request: Request) -> Request:
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = exchange.headers
+    request.json_reply = not exchange.accepts(DOCUMENTS)
     if text := exchange.headers.get(TIMEOUT_HEADER):
         request.deadline = time.monotonic() + _seconds(text)
     return request

@@ -199,6 +199,7 @@ class _JsonFrames:
         request.endpoint = request.endpoint or endpoint
         request.request_id = request.request_id or new_request_id()
         request.headers = headers
+        request.json_reply = True
         if not request.endpoint:
             raise BadRequest("the frame names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
         return request

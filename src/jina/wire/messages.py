@@ -60,6 +60,8 @@ class Request:
     target_executor: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     deadline: float | None = None
+    json_reply: bool = False
+    """Whether the reply will be asked for as JSON, so that it can be encoded ahead."""
 
 
 @dataclass(slots=True)
