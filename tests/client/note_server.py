@@ -41,6 +41,8 @@ PATHS = ("/echo", "/upper", "/fail", "/flaky", "/jitter", "/seen", "/slow", "/re
 class NoteService:
     """Echoes, changes, streams, waits and fails as the endpoint says."""
 
+    forwards = False
+
     name = "notes/rep-0"
     ready = True
     started = True

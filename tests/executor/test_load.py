@@ -14,7 +14,7 @@ from jina.errors import BadConfigSource, ConfigError, ExecutorDefinitionError, N
 from jina.executor import Executor, requests
 from jina.executor.load import load_executor
 from jina.executor.reference import reference_of, split_with
-from jina.plan.plans import ExecutorPlan, WorkerPlan, to_json, worker_from_json
+from jina.plan.plans import ExecutorPlan, WorkerPlan, process_from_json, to_json
 
 
 class Importable(Executor):
@@ -46,7 +46,7 @@ def loaded(uses, **given):
     plain, extra = split_with(plan.with_args)
     plan = ExecutorPlan(**{**{name: getattr(plan, name) for name in plan.__struct_fields__}, "with_args": plain})
     worker = WorkerPlan(name="w", deployment="d", executor=plan, faces=[])
-    plan = worker_from_json(to_json(worker)).executor
+    plan = process_from_json(to_json(worker)).executor
     return load_executor(plan, {"name": "executor/rep-0", "shard_id": 0}, cls, extra)
 
 

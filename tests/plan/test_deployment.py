@@ -8,7 +8,7 @@ import pytest
 
 import jina.plan
 from jina.plan.deployment import plan_deployment
-from jina.plan.plans import ExecutorPlan, to_json, worker_from_json
+from jina.plan.plans import ExecutorPlan, process_from_json, to_json
 from jina.spec import DeploymentSpec, parse
 
 EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")
@@ -104,7 +104,7 @@ def test_http_and_log_options_reach_the_worker():
 def test_a_plan_is_one_json_document():
     only = worker(protocol=["grpc", "http"], ssl_certfile="c", ssl_keyfile="k", env={"A": "1"})
     assert json.loads(to_json(only))["name"] == "executor/rep-0"
-    assert worker_from_json(to_json(only)) == only
+    assert process_from_json(to_json(only)) == only
 
 
 def test_planning_twice_gives_equal_plans():

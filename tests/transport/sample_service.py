@@ -45,6 +45,8 @@ def info(path, **more):
 class SampleService:
     """Echoes, changes, streams, waits and fails."""
 
+    forwards = False
+
     name = "sample/rep-0"
 
     def __init__(self, *, default=False, with_generators=True):

@@ -17,7 +17,7 @@ import msgspec
 
 from jina.launch import lifeline
 from jina.launch.frames import recv_frame, send_frame
-from jina.plan.plans import ExecutorPlan, WorkerPlan, worker_from_json
+from jina.plan.plans import ExecutorPlan, WorkerPlan, process_from_json
 
 if TYPE_CHECKING:
     from jina.executor import Executor
@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
     data, blob = recv_frame(sock), recv_frame(sock)
     if data is None or blob is None:
         return 1
-    plan = worker_from_json(data)
+    plan = process_from_json(data)
+    assert isinstance(plan, WorkerPlan)
     control = Control(sock)
     try:
         return _serve(plan, blob, control, sock)

@@ -35,12 +35,18 @@ class FacePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the HTTP and WebSocket faces need."""
+    """What only the HTTP and WebSocket faces need.
+
+    `expose_endpoints` maps further routes to `{"exec_endpoint", "methods", "summary", "tags", ...}`.
+    """
 
     title: str | None = None
     description: str | None = None
     cors: bool = False
     uvicorn_kwargs: dict[str, Any] = {}
+    no_debug_endpoints: bool = False
+    no_crud_endpoints: bool = False
+    expose_endpoints: dict[str, dict[str, Any]] = {}
 
 
 class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +79,11 @@ class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
     quiet_error: bool = False
 
 
-class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     """One worker process: one Executor instance with its faces.
 
     Durations are seconds, sizes bytes. `name` is what logs and `runtime_args.name` show,
-    such as `executor/rep-0`.
+    such as `executor/rep-0`. A worker behind a local gateway has no face: its requests come over a link.
     """
 
     name: str
@@ -93,6 +99,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
     allow_concurrent: bool = False
+    no_reduce: bool = False
     exit_on_exceptions: list[str] = []
     output_array_type: str | None = None
     timeout_ready: float | None = None
@@ -101,11 +108,93 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
 
 
+class HopPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a gateway reaches one worker.
+
+    `link`: a local link, whose socket the launcher hands to both ends under the worker's `name`.
+    `grpc`: an address, `host:port`.
+    """
+
+    kind: Literal["link", "grpc"]
+    name: str
+    address: str = ""
+    tls: bool = False
+
+
+class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One Deployment as a step of a graph; `needs` names steps before it, `gateway` the request itself.
+
+    `hops` are its replicas. `timeout_send` is in seconds; `retries` counts attempts after the first one, negative
+    is the larger of 3 and the number of replicas.
+    """
+
+    name: str
+    needs: list[str]
+    hops: list[HopPlan]
+    when: dict[str, Any] | None = None
+    floating: bool = False
+    no_reduce: bool = False
+    external: bool = False
+    timeout_send: float | None = None
+    retries: int = -1
+    compression: str | None = None
+    grpc_metadata: dict[str, str] = {}
+    grpc_channel_options: dict[str, Any] = {}
+
+
+class GraphPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps between a request and its reply, each after those that it needs; `ends` are merged into the reply.
+
+    With `strict`, an endpoint that a step does not know is not found; otherwise that step passes the documents on.
+    """
+
+    nodes: list[NodePlan]
+    ends: list[str]
+    strict: bool = False
+
+
+class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
+    """One gateway process. Durations are seconds, sizes bytes.
+
+    `custom` names a gateway class of the user's own. `prefetch` bounds the requests of one connection in work.
+    """
+
+    name: str = "gateway"
+    faces: list[FacePlan]
+    graph: GraphPlan
+    custom: ExecutorPlan | None = None
+    prefetch: int = 1000
+    workspace: str | None = None
+    http: HttpPlan = HttpPlan()
+    grpc_server_options: dict[str, Any] = {}
+    max_message_size: int = 64 * 1024 * 1024
+    timeout_ready: float | None = None
+    grace: float = 30.0
+    log: LogPlan = LogPlan()
+    env: dict[str, str] = {}
+
+
+ProcessPlan = WorkerPlan | GatewayPlan
+
+
 class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """All processes of one Deployment; here one worker that serves its own ports."""
+    """All processes of one Deployment.
+
+    Without a gateway it is one worker that serves its own ports; behind one, workers without faces. The workers of
+    an external Deployment run elsewhere, so there are none.
+    """
 
     name: str
     workers: list[WorkerPlan]
+    gateway: GatewayPlan | None = None
+
+
+class FlowPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """All processes of a Flow: the workers of its Deployments, and the gateway in front."""
+
+    name: str
+    deployments: list[DeploymentPlan]
+    gateway: GatewayPlan
 
 
 def to_json(plan: msgspec.Struct) -> bytes:
@@ -113,6 +202,7 @@ def to_json(plan: msgspec.Struct) -> bytes:
     return msgspec.json.encode(plan)
 
 
-def worker_from_json(data: bytes) -> WorkerPlan:
-    """The worker plan that `to_json` wrote."""
-    return msgspec.json.decode(data, type=WorkerPlan)
+def process_from_json(data: bytes) -> ProcessPlan:
+    """The plan of a worker or a gateway that `to_json` wrote."""
+    plan: ProcessPlan = msgspec.json.decode(data, type=ProcessPlan)
+    return plan

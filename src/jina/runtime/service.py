@@ -40,6 +40,8 @@ class WorkerService:
     asks for the end of the worker. Raises `ConfigError` for an Executor that cannot be served.
     """
 
+    forwards = False
+
     def __init__(
         self,
         executor: Any,

@@ -41,6 +41,9 @@ class Service(Protocol):
     name: str
     """Shown in routes and logs, such as `executor/rep-0`."""
 
+    forwards: bool
+    """True for a gateway: faces then give documents as the bytes that came, and take them so."""
+
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
         """By path; fixed once the service is ready."""

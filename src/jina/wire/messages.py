@@ -62,6 +62,9 @@ class Request:
     deadline: float | None = None
     json_reply: bool = False
     """Whether the reply will be asked for as JSON, so that it can be encoded ahead."""
+    branches: list[tuple[str, Payload]] | None = None
+    """At a join that does not merge: the documents of each branch under the name of its last Executor, in the order
+    of `needs`. `payload` then holds those of the first."""
 
 
 @dataclass(slots=True)
