@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.cases import CASES, Case
 from bench.clients import client_latency
 from bench.codecs import codec
+from bench.flows import FLOW_OTHERS, FLOWS
 from bench.memory import grpc_16mib
 from bench.paced import sse_paced
 from bench.plot import svg
@@ -28,6 +29,7 @@ OTHERS = {
     "ready": ready,
     "client_latency": client_latency,
     "codec": codec,
+    **FLOW_OTHERS,
 }
 """Cases that measure something else than CPU per request; each is called with the number of rounds."""
 
@@ -60,7 +62,8 @@ def compared(name: str, case: Case, rounds: int, part: float) -> Section:
 
 def main() -> int:
     """Run the chosen cases."""
-    known = [*CASES, *OTHERS]
+    cases = {**CASES, **FLOWS}
+    known = [*cases, *OTHERS]
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("cases", nargs="*", help=f"some of {', '.join(known)}; all by default")
     parser.add_argument("--rounds", type=int, default=11, help="interleaved rounds [default: 11]")
@@ -71,7 +74,7 @@ def main() -> int:
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in options.cases or known:
         began = time.monotonic()
-        section = compared(name, CASES[name], rounds, part) if name in CASES else OTHERS[name](rounds)
+        section = compared(name, cases[name], rounds, part) if name in cases else OTHERS[name](rounds)
         print(f"\n### {section.title}\n\n{section.note}\n\n{table(section)}", flush=True)
         found[name] = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -34,7 +34,7 @@ def start(rounds: int) -> Section:
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in arms}
     for turn in range(turns + 1):
         for name, (peer, script, path, options) in arms.items():
-            one = _first_answer(bench_server(name, script, python_of(peer), **options), path)
+            one = first_answer(bench_server(name, script, python_of(peer), **options), path)
             if turn:  # the first turn writes bytecode and warms the file cache
                 found[name].append(one)
     rows = []
@@ -54,7 +54,7 @@ def start(rounds: int) -> Section:
     return Section("Start to the first answer over HTTP", head, rows, checks, note, "s", bars, {"found": found})
 
 
-def _first_answer(server: Server, path: str) -> tuple[float, float, float]:
+def first_answer(server: Server, path: str) -> tuple[float, float, float]:
     """Seconds of wall and CPU, and MB of PSS, at the first right answer."""
     began = time.perf_counter()
     server.start()
