@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jina.errors import InternalError, PortAlreadyUsed, RuntimeFailToStart
-from jina.launch import running
+from jina.launch import running, supervising
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, WorkerPlan
 
 HERE = Path(__file__).parent
@@ -128,7 +128,7 @@ def test_a_time_limit_names_the_phase(start):
 
 
 def test_a_failure_of_the_supervision_is_raised_not_waited_for():
-    deployment = running.start(_plan("Plain"), "no bytes")
+    deployment = running.start(_plan("Plain"), {"executor0": "no bytes"})
     with pytest.raises(InternalError, match="supervising executor0 failed"):
         deployment.wait_ready(DEADLINE)
     deployment.stop()
@@ -162,7 +162,7 @@ def test_what_user_code_started_ends_with_the_worker(start, tmp_path):
 
 
 def test_a_stubborn_worker_is_killed_after_its_grace(start, monkeypatch):
-    monkeypatch.setattr(running, "_CLOSE_MARGIN", 0.2)
+    monkeypatch.setattr(supervising, "_CLOSE_MARGIN", 0.2)
     deployment = start("Stubborn", grace=0.1)
     deployment.wait_ready(DEADLINE)
     deployment.stop()

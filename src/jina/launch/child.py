@@ -1,4 +1,4 @@
-"""A worker process: `python -m jina.launch.child <fd>`, started by `jina.launch.running` only.
+"""A child process: `python -m jina.launch.child <fd>`, started by `jina.launch.running` only.
 
 Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves.
 """
@@ -17,14 +17,16 @@ import msgspec
 
 from jina.launch import lifeline
 from jina.launch.frames import recv_frame, send_frame
-from jina.plan.plans import ExecutorPlan, WorkerPlan, process_from_json
+from jina.plan.plans import ExecutorPlan, GatewayPlan, WorkerPlan, process_from_json
 
 if TYPE_CHECKING:
     from jina.executor import Executor
+    from jina.runtime.link_source import LinkSource
+    from jina.runtime.stop import Stop
 
 
 class Control:
-    """The worker's end of the control socket; reports may come from any thread."""
+    """The child's end of the control socket; reports may come from any thread."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -49,7 +51,7 @@ class Control:
 
 def main(argv: list[str]) -> int:
     """Serve until told to stop; the exit code."""
-    gc.disable()  # until our own libraries are there, see `_serve`
+    gc.disable()  # until our own libraries are there, see `_settled`
     sock = socket.socket(fileno=int(argv[1]))
     sock.set_inheritable(False)
     lifeline.reset_signals()
@@ -58,10 +60,15 @@ def main(argv: list[str]) -> int:
     if data is None or blob is None:
         return 1
     plan = process_from_json(data)
-    assert isinstance(plan, WorkerPlan)
     control = Control(sock)
     try:
-        return _serve(plan, blob, control, sock)
+        control.report({"phase": "importing"})
+        if isinstance(plan, GatewayPlan):
+            code = _serve_gateway(plan, blob, control, sock)
+        else:
+            code = _serve_worker(plan, blob, control, sock)
+        control.report({"phase": "stopped"})
+        return code
     except BaseException as error:  # whatever user code raises, SystemExit too, is the report
         if control.phase in {"ready", "draining", "stopped"}:
             raise
@@ -69,21 +76,36 @@ def main(argv: list[str]) -> int:
         _leave(1)
 
 
-def _serve(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
-    control.report({"phase": "importing"})
+def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
     _prepare(plan.executor)
-    from jina.runtime.stop import Stop
     from jina.runtime.worker import run_worker
+
+    stop, links = _settled(sock)
+    return run_worker(plan, lambda: _load(plan, blob, control), control.report, stop, links)
+
+
+def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+    custom = plan.custom
+    if custom is not None:
+        _prepare(custom)
+    from jina.runtime.gateway import run_gateway
+
+    stop, links = _settled(sock)
+    load = None if custom is None else lambda: _class_and_arguments(custom, blob)
+    return run_gateway(plan, control.report, stop, links, load)
+
+
+def _settled(sock: socket.socket) -> tuple[Stop, LinkSource]:
+    """What ties the process to its orchestrator, once our own libraries are imported."""
+    from jina.runtime.link_source import LinkSource
+    from jina.runtime.stop import Stop
 
     # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
     gc.freeze()
     gc.enable()
-    stop = Stop()
-    lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True))
-
-    code = run_worker(plan, lambda: _load(plan, blob, control), control.report, stop)
-    control.report({"phase": "stopped"})
-    return code
+    stop, links = Stop(), LinkSource()
+    lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True), links.add)
+    return stop, links
 
 
 def _prepare(plan: ExecutorPlan) -> None:
@@ -96,17 +118,29 @@ def _prepare(plan: ExecutorPlan) -> None:
 def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
     from jina.launch.loading import construct, find
 
-    executor_class: type[Executor] | None = None
-    arguments: dict[str, Any] = {}
-    if blob:
-        from jina.documents import repair_docarray
-        from jina.launch.pickling import loads
-
-        repair_docarray()
-        executor_class, arguments = loads(blob)
+    executor_class, arguments = _unpickled(blob)
     executor_class = executor_class or find(plan)
     control.report({"phase": "init"})
     return construct(plan, executor_class, arguments)
+
+
+def _class_and_arguments(plan: ExecutorPlan, blob: bytes) -> tuple[type, dict[str, Any]]:
+    """The class that a plan names, and its constructor's arguments."""
+    from jina.launch.loading import find_named
+
+    found, arguments = _unpickled(blob)
+    return found or find_named(plan), {**plan.with_args, **arguments}
+
+
+def _unpickled(blob: bytes) -> tuple[Any, dict[str, Any]]:
+    """What came beside the plan: a class that cannot be imported, or None, and arguments that are no JSON."""
+    if not blob:
+        return None, {}
+    from jina.documents import repair_docarray
+    from jina.launch.pickling import loads
+
+    repair_docarray()
+    return loads(blob)
 
 
 def _leave(code: int) -> NoReturn:

@@ -1,17 +1,25 @@
-"""Frames on the control socket between an orchestrator and its worker: four bytes of length, then the bytes.
+"""Frames on the control socket between an orchestrator and its child: four bytes of length, then the bytes.
 
-The orchestrator sends two frames, the worker plan (JSON) and a pickle (empty when nothing needs one); the
-worker sends reports, JSON objects with a `phase` each.
+The orchestrator sends two frames, the plan (JSON) and a pickle (empty when nothing needs one), and then, at any
+time, frames that hand over sockets of local links: `{"link": name}`, with a descriptor beside the bytes (SCM_RIGHTS,
+https://man7.org/linux/man-pages/man7/unix.7.html). The child sends reports, JSON objects with a `phase` each.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
 
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 20
 MAX_FRAME = (1 << 32) - 1
+_MOST_AT_ONCE = 253
+"""Descriptors that the kernel puts into one message."""
 
 
 def send_frame(sock: socket.socket, data: bytes) -> None:
@@ -57,3 +65,31 @@ class FrameReader:
             frames.append(bytes(self._buffer[_LENGTH.size : end]))
             del self._buffer[:end]
         return frames
+
+
+def send_link(sock: socket.socket, name: str, link: socket.socket) -> None:
+    """Hand over a copy of a socket under a name; blocks."""
+    data = msgspec.json.encode({"link": name})
+    frame = _LENGTH.pack(len(data)) + data
+    # The descriptor arrives with the first byte; the rest may follow.
+    sent = socket.send_fds(sock, [frame], [link.fileno()])
+    sock.sendall(frame[sent:])
+
+
+def received_links(sock: socket.socket) -> Iterator[tuple[str, socket.socket]]:
+    """The sockets that `send_link` hands over, as they come; ends when the peer closed or its process ended."""
+    reader = FrameReader()
+    descriptors: deque[int] = deque()
+    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    while True:
+        try:
+            data, received, _, _ = socket.recv_fds(sock, 1 << 16, _MOST_AT_ONCE, flags)
+        except OSError:
+            return
+        if not data:
+            return
+        for descriptor in received:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
+        descriptors.extend(received)
+        for frame in reader.feed(data):
+            yield str(msgspec.json.decode(frame)["link"]), socket.socket(fileno=descriptors.popleft())

@@ -1,4 +1,4 @@
-"""What ties a worker to its orchestrator: the control socket and the parent-death signal.
+"""What ties a child to its orchestrator: the control socket and the parent-death signal.
 
 When the orchestrator is gone the socket ends, `close()` of the Executor gets at most one second, and the
 worker exits. A handler that holds the GIL cannot be asked; the kernel then ends the worker after that second.
@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+
+from jina.launch.frames import received_links
 
 CLOSE_LIMIT = 0.9
 """Seconds that `close()` gets once the orchestrator is gone: a little less than the kernel grants."""
@@ -54,20 +56,18 @@ def _creator_of(control: socket.socket) -> int:
     return int(struct.unpack("3i", credentials)[0])
 
 
-def watch(control: socket.socket, abandon: Callable[[], None]) -> None:
-    """Call `abandon` from a thread when the orchestrator is gone, and exit after `CLOSE_LIMIT` seconds.
+def watch(control: socket.socket, abandon: Callable[[], None], on_link: Callable[[str, socket.socket], None]) -> None:
+    """From a thread: give the sockets of links that come to `on_link`, and end when the orchestrator is gone.
 
-    `abandon` asks the worker to stop without waiting for requests in flight; it must return at once.
+    Then `abandon` is called, which asks the process to stop without waiting for requests in flight and returns at
+    once, and the process exits after `CLOSE_LIMIT` seconds.
     """
-    threading.Thread(target=_watch, args=(control, abandon), name="lifeline", daemon=True).start()
+    threading.Thread(target=_watch, args=(control, abandon, on_link), name="lifeline", daemon=True).start()
 
 
-def _watch(control: socket.socket, abandon: Callable[[], None]) -> None:
-    try:
-        while control.recv(4096):
-            pass
-    except OSError:
-        pass
+def _watch(control: socket.socket, abandon: Callable[[], None], on_link: Callable[[str, socket.socket], None]) -> None:
+    for name, link in received_links(control):
+        on_link(name, link)
     deadline = time.monotonic() + CLOSE_LIMIT
     try:
         abandon()

@@ -20,7 +20,7 @@ from jina.spec import takes_options_from, takes_options_of
 if TYPE_CHECKING:
     from jina.client.sync_client import SyncClient
     from jina.executor import Executor
-    from jina.launch.running import RunningDeployment
+    from jina.launch.running import Running
     from jina.plan.plans import DeploymentPlan
     from jina.runtime.inprocess import InProcessApp
     from jina.spec import DeploymentSpec
@@ -55,7 +55,7 @@ class Deployment(Described):
     def __init__(self, spec: DeploymentSpec) -> None:
         self._spec = spec
         self._reservations = PortReservations()
-        self._processes: list[RunningDeployment] = []  # none or one; shared with the finalizer
+        self._processes: list[Running] = []  # none or one; shared with the finalizer
         self._stack = contextlib.ExitStack()
         self._client: SyncClient | None = None
         self._executor_class: type[Executor] | None = None
@@ -192,7 +192,7 @@ class Deployment(Described):
             from jina.launch import pickling
 
             blob = pickling.dumps(executor_class, arguments)
-        self._processes.append(running.start(self._plan, blob))
+        self._processes.append(running.start(self._plan, {self.name: blob}))
 
     def _end(self, *, now: bool) -> None:
         client, self._client = self._client, None
@@ -354,7 +354,7 @@ class Deployment(Described):
         # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
         return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
 
-    def _running_or_raise(self) -> RunningDeployment:
+    def _running_or_raise(self) -> Running:
         if not self._processes:
             raise UsageError(
                 f"Deployment {self.name!r} is not started",
@@ -363,7 +363,7 @@ class Deployment(Described):
         return self._processes[0]
 
 
-def _abandon(processes: list[RunningDeployment], reservations: PortReservations) -> None:
+def _abandon(processes: list[Running], reservations: PortReservations) -> None:
     """What is left to do for a Deployment that nobody closed: when it is collected, and when the program ends."""
     for running in processes:
         running.stop()

@@ -17,6 +17,7 @@ from typing import Any
 
 from jina.observe import logs
 from jina.plan.plans import WorkerPlan
+from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import SWITCH_INTERVAL, LoopThread, finish, new_loop
 from jina.runtime.service import WorkerService, close
 from jina.runtime.stop import Stop
@@ -39,6 +40,7 @@ def run_worker(
     load: Callable[[], Any],
     report: Callable[[dict[str, Any]], None],
     stop: Stop | None = None,
+    links: LinkSource | None = None,  # noqa: ARG001 - served next
 ) -> int:
     """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 

@@ -16,29 +16,33 @@ import msgspec
 
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable
 from jina.launch import failures
-from jina.launch.frames import FrameReader, send_frame
-from jina.plan.plans import WorkerPlan, to_json
+from jina.launch.frames import FrameReader, send_frame, send_link
+from jina.plan.plans import GatewayPlan, ProcessPlan, to_json
 
 _PHASES = {"importing": "importing", "init": "in __init__", "serving": "binding its ports"}
+_YOUNG = 10.0
+"""Seconds after which a child that still imports is taken to wait for something else than the processor."""
 
 
-class WorkerProcess:
-    """The child that runs one worker plan. All methods belong to the thread that called `spawn`.
+class ChildProcess:
+    """The child that runs one plan, a worker's or a gateway's. All methods belong to the thread that called `spawn`.
 
     The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
     of that report), `ready`, `failure` (why it did not start) and `exit_status` (None while it runs).
     """
 
-    def __init__(self, plan: WorkerPlan) -> None:
+    def __init__(self, plan: ProcessPlan, blob: bytes = b"") -> None:
         self.plan = plan
-        self.name = plan.deployment if plan.replicas == plan.shards == 1 else plan.name
+        self.name = _shown(plan)
         self.phase = "starting"
         self.since = time.monotonic()
         self.ready = False
+        self.waits_for = ""
         self.failure: JinaError | None = None
         self.exit_status: int | None = None
         self.control: socket.socket | None = None
         self.pidfd: int | None = None
+        self._blob = blob
         self._process: subprocess.Popen[bytes] | None = None
         self._frames = FrameReader()
 
@@ -50,9 +54,28 @@ class WorkerProcess:
     @property
     def progress(self) -> str:
         """What the child does and for how long: `in __init__ 34 s`."""
-        return f"{_PHASES.get(self.phase, self.phase)} {time.monotonic() - self.since:.0f} s"
+        phase = _PHASES.get(self.phase, self.phase)
+        if self.waits_for:
+            phase = f"waiting for {self.waits_for}"
+        return f"{phase} {time.monotonic() - self.since:.0f} s"
 
-    def spawn(self, blob: bytes) -> None:
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it takes requests from outside for others to answer."""
+        return isinstance(self.plan, GatewayPlan)
+
+    @property
+    def running(self) -> bool:
+        """True from the start of the process to its end."""
+        return self._process is not None and self.exit_status is None
+
+    @property
+    def busy_starting(self) -> bool:
+        """True while it needs the processor for its own start, before any code of the user's has the say."""
+        young = time.monotonic() - self.since < _YOUNG
+        return self.running and young and self.phase in {"starting", "importing"}
+
+    def spawn(self) -> None:
         """Start the child and send it its plan; a failure is kept in `failure`."""
         ours, theirs = socket.socketpair()
         self.control = ours
@@ -74,7 +97,17 @@ class WorkerProcess:
         # A child that died already is told by its exit, not by the broken pipe.
         with contextlib.suppress(OSError):
             send_frame(ours, to_json(self.plan))
-            send_frame(ours, blob)
+            send_frame(ours, self._blob)
+
+    def send_link(self, name: str, link: socket.socket) -> None:
+        """Give the child a copy of its end of the local link to the worker `name`, or from it."""
+        if self.control is not None:
+            with contextlib.suppress(OSError):  # as above
+                send_link(self.control, name, link)
+
+    def give_up(self) -> None:
+        """End it before its process was started."""
+        self.phase, self.exit_status = "stopped", 0
 
     def read(self) -> bool:
         """Take in reports after the control socket became readable; False at its end."""
@@ -91,6 +124,7 @@ class WorkerProcess:
         self.phase = str(report["phase"])
         self.since = time.monotonic()
         self.ready = self.phase == "ready"
+        self.waits_for = str(report.get("for", ""))
         if self.phase == "failed":
             self.failure = failures.rebuild(self.name, report)
 
@@ -161,6 +195,13 @@ class WorkerProcess:
         if self.exit_status is None:
             return None
         return Unavailable(f"{self.name} (process {self.pid}) {self.ending}", help=self._advice)
+
+
+def _shown(plan: ProcessPlan) -> str:
+    """The name that users gave where that is one process, the process's own otherwise."""
+    if isinstance(plan, GatewayPlan):
+        return plan.name
+    return plan.deployment if plan.replicas == plan.shards == 1 else plan.name
 
 
 def _flags() -> list[str]:
