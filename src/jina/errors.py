@@ -51,6 +51,9 @@ class JinaError(Exception):
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
 
+    deployment: str = ""
+    """The step of a Flow in which it happened, where a gateway knows."""
+
     def __init__(self, message: str = "", *, help: str = "") -> None:  # noqa: A002 - what users read
         super().__init__(message)
         self.message = message
@@ -61,7 +64,8 @@ class JinaError(Exception):
 
     def details(self) -> dict[str, Any]:
         """Further fields that travel with the error as JSON; see `from_wire`."""
-        return {"help": self.help} if self.help else {}
+        told = {"help": self.help, "deployment": self.deployment}
+        return {name: value for name, value in told.items() if value}
 
     @classmethod
     def from_details(cls, message: str, details: Mapping[str, Any]) -> JinaError:
@@ -314,14 +318,21 @@ def from_wire(
     `name` is the class name that travelled; when the peer sent none (Jina 3, a proxy), the nearest class is
     chosen by `grpc_code` or `http_status`.
     """
+    error = _class_of(name, grpc_code, http_status).from_details(message, details)
+    if deployment := str(details.get("deployment", "")):
+        error.deployment = deployment
+        error.add_note(f"in Deployment {deployment!r}")
+    return error
+
+
+def _class_of(name: str, grpc_code: int | None, http_status: int | None) -> type[JinaError]:
     if cls := WIRE_ERRORS.get(name):
-        return cls.from_details(message, details)
+        return cls
     if grpc_code is not None:
-        return _BY_GRPC_CODE.get(grpc_code, BadServer).from_details(message, details)
+        return _BY_GRPC_CODE.get(grpc_code, BadServer)
     if http_status is not None:
-        fallback = BadClient if 400 <= http_status < 500 else BadServer
-        return _BY_HTTP_STATUS.get(http_status, fallback).from_details(message, details)
-    return BadServer.from_details(message, details)
+        return _BY_HTTP_STATUS.get(http_status, BadClient if 400 <= http_status < 500 else BadServer)
+    return BadServer
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
