@@ -149,7 +149,7 @@ class Results(Executor):
     """Returns a dict."""
 
     @requests
-    def default(self, docs: DocList[Doc], **kwargs):
+    def default(self, docs: DocList[Doc], **kwargs) -> DocList[Doc]:
         return {"count": len(docs), "texts": [doc.text for doc in docs]}
 
 

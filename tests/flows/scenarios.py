@@ -179,11 +179,11 @@ def results_in_order(F, folder):
     return F().add(uses=e.Slow), lambda f: texts(post(f, *map(str, range(6)), request_size=1, results_in_order=True))
 
 
-@scenario(True, protocols=("grpc", "http"))
+@scenario([True], protocols=("grpc", "http"))
 def ids_are_kept(F, folder):
     def ask(f):
         docs = docs_of("x", "y")
-        return [doc.id for doc in f.post("/", docs, return_type=DocList[Doc])] == [doc.id for doc in docs]
+        return [[doc.id for doc in f.post("/", docs, return_type=DocList[Doc])] == [doc.id for doc in docs]]
 
     return mark(mark(F(), "a"), "b"), ask
 
@@ -208,7 +208,8 @@ def two_branches_joined(F, folder):
 
 @scenario([["x", "lx", "rx"]], protocols=("grpc", "http"), jina3="default-joiner")
 def joined_by_nobody_in_particular(F, folder):
-    return field(field(F(), "left", needs="gateway"), "right", needs="gateway").needs_all(), lambda f: sides(post(f, "x"))
+    flow = field(field(F(), "left", needs="gateway"), "right", needs="gateway")
+    return flow.needs_all(), lambda f: sides(post(f, "x"))
 
 
 @scenario([["xa", "lxa", "rxa"]])
@@ -240,7 +241,7 @@ def a_branch_is_longer(F, folder):
     return flow.add(uses=e.Pass, needs=["most", "right"]), lambda f: sides(post(f, "x"))
 
 
-@scenario([["x", "lx", "rx", ["n"]]])
+@scenario([["x", "lx", "rx", ["n"]]], jina3="merged-dicts")
 def three_branches(F, folder):
     flow = field(field(F(), "left", needs="gateway"), "right", needs="gateway")
     flow = flow.add(name="third", uses=e.Tag, needs="gateway")
@@ -392,12 +393,12 @@ def an_endpoint_of_all(F, folder):
     return mark(mark(F(), "a"), "b"), lambda f: texts(post(f, "x", on="/other"))
 
 
-@scenario(["xao"], protocols=("grpc", "http"))
+@scenario(["xao"], protocols=("grpc", "http"), jina3="edges-without-default")
 def an_endpoint_of_one(F, folder):
     return mark(F(), "a").add(uses=e.Only), lambda f: texts(post(f, "x", on="/only"))
 
 
-@scenario(["xa"])
+@scenario(["xa"], jina3="edges-without-default")
 def a_step_without_the_endpoint_is_passed(F, folder):
     return mark(F(), "a").add(uses=e.Only), lambda f: texts(post(f, "x", on="/anything"))
 
@@ -415,7 +416,7 @@ def only_some_executors(F, folder):
     return mark(mark(F(), "a"), "b"), ask
 
 
-@scenario(["x[Bound]", "x[other]"])
+@scenario(["x[Bound]", "x[other]"], jina3="edges-without-default")
 def endpoints_and_names_set_from_outside(F, folder):
     flow = F().add(uses=e.Bound, uses_requests={"/new": "handle"})
     flow = flow.add(uses=e.Bound, uses_requests={"/newer": "handle"}, uses_metas={"name": "other"})
@@ -512,10 +513,15 @@ def one_request_of_several_fails(F, folder):
     return mark(F().add(uses=e.Fail), "a"), ask
 
 
-@scenario({"raises": ["ConnectionError"]}, protocols=("grpc", "http"))
+@scenario({"raises": ["ConnectionError"]})
 def a_step_is_too_slow(F, folder):
     flow = F(timeout_send=200, retries=0).add(uses=e.Slow, uses_with={"seconds": 5.0})
     return flow, lambda f: outcome(lambda: post(f, "x"))
+
+
+@scenario({"raises": ["ConnectionError"]}, protocols=("http",), jina3="gateway-timeouts-http")
+def a_step_is_too_slow_for_http(F, folder):
+    return a_step_is_too_slow(F, folder)
 
 
 # --- streams ------------------------------------------------------------------------------------------------
@@ -523,7 +529,8 @@ def a_step_is_too_slow(F, folder):
 
 def streamed(f, on, count=None, **arguments):
     async def collect():
-        client = Client(host="127.0.0.1", port=f.port, protocol=f.protocol, asyncio=True)
+        made = getattr(f, "new_client", None)  # in process there is no port to connect to
+        client = made() if made else Client(host="127.0.0.1", port=f.port, protocol=f.protocol, asyncio=True)
         parameters = {} if count is None else {"parameters": {"count": count}}
         found = client.stream_doc(on=on, inputs=Doc(text="t"), return_type=Doc, **parameters, **arguments)
         return [doc.text async for doc in found]
@@ -546,9 +553,9 @@ def a_stream_goes_on(F, folder):
     return F().add(uses=e.Stream).add(uses=e.OnStream), lambda f: streamed(f, "/stream")
 
 
-@scenario(True, jina3="stream-failure")
+@scenario([True], jina3="stream-failure")
 def a_stream_fails_on_the_way(F, folder):
-    return F().add(uses=e.Stream), lambda f: says(lambda: streamed(f, "/fail_stream"), "in the middle")
+    return F().add(uses=e.Stream), lambda f: [says(lambda: streamed(f, "/fail_stream"), "in the middle")]
 
 
 # --- options ------------------------------------------------------------------------------------------------
@@ -598,7 +605,8 @@ executors:
     needs: [left, right]
   - name: last
     uses: Mark
-    uses_with: {{mark: ${{{{ ENV.LAST_MARK }}}}}}
+    uses_with:
+      mark: ${{{{ ENV.LAST_MARK }}}}
 """
 
 

@@ -249,4 +249,47 @@ KNOWN = {
         "A Deployment is one Executor without a gateway, which is visited like Jina 3's worker served directly.",
         "There is nothing to choose from.",
     ),
+    # --- Flows --------------------------------------------------------------------------------------------
+    "default-joiner": Difference(
+        "Flows",
+        "A join without an Executor of its own (`needs_all()`, `needs([...])`) does not start behind typed Executors.",
+        "It joins documents of any class.",
+        "The gateway merges messages; it needs no class for that.",
+    ),
+    "merged-dicts": Difference(
+        "Flows",
+        "Where branches are joined, the one that answers first wins a field that several have set; tags may be lost.",
+        "A field that a branch left as it was yields to one that changed it; of several changes the left-most wins.",
+        "The same request gives the same answer.",
+    ),
+    "when-loses-nothing": Difference(
+        "Flows",
+        "Documents that match no `when` vanish from the answer.",
+        "They pass by the Executor and stay in their place.",
+        "Losing documents without a word is no routing.",
+    ),
+    "edges-without-default": Difference(
+        "Flows",
+        "A Flow does not start when an Executor has `/default` and a neighbour lacks it.",
+        "It starts; an Executor that does not know an endpoint passes the documents through.",
+        "Only types that do not fit are an error.",
+    ),
+    "gateway-timeouts-http": Difference(
+        "Flows",
+        "An Executor that is too slow, or down, is a plain 500 of an HTTP gateway.",
+        "504, or 503, naming it; clients raise ConnectionError as on gRPC.",
+        "Callers must be able to tell the failure from a bug.",
+    ),
+    "stream-parameters": Difference(
+        "streams",
+        "Parameters of `stream_doc` do not reach the Executor.",
+        "They do.",
+        "They were given.",
+    ),
+    "stream-through-steps": Difference(
+        "streams",
+        "Only a Flow of one Executor streams.",
+        "Streams go through further steps, and over WebSocket.",
+        "Each document goes on as it comes.",
+    ),
 }

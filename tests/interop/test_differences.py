@@ -1,4 +1,4 @@
-"""The table of differences is what the tests of this folder assert."""
+"""The table of differences is what the tests of this folder, and the scenarios of Flows, assert."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from tests.interop.differences import KNOWN
 
 pytestmark = pytest.mark.interop
 
-SOURCES = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+HERE = Path(__file__).parent
+SOURCES = "".join(path.read_text() for path in [*HERE.glob("test_*.py"), HERE.parent / "flows" / "scenarios.py"])
 
 
 @pytest.mark.parametrize("name", KNOWN)
