@@ -23,14 +23,18 @@ class GrpcFace:
     """A gRPC server of one port on the running loop.
 
     `options` are gRPC channel arguments (https://grpc.github.io/grpc/core/group__grpc__arg__keys.html), set
-    over ours; sizes are in bytes.
+    over ours; sizes are in bytes. `window` is the number of requests of one stream in work at a time, where the client
+    does not say.
     """
 
-    def __init__(self, plan: FacePlan, gate: Gate, options: Mapping[str, Any], max_message_size: int) -> None:
+    def __init__(
+        self, plan: FacePlan, gate: Gate, options: Mapping[str, Any], max_message_size: int, window: int
+    ) -> None:
         self._plan = plan
         self._gate = gate
         self._options = dict(options)
         self._max_message_size = max_message_size
+        self._window = window
         self._server: aio.Server | None = None
 
     async def start(self) -> int:
@@ -49,7 +53,7 @@ class GrpcFace:
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         service = self._gate.service
         return {
-            **Calls(service, self._max_message_size).handlers(),
+            **Calls(service, self._max_message_size, self._window).handlers(),
             **Descriptions(service).handlers(),
         }
 
@@ -59,7 +63,7 @@ class GrpcFace:
         return {**Health(self._gate).handlers(), **reflection_handlers()}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:
-        # Up to twice the limit is let in, so that the answer can name the option; see `parser`.
+        # Up to twice the limit is let in, so that the answer can name the option; see `Intake`.
         ours = {
             "grpc.so_reuseport": int(self._plan.share_port),
             "grpc.max_receive_message_length": min(2 * self._max_message_size, _HARD_LIMIT),

@@ -7,33 +7,29 @@ request itself as a gRPC status, and everything in band on the bidirectional `Ca
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
 
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.transport.server_errors import as_jina_error
+from jina.transport.server_intake import Incoming, Intake, Unusable
 from jina.transport.server_messages import (
     DRY_RUN,
-    Unusable,
-    data_payload,
-    parser,
+    DocumentWriter,
     read_request,
     write_failure,
-    write_header,
     write_reply,
 )
 from jina.transport.server_pipeline import Emit, Pipeline, window_of
 from jina.transport.service import Service
-from jina.wire import parameters, pb, status
-from jina.wire.messages import Reply, Request
-from jina.wire.payloads import ProtoPayload
+from jina.wire import pb, status
+from jina.wire.messages import Payload, Reply
 
 Context = grpc.aio.ServicerContext[Any, Any]
 untyped: Any = grpc  # grpcio has annotations here and there only
-Sized = tuple[Any, int]
-"""A message, or an `Unusable`, and its size in bytes."""
+
+Branches = list[tuple[str, Payload]] | None
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _METADATA_ROOM = 4096
@@ -55,64 +51,64 @@ def deadline_of(context: Context) -> float | None:
 class Calls:
     """Handlers of one gRPC face over one service."""
 
-    def __init__(self, service: Service, max_message_size: int) -> None:
+    def __init__(self, service: Service, max_message_size: int, window: int) -> None:
         self._service = service
         self._max_message_size = max_message_size
+        self._window = window
+        self._intake = Intake(max_message_size, forwards=service.forwards)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """By full method name."""
-        limit = self._max_message_size
-        one, several = sized(parser(pb.DataRequestProto, limit)), sized(parser(pb.DataRequestListProto, limit))
+        intake = self._intake
         return {
             "/jina.JinaSingleDataRequestRPC/process_single_data": untyped.unary_unary_rpc_method_handler(
-                self.process_single_data, request_deserializer=one
+                self.process_single_data, request_deserializer=intake.request
             ),
             "/jina.JinaDataRequestRPC/process_data": untyped.unary_unary_rpc_method_handler(
-                self.process_data, request_deserializer=several
+                self.process_data, request_deserializer=intake.requests
             ),
-            "/jina.JinaRPC/Call": untyped.stream_stream_rpc_method_handler(self.call, request_deserializer=one),
+            "/jina.JinaRPC/Call": untyped.stream_stream_rpc_method_handler(
+                self.call, request_deserializer=intake.request
+            ),
             "/jina.JinaSingleDocumentRequestRPC/stream_doc": untyped.unary_stream_rpc_method_handler(
-                self.stream_doc,
-                request_deserializer=parser(pb.SingleDocumentRequestProto, limit),
-                response_serializer=pb.SingleDocumentRequestProto.SerializeToString,
+                self.stream_doc, request_deserializer=intake.document
             ),
         }
 
-    async def process_single_data(self, received: Sized, context: Context) -> bytes:
+    async def process_single_data(self, received: Incoming, context: Context) -> bytes:
         """Answer one `DataRequestProto`."""
-        started = time.time()
-        try:
-            return await self._answer(received, headers_of(context), deadline_of(context), started)
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
-            return _serialised(failed)
+        return await self._answer_or_refuse(received, context, None)
 
-    async def process_data(self, received: Sized, context: Context) -> bytes:
-        """Answer a list of requests as one: their documents in a row, the header of the first."""
-        messages, size = received
-        if isinstance(messages, Unusable) or len(messages.requests) == 1:
-            message = messages if isinstance(messages, Unusable) else messages.requests[0]
-            return await self.process_single_data((message, size), context)
-        if not messages.requests:
+    async def process_data(self, received: Incoming, context: Context) -> bytes:
+        """Answer a list of requests as one: their documents in a row, the header of the first.
+
+        Jina 3 sends one where branches meet and are not merged; each is known by the Executor it visited last.
+        """
+        joined, _, size = received
+        if isinstance(joined, Unusable):
+            return await self._answer_or_refuse(received, context, None)
+        if not joined:
             await abort(context, BadRequest("the list of requests is empty"))
-        merged = messages.requests[0]
-        for message in messages.requests[1:]:
-            merged.data.docs.MergeFrom(message.data.docs)
-        return await self.process_single_data((merged, size), context)
+        message, payload = joined[0]
+        branches = None
+        if len(joined) > 1:
+            branches = [(_last_executor(one), documents) for one, documents in joined]
+            payload = self._intake.join([documents for _, documents in joined])
+        return await self._answer_or_refuse((message, payload, size), context, branches)
 
     async def call(self, _requests: Any, context: Context) -> None:
         """Answer a stream of requests, several at a time; the client's `__prefetch__` is the window."""
         headers = headers_of(context)
         deadline = deadline_of(context)
 
-        async def read() -> tuple[Sized, int] | None:
+        async def read() -> tuple[Incoming, int] | None:
             incoming = await context.read()
-            return None if incoming is untyped.aio.EOF else (incoming, incoming[1])
+            return None if incoming is untyped.aio.EOF else (incoming, incoming[2])
 
-        async def work(received: Sized, emit: Emit[bytes]) -> None:
+        async def work(received: Incoming, emit: Emit[bytes]) -> None:
             started = time.time()
             try:
-                answer = await self._answer(received, headers, deadline, started)
+                answer = await self._answer(received, headers, deadline, started, None)
             except Exception as error:  # noqa: BLE001 - each failure becomes an answer
                 source = None if isinstance(received[0], Unusable) else received[0]
                 failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._service.name, started)
@@ -122,40 +118,52 @@ class Calls:
         pipeline = Pipeline(
             work,
             context.write,
-            window=window_of(headers.get("__prefetch__")),
+            window=window_of(headers.get("__prefetch__"), self._window),
             max_bytes=4 * self._max_message_size,
             in_order=headers.get("__results_in_order__", "").lower() == "true",
         )
         await pipeline.run(read)
 
-    async def stream_doc(self, message: Any, context: Context) -> None:
+    async def stream_doc(self, received: Incoming, context: Context) -> None:
         """Answer one document with a stream of documents, a message each."""
         started = time.time()
         try:
-            await self._stream(message, context)
+            await self._stream(received, context)
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
             failed = as_jina_error(error)
-            await context.write(await self._refuse(pb.SingleDocumentRequestProto(), message, failed, context, started))
+            refused = await self._refuse(pb.SingleDocumentRequestProto(), received[0], failed, context, started)
+            await context.write(_serialised(refused))
 
-    async def _stream(self, message: Any, context: Context) -> None:
+    async def _stream(self, received: Incoming, context: Context) -> None:
+        message, payload, _ = received
         if isinstance(message, Unusable):
             raise message.error
-        documents = pb.DocListProto()
-        documents.docs.append(message.document)
-        request = read_request(message, ProtoPayload(documents), headers_of(context), deadline_of(context))
+        request = read_request(message, payload, headers_of(context), deadline_of(context))
+        writer = DocumentWriter(message, request)
         replies = self._service.stream(request)
         try:
             async for reply in replies:
-                for response in _single_documents(message, request, reply):
+                for response in writer.messages(reply):
                     await context.write(response)
         finally:
             await close(replies)
 
-    async def _answer(self, received: Sized, headers: dict[str, str], deadline: float | None, started: float) -> bytes:
-        message, size = received
+    async def _answer_or_refuse(self, received: Incoming, context: Context, branches: Branches) -> bytes:
+        started = time.time()
+        try:
+            return await self._answer(received, headers_of(context), deadline_of(context), started, branches)
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
+            return _serialised(failed)
+
+    async def _answer(
+        self, received: Incoming, headers: dict[str, str], deadline: float | None, started: float, branches: Branches
+    ) -> bytes:
+        message, payload, _ = received
         if isinstance(message, Unusable):
             raise message.error
-        request = read_request(message, data_payload(message, size), headers, deadline)
+        request = read_request(message, payload, headers, deadline)
+        request.branches = branches
         if request.endpoint == DRY_RUN:
             await self._service.dry_run()
             reply = Reply(request.payload)
@@ -171,9 +179,8 @@ class Calls:
         return write_failure(into, source, error, self._service.name, started)
 
 
-def sized(parse: Callable[[bytes], Any]) -> Callable[[bytes], Sized]:
-    """A deserialiser that also gives the number of bytes: to ask a message for it costs a serialisation."""
-    return lambda data: (parse(data), len(data))
+def _last_executor(message: Any) -> str:
+    return message.routes[-1].executor if message.routes else ""
 
 
 def _serialised(message: Any) -> bytes:
@@ -186,20 +193,6 @@ async def close(replies: Any) -> None:
     aclose = getattr(replies, "aclose", None)
     if aclose is not None:
         await aclose()
-
-
-def _single_documents(source: Any, request: Request, reply: Reply) -> list[Any]:
-    documents = pb.DocListProto()
-    reply.payload.write_proto(documents)
-    messages = []
-    for document in documents.docs:
-        message = pb.SingleDocumentRequestProto()
-        write_header(source, request, message)
-        if reply.parameters:
-            parameters.write(reply.parameters, message)
-        message.document.CopyFrom(document)
-        messages.append(message)
-    return messages
 
 
 async def abort(context: Context, error: JinaError) -> None:

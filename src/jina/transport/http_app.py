@@ -13,6 +13,7 @@ from jina.transport.http_exchange import Exchange, Receive, Scope, Send, Terms
 from jina.transport.http_pages import pages
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
+from jina.transport.server_pipeline import DEFAULT_WINDOW
 from jina.transport.service import EndpointInfo, Service
 from jina.transport.websocket_server import WebSockets
 
@@ -40,7 +41,7 @@ def build_app(service: Service, plan: HttpPlan, max_message_size: int) -> HttpAp
 class HttpApp:
     """Routes requests to the service; the routes are made once the service is ready."""
 
-    def __init__(self, gate: Gate, plan: HttpPlan, max_message_size: int) -> None:
+    def __init__(self, gate: Gate, plan: HttpPlan, max_message_size: int, window: int = DEFAULT_WINDOW) -> None:
         self._gate = gate
         self._plan = plan
         cors = _CORS_HEADERS if plan.cors else []
@@ -50,7 +51,7 @@ class HttpApp:
             path: {"GET": handler, "HEAD": handler} for path, handler in pages(gate, plan).items()
         }
         self._routes: dict[str, Methods] | None = None
-        self.websockets = WebSockets(gate, max_message_size)
+        self.websockets = WebSockets(gate, max_message_size, window)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

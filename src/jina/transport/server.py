@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from jina.plan.plans import FacePlan, HttpPlan
 from jina.transport.server_gate import Gate
+from jina.transport.server_pipeline import DEFAULT_WINDOW
 from jina.transport.service import Service
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
@@ -58,12 +60,15 @@ def serve(
     http: HttpPlan | None = None,
     grpc_options: Mapping[str, Any] | None = None,
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+    prefetch: int = DEFAULT_WINDOW,
 ) -> Server:
     """A server of the service on all faces; nothing is opened before `start`.
 
     HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
-    `max_message_size` is in bytes and counts for requests on every protocol.
+    `max_message_size` is in bytes and counts for requests on every protocol. `prefetch` is the number of requests of
+    one stream or connection in work at a time, where the client does not say; 0 is no limit.
     """
+    window = prefetch or sys.maxsize
     gate = Gate(service)
     made: list[_Face] = []
     app = None
@@ -71,13 +76,13 @@ def serve(
         if plan.protocol == "grpc":
             from jina.transport.grpc_server import GrpcFace
 
-            made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size))
+            made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size, window))
         else:
             from jina.transport.http_app import HttpApp
             from jina.transport.http_server import HttpFace
 
             http = http or HttpPlan()
-            app = app or HttpApp(gate, http, max_message_size)
+            app = app or HttpApp(gate, http, max_message_size, window)
             made.append(HttpFace(plan, app, http.uvicorn_kwargs, max_message_size))
     return Server(faces, made, gate)
 

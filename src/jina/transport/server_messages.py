@@ -6,18 +6,20 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from jina.errors import BadRequest, JinaError, TooLarge
+from jina.errors import JinaError, TooLarge
 from jina.wire import parameters, pb, status
-from jina.wire.messages import Reply, Request
-from jina.wire.payloads import ProtoPayload
-from jina.wire.splicing import with_documents
+from jina.wire.messages import Reply, Request, Route
+from jina.wire.slicing import documents_in
+from jina.wire.splicing import field_head, with_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
 DRY_RUN = "_jina_dry_run_"
 """The endpoint that Jina 3's gateways call to see whether an Executor answers."""
 
+_DOCUMENT = 4
+"""The field of `SingleDocumentRequestProto` that holds the document."""
 
 # Its own state, so that `random.seed` of user code cannot repeat ids.
 _random = random.Random()  # noqa: S311 - an id is no secret
@@ -26,33 +28,6 @@ _random = random.Random()  # noqa: S311 - an id is no secret
 def new_request_id() -> str:
     """32 hexadecimal digits."""
     return f"{_random.getrandbits(128):032x}"
-
-
-class Unusable:
-    """What a deserialiser gives for bytes that are too large or no message; the handler answers with `error`."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: JinaError) -> None:
-        self.error = error
-
-
-def parser(message_class: Any, max_message_size: int) -> Callable[[bytes], Any]:
-    """A deserialiser that never raises: the message, or an `Unusable`.
-
-    gRPC itself would answer an oversize message without naming our option, and a garbled one as a fault of ours.
-    """
-    parse = message_class.FromString
-
-    def from_bytes(data: bytes) -> Any:
-        if len(data) > max_message_size:
-            return Unusable(too_large(len(data), max_message_size))
-        try:
-            return parse(data)
-        except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-            return Unusable(BadRequest(f"the request is no {message_class.DESCRIPTOR.full_name} message: {error}"))
-
-    return from_bytes
 
 
 def too_large(size: int, limit: int) -> TooLarge:
@@ -75,14 +50,6 @@ def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: 
         headers=headers,
         deadline=deadline,
     )
-
-
-def data_payload(message: Any, size: int | None = None) -> ProtoPayload:
-    """The documents of a `DataRequestProto`, whichever way they were sent; `size` is that of the message in bytes."""
-    content = message.data
-    if content.WhichOneof("documents") == "docs_bytes":
-        return ProtoPayload(pb.DocListProto.FromString(content.docs_bytes), size)
-    return ProtoPayload(content.docs, size)
 
 
 def write_header(source: Any, request: Request, into: Any) -> None:
@@ -125,10 +92,37 @@ def add_route(message: Any, executor: str, start: float, end: float) -> Any:
 
 
 def write_failure(into: Any, source: Any | None, error: JinaError, executor: str, started: float) -> Any:
-    """Fill a response message with an in-band error, as Jina 3 writes it; gives the message."""
+    """Fill a response message with an in-band error, as Jina 3 writes it; gives the message.
+
+    The last route has the error's status: that of the Executor that failed, where a gateway says which.
+    """
     if source is not None:
         into.header.MergeFrom(source.header)
     status.write_error(error, into.header.status)
-    route = add_route(into, executor, started, time.time())
-    route.status.CopyFrom(into.header.status)
+    visited: Sequence[Route] = getattr(error, "routes", None) or (Route(executor, started, time.time()),)
+    for one in visited:
+        add_route(into, one.executor, one.start_time, one.end_time)
+    into.routes[-1].status.CopyFrom(into.header.status)
     return into
+
+
+class DocumentWriter:
+    """The serialised `SingleDocumentRequestProto`s that answer the message `source`, one for each document."""
+
+    def __init__(self, source: Any, request: Request) -> None:
+        self._message = pb.SingleDocumentRequestProto()
+        write_header(source, request, self._message)
+        self._rest = self._message.SerializeToString()
+
+    def messages(self, reply: Reply) -> list[bytes]:
+        """Those of one reply."""
+        rest = self._rest
+        if reply.parameters:
+            message = pb.SingleDocumentRequestProto()
+            message.CopyFrom(self._message)
+            parameters.write(reply.parameters, message)
+            rest = message.SerializeToString()
+        return [
+            b"".join((rest, field_head(_DOCUMENT, len(document)), document))
+            for document in documents_in(reply.payload.to_bytes())
+        ]

@@ -19,12 +19,15 @@ from jina.transport.http_exchange import Receive, Scope, Send
 from jina.transport.http_pages import dry_run_status, status_content
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
-from jina.transport.server_messages import data_payload, new_request_id, read_request, write_failure, write_reply
-from jina.transport.server_pipeline import Emit, Pipeline, window_of
+from jina.transport.server_intake import Intake, Unusable
+from jina.transport.server_messages import new_request_id, read_request, write_failure, write_reply
+from jina.transport.server_pipeline import DEFAULT_WINDOW, Emit, Pipeline, window_of
 from jina.transport.service import Service
 from jina.wire import pb
 from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload, JsonPayload
+from jina.wire.slicing import documents_in
+from jina.wire.splicing import field_head
 
 PROTOCOLS = ("json", "bytes")
 END_OF_BYTES = b"\x00"
@@ -34,11 +37,16 @@ Frame = str | bytes
 
 
 class WebSockets:
-    """All WebSocket connections of one application; sizes are in bytes."""
+    """All WebSocket connections of one application; sizes are in bytes.
 
-    def __init__(self, gate: Gate, max_message_size: int) -> None:
+    `window` is the number of requests of one connection in work at a time, where the client does not say.
+    """
+
+    def __init__(self, gate: Gate, max_message_size: int, window: int = DEFAULT_WINDOW) -> None:
         self._gate = gate
         self._max_message_size = max_message_size
+        self._window = window
+        self._intake = Intake(max_message_size, forwards=gate.service.forwards)
         self._connections: set[_Connection] = set()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,11 +61,12 @@ class WebSockets:
         if not self._known(path):
             await _refuse(scope, send, EndpointNotFound(f"no endpoint {path!r} here"))
             return
-        connection = _Connection(scope, receive, send, self._gate.service, "" if path == "/" else path)
+        endpoint = "" if path == "/" else path
+        connection = _Connection(scope, receive, send, endpoint, self._gate.service, self._intake)
         self._connections.add(connection)
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
-            await connection.run(self._max_message_size)
+            await connection.run(self._window, 4 * self._max_message_size)
         finally:
             self._connections.discard(connection)
 
@@ -91,11 +100,14 @@ async def _refuse(scope: Scope, send: Send, error: JinaError) -> None:
 
 
 class _Connection:
-    def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service, endpoint: str) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, endpoint: str, service: Service, intake: Intake
+    ) -> None:
         self._receive = receive
         self._send = send
-        self._service = service
         self._endpoint = endpoint
+        self._service = service
+        self._intake = intake
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=1)
@@ -103,13 +115,13 @@ class _Connection:
         self._left = False
         self._draining = False
 
-    async def run(self, max_message_size: int) -> None:
+    async def run(self, window: int, max_bytes: int) -> None:
         options = {**self._query, **self._headers}
         pipeline: Pipeline[Frame, Frame] = Pipeline(
             self._work,
             self._write,
-            window=window_of(options.get("__prefetch__")),
-            max_bytes=4 * max_message_size,
+            window=window_of(options.get("__prefetch__"), window),
+            max_bytes=max_bytes,
             in_order=options.get("__results_in_order__", "").lower() == "true",
         )
         pump = asyncio.create_task(self._pump())
@@ -157,7 +169,7 @@ class _Connection:
 
     async def _work(self, frame: Frame, emit: Emit[Frame]) -> None:
         exchange = (
-            _JsonFrames(frame, self._service.name) if isinstance(frame, str) else _ByteFrames(frame, self._service.name)
+            _JsonFrames(frame) if isinstance(frame, str) else _ByteFrames(frame, self._service.name, self._intake)
         )
         try:
             request = exchange.read(self._endpoint, self._headers)
@@ -190,7 +202,7 @@ class _Connection:
 class _JsonFrames:
     """A JSON request and its answers."""
 
-    def __init__(self, text: str, _executor: str) -> None:
+    def __init__(self, text: str) -> None:
         self._text = text
         self._request = Request("", JsonPayload(b"[]"))
 
@@ -218,21 +230,20 @@ class _JsonFrames:
 class _ByteFrames:
     """A protobuf request and its answers."""
 
-    def __init__(self, data: bytes, executor: str) -> None:
+    def __init__(self, data: bytes, executor: str, intake: Intake) -> None:
         self._data = data
         self._executor = executor
+        self._intake = intake
         self._started = time.time()
-        self._message: Any = pb.DataRequestProto()
+        self._message: Any = None
         self._request = Request("", BytesPayload(b""))
 
     def read(self, endpoint: str, headers: dict[str, str]) -> Request:
-        try:
-            self._message = pb.DataRequestProto.FromString(self._data)
-        except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-            raise BadRequest(f"the frame is no jina.DataRequestProto message: {error}") from None
-        self._request = request = read_request(
-            self._message, data_payload(self._message, len(self._data)), headers, None
-        )
+        message, payload, _ = self._intake.request(self._data)
+        if isinstance(message, Unusable):
+            raise message.error
+        self._message = message
+        self._request = request = read_request(message, payload, headers, None)
         request.endpoint = request.endpoint or endpoint
         return request
 
@@ -240,9 +251,7 @@ class _ByteFrames:
         return write_reply(self._message, self._request, reply, self._executor, self._started, more=more)
 
     def split(self, payload: Payload) -> list[Payload]:
-        documents = pb.DocListProto()
-        payload.write_proto(documents)
-        return [BytesPayload(pb.DocListProto(docs=[document]).SerializeToString()) for document in documents.docs]
+        return [BytesPayload(field_head(1, len(document)) + document) for document in documents_in(payload.to_bytes())]
 
     def failure(self, error: JinaError) -> bytes:
         failed = write_failure(pb.DataRequestProto(), self._message, error, self._executor, self._started)

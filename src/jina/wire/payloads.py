@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from jina.errors import BadRequest
@@ -15,6 +16,9 @@ from jina.wire import pb
 
 if TYPE_CHECKING:
     from jina.wire.codec import Codec
+
+_slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""The items of a JSON array as the text that they are."""
 
 
 class ProtoPayload:
@@ -144,7 +148,8 @@ class JsonPayload:
         return self._items
 
     def __len__(self) -> int:
-        return len(self.items())
+        slices = self._sliced() if self._items is None else None
+        return len(self.items() if slices is None else slices)
 
     def decode(self, codec: Codec) -> Any:
         """See `messages.Payload`."""
@@ -168,15 +173,34 @@ class JsonPayload:
 
     def to_json(self) -> bytes:
         """See `messages.Payload`."""
-        if self._raw is not None and not self.single and self._raw.lstrip()[:1] == b"[":
-            return self._raw
-        return b"[" + b",".join(self.json_items()) + b"]"
+        array = self._array()
+        return b"[" + b",".join(self.json_items()) + b"]" if array is None else array
 
     def json_items(self) -> list[bytes]:
-        """See `messages.Payload`."""
+        """See `messages.Payload`; each stands on one line."""
+        if (slices := self._sliced()) is not None:
+            return [bytes(item) for item in slices]
         from jina.wire.json_text import dumps
 
         return [dumps(item) for item in self.items()]
+
+    def _array(self) -> bytes | None:
+        """The raw text as an array, not looked into; None where there is no text, or other text."""
+        raw = self._raw
+        if raw is None:
+            return None
+        start = raw[:64].lstrip()[:1]
+        return raw if start == b"[" else b"[" + raw + b"]" if start == b"{" else None
+
+    def _sliced(self) -> list[msgspec.Raw] | None:
+        """The documents as the text that they are; None where that takes a more lenient reader (NaN, garbled text)."""
+        array = self._array()
+        if array is None:
+            return None
+        try:
+            return _slices(msgspec.json.format(array, indent=-1) if b"\n" in array or b"\r" in array else array)
+        except msgspec.DecodeError:
+            return None
 
 
 class DocsPayload:
