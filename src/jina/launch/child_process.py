@@ -65,6 +65,11 @@ class ChildProcess:
         return isinstance(self.plan, GatewayPlan)
 
     @property
+    def watched(self) -> list[socket.socket | int]:
+        """What becomes readable when the child reports something or ends."""
+        return [handle for handle in (self.control, self.pidfd) if handle is not None]
+
+    @property
     def running(self) -> bool:
         """True from the start of the process to its end."""
         return self._process is not None and self.exit_status is None

@@ -97,8 +97,8 @@ class Supervisor:
             process.spawn()
             if process.running:
                 starting += 1
-                for fileobj in filter(None, (process.control, process.pidfd)):
-                    selector.register(fileobj, selectors.EVENT_READ, process)
+                for handle in process.watched:
+                    selector.register(handle, selectors.EVENT_READ, process)
                 self._linking.started(process)
             with self._changed:
                 self._changed.notify_all()
@@ -131,9 +131,9 @@ class Supervisor:
             if process.pidfd is not None:
                 return  # its end comes next
         process.reap()
-        for fileobj in filter(None, (process.control, process.pidfd)):
+        for handle in process.watched:
             with contextlib.suppress(KeyError):
-                selector.unregister(fileobj)
+                selector.unregister(handle)
         process.release()
         self.on_end()
 

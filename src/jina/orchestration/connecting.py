@@ -1,23 +1,26 @@
-"""Clients of a Deployment."""
+"""Clients of what orchestrations run, or of what runs elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from jina.orchestration import board
-
-if TYPE_CHECKING:
-    from jina.plan.plans import FacePlan
-    from jina.spec import DeploymentSpec
+from dataclasses import dataclass, field
+from typing import Any
 
 
-def new_client(spec: DeploymentSpec, faces: Sequence[FacePlan], **options: Any) -> Any:
-    """A client of the first face; further options are those of `jina.Client`."""
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where a client connects, and how."""
+
+    protocol: str
+    host: str
+    port: int
+    tls: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further options of `jina.Client`."""
+
+
+def new_client(connection: Connection, **options: Any) -> Any:
+    """A client; `options` are further ones of `jina.Client`."""
     from jina.client import Client
 
-    if spec.grpc_channel_options:
-        options["grpc_channel_options"] = spec.grpc_channel_options
-    face = faces[0]
-    options |= {"host": board.reachable(face.host), "port": face.port, "tls": face.tls is not None}
-    return Client(protocol=face.protocol, proxy=spec.proxy, max_message_size=spec.max_message_size, **options)
+    options |= {"host": connection.host, "port": connection.port, "tls": connection.tls}
+    return Client(protocol=connection.protocol, **connection.options, **options)

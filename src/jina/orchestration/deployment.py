@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, cast
 
 from jina.errors import NotSupportedError, UsageError
-from jina.launch.ports import PortReservations
 from jina.orchestration import board, configuration
-from jina.orchestration.blocking import Signals, StopEvent
-from jina.orchestration.connecting import new_client
+from jina.orchestration.calls import Calls
+from jina.orchestration.connecting import Connection
 from jina.orchestration.described import Described
-from jina.orchestration.return_types import class_at_hand, declared
+from jina.orchestration.resolving import Resolved, resolve
+from jina.orchestration.return_types import declared
+from jina.plan.plans import ExecutorPlan
 from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
-    from jina.client.sync_client import SyncClient
-    from jina.executor import Executor
-    from jina.launch.running import Running
     from jina.plan.plans import DeploymentPlan
     from jina.runtime.inprocess import InProcessApp
     from jina.spec import DeploymentSpec
@@ -38,10 +33,7 @@ else:
     _takes_options = takes_options_from(_spec_class)
 
 
-T = TypeVar("T")
-
-
-class Deployment(Described):
+class Deployment(Described, Calls):
     """One Executor, served on gRPC, HTTP or WebSocket by a process of its own.
 
         with Deployment(uses=MyExecutor, port=12345) as deployment:
@@ -51,38 +43,16 @@ class Deployment(Described):
     and reserved here, until `close`. Works inside a running event loop too, also as `async with`.
     """
 
+    kind = "Deployment"
+
     @_takes_options
     def __init__(self, spec: DeploymentSpec) -> None:
-        self._spec = spec
-        self._reservations = PortReservations()
-        self._processes: list[Running] = []  # none or one; shared with the finalizer
-        self._stack = contextlib.ExitStack()
-        self._client: SyncClient | None = None
-        self._executor_class: type[Executor] | None = None
-        self._pickled: tuple[type[Executor] | None, dict[str, Any]] = (None, {})
-        self._plan: DeploymentPlan = self._make_plan()
-        self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
-
-    def _make_plan(self) -> DeploymentPlan:
-        import msgspec
-
-        from jina.executor.reference import reference_of, split_with
         from jina.plan.deployment import plan_deployment
 
-        spec = self._spec
-        executor, by_value = reference_of(
-            spec.uses,
-            uses_with=spec.uses_with,
-            uses_metas=spec.uses_metas,
-            uses_requests=spec.uses_requests,
-            uses_dynamic_batching=spec.uses_dynamic_batching,
-            py_modules=spec.py_modules,
-            search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
-        )
-        plain, other = split_with(executor.with_args)
-        self._executor_class = by_value or class_at_hand(executor)
-        self._pickled = (by_value, other)
-        return plan_deployment(spec, msgspec.structs.replace(executor, with_args=plain), self._reservations)
+        super().__init__()
+        self._spec = spec
+        self._resolved = Resolved(ExecutorPlan()) if spec.external else resolve(spec)
+        self._plan = plan_deployment(spec, self._resolved.plan, self._reservations)
 
     @classmethod
     def _of(cls, spec: DeploymentSpec) -> Self:
@@ -136,117 +106,33 @@ class Deployment(Described):
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
-        """Start the process and wait until it serves.
+    @property
+    def _quiet(self) -> bool:
+        return self._spec.quiet
 
-        Raises `RuntimeFailToStart` with the exception of the Executor's `__init__`, or `PortAlreadyUsed`. No
-        time limit applies while the process lives, unless `timeout_ready` was given.
-        """
-        self._launch()
-        if not self._spec.noblock_on_start:
-            self.wait_start_success()
-        return self
+    @property
+    def _waits_on_start(self) -> bool:
+        return not self._spec.noblock_on_start
 
-    def wait_start_success(self) -> None:
-        """Wait until the process that `start` started serves; raises what `start` raises."""
-        running = self._running_or_raise()
-        try:
-            with board.progress(self.name, quiet=self._spec.quiet) as tell:
-                running.wait_ready(self._ready_seconds, on_wait=tell)
-        except BaseException:
-            self._end(now=True)
-            raise
-        board.announce(self.name, self._faces, quiet=self._spec.quiet)
+    @property
+    def _ready_seconds(self) -> float | None:
+        # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
+        return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
 
-    async def async_wait_start_success(self) -> None:
-        """`wait_start_success` without blocking the running loop."""
-        import asyncio
+    def _plan_to_run(self) -> DeploymentPlan:
+        return self._plan
 
-        try:
-            await asyncio.to_thread(self.wait_start_success)
-        except asyncio.CancelledError:
-            self._end(now=True)
-            raise
-
-    def close(self) -> None:
-        """Stop: requests in flight get their grace time, `close()` of the Executor is called, ports are given back.
-
-        May be called again, and before the start.
-        """
-        try:
-            self._stack.close()
-        finally:
-            self._end(now=False)
+    def _blobs(self) -> dict[str, bytes]:
+        return {self.name: self._resolved.blob()}
 
     def _launch(self) -> None:
-        if self._processes:
-            return
-        from jina.launch import running
+        if not self.external:
+            super()._launch()
 
-        for face in self._faces:
-            if face.share_port:
-                self._reservations.hold(face.port)
-        executor_class, arguments = self._pickled
-        blob = b""
-        if executor_class is not None or arguments:
-            from jina.launch import pickling
-
-            blob = pickling.dumps(executor_class, arguments)
-        self._processes.append(running.start(self._plan, {self.name: blob}))
-
-    def _end(self, *, now: bool) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-        try:
-            for running in self._processes:
-                running.stop(now=now)
-        finally:
-            self._processes.clear()
-            self._reservations.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        self._launch()
-        if not self._spec.noblock_on_start:
-            await self.async_wait_start_success()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        import asyncio
-
-        await asyncio.to_thread(self.close)
-
-    def block(self, stop_event: StopEvent | None = None) -> None:
-        """Serve until SIGTERM, Ctrl+C or `stop_event.is_set()`, then close; a second signal ends at once.
-
-        Raises `Unavailable` when the process ends by itself. Signals are handled where this runs in the main
-        thread.
-        """
-        running = self._running_or_raise()
-        with Signals(running.kill) as signals:
-            running.on_end = signals.wake
-            if (down := running.down()) is None:
-                signals.wait(stop_event)
-                down = running.down()
-            running.on_end = lambda: None
-            self.close()
-        if down is not None:
-            raise down
-
-    def join(self) -> None:
-        """Wait until the process has ended."""
-        for running in list(self._processes):
-            running.join()
+    def wait_start_success(self) -> None:
+        """Wait until the processes that `start` started serve; raises what `start` raises."""
+        if not self.external:
+            super().wait_start_success()
 
     def asgi(self) -> InProcessApp:
         """The Deployment as an ASGI application, for any ASGI server or test client; nothing is started here.
@@ -256,10 +142,10 @@ class Deployment(Described):
         from jina.launch.loading import construct, find
         from jina.runtime.inprocess import InProcessApp
 
-        if len(self._plan.workers) != 1:
+        if self._plan.gateway or len(self._plan.workers) != 1:
             raise UsageError(f"asgi() of {self.name!r}: one Executor can run in this process, not {self.num_pods}")
         plan = self._plan.workers[0]
-        executor_class, (_, arguments) = self._executor_class, self._pickled
+        executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         return InProcessApp(plan, lambda: construct(plan, executor_class or find(plan), arguments))
 
     def serve_here(self) -> int:
@@ -270,7 +156,7 @@ class Deployment(Described):
         from jina.launch.here import serve_here
 
         plan = self._plan.workers[0]
-        executor_class, (_, arguments) = self._executor_class, self._pickled
+        executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         try:
             return serve_here(
                 plan,
@@ -283,89 +169,22 @@ class Deployment(Described):
 
     # --- requests -----------------------------------------------------------------------------------------
 
-    def post(self, on: str, inputs: Any = None, **arguments: Any) -> Any:
-        """Send documents to the endpoint `on` and return the documents that come back.
+    def _connection(self) -> Connection:
+        spec = self._spec
+        options: dict[str, Any] = {"proxy": spec.proxy, "max_message_size": spec.max_message_size}
+        if spec.grpc_channel_options:
+            options["grpc_channel_options"] = spec.grpc_channel_options
+        if spec.external:
+            from jina.spec.external import targets
 
-        See `jina.client.sync_client.SyncClient.post` for the arguments. Without `return_type` the documents come
-        as the endpoint declares them, where its class is known here, else schemaless.
-        """
-        arguments.setdefault("_default_type", self._declared(on))
-        return self._calling(lambda: self.client.post(on, inputs, **arguments))
-
-    def index(self, inputs: Any = None, **arguments: Any) -> Any:
-        """`post` to `/index`."""
-        return self.post("/index", inputs, **arguments)
-
-    def search(self, inputs: Any = None, **arguments: Any) -> Any:
-        """`post` to `/search`."""
-        return self.post("/search", inputs, **arguments)
-
-    def update(self, inputs: Any = None, **arguments: Any) -> Any:
-        """`post` to `/update`."""
-        return self.post("/update", inputs, **arguments)
-
-    def delete(self, inputs: Any = None, **arguments: Any) -> Any:
-        """`post` to `/delete`."""
-        return self.post("/delete", inputs, **arguments)
-
-    async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
-        """The documents that a generator endpoint yields for one document, as they come."""
-        arguments.setdefault("return_type", self._declared(on))
-        async with new_client(self._spec, self._faces, asyncio=True) as client:
-            async for doc in client.stream_doc(on, inputs, **arguments):
-                yield doc
-
-    @property
-    def client(self) -> SyncClient:
-        """A client of the first protocol and port."""
-        client = self._client
-        if client is None:
-            self._running_or_raise()
-            client = self._client = new_client(self._spec, self._faces)
-        return client
+            target = targets(spec)[0]
+            return Connection(target.protocol, board.reachable(target.host), target.port, target.tls, options)
+        face = self._faces[0]
+        return Connection(face.protocol, board.reachable(face.host), face.port, face.tls is not None, options)
 
     def _declared(self, on: str) -> Any:
-        if self._executor_class is None:
-            return None
-        return declared(self._executor_class, on, self._plan.workers[0].executor.requests)
+        cls = self._resolved.executor_class
+        return declared(cls, on, self._resolved.plan.requests) if cls is not None else None
 
-    def _calling(self, call: Callable[[], T]) -> T:
-        """The result of a call; a worker that died is named instead of the connection that broke."""
-        running = self._processes[0] if self._processes else None
-        if running is not None and (down := running.down()):
-            raise down
-        try:
-            return call()
-        except ConnectionError as error:
-            down = running.down(wait=0.5) if running is not None else None
-            if down is not None:
-                raise down from error
-            raise
-
-    # --- state --------------------------------------------------------------------------------------------
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether requests are served now."""
-        return bool(self._processes) and self._processes[0].alive
-
-    @property
-    def _ready_seconds(self) -> float | None:
-        # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
-        return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
-
-    def _running_or_raise(self) -> Running:
-        if not self._processes:
-            raise UsageError(
-                f"Deployment {self.name!r} is not started",
-                help="use it as `with Deployment(...) as deployment:` or call start()",
-            )
-        return self._processes[0]
-
-
-def _abandon(processes: list[Running], reservations: PortReservations) -> None:
-    """What is left to do for a Deployment that nobody closed: when it is collected, and when the program ends."""
-    for running in processes:
-        running.stop()
-    processes.clear()
-    reservations.close()
+    def _running_or_raise(self) -> Any:
+        return None if self.external else super()._running_or_raise()

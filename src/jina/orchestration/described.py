@@ -27,7 +27,7 @@ class Described:
     @property
     def ports(self) -> list[int]:
         """One port for each protocol; those that were not given are chosen at construction."""
-        return [face.port for face in self._faces]
+        return self._spec.ports if self.external else [face.port for face in self._faces]
 
     @property
     def port(self) -> int | list[int]:
@@ -77,7 +77,7 @@ class Described:
     @property
     def num_pods(self) -> int:
         """Number of processes."""
-        return len(self._plan.workers)
+        return len(self._plan.workers) + (self._plan.gateway is not None)
 
     @property
     def address_private(self) -> str | None:
@@ -91,7 +91,9 @@ class Described:
 
     @property
     def _faces(self) -> list[FacePlan]:
-        return self._plan.workers[0].faces
+        if self._plan.gateway is not None:
+            return self._plan.gateway.faces
+        return self._plan.workers[0].faces if self._plan.workers else []
 
 
 def _one_or_list(values: list[T]) -> T | list[T]:

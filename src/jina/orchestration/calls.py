@@ -1,0 +1,222 @@
+"""Requests to what is running: `post` and its kin."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jina.orchestration.connecting import new_client
+from jina.orchestration.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from jina.client.async_client import AsyncClient
+    from jina.client.sync_client import SyncClient
+    from jina.orchestration.connecting import Connection
+
+_KNOWING = 0.5
+"""Seconds after a broken connection in which the end of a process becomes known."""
+
+T = TypeVar("T")
+
+
+class _Calling(Lifecycle):
+    """What both kinds of calls need: where to connect, what comes back, what to say when a process died."""
+
+    @abstractmethod
+    def _connection(self) -> Connection: ...
+
+    @abstractmethod
+    def _declared(self, on: str) -> Any:
+        """The documents that the endpoint gives, where its class is known here, else None."""
+
+    def _up(self) -> None:
+        """Raise when what clients connect to has died."""
+        if self._processes and (down := self._processes[0].down()):
+            raise down
+
+    def _explained(self, error: ConnectionError, down: BaseException | None) -> BaseException:
+        """The error to raise for a broken connection: the process that died, where one did."""
+        if down is not None:
+            down.__cause__ = error
+            return down
+        for text in self._processes[0].dead if self._processes else []:
+            error.add_note(text)
+        return error
+
+
+class Calls(_Calling):
+    """Blocking calls."""
+
+    _client: SyncClient | None = None
+
+    @property
+    def client(self) -> SyncClient:
+        """A client of the first protocol and port."""
+        client = self._client
+        if client is None:
+            self._running_or_raise()
+            client = self._client = new_client(self._connection())
+        return client
+
+    def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """Send documents to the endpoint `on` and return the documents that come back.
+
+        See `jina.client.sync_client.SyncClient.post` for the arguments. Without `return_type` the documents come
+        as the endpoint declares them, where its class is known here, else schemaless.
+        """
+        arguments.setdefault("_default_type", self._declared(on))
+        return self._calling(lambda: self.client.post(on, inputs, *args, **arguments))
+
+    def index(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/index`."""
+        return self.post("/index", inputs, *args, **arguments)
+
+    def search(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/search`."""
+        return self.post("/search", inputs, *args, **arguments)
+
+    def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/update`."""
+        return self.post("/update", inputs, *args, **arguments)
+
+    def delete(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/delete`."""
+        return self.post("/delete", inputs, *args, **arguments)
+
+    async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
+        """The documents that a generator endpoint yields for one document, as they come."""
+        self._running_or_raise()
+        arguments.setdefault("return_type", self._declared(on))
+        async with new_client(self._connection(), asyncio=True) as client:
+            async for doc in client.stream_doc(on, inputs, **arguments):
+                yield doc
+
+    def is_flow_ready(self, **arguments: Any) -> bool:
+        """Whether a request would be served: every Executor answers."""
+        return bool(self._processes) and self.client.is_flow_ready(**arguments)
+
+    dry_run = is_flow_ready
+
+    def profiling(self, show_table: bool = True) -> dict[str, float]:
+        """Where the time of one empty request goes, in milliseconds; printed as a table too."""
+        return self._calling(lambda: self.client.profiling(show_table))
+
+    def _calling(self, call: Callable[[], T]) -> T:
+        """The result of a call; a process that died is named instead of the connection that broke."""
+        self._up()
+        try:
+            return call()
+        except ConnectionError as error:
+            down = self._processes[0].down(wait=_KNOWING) if self._processes else None
+            failure = self._explained(error, down)
+            if failure is error:
+                raise
+            raise failure from error
+
+    def _release_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+class AsyncCalls(_Calling):
+    """Calls in a running loop: `async for docs in flow.post(...)`, or `await flow.post(...)` for all at once."""
+
+    _client: AsyncClient | None = None
+
+    @property
+    def client(self) -> AsyncClient:
+        """An asynchronous client of the first protocol and port."""
+        client = self._client
+        if client is None:
+            self._running_or_raise()
+            client = self._client = new_client(self._connection(), asyncio=True)
+        return client
+
+    def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
+        """Send documents to the endpoint `on`; see `jina.client.async_client.AsyncClient.post`."""
+        arguments.setdefault("_default_type", self._declared(on))
+        self._up()
+        return Answered(self, self.client.post(on, inputs, *args, **arguments))
+
+    def index(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
+        """`post` to `/index`."""
+        return self.post("/index", inputs, *args, **arguments)
+
+    def search(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
+        """`post` to `/search`."""
+        return self.post("/search", inputs, *args, **arguments)
+
+    def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
+        """`post` to `/update`."""
+        return self.post("/update", inputs, *args, **arguments)
+
+    def delete(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
+        """`post` to `/delete`."""
+        return self.post("/delete", inputs, *args, **arguments)
+
+    async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
+        """The documents that a generator endpoint yields for one document, as they come."""
+        arguments.setdefault("return_type", self._declared(on))
+        async for doc in self.client.stream_doc(on, inputs, **arguments):
+            yield doc
+
+    async def is_flow_ready(self, **arguments: Any) -> bool:
+        """Whether a request would be served: every Executor answers."""
+        return bool(self._processes) and await self.client.is_flow_ready(**arguments)
+
+    dry_run = is_flow_ready
+
+    async def profiling(self, show_table: bool = True) -> dict[str, float]:
+        """Where the time of one empty request goes, in milliseconds; printed as a table too."""
+        return await self.client.profiling(show_table)
+
+    def _release_client(self) -> None:
+        self._client = None  # its connections end with their loop, or with `__aexit__`
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+        await super().__aexit__(kind, error, trace)
+
+    async def _explain(self, error: ConnectionError) -> BaseException:
+        import asyncio
+
+        running = self._processes[0] if self._processes else None
+        down = await asyncio.to_thread(running.down, _KNOWING) if running is not None else None
+        return self._explained(error, down)
+
+
+class Answered:
+    """Iterate it for the documents of each request, or await it for all; nothing is sent before one of the two."""
+
+    def __init__(self, calls: AsyncCalls, answers: Any) -> None:
+        self._calls = calls
+        self._answers = answers
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await anext(self._answers)
+        except ConnectionError as error:
+            raise await self._calls._explain(error) from error.__cause__  # noqa: SLF001 - one thing in two classes
+
+    async def aclose(self) -> None:
+        """Stop early: what is in flight is cancelled."""
+        await self._answers.aclose()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._all().__await__()
+
+    async def _all(self) -> Any:
+        try:
+            return await self._answers
+        except ConnectionError as error:
+            raise await self._calls._explain(error) from error.__cause__  # noqa: SLF001 - as above

@@ -1,0 +1,227 @@
+"""Start, wait, block, end: the life of whatever consists of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from jina.errors import RuntimeFailToStart, UsageError
+from jina.launch.ports import PortReservations
+from jina.orchestration import board
+from jina.orchestration.blocking import Signals, StopEvent
+
+if TYPE_CHECKING:
+    from jina.launch.running import Running
+    from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan
+
+_ABORT = 1.0
+"""Seconds that the others get to end when one of them failed to start."""
+
+
+class Lifecycle(ABC):
+    """Owns the processes of one plan, and the ports that jina chose for them.
+
+    What is run: `_plan_to_run` with `_blobs`; how it presents itself: `name`, `_faces`, `_quiet`; how long a start
+    may take: `_ready_seconds`, None for as long as the processes live.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._reservations = PortReservations()
+        self._processes: list[Running] = []  # none or one; shared with the finalizer
+        self._stack = contextlib.ExitStack()
+        self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name in logs and process names."""
+
+    @property
+    @abstractmethod
+    def _faces(self) -> Sequence[FacePlan]: ...
+
+    @property
+    @abstractmethod
+    def _quiet(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def _waits_on_start(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def _ready_seconds(self) -> float | None: ...
+
+    @abstractmethod
+    def _plan_to_run(self) -> DeploymentPlan | FlowPlan: ...
+
+    @abstractmethod
+    def _blobs(self) -> Mapping[str, bytes]:
+        """By Deployment: what `jina.launch.pickling.dumps` made of classes and arguments that the plan cannot hold."""
+
+    @abstractmethod
+    def _release_client(self) -> None: ...
+
+    # --- start --------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the processes and wait until they serve; with `noblock_on_start` return at once.
+
+        Raises `RuntimeFailToStart` with the exception that an Executor raised, `PortAlreadyUsed`, or `ConfigError`
+        for a class that cannot be sent to its process. Nothing is left running then.
+        """
+        self._launch()
+        if self._waits_on_start:
+            self.wait_start_success()
+        return self
+
+    def wait_start_success(self) -> None:
+        """Wait until the processes that `start` started serve; raises what `start` raises."""
+        running = self._running_or_raise()
+        try:
+            with board.progress(self.name, quiet=self._quiet) as tell:
+                running.wait_ready(self._ready_seconds, on_wait=tell)
+        except BaseException as error:
+            self._end(within=_ABORT)
+            failure = self._failure(error)
+            _exit_early(failure)
+            if failure is error:
+                raise
+            raise failure from error.__cause__
+        self._announce()
+
+    async def async_wait_start_success(self) -> None:
+        """`wait_start_success` without blocking the running loop."""
+        import asyncio
+
+        try:
+            await asyncio.to_thread(self.wait_start_success)
+        except asyncio.CancelledError:
+            self._end(now=True)
+            raise
+
+    def _failure(self, error: BaseException) -> BaseException:
+        """What to raise for an error while starting."""
+        return error
+
+    def _announce(self) -> None:
+        board.announce(self.name, self._faces, quiet=self._quiet)
+
+    def _launch(self) -> None:
+        if self._processes:
+            return
+        from jina.launch import running
+
+        plan = self._plan_to_run()
+        for face in self._faces:
+            if face.share_port:
+                self._reservations.hold(face.port)
+        self._processes.append(running.start(plan, self._blobs()))
+
+    # --- end ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop: requests in flight get their grace time, `close()` of Executors is called, ports are given back.
+
+        May be called again, and before the start.
+        """
+        try:
+            self._stack.close()
+        finally:
+            self._end()
+
+    def _end(self, *, now: bool = False, within: float | None = None) -> None:
+        self._release_client()
+        try:
+            for running in self._processes:
+                running.stop(now=now, within=within)
+        finally:
+            self._processes.clear()
+            self._reservations.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        self._launch()
+        if self._waits_on_start:
+            await self.async_wait_start_success()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    def block(self, stop_event: StopEvent | None = None) -> None:
+        """Serve until SIGTERM, Ctrl+C or `stop_event.is_set()`, then close; a second signal ends at once.
+
+        Raises `Unavailable` when what clients connect to ends by itself. Signals are handled where this runs in the
+        main thread.
+        """
+        running = self._running_or_raise()
+        with Signals(running.kill) as signals:
+
+            def on_end() -> None:
+                if running.down() is not None:
+                    signals.wake()
+
+            running.on_end = on_end
+            if (down := running.down()) is None:
+                signals.wait(stop_event)
+                down = running.down()
+            running.on_end = lambda: None
+            self.close()
+        if down is not None:
+            raise down
+
+    def join(self) -> None:
+        """Wait until all processes have ended."""
+        for running in list(self._processes):
+            running.join()
+
+    # --- state --------------------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every process serves requests now."""
+        return bool(self._processes) and self._processes[0].alive
+
+    def _running_or_raise(self) -> Running:
+        if not self._processes:
+            raise UsageError(
+                f"{self.kind} {self.name!r} is not started",
+                help=f"use it as `with {self.kind}(...) as {self.kind.lower()}:` or call start()",
+            )
+        return self._processes[0]
+
+
+def _exit_early(failure: BaseException) -> None:
+    """What JINA_EARLY_STOP asks for: end the whole program when a part cannot be started."""
+    if os.environ.get("JINA_EARLY_STOP") and isinstance(failure, RuntimeFailToStart):
+        traceback.print_exception(failure, file=sys.stderr)
+        raise SystemExit(1) from failure
+
+
+def _abandon(processes: list[Running], reservations: PortReservations) -> None:
+    """What is left to do for a service that nobody closed: when it is collected, and when the program ends."""
+    for running in processes:
+        running.stop()
+    processes.clear()
+    reservations.close()

@@ -1,0 +1,54 @@
+"""From what users give as `uses` to what a plan holds, and what travels beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jina.orchestration.return_types import class_at_hand
+
+if TYPE_CHECKING:
+    from jina.executor import Executor
+    from jina.plan.plans import ExecutorPlan
+    from jina.spec import DeploymentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An Executor, found. `executor_class` is None where no module of this process holds it."""
+
+    plan: ExecutorPlan
+    executor_class: type[Executor] | None = None
+    by_value: type[Executor] | None = None
+    """The class where no import finds it, so that it travels by pickle."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Constructor arguments that are no JSON."""
+
+    def blob(self) -> bytes:
+        """What travels beside the plan, pickled; empty for nothing. Raises `ConfigError` naming what cannot be sent."""
+        if self.by_value is None and not self.arguments:
+            return b""
+        from jina.launch import pickling
+
+        return pickling.dumps(self.by_value, self.arguments)
+
+
+def resolve(spec: DeploymentSpec) -> Resolved:
+    """Find the Executor of a spec; raises `ConfigError` naming what is wrong with `uses`."""
+    import msgspec
+
+    from jina.executor.reference import reference_of, split_with
+
+    plan, by_value = reference_of(
+        spec.uses,
+        uses_with=spec.uses_with,
+        uses_metas=spec.uses_metas,
+        uses_requests=spec.uses_requests,
+        uses_dynamic_batching=spec.uses_dynamic_batching,
+        py_modules=spec.py_modules,
+        search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
+    )
+    plain, other = split_with(plan.with_args)
+    known = by_value or class_at_hand(plan)
+    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
