@@ -79,7 +79,7 @@ class InProcess:
             raise NotSupportedError(f"{plan.name}: env: processes have environments, Executors in one process share it")
         try:
             executor = self._makers[plan.name]()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever user code raises is told as a child's failure is
             failure = rebuild(plan.deployment, describe(error, "init"))
             raise failure from failure.__cause__
         self._stack.push_async_callback(close, executor, logs.get_logger(plan.name))
@@ -110,7 +110,7 @@ class InProcess:
             return DirectHop(self._services[wanted.name])
         from jina.transport.grpc_hop import GrpcHop
 
-        hop = GrpcHop(wanted, node, plan.max_message_size)
+        hop: Hop = GrpcHop(wanted, node, plan.max_message_size)
         self._stack.push_async_callback(hop.close)
         return hop
 
