@@ -30,10 +30,10 @@ def write(parameters: Mapping[str, Any], into: Carrier) -> None:
     """Write both fields; raises `BadClientInput` for a key that is no str or a value that JSON cannot hold."""
     if not parameters:
         return
-    plain = _plain(parameters)
+    values = plain(parameters)
     into.parameters.SetInParent()
-    _fill_struct(plain, into.parameters)
-    into.parameters_json = json.dumps(plain, separators=(",", ":"), allow_nan=True).encode()
+    _fill_struct(values, into.parameters)
+    into.parameters_json = json.dumps(values, separators=(",", ":"), allow_nan=True).encode()
 
 
 def read(message: Carrier) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def read(message: Carrier) -> dict[str, Any]:
     }
 
 
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in JSON's own types; raises `BadClientInput` as `write` does."""
     for name in parameters:
         if not isinstance(name, str):
             raise BadClientInput(f"parameters: key {name!r} is a {type(name).__name__}; keys are str")

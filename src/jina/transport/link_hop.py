@@ -1,0 +1,281 @@
+"""A worker of this machine as seen from a gateway, over a local link."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import CancelledError, Future
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from socket import socket
+
+from jina.errors import DeadlineExceeded, JinaError
+from jina.transport import link_frames as frames
+from jina.transport.hop import HopLost
+from jina.transport.link_connection import LinkConnection, connect
+from jina.transport.link_frames import Buffer
+from jina.transport.link_messages import read_endpoints, read_error, read_reply, write_request
+from jina.transport.link_stream import LinkStream
+from jina.transport.service import EndpointInfo
+from jina.wire.messages import Reply, Request
+from jina.wire.payloads import BytesPayload
+
+
+class LinkHop:
+    """One worker at the other end of a connected Unix stream socket, which the hop owns; see `hop.Hop`.
+
+    Connects with the first use. `max_message_size` bounds the documents of a request and of a reply, in bytes. At
+    most twice that is under way to the worker or in work there; further requests wait here.
+    """
+
+    def __init__(self, name: str, sock: socket, max_message_size: int) -> None:
+        self.name = name
+        self._sock = sock
+        self._limit = min(max_message_size, frames.MAX_BODY)
+        self._connection: LinkConnection | None = None
+        self._connecting: Future[LinkConnection] | None = None
+        self._down = ""
+        """Why no request would arrive; empty while one would."""
+        self._last = 0
+        self._flushed = 0
+        """The last stream whose first bytes may have left."""
+        self._calls: dict[int, Future[Reply]] = {}
+        self._streams: dict[int, LinkStream] = {}
+        self._held = 0
+        self._waiting: deque[tuple[Future[None], int]] = deque()
+
+    @property
+    def up(self) -> bool:
+        """See `hop.Hop`."""
+        return not self._down
+
+    async def describe(self) -> Mapping[str, EndpointInfo]:
+        """See `hop.Hop`."""
+        await self._connect()
+        reply = await self._answer(frames.DESCRIBE, 0, b"", b"", None)
+        assert isinstance(reply.payload, BytesPayload)
+        return read_endpoints(reply.payload.data)
+
+    async def ready(self) -> None:
+        """See `hop.Hop`."""
+        await self._connect()
+        await self._answer(frames.PROBE, 0, b"", b"", None)
+
+    async def call(self, request: Request) -> Reply:
+        """See `hop.Hop`; raises `TooLarge` naming `max_message_size` for a request above it."""
+        if self._connection is None:
+            await self._connect()
+        flags, meta, body = write_request(request, self._limit)
+        size = len(body)
+        await self._hold(size, request.deadline)
+        try:
+            return await self._answer(frames.REQUEST, flags, meta, body, request.deadline)
+        finally:
+            self._release(size)
+
+    def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """See `hop.Hop`; the request is sent when the first reply is asked for."""
+        return LinkStream(self, request)
+
+    async def close(self) -> None:
+        """See `hop.Hop`."""
+        self._down = self._down or "the link is closed"
+        if self._connecting is None:
+            self._sock.close()
+            return
+        connection = await self._connecting
+        connection.abort()
+        await connection.lost()
+
+    # What a `LinkStream` calls.
+
+    async def begin(self, stream: LinkStream) -> None:
+        """See `link_stream.StreamOwner`."""
+        connection = self._connection or await self._connect()
+        request = stream.request
+        flags, meta, body = write_request(request, self._limit)
+        await self._hold(len(body), request.deadline)
+        stream.held = len(body)
+        try:
+            number = self._number(request.deadline)
+        except BaseException:
+            self._release(stream.held)
+            raise
+        stream.number = number
+        self._streams[number] = stream
+        connection.send(frames.STREAM, flags, number, meta, body)
+        if request.deadline is not None:
+            remaining = request.deadline - time.monotonic()
+            stream.timer = asyncio.get_running_loop().call_later(max(0.0, remaining), self._expire, number)
+
+    def credit(self, number: int, amount: int) -> None:
+        """See `link_stream.StreamOwner`."""
+        if self._connection is not None:
+            self._connection.send(frames.CREDIT, 0, number, amount.to_bytes(4, "little"))
+
+    def leave(self, stream: LinkStream) -> None:
+        """See `link_stream.StreamOwner`."""
+        self._release_stream(stream)
+        if self._streams.pop(stream.number, None) is not None:
+            self._cancel(stream.number)
+
+    # One request.
+
+    async def _answer(self, kind: int, flags: int, meta: bytes, body: bytes, deadline: float | None) -> Reply:
+        number = self._number(deadline)
+        loop = asyncio.get_running_loop()
+        future: Future[Reply] = loop.create_future()
+        self._calls[number] = future
+        assert self._connection is not None
+        self._connection.send(kind, flags, number, meta, body)
+        timer = None
+        if deadline is not None:
+            timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, number)
+        try:
+            return await future
+        except CancelledError:
+            if self._calls.pop(number, None) is not None:
+                self._cancel(number)
+            elif future.done() and not future.cancelled():
+                future.exception()  # seen: asyncio would complain that nobody looked at it
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _number(self, deadline: float | None) -> int:
+        """The number of the next stream; raises where the request need not be sent."""
+        if self._down:
+            raise HopLost(f"{self.name}: {self._down}", started=False)
+        if deadline is not None and deadline <= time.monotonic():
+            raise DeadlineExceeded(f"the deadline of the request passed before it was sent to {self.name}")
+        self._last += 1
+        return self._last
+
+    def _cancel(self, number: int) -> None:
+        """Tell the worker that nobody waits any more."""
+        if self._connection is None:
+            return
+        self._connection.drop_incoming(number)
+        if not self._connection.outbox.drop(number):
+            self._connection.send(frames.CANCEL, 0, number)
+
+    def _expire(self, number: int) -> None:
+        error = DeadlineExceeded(f"{self.name} did not answer before the deadline of the request")
+        if self._fail(number, error):
+            self._cancel(number)
+
+    def _fail(self, number: int, error: JinaError) -> bool:
+        """End a request with an error; says whether it was known."""
+        future = self._calls.pop(number, None)
+        if future is not None:
+            if not future.done():
+                future.set_exception(error)
+            return True
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            self._release_stream(stream)
+            stream.end(error)
+        return stream is not None
+
+    # Bytes in work.
+
+    async def _hold(self, size: int, deadline: float | None) -> None:
+        """Count the bytes of a request as being in work, as soon as there is room."""
+        if not self._waiting and (not self._held or self._held + size <= 2 * self._limit):
+            self._held += size
+            return
+        waiter: Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((waiter, size))
+        try:
+            async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
+                await waiter
+        except BaseException as error:
+            if (waiter, size) in self._waiting:
+                self._waiting.remove((waiter, size))
+            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._release(size)
+            if isinstance(error, TimeoutError):
+                late = f"the deadline of the request passed while {self.name} had no room for it"
+                raise DeadlineExceeded(late) from None
+            raise
+
+    def _release(self, size: int) -> None:
+        self._held -= size
+        while self._waiting:
+            waiter, wanted = self._waiting[0]
+            if self._held and self._held + wanted > 2 * self._limit:
+                break
+            self._waiting.popleft()
+            if not waiter.done():
+                self._held += wanted
+                waiter.set_result(None)
+
+    def _release_stream(self, stream: LinkStream) -> None:
+        held, stream.held = stream.held, 0
+        if held:
+            self._release(held)
+
+    # The connection.
+
+    async def _connect(self) -> LinkConnection:
+        if self._connecting is None:
+            if self._down:
+                raise HopLost(f"{self.name}: {self._down}", started=False)
+            self._connecting = asyncio.get_running_loop().create_future()
+            connection = LinkConnection(self.name, self._limit, self._deliver, self._on_lost)
+            connection.on_flush = self._on_flush
+            try:
+                await connect(self._sock, connection)
+            except OSError as error:
+                self._down = f"the link cannot be used: {error}"
+                self._connecting.set_exception(HopLost(f"{self.name}: {self._down}", started=False))
+            else:
+                self._connection = connection
+                self._connecting.set_result(connection)
+        return await asyncio.shield(self._connecting)
+
+    def _on_flush(self) -> None:
+        self._flushed = self._last
+
+    def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: bytes) -> None:
+        if kind == frames.REPLY:
+            future = self._calls.pop(number, None)
+            if future is not None and not future.done():
+                future.set_result(read_reply(flags, meta, body))
+        elif kind == frames.ITEM:
+            stream = self._streams.get(number)
+            if stream is not None:
+                self._release_stream(stream)
+                stream.add(read_reply(flags, meta, body), len(meta) + len(body))
+        elif kind == frames.END:
+            stream = self._streams.pop(number, None)
+            if stream is not None:
+                self._release_stream(stream)
+                stream.end()
+        elif kind == frames.ERROR:
+            self._fail(number, self._naming(read_error(body)))
+        elif kind == frames.REFUSED:
+            self._fail(number, HopLost(f"{self.name} is stopping", started=False))
+        elif kind == frames.BYE:
+            self._down = self._down or "is stopping"
+        else:
+            raise frames.LinkBroken(f"a worker does not send messages of the kind {kind}")
+
+    def _naming(self, error: JinaError) -> JinaError:
+        """The error; one about time says which worker took it."""
+        if isinstance(error, DeadlineExceeded) and self.name not in error.message:
+            return DeadlineExceeded(f"{self.name}: {error.message}", help=error.help)
+        return error
+
+    def _on_lost(self) -> None:
+        reason = self._down if self._down == "the link is closed" else "went away"
+        self._down = reason
+        outbox = self._connection.outbox if self._connection is not None else frames.Outbox()
+        for number in (*self._calls, *self._streams):
+            begun = number <= self._flushed and not outbox.untouched(number)
+            self._fail(number, HopLost(f"{self.name}: {reason} before it answered", started=begun))
+        waiting, self._waiting = self._waiting, deque()
+        for waiter, _ in waiting:
+            if not waiter.done():
+                waiter.set_exception(HopLost(f"{self.name}: {reason}", started=False))

@@ -1,0 +1,237 @@
+"""Requests, replies and errors as meta and body of the messages of a link."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from jina.errors import BadServer, JinaError, TooLarge
+from jina.transport.link_frames import JSON, Buffer
+from jina.transport.service import EndpointInfo
+from jina.wire import parameters as wire_parameters
+from jina.wire import pb, status
+from jina.wire.messages import Payload, Reply, Request, Route
+from jina.wire.payloads import BytesPayload, JsonPayload
+
+HEADERS_ROOM = 8 * 1024
+"""Bytes of headers that travel; beyond, those that identify a trace come first."""
+_TRACING = ("traceparent", "tracestate", "baggage")
+_DEFAULT_LOCATION = ("body", "data")
+
+
+class _Part(msgspec.Struct, array_like=True):
+    """Documents in the body: how many bytes, and in which form."""
+
+    size: int
+    is_json: bool = False
+    location: list[str | int] | None = None
+    single: bool = False
+
+
+class _RequestMeta(msgspec.Struct, array_like=True):
+    endpoint: str
+    request_id: str
+    target_executor: str = ""
+    json_reply: bool = False
+    remaining: float | None = None
+    headers: dict[str, str] = {}
+    parameters: dict[str, Any] = {}
+    exact: str = ""
+    """The parameters as JSON, where msgpack has no form for them."""
+    location: list[str | int] | None = None
+    single: bool = False
+    branches: list[tuple[str, _Part | None]] | None = None
+    """None stands for the documents of the request itself."""
+
+
+class _ReplyMeta(msgspec.Struct, array_like=True):
+    parameters: dict[str, Any] = {}
+    exact: str = ""
+    routes: list[tuple[str, float, float]] = []
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_request = msgspec.msgpack.Decoder(_RequestMeta).decode
+_decode_reply = msgspec.msgpack.Decoder(_ReplyMeta).decode
+
+
+def write_request(request: Request, limit: int) -> tuple[int, bytes, bytes]:
+    """Flags, meta and body; raises `TooLarge` for a body above `limit` bytes and `BadClientInput` for parameters."""
+    part, body = _form(request.payload)
+    meta = _RequestMeta(
+        request.endpoint,
+        request.request_id,
+        request.target_executor,
+        request.json_reply,
+        None if request.deadline is None else request.deadline - time.monotonic(),
+        _headers(request.headers),
+        location=part.location,
+        single=part.single,
+    )
+    if request.branches is not None:
+        meta.branches, body = _branches(request, body)
+    if len(body) > limit:
+        raise too_large("request", len(body), limit)
+    return JSON if part.is_json else 0, _encoded(meta, request.parameters), body
+
+
+def read_request(flags: int, data: Buffer, body: bytes) -> Request:
+    """The request that `write_request` wrote; raises `msgspec.MsgspecError` or ValueError for garbage."""
+    meta = _decode_request(data)
+    own = _Part(len(body), bool(flags & JSON), meta.location, meta.single)
+    branches: list[tuple[str, Payload]] | None = None
+    if meta.branches is not None:
+        own.size -= sum(part.size for _, part in meta.branches if part is not None)
+        payload = _payload(own, body[: own.size])
+        branches = []
+        at = own.size
+        for name, part in meta.branches:
+            branches.append((name, payload if part is None else _payload(part, body[at : at + part.size])))
+            at += 0 if part is None else part.size
+    else:
+        payload = _payload(own, body)
+    return Request(
+        meta.endpoint,
+        payload,
+        json.loads(meta.exact) if meta.exact else meta.parameters,
+        meta.request_id,
+        meta.target_executor,
+        meta.headers,
+        None if meta.remaining is None else time.monotonic() + meta.remaining,
+        meta.json_reply,
+        branches,
+    )
+
+
+def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes, bytes]:
+    """Flags, meta and body in the form that the request asks for; raises `TooLarge` and what the payload raises."""
+    body = reply.payload.to_json() if request.json_reply else reply.payload.to_bytes()
+    if len(body) > limit:
+        raise too_large("reply", len(body), limit)
+    meta = b""
+    if reply.parameters or reply.routes:
+        visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
+        meta = _encoded(_ReplyMeta(routes=visited), reply.parameters)
+    return JSON if request.json_reply else 0, meta, body
+
+
+def read_reply(flags: int, data: Buffer, body: bytes) -> Reply:
+    """The reply that `write_reply` wrote."""
+    payload = JsonPayload(body) if flags & JSON else BytesPayload(body)
+    if not data:
+        return Reply(payload)
+    meta = _decode_reply(data)
+    parameters = json.loads(meta.exact) if meta.exact else meta.parameters
+    return Reply(payload, parameters, [Route(*route) for route in meta.routes])
+
+
+def write_error(error: JinaError) -> bytes:
+    """The error as the serialised `jina.StatusProto` that gRPC carries."""
+    message = pb.StatusProto()
+    status.write_error(error, message)
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def read_error(data: bytes) -> JinaError:
+    """The error that `write_error` wrote; raises `google.protobuf.message.DecodeError` for garbage."""
+    return status.read_error(pb.StatusProto.FromString(data)) or BadServer("an error without a description")
+
+
+def write_endpoints(endpoints: Mapping[str, EndpointInfo]) -> bytes:
+    """The descriptions of endpoints."""
+    return json.dumps([asdict(info) for info in endpoints.values()], default=dict).encode()
+
+
+def read_endpoints(data: bytes) -> dict[str, EndpointInfo]:
+    """What `write_endpoints` wrote, by path."""
+    return {info.path: info for info in msgspec.convert(json.loads(data), list[EndpointInfo])}
+
+
+def too_large(what: str, size: int, limit: int) -> TooLarge:
+    """The error for documents above the limit; both in bytes."""
+    return TooLarge(
+        f"the documents of the {what} have {size} bytes; max_message_size is {limit}",
+        help="send fewer documents per request (request_size), or raise max_message_size",
+    )
+
+
+def _encoded(meta: _RequestMeta | _ReplyMeta, parameters: Mapping[str, Any]) -> bytes:
+    if not parameters:
+        return _encode(meta)
+    plain = wire_parameters.plain(parameters)
+    meta.parameters = plain
+    try:
+        return _encode(meta)
+    except (OverflowError, UnicodeEncodeError, TypeError):
+        # Integers over 64 bits and lone surrogates.
+        meta.parameters = {}
+        meta.exact = json.dumps(plain)
+        return _encode(meta)
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    if not headers:
+        return {}
+    size = sum(map(len, headers)) + sum(map(len, headers.values()))
+    if size <= HEADERS_ROOM:
+        return dict(headers)
+    chosen: dict[str, str] = {}
+    room = HEADERS_ROOM
+    for name in (*_TRACING, *headers):
+        value = headers.get(name)
+        if value is not None and name not in chosen and len(name) + len(value) <= room:
+            chosen[name] = value
+            room -= len(name) + len(value)
+    return chosen
+
+
+def _form(payload: Payload) -> tuple[_Part, bytes]:
+    if isinstance(payload, BytesPayload):
+        data = payload.data
+        return _Part(len(data)), data
+    if isinstance(payload, JsonPayload):
+        raw = payload._raw  # noqa: SLF001 - `to_json` would parse an object in order to wrap it
+        data = _json_of(payload) if raw is None else raw
+        location = None if payload.location == _DEFAULT_LOCATION else list(payload.location)
+        return _Part(len(data), is_json=True, location=location, single=payload.single), data
+    data = payload.to_bytes()
+    return _Part(len(data)), data
+
+
+def _json_of(payload: JsonPayload) -> bytes:
+    """Parsed documents as text; NaN and infinities stay."""
+    items = payload.items()
+    return json.dumps(items[0] if payload.single else items).encode()
+
+
+def _payload(part: _Part, data: bytes) -> Payload:
+    if not part.is_json:
+        return BytesPayload(data)
+    location = _DEFAULT_LOCATION if part.location is None else tuple(part.location)
+    return JsonPayload(data, location=location, single=part.single)
+
+
+def _branches(request: Request, body: bytes) -> tuple[list[tuple[str, _Part | None]], bytes]:
+    """The branches after the body of the request; the one whose documents these are is not written twice."""
+    parts: list[tuple[str, _Part | None]] = []
+    bodies = [body]
+    for name, payload in request.branches or ():
+        if payload is request.payload:
+            parts.append((name, None))
+        else:
+            part, data = _form(payload)
+            parts.append((name, part))
+            bodies.append(data)
+    return parts, b"".join(bodies)
+
+
+__all__: Sequence[str] = [
+    "read_endpoints", "read_error", "read_reply", "read_request", "too_large",
+    "write_endpoints", "write_error", "write_reply", "write_request",
+]  # fmt: skip
