@@ -7,6 +7,7 @@ Three families, by who must act::
     │   ├── ConfigError         an option, a YAML file, a class (exit code 2)
     │   │   ├── BadConfigSource         no such file, unreadable YAML
     │   │   ├── ExecutorDefinitionError the Executor class breaks the contract
+    │   │   ├── FlowTopologyError       the graph of a Flow is wrong
     │   │   ├── NotSupportedError       not available (yet), or not together
     │   │   └── PortAlreadyUsed         the port is taken
     │   └── BadClient           the request is at fault
@@ -91,6 +92,10 @@ class BadConfigSource(ConfigError, FileNotFoundError):
 
 class ExecutorDefinitionError(ConfigError, TypeError):
     """An Executor class breaks the contract."""
+
+
+class FlowTopologyError(ConfigError):
+    """The graph of a Flow is wrong."""
 
 
 class NotSupportedError(ConfigError):

@@ -45,7 +45,7 @@ DEFAULTS_OF_JINA_3 = {
     "connection_list": None, "timeout_send": None, "uses_before": None, "uses_after": None, "when": None,
     "external": False, "grpc_metadata": None, "deployment_role": None, "tls": False, "title": None,
     "description": None, "cors": False, "uvicorn_kwargs": None, "ssl_certfile": None, "ssl_keyfile": None,
-    "include_gateway": True, "proxy": False,
+    "include_gateway": True, "proxy": False, "needs": None,
 }  # fmt: skip
 OURS = {"max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text"}
 

@@ -2,10 +2,10 @@ from types import MappingProxyType
 
 import pytest
 
-from jina.errors import ConfigError, NotSupportedError
-from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, parse
+from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
+from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.spec.base import default_of
-from jina.spec.options import InternalOptions
+from jina.spec.options_platform import InternalOptions
 from jina.spec.rules import RULES, UNAVAILABLE, UNAVAILABLE_SCHEMES
 
 TESTED: dict[str, str] = {
@@ -22,6 +22,13 @@ TESTED: dict[str, str] = {
     "address_is_whole": "test_address_is_whole",
     "address_says_it_once": "test_address_says_it_once",
     "version_is_known": "test_version_is_known",
+    "targets_fit": "test_targets_fit",
+    "external_steps_speak_grpc": "test_external_steps_speak_grpc",
+    "name_is_identifier": "test_name_is_identifier",
+    "needs_is_a_place": "test_needs_is_a_place",
+    "gateway_runs_once": "test_gateway_runs_once",
+    "flow_yaml_is_loaded": "test_flow_yaml_is_loaded",
+    "flow_ports_match_protocols": "test_flow_ports_match_protocols",
 }
 
 
@@ -96,9 +103,8 @@ def test_uses_scheme_is_available(scheme):
 
 
 SAMPLES = {
-    "replicas": 2, "shards": 2, "polling": "ALL", "uses_before": "X", "uses_after": "X", "no_reduce": True,
-    "retries": 3, "timeout_send": 100, "compression": "Gzip", "grpc_metadata": {"a": "b"}, "external": True,
-    "when": {"text": {"$eq": "x"}}, "floating": True, "stateful": True, "peer_ports": [1],
+    "shards": 2, "polling": "ALL", "uses_before": "X", "uses_after": "X", "expose_graphql_endpoint": True,
+    "stateful": True, "peer_ports": [1],
     "raft_configuration": {"a": 1},
     "monitoring": True, "port_monitoring": 9090, "tracing": True, "traces_exporter_host": "h",
     "traces_exporter_port": 1, "metrics": True, "metrics_exporter_host": "h", "metrics_exporter_port": 1,
@@ -114,10 +120,13 @@ SAMPLES = {
 
 @pytest.mark.parametrize("option", UNAVAILABLE)
 def test_is_available(option):
-    text = problem(DeploymentSpec, NotSupportedError, **{option: SAMPLES[option]})
-    assert text.startswith(f"Deployment: {option}: ")
-    assert text.endswith("not available yet")
-    assert parse(DeploymentSpec, {option: default_of(DeploymentSpec.model_fields[option])})
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        if option not in model.model_fields:
+            continue
+        text = problem(model, NotSupportedError, **{option: SAMPLES[option]})
+        assert text.startswith(f"{model.__name__.removesuffix('Spec')}: {option}: ")
+        assert text.endswith("not available yet")
+        assert parse(model, {option: default_of(model.model_fields[option])})
 
 
 def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anyway():
@@ -128,9 +137,9 @@ def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anywa
 
 
 def test_a_real_mistake_beside_what_is_not_available_is_a_mistake():
-    lines = problem(port=[1, 2], replicas=2).splitlines()
+    lines = problem(port=[1, 2], shards=2).splitlines()
     assert lines[1].startswith("  Deployment: port: ")
-    assert lines[2] == "  Deployment: replicas: 2 is not available yet"
+    assert lines[2] == "  Deployment: shards: 2 is not available yet"
 
 
 @pytest.mark.parametrize(
@@ -171,3 +180,84 @@ def test_version_is_known():
         "Executor: version: '99' is not a valid version number; there is '1'"
     )
     assert parse(ExecutorSpec, {"jtype": "X", "version": 1}).version == "1"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "port: missing: where to connect to on '0.0.0.0'"),
+        ({"host": ["a", "b", "c"], "port": [1, 2]}, "host: Number of hosts (3) does not match the number of"),
+        ({"host": ["a", "b"], "port": 1, "replicas": 3}, "host: Number of hosts (2) does not match"),
+        ({"host": "grpc://a:5", "port": 6}, "port: the host 'grpc://a:5' says it already"),
+        ({"host": "gprc://a:5"}, "host: unknown scheme 'gprc'"),
+    ],
+)  # fmt: skip
+def test_targets_fit(options, words):
+    assert problem(external=True, **options).startswith(f"Deployment: {words}")
+
+
+@pytest.mark.parametrize(
+    ("options", "targets"),
+    [
+        ({"port": 5}, [("grpc", "0.0.0.0", 5, False)]),
+        ({"host": "grpcs://a:5"}, [("grpc", "a", 5, True)]),
+        ({"host": "a", "port": [5, 6], "tls": True}, [("grpc", "a", 5, True), ("grpc", "a", 6, True)]),
+        ({"host": ["a", "b"], "port": 5, "replicas": 2}, [("grpc", "a", 5, False), ("grpc", "b", 5, False)]),
+        ({"host": ["a", "grpc://b:7"], "port": 5}, None),
+        ({"host": ["a:5", "b:6"]}, [("grpc", "a", 5, False), ("grpc", "b", 6, False)]),
+        ({"host": "http://a:5"}, [("http", "a", 5, False)]),
+    ],
+)
+def test_targets(options, targets, monkeypatch):
+    monkeypatch.delenv("JINA_DEFAULT_HOST", raising=False)
+    if targets is None:
+        assert "there can't be two definitions" in problem(external=True, **options)
+    else:
+        assert parse(DeploymentSpec, {"external": True, **options}).targets == targets
+
+
+def step_problem(error=ConfigError, **options):
+    return problem(StepSpec, error, **{"name": "a", **options})
+
+
+def test_external_steps_speak_grpc():
+    assert step_problem(external=True, host="http://a:5") == (
+        "Step: host: 'http': a Flow reaches its external Deployments by grpc"
+    )
+    assert step_problem(external=True, port=5, protocol="http").startswith("Step: protocol: 'http': a Flow reaches")
+
+
+def test_name_is_identifier():
+    assert step_problem(name="a-b") == (
+        "Step: name: a-b is invalid, please follow the python variable name conventions"
+    )
+    assert "is the name of the Flow's gateway" in step_problem(name="gateway")
+
+
+def test_needs_is_a_place():
+    assert "can not be itself" in step_problem(FlowTopologyError, needs=["b", "a"])
+    assert "is empty" in step_problem(FlowTopologyError, needs=[])
+    words = "no need to wait for a single service, need len(needs) > 1"
+    for needs in ("b", ["b"], ["b", "b"], None):
+        assert words in step_problem(FlowTopologyError, method="needs", needs=needs)
+    assert "follows from the Flow for inspect()" in step_problem(method="inspect", needs="b")
+    assert parse(StepSpec, {"name": "a", "needs": "b"}).needs == ["b"]
+
+
+def test_gateway_runs_once():
+    assert "for Kubernetes" in problem(GatewaySpec, NotSupportedError, replicas=2)
+
+
+def test_flow_yaml_is_loaded():
+    assert "Flow.load_config" in problem(FlowSpec, uses="flow.yml")
+
+
+def test_flow_ports_match_protocols():
+    assert problem(FlowSpec, port=[1, 2], protocol="http").startswith("Flow: port: 2 ports for 1 protocol(s) (http)")
+    assert parse(FlowSpec, {"port": [1, 2]}).ports == [1, 2]
+    assert "2 ports for 1 protocol(s)" in problem(GatewaySpec, port=[1, 2])
+
+
+def test_a_step_with_replicas_may_have_a_port_for_each():
+    assert parse(StepSpec, {"name": "a", "replicas": 2, "port": [1, 2]}).ports == [1, 2]
+    assert "3 ports for 1 protocol(s)" in step_problem(replicas=2, port=[1, 2, 3])

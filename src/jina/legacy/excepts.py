@@ -10,6 +10,7 @@ from jina.errors import (
     BadServer,
     ConfigError,
     ExecutorError,
+    FlowTopologyError,
     JinaError,
     NotSupportedError,
     PortAlreadyUsed,
@@ -25,10 +26,6 @@ InternalNetworkError = Unavailable
 
 class RuntimeTerminated(JinaError, KeyboardInterrupt):
     """Raised inside a handler, it ends the worker."""
-
-
-class FlowTopologyError(ConfigError):
-    """The graph of a Flow is wrong."""
 
 
 class FlowMissingDeploymentError(ConfigError):

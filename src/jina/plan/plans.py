@@ -124,7 +124,9 @@ class HopPlan(msgspec.Struct, frozen=True, kw_only=True):
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One Deployment as a step of a graph; `needs` names steps before it, `gateway` the request itself.
 
-    `hops` are its replicas. `timeout_send` is in seconds; `retries` counts attempts after the first one, negative
+    `hops` are its replicas; a step without any only merges what it needs and passes it on (a join without an
+    Executor). `floating` steps lead to no end of the graph: the reply never waits for them, and what needs one of
+    them is floating too. `timeout_send` is in seconds; `retries` counts attempts after the first one, negative
     is the larger of 3 and the number of replicas.
     """
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jina.spec.client import ClientSpec
     from jina.spec.deployment import DeploymentSpec
     from jina.spec.executor import ExecutorSpec
+    from jina.spec.flow import FlowSpec, StepSpec
+    from jina.spec.gateway import GatewaySpec
     from jina.spec.parsing import parse
     from jina.spec.signature import takes_options_from, takes_options_of
     from jina.spec.yaml_io import load
@@ -23,6 +25,9 @@ __all__ = [
     "ClientSpec",
     "DeploymentSpec",
     "ExecutorSpec",
+    "FlowSpec",
+    "GatewaySpec",
+    "StepSpec",
     "dump_spec",
     "load",
     "load_spec",
@@ -35,6 +40,9 @@ _HOMES: Final = {
     "ClientSpec": "client",
     "DeploymentSpec": "deployment",
     "ExecutorSpec": "executor",
+    "FlowSpec": "flow",
+    "GatewaySpec": "gateway",
+    "StepSpec": "flow",
     "dump_spec": "yaml_specs",
     "load": "yaml_io",
     "load_spec": "yaml_specs",

@@ -36,6 +36,15 @@ class Address(NamedTuple):
     port: int | None
 
 
+class Target(NamedTuple):
+    """Where a running service is."""
+
+    protocol: Protocol
+    host: str
+    port: int
+    tls: bool
+
+
 def split_address(text: str) -> Address:
     """`text` taken apart; the host comes without brackets.
 

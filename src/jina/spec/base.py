@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 import sys
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 from pydantic.fields import FieldInfo
@@ -28,6 +28,9 @@ class Spec(BaseModel):
         validate_by_alias=True,
         validate_by_name=True,
     )
+
+    made_by_methods: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are no options: methods fill them."""
 
     _folder: str | None = PrivateAttr(default=None)
 

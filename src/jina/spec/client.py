@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from jina.spec.address import SCHEMES, Protocol, split_address
+from jina.spec.address import SCHEMES, Protocol, Target, split_address
 from jina.spec.base import Spec
 from jina.spec.options import default_host
 from jina.spec.types import Count, Flag, Index, Mapped, Port, Text, choice
@@ -16,15 +16,6 @@ OneProtocol = Annotated[
     PlainValidator(choice("grpc", "http", "websocket")),
     WithJsonSchema({"type": "string", "enum": ["grpc", "http", "websocket"]}),
 ]
-
-
-class Target(NamedTuple):
-    """Where a client connects."""
-
-    protocol: Protocol
-    host: str
-    port: int
-    tls: bool
 
 
 class ClientSpec(Spec):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING
 
-from jina.spec.address import Protocol
+from jina.spec.address import Target
+from jina.spec.external import targets
 from jina.spec.options import (
-    ContainerOptions,
     ExecutorOptions,
-    InternalOptions,
+    ExternalOptions,
+    HopOptions,
     ProcessOptions,
     ScalingOptions,
     ServerOptions,
-    StatefulOptions,
-    TelemetryOptions,
-    as_list,
+    StepOptions,
+    UsesOptions,
 )
+from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
+
+if TYPE_CHECKING:
+    from jina.spec.gateway import GatewaySpec
 
 
 class DeploymentSpec(
@@ -23,10 +27,14 @@ class DeploymentSpec(
     ContainerOptions,
     TelemetryOptions,
     StatefulOptions,
+    StepOptions,
+    ExternalOptions,
+    HopOptions,
     ScalingOptions,
     ServerOptions,
     ProcessOptions,
     ExecutorOptions,
+    UsesOptions,
 ):
     """One Executor, served.
 
@@ -35,27 +43,13 @@ class DeploymentSpec(
     """
 
     @property
-    def ports(self) -> list[int]:
-        """The ports that the user gave."""
-        return as_list(self.port)
+    def targets(self) -> list[Target]:
+        """Where the replicas of an external Deployment are; else none."""
+        return targets(self) if self.external else []
 
     @property
-    def protocols(self) -> list[Protocol]:
-        """The protocols, in lower case."""
-        return as_list(self.protocol)
+    def front(self) -> GatewaySpec:
+        """The gateway that its replicas are behind where they are not part of a Flow: it has the faces."""
+        from jina.spec.gateway import gateway_of
 
-    @property
-    def hosts(self) -> list[str]:
-        """The hosts; one unless external."""
-        return as_list(self.host)
-
-    @property
-    def ready_seconds(self) -> float | None:
-        """`timeout_ready` in seconds; None waits for ever."""
-        milliseconds = cast("float", self.timeout_ready)
-        return None if milliseconds == -1 else milliseconds / 1000
-
-    @property
-    def grace_seconds(self) -> float:
-        """`grace` in seconds."""
-        return float(cast("float", self.grace))
+        return gateway_of(self)

@@ -16,7 +16,7 @@ from jina.errors import ConfigError
 from jina.spec.aliases import aliases_of
 from jina.spec.base import Spec, default_of, descriptions
 from jina.spec.form import Form, form_of, group_of
-from jina.spec.options import InternalOptions
+from jina.spec.options_platform import InternalOptions
 from jina.spec.parsing import parse
 from jina.spec.paths import Path
 from jina.spec.rules import UNAVAILABLE
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[Spec], *, exclude: 
     aliases = aliases_of(model.model_fields)
     groups: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        if name in exclude:
+        if name in exclude or name in model.made_by_methods:
             continue
         title, heading = group_of(model, name)
         group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(heading.lower()))

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 from jina.spec.base import Spec, descriptions
 from jina.spec.deployment import DeploymentSpec
 from jina.spec.executor import ExecutorSpec
-from jina.spec.options import InternalOptions
+from jina.spec.options_platform import InternalOptions
 from jina.spec.yaml_specs import KINDS
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jina.spec.aliases import aliases_of
 from jina.spec.base import Spec, descriptions
 from jina.spec.form import group_of, type_name
-from jina.spec.options import InternalOptions
+from jina.spec.options_platform import InternalOptions
 from jina.spec.rules import UNAVAILABLE
 
 
@@ -56,7 +56,7 @@ def _groups(model: type[Spec]) -> dict[str, list[_Option]]:
     """Heading of each group -> its options."""
     texts = descriptions(model)
     groups: dict[str, list[_Option]] = {}
-    for name in model.model_fields:
+    for name in (name for name in model.model_fields if name not in model.made_by_methods):
         _, heading = group_of(model, name)
         groups.setdefault(heading, []).append(_option(model, name, texts.get(name, "")))
     return groups

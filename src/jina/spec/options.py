@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 
+from jina.spec.address import Protocol
 from jina.spec.base import Spec
 from jina.spec.batching import Batching
 from jina.spec.types import (
@@ -21,15 +22,13 @@ from jina.spec.types import (
     Flag,
     Hosts,
     Index,
+    JsonMapped,
     LogFormat,
     LogLevel,
     Mapped,
     Milliseconds,
     MillisecondsOrForever,
-    NetworkMode,
-    PeerPorts,
     Polling,
-    Port,
     Ports,
     Protocols,
     Provider,
@@ -90,6 +89,17 @@ class ProcessOptions(Spec):
     quiet_error: Flag = False
     """Log errors of handlers without their tracebacks."""
 
+    @property
+    def ready_seconds(self) -> float | None:
+        """`timeout_ready` in seconds; None waits for ever."""
+        milliseconds = cast("float", self.timeout_ready)
+        return None if milliseconds == -1 else milliseconds / 1000
+
+    @property
+    def grace_seconds(self) -> float:
+        """`grace` in seconds."""
+        return float(cast("float", self.grace))
+
 
 class ServerOptions(Spec):
     """The server's faces."""
@@ -130,8 +140,42 @@ class ServerOptions(Spec):
     proxy: Flag = False
     """Let clients made from it use the proxies that the environment names."""
 
+    @property
+    def ports(self) -> list[int]:
+        """The ports that the user gave."""
+        return as_list(self.port)
 
-class ExecutorOptions(Spec):
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols, in lower case."""
+        return as_list(self.protocol)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts; one unless external."""
+        return as_list(self.host)
+
+
+class GatewayOptions(Spec):
+    """How a gateway takes requests."""
+
+    prefetch: Index = 1000
+    """Requests of one connection in work at the same time; 0: no limit."""
+
+    no_debug_endpoints: Flag = False
+    """Leave out `/status` and `/dry_run` of the HTTP face."""
+
+    no_crud_endpoints: Flag = False
+    """Leave out `/index`, `/search`, `/update` and `/delete` of the HTTP face."""
+
+    expose_endpoints: JsonMapped | None = None
+    """Endpoint -> what to serve it as over HTTP, such as `{"/foo": {"methods": ["POST"], "summary": "..."}}`."""
+
+    expose_graphql_endpoint: Flag = False
+    """Serve GraphQL at `/graphql`."""
+
+
+class UsesOptions(Spec):
     """The Executor that is served."""
 
     uses: Any = "BaseExecutor"
@@ -148,6 +192,10 @@ class ExecutorOptions(Spec):
 
     uses_dynamic_batching: Batching | None = None
     """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all."""
+
+
+class ExecutorOptions(Spec):
+    """How the Executor is loaded and run."""
 
     py_modules: TextList | None = None
     """Python files or modules to import before the Executor is looked up."""
@@ -178,7 +226,7 @@ class ExecutorOptions(Spec):
 
 
 class ScalingOptions(Spec):
-    """Copies of the Executor, and the hops to them."""
+    """Copies of the Executor."""
 
     replicas: Count = 1
     """Copies of the Executor that share the requests."""
@@ -198,6 +246,10 @@ class ScalingOptions(Spec):
     no_reduce: Flag = False
     """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
 
+
+class HopOptions(Spec):
+    """Requests from a gateway to the Executor."""
+
     retries: Whole = -1
     """Attempts again for a failed hop; negative: at least 3, or one for each replica."""
 
@@ -210,138 +262,40 @@ class ScalingOptions(Spec):
     grpc_channel_options: Mapped | None = None
     """Options of gRPC channels that connect to it."""
 
-    grpc_metadata: TextMapped | None = None
-    """gRPC metadata sent with every hop to it."""
+    @property
+    def send_seconds(self) -> float | None:
+        """`timeout_send` in seconds; None where there is no limit (unset, or 0 as in Jina 3)."""
+        milliseconds = cast("float | None", self.timeout_send)
+        return milliseconds / 1000 if milliseconds else None
+
+
+class ExternalOptions(Spec):
+    """A service that runs already."""
 
     external: Flag = False
-    """It runs already, elsewhere: connect to `host` and `port`, start nothing."""
+    """It runs already, elsewhere: connect to `host` and `port`, start nothing. Several addresses are replicas."""
 
     tls: Flag = False
     """Connect by TLS."""
 
+    grpc_metadata: TextMapped | None = None
+    """gRPC metadata sent with every hop to it."""
+
+
+class StepOptions(Spec):
+    """Place in a Flow, or alone."""
+
+    needs: TextList | None = None
+    """In a Flow: whose replies it gets, merged; `gateway` is the request itself. Unset: the step added before."""
+
     when: Mapped | None = None
-    """Condition on documents; others are not sent here."""
+    """In a Flow: condition on documents; the others go round it."""
 
     floating: Flag = False
     """In a Flow: do not wait for the reply and let nothing follow."""
 
     include_gateway: Flag = True
     """Put a gateway in front where one is needed; one worker serves its own ports in either case."""
-
-
-class StatefulOptions(Spec):
-    """Replicated state."""
-
-    stateful: Flag = False
-    """Replicate the calls of `@write` endpoints through a consensus log."""
-
-    peer_ports: PeerPorts = None
-    """Ports of the replicas' consensus agents, as a list or by shard."""
-
-    raft_configuration: Mapped | None = None
-    """Options of the consensus log, such as `snapshot_threshold`."""
-
-
-class TelemetryOptions(Spec):
-    """Metrics and traces."""
-
-    monitoring: Flag = False
-    """Serve Prometheus metrics on a port of their own."""
-
-    port_monitoring: Ports = None
-    """Port of the metrics; chosen at start when unset."""
-
-    tracing: Flag = False
-    """Export OpenTelemetry traces."""
-
-    traces_exporter_host: Text | None = None
-    """Host of the collector of traces."""
-
-    traces_exporter_port: Port | None = None
-    """Port of the collector of traces; unset: 4317."""
-
-    metrics: Flag = False
-    """Export OpenTelemetry metrics."""
-
-    metrics_exporter_host: Text | None = None
-    """Host of the collector of metrics."""
-
-    metrics_exporter_port: Port | None = None
-    """Port of the collector of metrics; unset: 4317."""
-
-
-class ContainerOptions(Spec):
-    """Containers and clusters."""
-
-    entrypoint: Text | None = None
-    """Command that replaces the image's own."""
-
-    docker_kwargs: Mapped | None = None
-    """Further arguments of the container."""
-
-    volumes: TextList | None = None
-    """Folders to mount, as `local:container` or `local`."""
-
-    gpus: Text | None = None
-    """GPUs of the container: `all`, a number, or `device=ID1,device=ID2`."""
-
-    disable_auto_volume: Flag = False
-    """Do not mount `~/.cache/jina` into the container."""
-
-    force_network_mode: NetworkMode = "AUTO"
-    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
-
-    prefer_platform: Text | None = None
-    """Platform of the image, such as `linux/amd64`."""
-
-    force_update: Flag = False
-    """Fetch a packaged Executor again even if it is cached."""
-
-    k8s_namespace: Text | None = None
-    """Kubernetes namespace."""
-
-    env_from_secret: Mapped | None = None
-    """Variable -> `{"name": secret, "key": key}` of a Kubernetes secret."""
-
-    image_pull_secrets: TextList | None = None
-    """Kubernetes secrets to pull the image with."""
-
-
-class InternalOptions(Spec):
-    """Options that Jina 3 set itself; accepted at their defaults and where they ask for what happens anyway."""
-
-    native: Flag = False
-    """Run the Executor in a process rather than in a container, which is what happens unless `uses` is an image."""
-
-    noblock_on_start: Flag = False
-    """Return from `start` before the processes are ready."""
-
-    workspace_id: Text | None = None
-    """Identifier of the run."""
-
-    runtime_cls: Text = "WorkerRuntime"
-    """Kind of process."""
-
-    pod_role: Any = "WORKER"
-    """Role of the process."""
-
-    deployment_role: Any = None
-    """Role of the Deployment in a Flow."""
-
-    shard_id: Index = 0
-    """Which shard this process is."""
-
-    replica_id: Index = 0
-    """Which replica this process is."""
-
-    uses_before_address: Text | None = None
-    """Address of a running `uses_before`."""
-
-    uses_after_address: Text | None = None
-    """Address of a running `uses_after`."""
-
-    connection_list: Mapped | None = None
-    """Addresses of running shards."""
 
 
 def as_list(value: Any) -> list[Any]:

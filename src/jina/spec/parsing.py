@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from typing_extensions import is_typeddict
 
-from jina.errors import ConfigError, NotSupportedError, nearest
+from jina.errors import ConfigError, nearest
 from jina.spec.aliases import aliases_of, canonical
 from jina.spec.base import Spec
 from jina.spec.paths import MISSING, Path, child, dotted
@@ -42,8 +42,8 @@ def parse(model: type[S], values: Mapping[str, Any], where: str = "", locate: Lo
     broken = check(spec)
     if broken:
         messages = [words.at((spelled.get(problem.option, problem.option),), problem.text) for problem in broken]
-        unavailable = all(problem.not_yet for problem in broken)
-        raise (NotSupportedError if unavailable else ConfigError)(_joined(messages))
+        kinds = {problem.error for problem in broken}
+        raise (kinds.pop() if len(kinds) == 1 else ConfigError)(_joined(messages))
     return spec
 
 

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
 from jina.spec.address import split_address
 from jina.spec.base import Spec
+from jina.spec.external import TargetError, targets
 from jina.spec.types import shown
 
 if TYPE_CHECKING:
     from jina.spec.client import ClientSpec
     from jina.spec.deployment import DeploymentSpec
     from jina.spec.executor import ExecutorSpec
+    from jina.spec.flow import FlowSpec, StepSpec
+    from jina.spec.gateway import GatewaySpec
+
+    Server: TypeAlias = DeploymentSpec | GatewaySpec | FlowSpec
 
 
 class Problem(NamedTuple):
-    """A broken rule: the option at fault, the words, and whether it only is not available yet."""
+    """A broken rule: the option at fault, the words, and the error that it is."""
 
     option: str
     text: str
-    not_yet: bool = False
+    error: type[ConfigError] = ConfigError
+
+    @property
+    def not_yet(self) -> bool:
+        """Whether it only is not available yet."""
+        return self.error is NotSupportedError
 
 
 def check(spec: Spec) -> list[Problem]:
@@ -31,31 +43,42 @@ def check(spec: Spec) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.not_yet)
 
 
-def ports_match_protocols(spec: DeploymentSpec) -> Iterator[Problem]:
+def ports_match_protocols(spec: DeploymentSpec | GatewaySpec) -> Iterator[Problem]:
     """At most one port for each protocol; missing ones are chosen at start."""
-    if not spec.external and len(spec.ports) > len(spec.protocols):
-        yield Problem(
-            "port",
-            f"{len(spec.ports)} ports for {len(spec.protocols)} protocol(s) ({', '.join(spec.protocols)});"
-            " each protocol is served on one port",
-        )
+    several = len(spec.ports) <= spec.replicas and _is_step(spec)
+    if not _is_external(spec) and not several and len(spec.ports) > len(spec.protocols):
+        yield Problem("port", too_many_ports(spec.ports, spec.protocols))
 
 
-def ports_differ(spec: DeploymentSpec) -> Iterator[Problem]:
+def too_many_ports(ports: Sequence[int], protocols: Sequence[str]) -> str:
+    """The words for more ports than protocols."""
+    return (
+        f"{len(ports)} ports for {len(protocols)} protocol(s) ({', '.join(protocols)});"
+        " each protocol is served on one port"
+    )
+
+
+def flow_ports_match_protocols(spec: FlowSpec) -> Iterator[Problem]:
+    """The same for a Flow that says both; what it leaves open its gateway may say."""
+    if {"port", "protocol"} <= spec.model_fields_set and len(spec.ports) > len(spec.protocols):
+        yield Problem("port", too_many_ports(spec.ports, spec.protocols))
+
+
+def ports_differ(spec: Server) -> Iterator[Problem]:
     """No port is given to two protocols."""
     for port, count in Counter(spec.ports).items():
-        if count > 1 and not spec.external:
+        if count > 1 and not _is_external(spec):
             yield Problem("port", f"{port} is given twice; each protocol needs a port of its own")
 
 
-def protocols_differ(spec: DeploymentSpec) -> Iterator[Problem]:
+def protocols_differ(spec: Server) -> Iterator[Problem]:
     """No protocol is given twice."""
     for protocol, count in Counter(spec.protocols).items():
         if count > 1:
             yield Problem("protocol", f"'{protocol}' is given twice")
 
 
-def certificate_and_key(spec: DeploymentSpec) -> Iterator[Problem]:
+def certificate_and_key(spec: Server) -> Iterator[Problem]:
     """A certificate and its key come together."""
     if spec.ssl_certfile and not spec.ssl_keyfile:
         yield Problem("ssl_certfile", "needs 'ssl_keyfile', the file of the certificate's private key")
@@ -69,16 +92,24 @@ def tls_needs_certificate(spec: DeploymentSpec) -> Iterator[Problem]:
         yield Problem("tls", "says how to connect to an external Deployment; to serve by TLS give 'ssl_certfile'")
 
 
-def name_is_usable(spec: DeploymentSpec) -> Iterator[Problem]:
+def _is_external(spec: Server) -> bool:
+    return bool(getattr(spec, "external", False))
+
+
+def _is_step(spec: Server) -> bool:
+    return hasattr(spec, "method")
+
+
+def name_is_usable(spec: Server) -> Iterator[Problem]:
     """The name becomes part of process names and paths."""
     name = spec.name
     if not name or name != name.strip() or not name.isprintable() or "/" in name or "\\" in name:
         yield Problem("name", f"{shown(name)} must be printable, not empty, and without slashes or outer spaces")
 
 
-def one_host(spec: DeploymentSpec) -> Iterator[Problem]:
+def one_host(spec: Server) -> Iterator[Problem]:
     """A server listens on one plain address; several, or one with a scheme, name an external Deployment."""
-    if spec.external:
+    if _is_external(spec):
         return
     if len(spec.hosts) > 1:
         yield Problem("host", "several hosts name an external Deployment (external=True); a server listens on one")
@@ -108,7 +139,7 @@ def uses_scheme_is_available(spec: DeploymentSpec) -> Iterator[Problem]:
     """Images and packages of a hub are not served yet."""
     scheme = spec.uses.partition("://")[0].lower() if isinstance(spec.uses, str) and "://" in spec.uses else ""
     if scheme in UNAVAILABLE_SCHEMES:
-        yield Problem("uses", f"'{scheme}://' is not available yet", not_yet=True)
+        yield Problem("uses", f"'{scheme}://' is not available yet", NotSupportedError)
 
 
 def is_available(spec: Spec) -> Iterator[Problem]:
@@ -116,7 +147,9 @@ def is_available(spec: Spec) -> Iterator[Problem]:
     for option, value in spec.non_defaults().items():
         if option in UNAVAILABLE:
             plain = isinstance(value, int | str) and not isinstance(value, bool)
-            yield Problem(option, (f"{shown(value)} is " if plain else "") + "not available yet", not_yet=True)
+            yield Problem(
+                option, (f"{shown(value)} is " if plain else "") + "not available yet", error=NotSupportedError
+            )
 
 
 def address_is_whole(spec: ClientSpec) -> Iterator[Problem]:
@@ -140,6 +173,61 @@ def address_says_it_once(spec: ClientSpec) -> Iterator[Problem]:
         yield Problem(option, f"the host {shown(spec.host)} says it already; there can't be two definitions")
 
 
+def targets_fit(spec: DeploymentSpec) -> Iterator[Problem]:
+    """Hosts and ports of an external Deployment give one address for each replica."""
+    if not spec.external:
+        return
+    try:
+        targets(spec)
+    except TargetError as exc:
+        yield Problem(exc.option, str(exc))
+
+
+def external_steps_speak_grpc(spec: StepSpec) -> Iterator[Problem]:
+    """A gateway reaches its Executors by gRPC."""
+    if not spec.external:
+        return
+    option = "protocol" if "protocol" in spec.model_fields_set else "host"
+    with contextlib.suppress(TargetError):
+        other = sorted({target.protocol for target in targets(spec)} - {"grpc"})
+        if other:
+            yield Problem(option, f"'{other[0]}': a Flow reaches its external Deployments by grpc")
+
+
+def name_is_identifier(spec: StepSpec) -> Iterator[Problem]:
+    """Names of steps are prefixes of parameters and nodes of the graph."""
+    if not spec.name.isidentifier():
+        yield Problem("name", f"{spec.name} is invalid, please follow the python variable name conventions")
+    elif spec.name == "gateway":
+        yield Problem("name", "'gateway' is the name of the Flow's gateway")
+
+
+def needs_is_a_place(spec: StepSpec) -> Iterator[Problem]:
+    """A step comes after others, each once, never after itself; a join has several."""
+    needs = spec.needs
+    if spec.method == "needs" and (needs is None or len(set(needs)) < 2):
+        text = "no need to wait for a single service, need len(needs) > 1"
+        yield Problem("needs", text, FlowTopologyError)
+    elif needs is not None and not needs:
+        yield Problem("needs", "is empty; 'gateway' is the request itself", FlowTopologyError)
+    elif needs and spec.name in needs:
+        yield Problem("needs", "the income/output of a deployment can not be itself", FlowTopologyError)
+    if needs is not None and spec.method in {"needs_all", "inspect", "gather_inspect"}:
+        yield Problem("needs", f"follows from the Flow for {spec.method}()")
+
+
+def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
+    """Copies of a gateway need something in front."""
+    if spec.replicas > 1:
+        yield Problem("replicas", "several gateways are for Kubernetes, which is not available yet", NotSupportedError)
+
+
+def flow_yaml_is_loaded(spec: FlowSpec) -> Iterator[Problem]:
+    """A Flow is given by options or by a file."""
+    if spec.uses is not None:
+        yield Problem("uses", "is for the command line; Flow.load_config reads the YAML of a Flow")
+
+
 def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
     """There is one version of the format."""
     if spec.version not in VERSIONS:
@@ -153,8 +241,9 @@ UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "
 
 UNAVAILABLE: Final[tuple[str, ...]] = (
     # several copies and hops
-    "replicas", "shards", "polling", "uses_before", "uses_after", "no_reduce", "retries", "timeout_send",
-    "compression", "grpc_metadata", "external", "when", "floating",
+    "shards", "polling", "uses_before", "uses_after",
+    # of gateways
+    "expose_graphql_endpoint",
     # replicated state
     "stateful", "peer_ports", "raft_configuration",
     # exporters and a port of its own for metrics
@@ -182,6 +271,28 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         one_host,
         uses_is_given,
         uses_scheme_is_available,
+        targets_fit,
+        is_available,
+    ),
+    "StepSpec": (name_is_identifier, needs_is_a_place, external_steps_speak_grpc),
+    "GatewaySpec": (
+        ports_match_protocols,
+        ports_differ,
+        protocols_differ,
+        certificate_and_key,
+        name_is_usable,
+        one_host,
+        gateway_runs_once,
+        is_available,
+    ),
+    "FlowSpec": (
+        flow_ports_match_protocols,
+        ports_differ,
+        protocols_differ,
+        certificate_and_key,
+        name_is_usable,
+        one_host,
+        flow_yaml_is_loaded,
         is_available,
     ),
     "ClientSpec": (address_is_whole, address_says_it_once, is_available),

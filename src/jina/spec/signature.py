@@ -77,5 +77,6 @@ def signature_of(model: type[Spec]) -> inspect.Signature:
             annotation=bare(field.annotation),
         )
         for name, field in model.model_fields.items()
+        if name not in model.made_by_methods
     ]
     return inspect.Signature([me, *options])

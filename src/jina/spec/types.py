@@ -45,6 +45,10 @@ def _list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | set | frozenset) else value
 
 
+def _list_from_json(value: Any) -> Any:
+    return _json(value) if isinstance(value, str) and value.lstrip().startswith("[") else _list(value)
+
+
 def _port(value: Any) -> int:
     number = _number_from_text(value)
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 65535:
@@ -158,6 +162,10 @@ def _environment(value: Any) -> dict[str, str]:
     return {str(name): str(item) for name, item in value.items()}
 
 
+def _mapping_from_json(value: Any) -> Any:
+    return _keys_as_text(_json(value) if isinstance(value, str) else value)
+
+
 def _keys_as_text(value: Any) -> Any:
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
 
@@ -180,7 +188,9 @@ Text = Annotated[str, BeforeValidator(_text), Strict()]
 Whole = Annotated[int, BeforeValidator(_number_from_text), Strict()]
 Count = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_number_from_text)]
 Index = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_number_from_text)]
+TextListFromJson = Annotated[list[Text], BeforeValidator(_list_from_json), Strict()]
 Mapped = Annotated[dict[str, Any], BeforeValidator(_keys_as_text), Strict()]
+JsonMapped = Annotated[dict[str, Any], BeforeValidator(_mapping_from_json), Strict()]
 TextMapped = Annotated[dict[str, Text], BeforeValidator(_keys_as_text), Strict()]
 TextList = Annotated[list[Text], BeforeValidator(_list), Strict(), WithJsonSchema(one_of_schema({"type": "string"}))]
 Environment = Annotated[
@@ -221,6 +231,16 @@ LogLevel = Annotated[
     str,
     PlainValidator(choice("DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")),
     WithJsonSchema(_choices(("DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"))),
+]
+Inspect = Annotated[
+    str,
+    PlainValidator(choice("COLLECT", "HANG", "REMOVE")),
+    WithJsonSchema(_choices(("COLLECT", "HANG", "REMOVE"))),
+]
+StepMethod = Annotated[
+    str,
+    PlainValidator(choice("add", "needs", "needs_all", "inspect", "gather_inspect")),
+    WithJsonSchema({"type": "string", "enum": ["add", "needs", "needs_all", "inspect", "gather_inspect"]}),
 ]
 LogFormat = Annotated[
     Literal["text", "json"], PlainValidator(choice("text", "json")), WithJsonSchema(_choices(("text", "json")))

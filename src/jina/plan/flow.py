@@ -1,0 +1,94 @@
+"""The plan of a Flow: the workers of its Deployments and the gateway in front."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from jina.errors import ConfigError, InternalError
+from jina.plan import pieces, processes
+from jina.plan.nodes import node
+from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, GraphPlan, NodePlan
+from jina.plan.topology import GATEWAY, Node, topology_of
+
+if TYPE_CHECKING:
+    from jina.plan.allocate import PortAllocator
+    from jina.spec.address import Target
+    from jina.spec.flow import FlowSpec, StepSpec
+    from jina.spec.gateway import GatewaySpec
+
+
+def plan_flow(
+    spec: FlowSpec,
+    executors: Mapping[str, ExecutorPlan],
+    custom_gateway: ExecutorPlan | None,
+    ports: PortAllocator,
+) -> FlowPlan:
+    """What runs for a Flow: its graph checked, its processes with names, links, faces and limits, all decided.
+
+    `executors` says by name of the step how its workers find their class; external steps and plain joins need none.
+    `custom_gateway` says how the gateway finds a class of the user's own. Workers are reached by local links; a
+    step that was given ports serves them as well. Raises ConfigError (FlowTopologyError for the graph).
+    """
+    topology = topology_of(spec)
+    front = spec.front
+    steps = [step.spec for step in topology.nodes if step.spec is not None]
+    taken = _check_ports(front, steps)
+    nodes = [_node(step, front) for step in topology.nodes]
+    graph = GraphPlan(nodes=nodes, ends=list(topology.ends))
+    return FlowPlan(
+        name=spec.name,
+        deployments=[_deployment(step, executors) for step in steps],
+        gateway=processes.gateway(front, pieces.faces(front, ports, taken), graph, custom_gateway),
+    )
+
+
+def runs(step: StepSpec) -> bool:
+    """Whether workers are started for the step."""
+    return not step.external and not step.only_joins
+
+
+def _node(step: Node, front: GatewaySpec) -> NodePlan:
+    if step.spec is None or step.spec.only_joins:
+        return NodePlan(name=step.name, needs=list(step.needs), hops=[], floating=step.floating)
+    return node(step.spec, step.needs, floating=step.floating, gateway=front)
+
+
+def _deployment(step: StepSpec, executors: Mapping[str, ExecutorPlan]) -> DeploymentPlan:
+    if not runs(step):
+        return DeploymentPlan(name=step.name, workers=[])
+    if step.name not in executors:
+        raise InternalError(f"plan_flow got no ExecutorPlan for the step {step.name!r}")
+    workers = [
+        processes.worker(step, executors[step.name], faces, replica)
+        for replica, faces in enumerate(_faces(step, replicas=step.replicas))
+    ]
+    return DeploymentPlan(name=step.name, workers=workers)
+
+
+def _faces(step: StepSpec, replicas: int) -> list[list[FacePlan]]:
+    """The faces of each replica: those whose ports were given, one port a replica where there are several."""
+    given = pieces.given_faces(step)
+    if replicas == 1 or not given:
+        return [given, *([] for _ in range(replicas - 1))]
+    return [given[replica : replica + 1] for replica in range(replicas)]
+
+
+def _check_ports(front: GatewaySpec, steps: Collection[StepSpec]) -> list[int]:
+    """The ports that were given to servers of the Flow; none twice, and none that an external Deployment here has."""
+    owners: dict[int, str] = dict.fromkeys(front.ports, GATEWAY)
+    for step in steps:
+        for port in [] if step.external else step.ports:
+            if port in owners:
+                raise ConfigError(f"Flow: port {port} is given to both {owners[port]} and {step.name}")
+            owners[port] = step.name
+    for step in steps:
+        for target in step.targets:
+            if target.port in owners and _is_here(target):
+                owner = owners[target.port]
+                raise ConfigError(f"Flow: port {target.port} is given to {owner}, but the external {step.name} has it")
+    return list(owners)
+
+
+def _is_here(target: Target) -> bool:
+    return target.host in {"0.0.0.0", "127.0.0.1", "localhost", "::", "::1"}  # noqa: S104 - compared, not bound

@@ -1,0 +1,123 @@
+"""Options of what is around a process: consensus, telemetry, containers, and those that Jina 3 set itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jina.spec.base import Spec
+from jina.spec.types import Flag, Index, Mapped, NetworkMode, PeerPorts, Port, Ports, Text, TextList
+
+
+class StatefulOptions(Spec):
+    """Replicated state."""
+
+    stateful: Flag = False
+    """Replicate the calls of `@write` endpoints through a consensus log."""
+
+    peer_ports: PeerPorts = None
+    """Ports of the replicas' consensus agents, as a list or by shard."""
+
+    raft_configuration: Mapped | None = None
+    """Options of the consensus log, such as `snapshot_threshold`."""
+
+
+class TelemetryOptions(Spec):
+    """Metrics and traces."""
+
+    monitoring: Flag = False
+    """Serve Prometheus metrics on a port of their own."""
+
+    port_monitoring: Ports = None
+    """Port of the metrics; chosen at start when unset."""
+
+    tracing: Flag = False
+    """Export OpenTelemetry traces."""
+
+    traces_exporter_host: Text | None = None
+    """Host of the collector of traces."""
+
+    traces_exporter_port: Port | None = None
+    """Port of the collector of traces; unset: 4317."""
+
+    metrics: Flag = False
+    """Export OpenTelemetry metrics."""
+
+    metrics_exporter_host: Text | None = None
+    """Host of the collector of metrics."""
+
+    metrics_exporter_port: Port | None = None
+    """Port of the collector of metrics; unset: 4317."""
+
+
+class ContainerOptions(Spec):
+    """Containers and clusters."""
+
+    entrypoint: Text | None = None
+    """Command that replaces the image's own."""
+
+    docker_kwargs: Mapped | None = None
+    """Further arguments of the container."""
+
+    volumes: TextList | None = None
+    """Folders to mount, as `local:container` or `local`."""
+
+    gpus: Text | None = None
+    """GPUs of the container: `all`, a number, or `device=ID1,device=ID2`."""
+
+    disable_auto_volume: Flag = False
+    """Do not mount `~/.cache/jina` into the container."""
+
+    force_network_mode: NetworkMode = "AUTO"
+    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
+
+    prefer_platform: Text | None = None
+    """Platform of the image, such as `linux/amd64`."""
+
+    force_update: Flag = False
+    """Fetch a packaged Executor again even if it is cached."""
+
+    k8s_namespace: Text | None = None
+    """Kubernetes namespace."""
+
+    env_from_secret: Mapped | None = None
+    """Variable -> `{"name": secret, "key": key}` of a Kubernetes secret."""
+
+    image_pull_secrets: TextList | None = None
+    """Kubernetes secrets to pull the image with."""
+
+
+class InternalOptions(Spec):
+    """Options that Jina 3 set itself; accepted at their defaults and where they ask for what happens anyway."""
+
+    native: Flag = False
+    """Run the Executor in a process rather than in a container, which is what happens unless `uses` is an image."""
+
+    noblock_on_start: Flag = False
+    """Return from `start` before the processes are ready."""
+
+    workspace_id: Text | None = None
+    """Identifier of the run."""
+
+    runtime_cls: Text = "WorkerRuntime"
+    """Kind of process."""
+
+    pod_role: Any = "WORKER"
+    """Role of the process."""
+
+    deployment_role: Any = None
+    """Role of the Deployment in a Flow."""
+
+    shard_id: Index = 0
+    """Which shard this process is."""
+
+    replica_id: Index = 0
+    """Which replica this process is."""
+
+    uses_before_address: Text | None = None
+    """Address of a running `uses_before`."""
+
+    uses_after_address: Text | None = None
+    """Address of a running `uses_after`."""
+
+    connection_list: Mapped | None = None
+    """Addresses of running shards."""
