@@ -1,0 +1,258 @@
+"""The walk of one request along its route: a state machine that is told what happened and says what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from jina.errors import DeadlineExceeded, ExecutorError, JinaError
+from jina.routing.conditions import Split, rejoin
+from jina.routing.merge import merge, with_ids
+from jina.routing.route import END, GATEWAY, Route, Step
+from jina.wire.messages import Payload
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Give these documents to the Executor; tell `replied` or `failed` what came of it.
+
+    `branches`, at a join that does not merge: the documents of each branch under its name; `payload` is the first.
+    """
+
+    node: str
+    payload: Payload
+    branches: list[tuple[str, Payload]] | None = None
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """Give up what was sent to the Executor; nothing needs to be told of it any more."""
+
+    node: str
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The reply. Floating steps may still be on their way."""
+
+    payload: Payload
+
+
+class Fail(msgspec.Struct, frozen=True):
+    """The request failed; nothing is in flight but floating steps."""
+
+    error: JinaError
+
+
+Action = Send | Cancel | Done | Fail
+
+
+class Walk:
+    """One request on its way.
+
+    Each method gives the actions to take now, in order. There is one `Done` or one `Fail`, none after `cancel`;
+    after it no Executor is asked but those that follow floating ones in the side branch of a request that succeeded.
+    Floating steps are neither waited for nor cancelled; what they raise is dropped.
+
+    `now` and `deadline` are seconds of one clock; the deadline of a step is its `timeout` after it was sent.
+    `new_id` gives ids for documents that have none and will be merged.
+    """
+
+    __slots__ = (
+        "_deadline", "_due", "_failed", "_new_id", "_outputs", "_over", "_reads", "_request_id", "_splits", "_waits",
+        "route",
+    )  # fmt: skip
+
+    def __init__(
+        self, route: Route, *, new_id: Callable[[], str], request_id: str = "", deadline: float | None = None
+    ) -> None:
+        self.route = route
+        self._new_id = new_id
+        self._request_id = request_id
+        self._deadline = math.inf if deadline is None else deadline
+        self._waits = dict(route.waits)
+        self._reads = dict(route.reads)
+        self._outputs: dict[str, Payload] = {}
+        self._splits: dict[str, Split] = {}
+        self._due: dict[str, float] = {}
+        self._over = False
+        self._failed = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the request is answered, failed or cancelled."""
+        return self._over
+
+    @property
+    def in_flight(self) -> Sequence[str]:
+        """The Executors that were sent something and have not been heard of, floating ones too."""
+        return list(self._due)
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do, if nothing else happens before."""
+        due = min(self._due.values(), default=math.inf)
+        if not self._over:
+            due = min(due, self._deadline)
+        return None if due == math.inf else due
+
+    def begin(self, payload: Payload, now: float) -> list[Action]:
+        """Start with the documents of the request."""
+        actions: list[Action] = []
+        self._settle(GATEWAY, payload, now, actions)
+        return actions
+
+    def replied(self, node: str, payload: Payload, now: float) -> list[Action]:
+        """An Executor gave these documents back; one that is not in flight is too late and ignored."""
+        actions: list[Action] = []
+        if self._due.pop(node, None) is None or self._failed:
+            return actions
+        if self._splits and node in self._splits:
+            try:
+                payload = rejoin(self._splits.pop(node), payload)
+            except JinaError as error:
+                if not self.route.steps[node].floating:
+                    self._fail(named(error, node, self._request_id), actions)
+                return actions
+        self._settle(node, payload, now, actions)
+        return actions
+
+    def failed(self, node: str, error: JinaError) -> list[Action]:
+        """An Executor could not be asked, or raised."""
+        actions: list[Action] = []
+        if self._due.pop(node, None) is not None and not self.route.steps[node].floating:
+            self._fail(named(error, node, self._request_id), actions)
+        return actions
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed: whatever is too late is given up."""
+        actions: list[Action] = []
+        late = [node for node, due in self._due.items() if due <= now]
+        for node in [node for node in late if self.route.steps[node].floating]:
+            del self._due[node]
+            late.remove(node)
+            actions.append(Cancel(node))
+        if late:
+            self._fail(self._late_step(late[0]), actions)
+        elif self._deadline <= now and not self._over:
+            self._fail(self._late_request(), actions)
+        return actions
+
+    def cancel(self) -> list[Action]:
+        """The client left."""
+        actions: list[Action] = []
+        if not self._over:
+            self._stop(actions)
+        return actions
+
+    def _settle(self, name: str, payload: Payload, now: float, actions: list[Action]) -> None:
+        """A step has its documents; so may those that need no Executor, one after the other."""
+        route = self.route
+        settled = [(name, payload)]
+        for source, found in settled:
+            if source in route.forks:
+                try:
+                    found = with_ids(found, self._new_id)  # noqa: PLW2901 - the same documents
+                except JinaError as error:
+                    self._broken(source, error, actions)
+                    continue
+            if source in self._reads:
+                self._outputs[source] = found
+            for follower in route.feeds[source]:
+                self._waits[follower] -= 1
+                if self._waits[follower] or self._failed:
+                    continue
+                passed = self._reach(follower, now, actions)
+                if passed is not None:
+                    settled.append((follower, passed))
+
+    def _reach(self, name: str, now: float, actions: list[Action]) -> Payload | None:
+        """Everything that a step needs is there; its documents where no Executor need be asked."""
+        try:
+            if name != END:
+                return self._enter(self.route.steps[name], now, actions)
+            actions.append(Done(self._gather(self.route.end)))
+            self._over = True
+        except JinaError as error:
+            self._broken(name, error, actions)
+        return None
+
+    def _enter(self, step: Step, now: float, actions: list[Action]) -> Payload | None:
+        if step.branches:
+            documents = {need: self._read(need) for need in step.needs}
+            branches = [(label, documents[source]) for label, source in step.branches]
+            actions.append(Send(step.name, branches[0][1], branches))
+        else:
+            payload = self._gather(step)
+            if not step.runs:
+                return payload
+            if step.condition is not None:
+                split = step.condition.split(payload)
+                if split.size and not split.places:
+                    return payload
+                if len(split.places) < split.size:
+                    self._splits[step.name] = split
+                payload = split.matching
+            actions.append(Send(step.name, payload))
+        self._due[step.name] = math.inf if step.timeout is None else now + step.timeout
+        return None
+
+    def _gather(self, step: Step) -> Payload:
+        if not step.merges:
+            return self._read(step.needs[0])
+        return merge([self._read(need) for need in step.needs], self._read(step.fork))
+
+    def _read(self, name: str) -> Payload:
+        """The documents of a step, held no longer than somebody needs them."""
+        left = self._reads[name] - 1
+        self._reads[name] = left
+        return self._outputs[name] if left else self._outputs.pop(name)
+
+    def _broken(self, name: str, error: JinaError, actions: list[Action]) -> None:
+        """Documents could not be read: that of a side branch concerns nobody."""
+        step = self.route.steps.get(name)
+        if step is None or not step.floating:
+            self._fail(error, actions)
+
+    def _fail(self, error: JinaError, actions: list[Action]) -> None:
+        self._stop(actions)
+        actions.append(Fail(error))
+
+    def _stop(self, actions: list[Action]) -> None:
+        """Cancel what is in flight; what was to be sent just now is not sent at all."""
+        steps = self.route.steps
+        unsent = {action.node for action in actions if isinstance(action, Send)}
+        actions[:] = [action for action in actions if not isinstance(action, Send)]
+        for node in list(self._due):
+            if node in unsent:
+                del self._due[node]
+            elif not steps[node].floating:
+                del self._due[node]
+                actions.append(Cancel(node))
+        self._over = self._failed = True
+        self._outputs.clear()
+        self._splits.clear()
+
+    def _late_step(self, node: str) -> JinaError:
+        error = DeadlineExceeded(
+            f"no answer within {self.route.steps[node].timeout:g} s", help=f"`timeout_send` of {node} allows more time"
+        )
+        return named(error, node, self._request_id)
+
+    def _late_request(self) -> JinaError:
+        waiting = [node for node in self._due if not self.route.steps[node].floating]
+        names = ", ".join(waiting) or "the request"
+        return named(DeadlineExceeded("the deadline of the request has passed"), names, self._request_id)
+
+
+def named(error: JinaError, node: str, request_id: str) -> JinaError:
+    """The error, told where it happened.
+
+    The message of an `ExecutorError` is what the handler raised, as clients of Jina 3 read it; there the help says it.
+    """
+    where = f"{node}, request {request_id}" if request_id else node
+    if isinstance(error, ExecutorError):
+        error.help = "\n".join(filter(None, (error.help, f"raised in {where}")))
+    else:
+        error.message = f"{where}: {error.message}"
+        error.args = (error.message,)
+    return error

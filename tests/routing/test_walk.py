@@ -1,0 +1,212 @@
+"""Walks step by step."""
+
+import pytest
+from tests.routing.plans import Cancel, Done, Fail, Send, docs, done, node, payload, route, run, walk
+
+from jina.errors import DeadlineExceeded, ExecutorError, Unavailable
+
+
+def append(name, send):
+    """An Executor that appends its name to the text of each document."""
+    return payload(*({**doc, "text": doc.get("text", "") + name} for doc in docs(send.payload)))
+
+
+def test_chain():
+    answer, order = done(route(node("a"), node("b", "a")), payload({"id": "1", "text": "-"}), append)
+    assert answer == [{"id": "1", "text": "-ab"}]
+    assert order == ["a", "b"]
+
+
+def test_chain_hands_on_the_very_payload():
+    w = walk(route(node("a"), node("b", "a")))
+    first, second = payload({"id": "1"}), payload({"id": "2"})
+    assert w.begin(first, 0.0) == [Send("a", first)]
+    assert w.replied("a", second, 0.0) == [Send("b", second)]
+    assert w.in_flight == ["b"]
+    assert w.replied("b", first, 0.0) == [Done(first)]
+    assert w.over
+    assert not w._outputs
+
+
+def test_fan_out_and_join():
+    def handle(name, send):
+        return payload(*({**doc, name: True} for doc in docs(send.payload)))
+
+    r = route(node("a"), node("b", "a"), node("c", "a"), node("d", "b", "c"))
+    answer, order = done(r, payload({"id": "1"}, {"id": "2"}), handle)
+    assert answer == [{"id": n, "a": True, "b": True, "c": True, "d": True} for n in "12"]
+    assert order == ["a", "b", "c", "d"]
+
+
+def test_documents_without_ids_get_one_before_a_fork():
+    r = route(node("a"), node("b"), ends=["a", "b"])
+    answer, _ = done(r, payload({"text": "x"}), lambda name, send: send.payload)
+    assert answer == [{"id": "new0", "text": "x"}]
+
+
+def test_unmerged_branches():
+    seen = {}
+
+    def handle(name, send):
+        seen[name] = send.branches and [(label, docs(branch)) for label, branch in send.branches]
+        return append(name, send)
+
+    r = route(node("a"), node("b"), node("c", "a", "b", no_reduce=True))
+    answer, _ = done(r, payload({"id": "1", "text": ""}), handle)
+    assert seen == {
+        "a": None,
+        "b": None,
+        "c": [("a", [{"id": "1", "text": "a"}]), ("b", [{"id": "1", "text": "b"}])],
+    }
+    assert answer == [{"id": "1", "text": "ac"}]
+
+
+def test_failure_names_the_step_and_cancels_the_others():
+    w = walk(route(node("a"), node("b"), node("f", floating=True), ends=["a", "b"]), request_id="r1")
+    w.begin(payload({"id": "1"}), 0.0)
+    actions = w.failed("b", Unavailable("gone"))
+    assert actions[0] == Cancel("a")
+    assert isinstance(actions[1], Fail)
+    assert str(actions[1].error) == "b, request r1: gone"
+    assert w.in_flight == ["f"]
+    assert w.replied("a", payload(), 0.0) == []
+    assert w.replied("f", payload(), 0.0) == []
+    assert w.cancel() == []
+
+
+def test_what_a_handler_raised_stays_its_message():
+    w = walk(route(node("a")), request_id="r1")
+    w.begin(payload(), 0.0)
+    (failure,) = w.failed("a", ExecutorError("ValueError('x')", name="ValueError"))
+    assert failure.error.message == "ValueError('x')"
+    assert failure.error.help == "raised in a, request r1"
+
+
+def test_floating_steps_neither_delay_nor_fail():
+    r = route(node("a"), node("f", "a", floating=True), node("g", "f"), node("b", "a"), ends=["b"])
+    w = walk(r)
+    request = payload({"id": "1"})
+    w.begin(request, 0.0)
+    assert w.replied("a", request, 0.0) == [Send("f", request), Send("b", request)]
+    assert w.replied("b", request, 0.0) == [Done(request)]
+    assert w.in_flight == ["f"]
+    assert w.replied("f", request, 0.0) == [Send("g", request)]
+    assert w.failed("g", Unavailable("gone")) == []
+
+
+def test_hanging_steps_are_waited_for():
+    w = walk(route(node("a"), node("b"), ends=["b"]))
+    w.begin(payload(), 0.0)
+    reply = payload({"id": "1"})
+    assert w.replied("b", reply, 0.0) == []
+    assert w.replied("a", payload(), 0.0) == [Done(reply)]
+
+
+def test_timeout_of_a_step():
+    w = walk(route(node("a", timeout_send=2.0), node("b"), ends=["a", "b"]), request_id="r")
+    assert w.next_deadline is None
+    w.begin(payload(), 10.0)
+    assert w.next_deadline == 12.0
+    assert w.tick(11.9) == []
+    actions = w.tick(12.0)
+    assert actions[:2] == [Cancel("a"), Cancel("b")]
+    assert isinstance(actions[2].error, DeadlineExceeded)
+    assert actions[2].error.message == "a, request r: no answer within 2 s"
+    assert w.next_deadline is None
+
+
+def test_deadline_of_the_request():
+    w = walk(route(node("a", timeout_send=5.0)), deadline=3.0)
+    w.begin(payload(), 0.0)
+    assert w.next_deadline == 3.0
+    assert w.tick(2.9) == []
+    cancel, failure = w.tick(3.0)
+    assert cancel == Cancel("a")
+    assert "a: the deadline of the request has passed" in str(failure.error)
+
+
+def test_timeout_of_a_floating_step_is_silent():
+    w = walk(route(node("a"), node("f", floating=True, timeout_send=1.0), ends=["a"]), deadline=100.0)
+    w.begin(payload(), 0.0)
+    assert w.tick(1.0) == [Cancel("f")]
+    assert w.in_flight == ["a"]
+
+
+def test_cancel():
+    w = walk(route(node("a"), node("b"), node("f", floating=True), ends=["a", "b"]))
+    w.begin(payload(), 0.0)
+    assert w.cancel() == [Cancel("a"), Cancel("b")]
+    assert w.in_flight == ["f"]
+    assert w.replied("a", payload(), 0.0) == []
+    assert w.cancel() == []
+
+
+def test_garbled_documents_fail_the_request():
+    from jina.wire.payloads import BytesPayload
+
+    w = walk(route(node("a"), node("b"), ends=["a", "b"]))
+    (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
+    assert isinstance(failure, Fail)
+    assert not w.in_flight
+    w = walk(route(node("a", when={"text": "x"}), node("b")))
+    (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
+    assert isinstance(failure, Fail)
+
+
+def test_garbled_documents_of_a_floating_step_do_not():
+    from jina.wire.payloads import BytesPayload
+
+    garbled = BytesPayload(b"\xff\xff")
+    w = walk(route(node("a"), node("f", when={"text": "x"}, floating=True), ends=["a"]))
+    assert w.begin(garbled, 0.0) == [Send("a", garbled)]
+
+
+@pytest.mark.parametrize("pick", [0, -1])
+def test_merge_does_not_depend_on_who_answers_first(pick):
+    def handle(name, send):
+        return payload(*({**doc, "text": name} for doc in docs(send.payload)))
+
+    answer, _ = done(
+        route(node("a"), node("b"), ends=["a", "b"]),
+        payload({"id": "1", "text": "old"}),
+        handle,
+        choose=lambda waiting: pick,
+    )
+    assert answer == [{"id": "1", "text": "a"}]
+
+
+def test_conditions_in_a_chain():
+    r = route(node("a", when={"tags__n": {"$gt": 1}}), node("b", "a"))
+    request = payload(*({"id": str(n), "text": "", "tags": {"n": n}} for n in (1, 2, 0, 3)))
+    answer, order = done(r, request, append)
+    assert [(doc["id"], doc["text"]) for doc in answer] == [("1", "b"), ("2", "ab"), ("0", "b"), ("3", "ab")]
+    assert order == ["a", "b"]
+
+
+def test_nobody_matches():
+    r = route(node("a", when={"text": "x"}), node("b", "a"))
+    assert done(r, payload({"id": "1", "text": ""}), append) == ([{"id": "1", "text": "b"}], ["b"])
+
+
+def test_no_documents_at_all_reach_everybody():
+    r = route(node("a", when={"text": "x"}), node("b", "a"))
+    assert done(r, payload(), append) == ([], ["a", "b"])
+
+
+def test_conditions_of_branches():
+    r = route(
+        node("a", when={"tags__n": {"$gt": 1}}), node("b", when={"tags__n": 1}), node("j", "a", "b"), ends=["j"]
+    )  # fmt: skip
+    request = payload(*({"id": str(n), "text": "", "tags": {"n": n}} for n in (1, 2, 0)))
+    answer, _ = done(r, request, append)
+    assert [(doc["id"], doc["text"]) for doc in answer] == [("1", "bj"), ("2", "aj"), ("0", "j")]
+
+
+def test_failed_request_sends_nothing_more():
+    outcome, order = run(
+        walk(route(node("a"), node("b", "a"), node("c", "b"))),
+        payload(),
+        lambda name, send: Unavailable("gone") if name == "b" else send.payload,
+    )
+    assert isinstance(outcome, Fail)
+    assert order == ["a", "b"]
