@@ -15,7 +15,7 @@ from jina.transport.hop import HopLost
 from jina.transport.link_connection import LinkConnection, connect
 from jina.transport.link_frames import Buffer
 from jina.transport.link_messages import read_endpoints, read_error, read_reply, write_request
-from jina.transport.link_stream import LinkStream
+from jina.transport.link_stream import Incoming, LinkStream
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
 from jina.wire.payloads import BytesPayload
@@ -40,7 +40,7 @@ class LinkHop:
         self._flushed = 0
         """The last stream whose first bytes may have left."""
         self._calls: dict[int, Future[Reply]] = {}
-        self._streams: dict[int, LinkStream] = {}
+        self._streams: dict[int, Incoming] = {}
         self._held = 0
         self._waiting: deque[tuple[Future[None], int]] = deque()
 
@@ -89,35 +89,35 @@ class LinkHop:
 
     # What a `LinkStream` calls.
 
-    async def begin(self, stream: LinkStream) -> None:
+    async def begin(self, request: Request) -> Incoming:
         """See `link_stream.StreamOwner`."""
         connection = self._connection or await self._connect()
-        request = stream.request
         flags, meta, body = write_request(request, self._limit)
         await self._hold(len(body), request.deadline)
-        stream.held = len(body)
         try:
             number = self._number(request.deadline)
         except BaseException:
-            self._release(stream.held)
+            self._release(len(body))
             raise
-        stream.number = number
-        self._streams[number] = stream
+        loop = asyncio.get_running_loop()
+        incoming = self._streams[number] = Incoming(number, len(body), loop)
         connection.send(frames.STREAM, flags, number, meta, body)
         if request.deadline is not None:
             remaining = request.deadline - time.monotonic()
-            stream.timer = asyncio.get_running_loop().call_later(max(0.0, remaining), self._expire, number)
+            incoming.timer = loop.call_later(max(0.0, remaining), self._expire, number)
+        return incoming
 
     def credit(self, number: int, amount: int) -> None:
         """See `link_stream.StreamOwner`."""
         if self._connection is not None:
             self._connection.send(frames.CREDIT, 0, number, amount.to_bytes(4, "little"))
 
-    def leave(self, stream: LinkStream) -> None:
+    def leave(self, incoming: Incoming) -> None:
         """See `link_stream.StreamOwner`."""
-        self._release_stream(stream)
-        if self._streams.pop(stream.number, None) is not None:
-            self._cancel(stream.number)
+        incoming.items.clear()
+        if self._streams.pop(incoming.number, None) is not None:
+            self._settle(incoming)
+            self._cancel(incoming.number)
 
     # One request.
 
@@ -172,11 +172,22 @@ class LinkHop:
             if not future.done():
                 future.set_exception(error)
             return True
-        stream = self._streams.pop(number, None)
-        if stream is not None:
-            self._release_stream(stream)
-            stream.end(error)
-        return stream is not None
+        return self._end(number, error)
+
+    def _end(self, number: int, error: JinaError | None = None) -> bool:
+        """End a stream; says whether it was known."""
+        incoming = self._streams.pop(number, None)
+        if incoming is None:
+            return False
+        self._settle(incoming)
+        incoming.end(error)
+        return True
+
+    def _settle(self, incoming: Incoming) -> None:
+        """The worker owes this stream nothing more."""
+        if incoming.timer is not None:
+            incoming.timer.cancel()
+        self._release_request(incoming)
 
     # Bytes in work.
 
@@ -211,8 +222,8 @@ class LinkHop:
                 self._held += wanted
                 waiter.set_result(None)
 
-    def _release_stream(self, stream: LinkStream) -> None:
-        held, stream.held = stream.held, 0
+    def _release_request(self, incoming: Incoming) -> None:
+        held, incoming.held = incoming.held, 0
         if held:
             self._release(held)
 
@@ -244,15 +255,12 @@ class LinkHop:
             if future is not None and not future.done():
                 future.set_result(read_reply(flags, meta, body))
         elif kind == frames.ITEM:
-            stream = self._streams.get(number)
-            if stream is not None:
-                self._release_stream(stream)
-                stream.add(read_reply(flags, meta, body), len(meta) + len(body))
+            incoming = self._streams.get(number)
+            if incoming is not None:
+                self._release_request(incoming)
+                incoming.add(read_reply(flags, meta, body), len(meta) + len(body))
         elif kind == frames.END:
-            stream = self._streams.pop(number, None)
-            if stream is not None:
-                self._release_stream(stream)
-                stream.end()
+            self._end(number)
         elif kind == frames.ERROR:
             self._fail(number, self._naming(read_error(body)))
         elif kind == frames.REFUSED:
