@@ -136,7 +136,11 @@ def _merge_document(versions: Sequence[pb.DocProto], base: Fields | None, into: 
 
 def _merge_fields(versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto]) -> None:
     """`into` holds the first version."""
-    for name in dict.fromkeys(name for fields in versions for name in fields):
+    first = versions[0]
+    conflicts = dict.fromkeys(
+        name for fields in versions[1:] for name in fields if name not in first or fields[name] != first[name]
+    )
+    for name in conflicts:
         nodes = [fields[name] for fields in versions if name in fields]
         _merge_value(nodes, base[name] if base is not None and name in base else None, into[name])
 
@@ -145,23 +149,19 @@ def _merge_value(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into:
     nodes = [node for node in nodes if node.WhichOneof("content") is not None]
     if not nodes:
         return
-    first = nodes[0]
-    if all(node == first for node in nodes[1:]):
-        into.CopyFrom(first)
+    into.CopyFrom(nodes[0])
+    if len(nodes) == 1:
         return
-    kind = first.WhichOneof("content")
+    kind = into.WhichOneof("content")
     alike = all(node.WhichOneof("content") == kind for node in nodes)
-    into.CopyFrom(first)
     if alike and kind == "doc":
         _merge_fields([node.doc.data for node in nodes], _fields_of(base), into.doc.data)
-        return
-    if alike and kind == "dict":
+    elif alike and kind == "dict":
         _merge_keys([node.dict.data for node in nodes], _fields_of(base), into.dict.data)
-        return
-    if alike and kind == "doc_array":
+    elif alike and kind == "doc_array":
         _merge_nested([node.doc_array.docs for node in nodes], _docs_of(base), into.doc_array)
-        return
-    _merge_changed(_changed(nodes, base), base, into)
+    else:
+        _merge_changed(_changed(nodes, base), base, into)
 
 
 def _changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None) -> Sequence[pb.NodeProto]:

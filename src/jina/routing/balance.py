@@ -1,0 +1,54 @@
+"""Which of several replicas gets a request: the idlest that is up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from jina.errors import Unavailable
+
+
+class Balance:
+    """The requests in flight at each replica of one Executor, and who gets the next.
+
+    Replicas are known by their positions in `replicas`, which holds their names for errors. `randrange(n)` gives a
+    number in [0, n), to break ties: without it all gateways would start with the same replica.
+    """
+
+    __slots__ = ("_name", "_randrange", "_replicas", "in_flight")
+
+    def __init__(self, name: str, replicas: Sequence[str], randrange: Callable[[int], int]) -> None:
+        self._name = name
+        self._replicas = list(replicas)
+        self._randrange = randrange
+        self.in_flight = [0] * len(self._replicas)
+
+    def take(self, up: Sequence[bool], tried: Collection[int] = ()) -> int:
+        """Give a request to the idlest replica that is `up` and not among those already tried.
+
+        `give_back` must follow. Raises `Unavailable` where there is none, saying whether all are down.
+        """
+        in_flight = self.in_flight
+        if len(in_flight) == 1 and up[0] and not tried:
+            in_flight[0] += 1
+            return 0
+        open_ones = [place for place, is_up in enumerate(up) if is_up and place not in tried]
+        if not open_ones:
+            raise self._none_left(up)
+        least = min(in_flight[place] for place in open_ones)
+        idlest = [place for place in open_ones if in_flight[place] == least]
+        chosen = idlest[self._randrange(len(idlest))] if len(idlest) > 1 else idlest[0]
+        in_flight[chosen] += 1
+        return chosen
+
+    def give_back(self, replica: int) -> None:
+        """The request that `take` gave to this replica has ended, however."""
+        self.in_flight[replica] -= 1
+
+    def _none_left(self, up: Sequence[bool]) -> Unavailable:
+        names = ", ".join(self._replicas)
+        if any(up):
+            tried = ", ".join(name for name, is_up in zip(self._replicas, up, strict=True) if is_up)
+            return Unavailable(f"no replica of {self._name} is left to try; tried: {tried}")
+        if len(self._replicas) == 1:
+            return Unavailable(f"{self._name} is down ({names})")
+        return Unavailable(f"all {len(self._replicas)} replicas of {self._name} are down: {names}")
