@@ -7,6 +7,7 @@ Three families, by who must act::
     │   ├── ConfigError         an option, a YAML file, a class (exit code 2)
     │   │   ├── BadConfigSource         no such file, unreadable YAML
     │   │   ├── ExecutorDefinitionError the Executor class breaks the contract
+    │   │   ├── FlowBuildLevelError     a running Flow cannot be changed
     │   │   ├── FlowTopologyError       the graph of a Flow is wrong
     │   │   ├── NotSupportedError       not available (yet), or not together
     │   │   └── PortAlreadyUsed         the port is taken
@@ -54,6 +55,8 @@ class JinaError(Exception):
 
     deployment: str = ""
     """The step of a Flow in which it happened, where a gateway knows."""
+    routes: Sequence[Any] = ()
+    """The Executors (`wire.messages.Route`) that the request has visited, the failing one last; from a gateway."""
 
     def __init__(self, message: str = "", *, help: str = "") -> None:  # noqa: A002 - what users read
         super().__init__(message)
@@ -92,6 +95,10 @@ class BadConfigSource(ConfigError, FileNotFoundError):
 
 class ExecutorDefinitionError(ConfigError, TypeError):
     """An Executor class breaks the contract."""
+
+
+class FlowBuildLevelError(ConfigError):
+    """A method of a Flow was called too early or too late."""
 
 
 class FlowTopologyError(ConfigError):

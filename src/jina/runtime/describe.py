@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from jina.executor.endpoints import Endpoint
-from jina.transport.service import EndpointInfo
+from jina.transport.service import EndpointInfo, flat_fields
 from jina.wire.schemas import json_schema_of
-
-_FLAT = frozenset({"string", "integer", "number", "boolean"})
 
 
 def describe_endpoints(endpoints: Iterable[Endpoint]) -> dict[str, EndpointInfo]:
@@ -38,16 +36,6 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
         is_single=endpoint.is_single,
         is_write=endpoint.is_write,
         description=endpoint.description,
-        flat_fields=_flat_fields(input_schema),
+        flat_fields=flat_fields(input_schema),
+        is_passthrough=not endpoint.method_name,
     )
-
-
-def _flat_fields(schema: dict[str, Any]) -> dict[str, str]:
-    """Name -> JSON type of the fields that fit into a query parameter; an optional one counts by its other type."""
-    flat: dict[str, str] = {}
-    for name, field in schema.get("properties", {}).items():
-        kinds = [field.get("type"), *(one.get("type") for one in field.get("anyOf", ()))]
-        named = [kind for kind in kinds if kind is not None and kind != "null"]
-        if len(named) == 1 and named[0] in _FLAT:
-            flat[name] = named[0]
-    return flat

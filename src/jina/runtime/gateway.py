@@ -122,6 +122,7 @@ class _Life:
             http=plan.http,
             grpc_options=plan.grpc_server_options,
             max_message_size=plan.max_message_size,
+            prefetch=plan.prefetch,
         )
         await server.start()
         service.state = "ready"
@@ -131,13 +132,13 @@ class _Life:
             await self._asked.wait()
         finally:
             service.state = "draining"
-            await self._drain(server)
+            await self._drain(service, server)
             service.state = "stopped"
 
-    async def _drain(self, server: Server) -> None:
+    async def _drain(self, service: GatewayService, server: Server) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
         self._report({"phase": "draining", "reason": self._stop.reason})
-        draining = asyncio.create_task(server.stop(self._plan.grace))
+        draining = asyncio.create_task(self._drain_gently(service, server))
         giving_up = asyncio.create_task(self._hard.wait())
         try:
             await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,6 +148,13 @@ class _Life:
             draining.cancel()
         elif (error := draining.exception()) is not None:
             self._log.error("stopping the servers failed: %r", error, exc_info=error)
+
+    async def _drain_gently(self, service: GatewayService, server: Server) -> None:
+        grace = self._plan.grace
+        deadline = time.monotonic() + grace
+        await server.stop(grace)
+        if not await service.quiet(max(0.0, deadline - time.monotonic())):
+            self._log.warning("floating branches were cut off after %g s of grace", grace)
 
     def _tell(self, stop: Stop) -> None:
         self._loop.call_soon_threadsafe(self._asked.set)

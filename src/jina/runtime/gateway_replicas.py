@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -77,7 +77,7 @@ class Replicas:
             if isinstance(answer, BaseException):
                 raise answer
         if not answers:
-            raise Unavailable(f"Deployment {self.name!r} has no worker yet")
+            raise Unavailable(f"{self.name}: no worker is there yet")
 
     async def call(self, request: Request) -> Reply:
         """The reply of one replica."""
@@ -98,7 +98,7 @@ class Replicas:
             finally:
                 replica.in_flight -= 1
 
-    async def stream(self, request: Request) -> AsyncIterator[Reply]:
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The replies of one replica; closing this closes the generator there."""
         tried: list[Replica] = []
         begun = False
@@ -131,7 +131,7 @@ class Replicas:
         if len(replicas) == 1:
             return replicas[0]
         if not replicas:
-            raise Unavailable(f"Deployment {self.name!r} has no worker yet")
+            raise Unavailable(f"{self.name}: no worker is there yet")
         self._turn += 1
         able = [one for one in replicas if one.hop.up and one not in tried] or [one for one in replicas if one.hop.up]
         able = able or [one for one in replicas if one not in tried] or replicas
@@ -188,8 +188,7 @@ class Replicas:
 
     def _silent(self, replica: Replica) -> DeadlineExceeded:
         error = DeadlineExceeded(
-            f"Deployment {self.name!r}: {self._place_of(replica)} gave no answer within the {self._limit:g} s of"
-            " timeout_send",
+            f"{self.name}: {self._place_of(replica)} gave no answer within the {self._limit:g} s of timeout_send",
             help="raise timeout_send (in milliseconds) of the Flow or the Deployment where that is too short",
         )
         error.deployment = self.name
@@ -197,12 +196,12 @@ class Replicas:
 
     def _too_late(self, replica: Replica) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"the deadline of the request passed before {self._place_of(replica)} of Deployment {self.name!r} answered"
+            f"{self.name}: the deadline of the request passed before {self._place_of(replica)} answered"
         )
 
     def _lost(self, replica: Replica, lost: HopLost) -> Unavailable:
         error = Unavailable(
-            f"Deployment {self.name!r} cannot answer: {self._place_of(replica)}: {lost.message}", help=lost.help
+            f"{self.name}: no worker answers; {self._place_of(replica)}: {lost.message}", help=lost.help
         )
         error.deployment = self.name
         return error

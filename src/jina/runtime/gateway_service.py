@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from asyncio import CancelledError
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Literal
 
-from jina.errors import BadRequest, EndpointNotFound, JinaError, NotSupportedError, Unavailable, nearest
+from jina.errors import JinaError, Overloaded, Unavailable
 from jina.observe import logs
 from jina.observe.metrics import EndpointMetrics, Metrics
-from jina.plan.plans import GatewayPlan, GraphPlan
-from jina.runtime.gateway_endpoints import answers, merged_endpoints
+from jina.plan.plans import GatewayPlan
+from jina.routing.graph import Graph
+from jina.routing.route import Route as Path
+from jina.runtime.gateway_endpoints import answers, merged_endpoints, passes_all
 from jina.runtime.gateway_replicas import Replicas
+from jina.runtime.gateway_stream import Cut, cut, stream
+from jina.runtime.gateway_trip import Journeys, travel
+from jina.runtime.gateway_types import check_edges
 from jina.transport.hop import Hop
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Payload, Reply, Request, Route
 from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 
 OPEN_LIMIT = 10_000
-"""Requests in work; more are refused rather than kept in memory."""
+"""Requests in work, and floating branches in work; more are refused rather than kept in memory."""
+
+_WAYS = 1000
+"""Endpoints whose way is remembered."""
 
 State = Literal["starting", "ready", "draining", "stopped"]
+
+
+class Way:
+    """What the requests to one endpoint have in common."""
+
+    __slots__ = ("counts", "cut", "floats", "path")
+
+    def __init__(self, path: Path, counts: EndpointMetrics) -> None:
+        self.path = path
+        self.counts = counts
+        self.floats = any(step.floating for step in path.steps.values())
+        self.cut: Cut | None = None
 
 
 class GatewayService:
     """Answers requests by sending them through the graph; `hops` are the replicas of each step by its name.
 
-    All methods are for one loop. `start` must have returned before requests come.
+    All methods are for one loop. `start` must have returned before requests come. Raises `ConfigError` for a graph
+    that cannot be walked.
     """
 
     forwards = True
@@ -36,13 +59,14 @@ class GatewayService:
         self.name = "gateway"
         self.state: State = "starting"
         self.counts = Metrics(plan.name)
-        self._plan = plan
-        self._log = logs.get_logger(plan.name)
+        self._plan = plan.graph
+        self._graph = Graph(plan.graph)
         self.steps = {node.name: Replicas(node, hops.get(node.name, ())) for node in plan.graph.nodes}
-        self._order = _line(plan.graph)
+        self._journeys = Journeys(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._endpoints: Mapping[str, EndpointInfo] = {}
-        self._routes: dict[tuple[str, str], list[Replicas]] = {}
+        self._ways: dict[tuple[str, str], Way] = {}
+        self._open = 0
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
@@ -64,113 +88,117 @@ class GatewayService:
 
         Raises `ConfigError` where neighbours do not fit, and what the hops raise.
         """
-        for name, step in self.steps.items():
-            self._known[name] = await step.describe()
-        self._endpoints = merged_endpoints(self._plan.graph, self._known)
+        told = await asyncio.gather(*(step.describe() for step in self.steps.values()))
+        self._known = dict(zip(self.steps, told, strict=True))
+        check_edges(self._plan, self._known)
+        self._endpoints = merged_endpoints(self._plan, self._known)
         self.state = "ready"
 
     async def call(self, request: Request) -> Reply:
-        """Answer one request; raises a `JinaError`. Cancelling cancels the work in all workers."""
-        line = self._route(request)
-        counts = self._counts_of(request)
+        """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
+        way = self._way_of(request)
+        counts = way.counts
         counts.received.observe(_size_of(request.payload))
         counts.in_flight += 1
-        started = time.perf_counter()
+        self._open += 1
+        began = time.perf_counter()
+        whole = Route(self.name, time.time(), 0.0)
+        routes = [whole]
         failure: BaseException | None = None
         try:
-            return await self._along(line, request)
-        except (JinaError, CancelledError) as error:
+            reply = await travel(self._journeys, way.path, request, routes)
+            whole.end_time = time.time()
+            counts.sent.observe(_size_of(reply.payload))
+            reply.routes = routes
+            return reply
+        except JinaError as error:
+            failure = error
+            error.routes = _ended(routes)
+            raise
+        except CancelledError as error:
             failure = error
             raise
         finally:
+            self._open -= 1
             counts.in_flight -= 1
-            counts.ended(time.perf_counter() - started, _name_of(failure))
-
-    async def _along(self, line: list[Replicas], request: Request) -> Reply:
-        """One step after the other."""
-        routes = [Route(self.name, time.time(), 0.0)]
-        payload, parameters = request.payload, request.parameters
-        last = line[-1] if line else None
-        for step in line:
-            started = time.time()
-            reply = await step.call(
-                Request(
-                    request.endpoint,
-                    payload,
-                    parameters,
-                    request_id=request.request_id,
-                    headers=request.headers,
-                    deadline=request.deadline,
-                    json_reply=request.json_reply and step is last,
-                )
-            )
-            payload, parameters = reply.payload, reply.parameters or parameters
-            routes.append(Route(step.name, started, time.time()))
-        routes[0].end_time = time.time()
-        return Reply(payload, parameters, routes)
+            counts.ended(time.perf_counter() - began, _name_of(failure))
 
     async def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """Answer with a stream; closing it closes the generators in the workers."""
-        line = self._route(request)
-        for step in line:
-            info = answers(self._known[step.name], request.endpoint)
-            if info is not None and info.is_generator:
-                break
-        else:
-            raise BadRequest(
-                f"no Executor yields on {request.endpoint}, so it cannot be streamed",
-                help="call it without streaming, or let a method yield",
-            )
-        position = line.index(step)
-        if position + 1 < len(line):
-            raise NotSupportedError("Executors behind a generator are not available yet")
-        if position:
-            before = Request(**{name: getattr(request, name) for name in Request.__slots__ if name != "json_reply"})
-            reply = await self._along(line[:position], before)
-            request.payload, request.parameters = reply.payload, reply.parameters
-        async for reply in step.stream(request):
-            yield reply
+        """Answer with a stream; closing it closes the generators in the workers.
+
+        Raises `BadRequest` where no step yields.
+        """
+        way = self._way_of(request)
+        if way.cut is None:
+            yields = {name: self._yields(name, request.endpoint) for name in self.steps}
+            way.cut = cut(way.path, yields, request.endpoint)
+        counts = way.counts
+        counts.received.observe(_size_of(request.payload))
+        counts.in_flight += 1
+        self._open += 1
+        began = time.perf_counter()
+        failure: BaseException | None = None
+        try:
+            async with aclosing(stream(self._journeys, way.cut, request, [])) as replies:
+                async for reply in replies:
+                    yield reply
+        except (JinaError, CancelledError, GeneratorExit) as error:
+            failure = error
+            raise
+        finally:
+            self._open -= 1
+            counts.in_flight -= 1
+            counts.ended(time.perf_counter() - began, _name_of(failure))
 
     async def dry_run(self) -> None:
         """Ask all workers whether they would serve; raises the first failure, naming the Deployment."""
         if self.state != "ready":
             raise Unavailable(f"{self.name} is {self.state}")
-        for step in self.steps.values():
-            await step.ready()
+        await asyncio.gather(*(step.ready() for step in self.steps.values()))
 
     def metrics(self) -> bytes:
         """The metrics of this process in OpenMetrics text."""
         return self.counts.exposition()
 
-    def _route(self, request: Request) -> list[Replicas]:
+    async def quiet(self, seconds: float) -> bool:
+        """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""
+        left: Iterable[asyncio.Task[None]] = set(self._journeys.background)
+        if left:
+            _, left = await asyncio.wait(left, timeout=seconds)
+        for task in [*left, *self._journeys.background]:
+            task.cancel()
+        return not left
+
+    def _way_of(self, request: Request) -> Way:
         key = (request.endpoint, request.target_executor)
-        found = self._routes.get(key)
-        if found is None:
-            found = [self.steps[name] for name in self._order if answers(self._known[name], request.endpoint)]
-            if not found:
-                raise self._not_found(request.endpoint)
-            if len(self._routes) < 1000:
-                self._routes[key] = found
-        return found
+        way = self._ways.get(key) or self._find_way(key)
+        if self._open >= OPEN_LIMIT or (way.floats and len(self._journeys.background) >= OPEN_LIMIT):
+            raise Overloaded(f"{self.name} has {self._open} requests in work, which is its limit")
+        return way
 
-    def _not_found(self, path: str) -> EndpointNotFound:
-        near = nearest(path, self._endpoints)
-        hint = f"; did you mean {near!r}?" if near else ""
-        return EndpointNotFound(
-            f"no Executor has an endpoint {path!r}{hint}", help=f"endpoints: {', '.join(sorted(self._endpoints))}"
-        )
+    def _find_way(self, key: tuple[str, str]) -> Way:
+        endpoint, target = key
+        path = self._graph.route(endpoint, self._known_paths(endpoint), target)
+        way = Way(path, self.counts.endpoint(endpoint if endpoint in self._endpoints else "/default"))
+        if len(self._ways) < _WAYS:
+            self._ways[key] = way
+        return way
 
-    def _counts_of(self, request: Request) -> EndpointMetrics:
-        return self.counts.endpoint(request.endpoint if request.endpoint in self._endpoints else "/default")
+    def _known_paths(self, endpoint: str) -> dict[str, frozenset[str] | None]:
+        """What each step answers. A joiner without endpoints takes any, but does not make one known."""
+        able = {name for name, known in self._known.items() if not passes_all(known)}
+        joined = not able or any(answers(self._known[name], endpoint) for name in able)
+        everything = None if joined else frozenset[str]()
+        return {
+            name: frozenset(path if path.startswith("/") else f"/{path}" for path in known)
+            if name in able
+            else everything
+            for name, known in self._known.items()
+        }
 
-
-def _line(graph: GraphPlan) -> list[str]:
-    before = "gateway"
-    for node in graph.nodes:
-        if node.needs != [before] or node.when is not None or node.floating:
-            raise NotSupportedError(f"{node.name}: only chains of Executors are available yet")
-        before = node.name
-    return [node.name for node in graph.nodes]
+    def _yields(self, name: str, endpoint: str) -> bool:
+        info = answers(self._known[name], endpoint)
+        return info is not None and info.is_generator
 
 
 def _size_of(payload: Payload) -> int:
@@ -187,4 +215,11 @@ def _size_of(payload: Payload) -> int:
 def _name_of(error: BaseException | None) -> str | None:
     if error is None:
         return None
-    return "Cancelled" if isinstance(error, CancelledError) else type(error).__name__
+    return "Cancelled" if isinstance(error, CancelledError | GeneratorExit) else type(error).__name__
+
+
+def _ended(routes: list[Route]) -> list[Route]:
+    now = time.time()
+    for route in routes:
+        route.end_time = route.end_time or now
+    return routes

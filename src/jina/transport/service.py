@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from jina.wire.messages import Reply, Request
 
+_FLAT = frozenset({"string", "integer", "number", "boolean"})
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointInfo:
@@ -33,6 +35,21 @@ class EndpointInfo:
     description: str = ""
     flat_fields: Mapping[str, str] = field(default_factory=dict)
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""
+    is_passthrough: bool = False
+    """Whether the Executor has no endpoint at all, so that documents come back as they are."""
+
+
+def flat_fields(schema: dict[str, Any]) -> dict[str, str]:
+    """Name -> JSON type of the fields that fit into a query parameter; an optional one counts by its other type."""
+    flat: dict[str, str] = {}
+    for name, field in schema.get("properties", {}).items():
+        if not isinstance(field, dict):
+            continue
+        kinds = [field.get("type"), *(one.get("type") for one in field.get("anyOf", ()))]
+        named = [kind for kind in kinds if kind is not None and kind != "null"]
+        if len(named) == 1 and named[0] in _FLAT:
+            flat[name] = named[0]
+    return flat
 
 
 class Service(Protocol):
