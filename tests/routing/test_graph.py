@@ -1,9 +1,9 @@
 """Contraction of graphs to routes."""
 
 import pytest
-from tests.routing.plans import graph, node, route
 
 from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError
+from tests.routing.plans import graph, node, route
 
 
 def test_plain_chain():

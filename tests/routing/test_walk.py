@@ -1,9 +1,9 @@
 """Walks step by step."""
 
 import pytest
-from tests.routing.plans import Cancel, Done, Fail, Send, docs, done, node, payload, route, run, walk
 
 from jina.errors import DeadlineExceeded, ExecutorError, Unavailable
+from tests.routing.plans import Cancel, Done, Fail, Send, docs, done, node, payload, route, run, walk
 
 
 def append(name, send):
