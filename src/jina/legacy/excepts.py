@@ -10,6 +10,7 @@ from jina.errors import (
     BadServer,
     ConfigError,
     ExecutorError,
+    FlowBuildLevelError,
     FlowTopologyError,
     JinaError,
     NotSupportedError,
@@ -30,10 +31,6 @@ class RuntimeTerminated(JinaError, KeyboardInterrupt):
 
 class FlowMissingDeploymentError(ConfigError):
     """A Flow names a Deployment that it does not have."""
-
-
-class FlowBuildLevelError(ConfigError):
-    """A method of a Flow was called too early or too late."""
 
 
 class BadRequestType(JinaError, TypeError):

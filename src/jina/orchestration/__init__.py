@@ -8,6 +8,7 @@ Never: starts a process itself.
 from __future__ import annotations
 
 from jina.orchestration.deployment import Deployment
-from jina.orchestration.flow import AsyncFlow, Flow, Gateway
+from jina.orchestration.flow import AsyncFlow, Flow
+from jina.orchestration.gateway import Gateway
 
 __all__ = ["AsyncFlow", "Deployment", "Flow", "Gateway"]

@@ -1,4 +1,4 @@
-"""A Deployment's spec from YAML and from command lines, and back to YAML."""
+"""Specs of Deployments and Flows from YAML and from command lines, and back to YAML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from jina.spec import DeploymentSpec
+    from jina.spec import DeploymentSpec, FlowSpec
+    from jina.spec.base import Spec
 
 
 def read(
@@ -35,7 +36,33 @@ def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
     return parse(DeploymentSpec, options, where)
 
 
-def as_dict(spec: DeploymentSpec) -> dict[str, Any]:
+def read_flow(
+    source: str | TextIO | Mapping[str, Any],
+    *,
+    context: Mapping[str, Any] | None,
+    substitute: bool,
+    overrides: Mapping[str, Any],
+) -> FlowSpec:
+    """The Flow that YAML describes, with options that count instead of the file's."""
+    from jina.spec import FlowSpec, load_spec
+
+    return load_spec(FlowSpec, source, context=context, substitute=substitute, overrides=overrides)
+
+
+def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
+    """The Flow of the command line `where`: `uses` is its YAML, whose options the others override."""
+    from jina.spec import FlowSpec, parse
+
+    uses = options.get("uses")
+    if uses is None:
+        return parse(FlowSpec, options, where)
+    overrides = {name: value for name, value in options.items() if name != "uses"}
+    # On this command line `env` gives the variables of the YAML, which is what Jina 3's flag did too.
+    context = overrides.pop("env", None)
+    return read_flow(uses, context=context, substitute=True, overrides=overrides)
+
+
+def as_dict(spec: Spec) -> dict[str, Any]:
     """`{"jtype": "Deployment", "with": {...}}` with the options that differ from their defaults."""
     import yaml
 
@@ -45,7 +72,7 @@ def as_dict(spec: DeploymentSpec) -> dict[str, Any]:
     return found
 
 
-def write(spec: DeploymentSpec, filename: str) -> None:
+def write(spec: Spec, filename: str) -> None:
     """Write YAML that `read` reads back."""
     from jina.spec import dump_spec
 

@@ -32,7 +32,7 @@ class Described:
     @property
     def port(self) -> int | list[int]:
         """The port, or a list of them where there are several protocols."""
-        return _one_or_list(self.ports)
+        return one_or_list(self.ports)
 
     @property
     def protocols(self) -> list[str]:
@@ -42,7 +42,7 @@ class Described:
     @property
     def protocol(self) -> str | list[str]:
         """The protocol, or a list of them."""
-        return _one_or_list(self.protocols)
+        return one_or_list(self.protocols)
 
     @property
     def host(self) -> str:
@@ -96,5 +96,6 @@ class Described:
         return self._plan.workers[0].faces if self._plan.workers else []
 
 
-def _one_or_list(values: list[T]) -> T | list[T]:
+def one_or_list(values: list[T]) -> T | list[T]:
+    """The value where there is one, the list otherwise."""
     return values[0] if len(values) == 1 else values

@@ -1,35 +1,187 @@
-"""Names of Jina 3 whose place is kept: importing them works, using them says that they are not available yet."""
+"""A graph of Deployments behind a gateway."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from jina.errors import NotSupportedError
+from jina.errors import NotSupportedError, RuntimeFailToStart
+from jina.orchestration import board
+from jina.orchestration.calls import AsyncCalls, Calls
+from jina.orchestration.connecting import Connection
+from jina.orchestration.flow_building import FlowBuilding
+from jina.orchestration.flow_state import FlowState
+from jina.orchestration.resolving import Resolved, resolve
+from jina.orchestration.return_types import declared_by_graph
+from jina.spec import takes_options_from, takes_options_of
+
+if TYPE_CHECKING:
+    from jina.plan.plans import FacePlan, FlowPlan
+    from jina.spec import FlowSpec
 
 
-class _Later:
-    """A class that cannot be constructed yet."""
+def _spec_class() -> type[FlowSpec]:
+    from jina.spec import FlowSpec
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 - whatever a program of Jina 3 gives
-        raise _not_yet(type(self))
+    return FlowSpec
+
+
+if TYPE_CHECKING:
+    _takes_options = takes_options_of(FlowSpec)  # mypy does not look into what `_spec_class` returns
+else:
+    _takes_options = takes_options_from(_spec_class)
+
+
+class Flow(FlowBuilding, FlowState, Calls):
+    """Deployments that work together, served by one gateway.
+
+        flow = Flow(port=12345).add(uses=Encoder).add(uses=Index)
+        with flow:
+            docs = flow.post('/search', docs)
+
+    Options of Deployments are the defaults of those that are added, the others are those of the gateway. Methods
+    that build give a changed copy. The graph is checked by `build`, which `start` calls, before anything starts.
+    Works inside a running event loop too, also as `async with`; `Flow(asyncio=True)` is an `AsyncFlow`.
+    """
+
+    kind = "Flow"
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        """An `AsyncFlow` where `asyncio` says so."""
+        return super().__new__(cast("Any", AsyncFlow) if cls is Flow and options.get("asyncio") else cls)
+
+    @_takes_options
+    def __init__(self, spec: FlowSpec) -> None:
+        super().__init__()
+        self._spec = spec
+        self._plan: FlowPlan | None = None
+        self._resolved: dict[str, Resolved] = {}
+        self._environment: dict[str, str | None] = {}
 
     @classmethod
-    def load_config(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG003 - as above
-        """Not available yet: raises `NotSupportedError`."""
-        raise _not_yet(cls)
+    def _of(cls, spec: FlowSpec) -> Self:
+        made: Any = AsyncFlow if cls is Flow and spec.asyncio else cls
+        self = made.__new__(made)
+        made.__init__.__wrapped__(self, spec)
+        return cast("Self", self)
+
+    def _replace(self, spec: FlowSpec) -> None:
+        self._spec = spec
+        self._plan = None
+        self._reservations.close()
+
+    def build(self, copy_flow: bool = False) -> Self:
+        """Check the graph, find the Executors, choose names and ports; nothing is started.
+
+        Raises `FlowTopologyError` for unknown names in `needs`, cycles and Executors that no document reaches, other
+        `ConfigError`s for what is wrong with an Executor.
+        """
+        flow = type(self)._of(self._spec) if copy_flow else self
+        _ = flow._planned
+        return flow
+
+    @property
+    def _planned(self) -> FlowPlan:
+        if self._plan is None:
+            from jina.plan.flow import plan_flow, runs
+
+            spec = self._spec
+            if spec.front.uses is not None:
+                raise NotSupportedError("Flow.config_gateway: uses: gateway classes of your own are not available yet")
+            self._resolved = {step.name: resolve(step) for step in spec.steps if runs(step)}
+            executors = {name: resolved.plan for name, resolved in self._resolved.items()}
+            self._plan = plan_flow(spec, executors, None, self._reservations)
+        return self._plan
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    @property
+    def _started(self) -> bool:
+        return bool(self._processes)
+
+    @property
+    def _faces(self) -> list[FacePlan]:
+        return self._planned.gateway.faces
+
+    @property
+    def _quiet(self) -> bool:
+        return self._spec.quiet
+
+    @property
+    def _waits_on_start(self) -> bool:
+        return not self._spec.noblock_on_start
+
+    @property
+    def _ready_seconds(self) -> float | None:
+        # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
+        limits = [
+            part.ready_seconds
+            for part in (self._spec.front, *self._spec.steps)
+            if "timeout_ready" in part.model_fields_set and part.ready_seconds is not None
+        ]
+        return max(limits, default=None)
+
+    def _plan_to_run(self) -> FlowPlan:
+        return self._planned
+
+    def _blobs(self) -> dict[str, bytes]:
+        return {name: resolved.blob() for name, resolved in self._resolved.items()}
+
+    def _launch(self) -> None:
+        if self._started:
+            return
+        self._export_environment()
+        try:
+            super()._launch()
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self, *, now: bool = False, within: float | None = None) -> None:
+        try:
+            super()._end(now=now, within=within)
+        finally:
+            self._restore_environment()
+
+    def _export_environment(self) -> None:
+        for name, value in (self._spec.env or {}).items():
+            self._environment[name] = os.environ.get(name)
+            os.environ[name] = str(value)
+
+    def _restore_environment(self) -> None:
+        while self._environment:
+            name, value = self._environment.popitem()
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    def _failure(self, error: BaseException) -> BaseException:
+        if type(error) is not RuntimeFailToStart:
+            return error
+        failure = RuntimeFailToStart(f"Flow {self.name!r} is aborted: {error.message}", help=error.help)
+        failure.__cause__ = error.__cause__
+        return failure
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def _connection(self) -> Connection:
+        spec, face = self._spec, self._faces[0]
+        options: dict[str, Any] = {"proxy": spec.proxy, "max_message_size": spec.front.max_message_size}
+        options["prefetch"] = spec.front.prefetch
+        if spec.grpc_channel_options:
+            options["grpc_channel_options"] = spec.grpc_channel_options
+        tls = face.tls is not None or spec.tls
+        return Connection(face.protocol, board.reachable(face.host), face.port, tls, options)
+
+    def _declared(self, on: str) -> Any:
+        classes = {name: resolved.executor_class for name, resolved in self._resolved.items()}
+        return declared_by_graph(self._planned, classes, on)
 
 
-class Flow(_Later):
-    """A graph of Deployments behind a gateway."""
+class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
+    """A Flow whose calls are coroutines: `async for docs in flow.post(...)`, `await flow.post(...)`."""
 
-
-class AsyncFlow(Flow):
-    """A Flow with asynchronous methods."""
-
-
-class Gateway(_Later):
-    """A server of the user's own in front of a Flow."""
-
-
-def _not_yet(cls: type) -> NotSupportedError:
-    return NotSupportedError(f"{cls.__name__}: not available yet", help="serve a single Executor with Deployment")
+    @classmethod
+    def _of(cls, spec: FlowSpec) -> Self:
+        return super()._of(spec.model_copy(update={"asyncio": True}))
