@@ -21,6 +21,7 @@ from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import SWITCH_INTERVAL, LoopThread, finish, new_loop
 from jina.runtime.service import WorkerService, close
 from jina.runtime.stop import Stop
+from jina.runtime.worker_links import WorkerLinks
 from jina.transport.server import Server, serve
 
 __all__ = ["Stop", "WorkerService", "run_worker"]
@@ -40,13 +41,14 @@ def run_worker(
     load: Callable[[], Any],
     report: Callable[[dict[str, Any]], None],
     stop: Stop | None = None,
-    links: LinkSource | None = None,  # noqa: ARG001 - served next
+    links: LinkSource | None = None,
 ) -> int:
     """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
     `load` imports and constructs the Executor; it runs on the main thread inside the running user loop.
-    `report` gets `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What
-    `load` raises, an Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
+    `links` gives the sockets at whose other ends gateways are, at any time. `report` gets
+    `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an
+    Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
     raised here, after `close()` where there is an instance. The exit code is not 0 when `close()` raised or a
     handler ended the worker.
     """
@@ -56,7 +58,8 @@ def run_worker(
     stop = stop or Stop()
     loop = new_loop()
     asyncio.set_event_loop(loop)
-    life = _Life(plan, load, report, stop, loop)
+    links = links or LinkSource()
+    life = _Life(plan, load, report, stop, loop, links)
     try:
         with life.signals():
             code = loop.run_until_complete(life.run())
@@ -64,6 +67,7 @@ def run_worker(
             return code
     finally:
         asyncio.set_event_loop(None)
+        links.close()
         loop.close()
         sys.setswitchinterval(interval)
 
@@ -76,8 +80,10 @@ class _Life:
         report: Callable[[dict[str, Any]], None],
         stop: Stop,
         loop: AbstractEventLoop,
+        sockets: LinkSource,
     ) -> None:
         self._plan = plan
+        self._sockets = sockets
         self._load = load
         self._report = report
         self._stop = stop
@@ -124,16 +130,18 @@ class _Life:
                 executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
             )
             server = self._server(service)
+            links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)
             await faces.run(server.start())
             service.pulse.start()
             service.state = "ready"
+            links.open()
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
                 self._log.debug("ready: %s", ", ".join(server.addresses))
                 await self._asked_to_stop(executor)
             finally:
                 service.state = "draining"
-                await self._drain(service, server, faces)
+                await self._drain(service, faces, server, links)
                 service.state = "stopped"
         finally:
             faces.stop()
@@ -173,7 +181,7 @@ class _Life:
         finally:
             os._exit(_CLOSE_FAILED)
 
-    async def _drain(self, service: WorkerService, server: Server, faces: LoopThread) -> None:
+    async def _drain(self, service: WorkerService, faces: LoopThread, server: Server, links: WorkerLinks) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
         self._report({"phase": "draining", "reason": self._stop.reason})
         self._log.debug("stopping: %s", self._stop.reason)
@@ -184,7 +192,7 @@ class _Life:
                 self._loop.call_soon_threadsafe(hard.set)
 
         forget = self._stop.listen(tell)
-        draining = asyncio.create_task(self._drain_gently(service, server, faces))
+        draining = asyncio.create_task(self._drain_gently(service, faces, server, links))
         giving_up = asyncio.create_task(hard.wait())
         try:
             await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
@@ -198,10 +206,12 @@ class _Life:
         elif (error := draining.exception()) is not None:
             self._log.error("stopping the servers failed: %r", error, exc_info=error)
 
-    async def _drain_gently(self, service: WorkerService, server: Server, faces: LoopThread) -> None:
+    async def _drain_gently(
+        self, service: WorkerService, faces: LoopThread, server: Server, links: WorkerLinks
+    ) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
-        await faces.run(server.stop(grace))
+        await asyncio.gather(faces.run(server.stop(grace)), faces.run(links.stop(grace)))
         rest = max(0.0, deadline - time.monotonic())
         if not await faces.run(service.dispatcher.quiet(rest)):
             self._log.warning("%d handlers still run after %g s of grace", service.dispatcher.open, grace)
