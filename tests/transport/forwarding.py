@@ -31,7 +31,7 @@ class Forwarder:
         self.requests.append(request)
         if request.endpoint == "/fail":
             error = ExecutorError("ValueError('boom')", name="ValueError", exception_args=["boom"], executor="Second")
-            error.routes = [Route("gateway", 1.0, 2.0), Route("first", 1.0, 1.5), Route("second", 1.5, 2.0)]
+            error.deployment = "second"
             raise error
         payload = request.payload
         if self.as_json and request.json_reply:

@@ -194,6 +194,54 @@ async def linked_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Hop
         end_child(child)
 
 
+@asynccontextmanager
+async def remote(service: EchoService, max_message_size: int = LIMIT, grace: float = 0.5) -> AsyncIterator[Hop]:
+    """A hop to a service of this process over gRPC."""
+    server, port = await serve_port(service, max_message_size)
+    hop = grpc_hop(port, max_message_size)
+    try:
+        yield hop
+    finally:
+        await hop.close()
+        await server.stop(grace)
+
+
+@asynccontextmanager
+async def remote_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Hop, subprocess.Popen]]:
+    """A hop to a service of a child process over gRPC."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = start_child("grpc", theirs.fileno())
+    with ours:
+        port = int(await asyncio.to_thread(ours.recv, 16))
+    hop = grpc_hop(port, max_message_size)
+    try:
+        await hop.describe()
+        yield hop, child
+    finally:
+        await hop.close()
+        end_child(child)
+
+
+def grpc_hop(port: int, max_message_size: int) -> Hop:
+    """A hop to a port of this machine."""
+    from jina.plan.plans import HopPlan, NodePlan
+    from jina.transport.grpc_hop import GrpcHop
+
+    plan = HopPlan(kind="grpc", name=NAME, address=f"127.0.0.1:{port}")
+    return GrpcHop(plan, NodePlan(name="echo", needs=["gateway"], hops=[plan]), max_message_size)
+
+
+async def serve_port(service: EchoService, max_message_size: int):
+    """A started gRPC server, and its port."""
+    from jina.plan.plans import FacePlan
+    from jina.transport.server import serve
+
+    server = serve([FacePlan(protocol="grpc", host="127.0.0.1", port=0)], service, max_message_size=max_message_size)
+    await server.start()
+    return server, int(server.addresses[0].rpartition(":")[2])
+
+
 def start_child(kind: str, fd: int) -> subprocess.Popen:
     """This module as a child process that inherits a file descriptor."""
     command = [sys.executable, "-m", __spec__.name, kind, str(fd)]
@@ -207,11 +255,12 @@ def end_child(child: subprocess.Popen) -> None:
     child.wait(10)
 
 
-CONNECT: dict[str, Callable[..., AbstractAsyncContextManager[Hop]]] = {"link": linked}
+CONNECT: dict[str, Callable[..., AbstractAsyncContextManager[Hop]]] = {"link": linked, "grpc": remote}
 """By kind: called with a service, `max_message_size` and `grace`."""
 
 CONNECT_CHILD: dict[str, Callable[..., AbstractAsyncContextManager[tuple[Hop, subprocess.Popen]]]] = {
-    "link": linked_child
+    "link": linked_child,
+    "grpc": remote_child,
 }
 """By kind: a hop to a child, and the child."""
 
@@ -225,7 +274,15 @@ async def serve_link(fd: int) -> None:
     await server.lost()
 
 
-SERVE = {"link": serve_link}
+async def serve_grpc(fd: int) -> None:
+    """Serve a gRPC port, told over a socket, until killed."""
+    _, port = await serve_port(EchoService(), LIMIT)
+    with socket.socket(fileno=fd) as told:
+        told.send(str(port).encode())
+    await asyncio.Event().wait()
+
+
+SERVE = {"link": serve_link, "grpc": serve_grpc}
 """By kind: what a child does."""
 
 if __name__ == "__main__":

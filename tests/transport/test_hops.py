@@ -38,7 +38,7 @@ from tests.transport.hop_service import (
 from tests.transport.sample_service import run
 
 
-@pytest.fixture(params=["link"])
+@pytest.fixture(params=["link", "grpc"])
 def hop_kind(request):
     return request.param
 

@@ -32,7 +32,7 @@ class AsyncGrpcChannel:
 
         self._aio = grpc.aio
         self._stubs: dict[int, rules.Stubs] = {}
-        _ignore_missed_wakeups(asyncio.get_running_loop())
+        rules.ignore_missed_wakeups(asyncio.get_running_loop())
 
     async def call(self, request: Request, options: CallOptions) -> Answer:
         """Send one request over the unary method, or over `Call` where the peer lacks it."""
@@ -121,32 +121,6 @@ class AsyncGrpcChannel:
             stubs = rules.open_stubs(self._grpc, self._aio, self._target, self._settings, options)
             self._stubs[key] = stubs
         return stubs
-
-
-def _ignore_missed_wakeups(loop: asyncio.AbstractEventLoop) -> None:
-    """Keep two harmless messages of grpc.aio off stderr.
-
-    All loops of a process watch one socket of grpc's. When it wakes two of them, the slower one finds nothing to
-    read, and grpc lets the BlockingIOError out (https://github.com/grpc/grpc/issues/25364); when a loop takes the
-    end of a cancelled call whose own loop has ended, it says that this one is closed. Any other failure goes
-    where it went before.
-    """
-    handler = loop.get_exception_handler()
-    if getattr(handler, "ignores_missed_wakeups", False):
-        return
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        harmless = isinstance(error, BlockingIOError) or str(error) == "Event loop is closed"
-        if harmless and "PollerCompletionQueue" in repr(context.get("handle", context.get("message"))):
-            return
-        if handler is None:
-            loop.default_exception_handler(context)
-        else:
-            handler(loop, context)
-
-    handle.ignores_missed_wakeups = True  # type: ignore[attr-defined]
-    loop.set_exception_handler(handle)
 
 
 async def _only(request: Request) -> AsyncIterator[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from asyncio import AbstractEventLoop
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +23,9 @@ from jina.wire import status as wire_status
 
 CALL = "/jina.JinaRPC/Call"
 SINGLE_DATA = "/jina.JinaSingleDataRequestRPC/process_single_data"
+LIST_DATA = "/jina.JinaDataRequestRPC/process_data"
 SINGLE_DOCUMENT = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
+DISCOVERY = "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery"
 DRY_RUN = "/jina.JinaGatewayDryRunRPC/dry_run"
 HEALTH = "/grpc.health.v1.Health/Check"
 STATUS_KEY = "jina-status-bin"
@@ -42,17 +45,43 @@ def import_grpc() -> Any:
     return grpc
 
 
+def ignore_missed_wakeups(loop: AbstractEventLoop) -> None:
+    """Keep two harmless messages of grpc.aio off stderr.
+
+    All loops of a process watch one socket of grpc's. When it wakes two of them, the slower one finds nothing to
+    read, and grpc lets the BlockingIOError out (https://github.com/grpc/grpc/issues/25364); when a loop takes the
+    end of a cancelled call whose own loop has ended, it says that this one is closed. Any other failure goes
+    where it went before.
+    """
+    handler = loop.get_exception_handler()
+    if getattr(handler, "ignores_missed_wakeups", False):
+        return
+
+    def handle(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        harmless = isinstance(error, BlockingIOError) or str(error) == "Event loop is closed"
+        if harmless and "PollerCompletionQueue" in repr(context.get("handle", context.get("message"))):
+            return
+        if handler is None:
+            loop.default_exception_handler(context)
+        else:
+            handler(loop, context)
+
+    handle.ignores_missed_wakeups = True  # type: ignore[attr-defined]
+    loop.set_exception_handler(handle)
+
+
 def channel_options(settings: ChannelSettings) -> list[tuple[str, Any]]:
     """Options of a channel: ours, overridden by the user's.
 
-    A server that comes back is found within half a second (grpc's own back-off grows to two minutes), and a
-    proxy is used only when asked for.
+    A server that comes back is found within half a second (grpc's own back-off grows to two minutes), a connection
+    has 5 seconds for its handshakes, and a proxy is used only when asked for.
     """
     options: dict[str, Any] = {
         "grpc.max_send_message_length": settings.max_message_size,
         "grpc.max_receive_message_length": settings.max_message_size,
         "grpc.initial_reconnect_backoff_ms": 100,
-        "grpc.min_reconnect_backoff_ms": 100,
+        "grpc.min_reconnect_backoff_ms": 5000,  # in spite of its name, all the time that connecting may take
         "grpc.max_reconnect_backoff_ms": 500,
         "grpc.enable_http_proxy": int(settings.use_proxy),
         **settings.grpc_options,
@@ -111,11 +140,16 @@ def open_stubs(
 ) -> Stubs:
     """A channel made by `factory` (`grpc` or `grpc.aio`), with its methods."""
     credentials = channel_credentials_of(grpc_module, options)
+    return Stubs(open_channel(grpc_module, factory, target, settings, credentials), credentials)
+
+
+def open_channel(grpc_module: Any, factory: Any, target: Target, settings: ChannelSettings, credentials: Any) -> Any:
+    """A channel made by `factory`; without credentials, over TLS, the authorities are those of the settings."""
     arguments = channel_options(settings)
     if not target.tls and credentials is None:
-        return Stubs(factory.insecure_channel(target.authority, arguments), None)
+        return factory.insecure_channel(target.authority, arguments)
     given = credentials or grpc_module.ssl_channel_credentials(root_certificates=_root_certificates(settings))
-    return Stubs(factory.secure_channel(target.authority, given, arguments), credentials)
+    return factory.secure_channel(target.authority, given, arguments)
 
 
 def _root_certificates(settings: ChannelSettings) -> bytes | None:
@@ -133,16 +167,23 @@ def check_dry_run(status: Any, target: Target) -> None:
         raise wire_status.read_error(status) or Unavailable(f"{target}: {status.description}")
 
 
+def read_status(data: bytes) -> Any:
+    """A serialised `StatusProto`."""
+    return pb.StatusProto.FromString(data)
+
+
 def rpc_error(error: Any, target: Target) -> JinaError:
     """The error that the server raised, else the nearest to the gRPC status."""
-    if sent := _sent_error(error.trailing_metadata() or ()):
+    if sent := sent_error(error):
         return sent
     code = error.code()
     number = code.value[0] if code is not None else 2
     return _from_status(number, error.details() or "", target)
 
 
-def _sent_error(trailing: Iterable[tuple[str, str | bytes]]) -> JinaError | None:
+def sent_error(error: Any) -> JinaError | None:
+    """The error in the trailing metadata of a failed call; None where the status is gRPC's or another server's."""
+    trailing: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()
     for key, value in trailing:
         if key == STATUS_KEY and isinstance(value, bytes):
             return wire_status.read_error(pb.StatusProto.FromString(value))

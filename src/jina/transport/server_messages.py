@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jina.errors import JinaError, TooLarge
 from jina.wire import parameters, pb, status
-from jina.wire.messages import Reply, Request, Route
+from jina.wire.messages import Reply, Request
 from jina.wire.slicing import documents_in
 from jina.wire.splicing import field_head, with_documents
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 DRY_RUN = "_jina_dry_run_"
 """The endpoint that Jina 3's gateways call to see whether an Executor answers."""
@@ -94,15 +91,16 @@ def add_route(message: Any, executor: str, start: float, end: float) -> Any:
 def write_failure(into: Any, source: Any | None, error: JinaError, executor: str, started: float) -> Any:
     """Fill a response message with an in-band error, as Jina 3 writes it; gives the message.
 
-    The last route has the error's status: that of the Executor that failed, where a gateway says which.
+    The last route has the error's status; a gateway says by `deployment` whose that is.
     """
     if source is not None:
         into.header.MergeFrom(source.header)
     status.write_error(error, into.header.status)
-    visited: Sequence[Route] = getattr(error, "routes", None) or (Route(executor, started, time.time()),)
-    for one in visited:
-        add_route(into, one.executor, one.start_time, one.end_time)
-    into.routes[-1].status.CopyFrom(into.header.status)
+    ended = time.time()
+    if error.deployment and error.deployment != executor:
+        add_route(into, executor, started, ended)
+    route = add_route(into, error.deployment or executor, started, ended)
+    route.status.CopyFrom(into.header.status)
     return into
 
 

@@ -42,10 +42,10 @@ class EndpointInfo:
 def flat_fields(schema: dict[str, Any]) -> dict[str, str]:
     """Name -> JSON type of the fields that fit into a query parameter; an optional one counts by its other type."""
     flat: dict[str, str] = {}
-    for name, field in schema.get("properties", {}).items():
-        if not isinstance(field, dict):
+    for name, told in schema.get("properties", {}).items():
+        if not isinstance(told, dict):
             continue
-        kinds = [field.get("type"), *(one.get("type") for one in field.get("anyOf", ()))]
+        kinds = [told.get("type"), *(one.get("type") for one in told.get("anyOf", ()))]
         named = [kind for kind in kinds if kind is not None and kind != "null"]
         if len(named) == 1 and named[0] in _FLAT:
             flat[name] = named[0]

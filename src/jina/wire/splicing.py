@@ -25,7 +25,7 @@ def field_head(number: int, length: int) -> bytes:
     return bytes(head)
 
 
-def with_documents(message: pb.DataRequestProto, documents: bytes) -> bytes:
+def with_documents(message: pb.DataRequestProto | pb.EnvelopeProto, documents: bytes) -> bytes:
     """The serialised message, which has no documents yet, with those of a serialised `docarray.DocListProto`."""
     rest = message.SerializeToString()
     if not documents:

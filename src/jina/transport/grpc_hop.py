@@ -1,0 +1,219 @@
+"""A worker or gateway at an address as seen from a gateway, over gRPC; also one of Jina 3."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from jina.errors import BadServer, DeadlineExceeded, JinaError, Overloaded, Unavailable
+from jina.plan.plans import HopPlan, NodePlan
+from jina.transport import grpc_channel_rules as rules
+from jina.transport import grpc_hop_messages as messages
+from jina.transport.base_channel import CallOptions, ChannelSettings, Target
+from jina.transport.grpc_hop_discovery import EVERYTHING, read_endpoints
+from jina.transport.hop import HopLost
+from jina.transport.server_messages import too_large
+from jina.transport.service import EndpointInfo
+from jina.wire.messages import Reply, Request
+from jina.wire.slicing import documents_in
+
+_PROBE_TIMEOUT = 10.0
+"""Seconds in which a peer says whether it would serve."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+"""Seconds between two questions to a peer that is not ready yet."""
+_UNREACHED = ("failed to connect", "connection refused", "dns resolution failed", "name resolution")
+"""What gRPC says of calls for which it never had a connection."""
+
+
+class GrpcHop:
+    """One peer at `hop.address`, for the loop that is running when it is made; see `hop.Hop`.
+
+    Documents are sent and received as the bytes that they are. Of `node` compression, metadata and channel options
+    count; `max_message_size` is in bytes. The reply is never JSON.
+    """
+
+    def __init__(self, hop: HopPlan, node: NodePlan, max_message_size: int) -> None:
+        self.name = hop.name
+        self._grpc = rules.import_grpc()
+        import grpc.aio
+
+        host, _, port = hop.address.rpartition(":")
+        self._target = Target("grpcs" if hop.tls else "grpc", host.strip("[]"), int(port), hop.tls)
+        self._place = f"{hop.name} ({self._target})"
+        self._limit = max_message_size
+        options = {"grpc.http2.bdp_probe": 0, "grpc.max_send_message_length": -1, **node.grpc_channel_options}
+        settings = ChannelSettings(max_message_size=max_message_size, grpc_options=options)
+        self._channel = rules.open_channel(self._grpc, grpc.aio, self._target, settings, None)
+        rules.ignore_missed_wakeups(asyncio.get_running_loop())
+        self._stubs = _Stubs(self._channel)
+        self._metadata = tuple((name.lower(), value) for name, value in node.grpc_metadata.items())
+        self._options = CallOptions(compression=node.compression)
+        self._up = True
+        self._closed = False
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def up(self) -> bool:
+        """See `hop.Hop`: false from a failed connection until the next good one."""
+        return self._up and not self._closed
+
+    async def describe(self) -> Mapping[str, EndpointInfo]:
+        """See `hop.Hop`; a peer that does not tell its endpoints counts as one that answers any."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self.ready()
+                found = await self._guarded(lambda: self._stubs.discover(b"", timeout=_PROBE_TIMEOUT))
+            except _Unimplemented:
+                return EVERYTHING
+            except HopLost:
+                raise
+            except (Unavailable, DeadlineExceeded, Overloaded):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            return read_endpoints(found)
+
+    async def ready(self) -> None:
+        """See `hop.Hop`: a dry run; a peer that has none is asked for its health."""
+        try:
+            status = await self._guarded(lambda: self._stubs.dry_run(b"", timeout=_PROBE_TIMEOUT))
+        except _Unimplemented:
+            serving = await self._guarded(lambda: self._stubs.health(b"", timeout=_PROBE_TIMEOUT))
+            if serving != rules.HEALTH_SERVING:
+                raise Unavailable(f"{self._target} is not serving") from None
+        else:
+            rules.check_dry_run(status, self._target)
+
+    async def call(self, request: Request) -> Reply:
+        """See `hop.Hop`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
+        arguments = self._arguments(request)
+        if request.branches is not None:
+            data = self._checked(messages.list_bytes(request, request.branches))
+            return messages.read_reply(await self._guarded(lambda: self._stubs.list_data(data, **arguments)))
+        data = self._checked(messages.request_bytes(request))
+        if self._stubs.has_unary:
+            try:
+                return messages.read_reply(await self._guarded(lambda: self._stubs.single_data(data, **arguments)))
+            except _Unimplemented:
+                self._stubs.has_unary = False
+        return messages.read_reply(await self._guarded(lambda: self._over_stream(data, arguments)))
+
+    async def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """See `hop.Hop`; of several documents each is answered after the one before."""
+        head = messages.document_head(request)
+        for document in documents_in(request.payload.to_bytes()) or [b""]:
+            data = self._checked(messages.document_bytes(head, document))
+            call = self._stubs.single_document(data, **self._arguments(request))
+            try:
+                while (data := await self._guarded(call.read)) is not self._grpc.aio.EOF:
+                    yield messages.read_document(data)
+            finally:
+                call.cancel()
+
+    async def close(self) -> None:
+        """See `hop.Hop`."""
+        self._closed = True
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._channel.close()
+
+    async def _over_stream(self, data: bytes, arguments: dict[str, Any]) -> bytes:
+        call = self._stubs.call(**arguments)
+        try:
+            await call.write(data)
+            await call.done_writing()
+            answer = await call.read()
+        finally:
+            call.cancel()
+        if answer is self._grpc.aio.EOF:
+            raise BadServer(f"{self._target} ended the stream without an answer")
+        found: bytes = answer
+        return found
+
+    def _checked(self, data: bytes) -> bytes:
+        if len(data) > self._limit:
+            raise too_large(len(data), self._limit)
+        return data
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        arguments = rules.call_arguments(self._grpc, self._options)
+        arguments["metadata"] = messages.metadata_of(request, self._metadata)
+        if request.deadline is not None:
+            remaining = request.deadline - time.monotonic()
+            if remaining <= 0:
+                raise DeadlineExceeded(f"the deadline of the request passed before it was sent to {self._place}")
+            arguments["timeout"] = remaining
+        return arguments
+
+    async def _guarded(self, begin: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of a call, its failure as one of our errors."""
+        if self._closed:
+            raise HopLost(f"{self._place}: the connection is closed", started=False)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._follow())
+        try:
+            return await begin()
+        except asyncio.CancelledError:
+            if not self._cancelled_by_closing():
+                raise
+            raise HopLost(f"{self._place}: the connection was closed before it answered") from None
+        except self._grpc.RpcError as error:
+            raise self._error(error) from None
+        except self._grpc.aio.UsageError as error:
+            raise HopLost(f"{self._place}: the connection is closed: {error}", started=False) from None
+
+    def _cancelled_by_closing(self) -> bool:
+        """Closing the channel cancels its calls, and they say so as if the caller had been cancelled."""
+        task = asyncio.current_task()
+        return self._closed and task is not None and not task.cancelling()
+
+    def _error(self, error: Any) -> JinaError:
+        codes = self._grpc.StatusCode
+        code, details = error.code(), error.details() or ""
+        if (sent := rules.sent_error(error)) is not None:
+            return self._naming(sent)
+        if code is codes.UNIMPLEMENTED:
+            return _Unimplemented(f"{self._place} does not know this call; is it a jina server?")
+        if code not in {codes.UNAVAILABLE, codes.CANCELLED} or "|Gateway" in details:
+            return self._naming(rules.rpc_error(error, self._target))
+        if any(words in details.lower() for words in _UNREACHED):
+            self._up = False
+            return HopLost(f"{self._place} cannot be reached: {details}", started=False)
+        return HopLost(f"{self._place} went away before it answered: {details}")
+
+    def _naming(self, error: JinaError) -> JinaError:
+        """The error; one about time says which worker took it."""
+        if isinstance(error, DeadlineExceeded) and self.name not in error.message:
+            return DeadlineExceeded(f"{self.name}: {error.message}", help=error.help)
+        return error
+
+    async def _follow(self) -> None:
+        """Keep `up` true to the connection, which is opened again whenever it ends."""
+        states = self._grpc.ChannelConnectivity
+        while (state := self._channel.get_state(try_to_connect=True)) is not states.SHUTDOWN:
+            if state is states.READY:
+                self._up = True
+            elif state is states.TRANSIENT_FAILURE:
+                self._up = False
+            await self._channel.wait_for_state_change(state)
+
+
+class _Unimplemented(BadServer):
+    """The peer lacks a method."""
+
+
+class _Stubs:
+    """The methods of one channel, from bytes to bytes."""
+
+    def __init__(self, channel: Any) -> None:
+        self.has_unary = True
+        self.single_data = channel.unary_unary(rules.SINGLE_DATA)
+        self.list_data = channel.unary_unary(rules.LIST_DATA)
+        self.call = channel.stream_stream(rules.CALL)
+        self.single_document = channel.unary_stream(rules.SINGLE_DOCUMENT)
+        self.discover = channel.unary_unary(rules.DISCOVERY)
+        self.dry_run = channel.unary_unary(rules.DRY_RUN, None, rules.read_status)
+        self.health = channel.unary_unary(rules.HEALTH)
