@@ -44,7 +44,7 @@ def merge(branches: Sequence[Payload], base: Payload) -> Payload:
 
     Linear in the size of the documents. None of the payloads is changed. Raises `BadRequest` where one is garbled.
     """
-    before = _Places([doc.data for doc in proto_of(base).docs])
+    before = _Places([doc.data for doc in proto_of(base).docs], by_place=False)
     merged = pb.DocListProto()
     for key, versions in _by_document([proto_of(branch).docs for branch in branches], before).items():
         _merge_document(versions, before.find(key), merged.docs.add())
@@ -79,17 +79,19 @@ def _has_id(item: Any) -> bool:
 class _Places:
     """The documents at the fork, by key.
 
-    A document without an id, as in nested JSON, is known by its place, in lists of the same length.
+    `by_place`: a nested document without an id, as in JSON, is known by its place, in lists of the same length.
     """
 
-    def __init__(self, docs: Sequence[Fields]) -> None:
+    def __init__(self, docs: Sequence[Fields], *, by_place: bool) -> None:
         self.size = len(docs)
         self._docs: dict[object, Fields] = {}
         self._unnamed: set[int] = set()
         for place, (key, fields) in enumerate(zip(_keys(docs), docs, strict=True)):
-            if key is None:
+            if key is not None:
+                self._docs[key] = fields
+            elif by_place:
                 self._unnamed.add(place)
-            self._docs[place if key is None else key] = fields
+                self._docs[place] = fields
 
     def find(self, key: object) -> Fields | None:
         """The fields of the document with that key."""
@@ -198,7 +200,7 @@ def _merge_keys(versions: Sequence[Fields], base: Fields | None, into: MutableMa
 
 
 def _merge_nested(versions: Sequence[Sequence[pb.DocProto]], base: Sequence[Fields], into: pb.DocListProto) -> None:
-    before = _Places(base)
+    before = _Places(base, by_place=True)
     del into.docs[:]
     for key, docs in _by_document(versions, before).items():
         was = before.find(key)
