@@ -3,155 +3,145 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.plan.plans import NodePlan
+from jina.routing.balance import Balance
 from jina.transport.hop import Hop, HopLost
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
 
+# Its own state, so that `random.seed` of user code does not let all gateways choose alike.
+_dice = random.Random()  # noqa: S311 - no secret
 _LEAST_RETRIES = 3
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
-
-
-class Replica:
-    """One hop and how many requests it has in work."""
-
-    __slots__ = ("hop", "in_flight")
-
-    def __init__(self, hop: Hop) -> None:
-        self.hop = hop
-        self.in_flight = 0
 
 
 class Replicas:
     """Sends each request to the idlest replica, and to another one where the first certainly did not begin.
 
     Failures name the Deployment: those of a worker keep their class, a lost one is `Unavailable`, a silent one
-    `DeadlineExceeded`.
+    `DeadlineExceeded`. `randrange` breaks ties, see `routing.balance`.
     """
 
-    def __init__(self, plan: NodePlan, hops: Sequence[Hop]) -> None:
+    def __init__(self, plan: NodePlan, hops: Sequence[Hop], randrange: Callable[[int], int] = _dice.randrange) -> None:
         self.plan = plan
         self.name = plan.name
-        self._replicas = [Replica(hop) for hop in hops]
+        self.hops = list(hops)
+        self._randrange = randrange
         self._limit = plan.timeout_send
         self._addresses = {hop.name: hop.address for hop in plan.hops if hop.address}
-        self._turn = 0
-
-    @property
-    def hops(self) -> list[Hop]:
-        """All of them, in the order of the plan."""
-        return [replica.hop for replica in self._replicas]
+        self._balance = self._fresh_balance()
 
     @property
     def up(self) -> bool:
         """Whether a request could arrive."""
-        return any(replica.hop.up for replica in self._replicas)
+        return not self.plan.hops or any(hop.up for hop in self.hops)
 
     def put(self, hop: Hop) -> Hop | None:
         """Take in a hop; gives the one of the same name whose place it takes."""
-        for position, replica in enumerate(self._replicas):
-            if replica.hop.name == hop.name:
-                self._replicas[position] = Replica(hop)
-                return replica.hop
-        self._replicas.append(Replica(hop))
+        for place, other in enumerate(self.hops):
+            if other.name == hop.name:
+                self.hops[place] = hop
+                return other
+        self.hops.append(hop)
+        self._balance = self._fresh_balance()
         return None
+
+    def _fresh_balance(self) -> Balance:
+        return Balance(self.name, [hop.name for hop in self.hops], self._randrange)
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """The endpoints of the first replica, when all have told theirs."""
-        described = await asyncio.gather(*(replica.hop.describe() for replica in self._replicas))
+        described = await asyncio.gather(*(hop.describe() for hop in self.hops))
         return described[0] if described else {}
 
     async def ready(self) -> None:
         """Ask all replicas whether they would serve; raises what the first failure was, naming the Deployment."""
-        answers = await asyncio.gather(*(replica.hop.ready() for replica in self._replicas), return_exceptions=True)
-        for replica, answer in zip(self._replicas, answers, strict=True):
+        if not self.plan.hops:  # a join without an Executor
+            return
+        if not self.hops:
+            raise Unavailable(f"{self.name}: no worker is there yet")
+        answers = await asyncio.gather(*(hop.ready() for hop in self.hops), return_exceptions=True)
+        for hop, answer in zip(self.hops, answers, strict=True):
             if isinstance(answer, HopLost):
-                raise self._lost(replica, answer)
+                raise self._lost(hop, answer)
             if isinstance(answer, BaseException):
                 raise answer
-        if not answers:
-            raise Unavailable(f"{self.name}: no worker is there yet")
 
     async def call(self, request: Request) -> Reply:
         """The reply of one replica."""
-        tried: list[Replica] = []
-        while True:
-            replica = self._idlest(tried)
-            replica.in_flight += 1
+        tried: list[int] = []
+        for attempt in count(1):
+            place = self._take(tried)
+            hop = self.hops[place]
             try:
                 if self._limit is None and request.deadline is None:
-                    return await replica.hop.call(request)
-                return await self._in_time(replica, request)
+                    return await hop.call(request)
+                return await self._in_time(hop, request)
             except HopLost as lost:
-                if lost.started or not await self._may_retry(replica, tried):
-                    raise self._lost(replica, lost) from lost
+                failure = lost
             except JinaError as error:
                 self._blame(error)
                 raise
             finally:
-                replica.in_flight -= 1
+                self._balance.give_back(place)
+            if failure.started or not await self._may_retry(place, tried, attempt):
+                raise self._lost(hop, failure) from failure
+        raise AssertionError("unreachable")
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The replies of one replica; closing this closes the generator there."""
-        tried: list[Replica] = []
+        tried: list[int] = []
         begun = False
-        while True:
-            replica = self._idlest(tried)
-            replica.in_flight += 1
-            replies: Any = replica.hop.stream(request)
+        for attempt in count(1):
+            place = self._take(tried)
+            hop = self.hops[place]
+            replies: Any = hop.stream(request)
             try:
-                if self._limit is None:
-                    async for reply in replies:
-                        begun = True
-                        yield reply
-                else:
-                    while (reply := await self._next(replica, replies)) is not None:
-                        begun = True
-                        yield reply
+                while (reply := await self._next(hop, replies)) is not None:
+                    begun = True
+                    yield reply
                 return
             except HopLost as lost:
-                if begun or lost.started or not await self._may_retry(replica, tried):
-                    raise self._lost(replica, lost) from lost
+                failure = lost
             except JinaError as error:
                 self._blame(error)
                 raise
             finally:
-                replica.in_flight -= 1
+                self._balance.give_back(place)
                 await replies.aclose()
+            if begun or failure.started or not await self._may_retry(place, tried, attempt):
+                raise self._lost(hop, failure) from failure
 
-    def _idlest(self, tried: list[Replica]) -> Replica:
-        replicas = self._replicas
-        if len(replicas) == 1:
-            return replicas[0]
-        if not replicas:
-            raise Unavailable(f"{self.name}: no worker is there yet")
-        self._turn += 1
-        able = [one for one in replicas if one.hop.up and one not in tried] or [one for one in replicas if one.hop.up]
-        able = able or [one for one in replicas if one not in tried] or replicas
-        start = self._turn % len(able)
-        return min(able[start:] + able[:start], key=_load)
+    def _take(self, tried: Collection[int]) -> int:
+        try:
+            return self._balance.take([hop.up for hop in self.hops], tried)
+        except Unavailable as error:
+            self._blame(error)
+            raise
 
-    async def _may_retry(self, replica: Replica, tried: list[Replica]) -> bool:
-        """Whether another attempt makes sense; waits before one at a replica that failed already."""
-        tried.append(replica)
-        retries = self.plan.retries if self.plan.retries >= 0 else max(_LEAST_RETRIES, len(self._replicas))
-        if len(tried) > retries:
+    async def _may_retry(self, place: int, tried: list[int], failed: int) -> bool:
+        """Whether another attempt makes sense after `failed` of them; waits before one at a replica that had one."""
+        tried.append(place)
+        if failed > (self.plan.retries if self.plan.retries >= 0 else max(_LEAST_RETRIES, len(self.hops))):
             return False
-        if any(one not in tried for one in self._replicas):
+        if any(hop.up and other not in tried for other, hop in enumerate(self.hops)):
             return True
         if not self.up:
             return False
-        await asyncio.sleep(min(_FIRST_PAUSE * 2 ** (len(tried) - len(self._replicas)), _LONGEST_PAUSE))
+        tried.clear()
+        await asyncio.sleep(min(_FIRST_PAUSE * 2**failed, _LONGEST_PAUSE))
         return True
 
-    async def _in_time(self, replica: Replica, request: Request) -> Reply:
+    async def _in_time(self, hop: Hop, request: Request) -> Reply:
         """Call with a limit of our own beside that of the worker, which may not be able to tell any more."""
         now = time.monotonic()
         deadline = request.deadline
@@ -163,16 +153,18 @@ class Replicas:
         limit = asyncio.timeout(max(0.0, request.deadline - now))
         try:
             async with limit:
-                return await replica.hop.call(request)
+                return await hop.call(request)
         except DeadlineExceeded as error:
-            raise (self._silent(replica) if ours else error) from None
+            raise (self._silent(hop) if ours else error) from None
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise (self._silent(replica) if ours else self._too_late(replica)) from None
+            raise (self._silent(hop) if ours else self._too_late(hop)) from None
 
-    async def _next(self, replica: Replica, replies: AsyncIterator[Reply]) -> Reply | None:
+    async def _next(self, hop: Hop, replies: AsyncIterator[Reply]) -> Reply | None:
         """The next reply of a stream, which may be silent for `timeout_send` at most; None at its end."""
+        if self._limit is None:
+            return await anext(replies, None)
         limit = asyncio.timeout(self._limit)
         try:
             async with limit:
@@ -180,35 +172,29 @@ class Replicas:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise self._silent(replica) from None
+            raise self._silent(hop) from None
 
-    def _place_of(self, replica: Replica) -> str:
-        address = self._addresses.get(replica.hop.name)
-        return replica.hop.name if address is None else f"{replica.hop.name} ({address})"
+    def _place_of(self, hop: Hop) -> str:
+        address = self._addresses.get(hop.name)
+        return hop.name if address is None else f"{hop.name} ({address})"
 
-    def _silent(self, replica: Replica) -> DeadlineExceeded:
+    def _silent(self, hop: Hop) -> DeadlineExceeded:
         error = DeadlineExceeded(
-            f"{self.name}: {self._place_of(replica)} gave no answer within the {self._limit:g} s of timeout_send",
+            f"{self.name}: {self._place_of(hop)} gave no answer within the {self._limit:g} s of timeout_send",
             help="raise timeout_send (in milliseconds) of the Flow or the Deployment where that is too short",
         )
         error.deployment = self.name
         return error
 
-    def _too_late(self, replica: Replica) -> DeadlineExceeded:
+    def _too_late(self, hop: Hop) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"{self.name}: the deadline of the request passed before {self._place_of(replica)} answered"
+            f"{self.name}: the deadline of the request passed before {self._place_of(hop)} answered"
         )
 
-    def _lost(self, replica: Replica, lost: HopLost) -> Unavailable:
-        error = Unavailable(
-            f"{self.name}: no worker answers; {self._place_of(replica)}: {lost.message}", help=lost.help
-        )
+    def _lost(self, hop: Hop, lost: HopLost) -> Unavailable:
+        error = Unavailable(f"{self.name}: no worker answers; {self._place_of(hop)}: {lost.message}", help=lost.help)
         error.deployment = self.name
         return error
 
     def _blame(self, error: JinaError) -> None:
         error.deployment = error.deployment or self.name
-
-
-def _load(replica: Replica) -> int:
-    return replica.in_flight

@@ -1,0 +1,40 @@
+"""Executors for Flows of real processes."""
+
+import asyncio
+import os
+import signal
+
+from docarray import BaseDoc, DocList
+
+from jina import Executor, requests
+
+
+class Text(BaseDoc):
+    text: str = ""
+
+
+class Letter(Executor):
+    def __init__(self, letter: str = "?", **kwargs):
+        super().__init__(**kwargs)
+        self.letter = letter
+
+    @requests(on="/add")
+    async def add(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        for doc in docs:
+            doc.text += self.letter
+
+    @requests(on="/kill")
+    async def kill(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
+        if parameters.get("letter") == self.letter:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @requests(on="/wait")
+    async def wait(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
+        await asyncio.sleep(parameters.get("seconds", 3600))
+
+
+class Tokens(Executor):
+    @requests(on="/tokens")
+    async def tokens(self, doc: Text, parameters: dict, **kwargs) -> Text:
+        for number in range(parameters.get("count", 3)):
+            yield Text(text=f"{doc.text}{number}")
