@@ -1,0 +1,60 @@
+"""An exact index of pictures, searched by words, by a picture, or by both."""
+
+from __future__ import annotations
+
+import numpy as np
+from docarray import DocList
+from pictures import IMAGE_DIMENSIONS, TEXT_DIMENSIONS, Found, Match, Picture
+
+from jina import Executor, requests
+
+
+class PictureIndex(Executor):
+    """Keeps both vectors of each picture; ranks by the weighted sum of their cosine similarities to the query's."""
+
+    def __init__(self, text_weight: float = 0.6, **kwargs) -> None:
+        """`text_weight` in [0, 1] is what the words count in queries that have an image too."""
+        super().__init__(**kwargs)
+        self.text_weight = text_weight
+        self.pictures: list[tuple[str, str]] = []
+        self.texts = np.empty((0, TEXT_DIMENSIONS), dtype=np.float32)
+        self.images = np.empty((0, IMAGE_DIMENSIONS), dtype=np.float32)
+
+    @requests(on="/index")
+    def index(self, docs: DocList[Picture], **kwargs) -> DocList[Picture]:
+        """Add pictures that have both vectors. The answer has their ids and names."""
+        self.texts = np.vstack([self.texts, *(doc.embedding for doc in docs)])
+        self.images = np.vstack([self.images, *(doc.image_embedding for doc in docs)])
+        self.pictures += [(doc.id, doc.text) for doc in docs]
+        return DocList[Picture](Picture(id=doc.id, text=doc.text) for doc in docs)
+
+    @requests(on="/search")
+    def search(self, docs: DocList[Picture], parameters: dict, **kwargs) -> DocList[Found]:
+        """The `limit` (10) best pictures of each query."""
+        limit = min(int(parameters.get("limit", 10)), len(self.pictures))
+        # What all pictures have in common tells none of them from the others.
+        centre = self.images.mean(axis=0)
+        images = _unit(self.images - centre)
+        answers = DocList[Found]()
+        for query in docs:
+            scores = self._scores(query, images, centre)
+            best = np.argsort(-scores, kind="stable")[:limit]
+            matches = [Match(id=self.pictures[i][0], text=self.pictures[i][1], score=float(scores[i])) for i in best]
+            answers.append(Found(id=query.id, text=query.text, matches=DocList[Match](matches)))
+        return answers
+
+    def _scores(self, query: Picture, images: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        has_text, has_image = bool(query.text), query.image_embedding is not None
+        if not has_text and not has_image:
+            raise ValueError(f"query {query.id}: it has neither text nor image")
+        weight = self.text_weight if has_text and has_image else float(has_text)
+        scores = np.zeros(len(self.pictures), dtype=np.float32)
+        if has_text:
+            scores += weight * (self.texts @ np.asarray(query.embedding))
+        if has_image:
+            scores += (1 - weight) * (images @ _unit(np.asarray(query.image_embedding) - centre))
+        return scores
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -1,0 +1,37 @@
+"""The documents that travel through the Flow."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from docarray import BaseDoc, DocList
+from docarray.typing import NdArray
+
+TEXT_DIMENSIONS = 384
+IMAGE_DIMENSIONS = 1280
+
+
+class Picture(BaseDoc):
+    """A picture (PNG) with words about it; a query may lack one of them.
+
+    Each branch of the Flow fills one of the vectors (float32, unit length).
+    """
+
+    text: str = ""
+    image: Optional[bytes] = None  # noqa: UP045 - the form that DocArray documents
+    embedding: Optional[NdArray[TEXT_DIMENSIONS]] = None  # noqa: UP045
+    image_embedding: Optional[NdArray[IMAGE_DIMENSIONS]] = None  # noqa: UP045
+
+
+class Match(BaseDoc):
+    """A picture that was found: its id is that of the picture, `score` is at most 1."""
+
+    text: str
+    score: float
+
+
+class Found(BaseDoc):
+    """The query's words and the best pictures, best first."""
+
+    text: str
+    matches: DocList[Match]
