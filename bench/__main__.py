@@ -14,6 +14,7 @@ from bench.cases import CASES, Case
 from bench.clients import client_latency
 from bench.codecs import codec
 from bench.flows import FLOW_OTHERS, FLOWS
+from bench.link import link
 from bench.memory import grpc_16mib
 from bench.paced import sse_paced
 from bench.plot import svg
@@ -29,6 +30,7 @@ OTHERS = {
     "ready": ready,
     "client_latency": client_latency,
     "codec": codec,
+    "link": link,
     **FLOW_OTHERS,
 }
 """Cases that measure something else than CPU per request; each is called with the number of rounds."""
