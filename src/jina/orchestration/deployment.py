@@ -55,7 +55,7 @@ class Deployment(Described, Calls):
         self._plan = plan_deployment(spec, self._resolved.plan, self._reservations)
 
     @classmethod
-    def _of(cls, spec: DeploymentSpec) -> Self:
+    def from_spec(cls, spec: DeploymentSpec) -> Self:
         """A Deployment of a spec that was validated already."""
         self = cls.__new__(cls)
         cast("Any", cls.__init__).__wrapped__(self, spec)
@@ -77,12 +77,12 @@ class Deployment(Described, Calls):
         `options` count instead of the file's. `context` gives the variables of `${{ CONTEXT.name }}`;
         `substitute=False` leaves all variables as they are.
         """
-        return cls._of(configuration.read(source, context=context, substitute=substitute, overrides=options))
+        return cls.from_spec(configuration.read(source, context=context, substitute=substitute, overrides=options))
 
     @classmethod
     def from_command_line(cls, options: Mapping[str, Any], command: str = "deployment") -> Self:
         """The Deployment that the options of `jina deployment` or `jina executor` describe."""
-        return cls._of(configuration.from_command_line(options, f"jina {command}"))
+        return cls.from_spec(configuration.from_command_line(options, f"jina {command}"))
 
     def save_config(self, filename: str | None = None) -> None:
         """Write the options that differ from their defaults as YAML, to `<name>.yml` unless a name is given."""
@@ -103,6 +103,11 @@ class Deployment(Described, Calls):
         """Not available yet."""
         del output_path, options
         raise NotSupportedError("Deployment.to_docker_compose_yaml is not available yet")
+
+    @property
+    def plan(self) -> DeploymentPlan:
+        """What will run."""
+        return self._plan
 
     # --- life ---------------------------------------------------------------------------------------------
 

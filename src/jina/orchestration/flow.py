@@ -18,6 +18,7 @@ from jina.spec import takes_options_from, takes_options_of
 if TYPE_CHECKING:
     from jina.plan.plans import FacePlan, FlowPlan
     from jina.spec import FlowSpec
+    from jina.spec.options import ProcessOptions
 
 
 def _spec_class() -> type[FlowSpec]:
@@ -48,18 +49,21 @@ class Flow(FlowBuilding, FlowState, Calls):
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         """An `AsyncFlow` where `asyncio` says so."""
-        return super().__new__(cast("Any", AsyncFlow) if cls is Flow and options.get("asyncio") else cls)
+        made: Any = AsyncFlow if cls is Flow and options.get("asyncio") else cls
+        return cast("Self", super().__new__(made))
 
     @_takes_options
     def __init__(self, spec: FlowSpec) -> None:
         super().__init__()
-        self._spec = spec
+        coroutines = isinstance(self, AsyncFlow)
+        self._spec = spec if spec.asyncio == coroutines else spec.model_copy(update={"asyncio": coroutines})
         self._plan: FlowPlan | None = None
         self._resolved: dict[str, Resolved] = {}
         self._environment: dict[str, str | None] = {}
 
     @classmethod
-    def _of(cls, spec: FlowSpec) -> Self:
+    def from_spec(cls, spec: FlowSpec) -> Self:
+        """A Flow of a spec that was validated already; an `AsyncFlow` where it says so."""
         made: Any = AsyncFlow if cls is Flow and spec.asyncio else cls
         self = made.__new__(made)
         made.__init__.__wrapped__(self, spec)
@@ -76,12 +80,13 @@ class Flow(FlowBuilding, FlowState, Calls):
         Raises `FlowTopologyError` for unknown names in `needs`, cycles and Executors that no document reaches, other
         `ConfigError`s for what is wrong with an Executor.
         """
-        flow = type(self)._of(self._spec) if copy_flow else self
-        _ = flow._planned
+        flow = type(self).from_spec(self._spec) if copy_flow else self
+        _ = flow.plan
         return flow
 
     @property
-    def _planned(self) -> FlowPlan:
+    def plan(self) -> FlowPlan:
+        """What will run; made when it is first asked for, see `build`."""
         if self._plan is None:
             from jina.plan.flow import plan_flow, runs
 
@@ -101,7 +106,7 @@ class Flow(FlowBuilding, FlowState, Calls):
 
     @property
     def _faces(self) -> list[FacePlan]:
-        return self._planned.gateway.faces
+        return self.plan.gateway.faces
 
     @property
     def _quiet(self) -> bool:
@@ -114,15 +119,12 @@ class Flow(FlowBuilding, FlowState, Calls):
     @property
     def _ready_seconds(self) -> float | None:
         # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
-        limits = [
-            part.ready_seconds
-            for part in (self._spec.front, *self._spec.steps)
-            if "timeout_ready" in part.model_fields_set and part.ready_seconds is not None
-        ]
-        return max(limits, default=None)
+        parts: list[ProcessOptions] = [self._spec.front, *self._spec.steps]
+        asked = [part.ready_seconds for part in parts if "timeout_ready" in part.model_fields_set]
+        return max((limit for limit in asked if limit is not None), default=None)
 
     def _plan_to_run(self) -> FlowPlan:
-        return self._planned
+        return self.plan
 
     def _blobs(self) -> dict[str, bytes]:
         return {name: resolved.blob() for name, resolved in self._resolved.items()}
@@ -176,12 +178,8 @@ class Flow(FlowBuilding, FlowState, Calls):
 
     def _declared(self, on: str) -> Any:
         classes = {name: resolved.executor_class for name, resolved in self._resolved.items()}
-        return declared_by_graph(self._planned, classes, on)
+        return declared_by_graph(self.plan, classes, on)
 
 
 class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
     """A Flow whose calls are coroutines: `async for docs in flow.post(...)`, `await flow.post(...)`."""
-
-    @classmethod
-    def _of(cls, spec: FlowSpec) -> Self:
-        return super()._of(spec.model_copy(update={"asyncio": True}))

@@ -42,7 +42,7 @@ class FlowBuilding:
 
     @classmethod
     @abstractmethod
-    def _of(cls, spec: FlowSpec) -> Self:
+    def from_spec(cls, spec: FlowSpec) -> Self:
         """A Flow of a spec that was validated already."""
 
     @abstractmethod
@@ -127,7 +127,7 @@ class FlowBuilding:
 
     def _changed(self, spec: FlowSpec, copy_flow: bool) -> Self:
         if copy_flow:
-            return type(self)._of(spec)
+            return type(self).from_spec(spec)
         self._replace(spec)
         return self
 
@@ -154,12 +154,12 @@ class FlowBuilding:
         `substitute=False` leaves all variables as they are.
         """
         spec = configuration.read_flow(source, context=context, substitute=substitute, overrides=options)
-        return cls._of(spec)
+        return cls.from_spec(spec)
 
     @classmethod
     def from_command_line(cls, options: Mapping[str, Any], command: str = "flow") -> Self:
         """The Flow that the options of `jina flow` describe: `uses` is its YAML, which the others override."""
-        return cls._of(configuration.flow_from_command_line(options, f"jina {command}"))
+        return cls.from_spec(configuration.flow_from_command_line(options, f"jina {command}"))
 
     def save_config(self, filename: str | None = None) -> None:
         """Write what differs from the defaults as YAML, to `<name>.yml` unless a name is given."""

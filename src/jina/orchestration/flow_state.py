@@ -35,7 +35,7 @@ class FlowState:
 
     @property
     @abstractmethod
-    def _planned(self) -> FlowPlan:
+    def plan(self) -> FlowPlan:
         """The plan, made when it is first asked for."""
 
     @property
@@ -59,7 +59,7 @@ class FlowState:
     @property
     def ports(self) -> list[int]:
         """One port for each protocol; those that were not given are chosen when this is asked for."""
-        return [face.port for face in self._planned.gateway.faces]
+        return [face.port for face in self.plan.gateway.faces]
 
     @property
     def port(self) -> int | list[int]:
@@ -144,7 +144,7 @@ class FlowState:
     @property
     def num_pods(self) -> int:
         """Number of processes; the gateway is one of them."""
-        return sum(len(deployment.workers) for deployment in self._planned.deployments) + 1
+        return sum(len(deployment.workers) for deployment in self.plan.deployments) + 1
 
     @property
     def address_private(self) -> str | None:
@@ -167,13 +167,13 @@ class FlowState:
         """Whether both have the same Deployments, with the same options."""
         if not isinstance(other, FlowState):
             return NotImplemented
-        mine, theirs = ([step.non_defaults() for step in flow._spec.executors] for flow in (self, other))
+        mine, theirs = ([step.non_defaults() for step in flow.spec.executors] for flow in (self, other))
         return mine == theirs
 
     __hash__ = object.__hash__
 
     def _step(self, spec: StepSpec) -> FlowStep:
-        plans = {deployment.name: deployment for deployment in self._planned.deployments}
+        plans = {deployment.name: deployment for deployment in self.plan.deployments}
         return FlowStep(spec, plans[spec.name])
 
     def _configure(self, **options: Any) -> None:

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 OwnerT = TypeVar("OwnerT")
-ResultT = TypeVar("ResultT", covariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
-class BoundStepMethod(Protocol[P, ResultT]):
+class BoundStepMethod(Protocol[P, ResultT_co]):
     """What type checkers see: the options by name, after at most two values by position."""
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ResultT: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ResultT_co: ...
     @overload
-    def __call__(self, first: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResultT: ...
+    def __call__(self, first: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResultT_co: ...
     @overload
-    def __call__(self, first: Any, second: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResultT: ...
+    def __call__(self, first: Any, second: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResultT_co: ...
 
 
 class StepMethod(Generic[P]):

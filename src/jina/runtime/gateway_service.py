@@ -185,9 +185,13 @@ class GatewayService:
         return way
 
     def _known_paths(self, endpoint: str) -> dict[str, frozenset[str] | None]:
-        """What each step answers. A joiner without endpoints takes any, but does not make one known."""
-        able = {name for name, known in self._known.items() if not passes_all(known)}
-        joined = not able or any(answers(self._known[name], endpoint) for name in able)
+        """What each step answers. A joiner without endpoints takes any, but does not make one known.
+
+        One without an Executor takes none: the documents that it joins are merged on their way to the next.
+        """
+        empty = {node.name for node in self._plan.nodes if not node.hops}
+        able = {name for name, known in self._known.items() if name in empty or not passes_all(known)}
+        joined = not able - empty or any(answers(self._known[name], endpoint) for name in able)
         everything = None if joined else frozenset[str]()
         return {
             name: frozenset(path if path.startswith("/") else f"/{path}" for path in known)

@@ -1,0 +1,241 @@
+"""Flows as users hold them. Those that run are shared by the tests that only ask them."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from docarray import DocList
+from flow_steps import Add, Count, Failing, Left, Note, Recording, Right
+
+from jina import AsyncFlow, Client, Deployment, Flow
+from jina.errors import (
+    ConfigError,
+    EndpointNotFound,
+    FlowBuildLevelError,
+    PortAlreadyUsed,
+    RuntimeFailToStart,
+    Unavailable,
+    UsageError,
+)
+
+LOCAL = {"host": "127.0.0.1", "quiet": True}
+
+
+def _gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def _children():
+    with open(f"/proc/self/task/{threading.get_native_id()}/children") as file:
+        mine = file.read().split()
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                mine += file.read().split()
+        except FileNotFoundError:
+            continue
+    return set(mine)
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """Two steps on all protocols."""
+    flow = Flow(protocol=["grpc", "http", "websocket"], env={"COLOUR": "red"}, **LOCAL)
+    with flow.add(uses=Add).add(uses=Add, uses_with={"letter": "b"}, name="second") as flow:
+        yield flow
+
+
+@pytest.fixture(scope="module")
+def branches():
+    """Two branches that are joined, behind a first step, in a running loop too."""
+    flow = (
+        AsyncFlow(**LOCAL)
+        .add(uses=Add, name="first")
+        .add(uses=Left, name="left")
+        .add(uses=Right, name="right", needs="first")
+    )
+    with flow.needs_all() as flow:
+        yield flow
+
+
+def test_documents_pass_all_steps(chain):
+    docs = chain.post("/add", DocList[Note]([Note(text="x"), Note(text="y")]))
+    assert docs.text == ["xab", "yab"]
+    assert type(docs[0]) is Note
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_every_protocol(chain, position):
+    with Client(host="127.0.0.1", port=chain.port[position], protocol=chain.protocol[position]) as client:
+        assert client.post("/add", Note(text="x"), return_type=Note).text == "xab"
+
+
+def test_endpoints_by_name(chain):
+    assert chain.index(Note(text="x")).text == ["xab"]
+    with pytest.raises(EndpointNotFound, match="/search"):
+        chain.search(Note(text="x"))
+
+
+def test_only_the_target_is_visited(chain):
+    assert chain.post("/add", Note(text="x"), target_executor="second").text == ["xb"]
+
+
+def test_each_step_has_a_process(chain):
+    pids = chain.post("/pid", Note()).text[0].split()
+    assert len({*pids, str(os.getpid())}) == 3
+    assert chain.num_pods == 3
+    assert chain.num_deployments == 2
+
+
+def test_the_environment_is_that_of_the_flow_while_it_runs(chain):
+    assert os.environ["COLOUR"] == "red"
+    assert chain.post("/env", Note()).text == ["redred"]
+
+
+def test_the_environment_is_restored(monkeypatch):
+    monkeypatch.setenv("COLOUR", "blue")
+    flow = Flow(env={"COLOUR": "green", "SHADE": "1"})
+    flow._export_environment()
+    assert os.environ["COLOUR"] + os.environ["SHADE"] == "green1"
+    flow.close()
+    assert os.environ["COLOUR"] == "blue"
+    assert "SHADE" not in os.environ
+
+
+def test_readiness_and_profile(chain, capsys):
+    assert chain.is_flow_ready()
+    assert chain.dry_run()
+    assert chain.is_ready
+    assert chain.profiling(show_table=False)
+    assert not Flow().is_flow_ready()
+
+
+def test_a_running_flow_cannot_be_changed(chain):
+    for change in (
+        lambda: chain.add(uses=Add),
+        lambda: chain.config_gateway(cors=True),
+        lambda: setattr(chain, "port", 1),
+    ):
+        with pytest.raises(FlowBuildLevelError, match="running"):
+            change()
+
+
+def test_steps_can_be_looked_at(chain):
+    assert [name for name, _ in chain] == ["executor0", "second"]
+    assert chain[0].name == "executor0"
+    assert chain["second"].spec.uses is Add
+    with pytest.raises(KeyError):
+        chain["third"]
+    with pytest.raises(IndexError):
+        chain[2]
+
+
+def test_calls_in_a_loop(branches):
+    async def calls():
+        replies = [docs async for docs in branches.post("/add", [Note(text="x"), Note(text="y")], request_size=1)]
+        together = await branches.post("/add", [Note(text="x"), Note(text="y")])
+        ready = await branches.is_flow_ready()
+        await branches.client.close()
+        return replies, together, ready
+
+    replies, together, ready = asyncio.run(calls())
+    assert sorted(docs[0].left for docs in replies) == ["xa", "ya"]
+    assert together.left == together.right == ["xa", "ya"]
+    assert type(together[0]) is Note
+    assert ready
+
+
+def test_async_with_and_streams():
+    async def run():
+        async with Flow(asyncio=True, **LOCAL).add(uses=Count) as flow:
+            assert isinstance(flow, AsyncFlow)
+            return [doc.text async for doc in flow.stream_doc("/count", Note(text="n"))]
+
+    assert asyncio.run(run()) == ["n0", "n1", "n2"]
+
+
+def test_a_deployment_as_a_step_and_replicas_in_a_running_loop():
+    async def run():
+        step = Deployment(uses=Add, name="worker", replicas=2, uses_with={"letter": "z"})
+        with Flow(**LOCAL).add(step) as flow:
+            assert flow["worker"].num_pods == 2
+            docs = flow.post("/pid", [Note() for _ in range(20)], request_size=1)
+            return flow.post("/add", Note(text="x")).text, len(set(docs.text))
+
+    assert asyncio.run(run()) == (["xz"], 2)
+
+
+def test_a_deployment_with_replicas_serves_behind_a_gateway():
+    with Deployment(uses=Add, replicas=2, **LOCAL) as deployment:
+        assert deployment.num_pods == 3
+        assert len(set(deployment.post("/pid", [Note() for _ in range(20)], request_size=1).text)) == 2
+        with pytest.raises(EndpointNotFound):
+            deployment.post("/nowhere", Note())
+        outside = Deployment(external=True, host="127.0.0.1", port=deployment.port, name="outside")
+        with outside:
+            assert outside.num_pods == 0
+            assert outside.post("/add", Note(text="x"), return_type=Note).text == "xa"
+            with Flow(**LOCAL).add(outside).add(uses=Add, uses_with={"letter": "b"}) as flow:
+                assert flow.num_pods == 2
+                assert flow.post("/add", Note(text="x")).text == ["xab"]
+
+
+def test_a_failing_executor_ends_the_start(tmp_path):
+    record = tmp_path / "record"
+    flow = Flow(env={"RECORD": str(record)}, **LOCAL)
+    flow = flow.add(uses=Recording, name="good").add(uses=Failing, name="bad")
+    before = _children()
+    with pytest.raises(RuntimeFailToStart) as caught:
+        flow.start()
+    assert str(caught.value).startswith("Flow 'flow' is aborted: bad failed in __init__ (flow_steps.py:")
+    assert "no such file model.bin" in str(caught.value)
+    assert type(caught.value.__cause__) is RuntimeError
+    assert _children() <= before
+    assert "RECORD" not in os.environ
+    if record.exists():  # it may have been interrupted before
+        assert record.read_text().split() in (["init"], ["init", "closed"])
+
+
+def test_a_taken_port_is_named_and_nothing_is_left():
+    before = _children()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortAlreadyUsed, match=str(port)):
+            Flow(port=port, **LOCAL).add(uses=Add).start()
+    assert _children() <= before
+
+
+def test_a_killed_executor_fails_its_requests_only():
+    with Flow(**LOCAL).add(uses=Add, name="a").add(uses=Add, name="b") as flow:
+        with pytest.raises(Unavailable, match="a"):
+            flow.post("/die", Note(), target_executor="a")
+        assert flow.post("/add", Note(text="x"), target_executor="b").text == ["xb"[:1] + "a"]
+        deadline = time.monotonic() + 10
+        while not flow._processes[0].dead:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert "was killed by signal 9" in flow._processes[0].dead[0]
+        assert not flow.is_ready
+        gateway = flow._processes[0].front[0]
+        os.kill(gateway.pid, signal.SIGKILL)
+        with pytest.raises(Unavailable, match="gateway .*was killed by signal 9"):
+            flow.post("/add", Note(text="x"))
+
+
+def test_calls_before_the_start():
+    with pytest.raises(UsageError, match="Flow 'flow' is not started"):
+        Flow().add(uses=Add).post("/add", Note())
+
+
+def test_what_cannot_be_sent_is_named():
+    lock = threading.Lock()
+    with pytest.raises(ConfigError, match="lock"):
+        Flow(**LOCAL).add(uses=Add, uses_with={"lock": lock}).start()
