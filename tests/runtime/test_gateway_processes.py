@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager
 
 import aiohttp
 import pytest
+from tests.runtime.gateways import plan_of
 
 from jina.launch.ports import PortReservations
 from jina.launch.running import start
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, LogPlan, WorkerPlan
-from tests.runtime.gateways import plan_of
 
 LOG = LogPlan(level="DEBUG")
 

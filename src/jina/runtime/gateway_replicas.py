@@ -67,7 +67,7 @@ class Replicas:
         """Ask all replicas whether they would serve; raises what the first failure was, naming the Deployment."""
         if not self.plan.hops:  # a join without an Executor
             return
-        if not self.hops:
+        if not self.hops and self.plan.hops:
             raise Unavailable(f"{self.name}: no worker is there yet")
         answers = await asyncio.gather(*(hop.ready() for hop in self.hops), return_exceptions=True)
         for hop, answer in zip(self.hops, answers, strict=True):

@@ -6,7 +6,8 @@ import asyncio
 import threading
 import time
 from asyncio import CancelledError
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jina.executor import invoke
@@ -18,7 +19,8 @@ from jina.runtime.effort import slow_to_encode
 from jina.runtime.failures import executor_error, exit_code_of, users_part
 from jina.runtime.payloads import ReplyPayload
 from jina.wire.codec import codec_for
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import Payload, Reply, Request
+from jina.wire.payloads import BytesPayload
 
 if TYPE_CHECKING:
     from jina.wire.codec import Codec
@@ -31,7 +33,8 @@ class Owner:
 
     Calls of `@write` methods take turns: `def` methods among themselves, and `async def` ones among themselves.
     `names` are those by which parameters address the Executor (`a__key`), `exit_on` the names of exceptions
-    that end the worker; `give_up(reason, exit code)` asks for that.
+    that end the worker; `give_up(reason, exit code)` asks for that. With `no_reduce` the documents of several
+    branches are handed on apart.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Owner:
         names: Collection[str] = (),
         exit_on: Collection[str] = (),
         quiet_error: bool = False,
+        no_reduce: bool = False,
         give_up: Callable[[str, int], None] | None = None,
     ) -> None:
         self.executor = executor
@@ -51,6 +55,7 @@ class Owner:
         self.log = logs.get_logger(name)
         self.write_lock = threading.Lock()
         self.async_write_lock = asyncio.Lock()
+        self.no_reduce = no_reduce
         self._exit_on = frozenset(exit_on)
         self._quiet_error = quiet_error
         self._give_up = give_up
@@ -94,12 +99,13 @@ class Handler:
         logs.request_id.set(request.request_id)
         if span is not None:
             span.attach()
+        branches = None if request.branches is None else self._branches(request.branches)
         if docs is None:
-            docs = request.payload.decode(self.codec)
+            docs = request.payload.decode(self.codec) if branches is None else next(iter(branches.values()))
         parameters = request.parameters
         if parameters:
             parameters = invoke.scope_parameters(parameters, self.owner.names)
-        if span is None and self._constant is not None:
+        if span is None and branches is None and self._constant is not None:
             arguments = self._constant.copy()
             if "parameters" in arguments:
                 arguments["parameters"] = dict(parameters)
@@ -109,7 +115,18 @@ class Handler:
             headers=request.headers,
             tracing_context=None if span is None else span.context,
         )
+        if branches is not None and self.owner.no_reduce:
+            extras.docs_matrix, extras.docs_map = list(branches.values()), branches
         return docs, invoke.call_arguments(self.endpoint, extras)
+
+    def _branches(self, branches: Sequence[tuple[str, Payload]]) -> dict[str, Any]:
+        """The documents of each branch by its name; those of all under one where they are to be merged."""
+        if self.owner.no_reduce:
+            # Branches that passed by the same Executor last have one name; none of them may be lost.
+            return {name: payload.decode(self.codec) for name, payload in _named_apart(branches)}
+        from jina.routing.merge import merge
+
+        return {"": merge([payload for _, payload in branches], BytesPayload(b"")).decode(self.codec)}
 
     def with_results(self, parameters: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
         """The parameters of the answer: those of the request, and the dictionary that the handler returned."""
@@ -195,6 +212,13 @@ class Invocation(ResultJob):
         self._docs = None
         self.documents = len(docs)
         return docs, arguments
+
+
+def _named_apart(branches: Sequence[tuple[str, Payload]]) -> Iterator[tuple[str, Payload]]:
+    taken: Counter[str] = Counter()
+    for name, payload in branches:
+        taken[name] += 1
+        yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), payload
 
 
 def _collected(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:

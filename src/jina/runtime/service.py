@@ -65,6 +65,7 @@ class WorkerService:
             names={plan.deployment, executor.metas.name},
             exit_on=plan.exit_on_exceptions,
             quiet_error=plan.log.quiet_error,
+            no_reduce=plan.no_reduce,
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
@@ -101,7 +102,8 @@ class WorkerService:
         span = self._span(request, handler) if traces.active() else None
         failure: BaseException | None = None
         try:
-            docs = await self._decoded(request, handler) if slow_to_decode(request.payload, size) else None
+            slow = request.branches is None and slow_to_decode(request.payload, size)
+            docs = await self._decoded(request, handler) if slow else None
             job = Invocation(handler, request, span, docs)
             del docs
             reply: Reply = await job.outcome(self.dispatcher, handler.lane)
