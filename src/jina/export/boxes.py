@@ -99,7 +99,7 @@ def _facts(step: StepPicture) -> Iterator[Words]:
         yield Words(step.copies, "note")
     if step.when:
         yield Words(f"when {step.when}", "note")
-    for word, holds in (("floating", step.floating), ("not merged", step.no_reduce and len(step.needs) > 1)):
+    for word, holds in (("floating", step.floating), ("not merged", step.is_unmerged)):
         if holds:
             yield Words(word, "note")
     if step.external:

@@ -32,7 +32,7 @@ def _facts(step: StepPicture) -> Iterator[tuple[str, str]]:
         yield "copies", step.copies
     yield from _labelled("endpoints", _endpoint_lines(step.endpoints))
     yield from _labelled("addresses", step.addresses)
-    notes = (("external", step.external), ("floating", step.floating), ("not merged", step.no_reduce))
+    notes = (("external", step.external), ("floating", step.floating), ("not merged", step.is_unmerged))
     if found := [word for word, holds in notes if holds]:
         yield "is", ", ".join(found)
 

@@ -16,6 +16,8 @@ _RESERVED = frozenset(
 )  # fmt: skip
 """Words that mean something to Mermaid, or did so once: no names of nodes."""
 
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 _CLASSES = {
     "DEPLOYMENT": ("box", "box-line", ""),
     "GATEWAY": ("gate", "gate-line", ""),
@@ -93,7 +95,7 @@ def _identifier(name: str) -> str:
 
 def _escaped(words: str) -> str:
     """Text that may stand between quotes; `<br/>` stays a new line."""
-    lines = words.split("<br/>")
+    lines = _UNSEEN.sub(" ", words).split("<br/>")
     return "<br/>".join(
         line.replace("&", "#amp;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;") for line in lines
     )

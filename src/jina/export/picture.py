@@ -72,6 +72,11 @@ class StepPicture:
     addresses: tuple[str, ...] = ()
 
     @property
+    def is_unmerged(self) -> bool:
+        """Whether it gets the branches side by side."""
+        return self.no_reduce and len(self.needs) > 1
+
+    @property
     def copies(self) -> str:
         """`2 shards, 3 replicas`; nothing where there is one of each."""
         counted = ((self.shards, "shards"), (self.replicas, "replicas"))
