@@ -34,8 +34,7 @@ def plan_flow(
     front = spec.front
     steps = [step.spec for step in topology.nodes if step.spec is not None]
     taken = _check_ports(front, steps)
-    nodes = [_node(step, front) for step in topology.nodes]
-    graph = GraphPlan(nodes=nodes, ends=list(topology.ends))
+    graph = GraphPlan(nodes=[_node(step) for step in topology.nodes], ends=list(topology.ends))
     return FlowPlan(
         name=spec.name,
         deployments=[_deployment(step, executors) for step in steps],
@@ -48,10 +47,10 @@ def runs(step: StepSpec) -> bool:
     return not step.external and not step.only_joins
 
 
-def _node(step: Node, front: GatewaySpec) -> NodePlan:
+def _node(step: Node) -> NodePlan:
     if step.spec is None or step.spec.only_joins:
         return NodePlan(name=step.name, needs=list(step.needs), hops=[], floating=step.floating)
-    return node(step.spec, step.needs, floating=step.floating, gateway=front)
+    return node(step.spec, step.needs, floating=step.floating)
 
 
 def _deployment(step: StepSpec, executors: Mapping[str, ExecutorPlan]) -> DeploymentPlan:
@@ -76,17 +75,20 @@ def _faces(step: StepSpec, replicas: int) -> list[list[FacePlan]]:
 
 def _check_ports(front: GatewaySpec, steps: Collection[StepSpec]) -> list[int]:
     """The ports that were given to servers of the Flow; none twice, and none that an external Deployment here has."""
+    if len(front.ports) > len(front.protocols):
+        counts = f"{len(front.ports)} ports for {len(front.protocols)} protocol(s) ({', '.join(front.protocols)})"
+        raise ConfigError(f"Flow: port: {counts}; each protocol is served on one port")
     owners: dict[int, str] = dict.fromkeys(front.ports, GATEWAY)
     for step in steps:
         for port in [] if step.external else step.ports:
             if port in owners:
-                raise ConfigError(f"Flow: port {port} is given to both {owners[port]} and {step.name}")
+                raise ConfigError(f"{step.place}: port {port} is given to {owners[port]} as well")
             owners[port] = step.name
     for step in steps:
         for target in step.targets:
             if target.port in owners and _is_here(target):
                 owner = owners[target.port]
-                raise ConfigError(f"Flow: port {target.port} is given to {owner}, but the external {step.name} has it")
+                raise ConfigError(f"{step.place}: port {target.port} of this machine is given to {owner}")
     return list(owners)
 
 

@@ -51,11 +51,17 @@ def topology_of(flow: FlowSpec) -> Topology:
     for step in flow.steps:
         drawing.add(step)
     drawing.end()
-    nodes = _in_order(_checked(drawing.nodes))
-    leading = _leading_to(drawing.last, nodes)
-    return Topology(
-        nodes=tuple(replace(node, floating=node.name not in leading) for node in nodes), ends=(drawing.last,)
-    )
+    return arranged(drawing.nodes, [drawing.last])
+
+
+def arranged(nodes: Sequence[Node], ends: Sequence[str]) -> Topology:
+    """The graph of these steps, checked, in order, with `floating` set; raises as `topology_of`."""
+    ordered = _in_order(_checked(nodes))
+    leading = set(ends)
+    for node in reversed(ordered):
+        if node.name in leading:
+            leading.update(node.needs)
+    return Topology(nodes=tuple(replace(node, floating=node.name not in leading) for node in ordered), ends=tuple(ends))
 
 
 @dataclass
@@ -73,7 +79,9 @@ class _Drawing:
         elif step.method == "gather_inspect":
             self._gather(step.name, step)
         else:
-            needs = self._hanging() if step.method == "needs_all" else (step.needs or [self.last])
+            needs = (
+                self._hanging() if step.method == "needs_all" else ([self.last] if step.needs is None else step.needs)
+            )
             self._append(step.name, "join" if step.only_joins else "executor", needs, step)
             self.last = self.last if step.floating else step.name
 
@@ -114,7 +122,7 @@ def _checked(nodes: Sequence[Node]) -> dict[str, Node]:
     by_name: dict[str, Node] = {}
     for node in nodes:
         if node.name in by_name or node.name == GATEWAY:
-            raise ConfigError(f"Flow: two steps have the name {node.name!r}")
+            raise ConfigError(f"{_at(node)}: two steps have the name {node.name!r}")
         by_name[node.name] = node
     for node in nodes:
         _check_needs(node, by_name)
@@ -123,16 +131,20 @@ def _checked(nodes: Sequence[Node]) -> dict[str, Node]:
 
 def _check_needs(node: Node, by_name: Mapping[str, Node]) -> None:
     if node.name in node.needs:
-        raise FlowTopologyError(f"Flow: {node.name}: the income/output of a deployment can not be itself")
+        raise FlowTopologyError(f"{_at(node)}: the income/output of a deployment can not be itself")
     for need in node.needs:
         if need != GATEWAY and need not in by_name:
             near = nearest(need, [GATEWAY, *by_name])
             hint = f", did you mean '{near}'?" if near else f"; there are {', '.join([GATEWAY, *by_name])}"
-            raise FlowTopologyError(f"Flow: {node.name} needs {need!r}, which is no step of it{hint}")
+            raise FlowTopologyError(f"{_at(node)}: needs: {need!r} is no step of the Flow{hint}")
     if not node.needs:
-        raise FlowTopologyError(f"Flow: {node.name} cannot be reached: it needs nothing, not even 'gateway'")
+        raise FlowTopologyError(f"{_at(node)}: cannot be reached: it needs nothing, not even 'gateway'")
     if node.spec is not None and node.spec.external and node.spec.no_reduce and len(node.needs) > 1:
-        raise ConfigError(f"Flow: {node.name}: External Executors with multiple needs have to do auto reduce.")
+        raise ConfigError(f"{_at(node)}: External Executors with multiple needs have to do auto reduce.")
+
+
+def _at(node: Node) -> str:
+    return node.spec.place if node.spec is not None else f"Flow: {node.name}"
 
 
 def _in_order(by_name: Mapping[str, Node]) -> list[Node]:
@@ -164,11 +176,3 @@ def _cycle(by_name: Mapping[str, Node]) -> list[str]:
     except graphlib.CycleError as exc:
         return [str(name) for name in exc.args[1]]
     return []
-
-
-def _leading_to(end: str, nodes: Sequence[Node]) -> set[str]:
-    leading = {end}
-    for node in reversed(nodes):
-        if node.name in leading:
-            leading.update(node.needs)
-    return leading

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 S = TypeVar("S", bound="Spec")
 
 
-class Spec(BaseModel):
+class Spec(BaseModel):  # noqa: PLW1641 - frozen models have pydantic's hash
     """What a user asked for: validated, frozen, serialisable.
 
     Build one with `jina.spec.parse`, which also applies old names, cross-field rules and our own error texts.
@@ -33,6 +33,11 @@ class Spec(BaseModel):
     """Fields that are no options: methods fill them."""
 
     _folder: str | None = PrivateAttr(default=None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it asks for the same; where it was written down is no part of it, the folder is."""
+        same = isinstance(other, Spec) and type(self) is type(other)
+        return same and self.__dict__ == other.__dict__ and self._folder == other._folder  # type: ignore[attr-defined]
 
     @property
     def folder(self) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
-from pydantic import InstanceOf, PlainValidator
+from pydantic import PlainValidator, PrivateAttr, WithJsonSchema
 
+from jina.spec.aliases import canonical
 from jina.spec.base import Spec
 from jina.spec.deployment import DeploymentSpec
 from jina.spec.gateway import GatewaySpec, gateway_of
@@ -20,7 +21,8 @@ from jina.spec.options import (
 )
 from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
 from jina.spec.parsing import Locate, parse
-from jina.spec.types import Flag, Inspect, StepMethod, Text
+from jina.spec.paths import dotted
+from jina.spec.types import Flag, Inspect, StepMethod, Text, shown
 
 S = TypeVar("S", bound=Spec)
 
@@ -31,10 +33,30 @@ class StepSpec(DeploymentSpec):
     method: StepMethod = "add"
     """How it was added: add, needs, needs_all, inspect or gather_inspect."""
 
+    _place: str = PrivateAttr(default="")
+
+    @property
+    def place(self) -> str:
+        """Where it was added, for messages: `flow.yml:7 executors[2]`."""
+        return self._place or f"Flow: {self.name}"
+
+    def at(self, place: str) -> StepSpec:
+        """The same step, added at `place`."""
+        copy = self.model_copy()
+        copy._place = place  # noqa: SLF001 - a copy of ourselves
+        return copy
+
     @property
     def only_joins(self) -> bool:
         """Whether no Executor runs for it: a join without `uses` merges, and does nothing else."""
         return self.method in _JOINS and self.uses == "BaseExecutor" and not self.external
+
+
+def _refuse(value: Any) -> Any:
+    raise ValueError(f"{shown(value)} is no option; config_gateway and add take what it would say")
+
+
+_made_by_methods: Final = PlainValidator(_refuse)
 
 
 class FlowSpec(
@@ -78,10 +100,10 @@ class FlowSpec(
     suppress_root_logging: Flag = False
     """Leave the root logger alone, which is what happens anyway."""
 
-    gateway: InstanceOf[GatewaySpec] | None = None
+    gateway: Annotated[GatewaySpec | None, _made_by_methods, WithJsonSchema({})] = None
     """Options of the gateway that differ from those of the Flow."""
 
-    executors: Annotated[tuple[StepSpec, ...], PlainValidator(tuple)] = ()
+    executors: Annotated[tuple[StepSpec, ...], _made_by_methods, WithJsonSchema({})] = ()
     """The Deployments, in the order in which they were added."""
 
     @property
@@ -96,13 +118,7 @@ class FlowSpec(
 
 
 def with_step(
-    flow: FlowSpec,
-    method: str = "add",
-    /,
-    deployment: DeploymentSpec | None = None,
-    *,
-    locate: Locate | None = None,
-    **options: Any,
+    flow: FlowSpec, method: str = "add", /, deployment: DeploymentSpec | None = None, **options: Any
 ) -> FlowSpec:
     """A copy of the Flow with one more step, made by `method`: add, needs, needs_all, inspect or gather_inspect.
 
@@ -110,19 +126,37 @@ def with_step(
     `executor{N}` unless one is given, with a number behind it where another step has it. Raises ConfigError, for
     a place in the graph that cannot be FlowTopologyError; names in `needs` may belong to steps added later.
     """
+    return step_from(flow, method, options, deployment)
+
+
+def step_from(
+    flow: FlowSpec,
+    method: str,
+    options: Mapping[str, Any],
+    deployment: DeploymentSpec | None = None,
+    locate: Locate | None = None,
+) -> FlowSpec:
+    """`with_step` for options that stand where `locate` says, such as in a file."""
     given = _options_of(deployment) | {name: value for name, value in options.items() if value is not None}
-    default = _DEFAULT_NAMES.get(method) or ("executor" if deployment is not None else f"executor{_count(flow)}")
+    default = _DEFAULT_NAMES.get(str(method)) or ("executor" if deployment is not None else f"executor{_count(flow)}")
     given["name"] = _own_name(flow, given.get("name", default))
     given["method"] = method
     step = parse(StepSpec, given, f"Flow.{method}", locate)
     folder = deployment.folder if deployment is not None and deployment.folder else flow.folder
-    return flow.model_copy(update={"executors": (*flow.executors, step.in_folder(folder))})
+    place = " ".join((locate(())[0], dotted(locate(())[1]))) if locate else f"Flow: {step.name}"
+    return flow.model_copy(update={"executors": (*flow.executors, step.at(place).in_folder(folder))})
 
 
-def with_gateway(flow: FlowSpec, *, locate: Locate | None = None, **options: Any) -> FlowSpec:
+def with_gateway(flow: FlowSpec, /, **options: Any) -> FlowSpec:
     """A copy of the Flow whose gateway has these options besides those that it was given before."""
-    before = _options_of(flow.gateway)
-    gateway = parse(GatewaySpec, before | options, "Flow.config_gateway", locate)
+    return gateway_from(flow, options)
+
+
+def gateway_from(flow: FlowSpec, options: Mapping[str, Any], locate: Locate | None = None) -> FlowSpec:
+    """`with_gateway` for options that stand where `locate` says, such as in a file."""
+    kept = {canonical(name, GatewaySpec.model_fields) for name, value in options.items() if value is not None}
+    before = {name: value for name, value in _options_of(flow.gateway).items() if name not in kept}
+    gateway = parse(GatewaySpec, {**before, **options}, "Flow.config_gateway", locate)
     return flow.model_copy(update={"gateway": gateway.in_folder(flow.folder)})
 
 
@@ -150,6 +184,9 @@ def _with_defaults(step: StepSpec, flow: FlowSpec) -> StepSpec:
     if step.external:
         taken -= {"replicas"}
     values: dict[str, Any] = {name: getattr(flow, name) for name in taken}
+    if flow.gateway is not None:
+        hops = flow.gateway.model_fields_set & HopOptions.model_fields.keys() - step.model_fields_set
+        values |= {name: getattr(flow.gateway, name) for name in hops}
     if flow.env and step.env:
         values["env"] = {**flow.env, **step.env}
     return step.model_copy(update=values) if values else step

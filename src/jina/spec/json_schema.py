@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -10,8 +11,11 @@ from pydantic_core import core_schema
 from jina.spec.base import Spec, descriptions
 from jina.spec.deployment import DeploymentSpec
 from jina.spec.executor import ExecutorSpec
+from jina.spec.flow import FlowSpec, StepSpec
+from jina.spec.gateway import GatewaySpec
 from jina.spec.options_platform import InternalOptions
-from jina.spec.yaml_specs import KINDS
+from jina.spec.types import one_of_schema
+from jina.spec.yaml_options import KINDS
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = {
@@ -22,29 +26,65 @@ _VARIABLE: Final = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of every YAML file (draft 2020-12): a Deployment's or an Executor's."""
+    """The schema of every YAML file (draft 2020-12): a Flow's, a Deployment's, a gateway's or an Executor's."""
+    kinds = ("Flow", "Deployment", "Gateway", "Executor")
     return {
         "$schema": DRAFT,
         "title": "jina YAML",
-        "oneOf": [{"$ref": "#/$defs/Deployment"}, {"$ref": "#/$defs/Executor"}],
+        "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds],
         "$defs": {
-            "Deployment": deployment_schema(),
+            "Flow": flow_schema(),
+            "Deployment": options_file_schema("Deployment", "One Executor, served."),
+            "Gateway": options_file_schema("Gateway", "The gateway of a Flow."),
             "Executor": executor_schema(),
+            "FlowOptions": options_schema(FlowSpec, without={"uses"}),
             "DeploymentOptions": options_schema(DeploymentSpec),
+            "GatewayOptions": options_schema(GatewaySpec),
+            "Step": step_schema(),
+            "StepOptions": options_schema(StepSpec),
             "Variable": _VARIABLE,
         },
     }
 
 
-def deployment_schema() -> dict[str, Any]:
-    """A Deployment's file: `jtype`, `with`, `version`."""
+def flow_schema() -> dict[str, Any]:
+    """A Flow's file: its options below `with`, its gateway, its Executors in their order."""
+    gateway = [{"$ref": f"#/$defs/{name}"} for name in ("GatewayOptions", "Gateway", "Executor")]
     return {
         "type": "object",
-        "description": "One Executor, served.",
+        "description": "Executors composed into one service behind a gateway.",
         "properties": {
-            "jtype": {"const": "Deployment"},
+            "jtype": {"enum": ["Flow", "AsyncFlow"]},
             "version": {"enum": ["1", 1]},
-            "with": {"$ref": "#/$defs/DeploymentOptions"},
+            "with": {"$ref": "#/$defs/FlowOptions"},
+            "gateway": {"description": "Options of the gateway.", "anyOf": [{"type": "string"}, *gateway]},
+            "executors": {
+                "description": "The Executors, each after the one before unless `needs` says otherwise.",
+                "type": "array",
+                "items": {"$ref": "#/$defs/Step"},
+            },
+        },
+        "required": ["jtype"],
+        "additionalProperties": False,
+    }
+
+
+def step_schema() -> dict[str, Any]:
+    """An item of `executors`: options, a nested Deployment or Executor, or the path of a file with one."""
+    nested = options_file_schema("Deployment", "A Deployment as a step.")
+    nested["properties"] |= {"name": {"type": "string"}, "needs": one_of_schema({"type": "string"})}
+    return {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/StepOptions"}, nested, {"$ref": "#/$defs/Executor"}]}
+
+
+def options_file_schema(kind: str, description: str) -> dict[str, Any]:
+    """A file with options below `with`: `jtype`, `with`, `version`."""
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {
+            "jtype": {"const": kind},
+            "version": {"enum": ["1", 1]},
+            "with": {"$ref": f"#/$defs/{kind}Options"},
         },
         "required": ["jtype", "with"],
         "additionalProperties": False,
@@ -63,13 +103,14 @@ def executor_schema() -> dict[str, Any]:
     return schema
 
 
-def options_schema(model: type[Spec]) -> dict[str, Any]:
+def options_schema(model: type[Spec], without: Collection[str] = ()) -> dict[str, Any]:
     """The options of a spec; each may be a variable instead. Options that Jina 3 hid are left out."""
+    hidden = {*InternalOptions.model_fields, *without} if issubclass(model, InternalOptions) else {*without}
     schema = model.model_json_schema(by_alias=True, schema_generator=_Generator)
     texts = descriptions(model)
     for name, field in model.model_fields.items():
         key = field.alias or name
-        if name in InternalOptions.model_fields and issubclass(model, InternalOptions):
+        if name in hidden or name in model.made_by_methods:
             del schema["properties"][key]
             continue
         own = {part: value for part, value in schema["properties"][key].items() if part not in {"title", "default"}}

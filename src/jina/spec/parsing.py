@@ -55,7 +55,8 @@ def subject_of(model: type[BaseModel]) -> str:
 def known_names(model: type[BaseModel]) -> list[str]:
     """Every name that the model takes: options, their YAML names, old names."""
     fields = model.model_fields
-    return [*(field.alias or name for name, field in fields.items()), *aliases_of(fields)]
+    made = getattr(model, "made_by_methods", ())
+    return [*(field.alias or name for name, field in fields.items() if name not in made), *aliases_of(fields)]
 
 
 def unknown(name: str, known: Iterable[str], what: str = "option") -> str:

@@ -46,7 +46,8 @@ def _list(value: Any) -> Any:
 
 
 def _list_from_json(value: Any) -> Any:
-    return _json(value) if isinstance(value, str) and value.lstrip().startswith("[") else _list(value)
+    text = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return _json(text) if isinstance(text, str) and text.lstrip().startswith("[") else _list(value)
 
 
 def _port(value: Any) -> int:

@@ -1,0 +1,88 @@
+"""The plan of a gateway that runs alone, in front of Executors that run already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from jina.errors import ConfigError, nearest
+from jina.plan import pieces, processes
+from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, HopPlan, NodePlan
+from jina.plan.topology import GATEWAY, Node, arranged
+
+if TYPE_CHECKING:
+    from jina.plan.allocate import PortAllocator
+    from jina.spec.gateway import GatewaySpec
+
+START: Final = "start-gateway"
+END: Final = "end-gateway"
+_SCHEMES: Final = {"": False, "grpc": False, "grpcs": True}
+
+
+def plan_gateway(spec: GatewaySpec, custom: ExecutorPlan | None, ports: PortAllocator) -> GatewayPlan:
+    """What runs for `spec`, whose graph is in `graph_description` and the options beside it.
+
+    Raises ConfigError for a graph that is none, and for Executors without addresses.
+    """
+    needs = _needs(spec.graph_description)
+    _check_names(spec, needs)
+    ends = [name for name, following in spec.graph_description.items() if END in following]
+    nodes = [Node(name, "executor", tuple(before)) for name, before in needs.items()]
+    topology = arranged(nodes, [GATEWAY if end == START else end for end in ends] or [GATEWAY])
+    graph = GraphPlan(nodes=[_node(node, spec) for node in topology.nodes], ends=list(topology.ends))
+    return processes.gateway(spec, pieces.faces(spec, ports), graph, custom)
+
+
+def _needs(description: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Executor -> those before it."""
+    needs: dict[str, list[str]] = {name: [] for name in description if name != START}
+    for name, following in description.items():
+        if not isinstance(following, list):
+            raise ConfigError(f"Gateway: graph_description.{name}: {following!r} is not a list of names")
+        for after in following:
+            if after != END:
+                needs.setdefault(after, []).append(GATEWAY if name == START else name)
+    return needs
+
+
+def _check_names(spec: GatewaySpec, known: Collection[str]) -> None:
+    for option in ("graph_conditions", "deployments_addresses", "deployments_metadata", "deployments_no_reduce"):
+        for name in getattr(spec, option):
+            if name not in known:
+                near = nearest(name, known)
+                hint = f", did you mean '{near}'?" if near else ""
+                raise ConfigError(f"Gateway: {option}: {name!r} is not in graph_description{hint}")
+    for name in sorted(set(known) - set(spec.deployments_addresses)):
+        raise ConfigError(f"Gateway: deployments_addresses: there is no address of {name!r}")
+
+
+def _node(node: Node, spec: GatewaySpec) -> NodePlan:
+    addresses = spec.deployments_addresses[node.name]
+    addresses = [addresses] if isinstance(addresses, str) else addresses
+    return NodePlan(
+        name=node.name,
+        needs=list(node.needs),
+        hops=[_hop(node.name, index, address) for index, address in enumerate(addresses)],
+        when=spec.graph_conditions.get(node.name),
+        floating=node.floating,
+        no_reduce=node.name in spec.deployments_no_reduce,
+        external=True,
+        timeout_send=spec.send_seconds,
+        retries=spec.retries,
+        compression=spec.compression,
+        grpc_metadata={key: str(value) for key, value in (spec.deployments_metadata.get(node.name) or {}).items()},
+        grpc_channel_options=dict(spec.grpc_channel_options or {}),
+    )
+
+
+def _hop(name: str, index: int, address: str) -> HopPlan:
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.scheme not in _SCHEMES or not parts.netloc:
+        raise ConfigError(f"Gateway: deployments_addresses.{name}: {address!r} is not grpc://host:port")
+    return HopPlan(kind="grpc", name=f"{name}/rep-{index}", address=_reached(parts.netloc), tls=_SCHEMES[parts.scheme])
+
+
+def _reached(netloc: str) -> str:
+    everywhere = "0.0.0.0:"
+    return "127.0.0.1:" + netloc.removeprefix(everywhere) if netloc.startswith(everywhere) else netloc

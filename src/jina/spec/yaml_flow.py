@@ -1,0 +1,163 @@
+"""Flows from YAML and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from jina.errors import BadConfigSource, ConfigError
+from jina.spec.aliases import canonical
+from jina.spec.base import Spec
+from jina.spec.deployment import DeploymentSpec
+from jina.spec.flow import FlowSpec, StepSpec, gateway_from, step_from
+from jina.spec.parsing import parse, unknown
+from jina.spec.paths import Path
+from jina.spec.types import shown
+from jina.spec.yaml_io import Loaded, Origin, load
+from jina.spec.yaml_options import check_kind, locator, mapping_in, options_below_with, overridden
+from jina.spec.yaml_text import plain_options
+
+_KEYS: Final = ("jtype", "version", "with", "gateway", "executors")
+_SUFFIXES: Final = (".yml", ".yaml", ".json")
+
+
+class Files(NamedTuple):
+    """How the files that a Flow's YAML names are read."""
+
+    context: Mapping[str, Any] | None = None
+    substitute: bool = True
+
+    def load(self, path: str, folder: str | None) -> Loaded:
+        """The file, looked up here and in the folder."""
+        return load(path, self.context, substitute=self.substitute, search_paths=[folder] if folder else [])
+
+
+class _Options(NamedTuple):
+    """Options of a step and where they stand; `folder` is that of a file of their own."""
+
+    values: Mapping[str, Any]
+    origin: Origin
+    path: Path
+    folder: str | None = None
+
+
+def flow_of(loaded: Loaded, overrides: Mapping[str, Any] | None, files: Files) -> FlowSpec:
+    """The Flow that a configuration describes.
+
+    Each item of `executors` is a mapping of options (`method` names the way of adding), a nested Deployment or
+    Executor with `jtype`, the path of a file with one, or what `uses` may be as text.
+    """
+    data, origin = mapping_in(loaded), loaded.origin
+    values = {**(overrides or {})}
+    if data.get("jtype") == "AsyncFlow":
+        data, values = {**data, "jtype": "Flow"}, {"asyncio": True, **values}
+    check_kind(FlowSpec, data, origin)
+    for name in data.keys() - set(_KEYS):
+        raise ConfigError(f"{origin.place((str(name),))} {_misplaced(str(name))}")
+    top = options_below_with(FlowSpec, {key: data[key] for key in ("version", "with") if key in data}, origin)
+    locate = locator(origin, ("with",), "Flow", values)
+    flow = parse(FlowSpec, overridden(FlowSpec, top, values), locate=locate).in_folder(origin.folder)
+    if data.get("gateway") is not None:
+        flow = _with_gateway(flow, data["gateway"], origin)
+    for index, item in enumerate(_list(data, origin)):
+        flow = _with_item(flow, _item_options(item, origin, ("executors", index), files))
+    return flow
+
+
+def _misplaced(name: str) -> str:
+    if canonical(name, FlowSpec.model_fields) in FlowSpec.model_fields:
+        return f"unknown key {shown(name)}; options of the Flow stand below 'with:'"
+    return unknown(name, _KEYS, "key")
+
+
+def _list(data: Mapping[str, Any], origin: Origin) -> list[Any]:
+    items = data.get("executors")
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise ConfigError(f"{origin.at(('executors',))}: {shown(items)} is not a list of Executors")
+    return items
+
+
+def _with_gateway(flow: FlowSpec, value: Any, origin: Origin) -> FlowSpec:
+    path: Path = ("gateway",)
+    if isinstance(value, str) or (isinstance(value, Mapping) and "jtype" in value and value["jtype"] != "Gateway"):
+        value = {"uses": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{origin.at(path)}: {shown(value)} is not a mapping of options")
+    if "jtype" in value:
+        value, path = value.get("with") or {}, (*path, "with")
+    return gateway_from(flow, _keywords(value), locator(origin, path, "Gateway"))
+
+
+def _item_options(item: Any, origin: Origin, path: Path, files: Files) -> _Options:
+    if isinstance(item, str) and item.lower().endswith(_SUFFIXES):
+        return _options_of_file(item, origin, path, files)
+    if isinstance(item, str):
+        return _Options({"uses": item}, origin, path)
+    if not isinstance(item, Mapping):
+        raise ConfigError(f"{origin.at(path)}: {shown(item)} is neither a mapping of options nor the path of a file")
+    if "jtype" not in item:
+        return _Options(item, origin, path)
+    if item["jtype"] != "Deployment":
+        return _Options({"uses": item}, origin, path)
+    return _deployment(item, origin, path)
+
+
+def _options_of_file(name: str, origin: Origin, path: Path, files: Files) -> _Options:
+    try:
+        loaded = files.load(name, origin.folder)
+    except BadConfigSource as exc:
+        raise BadConfigSource(f"{origin.at(path)}: {exc}") from exc
+    data = mapping_in(loaded)
+    if data.get("jtype") != "Deployment":
+        return _Options({"uses": name}, origin, path)
+    check_kind(DeploymentSpec, data, loaded.origin)
+    values = options_below_with(DeploymentSpec, data, loaded.origin)
+    return _Options(values, loaded.origin, ("with",), loaded.origin.folder)
+
+
+def _deployment(item: Mapping[str, Any], origin: Origin, path: Path) -> _Options:
+    """A nested Deployment: its options stand below `with`, its place in the graph may stand beside."""
+    inner = item.get("with") or {}
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f"{origin.at((*path, 'with'))}: {shown(inner)} is not a mapping of options")
+    beside = {key: value for key, value in item.items() if key not in {"jtype", "version", "with"}}
+    for name in beside.keys() - {"needs", "name"}:
+        text = unknown(str(name), ["jtype", "version", "with", "needs", "name"], "key")
+        raise ConfigError(f"{origin.place((*path, str(name)))} {text}")
+    return _Options({**inner, **beside}, origin, (*path, "with"))
+
+
+def _with_item(flow: FlowSpec, options: _Options) -> FlowSpec:
+    values = _keywords(options.values)
+    method = values.pop("method", "add")
+    if options.folder is not None and options.folder != flow.folder:
+        given = values.get("extra_search_paths") or []
+        values["extra_search_paths"] = [options.folder, *([given] if isinstance(given, str) else given)]
+    return step_from(flow, method, values, locate=locator(options.origin, options.path, "Flow"))
+
+
+def _keywords(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in values.items()}
+
+
+def _given(spec: Spec) -> list[str]:
+    """The options that were given, in the order of the model."""
+    fields = type(spec).model_fields
+    return [name for name in fields if name in spec.model_fields_set and name not in spec.made_by_methods]
+
+
+def flow_data(flow: FlowSpec) -> dict[str, Any]:
+    """The Flow as plain values in the form that `flow_of` reads."""
+    data: dict[str, Any] = {"jtype": "Flow", "version": "1", "with": plain_options(flow, _given(flow))}
+    if flow.gateway is not None:
+        data["gateway"] = plain_options(flow.gateway, _given(flow.gateway))
+    data["executors"] = [_step_data(step) for step in flow.executors]
+    return data
+
+
+def _step_data(step: StepSpec) -> dict[str, Any]:
+    names = [name for name in _given(step) if name not in {"name", "method"}]
+    head = {"name": step.name} if step.method == "add" else {"method": step.method, "name": step.name}
+    return head | plain_options(step, names, f"Flow: {step.name}:")

@@ -1,0 +1,66 @@
+import pytest
+
+from jina.errors import ConfigError, FlowTopologyError
+from jina.plan.gateway import plan_gateway
+from jina.spec import GatewaySpec, parse
+from tests.plan.flows import CountingPorts
+
+GRAPH = '{"start-gateway": ["a", "b"], "a": ["c"], "b": ["c"], "c": ["end-gateway"], "f": []}'
+ADDRESSES = {"a": ["grpc://0.0.0.0:1", "grpcs://x:2"], "b": "y:3", "c": ["grpc://[::1]:4"], "f": ["z:5"]}
+
+
+def planned(**options):
+    return plan_gateway(parse(GatewaySpec, options), None, CountingPorts())
+
+
+def test_a_gateway_of_a_graph_in_json():
+    plan = planned(
+        graph_description='{"start-gateway": ["a", "b"], "a": ["c", "f"], "b": ["c"], "c": ["end-gateway"]}',
+        deployments_addresses=ADDRESSES,
+        graph_conditions={"a": {"text": {"$exists": True}}},
+        deployments_metadata='{"a": {"k": 1}}',
+        deployments_no_reduce='["c"]',
+        timeout_send=500,
+        port=9,
+    )
+    nodes = {node.name: node for node in plan.graph.nodes}
+    assert {name: node.needs for name, node in nodes.items()} == {
+        "a": ["gateway"], "b": ["gateway"], "c": ["a", "b"], "f": ["a"],
+    }  # fmt: skip
+    assert plan.graph.ends == ["c"]
+    assert [node.name for node in plan.graph.nodes if node.floating] == ["f"]
+    assert [(hop.name, hop.address, hop.tls) for hop in nodes["a"].hops] == [
+        ("a/rep-0", "127.0.0.1:1", False), ("a/rep-1", "x:2", True),
+    ]  # fmt: skip
+    assert nodes["b"].hops[0].address == "y:3"
+    assert nodes["c"].hops[0].address == "[::1]:4"
+    assert (nodes["a"].when, nodes["a"].grpc_metadata, nodes["a"].timeout_send) == (
+        {"text": {"$exists": True}}, {"k": "1"}, 0.5,
+    )  # fmt: skip
+    assert [node.no_reduce for node in plan.graph.nodes] == [False, False, True, False]
+    assert [(face.protocol, face.port) for face in plan.faces] == [("grpc", 9)]
+
+
+def test_a_gateway_without_a_graph_gives_back_the_request():
+    assert planned().graph.ends == ["gateway"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"graph_description": GRAPH, "deployments_addresses": ADDRESSES}, FlowTopologyError, "f: cannot be reached"),
+        ({"graph_description": {"start-gateway": ["a"]}}, ConfigError, "deployments_addresses: there is no address"),
+        ({"graph_description": {"start-gateway": "a"}}, ConfigError, "graph_description.start-gateway: 'a' is not"),
+        ({"deployments_addresses": {"a": "x:1"}}, ConfigError, "'a' is not in graph_description"),
+        (
+            {"graph_description": {"start-gateway": ["a"]}, "deployments_addresses": {"a": "http://x:1"}},
+            ConfigError,
+            "deployments_addresses.a: 'http://x:1' is not grpc://host:port",
+        ),
+    ],
+)
+def test_mistakes(options, error, words):
+    with pytest.raises(ConfigError) as caught:
+        planned(**options)
+    assert type(caught.value) is error
+    assert words in str(caught.value)
