@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,9 @@ PEERS = {
 }
 
 
+@functools.cache
 def python_of(peer: str) -> str:
-    """The peer's interpreter, its environment made if it is not there."""
+    """The peer's interpreter, its environment made if it is not there; ours gets the package as it is now."""
     folder = CACHE / f"env-{peer}"
     ready = folder / ".ready"
     if not ready.exists():
@@ -27,6 +29,10 @@ def python_of(peer: str) -> str:
         install = [uv, "pip", "install", "-q", "--python", str(folder / "bin" / "python"), *PEERS[peer]]
         subprocess.run(install, check=True, cwd=ROOT)
         ready.touch()
+    elif peer == "ours":
+        uv = str(Path(sys.executable).with_name("uv"))
+        install = [uv, "pip", "install", "-q", "--no-deps", "--reinstall-package", "jina", "--python"]
+        subprocess.run([*install, str(folder / "bin" / "python"), "."], check=True, cwd=ROOT)
     return str(folder / "bin" / "python")
 
 

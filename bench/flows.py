@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def flow_server(side: str, protocol: str, steps: int = 2) -> Server:
     """A Flow of a side: `ours` or `jina3`."""
     name = f"{side}-flow-{protocol}" + ("" if steps == 2 else f"-{steps}")
     options = {"protocol": protocol, "steps": str(steps)} | ({"ours": "1"} if side == "ours" else {})
-    return bench_server(name, "flow.py", python_of(side), **options)
+    return bench_server(name, "flow.py", sys.executable if side == "ours" else python_of(side), **options)
 
 
 def pair(protocol: str, kind: str, request: bytes, expected: bytes, *, share: float, method: str = "") -> list[Arm]:
