@@ -102,6 +102,8 @@ class Handler:
         branches = None if request.branches is None else self._branches(request.branches)
         if docs is None:
             docs = request.payload.decode(self.codec) if branches is None else next(iter(branches.values()))
+        if request.began is not None:
+            request.began()
         parameters = request.parameters
         if parameters:
             parameters = invoke.scope_parameters(parameters, self.owner.names)

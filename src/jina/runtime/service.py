@@ -41,6 +41,8 @@ class WorkerService:
     """
 
     forwards = False
+    calls_began = True
+    """It calls `Request.began`."""
 
     def __init__(
         self,

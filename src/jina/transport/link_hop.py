@@ -14,6 +14,7 @@ from jina.transport import link_frames as frames
 from jina.transport.hop import HopLost
 from jina.transport.link_connection import LinkConnection, connect
 from jina.transport.link_frames import Buffer
+from jina.transport.link_marks import Marks, greet
 from jina.transport.link_messages import read_endpoints, read_error, read_reply, write_request
 from jina.transport.link_stream import Incoming, LinkStream
 from jina.transport.service import EndpointInfo
@@ -31,6 +32,7 @@ class LinkHop:
     def __init__(self, name: str, sock: socket, max_message_size: int) -> None:
         self.name = name
         self._sock = sock
+        self._marks: Marks | None = None
         self._limit = min(max_message_size, frames.MAX_BODY)
         self._connection: LinkConnection | None = None
         self._connecting: Future[LinkConnection] | None = None
@@ -43,6 +45,10 @@ class LinkHop:
         self._streams: dict[int, Incoming] = {}
         self._held = 0
         self._waiting: deque[tuple[Future[None], int]] = deque()
+        try:
+            self._marks = greet(sock)
+        except OSError:
+            self._down = "went away"
 
     @property
     def up(self) -> bool:
@@ -150,6 +156,8 @@ class LinkHop:
         if deadline is not None and deadline <= time.monotonic():
             raise DeadlineExceeded(f"the deadline of the request passed before it was sent to {self.name}")
         self._last += 1
+        if self._marks is not None:
+            self._marks.forget(self._last)
         return self._last
 
     def _cancel(self, number: int) -> None:
@@ -282,6 +290,8 @@ class LinkHop:
         outbox = self._connection.outbox if self._connection is not None else frames.Outbox()
         for number in (*self._calls, *self._streams):
             begun = number <= self._flushed and not outbox.untouched(number)
+            if self._marks is not None:
+                begun = begun and self._marks.begun(number, self._last)
             self._fail(number, HopLost(f"{self.name}: {reason} before it answered", started=begun))
         waiting, self._waiting = self._waiting, deque()
         for waiter, _ in waiting:

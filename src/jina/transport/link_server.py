@@ -11,19 +11,20 @@ from typing import Any
 import msgspec
 
 from jina.errors import BadRequest, Cancelled, JinaError, Unavailable
+from jina.observe.logs import get_logger
 from jina.transport import link_frames as frames
 from jina.transport.link_connection import LinkConnection, connect
 from jina.transport.link_frames import Buffer
+from jina.transport.link_marks import Marks, greeted
 from jina.transport.link_messages import read_request, write_endpoints, write_error, write_reply
 from jina.transport.link_stream import ITEM_COST, WINDOW
 from jina.transport.server_errors import as_jina_error
 from jina.transport.service import Service
 from jina.wire.messages import Request
 
+_log = get_logger("jina.transport.link")
 _NOT_READY_YET = 0.01
 """Seconds between two looks whether the service is ready."""
-
-
 _LAST_WORDS = 1.0
 """Seconds that a gateway has to read what waits for it when the server stops."""
 
@@ -39,28 +40,46 @@ class LinkServer:
         self._sock = sock
         self._service = service
         self._limit = min(max_message_size, frames.MAX_BODY)
+        self._marks: Marks | None = None
+        self._opening: Task[None] | None = None
         self._connection: LinkConnection | None = None
         self._tasks: dict[int, Task[None]] = {}
         self._leaving: set[Task[None]] = set()
         """Tasks that were cancelled because nobody waits for them."""
         self._credits: dict[int, _Credit] = {}
         self._stopping = False
+        self._tells = bool(getattr(service, "calls_began", False))
         self._idle: Future[None] | None = None
 
     async def start(self) -> None:
-        """Serve, on the running loop."""
+        """Serve, on the running loop, as soon as the gateway is there; returns at once."""
         self._loop = asyncio.get_running_loop()
-        connection = LinkConnection("the gateway", self._limit, self._deliver, self._on_lost)
-        connection.limit_replies(2 * self._limit)
-        self._connection = connection
-        self._send = connection.send
-        await connect(self._sock, connection)
+        self._opening = self._loop.create_task(self._open())
+
+    async def _open(self) -> None:
+        try:
+            self._sock.setblocking(False)  # noqa: FBT003 - its only parameter
+            await _readable(self._loop, self._sock)
+            self._marks = greeted(self._sock)
+            connection = LinkConnection("the gateway", self._limit, self._deliver, self._on_lost)
+            connection.limit_replies(2 * self._limit)
+            self._connection = connection
+            self._send = connection.send
+            await connect(self._sock, connection)
+        except OSError as error:
+            self._connection = None
+            self._sock.close()
+            if not isinstance(error, ConnectionResetError):
+                _log.error("the link with the gateway cannot be used: %s", error)
 
     async def stop(self, grace: float) -> None:
         """Refuse what is new, let what is in work finish within `grace` seconds, close."""
         self._stopping = True
         connection = self._connection
         if connection is None:
+            if self._opening is not None:
+                self._opening.cancel()
+                await asyncio.wait([self._opening])
             self._sock.close()
             return
         connection.send(frames.BYE, 0, 0)
@@ -79,6 +98,8 @@ class LinkServer:
 
     async def lost(self) -> None:
         """Return when the link is closed, from either end."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         if self._connection is not None:
             await self._connection.lost()
 
@@ -103,7 +124,17 @@ class LinkServer:
             except (msgspec.MsgspecError, ValueError) as error:
                 self._refuse(number, BadRequest(f"a request over the link cannot be read: {error}"))
                 return
+            if self._marks is not None:
+                self._mark(number, request, self._marks)
             self._run(number, self._answer(number, request) if kind == frames.REQUEST else self._pour(number, request))
+
+    def _mark(self, number: int, request: Request, marks: Marks) -> None:
+        """Have it noted when the work begins: by the service, where it says so, else now."""
+        began = marks.setter(number)
+        if self._tells:
+            request.began = began
+        else:
+            began()
 
     def _run(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[number] = self._loop.create_task(work)
@@ -203,6 +234,21 @@ class LinkServer:
     def _on_lost(self) -> None:
         for task in list(self._tasks.values()):
             task.cancel()
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket) -> None:
+    """Wait until a socket that no transport serves has something to read."""
+    waiter: Future[None] = loop.create_future()
+
+    def there() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    loop.add_reader(sock, there)
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(sock)
 
 
 class _Credit:

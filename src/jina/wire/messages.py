@@ -6,7 +6,7 @@ the payload once, into the endpoint's own class; a gateway forwards it undecoded
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,6 +65,8 @@ class Request:
     branches: list[tuple[str, Payload]] | None = None
     """At a join that does not merge: the documents of each branch under the name of its last Executor, in the order
     of `needs`. `payload` then holds those of the first."""
+    began: Callable[[], object] | None = None
+    """Called where and when the work on it begins, just before the handler; set by whoever brings the request."""
 
 
 @dataclass(slots=True)
