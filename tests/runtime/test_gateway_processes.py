@@ -12,6 +12,7 @@ from jina.launch.ports import PortReservations
 from jina.launch.running import start
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, LogPlan, WorkerPlan
 
+DATA = {"data": [{"text": "x"}]}
 LOG = LogPlan(level="DEBUG")
 
 
@@ -52,10 +53,9 @@ CHAIN = {"a": ["gateway"], "b": ["a"]}
 @pytest.mark.timeout(120)
 def test_a_chain_of_processes():
     async def main(address):
-        async with aiohttp.ClientSession(address) as session:
-            async with session.post("/add", json={"data": [{"text": "x"}]}) as answer:
-                body = await answer.json()
-                assert (answer.status, body["data"][0]["text"]) == (200, "xab"), body
+        async with aiohttp.ClientSession(address) as session, session.post("/add", json=DATA) as answer:
+            body = await answer.json()
+            assert (answer.status, body["data"][0]["text"]) == (200, "xab"), body
 
     with running(LETTERS, CHAIN) as (_, address):
         asyncio.run(main(address))

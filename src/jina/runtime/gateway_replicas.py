@@ -13,6 +13,7 @@ from typing import Any
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.plan.plans import NodePlan
 from jina.routing.balance import Balance
+from jina.routing.walk import named
 from jina.transport.hop import Hop, HopLost
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
@@ -72,7 +73,7 @@ class Replicas:
         answers = await asyncio.gather(*(hop.ready() for hop in self.hops), return_exceptions=True)
         for hop, answer in zip(self.hops, answers, strict=True):
             if isinstance(answer, HopLost):
-                raise self._lost(hop, answer)
+                raise named(self._lost(hop, answer), self.name, "")
             if isinstance(answer, BaseException):
                 raise answer
 
@@ -180,19 +181,17 @@ class Replicas:
 
     def _silent(self, hop: Hop) -> DeadlineExceeded:
         error = DeadlineExceeded(
-            f"{self.name}: {self._place_of(hop)} gave no answer within the {self._limit:g} s of timeout_send",
+            f"{self._place_of(hop)} gave no answer within the {self._limit:g} s of timeout_send",
             help="raise timeout_send (in milliseconds) of the Flow or the Deployment where that is too short",
         )
         error.deployment = self.name
         return error
 
     def _too_late(self, hop: Hop) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"{self.name}: the deadline of the request passed before {self._place_of(hop)} answered"
-        )
+        return DeadlineExceeded(f"the deadline of the request passed before {self._place_of(hop)} answered")
 
     def _lost(self, hop: Hop, lost: HopLost) -> Unavailable:
-        error = Unavailable(f"{self.name}: no worker answers; {self._place_of(hop)}: {lost.message}", help=lost.help)
+        error = Unavailable(f"no worker answers; {self._place_of(hop)}: {lost.message}", help=lost.help)
         error.deployment = self.name
         return error
 
