@@ -125,5 +125,5 @@ async def _end(service: WorkerService, grace: float) -> None:
 
 async def _end_gateway(service: Any, grace: float) -> None:
     service.state = "draining"
-    await service.drain(grace)
+    await service.quiet(grace)
     service.state = "stopped"

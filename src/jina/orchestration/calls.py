@@ -95,7 +95,7 @@ class Calls(_Calling):
 
     def is_flow_ready(self, **arguments: Any) -> bool:
         """Whether a request would be served: every Executor answers."""
-        return bool(self._processes) and self.client.is_flow_ready(**arguments)
+        return self.is_ready and self.client.is_flow_ready(**arguments)
 
     dry_run = is_flow_ready
 
@@ -165,7 +165,7 @@ class AsyncCalls(_Calling):
 
     async def is_flow_ready(self, **arguments: Any) -> bool:
         """Whether a request would be served: every Executor answers."""
-        return bool(self._processes) and await self.client.is_flow_ready(**arguments)
+        return self.is_ready and await self.client.is_flow_ready(**arguments)
 
     dry_run = is_flow_ready
 

@@ -10,6 +10,7 @@ from jina.orchestration import board, configuration
 from jina.orchestration.calls import Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.described import Described
+from jina.orchestration.in_process import InProcessService, makers_of
 from jina.orchestration.resolving import Resolved, resolve
 from jina.orchestration.return_types import declared
 from jina.plan.plans import ExecutorPlan
@@ -134,6 +135,11 @@ class Deployment(Described, Calls):
         if not self.external:
             super()._launch()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are served now."""
+        return bool(self.client.is_flow_ready()) if self.external else super().is_ready
+
     def wait_start_success(self) -> None:
         """Wait until the processes that `start` started serve; raises what `start` raises."""
         if not self.external:
@@ -152,6 +158,14 @@ class Deployment(Described, Calls):
         plan = self._plan.workers[0]
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         return InProcessApp(plan, lambda: construct(plan, executor_class or find(plan), arguments))
+
+    def in_process(self) -> InProcessService:
+        """The Deployment in this very process, without sockets: `with deployment.in_process() as running:`.
+
+        `running` has the calls of a Deployment; documents cross as bytes, as they do between processes.
+        """
+        workers = self._plan.workers
+        return InProcessService(self._plan, makers_of(workers, {self.name: self._resolved}), self._declared)
 
     def serve_here(self) -> int:
         """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.

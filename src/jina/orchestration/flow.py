@@ -11,11 +11,13 @@ from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.flow_building import FlowBuilding
 from jina.orchestration.flow_state import FlowState
+from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
 from jina.orchestration.resolving import Resolved, resolve
 from jina.orchestration.return_types import declared_by_graph
 from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
+    from jina.launch.inprocess import Make
     from jina.plan.plans import FacePlan, FlowPlan
     from jina.spec import FlowSpec
     from jina.spec.options import ProcessOptions
@@ -165,6 +167,17 @@ class Flow(FlowBuilding, FlowState, Calls):
         failure.__cause__ = error.__cause__
         return failure
 
+    def in_process(self) -> InProcessService:
+        """The Flow in this very process, without sockets: `with flow.in_process() as running:`.
+
+        `running` has the calls of the Flow; documents cross as bytes, as they do between processes.
+        """
+        return InProcessService(self.plan, self._makers(), self._declared)
+
+    def _makers(self) -> dict[str, Make]:
+        workers = [worker for deployment in self.plan.deployments for worker in deployment.workers]
+        return makers_of(workers, self._resolved)
+
     # --- requests -----------------------------------------------------------------------------------------
 
     def _connection(self) -> Connection:
@@ -183,3 +196,7 @@ class Flow(FlowBuilding, FlowState, Calls):
 
 class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
     """A Flow whose calls are coroutines: `async for docs in flow.post(...)`, `await flow.post(...)`."""
+
+    def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
+        return AsyncInProcessService(self.plan, self._makers(), self._declared)

@@ -1,0 +1,152 @@
+"""A Flow or a Deployment in this very process, without sockets: for tests and notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from jina.errors import NotSupportedError, UsageError
+from jina.orchestration.calls import AsyncCalls, Calls
+from jina.orchestration.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from jina.client.inprocess import AsyncInProcessClient, InProcessClient
+    from jina.launch.inprocess import InProcess, Make
+    from jina.orchestration.connecting import Connection
+    from jina.orchestration.resolving import Resolved
+    from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, WorkerPlan
+
+
+class _InProcess(Lifecycle):
+    """Runs a plan on one loop in a thread; what it calls and what it answers is that of processes."""
+
+    kind = "in-process service"
+
+    def __init__(
+        self,
+        plan: FlowPlan | DeploymentPlan,
+        makers: Mapping[str, Make],
+        declare: Callable[[str], Any],
+    ) -> None:
+        super().__init__()
+        self._plan = plan
+        self._makers = makers
+        self._declare = declare
+        self._inside: InProcess | None = None
+
+    @property
+    def name(self) -> str:
+        """That of the Flow or Deployment."""
+        return self._plan.name
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are served now."""
+        return self._inside is not None
+
+    def wait_start_success(self) -> None:
+        """Nothing is left to wait for."""
+
+    def block(self, stop_event: Any = None) -> NoReturn:
+        """Refused: nobody outside could send a request."""
+        del stop_event
+        raise NotSupportedError("block(): what runs in process serves nobody else; start it with processes")
+
+    def _launch(self) -> None:
+        if self._inside is None:
+            from jina.launch.inprocess import InProcess
+
+            inside = InProcess(self._plan, self._makers)
+            inside.start()
+            self._inside = inside
+
+    def _end(self, *, now: bool = False, within: float | None = None) -> None:
+        del now, within
+        self._release_client()
+        inside, self._inside = self._inside, None
+        if inside is not None:
+            inside.stop()
+
+    async def __aenter__(self) -> Any:
+        await asyncio.to_thread(self._launch)
+        return self
+
+    def _serving(self) -> InProcess:
+        if self._inside is None:
+            raise UsageError(f"{self.name!r} is not started", help="use it as `with flow.in_process() as running:`")
+        return self._inside
+
+    def _declared(self, on: str) -> Any:
+        return self._declare(on)
+
+    @property
+    def _quiet(self) -> bool:
+        return True
+
+    @property
+    def _waits_on_start(self) -> bool:
+        return False
+
+    @property
+    def _ready_seconds(self) -> None:
+        return None
+
+    @property
+    def _faces(self) -> Sequence[FacePlan]:
+        return []
+
+    def _plan_to_run(self) -> FlowPlan | DeploymentPlan:
+        return self._plan
+
+    def _blobs(self) -> Mapping[str, bytes]:
+        return {}
+
+    def _connection(self) -> Connection:
+        raise UsageError(f"{self.name!r} runs in this process: there is nothing to connect to")
+
+
+class InProcessService(_InProcess, Calls):
+    """What `in_process()` gives: `post` and its kin, between `start` and `close`."""
+
+    @property
+    def client(self) -> InProcessClient:
+        """A client of the service."""
+        from jina.client.inprocess import InProcessClient
+
+        serving = self._serving()
+        assert serving.service is not None
+        if self._client is None:
+            self._client = InProcessClient(serving.service, serving.loop)
+        assert isinstance(self._client, InProcessClient)
+        return self._client
+
+
+class AsyncInProcessService(_InProcess, AsyncCalls):
+    """The same with coroutines."""
+
+    @property
+    def client(self) -> AsyncInProcessClient:
+        """A client of the service."""
+        from jina.client.inprocess import AsyncInProcessClient
+
+        serving = self._serving()
+        assert serving.service is not None
+        if self._client is None:
+            self._client = AsyncInProcessClient(serving.service, serving.loop)
+        assert isinstance(self._client, AsyncInProcessClient)
+        return self._client
+
+
+def makers_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
+    """By worker: the function that imports and constructs its Executor."""
+    return {worker.name: _maker(worker, resolved[worker.deployment]) for worker in workers}
+
+
+def _maker(plan: WorkerPlan, resolved: Resolved) -> Make:
+    def make() -> Any:
+        from jina.launch.loading import construct, find
+
+        return construct(plan, resolved.executor_class or find(plan), resolved.arguments)
+
+    return make
