@@ -34,9 +34,12 @@ _DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
 _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
-async def answer_call(exchange: Exchange, service: Service, endpoint: str) -> None:
-    """One request, one reply; `endpoint` may be empty where the body names it."""
-    request = read_request(exchange, await exchange.body(), endpoint)
+async def answer_call(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None = None) -> None:
+    """One request, one reply; `endpoint` may be empty where the body names it. `info` is what a GET needs."""
+    if exchange.method == "GET":
+        request = await read_get(exchange, endpoint, info)
+    else:
+        request = read_request(exchange, await exchange.body(), endpoint)
     reply = await guarded(exchange, service.call(request), request.deadline)
     if exchange.accepts(DOCUMENTS):
         parameters = dumps(reply.parameters) if reply.parameters else b""
@@ -49,10 +52,10 @@ async def answer_call(exchange: Exchange, service: Service, endpoint: str) -> No
 
 async def answer_stream(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None) -> None:
     """One document, a stream of documents."""
-    if exchange.method == "POST":
-        request = read_request(exchange, await exchange.body(), endpoint)
-    else:
+    if exchange.method == "GET":
         request = await read_get(exchange, endpoint, info)
+    else:
+        request = read_request(exchange, await exchange.body(), endpoint)
     framing = framing_of(exchange)
     try:
         await guarded(exchange, send_stream(exchange, framing, service.stream(request)), request.deadline)

@@ -95,7 +95,7 @@ class Routes:
         """Choose the path from the peer's `/openapi.json`; raise `EndpointNotFound` when none fits."""
         paths = _paths_of(body) if status == 200 else {}
         posts = [path for path, methods in paths.items() if "post" in methods]
-        for path in ("/default", "/post"):
+        for path in ("/post", "/default"):
             if path in posts:
                 self._paths[endpoint] = path
                 return

@@ -15,9 +15,14 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON_HEADER = (b"content-type", JSON.encode())
+CORS_HEADERS: list[Header] = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"),
+]
 _WATCH_AFTER = 0.05
 """Seconds between two looks at the running requests."""
 _PARTS_ABOVE = 64 * 1024

@@ -15,6 +15,7 @@ from jina.errors import EndpointNotFound, Unavailable
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import dumps
 from jina.transport.http_exchange import Exchange
+from jina.transport.http_paths import extra_routes, hidden_paths
 from jina.transport.openapi import openapi_document
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
@@ -102,11 +103,14 @@ class _Pages:
         if self._openapi is None:
             if not self._gate.service.started:
                 raise Unavailable("the service is not ready yet")
+            endpoints = self._gate.service.endpoints
             document = openapi_document(
-                self._gate.service.endpoints,
+                endpoints,
                 title=self._plan.title or self._gate.service.name.partition("/")[0],
                 description=self._plan.description,
                 version=metadata.version("jina"),
+                extra=extra_routes(self._plan, endpoints),
+                hidden=hidden_paths(self._plan),
             )
             self._openapi = dumps(document)
         await exchange.respond_json(self._openapi)

@@ -15,6 +15,7 @@ import uvicorn
 from jina.errors import ConfigError, nearest
 from jina.plan.plans import FacePlan
 from jina.transport.http_app import HttpApp
+from jina.transport.http_exchange import AsgiApp
 from jina.transport.server_sockets import bind
 from jina.transport.tls import uvicorn_options
 
@@ -25,11 +26,22 @@ _LINGER = 0.3
 
 
 class HttpFace:
-    """A uvicorn server of one port; `uvicorn_kwargs` are set over ours, `max_message_size` is in bytes."""
+    """A uvicorn server of one port; `uvicorn_kwargs` are set over ours, `max_message_size` is in bytes.
 
-    def __init__(self, plan: FacePlan, app: HttpApp, uvicorn_kwargs: Mapping[str, Any], max_message_size: int) -> None:
+    `state` is what the application's lifespan keeps for its requests.
+    """
+
+    def __init__(
+        self,
+        plan: FacePlan,
+        app: AsgiApp,
+        uvicorn_kwargs: Mapping[str, Any],
+        max_message_size: int,
+        state: dict[str, Any] | None = None,
+    ) -> None:
         self._plan = plan
         self._app = app
+        self._state = {} if state is None else state
         self._options = _checked(uvicorn_kwargs)
         self._max_message_size = max_message_size
         self._server: _Server | None = None
@@ -45,6 +57,7 @@ class HttpFace:
         self._socket = bind(self._plan)
         self._server = server = _Server(config)
         server.lifespan = config.lifespan_class(config)
+        server.lifespan.state = self._state
         await server.startup(sockets=[self._socket])
         self._ticking = asyncio.create_task(server.main_loop())
         port: int = self._socket.getsockname()[1]
@@ -62,7 +75,8 @@ class HttpFace:
         for listening in server.servers:
             listening.close()
         # Uvicorn's own shutdown drops WebSockets with whatever is outstanding on them, and waits in steps of 0.1 s.
-        await self._app.websockets.drain(grace)
+        if isinstance(self._app, HttpApp):
+            await self._app.websockets.drain(grace)
         await server.linger(min(_LINGER, until - time.monotonic()))
         await server.finish(until - time.monotonic())
 

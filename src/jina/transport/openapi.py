@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from jina.transport.http_bodies import DOCUMENTS
+from jina.transport.http_paths import ExtraRoute, http_path
 from jina.transport.service import EndpointInfo
 
 _REFERENCE = "#/components/schemas/"
@@ -15,23 +16,47 @@ _ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
 
 
 def openapi_document(
-    endpoints: Mapping[str, EndpointInfo], *, title: str, description: str | None, version: str
+    endpoints: Mapping[str, EndpointInfo],
+    *,
+    title: str,
+    description: str | None,
+    version: str,
+    extra: Sequence[ExtraRoute] = (),
+    hidden: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The document, ready for JSON; equal endpoints give equal documents."""
+    """The document, ready for JSON; equal endpoints give equal documents. Paths of `hidden` are left out."""
     components = Components()
-    paths = {
-        path if path.startswith("/") else f"/{path}": _path_item(path, info, components)
-        for path, info in endpoints.items()
-    }
+    paths = {http_path(path): _path_item(path, info, components) for path, info in endpoints.items()}
+    for path in hidden:
+        paths.pop(path, None)
+    for route in extra:
+        _add_extra(route, endpoints, paths, components)
     paths.setdefault("/post", {"post": _post_operation(components)})
     for path, (summary, media_type) in _OWN_PAGES.items():
-        paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)
+        if path not in hidden:
+            paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, **({"description": description} if description else {})},
         "paths": paths,
         "components": {"schemas": components.schemas},
     }
+
+
+def _add_extra(
+    route: ExtraRoute, endpoints: Mapping[str, EndpointInfo], paths: dict[str, Any], components: Components
+) -> None:
+    info = endpoints.get(route.endpoint) or endpoints.get("/default")
+    details = dict(route.details)
+    if info is None or not details.pop("include_in_schema", True):
+        return
+    operation_id = details.pop("operation_id", None)
+    item = _path_item(route.endpoint, info, components)
+    for method in route.methods:
+        # A body of GET has no defined meaning (RFC 9110, 9.3.1), but our GET of a generator takes query parameters.
+        known = item.get(method.lower()) or {**item["post"]}
+        names = {"operationId": operation_id or f"{method.lower()}_{_slug(route.path)}"}
+        paths.setdefault(route.path, {})[method.lower()] = {**known, **names, **details}
 
 
 _OWN_PAGES = {

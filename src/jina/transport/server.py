@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.plan.plans import FacePlan, HttpPlan
 from jina.transport.server_gate import Gate
 from jina.transport.server_pipeline import DEFAULT_WINDOW
 from jina.transport.service import Service
+
+if TYPE_CHECKING:
+    from jina.transport.http_app import HttpApp
+    from jina.transport.http_exchange import AsgiApp
+    from jina.transport.http_lifespan import Lifespan
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
@@ -24,17 +29,25 @@ class _Face(Protocol):
 class Server:
     """Several ports over one service; made by `serve`. All methods run on one loop."""
 
-    def __init__(self, plans: Sequence[FacePlan], faces: Sequence[_Face], gate: Gate) -> None:
+    def __init__(
+        self, plans: Sequence[FacePlan], faces: Sequence[_Face], gate: Gate, lifespan: Lifespan | None = None
+    ) -> None:
         self._plans = list(plans)
         self._faces = list(faces)
         self._started: list[_Face] = []
         self._gate = gate
+        self._lifespan = lifespan
         self.addresses: list[str] = []
         """`scheme://host:port` of each face, in the order of the plans; filled by `start`."""
 
     async def start(self) -> None:
-        """Open all ports, or none: raises `PortAlreadyUsed` or `ConfigError` naming the port."""
+        """Open all ports, or none: raises `PortAlreadyUsed` or `ConfigError` naming the port.
+
+        Applications of the user's own are started before; `RuntimeFailToStart` where one fails.
+        """
         try:
+            if self._lifespan is not None:
+                await self._lifespan.startup()
             for plan, face in zip(self._plans, self._faces, strict=True):
                 port = await face.start()
                 self._started.append(face)
@@ -48,6 +61,8 @@ class Server:
         self._gate.draining = True
         started, self._started = self._started, []
         results = await asyncio.gather(*(face.stop(grace) for face in started), return_exceptions=True)
+        if self._lifespan is not None:
+            await self._lifespan.shutdown()
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -61,30 +76,63 @@ def serve(
     grpc_options: Mapping[str, Any] | None = None,
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
     prefetch: int = DEFAULT_WINDOW,
+    customise: Callable[[HttpApp], AsgiApp | None] | None = None,
 ) -> Server:
     """A server of the service on all faces; nothing is opened before `start`.
 
     HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
     `max_message_size` is in bytes and counts for requests on every protocol. `prefetch` is the number of requests of
-    one stream or connection in work at a time, where the client does not say; 0 is no limit.
+    one stream or connection in work at a time, where the client does not say; 0 is no limit. `customise` may mount
+    applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
     """
-    window = prefetch or sys.maxsize
     gate = Gate(service)
+    window = prefetch or sys.maxsize
     made: list[_Face] = []
-    app = None
+    web: _Web | None = None
     for plan in faces:
         if plan.protocol == "grpc":
             from jina.transport.grpc_server import GrpcFace
 
             made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size, window))
         else:
-            from jina.transport.http_app import HttpApp
-            from jina.transport.http_server import HttpFace
+            web = web or _Web(gate, http or HttpPlan(), max_message_size, window, customise)
+            made.append(web.face(plan))
+    return Server(faces, made, gate, web.lifespan if web else None)
 
-            http = http or HttpPlan()
-            app = app or HttpApp(gate, http, max_message_size, window)
-            made.append(HttpFace(plan, app, http.uvicorn_kwargs, max_message_size))
-    return Server(faces, made, gate)
+
+class _Web:
+    """The one application of all HTTP and WebSocket faces."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        http: HttpPlan,
+        max_message_size: int,
+        window: int,
+        customise: Callable[[HttpApp], AsgiApp | None] | None,
+    ) -> None:
+        from jina.transport.http_app import HttpApp
+
+        self._http = http
+        self._max_message_size = max_message_size
+        ours = HttpApp(gate, http, max_message_size, window)
+        self.app: AsgiApp = ours
+        other = customise(ours) if customise else None
+        if other is not None and other is not ours:
+            from jina.transport.http_foreign import ForeignApp
+
+            self.app = ForeignApp(other, gate, http)
+        self.lifespan: Lifespan | None = None
+        if self.app is not ours or ours.mounts:
+            from jina.transport.http_lifespan import Lifespan
+
+            self.lifespan = Lifespan(self.app)
+
+    def face(self, plan: FacePlan) -> _Face:
+        from jina.transport.http_server import HttpFace
+
+        state = self.lifespan.state if self.lifespan else None
+        return HttpFace(plan, self.app, self._http.uvicorn_kwargs, self._max_message_size, state)
 
 
 def _scheme(plan: FacePlan) -> str:

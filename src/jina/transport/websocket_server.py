@@ -42,10 +42,13 @@ class WebSockets:
     `window` is the number of requests of one connection in work at a time, where the client does not say.
     """
 
-    def __init__(self, gate: Gate, max_message_size: int, window: int = DEFAULT_WINDOW) -> None:
+    def __init__(
+        self, gate: Gate, max_message_size: int, window: int = DEFAULT_WINDOW, *, dry_run: bool = True
+    ) -> None:
         self._gate = gate
         self._max_message_size = max_message_size
         self._window = window
+        self._has_dry_run = dry_run
         self._intake = Intake(max_message_size, forwards=gate.service.forwards)
         self._connections: set[_Connection] = set()
 
@@ -55,10 +58,10 @@ class WebSockets:
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         offered = scope.get("subprotocols", ())
         subprotocol = next((name for name in offered if name in PROTOCOLS), None)
-        if path == "/dry_run":
+        if path == "/dry_run" and self._has_dry_run:
             await self._dry_run(send, subprotocol)
             return
-        if not self._known(path):
+        if not self.known(path):
             await _refuse(scope, send, EndpointNotFound(f"no endpoint {path!r} here"))
             return
         endpoint = "" if path == "/" else path
@@ -85,7 +88,8 @@ class WebSockets:
             await send({"type": "websocket.send", "text": dumps(status_content(status)).decode()})
         await send({"type": "websocket.close", "code": 1000})
 
-    def _known(self, path: str) -> bool:
+    def known(self, path: str) -> bool:
+        """Whether requests may come under this path."""
         endpoints = self._gate.service.endpoints if self._gate.service.started else {}
         return path == "/" or path in endpoints or "/default" in endpoints
 

@@ -1,0 +1,83 @@
+"""Somebody else's ASGI application on our ports: with a health route, CORS, and an orderly end."""
+
+from __future__ import annotations
+
+from jina.errors import Unavailable
+from jina.plan.plans import HttpPlan
+from jina.transport.http_bodies import JSON, error_body
+from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Header, Message, Receive, Scope, Send
+from jina.transport.server_gate import Gate
+
+
+class ForeignApp:
+    """Serves `app`, and `GET /` as a health check where `app` has no such route."""
+
+    def __init__(self, app: AsgiApp, gate: Gate, plan: HttpPlan) -> None:
+        self._app = app
+        self._gate = gate
+        self._cors = plan.cors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._cors and scope["method"] == "OPTIONS" and (asked := _asked(scope)) is not None:
+            await _respond(send, 200, b"", asked)
+            return
+        answer = _Answer(self._gate, send, cors=self._cors, health=_is_health(scope))
+        await self._app(scope, receive, answer.send)
+
+
+class _Answer:
+    def __init__(self, gate: Gate, send: Send, *, cors: bool, health: bool) -> None:
+        self._gate = gate
+        self._send = send
+        self._cors = cors
+        self._health = health
+        self._replaced = False
+
+    async def send(self, message: Message) -> None:
+        """Pass the answer on with headers of ours, or give the health instead of "not found"."""
+        if message["type"] == "http.response.start":
+            if self._health and message["status"] == 404:
+                self._replaced = True
+                await self._tell_health()
+                return
+            message = {**message, "headers": [*message.get("headers", ()), *self._headers()]}
+        if not self._replaced:
+            await self._send(message)
+
+    def _headers(self) -> list[Header]:
+        closing: list[Header] = [(b"connection", b"close")] if self._gate.draining else []
+        return [*CORS_HEADERS, *closing] if self._cors else closing
+
+    async def _tell_health(self) -> None:
+        if self._gate.ready:
+            await _respond(self._send, 200, b"{}", self._headers())
+        else:
+            await _respond(self._send, 503, error_body(Unavailable("the service is not ready")), self._headers())
+
+
+def _is_health(scope: Scope) -> bool:
+    return scope["method"] in {"GET", "HEAD"} and (scope["path"].removeprefix(scope.get("root_path", "")) or "/") == "/"
+
+
+def _asked(scope: Scope) -> list[Header] | None:
+    """The headers that answer a preflight request (https://fetch.spec.whatwg.org/#cors-preflight-fetch)."""
+    headers = dict(scope["headers"])
+    method = headers.get(b"access-control-request-method")
+    if method is None or b"origin" not in headers:
+        return None
+    return [
+        *CORS_HEADERS,
+        (b"access-control-allow-methods", method),
+        (b"access-control-allow-headers", headers.get(b"access-control-request-headers", b"*")),
+        (b"access-control-max-age", b"600"),
+    ]
+
+
+async def _respond(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
+    own = [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": body})
