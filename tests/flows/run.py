@@ -1,7 +1,7 @@
 """Run rows of the scenario table with the `jina` of this Python: a JSON line in, a JSON line out.
 
-    in:  {"scenario": "two_steps", "protocol": "grpc", "port": 1234, "folder": "/tmp/..."}
-    out: {"value": ...} or {"failure": "..."}
+in:  {"scenario": "two_steps", "protocol": "grpc", "port": 1234, "folder": "/tmp/..."}
+out: {"value": ...} or {"failure": "..."}
 """
 
 import contextlib

@@ -274,6 +274,12 @@ KNOWN = {
         "It starts; an Executor that does not know an endpoint passes the documents through.",
         "Only types that do not fit are an error.",
     ),
+    "target-nobody": Difference(
+        "Flows",
+        "A `target_executor` that matches no Executor gives the documents back unchanged.",
+        "It is an error that lists the Executors.",
+        "A typing error must not look like success.",
+    ),
     "gateway-timeouts-http": Difference(
         "Flows",
         "An Executor that is too slow, or down, is a plain 500 of an HTTP gateway.",

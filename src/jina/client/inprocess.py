@@ -52,13 +52,16 @@ class _Bridge:
         began = time.time()
         served = self._read(message, message.data.docs.SerializeToString(), options)
         name = self._service.name
+        limit = asyncio.timeout(options.timeout)
         try:
-            async with asyncio.timeout(options.timeout):
+            async with limit:
                 reply = await self._service.call(served)
             data = write_reply(message, served, reply, name, began)
-        except TimeoutError:
-            raise DeadlineExceeded(f"{request.endpoint} did not answer within {options.timeout:g} s") from None
-        except JinaError as error:
+        except (JinaError, TimeoutError) as error:
+            if limit.expired():
+                raise DeadlineExceeded(f"{request.endpoint} did not answer within {options.timeout} s") from None
+            if not isinstance(error, JinaError):
+                raise
             failed = ProtoAnswer(write_failure(pb.DataRequestProto(), message, error, name, began))
             if isinstance(error, ExecutorError):
                 return failed
