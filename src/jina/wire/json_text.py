@@ -5,7 +5,7 @@ reads as NaN. Bytes leave as text where they are UTF-8, as in Jina 3, else in ba
 (a data URI, RFC 2397); text that itself starts with the prefix is written in base64 too, so that reading is exact.
 Arrays are nested lists, sets and tuples lists, `datetime` ISO 8601 with Z for UTC, an `Enum` its value.
 
-Loads neither docarray nor pydantic before it meets one of their objects.
+Loads neither docarray, numpy nor pydantic before it meets one of their objects.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ import binascii
 import enum
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import orjson
 
 from jina.errors import BadRequest
 
+if TYPE_CHECKING:
+    import numpy as np
+
 BASE64_PREFIX = "data:;base64,"
 
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
+_PLAIN = orjson.OPT_UTC_Z
+_WITH_NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
+"""Makes orjson load numpy when it meets an object that it does not know."""
 _NUMBERS = "biuf"
 _JSON_TYPES = {str, int, bool, type(None)}
 
@@ -60,20 +65,20 @@ def dumps(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes:
         return simpler(foreign, convert)
 
     try:
-        return orjson.dumps(value, default, _OPTIONS)
+        return orjson.dumps(value, default, _WITH_NUMPY if "numpy" in sys.modules else _PLAIN)
     except orjson.JSONEncodeError:  # integers over 64 bits, keys that are no str, ...
         return msgspec.json.encode(_simplest(value, convert))
 
 
 def simpler(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
     """One step towards JSON; raises TypeError for a type that has no form there."""
-    if isinstance(value, np.ndarray):
+    if _is_numpys(value, "ndarray"):
         return _array(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes_to_text(bytes(value))
     if isinstance(value, set | frozenset | tuple):
         return list(value)
-    if isinstance(value, np.generic):
+    if _is_numpys(value, "generic"):
         return value.item() if value.dtype.kind in "biufUM" and value.dtype.itemsize <= 8 else _scalar(value)
     if isinstance(value, enum.Enum):
         return value.value
@@ -90,7 +95,15 @@ def jsonable(value: Any) -> Any:
         raise TypeError(f"a {type(value).__qualname__} has no form in JSON") from None
 
 
+def _is_numpys(value: Any, name: str) -> bool:
+    """Whether the value is of that class of numpy, which is loaded wherever there is such a value."""
+    cls = getattr(sys.modules.get("numpy"), name, None)
+    return cls is not None and isinstance(value, cls)
+
+
 def _array(array: np.ndarray[Any, Any]) -> Any:
+    import numpy as np
+
     kind = array.dtype.kind
     if type(array) is not np.ndarray and array.ndim and array.flags.c_contiguous and kind in "biufM":
         return array.view(np.ndarray)
@@ -124,7 +137,7 @@ def _simplest(value: Any, convert: Callable[[Any], Any] | None) -> Any:
         return {_key(name): _simplest(item, convert) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_simplest(item, convert) for item in value]
-    if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS:
+    if _is_numpys(value, "ndarray") and value.dtype.kind in _NUMBERS:
         return _simplest(value.tolist(), convert)
     return _simplest(simpler(value, convert), convert)
 

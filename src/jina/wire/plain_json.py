@@ -1,15 +1,13 @@
 """Document messages <-> JSON without a document class.
 
 For processes that hold no user class: a gateway answers in JSON what workers sent as protobuf, or the other way
-round. Loads no docarray. Fields come in the order of the wire, with `id` first.
+round. Loads no docarray, and numpy only for a tensor. Fields come in the order of the wire, with `id` first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from jina.errors import BadClientInput, BadRequest
 from jina.wire import pb
@@ -51,6 +49,8 @@ def _value(node: pb.NodeProto) -> Any:
 
 
 def _array(dense: pb.DenseNdArrayProto) -> Any:
+    import numpy as np
+
     try:
         return np.frombuffer(dense.buffer, np.dtype(dense.dtype)).reshape(tuple(dense.shape))
     except (ValueError, TypeError) as error:
