@@ -49,6 +49,7 @@ def field(base, *versions):
         ([1], ([1], []), []),
         ([1, 2], ([2], [1, 2]), [2]),
         (float("nan"), (float("nan"), 1.0), 1.0),
+        ([float("nan"), 1], ([float("nan"), 1.0], [5.0]), [5.0]),
         # changed to equal values
         ("x", ("y", "y"), "y"),
         ([1], ([1, 2], [1, 2]), [1, 2]),
@@ -197,6 +198,11 @@ def version(**changes):
             "chunks",
             Docs([Doc(id="r0", t="a", e=1), Doc(id="r1", t="c")]),
             Docs([Doc(id="leftsub0", t="a", e=1), Doc(id="leftsub1", t="c")]),
+        ),
+        (
+            "chunks",
+            Docs([Doc(id="r0", t="a"), Doc(id="r1", t="b"), Doc(id="r2", t="c")]),
+            Docs([Doc(id="r0", t="a"), Doc(id="r1", t="b"), Doc(id="r2", t="c")]),
         ),
         ("blob", b"other", b"other"),
         ("s", {1, 2, 3}, {1, 2, 3}),

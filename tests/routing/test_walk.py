@@ -94,6 +94,36 @@ def test_floating_steps_neither_delay_nor_fail():
     assert w.failed("g", Unavailable("gone")) == []
 
 
+def test_floating_branches_go_no_further_after_a_failure():
+    w = walk(route(node("a"), node("f", floating=True), node("g", "f"), ends=["a"]))
+    w.begin(payload(), 0.0)
+    w.failed("a", Unavailable("gone"))
+    assert w.in_flight == ["f"]
+    assert w.replied("f", payload(), 0.0) == []
+
+
+def test_a_client_that_leaves_after_the_reply_stops_no_floating_branch():
+    w = walk(route(node("a"), node("f", floating=True), node("g", "f"), ends=["a"]), deadline=5.0)
+    request = payload()
+    w.begin(request, 0.0)
+    w.replied("a", request, 0.0)
+    assert w.cancel() == []
+    assert w.tick(9.0) == []
+    assert w.next_deadline is None
+    assert w.replied("f", request, 9.0) == [Send("g", request)]
+
+
+def test_a_join_for_floating_steps_alone_fails_nothing():
+    from jina.wire.payloads import BytesPayload
+
+    r = route(node("a"), node("b"), node("j", "a", "b"), node("f", "j", floating=True), ends=["b"], known={"j": set()})
+    w = walk(r)
+    w.begin(payload(), 0.0)
+    reply = payload({"id": "1"})
+    assert w.replied("b", reply, 0.0) == []
+    assert w.replied("a", BytesPayload(b"\xff"), 0.0) == [Done(reply)]
+
+
 def test_hanging_steps_are_waited_for():
     w = walk(route(node("a"), node("b"), ends=["b"]))
     w.begin(payload(), 0.0)
@@ -151,6 +181,15 @@ def test_garbled_documents_fail_the_request():
     w = walk(route(node("a", when={"text": "x"}), node("b")))
     (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
     assert isinstance(failure, Fail)
+
+
+def test_nothing_is_sent_beside_a_failure():
+    from jina.wire.payloads import BytesPayload
+
+    w = walk(route(node("a"), node("b", when={"text": "x"}), ends=["b"]))
+    (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
+    assert isinstance(failure, Fail)
+    assert not w.in_flight
 
 
 def test_garbled_documents_of_a_floating_step_do_not():
