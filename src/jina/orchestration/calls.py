@@ -31,6 +31,16 @@ class _Calling(Lifecycle):
     def _declared(self, on: str) -> Any:
         """The documents that the endpoint gives, where its class is known here, else None."""
 
+    def _new_client(self) -> SyncClient:
+        self._running_or_raise()
+        client: SyncClient = new_client(self._connection())
+        return client
+
+    def _new_async_client(self) -> AsyncClient:
+        self._running_or_raise()
+        client: AsyncClient = new_client(self._connection(), asyncio=True)
+        return client
+
     def _up(self) -> None:
         """Raise when what clients connect to has died."""
         if self._processes and (down := self._processes[0].down()):
@@ -56,8 +66,7 @@ class Calls(_Calling):
         """A client of the first protocol and port."""
         client = self._client
         if client is None:
-            self._running_or_raise()
-            client = self._client = new_client(self._connection())
+            client = self._client = self._new_client()
         return client
 
     def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
@@ -87,9 +96,8 @@ class Calls(_Calling):
 
     async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
         """The documents that a generator endpoint yields for one document, as they come."""
-        self._running_or_raise()
         arguments.setdefault("return_type", self._declared(on))
-        async with new_client(self._connection(), asyncio=True) as client:
+        async with self._new_async_client() as client:
             async for doc in client.stream_doc(on, inputs, **arguments):
                 yield doc
 
@@ -131,8 +139,7 @@ class AsyncCalls(_Calling):
         """An asynchronous client of the first protocol and port."""
         client = self._client
         if client is None:
-            self._running_or_raise()
-            client = self._client = new_client(self._connection(), asyncio=True)
+            client = self._client = self._new_async_client()
         return client
 
     def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:

@@ -10,6 +10,7 @@ from jina.orchestration import board
 from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.flow_building import FlowBuilding
+from jina.orchestration.flow_picture import FlowPicture
 from jina.orchestration.flow_state import FlowState
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
 from jina.orchestration.resolving import Resolved, resolve
@@ -35,7 +36,7 @@ else:
     _takes_options = takes_options_from(_spec_class)
 
 
-class Flow(FlowBuilding, FlowState, Calls):
+class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
     """Deployments that work together, served by one gateway.
 
         flow = Flow(port=12345).add(uses=Encoder).add(uses=Index)
@@ -101,6 +102,10 @@ class Flow(FlowBuilding, FlowState, Calls):
         return self._plan
 
     # --- life ---------------------------------------------------------------------------------------------
+
+    @property
+    def _built(self) -> bool:
+        return self._plan is not None
 
     @property
     def _started(self) -> bool:

@@ -40,6 +40,10 @@ class FlowState:
 
     @property
     @abstractmethod
+    def _built(self) -> bool: ...
+
+    @property
+    @abstractmethod
     def _started(self) -> bool: ...
 
     @abstractmethod
@@ -138,8 +142,8 @@ class FlowState:
 
     @property
     def num_deployments(self) -> int:
-        """Number of Deployments; without the gateway."""
-        return len(self._spec.executors)
+        """Number of Deployments; once the Flow is built, its gateway counts too."""
+        return len(self._spec.executors) + self._built
 
     @property
     def num_pods(self) -> int:

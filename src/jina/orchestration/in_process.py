@@ -11,11 +11,15 @@ from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from jina.client.inprocess import AsyncInProcessClient, InProcessClient
+    from asyncio import AbstractEventLoop
+
+    from jina.client.async_client import AsyncClient
+    from jina.client.sync_client import SyncClient
     from jina.launch.inprocess import InProcess, Make
     from jina.orchestration.connecting import Connection
     from jina.orchestration.resolving import Resolved
     from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, WorkerPlan
+    from jina.transport.service import Service
 
 
 class _InProcess(Lifecycle):
@@ -72,10 +76,21 @@ class _InProcess(Lifecycle):
         await asyncio.to_thread(self._launch)
         return self
 
-    def _serving(self) -> InProcess:
-        if self._inside is None:
+    def _new_client(self) -> SyncClient:
+        from jina.client.inprocess import InProcessClient
+
+        return InProcessClient(*self._serving())
+
+    def _new_async_client(self) -> AsyncClient:
+        from jina.client.inprocess import AsyncInProcessClient
+
+        return AsyncInProcessClient(*self._serving())
+
+    def _serving(self) -> tuple[Service, AbstractEventLoop]:
+        inside = self._inside
+        if inside is None or inside.service is None:
             raise UsageError(f"{self.name!r} is not started", help="use it as `with flow.in_process() as running:`")
-        return self._inside
+        return inside.service, inside.loop
 
     def _declared(self, on: str) -> Any:
         return self._declare(on)
@@ -109,33 +124,9 @@ class _InProcess(Lifecycle):
 class InProcessService(_InProcess, Calls):
     """What `in_process()` gives: `post` and its kin, between `start` and `close`."""
 
-    @property
-    def client(self) -> InProcessClient:
-        """A client of the service."""
-        from jina.client.inprocess import InProcessClient
-
-        serving = self._serving()
-        assert serving.service is not None
-        if self._client is None:
-            self._client = InProcessClient(serving.service, serving.loop)
-        assert isinstance(self._client, InProcessClient)
-        return self._client
-
 
 class AsyncInProcessService(_InProcess, AsyncCalls):
     """The same with coroutines."""
-
-    @property
-    def client(self) -> AsyncInProcessClient:
-        """A client of the service."""
-        from jina.client.inprocess import AsyncInProcessClient
-
-        serving = self._serving()
-        assert serving.service is not None
-        if self._client is None:
-            self._client = AsyncInProcessClient(serving.service, serving.loop)
-        assert isinstance(self._client, AsyncInProcessClient)
-        return self._client
 
 
 def makers_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
