@@ -1,25 +1,18 @@
 import ast
 import json
 import sys
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 import jina.plan
+from jina.errors import ConfigError
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan, process_from_json, to_json
 from jina.spec import DeploymentSpec, parse
+from tests.plan.flows import CountingPorts
 
 EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")
-
-
-class CountingPorts:
-    def __init__(self, start=50000):
-        self.numbers = count(start)
-
-    def port(self):
-        return next(self.numbers)
 
 
 def planned(start=50000, **options):
@@ -123,3 +116,41 @@ def test_the_room_imports_nothing_that_decides_by_chance():
     third_party = {name for name in modules if name not in sys.stdlib_module_names}
     assert third_party == {"jina", "msgspec"}
     assert not modules & {"time", "random", "socket", "os", "uuid", "secrets"}
+
+
+def test_several_replicas_stand_behind_a_gateway_that_has_the_faces():
+    plan = planned(
+        name="shop", replicas=3, protocol=["grpc", "http"], port=[5], title="T", cors=True, env={"A": 1},
+        timeout_send=1500, retries=2, grpc_server_options={"grpc.x": 1}, grace=3, workspace="w",
+    )  # fmt: skip
+    assert [(worker.name, worker.replica_id, worker.replicas, worker.faces) for worker in plan.workers] == [
+        ("shop/rep-0", 0, 3, []), ("shop/rep-1", 1, 3, []), ("shop/rep-2", 2, 3, []),
+    ]  # fmt: skip
+    gateway = plan.gateway
+    assert [(face.protocol, face.port, face.share_port) for face in gateway.faces] == [
+        ("grpc", 5, False), ("http", 50000, True),
+    ]  # fmt: skip
+    assert (gateway.name, gateway.http.title, gateway.http.cors, gateway.env) == ("gateway", "T", True, {"A": "1"})
+    assert (gateway.grpc_server_options, gateway.grace, gateway.workspace) == ({"grpc.x": 1}, 3.0, "w")
+    (node,) = gateway.graph.nodes
+    assert (node.name, node.needs, node.timeout_send, node.retries) == ("shop", ["gateway"], 1.5, 2)
+    assert [(hop.kind, hop.name) for hop in node.hops] == [("link", worker.name) for worker in plan.workers]
+    assert (gateway.graph.ends, gateway.graph.strict) == (["shop"], True)
+    assert process_from_json(to_json(gateway)) == gateway
+
+
+def test_replicas_without_a_gateway():
+    with pytest.raises(ConfigError, match="include_gateway: 2 replicas need a gateway in front"):
+        planned(replicas=2, include_gateway=False)
+    assert planned(include_gateway=False).gateway is None
+
+
+def test_an_external_deployment_has_no_processes():
+    plan = planned(external=True, host=["a", "b"], port=5)
+    assert (plan.workers, plan.gateway) == ([], None)
+
+
+def test_a_place_in_a_flow_means_nothing_alone():
+    options = {"needs": ["x"], "floating": True, "when": {"text": {"$eq": "x"}}}
+    assert planned(**options) == planned()
+    assert planned(replicas=2, **options) == planned(replicas=2)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from jina.errors import BadConfigSource, ConfigError, NotSupportedError
+from jina.errors import BadConfigSource, ConfigError
 from jina.spec import DeploymentSpec, ExecutorSpec, dump_spec, load, load_spec
 
 DEPLOYMENT = """\
@@ -160,10 +160,11 @@ def test_files_that_describe_something_else(text, words):
     assert problem(text, error=BadConfigSource) == words
 
 
-def test_flows_are_not_available_yet():
-    for jtype in ("Flow", "Gateway"):
-        text = problem(f"jtype: {jtype}\nwith: {{}}", error=NotSupportedError)
-        assert text == f"YAML text:1 jtype: the YAML of a {jtype} is not available yet"
+def test_other_kinds_are_named():
+    text = problem("jtype: Flow\nwith: {}", error=BadConfigSource)
+    assert text == "YAML text:1 jtype: 'Flow' is no Deployment; it has to be 'Deployment'"
+    text = problem("jtype: Flow", model=ExecutorSpec, error=BadConfigSource)
+    assert text == "YAML text:1 jtype: 'Flow' is no Executor"
 
 
 def test_keys_beside_with():

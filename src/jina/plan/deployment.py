@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from jina.errors import ConfigError
 from jina.plan import pieces, processes
 from jina.plan.nodes import node
@@ -29,7 +31,9 @@ def plan_deployment(spec: DeploymentSpec, executor: ExecutorPlan, ports: PortAll
         raise ConfigError(
             f"Deployment: include_gateway: {spec.replicas} replicas need a gateway in front that shares the requests"
         )
-    graph = GraphPlan(nodes=[node(spec, ["gateway"])], ends=[spec.name], strict=True)
+    # A condition is for a place in a Flow: alone it means as little as for one replica.
+    step = msgspec.structs.replace(node(spec, ["gateway"]), when=None)
+    graph = GraphPlan(nodes=[step], ends=[spec.name], strict=True)
     front = spec.front
     return DeploymentPlan(
         name=spec.name,

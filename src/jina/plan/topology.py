@@ -79,9 +79,8 @@ class _Drawing:
         elif step.method == "gather_inspect":
             self._gather(step.name, step)
         else:
-            needs = (
-                self._hanging() if step.method == "needs_all" else ([self.last] if step.needs is None else step.needs)
-            )
+            before = [self.last] if step.needs is None else step.needs
+            needs = self._hanging() if step.method == "needs_all" else before
             self._append(step.name, "join" if step.only_joins else "executor", needs, step)
             self.last = self.last if step.floating else step.name
 
