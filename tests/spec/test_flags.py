@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from jina.errors import ConfigError, NotSupportedError
-from jina.spec import ClientSpec, DeploymentSpec
+from jina.spec import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
 from jina.spec.flags import add_options, from_namespace, given
 
 
@@ -114,3 +114,34 @@ def test_other_arguments_do_not_disturb():
 
 def test_the_text_of_a_class_is_that_of_the_model_in_use():
     assert parsed("--host", "h:5", "--asyncio", model=ClientSpec).target == ("grpc", "h", 5, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--uses-with a:1 --prefetch 5", {"uses_with": {"a": 1}, "prefetch": 5}),
+        ('--graph-description {"start-gateway":["a"]}', {"graph_description": {"start-gateway": ["a"]}}),
+        ('--deployments-addresses {"a":["grpc://x:1"]}', {"deployments_addresses": {"a": ["grpc://x:1"]}}),
+        ('--deployments-no-reduce ["a","b"]', {"deployments_no_reduce": ["a", "b"]}),
+        ("--deployments-no-reduce a b", {"deployments_no_reduce": ["a", "b"]}),
+        ('--expose-endpoints {"/x":{"methods":["GET"]}}', {"expose_endpoints": {"/x": {"methods": ["GET"]}}}),
+        ("--no-debug-endpoints --no-crud-endpoints", {"no_debug_endpoints": True, "no_crud_endpoints": True}),
+        ("--runtime-cls GatewayRuntime --pod-role GATEWAY", {}),
+    ],
+)
+def test_words_of_a_gateway(words, expected):
+    assert parsed(*words.split(), model=GatewaySpec).non_defaults() == expected
+
+
+def test_words_of_a_flow():
+    words = "--name shop --inspect hang --env A:1 --ports 5 6 --protocols grpc http --tls --suppress-root-logging"
+    assert parsed(*words.split(), model=FlowSpec).non_defaults() == {
+        "name": "shop", "inspect": "HANG", "env": {"A": "1"}, "port": [5, 6], "protocol": ["grpc", "http"],
+        "tls": True, "suppress_root_logging": True,
+    }  # fmt: skip
+    assert given(parser_of(FlowSpec).parse_args(["--uses", "flow.yml"])) == {"uses": "flow.yml"}
+
+
+def test_steps_are_no_options_of_a_flow():
+    known = parser_of(FlowSpec)._option_string_actions
+    assert not {"--executors", "--gateway"} & set(known)
