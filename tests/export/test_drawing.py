@@ -148,7 +148,7 @@ def test_text_cannot_become_markup():
 def test_people_who_do_not_see_the_picture_are_told():
     root = ET.fromstring(to_svg(SEARCH))
     assert root.get("role") == "img"
-    assert root.findtext(f"{SVG}title") == "Flow search: 7 Executors"
+    assert root.findtext(f"{SVG}title") == "Flow search: 6 Executors"
     assert "index needs join" in (root.findtext(f"{SVG}desc") or "")
 
 

@@ -22,7 +22,7 @@ from jina.export.scene import INKS, Frame
 from .pictures import CHAIN, SEARCH, dense, pictures
 
 TEXT = """\
-Flow search: 7 Executors
+Flow search: 6 Executors
 
 gateway grpc://0.0.0.0:54321 http://0.0.0.0:54322
 
@@ -76,7 +76,12 @@ def test_text_says_what_there_is():
 
 
 @pytest.mark.parametrize(
-    ("ends", "words"), [(("a",), "what a gives"), (("a", "b"), "what a and b give, merged"), ((), "empty")]
+    ("ends", "words"),
+    [
+        (("a",), "what a gives"),
+        (("a", "b"), "what a and b give, merged"),
+        (("gateway",), "the documents of the request as they are"),
+    ],
 )
 def test_text_says_what_the_reply_is(ends, words):
     picture = GraphPicture(steps=(StepPicture(name="a"), StepPicture(name="b")), ends=ends)

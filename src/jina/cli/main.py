@@ -46,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "new": Entry("write a project that starts as it is", "jina.cli.new"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
     "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.hub_build"),
+    "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.export_flowchart"),
     "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.export_schema"),
     "help": Entry("explain a command or an option", "jina.cli.explain"),
     "completion": Entry("print the shell completion for bash, zsh or fish", "jina.cli.completion"),
@@ -172,4 +173,4 @@ def overview() -> str:
 
 
 def _listing(names: Sequence[str] | dict[str, Entry]) -> str:
-    return "\n".join(f"  {name:<16}{COMMANDS[name].summary}" for name in names)
+    return "\n".join(f"  {name:<18}{COMMANDS[name].summary}" for name in names)

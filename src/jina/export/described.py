@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jina.export.picture import EndpointPicture, GraphPicture, StepPicture
+from jina.export.picture import GATEWAY, EndpointPicture, GraphPicture, StepPicture
 
 
 def to_text(picture: GraphPicture) -> str:
     """What a Flow consists of: each Executor with what it needs, its endpoints and types, replicas and addresses."""
-    count = len(picture.steps)
-    title = f"Flow {picture.name}".rstrip()
-    lines = [f"{title}: {count} Executor{'' if count == 1 else 's'}"]
     where = " ".join(picture.addresses)
-    lines += ["", " ".join(filter(None, ("gateway", picture.gateway, where)))]
+    lines = [picture.title, "", " ".join(filter(None, ("gateway", picture.gateway, where)))]
     for step in picture.steps:
         lines += ["", f"{step.name} ({step.executor})" if step.executor else step.name]
         lines += [f"  {label:<{_LABEL}}{words}".rstrip() for label, words in _facts(step)]
@@ -50,6 +47,6 @@ def _endpoint_lines(endpoints: Sequence[EndpointPicture]) -> list[str]:
 
 
 def _reply(picture: GraphPicture) -> str:
-    if not picture.ends:
-        return "empty"
+    if picture.ends in {(), (GATEWAY,)}:
+        return "the documents of the request as they are"
     return f"what {' and '.join(picture.ends)} give{'s' if len(picture.ends) == 1 else ', merged'}"

@@ -21,9 +21,8 @@ def draw(picture: GraphPicture, *, vertical: bool = False) -> Scene:
     boxes = [request_box(picture), *(step_box(step, steps=len(picture.steps)) for step in picture.steps), reply_box()]
     layers = _layers(picture)
     layout = lay_out(layers, _sizes(layers, boxes, vertical=vertical))
-    count = len(picture.steps)
     scene = Scene(
-        title=f"Flow {picture.name}".rstrip() + f": {count} Executor{'' if count == 1 else 's'}",
+        title=picture.title,
         description="; ".join(f"{step.name} needs {', '.join(step.needs)}" for step in picture.steps),
     )
     _draw_lines(scene, picture, layers, layout, vertical=vertical)

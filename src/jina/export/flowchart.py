@@ -70,14 +70,16 @@ def render(
     vertical: bool = False,
     endpoints: Mapping[str, Iterable[EndpointLike]] | None = None,
     classes: Mapping[str, str] | None = None,
+    running: bool = True,
 ) -> bytes:
     """The picture in the format that a file of that suffix has (`.svg`, `.png`, `.jpg`, `.mmd`, `.txt`).
 
-    `endpoints` and `classes` as in `picture_of`; they are for plans. Raises `ConfigError` for other suffixes, and
-    `NotSupportedError` for images without the extra `jina[plot]`.
+    `endpoints`, `classes` and `running` as in `picture_of`; they are for plans. Raises `ConfigError` for other
+    suffixes, and `NotSupportedError` for images without the extra `jina[plot]`.
     """
     known = check_suffix(suffix)
-    return _FORMATS[known](plan if isinstance(plan, GraphPicture) else picture_of(plan, endpoints, classes), vertical)
+    made = plan if isinstance(plan, GraphPicture) else picture_of(plan, endpoints, classes, running=running)
+    return _FORMATS[known](made, vertical)
 
 
 def mimebundle(shown: Shown, *, vertical: bool = False) -> dict[str, str]:

@@ -103,6 +103,13 @@ class GraphPicture:
                 raise UsageError(f"a picture cannot show {named!r}: there is no such step")
 
     @property
+    def title(self) -> str:
+        """`Flow search: 3 Executors`; joins are none."""
+        count = sum(not step.joins for step in self.steps)
+        name = "Flow" if self.name in {"", "flow"} else f"Flow {self.name}"
+        return f"{name}: {count} Executor{'' if count == 1 else 's'}"
+
+    @property
     def edges(self) -> list[tuple[str, str]]:
         """(from, to) between steps and from the gateway, in the order of the steps."""
         return [(need, step.name) for step in self.steps for need in step.needs]
@@ -112,11 +119,14 @@ def picture_of(
     plan: FlowPlan,
     endpoints: Mapping[str, Iterable[EndpointLike]] | None = None,
     classes: Mapping[str, str] | None = None,
+    *,
+    running: bool = True,
 ) -> GraphPicture:
     """The picture of a Flow.
 
     `endpoints` and `classes` tell by name of the Deployment what the plan does not know: the endpoints, and the
-    class name of an Executor that travels by pickle.
+    class name of an Executor that travels by pickle. Ports that were chosen at random are only shown of a Flow that
+    is `running`.
     """
     workers = {one.name: one.workers for one in plan.deployments}
     told, named = endpoints or {}, classes or {}
@@ -128,7 +138,7 @@ def picture_of(
         name=plan.name,
         steps=tuple(replace(step, needs=_seen(step.needs, hidden)) for step in steps),
         ends=_seen(plan.gateway.graph.ends, hidden),
-        addresses=tuple(_address(face) for face in plan.gateway.faces),
+        addresses=tuple(_address(face, running=running) for face in plan.gateway.faces),
         gateway=_gateway_class(plan.gateway),
     )
 
@@ -176,9 +186,12 @@ def _gateway_class(gateway: GatewayPlan) -> str:
     return class_name(gateway.custom) if gateway.custom else ""
 
 
-def _address(face: FacePlan) -> str:
+def _address(face: FacePlan, *, running: bool) -> str:
+    scheme = _SCHEMES[face.protocol] + ("s" if face.tls else "")
+    if face.share_port and not running:
+        return scheme
     host = f"[{face.host}]" if ":" in face.host else face.host
-    return f"{_SCHEMES[face.protocol]}{'s' if face.tls else ''}://{host}:{face.port}"
+    return f"{scheme}://{host}:{face.port}"
 
 
 def _hop_address(address: str, *, tls: bool) -> str:
