@@ -1,8 +1,6 @@
 """Executors for Flows of real processes."""
 
 import asyncio
-import os
-import signal
 
 from docarray import BaseDoc, DocList
 
@@ -23,14 +21,9 @@ class Letter(Executor):
         for doc in docs:
             doc.text += self.letter
 
-    @requests(on="/kill")
-    async def kill(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
-        if parameters.get("letter") == self.letter:
-            os.kill(os.getpid(), signal.SIGKILL)
-
     @requests(on="/wait")
     async def wait(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
-        await asyncio.sleep(parameters.get("seconds", 3600))
+        await asyncio.sleep(parameters.get("seconds", 0))
 
 
 class Tokens(Executor):

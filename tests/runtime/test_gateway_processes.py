@@ -1,8 +1,12 @@
 """Flows of real processes: gateway, links, workers, and what happens when one of them goes."""
 
 import asyncio
+import json
+import os
+import signal
 import sys
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -50,12 +54,50 @@ LETTERS = {"a": executor("Letter", letter="a"), "b": executor("Letter", letter="
 CHAIN = {"a": ["gateway"], "b": ["a"]}
 
 
-@pytest.mark.timeout(120)
-def test_a_chain_of_processes():
-    async def main(address):
-        async with aiohttp.ClientSession(address) as session, session.post("/add", json=DATA) as answer:
-            body = await answer.json()
-            assert (answer.status, body["data"][0]["text"]) == (200, "xab"), body
+async def asked(session, path, **body):
+    """Status and body of a POST."""
+    async with session.post(path, json={**DATA, **body}) as answer:
+        return answer.status, await answer.json()
 
-    with running(LETTERS, CHAIN) as (_, address):
-        asyncio.run(main(address))
+
+async def pending(session, count):
+    """Wait until so many requests are in the gateway."""
+    while True:
+        async with session.get("/metrics") as answer:
+            text = await answer.text()
+        if f'jina_number_of_pending_requests{{runtime_name="gateway"}} {count}.0' in text:
+            return
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_dies_fails_only_the_requests_inside_it():
+    async def main(processes, address):
+        async with aiohttp.ClientSession(address, connector=aiohttp.TCPConnector(limit=0)) as session:
+            status, body = await asked(session, "/add")
+            assert (status, body["data"][0]["text"]) == (200, "xab"), body
+            async with session.post("/tokens", json={**DATA, "parameters": {"count": 2}}) as answer:
+                lines = (await answer.text()).splitlines()
+            assert [json.loads(line[6:])["text"] for line in lines if line.startswith("data: {")] == ["x0", "x1"]
+            gateway, worker = processes.front[0], processes.workers[1]
+            loaded = Path(f"/proc/{gateway.pid}/maps").read_text()
+            assert not [name for name in ("numpy", "pydantic", "grpc") if f"site-packages/{name}" in loaded]
+            inside = [asyncio.create_task(asked(session, "/wait", parameters={"b__seconds": 60})) for _ in range(100)]
+            beside = [
+                asyncio.create_task(asked(session, "/wait", parameters={"seconds": 3}, targetExecutor="a"))
+                for _ in range(100)
+            ]
+            await pending(session, 200)
+            os.kill(worker.pid, signal.SIGKILL)
+            failed = await asyncio.gather(*inside)
+            assert {status for status, _ in failed} == {503}
+            assert "b/rep-0" in failed[0][1]["detail"]
+            async with session.get("/readyz") as answer:
+                assert answer.status == 503
+            assert {status for status, _ in await asyncio.gather(*beside)} == {200}
+
+    executors = {name: executor("Letter", letter=name) for name in "ab"}
+    nodes = {"a": ["gateway"], "b": ["a"], "c": ["b"]}
+    with running({**executors, "c": executor("Tokens")}, nodes) as (processes, address):
+        asyncio.run(main(processes, address))

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -31,6 +31,8 @@ __all__ = ["Stop", "run_gateway"]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PAUSE = 0.2
 """Seconds between two questions to a worker whose start we do not see."""
+_SHOWN = 5
+"""Workers that are named while they are awaited."""
 
 
 def run_gateway(
@@ -43,9 +45,9 @@ def run_gateway(
     """Serve a graph until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
     `links` gives the sockets of the local workers, at any time and again after a restart. `report` gets
-    `{"phase": "ready", "addresses": [...]}` when all workers have answered and the ports are open, and
-    `{"phase": "draining", "reason": ...}`. `custom` imports the user's own gateway class and gives it with its
-    arguments. Raises `ConfigError` where neighbours do not fit, `PortAlreadyUsed`, and
+    `{"phase": "waiting", "for": "names"}` until all workers have answered, `{"phase": "ready", "addresses": [...]}`
+    when the ports are open, and `{"phase": "draining", "reason": ...}`. `custom` imports the user's own gateway
+    class and gives it with its arguments. Raises `ConfigError` where neighbours do not fit, `PortAlreadyUsed`, and
     `RuntimeFailToStart` naming the workers that were silent until `timeout_ready`.
     """
     if custom is not None:
@@ -87,7 +89,7 @@ class _Life:
 
     async def run(self) -> int:
         forget = self._stop.listen(self._tell)
-        hops = Hops(self._plan, self._links)
+        hops = Hops(self._plan, self._links, self._report)
         service = GatewayService(self._plan, {})
         try:
             if await self._started(hops, service):
@@ -181,9 +183,10 @@ class _Life:
 class Hops:
     """Makes the hops of a plan: to addresses at once, to local workers when their sockets come."""
 
-    def __init__(self, plan: GatewayPlan, links: LinkSource) -> None:
+    def __init__(self, plan: GatewayPlan, links: LinkSource, report: Callable[[dict[str, Any]], None]) -> None:
         self._plan = plan
         self._links = links
+        self._report = report
         self._loop = asyncio.get_running_loop()
         self._log = logs.get_logger(plan.name)
         self._service: GatewayService | None = None
@@ -202,6 +205,7 @@ class Hops:
         self._waiting = {name: self._loop.create_future() for name in self._nodes}
         self._forget = self._links.listen(self._came)
         silent = {hop.name for node in self._plan.graph.nodes for hop in node.hops}
+        self._tell(silent)
         try:
             async with asyncio.timeout(self._plan.timeout_ready), asyncio.TaskGroup() as group:
                 for node in self._plan.graph.nodes:
@@ -238,8 +242,15 @@ class Hops:
                 await asyncio.sleep(_PAUSE)
                 continue
             silent.discard(plan.name)
+            self._tell(silent)
             self._service.steps[node.name].put(hop)
             return
+
+    def _tell(self, silent: Collection[str]) -> None:
+        names = sorted(silent)
+        more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
+        if names:
+            self._report({"phase": "waiting", "for": ", ".join(names[:_SHOWN]) + more})
 
     def _to_address(self, plan: HopPlan, node: NodePlan) -> Hop:
         from jina.transport.grpc_hop import GrpcHop
