@@ -79,6 +79,7 @@ def test_a_flow_is_not_given_its_steps_as_options():
     parameters = inspect.Signature.from_callable(lambda: None).parameters | dict(signature_of(FlowSpec).parameters)
     assert not {"executors", "gateway"} & set(parameters)
     assert {"port", "inspect", "prefetch"} <= set(parameters)
+    assert "method" not in signature_of(StepSpec).parameters
     for option in ("executors", "gateway"):
         text = problem(parse, FlowSpec, {option: []})
         assert text == f"Flow: {option}: [] is no option; config_gateway and add take what it would say"
@@ -140,6 +141,7 @@ def test_mistakes_name_the_method():
     assert problem(with_step, flow, "needs", needs=["a"], error=FlowTopologyError) == (
         "Flow.needs: needs: no need to wait for a single service, need len(needs) > 1"
     )
+    assert problem(with_step, flow, method="needs") == "Flow.add: unknown option 'method'"
     assert problem(with_step, flow, "need").startswith("Flow.need: method: 'need' is none of add, needs")
     assert problem(with_step, flow, shards=2, error=NotSupportedError) == "Flow.add: shards: 2 is not available yet"
     assert (

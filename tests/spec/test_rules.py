@@ -100,6 +100,7 @@ def test_uses_scheme_is_available(scheme):
     assert problem(DeploymentSpec, NotSupportedError, uses=f"{scheme}://x/y") == (
         f"Deployment: uses: '{scheme}://' is not available yet"
     )
+    assert "not available yet" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
 
 
 SAMPLES = {

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import PlainValidator, PrivateAttr, WithJsonSchema
 
+from jina.errors import ConfigError
 from jina.spec.aliases import canonical
 from jina.spec.base import Spec
 from jina.spec.deployment import DeploymentSpec
@@ -20,7 +21,7 @@ from jina.spec.options import (
     ServerOptions,
 )
 from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
-from jina.spec.parsing import Locate, parse
+from jina.spec.parsing import Locate, known_names, parse, unknown
 from jina.spec.paths import dotted
 from jina.spec.types import Flag, Inspect, StepMethod, Text, shown
 
@@ -29,6 +30,8 @@ S = TypeVar("S", bound=Spec)
 
 class StepSpec(DeploymentSpec):
     """A Deployment as a step of a Flow."""
+
+    made_by_methods: ClassVar[frozenset[str]] = frozenset({"method"})
 
     method: StepMethod = "add"
     """How it was added: add, needs, needs_all, inspect or gather_inspect."""
@@ -126,6 +129,8 @@ def with_step(
     `executor{N}` unless one is given, with a number behind it where another step has it. Raises ConfigError, for
     a place in the graph that cannot be FlowTopologyError; names in `needs` may belong to steps added later.
     """
+    if "method" in options:
+        raise ConfigError(f"Flow.{method}: {unknown('method', known_names(StepSpec))}")
     return step_from(flow, method, options, deployment)
 
 

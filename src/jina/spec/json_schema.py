@@ -37,7 +37,7 @@ def json_schema() -> dict[str, Any]:
             "Deployment": options_file_schema("Deployment", "One Executor, served."),
             "Gateway": options_file_schema("Gateway", "The gateway of a Flow."),
             "Executor": executor_schema(),
-            "FlowOptions": options_schema(FlowSpec, without={"uses"}),
+            "FlowOptions": options_schema(FlowSpec, without={"uses", *FlowSpec.made_by_methods}),
             "DeploymentOptions": options_schema(DeploymentSpec),
             "GatewayOptions": options_schema(GatewaySpec),
             "Step": step_schema(),
@@ -110,7 +110,7 @@ def options_schema(model: type[Spec], without: Collection[str] = ()) -> dict[str
     texts = descriptions(model)
     for name, field in model.model_fields.items():
         key = field.alias or name
-        if name in hidden or name in model.made_by_methods:
+        if name in hidden:
             del schema["properties"][key]
             continue
         own = {part: value for part, value in schema["properties"][key].items() if part not in {"title", "default"}}

@@ -135,7 +135,7 @@ def uses_is_given(spec: DeploymentSpec) -> Iterator[Problem]:
         yield Problem("uses", f"{shown(uses)} is not an Executor class, import path, YAML, mapping or URL")
 
 
-def uses_scheme_is_available(spec: DeploymentSpec) -> Iterator[Problem]:
+def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Problem]:
     """Images and packages of a hub are not served yet."""
     scheme = spec.uses.partition("://")[0].lower() if isinstance(spec.uses, str) and "://" in spec.uses else ""
     if scheme in UNAVAILABLE_SCHEMES:
@@ -283,6 +283,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         name_is_usable,
         one_host,
         gateway_runs_once,
+        uses_scheme_is_available,
         is_available,
     ),
     "FlowSpec": (
