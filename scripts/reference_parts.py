@@ -80,6 +80,22 @@ def deployment_options() -> str:
     return option_sections(DeploymentSpec)
 
 
+def flow_options() -> str:
+    """Options that only a Flow has."""
+    from jina.spec import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
+    from jina.spec.markdown import option_sections
+
+    return option_sections(FlowSpec, besides=(DeploymentSpec, GatewaySpec, ClientSpec))
+
+
+def gateway_options() -> str:
+    """Options of a gateway that Deployments do not have."""
+    from jina.spec import DeploymentSpec, GatewaySpec
+    from jina.spec.markdown import option_sections
+
+    return option_sections(GatewaySpec, besides=(DeploymentSpec,))
+
+
 def client_options() -> str:
     """Options of a client."""
     from jina.spec import ClientSpec
@@ -112,17 +128,18 @@ def commands() -> str:
 
 def _command(name: str, summary: str) -> str:
     from jina.cli.main import command_parser
-    from jina.spec import ClientSpec, DeploymentSpec
-    from jina.spec.options import InternalOptions
+    from jina.spec import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
+    from jina.spec.options_platform import InternalOptions
 
     parser, _ = command_parser(name)
     actions = [one for one in parser._actions if one.dest != "help" and one.help != argparse.SUPPRESS]  # noqa: SLF001 - argparse has no public list
     text = f"## `jina {name}`\n\n{summary[0].upper()}{summary[1:]}.\n"
-    for spec, link in ((DeploymentSpec, "options.md#deployment"), (ClientSpec, "options.md#client")):
-        shown = set(spec.model_fields) - set(InternalOptions.model_fields)
+    for spec in (FlowSpec, DeploymentSpec, GatewaySpec, ClientSpec):
+        kind = spec.__name__.removesuffix("Spec")
+        shown = set(spec.model_fields) - set(InternalOptions.model_fields) - spec.made_by_methods
         if shown <= {one.dest for one in actions}:
             actions = [one for one in actions if one.dest not in shown]
-            text += f"\nTakes every [option of a {link.partition('#')[2].capitalize()}]({link}) as `--option VALUE`.\n"
+            text += f"\nTakes every [option of a {kind}](options.md#{kind.lower()}) as `--option VALUE`.\n"
     if actions:
         text += "\n" + _table(("argument", "meaning"), [_argument(one) for one in actions])
     return text
@@ -287,6 +304,13 @@ def deployment_methods() -> str:
     return _members(Deployment)
 
 
+def flow_methods() -> str:
+    """Methods and properties of Flow."""
+    from jina.orchestration import Flow
+
+    return _members(Flow)
+
+
 def _members(cls: type) -> str:
     texts = []
     for name, member in _methods(cls):
@@ -341,9 +365,9 @@ def _member_table(name: str) -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        deployment_options, client_options, executor_options, old_names, commands, errors, metrics, grpc_services,
-        grpc_messages, decorators, executor_methods, client_methods, deployment_methods, document_methods,
-        array_methods, differences, figures,
+        deployment_options, flow_options, gateway_options, client_options, executor_options, old_names, commands,
+        errors, metrics, grpc_services, grpc_messages, decorators, executor_methods, client_methods,
+        deployment_methods, flow_methods, document_methods, array_methods, differences, figures,
     )
 }  # fmt: skip
 """Name in the comment -> what writes it."""

@@ -14,7 +14,8 @@ from jina.cli.main import COMMANDS, INTERNAL
 from jina.documents import FIELDS
 from jina.executor.signatures import PASSED
 from jina.observe.metrics import Metrics
-from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec
+from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec
+from jina.spec.markdown import own_options
 from jina.transport.http_pages import pages
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,18 @@ def test_every_option_has_a_heading(heading, model):
     listed = part("options.md", heading)
     missing = {field.alias or name for name, field in model.model_fields.items()} - set(listed)
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("heading", "model", "besides"),
+    [("Flow", FlowSpec, (DeploymentSpec, GatewaySpec, ClientSpec)), ("Gateway", GatewaySpec, (DeploymentSpec,))],
+)
+def test_every_option_that_means_something_else_has_a_heading(heading, model, besides):
+    listed = part("options.md", heading)
+    own = own_options(model, besides)
+    assert own - set(listed) == set()
+    others = {field.alias or name for spec in besides for name, field in spec.model_fields.items()}
+    assert {field.alias or name for name, field in model.model_fields.items()} - model.made_by_methods <= own | others
 
 
 def test_every_route_has_a_heading():

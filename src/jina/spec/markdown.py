@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jina.spec.aliases import aliases_of
@@ -26,15 +27,31 @@ def option_tables(model: type[Spec]) -> str:
     return _blocks(f"### {heading}\n\n{head}\n{_rows(options)}" for heading, options in _groups(model).items())
 
 
-def option_sections(model: type[Spec], level: int = 3) -> str:
+def option_sections(model: type[Spec], level: int = 3, *, besides: Sequence[type[Spec]] = ()) -> str:
     """Every option of a spec in Markdown, each under a heading of its own that links can name.
 
-    `level` is that of the groups' headings; the options are one below.
+    `level` is that of the groups' headings; the options are one below. Options that mean the same in a spec of
+    `besides` are left out.
     """
+    names = own_options(model, besides)
+    groups = {
+        heading: [option for option in options if option.name in names] for heading, options in _groups(model).items()
+    }
     return _blocks(
         f"{'#' * level} {heading}\n\n{_blocks(_section(option, level + 1) for option in options)}"
-        for heading, options in _groups(model).items()
+        for heading, options in groups.items()
+        if options
     )
+
+
+def own_options(model: type[Spec], besides: Sequence[type[Spec]]) -> set[str]:
+    """The options, as users write them, that no spec of `besides` has with the same meaning."""
+    texts, others = descriptions(model), [descriptions(other) for other in besides]
+    return {
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if name not in model.made_by_methods and all(other.get(name) != texts.get(name) for other in others)
+    }
 
 
 def _section(option: _Option, level: int) -> str:
