@@ -3,6 +3,7 @@
 import pytest
 
 from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError
+from jina.plan.plans import NodePlan
 from tests.routing.plans import graph, node, route
 
 
@@ -144,6 +145,19 @@ def test_target_executor():
 def test_broken_graphs(nodes, message):
     with pytest.raises(ConfigError, match=message):
         graph(*nodes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "ends", "message"),
+    [
+        ([NodePlan(name="a", needs=[], hops=[])], ["a"], "a needs no step"),
+        ([node("index")], ["indx"], "the reply needs 'indx', which is no step; did you mean 'index'?"),
+        ([node("gateway")], ["gateway"], "name 'gateway'"),
+    ],
+)
+def test_broken_plans(nodes, ends, message):
+    with pytest.raises(ConfigError, match=message):
+        graph(*nodes, ends=ends)
 
 
 def test_when_needs_merged_documents():

@@ -40,6 +40,7 @@ def field(base, *versions):
         (UNSET, (UNSET, 1), 1),
         (None, (None, "x"), "x"),
         (None, (None, None), None),
+        (UNSET, (UNSET, None), None),
         ("x", (None, "x"), "x"),
         ("x", (UNSET, "x"), "x"),
         # as in the base in some branches
@@ -97,6 +98,11 @@ def field(base, *versions):
 )
 def test_fields(base, versions, expected):
     assert field(base, *versions) == expected
+
+
+def test_nan_is_not_doubled():
+    nan = float("nan")
+    assert str(field([nan], [nan, 1.0], [nan, 2.0])) == "[nan, 1.0, 2.0]"
 
 
 def test_tensors():

@@ -183,6 +183,20 @@ def test_garbled_documents_fail_the_request():
     assert isinstance(failure, Fail)
 
 
+@pytest.mark.parametrize("floating", [False, True])
+def test_garbled_reply_beside_documents_that_passed(floating):
+    from jina.wire.payloads import BytesPayload
+
+    w = walk(route(node("a", when={"text": "x"}, floating=floating), node("b"), ends=["b"]), request_id="r")
+    w.begin(payload({"text": "x"}, {"text": "y"}), 0.0)
+    actions = w.replied("a", BytesPayload(b"\xff"), 0.0)
+    if floating:
+        assert actions == []
+        return
+    assert actions[0] == Cancel("b")
+    assert str(actions[1].error).startswith("a, request r: the documents are no docarray.DocListProto")
+
+
 def test_nothing_is_sent_beside_a_failure():
     from jina.wire.payloads import BytesPayload
 

@@ -1,4 +1,4 @@
-"""Pure state machines: graph walk, polling, merge, batching.
+"""Pure state machines: graph walk, conditions, merge, choice of replicas.
 
 Takes: events and a clock.
 Gives: decisions.

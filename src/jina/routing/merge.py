@@ -132,7 +132,7 @@ def _by_document(branches: Sequence[Sequence[pb.DocProto]], before: _Places) -> 
 
 def _merge_document(versions: Sequence[pb.DocProto], base: Fields | None, into: pb.DocProto) -> None:
     into.CopyFrom(versions[0])
-    if len(versions) > 1:
+    if any(version != versions[0] for version in versions[1:]):
         _merge_fields([version.data for version in versions], base, into.data)
 
 
