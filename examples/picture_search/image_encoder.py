@@ -32,6 +32,8 @@ class ImageEncoder(Executor):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 2
+        # Waiting threads would take the cores from the processes beside this one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         network = Network(read_weights(weights_file())).model()
         self.model = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         self.size = size

@@ -32,28 +32,29 @@ class PictureIndex(Executor):
     def search(self, docs: DocList[Picture], parameters: dict, **kwargs) -> DocList[Found]:
         """The `limit` (10) best pictures of each query."""
         limit = min(int(parameters.get("limit", 10)), len(self.pictures))
-        # What all pictures have in common tells none of them from the others.
-        centre = self.images.mean(axis=0)
-        images = _unit(self.images - centre)
         answers = DocList[Found]()
-        for query in docs:
-            scores = self._scores(query, images, centre)
+        for query, scores in zip(docs, self._scores(docs), strict=True):
             best = np.argsort(-scores, kind="stable")[:limit]
             matches = [Match(id=self.pictures[i][0], text=self.pictures[i][1], score=float(scores[i])) for i in best]
             answers.append(Found(id=query.id, text=query.text, matches=DocList[Match](matches)))
         return answers
 
-    def _scores(self, query: Picture, images: np.ndarray, centre: np.ndarray) -> np.ndarray:
-        has_text, has_image = bool(query.text), query.image_embedding is not None
-        if not has_text and not has_image:
-            raise ValueError(f"query {query.id}: it has neither text nor image")
-        weight = self.text_weight if has_text and has_image else float(has_text)
-        scores = np.zeros(len(self.pictures), dtype=np.float32)
-        if has_text:
-            scores += weight * (self.texts @ np.asarray(query.embedding))
-        if has_image:
-            scores += (1 - weight) * (images @ _unit(np.asarray(query.image_embedding) - centre))
-        return scores
+    def _scores(self, queries: DocList[Picture]) -> np.ndarray:
+        """What each picture is worth for each query: (queries, pictures) float32."""
+        # What all pictures have in common tells none of them from the others.
+        centre = self.images.mean(axis=0)
+        texts = np.zeros((len(queries), TEXT_DIMENSIONS), dtype=np.float32)
+        images = np.zeros((len(queries), IMAGE_DIMENSIONS), dtype=np.float32)
+        for i, query in enumerate(queries):
+            has_text, has_image = bool(query.text), query.image_embedding is not None
+            if not has_text and not has_image:
+                raise ValueError(f"query {query.id}: it has neither text nor image")
+            weight = self.text_weight if has_text and has_image else float(has_text)
+            if has_text:
+                texts[i] = weight * np.asarray(query.embedding)
+            if has_image:
+                images[i] = (1 - weight) * _unit(np.asarray(query.image_embedding) - centre)
+        return texts @ self.texts.T + images @ _unit(self.images - centre).T
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

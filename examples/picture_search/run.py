@@ -113,7 +113,7 @@ def main() -> int:
     """Run the demonstration; 0 if joining beats each branch, each its baseline, and YAML answers as Python does."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=1500, help="pictures to index at most [default: 1500]")
-    parser.add_argument("--questions", type=int, default=500, help="questions to ask [default: 500]")
+    parser.add_argument("--questions", type=int, default=300, help="questions to ask at most [default: 300]")
     parser.add_argument("--graph", type=Path, default=CACHE / "picture_search.svg", help="where to draw the Flow")
     options = parser.parse_args()
     started = time.perf_counter()

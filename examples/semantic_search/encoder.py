@@ -32,6 +32,8 @@ class Encoder(Executor):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 2
+        # Waiting threads would take the cores from the processes beside this one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.model = onnxruntime.InferenceSession(str(model_path()), options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(tokenizer_file()))
         self.tokenizer.enable_truncation(max_tokens)
