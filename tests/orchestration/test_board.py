@@ -51,10 +51,11 @@ def test_a_terminal_gets_progress_and_a_table(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     with board.progress("executor") as tell:
-        tell("in __init__ 34 s")
-    board.announce("executor", [_face()])
+        tell("1 of 2 ready\nencoder: in __init__ 34 s")
+    board.announce("executor", [_face()], behind=[("Executor", "encoder, 2 replicas")])
     text = terminal.getvalue()
-    assert "in __init__ 34 s" in text
+    assert "encoder: in __init__ 34 s" in text
+    assert "encoder, 2 replicas" in text
     assert "executor is ready to serve" in text
     assert "grpc://127.0.0.1:12345" in text
 

@@ -1,9 +1,12 @@
 """Flows as users hold them. Those that run are shared by the tests that only ask them."""
 
 import asyncio
+import inspect
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -237,5 +240,109 @@ def test_calls_before_the_start():
 
 def test_what_cannot_be_sent_is_named():
     lock = threading.Lock()
-    with pytest.raises(ConfigError, match="lock"):
-        Flow(**LOCAL).add(uses=Add, uses_with={"lock": lock}).start()
+    with pytest.raises(ConfigError, match=r"Flow: locked: .*lock"):
+        Flow(**LOCAL).add(uses=Add, name="locked", uses_with={"lock": lock}).start()
+    with pytest.raises(ConfigError, match=r"Flow: lost: .*no_such_module"):
+        Flow().add(uses="no_such_module.Executor", name="lost").build()
+
+
+def test_fifty_executors_are_built_quickly():
+    flow = Flow(**LOCAL)
+    flow.add(uses=Add).build()  # imports
+    began = time.process_time()
+    for _ in range(50):
+        flow = flow.add(uses=Add)
+    flow.build()
+    assert time.process_time() - began < 0.1
+    assert flow.num_pods == 51
+
+
+@pytest.mark.slow
+def test_fifty_executors_start():
+    flow = Flow(**LOCAL)
+    for _ in range(50):
+        flow = flow.add(uses=Add)
+    with flow:
+        assert flow.post("/add", Note(text="x")).text == ["x" + 50 * "a"]
+
+
+def test_two_flows_in_one_process(chain):
+    with Flow(**LOCAL).add(uses=Add, uses_with={"letter": "z"}) as other:
+        assert other.post("/add", Note(text="x")).text == ["xz"]
+        assert chain.post("/add", Note(text="x")).text == ["xab"]
+
+
+def test_ctrl_c_while_starting_leaves_nothing(tmp_path):
+    program = """
+import sys
+from jina import Flow
+print("go", flush=True)
+Flow(host="127.0.0.1").add(uses="flow_steps.Add").add(uses="flow_steps.Sleeping").start()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), "RECORD": str(tmp_path / "record")}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "go\n"
+        deadline = time.monotonic() + 40
+        while not (tmp_path / "record").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        pids = [int(pid) for pid in (tmp_path / "record").read_text().split()]
+        child.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        error = child.stderr.read()
+        assert child.wait(20)
+    assert time.monotonic() - began < 5
+    assert "KeyboardInterrupt" in error
+    assert all(map(_gone, pids))
+
+
+def test_yaml_and_back(tmp_path):
+    flow = (
+        Flow(port=12345, protocol="http").add(uses=Add, name="a").add(uses=Left, needs="gateway", name="b").needs_all()
+    )
+    flow.save_config(str(tmp_path / "flow.yml"))
+    again = Flow.load_config(str(tmp_path / "flow.yml"))
+    assert again == flow
+    assert again != flow.add(uses=Add)
+    assert again.to_dict() == flow.to_dict()
+    assert type(Flow.load_config({"jtype": "Flow", "with": {"asyncio": True}})) is AsyncFlow
+    assert Flow.load_config(str(tmp_path / "flow.yml"), port=54321).port == 54321
+
+
+def test_building_copies_unless_asked_not_to():
+    flow = Flow()
+    assert flow.add(uses=Add) is not flow
+    assert len(flow.spec.executors) == 0
+    assert flow.add(uses=Add, copy_flow=False) is flow
+    assert [name for name, _ in flow.needs_all("all", copy_flow=False)] == ["executor0", "all"]
+
+
+def test_setters_before_the_start():
+    flow = Flow().add(uses=Add)
+    flow.protocol, flow.port, flow.host, flow.workspace = ["grpc", "http"], [1111, 2222], "127.0.0.1", "/somewhere"
+    flow.env = {"COLOUR": "pink"}
+    assert (flow.protocol, flow.port, flow.host) == (["grpc", "http"], [1111, 2222], "127.0.0.1")
+    assert flow[0].workspace == "/somewhere"
+    assert flow.env == {"COLOUR": "pink"}
+    assert flow.workspace_id == flow.workspace_id != Flow().workspace_id
+    with pytest.raises(ConfigError, match="nonsense"):
+        flow.port = "nonsense"
+
+
+def test_signatures_show_the_options():
+    parameters = inspect.signature(Flow.add).parameters
+    assert list(parameters)[:3] == ["self", "deployment", "copy_flow"]
+    assert parameters["replicas"].default == 1
+    assert "cors" in inspect.signature(Flow.config_gateway).parameters
+    assert inspect.signature(Flow).parameters["inspect"].default == "COLLECT"
+    assert "needs='gateway'" in Flow.add.__doc__
+
+
+def test_an_early_stop_ends_the_program(monkeypatch, capsys):
+    monkeypatch.setenv("JINA_EARLY_STOP", "1")
+    with pytest.raises(SystemExit) as caught:
+        Flow(**LOCAL).add(uses=Failing).start()
+    assert caught.value.code == 1
+    assert "no such file model.bin" in capsys.readouterr().err

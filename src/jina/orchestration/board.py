@@ -44,7 +44,10 @@ def network_host() -> str | None:
 
 @contextlib.contextmanager
 def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None] | None]:
-    """Show what a starting service does; gives the function to tell, or None where nobody looks."""
+    """Show what a starting service does, a line for each process that is not ready; nothing waits for it.
+
+    Gives the function to tell, or None where nobody looks.
+    """
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -54,8 +57,10 @@ def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
         yield lambda phase: status.update(f"{name}: {phase}")
 
 
-def announce(name: str, faces: Sequence[FacePlan], *, quiet: bool = False) -> None:
-    """Say that a service is ready, where it listens, and where its documentation is."""
+def announce(
+    name: str, faces: Sequence[FacePlan], *, behind: Sequence[tuple[str, str]] = (), quiet: bool = False
+) -> None:
+    """Say that a service is ready, where it listens, where its documentation is, and what is `behind` its faces."""
     if quiet:
         return
     if not sys.stderr.isatty():
@@ -66,7 +71,7 @@ def announce(name: str, faces: Sequence[FacePlan], *, quiet: bool = False) -> No
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
-    for label, text in rows(faces, network_host()):
+    for label, text in [*rows(faces, network_host()), *behind]:
         table.add_row(f"[dim]{label}[/dim]", text)
     Console(stderr=True).print(Panel(table, title=f"{name} is ready to serve", expand=False))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from jina.errors import NotSupportedError, RuntimeFailToStart
+from jina.errors import ConfigError, NotSupportedError, RuntimeFailToStart
 from jina.orchestration import board
 from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.connecting import Connection
@@ -15,12 +17,13 @@ from jina.orchestration.flow_state import FlowState
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
 from jina.orchestration.resolving import Resolved, resolve
 from jina.orchestration.return_types import declared_by_graph
+from jina.orchestration.step_methods import ClassSignature
 from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.launch.inprocess import Make
     from jina.plan.plans import FacePlan, FlowPlan
-    from jina.spec import FlowSpec
+    from jina.spec import FlowSpec, StepSpec
     from jina.spec.options import ProcessOptions
 
 
@@ -49,6 +52,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
     """
 
     kind = "Flow"
+    __signature__ = ClassSignature(_spec_class)
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         """An `AsyncFlow` where `asyncio` says so."""
@@ -96,7 +100,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
             spec = self._spec
             if spec.front.uses is not None:
                 raise NotSupportedError("Flow.config_gateway: uses: gateway classes of your own are not available yet")
-            self._resolved = {step.name: resolve(step) for step in spec.steps if runs(step)}
+            self._resolved = {step.name: _resolved(step) for step in spec.steps if runs(step)}
             executors = {name: resolved.plan for name, resolved in self._resolved.items()}
             self._plan = plan_flow(spec, executors, None, self._reservations)
         return self._plan
@@ -134,7 +138,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         return self.plan
 
     def _blobs(self) -> dict[str, bytes]:
-        return {name: resolved.blob() for name, resolved in self._resolved.items()}
+        return {name: _blob(name, resolved) for name, resolved in self._resolved.items()}
 
     def _launch(self) -> None:
         if self._started:
@@ -164,6 +168,17 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+    def _behind(self) -> list[tuple[str, str]]:
+        found = []
+        for step in self._spec.steps:
+            if step.external:
+                found.append(("Executor", f"{step.name} at {', '.join(step.hosts)}"))
+            elif not step.only_joins:
+                found.append(
+                    ("Executor", step.name if step.replicas == 1 else f"{step.name}, {step.replicas} replicas")
+                )
+        return found
 
     def _failure(self, error: BaseException) -> BaseException:
         if type(error) is not RuntimeFailToStart:
@@ -205,3 +220,24 @@ class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are corout
     def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
         return AsyncInProcessService(self.plan, self._makers(), self._declared)
+
+
+def _resolved(step: StepSpec) -> Resolved:
+    with _naming(step.name):
+        return resolve(step)
+
+
+def _blob(name: str, resolved: Resolved) -> bytes:
+    with _naming(name):
+        return resolved.blob()
+
+
+@contextmanager
+def _naming(step: str) -> Iterator[None]:
+    """Say at which step an error was found."""
+    try:
+        yield
+    except ConfigError as error:
+        error.message = f"Flow: {step}: {error.message}"
+        error.args = (error.message,)
+        raise

@@ -171,10 +171,15 @@ class FlowState:
         """Whether both have the same Deployments, with the same options."""
         if not isinstance(other, FlowState):
             return NotImplemented
-        mine, theirs = ([step.non_defaults() for step in flow.spec.executors] for flow in (self, other))
+        mine, theirs = ([_compared(step) for step in flow.spec.executors] for flow in (self, other))
         return mine == theirs
 
     __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        steps = ", ".join(step.name for step in self._spec.executors) or "no Executor"
+        state = ", running" if self._started else ""
+        return f"<{type(self).__name__} {self.name!r}: {steps}{state}>"
 
     def _step(self, spec: StepSpec) -> FlowStep:
         plans = {deployment.name: deployment for deployment in self.plan.deployments}
@@ -198,3 +203,10 @@ class FlowState:
     def _may_set(self, *names: str) -> None:
         if self._started:
             raise FlowBuildLevelError(f"{names[0]} of the running Flow {self.name!r} cannot be changed")
+
+
+def _compared(step: StepSpec) -> dict[str, Any]:
+    """What makes two steps equal: a class is the same as its import path."""
+    options = step.non_defaults()
+    uses = options.get("uses")
+    return {**options, "uses": f"{uses.__module__}.{uses.__qualname__}"} if isinstance(uses, type) else options

@@ -114,7 +114,11 @@ class Lifecycle(ABC):
         return error
 
     def _announce(self) -> None:
-        board.announce(self.name, self._faces, quiet=self._quiet)
+        board.announce(self.name, self._faces, behind=self._behind(), quiet=self._quiet)
+
+    def _behind(self) -> list[tuple[str, str]]:
+        """What the board lists besides addresses: (label, text)."""
+        return []
 
     def _launch(self) -> None:
         if self._processes:

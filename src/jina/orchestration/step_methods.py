@@ -51,6 +51,19 @@ class StepMethod(Generic[P]):
         return _joined(self._method, self._load())
 
 
+class ClassSignature:
+    """The signature of a class: the options of a spec, where `__new__` would hide those of `__init__`."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> inspect.Signature:
+        from jina.spec.signature import signature_of
+
+        signature = signature_of(self._load())
+        return signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "self"])
+
+
 def takes_step_options(
     load: Callable[[], Callable[P, Spec]],
 ) -> Callable[[Callable[..., Any]], StepMethod[P]]:
