@@ -107,12 +107,37 @@ def test_large_documents_are_not_parsed(monkeypatch):
     with_hop(use, Forwarder())
 
 
-def test_compression():
-    async def use(hop, _service):
-        reply = await hop.call(request("/upper", "a" * 10_000))
-        assert texts_of(reply.payload) == ["A" * 10_000]
+@pytest.mark.parametrize("compression", [None, "gzip", "Deflate", "NoCompression"])
+def test_compression_of_requests_and_replies(compression):
+    passed = []
 
-    with_hop(use, compression="Gzip")
+    async def counted(reader, writer):
+        while data := await reader.read(65536):
+            passed.append(len(data))
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def main():
+        async with served(SampleService(), "grpc") as server:
+
+            async def between(reader, writer):
+                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", authority(server).split(":")[1])
+                await asyncio.gather(counted(reader, far_writer), counted(far_reader, writer))
+
+            proxy = await asyncio.start_server(between, "127.0.0.1", 0)
+            hop = hop_to(f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}", compression=compression)
+            reply = await hop.call(request("/upper", "a" * 400_000))
+            assert texts_of(reply.payload) == ["A" * 400_000]
+            replies = hop.stream(request("/tokens", "a" * 400_000))
+            assert texts_of((await anext(replies)).payload) == ["a" * 400_000 + "0"]
+            await replies.aclose()
+            await hop.close()
+            proxy.close()
+        compressed = compression in {"gzip", "Deflate"}
+        assert (sum(passed) < 100_000) == compressed, sum(passed)
+
+    run(main())
 
 
 @pytest.mark.parametrize(

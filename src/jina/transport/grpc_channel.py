@@ -53,7 +53,7 @@ class GrpcChannel:
     def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
         """Send requests as they come over one `Call`; grpc takes them on a thread of its own."""
         source = _Source(requests, options.window)
-        arguments = rules.call_arguments(self._grpc, options) | {"metadata": rules.stream_metadata(options)}
+        arguments = rules.stream_arguments(self._grpc, options)
         call = self._stubs_for(options).call(source, **arguments)
         source.on_failure = call.cancel
         try:

@@ -56,7 +56,7 @@ class AsyncGrpcChannel:
     async def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncGenerator[Answer, None]:
         """Send requests as they come over one `Call`, at most `options.window` unanswered."""
         source = _Source(requests, options.window)
-        arguments = rules.call_arguments(self._grpc, options) | {"metadata": rules.stream_metadata(options)}
+        arguments = rules.stream_arguments(self._grpc, options)
         call = self._stubs_for(options).call(source.messages(), **arguments)
         source.on_failure = call.cancel
         try:

@@ -29,6 +29,7 @@ DISCOVERY = "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery"
 DRY_RUN = "/jina.JinaGatewayDryRunRPC/dry_run"
 HEALTH = "/grpc.health.v1.Health/Check"
 STATUS_KEY = "jina-status-bin"
+COMPRESSION_KEY = "jina-compression"
 HEALTH_SERVING = b"\x08\x01"
 """A `grpc.health.v1.HealthCheckResponse` with status SERVING; not worth importing its package."""
 
@@ -97,15 +98,27 @@ def channel_credentials_of(grpc_module: Any, options: CallOptions) -> Any:
 def call_arguments(grpc_module: Any, options: CallOptions) -> dict[str, Any]:
     """Keyword arguments of one call on a stub."""
     options.refuse_extra()
-    arguments: dict[str, Any] = {"timeout": options.timeout, "metadata": options.metadata or None}
+    metadata = (*options.metadata, *compression_metadata(grpc_module, options.compression))
+    arguments: dict[str, Any] = {"timeout": options.timeout, "metadata": metadata or None}
     if isinstance(options.credentials, grpc_module.CallCredentials):
         arguments["credentials"] = options.credentials
     if options.compression is not None:
-        arguments["compression"] = _compression(grpc_module, options.compression)
+        arguments["compression"] = compression_of(grpc_module, options.compression)
     return arguments
 
 
-def _compression(grpc_module: Any, value: Any) -> Any:
+def compression_metadata(grpc_module: Any, value: Any) -> tuple[tuple[str, str], ...]:
+    """What asks our servers to compress their replies as the request is: gRPC does not tell them how that came."""
+    if value is None:
+        return ()
+    chosen = compression_of(grpc_module, value)
+    known = grpc_module.Compression
+    names = {known.Gzip: "gzip", known.Deflate: "deflate"}
+    return ((COMPRESSION_KEY, names[chosen]),) if chosen in names else ()
+
+
+def compression_of(grpc_module: Any, value: Any) -> Any:
+    """One of `grpc.Compression` by its name, in any case; raises `ConfigError` for another name."""
     if not isinstance(value, str):
         return value
     known = {name.lower(): getattr(grpc_module.Compression, name) for name in ("NoCompression", "Deflate", "Gzip")}
@@ -114,10 +127,11 @@ def _compression(grpc_module: Any, value: Any) -> Any:
     return known[value.lower()]
 
 
-def stream_metadata(options: CallOptions) -> tuple[tuple[str, str | bytes], ...]:
-    """The call's metadata and what tells a gateway the order and the window."""
+def stream_arguments(grpc_module: Any, options: CallOptions) -> dict[str, Any]:
+    """Keyword arguments of one `Call`: the metadata also tells a gateway the order and the window."""
+    arguments = call_arguments(grpc_module, options)
     order = (("__results_in_order__", "true"),) if options.results_in_order else ()
-    return (*options.metadata, *order, ("__prefetch__", str(options.window)))
+    return arguments | {"metadata": (*(arguments["metadata"] or ()), *order, ("__prefetch__", str(options.window)))}
 
 
 class Stubs:

@@ -48,7 +48,8 @@ class GrpcHop:
         self._channel = rules.open_channel(self._grpc, grpc.aio, self._target, settings, None)
         rules.ignore_missed_wakeups(asyncio.get_running_loop())
         self._stubs = _Stubs(self._channel)
-        self._metadata = tuple((name.lower(), value) for name, value in node.grpc_metadata.items())
+        own = tuple((name.lower(), value) for name, value in node.grpc_metadata.items())
+        self._metadata = (*own, *rules.compression_metadata(self._grpc, node.compression))
         self._options = CallOptions(compression=node.compression)
         self._up = True
         self._closed = False

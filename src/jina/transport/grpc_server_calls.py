@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
+from jina.transport.grpc_channel_rules import COMPRESSION_KEY
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_intake import Incoming, Intake, Unusable
 from jina.transport.server_messages import (
@@ -32,6 +33,7 @@ untyped: Any = grpc  # grpcio has annotations here and there only
 Branches = list[tuple[str, Payload]] | None
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 _METADATA_ROOM = 4096
 """Bytes of a serialised status that fit beside other metadata under gRPC's default limit of 8 KiB."""
 
@@ -40,6 +42,13 @@ def headers_of(context: Context) -> dict[str, str]:
     """The call's metadata without binary values; the last of equal names wins."""
     metadata = context.invocation_metadata()
     return {name: value for name, value in metadata if isinstance(value, str)} if metadata else {}
+
+
+async def compress(context: Context, asked: str) -> None:
+    """Compress the replies of a call as its client asks; a word that is not known here counts for nothing."""
+    if asked in _COMPRESSIONS:
+        context.set_compression(_COMPRESSIONS[asked])
+        await context.send_initial_metadata(())  # with those that grpc.aio sends itself, the above has no effect
 
 
 def deadline_of(context: Context) -> float | None:
@@ -99,6 +108,8 @@ class Calls:
     async def call(self, _requests: Any, context: Context) -> None:
         """Answer a stream of requests, several at a time; the client's `__prefetch__` is the window."""
         headers = headers_of(context)
+        if asked := headers.get(COMPRESSION_KEY):
+            await compress(context, asked)
         deadline = deadline_of(context)
 
         async def read() -> tuple[Incoming, int] | None:
@@ -138,7 +149,10 @@ class Calls:
         message, payload, _ = received
         if isinstance(message, Unusable):
             raise message.error
-        request = read_request(message, payload, headers_of(context), deadline_of(context))
+        headers = headers_of(context)
+        if asked := headers.get(COMPRESSION_KEY):
+            await compress(context, asked)
+        request = read_request(message, payload, headers, deadline_of(context))
         writer = DocumentWriter(message, request)
         replies = self._service.stream(request)
         try:
@@ -151,7 +165,10 @@ class Calls:
     async def _answer_or_refuse(self, received: Incoming, context: Context, branches: Branches) -> bytes:
         started = time.time()
         try:
-            return await self._answer(received, headers_of(context), deadline_of(context), started, branches)
+            headers = headers_of(context)
+            if asked := headers.get(COMPRESSION_KEY):
+                await compress(context, asked)
+            return await self._answer(received, headers, deadline_of(context), started, branches)
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
             failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
             return _serialised(failed)
