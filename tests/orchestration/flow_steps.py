@@ -40,6 +40,14 @@ class Add(Executor):
             doc.text += f"{os.getpid()} "
         return docs
 
+    @requests(on="/slow")
+    def slow(self, docs: DocList[Note], parameters, **kwargs) -> DocList[Note]:
+        open(parameters["begun"], "w").close()
+        deadline = time.monotonic() + 30
+        while not os.path.exists(parameters["go"]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return docs
+
     @requests(on="/die")
     def die(self, docs: DocList[Note], **kwargs) -> DocList[Note]:
         os.kill(os.getpid(), signal.SIGKILL)

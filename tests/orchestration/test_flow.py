@@ -346,3 +346,55 @@ def test_an_early_stop_ends_the_program(monkeypatch, capsys):
         Flow(**LOCAL).add(uses=Failing).start()
     assert caught.value.code == 1
     assert "no such file model.bin" in capsys.readouterr().err
+
+
+def _wait_for(path):
+    deadline = time.monotonic() + 40
+    while not path.exists():
+        assert time.monotonic() < deadline, f"waited in vain for {path}"
+        time.sleep(0.01)
+
+
+def test_requests_in_flight_are_answered_before_the_end(tmp_path):
+    flow = Flow(**LOCAL).add(uses=Add, name="a").add(uses=Add, name="b").start()
+    replies = []
+
+    def call():
+        parameters = {"begun": str(tmp_path / "begun"), "go": str(tmp_path / "go")}
+        with Client(host="127.0.0.1", port=flow.port) as client:
+            replies.append(client.post("/slow", Note(text="x"), parameters=parameters, return_type=Note))
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    _wait_for(tmp_path / "begun")
+    closing = threading.Thread(target=flow.close)
+    closing.start()
+    gateway = flow._processes[0].front[0]
+    deadline = time.monotonic() + 20
+    while gateway.phase != "draining":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    calling.join(20)
+    closing.join(20)
+    assert replies[0].text == "x"
+    assert not closing.is_alive()
+
+
+def test_nothing_outlives_a_killed_program(tmp_path):
+    program = """
+import os, time
+from jina import Flow
+with Flow(host="127.0.0.1").add(uses="flow_steps.Add", replicas=2) as flow:
+    print(*(process.pid for process in flow._processes[0].processes), flush=True)
+    time.sleep(600)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True) as child:
+        pids = [int(pid) for pid in child.stdout.readline().split()]
+        child.kill()
+    assert len(pids) == 3
+    deadline = time.monotonic() + 5
+    while not all(map(_gone, pids)):
+        assert time.monotonic() < deadline, "a process outlives its parent"
+        time.sleep(0.01)
