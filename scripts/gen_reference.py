@@ -1,4 +1,4 @@
-"""Write the parts of `docs` that the code decides, and `docs/llms.txt`.
+"""Write the parts of `docs` that the code decides, `docs/llms.txt`, and the picture of a Flow.
 
 A page holds what is generated between two comments and anything by hand around them::
 
@@ -12,7 +12,9 @@ A page holds what is generated between two comments and anything by hand around 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from scripts.reference_parts import GENERATED
@@ -49,6 +51,17 @@ def llms() -> str:
     return "\n".join(lines)
 
 
+def flow_picture() -> str:
+    """The picture of the Flow in `how-to/flows.md`, drawn by the command that the page shows."""
+    page = (DOCS / "how-to" / "flows.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in re.findall(r'^```\w+ title="([\w.]+)"\n(.*?)^```', page, re.MULTILINE | re.DOTALL):
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "jina", "export", "flowchart", "flow.yml", "flow.svg", "--endpoints"]
+        subprocess.run(command, cwd=folder, check=True)
+        return (Path(folder) / "flow.svg").read_text(encoding="utf-8")
+
+
 def _start_of(text: str) -> tuple[str, str]:
     """Title and first sentence of a page."""
     heading, _, body = text.partition("\n")
@@ -61,6 +74,7 @@ def files() -> dict[Path, str]:
     """Every file that is out of date -> what it should hold."""
     wanted = {page: filled(page.read_text(encoding="utf-8")) for page in sorted(DOCS.rglob("*.md"))}
     wanted[DOCS / "llms.txt"] = llms()
+    wanted[DOCS / "how-to" / "flow.svg"] = flow_picture()
     return {
         path: text for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     }

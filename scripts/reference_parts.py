@@ -63,7 +63,7 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
     for base in cls.__mro__:
         if base.__module__.startswith("jina."):
             for name, member in vars(base).items():
-                function = getattr(member, "__func__", member)
+                function = inspect.unwrap(getattr(member, "__func__", member))
                 if not name.startswith("_") and (inspect.isfunction(function) or isinstance(member, property)):
                     found.setdefault(name, function)
     yield from sorted(found.items())
