@@ -8,7 +8,7 @@ import pytest
 
 CELL = """
 from docarray import BaseDoc, DocList
-from jina import Deployment, Executor, requests
+from jina import Deployment, Executor, Flow, requests
 
 class Inner(BaseDoc):
     n: int
@@ -31,6 +31,9 @@ print(found[0].text)
 
 async with Deployment(uses=Shout) as service:
     print(service.post('/shout', DocList[Note]([note]), return_type=DocList[Note])[0].text)
+
+async with Flow(asyncio=True).add(uses=Shout).add(uses=Shout) as flow:
+    print((await flow.post('/shout', DocList[Note]([note])))[0].text)
 """
 
 
@@ -49,7 +52,7 @@ def test_a_class_of_a_cell_is_served():
 
         reply = client.execute_interactive(CELL, timeout=deadline - time.monotonic(), output_hook=on_output)
         assert reply["content"]["status"] == "ok", "\n".join(reply["content"].get("traceback", []))
-        assert "".join(printed).split() == ["HI!!!", "HI!!!"]
+        assert "".join(printed).split() == ["HI!!!", "HI!!!", "HI!!!!!!"]
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

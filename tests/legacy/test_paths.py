@@ -82,6 +82,16 @@ def test_functions_that_come_later_say_so(name):
         getattr(later, name)("x")
 
 
+def test_a_flowchart_is_drawn(tmp_path):
+    from argparse import Namespace
+
+    from jina.exporter import export_flowchart
+
+    (tmp_path / "flow.yml").write_text("jtype: Flow\nexecutors:\n  - name: only\n")
+    export_flowchart(Namespace(config_path=str(tmp_path / "flow.yml"), outpath=str(tmp_path / "flow.svg")))
+    assert "only" in (tmp_path / "flow.svg").read_text()
+
+
 def test_jina_cli_is_the_command_line(monkeypatch):
     import jina_cli
 

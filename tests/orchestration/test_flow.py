@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import pytest
 from docarray import DocList
@@ -19,6 +21,7 @@ from jina.errors import (
     ConfigError,
     EndpointNotFound,
     FlowBuildLevelError,
+    NotSupportedError,
     PortAlreadyUsed,
     RuntimeFailToStart,
     Unavailable,
@@ -52,6 +55,7 @@ def _children():
 def chain():
     """Two steps on all protocols."""
     flow = Flow(protocol=["grpc", "http", "websocket"], env={"COLOUR": "red"}, **LOCAL)
+    flow = flow.expose_endpoint("/add", path="/plus", methods=["POST"])
     with flow.add(uses=Add).add(uses=Add, uses_with={"letter": "b"}, name="second") as flow:
         yield flow
 
@@ -79,6 +83,13 @@ def test_documents_pass_all_steps(chain):
 def test_every_protocol(chain, position):
     with Client(host="127.0.0.1", port=chain.port[position], protocol=chain.protocol[position]) as client:
         assert client.post("/add", Note(text="x"), return_type=Note).text == "xab"
+
+
+def test_an_endpoint_under_a_path_of_its_own(chain):
+    body = json.dumps({"data": [{"text": "x"}]}).encode()
+    asked = urllib.request.Request(f"http://127.0.0.1:{chain.port[1]}/plus", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=20) as reply:
+        assert json.load(reply)["data"][0]["text"] == "xab"
 
 
 def test_endpoints_by_name(chain):
@@ -317,6 +328,25 @@ def test_building_copies_unless_asked_not_to():
     assert len(flow.spec.executors) == 0
     assert flow.add(uses=Add, copy_flow=False) is flow
     assert [name for name, _ in flow.needs_all("all", copy_flow=False)] == ["executor0", "all"]
+
+
+def test_a_step_from_the_yaml_of_a_deployment(tmp_path):
+    path = tmp_path / "step.yml"
+    Deployment(uses=Add, name="kept", replicas=3).save_config(str(path))
+    flow = Flow().add(str(path), uses_with={"letter": "q"}).add(Deployment(uses=Left))
+    assert [name for name, _ in flow] == ["kept", "executor"]
+    assert flow["kept"].num_pods == 3
+    assert flow.num_pods == 5
+    for wrong in (Add, 7):
+        with pytest.raises(ConfigError, match=r"Flow.add: .* is no Deployment"):
+            Flow().add(wrong)
+
+
+def test_what_is_not_available_yet_says_so():
+    with pytest.raises(NotSupportedError):
+        Flow().to_kubernetes_yaml("somewhere")
+    with pytest.raises(NotSupportedError):
+        Flow().to_docker_compose_yaml()
 
 
 def test_setters_before_the_start():

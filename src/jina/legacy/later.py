@@ -33,7 +33,7 @@ def not_yet(name: str) -> NoReturn:
     raise NotSupportedError(f"{name} is not available yet")
 
 
-class BaseGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+class BaseGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
     """Base of custom gateways."""
 
 
@@ -41,23 +41,23 @@ class FastAPIBaseGateway(Later, instead="mount `deployment.asgi()` in a FastAPI 
     """Base of custom HTTP gateways."""
 
 
-class GRPCGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+class GRPCGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
     """Gateway for gRPC."""
 
 
-class HTTPGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+class HTTPGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
     """Gateway for HTTP."""
 
 
-class WebSocketGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+class WebSocketGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
     """Gateway for WebSocket."""
 
 
-class CompositeGateway(Later, instead="a Deployment serves gRPC, HTTP and WebSocket without a gateway"):
+class CompositeGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
     """Gateway for several protocols."""
 
 
-class LoadBalancerGateway(Later, instead="put a load balancer in front of the replicas"):
+class LoadBalancerGateway(Later, instead="Deployment(replicas=...) balances requests by itself"):
     """Gateway that only balances HTTP requests."""
 
 
@@ -91,12 +91,6 @@ def export_docker_compose(*args: Any, **kwargs: Any) -> NoReturn:
     """Write Docker Compose YAML."""
     del args, kwargs
     not_yet("export_docker_compose")
-
-
-def export_flowchart(*args: Any, **kwargs: Any) -> NoReturn:
-    """Draw a Flow."""
-    del args, kwargs
-    not_yet("export_flowchart")
 
 
 def export_schema(*args: Any, **kwargs: Any) -> NoReturn:

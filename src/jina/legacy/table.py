@@ -32,7 +32,10 @@ TABLE: dict[str, dict[str, str]] = {
         " FlowTopologyError, InternalNetworkError, NoContainerizedError, NotSupportedError, PortAlreadyUsed,"
         " RuntimeFailToStart, RuntimeRunForeverEarlyError, RuntimeTerminated"
     },
-    "exporter": {"legacy.later": "export_docker_compose, export_flowchart, export_kubernetes, export_schema"},
+    "exporter": {
+        "legacy.exporter": "export_flowchart",
+        "legacy.later": "export_docker_compose, export_kubernetes, export_schema",
+    },
     "helper": {
         "legacy.network": "get_internal_ip, get_public_ip, is_port_free, parse_host_scheme, random_port, random_ports",
         "legacy.namespaces": "ArgNamespace",

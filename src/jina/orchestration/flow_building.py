@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO
 
-from jina.errors import ConfigError, FlowBuildLevelError
+from jina.errors import ConfigError, FlowBuildLevelError, NotSupportedError
 from jina.orchestration import configuration
 from jina.orchestration.deployment import Deployment
 from jina.orchestration.step_methods import takes_step_options
@@ -136,6 +136,18 @@ class FlowBuilding:
             raise FlowBuildLevelError(
                 f"Flow {self._spec.name!r} is running and cannot be changed", help="close it first, or change a copy"
             )
+
+    def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
+        """Not available yet."""
+        del options
+        raise NotSupportedError(f"Flow.to_kubernetes_yaml({output_base_path!r}) is not available yet")
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
+        """Not available yet."""
+        del output_path, options
+        raise NotSupportedError("Flow.to_docker_compose_yaml is not available yet")
 
     # --- configuration ------------------------------------------------------------------------------------
 
