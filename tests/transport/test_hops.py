@@ -38,9 +38,12 @@ from tests.transport.hop_service import (
 from tests.transport.sample_service import run
 
 
-@pytest.fixture(params=["link", "grpc"])
-def hop_kind(request):
-    return request.param
+@pytest.fixture(params=["link", "link on uvloop", "grpc"])
+def hop_kind(request, monkeypatch):
+    kind, _, loop = request.param.partition(" on ")
+    if loop:
+        monkeypatch.setattr(asyncio.events, "new_event_loop", pytest.importorskip(loop).new_event_loop)
+    return kind
 
 
 @pytest.fixture

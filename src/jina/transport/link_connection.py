@@ -47,7 +47,9 @@ class LinkConnection(asyncio.BufferedProtocol):
         if not self.open:
             return
         self.outbox.put(kind, flags, stream, meta, body)
-        if not self._scheduled and not self._paused:
+        if self._paused:
+            self._throttle()
+        elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
@@ -66,12 +68,14 @@ class LinkConnection(asyncio.BufferedProtocol):
         await asyncio.shield(self._gone)
 
     def close(self) -> None:
-        """Close when what was handed to the transport is written."""
+        """Close when what was handed to the transport is written; what waits here is dropped."""
+        self.open = False
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
+        self.open = False
         if self._transport is not None:
             self._transport.abort()
 
@@ -128,11 +132,10 @@ class LinkConnection(asyncio.BufferedProtocol):
                 transport.write(b"".join(batch))
             else:
                 transport.writelines(batch)
-        if self._cap:
-            self._throttle()
+        self._throttle()
 
     def _throttle(self) -> None:
-        if self._reading == (self.outbox.size <= self._cap) or not self.open:
+        if not self._cap or self._reading == (self.outbox.size <= self._cap) or not self.open:
             return
         self._reading = not self._reading
         if self._reading:

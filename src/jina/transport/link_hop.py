@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from asyncio import CancelledError, Future
 from collections import deque
@@ -88,10 +89,12 @@ class LinkHop:
         self._down = self._down or "the link is closed"
         if self._connecting is None:
             self._sock.close()
+            self._marks = None
             return
-        connection = await self._connecting
-        connection.abort()
-        await connection.lost()
+        with contextlib.suppress(HopLost):
+            connection = await self._connecting
+            connection.abort()
+            await connection.lost()
 
     # What a `LinkStream` calls.
 
@@ -293,6 +296,7 @@ class LinkHop:
             if self._marks is not None:
                 begun = begun and self._marks.begun(number, self._last)
             self._fail(number, HopLost(f"{self.name}: {reason} before it answered", started=begun))
+        self._marks = None
         waiting, self._waiting = self._waiting, deque()
         for waiter, _ in waiting:
             if not waiter.done():

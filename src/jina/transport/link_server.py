@@ -232,6 +232,7 @@ class LinkServer:
             await asyncio.wait(tasks, timeout=1.0)
 
     def _on_lost(self) -> None:
+        self._marks = None
         for task in list(self._tasks.values()):
             task.cancel()
 

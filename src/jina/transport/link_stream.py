@@ -11,7 +11,7 @@ from jina.wire.messages import Reply, Request
 
 WINDOW = 256 * 1024
 """Bytes of replies that may be on their way or wait to be read; the worker then pauses."""
-ITEM_COST = 1024
+ITEM_COST = 2048
 """What a reply counts for at least."""
 
 
