@@ -381,6 +381,9 @@ def test_a_peer_without_the_unary_call_and_without_discovery():
                 assert texts_of((await hop.call(request("/any", "a"))).payload) == ["a"]
             await hop.ready()
             assert list(await hop.describe()) == ["/default"]
+            branches = [("left", BytesPayload(doc_list("a"))), ("right", BytesPayload(doc_list("b")))]
+            reply = await hop.call(request("/any", "a", branches=branches))
+            assert texts_of(reply.payload) == ["a", "b"]
             with pytest.raises(BadServer, match="is it a jina server"):
                 await anext(hop.stream(request("/any", "a")))
             await hop.close()
@@ -457,6 +460,23 @@ async def pipe(reader, writer):
         writer.write(data)
         await writer.drain()
     writer.close()
+
+
+def test_a_peer_that_fails_to_tell_its_endpoints():
+    async def fine(_data, _context):
+        return b""
+
+    async def fail(_data, _context):
+        raise KeyError("#/$defs/Part")
+
+    async def main():
+        unary = {"/jina.JinaGatewayDryRunRPC/dry_run": fine, "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery": fail}
+        async with Peer(unary) as peer:
+            hop = hop_to(peer.address)
+            assert list(await hop.describe()) == ["/default"]
+            await hop.close()
+
+    run(main())
 
 
 def test_discovery_of_gateways_and_older_releases():

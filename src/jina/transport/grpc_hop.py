@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from jina.errors import BadServer, DeadlineExceeded, JinaError, Overloaded, Unavailable
+from jina.observe.logs import get_logger
 from jina.plan.plans import HopPlan, NodePlan
 from jina.transport import grpc_channel_rules as rules
 from jina.transport import grpc_hop_messages as messages
@@ -17,8 +19,10 @@ from jina.transport.hop import HopLost
 from jina.transport.server_messages import too_large
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
+from jina.wire.payloads import BytesPayload
 from jina.wire.slicing import documents_in
 
+_log = get_logger("jina.transport")
 _PROBE_TIMEOUT = 10.0
 """Seconds in which a peer says whether it would serve."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -67,10 +71,11 @@ class GrpcHop:
             try:
                 await self.ready()
                 found = await self._guarded(lambda: self._stubs.discover(b"", timeout=_PROBE_TIMEOUT))
-            except _Unimplemented:
-                return EVERYTHING
             except HopLost:
                 raise
+            except BadServer as error:  # gateways of Jina 3 fail over nested documents
+                _log.warning("%s does not tell its endpoints, so any is sent there: %s", self._place, error.message)
+                return EVERYTHING
             except (Unavailable, DeadlineExceeded, Overloaded):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -93,7 +98,11 @@ class GrpcHop:
         arguments = self._arguments(request)
         if request.branches is not None:
             data = self._checked(messages.list_bytes(request, request.branches))
-            return messages.read_reply(await self._guarded(lambda: self._stubs.list_data(data, **arguments)))
+            try:
+                return messages.read_reply(await self._guarded(lambda: self._stubs.list_data(data, **arguments)))
+            except _Unimplemented:  # gateways of Jina 3 have no such call
+                joined = b"".join(payload.to_bytes() for _, payload in request.branches)
+                request = replace(request, payload=BytesPayload(joined))
         data = self._checked(messages.request_bytes(request))
         if self._stubs.has_unary:
             try:
