@@ -38,7 +38,7 @@ def docs(array: np.ndarray) -> DocList[Tensors]:
 )
 def test_written_and_read_as_docarray_does(array):
     given = docs(array)
-    assert bulk.has_large_arrays(given) == (array.nbytes >= bulk.LARGE)
+    assert bulk.has_large_values(given) == (array.nbytes >= bulk.LARGE)
     data = codec_for(Tensors).to_bytes(given)
     assert docarray.proto.DocListProto.FromString(data) == given.to_protobuf()
     assert same(list(codec_for(Tensors).from_bytes(data)), list(given))
@@ -46,7 +46,7 @@ def test_written_and_read_as_docarray_does(array):
 
 
 def test_no_documents():
-    assert not bulk.has_large_arrays(DocList[Embedded]())
+    assert not bulk.has_large_values(DocList[Embedded]())
     assert codec_for(Embedded).to_bytes(DocList[Embedded]()) == b""
 
 

@@ -1,4 +1,4 @@
-"""Documents with large arrays -> bytes, each array copied once.
+"""Documents with large arrays and bytes -> bytes, each of these copied once.
 
 Through messages an array is copied four times and more (out of numpy, into the message, into protobuf's growing
 buffer, out of it). In protobuf a message written in pieces one after the other is the message with all its fields, so
@@ -19,16 +19,20 @@ from jina.wire.tensors import BadTensor, check_dtype
 from jina.wire.writers import Unwritable, fields_of, write_mapping
 
 LARGE = 64 * 1024
-"""Bytes from which an array goes this way; below, messages are as fast."""
+"""Bytes from which a value goes this way; below, messages are as fast."""
 
 Part = bytes | memoryview
 
 
-def has_large_arrays(docs: Any) -> bool:
-    """Whether the first document holds a large array, as the others then mostly do."""
+def has_large_values(docs: Any) -> bool:
+    """Whether the first document holds a large array or large bytes, as the others then mostly do."""
     for doc in docs:
-        return any(isinstance(value, np.ndarray) and value.nbytes >= LARGE for value in fields_of(doc).values())
+        return any(map(_is_large, fields_of(doc).values()))
     return False
+
+
+def _is_large(value: Any) -> bool:
+    return (isinstance(value, np.ndarray) and value.nbytes >= LARGE) or (type(value) is bytes and len(value) >= LARGE)
 
 
 def write_docs_bytes(docs: Iterable[Any]) -> bytes:
@@ -49,10 +53,12 @@ def _doc_parts(doc: Any) -> list[Part]:
     small: dict[str, Any] = {}
     large: list[Part] = []
     for name, value in fields_of(doc).items():
-        if isinstance(value, np.ndarray) and value.nbytes >= LARGE:
-            large.extend(_entry(name, value))
-        else:
+        if not _is_large(value):
             small[name] = value
+        elif type(value) is bytes:
+            large.extend(_blob_entry(name, value))
+        else:
+            large.extend(_entry(name, value))
     message = pb.DocProto()
     write_mapping(small, message.data)
     return [message.SerializeToString(), *large]
@@ -78,6 +84,14 @@ def _entry(name: str, array: np.ndarray[Any, Any]) -> list[Part]:
     value_head = field_head(2, node)
     entry = field_head(1, len(key) + len(value_head) + node)
     return [b"".join((entry, key, value_head, ndarray_head, dense_head, buffer)), elements, rest + kind]
+
+
+def _blob_entry(name: str, blob: bytes) -> list[Part]:
+    head = field_head(5, len(blob))
+    key = _field(1, name.encode())
+    value_head = field_head(2, len(head) + len(blob))
+    entry = field_head(1, len(key) + len(value_head) + len(head) + len(blob))
+    return [b"".join((entry, key, value_head, head)), blob]
 
 
 def _field(number: int, content: bytes) -> bytes:

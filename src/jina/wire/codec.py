@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from jina.errors import BadClientInput, BadRequest, ConfigError
 from jina.wire import builder, pb, schemaless
 from jina.wire.builder import Location, NeedsPydantic
-from jina.wire.bulk import has_large_arrays, write_docs_bytes
+from jina.wire.bulk import has_large_values, write_docs_bytes
+from jina.wire.bulk_reading import has_large_documents, read_docs_bytes
 from jina.wire.json_codec import json_codec_for
 from jina.wire.loose import Invalid, Mismatch, read_loose
 from jina.wire.readers import Reader, ReaderCompiler
@@ -103,6 +104,8 @@ class Codec:
 
         Raises `BadRequest` when the bytes are no such message and `ValidationFailed` as `decode`.
         """
+        if has_large_documents(data) and (docs := read_docs_bytes(self, data)) is not None:
+            return docs
         try:
             message = pb.DocListProto.FromString(data)
         except DecodeError as error:
@@ -111,7 +114,7 @@ class Codec:
 
     def to_bytes(self, docs: Any) -> bytes:
         """The documents of a list as one serialised `docarray.DocListProto`; raises as `encode`."""
-        if has_large_arrays(docs):
+        if has_large_values(docs):
             try:
                 return write_docs_bytes(docs)
             except (Unwritable, RecursionError) as error:

@@ -84,7 +84,7 @@ class BytesPayload:
 
     def decode(self, codec: Codec) -> Any:
         """See `messages.Payload`."""
-        return self.parsed().decode(codec)
+        return codec.from_bytes(self.data) if self._parsed is None else self._parsed.decode(codec)
 
     def write_proto(self, into: pb.DocListProto) -> None:
         """See `messages.Payload`."""

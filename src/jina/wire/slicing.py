@@ -6,6 +6,7 @@ payload of any size is copied once, and the rest of the message can be parsed al
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from jina.errors import BadRequest
@@ -54,7 +55,7 @@ def documents_of(content: bytes | memoryview) -> bytes:
             return bytes(content[start:])
     documents: list[Any] = []
     last = 0
-    for number, part in _fields(content):
+    for number, part in fields_in(content):
         if number == _DOCS_BYTES or (number == _DOCS and last == _DOCS_BYTES):
             documents = []  # one of the two: the later counts
         if number in {_DOCS, _DOCS_BYTES}:
@@ -72,7 +73,7 @@ def documents_in(documents: bytes) -> list[bytes]:
     return list(pb.DocListEnvelopeProto.FromString(documents).docs)
 
 
-def take_field(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
+def take_field(data: bytes | memoryview, number: int) -> tuple[bytes, list[memoryview]]:
     """A message without the field of that number, and what the field held, each time that it stands there.
 
     Raises `BadRequest` for bytes that are no message.
@@ -93,15 +94,14 @@ def take_field(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
     return b"".join(rest), found
 
 
-def _fields(data: bytes | memoryview) -> list[tuple[int, memoryview]]:
+def fields_in(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and serialised value of each field of a message, in order; raises `BadRequest` for other bytes."""
     view = memoryview(data)
-    fields = []
     position = 0
     while position < len(view):
         tag, position = _varint(view, position)
         begin, position = _end_of(view, tag & 7, position)
-        fields.append((tag >> 3, view[begin:position]))
-    return fields
+        yield tag >> 3, view[begin:position]
 
 
 def _end_of(view: memoryview, kind: int, position: int) -> tuple[int, int]:

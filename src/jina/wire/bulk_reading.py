@@ -1,0 +1,165 @@
+"""Serialised documents with large bytes, texts and arrays -> documents, each of these copied once.
+
+Through messages such a value is copied into the message and out of it, and the message with all else lives as long as
+the longest of its parts. Here documents are stepped through; what is large is read where it lies, the rest is parsed as
+always (https://protobuf.dev/programming-guides/encoding, "Maps"). Measured for 16 MiB: 5 ms, not 20.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from jina.errors import BadRequest
+from jina.wire import pb
+from jina.wire.bulk import LARGE
+from jina.wire.loose import Invalid, Mismatch
+from jina.wire.slicing import fields_in, take_field
+from jina.wire.splicing import field_head
+
+if TYPE_CHECKING:
+    from jina.wire.codec import Codec
+
+_TEXT, _BLOB, _NDARRAY, _TYPE = 1, 5, 6, 13
+_KINDS = {_TEXT: "text", _BLOB: "blob", _NDARRAY: "ndarray"}
+
+
+def has_large_documents(data: bytes) -> bool:
+    """Whether the first document of a serialised `docarray.DocListProto` is large, as the others then mostly are."""
+    if len(data) < LARGE:
+        return False
+    try:
+        number, first = next(fields_in(data), (0, b""))
+    except BadRequest:
+        return False
+    return number == 1 and len(first) >= LARGE
+
+
+def read_docs_bytes(codec: Codec, data: bytes) -> Any | None:
+    """The documents as a `DocList` of the codec's class; None for what is to be read as messages are.
+
+    That is also what is garbled or does not fit: parsing it tells what is wrong.
+    """
+    docs: list[Any] = []
+    try:
+        for number, part in fields_in(data):
+            if number != 1:
+                return None
+            docs.append(codec.read_doc(_document(part)))
+    except (Mismatch, Invalid, BadRequest, DecodeError, UnicodeDecodeError, _Unusual):
+        return None
+    return codec.list_type.construct(docs)
+
+
+class _Unusual(Exception):
+    """Valid perhaps, but not what serialisers write."""
+
+
+class _Document:
+    """Read as a `docarray.DocProto` is."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+
+
+class _Dense:
+    """Read as a `docarray.DenseNdArrayProto` is."""
+
+    __slots__ = ("buffer", "dtype", "shape")
+
+    def __init__(self, view: memoryview) -> None:
+        rest, buffers = take_field(view, 1)
+        if len(buffers) != 1:
+            raise _Unusual
+        message = pb.DenseNdArrayProto.FromString(rest)
+        self.buffer, self.dtype, self.shape = buffers[0], message.dtype, message.shape
+
+
+class _Array:
+    """Read as a `docarray.NdArrayProto` is."""
+
+    __slots__ = ("dense", "parameters")
+
+    def __init__(self, view: memoryview) -> None:
+        rest, dense = take_field(view, 1)
+        if len(dense) != 1:
+            raise _Unusual
+        self.dense = _Dense(dense[0])
+        self.parameters = pb.NdArrayProto.FromString(rest).parameters
+
+
+class _Node:
+    """Read as a `docarray.NodeProto` is, whose content is large."""
+
+    __slots__ = ("_kind", "_value", "boolean", "float", "integer", "type")
+
+    def __init__(self, view: memoryview) -> None:
+        self.integer, self.float, self.boolean, self.type = 0, 0.0, False, ""
+        self._kind = 0
+        self._value: memoryview | None = None
+        for number, part in fields_in(view):
+            if number == _TYPE:
+                self.type = str(part, "utf-8")
+            elif number in _KINDS and self._value is None:
+                self._kind, self._value = number, part
+            else:
+                raise _Unusual
+
+    def WhichOneof(self, _group: str) -> str | None:  # noqa: N802 - protobuf's name
+        """The kind of the content."""
+        return _KINDS.get(self._kind)
+
+    @property
+    def text(self) -> str:
+        """The content, if it is a text."""
+        return str(self._value, "utf-8") if self._kind == _TEXT and self._value is not None else ""
+
+    @property
+    def blob(self) -> bytes:
+        """The content, if it is bytes."""
+        return bytes(self._value) if self._kind == _BLOB and self._value is not None else b""
+
+    @property
+    def ndarray(self) -> _Array:
+        """The content, if it is an array."""
+        if self._kind != _NDARRAY or self._value is None:
+            raise _Unusual
+        return _Array(self._value)
+
+
+def _document(part: memoryview) -> Any:
+    if len(part) < LARGE:
+        return pb.DocProto.FromString(bytes(part))
+    rest, entries = take_field(part, 1)
+    if rest:
+        raise _Unusual
+    small: list[bytes | memoryview] = []
+    data: dict[str, Any] = {}
+    for entry in entries:
+        if len(entry) < LARGE:
+            small += (field_head(1, len(entry)), entry)
+            continue
+        name, node = _key_and_value(entry)
+        if name in data:
+            raise _Unusual
+        data[name] = node
+    for name, value in pb.DocProto.FromString(b"".join(small)).data.items():
+        if name in data:
+            raise _Unusual
+        data[name] = value
+    return _Document(data)
+
+
+def _key_and_value(entry: memoryview) -> tuple[str, Any]:
+    parts = dict(fields_in(entry))
+    if parts.keys() != {1, 2}:
+        raise _Unusual
+    name, value = str(parts[1], "utf-8"), parts[2]
+    try:
+        return name, _Node(value)
+    except _Unusual:  # nested documents, lists, dictionaries
+        return name, pb.NodeProto.FromString(bytes(value))
+
