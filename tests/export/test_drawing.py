@@ -44,7 +44,19 @@ def test_boxes_do_not_overlap(picture, vertical):
 @given(pictures(), st.booleans())
 @DRAWN
 def test_lines_do_not_run_through_boxes(picture, vertical):
+    check_lines(draw(picture, vertical=vertical))
+
+
+@pytest.mark.parametrize("picture", [CHAIN, dense(50, 190), dense(60, 90, seed=3)], ids=["chain", "dense", "deep"])
+@pytest.mark.parametrize("vertical", [False, True])
+def test_lines_between_bands_run_around_boxes(picture, vertical):
     scene = draw(picture, vertical=vertical)
+    check_lines(scene)
+    assert max(scene.width, scene.height) < 4000
+
+
+def check_lines(scene: Scene) -> None:
+    """No line passes the inside of a box."""
     for stroke in itertools.chain.from_iterable(scene.bundles):
         for x, y in points_of(stroke.pieces):
             for box in boxes(scene):

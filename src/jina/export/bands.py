@@ -10,7 +10,9 @@ _LONGEST = 2200.0
 _SHORTEST = 900.0
 _SHAPE = 1.7
 _BETWEEN = 60.0
-_MOST_LANES = 5
+_MOST_LANES = 16
+_COST = 60.0
+"""A line more in a cut weighs as much as that many pixels from the wanted length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,22 @@ def banded(starts: Sequence[float], ends: Sequence[float], lanes: Sequence[int],
     wanted = max(length / count, _SHORTEST)
     found: list[Band] = []
     first = 0
-    while ends[-1] - starts[first] > 1.2 * wanted:
-        cuts = [
-            row
-            for row in range(first, len(starts) - 1)
-            if lanes[row] <= _MOST_LANES and ends[row] - starts[first] > 0.6 * wanted
-        ]
-        if not cuts:
+    while ends[-1] - starts[first] > 1.3 * wanted:
+        cut = _cut(starts, ends, lanes, first, wanted)
+        if cut is None:
             break
-        cut = min(cuts, key=lambda row: abs(ends[row] - starts[first] - wanted) + 80.0 * lanes[row])
         found.append(Band(first, cut))
         first = cut + 1
     return [*found, Band(first, len(starts) - 1)] if found else whole
+
+
+def _cut(starts: Sequence[float], ends: Sequence[float], lanes: Sequence[int], first: int, wanted: float) -> int | None:
+    """The last layer of the band that begins with `first`: near the wanted length, and where few lines pass."""
+    rows = [
+        row
+        for row in range(first, len(starts) - 1)
+        if lanes[row] <= _MOST_LANES
+        and 0.6 * wanted < ends[row] - starts[first] < 1.5 * wanted
+        and ends[-1] - starts[row + 1] > 0.3 * wanted
+    ]
+    return min(rows, key=lambda row: abs(ends[row] - starts[first] - wanted) + _COST * lanes[row], default=None)

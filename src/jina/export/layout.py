@@ -58,7 +58,7 @@ def lay_out(layers: Layers, sizes: list[tuple[float, float]]) -> Layout:
     centre = settled(layers, centres(layers, separation), separation)
     centre = straightened(layers, centre, separation)
     starts, stops = _rows(layers, length, centre)
-    passing = [sum(len(layers.after[cell]) for cell in row) for row in layers.rows]
+    passing = [_lanes(layers, index) for index in range(len(layers.rows))]
     tallest = max(centre[cell] + breadth[cell] / 2 for row in layers.rows for cell in row)
     bands = banded(starts, stops, passing, tallest)
     layout = Layout(length, breadth, [0.0] * len(length), [0.0] * len(length), centre, {}, {})
@@ -104,8 +104,12 @@ def _stack(layers: Layers, layout: Layout, bands: list[Band], starts: list[float
                 layout.stop[cell] = stops[row] - starts[band.first]
                 layout.centre[cell] += at - low
                 layout.length[cell] = layout.length[cell] or stops[row] - starts[row]
-        lanes = sum(len(layers.after[cell]) for cell in layers.rows[band.last])
-        at += high - low + 2 * _BETWEEN_BANDS + lanes * _LANE
+        at += high - low + 2 * _BETWEEN_BANDS + _lanes(layers, band.last) * _LANE
+
+
+def _lanes(layers: Layers, row: int) -> int:
+    """How many lines leave a layer, those of one cell counted once."""
+    return sum(bool(layers.after[cell]) for cell in layers.rows[row])
 
 
 def _ports(layers: Layers, layout: Layout) -> dict[tuple[int, int], float]:
@@ -120,14 +124,15 @@ def _ports(layers: Layers, layout: Layout) -> dict[tuple[int, int], float]:
 
 
 def _find_lanes(layers: Layers, layout: Layout, bands: list[Band]) -> None:
+    """A lane for each cell whose lines go on in the next band."""
     far = max(layout.stop) + _BETWEEN_BANDS
     for band in bands[:-1]:
-        last = layers.rows[band.last]
-        lines = [(cell, end) for cell in last for end in layers.after[cell]]
         # The lowest line turns first and ends lowest, so that lines that keep their order do not cross.
-        lines.sort(key=lambda line: (layout.centre[line[0]], layout.ports.get(line, layout.centre[line[1]])))
+        last = [cell for cell in layers.rows[band.last] if layers.after[cell]]
+        last.sort(key=layout.centre.__getitem__, reverse=True)
         cells = [cell for row in layers.rows[band.first : band.last + 1] for cell in row]
         below = max(layout.centre[cell] + layout.breadth[cell] / 2 for cell in cells) + _BETWEEN_BANDS
-        for index, line in enumerate(reversed(lines)):
-            back = -_BETWEEN_BANDS - (len(lines) - 1 - index) * _LANE
-            layout.lanes[line] = Return(far + index * _LANE, below + index * _LANE, back)
+        for index, cell in enumerate(last):
+            back = -_BETWEEN_BANDS - (len(last) - 1 - index) * _LANE
+            lane = Return(far + index * _LANE, below + index * _LANE, back)
+            layout.lanes.update({(cell, end): lane for end in layers.after[cell]})
