@@ -326,7 +326,7 @@ def test_deadline_of_a_stream(connect):
     async def main():
         service = EchoService()
         async with connect(service) as hop:
-            replies = hop.stream(request("/first", deadline=time.monotonic() + 0.1))
+            replies = hop.stream(request("/first", deadline=time.monotonic() + 0.4))
             assert texts_of((await anext(replies)).payload) == ["0"]
             with pytest.raises(DeadlineExceeded, match=NAME):
                 await anext(replies)
