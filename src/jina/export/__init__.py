@@ -1,6 +1,6 @@
 """Plan to text: Kubernetes, Compose, pictures (pure).
 
 Takes: a plan.
-Gives: text.
+Gives: text, and images as bytes.
 Never: does I/O.
 """
