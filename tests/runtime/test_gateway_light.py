@@ -57,9 +57,11 @@ def test_documents_of_a_chain_are_handed_on_as_they_are():
     async def main():
         a, b = Canned("a"), Canned("b")
         service = await started({"a": a, "b": b}, CHAIN)
-        request = Request("/go", Untouchable(), {"k": 1}, "r", "", {"h": "v"}, None, json_reply=True)
+        payload = Untouchable()
+        request = Request("/go", payload, {"k": 1}, "r", "", {"h": "v"}, None, json_reply=True)
         reply = await service.call(request)
-        assert a.got[0].payload is request.payload
+        assert a.got[0].payload is payload
+        assert request.payload is not payload  # let go of as soon as it went on
         assert b.got[0].payload is a.gave[0]
         assert reply.payload is b.gave[0]
         # Only the last one is asked for JSON.

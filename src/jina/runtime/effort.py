@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jina.wire.bulk_reading import has_large_documents
+from jina.wire.bulk_reading import has_large_flat_values
 from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def slow_to_decode(payload: Payload, size: int) -> bool:
     if size > LARGE_FLAT:
         return True
     if isinstance(payload, BytesPayload):
-        if has_large_documents(payload.data):
+        if has_large_flat_values(payload.data):
             return False
         payload = payload.parsed()
     if not isinstance(payload, ProtoPayload):

@@ -16,8 +16,12 @@ from jina.routing.walk import Action, Cancel, Done, Fail, Send, Walk, named
 from jina.runtime.gateway_replicas import Replicas
 from jina.transport.server_messages import new_request_id
 from jina.wire.messages import Payload, Reply, Request, Route
+from jina.wire.payloads import BytesPayload
 
 RESULTS = "__results__"
+
+_SENT_ON = BytesPayload(b"")
+"""In the place of documents that went on, so that they do not live as long as the request."""
 
 Parameters = dict[str, Any]
 
@@ -54,6 +58,7 @@ async def travel(journeys: Journeys, path: Path, request: Request, routes: list[
     if path.chain is None:
         return await Trip(journeys, path, request, routes).run()
     payload, parameters = request.payload, request.parameters
+    request.payload = _SENT_ON
     name = ""
     try:
         for name in path.chain:

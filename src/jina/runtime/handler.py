@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jina.wire.codec import Codec
 
 RESULTS = invoke.RESULTS
+DECODED = BytesPayload(b"")
+"""In the place of documents that were decoded, so that their bytes do not live as long as the request."""
 
 
 class Owner:
@@ -102,6 +104,8 @@ class Handler:
         branches = None if request.branches is None else self._branches(request.branches)
         if docs is None:
             docs = request.payload.decode(self.codec) if branches is None else next(iter(branches.values()))
+        if isinstance(request.payload, BytesPayload):
+            request.payload = DECODED
         if request.began is not None:
             request.began()
         parameters = request.parameters

@@ -69,7 +69,7 @@ def read_document(data: bytes) -> Reply:
     return _reply(envelope, documents)
 
 
-def _reply(envelope: pb.EnvelopeProto | pb.SingleDocumentEnvelopeProto, documents: bytes) -> Reply:
+def _reply(envelope: pb.EnvelopeProto | pb.SingleDocumentEnvelopeProto, documents: bytes | memoryview) -> Reply:
     if envelope.header.status.code and (error := status.read_error(envelope.header.status)) is not None:
         raise error
     return Reply(BytesPayload(documents), parameters.read(envelope))

@@ -61,7 +61,7 @@ class LinkHop:
         await self._connect()
         reply = await self._answer(frames.DESCRIBE, 0, b"", b"", None)
         assert isinstance(reply.payload, BytesPayload)
-        return read_endpoints(reply.payload.data)
+        return read_endpoints(reply.payload.to_bytes())
 
     async def ready(self) -> None:
         """See `hop.Hop`."""
@@ -130,7 +130,7 @@ class LinkHop:
 
     # One request.
 
-    async def _answer(self, kind: int, flags: int, meta: bytes, body: bytes, deadline: float | None) -> Reply:
+    async def _answer(self, kind: int, flags: int, meta: bytes, body: Buffer, deadline: float | None) -> Reply:
         number = self._number(deadline)
         loop = asyncio.get_running_loop()
         future: Future[Reply] = loop.create_future()

@@ -19,7 +19,7 @@ from jina.wire.messages import Payload, Reply, Request, Route
 from jina.wire.payloads import BytesPayload, JsonPayload
 
 HEADERS_ROOM = 8 * 1024
-"""Bytes of headers that travel; beyond, those that identify a trace come first."""
+"""Bytes of headers that travel where these and the parameters are more; those that identify a trace come first."""
 _TRACING = ("traceparent", "tracestate", "baggage")
 _DEFAULT_LOCATION = ("body", "data")
 
@@ -60,41 +60,49 @@ _decode_request = msgspec.msgpack.Decoder(_RequestMeta).decode
 _decode_reply = msgspec.msgpack.Decoder(_ReplyMeta).decode
 
 
-def write_request(request: Request, limit: int) -> tuple[int, bytes, bytes]:
+def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     """Flags, meta and body; raises `TooLarge` for a body above `limit` bytes and `BadClientInput` for parameters."""
-    part, body = _form(request.payload)
+    is_json, location, single, body = _form(request.payload)
     meta = _RequestMeta(
         request.endpoint,
         request.request_id,
         request.target_executor,
         request.json_reply,
         None if request.deadline is None else request.deadline - time.monotonic(),
-        _headers(request.headers),
-        location=part.location,
-        single=part.single,
+        location=location,
+        single=single,
     )
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
     if len(body) > limit:
         raise too_large("request", len(body), limit)
-    return JSON if part.is_json else 0, _encoded(meta, request.parameters), body
+    headers = request.headers
+    if headers:
+        meta.headers = headers if type(headers) is dict else dict(headers)
+    data = _encoded(meta, request.parameters)
+    if headers and len(data) > HEADERS_ROOM:
+        meta.headers = _chosen(headers)
+        data = _encode(meta)
+    return JSON if is_json else 0, data, body
 
 
 def read_request(flags: int, data: Buffer, body: bytes) -> Request:
     """The request that `write_request` wrote; raises `msgspec.MsgspecError` or ValueError for garbage."""
     meta = _decode_request(data)
-    own = _Part(len(body), bool(flags & JSON), meta.location, meta.single)
     branches: list[tuple[str, Payload]] | None = None
-    if meta.branches is not None:
-        own.size -= sum(part.size for _, part in meta.branches if part is not None)
-        payload = _payload(own, body[: own.size])
-        branches = []
-        at = own.size
-        for name, part in meta.branches:
-            branches.append((name, payload if part is None else _payload(part, body[at : at + part.size])))
-            at += 0 if part is None else part.size
+    if meta.branches is None:
+        payload = _payload(body, flags & JSON, meta.location, single=meta.single)
     else:
-        payload = _payload(own, body)
+        at = len(body) - sum(part.size for _, part in meta.branches if part is not None)
+        payload = _payload(body[:at], flags & JSON, meta.location, single=meta.single)
+        branches = []
+        for name, part in meta.branches:
+            if part is None:
+                branches.append((name, payload))
+            else:
+                data = body[at : at + part.size]
+                branches.append((name, _payload(data, part.is_json, part.location, single=part.single)))
+                at += part.size
     return Request(
         meta.endpoint,
         payload,
@@ -175,12 +183,8 @@ def _encoded(meta: _RequestMeta | _ReplyMeta, parameters: Mapping[str, Any]) -> 
         return _encode(meta)
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    if not headers:
-        return {}
-    size = sum(map(len, headers)) + sum(map(len, headers.values()))
-    if size <= HEADERS_ROOM:
-        return dict(headers)
+def _chosen(headers: Mapping[str, str]) -> dict[str, str]:
+    """As many headers as have room."""
     chosen: dict[str, str] = {}
     room = HEADERS_ROOM
     for name in (*_TRACING, *headers):
@@ -191,17 +195,16 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     return chosen
 
 
-def _form(payload: Payload) -> tuple[_Part, bytes]:
+def _form(payload: Payload) -> tuple[bool, list[str | int] | None, bool, Buffer]:
+    """Whether it travels as JSON, what the places of faults start with there, whether as one object, and the bytes."""
     if isinstance(payload, BytesPayload):
-        data = payload.data
-        return _Part(len(data)), data
+        return False, None, False, payload.data
     if isinstance(payload, JsonPayload):
         raw = payload._raw  # noqa: SLF001 - `to_json` would parse an object in order to wrap it
         data = _json_of(payload) if raw is None else raw
         location = None if payload.location == _DEFAULT_LOCATION else list(payload.location)
-        return _Part(len(data), is_json=True, location=location, single=payload.single), data
-    data = payload.to_bytes()
-    return _Part(len(data)), data
+        return True, location, payload.single, data
+    return False, None, False, payload.to_bytes()
 
 
 def _json_of(payload: JsonPayload) -> bytes:
@@ -210,14 +213,13 @@ def _json_of(payload: JsonPayload) -> bytes:
     return json.dumps(items[0] if payload.single else items).encode()
 
 
-def _payload(part: _Part, data: bytes) -> Payload:
-    if not part.is_json:
+def _payload(data: bytes, is_json: int, location: list[str | int] | None, *, single: bool) -> Payload:
+    if not is_json:
         return BytesPayload(data)
-    location = _DEFAULT_LOCATION if part.location is None else tuple(part.location)
-    return JsonPayload(data, location=location, single=part.single)
+    return JsonPayload(data, location=_DEFAULT_LOCATION if location is None else tuple(location), single=single)
 
 
-def _branches(request: Request, body: bytes) -> tuple[list[tuple[str, _Part | None]], bytes]:
+def _branches(request: Request, body: Buffer) -> tuple[list[tuple[str, _Part | None]], Buffer]:
     """The branches after the body of the request; the one whose documents these are is not written twice."""
     parts: list[tuple[str, _Part | None]] = []
     bodies = [body]
@@ -225,8 +227,8 @@ def _branches(request: Request, body: bytes) -> tuple[list[tuple[str, _Part | No
         if payload is request.payload:
             parts.append((name, None))
         else:
-            part, data = _form(payload)
-            parts.append((name, part))
+            is_json, location, single, data = _form(payload)
+            parts.append((name, _Part(len(data), is_json, location, single)))
             bodies.append(data)
     return parts, b"".join(bodies)
 

@@ -21,6 +21,8 @@ Message = Any
 Incoming = tuple[Message, Payload, int]
 """A message or an `Unusable`, its documents, and its size in bytes."""
 Joined = list[tuple[Message, Payload]]
+_LARGE = 256 * 1024
+"""Bytes from which messages are split rather than parsed for workers too."""
 Read = Callable[[bytes], tuple[Message, Payload]]
 
 
@@ -86,6 +88,8 @@ _NO_DOCUMENTS = BytesPayload(b"")
 
 
 def _parse_request(data: bytes) -> tuple[Message, Payload]:
+    if len(data) >= _LARGE:
+        return _split_request(data)  # parsed, the documents would be there twice
     message = pb.DataRequestProto.FromString(data)
     return message, _payload(message, len(data))
 

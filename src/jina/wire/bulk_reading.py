@@ -25,7 +25,7 @@ _TEXT, _BLOB, _NDARRAY, _TYPE = 1, 5, 6, 13
 _KINDS = {_TEXT: "text", _BLOB: "blob", _NDARRAY: "ndarray"}
 
 
-def has_large_documents(data: bytes) -> bool:
+def has_large_documents(data: bytes | memoryview) -> bool:
     """Whether the first document of a serialised `docarray.DocListProto` is large, as the others then mostly are."""
     if len(data) < LARGE:
         return False
@@ -36,7 +36,19 @@ def has_large_documents(data: bytes) -> bool:
     return number == 1 and len(first) >= LARGE
 
 
-def read_docs_bytes(codec: Codec, data: bytes) -> Any | None:
+def has_large_flat_values(data: bytes | memoryview) -> bool:
+    """Whether what makes the first document large are bytes, texts and arrays, which only need to be copied."""
+    if not has_large_documents(data):
+        return False
+    try:
+        entries = [entry for _, entry in fields_in(next(fields_in(data))[1]) if len(entry) >= LARGE]
+        kinds = [next(fields_in(dict(fields_in(entry))[2]))[0] for entry in entries]
+    except (BadRequest, KeyError, StopIteration):
+        return False
+    return bool(kinds) and all(kind in _KINDS for kind in kinds)
+
+
+def read_docs_bytes(codec: Codec, data: bytes | memoryview) -> Any | None:
     """The documents as a `DocList` of the codec's class; None for what is to be read as messages are.
 
     That is also what is garbled or does not fit: parsing it tells what is wrong.
@@ -162,4 +174,3 @@ def _key_and_value(entry: memoryview) -> tuple[str, Any]:
         return name, _Node(value)
     except _Unusual:  # nested documents, lists, dictionaries
         return name, pb.NodeProto.FromString(bytes(value))
-

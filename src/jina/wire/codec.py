@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from docarray.base_doc.doc import BaseDocWithoutId
 from google.protobuf.message import DecodeError
@@ -99,7 +99,7 @@ class Codec:
             return error.public(self.doc_type.__name__)
         return BadClientInput(f"{self.doc_type.__name__}: nested too deeply; does a document contain itself?")
 
-    def from_bytes(self, data: bytes) -> Any:
+    def from_bytes(self, data: bytes | memoryview) -> Any:
         """The documents of a serialised `docarray.DocListProto`.
 
         Raises `BadRequest` when the bytes are no such message and `ValidationFailed` as `decode`.
@@ -107,7 +107,7 @@ class Codec:
         if has_large_documents(data) and (docs := read_docs_bytes(self, data)) is not None:
             return docs
         try:
-            message = pb.DocListProto.FromString(data)
+            message = pb.DocListProto.FromString(cast("bytes", data))  # a view is read as well
         except DecodeError as error:
             raise BadRequest(f"the documents are no docarray.DocListProto: {error}") from None
         return self.decode(message)

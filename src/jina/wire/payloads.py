@@ -6,7 +6,7 @@ None of these loads docarray before `decode`: a gateway forwards and merges with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -59,17 +59,22 @@ class ProtoPayload:
 
 
 class BytesPayload:
-    """Documents as one serialised `docarray.DocListProto`, not looked into."""
+    """Documents as one serialised `docarray.DocListProto`, not looked into; large ones may be a view."""
 
     __slots__ = ("_parsed", "data")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self.data = data
         self._parsed: ProtoPayload | None = None
 
+    @property
+    def _content(self) -> bytes:
+        """What protobuf reads from bytes and from views alike, though it promises only the former."""
+        return cast("bytes", self.data)
+
     def __len__(self) -> int:
         try:
-            return len(pb.DocListEnvelopeProto.FromString(self.data).docs)
+            return len(pb.DocListEnvelopeProto.FromString(self._content).docs)
         except DecodeError as error:
             raise _garbled(error) from None
 
@@ -77,7 +82,7 @@ class BytesPayload:
         """The same documents parsed, once; raises `BadRequest` when the bytes are garbled."""
         if self._parsed is None:
             try:
-                self._parsed = ProtoPayload(pb.DocListProto.FromString(self.data))
+                self._parsed = ProtoPayload(pb.DocListProto.FromString(self._content))
             except DecodeError as error:
                 raise _garbled(error) from None
         return self._parsed
@@ -89,13 +94,13 @@ class BytesPayload:
     def write_proto(self, into: pb.DocListProto) -> None:
         """See `messages.Payload`."""
         try:
-            into.MergeFromString(self.data)
+            into.MergeFromString(self._content)
         except DecodeError as error:
             raise _garbled(error) from None
 
     def to_bytes(self) -> bytes:
         """See `messages.Payload`."""
-        return self.data
+        return self.data if isinstance(self.data, bytes) else bytes(self.data)
 
     def to_json(self) -> bytes:
         """See `messages.Payload`."""

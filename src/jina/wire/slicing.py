@@ -19,10 +19,11 @@ _BY_HAND = 16 * 1024
 """Messages of more bytes are stepped through; below, to parse them with one copy more takes less time."""
 
 
-def split_request(data: bytes) -> tuple[pb.EnvelopeProto, bytes]:
+def split_request(data: bytes) -> tuple[pb.EnvelopeProto, bytes | memoryview]:
     """A serialised `jina.DataRequestProto` as header, parameters and routes, and its `docarray.DocListProto`.
 
-    The message has no `data`. Raises `DecodeError` or `BadRequest` for other bytes.
+    The message has no `data`; large documents are a view of the bytes given. Raises `DecodeError` or `BadRequest` for
+    other bytes.
     """
     if len(data) <= _BY_HAND:
         envelope = pb.EnvelopeProto.FromString(data)
@@ -47,12 +48,12 @@ def split_document(data: bytes) -> tuple[pb.SingleDocumentEnvelopeProto, bytes]:
     return pb.SingleDocumentEnvelopeProto.FromString(rest), b"".join((head, *contents))
 
 
-def documents_of(content: bytes | memoryview) -> bytes:
+def documents_of(content: bytes | memoryview) -> bytes | memoryview:
     """The `docarray.DocListProto` in a serialised `DataRequestProto.DataContentProto`; raises `BadRequest`."""
     if len(content) and content[0] in {0x0A, 0x12}:
         length, start = _varint(content, 1)
         if start + length == len(content):
-            return bytes(content[start:])
+            return content[start:]
     documents: list[Any] = []
     last = 0
     for number, part in fields_in(content):
