@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import aiohttp
 import grpc
@@ -274,3 +276,51 @@ def test_prefetch_bounds_the_work_of_one_stream():
         service = Slow()
         run(main(service, prefetch, headers))
         assert service.most == most
+
+
+FOREIGN = """
+import asyncio, json, sys
+
+import aiohttp
+import grpc
+
+from jina.plan.plans import FacePlan
+from jina.transport.grpc_hop import GrpcHop
+from jina.transport.link_hop import LinkHop
+from jina.transport.server import serve
+from jina.transport.service import EndpointInfo
+from jina.wire import pb
+from jina.wire.messages import Reply
+
+
+class Forwarder:
+    forwards = ready = started = True
+    name = "gateway"
+    endpoints = {"/echo": EndpointInfo("/echo", "Any", {}, "Any", {})}
+
+    async def call(self, request):
+        return Reply(request.payload)
+
+
+async def main():
+    server = serve([FacePlan(protocol=one, host="127.0.0.1", port=0) for one in ("grpc", "http")], Forwarder())
+    await server.start()
+    over_grpc, over_http = server.addresses
+    message = pb.EnvelopeProto(data=b"\\n\\x00")
+    message.header.exec_endpoint = "/echo"
+    async with grpc.aio.insecure_channel(over_grpc.partition("//")[2]) as channel:
+        await channel.unary_unary("/jina.JinaSingleDataRequestRPC/process_single_data")(message.SerializeToString())
+    async with aiohttp.ClientSession() as session, session.post(over_http + "/echo", json={"data": [{"a": 1}]}) as got:
+        assert (await got.json())["data"] == [{"a": 1}]
+    await server.stop(1)
+
+
+asyncio.run(main())
+print(json.dumps([name for name in ("docarray", "numpy", "pydantic", "fastapi", "starlette") if name in sys.modules]))
+"""
+
+
+def test_a_process_that_forwards_loads_no_document_classes():
+    ran = subprocess.run([sys.executable, "-c", FOREIGN], capture_output=True, text=True, timeout=30, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == []

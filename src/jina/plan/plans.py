@@ -37,7 +37,7 @@ class FacePlan(msgspec.Struct, frozen=True, kw_only=True):
 class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What only the HTTP and WebSocket faces need.
 
-    `expose_endpoints` maps further routes to `{"exec_endpoint", "methods", "summary", "tags", ...}`.
+    `expose_endpoints` maps endpoints to further routes: `{"http_path", "methods", "summary", "tags", ...}`.
     """
 
     title: str | None = None
@@ -176,7 +176,17 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     env: dict[str, str] = {}
 
 
+class NurseryPlan(msgspec.Struct, frozen=True, kw_only=True, tag="nursery"):
+    """The process from which workers are forked; `sys_path` is that of each of their Executors."""
+
+    name: str = "nursery"
+    sys_path: list[str] = []
+    grace: float = 0.0
+    env: dict[str, str] = {}
+
+
 ProcessPlan = WorkerPlan | GatewayPlan
+ChildPlan = ProcessPlan | NurseryPlan
 
 
 class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +214,7 @@ def to_json(plan: msgspec.Struct) -> bytes:
     return msgspec.json.encode(plan)
 
 
-def process_from_json(data: bytes) -> ProcessPlan:
-    """The plan of a worker or a gateway that `to_json` wrote."""
-    plan: ProcessPlan = msgspec.json.decode(data, type=ProcessPlan)
+def process_from_json(data: bytes) -> ChildPlan:
+    """The plan of a worker, a gateway or a nursery that `to_json` wrote."""
+    plan: ChildPlan = msgspec.json.decode(data, type=ChildPlan)
     return plan
