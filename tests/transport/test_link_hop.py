@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from jina.errors import BadRequest, DeadlineExceeded, Unavailable
+from jina.errors import BadRequest, DeadlineExceeded, ExecutorError, TooLarge, Unavailable
 from jina.transport import link_frames as frames
 from jina.transport import link_marks
 from jina.transport.hop import HopLost
@@ -156,6 +156,52 @@ def test_large_parameters_travel():
     async def main():
         async with linked(EchoService()) as hop:
             assert (await hop.call(request(parameters=parameters))).parameters == parameters
+
+    run(main())
+
+
+def test_small_limit_counts_for_documents_alone():
+    """Descriptions, errors and parameters pass whatever the limit on documents is."""
+
+    class Verbose(EchoService):
+        async def _answer(self, request):
+            raise ExecutorError("x" * 50_000, name="ValueError", stacks=["y" * 50_000])
+
+    async def main():
+        service = EchoService()
+        async with linked(service, max_message_size=100) as hop:
+            assert set(await hop.describe()) == set(service.endpoints)
+            parameters = {"text": "x" * 50_000}
+            assert (await hop.call(request(parameters=parameters))).parameters == parameters
+            with pytest.raises(TooLarge, match="documents of the request have 101 bytes; max_message_size is 100"):
+                await hop.call(request(data=b"x" * 101))
+        async with linked(Verbose(), max_message_size=100) as hop:
+            with pytest.raises(ExecutorError, match=r"x{50000}"):
+                await hop.call(request())
+
+    run(main())
+
+
+def test_parameters_have_a_limit_too():
+    async def main():
+        async with linked(EchoService()) as hop:
+            with pytest.raises(TooLarge, match="parameters of the request"):
+                await hop.call(request(parameters={"text": "x" * 17 * 2**20}))
+            assert texts_of((await hop.call(request())).payload) == ["hello"]
+
+    run(main())
+
+
+def test_gigantic_error_is_shortened():
+    class Gigantic(EchoService):
+        async def _answer(self, request):
+            raise ExecutorError("x" * 20 * 2**20, name="ValueError")
+
+    async def main():
+        async with linked(Gigantic()) as hop:
+            with pytest.raises(ExecutorError) as caught:
+                await hop.call(request())
+            assert 0 < len(caught.value.message) < 2**21
 
     run(main())
 

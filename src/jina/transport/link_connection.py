@@ -8,7 +8,7 @@ from socket import socket
 from typing import Any
 
 from jina.observe.logs import get_logger
-from jina.transport.link_frames import CHUNK, Buffer, Deliver, Inbox, LinkBroken, Outbox
+from jina.transport.link_frames import CHUNK, LEAST_LIMIT, Buffer, Deliver, Inbox, LinkBroken, Outbox
 
 _log = get_logger("jina.transport.link")
 _WAITING_WRITES = 4 * CHUNK
@@ -28,7 +28,7 @@ class LinkConnection(asyncio.BufferedProtocol):
         self.outbox = Outbox()
         self.open = False
         self._name = name
-        self._inbox = Inbox(limit, deliver)
+        self._inbox = Inbox(max(limit, LEAST_LIMIT), deliver)
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None

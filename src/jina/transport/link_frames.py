@@ -20,6 +20,8 @@ HEAD: Final = struct.Struct("<BBHIIQ")
 
 CHUNK: Final = 64 * 1024
 MAX_BODY: Final = 2**32 - 1
+LEAST_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes that meta and body may have whatever the limit on documents is: descriptions, errors and parameters."""
 _MAGIC: Final = 0x6A
 _SCRATCH: Final = 4 * CHUNK
 _TURNS: Final = 4

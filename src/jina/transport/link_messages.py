@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from jina.errors import BadServer, JinaError, TooLarge
-from jina.transport.link_frames import JSON, Buffer
+from jina.transport.link_frames import JSON, LEAST_LIMIT, Buffer
 from jina.transport.service import EndpointInfo
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb, status
@@ -74,8 +74,7 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     )
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
-    if len(body) > limit:
-        raise too_large("request", len(body), limit)
+    _within(limit, len(body), "documents of the request")
     headers = request.headers
     if headers:
         meta.headers = headers if type(headers) is dict else dict(headers)
@@ -83,6 +82,7 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     if headers and len(data) > HEADERS_ROOM:
         meta.headers = _chosen(headers)
         data = _encode(meta)
+    _within(max(limit, LEAST_LIMIT), len(data), "parameters of the request")
     return JSON if is_json else 0, data, body
 
 
@@ -119,12 +119,12 @@ def read_request(flags: int, data: Buffer, body: bytes) -> Request:
 def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes, bytes]:
     """Flags, meta and body in the form that the request asks for; raises `TooLarge` and what the payload raises."""
     body = reply.payload.to_json() if request.json_reply else reply.payload.to_bytes()
-    if len(body) > limit:
-        raise too_large("reply", len(body), limit)
+    _within(limit, len(body), "documents of the reply")
     meta = b""
     if reply.parameters or reply.routes:
         visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
         meta = _encoded(_ReplyMeta(routes=visited), reply.parameters)
+        _within(max(limit, LEAST_LIMIT), len(meta), "parameters of the reply")
     return JSON if request.json_reply else 0, meta, body
 
 
@@ -143,7 +143,13 @@ def write_error(error: JinaError) -> bytes:
     message = pb.StatusProto()
     status.write_error(error, message)
     data: bytes = message.SerializeToString()
-    return data
+    if len(data) <= LEAST_LIMIT:
+        return data
+    message.ClearField("details_json")
+    message.ClearField("exception")
+    message.description = message.description[: LEAST_LIMIT // 16]
+    shortened: bytes = message.SerializeToString()
+    return shortened
 
 
 def read_error(data: bytes) -> JinaError:
@@ -153,7 +159,9 @@ def read_error(data: bytes) -> JinaError:
 
 def write_endpoints(endpoints: Mapping[str, EndpointInfo]) -> bytes:
     """The descriptions of endpoints."""
-    return json.dumps([asdict(info) for info in endpoints.values()], default=dict).encode()
+    data = json.dumps([asdict(info) for info in endpoints.values()], default=dict).encode()
+    _within(LEAST_LIMIT, len(data), "descriptions of the endpoints")
+    return data
 
 
 def read_endpoints(data: bytes) -> dict[str, EndpointInfo]:
@@ -161,12 +169,12 @@ def read_endpoints(data: bytes) -> dict[str, EndpointInfo]:
     return {info.path: info for info in msgspec.convert(json.loads(data), list[EndpointInfo])}
 
 
-def too_large(what: str, size: int, limit: int) -> TooLarge:
-    """The error for documents above the limit; both in bytes."""
-    return TooLarge(
-        f"the documents of the {what} have {size} bytes; max_message_size is {limit}",
-        help="send fewer documents per request (request_size), or raise max_message_size",
-    )
+def _within(limit: int, size: int, what: str) -> None:
+    if size > limit:
+        raise TooLarge(
+            f"the {what} have {size} bytes; max_message_size is {limit}",
+            help="send fewer documents per request (request_size), or raise max_message_size",
+        )
 
 
 def _encoded(meta: _RequestMeta | _ReplyMeta, parameters: Mapping[str, Any]) -> bytes:
@@ -231,9 +239,3 @@ def _branches(request: Request, body: Buffer) -> tuple[list[tuple[str, _Part | N
             parts.append((name, _Part(len(data), is_json, location, single)))
             bodies.append(data)
     return parts, b"".join(bodies)
-
-
-__all__: Sequence[str] = [
-    "read_endpoints", "read_error", "read_reply", "read_request", "too_large",
-    "write_endpoints", "write_error", "write_reply", "write_request",
-]  # fmt: skip

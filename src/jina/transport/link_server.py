@@ -168,10 +168,10 @@ class LinkServer:
             self._refuse(number, as_jina_error(error))
         finally:
             self._credits.pop(number, None)
-            self._ended(number)
-            aclose = getattr(replies, "aclose", None)
-            if aclose is not None:
-                await aclose()
+            try:
+                await _close(replies)
+            finally:
+                self._ended(number)
 
     async def _describe(self, number: int) -> None:
         try:
@@ -235,6 +235,17 @@ class LinkServer:
         self._marks = None
         for task in list(self._tasks.values()):
             task.cancel()
+
+
+async def _close(replies: Any) -> None:
+    """End a stream of the service; what its end raises is logged, for nobody waits for it any more."""
+    aclose = getattr(replies, "aclose", None)
+    if aclose is None:
+        return
+    try:
+        await aclose()
+    except Exception as error:  # noqa: BLE001 - a generator's `finally` is user code
+        _log.error("a stream could not be closed", exc_info=error)
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, sock: socket) -> None:
