@@ -15,6 +15,7 @@ from jina.executor.endpoints import Endpoint, EndpointTable
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
 from jina.plan.plans import WorkerPlan
+from jina.runtime import heap
 from jina.runtime.describe import describe_endpoints
 from jina.runtime.dispatch import Dispatcher, ResultJob
 from jina.runtime.effort import size_of, slow_to_decode
@@ -71,6 +72,7 @@ class WorkerService:
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        self._spare = heap.Spare()
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
         self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
@@ -99,6 +101,8 @@ class WorkerService:
         counts = handler.counts
         size = size_of(request.payload)
         counts.received.observe(size)
+        if size >= heap.LARGE:
+            self._spare.used()
         counts.in_flight += 1
         started = time.perf_counter()
         span = self._span(request, handler) if traces.active() else None
