@@ -22,7 +22,7 @@ def weights_file() -> Path:
 
 
 class ImageEncoder(Executor):
-    """Fills `image_embedding` of the documents that have an image."""
+    """Fills `image_embedding` of the documents it gets, which have an image."""
 
     def __init__(self, size: int = 128, batch_size: int = 32, **kwargs) -> None:
         """Pictures are scaled to `size` x `size` pixels; `batch_size` of them go through the network at a time."""
@@ -41,10 +41,9 @@ class ImageEncoder(Executor):
 
     @requests(on=["/index", "/search"])
     def encode(self, docs: DocList[Picture], **kwargs) -> DocList[Picture]:
-        """Embed each image; documents without one stay as they are."""
-        chosen = [doc for doc in docs if doc.image]
-        for start in range(0, len(chosen), self.batch_size):
-            batch = chosen[start : start + self.batch_size]
+        """Embed each image."""
+        for start in range(0, len(docs), self.batch_size):
+            batch = docs[start : start + self.batch_size]
             pixels = np.stack([self._pixels(doc.image) for doc in batch])
             (features,) = self.model.run(None, {"pixels": pixels})
             features /= np.linalg.norm(features, axis=1, keepdims=True)

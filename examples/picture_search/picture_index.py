@@ -23,6 +23,9 @@ class PictureIndex(Executor):
     @requests(on="/index")
     def index(self, docs: DocList[Picture], **kwargs) -> DocList[Picture]:
         """Add pictures that have both vectors. The answer has their ids and names."""
+        for doc in docs:
+            if doc.embedding is None or doc.image_embedding is None:
+                raise ValueError(f"picture {doc.id}: it needs both text and image")
         self.texts = np.vstack([self.texts, *(doc.embedding for doc in docs)])
         self.images = np.vstack([self.images, *(doc.image_embedding for doc in docs)])
         self.pictures += [(doc.id, doc.text) for doc in docs]
@@ -31,12 +34,14 @@ class PictureIndex(Executor):
     @requests(on="/search")
     def search(self, docs: DocList[Picture], parameters: dict, **kwargs) -> DocList[Found]:
         """The `limit` (10) best pictures of each query."""
-        limit = min(int(parameters.get("limit", 10)), len(self.pictures))
+        if not self.pictures:
+            raise ValueError("there are no pictures yet: send some to /index")
+        limit = int(parameters.get("limit", 10))
         answers = DocList[Found]()
         for query, scores in zip(docs, self._scores(docs), strict=True):
             best = np.argsort(-scores, kind="stable")[:limit]
             matches = [Match(id=self.pictures[i][0], text=self.pictures[i][1], score=float(scores[i])) for i in best]
-            answers.append(Found(id=query.id, text=query.text, matches=DocList[Match](matches)))
+            answers.append(Found(id=query.id, matches=DocList[Match](matches)))
         return answers
 
     def _scores(self, queries: DocList[Picture]) -> np.ndarray:
@@ -46,7 +51,7 @@ class PictureIndex(Executor):
         texts = np.zeros((len(queries), TEXT_DIMENSIONS), dtype=np.float32)
         images = np.zeros((len(queries), IMAGE_DIMENSIONS), dtype=np.float32)
         for i, query in enumerate(queries):
-            has_text, has_image = bool(query.text), query.image_embedding is not None
+            has_text, has_image = query.embedding is not None, query.image_embedding is not None
             if not has_text and not has_image:
                 raise ValueError(f"query {query.id}: it has neither text nor image")
             weight = self.text_weight if has_text and has_image else float(has_text)

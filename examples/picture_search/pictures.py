@@ -17,8 +17,8 @@ class Picture(BaseDoc):
     Each branch of the Flow fills one of the vectors (float32, unit length).
     """
 
-    text: str = ""
-    image: Optional[bytes] = None  # noqa: UP045 - the form that DocArray documents
+    text: Optional[str] = None  # noqa: UP045 - the form that DocArray documents
+    image: Optional[bytes] = None  # noqa: UP045
     embedding: Optional[NdArray[TEXT_DIMENSIONS]] = None  # noqa: UP045
     image_embedding: Optional[NdArray[IMAGE_DIMENSIONS]] = None  # noqa: UP045
 
@@ -31,7 +31,6 @@ class Match(BaseDoc):
 
 
 class Found(BaseDoc):
-    """The query's words and the best pictures, best first."""
+    """The best pictures for a query, best first; the id is the query's."""
 
-    text: str
     matches: DocList[Match]

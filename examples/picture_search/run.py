@@ -34,11 +34,16 @@ SEED = 2026
 
 
 def from_python() -> Flow:
-    """Words and strokes are encoded side by side, then joined by the index. Not started yet."""
+    """Words and strokes are encoded side by side where there are any, then joined by the index. Not started yet."""
     return (
         Flow(name="picture_search", protocol=["grpc", "http"])
-        .add(name="words", uses=Encoder, uses_requests={"/index": "encode", "/search": "encode"})
-        .add(name="strokes", uses=ImageEncoder, needs="gateway")
+        .add(
+            name="words",
+            uses=Encoder,
+            uses_requests={"/index": "encode", "/search": "encode"},
+            when={"text": {"$exists": True}},
+        )
+        .add(name="strokes", uses=ImageEncoder, needs="gateway", when={"image": {"$exists": True}})
         .add(name="index", uses=PictureIndex, needs=["words", "strokes"])
     )
 
@@ -59,7 +64,7 @@ def fill(flow: Flow, emojis: list[Emoji]) -> float:
 def ask(flow: Flow, asked: list[Question], *, words: bool = True, drawing: bool = True) -> list[Found]:
     """All questions with their words, their drawing, or both."""
     queries = DocList[Picture](
-        Picture(text=q.text if words else "", image=q.drawing if drawing else None) for q in asked
+        Picture(text=q.text if words else None, image=q.drawing if drawing else None) for q in asked
     )
     return list(flow.post("/search", queries, request_size=32, results_in_order=True, return_type=DocList[Found]))
 

@@ -51,28 +51,34 @@ class TestIndex:
         return [match.id for match in found.matches]
 
     def test_words_alone(self, index, pictures):
-        assert self.ask(index, pictures, text="?", embedding=turned(384, 0.1)) == ["a", "b", "c"]
+        assert self.ask(index, pictures, embedding=turned(384, 0.1)) == ["a", "b", "c"]
 
     def test_picture_alone(self, index, pictures):
         assert self.ask(index, pictures, image_embedding=turned(1280, 1.5)) == ["c", "b", "a"]
 
-    def test_vector_of_no_words_does_not_count(self, index, pictures):
-        assert self.ask(index, pictures, embedding=turned(384, 0.0), image_embedding=turned(1280, 1.5))[0] == "c"
-
     def test_both(self, index, pictures):
-        query = {"text": "?", "embedding": turned(384, 0.1), "image_embedding": turned(1280, 1.5)}
+        query = {"embedding": turned(384, 0.1), "image_embedding": turned(1280, 1.5)}
         assert self.ask(index, pictures, **query)[0] == "b"
 
     def test_limit(self, index, pictures):
-        query = {"text": "?", "embedding": turned(384, 0.1)}
+        query = {"embedding": turned(384, 0.1)}
         assert self.ask(index, pictures, {"limit": 2}, **query) == ["a", "b"]
         assert len(self.ask(index, pictures, {"limit": 9}, **query)) == 3
 
     def test_queries_keep_their_order_and_ids(self, index, pictures):
         queries = DocList[pictures.Picture](
-            pictures.Picture(id=str(i), text="?", embedding=turned(384, angle)) for i, angle in enumerate((1.5, 0.0))
+            pictures.Picture(id=str(i), embedding=turned(384, angle)) for i, angle in enumerate((1.5, 0.0))
         )
         assert [(f.id, f.matches[0].id) for f in index.search(queries, {})] == [("0", "c"), ("1", "a")]
+
+    def test_pictures_need_both_vectors(self, index, pictures):
+        with pytest.raises(ValueError, match="picture d: it needs both text and image"):
+            index.index(DocList[pictures.Picture]([pictures.Picture(id="d", embedding=turned(384, 0.0))]))
+        assert len(index.pictures) == 3
+
+    def test_nothing_indexed(self, example, pictures):
+        with pytest.raises(ValueError, match="no pictures yet"):
+            self.ask(example("picture_index").PictureIndex(), pictures, embedding=turned(384, 0.0))
 
     def test_empty_query(self, index, pictures):
         with pytest.raises(ValueError, match="query q: it has neither text nor image"):
@@ -90,8 +96,10 @@ class TestFlow:
     def test_python_and_yaml_make_the_same_flow(self, example):
         run = example("run")
         flows = run.from_python(), run.from_yaml()
-        assert [graph(flow) for flow in flows] == [graph(flows[0])] * 2
-        assert graph(flows[0])["index"] == ["words", "strokes"]
+        assert flows[1].name == flows[0].name
+        python, yaml = (graph(flow) for flow in flows)
+        assert yaml == python
+        assert python["index"] == (["words", "strokes"], None, {})
 
     def test_recall_counts_right_answers(self, example):
         run = example("run")
@@ -99,9 +107,11 @@ class TestFlow:
         assert run.recall([["x", "a"], ["b"], ["x"]], asked) == pytest.approx(2 / 3)
 
 
-def graph(flow: Flow) -> dict[str, list[str]]:
+def graph(flow: Flow) -> dict[str, tuple]:
+    """What each step needs, which documents it gets, and its endpoints."""
     with closing(flow):
-        return {node.name: list(node.needs) for node in flow.plan.gateway.graph.nodes}
+        requests = {one.name: one.workers[0].executor.requests for one in flow.plan.deployments}
+        return {node.name: (node.needs, node.when, requests[node.name]) for node in flow.plan.gateway.graph.nodes}
 
 
 class Storage:
