@@ -254,28 +254,37 @@ def test_websocket(monkeypatch):
 
 def test_prefetch_bounds_the_work_of_one_stream():
     class Slow(Forwarder):
-        most = running = 0
+        """Answers once as many requests are in work as may be."""
+
+        def __init__(self, expected):
+            super().__init__()
+            self.expected = expected
+            self.most = self.running = 0
+            self.full = asyncio.Event()
 
         async def call(self, request):
             self.running += 1
             self.most = max(self.most, self.running)
-            await asyncio.sleep(0.01)
+            if self.running == self.expected:
+                await asyncio.sleep(0.02)
+                self.full.set()
+            await self.full.wait()
             self.running -= 1
             return await super().call(request)
 
-    async def main(service, prefetch, headers):
+    async def main(prefetch, headers, expected):
         async def requests():
             for number in range(20):
                 yield message_of("/echo", str(number)).SerializeToString()
 
+        service = Slow(expected)
         grpc_face = served(service, "grpc", prefetch=prefetch)
         async with grpc_face as server, grpc.aio.insecure_channel(authority(server)) as channel:
             assert len([one async for one in channel.stream_stream(CALL)(requests(), metadata=headers)]) == 20
+        return service.most
 
     for prefetch, headers, most in ((2, (), 2), (2, (("__prefetch__", "5"),), 5), (0, (), 20)):
-        service = Slow()
-        run(main(service, prefetch, headers))
-        assert service.most == most
+        assert run(main(prefetch, headers, most)) == most
 
 
 FOREIGN = """

@@ -1,6 +1,7 @@
 """A peer over gRPC as a gateway sees it, on real ports."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from dataclasses import replace
@@ -107,33 +108,53 @@ def test_large_documents_are_not_parsed(monkeypatch):
     with_hop(use, Forwarder())
 
 
-@pytest.mark.parametrize("compression", [None, "gzip", "Deflate", "NoCompression"])
-def test_compression_of_requests_and_replies(compression):
-    passed = []
+@contextlib.asynccontextmanager
+async def between(port, *, delay=0.0, passed=None):
+    """The port of a proxy that begins `delay` seconds late and notes how many bytes pass in either direction."""
+    connections = []
 
-    async def counted(reader, writer):
+    async def pipe(reader, writer):
         while data := await reader.read(65536):
-            passed.append(len(data))
+            if passed is not None:
+                passed.append(len(data))
             writer.write(data)
             await writer.drain()
-        writer.close()
 
+    async def connected(reader, writer):
+        connections.append((asyncio.current_task(), writer))
+        await asyncio.sleep(delay)
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        connections.append((asyncio.current_task(), far_writer))
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(pipe(reader, far_writer), pipe(far_reader, writer))
+
+    proxy = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield proxy.sockets[0].getsockname()[1]
+    finally:
+        proxy.close()
+        for task, writer in connections:
+            task.cancel()
+            writer.close()
+        await asyncio.gather(*(task for task, _ in connections), return_exceptions=True)
+        await asyncio.gather(*(writer.wait_closed() for _, writer in connections), return_exceptions=True)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "Deflate", "NoCompression"])
+def test_compression_of_requests_and_replies(compression):
     async def main():
-        async with served(SampleService(), "grpc") as server:
-
-            async def between(reader, writer):
-                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", authority(server).split(":")[1])
-                await asyncio.gather(counted(reader, far_writer), counted(far_reader, writer))
-
-            proxy = await asyncio.start_server(between, "127.0.0.1", 0)
-            hop = hop_to(f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}", compression=compression)
+        passed = []
+        async with (
+            served(SampleService(), "grpc") as server,
+            between(int(authority(server).split(":")[1]), passed=passed) as port,
+        ):
+            hop = hop_to(f"127.0.0.1:{port}", compression=compression)
             reply = await hop.call(request("/upper", "a" * 400_000))
             assert texts_of(reply.payload) == ["A" * 400_000]
             replies = hop.stream(request("/tokens", "a" * 400_000))
             assert texts_of((await anext(replies)).payload) == ["a" * 400_000 + "0"]
             await replies.aclose()
             await hop.close()
-            proxy.close()
         compressed = compression in {"gzip", "Deflate"}
         assert (sum(passed) < 100_000) == compressed, sum(passed)
 
@@ -434,32 +455,17 @@ def test_a_slow_network_is_no_dead_peer():
     """The handshake of HTTP/2 may take longer than the pause between two attempts to connect."""
 
     async def main():
-        async with Peer({"/jina.JinaSingleDataRequestRPC/process_single_data": echo}) as peer:
-
-            async def slowly(reader, writer):
-                await asyncio.sleep(1.0)
-                host, _, port = peer.address.partition(":")
-                far_reader, far_writer = await asyncio.open_connection(host, int(port))
-                await asyncio.gather(pipe(reader, far_writer), pipe(far_reader, writer))
-
-            proxy = await asyncio.start_server(slowly, "127.0.0.1", 0)
-            hop = hop_to(f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        unary = {"/jina.JinaSingleDataRequestRPC/process_single_data": echo}
+        async with Peer(unary) as peer, between(int(peer.address.split(":")[1]), delay=1.0) as port:
+            hop = hop_to(f"127.0.0.1:{port}")
             assert texts_of((await hop.call(request("/any", "a"))).payload) == ["a"]
             await hop.close()
-            proxy.close()
 
     run(main())
 
 
 async def echo(data, _context):
     return data
-
-
-async def pipe(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
 
 
 def test_a_peer_that_fails_to_tell_its_endpoints():
