@@ -46,9 +46,9 @@ def over_grpc(monkeypatch, use, service, **options):
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_unary(monkeypatch, size, as_bytes):
     message = message_of("/echo", "a" * size, "b", params={"k": 2**60 + 1}) if size else message_of("/echo")
-    documents = message.data.docs.SerializeToString()
+    documents = pb.DocListProto.FromString(message.data.docs.SerializeToString())
     if as_bytes:
-        message.data.docs_bytes = documents
+        message.data.docs_bytes = message.data.docs.SerializeToString()
     service = Forwarder()
 
     async def use(channel):
@@ -56,8 +56,8 @@ def test_unary(monkeypatch, size, as_bytes):
         return await call
 
     answer = pb.DataRequestProto.FromString(over_grpc(monkeypatch, use, service))
-    assert answer.data.docs.SerializeToString() == documents
-    assert service.requests[0].payload.to_bytes() == documents
+    assert answer.data.docs == documents
+    assert pb.DocListProto.FromString(service.requests[0].payload.to_bytes()) == documents
     assert (answer.header.request_id, answer.header.exec_endpoint) == ("r1", "/echo")
     assert [route.executor for route in answer.routes] == ["gateway", "first"]
     assert answer.routes[1].start_time.ToNanoseconds() == 1_250_000_000
