@@ -32,10 +32,12 @@ class Control:
         self._sock = sock
         self._lock = threading.Lock()
         self.phase = "importing"
+        self.was_ready = False
 
     def report(self, report: dict[str, Any]) -> None:
         """Tell the orchestrator; silent when it is gone, which `lifeline` deals with."""
         self.phase = str(report["phase"])
+        self.was_ready = self.was_ready or self.phase == "ready"
         with self._lock:
             try:
                 send_frame(self._sock, msgspec.json.encode(report))
@@ -70,7 +72,7 @@ def main(argv: list[str]) -> int:
         control.report({"phase": "stopped"})
         return code
     except BaseException as error:  # whatever user code raises, SystemExit too, is the report
-        if control.phase in {"ready", "draining", "stopped"}:
+        if control.was_ready:
             raise
         control.fail(error)
         _leave(1)
