@@ -16,6 +16,7 @@ from jina.documents import Document, DocumentArray
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, ValidationFailed
 from jina.executor import Executor, dynamic_batching, invoke, requests, write
 from jina.executor.endpoints import RESERVED, EndpointTable
+from jina.executor.scoping import scope_parameters
 
 
 class D(BaseDoc):
@@ -355,11 +356,11 @@ def test_keywords_are_those_that_the_method_takes():
 
 def test_parameters_are_scoped():
     given = {"k": 0, "a__k": 1, "b__k": 2, "a": {"k": 5, "m": 6}, "__results__": {}, "b": {"z": 1}}
-    assert invoke.scope_parameters(given, ["a", "nm"]) == {
+    assert scope_parameters(given, ["a", "nm"]) == {
         "k": 1, "m": 6, "a": {"k": 5, "m": 6}, "b": {"z": 1}, "__results__": {},
     }  # fmt: skip
-    assert invoke.scope_parameters(given, ["c"])["k"] == 0
-    assert "b__k" not in invoke.scope_parameters(given, ["c"])
+    assert scope_parameters(given, ["c"])["k"] == 0
+    assert "b__k" not in scope_parameters(given, ["c"])
 
 
 def test_results_of_batches():
@@ -528,7 +529,7 @@ NAMES = st.sampled_from(["a", "b", "k", "top_k", "a__k", "b__k", "a__x__y", "__r
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, st.integers() | st.dictionaries(st.sampled_from(["k", "z"]), st.integers())))
 def test_scoped_parameters_reach_their_executor_only(parameters):
-    seen = invoke.scope_parameters(parameters, ["a"])
+    seen = scope_parameters(parameters, ["a"])
     assert not {"a__k", "b__k", "a__x__y"} & seen.keys()
     for key in ("b", "top_k", "__results__", "_a", "k__", "a"):
         assert seen.get(key) == parameters.get(key)
@@ -538,5 +539,5 @@ def test_scoped_parameters_reach_their_executor_only(parameters):
     )
     assert seen.get("k") == expected
     assert seen.get("x__y") == parameters.get("a__x__y")
-    stranger = invoke.scope_parameters(parameters, ["c"])
+    stranger = scope_parameters(parameters, ["c"])
     assert stranger == {k: v for k, v in parameters.items() if k not in {"a__k", "b__k", "a__x__y"}}

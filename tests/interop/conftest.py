@@ -17,7 +17,7 @@ class Servers:
 
     def __init__(self, certificate):
         self.certificate = certificate
-        ports = iter(free_ports(24))
+        ports = iter(free_ports(30))
         take = lambda count: [next(ports) for _ in range(count)]  # noqa: E731 - a word for what it does
         files = {"certificate": str(certificate.file), "key": str(certificate.key)}
         self.asked = {
@@ -25,6 +25,7 @@ class Servers:
                 "all_protocols": {"ports": take(3)},
                 "loose": {"ports": take(2)},
                 "tls": {"ports": take(2), **files},
+                "flow": {"ports": take(3)},
             },
             "theirs": {
                 "direct": {"ports": take(2)},
@@ -42,6 +43,9 @@ class Servers:
             "ours.grpc": ("ours", "all_protocols", 0, "grpc"),
             "ours.http": ("ours", "all_protocols", 1, "http"),
             "ours.ws": ("ours", "all_protocols", 2, "ws"),
+            "ours.flow-grpc": ("ours", "flow", 0, "grpc"),
+            "ours.flow-http": ("ours", "flow", 1, "http"),
+            "ours.flow-ws": ("ours", "flow", 2, "ws"),
             "ours.loose-grpc": ("ours", "loose", 0, "grpc"),
             "ours.loose-http": ("ours", "loose", 1, "http"),
             "ours.tls-grpc": ("ours", "tls", 0, "grpcs"),

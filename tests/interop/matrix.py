@@ -9,7 +9,7 @@ from typing import Any
 CLIENTS = ("ours", "theirs")
 SERVERS = ("ours", "theirs")
 FACES = {
-    "ours": ("grpc", "unary", "http", "ws"),
+    "ours": ("grpc", "unary", "http", "ws", "flow-grpc", "flow-http", "flow-ws"),
     "theirs": ("grpc", "unary", "http", "flow-grpc", "flow-http", "flow-ws"),
 }
 """`unary` is gRPC with stream=False."""
@@ -53,9 +53,18 @@ class Case:
     label: str = ""
 
     def expectation(self, where: str) -> Any:
-        """What is to be seen in one combination; the first difference that matches counts."""
-        for difference in self.differs:
-            if any(fnmatch(where, pattern) for pattern in difference.where.split()):
+        """What is to be seen in one combination; the first difference that matches counts.
+
+        Our gateways behave as our workers do, unless a difference names them.
+        """
+        patterns = [(one, difference) for difference in self.differs for one in difference.where.split()]
+        if ">ours.flow-" in where:
+            named = [pair for pair in patterns if ">ours.flow-" in pair[0] and fnmatch(where, pair[0])]
+            if named:
+                return named[0][1].expected
+            where = where.replace(">ours.flow-", ">ours.")
+        for pattern, difference in patterns:
+            if fnmatch(where, pattern):
                 return difference.expected
         return self.expected
 

@@ -66,6 +66,11 @@ def chain(ports, external):
     )
 
 
+def flow_front(ports, external):
+    """A gateway before a whole Flow that runs elsewhere."""
+    return front(ports, external)
+
+
 def loose_front(ports, external):
     """A gateway before a schemaless Executor that runs elsewhere."""
     return front(ports, external)

@@ -113,7 +113,11 @@ CASES = [
     )),
     Case("target_executor", ["t!"], {"pattern": "dir.*"}, label="that matches"),
     Case("target_executor", ["t"], {"pattern": "nobody"}, label="that does not match", differs=(
-        Differs("*>ours.* *>theirs.grpc *>theirs.unary *>theirs.http", "target-executor", ["t!"]),
+        Differs("ours>ours.flow-*", "target-nobody", Raises("BadClient", text="nobody")),
+        Differs("theirs>ours.flow-ws", "websocket-errors", LOST_OR_RAISED),
+        Differs("theirs>ours.flow-*", "target-nobody", Raises()),
+        Differs("*>ours.grpc *>ours.unary *>ours.http *>ours.ws *>theirs.grpc *>theirs.unary *>theirs.http",
+                "target-executor", ["t!"]),
     )),
     Case("parameters", lambda seen: same_numbers(AS_FLOATS)(json.loads(seen)), {"given": GIVEN}, differs=(
         Differs("ours>ours.* ours>front.*", "integers-of-parameters",
@@ -190,7 +194,7 @@ CASES = [
     Case("stream_doc_of_no_generator", Raises("BadClient"), faces=STREAMED, differs=(
         Differs("theirs>*.ws theirs>*.flow-ws", "stream-over-websocket", Raises(text="__aiter__")),
         Differs("theirs>*.http theirs>*.flow-http", "stream-of-no-generator", []),
-        Differs("theirs>ours.grpc", "request-errors", Raises("BadServerFlow", text="is no generator")),
+        Differs("theirs>ours.grpc", "request-errors", Raises("BadServerFlow", text="cannot be streamed")),
         Differs("*>theirs.grpc *>theirs.flow-grpc", "request-errors", Raises("BadServer", text="must be generator")),
     )),
     Case("ready", [True, True], faces=STREAMED, differs=(

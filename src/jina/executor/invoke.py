@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from types import CoroutineType
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from jina.executor.endpoints import Endpoint
 
 RESULTS = "__results__"
-_SEPARATOR = "__"
 
 
 @dataclass(slots=True)
@@ -32,28 +31,6 @@ class Extras:
     docs_map: dict[str, Any] | None = None
     tracing_context: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def scope_parameters(parameters: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """The parameters as the Executor called `names` sees them.
-
-    A key `other__key` reaches only the Executor `other`, as `key`. A dictionary under the name of this Executor
-    is merged, and stays visible under its name. The more specific value wins: `a__k`, then `{'a': {'k': ...}}`,
-    then `k`.
-    """
-    general: dict[str, Any] = {}
-    merged: dict[str, Any] = {}
-    specific: dict[str, Any] = {}
-    for key, value in parameters.items():
-        owner, separator, rest = key.partition(_SEPARATOR)
-        if owner and separator and rest:
-            if owner in names:
-                specific[rest] = value
-            continue
-        general[key] = value
-        if key in names and isinstance(value, Mapping):
-            merged.update(value)
-    return {**general, **merged, **specific}
 
 
 def call_arguments(endpoint: Endpoint, extras: Extras) -> dict[str, Any]:

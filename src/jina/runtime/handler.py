@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jina.executor import invoke
 from jina.executor.endpoints import Endpoint
+from jina.executor.scoping import scope_parameters
 from jina.observe import logs, traces
 from jina.observe.metrics import EndpointMetrics
 from jina.runtime.dispatch import Lane, ResultJob
@@ -110,7 +111,7 @@ class Handler:
             request.began()
         parameters = request.parameters
         if parameters:
-            parameters = invoke.scope_parameters(parameters, self.owner.names)
+            parameters = scope_parameters(parameters, self.owner.names)
         if span is None and branches is None and self._constant is not None:
             arguments = self._constant.copy()
             if "parameters" in arguments:

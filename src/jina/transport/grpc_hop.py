@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from jina.errors import BadServer, DeadlineExceeded, JinaError, Overloaded, Unavailable
+from jina.executor.scoping import SEPARATOR, scope_parameters
 from jina.observe.logs import get_logger
 from jina.plan.plans import HopPlan, NodePlan
 from jina.transport import grpc_channel_rules as rules
@@ -40,6 +41,7 @@ class GrpcHop:
 
     def __init__(self, hop: HopPlan, node: NodePlan, max_message_size: int) -> None:
         self.name = hop.name
+        self._node = node.name
         self._grpc = rules.import_grpc()
         import grpc.aio
 
@@ -95,6 +97,7 @@ class GrpcHop:
 
     async def call(self, request: Request) -> Reply:
         """See `hop.Hop`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
+        request = self._scoped(request)
         arguments = self._arguments(request)
         if request.branches is not None:
             data = self._checked(messages.list_bytes(request, request.branches))
@@ -113,6 +116,7 @@ class GrpcHop:
 
     async def stream(self, request: Request) -> AsyncIterator[Reply]:
         """See `hop.Hop`; of several documents each is answered after the one before."""
+        request = self._scoped(request)
         head = messages.document_head(request)
         for document in documents_in(request.payload.to_bytes()) or [b""]:
             data = self._checked(messages.document_bytes(head, document))
@@ -142,6 +146,13 @@ class GrpcHop:
             raise BadServer(f"{self._target} ended the stream without an answer")
         found: bytes = answer
         return found
+
+    def _scoped(self, request: Request) -> Request:
+        """With the parameters that are for this step: workers of Jina 3 leave that to gateways."""
+        parameters = request.parameters
+        if not parameters or not any(SEPARATOR in key or key == self._node for key in parameters):
+            return request
+        return replace(request, parameters=scope_parameters(parameters, [self._node]))
 
     def _checked(self, data: bytes) -> bytes:
         if len(data) > self._limit:
