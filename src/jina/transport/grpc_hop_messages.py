@@ -27,7 +27,7 @@ def metadata_of(request: Request, own: Metadata) -> Metadata:
 
 def request_bytes(request: Request) -> bytes:
     """A serialised `DataRequestProto`."""
-    return with_documents(_envelope(request), request.payload.to_bytes())
+    return with_documents(_envelope(request), request.payload)
 
 
 def list_bytes(request: Request, branches: Sequence[tuple[str, Payload]]) -> bytes:
@@ -36,7 +36,7 @@ def list_bytes(request: Request, branches: Sequence[tuple[str, Payload]]) -> byt
     for name, payload in branches:
         envelope = _envelope(request)
         envelope.routes.add().executor = name
-        message = with_documents(envelope, payload.to_bytes())
+        message = with_documents(envelope, payload)
         parts += [field_head(_REQUESTS, len(message)), message]
     return b"".join(parts)
 

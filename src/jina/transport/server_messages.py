@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from typing import Any
@@ -20,6 +21,8 @@ _DOCUMENT = 4
 
 # Its own state, so that `random.seed` of user code cannot repeat ids.
 _random = random.Random()  # noqa: S311 - an id is no secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_request_id() -> str:
@@ -74,7 +77,7 @@ def write_reply(
             add_route(message, visited.executor, visited.start_time, visited.end_time)
     else:
         add_route(message, executor, started, time.time())
-    return with_documents(message, reply.payload.to_bytes())
+    return with_documents(message, reply.payload)
 
 
 def add_route(message: Any, executor: str, start: float, end: float) -> Any:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jina.wire.payloads import BytesPayload
+
 if TYPE_CHECKING:
     from jina.wire import pb
+    from jina.wire.messages import Payload
 
 _DATA = 4
 _DOCS = 1
@@ -25,9 +28,10 @@ def field_head(number: int, length: int) -> bytes:
     return bytes(head)
 
 
-def with_documents(message: pb.DataRequestProto | pb.EnvelopeProto, documents: bytes) -> bytes:
-    """The serialised message, which has no documents yet, with those of a serialised `docarray.DocListProto`."""
+def with_documents(message: pb.DataRequestProto | pb.EnvelopeProto, payload: Payload) -> bytes:
+    """The serialised message, which has no documents yet, with those of a payload, copied once if they are bytes."""
     rest = message.SerializeToString()
+    documents = payload.data if isinstance(payload, BytesPayload) else payload.to_bytes()
     if not documents:
         return rest
     head = field_head(_DOCS, len(documents))
