@@ -187,11 +187,13 @@ class Inbox:
 
     def buffer(self) -> memoryview:
         """Where the next bytes belong."""
-        if self._left and self._sink is not None:
-            self._direct = True
+        sink = self._sink
+        # Not the last part: whoever reads still holds this view when it is complete, and to a file of which there is
+        # a view outside, `getvalue` gives a copy.
+        self._direct = sink is not None and 0 < self._left < sink.wanted
+        if self._direct and sink is not None:
             # With room for the head of the next frame: the part after this one overwrites it.
-            return self._sink.room(self._left + HEAD.size)
-        self._direct = False
+            return sink.room(self._left + HEAD.size)
         return self._view[self._end :]
 
     def advance(self, count: int) -> None:
