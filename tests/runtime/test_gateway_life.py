@@ -15,7 +15,7 @@ from docarray import BaseDoc, DocList
 from tests.runtime.gateways import http_face, plan_of
 
 from jina import Executor, requests
-from jina.errors import ConfigError, NotSupportedError, PortAlreadyUsed, RuntimeFailToStart
+from jina.errors import ConfigError, PortAlreadyUsed, RuntimeFailToStart
 from jina.plan.plans import ExecutorPlan, HopPlan, WorkerPlan
 from jina.runtime.gateway import run_gateway
 from jina.runtime.link_source import LinkSource
@@ -318,6 +318,6 @@ def test_a_signal_ends_it(site):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_gateway_classes_are_refused_for_now():
-    with pytest.raises(NotSupportedError, match="gateway classes"):
+def test_a_gateway_class_has_to_be_one():
+    with pytest.raises(ConfigError, match=r"object is no subclass of jina\.Gateway"):
         run_gateway(chain(), print, custom=lambda: (object, {}))

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,25 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
 _INLINE = re.compile(r"\{|!|---|#|[\w-]+:(?:\s|$)")
 
 
-def reference_of(
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What kind of class `uses` names: Executors, or others that travel in the same ways.
+
+    `plain` are the names of `base`, for which nothing is to be imported; `find` gives the class of a name, `unknown`
+    the error for a name that no class has and the place where it stands.
+    """
+
+    label: str
+    base: type
+    plain: frozenset[str]
+    find: Callable[[str], type | None]
+    unknown: Callable[[str, str], ConfigError]
+
+
+EXECUTORS = Kind("Executor", Executor, registry.BASE_NAMES, registry.find, registry.unknown)
+
+
+def reference_of(  # noqa: PLR0913 - `uses` and all that may stand beside it
     uses: Any,
     *,
     uses_with: Mapping[str, Any] | None = None,
@@ -39,7 +57,8 @@ def reference_of(
     py_modules: str | Sequence[str] | None = None,
     search_paths: Sequence[str] = (),
     reading: Mapping[str, Any] | None = None,
-) -> tuple[ExecutorPlan, type[Executor] | None]:
+    kind: Kind = EXECUTORS,
+) -> tuple[ExecutorPlan, Any]:
     """The plan of an Executor, and its class where the class must travel by pickle.
 
     `uses` is an Executor class, the name of one, `module.Class`, the path of a YAML file or of a folder with a
@@ -50,7 +69,7 @@ def reference_of(
 
     Raises `ConfigError` naming the source and what is wrong, `NotSupportedError` for containers and hubs.
     """
-    given = _Given(tuple(_as_list(py_modules)), tuple(search_paths), dict(reading or {}))
+    given = _Given(tuple(_as_list(py_modules)), tuple(search_paths), dict(reading or {}), kind)
     plan, cls = _base_plan(uses, given)
     metas = {**plan.metas, **(uses_metas or {})}
     batching = {key: dict(value) for key, value in plan.dynamic_batching.items()}
@@ -98,19 +117,20 @@ class _Given:
     py_modules: tuple[str, ...]
     search_paths: tuple[str, ...]
     reading: dict[str, Any]
+    kind: Kind
 
     def located(self) -> list[str]:
         """The files and modules of `py_modules`, found but not imported."""
         return [modules.locate(source, self.search_paths) for source in self.py_modules]
 
 
-def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
     if uses is None:
         return ExecutorPlan(), None
     if inspect.isclass(uses):
-        plan, cls = _of_class(uses)
+        plan, cls = _of_class(uses, given.kind)
         return msgspec.structs.replace(plan, py_modules=given.located()), cls
-    if isinstance(uses, Executor):
+    if isinstance(uses, given.kind.base):
         raise ConfigError(
             f"uses is an instance of {type(uses).__name__}; give the class, and its arguments as uses_with"
         )
@@ -120,15 +140,15 @@ def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, type[Executor] |
         return _of_text(uses.strip(), given)
     if isinstance(uses, Mapping) or hasattr(uses, "read"):
         return _of_config(uses, given)
-    raise ConfigError(
-        f"uses is {uses!r} ({type(uses).__name__}); it has to be an Executor class, a name, a path, YAML or a mapping"
-    )
+    wanted = f"{'an' if given.kind is EXECUTORS else 'a'} {given.kind.label} class, a name, a path, YAML or a mapping"
+    raise ConfigError(f"uses is {uses!r} ({type(uses).__name__}); it has to be {wanted}")
 
 
-def _of_class(cls: type) -> tuple[ExecutorPlan, type[Executor] | None]:
-    if not issubclass(cls, Executor):
-        raise ConfigError(f"uses is the class {cls.__qualname__} ({location(cls)}), which is no subclass of Executor")
-    if cls is Executor:
+def _of_class(cls: type, kind: Kind) -> tuple[ExecutorPlan, Any]:
+    if not issubclass(cls, kind.base):
+        where = f"{cls.__qualname__} ({location(cls)})"
+        raise ConfigError(f"uses is the class {where}, which is no subclass of {kind.label}")
+    if cls is kind.base:
         return ExecutorPlan(), None
     if _is_importable(cls):
         return ExecutorPlan(module=cls.__module__, qualname=cls.__qualname__), None
@@ -150,7 +170,7 @@ def _is_importable(cls: type) -> bool:
     return spec is not None and spec.origin is not None and os.path.realpath(spec.origin) == os.path.realpath(file)
 
 
-def _of_text(text: str, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+def _of_text(text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     if not text:
         raise ConfigError("uses is empty text")
     if scheme := _SCHEME.match(text):
@@ -196,19 +216,19 @@ def _find_path(text: str, search_paths: Sequence[str]) -> str | None:
     return None
 
 
-def _of_name(name: str, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+def _of_name(name: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     if given.py_modules:
-        jtype = "" if name in registry.BASE_NAMES else name
+        jtype = "" if name in given.kind.plain else name
         return ExecutorPlan(jtype=jtype, py_modules=given.located(), search_paths=list(given.search_paths)), None
-    if name in registry.BASE_NAMES:
+    if name in given.kind.plain:
         return ExecutorPlan(), None
-    cls = registry.find(name)
+    cls = given.kind.find(name)
     if cls is None:
-        raise registry.unknown(name, "uses")
-    return _of_class(cls)
+        raise given.kind.unknown(name, "uses")
+    return _of_class(cls, given.kind)
 
 
-def _of_dotted(text: str, given: _Given) -> tuple[ExecutorPlan, None]:
+def _of_dotted(text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     module, _, qualname = text.replace(":", ".").rpartition(".")
     if modules.find_spec(module) is None:
         known = [name for name in sys.modules if name.count(".") == module.count(".")]
@@ -221,17 +241,17 @@ def _of_dotted(text: str, given: _Given) -> tuple[ExecutorPlan, None]:
     return plan, None
 
 
-def _of_config(source: Any, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+def _of_config(source: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
     from jina.spec import ExecutorSpec, load_spec
 
     return _of_spec(load_spec(ExecutorSpec, source, **given.reading), given)
 
 
-def _of_spec(spec: ExecutorSpec, given: _Given) -> tuple[ExecutorPlan, type[Executor] | None]:
+def _of_spec(spec: ExecutorSpec, given: _Given) -> tuple[ExecutorPlan, Any]:
     """The plan of a spec read from YAML; relative paths in it start at its folder."""
     folder = (spec.folder,) if spec.folder else ()
     sources = (*_as_list(spec.py_modules), *_as_list(spec.metas.get("py_modules")), *given.py_modules)
-    inner = _Given(tuple(dict.fromkeys(sources)), (*folder, *given.search_paths), given.reading)
+    inner = _Given(tuple(dict.fromkeys(sources)), (*folder, *given.search_paths), given.reading, given.kind)
     plan, cls = _of_dotted(spec.jtype, inner) if "." in spec.jtype else _of_name(spec.jtype, inner)
     plan = msgspec.structs.replace(
         plan,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from jina.errors import ConfigError
-from jina.executor import Executor, modules
+from jina.executor import Executor
 from jina.executor.load import find_class, load_executor
 from jina.plan.plans import ExecutorPlan, WorkerPlan
 
@@ -35,15 +33,8 @@ def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mappi
 
 
 def find_named(plan: ExecutorPlan) -> type:
-    """The class that a plan names, whatever it is a subclass of; raises `ConfigError` where there is none."""
-    imported = [modules.import_source(source, plan.search_paths) for source in plan.py_modules]
-    name = plan.qualname or plan.jtype
-    if plan.module:
-        imported.append(importlib.import_module(plan.module))
-    for module in reversed(imported):
-        found: Any = module
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if isinstance(found, type):
-            return found
-    raise ConfigError(f"there is no class {name!r} in {', '.join(m.__name__ for m in imported) or 'any module'}")
+    """The gateway class that a plan names; raises `ConfigError` where there is none."""
+    from jina.runtime.custom_gateway import BaseGateway
+    from jina.runtime.custom_gateway_loading import find_named as find_gateway
+
+    return find_gateway(plan, BaseGateway)

@@ -41,6 +41,10 @@ class PortReservations:
             raise PortAlreadyUsed(f"port {port}, chosen earlier for this deployment, is now used by another process")
         self._held[port] = sock
 
+    def lend(self, port: int) -> None:
+        """Let any server of this user that binds with SO_REUSEADDR, as servers do, open a port that is held here."""
+        self._held[port].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
     def close(self) -> None:
         """Release all ports."""
         while self._held:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from jina.errors import ConfigError, NotSupportedError, RuntimeFailToStart
+from jina.errors import ConfigError, RuntimeFailToStart
 from jina.orchestration import board
 from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.connecting import Connection
@@ -15,14 +15,14 @@ from jina.orchestration.flow_building import FlowBuilding
 from jina.orchestration.flow_picture import FlowPicture
 from jina.orchestration.flow_state import FlowState
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
-from jina.orchestration.resolving import Resolved, resolve
+from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_gateway
 from jina.orchestration.return_types import declared_by_graph
 from jina.orchestration.step_methods import ClassSignature
 from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.launch.inprocess import Make
-    from jina.plan.plans import FacePlan, FlowPlan
+    from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan
     from jina.spec import FlowSpec, StepSpec
     from jina.spec.options import ProcessOptions
 
@@ -66,6 +66,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         self._spec = spec if spec.asyncio == coroutines else spec.model_copy(update={"asyncio": coroutines})
         self._plan: FlowPlan | None = None
         self._resolved: dict[str, Resolved] = {}
+        self._gateway: Resolved | None = None
         self._environment: dict[str, str | None] = {}
 
     @classmethod
@@ -97,13 +98,23 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         if self._plan is None:
             from jina.plan.flow import plan_flow, runs
 
-            spec = self._spec
-            if spec.front.uses is not None:
-                raise NotSupportedError("Flow.config_gateway: uses: gateway classes of your own are not available yet")
+            spec = self._with_gateway_class()
             self._resolved = {step.name: _resolved(step) for step in spec.steps if runs(step)}
             executors = {name: resolved.plan for name, resolved in self._resolved.items()}
-            self._plan = plan_flow(spec, executors, None, self._reservations)
+            custom = self._gateway.plan if self._gateway else None
+            self._plan = plan_flow(spec, executors, custom, self._reservations)
         return self._plan
+
+    def _with_gateway_class(self) -> FlowSpec:
+        """The spec, once the gateway's class is found: one that serves a single protocol decides it."""
+        with _naming("gateway"):
+            self._gateway = resolve_gateway(self._spec.front)
+        only = protocol_of(self._gateway)
+        if only is not None and "protocol" not in self._spec.front.model_fields_set:
+            from jina.spec.flow import with_gateway
+
+            self._spec = with_gateway(self._spec, protocol=only)
+        return self._spec
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -138,7 +149,12 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         return self.plan
 
     def _blobs(self) -> dict[str, bytes]:
-        return {name: _blob(name, resolved) for name, resolved in self._resolved.items()}
+        found = {name: _blob(name, resolved) for name, resolved in self._resolved.items()}
+        return found | ({"gateway": _blob("gateway", self._gateway)} if self._gateway else {})
+
+    @property
+    def _lends_ports(self) -> bool:
+        return self._gateway is not None
 
     def _launch(self) -> None:
         if self._started:
@@ -170,7 +186,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
                 os.environ[name] = value
 
     def _behind(self) -> list[tuple[str, str]]:
-        found = []
+        found = [("Gateway", _class_name(self._gateway.plan, self._gateway.by_value))] if self._gateway else []
         for step in self._spec.steps:
             if step.external:
                 found.append(("Executor", f"{step.name} at {', '.join(step.hosts)}"))
@@ -220,6 +236,10 @@ class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are corout
     def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
         return AsyncInProcessService(self.plan, self._makers(), self._declared)
+
+
+def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:
+    return by_value.__name__ if by_value else plan.qualname or plan.jtype
 
 
 def _resolved(step: StepSpec) -> Resolved:

@@ -54,6 +54,11 @@ class Lifecycle(ABC):
     def _quiet(self) -> bool: ...
 
     @property
+    def _lends_ports(self) -> bool:
+        """Whether a server of the user's own opens the ports, which knows nothing of SO_REUSEPORT."""
+        return False
+
+    @property
     @abstractmethod
     def _waits_on_start(self) -> bool: ...
 
@@ -129,6 +134,8 @@ class Lifecycle(ABC):
         for face in self._faces:
             if face.share_port:
                 self._reservations.hold(face.port)
+                if self._lends_ports:
+                    self._reservations.lend(face.port)
         self._processes.append(running.start(plan, self._blobs()))
 
     # --- end ----------------------------------------------------------------------------------------------

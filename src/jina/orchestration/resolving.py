@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jina.orchestration.return_types import class_at_hand
 
 if TYPE_CHECKING:
-    from jina.executor import Executor
     from jina.plan.plans import ExecutorPlan
-    from jina.spec import DeploymentSpec
+    from jina.spec import DeploymentSpec, GatewaySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +18,8 @@ class Resolved:
     """An Executor, found. `executor_class` is None where no module of this process holds it."""
 
     plan: ExecutorPlan
-    executor_class: type[Executor] | None = None
-    by_value: type[Executor] | None = None
+    executor_class: type[Any] | None = None
+    by_value: type[Any] | None = None
     """The class where no import finds it, so that it travels by pickle."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that are no JSON."""
@@ -52,3 +51,34 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     plain, other = split_with(plan.with_args)
     known = by_value or class_at_hand(plan)
     return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+
+
+def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
+    """Find the user's own gateway class; None for the built-in gateway. Raises what `resolve` raises."""
+    import msgspec
+
+    if spec.uses is None:
+        return None
+    from jina.executor.reference import reference_of, split_with
+    from jina.runtime.custom_gateway import BaseGateway, Gateway
+    from jina.runtime.custom_gateway_loading import gateways
+
+    plan, by_value = reference_of(
+        spec.uses,
+        uses_with=spec.uses_with,
+        uses_metas=spec.uses_metas,
+        py_modules=spec.py_modules,
+        search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
+        kind=gateways(BaseGateway),
+    )
+    plain, other = split_with(plan.with_args)
+    known = by_value or class_at_hand(plan)
+    if known is Gateway or not (by_value or plan.module or plan.jtype):
+        return None
+    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+
+
+def protocol_of(resolved: Resolved | None) -> str | None:
+    """The protocol that a gateway class at hand serves, where it is but one."""
+    found: str | None = getattr(resolved and resolved.executor_class, "protocol_served", None)
+    return found

@@ -1,0 +1,151 @@
+"""The ways from a gateway to its workers: made, waited for, and made again when a worker was restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from jina.errors import JinaError, RuntimeFailToStart
+from jina.observe import logs
+from jina.plan.plans import GatewayPlan, HopPlan, NodePlan
+from jina.runtime.gateway_service import GatewayService
+from jina.runtime.link_source import LinkSource
+from jina.transport.hop import Hop, HopLost
+
+_PAUSE = 0.2
+"""Seconds between two questions to a worker whose start we do not see."""
+_SHOWN = 5
+"""Workers that are named while they are awaited."""
+
+
+class Hops:
+    """Makes the hops of a plan: to addresses at once, to local workers when their sockets come."""
+
+    def __init__(self, plan: GatewayPlan, links: LinkSource, report: Callable[[dict[str, Any]], None]) -> None:
+        self._plan = plan
+        self._links = links
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._log = logs.get_logger(plan.name)
+        self._service: GatewayService | None = None
+        self._forget: Callable[[], None] = lambda: None
+        self._nodes = {hop.name: node for node in plan.graph.nodes for hop in node.hops if hop.kind == "link"}
+        self._waiting: dict[str, asyncio.Future[Hop]] = {}
+        self._open: set[Hop] = set()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def connect(self, service: GatewayService) -> None:
+        """Give the service its hops, and return when each has described itself.
+
+        Raises `RuntimeFailToStart` after the `timeout_ready` of the plan.
+        """
+        self._service = service
+        self._waiting = {name: self._loop.create_future() for name in self._nodes}
+        self._forget = self._links.listen(self._came)
+        silent = {hop.name for node in self._plan.graph.nodes for hop in node.hops}
+        self._tell(silent)
+        try:
+            async with asyncio.timeout(self._plan.timeout_ready), asyncio.TaskGroup() as group:
+                for node in self._plan.graph.nodes:
+                    for hop in node.hops:
+                        group.create_task(self._met(node, hop, silent))
+        except TimeoutError:
+            raise RuntimeFailToStart(
+                f"no answer from {', '.join(sorted(silent))} within the {self._plan.timeout_ready:g} s of timeout_ready"
+            ) from None
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from None
+        await service.start()
+
+    async def close(self) -> None:
+        """Give up all hops."""
+        self._forget()
+        for task in self._background:
+            task.cancel()
+        for hop in list(self._open):
+            await hop.close()
+
+    async def _met(self, node: NodePlan, plan: HopPlan, silent: set[str]) -> None:
+        """Wait until a worker has described itself, however often it must be asked."""
+        assert self._service is not None
+        while True:
+            hop = await self._waiting[plan.name] if plan.kind == "link" else self._to_address(plan, node)
+            try:
+                await hop.describe()
+            except HopLost as lost:
+                self._log.debug("%s is not there yet: %s", plan.name, lost.message)
+                await self._drop(hop)
+                if plan.kind == "link" and self._waiting[plan.name].done():
+                    self._waiting[plan.name] = self._loop.create_future()
+                await asyncio.sleep(_PAUSE)
+                continue
+            silent.discard(plan.name)
+            self._tell(silent)
+            self._service.steps[node.name].put(hop)
+            return
+
+    def _tell(self, silent: Collection[str]) -> None:
+        names = sorted(silent)
+        more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
+        if names:
+            self._report({"phase": "waiting", "for": ", ".join(names[:_SHOWN]) + more})
+
+    def _to_address(self, plan: HopPlan, node: NodePlan) -> Hop:
+        from jina.transport.grpc_hop import GrpcHop
+
+        hop: Hop = GrpcHop(plan, node, self._plan.max_message_size)
+        self._open.add(hop)
+        return hop
+
+    def _came(self, name: str, sock: socket.socket) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._take, name, sock)
+        except RuntimeError:
+            sock.close()  # the loop has ended
+
+    def _take(self, name: str, sock: socket.socket) -> None:
+        """A socket has come: of a worker that is awaited, or that was restarted."""
+        from jina.transport.link_hop import LinkHop
+
+        if name not in self._nodes:
+            self._log.warning("a link to %s came, which is no part of this graph", name)
+            sock.close()
+            return
+        hop: Hop = LinkHop(name, sock, self._plan.max_message_size)
+        self._open.add(hop)
+        waiting = self._waiting[name]
+        if not waiting.done():
+            waiting.set_result(hop)
+            return
+        task = self._loop.create_task(self._replace(name, hop))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _replace(self, name: str, hop: Hop) -> None:
+        """Put a restarted worker in the place of the one before, once it is ready."""
+        assert self._service is not None
+        started = time.monotonic()
+        try:
+            await hop.describe()
+        except JinaError as error:
+            self._log.warning("the restarted %s did not answer: %s", name, error.message)
+            await self._drop(hop)
+            return
+        old = self._service.steps[self._nodes[name].name].put(hop)
+        self._log.info("%s is back after %.1f s", name, time.monotonic() - started)
+        if old is not None:
+            await self._drop(old)
+
+    async def _drop(self, hop: Hop) -> None:
+        self._open.discard(hop)
+        await hop.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
