@@ -157,7 +157,7 @@ def test_a_generated_package_starts_as_it_is(tmp_path):
 
 
 def test_a_new_project_starts_as_it_is(tmp_path):
-    assert subprocess.run([JINA, "new", "hello"], cwd=tmp_path, timeout=WITHIN, check=False,
+    assert subprocess.run([JINA, "new", "hello", "--type", "deployment"], cwd=tmp_path, timeout=WITHIN, check=False,
                           capture_output=True).returncode == 0  # fmt: skip
     project = tmp_path / "hello"
     # The project's own ports may be taken here: let them be chosen.

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jina.errors import ConfigError, NotSupportedError
+from jina.errors import ConfigError
 
 EXECUTOR = '''\
 from docarray import DocList
@@ -33,6 +33,16 @@ with:
   protocol: [grpc, http]
   port: [54321, 54322]
 """
+FLOW = """\
+jtype: Flow
+version: '1'
+gateway:
+  protocol: [grpc, http, websocket]
+  port: [54321, 54322, 54323]
+executors:
+  - name: toyExecutor
+    uses: executor1/config.yml
+"""
 CLIENT = """\
 from docarray import DocList
 from docarray.documents import TextDoc
@@ -44,34 +54,35 @@ if __name__ == '__main__':
     docs = client.post('/', DocList[TextDoc]([TextDoc(), TextDoc()]), return_type=DocList[TextDoc])
     print([doc.text for doc in docs])
 """
-FILES = {
-    "deployment.yml": DEPLOYMENT,
+SHARED = {
     "client.py": CLIENT,
     "executor1/config.yml": CONFIG,
     "executor1/executor.py": EXECUTOR,
     "executor1/requirements.txt": "",
 }
+PROJECTS = {
+    "flow": {"flow.yml": FLOW, **SHARED},
+    "deployment": {"deployment.yml": DEPLOYMENT, **SHARED},
+}
+"""The files of each kind of project."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name and kind of the project."""
     parser.add_argument("name", nargs="?", default="hello-jina", help="folder to create [default: hello-jina]")
-    parser.add_argument("--type", choices=("deployment", "flow"), default="deployment", help="kind of the project")
+    parser.add_argument("--type", choices=tuple(PROJECTS), default="flow", help="kind of the project [default: flow]")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the project into a folder that does not exist yet."""
-    if options.type == "flow":
-        raise NotSupportedError("new: projects with a Flow are not available yet", help="jina new --type deployment")
     folder = Path(options.name)
     if folder.exists():
         raise ConfigError(f"{folder} exists already", help="choose another name")
-    for name, text in FILES.items():
+    for name, text in PROJECTS[options.type].items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         print(file)
-    print(
-        f"\ncd {folder}; jina deployment --uses deployment.yml   # then, elsewhere: python client.py", file=sys.stderr
-    )
+    start = f"jina {options.type} --uses {options.type}.yml"
+    print(f"\ncd {folder}; {start}   # then, elsewhere: python client.py", file=sys.stderr)
     return 0
