@@ -1,4 +1,8 @@
-"""Emojis as data: the coloured pictures of OpenMoji to search in, and Noto's line drawings of them to search with."""
+"""Emojis as data: the coloured pictures of OpenMoji to search in, and Noto's line drawings of them to search with.
+
+All coloured emojis are designed by OpenMoji, the open-source emoji and icon project (CC BY-SA 4.0); the drawings are
+those of Google's font Noto Emoji (SIL Open Font License 1.1).
+"""
 
 from __future__ import annotations
 
