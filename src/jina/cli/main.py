@@ -41,6 +41,8 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "executor": Entry("serve one Executor in this process", "jina.cli.serve_executor"),
     "deployment": Entry("serve a Deployment from its YAML", "jina.cli.serve_deployment"),
+    "flow": Entry("serve a Flow from its YAML", "jina.cli.serve_flow"),
+    "gateway": Entry("serve a gateway in front of Executors that run already", "jina.cli.serve_gateway"),
     "client": Entry("send documents to a service and print the answer", "jina.cli.send"),
     "ping": Entry("see whether a service answers", "jina.cli.ping"),
     "new": Entry("write a project that starts as it is", "jina.cli.new"),

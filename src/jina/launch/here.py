@@ -1,4 +1,4 @@
-"""One worker in this very process: what a container's entry point runs, so that signals reach it directly."""
+"""One worker or gateway in this very process: what containers run, so that signals reach it directly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jina.launch.failures import describe, rebuild
-from jina.plan.plans import WorkerPlan
+from jina.plan.plans import GatewayPlan, WorkerPlan
 
 if TYPE_CHECKING:
     from jina.executor import Executor
@@ -48,4 +48,44 @@ def serve_here(
         if phase not in {"importing", "init"}:
             raise
         failure = rebuild(plan.deployment, describe(error, phase))
+        raise failure from failure.__cause__
+
+
+def serve_gateway_here(
+    plan: GatewayPlan,
+    gateway_class: type | None,
+    arguments: Mapping[str, Any],
+    on_ready: Callable[[], None],
+) -> int:
+    """Serve a graph until SIGTERM or SIGINT; gives the exit code. Main thread only.
+
+    `gateway_class` is the one that the plan's `custom` names where it is at hand; `arguments` as in `serve_here`.
+    Raises what starting the same plan in a child raises, `ConfigError` too.
+    """
+    from jina.errors import JinaError
+    from jina.launch.loading import find_named
+    from jina.runtime.gateway import run_gateway
+
+    os.environ.update(plan.env)
+    custom = plan.custom
+    phase = "importing"
+
+    def load() -> tuple[type, dict[str, Any]]:
+        assert custom is not None
+        return gateway_class or find_named(custom), {**custom.with_args, **arguments}
+
+    def report(told: dict[str, Any]) -> None:
+        nonlocal phase
+        phase = str(told["phase"])
+        if phase == "ready":
+            on_ready()
+
+    try:
+        return run_gateway(plan, report, custom=load if custom is not None else None)
+    except JinaError:
+        raise
+    except Exception as error:
+        if phase in {"ready", "draining"}:
+            raise
+        failure = rebuild(plan.name, describe(error, phase))
         raise failure from failure.__cause__
