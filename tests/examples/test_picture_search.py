@@ -101,6 +101,14 @@ class TestFlow:
         assert yaml == python
         assert python["index"] == (["words", "strokes"], None, {})
 
+    def test_answers_are_alike_but_for_rounding(self, example):
+        run = example("run")
+        answers = [run.Found(matches=[{"id": "a", "text": "", "score": score}]) for score in (0.5, 0.5 + 1e-7, 0.6)]
+        other = run.Found(matches=[{"id": "b", "text": "", "score": 0.5}])
+        assert run.alike([answers[0]], [answers[1]])
+        assert not run.alike([answers[0]], [answers[2]])
+        assert not run.alike([answers[0]], [other])
+
     def test_recall_counts_right_answers(self, example):
         run = example("run")
         asked = [run.Question("", b"", right) for right in "abc"]
