@@ -38,4 +38,8 @@ def jina_served() -> Generator[Callable[[Service], Service]]:
     from jina.testing.leaks import no_leaks
 
     with no_leaks(), ExitStack() as stack:
-        yield stack.enter_context
+
+        def serve(service: Service) -> Service:
+            return stack.enter_context(service)
+
+        yield serve
