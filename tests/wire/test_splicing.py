@@ -1,6 +1,7 @@
 """Messages put together from bytes are those that protobuf writes."""
 
 from jina.wire import pb
+from jina.wire.payloads import BytesPayload
 from jina.wire.splicing import field_head, with_documents
 
 
@@ -20,7 +21,7 @@ def test_documents_are_read_where_they_were_spliced_in():
         documents = pb.DocListProto()
         for number in range(count):
             documents.docs.add().data["text"].text = "x" * number
-        read = pb.DataRequestProto.FromString(with_documents(message, documents.SerializeToString()))
+        read = pb.DataRequestProto.FromString(with_documents(message, BytesPayload(documents.SerializeToString())))
         assert read.data.docs == documents
         read.ClearField("data")
         assert read == message

@@ -6,12 +6,19 @@ round. Loads no docarray, and numpy only for a tensor. Fields come in the order 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+from itertools import chain, repeat
 from typing import Any
 
 from jina.errors import BadClientInput, BadRequest
 from jina.wire import pb
 from jina.wire.json_text import bytes_to_text, dumps
+
+_PACKED = 16
+"""Numbers from which a list is written at once."""
+_FLOAT_HEAD = b"\x0a\x09\x19"
+"""Field 1 of a list, nine bytes long; field 3 of a node, a double."""
 
 
 def docs_to_json(message: pb.DocListProto) -> bytes:
@@ -91,5 +98,14 @@ def _write(value: Any, node: pb.NodeProto, name: str) -> None:
         _fill(value, node.dict.data)
     else:
         node.list.SetInParent()
+        if len(value) >= _PACKED and set(map(type, value)) == {float}:
+            node.list.MergeFromString(_packed(value))
+            return
         for item in value:
             _write(item, node.list.data.add(), name)
+
+
+def _packed(numbers: list[float]) -> bytes:
+    """A serialised `ListOfAnyProto` of floats: eleven bytes each, of which the first three are always the same."""
+    interleaved = chain.from_iterable(zip(repeat(_FLOAT_HEAD), numbers, strict=False))
+    return struct.pack("<" + "3sd" * len(numbers), *interleaved)
