@@ -40,6 +40,7 @@ def jina_served() -> Generator[Callable[[Service], Service]]:
     with no_leaks(), ExitStack() as stack:
 
         def serve(service: Service) -> Service:
-            return stack.enter_context(service)
+            stack.enter_context(service)
+            return service
 
         yield serve
