@@ -468,6 +468,24 @@ async def echo(data, _context):
     return data
 
 
+def test_a_peer_whose_dry_run_fails():
+    """A gateway of Jina 3 names whatever exception its Executor gave."""
+
+    async def dry_run(_data, _context):
+        failed = pb.StatusProto(code=pb.StatusProto.ERROR, description="no worker")
+        failed.exception.name = "AioRpcError"
+        return failed.SerializeToString()
+
+    async def main():
+        async with Peer({"/jina.JinaGatewayDryRunRPC/dry_run": dry_run}) as peer:
+            hop = hop_to(peer.address)
+            with pytest.raises(Unavailable, match="no worker"):
+                await hop.ready()
+            await hop.close()
+
+    run(main())
+
+
 def test_a_peer_that_fails_to_tell_its_endpoints():
     async def fine(_data, _context):
         return b""

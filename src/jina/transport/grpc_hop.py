@@ -91,9 +91,10 @@ class GrpcHop:
         except _Unimplemented:
             serving = await self._guarded(lambda: self._stubs.health(b"", timeout=_PROBE_TIMEOUT))
             if serving != rules.HEALTH_SERVING:
-                raise Unavailable(f"{self._target} is not serving") from None
+                raise Unavailable(f"{self._place} is not serving") from None
         else:
-            rules.check_dry_run(status, self._target)
+            if status.code:
+                raise Unavailable(f"{self._place} is not ready: {status.description or status.exception.name}")
 
     async def call(self, request: Request) -> Reply:
         """See `hop.Hop`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
