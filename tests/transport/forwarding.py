@@ -32,6 +32,8 @@ class Forwarder:
         if request.endpoint == "/fail":
             error = ExecutorError("ValueError('boom')", name="ValueError", exception_args=["boom"], executor="Second")
             error.deployment = "second"
+            if request.parameters.get("routes"):
+                error.routes = [Route(name, 1.0, 2.0) for name in ("gateway", "first", "second", "third")]
             raise error
         payload = request.payload
         if self.as_json and request.json_reply:

@@ -65,18 +65,22 @@ def test_unary(monkeypatch, size, as_bytes):
         assert parameters.read(answer) == {"k": 2**60 + 1}
 
 
-def test_a_failure_names_the_executor(monkeypatch):
+@pytest.mark.parametrize(
+    ("params", "routes"),
+    [
+        ({}, [("gateway", 0), ("second", 1)]),
+        ({"routes": True}, [("gateway", 0), ("first", 0), ("second", 1), ("third", 0)]),
+    ],
+)
+def test_a_failure_names_the_executor(monkeypatch, params, routes):
     async def use(channel):
-        call = channel.unary_unary(UNARY)(message_of("/fail", "a").SerializeToString())
+        call = channel.unary_unary(UNARY)(message_of("/fail", "a", params=params).SerializeToString())
         return await call, dict([*await call.trailing_metadata()])
 
     data, trailing = over_grpc(monkeypatch, use, Forwarder())
     answer = pb.DataRequestProto.FromString(data)
     assert trailing["is-error"] == "true"
-    assert [(route.executor, route.status.code) for route in answer.routes] == [
-        ("gateway", 0),
-        ("second", 1),
-    ]
+    assert [(route.executor, route.status.code) for route in answer.routes] == routes
     assert status.read_error(answer.header.status).executor == "Second"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jina.errors import JinaError, TooLarge
 from jina.wire import parameters, pb, status
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import Reply, Request, Route
 from jina.wire.slicing import documents_in
 from jina.wire.splicing import field_head, with_documents
 
@@ -94,16 +94,17 @@ def add_route(message: Any, executor: str, start: float, end: float) -> Any:
 def write_failure(into: Any, source: Any | None, error: JinaError, executor: str, started: float) -> Any:
     """Fill a response message with an in-band error, as Jina 3 writes it; gives the message.
 
-    The last route has the error's status; a gateway says by `deployment` whose that is.
+    The route of the Deployment that failed has the error's status; a gateway says which, and what was visited.
     """
     if source is not None:
         into.header.MergeFrom(source.header)
     status.write_error(error, into.header.status)
     ended = time.time()
-    if error.deployment and error.deployment != executor:
-        add_route(into, executor, started, ended)
-    route = add_route(into, error.deployment or executor, started, ended)
-    route.status.CopyFrom(into.header.status)
+    for visited in error.routes or (Route(executor, started, ended),):
+        add_route(into, visited.executor, visited.start_time, visited.end_time)
+    name = error.deployment or into.routes[-1].executor
+    failed = [route for route in into.routes if route.executor == name]
+    (failed[-1] if failed else add_route(into, name, started, ended)).status.CopyFrom(into.header.status)
     return into
 
 
