@@ -490,10 +490,51 @@ def test_death_of_the_worker_fails_what_is_in_flight(connect_child):
                 assert isinstance(ended, HopLost), ended
                 assert NAME in ended.message
                 assert ended.started
-            with pytest.raises(HopLost, match=NAME) as caught:
-                await hop.call(request())
+            for _ in range(2):
+                # What carries the request may notice the death only while it is being sent.
+                with pytest.raises(HopLost, match=NAME) as caught:
+                    await hop.call(request())
             assert not caught.value.started
             assert not hop.up
+
+    run(main(), timeout=40)
+
+
+def test_death_in_the_middle_of_large_messages(connect_child):
+    async def main():
+        async with connect_child() as (hop, child):
+            data = blob(LIMIT - 1000)
+            calls = [asyncio.create_task(hop.call(request(data=data))) for _ in range(8)]
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            child.kill()
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            for one in ended:
+                assert isinstance(one, HopLost) or one.payload.to_bytes() == data, one
+            with pytest.raises(HopLost, match=NAME):
+                await hop.call(request())
+
+    run(main(), timeout=40)
+
+
+def test_many_cancelled_calls_leave_nothing(connect):
+    async def main():
+        service = EchoService()
+        async with connect(service) as hop:
+            await hop.ready()
+            before = len(others())
+            for start in range(0, 1000, 100):
+                calls = [
+                    asyncio.create_task(hop.call(request("/wait", data=blob(100_000 if number % 10 == 0 else 10))))
+                    for number in range(start, start + 100)
+                ]
+                for _ in range(start // 100):
+                    await asyncio.sleep(0)
+                for call in calls:
+                    call.cancel()
+                await asyncio.wait(calls)
+                assert all(call.cancelled() for call in calls)
+            await until(lambda: service.running == 0 and len(others()) <= before)
+            assert texts_of((await hop.call(request())).payload) == ["hello"]
 
     run(main(), timeout=40)
 
