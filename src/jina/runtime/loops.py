@@ -56,6 +56,20 @@ class LoopThread:
             self.loop.close()
 
 
+class LoopHere:
+    """The running loop in the place of a `LoopThread`."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine."""
+        return await work
+
+    def stop(self) -> None:
+        """The loop ends with its thread."""
+
+
 def finish(loop: AbstractEventLoop, seconds: float = 1.0) -> None:
     """Cancel the tasks of a loop that no longer runs and let them end, at most `seconds`."""
     tasks = asyncio.all_tasks(loop)

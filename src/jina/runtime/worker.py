@@ -18,7 +18,7 @@ from typing import Any
 from jina.observe import logs
 from jina.plan.plans import WorkerPlan
 from jina.runtime.link_source import LinkSource
-from jina.runtime.loops import SWITCH_INTERVAL, LoopThread, finish, new_loop
+from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, finish, new_loop
 from jina.runtime.service import WorkerService, close
 from jina.runtime.stop import Stop
 from jina.runtime.worker_links import WorkerLinks
@@ -124,7 +124,9 @@ class _Life:
             _thread.interrupt_main(signal.SIGTERM)
 
     async def _serve(self, executor: Any) -> None:
-        faces = LoopThread("protocol")
+        # Requests from a gateway of this machine alone come on the handlers' own loop: a second one would cost
+        # two changes of thread a request, a third of the worker's CPU.
+        faces = LoopThread("protocol") if self._plan.faces else LoopHere(self._loop)
         try:
             service = WorkerService(
                 executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
@@ -181,7 +183,9 @@ class _Life:
         finally:
             os._exit(_CLOSE_FAILED)
 
-    async def _drain(self, service: WorkerService, faces: LoopThread, server: Server, links: WorkerLinks) -> None:
+    async def _drain(
+        self, service: WorkerService, faces: LoopThread | LoopHere, server: Server, links: WorkerLinks
+    ) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
         self._report({"phase": "draining", "reason": self._stop.reason})
         self._log.debug("stopping: %s", self._stop.reason)
@@ -207,7 +211,7 @@ class _Life:
             self._log.error("stopping the servers failed: %r", error, exc_info=error)
 
     async def _drain_gently(
-        self, service: WorkerService, faces: LoopThread, server: Server, links: WorkerLinks
+        self, service: WorkerService, faces: LoopThread | LoopHere, server: Server, links: WorkerLinks
     ) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
