@@ -33,36 +33,8 @@ def not_yet(name: str) -> NoReturn:
     raise NotSupportedError(f"{name} is not available yet")
 
 
-class BaseGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
-    """Base of custom gateways."""
-
-
-class FastAPIBaseGateway(Later, instead="mount `deployment.asgi()` in a FastAPI application of your own"):
-    """Base of custom HTTP gateways."""
-
-
-class GRPCGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
-    """Gateway for gRPC."""
-
-
-class HTTPGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
-    """Gateway for HTTP."""
-
-
-class WebSocketGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
-    """Gateway for WebSocket."""
-
-
-class CompositeGateway(Later, instead="a Flow serves gRPC, HTTP and WebSocket by itself"):
-    """Gateway for several protocols."""
-
-
 class LoadBalancerGateway(Later, instead="Deployment(replicas=...) balances requests by itself"):
     """Gateway that only balances HTTP requests."""
-
-
-class GatewayStreamer(Later, instead="use jina.Client to call a service from code"):
-    """Engine of custom gateways."""
 
 
 class NetworkChecker(Later, instead="ask the service for GET /readyz or grpc.health.v1"):

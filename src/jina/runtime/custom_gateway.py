@@ -60,11 +60,12 @@ class BaseGateway:
         self = super().__new__(cls)
         runtime_args = kwargs.get("runtime_args") or {}
         values = dict(vars(runtime_args)) if isinstance(runtime_args, SimpleNamespace) else dict(runtime_args)
+        values.setdefault("name", str(kwargs.get("name") or "gateway"))
         metas = {"name": cls.__name__, **(kwargs.get("metas") or {})}
         self.__dict__.update(
             {
                 "_BaseGateway__surroundings": _surroundings,
-                "name": str(kwargs.get("name") or values.get("name") or "gateway"),
+                "name": str(kwargs.get("name") or values["name"]),
                 "runtime_args": SimpleNamespace(**values),
                 "metas": SimpleNamespace(**metas),
             }

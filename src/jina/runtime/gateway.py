@@ -116,12 +116,19 @@ class _Life:
         return True
 
     async def _serve(self, service: GatewayService, front: Front) -> None:
+        started = False
         try:
-            if await self._unless_asked(front.start()):
-                service.state = "ready"
-                self._report({"phase": "ready", "addresses": front.addresses})
-                self._log.debug("ready: %s", ", ".join(front.addresses))
-                await self._asked.wait()
+            started = await self._unless_asked(front.start())
+        finally:
+            if not started:
+                await front.stop(0)
+        if not started:
+            return
+        service.state = "ready"
+        try:
+            self._report({"phase": "ready", "addresses": front.addresses})
+            self._log.debug("ready: %s", ", ".join(front.addresses))
+            await self._asked.wait()
         finally:
             service.state = "draining"
             await self._drain(service, front)

@@ -93,8 +93,8 @@ class CustomFront:
         """
         self._streamer.begin(self._service, asyncio.get_running_loop())
         self._report({"phase": "setup"})
-        self._set_up = True
         await self._gateway.setup_server()
+        self._set_up = True
         self._running = running = asyncio.ensure_future(self._gateway.run_server())
         for face in self._plan.faces:
             await self._opened(face, running)
@@ -145,6 +145,8 @@ class CustomFront:
                 await asyncio.wait({running}, timeout=max(deadline - time.monotonic(), _CLOSING))
         except TimeoutError:
             self._log.warning("shutdown of %s was cut off after %g s of grace", self._name, grace)
+        except Exception as error:  # noqa: BLE001 - the user's own code
+            self._log.error("shutdown of %s failed: %r", self._name, error, exc_info=error)
         finally:
             if running is not None and not running.done():
                 running.cancel()

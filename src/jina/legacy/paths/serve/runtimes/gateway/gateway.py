@@ -1,11 +1,8 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.serve.runtimes.gateway.gateway` of Jina 3."""
 
-from jina.legacy.later import (
+from jina.runtime.custom_gateway import (
     BaseGateway as BaseGateway,
-)
-
-from jina.orchestration import (
     Gateway as Gateway,
 )
 

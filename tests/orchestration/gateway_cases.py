@@ -1,0 +1,269 @@
+"""Gateways of users, as programs for Jina 3 write them, and the Executors behind."""
+
+import asyncio
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from docarray import BaseDoc, DocList
+
+from jina import Executor, Gateway, requests
+from jina.orchestration.gateway import FastAPIBaseGateway
+
+
+class Text(BaseDoc):
+    text: str = ""
+
+
+class Upper(Executor):
+    @requests(on="/up")
+    async def up(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
+        for doc in docs:
+            if doc.text == "bad":
+                raise ValueError("a bad text")
+            doc.text = doc.text.upper() + parameters.get("end", "")
+        return docs
+
+    @requests(on="/letters")
+    async def letters(self, doc: Text, **kwargs) -> Text:
+        for letter in doc.text:
+            yield Text(text=letter)
+
+
+class Twice(Executor):
+    @requests(on="/up")
+    async def twice(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        for doc in docs:
+            doc.text *= 2
+        return docs
+
+
+class Page:
+    """A small ASGI application: a path is an async function that gives what to write as JSON."""
+
+    def __init__(self, **routes):
+        self.routes = routes
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+        route = self.routes.get(path)
+        query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        status, told = (404, "nothing") if route is None else (200, await route(**query))
+        await send({"type": "http.response.start", "status": status, "headers": [(b"x-page", path.encode())]})
+        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+
+
+def texts(docs):
+    return [doc.text for doc in docs]
+
+
+def listed(*values):
+    return DocList[Text]([Text(text=value) for value in values])
+
+
+class Calls:
+    """Routes that call the Executors in every way there is."""
+
+    def routes(self):
+        names = (
+            "attributes",
+            "one",
+            "order",
+            "letters",
+            "through",
+            "failing",
+            "results",
+            "elsewhere",
+            "missing",
+            "plain",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    async def attributes(self):
+        return {
+            "port": self.port, "ports": self.ports, "protocols": self.protocols, "host": self.host, "name": self.name,
+            "metas": self.metas.name, "runtime_args": sorted(vars(self.runtime_args)), "tracing": self.tracing,
+            "executors": list(self.executor), "early": self.early, "arg": self.arg, "logger": self.logger.name,
+            "registry": type(self.metrics_registry).__name__, "tracer": hasattr(self.tracer, "start_span"),
+            "main": threading.current_thread() is threading.main_thread(),
+        }  # fmt: skip
+
+    async def one(self, text):
+        docs = await self.executor["upper"].post(
+            on="/up", inputs=DocList[Text]([Text(text=text)]), parameters={"end": "!"}, return_type=DocList[Text]
+        )
+        return [type(docs).__name__, *texts(docs)]
+
+    async def order(self):
+        docs = await self.executor["upper"].post(
+            on="/up", inputs=listed(*"abcdef"), request_size=2, return_type=DocList[Text]
+        )
+        return texts(docs)
+
+    async def letters(self, text):
+        found = self.executor["upper"].stream_doc(on="/letters", inputs=Text(text=text), return_type=Text)
+        whole = self.streamer.stream_doc(Text(text=text), exec_endpoint="/letters", return_type=Text)
+        return [[doc.text async for doc in found], [(doc.text, error) async for doc, error in whole]]
+
+    async def through(self):
+        batches = self.streamer.stream_docs(
+            listed("a", "b", "c"), request_size=2, exec_endpoint="/up", parameters={"end": "."},
+            results_in_order=True, return_type=DocList[Text],
+        )  # fmt: skip
+        return [texts(docs) async for docs in batches]
+
+    async def failing(self):
+        told = []
+        async for docs, error in self.streamer.stream(
+            listed("a", "bad", "c"), request_size=1, exec_endpoint="/up", results_in_order=True,
+            return_type=DocList[Text],
+        ):  # fmt: skip
+            told.append(texts(docs) if error is None else [type(error).__name__, error.name, error.executor])
+        try:
+            async for _ in self.streamer.stream_docs(listed("bad"), exec_endpoint="/up"):
+                told.append("not reached")
+        except RuntimeError as error:
+            told.append(type(error).__name__)
+        async for doc, error in self.streamer.stream_doc(Text(text="x"), exec_endpoint="/none"):
+            told.append([doc, type(error).__name__])
+        return told
+
+    async def results(self):
+        found = self.streamer.stream(
+            listed("a"), exec_endpoint="/up", return_results=True, request_id="mine", target_executor="upper"
+        )
+        return [
+            [texts(one.docs), [route.executor for route in one.routes], one.header.request_id] async for one, _ in found
+        ]
+
+    async def elsewhere(self):
+        from jina.serve.runtimes.gateway.streamer import GatewayStreamer
+
+        async def work():
+            batches = GatewayStreamer.get_streamer().stream_docs(
+                listed("t"), exec_endpoint="/up", return_type=DocList[Text]
+            )
+            letters = GatewayStreamer.get_streamer().executor["upper"].stream_doc(on="/letters", inputs=Text(text="xy"))
+            return [texts(docs) async for docs in batches], [doc.text async for doc in letters]
+
+        return await asyncio.to_thread(lambda: asyncio.run(work()))
+
+    async def missing(self):
+        try:
+            self.executor["uper"]
+        except KeyError as error:
+            return str(error)
+
+    async def plain(self):
+        docs = await self.executor["upper"].post(on="/up", inputs=[{"text": "d"}])
+        return [type(docs).__name__, *texts(docs)]
+
+
+class Served(Calls, Gateway):
+    """Runs a server of its own, as the documentation of Jina 3 shows it."""
+
+    def __init__(self, arg="none", folder=None, **kwargs):
+        self.early = [self.port, self.runtime_args.name]
+        super().__init__(**kwargs)
+        self.arg = arg
+        self.folder = folder
+
+    async def setup_server(self):
+        from uvicorn import Config, Server
+
+        async def slow():
+            await asyncio.sleep(0.5)
+            return "done"
+
+        app = Page(**self.routes(), slow=slow)
+        self.server = Server(Config(app, host=self.host, port=self.port, lifespan="off", log_level="warning"))
+
+    async def run_server(self):
+        await self.server.serve()
+
+    async def shutdown(self):
+        self.server.should_exit = True
+        await self.server.shutdown()
+        if self.folder:
+            Path(self.folder, "shut").write_text(str(os.getpid()))
+
+
+class Any(Calls, FastAPIBaseGateway):
+    """Gives an ASGI application."""
+
+    def __init__(self, arg="none", **kwargs):
+        super().__init__(**kwargs)
+        self.early, self.arg = None, arg
+
+    @property
+    def app(self):
+        return Page(**self.routes())
+
+
+class Extended(Gateway):
+    """Our routes, with an application and a middleware beside."""
+
+    def extend_http(self, app):
+        async def hello(name="you"):
+            docs = await self.executor["upper"].post(on="/up", inputs=listed(name), return_type=DocList[Text])
+            return f"hello {docs[0].text}"
+
+        app.mount("/shop", Page(hello=hello))
+        app.wrap(Timed, name=b"x-time")
+
+
+class Timed:
+    """An ASGI middleware that tells how long the answer took."""
+
+    def __init__(self, app, name):
+        self.app = app
+        self.name = name
+
+    async def __call__(self, scope, receive, send):
+        began = time.perf_counter()
+
+        async def telling(message):
+            if message["type"] == "http.response.start":
+                took = str(time.perf_counter() - began).encode()
+                message = {**message, "headers": [*message["headers"], (self.name, took)]}
+            await send(message)
+
+        await self.app(scope, receive, telling)
+
+
+class FailsInInit(Gateway):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        raise ValueError("no such model")
+
+
+class FailsInSetup(Gateway):
+    async def setup_server(self):
+        raise ValueError("no such certificate")
+
+
+class FailsWhileRunning(Gateway):
+    async def run_server(self):
+        await self.server.start()
+        await asyncio.sleep(0.2)
+        raise ValueError("the server broke")
+
+
+class NeverListens(Gateway):
+    async def setup_server(self):
+        pass
+
+    async def run_server(self):
+        await asyncio.sleep(100)
+
+    async def shutdown(self):
+        pass
+
+
+class NoGateway:
+    pass

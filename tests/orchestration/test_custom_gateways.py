@@ -1,0 +1,309 @@
+"""Gateways of users: real processes, real requests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import gateway_cases as cases
+import pytest
+from docarray import DocList
+
+from jina import Client, Flow, Gateway
+from jina.errors import BadConfigSource, ConfigError, RuntimeFailToStart, Unavailable, UsageError
+
+WITHIN = 30.0
+HERE = Path(__file__).parent
+
+
+def fetch(flow, path, port=None, **headers):
+    """Status, headers and the JSON of a GET request."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port or flow.port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=WITHIN) as response:
+            return response.status, response.headers, json.loads(response.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def told(flow, path, port=None):
+    status, _, body = fetch(flow, path, port)
+    assert status == 200, body
+    return body
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    flow = (
+        Flow(quiet=True, host="127.0.0.1")
+        .config_gateway(uses=cases.Served, uses_with={"arg": "given", "folder": str(folder)}, protocol="http")
+        .add(name="upper", uses=cases.Upper)
+        .add(name="twice", uses=cases.Twice)
+    )
+    with flow:
+        flow.folder = folder
+        yield flow
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("application")
+    (folder / "gateway.yml").write_text("jtype: gateway_cases.Any\nmetas: {name: mine}\nwith: {arg: from the file}\n")
+    (folder / "flow.yml").write_text(
+        textwrap.dedent(
+            """
+            jtype: Flow
+            with: {quiet: true, host: 127.0.0.1}
+            gateway: {uses: gateway.yml, protocol: http, cors: true}
+            executors:
+              - {name: upper, uses: gateway_cases.Upper}
+            """
+        )
+    )
+    with Flow.load_config(str(folder / "flow.yml")) as flow:
+        yield flow
+
+
+@pytest.fixture(scope="module")
+def extended():
+    flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.Extended)
+    with flow.add(name="upper", uses=cases.Upper) as running:
+        yield running
+
+
+# --- what the class finds -----------------------------------------------------------------------------------
+
+
+def test_attributes(served):
+    found = told(served, "/attributes")
+    assert {name: found[name] for name in ("port", "ports", "protocols", "host", "name", "arg", "metas")} == {
+        "port": served.port, "ports": [served.port], "protocols": ["http"], "host": "127.0.0.1", "name": "gateway",
+        "arg": "given", "metas": "Served",
+    }  # fmt: skip
+    assert found["early"] == [served.port, "gateway"]
+    assert found["executors"] == ["upper", "twice"]
+    assert {"name", "port", "protocol", "host", "workspace", "log_config", "tracing"} <= set(found["runtime_args"])
+    assert (found["logger"], found["registry"], found["tracer"]) == ("jina.gateway", "CollectorRegistry", True)
+    assert found["tracing"] is False
+    assert found["main"]
+
+
+def test_one_executor_is_called_by_itself(served):
+    assert told(served, "/one?text=abc") == ["DocList", "ABC!"]
+    assert told(served, "/order") == list("ABCDEF")
+    assert told(served, "/plain")[1:] == ["D"]
+
+
+def test_documents_go_through_the_whole_graph(served):
+    assert told(served, "/through") == [["A.A.", "B.B."], ["C.C."]]
+
+
+def test_streams_come_document_by_document(served):
+    assert told(served, "/letters?text=abc") == [["a", "b", "c"], [["a", None], ["b", None], ["c", None]]]
+
+
+def test_failures_come_beside_the_documents(served):
+    assert told(served, "/failing") == [
+        ["AA"],
+        ["ExecutorError", "ValueError", "Upper"],
+        ["CC"],
+        "ExecutorError",
+        [None, "EndpointNotFound"],
+    ]
+
+
+def test_whole_responses(served):
+    assert told(served, "/results") == [[["A"], ["gateway", "upper"], "mine"]]
+
+
+def test_the_streamer_is_found_from_another_thread_and_loop(served):
+    assert told(served, "/elsewhere") == [[["TT"]], ["x", "y"]]
+
+
+def test_an_unknown_executor_is_named(served):
+    assert "did you mean 'upper'" in told(served, "/missing")
+
+
+# --- applications ---------------------------------------------------------------------------------------------
+
+
+def test_an_application_is_served(application):
+    assert told(application, "/one?text=abc") == ["DocList", "ABC!"]
+    assert told(application, "/attributes")["metas"] == "mine"
+    assert told(application, "/attributes")["arg"] == "from the file"
+
+
+def test_an_application_without_a_health_route_gets_one(application):
+    status, headers, body = fetch(application, "/")
+    assert (status, body) == (200, {})
+    assert headers["access-control-allow-origin"] == "*"
+    assert fetch(application, "/nothing")[0] == 404
+
+
+def test_routes_and_middlewares_beside_ours(extended):
+    port = extended.ports[0]
+    status, headers, body = fetch(extended, "/shop/hello?name=bo", port)
+    assert (status, body) == (200, "hello BO")
+    assert float(headers["x-time"]) >= 0
+    for served_by in ("http", "grpc"):
+        with Client(host=f"{served_by}://127.0.0.1:{extended.ports[served_by == 'grpc']}") as client:
+            assert cases.texts(client.post("/up", cases.listed("a"), return_type=DocList[cases.Text])) == ["A"]
+    assert set(told(extended, "/openapi.json", port)["paths"]) >= {"/up"}
+
+
+def test_fastapi():
+    fastapi = pytest.importorskip("fastapi")
+    assert fastapi
+    script = """
+        from docarray import BaseDoc, DocList
+        from fastapi import FastAPI
+        from gateway_cases import Text, Upper
+        from jina import Flow
+        from jina.serve.runtimes.gateway.http.fastapi import FastAPIBaseGateway
+
+        class Shop(FastAPIBaseGateway):
+            def __init__(self, greeting, keep, **kwargs):
+                super().__init__(**kwargs)
+                self.greeting, self.keep = greeting, keep
+
+            @property
+            def app(self):
+                app = FastAPI(title="Shop")
+
+                @app.get("/greet")
+                async def greet(name: str):
+                    docs = DocList[Text]([Text(text=name)])
+                    async for found in self.streamer.stream_docs(docs, exec_endpoint="/up", return_type=DocList[Text]):
+                        return {"text": self.greeting + found[0].text, "keep": sorted(self.keep)}
+
+                return app
+
+        import json, urllib.request
+        flow = Flow(quiet=True, host="127.0.0.1").add(name="upper", uses=Upper)
+        with flow.config_gateway(uses=Shop, uses_with={"greeting": "hi ", "keep": {1, 2}}) as flow:
+            assert flow.protocol == "http"
+            def get(path):
+                with urllib.request.urlopen(f"http://127.0.0.1:{flow.port}{path}", timeout=30) as response:
+                    return json.loads(response.read())
+            print(get("/greet?name=bo"), get("/"), get("/openapi.json")["info"]["title"])
+    """
+    done = run_script(script)
+    assert done.stdout.split("\n")[0] == "{'text': 'hi BO', 'keep': [1, 2]} {} Shop"
+    assert done.stderr == ""
+
+
+def run_script(text):
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)], env=environment, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+# --- start and end --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gateway", "message"),
+    [
+        (cases.FailsInInit, r"gateway failed in __init__ \(gateway_cases.py:\d+\): ValueError: no such model"),
+        (cases.FailsInSetup, r"gateway failed in setup_server \(gateway_cases.py:\d+\): ValueError: no such certif"),
+    ],
+)
+def test_a_failing_start_is_told_as_that_of_an_executor(gateway, message):
+    flow = Flow(quiet=True).config_gateway(uses=gateway)
+    with pytest.raises(RuntimeFailToStart, match=message) as caught, flow:
+        pass
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_a_server_that_never_listens_is_named():
+    flow = Flow(quiet=True, noblock_on_start=True).config_gateway(uses=cases.NeverListens)
+    with flow:
+        deadline = time.monotonic() + WITHIN
+        while "NeverListens to listen on port" not in (progress := flow._processes[0].progress):
+            assert time.monotonic() < deadline, progress
+            time.sleep(0.01)
+        assert not flow.is_ready
+
+
+def test_a_server_that_fails_later_ends_the_flow():
+    flow = Flow(quiet=True).config_gateway(uses=cases.FailsWhileRunning)
+    with flow, pytest.raises(Unavailable, match=r"gateway .*exited with code 1"):
+        flow.block()
+
+
+def test_requests_in_work_are_answered_before_the_end(tmp_path):
+    flow = Flow(quiet=True, host="127.0.0.1").config_gateway(
+        uses="gateway_cases.Served", uses_with={"folder": str(tmp_path)}, protocol="http"
+    )
+    answers = []
+    with flow.add(name="upper", uses=cases.Upper) as flow:
+        gateway = flow._processes[0].front[0]
+        asking = threading.Thread(target=lambda: answers.append(fetch(flow, "/slow")[2]))
+        asking.start()
+        deadline = time.monotonic() + WITHIN
+        while not fetch(flow, "/attributes")[2] and time.monotonic() < deadline:
+            pass
+        os.kill(gateway.pid, signal.SIGTERM)
+        asking.join(WITHIN)
+        while gateway.running and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert answers == ["done"]
+    assert gateway.exit_status == 0
+    assert (tmp_path / "shut").read_text() == str(gateway.pid)
+
+
+# --- what `uses` may be -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"), [("HTTPGateway", "http"), ("GRPCGateway", "grpc"), ("WebSocketGateway", "websocket")]
+)
+def test_classes_of_one_protocol_decide_it(name, protocol):
+    flow = Flow().config_gateway(uses=name).build()
+    assert flow.protocol == protocol
+    assert flow.plan.gateway.custom.qualname == name
+
+
+def test_a_built_in_class_by_name_serves():
+    with Flow(quiet=True, uses=None).config_gateway(uses="HTTPGateway").add(uses=cases.Upper) as flow:
+        assert cases.texts(flow.post("/up", cases.listed("a"), return_type=DocList[cases.Text])) == ["A"]
+
+
+@pytest.mark.parametrize("uses", [Gateway, "Gateway", "BaseGateway", None])
+def test_the_plain_gateway_is_the_built_in_one(uses):
+    assert Flow().config_gateway(uses=uses).build().plan.gateway.custom is None
+
+
+@pytest.mark.parametrize(
+    ("uses", "error", "message"),
+    [
+        (cases.NoGateway, ConfigError, "gateway: uses is the class NoGateway .*no subclass of Gateway"),
+        (cases.Upper, ConfigError, "Upper .*which is no subclass of Gateway"),
+        ("HTTPGatway", ConfigError, "no gateway class is named 'HTTPGatway'; did you mean 'HTTPGateway'"),
+        ("nowhere.yml", BadConfigSource, "no file 'nowhere.yml'"),
+    ],
+)
+def test_what_is_no_gateway_is_refused_when_the_flow_is_built(uses, error, message):
+    with pytest.raises(error, match=message):
+        Flow().config_gateway(uses=uses).build()
+
+
+def test_a_gateway_is_loaded_from_yaml_without_a_flow():
+    gateway = cases.Served.load_config({"jtype": "Served", "with": {"arg": "x"}}, runtime_args={"port": [5]})
+    assert (gateway.arg, gateway.port, gateway.early[0]) == ("x", 5, 5)
+    with pytest.raises(UsageError, match="made by hand"):
+        _ = gateway.streamer
+    with pytest.raises(BadConfigSource, match="which is no Extended"):
+        cases.Extended.load_config({"jtype": "Served"})
