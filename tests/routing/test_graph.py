@@ -169,6 +169,7 @@ def test_branches_keep_the_names_of_needs():
     r = route(node("a"), node("b"), node("c", "a", "b", no_reduce=True), known={"b": set()})
     assert r.steps["c"].branches == (("a", "a"), ("b", "gateway"))
     assert not r.steps["c"].merges
+    assert r.needs_ids
 
 
 def test_no_steps_answer_with_the_request():
@@ -177,3 +178,68 @@ def test_no_steps_answer_with_the_request():
 
     r = Graph(GraphPlan(nodes=[], ends=[])).route("/x", {})
     assert r.chain == ()
+
+
+def shared(route):
+    """The joins that several steps share: needs -> those that follow."""
+    return {step.needs: route.feeds[name] for name, step in route.steps.items() if " " in name}
+
+
+def test_steps_that_need_the_same_share_one_join():
+    r = route(node("a"), node("b"), node("c", "a", "b"), node("d", "a", "b"), node("e", "c", "d"))
+    assert shared(r) == {("a", "b"): ("c", "d")}
+    (join,) = (step for step in r.steps.values() if not step.runs)
+    assert (join.merges, join.fork, join.floating) == (True, "gateway", False)
+    assert r.steps["c"].needs == r.steps["d"].needs == (join.name,)
+    assert not r.steps["c"].merges
+    assert r.steps["e"].fork == join.name
+    assert r.waits == {"a": 1, "b": 1, join.name: 2, "c": 1, "d": 1, "e": 2, "": 1}
+    assert r.reads == {"gateway": 3, "a": 1, "b": 1, join.name: 3, "c": 1, "d": 1, "e": 1}
+    assert r.steps["e"].json_ok
+
+
+def test_joins_in_another_order_are_not_shared():
+    r = route(node("a"), node("b"), node("c", "a", "b"), node("d", "b", "a"), node("e", "c", "d"))
+    assert shared(r) == {}
+    assert r.steps["d"].needs == ("b", "a")
+
+
+def test_unmerged_branches_are_not_shared():
+    options = {"no_reduce": True}
+    r = route(node("a"), node("b"), node("c", "a", "b", **options), node("d", "a", "b"), node("e", "c", "d"))
+    assert shared(r) == {}
+    assert r.steps["c"].branches == (("a", "a"), ("b", "b"))
+    r = route(
+        node("a"), node("b"), node("c", "a", "b", **options), node("d", "a", "b"), node("e", "a", "b"),
+        node("f", "c", "d", "e"),
+    )  # fmt: skip
+    assert shared(r) == {("a", "b"): ("d", "e")}
+    assert r.steps["c"].needs == ("a", "b")
+
+
+def test_the_reply_shares_a_join_too():
+    r = route(node("a"), node("b"), node("f", "a", "b", floating=True), ends=["a", "b"])
+    assert shared(r) == {("a", "b"): ("f", "")}
+    assert not r.end.merges
+    assert not any(step.json_ok for step in r.steps.values())
+    (join,) = (step for step in r.steps.values() if not step.runs)
+    assert not join.floating
+
+
+def test_a_join_for_floating_steps_alone_is_floating():
+    r = route(
+        node("a"), node("b"), node("f", "a", "b", floating=True), node("g", "a", "b", floating=True), node("c", "a"),
+        ends=["c"],
+    )  # fmt: skip
+    assert shared(r) == {("a", "b"): ("f", "g")}
+    (join,) = (step for step in r.steps.values() if not step.runs)
+    assert join.floating
+
+
+def test_a_join_without_an_executor_shares():
+    """The named join merges nothing itself then."""
+    r = route(node("a"), node("b"), node("j", "a", "b"), node("c", "a", "b"), node("e", "c", "j"), known={"j": set()})
+    assert shared(r) == {("a", "b"): ("j", "c")}
+    assert r.steps["e"].needs == ("c", "j")
+    assert not r.steps["j"].merges
+    assert r.steps["e"].fork == r.steps["c"].needs[0]

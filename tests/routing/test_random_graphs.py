@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.errors import EndpointNotFound, Unavailable
-from tests.routing.plans import Cancel, Done, Fail, Send, docs, graph, node, payload, walk
+from tests.routing.plans import Cancel, Done, Fail, Send, docs, done, graph, node, payload, walk
 
 REQUEST = [{"id": str(n), "seen": [], "n": n} for n in range(3)]
 
@@ -194,7 +194,7 @@ def test_conditions_lose_nothing(drawn, random):
     for doc in answer:
         expected = {name for name in passed if matches(wanted[name], doc["n"])}
         assert marks(doc) == expected
-    for name in route.steps:
+    for name in (each for each in route.steps if each in wanted):
         reached = [str(n) for n in range(3) if matches(wanted[name], n)]
         assert one.seen_by.get(name, []) == (reached if known[name] else [])
 
@@ -220,3 +220,59 @@ def test_documents_are_held_no_longer_than_needed(drawn):
             actions += w.replied(action.node, worked(action), 0.0)
     assert not w._outputs
     assert not w.in_flight
+
+
+@st.composite
+def worlds(draw):
+    """Steps with what they need, the field that each appends to (its own, or none), and the end."""
+    nodes, changes = [], {}
+    for number in range(draw(st.integers(2, 10))):
+        name = f"e{number}"
+        before = [f"e{n}" for n in range(max(0, number - 4), number)]
+        nodes.append(node(name, *draw(st.lists(st.sampled_from(["gateway", *before]), min_size=1, unique=True))))
+        changes[name] = draw(st.booleans())
+    needed = {need for each in nodes for need in each.needs}
+    ends = [each.name for each in nodes if each.name not in needed]
+    return nodes, changes, draw(st.permutations(ends))
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.booleans())
+def test_what_one_step_changed_survives(drawn, had_values):
+    nodes, changes, ends = drawn
+    request = {"id": "1", **(dict.fromkeys(changes, "old") if had_values else {})}
+
+    def handle(name, send):
+        (doc,) = docs(send.payload)
+        return payload({**doc, name: doc.get(name, "") + "+"} if changes[name] else doc)
+
+    (answer,), _ = done(graph(*nodes, ends=ends).route("/x", {}), payload(request), handle)
+    assert answer == request | {name: request.get(name, "") + "+" for name, does in changes.items() if does}
+
+
+@st.composite
+def layers(draw):
+    """Layers of steps that all need all of the layer before, one of each layer is chosen."""
+    sizes = draw(st.lists(st.integers(1, 3), min_size=2, max_size=4))
+    order = st.permutations if draw(st.booleans()) else st.just
+    nodes, chosen, before = [], [], ["gateway"]
+    for number, size in enumerate(sizes):
+        layer = [f"e{number}{place}" for place in range(size)]
+        needs = draw(order(before))
+        nodes += [node(name, *needs) for name in layer]
+        chosen.append(draw(st.sampled_from(layer)))
+        before = layer
+    return nodes, chosen, draw(order(before))
+
+
+@settings(max_examples=100, deadline=None)
+@given(layers())
+def test_what_one_step_after_the_other_changed_survives(drawn):
+    nodes, chosen, ends = drawn
+
+    def handle(name, send):
+        return payload(*({**doc, "text": doc["text"] + "+"} if name in chosen else doc for doc in docs(send.payload)))
+
+    answer, order = done(graph(*nodes, ends=ends).route("/x", {}), payload({"id": "1", "text": "x"}), handle)
+    assert answer == [{"id": "1", "text": "x" + "+" * len(chosen)}]
+    assert sorted(order) == sorted(each.name for each in nodes)

@@ -83,3 +83,29 @@ def test_conditions_stay():
 def test_streams_are_not_joined_with_what_came_once(nodes, ends, message):
     with pytest.raises(NotSupportedError, match=message):
         route(*nodes, ends=ends).split_at("g")
+
+
+def test_what_is_shared_runs_before_the_stream():
+    r = route(
+        node("a"), node("b"), node("g", "a", "b"), node("f", "a", "b", floating=True), node("c", "g"),
+    )  # fmt: skip
+    before, after = r.split_at("g")
+    assert [name for name, step in before.steps.items() if step.runs] == ["a", "b", "f"]
+    assert after.chain == ("c",)
+    assert done(before, payload({"id": "1", "text": "-"}), name_it)[0] == [{"id": "1", "text": "-a"}]
+
+
+def test_a_shared_join_is_called_by_those_that_share_it():
+    nodes = [node("g"), node("b"), node("c", "g", "b"), node("d", "g", "b"), node("e", "c", "d")]
+    with pytest.raises(NotSupportedError, match="g streams, so that c and d cannot join it with b"):
+        route(*nodes).split_at("g")
+
+
+def test_after_a_stream_joins_are_shared():
+    r = route(
+        node("g"), node("a", "g"), node("b", "g"), node("c", "a", "b"), node("d", "a", "b"), node("e", "d", "c"),
+    )  # fmt: skip
+    _, after = r.split_at("g")
+    answer, order = done(after, payload({"id": "1", "text": "-"}), name_it)
+    assert answer == [{"id": "1", "text": "-ade"}]
+    assert order == ["a", "b", "c", "d", "e"]

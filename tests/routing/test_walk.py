@@ -263,3 +263,26 @@ def test_failed_request_sends_nothing_more():
     )
     assert isinstance(outcome, Fail)
     assert order == ["a", "b"]
+
+
+def test_a_change_after_a_shared_join_counts():
+    """c and d both get a and b merged; what c left as it was is no change, however far to the left it stands."""
+    r = route(node("a"), node("b"), node("c", "a", "b"), node("d", "a", "b"), node("e", "c", "d"))
+
+    def handle(name, send):
+        return append(name, send) if name in "ad" else send.payload
+
+    answer, order = done(r, payload({"id": "1", "text": "x"}), handle)
+    assert answer == [{"id": "1", "text": "xad"}]
+    assert order == ["a", "b", "c", "d", "e"]
+
+
+def test_a_change_of_what_a_branch_had_counts():
+    """d has what a gave, and b; it left the text of a as it was, c changed it."""
+    r = route(node("a"), node("b"), node("c", "a"), node("d", "a", "b"), node("e", "d", "c"))
+
+    def handle(name, send):
+        return append(name, send) if name in "ac" else send.payload
+
+    answer, _ = done(r, payload({"text": "x"}), handle)
+    assert answer == [{"id": "new0", "text": "xac"}]

@@ -35,7 +35,7 @@ class Step:
     merges: bool = False
     """Whether the documents that it gets are merged from several steps."""
     fork: str = GATEWAY
-    """The nearest step that everything it needs comes from; a merge tells by its documents who changed what."""
+    """The newest step that each of those it needs comes from; a merge tells by its documents who changed what."""
     json_ok: bool = False
     """Whether its reply may be JSON: it alone is what the client gets, as it is."""
 
@@ -45,6 +45,7 @@ class Route:
     """The steps for one endpoint, each after those that it needs."""
 
     steps: Mapping[str, Step]
+    """Those of the graph, and joins that several of them share."""
     end: Step
     """The reply, as a step that needs the `ends`."""
     feeds: Mapping[str, tuple[str, ...]]
@@ -54,7 +55,7 @@ class Route:
     reads: Mapping[str, int]
     """How often the documents of a step are read; those that nobody reads are not listed."""
     forks: frozenset[str]
-    """Steps (or `GATEWAY`) whose documents must have ids, as they are merged again later on."""
+    """Steps (or `GATEWAY`) whose documents must have ids, as they are joined again later on."""
     chain: tuple[str, ...] | None
     """The steps where they are one plain chain without conditions, joins and side branches; None otherwise."""
 
@@ -123,6 +124,7 @@ def make_route(steps: Iterable[Step], ends: Sequence[str]) -> Route:
     """The route of steps that are each after those that they need, and whose `ends` make the reply."""
     draft = _Draft({step.name: step for step in steps}, Step(name=END, needs=tuple(ends), runs=False))
     _drop_idle_joins(draft)
+    _share_joins(draft)
     _connect(draft)
     _find_forks(draft)
     _choose_forms(draft)
@@ -130,14 +132,14 @@ def make_route(steps: Iterable[Step], ends: Sequence[str]) -> Route:
     for followers in draft.feeds.values():
         for follower in followers:
             waits[follower] += 1
-    merging = [step for step in (*draft.steps.values(), draft.end) if step.merges]
+    joining = [step for step in (*draft.steps.values(), draft.end) if step.merges or step.branches]
     return Route(
         steps=draft.steps,
         end=draft.end,
         feeds={name: tuple(followers) for name, followers in draft.feeds.items()},
         waits=waits,
         reads=_reads(draft),
-        forks=frozenset(step.fork for step in merging),
+        forks=frozenset(step.fork for step in joining),
         chain=_chain(draft),
     )
 
@@ -169,34 +171,56 @@ def _connect(draft: _Draft) -> None:
     draft.feeds = feeds
 
 
-def _find_forks(draft: _Draft) -> None:
-    """The nearest common dominator of what each step needs.
+def _share_joins(draft: _Draft) -> None:
+    """Steps that need the same get it from one join.
 
-    By the tree of immediate dominators, as in Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm".
+    What is merged once is the base for what they change: without that, a later join would tell their changes by the
+    documents before it, where all that it merged looks changed.
     """
-    above: dict[str, str] = {GATEWAY: GATEWAY}
-    depth = {GATEWAY: 0}
+    takers: dict[tuple[str, ...], list[Step]] = {}
+    for step in (*draft.steps.values(), draft.end):
+        if len(step.needs) > 1 and not step.branches:
+            takers.setdefault(step.needs, []).append(step)
+    shared = {needs: _shared_join(needs, found) for needs, found in takers.items() if len(found) > 1}
+    steps: dict[str, Step] = {}
+    for step in (*draft.steps.values(), draft.end):
+        join = None if step.branches else shared.get(step.needs)
+        if join is not None:
+            steps.setdefault(join.name, join)
+        steps[step.name] = step if join is None else replace(step, needs=(join.name,))
+    draft.end = steps.pop(END)
+    draft.steps = steps
 
-    def common(one: str, other: str) -> str:
-        while one != other:
-            if depth[one] < depth[other]:
-                one, other = other, one
-            one = above[one]
-        return one
 
+def _shared_join(needs: tuple[str, ...], takers: Sequence[Step]) -> Step:
+    # Its name is for messages; there are spaces in it, as in no name of an Executor.
+    name = " and ".join(taker.name or "the reply" for taker in takers)
+    return Step(name=name, needs=needs, runs=False, floating=all(taker.floating for taker in takers))
+
+
+def _find_forks(draft: _Draft) -> None:
     before: dict[str, set[str]] = {GATEWAY: set()}
     for step in (*draft.steps.values(), draft.end):
-        fork = step.needs[0]
-        for need in step.needs[1:]:
-            fork = common(fork, need)
-        above[step.name], depth[step.name] = fork, depth[fork] + 1
         before[step.name] = {*step.needs}.union(*(before[need] for need in step.needs))
-        if len(step.needs) > 1 and not step.branches:
-            joined = replace(step, merges=True, fork=fork, needs=_newest_first(step.needs, before))
+        if len(step.needs) > 1 or step.branches:
+            merges = not step.branches
+            needs = _newest_first(step.needs, before) if merges else step.needs
+            joined = replace(step, merges=merges, fork=_fork(step.needs, before), needs=needs)
             if step.name == END:
                 draft.end = joined
             else:
                 draft.steps[step.name] = joined
+
+
+def _fork(needs: Sequence[str], before: Mapping[str, set[str]]) -> str:
+    """The newest step that all of `needs` come from, and that is before or after any other such step."""
+    common = set.intersection(*({need, *before[need]} for need in needs))
+
+    def in_line(one: str) -> bool:
+        return all(one == other or one in before[other] or other in before[one] for other in common)
+
+    # Those in line are before one another, so that their numbers differ; the request is always among them.
+    return next(filter(in_line, sorted(common, key=lambda one: len(before[one]), reverse=True)))
 
 
 def _newest_first(needs: tuple[str, ...], before: Mapping[str, set[str]]) -> tuple[str, ...]:
