@@ -17,7 +17,7 @@ import msgspec
 
 from jina.launch import lifeline
 from jina.launch.frames import recv_frame, send_frame
-from jina.plan.plans import ExecutorPlan, GatewayPlan, WorkerPlan, process_from_json
+from jina.plan.plans import ChildPlan, ExecutorPlan, GatewayPlan, NurseryPlan, WorkerPlan, process_from_json
 
 if TYPE_CHECKING:
     from jina.executor import Executor
@@ -63,19 +63,39 @@ def main(argv: list[str]) -> int:
         return 1
     plan = process_from_json(data)
     control = Control(sock)
+    forked: socket.socket | None = None
     try:
         control.report({"phase": "importing"})
-        if isinstance(plan, GatewayPlan):
-            code = _serve_gateway(plan, blob, control, sock)
+        if isinstance(plan, NurseryPlan):
+            forked = _tend(plan, control, sock)
         else:
-            code = _serve_worker(plan, blob, control, sock)
-        control.report({"phase": "stopped"})
-        return code
+            return _serve(plan, blob, control, sock)
     except BaseException as error:  # whatever user code raises, SystemExit too, is the report
         if control.was_ready:
             raise
         control.fail(error)
         _leave(1)
+    if forked is None:
+        return 0
+    # A worker from here on, as if it had been started with this socket.
+    argv[1:] = [str(forked.detach())]
+    return main(argv)
+
+
+def _tend(plan: NurseryPlan, control: Control, sock: socket.socket) -> socket.socket | None:
+    from jina.launch.nursery import tend
+
+    return tend(plan, control.report, sock)
+
+
+def _serve(plan: ChildPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+    if isinstance(plan, GatewayPlan):
+        code = _serve_gateway(plan, blob, control, sock)
+    else:
+        assert isinstance(plan, WorkerPlan)
+        code = _serve_worker(plan, blob, control, sock)
+    control.report({"phase": "stopped"})
+    return code
 
 
 def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
@@ -99,12 +119,14 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
 
 def _settled(sock: socket.socket) -> tuple[Stop, LinkSource]:
     """What ties the process to its orchestrator, once our own libraries are imported."""
+    from jina.runtime import heap
     from jina.runtime.link_source import LinkSource
     from jina.runtime.stop import Stop
 
     # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
     gc.freeze()
     gc.enable()
+    heap.tune()
     stop, links = Stop(), LinkSource()
     lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True), links.add)
     return stop, links

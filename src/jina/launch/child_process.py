@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,8 @@ import msgspec
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable
 from jina.launch import failures
 from jina.launch.frames import FrameReader, send_frame, send_link
-from jina.plan.plans import GatewayPlan, ProcessPlan, to_json
+from jina.launch.siblings import Sibling
+from jina.plan.plans import ChildPlan, GatewayPlan, WorkerPlan, to_json
 
 _PHASES = {"importing": "importing", "init": "in __init__", "serving": "binding its ports"}
 _YOUNG = 10.0
@@ -31,7 +33,7 @@ class ChildProcess:
     of that report), `ready`, `failure` (why it did not start) and `exit_status` (None while it runs).
     """
 
-    def __init__(self, plan: ProcessPlan, blob: bytes = b"") -> None:
+    def __init__(self, plan: ChildPlan, blob: bytes = b"") -> None:
         self.plan = plan
         self.name = _shown(plan)
         self.phase = "starting"
@@ -43,7 +45,7 @@ class ChildProcess:
         self.control: socket.socket | None = None
         self.pidfd: int | None = None
         self._blob = blob
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Sibling | None = None
         self._frames = FrameReader()
 
     @property
@@ -80,19 +82,16 @@ class ChildProcess:
         young = time.monotonic() - self.since < _YOUNG
         return self.running and young and self.phase in {"starting", "importing"}
 
-    def spawn(self) -> None:
-        """Start the child and send it its plan; a failure is kept in `failure`."""
+    def spawn(self, fork: Callable[[socket.socket], Sibling | None] = lambda _: None) -> None:
+        """Start the child and send it its plan; a failure is kept in `failure`.
+
+        `fork` may start it with its end of the control socket, or leave that to this method.
+        """
         ours, theirs = socket.socketpair()
         self.control = ours
         try:
             with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    [sys.executable, *_flags(), "-m", "jina.launch.child", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env=_environment(self.plan.env),
-                    start_new_session=True,  # a terminal's Ctrl+C goes to the orchestrator, which drains its children
-                )
+                self._process = fork(theirs) or self._opened(theirs)
         except OSError as error:
             self.failure = RuntimeFailToStart(f"{self.name} cannot be started: {error}")
             self.exit_status = -1
@@ -103,6 +102,15 @@ class ChildProcess:
         with contextlib.suppress(OSError):
             send_frame(ours, to_json(self.plan))
             send_frame(ours, self._blob)
+
+    def _opened(self, control: socket.socket) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, *_flags(), "-m", "jina.launch.child", str(control.fileno())],
+            pass_fds=[control.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=_environment(self.plan.env),
+            start_new_session=True,  # a terminal's Ctrl+C goes to the orchestrator, which drains its children
+        )
 
     def send_link(self, name: str, link: socket.socket) -> None:
         """Give the child a copy of its end of the local link to the worker `name`, or from it."""
@@ -137,9 +145,10 @@ class ChildProcess:
         """Send a signal to the child, or to its whole process group with SIGKILL."""
         if self._process is None or self.exit_status is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            if signum == signal.SIGKILL:
+        if signum == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):  # one that was just forked has no group yet
                 os.killpg(self._process.pid, signum)
+        with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signum)
 
     def reap(self) -> None:
@@ -202,9 +211,9 @@ class ChildProcess:
         return Unavailable(f"{self.name} (process {self.pid}) {self.ending}", help=self._advice)
 
 
-def _shown(plan: ProcessPlan) -> str:
+def _shown(plan: ChildPlan) -> str:
     """The name that users gave where that is one process, the process's own otherwise."""
-    if isinstance(plan, GatewayPlan):
+    if not isinstance(plan, WorkerPlan):
         return plan.name
     return plan.deployment if plan.replicas == plan.shards == 1 else plan.name
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from jina.launch.child_process import ChildProcess
 from jina.launch.linking import Linking
+from jina.launch.nursing import nursery_for
 
 _CLOSE_MARGIN = 10.0
 """Seconds beyond the grace time in which `close()` may end before SIGKILL."""
@@ -43,6 +44,7 @@ class Supervisor:
         self._changed = changed
         self._to_start = deque(sorted(processes, key=lambda process: not process.is_gateway))
         self._linking = Linking(processes)
+        self._nursery = nursery_for(processes)
         self._at_once = max(_STARTING_A_CORE * (os.cpu_count() or 1), 2)
         self._stages: deque[list[ChildProcess]] | None = None
         self._asked = False
@@ -81,6 +83,9 @@ class Supervisor:
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._wake_in, selectors.EVENT_READ)
+                if self._nursery is not None:
+                    self._nursery.spawn()
+                    _watch(selector, self._nursery)
                 self._start_some(selector)
                 while self._to_start or any(process.running for process in self._processes):
                     self._turn(selector)
@@ -92,16 +97,26 @@ class Supervisor:
     def _start_some(self, selector: selectors.BaseSelector) -> None:
         """Start as many as the machine can work on; the others follow as these get on."""
         starting = sum(process.busy_starting for process in self._processes)
-        while self._to_start and starting < self._at_once and not self._asked:
-            process = self._to_start.popleft()
-            process.spawn()
+        while starting < self._at_once and not self._asked and (process := self._next()):
+            if self._nursery is not None and self._nursery.bears(process):
+                process.spawn(self._nursery.fork)
+            else:
+                process.spawn()
             if process.running:
                 starting += 1
-                for handle in process.watched:
-                    selector.register(handle, selectors.EVENT_READ, process)
+                _watch(selector, process)
                 self._linking.started(process)
             with self._changed:
                 self._changed.notify_all()
+
+    def _next(self) -> ChildProcess | None:
+        """The next one to be started that does not wait for the nursery."""
+        nursery = self._nursery
+        for process in self._to_start:
+            if nursery is None or nursery.ready or not nursery.bears(process):
+                self._to_start.remove(process)
+                return process
+        return None
 
     def _turn(self, selector: selectors.BaseSelector) -> None:
         """Wait for one event: a report, an end, a wish, a deadline."""
@@ -185,7 +200,7 @@ class Supervisor:
         self._kill_at = time.monotonic() + 1.0
 
     def _release(self) -> None:
-        for process in self._processes:
+        for process in [*self._processes, *filter(None, [self._nursery])]:
             if process.running:
                 process.terminate(signal.SIGKILL)
                 process.reap()
@@ -194,3 +209,8 @@ class Supervisor:
         self._wake_out.close()
         with self._changed:
             self._changed.notify_all()
+
+
+def _watch(selector: selectors.BaseSelector, process: ChildProcess) -> None:
+    for handle in process.watched:
+        selector.register(handle, selectors.EVENT_READ, process)
