@@ -127,7 +127,7 @@ def test_exposed_endpoints():
 @pytest.mark.parametrize(
     ("exposed", "message"),
     [
-        ({"/a": {"sumary": "x"}}, "did you mean 'summary'"),
+        ({"/a": {"summary_text": "x"}}, "did you mean 'summary'"),
         ({"/a": {"methods": ["FETCH"]}}, "'FETCH' is none of DELETE"),
         ({"/a": {"http_path": "/docs", "methods": ["GET"]}}, "GET /docs is a page"),
     ],

@@ -24,6 +24,14 @@ from jina.wire.payloads import BytesPayload
 from jina.wire.slicing import documents_in
 
 _log = get_logger("jina.transport")
+_OPTIONS = {
+    "grpc.http2.bdp_probe": 0,
+    "grpc.max_send_message_length": -1,
+    # A machine that is gone says nothing. Servers of gRPC hang up on pings more often than every 300 s; what was sent
+    # and is not acknowledged within the timeout ends the connection earlier.
+    "grpc.keepalive_time_ms": 310_000,
+    "grpc.keepalive_timeout_ms": 60_000,
+}
 _PROBE_TIMEOUT = 10.0
 """Seconds in which a peer says whether it would serve."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -49,7 +57,7 @@ class GrpcHop:
         self._target = Target("grpcs" if hop.tls else "grpc", host.strip("[]"), int(port), hop.tls)
         self._place = f"{hop.name} ({self._target})"
         self._limit = max_message_size
-        options = {"grpc.http2.bdp_probe": 0, "grpc.max_send_message_length": -1, **node.grpc_channel_options}
+        options = {**_OPTIONS, **node.grpc_channel_options}
         settings = ChannelSettings(max_message_size=max_message_size, grpc_options=options)
         self._channel = rules.open_channel(self._grpc, grpc.aio, self._target, settings, None)
         rules.ignore_missed_wakeups(asyncio.get_running_loop())
