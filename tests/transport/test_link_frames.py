@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jina.transport import link_frames as frames
 from jina.transport.link_frames import CHUNK, HEAD, Inbox, LinkBroken, Outbox
 
-LIMIT = 8 * CHUNK
+LIMIT = 32 * CHUNK
+LARGE = 16 * CHUNK
 EDGES = [
     0,
     1,
@@ -67,6 +68,21 @@ def test_any_size_arrives(meta, body):
     feed(inbox, drained(outbox))
     assert came == [message]
     assert type(came[0][4]) is bytes
+
+
+@pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1, LARGE + CHUNK])
+@pytest.mark.parametrize("flags", [0, frames.JSON])
+def test_large_documents_arrive_as_views_and_json_as_bytes(size, flags):
+    sent = content(size, 3)
+    outbox = Outbox()
+    outbox.put(frames.REQUEST, flags, 1, b"meta", sent)
+    outbox.put(frames.CANCEL, 0, 2)
+    inbox, came = collecting()
+    feed(inbox, drained(outbox))
+    body = next(body for kind, *_, body in came if kind == frames.REQUEST)
+    assert body == sent
+    assert type(body) is (memoryview if size >= LARGE and not flags else bytes)
+    assert type(body) is bytes or body.readonly
 
 
 sizes = st.one_of(st.sampled_from(EDGES), st.integers(0, 200))

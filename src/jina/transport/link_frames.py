@@ -24,6 +24,7 @@ LEAST_LIMIT: Final = 16 * 1024 * 1024
 """Bytes that meta and body may have whatever the limit on documents is: descriptions, errors and parameters."""
 _MAGIC: Final = 0x6A
 _SCRATCH: Final = 4 * CHUNK
+_VIEWED: Final = 1024 * 1024
 _TURNS: Final = 4
 """Parts of large messages between two looks at the small ones."""
 
@@ -44,8 +45,10 @@ PART: Final = 13
 JSON: Final = 1
 """Flag: the documents are JSON, not a serialised `docarray.DocListProto`."""
 
-Deliver = Callable[[int, int, int, Buffer, bytes], None]
-"""Called with kind, flags, stream, meta (valid during the call only) and body."""
+Deliver = Callable[[int, int, int, Buffer, Buffer], None]
+"""Called with kind, flags, stream, meta (valid during the call only) and body.
+
+The body is `bytes`, or a view where it is large and no JSON."""
 
 
 class LinkBroken(Exception):
@@ -290,8 +293,8 @@ class _Sink:
         self.kind = kind
         self.flags = flags
         self.stream = stream
-        self.meta = meta
-        self.body = b""
+        self.meta: Buffer | None = meta
+        self.body: Buffer = b""
         self._body_size = sizes[1]
         self._open(sizes[0] if meta is None else sizes[1])
 
@@ -313,19 +316,28 @@ class _Sink:
         self._at += count
         if self._at < len(self._view):
             return False
-        self._view.release()
-        data = self._file.getvalue()
-        if self.meta is None:
-            self.meta = data
-            if self._body_size:
-                self._open(self._body_size)
-                return False
-        else:
+        data = self._filled()
+        if self.meta is not None:
             self.body = data
-        return True
+            return True
+        self.meta = data
+        if self._body_size:
+            self._open(self._body_size)
+        return not self._body_size
 
     def _open(self, size: int) -> None:
-        # CPython gives the object that it wrote to as the value, so that the body becomes `bytes` without a copy.
-        self._file = BytesIO(bytes(size))
-        self._view = self._file.getbuffer()
+        spare = 0
+        if size >= _VIEWED and self.meta is not None and not self.flags & JSON:
+            # What is made of these documents is often a little longer, and fits into their place in the heap when they
+            # are gone if that is a little larger too.
+            spare = CHUNK + -size % CHUNK
+        self._file = BytesIO(bytes(size + spare))
+        self._view = self._file.getbuffer()[:size]
         self._at = 0
+
+    def _filled(self) -> Buffer:
+        if len(self._view) < len(self._file.getbuffer()):
+            return self._view.toreadonly()
+        # CPython gives the object that it wrote to as the value, so that the content becomes `bytes` without a copy.
+        self._view.release()
+        return self._file.getvalue()

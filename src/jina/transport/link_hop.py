@@ -260,7 +260,7 @@ class LinkHop:
     def _on_flush(self) -> None:
         self._flushed = self._last
 
-    def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: bytes) -> None:
+    def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
         if kind == frames.REPLY:
             future = self._calls.pop(number, None)
             if future is not None and not future.done():

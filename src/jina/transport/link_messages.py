@@ -86,7 +86,7 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     return JSON if is_json else 0, data, body
 
 
-def read_request(flags: int, data: Buffer, body: bytes) -> Request:
+def read_request(flags: int, data: Buffer, body: Buffer) -> Request:
     """The request that `write_request` wrote; raises `msgspec.MsgspecError` or ValueError for garbage."""
     meta = _decode_request(data)
     branches: list[tuple[str, Payload]] | None = None
@@ -116,9 +116,14 @@ def read_request(flags: int, data: Buffer, body: bytes) -> Request:
     )
 
 
-def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes, bytes]:
+def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     """Flags, meta and body in the form that the request asks for; raises `TooLarge` and what the payload raises."""
-    body = reply.payload.to_json() if request.json_reply else reply.payload.to_bytes()
+    payload = reply.payload
+    body: Buffer
+    if request.json_reply:
+        body = payload.to_json()
+    else:
+        body = payload.data if isinstance(payload, BytesPayload) else payload.to_bytes()
     _within(limit, len(body), "documents of the reply")
     meta = b""
     if reply.parameters or reply.routes:
@@ -128,9 +133,9 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
     return JSON if request.json_reply else 0, meta, body
 
 
-def read_reply(flags: int, data: Buffer, body: bytes) -> Reply:
+def read_reply(flags: int, data: Buffer, body: Buffer) -> Reply:
     """The reply that `write_reply` wrote."""
-    payload = JsonPayload(body) if flags & JSON else BytesPayload(body)
+    payload = _payload(body, flags & JSON, None, single=False)
     if not data:
         return Reply(payload)
     meta = _decode_reply(data)
@@ -152,9 +157,9 @@ def write_error(error: JinaError) -> bytes:
     return shortened
 
 
-def read_error(data: bytes) -> JinaError:
+def read_error(data: Buffer) -> JinaError:
     """The error that `write_error` wrote; raises `google.protobuf.message.DecodeError` for garbage."""
-    return status.read_error(pb.StatusProto.FromString(data)) or BadServer("an error without a description")
+    return status.read_error(pb.StatusProto.FromString(bytes(data))) or BadServer("an error without a description")
 
 
 def write_endpoints(endpoints: Mapping[str, EndpointInfo]) -> bytes:
@@ -221,10 +226,11 @@ def _json_of(payload: JsonPayload) -> bytes:
     return json.dumps(items[0] if payload.single else items).encode()
 
 
-def _payload(data: bytes, is_json: int, location: list[str | int] | None, *, single: bool) -> Payload:
+def _payload(data: Buffer, is_json: int, location: list[str | int] | None, *, single: bool) -> Payload:
     if not is_json:
         return BytesPayload(data)
-    return JsonPayload(data, location=_DEFAULT_LOCATION if location is None else tuple(location), single=single)
+    where = _DEFAULT_LOCATION if location is None else tuple(location)
+    return JsonPayload(bytes(data), location=where, single=single)
 
 
 def _branches(request: Request, body: Buffer) -> tuple[list[tuple[str, _Part | None]], Buffer]:

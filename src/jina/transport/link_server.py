@@ -103,7 +103,7 @@ class LinkServer:
         if self._connection is not None:
             await self._connection.lost()
 
-    def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: bytes) -> None:
+    def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
         if kind == frames.CANCEL:
             self._drop(number)
         elif kind == frames.CREDIT:
