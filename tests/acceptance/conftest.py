@@ -50,3 +50,29 @@ def state(desk):
         return found
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def line():
+    """A Flow of three steps in a row on all protocols."""
+    from jina import Flow
+    from tests.acceptance.flow_services import First, Last, Middle
+
+    flow = Flow(
+        protocol=list(PROTOCOLS),
+        host="127.0.0.1",
+        quiet=True,
+        max_message_size=200_000,
+        cors=True,
+        title="Line",
+        description="Three in a row",
+    )
+    flow = flow.add(name="first", uses=First).add(name="middle", uses=Middle).add(name="last", uses=Last)
+    with flow as running:
+        yield running
+
+
+@pytest.fixture
+def places(line):
+    """The port of each protocol."""
+    return dict(zip(PROTOCOLS, (face.port for face in line.plan.gateway.faces), strict=True))
