@@ -14,7 +14,7 @@ import sys
 LARGE = 1024 * 1024
 """Bytes from which a request counts as large."""
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names of mallopt(3)
 _KEPT = 128 * 1024 * 1024
 _LARGEST = 32 * 1024 * 1024  # the most that mallopt takes
 _QUIET = 5.0
@@ -32,6 +32,9 @@ def tune() -> None:
     if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
         libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT)
+        # What one thread lets go of is where another's next block goes: requests, documents and replies of a worker
+        # come from different threads.
+        libc.mallopt(_ARENA_MAX, 1)
         _tuned = True
 
 
