@@ -37,7 +37,7 @@ def load_executor(
     metas = resolve_references(plan.metas, with_args=arguments)
     name = _instance_name(str(metas.get("name") or cls.__name__), runtime_args)
     args = {"name": name, "py_modules": list(plan.py_modules), **runtime_args}
-    _check_arguments(cls, arguments)
+    check_arguments(cls, arguments, Executor)
     injected: dict[str, Any] = {
         "metas": metas,
         "requests": dict(plan.requests),
@@ -117,14 +117,15 @@ def _taken(cls: type[Executor], injected: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in injected.items() if name in names}
 
 
-def _check_arguments(cls: type[Executor], arguments: Mapping[str, Any]) -> None:
+def check_arguments(cls: type[Any], arguments: Mapping[str, Any], base: type[Any]) -> None:
+    """Raise `ConfigError` unless these are arguments for the constructor of `cls`, which is a subclass of `base`."""
     reserved = sorted(arguments.keys() & {"metas", "requests", "runtime_args", "dynamic_batching"})
     if reserved:
         raise ConfigError(
             f"`with` of {cls.__name__} holds {reserved[0]!r}, which is injected",
             help="give metas and requests beside `with`, or as uses_metas and uses_requests",
         )
-    if cls.__init__ is Executor.__init__:
+    if cls.__init__ is base.__init__:
         return
     signature = inspect.signature(cls)
     parameters = [p for p in signature.parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]

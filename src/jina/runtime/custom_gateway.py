@@ -317,6 +317,9 @@ def construct(
     cls: type[BaseGateway], surroundings: Surroundings | None, arguments: Mapping[str, Any], injected: dict[str, Any]
 ) -> BaseGateway:
     """The instance; `injected` goes to the constructor as far as it takes that."""
+    from jina.executor.load import check_arguments
+
+    check_arguments(cls, arguments, BaseGateway)
     global _surroundings  # `__new__` of user classes cannot be given more arguments
     taken = _accepted(cls.__init__, injected)
     _surroundings = surroundings
