@@ -92,13 +92,33 @@ Deployment(quiet='no')
 Deployment(3)
 """
 
+ONE_OR_LIST = """\
+from jina import Deployment, Flow
+from jina.spec import DeploymentSpec, FlowSpec, GatewaySpec
 
-def errors_of(command):
+class X: ...
+
+Flow().add(uses=X, needs='gateway').add(needs=['executor0'], port=1)
+Flow().add(needs=3)
+Flow(protocol='http', port=1, host='127.0.0.1')
+Flow(protocol=['http', 'grpc'], port=[1, 2], extra_search_paths='x', py_modules='x.py')
+Flow().config_gateway(py_modules='x.py', extra_search_paths=['x'])
+Deployment(py_modules='x.py', extra_search_paths='x', exit_on_exceptions='OSError', volumes='x', image_pull_secrets='x')
+Deployment(py_modules=['x.py'], extra_search_paths=['x'], exit_on_exceptions=['OSError'], volumes=['x'])
+Deployment(host=['a', 'b'], port=[1, 2], protocol=('grpc', 'http'), port_monitoring=[1, 2], peer_ports=3)
+Deployment(host='a', port=1, protocol='grpc', port_monitoring=1, peer_ports=[3], image_pull_secrets=['x'])
+DeploymentSpec(exit_on_exceptions='OSError', py_modules=None)
+GatewaySpec(py_modules='x.py', deployments_no_reduce='a')
+FlowSpec(py_modules='x.py', volumes='x')
+"""
+
+
+def errors_of(command, code):
     root = Path(__file__).parents[2]
     # Not in a temporary folder: that may lie below a hidden one, which pyright leaves out without a word.
     with tempfile.TemporaryDirectory(dir=root / "tests", prefix="types_") as folder:
         snippet = Path(folder) / "snippet.py"
-        snippet.write_text(SNIPPET)
+        snippet.write_text(code)
         return _errors([*command, str(snippet)], root)
 
 
@@ -119,5 +139,19 @@ def _errors(command, root):
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("command", [["mypy", "--strict"], ["pyright"]], ids=["mypy", "pyright"])
 def test_type_checkers_find_the_mistakes(command):
-    lines, output = errors_of(command)
+    lines, output = errors_of(command, SNIPPET)
     assert lines == {9, 10, 11, 12}, output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("command", [["mypy", "--strict"], ["pyright"]], ids=["mypy", "pyright"])
+def test_type_checkers_know_what_takes_one_value_or_a_list(command):
+    lines, output = errors_of(command, ONE_OR_LIST)
+    assert lines == {7}, output
+
+
+def test_what_takes_one_value_or_a_list_says_so():
+    parameters = inspect.signature(Flow.add).parameters
+    assert parameters["py_modules"].annotation == str | list[str] | None
+    assert parameters["exit_on_exceptions"].annotation == str | list[str]

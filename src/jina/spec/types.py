@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
+from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainValidator, Strict, WithJsonSchema
 
 from jina.errors import nearest
 
@@ -147,7 +147,9 @@ def _peer_ports(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         value = _json(value)
     if isinstance(value, Mapping):
-        return {str(shard): [_port(item) for item in _list(ports)] for shard, ports in value.items()}
+        return {
+            str(shard): _ports(ports if isinstance(ports, list | tuple) else [ports]) for shard, ports in value.items()
+        }
     return _ports(value if isinstance(value, list | tuple) else [value])
 
 
@@ -177,6 +179,11 @@ def one_of_schema(single: Mapping[str, Any], *, default_null: bool = False) -> d
     return {"anyOf": [*options, {"type": "null"}] if default_null else options}
 
 
+def _validated_as(annotation: Any) -> GetPydanticSchema:
+    """Validate as another type than the one that type checkers and signatures show."""
+    return GetPydanticSchema(lambda _, handler: handler.generate_schema(annotation))
+
+
 def _choices(names: Iterable[str]) -> dict[str, Any]:
     return {"type": "string", "enum": [form for name in names for form in dict.fromkeys((name.lower(), name.upper()))]}
 
@@ -189,11 +196,19 @@ Text = Annotated[str, BeforeValidator(_text), Strict()]
 Whole = Annotated[int, BeforeValidator(_number_from_text), Strict()]
 Count = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_number_from_text)]
 Index = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_number_from_text)]
-TextListFromJson = Annotated[list[Text], BeforeValidator(_list_from_json), Strict()]
 Mapped = Annotated[dict[str, Any], BeforeValidator(_keys_as_text), Strict()]
 JsonMapped = Annotated[dict[str, Any], BeforeValidator(_mapping_from_json), Strict()]
 TextMapped = Annotated[dict[str, Text], BeforeValidator(_keys_as_text), Strict()]
-TextList = Annotated[list[Text], BeforeValidator(_list), Strict(), WithJsonSchema(one_of_schema({"type": "string"}))]
+TextList = Annotated[
+    str | list[str],
+    _validated_as(Annotated[list[Text], BeforeValidator(_list), Strict()]),
+    WithJsonSchema(one_of_schema({"type": "string"})),
+]
+"""A list once it is validated."""
+TextListFromJson = Annotated[
+    str | list[str], _validated_as(Annotated[list[Text], BeforeValidator(_list_from_json), Strict()])
+]
+"""The same; one text may be the list in JSON."""
 Environment = Annotated[
     dict[str, Any],
     PlainValidator(_environment),
@@ -224,7 +239,7 @@ Polling = Annotated[
     ),
 ]
 PeerPorts = Annotated[
-    Sequence[int] | Mapping[str, Sequence[int]] | None,
+    int | Sequence[int] | Mapping[str, int | Sequence[int]] | None,
     PlainValidator(_peer_ports),
     WithJsonSchema({"type": ["array", "object", "null"]}),
 ]
