@@ -244,6 +244,7 @@ def test_deadline():
 
 def test_describe():
     async def use(hop, service):
+        service.endpoints["/default"] = replace(service.endpoints["/echo"], path="/default", is_passthrough=True)
         described = await hop.describe()
         assert described == service.endpoints
 

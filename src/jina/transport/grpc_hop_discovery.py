@@ -53,6 +53,7 @@ def _endpoint(path: str, told: dict[str, Any], *, is_write: bool) -> EndpointInf
         is_write=is_write,
         description=str(told.get("description") or ""),
         flat_fields=flat_fields(input_schema),
+        is_passthrough=bool(told.get("is_passthrough")),
     )
 
 

@@ -77,9 +77,9 @@ They refuse two Executors in a row whose fields there differ, and see none in th
 
 
 def _schemas(info: EndpointInfo) -> dict[str, Any]:
-    described = {"description": info.description} if info.description else {}
+    ours = {"description": info.description, "is_passthrough": info.is_passthrough}
     return {
-        **described,
+        **{name: value for name, value in ours.items() if value},  # unknown to Jina 3
         "input": {"name": info.input_name, "model": _readable(info.input_schema)},
         "output": {"name": info.output_name, "model": _readable(info.output_schema)},
         "is_generator": info.is_generator,
