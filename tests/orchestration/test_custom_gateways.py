@@ -1,5 +1,6 @@
 """Gateways of users: real processes, real requests."""
 
+import asyncio
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import gateway_cases as cases
 import pytest
 from docarray import DocList
 
-from jina import Client, Flow, Gateway
+from jina import Client, Deployment, Flow, Gateway
 from jina.errors import BadConfigSource, ConfigError, RuntimeFailToStart, Unavailable, UsageError
 
 WITHIN = 30.0
@@ -307,3 +308,36 @@ def test_a_gateway_is_loaded_from_yaml_without_a_flow():
         _ = gateway.streamer
     with pytest.raises(BadConfigSource, match="which is no Extended"):
         cases.Extended.load_config({"jtype": "Served"})
+
+
+# --- a streamer made by hand ------------------------------------------------------------------------------------
+
+
+def test_a_streamer_made_by_hand_connects_to_addresses():
+    from jina.serve.runtimes.gateway.streamer import GatewayStreamer
+
+    async def ask(port):
+        streamer = GatewayStreamer(
+            {"start-gateway": ["upper"], "upper": ["end-gateway"]},
+            {"upper": [f"grpc://127.0.0.1:{port}"]},
+            timeout_send=20,
+        )
+        try:
+            docs = streamer.stream_docs(cases.listed("a", "b"), exec_endpoint="/up", return_type=DocList[cases.Text])
+            whole = [cases.texts(found) async for found in docs]
+            one = await streamer.executor["upper"].post(on="/up", inputs=cases.listed("c"))
+            return whole, cases.texts(one)
+        finally:
+            await streamer.close()
+
+    with Deployment(uses=cases.Upper, quiet=True, host="127.0.0.1") as deployment:
+        assert asyncio.run(ask(deployment.port)) == ([["A", "B"]], ["C"])
+
+
+def test_a_streamer_refuses_a_graph_without_addresses():
+    from jina.serve.streamer import GatewayStreamer
+
+    with pytest.raises(ConfigError, match="there is no address of 'a'"):
+        GatewayStreamer({"start-gateway": ["a"], "a": ["end-gateway"]}, {})
+    with pytest.raises(UsageError, match="no gateway runs in this process"):
+        GatewayStreamer.get_streamer()

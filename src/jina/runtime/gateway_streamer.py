@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.errors import JinaError, UsageError, nearest
@@ -143,21 +143,22 @@ class GatewayStreamer:
                 "grpc_channel_options": dict(grpc_channel_options or {}) or None,
             }
         )
-        self._prepare(plan, prefetch)
-        self._connection: Any = _Connection(plan, self)
+        self._connection: _Connection | None = _Connection(plan, self)
+        self._prepare(plan, prefetch, self._connection.open)
 
     @classmethod
     def of_gateway(cls, plan: GatewayPlan) -> GatewayStreamer:
         """That of a gateway process, which tells it by `begin` when its Executors are there."""
         self = cls.__new__(cls)
-        self._prepare(plan, plan.prefetch)
         self._connection = None
+        self._prepare(plan, plan.prefetch)
         return self
 
-    def _prepare(self, plan: GatewayPlan, prefetch: int) -> None:
-        self._plan = plan
-        self._meetings = {node.name: Meeting() for node in plan.graph.nodes if node.hops}
-        self._whole = Meeting()
+    def _prepare(
+        self, plan: GatewayPlan, prefetch: int, meet: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        self._meetings = {node.name: Meeting(meet) for node in plan.graph.nodes if node.hops}
+        self._whole = Meeting(meet)
         self._client = ServiceClient(self._whole, prefetch)
         self.executor = ExecutorCallers(self._meetings)
         """The Executors of the graph, each to be called by itself."""
@@ -214,7 +215,6 @@ class GatewayStreamer:
         return_type: Any = None,
     ) -> AsyncGenerator[tuple[Any, JinaError | None]]:
         """For each request its documents and None, or the failure: (documents, error)."""
-        await self._met()
         calls = self._client.post(
             exec_endpoint or "/",
             docs,
@@ -243,7 +243,6 @@ class GatewayStreamer:
     ) -> AsyncGenerator[tuple[Any, JinaError | None]]:
         """What generators yield for one document, as it comes: (document, None); a failure ends it: (None, error)."""
         del return_results
-        await self._met()
         documents = self._client.stream_doc(
             exec_endpoint or "/",
             doc,
@@ -275,10 +274,6 @@ class GatewayStreamer:
     def make_current(streamer: GatewayStreamer | None) -> None:
         """Let `get_streamer` give this one."""
         GatewayStreamer._current = streamer
-
-    async def _met(self) -> None:
-        if self._connection is not None:
-            await self._connection.open()
 
 
 class _Connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -49,9 +49,13 @@ class Answerer(Protocol):
 
 
 class Meeting:
-    """The answerer and its loop, which are known once the gateway has met its Executors."""
+    """The answerer and its loop, which are known once the gateway has met its Executors.
 
-    def __init__(self) -> None:
+    `meet` sees to that at the first request, where nobody else does.
+    """
+
+    def __init__(self, meet: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        self._meet = meet
         self.loop: AbstractEventLoop | None = None
         self.answerer: Answerer | None = None
 
@@ -59,8 +63,10 @@ class Meeting:
         """From now on requests are welcome."""
         self.answerer, self.loop = answerer, loop
 
-    def both(self) -> tuple[Answerer, AbstractEventLoop]:
+    async def both(self) -> tuple[Answerer, AbstractEventLoop]:
         """Raises `Unavailable` before the gateway has started."""
+        if self.answerer is None and self._meet is not None:
+            await self._meet()
         if self.answerer is None or self.loop is None:
             raise Unavailable("this gateway has not met its Executors yet; call them from setup_server on")
         return self.answerer, self.loop
@@ -110,14 +116,14 @@ class ServiceChannel:
 
     async def call(self, request: Request, options: CallOptions) -> ReplyAnswer:
         """Raises the failure."""
-        answerer, loop = self._meeting.both()
+        answerer, loop = await self._meeting.both()
         if asyncio.get_running_loop() is loop:
             return await _answer(answerer, request, options)
         return await _elsewhere(_answer(answerer, request, options), loop)
 
     async def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[_Document]:
         """One by one; closing this closes the generator of the Executor."""
-        answerer, loop = self._meeting.both()
+        answerer, loop = await self._meeting.both()
         replies: Any = answerer.stream(_with_options(request, options))
         here = asyncio.get_running_loop() is loop
         if here:
@@ -135,7 +141,7 @@ class ServiceChannel:
 
     async def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
         """Raise unless a request would be served."""
-        answerer, loop = self._meeting.both()
+        answerer, loop = await self._meeting.both()
         await _elsewhere(answerer.ready(), loop)
 
     async def close(self, *, abruptly: bool = False) -> None:
