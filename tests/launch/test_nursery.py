@@ -100,8 +100,11 @@ def test_ready_then_stopped_leaves_nothing(start):
     threads, descriptors = set(threading.enumerate()), sorted(os.listdir("/proc/self/fd"))
     deployment = start("Facts", count=3)
     assert _forked(deployment) == [True] * 3
-    pids = [_nursery(deployment).pid, *(process.pid for process in deployment.processes)]
+    pids = [process.pid for process in deployment.processes]
     assert not any(map(_gone, pids))
+    _until(lambda: _gone(_nursery(deployment).pid))  # it has nothing left to do
+    assert deployment.alive
+    assert deployment.dead == []
     deployment.stop()
     assert all(map(_gone, pids))
     assert [process.exit_status for process in deployment.processes] == [0, 0, 0]
@@ -125,8 +128,7 @@ def test_linear_algebra_uses_all_cores(start, tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     if "openblas" not in np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]:
         pytest.skip("numpy was built with another library")
-    deployment = start("Multiplying")
-    assert len(os.listdir(f"/proc/{_nursery(deployment).pid}/task")) == 1
+    assert all(_forked(start("Multiplying")))
     cores = len(os.sched_getaffinity(0))
     assert [after - before for before, after in _told(tmp_path)] == [cores - 1] * 2
 
@@ -155,15 +157,6 @@ def test_how_a_worker_ended_is_known(start):
     assert other.exit_status == -signal.SIGKILL
 
 
-def test_workers_outlive_the_nursery(start):
-    deployment = start("Facts")
-    nursery = _nursery(deployment)
-    os.kill(nursery.pid, signal.SIGKILL)
-    _until(lambda: nursery.exit_status is not None)
-    assert deployment.alive
-    assert deployment.dead == []
-
-
 def test_without_the_nursery_workers_start_by_themselves(start):
     deployment = start("Facts", ready=False)
     nursery = _nursery(deployment)
@@ -189,19 +182,21 @@ def test_who_does_not_come_from_the_nursery(start):
     assert _nursery(start("Facts", faces=[FacePlan(protocol="http", host="127.0.0.1", port=0)])) is None
 
 
-def test_all_end_with_their_killed_parent(tmp_path):
-    """Also while code holds the GIL, and the nursery too."""
+@pytest.mark.parametrize(("who", "count"), [("workers", 2), ("nursery", 1)])
+def test_all_end_with_their_killed_parent(tmp_path, who, count):
+    """Also while code holds the GIL, and before anything is forked."""
     environment = {**os.environ, "RECORD": str(tmp_path), "PYTHONPATH": str(HERE)}
-    with subprocess.Popen(
-        [sys.executable, HERE / "nursery_parent.py"], env=environment, stdout=subprocess.PIPE, text=True
-    ) as parent:
+    command = [sys.executable, HERE / "nursery_parent.py", who]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
-        _until(lambda: (tmp_path / "0.json").exists() and (tmp_path / "1.json").exists())
+        if who == "workers":
+            _until(lambda: (tmp_path / "0.json").exists() and (tmp_path / "1.json").exists())
         parent.kill()
     died = time.monotonic()
-    assert len(pids) == 3
+    assert len(pids) == count
     _until(lambda: all(map(_gone, pids)))
     assert time.monotonic() - died < 3
+    assert (tmp_path / "0.json").exists() == (who == "workers")
 
 
 def test_a_process_with_threads_is_not_forked():

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from jina.launch.siblings import fork_sibling
+from jina.launch.siblings import fork_sibling, require_one_thread
 from jina.plan.plans import NurseryPlan
 from jina.wire import pb
 
@@ -48,13 +48,16 @@ def tend(plan: NurseryPlan, report: Callable[[dict[str, Any]], None], control: s
     _end_idle_threads()
     report({"phase": "ready"})
     while (worker := _received(control)) is not None:
-        pid = fork_sibling()
+        try:
+            pid = fork_sibling()
+        except OSError:
+            return None  # the end of the control socket says enough
         if pid == 0:
-            control.close()
             _become_another()
+            report({"phase": "ready", "pid": os.getpid()})
+            control.close()
             return worker
         worker.close()
-        report({"phase": "ready", "pid": pid})
     return None
 
 
@@ -81,6 +84,7 @@ def _end_idle_threads() -> None:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
+    require_one_thread()
 
 
 def _become_another() -> None:

@@ -29,8 +29,7 @@ class Nursery(ChildProcess):
 
     def bears(self, process: ChildProcess) -> bool:
         """Whether a worker is to be forked rather than started by itself."""
-        alive = self.phase != "failed" and self.exit_status is None
-        return alive and _key(process.plan) == self._key
+        return self.phase != "failed" and self.exit_status is None and _key(process.plan) == self._key
 
     def fork(self, control: socket.socket) -> siblings.Sibling | None:
         """A new worker with this control socket, or None when it has to be started otherwise."""
@@ -51,6 +50,12 @@ class Nursery(ChildProcess):
             self.terminate(signal.SIGKILL)
             return None
         return siblings.Sibling(self._forked)
+
+    def dismiss(self) -> None:
+        """End it: nobody is to be forked any more."""
+        if self.ready and self.control is not None:
+            self.ready = False
+            self.control.shutdown(socket.SHUT_WR)
 
     def _on_report(self, report: dict[str, Any]) -> None:
         super()._on_report(report)

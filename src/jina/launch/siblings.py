@@ -52,14 +52,19 @@ def possible() -> bool:
     return sys.platform == "linux" and hasattr(os, "pidfd_open") and platform.machine() in _SYSTEM_CALLS
 
 
+def require_one_thread() -> None:
+    """Raise `NotSupportedError` where a fork would not be sound."""
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise NotSupportedError("a process with several threads cannot be forked")
+
+
 def fork_sibling() -> int:
     """Fork; 0 in the child, its process id here.
 
     Raises `NotSupportedError` where this process has several threads or its C library is not glibc, `OSError` when
     the kernel refuses.
     """
-    if len(os.listdir("/proc/self/task")) > 1:
-        raise NotSupportedError("a process with several threads cannot be forked")
+    require_one_thread()
     # PyDLL keeps the GIL: between these calls nothing else may run.
     library, python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
     clone, get_robust, set_robust = _SYSTEM_CALLS[platform.machine()]

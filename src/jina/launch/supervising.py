@@ -108,6 +108,8 @@ class Supervisor:
                 self._linking.started(process)
             with self._changed:
                 self._changed.notify_all()
+        if self._nursery is not None and not any(map(self._nursery.bears, self._to_start)):
+            self._nursery.dismiss()
 
     def _next(self) -> ChildProcess | None:
         """The next one to be started that does not wait for the nursery."""
