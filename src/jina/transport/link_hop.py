@@ -42,7 +42,7 @@ class LinkHop:
         self._last = 0
         self._flushed = 0
         """The last stream whose first bytes may have left."""
-        self._calls: dict[int, Future[Reply]] = {}
+        self._calls: dict[int, Future[list[Reply]]] = {}
         self._streams: dict[int, Incoming] = {}
         self._held = 0
         self._waiting: deque[tuple[Future[None], int]] = deque()
@@ -133,7 +133,7 @@ class LinkHop:
     async def _answer(self, kind: int, flags: int, meta: bytes, body: Buffer, deadline: float | None) -> Reply:
         number = self._number(deadline)
         loop = asyncio.get_running_loop()
-        future: Future[Reply] = loop.create_future()
+        future: Future[list[Reply]] = loop.create_future()
         self._calls[number] = future
         assert self._connection is not None
         self._connection.send(kind, flags, number, meta, body)
@@ -141,7 +141,8 @@ class LinkHop:
         if deadline is not None:
             timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, number)
         try:
-            return await future
+            # The loop keeps the future for as long as what it wakes here runs, and must not keep the documents.
+            return (await future).pop()
         except CancelledError:
             if self._calls.pop(number, None) is not None:
                 self._cancel(number)
@@ -264,7 +265,7 @@ class LinkHop:
         if kind == frames.REPLY:
             future = self._calls.pop(number, None)
             if future is not None and not future.done():
-                future.set_result(read_reply(flags, meta, body))
+                future.set_result([read_reply(flags, meta, body)])
         elif kind == frames.ITEM:
             incoming = self._streams.get(number)
             if incoming is not None:
