@@ -290,7 +290,7 @@ def test_deadline_names_the_worker_and_cancels_the_work(connect):
             started = time.monotonic()
             with pytest.raises(DeadlineExceeded, match=NAME):
                 await hop.call(request("/wait", deadline=started + 0.1))
-            assert 0.1 <= time.monotonic() - started < 1.0
+            assert 0.09 <= time.monotonic() - started < 1.0
             assert abs(service.seen[0].deadline - started - 0.1) < 0.05
             await until(lambda: service.cancelled == 1)
 

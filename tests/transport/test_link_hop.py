@@ -387,7 +387,7 @@ def test_stop_gives_up_what_outlasts_the_grace():
         await until(lambda: service.running == 1)
         started = time.monotonic()
         await server.stop(0.1)
-        assert 0.1 <= time.monotonic() - started < 0.6
+        assert 0.09 <= time.monotonic() - started < 1.0
         with pytest.raises(Unavailable, match=NAME):
             await waiting
         assert service.cancelled == 1
