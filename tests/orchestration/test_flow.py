@@ -19,6 +19,7 @@ from flow_steps import Add, Count, Failing, Left, Note, Recording, Right
 from jina import AsyncFlow, Client, Deployment, Flow
 from jina.errors import (
     ConfigError,
+    DeadlineExceeded,
     EndpointNotFound,
     FlowBuildLevelError,
     NotSupportedError,
@@ -238,10 +239,26 @@ def test_a_killed_executor_fails_its_requests_only():
             time.sleep(0.01)
         assert "was killed by signal 9" in flow._processes[0].dead[0]
         assert not flow.is_ready
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as caught:
+            flow.post("/add", Note(text="x"))
+        assert "was killed by signal 9 (SIGKILL)" in caught.value.message
+        assert time.monotonic() - began < 0.4  # known already: nothing to wait for
         gateway = flow._processes[0].front[0]
         os.kill(gateway.pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match=r"gateway .*was killed by signal 9"):
             flow.post("/add", Note(text="x"))
+
+
+def test_what_takes_too_long_is_said_at_once(tmp_path):
+    waiting = {"begun": str(tmp_path / "begun"), "go": str(tmp_path / "go")}
+    with Flow(timeout_send=100, **LOCAL).add(uses=Add, name="a") as flow:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            flow.post("/slow", Note(), parameters=waiting)
+        took = time.monotonic() - began
+        open(waiting["go"], "w").close()
+    assert took < 0.5  # with the half second that a dead process takes to be known it would be 0.6
 
 
 def test_calls_before_the_start():
@@ -361,6 +378,24 @@ def test_setters_before_the_start():
         flow.port = "nonsense"
 
 
+def test_ports_and_protocols_may_be_set_in_any_order():
+    flow = Flow().add(uses=Add)
+    flow.port = [1111, 2222]
+    flow.host = "127.0.0.1"
+    flow.protocol = ["grpc", "http"]
+    assert (flow.protocol, flow.port, flow.host) == (["grpc", "http"], [1111, 2222], "127.0.0.1")
+    flow.protocol = "http"
+    with pytest.raises(ConfigError, match=r"Flow: port: 2 ports for 1 protocol\(s\) \(http\)"):
+        _ = flow.port
+    with pytest.raises(ConfigError, match=r"Flow: port: 2 ports for 1 protocol\(s\) \(http\)"):
+        flow.build()
+    flow.port = 3333
+    assert (flow.protocol, flow.port) == ("http", 3333)
+    with pytest.raises(ConfigError, match=r"Flow: port: 4444 is given twice"):
+        flow.port = [4444, 4444]
+    assert flow.port == 3333
+
+
 def test_signatures_show_the_options():
     parameters = inspect.signature(Flow.add).parameters
     assert list(parameters)[:3] == ["self", "deployment", "copy_flow"]
@@ -428,3 +463,30 @@ with Flow(host="127.0.0.1").add(uses="flow_steps.Add", replicas=2) as flow:
     while not all(map(_gone, pids)):
         assert time.monotonic() < deadline, "a process outlives its parent"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ({"text": {"$gtt": 1}}, r"Flow: picky: when: text: no operator '\$gtt'; did you mean \$gte\?"),
+        ({"text": {"$regex": "("}}, r"Flow: picky: when: .*\$regex"),
+        ({"$nand": []}, r"Flow: picky: when: "),
+    ],
+)
+def test_conditions_are_checked_when_the_flow_is_built(when, message):
+    flow = Flow().add(uses=Add).add(name="picky", uses=Add, when=when)
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        flow.build()
+
+
+def test_a_condition_in_a_file_is_named_by_its_place(tmp_path):
+    source = tmp_path / "flow.yml"
+    source.write_text("jtype: Flow\nexecutors:\n  - name: a\n  - name: b\n    when: {text: {$gtt: 1}}\n")
+    with pytest.raises(ConfigError, match=r"flow\.yml.*: when: text: no operator '\$gtt'"):
+        Flow.load_config(str(source)).build()
+
+
+def test_the_reply_of_a_floating_branch_is_refused_when_the_flow_is_built():
+    flow = Flow().add(name="side", uses=Add, floating=True).add(name="end", uses=Add, needs="side")
+    with pytest.raises(ConfigError, match="^Flow: the reply needs end, part of a floating branch"):
+        flow.build()

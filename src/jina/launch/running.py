@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.launch.child_process import ChildProcess
 from jina.launch.supervising import Supervisor
-from jina.plan.plans import DeploymentPlan, FlowPlan, ProcessPlan
+from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, ProcessPlan
 
 _LOOK = 0.2
 """Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
@@ -97,13 +97,19 @@ class Running:
 
         A connection breaks a moment before the end of the process is known: `wait` that many seconds for it.
         """
+        return next(iter(self._ended(self.front, wait)), None)
+
+    def fallen(self, deployment: str, wait: float = 0.0) -> list[Unavailable]:
+        """The errors for the workers of a Deployment that have died; waits as `down` does for the first of them."""
+        return self._ended([worker for worker in self.workers if _owner(worker.plan) == deployment], wait)
+
+    def _ended(self, processes: list[ChildProcess], wait: float) -> list[Unavailable]:
         deadline = time.monotonic() + wait
         with self._changed:
             while True:
-                errors = (process.down() for process in self.front)
-                found = next((error for error in errors if error), None)
+                found = [error for process in processes if (error := process.down())]
                 left = deadline - time.monotonic()
-                if found or left <= 0:
+                if found or not processes or left <= 0:
                     return found
                 self._changed.wait(left)
 
@@ -186,7 +192,7 @@ class Running:
         self._supervisor.thread.join(1.0)
 
 
-def _owner(plan: ProcessPlan) -> str:
+def _owner(plan: ChildPlan) -> str:
     return str(getattr(plan, "deployment", "gateway"))
 
 

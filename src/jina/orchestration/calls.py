@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jina.errors import DeadlineExceeded, JinaError
 from jina.orchestration.connecting import new_client
 from jina.orchestration.lifecycle import Lifecycle
 
@@ -46,14 +47,22 @@ class _Calling(Lifecycle):
         if self._processes and (down := self._processes[0].down()):
             raise down
 
-    def _explained(self, error: ConnectionError, down: BaseException | None) -> BaseException:
-        """The error to raise for a broken connection: the process that died, where one did."""
-        if down is not None:
-            down.__cause__ = error
-            return down
-        for text in self._processes[0].dead if self._processes else []:
-            error.add_note(text)
-        return error
+    def _explained(self, error: ConnectionError) -> BaseException:
+        """The error to raise for a broken connection: the process that died, where one did; may take `_KNOWING`."""
+        if isinstance(error, DeadlineExceeded) or not self._processes:
+            return error
+        running = self._processes[0]
+        if isinstance(error, JinaError) and error.deployment:
+            # The gateway has answered, so it is one of the workers.
+            if fallen := running.fallen(error.deployment, wait=_KNOWING):
+                error.message = "; ".join([error.message, *(down.message for down in fallen)])
+                error.help = error.help or fallen[0].help
+                error.args = (error.message,)
+            return error
+        if (down := running.down(wait=_KNOWING)) is None:
+            return error
+        down.__cause__ = error
+        return down
 
 
 class Calls(_Calling):
@@ -117,8 +126,7 @@ class Calls(_Calling):
         try:
             return call()
         except ConnectionError as error:
-            down = self._processes[0].down(wait=_KNOWING) if self._processes else None
-            failure = self._explained(error, down)
+            failure = self._explained(error)
             if failure is error:
                 raise
             raise failure from error
@@ -194,9 +202,7 @@ class AsyncCalls(_Calling):
     async def _explain(self, error: ConnectionError) -> BaseException:
         import asyncio
 
-        running = self._processes[0] if self._processes else None
-        down = await asyncio.to_thread(running.down, _KNOWING) if running is not None else None
-        return self._explained(error, down)
+        return await asyncio.to_thread(self._explained, error)
 
 
 class Answered:
