@@ -65,9 +65,12 @@ class Server:
         return [top, *top.children(recursive=True)]
 
     def cpu_ns(self) -> int:
-        """Nanoseconds that all threads of all its processes ran, from schedstat."""
+        """Nanoseconds that all threads of all its processes ran, from schedstat, and those that ended since."""
         total = 0
         for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                ended = process.cpu_times()
+                total += round((ended.children_user + ended.children_system) * 1e9)
             for task in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
                 with contextlib.suppress(OSError):
                     total += int(task.read_text().split()[0])

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from jina.routing.forms import id_of, proto_of
 from jina.routing.sameness import is_empty, item_key, same
@@ -36,7 +36,7 @@ from jina.wire import pb
 from jina.wire.messages import Payload
 from jina.wire.payloads import JsonPayload, ProtoPayload
 
-Fields = Mapping[str, pb.NodeProto]
+Fields: TypeAlias = "Mapping[str, pb.NodeProto]"  # no message class is made before one is needed
 
 
 def merge(branches: Sequence[Payload], base: Payload) -> Payload:

@@ -7,7 +7,6 @@ import functools
 import importlib.util
 import pkgutil
 from collections.abc import Awaitable, Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +102,8 @@ class _Pages:
         if self._openapi is None:
             if not self._gate.service.started:
                 raise Unavailable("the service is not ready yet")
+            from importlib import metadata
+
             endpoints = self._gate.service.endpoints
             document = openapi_document(
                 endpoints,

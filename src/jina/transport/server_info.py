@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from importlib import metadata
 
 _STARTED = time.monotonic()
 _PACKAGES = ("jina", "docarray", "protobuf", "grpcio", "pyyaml", "pydantic", "uvicorn")
@@ -35,6 +34,8 @@ def environment_info() -> dict[str, str]:
 
 
 def _version_of(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
