@@ -311,6 +311,27 @@ def flow_methods() -> str:
     return _members(Flow)
 
 
+def gateway_methods() -> str:
+    """Methods and properties of Gateway."""
+    from jina.orchestration import Gateway
+
+    return _members(Gateway)
+
+
+def caller_methods() -> str:
+    """Methods of what calls one Executor of a gateway."""
+    from jina.runtime.gateway_streamer import ExecutorCaller
+
+    return _members(ExecutorCaller)
+
+
+def streamer_methods() -> str:
+    """Methods of GatewayStreamer."""
+    from jina.runtime.gateway_streamer import GatewayStreamer
+
+    return _members(GatewayStreamer)
+
+
 def _members(cls: type) -> str:
     texts = []
     for name, member in _methods(cls):
@@ -367,7 +388,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     for function in (
         deployment_options, flow_options, gateway_options, client_options, executor_options, old_names, commands,
         errors, metrics, grpc_services, grpc_messages, decorators, executor_methods, client_methods,
-        deployment_methods, flow_methods, document_methods, array_methods, differences, figures,
+        deployment_methods, flow_methods, gateway_methods, caller_methods, streamer_methods,
+        document_methods, array_methods, differences, figures,
     )
 }  # fmt: skip
 """Name in the comment -> what writes it."""

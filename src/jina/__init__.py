@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from jina.orchestration import AsyncFlow as AsyncFlow
     from jina.orchestration import Deployment as Deployment
     from jina.orchestration import Flow as Flow
-    from jina.orchestration import Gateway as Gateway
+    from jina.runtime.custom_gateway import FastAPIBaseGateway as FastAPIBaseGateway
+    from jina.runtime.custom_gateway import Gateway as Gateway
+    from jina.runtime.gateway_streamer import GatewayStreamer as GatewayStreamer
 
 __version__ = "4.0.0.dev0"
 __proto_version__ = "0.1.27"
@@ -33,8 +35,10 @@ _HOMES = {
     "Document": "jina.documents",
     "DocumentArray": "jina.documents",
     "Executor": "jina.executor",
+    "FastAPIBaseGateway": "jina.runtime.custom_gateway",
     "Flow": "jina.orchestration",
-    "Gateway": "jina.orchestration",
+    "Gateway": "jina.runtime.custom_gateway",
+    "GatewayStreamer": "jina.runtime.gateway_streamer",
     "dynamic_batching": "jina.executor",
     "monitor": "jina.executor",
     "requests": "jina.executor",

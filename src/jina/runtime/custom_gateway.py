@@ -115,7 +115,7 @@ class BaseGateway:
         return logs.get_logger(self.name)
 
     @property
-    def surroundings(self) -> Surroundings:
+    def _around(self) -> Surroundings:
         """Plan and service of the process that runs it; raises `UsageError` for one that was made by hand."""
         if self.__surroundings is None:
             raise UsageError(
@@ -127,7 +127,7 @@ class BaseGateway:
     @property
     def streamer(self) -> GatewayStreamer:
         """Sends documents through the whole graph."""
-        return self.surroundings.streamer
+        return self._around.streamer
 
     @property
     def executor(self) -> ExecutorCallers:
@@ -166,7 +166,7 @@ class BaseGateway:
     @property
     def metrics_registry(self) -> CollectorRegistry:
         """Prometheus registry of the process, with our counts; collectors of your own may be registered."""
-        return self.surroundings.service.counts.registry
+        return self._around.service.counts.registry
 
 
 class Gateway(BaseGateway):
@@ -213,7 +213,7 @@ class Gateway(BaseGateway):
 
     async def shutdown(self) -> None:
         """Stop serving; called once, when the process shall end."""
-        await self.server.stop(self.surroundings.grace)
+        await self.server.stop(self._around.grace)
         self._ended.set()
 
     def extend_http(self, app: HttpApp) -> AsgiApp | None:
@@ -228,10 +228,10 @@ class Gateway(BaseGateway):
     def _our_server(self) -> Server:
         from jina.transport.server import serve
 
-        plan = self.surroundings.plan
+        plan = self._around.plan
         return serve(
             self._our_faces(plan),
-            self.surroundings.service,
+            self._around.service,
             http=plan.http,
             grpc_options=plan.grpc_server_options,
             max_message_size=plan.max_message_size,
