@@ -347,7 +347,14 @@ def _class_of(name: str, grpc_code: int | None, http_status: int | None) -> type
     return BadServer
 
 
+_BEGINNING = 3
+"""Letters that say which name was meant."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None when nothing is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """The known name that begins with `name`, else the one most like it, or None when nothing is near."""
+    names = list(known)
+    if len(name) >= _BEGINNING and (longer := [one for one in names if one.startswith(name)]):
+        return min(longer, key=len)
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return matches[0] if matches else None

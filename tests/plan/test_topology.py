@@ -119,7 +119,8 @@ def test_unknown_names_with_the_nearest():
     assert problem(flow("encoder", ("b", "encodr"))) == (
         "Flow: b: needs: 'encodr' is no step of the Flow, did you mean 'encoder'?"
     )
-    assert problem(flow("a", ("b", "zzz"))).endswith("is no step of the Flow; there are gateway, a, b")
+    assert problem(flow("a", ("b", "zzz"))).endswith("is no step of the Flow; there are gateway, a")
+    assert problem(flow("a", ("bb", "bbb"))).endswith("is no step of the Flow; there are gateway, a")
 
 
 def test_cycles_name_the_steps():

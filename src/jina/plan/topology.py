@@ -133,8 +133,9 @@ def _check_needs(node: Node, by_name: Mapping[str, Node]) -> None:
         raise FlowTopologyError(f"{_at(node)}: the income/output of a deployment can not be itself")
     for need in node.needs:
         if need != GATEWAY and need not in by_name:
-            near = nearest(need, [GATEWAY, *by_name])
-            hint = f", did you mean '{near}'?" if near else f"; there are {', '.join([GATEWAY, *by_name])}"
+            others = [GATEWAY, *(name for name in by_name if name != node.name)]
+            near = nearest(need, others)
+            hint = f", did you mean '{near}'?" if near else f"; there are {', '.join(others)}"
             raise FlowTopologyError(f"{_at(node)}: needs: {need!r} is no step of the Flow{hint}")
     if not node.needs:
         raise FlowTopologyError(f"{_at(node)}: cannot be reached: it needs nothing, not even 'gateway'")
