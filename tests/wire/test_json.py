@@ -87,7 +87,15 @@ def test_bytes_are_text_or_base64_and_come_back(value):
 
 def test_text_that_only_looks_like_base64_is_taken_as_text():
     assert text_to_bytes("data:;base64,***") == b"data:;base64,***"
-    assert text_to_bytes("data:image/png;base64,AAAA") == b"data:image/png;base64,AAAA"
+    assert text_to_bytes("data:text/plain,AAAA") == b"data:text/plain,AAAA"
+    assert text_to_bytes("data:, see;base64,AAAA") == b"data:, see;base64,AAAA"
+
+
+@pytest.mark.parametrize("media", ["image/png", "text/plain;charset=utf-8", "application/x.y+json", "IMAGE/SVG+XML"])
+def test_bytes_come_from_the_data_urls_of_browsers(media):
+    text = f"data:{media};base64,/wA="
+    assert text_to_bytes(text) == b"\xff\x00"
+    assert text_to_bytes(bytes_to_text(text.encode())) == text.encode()  # bytes that read like one come back
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**40])

@@ -109,9 +109,9 @@ def _plain(node: pb.NodeProto) -> Any:
 
 
 def _same_bytes(node: pb.NodeProto, base: pb.NodeProto) -> bool:
-    from jina.wire.json_text import bytes_to_text
+    from jina.wire.json_text import text_to_bytes
 
-    return bytes_to_text(node.blob) == base.text
+    return text_to_bytes(base.text) == node.blob
 
 
 _COMPARISONS: dict[tuple[str, str], Callable[[pb.NodeProto, pb.NodeProto], bool]] = {

@@ -2,7 +2,8 @@
 
 Integers keep any size. NaN and infinities leave as null, which is all that JSON has for them; inside a tensor null
 reads as NaN. Bytes leave as text where they are UTF-8, as in Jina 3, else in base64 with the prefix `data:;base64,`
-(a data URI, RFC 2397); text that itself starts with the prefix is written in base64 too, so that reading is exact.
+(a data URL, RFC 2397); bytes that read like such a URL are written in base64 too, so that reading is exact. In fields
+of bytes data URLs of any media type are read, as browsers write them.
 Arrays are nested lists, sets and tuples lists, `datetime` ISO 8601 with Z for UTC, an `Enum` its value.
 
 Loads neither docarray, numpy nor pydantic before it meets one of their objects.
@@ -15,6 +16,7 @@ import binascii
 import enum
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BASE64_PREFIX = "data:;base64,"
+_DATA_URL = re.compile(r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII | re.IGNORECASE)
 
 _PLAIN = orjson.OPT_UTC_Z
 _WITH_NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
@@ -156,14 +159,14 @@ def bytes_to_text(value: bytes) -> str:
         text = value.decode()
     except UnicodeDecodeError:
         text = BASE64_PREFIX
-    return BASE64_PREFIX + base64.b64encode(value).decode() if text.startswith(BASE64_PREFIX) else text
+    return BASE64_PREFIX + base64.b64encode(value).decode() if _DATA_URL.match(text) else text
 
 
 def text_to_bytes(text: str) -> bytes:
     """The bytes that a text stands for in a field of bytes; what is no base64 after the prefix counts as text."""
-    if text.startswith(BASE64_PREFIX):
+    if url := _DATA_URL.match(text):
         try:
-            return base64.b64decode(text[len(BASE64_PREFIX) :], validate=True)
+            return base64.b64decode(text[url.end() :], validate=True)
         except (binascii.Error, ValueError):
             pass
     return text.encode()
