@@ -98,6 +98,14 @@ def test_our_own_errors_name_their_place_themselves():
     assert isinstance(error.__cause__, ConfigError)
 
 
+def test_frames_of_compiled_libraries_are_no_place(monkeypatch):
+    frame = traceback.FrameSummary("uvloop/loop.pyx", 1515, "run_until_complete")
+    monkeypatch.setattr(traceback, "extract_tb", lambda _: traceback.StackSummary.from_list([frame]))
+    assert str(rebuild("gateway", _report(_init, "starting"))) == (
+        "gateway failed to start: RuntimeError: no such file model.bin"
+    )
+
+
 def test_syntax_errors_name_the_line_of_the_source():
     def raising():
         compile("a = (", "my_exec.py", "exec")

@@ -113,7 +113,8 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
     from jina.runtime.gateway import run_gateway
 
     stop, links = _settled(sock)
-    load = None if custom is None else lambda: _class_and_arguments(custom, blob)
+    load = None if custom is None else lambda: _gateway_class(custom, blob, control)
+    control.report({"phase": "starting"})
     return run_gateway(plan, control.report, stop, links, load)
 
 
@@ -148,8 +149,9 @@ def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
     return construct(plan, executor_class, arguments)
 
 
-def _class_and_arguments(plan: ExecutorPlan, blob: bytes) -> tuple[type, dict[str, Any]]:
-    """The class that a plan names, and its constructor's arguments."""
+def _gateway_class(plan: ExecutorPlan, blob: bytes, control: Control) -> tuple[type, dict[str, Any]]:
+    """The class of the user's own gateway, and its constructor's arguments."""
+    control.report({"phase": "importing"})
     from jina.launch.loading import find_named
 
     found, arguments = _unpickled(blob)

@@ -73,7 +73,7 @@ def _where(exc: BaseException) -> str:
     """`file.py:6`: the deepest frame in the user's own code, else the deepest outside jina."""
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{os.path.basename(exc.filename)}:{exc.lineno}"
-    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not _is_ours(frame.filename)]
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not _says_nothing(frame.filename)]
     own = [frame for frame in frames if not _is_library(frame.filename)] or frames
     return f"{os.path.basename(own[-1].filename)}:{own[-1].lineno}" if own else ""
 
@@ -99,10 +99,17 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith((_HERE + os.sep, "<frozen "))
 
 
+def _says_nothing(filename: str) -> bool:
+    return _is_ours(filename) or _is_compiled(filename)
+
+
+def _is_compiled(filename: str) -> bool:
+    return filename.endswith((".pyx", ".pxd"))  # uvloop's, named relative to nothing that is here
+
+
 def _is_library(filename: str) -> bool:
     roots = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    compiled = filename.endswith((".pyx", ".pxd"))  # uvloop's, named relative to nothing that is here
-    return compiled or any(filename.startswith(root + os.sep) for root in roots)
+    return _is_compiled(filename) or any(filename.startswith(root + os.sep) for root in roots)
 
 
 def _cause(report: dict[str, Any]) -> BaseException:
