@@ -201,6 +201,27 @@ def test_fastapi():
     assert done.stderr == ""
 
 
+def test_the_hook_of_jina_3_for_routes_is_honoured():
+    pytest.importorskip("fastapi")
+    script = """
+        import json, urllib.request
+        import jina.helper
+        from jina import Flow
+
+        def extend(app):
+            @app.get("/extended/{name}")
+            async def extended(name: str):
+                return {"hello": name}
+            return app
+
+        jina.helper.extend_rest_interface = extend
+        with Flow(quiet=True, host="127.0.0.1", protocol="http").add() as flow:
+            with urllib.request.urlopen(f"http://127.0.0.1:{flow.port}/extended/bo", timeout=30) as response:
+                print(json.loads(response.read()), [doc.text for doc in flow.post("/", [{"text": "x"}])])
+    """
+    assert run_script(script).stdout == "{'hello': 'bo'} ['x']\n"
+
+
 def run_script(text):
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     done = subprocess.run(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,15 +58,18 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     """Find the user's own gateway class; None for the built-in gateway. Raises what `resolve` raises."""
     import msgspec
 
-    if spec.uses is None:
+    uses: Any = spec.uses
+    extension = _rest_extension() if uses is None and "http" in spec.protocols else None
+    if uses is None and extension is None:
         return None
     from jina.executor.reference import reference_of, split_with
-    from jina.runtime.custom_gateway import BaseGateway, Gateway
+    from jina.runtime.custom_gateway import BaseGateway, Gateway, RestExtended
     from jina.runtime.custom_gateway_loading import gateways
 
+    given = spec.uses_with if extension is None else {"extend": extension}
     plan, by_value = reference_of(
-        spec.uses,
-        uses_with=spec.uses_with,
+        RestExtended if extension is not None else uses,
+        uses_with=given,
         uses_metas=spec.uses_metas,
         py_modules=spec.py_modules,
         search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
@@ -76,6 +80,12 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     if known is Gateway or not (by_value or plan.module or plan.jtype):
         return None
     return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+
+
+def _rest_extension() -> Callable[[Any], Any] | None:
+    """What this program put in the place of `jina.helper.extend_rest_interface`, which is how Jina 3 added routes."""
+    hook = getattr(sys.modules.get("jina.helper"), "extend_rest_interface", None)
+    return None if hook is None or hook.__module__.startswith("jina.") else hook
 
 
 def protocol_of(resolved: Resolved | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -311,6 +312,30 @@ class WebSocketGateway(Gateway):
 
 class CompositeGateway(Gateway):
     """The built-in gateway, for several protocols."""
+
+
+class RestExtended(Gateway):
+    """The built-in gateway with the routes that `extend` adds to an application of FastAPI.
+
+    Runs where a program put a function of its own in the place of `jina.helper.extend_rest_interface`.
+    """
+
+    def __init__(self, extend: Callable[[Any], Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._extend = extend
+
+    def extend_http(self, app: HttpApp) -> AsgiApp | None:
+        """Give the paths that we have no route for to what `extend` makes of the application."""
+        try:
+            fastapi = importlib.import_module("fastapi")
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "jina.helper.extend_rest_interface takes an application of FastAPI, which is not installed",
+                help="pip install fastapi, or override extend_http in a Gateway of your own",
+            ) from error
+        given = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app.mount("/", self._extend(given) or given)
+        return None
 
 
 def construct(
