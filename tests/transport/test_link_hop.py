@@ -254,6 +254,38 @@ def test_cancelled_large_request_is_not_sent_to_its_end():
     run(main())
 
 
+def test_large_reply_that_nobody_waits_for_leaves_nothing():
+    class Large(EchoService):
+        async def _answer(self, request):
+            return Reply(BytesPayload(data))
+
+        async def stream(self, request):
+            while True:
+                yield Reply(BytesPayload(data))
+
+    data = blob(3 * 2**20)
+
+    async def main():
+        async with linked(Large()) as hop:
+            await hop.call(request())
+            for wait in range(12):
+                call = asyncio.create_task(hop.call(request()))
+                reading = asyncio.create_task(anext(hop.stream(request("/endless"))))
+                for _ in range(2 * wait):
+                    await asyncio.sleep(0)
+                call.cancel()
+                reading.cancel()
+                await asyncio.wait([call, reading])
+            connection = hop._connection
+            await until(lambda: not connection._inbox._sinks)
+            assert (await hop.call(request())).payload.to_bytes() == data
+            assert not connection._inbox._sinks
+            assert not hop._streams
+            assert not hop._calls
+
+    run(main())
+
+
 def test_requests_wait_for_room_and_can_be_left():
     """At most twice `max_message_size` is in work at the worker."""
 
@@ -452,6 +484,57 @@ def test_gateway_that_was_never_there():
             ours.close()
             assert theirs.fileno() == -1
         assert not others()
+
+    run(main())
+
+
+def test_gateway_that_leaves_at_once_does_not_delay_the_stop():
+    async def main():
+        ours, theirs = socket.socketpair()
+        link_marks.greet(ours)
+        flags, meta, body = write_request(request("/wait"), LIMIT)
+        outbox = frames.Outbox()
+        outbox.put(frames.REQUEST, flags, 1, meta, body)
+        ours.sendall(b"".join(outbox.take()[0]))
+        ours.close()
+        server = LinkServer(theirs, EchoService(), LIMIT)
+        await server.start()
+        await server.lost()
+        started = time.monotonic()
+        await server.stop(10.0)
+        assert time.monotonic() - started < 5
+        assert not others()
+
+    run(main())
+
+
+@pytest.mark.parametrize("rounds", range(6))
+def test_stop_while_opening(rounds):
+    async def main():
+        ours, theirs = socket.socketpair()
+        hop = LinkHop(NAME, ours, LIMIT)
+        server = LinkServer(theirs, EchoService(), LIMIT)
+        await server.start()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await server.stop(1.0)
+        with pytest.raises(HopLost):
+            await hop.call(request())
+        await hop.close()
+        assert not others()
+
+    run(main())
+
+
+def test_first_caller_that_is_cancelled_does_not_stop_the_others():
+    async def main():
+        async with linked(EchoService()) as hop:
+            first = asyncio.create_task(hop.call(request()))
+            second = asyncio.create_task(hop.call(request()))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert texts_of((await second).payload) == ["hello"]
+            assert first.cancelled()
 
     run(main())
 

@@ -36,6 +36,7 @@ END: Final = 5
 ERROR: Final = 6
 REFUSED: Final = 7
 CANCEL: Final = 8
+"""Nobody waits any more; from a worker: a message that was begun will not be ended."""
 CREDIT: Final = 9
 DESCRIBE: Final = 10
 PROBE: Final = 11
@@ -102,6 +103,10 @@ class Outbox:
             if large.left:
                 self._large[stream] = large
         return batch, size
+
+    def __contains__(self, stream: int) -> bool:
+        """Whether a large message of the stream waits, or a part of it."""
+        return stream in self._large
 
     def drop(self, stream: int) -> bool:
         """Forget the rest of a large message; says whether nothing of it had been taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from asyncio import CancelledError, Future
+from asyncio import CancelledError, Future, Task
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from socket import socket
@@ -36,7 +36,7 @@ class LinkHop:
         self._marks: Marks | None = None
         self._limit = min(max_message_size, frames.MAX_BODY)
         self._connection: LinkConnection | None = None
-        self._connecting: Future[LinkConnection] | None = None
+        self._connecting: Task[LinkConnection] | None = None
         self._down = ""
         """Why no request would arrive; empty while one would."""
         self._last = 0
@@ -92,7 +92,7 @@ class LinkHop:
             self._marks = None
             return
         with contextlib.suppress(HopLost):
-            connection = await self._connecting
+            connection = await asyncio.shield(self._connecting)
             connection.abort()
             await connection.lost()
 
@@ -245,18 +245,20 @@ class LinkHop:
         if self._connecting is None:
             if self._down:
                 raise HopLost(f"{self.name}: {self._down}", started=False)
-            self._connecting = asyncio.get_running_loop().create_future()
-            connection = LinkConnection(self.name, self._limit, self._deliver, self._on_lost)
-            connection.on_flush = self._on_flush
-            try:
-                await connect(self._sock, connection)
-            except OSError as error:
-                self._down = f"the link cannot be used: {error}"
-                self._connecting.set_exception(HopLost(f"{self.name}: {self._down}", started=False))
-            else:
-                self._connection = connection
-                self._connecting.set_result(connection)
+            # A task of its own: whoever asks first may be cancelled.
+            self._connecting = asyncio.get_running_loop().create_task(self._open())
         return await asyncio.shield(self._connecting)
+
+    async def _open(self) -> LinkConnection:
+        connection = LinkConnection(self.name, self._limit, self._deliver, self._on_lost)
+        connection.on_flush = self._on_flush
+        try:
+            await connect(self._sock, connection)
+        except OSError as error:
+            self._down = f"the link cannot be used: {error}"
+            raise HopLost(f"{self.name}: {self._down}", started=False) from None
+        self._connection = connection
+        return connection
 
     def _on_flush(self) -> None:
         self._flushed = self._last
@@ -277,10 +279,17 @@ class LinkHop:
             self._fail(number, self._naming(read_error(body)))
         elif kind == frames.REFUSED:
             self._fail(number, HopLost(f"{self.name} is stopping", started=False))
+        elif kind == frames.CANCEL:
+            self._forget(number)
         elif kind == frames.BYE:
             self._down = self._down or "is stopping"
         else:
             raise frames.LinkBroken(f"a worker does not send messages of the kind {kind}")
+
+    def _forget(self, number: int) -> None:
+        """The rest of a message that nobody waits for will not come."""
+        if self._connection is not None:
+            self._connection.drop_incoming(number)
 
     def _naming(self, error: JinaError) -> JinaError:
         """The error; one about time says which worker took it."""

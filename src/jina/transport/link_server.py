@@ -75,11 +75,12 @@ class LinkServer:
     async def stop(self, grace: float) -> None:
         """Refuse what is new, let what is in work finish within `grace` seconds, close."""
         self._stopping = True
+        if self._opening is not None:
+            if self._connection is None:
+                self._opening.cancel()
+            await asyncio.wait([self._opening])
         connection = self._connection
         if connection is None:
-            if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.wait([self._opening])
             self._sock.close()
             return
         connection.send(frames.BYE, 0, 0)
@@ -208,7 +209,14 @@ class LinkServer:
         """The gateway does not wait for this one any more."""
         assert self._connection is not None
         self._connection.drop_incoming(number)
-        self._connection.outbox.drop(number)
+        outbox = self._connection.outbox
+        if number in outbox:
+            outbox.drop(number)
+            self._send(frames.CANCEL, 0, number)
+        self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        """Cancel a task for which nobody waits."""
         task = self._tasks.pop(number, None)
         if task is not None:
             task.cancel()
@@ -233,8 +241,8 @@ class LinkServer:
 
     def _on_lost(self) -> None:
         self._marks = None
-        for task in list(self._tasks.values()):
-            task.cancel()
+        for number in list(self._tasks):
+            self._leave(number)
 
 
 async def _close(replies: Any) -> None:
