@@ -96,6 +96,19 @@ def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatc
         assert fact["stdin"] == "/dev/null"
 
 
+@pytest.mark.parametrize("forks", [True, False])
+def test_lists_of_processes_show_names(start, monkeypatch, forks):
+    if not forks:
+        monkeypatch.setattr(siblings, "possible", lambda: False)
+    deployment = start("Facts")
+    assert _forked(deployment) == [forks] * 2
+    for process in deployment.processes:
+        with open(f"/proc/{process.pid}/cmdline") as file:
+            assert file.read().rstrip("\0").split("\0")[-1].strip() == process.plan.name
+        with open(f"/proc/{process.pid}/comm") as file:
+            assert file.read().strip() == process.plan.name[:15]
+
+
 def test_ready_then_stopped_leaves_nothing(start):
     threads, descriptors = set(threading.enumerate()), sorted(os.listdir("/proc/self/fd"))
     deployment = start("Facts", count=3)

@@ -1,6 +1,7 @@
-"""A child process: `python -m jina.launch.child <fd>`, started by `jina.launch.running` only.
+"""A child process: `python -m jina.launch.child <fd> <name>`, started by `jina.launch.running` only.
 
-Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves.
+Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves. The name is
+for those who look at processes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from jina.launch import lifeline
+from jina.launch import lifeline, titles
 from jina.launch.frames import recv_frame, send_frame
 from jina.plan.plans import ChildPlan, ExecutorPlan, GatewayPlan, NurseryPlan, WorkerPlan, process_from_json
 
@@ -55,6 +56,7 @@ def main(argv: list[str]) -> int:
     """Serve until told to stop; the exit code."""
     gc.disable()  # until our own libraries are there, see `_settled`
     sock = socket.socket(fileno=int(argv[1]))
+    del argv[2:]
     sock.set_inheritable(False)
     lifeline.reset_signals()
     lifeline.die_with_parent(sock)
@@ -62,6 +64,7 @@ def main(argv: list[str]) -> int:
     if data is None or blob is None:
         return 1
     plan = process_from_json(data)
+    titles.show(plan.name)
     control = Control(sock)
     forked: socket.socket | None = None
     try:

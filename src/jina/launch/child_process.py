@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable
-from jina.launch import failures
+from jina.launch import failures, titles
 from jina.launch.frames import FrameReader, send_frame, send_link
 from jina.launch.siblings import Sibling
-from jina.plan.plans import ChildPlan, GatewayPlan, WorkerPlan, to_json
+from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan, to_json
 
 _PHASES = {"importing": "importing", "init": "in __init__", "serving": "binding its ports"}
 _YOUNG = 10.0
@@ -105,12 +105,17 @@ class ChildProcess:
 
     def _opened(self, control: socket.socket) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, *_flags(), "-m", "jina.launch.child", str(control.fileno())],
+            [sys.executable, *_flags(), "-m", "jina.launch.child", str(control.fileno()), self._title],
             pass_fds=[control.fileno()],
             stdin=subprocess.DEVNULL,
             env=_environment(self.plan.env),
             start_new_session=True,  # a terminal's Ctrl+C goes to the orchestrator, which drains its children
         )
+
+    @property
+    def _title(self) -> str:
+        """What is seen of it in lists of processes; one that others are forked from leaves room for their names."""
+        return self.plan.name.ljust(titles.WIDTH) if isinstance(self.plan, NurseryPlan) else self.plan.name
 
     def send_link(self, name: str, link: socket.socket) -> None:
         """Give the child a copy of its end of the local link to the worker `name`, or from it."""
