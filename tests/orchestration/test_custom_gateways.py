@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -18,7 +19,7 @@ import pytest
 from docarray import DocList
 
 from jina import Client, Deployment, Flow, Gateway
-from jina.errors import BadConfigSource, ConfigError, RuntimeFailToStart, Unavailable, UsageError
+from jina.errors import BadConfigSource, ConfigError, PortAlreadyUsed, RuntimeFailToStart, Unavailable, UsageError
 
 WITHIN = 30.0
 HERE = Path(__file__).parent
@@ -127,6 +128,14 @@ def test_whole_responses(served):
 
 def test_the_streamer_is_found_from_another_thread_and_loop(served):
     assert told(served, "/elsewhere") == [[["TT"]], ["x", "y"]]
+
+
+def test_readiness_of_a_service(served):
+    address = f"127.0.0.1:{served.port}"
+    assert Gateway.is_ready(address, "http", timeout=WITHIN)
+    assert asyncio.run(Gateway.async_is_ready(address, "http", timeout=WITHIN))
+    assert Gateway.wait_for_ready_or_shutdown(WITHIN, threading.Event(), address, "http")
+    assert not Gateway.wait_for_ready_or_shutdown(0.01, threading.Event(), "127.0.0.1:9", "http")
 
 
 def test_an_unknown_executor_is_named(served):
@@ -257,6 +266,14 @@ def test_a_server_that_never_listens_is_named():
             assert time.monotonic() < deadline, progress
             time.sleep(0.01)
         assert not flow.is_ready
+
+
+def test_a_port_of_somebody_else_does_not_pass_for_ready():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        flow = Flow(quiet=True, host="127.0.0.1").config_gateway(uses=cases.Served, port=port, protocol="http")
+        with pytest.raises(PortAlreadyUsed, match=str(port)), flow:
+            pass
 
 
 def test_a_server_that_fails_later_ends_the_flow():

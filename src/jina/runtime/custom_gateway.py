@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from jina.transport.http_app import HttpApp
     from jina.transport.http_exchange import AsgiApp
     from jina.transport.server import Server
+
+_PAUSE = 0.1
+"""Seconds between two questions whether a service is ready."""
 
 
 @dataclass(slots=True)
@@ -269,6 +273,18 @@ class Gateway(BaseGateway):
     async def async_is_ready(ctrl_address: str, protocol: str = "grpc", timeout: float = 1.0, **_: Any) -> bool:  # noqa: ASYNC109 - the signature of Jina 3
         """`is_ready` without blocking the running loop."""
         return await asyncio.to_thread(Gateway.is_ready, ctrl_address, protocol, timeout)
+
+    @staticmethod
+    def wait_for_ready_or_shutdown(
+        timeout: float | None, ready_or_shutdown_event: Any, ctrl_address: str, protocol: str = "grpc", **_: Any
+    ) -> bool:
+        """Wait at most `timeout` seconds for the service at `host:port`, or for the event; says whether one came."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while until is None or time.monotonic() < until:
+            if ready_or_shutdown_event.is_set() or Gateway.is_ready(ctrl_address, protocol):
+                return True
+            time.sleep(_PAUSE)
+        return False
 
 
 class FastAPIBaseGateway(Gateway):

@@ -79,6 +79,7 @@ class CustomFront:
         self._name = cls.__name__
         if not issubclass(cls, custom_gateway.Gateway):
             raise ConfigError(f"uses: {cls.__name__} is no subclass of jina.Gateway")
+        _check_ports(plan)
         report({"phase": "init"})
         self._streamer = GatewayStreamer.of_gateway(plan)
         GatewayStreamer.make_current(self._streamer)
@@ -153,6 +154,15 @@ class CustomFront:
                 await asyncio.wait({running}, timeout=_CLOSING)
             if running is not None and running.done() and not running.cancelled():
                 running.exception()  # seen: `_ended` told it, or the stop made it
+            self._streamer.make_current(None)
+
+
+def _check_ports(plan: GatewayPlan) -> None:
+    """Raise `PortAlreadyUsed` for a port of another process, whose answer would pass for that of the user's server."""
+    from jina.transport.server_sockets import bind
+
+    for face in plan.faces:
+        bind(face).close()
 
 
 def _injected(plan: GatewayPlan) -> dict[str, Any]:
