@@ -14,7 +14,7 @@ import urllib.request
 
 import pytest
 from docarray import DocList
-from flow_steps import Add, Count, Failing, Left, Note, Recording, Right
+from flow_steps import Add, Count, Failing, Left, Note, Recording, Right, Sleeping
 
 from jina import AsyncFlow, Client, Deployment, Flow
 from jina.errors import (
@@ -217,6 +217,14 @@ def test_a_failing_executor_ends_the_start(tmp_path):
     assert "RECORD" not in os.environ
     if record.exists():  # it may have been interrupted before
         assert record.read_text().split() in (["init"], ["init", "closed"])
+
+
+def test_nothing_is_printed_before_the_error_of_a_failed_start(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    flow = Flow(host="127.0.0.1").add(uses=Failing, name="bad").add(uses=Sleeping, name="asleep")
+    with pytest.raises(RuntimeFailToStart, match="bad failed in __init__"):
+        flow.start()
+    assert capfd.readouterr().err == ""  # the gateway and the other Executor were ended while they started
 
 
 def test_a_taken_port_is_named_and_nothing_is_left():

@@ -131,7 +131,7 @@ def _settled(sock: socket.socket) -> tuple[Stop, LinkSource]:
     gc.freeze()
     gc.enable()
     heap.tune()
-    stop, links = Stop(), LinkSource()
+    stop, links = Stop(orchestrated=True), LinkSource()
     lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True), links.add)
     return stop, links
 

@@ -109,7 +109,7 @@ class _Life:
             if not starting.done():
                 starting.cancel()
         if self._asked.is_set():
-            self._log.info("stopped while starting: %s", self._stop.reason)
+            self._log.log(self._stop.level, "stopped while starting: %s", self._stop.reason)
             await asyncio.wait({starting})
             return False
         await starting

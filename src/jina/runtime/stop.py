@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -9,10 +10,13 @@ from collections.abc import Callable
 class Stop:
     """Remembers that a stop was asked for and tells who listens; all methods are thread-safe.
 
-    `hard` asks to skip waiting for requests in flight, as when the orchestrator is gone.
+    `hard` asks to skip waiting for requests in flight, as when the orchestrator is gone. With `orchestrated` somebody
+    else tells users how the process ends, and why.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, orchestrated: bool = False) -> None:
+        self.level = logging.DEBUG if orchestrated else logging.INFO
+        """Of log lines that say that the process ends before it was ready."""
         # Re-entrant: a signal handler runs in the middle of whatever the main thread does, here too.
         self._lock = threading.RLock()
         self._listeners: list[Callable[[Stop], None]] = []

@@ -97,7 +97,7 @@ class _Life:
         try:
             executor = self._loaded()
         except StartAborted:
-            self._log.info("stopped while starting: %s", self._stop.reason)
+            self._log.log(self._stop.level, "stopped while starting: %s", self._stop.reason)
             return self._stop.exit_code
         closed = True
         try:
