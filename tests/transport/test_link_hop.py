@@ -763,7 +763,7 @@ def test_large_documents_are_held_once_by_each_end(form):
             data = blob(8 * 2**20)
             sent = request(data=data)
             if form == "json":
-                data = b'[{"text":"' + b"x" * 8 * 2**20 + b'"}]'
+                data = b'[{"text":"' + b"x" * (8 * 2**20 + 30_000) + b'"}]'
                 sent = Request("/echo", JsonPayload(data), json_reply=True)
             tracemalloc.start()
             try:
