@@ -176,3 +176,8 @@ def test_the_module_runs_as_the_command():
     done = subprocess.run([sys.executable, "-m", "jina", "deploymnt"], check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert "did you mean 'deployment'" in done.stderr
+
+
+def test_a_flow_without_its_file_is_refused(capsys):
+    assert main(["flow", "--port", "12345"]) == 2
+    assert capsys.readouterr().err.startswith("jina: jina flow: --uses is missing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from jina.errors import UsageError
 from jina.spec import FlowSpec
 from jina.spec.flags import add_options, given
 
@@ -17,6 +18,9 @@ def run(options: argparse.Namespace) -> int:
     """Start, block, stop."""
     from jina.orchestration import Flow
 
-    with Flow.from_command_line(given(options)) as flow:
+    asked = given(options)
+    if asked.get("uses") is None:
+        raise UsageError("jina flow: --uses is missing, the YAML file of the Flow", help="jina flow --uses flow.yml")
+    with Flow.from_command_line(asked) as flow:
         flow.block()
     return 0
