@@ -208,6 +208,9 @@ class Any(Calls, FastAPIBaseGateway):
 class Extended(Gateway):
     """Our routes, with an application and a middleware beside."""
 
+    def __init__(self, **kwargs):
+        super().__init__(title="Extended", cors=True, **kwargs)
+
     def extend_http(self, app):
         async def hello(name="you"):
             docs = await self.executor["upper"].post(on="/up", inputs=listed(name), return_type=DocList[Text])
@@ -234,6 +237,36 @@ class Timed:
             await send(message)
 
         await self.app(scope, receive, telling)
+
+
+class TwoServers(Gateway):
+    """A server for each port, of which the second comes late."""
+
+    async def setup_server(self):
+        from uvicorn import Config, Server
+
+        async def hello():
+            return self.runtime_args.protocol
+
+        config = Config(Page(hello=hello), host=self.host, port=self.runtime_args.port[0], lifespan="off")
+        self.servers = [Server(config)]
+
+    async def run_server(self):
+        serving = asyncio.create_task(self.servers[0].serve())
+        await asyncio.sleep(0.3)
+        self.lines = await asyncio.start_server(self.answer, self.host, self.ports[1])
+        await serving
+
+    async def answer(self, reader, writer):
+        docs = await self.executor["upper"].post(
+            on="/up", inputs=[{"text": (await reader.readline()).decode().strip()}]
+        )
+        writer.write(docs[0].text.encode())
+        writer.close()
+
+    async def shutdown(self):
+        self.servers[0].should_exit = True
+        self.lines.close()
 
 
 class FailsInInit(Gateway):

@@ -166,7 +166,19 @@ def test_routes_and_middlewares_beside_ours(extended):
     for served_by in ("http", "grpc"):
         with Client(host=f"{served_by}://127.0.0.1:{extended.ports[served_by == 'grpc']}") as client:
             assert cases.texts(client.post("/up", cases.listed("a"), return_type=DocList[cases.Text])) == ["A"]
-    assert set(told(extended, "/openapi.json", port)["paths"]) >= {"/up"}
+    described = told(extended, "/openapi.json", port)
+    assert set(described["paths"]) >= {"/up"}
+    assert described["info"]["title"] == "Extended"
+    assert fetch(extended, "/status", port)[1]["access-control-allow-origin"] == "*"
+
+
+def test_a_server_for_each_port():
+    flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.TwoServers)
+    with flow.add(name="upper", uses=cases.Upper) as flow:
+        assert told(flow, "/hello", flow.ports[0]) == ["http", "grpc"]
+        with socket.create_connection(("127.0.0.1", flow.ports[1]), timeout=WITHIN) as connection:
+            connection.sendall(b"hi\n")
+            assert connection.recv(10) == b"HI"
 
 
 def test_fastapi():

@@ -3,175 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from jina.errors import BadConfigSource, ConfigError, UsageError
-from jina.runtime import custom_gateway_registry as registry
+from jina.errors import ConfigError
+from jina.runtime.custom_gateway_base import BaseGateway
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter, MeterProvider
-    from opentelemetry.trace import Tracer, TracerProvider
-    from prometheus_client import CollectorRegistry
-
-    from jina.observe.logs import JinaLogger
-    from jina.plan.plans import FacePlan, GatewayPlan
-    from jina.runtime.gateway_service import GatewayService
-    from jina.runtime.gateway_streamer import ExecutorCallers, GatewayStreamer
+    from jina.plan.plans import FacePlan, GatewayPlan, HttpPlan, TlsPlan
     from jina.transport.http_app import HttpApp
     from jina.transport.http_exchange import AsgiApp
     from jina.transport.server import Server
 
+__all__ = [
+    "BaseGateway", "CompositeGateway", "FastAPIBaseGateway", "GRPCGateway", "Gateway", "HTTPGateway", "RestExtended",
+    "WebSocketGateway",
+]  # fmt: skip
+
 _PAUSE = 0.1
 """Seconds between two questions whether a service is ready."""
 
-
-@dataclass(slots=True)
-class Surroundings:
-    """What the process gives to the gateway that it constructs; `grace` is in seconds."""
-
-    plan: GatewayPlan
-    service: GatewayService
-    streamer: GatewayStreamer
-    grace: float
-
-
-_surroundings: Surroundings | None = None
-"""Those of the gateway that is being constructed."""
-
-
-class BaseGateway:
-    """What all gateway classes have, whatever they serve.
-
-    All of it is there in `__init__` already, before `super().__init__(**kwargs)` is called.
-    """
-
-    name: str
-    runtime_args: SimpleNamespace
-    """What the orchestration decided: `name`, `host`, `port` and `protocol` (lists), `workspace`, ..."""
-    metas: SimpleNamespace
-    """What the YAML or `uses_metas` say: `name`, `description`, ..."""
-
-    __surroundings: Surroundings | None
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make what was given readable before the user's `__init__` runs."""
-        del args
-        self = super().__new__(cls)
-        runtime_args = kwargs.get("runtime_args") or {}
-        values = dict(vars(runtime_args)) if isinstance(runtime_args, SimpleNamespace) else dict(runtime_args)
-        values.setdefault("name", str(kwargs.get("name") or "gateway"))
-        metas = {"name": cls.__name__, **(kwargs.get("metas") or {})}
-        self.__dict__.update(
-            {
-                "_BaseGateway__surroundings": _surroundings,
-                "name": str(kwargs.get("name") or values["name"]),
-                "runtime_args": SimpleNamespace(**values),
-                "metas": SimpleNamespace(**metas),
-            }
-        )
-        return self
-
-    def __init__(
-        self,
-        name: str | None = None,
-        runtime_args: Mapping[str, Any] | None = None,
-        metas: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Take what is injected. Further keywords are those of subclasses; here they change nothing."""
-        del runtime_args, metas
-        self.name = name or self.name
-        if kwargs:
-            names = ", ".join(map(repr, sorted(kwargs)))
-            self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make the class known by its name."""
-        super().__init_subclass__(**kwargs)
-        registry.register(cls)
-
-    @classmethod
-    def load_config(cls, source: Any, **options: Any) -> Self:
-        """The gateway that YAML describes (`jtype`, `with`, `py_modules`), constructed in this process."""
-        from jina.runtime.custom_gateway_loading import read_config
-
-        plan, found = read_config(source, options, BaseGateway)
-        if not issubclass(found, cls):
-            raise BadConfigSource(f"{source!r} describes a {found.__name__}, which is no {cls.__name__}")
-        injected = {"runtime_args": dict(options.get("runtime_args") or {}), "metas": plan.metas}
-        return cast("Self", construct(found, None, plan.with_args, injected))
-
-    def save_config(self, filename: str | None = None) -> None:
-        """Write YAML that names the class: its arguments are not known here."""
-        with open(filename or f"{self.name}.yml", "w", encoding="utf-8") as file:
-            file.write(f"jtype: {type(self).__name__}\n")
-
-    @functools.cached_property
-    def logger(self) -> JinaLogger:
-        """Logger named like the gateway."""
-        from jina.observe import logs
-
-        return logs.get_logger(self.name)
-
-    @property
-    def _around(self) -> Surroundings:
-        """Plan and service of the process that runs it; raises `UsageError` for one that was made by hand."""
-        if self.__surroundings is None:
-            raise UsageError(
-                f"{type(self).__name__} was made by hand, so there are no Executors behind it",
-                help=f"let a Flow run it: Flow().config_gateway(uses={type(self).__name__})",
-            )
-        return self.__surroundings
-
-    @property
-    def streamer(self) -> GatewayStreamer:
-        """Sends documents through the whole graph."""
-        return self._around.streamer
-
-    @property
-    def executor(self) -> ExecutorCallers:
-        """The Executors by name, each to be called by itself: `await self.executor['name'].post(...)`."""
-        return self.streamer.executor
-
-    @property
-    def tracing(self) -> bool:
-        """Whether spans are exported."""
-        return bool(getattr(self.runtime_args, "tracing", False))
-
-    @functools.cached_property
-    def tracer_provider(self) -> TracerProvider:
-        """OpenTelemetry's provider of tracers."""
-        from jina.observe import providers
-
-        return getattr(self.runtime_args, "tracer_provider", None) or providers.tracer_provider()
-
-    @functools.cached_property
-    def meter_provider(self) -> MeterProvider:
-        """OpenTelemetry's provider of meters."""
-        from jina.observe import providers
-
-        return getattr(self.runtime_args, "meter_provider", None) or providers.meter_provider()
-
-    @functools.cached_property
-    def tracer(self) -> Tracer:
-        """OpenTelemetry tracer for spans of your own."""
-        return self.tracer_provider.get_tracer(type(self).__name__)
-
-    @functools.cached_property
-    def meter(self) -> Meter:
-        """OpenTelemetry meter for metrics of your own."""
-        return self.meter_provider.get_meter(type(self).__name__)
-
-    @property
-    def metrics_registry(self) -> CollectorRegistry:
-        """Prometheus registry of the process, with our counts; collectors of your own may be registered."""
-        return self._around.service.counts.registry
+_HTTP: Final = frozenset({
+    "title", "description", "cors", "uvicorn_kwargs", "no_debug_endpoints", "no_crud_endpoints", "expose_endpoints",
+})  # fmt: skip
+"""Options of the HTTP face that a constructor may be given as well, as in Jina 3."""
+_TLS: Final = frozenset({"ssl_certfile", "ssl_keyfile"})
 
 
 class Gateway(BaseGateway):
@@ -185,6 +43,11 @@ class Gateway(BaseGateway):
     """The protocol of classes that serve only one."""
 
     server: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take what is injected, and options of the HTTP face, which count instead of those of the Flow."""
+        self._options = {name: value for name, value in kwargs.items() if name in _HTTP | _TLS and value is not None}
+        super().__init__(**{name: value for name, value in kwargs.items() if name not in _HTTP | _TLS})
 
     @property
     def ports(self) -> list[int]:
@@ -237,27 +100,41 @@ class Gateway(BaseGateway):
         return serve(
             self._our_faces(plan),
             self._around.service,
-            http=plan.http,
+            http=self._our_http(plan.http),
             grpc_options=plan.grpc_server_options,
             max_message_size=plan.max_message_size,
             prefetch=plan.prefetch,
             customise=self.extend_http,
         )
 
+    def _our_http(self, http: HttpPlan) -> HttpPlan:
+        import msgspec
+
+        given = {name: value for name, value in self._options.items() if name in _HTTP}
+        return msgspec.structs.replace(http, **given) if given else http
+
     def _our_faces(self, plan: GatewayPlan) -> list[FacePlan]:
         """Those of the plan, in the protocol of this class where it serves but one."""
         import msgspec
 
         only: Any = self.protocol_served
-        if only is None:
-            return plan.faces
         both = {"http", "websocket"}  # one application answers either
-        return [
-            face
-            if face.protocol == only or {face.protocol, only} <= both
-            else msgspec.structs.replace(face, protocol=only)
-            for face in plan.faces
-        ]
+        tls = self._our_tls()
+        faces = []
+        for face in plan.faces:
+            protocol = face.protocol if only is None or {face.protocol, only} <= both else only
+            faces.append(msgspec.structs.replace(face, protocol=protocol, tls=tls or face.tls))
+        return faces
+
+    def _our_tls(self) -> TlsPlan | None:
+        given = {name: self._options.get(name) for name in sorted(_TLS)}
+        if not any(given.values()):
+            return None
+        if not all(given.values()):
+            raise ConfigError(f"{type(self).__name__}: ssl_certfile and ssl_keyfile are needed both")
+        from jina.plan.plans import TlsPlan
+
+        return TlsPlan(certfile=str(given["ssl_certfile"]), keyfile=str(given["ssl_keyfile"]))
 
     # --- is it ready? ---------------------------------------------------------------------------------------
 
@@ -352,33 +229,6 @@ class RestExtended(Gateway):
         given = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         app.mount("/", self._extend(given) or given)
         return None
-
-
-def construct(
-    cls: type[BaseGateway], surroundings: Surroundings | None, arguments: Mapping[str, Any], injected: dict[str, Any]
-) -> BaseGateway:
-    """The instance; `injected` goes to the constructor as far as it takes that."""
-    from jina.executor.load import check_arguments
-
-    check_arguments(cls, arguments, BaseGateway)
-    global _surroundings  # `__new__` of user classes cannot be given more arguments
-    taken = _accepted(cls.__init__, injected)
-    _surroundings = surroundings
-    try:
-        self = cls(**arguments, **{name: value for name, value in taken.items() if name not in arguments})
-    finally:
-        _surroundings = None
-    self.runtime_args = SimpleNamespace(**{**injected["runtime_args"], **vars(self.runtime_args)})
-    return self
-
-
-def _accepted(init: Callable[..., Any], injected: dict[str, Any]) -> dict[str, Any]:
-    import inspect
-
-    parameters = inspect.signature(init).parameters
-    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-        return injected
-    return {name: value for name, value in injected.items() if name in parameters}
 
 
 def _listed(value: Any) -> list[Any]:

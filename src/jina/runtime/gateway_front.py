@@ -64,7 +64,7 @@ class CustomFront:
     """An instance of the user's gateway class: constructed, set up, run, shut down."""
 
     def __init__(self, plan: GatewayPlan, service: GatewayService, custom: Custom, report: Report, stop: Stop) -> None:
-        from jina.runtime import custom_gateway
+        from jina.runtime import custom_gateway, custom_gateway_base
         from jina.runtime.gateway_streamer import GatewayStreamer
 
         self._plan = plan
@@ -83,8 +83,8 @@ class CustomFront:
         report({"phase": "init"})
         self._streamer = GatewayStreamer.of_gateway(plan)
         GatewayStreamer.make_current(self._streamer)
-        self._surroundings = custom_gateway.Surroundings(plan, service, self._streamer, plan.grace)
-        made: Any = custom_gateway.construct(cls, self._surroundings, arguments, _injected(plan))
+        self._surroundings = custom_gateway_base.Surroundings(plan, service, self._streamer, plan.grace)
+        made: Any = custom_gateway_base.construct(cls, self._surroundings, arguments, _injected(plan))
         self._gateway: Gateway = made
 
     async def start(self) -> None:

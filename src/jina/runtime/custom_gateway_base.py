@@ -1,0 +1,192 @@
+"""What all gateway classes have, and how a process constructs one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from jina.errors import BadConfigSource, UsageError
+from jina.runtime import custom_gateway_registry as registry
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.trace import Tracer, TracerProvider
+    from prometheus_client import CollectorRegistry
+
+    from jina.observe.logs import JinaLogger
+    from jina.plan.plans import GatewayPlan
+    from jina.runtime.gateway_service import GatewayService
+    from jina.runtime.gateway_streamer import ExecutorCallers, GatewayStreamer
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the process gives to the gateway that it constructs; `grace` is in seconds."""
+
+    plan: GatewayPlan
+    service: GatewayService
+    streamer: GatewayStreamer
+    grace: float
+
+
+_surroundings: Surroundings | None = None
+"""Those of the gateway that is being constructed."""
+
+
+class BaseGateway:
+    """What all gateway classes have, whatever they serve.
+
+    All of it is there in `__init__` already, before `super().__init__(**kwargs)` is called.
+    """
+
+    name: str
+    runtime_args: SimpleNamespace
+    """What the orchestration decided: `name`, `host`, `port` and `protocol` (lists), `workspace`, ..."""
+    metas: SimpleNamespace
+    """What the YAML or `uses_metas` say: `name`, `description`, ..."""
+
+    __surroundings: Surroundings | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make what was given readable before the user's `__init__` runs."""
+        del args
+        self = super().__new__(cls)
+        runtime_args = kwargs.get("runtime_args") or {}
+        values = dict(vars(runtime_args)) if isinstance(runtime_args, SimpleNamespace) else dict(runtime_args)
+        values.setdefault("name", str(kwargs.get("name") or "gateway"))
+        metas = {"name": cls.__name__, **(kwargs.get("metas") or {})}
+        self.__dict__.update(
+            {
+                "_BaseGateway__surroundings": _surroundings,
+                "name": str(kwargs.get("name") or values["name"]),
+                "runtime_args": SimpleNamespace(**values),
+                "metas": SimpleNamespace(**metas),
+            }
+        )
+        return self
+
+    def __init__(
+        self,
+        name: str | None = None,
+        runtime_args: Mapping[str, Any] | None = None,
+        metas: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Take what is injected. Further keywords are those of subclasses; here they change nothing."""
+        del runtime_args, metas
+        self.name = name or self.name
+        if kwargs:
+            names = ", ".join(map(repr, sorted(kwargs)))
+            self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make the class known by its name."""
+        super().__init_subclass__(**kwargs)
+        registry.register(cls)
+
+    @classmethod
+    def load_config(cls, source: Any, **options: Any) -> Self:
+        """The gateway that YAML describes (`jtype`, `with`, `py_modules`), constructed in this process."""
+        from jina.runtime.custom_gateway_loading import read_config
+
+        plan, found = read_config(source, options, BaseGateway)
+        if not issubclass(found, cls):
+            raise BadConfigSource(f"{source!r} describes a {found.__name__}, which is no {cls.__name__}")
+        injected = {"runtime_args": dict(options.get("runtime_args") or {}), "metas": plan.metas}
+        return cast("Self", construct(found, None, plan.with_args, injected))
+
+    def save_config(self, filename: str | None = None) -> None:
+        """Write YAML that names the class: its arguments are not known here."""
+        with open(filename or f"{self.name}.yml", "w", encoding="utf-8") as file:
+            file.write(f"jtype: {type(self).__name__}\n")
+
+    @functools.cached_property
+    def logger(self) -> JinaLogger:
+        """Logger named like the gateway."""
+        from jina.observe import logs
+
+        return logs.get_logger(self.name)
+
+    @property
+    def _around(self) -> Surroundings:
+        """Plan and service of the process that runs it; raises `UsageError` for one that was made by hand."""
+        if self.__surroundings is None:
+            raise UsageError(
+                f"{type(self).__name__} was made by hand, so there are no Executors behind it",
+                help=f"let a Flow run it: Flow().config_gateway(uses={type(self).__name__})",
+            )
+        return self.__surroundings
+
+    @property
+    def streamer(self) -> GatewayStreamer:
+        """Sends documents through the whole graph."""
+        return self._around.streamer
+
+    @property
+    def executor(self) -> ExecutorCallers:
+        """The Executors by name, each to be called by itself: `await self.executor['name'].post(...)`."""
+        return self.streamer.executor
+
+    @property
+    def tracing(self) -> bool:
+        """Whether spans are exported."""
+        return bool(getattr(self.runtime_args, "tracing", False))
+
+    @functools.cached_property
+    def tracer_provider(self) -> TracerProvider:
+        """OpenTelemetry's provider of tracers."""
+        from jina.observe import providers
+
+        return getattr(self.runtime_args, "tracer_provider", None) or providers.tracer_provider()
+
+    @functools.cached_property
+    def meter_provider(self) -> MeterProvider:
+        """OpenTelemetry's provider of meters."""
+        from jina.observe import providers
+
+        return getattr(self.runtime_args, "meter_provider", None) or providers.meter_provider()
+
+    @functools.cached_property
+    def tracer(self) -> Tracer:
+        """OpenTelemetry tracer for spans of your own."""
+        return self.tracer_provider.get_tracer(type(self).__name__)
+
+    @functools.cached_property
+    def meter(self) -> Meter:
+        """OpenTelemetry meter for metrics of your own."""
+        return self.meter_provider.get_meter(type(self).__name__)
+
+    @property
+    def metrics_registry(self) -> CollectorRegistry:
+        """Prometheus registry of the process, with our counts; collectors of your own may be registered."""
+        return self._around.service.counts.registry
+
+
+def construct(
+    cls: type[BaseGateway], surroundings: Surroundings | None, arguments: Mapping[str, Any], injected: dict[str, Any]
+) -> BaseGateway:
+    """The instance; `injected` goes to the constructor as far as it takes that."""
+    from jina.executor.load import check_arguments
+
+    check_arguments(cls, arguments, BaseGateway)
+    global _surroundings  # `__new__` of user classes cannot be given more arguments
+    taken = _accepted(cls.__init__, injected)
+    _surroundings = surroundings
+    try:
+        self = cls(**arguments, **{name: value for name, value in taken.items() if name not in arguments})
+    finally:
+        _surroundings = None
+    self.runtime_args = SimpleNamespace(**{**injected["runtime_args"], **vars(self.runtime_args)})
+    return self
+
+
+def _accepted(init: Callable[..., Any], injected: dict[str, Any]) -> dict[str, Any]:
+    import inspect
+
+    parameters = inspect.signature(init).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return injected
+    return {name: value for name, value in injected.items() if name in parameters}
