@@ -90,6 +90,17 @@ class EndpointMetrics:
             self.failures[failure] = self.failures.get(failure, 0) + 1
 
 
+class HopMetrics:
+    """What a gateway counts for the requests that it sends to one Deployment; written by one thread only."""
+
+    __slots__ = ("received", "seconds", "sent")
+
+    def __init__(self) -> None:
+        self.seconds = Histogram()
+        self.sent = Summary()
+        self.received = Summary()
+
+
 class Metrics:
     """All counts of one process; `process_name` is the label `runtime_name`."""
 
@@ -98,12 +109,18 @@ class Metrics:
         self.executor = executor
         self.queued: Callable[[], int] = lambda: 0
         self._endpoints: dict[str, EndpointMetrics] = {}
+        self._hops: dict[str, HopMetrics] = {}
         self._registry: CollectorRegistry | None = None
 
     def endpoint(self, path: str) -> EndpointMetrics:
         """The counts of one endpoint; the same object each time."""
         found = self._endpoints.get(path)
         return found if found is not None else self._endpoints.setdefault(path, EndpointMetrics())
+
+    def hop(self, deployment: str) -> HopMetrics:
+        """The counts of what is sent to one Deployment; the same object each time."""
+        found = self._hops.get(deployment)
+        return found if found is not None else self._hops.setdefault(deployment, HopMetrics())
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -125,6 +142,8 @@ class Metrics:
         """The samples as metric families of `prometheus_client`."""
         yield from self._process_families()
         yield from self._endpoint_families()
+        if self._hops:
+            yield from self._hop_families()
         yield from _timer_families(self.process_name)
 
     def _process_families(self) -> Iterator[Metric]:
@@ -179,6 +198,20 @@ class Metrics:
             for name, count in one.failures.items():
                 errors.add_metric([*value, name], count)
         yield from (process, documents, received, sent, pending, errors)
+
+    def _hop_families(self) -> Iterator[Metric]:
+        from prometheus_client.core import HistogramMetricFamily, SummaryMetricFamily
+
+        labels = ["deployment", "runtime_name"]
+        seconds = HistogramMetricFamily("jina_sending_request_seconds", "Seconds until a worker's reply", labels=labels)
+        sent = SummaryMetricFamily("jina_sent_request_bytes", "Bytes of documents sent to workers", labels=labels)
+        received = SummaryMetricFamily("jina_received_response_bytes", "Bytes of documents from workers", labels=labels)
+        for name, one in list(self._hops.items()):
+            value = [name, self.process_name]
+            seconds.add_metric(value, one.seconds.cumulative(), one.seconds.total)
+            sent.add_metric(value, one.sent.count, one.sent.total)
+            received.add_metric(value, one.received.count, one.received.total)
+        yield from (seconds, sent, received)
 
 
 class _Collector:

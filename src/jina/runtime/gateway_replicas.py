@@ -11,12 +11,14 @@ from itertools import count
 from typing import Any
 
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
+from jina.observe.metrics import HopMetrics
 from jina.plan.plans import NodePlan
 from jina.routing.balance import Balance
 from jina.routing.walk import named
 from jina.transport.hop import Hop, HopLost
 from jina.transport.service import EndpointInfo
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import Payload, Reply, Request
+from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 
 # Its own state, so that `random.seed` of user code does not let all gateways choose alike.
 _dice = random.Random()  # noqa: S311 - no secret
@@ -32,10 +34,17 @@ class Replicas:
     `DeadlineExceeded`. `randrange` breaks ties, see `routing.balance`.
     """
 
-    def __init__(self, plan: NodePlan, hops: Sequence[Hop], randrange: Callable[[int], int] = _dice.randrange) -> None:
+    def __init__(
+        self,
+        plan: NodePlan,
+        hops: Sequence[Hop],
+        counts: HopMetrics,
+        randrange: Callable[[int], int] = _dice.randrange,
+    ) -> None:
         self.plan = plan
         self.name = plan.name
         self.hops = list(hops)
+        self._counts = counts
         self._randrange = randrange
         self._limit = plan.timeout_send
         self._addresses = {hop.name: hop.address for hop in plan.hops if hop.address}
@@ -79,14 +88,20 @@ class Replicas:
 
     async def call(self, request: Request) -> Reply:
         """The reply of one replica."""
+        counts, began = self._counts, time.perf_counter()
+        counts.sent.observe(size_of(request.payload))
         tried: list[int] = []
         for attempt in count(1):
             place = self._take(tried)
             hop = self.hops[place]
             try:
                 if self._limit is None and request.deadline is None:
-                    return await hop.call(request)
-                return await self._in_time(hop, request)
+                    reply = await hop.call(request)
+                else:
+                    reply = await self._in_time(hop, request)
+                counts.received.observe(size_of(reply.payload))
+                counts.seconds.observe(time.perf_counter() - began)
+                return reply
             except HopLost as lost:
                 failure = lost
             except JinaError as error:
@@ -197,3 +212,14 @@ class Replicas:
 
     def _blame(self, error: JinaError) -> None:
         error.deployment = error.deployment or self.name
+
+
+def size_of(payload: Payload) -> int:
+    """Bytes of the documents as they came in; 0 where they did not come as bytes."""
+    if type(payload) is BytesPayload:
+        return len(payload.data)
+    if type(payload) is JsonPayload:
+        return len(payload._raw or b"")  # noqa: SLF001 - to_json() would write parsed ones
+    if type(payload) is ProtoPayload:
+        return payload.size or 0
+    return 0

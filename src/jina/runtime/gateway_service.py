@@ -15,15 +15,15 @@ from jina.observe.metrics import EndpointMetrics, Metrics
 from jina.plan.plans import GatewayPlan
 from jina.routing.graph import Graph
 from jina.routing.route import Route as Path
+from jina.runtime import heap
 from jina.runtime.gateway_endpoints import answers, merged_endpoints, passes_all
-from jina.runtime.gateway_replicas import Replicas
+from jina.runtime.gateway_replicas import Replicas, size_of
 from jina.runtime.gateway_stream import Cut, cut, stream
 from jina.runtime.gateway_trip import Journeys, travel
 from jina.runtime.gateway_types import check_edges
 from jina.transport.hop import Hop
 from jina.transport.service import EndpointInfo
-from jina.wire.messages import Payload, Reply, Request, Route
-from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.wire.messages import Reply, Request, Route
 
 OPEN_LIMIT = 10_000
 """Requests in work, and floating branches in work; more are refused rather than kept in memory."""
@@ -61,12 +61,15 @@ class GatewayService:
         self.counts = Metrics(plan.name)
         self._plan = plan.graph
         self._graph = Graph(plan.graph)
-        self.steps = {node.name: Replicas(node, hops.get(node.name, ())) for node in plan.graph.nodes}
+        self.steps = {
+            node.name: Replicas(node, hops.get(node.name, ()), self.counts.hop(node.name)) for node in plan.graph.nodes
+        }
         self._journeys = Journeys(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._endpoints: Mapping[str, EndpointInfo] = {}
         self._ways: dict[tuple[str, str], Way] = {}
         self._open = 0
+        self._spare = heap.Spare()
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
@@ -98,7 +101,10 @@ class GatewayService:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
         way = self._way_of(request)
         counts = way.counts
-        counts.received.observe(_size_of(request.payload))
+        size = size_of(request.payload)
+        counts.received.observe(size)
+        if size >= heap.LARGE:
+            self._spare.used()
         counts.in_flight += 1
         self._open += 1
         began = time.perf_counter()
@@ -108,7 +114,7 @@ class GatewayService:
         try:
             reply = await travel(self._journeys, way.path, request, routes)
             whole.end_time = time.time()
-            counts.sent.observe(_size_of(reply.payload))
+            counts.sent.observe(size_of(reply.payload))
             reply.routes = routes
             return reply
         except JinaError as error:
@@ -133,7 +139,7 @@ class GatewayService:
             yields = {name: self._yields(name, request.endpoint) for name in self.steps}
             way.cut = cut(way.path, yields, request.endpoint)
         counts = way.counts
-        counts.received.observe(_size_of(request.payload))
+        counts.received.observe(size_of(request.payload))
         counts.in_flight += 1
         self._open += 1
         began = time.perf_counter()
@@ -203,17 +209,6 @@ class GatewayService:
     def _yields(self, name: str, endpoint: str) -> bool:
         info = answers(self._known[name], endpoint)
         return info is not None and info.is_generator
-
-
-def _size_of(payload: Payload) -> int:
-    """Bytes of the documents as they came in; 0 where they did not come as bytes."""
-    if type(payload) is BytesPayload:
-        return len(payload.data)
-    if type(payload) is JsonPayload:
-        return len(payload._raw or b"")  # noqa: SLF001 - to_json() would write parsed ones
-    if type(payload) is ProtoPayload:
-        return payload.size or 0
-    return 0
 
 
 def _name_of(error: BaseException | None) -> str | None:

@@ -43,7 +43,10 @@ class WorkerLinks:
             task.cancel()
 
     def _came(self, sock: socket.socket) -> None:
-        self._loop.call_soon_threadsafe(self._serve, sock)
+        try:
+            self._loop.call_soon_threadsafe(self._serve, sock)
+        except RuntimeError:
+            sock.close()  # the loop has ended
 
     def _serve(self, sock: socket.socket) -> None:
         from jina.transport.link_server import LinkServer
