@@ -199,6 +199,17 @@ def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     raise ConfigError(f"uses={text!r}: {scheme}:// is unknown{f'; did you mean {near}://?' if near else ''}")
 
 
+def path_named(uses: str, search_paths: Sequence[str]) -> str | None:
+    """The file that `uses` names by its path, or by that of its folder; None where it is something else."""
+    text = uses.strip()
+    if not text or _SCHEME.match(text) or "\n" in text or _INLINE.match(text):
+        return None
+    try:
+        return _find_path(text, search_paths)
+    except ConfigError:
+        return None
+
+
 def _find_path(text: str, search_paths: Sequence[str]) -> str | None:
     wanted = os.path.expanduser(text)
     for base in (*search_paths, "."):

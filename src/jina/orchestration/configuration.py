@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -72,9 +73,12 @@ def as_dict(spec: Spec) -> dict[str, Any]:
     return found
 
 
-def write(spec: Spec, filename: str) -> None:
-    """Write YAML that `read` reads back."""
-    from jina.spec import dump_spec
+def write(spec: DeploymentSpec | FlowSpec, filename: str) -> None:
+    """Write YAML that `read` reads back, with paths that start at the folder of the file."""
+    from jina.orchestration.moving import moved, moved_flow
+    from jina.spec import FlowSpec, dump_spec
 
+    folder = os.path.dirname(os.path.abspath(filename))
+    text = dump_spec(moved_flow(spec, folder) if isinstance(spec, FlowSpec) else moved(spec, folder))
     with open(filename, "w", encoding="utf-8") as file:
-        file.write(dump_spec(spec))
+        file.write(text)

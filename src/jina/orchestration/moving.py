@@ -1,0 +1,86 @@
+"""Paths in specs, written so that they lead to the same files from another folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jina.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jina.spec import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec
+
+S = TypeVar("S", "DeploymentSpec", "StepSpec", "GatewaySpec")
+
+
+def moved_flow(flow: FlowSpec, folder: str) -> FlowSpec:
+    """A Flow whose relative paths, if they lead to files, start at `folder`."""
+    outer = [*flow.extra_search_paths, *filter(None, [flow.folder])]
+    changes: dict[str, Any] = {"executors": tuple(moved(step, folder, outer) for step in flow.executors)}
+    if flow.gateway is not None:
+        changes["gateway"] = moved(flow.gateway, folder, outer)
+    if flow.py_modules:
+        changes["py_modules"] = _Moving(outer, folder).modules(flow.py_modules)
+    return flow.model_copy(update=changes)
+
+
+def moved(spec: S, folder: str, outer: Sequence[str] = ()) -> S:
+    """A Deployment, step or gateway whose relative paths start at `folder`; `outer` is where they may start too now."""
+    moving = _Moving([*spec.extra_search_paths, *filter(None, [spec.folder]), *outer], folder)
+    changes = {
+        "uses": moving.uses(spec.uses),
+        "uses_metas": moving.metas(spec.uses_metas),
+        "py_modules": moving.modules(spec.py_modules),
+    }
+    return spec.model_copy(update={name: value for name, value in changes.items() if value != getattr(spec, name)})
+
+
+class _Moving:
+    """From wherever paths are looked up now (`places`, then the working directory) to a folder."""
+
+    def __init__(self, places: Sequence[str], folder: str) -> None:
+        self._places = places
+        self._folder = os.path.abspath(folder)
+
+    def uses(self, uses: Any) -> Any:
+        """The path of a YAML file or a folder, or the mapping that such a file holds; anything else as it is."""
+        from jina.executor.reference import path_named
+
+        if isinstance(uses, Mapping):
+            return self.metas({**uses, **({"metas": self.metas(uses["metas"])} if uses.get("metas") else {})})
+        if not isinstance(uses, str) or (found := path_named(uses, self._places)) is None:
+            return uses
+        return self._seen(uses, found)
+
+    def metas(self, mapping: Mapping[str, Any] | None) -> Any:
+        """A mapping that may name `py_modules`."""
+        if not mapping or not mapping.get("py_modules"):
+            return mapping
+        return {**mapping, "py_modules": self.modules(mapping["py_modules"])}
+
+    def modules(self, sources: Any) -> Any:
+        """Python files; names of modules stay."""
+        if isinstance(sources, str):
+            return self._module(sources)
+        return sources and [self._module(source) for source in sources]
+
+    def _module(self, source: str) -> str:
+        from jina.executor.modules import locate
+
+        try:
+            found = locate(source, self._places)
+        except ConfigError:
+            return source
+        return self._seen(source, found) if os.path.isabs(found) else source
+
+    def _seen(self, path: str, found: str) -> str:
+        """What leads from the folder to a file that was found: the path itself where it does, as it was written."""
+        if os.path.isabs(os.path.expanduser(path)):
+            return path
+        inner = os.path.relpath(found, os.path.normpath(os.path.join(self._folder, path)))
+        if not inner.startswith(os.pardir):
+            return path
+        if os.path.commonpath([found, self._folder]) == os.sep:
+            return found
+        return os.path.relpath(found, self._folder)
