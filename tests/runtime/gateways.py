@@ -19,7 +19,7 @@ def graph_of(nodes, ends=None, **options):
         fields = dict(told) if isinstance(told, dict) else {"needs": told}
         hops = fields.pop("hops", [HopPlan(kind="link", name=f"{name}/rep-0")])
         made.append(NodePlan(name=name, hops=hops, **fields))
-    needed = {need for node in made for need in node.needs}
+    needed = {need for node in made if not node.floating for need in node.needs}
     ends = ends or [node.name for node in made if node.name not in needed and not node.floating]
     return GraphPlan(nodes=made, ends=ends, **options)
 
