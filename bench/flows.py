@@ -161,7 +161,7 @@ def flow_start(rounds: int) -> Section:
         for k, (what, bound) in enumerate(bounds)
     ]
     head = ["server", "version", "wall (s)", "CPU (s)", "PSS (MB)"]
-    note = f"{turns} starts each. CPU of all processes until the first answer, those that ended by then too."
+    note = f"{turns} starts each. CPU of all processes to the first answer, also ended ones."
     return Section(
         "Start of a Flow of three Executors to the first answer over HTTP", head, rows, checks, note, "s",
         {row[0]: row[2] for row in rows}, {"found": found},

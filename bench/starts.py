@@ -49,7 +49,7 @@ def start(rounds: int) -> Section:
         if name != "ours-http"
         for k, what in enumerate(("wall", "CPU", "PSS"))
     ]
-    note = f"{turns} starts each. CPU of all processes until the first answer, those that ended by then too; install without bytecode."
+    note = f"{turns} starts each. CPU of all processes to the first answer, also ended ones; install without bytecode."
     bars = {row[0]: row[2] for row in rows}
     return Section("Start to the first answer over HTTP", head, rows, checks, note, "s", bars, {"found": found})
 
