@@ -32,6 +32,14 @@ class Upper(Executor):
         for letter in doc.text:
             yield Text(text=letter)
 
+    @requests(on="/forever")
+    async def forever(self, doc: Text, **kwargs) -> Text:
+        try:
+            while True:
+                yield Text(text="again")
+        finally:
+            Path(doc.text).write_text("closed")
+
 
 class Twice(Executor):
     @requests(on="/up")
@@ -75,6 +83,7 @@ class Calls:
             "one",
             "order",
             "letters",
+            "leaving",
             "through",
             "failing",
             "results",
@@ -109,6 +118,16 @@ class Calls:
         found = self.executor["upper"].stream_doc(on="/letters", inputs=Text(text=text), return_type=Text)
         whole = self.streamer.stream_doc(Text(text=text), exec_endpoint="/letters", return_type=Text)
         return [[doc.text async for doc in found], [(doc.text, error) async for doc, error in whole]]
+
+    async def leaving(self, path):
+        found = []
+        async for doc in self.executor["upper"].stream_doc(on="/forever", inputs=Text(text=f"{path}.1")):
+            found.append(doc.text)
+            break
+        async for doc, _ in self.streamer.stream_doc(Text(text=f"{path}.2"), exec_endpoint="/forever"):
+            found.append(doc.text)
+            break
+        return found
 
     async def through(self):
         batches = self.streamer.stream_docs(

@@ -112,6 +112,14 @@ def test_streams_come_document_by_document(served):
     assert told(served, "/letters?text=abc") == [["a", "b", "c"], [["a", None], ["b", None], ["c", None]]]
 
 
+def test_who_leaves_a_stream_closes_the_generators(served, tmp_path):
+    assert told(served, f"/leaving?path={tmp_path}/left") == ["again", "again"]
+    deadline = time.monotonic() + WITHIN
+    while len(list(tmp_path.iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_failures_come_beside_the_documents(served):
     assert told(served, "/failing") == [
         ["AA"],
