@@ -245,7 +245,7 @@ class Counted(Executor):
         return docs
 
     def close(self):
-        (self.folder / self.runtime_args.name.replace("/", "-")).write_text(str(self.count))
+        (self.folder / f"closed-{os.getpid()}").write_text(str(self.count))
 
 
 class Delayed(Executor):
