@@ -31,3 +31,10 @@ class Tokens(Executor):
     async def tokens(self, doc: Text, parameters: dict, **kwargs) -> Text:
         for number in range(parameters.get("count", 3)):
             yield Text(text=f"{doc.text}{number}")
+
+
+class Echoing(Executor):
+    @requests(on="/tokens")
+    async def tokens(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        for doc in docs:
+            doc.text += "!"

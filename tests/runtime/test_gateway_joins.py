@@ -1,6 +1,7 @@
 """Branches that part and meet again: merged, or handed on apart; floating ones; conditions."""
 
 import asyncio
+import time
 
 import pytest
 from docarray import BaseDoc, DocList
@@ -262,5 +263,20 @@ def test_a_join_without_an_executor_merges_on_the_way():
             reply = await service.call(request("/go", ["x"]))
             assert texts(reply) == ["lx+rx"]
             assert "join" not in visited(reply)
+
+    asyncio.run(main())
+
+
+def test_the_deadline_of_a_client_is_not_that_of_a_floating_step():
+    async def main():
+        nodes = {"a": ["gateway"], "side": {"needs": ["gateway"], "floating": True}}
+        async with gateway({"a": Named, "side": Named}, nodes) as service:
+            side = service.workers["side"].executor
+            deadline = time.monotonic() + 0.5
+            await service.call(request("/go", ["x"], parameters={"side__wait": True}, deadline=deadline))
+            await asyncio.sleep(max(0.0, deadline - time.monotonic()) + 0.05)
+            side.gate.set()
+            assert await service.quiet(5)
+            assert (side.seen, side.cancelled) == ([["x"]], 0)
 
     asyncio.run(main())

@@ -8,7 +8,7 @@ from docarray import BaseDoc, DocList
 from tests.runtime.gateways import gateway, http_face, request, texts, visited
 
 from jina import Executor, requests
-from jina.errors import EndpointNotFound, ExecutorError
+from jina.errors import EndpointNotFound, ExecutorError, Unavailable
 from jina.plan.plans import HttpPlan
 from jina.transport.server import serve
 
@@ -123,5 +123,47 @@ def test_http_in_front_of_a_chain():
                         assert answer.status == 500
             finally:
                 await server.stop(1)
+
+    asyncio.run(main())
+
+
+def test_metrics_count_requests_and_what_is_sent_to_each_deployment():
+    async def main():
+        async with gateway({"a": A, "b": B}) as service:
+            await service.call(request("/add", ["x"]))
+            with pytest.raises(ExecutorError):
+                await service.call(request("/fail", ["x"]))
+            text = service.metrics().decode()
+            assert 'jina_successful_requests_total{runtime_name="gateway"} 1.0' in text
+            assert 'jina_failed_requests_total{runtime_name="gateway"} 1.0' in text
+            assert 'jina_sending_request_seconds_count{deployment="a",runtime_name="gateway"} 2.0' in text
+            assert 'jina_sending_request_seconds_count{deployment="b",runtime_name="gateway"} 1.0' in text
+            assert 'jina_sent_request_bytes_count{deployment="b",runtime_name="gateway"} 2.0' in text
+            assert 'jina_number_of_pending_requests{runtime_name="gateway"} 0.0' in text
+
+    asyncio.run(main())
+
+
+def test_over_its_limit_it_refuses_rather_than_to_grow(monkeypatch):
+    async def main():
+        async with gateway({"a": A}) as service:
+            monkeypatch.setattr("jina.runtime.gateway_service.OPEN_LIMIT", 2)
+            calls = [asyncio.create_task(service.call(request("/add", ["x"]))) for _ in range(3)]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(answer).__name__ for answer in answers] == ["Reply", "Reply", "Overloaded"]
+            assert texts(await service.call(request("/add", ["x"]))) == ["xa"]
+
+    asyncio.run(main())
+
+
+def test_it_is_not_ready_before_it_has_started_nor_when_it_stops():
+    async def main():
+        async with gateway({"a": A}) as service:
+            assert service.ready
+            service.state = "draining"
+            assert not service.ready
+            assert service.started
+            with pytest.raises(Unavailable, match="draining"):
+                await service.dry_run()
 
     asyncio.run(main())

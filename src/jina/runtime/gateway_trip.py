@@ -189,6 +189,8 @@ class Trip:
         as_json = self._request.json_reply and step.json_ok
         request = onward(self._request, send.payload, parameters, as_json=as_json)
         request.branches = send.branches
+        if step.floating:
+            request.deadline = None  # the client does not wait for it
         reply = await self._journeys.steps[send.node].call(request)
         self._given[send.node] = reply.parameters or parameters
         return reply
