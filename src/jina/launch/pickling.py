@@ -71,8 +71,10 @@ def _unfindable_modules(value: Any) -> Iterator[str]:
 
 
 def _is_findable(name: str) -> bool:
-    parent = sys.modules.get(name.rpartition(".")[0])
-    path = getattr(parent, "__path__", None)
+    parent = name.rpartition(".")[0]
+    if parent and not (parent in sys.modules and _is_findable(parent)):
+        return False  # pytest, for one, makes packages up around the modules that it imports by their files
+    path = sys.modules[parent].__path__ if parent else None
     # importlib.util.find_spec answers from sys.modules, which is what the child does not have.
     for finder in sys.meta_path:
         spec = finder.find_spec(name, path) if hasattr(finder, "find_spec") else None
