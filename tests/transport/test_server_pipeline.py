@@ -28,6 +28,11 @@ def test_window_of(text, window):
     assert window_of(text) == window
 
 
+@pytest.mark.parametrize(("text", "window"), [("3", 2), ("1", 1), ("0", 2), (None, 2)])
+def test_a_client_gets_no_larger_window_than_the_server_has(text, window):
+    assert window_of(text, 2) == window
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     delays=st.lists(st.integers(0, 4), max_size=12),

@@ -18,13 +18,13 @@ DEFAULT_WINDOW = 1000
 """Requests of one connection in work at a time; Jina 3's default of `prefetch`."""
 
 
-def window_of(text: str | None, default: int = DEFAULT_WINDOW) -> int:
-    """The window that a client asks for by `__prefetch__`; the default where it is 0 or no number."""
+def window_of(text: str | None, most: int = DEFAULT_WINDOW) -> int:
+    """The window that a client asks for by `__prefetch__`; the server's own where that is less, 0 or no number."""
     try:
         asked = int(text) if text else 0
     except ValueError:
         asked = 0
-    return asked if asked > 0 else default
+    return min(asked, most) if asked > 0 else most
 
 
 class Pipeline(Generic[Item, Frame]):
