@@ -122,7 +122,8 @@ def _duration(unit_name: str, *, forever: bool = False) -> PlainValidator:
         number = duration(value, unit)
         if number is None or not (0 <= number < float("inf") or (forever and number == -1)):
             raise ValueError(f"{shown(value)} is not {allowed}")
-        return int(number) if number.is_integer() else round(number, 9)
+        number = round(number, 9)
+        return int(number) if number.is_integer() else number
 
     return PlainValidator(read)
 
