@@ -21,3 +21,11 @@ def home(tmp_path_factory):
         place = tmp_path_factory.mktemp("home")
         patch.setenv("HOME", str(place))
         yield place
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """No test leaves a file in the folder in which the tests are run."""
+    before = set(os.listdir())
+    yield
+    assert not set(os.listdir()) - before - {"site"}

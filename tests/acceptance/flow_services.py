@@ -187,7 +187,7 @@ class Words(Executor):
             self.next.clear()
 
 
-class Mark(Executor):
+class SetField(Executor):
     """Sets the field that it is told."""
 
     def __init__(self, field: str = "left", seconds: float = 0.0, **kwargs):
@@ -233,9 +233,9 @@ class OneByOne(Executor):
 class Counted(Executor):
     """Writes how much it answered into the folder when it is closed."""
 
-    def __init__(self, folder: str = "", **kwargs):
+    def __init__(self, folder: str | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.folder = Path(folder)
+        self.folder = folder
         self.count = 0
 
     @requests(on="/count")
@@ -245,7 +245,8 @@ class Counted(Executor):
         return docs
 
     def close(self):
-        (self.folder / f"closed-{os.getpid()}").write_text(str(self.count))
+        if self.folder is not None:
+            Path(self.folder, f"closed-{os.getpid()}").write_text(str(self.count))
 
 
 class Delayed(Executor):

@@ -15,7 +15,7 @@ from jina import Client, Flow
 from jina.errors import BadRequest, ExecutorError
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.flow_asking import PAUSE, processes_of, pss, results
-from tests.acceptance.flow_services import Flood, Mark, Sink, Stamped, Word, Words
+from tests.acceptance.flow_services import Flood, SetField, Sink, Stamped, Word, Words
 from tests.acceptance.services import Token
 from tests.acceptance.test_streams import PROMPTLY, WAYS
 
@@ -83,9 +83,9 @@ def test_what_each_step_adds(places, protocol):
 def forked():
     """A stream, a fork of which one branch is slower, a join that nobody does by hand, and a step behind it."""
     flow = Flow(protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True).add(name="words", uses=Words)
-    flow = flow.add(name="left", uses=Mark, uses_with={"field": "left", "seconds": 0.005}, needs="words")
-    flow = flow.add(name="right", uses=Mark, uses_with={"field": "right"}, needs="words")
-    flow = flow.needs(["left", "right"], name="both").add(name="after", uses=Mark, uses_with={"field": "after"})
+    flow = flow.add(name="left", uses=SetField, uses_with={"field": "left", "seconds": 0.005}, needs="words")
+    flow = flow.add(name="right", uses=SetField, uses_with={"field": "right"}, needs="words")
+    flow = flow.needs(["left", "right"], name="both").add(name="after", uses=SetField, uses_with={"field": "after"})
     with flow as running:
         yield running
 

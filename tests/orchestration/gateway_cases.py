@@ -317,5 +317,10 @@ class NeverListens(Gateway):
         pass
 
 
+class Forgets(Gateway):
+    def __init__(self, **kwargs):
+        pass
+
+
 class NoGateway:
     pass

@@ -368,6 +368,25 @@ def test_a_gateway_is_loaded_from_yaml_without_a_flow():
         cases.Extended.load_config({"jtype": "Served"})
 
 
+def test_a_gateway_is_saved_with_its_arguments(tmp_path):
+    file = str(tmp_path / "gateway.yml")
+    cases.Served.load_config({"jtype": "Served", "with": {"arg": "x"}}, uses_metas={"description": "d"}).save_config(
+        file
+    )
+    again = cases.Served.load_config(file)
+    assert (again.arg, again.metas.description) == ("x", "d")
+    by_hand = cases.Served(arg="y", runtime_args={"port": 5})
+    by_hand.save_config(file)
+    assert (cases.Served.load_config(file).arg, by_hand.port) == ("y", 5)
+    with pytest.raises(ConfigError, match="YAML cannot hold the argument 'arg'"):
+        cases.Served(arg=object()).save_config(file)
+
+
+def test_the_constructor_of_the_base_has_to_be_called():
+    with pytest.raises(ConfigError, match=r"has to call super\(\).__init__\(\*\*kwargs\)"):
+        cases.Forgets.load_config({"jtype": "Forgets"})
+
+
 # --- a streamer made by hand ------------------------------------------------------------------------------------
 
 

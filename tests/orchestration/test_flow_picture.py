@@ -38,6 +38,24 @@ reply: what joiner gives
 """
 
 
+ELSEWHERE = """
+from jina import Executor, requests
+from docarray import BaseDoc, DocList
+
+class Tale(BaseDoc):
+    text: str = ""
+
+class Far(Executor):
+    @requests(on="/count")
+    def count(self, docs: DocList[Tale], **kwargs) -> DocList[Tale]:
+        return docs
+
+    @requests(on="/tell")
+    async def tell(self, doc: Tale, **kwargs) -> Tale:
+        yield doc
+"""
+
+
 class Page(BaseDoc):
     text: str = ""
 
@@ -83,6 +101,22 @@ def test_a_running_flow_shows_the_port_that_was_chosen(capsys):
         assert f"gateway grpc://127.0.0.1:{flow.port}\n" in capsys.readouterr().out
 
 
+def test_a_running_flow_knows_the_endpoints_of_classes_that_are_not_imported(tmp_path, capsys):
+    (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
+    (tmp_path / "flow.yml").write_text(
+        "jtype: Flow\nwith: {host: 127.0.0.1, quiet: true}\n"
+        "executors:\n  - {name: far, uses: Far, py_modules: elsewhere.py}\n  - {name: any, uses: jina.Executor}\n"
+    )
+    with Flow.load_config(str(tmp_path / "flow.yml")).add(uses=Reader, name="reader") as flow:
+        flow.describe()
+        flow.plot(tmp_path / "flow.mmd")
+    shown = capsys.readouterr().out
+    assert "endpoints  /count  Tale → Tale\n             /tell   Tale → Tale  (stream)\n" in shown
+    assert "endpoints  /read  Page → Word" in shown
+    assert "any (Executor)\n  needs      far\n\n" in shown
+    assert "Tale → Tale" in (tmp_path / "flow.mmd").read_text()
+
+
 @pytest.mark.parametrize(
     ("suffix", "start"),
     [("svg", b"<svg"), ("png", b"\x89PNG"), ("jpg", b"\xff\xd8"), ("mmd", b"%%{init"), ("txt", b"Flow words")],
@@ -113,11 +147,17 @@ def test_a_notebook_shows_the_picture(flow, monkeypatch, tmp_path):
 
     class Shell:
         display_pub = Publisher()
+        execution_count = 1
+
+    shell = Shell()
 
     getting = pytest.importorskip("IPython.core.getipython")
-    monkeypatch.setattr(getting, "get_ipython", Shell)
-    flow.plot(tmp_path / "flow.txt", inline_display=True)
-    assert shown == [flow._repr_mimebundle_()]
+    monkeypatch.setattr(getting, "get_ipython", lambda: shell)
+    last = flow.plot(tmp_path / "flow.txt", inline_display=True)
+    assert list(last._repr_mimebundle_()) == ["text/plain"]  # shown already, by the same cell
+    flow.plot()
+    shell.execution_count = 2
+    assert shown == [flow._repr_mimebundle_()] * 2
     assert shown[0]["text/plain"] == TEXT
     assert ET.fromstring(shown[0]["image/svg+xml"]).get("role") == "img"
 

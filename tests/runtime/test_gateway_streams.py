@@ -50,7 +50,7 @@ class SyncTokens(Executor):
             yield Text(text=f"{doc.text}{number}")
 
 
-class Mark(Executor):
+class AppendMark(Executor):
     """Appends its mark; `slow` makes each call wait."""
 
     mark = "!"
@@ -110,18 +110,18 @@ def test_one_generator(generator):
 
 
 def test_steps_before_and_behind_a_generator():
-    assert run({"a": Mark, "b": Tokens, "c": Mark}, request("/go", ["x"])) == ["x!0!", "x!1!", "x!2!"]
+    assert run({"a": AppendMark, "b": Tokens, "c": AppendMark}, request("/go", ["x"])) == ["x!0!", "x!1!", "x!2!"]
 
 
 def test_generators_behind_generators():
-    assert run({"a": Tokens, "b": Mark, "c": Tokens}, request("/go", ["x"], parameters={"count": 2})) == [
+    assert run({"a": Tokens, "b": AppendMark, "c": Tokens}, request("/go", ["x"], parameters={"count": 2})) == [
         "x0!0", "x0!1", "x1!0", "x1!1",
     ]  # fmt: skip
 
 
 def test_each_document_goes_on_alone():
     async def main():
-        async with gateway({"a": Tokens, "b": Mark}) as service:
+        async with gateway({"a": Tokens, "b": AppendMark}) as service:
             await collected(service.stream(request("/go", ["x"], parameters={"count": 50})))
             assert service.workers["b"].executor.calls == [1] * 50
 
@@ -142,30 +142,32 @@ def test_single_documents_are_merged_behind_a_generator():
 
 def test_documents_that_a_condition_keeps_from_the_generator_keep_their_place():
     nodes = {"a": {"needs": ["gateway"], "when": {"text": {"$eq": "y"}}}, "b": ["a"]}
-    found = run({"a": Tokens, "b": Mark}, request("/go", ["x", "y", "z"], parameters={"count": 2}), nodes)
+    found = run({"a": Tokens, "b": AppendMark}, request("/go", ["x", "y", "z"], parameters={"count": 2}), nodes)
     assert found == ["x!", "y0!", "y1!", "z!"]
 
 
 def test_a_stream_cannot_be_joined_with_what_came_once():
     nodes = {"a": ["gateway"], "b": ["gateway"], "c": ["a", "b"]}
     with pytest.raises(NotSupportedError, match="a streams"):
-        run({"a": Tokens, "b": Mark, "c": Mark}, request("/go", ["x"]), nodes)
+        run({"a": Tokens, "b": AppendMark, "c": AppendMark}, request("/go", ["x"]), nodes)
 
 
 def test_without_a_generator_there_is_no_stream():
     with pytest.raises(BadRequest, match="no Executor yields on /go"):
-        run({"a": Mark, "b": Plain}, request("/go", ["x"]))
+        run({"a": AppendMark, "b": Plain}, request("/go", ["x"]))
 
 
 def test_a_call_collects_what_generators_yield():
     async def main():
-        async with gateway({"a": Tokens, "b": Mark}) as service:
+        async with gateway({"a": Tokens, "b": AppendMark}) as service:
             assert texts(await service.call(request("/go", ["x"]))) == ["x0!", "x1!", "x2!"]
 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("executors", [{"a": Tokens}, {"a": Tokens, "b": Mark}, {"a": Tokens, "b": Mark, "c": Tokens}])
+@pytest.mark.parametrize(
+    "executors", [{"a": Tokens}, {"a": Tokens, "b": AppendMark}, {"a": Tokens, "b": AppendMark, "c": Tokens}]
+)
 def test_the_first_item_comes_before_the_second_is_made(executors):
     async def main():
         async with gateway(executors) as service:
@@ -182,7 +184,7 @@ def test_the_first_item_comes_before_the_second_is_made(executors):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("executors", [{"a": Tokens}, {"a": Tokens, "b": Mark}])
+@pytest.mark.parametrize("executors", [{"a": Tokens}, {"a": Tokens, "b": AppendMark}])
 def test_an_error_comes_after_what_came_before_it(executors):
     async def main():
         async with gateway(executors) as service:
@@ -199,7 +201,7 @@ def test_an_error_comes_after_what_came_before_it(executors):
 
 def test_an_error_behind_the_generator_closes_it():
     async def main():
-        async with gateway({"a": Tokens, "b": Mark}) as service:
+        async with gateway({"a": Tokens, "b": AppendMark}) as service:
             asked = request("/go", ["x"], parameters={"count": 10**9, "mark_fails_at": "x5"})
             seen = []
             with pytest.raises(ExecutorError, match="behind the generator") as caught:
@@ -213,7 +215,7 @@ def test_an_error_behind_the_generator_closes_it():
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("executors", [{"a": Tokens}, {"a": Mark, "b": Tokens, "c": Mark}])
+@pytest.mark.parametrize("executors", [{"a": Tokens}, {"a": AppendMark, "b": Tokens, "c": AppendMark}])
 @pytest.mark.parametrize("how", ["closed", "cancelled"])
 def test_clients_that_leave_close_the_generators(executors, how):
     """A thousand streams, left in the middle: no task, no generator, nothing counted as in flight."""
@@ -253,7 +255,7 @@ def test_clients_that_leave_close_the_generators(executors, how):
 
 def test_a_slow_step_holds_the_generator_back():
     async def main():
-        async with gateway({"a": Tokens, "b": Mark}) as service:
+        async with gateway({"a": Tokens, "b": AppendMark}) as service:
             slow = service.workers["b"].executor
             slow.gate = asyncio.Event()
             replies = service.stream(request("/go", ["x"], parameters={"count": 100_000}))
@@ -273,7 +275,7 @@ def test_a_slow_step_holds_the_generator_back():
 
 def test_memory_stays_flat_under_a_slow_reader():
     async def main():
-        async with gateway({"a": Tokens, "b": Mark}) as service:
+        async with gateway({"a": Tokens, "b": AppendMark}) as service:
             replies = service.stream(request("/go", ["x" * 10_000], parameters={"count": 1500}))
             peaks = []
             tracemalloc.start()

@@ -6,7 +6,7 @@ import pytest
 from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
 from jina.spec import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.spec.base import default_of, descriptions
-from jina.spec.flow import with_gateway, with_step
+from jina.spec.flow import set_at_gateway, with_gateway, with_step
 from jina.spec.signature import signature_of
 
 GATEWAY_OF_JINA_3 = {
@@ -144,8 +144,8 @@ def test_mistakes_name_the_method():
     assert problem(with_step, flow, method="needs") == "Flow.add: unknown option 'method'"
     assert problem(with_step, flow, "need").startswith("Flow.need: method: 'need' is none of add, needs")
     assert problem(with_step, flow, shards=2, error=NotSupportedError) == "Flow.add: shards: 2 is not available yet"
-    assert (
-        problem(with_gateway, flow, prot="grpc") == "Flow.config_gateway: unknown option 'prot', did you mean 'port'?"
+    assert problem(with_gateway, flow, prot="grpc") == (
+        "Flow.config_gateway: unknown option 'prot', did you mean 'protocol'?"
     )
 
 
@@ -192,3 +192,22 @@ def test_hundreds_of_steps_are_added_fast():
     flow = added(*({"name": f"n{number}", "needs": "gateway"} for number in range(200)))
     assert len(flow.steps) == 200
     assert time.process_time() - before < 0.4
+
+
+def test_ports_of_the_gateway_count_with_protocols_of_the_flow():
+    flow = with_gateway(parse(FlowSpec, {"protocol": ["grpc", "http"]}), port=[1, 2])
+    assert flow.gateway.model_fields_set == {"port"}
+    assert (flow.front.protocols, flow.front.ports) == (["grpc", "http"], [1, 2])
+    flow = with_gateway(parse(FlowSpec, {"port": [1, 2]}), protocol=["grpc", "http"])
+    assert flow.gateway == parse(GatewaySpec, {"protocol": ["grpc", "http"]})
+    assert (flow.front.protocols, flow.front.ports) == (["grpc", "http"], [1, 2])
+    with pytest.raises(ConfigError, match=r"3 ports for 2 protocol"):
+        with_gateway(parse(FlowSpec, {"protocol": ["grpc", "http"]}), port=[1, 2, 3])
+
+
+def test_one_option_of_the_gateway_is_validated_alone():
+    flow = set_at_gateway(FlowSpec(), "port", [1, 2])
+    assert flow.gateway.model_fields_set == {"port"}
+    assert set_at_gateway(flow, "protocol", ["grpc", "http"]).front.protocols == ["grpc", "http"]
+    with pytest.raises(ConfigError, match="Flow: port: 'x' is not a port"):
+        set_at_gateway(flow, "port", "x")

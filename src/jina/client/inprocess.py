@@ -190,7 +190,10 @@ class AsyncServiceChannel:
 class InProcessClient(SyncClient):
     """A `SyncClient` of a service that runs on `loop`, in another thread of this process."""
 
-    protocol = "grpc"  # as which it behaves
+    @property
+    def protocol(self) -> str:
+        """As which it behaves."""
+        return "grpc"
 
     def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
         super().__init__(_HERE, ChannelSettings(), 1000)
@@ -203,7 +206,10 @@ class InProcessClient(SyncClient):
 class AsyncInProcessClient(AsyncClient):
     """An `AsyncClient` of a service that runs on `loop`, which may be another one than the caller's."""
 
-    protocol = "grpc"  # as which it behaves
+    @property
+    def protocol(self) -> str:
+        """As which it behaves."""
+        return "grpc"
 
     def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
         super().__init__(_HERE, ChannelSettings(), 1000)

@@ -30,7 +30,8 @@ class ChildProcess:
     """The child that runs one plan, a worker's or a gateway's. All methods belong to the thread that called `spawn`.
 
     The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
-    of that report), `ready`, `failure` (why it did not start) and `exit_status` (None while it runs).
+    of that report), `ready`, `steps` (what a gateway told of the endpoints behind it, see `GatewayService.told`),
+    `failure` (why it did not start) and `exit_status` (None while it runs).
     """
 
     def __init__(self, plan: ChildPlan, blob: bytes = b"") -> None:
@@ -40,6 +41,7 @@ class ChildProcess:
         self.since = time.monotonic()
         self.ready = False
         self.waits_for = ""
+        self.steps: dict[str, list[list[Any]]] = {}
         self.failure: JinaError | None = None
         self.exit_status: int | None = None
         self.control: socket.socket | None = None
@@ -143,6 +145,7 @@ class ChildProcess:
         self.since = time.monotonic()
         self.ready = self.phase == "ready"
         self.waits_for = str(report.get("for", ""))
+        self.steps = report.get("steps", self.steps)
         if self.phase == "failed":
             self.failure = failures.rebuild(self.name, report)
 

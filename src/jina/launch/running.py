@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.launch.child_process import ChildProcess
@@ -112,6 +113,11 @@ class Running:
                 if found or not processes or left <= 0:
                     return found
                 self._changed.wait(left)
+
+    @property
+    def steps(self) -> Mapping[str, list[list[Any]]]:
+        """What the gateway told of the endpoints of each step; empty until it is ready, and without one."""
+        return self.front[0].steps
 
     @property
     def dead(self) -> list[str]:

@@ -102,7 +102,9 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
             self._resolved = {step.name: _resolved(step) for step in spec.steps if runs(step)}
             executors = {name: resolved.plan for name, resolved in self._resolved.items()}
             custom = self._gateway.plan if self._gateway else None
-            self._plan = plan_flow(spec, executors, custom, self._reservations)
+            plan = plan_flow(spec, executors, custom, self._reservations)
+            _check_graph(plan, spec)
+            self._plan = plan
         return self._plan
 
     def _with_gateway_class(self) -> FlowSpec:
@@ -250,6 +252,20 @@ def _resolved(step: StepSpec) -> Resolved:
 def _blob(name: str, resolved: Resolved) -> bytes:
     with _naming(name):
         return resolved.blob()
+
+
+def _check_graph(plan: FlowPlan, spec: FlowSpec) -> None:
+    """Raise what its gateway would raise for its conditions and for floating branches."""
+    from jina.routing.graph import Graph
+
+    try:
+        Graph(plan.gateway.graph)
+    except ConfigError as error:
+        name, _, text = error.message.partition(": ")
+        place = next((step.place for step in spec.steps if step.name == name), None)
+        error.message = f"{place}: {text}" if place else f"Flow: {error.message}"
+        error.args = (error.message,)
+        raise
 
 
 @contextmanager

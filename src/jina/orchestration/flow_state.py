@@ -28,7 +28,7 @@ class FlowStep(Described):
 
 
 class FlowState:
-    """The facts of a Flow. Those that the plan decides build it; setters take effect until then."""
+    """The facts of a Flow. Those that the plan decides build it; setters take effect until then, in any order."""
 
     _spec: FlowSpec
     _workspace_id: str | None = None
@@ -72,7 +72,7 @@ class FlowState:
 
     @port.setter
     def port(self, value: int | Sequence[int]) -> None:
-        self._configure(port=value)
+        self._configure("port", value)
 
     @property
     def protocols(self) -> list[str]:
@@ -86,7 +86,7 @@ class FlowState:
 
     @protocol.setter
     def protocol(self, value: str | Sequence[str]) -> None:
-        self._configure(protocol=value)
+        self._configure("protocol", value)
 
     @property
     def host(self) -> str:
@@ -95,7 +95,7 @@ class FlowState:
 
     @host.setter
     def host(self, value: str) -> None:
-        self._configure(host=value)
+        self._configure("host", value)
 
     @property
     def workspace(self) -> str | None:
@@ -185,12 +185,12 @@ class FlowState:
         plans = {deployment.name: deployment for deployment in self.plan.deployments}
         return FlowStep(spec, plans[spec.name])
 
-    def _configure(self, **options: Any) -> None:
-        """Set options of the gateway."""
-        from jina.spec.flow import with_gateway
+    def _configure(self, option: str, value: Any) -> None:
+        """Set an option of the gateway."""
+        from jina.spec.flow import set_at_gateway
 
-        self._may_set(*options)
-        self._replace(with_gateway(self._spec, **options))
+        self._may_set(option)
+        self._replace(set_at_gateway(self._spec, option, value))
 
     def _set(self, name: str, value: Any) -> None:
         """Set an option of the Flow."""
@@ -200,9 +200,9 @@ class FlowState:
         valid = parse(FlowSpec, {name: value}, "Flow")
         self._replace(self._spec.model_copy(update={name: getattr(valid, name)}))
 
-    def _may_set(self, *names: str) -> None:
+    def _may_set(self, name: str) -> None:
         if self._started:
-            raise FlowBuildLevelError(f"{names[0]} of the running Flow {self.name!r} cannot be changed")
+            raise FlowBuildLevelError(f"{name} of the running Flow {self.name!r} cannot be changed")
 
 
 def _compared(step: StepSpec) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from jina.errors import BadConfigSource, UsageError
+from jina.errors import BadConfigSource, ConfigError, UsageError
 from jina.runtime import custom_gateway_registry as registry
 
 if TYPE_CHECKING:
@@ -32,8 +32,19 @@ class Surroundings:
     grace: float
 
 
-_surroundings: Surroundings | None = None
-"""Those of the gateway that is being constructed."""
+@dataclass(slots=True)
+class _Given:
+    """What a gateway is constructed with, besides what stands in the call of its constructor."""
+
+    surroundings: Surroundings | None = None
+    runtime_args: Mapping[str, Any] = field(default_factory=dict)
+    metas: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    initialised: bool = False
+
+
+_constructing: _Given | None = None
+"""That of the gateway that is being constructed: `__new__` of user classes cannot be given more arguments."""
 
 
 class BaseGateway:
@@ -48,19 +59,19 @@ class BaseGateway:
     metas: SimpleNamespace
     """What the YAML or `uses_metas` say: `name`, `description`, ..."""
 
-    __surroundings: Surroundings | None
+    __given: _Given
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make what was given readable before the user's `__init__` runs."""
         del args
         self = super().__new__(cls)
-        runtime_args = kwargs.get("runtime_args") or {}
-        values = dict(vars(runtime_args)) if isinstance(runtime_args, SimpleNamespace) else dict(runtime_args)
+        given = _constructing or _Given(arguments=kwargs)
+        values = {**given.runtime_args, **_mapping(kwargs.get("runtime_args"))}
         values.setdefault("name", str(kwargs.get("name") or "gateway"))
-        metas = {"name": cls.__name__, **(kwargs.get("metas") or {})}
+        metas = {"name": cls.__name__, **given.metas, **_mapping(kwargs.get("metas"))}
         self.__dict__.update(
             {
-                "_BaseGateway__surroundings": _surroundings,
+                "_BaseGateway__given": given,
                 "name": str(kwargs.get("name") or values["name"]),
                 "runtime_args": SimpleNamespace(**values),
                 "metas": SimpleNamespace(**metas),
@@ -77,6 +88,7 @@ class BaseGateway:
     ) -> None:
         """Take what is injected. Further keywords are those of subclasses; here they change nothing."""
         del runtime_args, metas
+        self.__given.initialised = True
         self.name = name or self.name
         if kwargs:
             names = ", ".join(map(repr, sorted(kwargs)))
@@ -99,9 +111,22 @@ class BaseGateway:
         return cast("Self", construct(found, None, plan.with_args, injected))
 
     def save_config(self, filename: str | None = None) -> None:
-        """Write YAML that names the class: its arguments are not known here."""
+        """Write YAML from which `load_config` makes the gateway again; `<name>.yml` unless a name is given.
+
+        Raises `ConfigError` for a constructor argument that YAML cannot hold.
+        """
+        from jina.executor.reference import split_with
+        from jina.spec import ExecutorSpec, dump_spec
+
+        injected = {"name", "runtime_args", "metas"}
+        given = {key: value for key, value in self.__given.arguments.items() if key not in injected}
+        plain, other = split_with(given)
+        if other:
+            raise ConfigError(f"{type(self).__name__}: YAML cannot hold the argument {min(other)!r}")
+        metas = {key: value for key, value in vars(self.metas).items() if value}
+        spec = ExecutorSpec.model_validate({"jtype": type(self).__name__, "with": plain, "metas": metas})
         with open(filename or f"{self.name}.yml", "w", encoding="utf-8") as file:
-            file.write(f"jtype: {type(self).__name__}\n")
+            file.write(dump_spec(spec))
 
     @functools.cached_property
     def logger(self) -> JinaLogger:
@@ -113,12 +138,13 @@ class BaseGateway:
     @property
     def _around(self) -> Surroundings:
         """Plan and service of the process that runs it; raises `UsageError` for one that was made by hand."""
-        if self.__surroundings is None:
+        surroundings = self.__given.surroundings
+        if surroundings is None:
             raise UsageError(
                 f"{type(self).__name__} was made by hand, so there are no Executors behind it",
                 help=f"let a Flow run it: Flow().config_gateway(uses={type(self).__name__})",
             )
-        return self.__surroundings
+        return surroundings
 
     @property
     def streamer(self) -> GatewayStreamer:
@@ -170,16 +196,19 @@ def construct(
 ) -> BaseGateway:
     """The instance; `injected` goes to the constructor as far as it takes that."""
     from jina.executor.load import check_arguments
+    from jina.executor.signatures import describe
 
     check_arguments(cls, arguments, BaseGateway)
-    global _surroundings  # `__new__` of user classes cannot be given more arguments
+    global _constructing
     taken = _accepted(cls.__init__, injected)
-    _surroundings = surroundings
+    given = _Given(surroundings, _mapping(injected.get("runtime_args")), _mapping(injected.get("metas")), arguments)
+    _constructing = given
     try:
         self = cls(**arguments, **{name: value for name, value in taken.items() if name not in arguments})
     finally:
-        _surroundings = None
-    self.runtime_args = SimpleNamespace(**{**injected["runtime_args"], **vars(self.runtime_args)})
+        _constructing = None
+    if not given.initialised:
+        raise ConfigError(f"{describe(cls.__init__)} has to call super().__init__(**kwargs)")
     return self
 
 
@@ -190,3 +219,7 @@ def _accepted(init: Callable[..., Any], injected: dict[str, Any]) -> dict[str, A
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return injected
     return {name: value for name, value in injected.items() if name in parameters}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(vars(value)) if isinstance(value, SimpleNamespace) else dict(value or {})

@@ -39,10 +39,11 @@ def run_gateway(
     """Serve a graph until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
     `links` gives the sockets of the local workers, at any time and again after a restart. `report` gets
-    `{"phase": "waiting", "for": "names"}` until all workers have answered, `{"phase": "ready", "addresses": [...]}`
-    when the ports are open, and `{"phase": "draining", "reason": ...}`. `custom` imports the user's own gateway
-    class and gives it with its arguments. Raises `ConfigError` where neighbours do not fit, `PortAlreadyUsed`, and
-    `RuntimeFailToStart` naming the workers that were silent until `timeout_ready`.
+    `{"phase": "waiting", "for": "names"}` until all workers have answered, `{"phase": "ready", "addresses": [...],
+    "steps": ...}` (see `GatewayService.told`) when the ports are open, and `{"phase": "draining", "reason": ...}`.
+    `custom` imports the user's own gateway class and gives it with its arguments. Raises `ConfigError` where
+    neighbours do not fit, `PortAlreadyUsed`, and `RuntimeFailToStart` naming the workers that were silent until
+    `timeout_ready`.
     """
     logs.setup(plan.log, plan.name)
     stop, links = stop or Stop(), links or LinkSource()
@@ -126,7 +127,7 @@ class _Life:
             return
         service.state = "ready"
         try:
-            self._report({"phase": "ready", "addresses": front.addresses})
+            self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
             self._log.debug("ready: %s", ", ".join(front.addresses))
             await self._asked.wait()
         finally:

@@ -206,7 +206,9 @@ class Replicas:
         return DeadlineExceeded(f"the deadline of the request passed before {self._place_of(hop)} answered")
 
     def _lost(self, hop: Hop, lost: HopLost) -> Unavailable:
-        error = Unavailable(f"no worker answers; {self._place_of(hop)}: {lost.message}", help=lost.help)
+        place = self._place_of(hop)
+        said = lost.message if lost.message.startswith(place) else f"{place}: {lost.message}"
+        error = Unavailable(f"no worker answers; {said}", help=lost.help)
         error.deployment = self.name
         return error
 

@@ -77,6 +77,15 @@ class GatewayService:
         return self._endpoints
 
     @property
+    def told(self) -> dict[str, list[tuple[str, str, str, bool]]]:
+        """By step: path, names of input and output class, and whether it streams, of each endpoint of the Executor."""
+        return {
+            name: [(one.path, one.input_name, one.output_name, one.is_generator) for one in known.values()]
+            for name, known in self._known.items()
+            if not passes_all(known)
+        }
+
+    @property
     def ready(self) -> bool:
         """True while requests are welcome and every Deployment has a replica that is up."""
         return self.state == "ready" and all(step.up for step in self.steps.values())

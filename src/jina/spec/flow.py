@@ -161,7 +161,25 @@ def gateway_from(flow: FlowSpec, options: Mapping[str, Any], locate: Locate | No
     """`with_gateway` for options that stand where `locate` says, such as in a file."""
     kept = {canonical(name, GatewaySpec.model_fields) for name, value in options.items() if value is not None}
     before = {name: value for name, value in _options_of(flow.gateway).items() if name not in kept}
-    gateway = parse(GatewaySpec, {**before, **options}, "Flow.config_gateway", locate)
+    # Ports and protocols must fit together, whichever of them the Flow has.
+    shared = ({"port", "protocol"} & flow.model_fields_set) - before.keys() - kept
+    lent = {name: getattr(flow, name) for name in shared}
+    gateway = parse(GatewaySpec, {**lent, **before, **options}, "Flow.config_gateway", locate)
+    own = {name: value for name, value in _options_of(gateway).items() if name not in shared}
+    return _with_own(flow, GatewaySpec.model_construct(set(own), **own))
+
+
+def set_at_gateway(flow: FlowSpec, option: str, value: Any) -> FlowSpec:
+    """A copy of the Flow whose gateway has this option, one that Flows have too, validated alone.
+
+    What must fit together, such as ports and protocols, may be set one after the other; `plan_flow` checks it.
+    """
+    valid = parse(FlowSpec, {option: value}, "Flow")  # which says nothing of what is left open
+    own = flow.gateway or GatewaySpec.model_construct()
+    return _with_own(flow, own.model_copy(update={option: getattr(valid, option)}))
+
+
+def _with_own(flow: FlowSpec, gateway: GatewaySpec) -> FlowSpec:
     return flow.model_copy(update={"gateway": gateway.in_folder(flow.folder)})
 
 
