@@ -287,7 +287,12 @@ def test_prefetch_bounds_the_work_of_one_stream():
             assert len([one async for one in channel.stream_stream(CALL)(requests(), metadata=headers)]) == 20
         return service.most
 
-    for prefetch, headers, most in ((2, (), 2), (2, (("__prefetch__", "5"),), 5), (0, (), 20)):
+    for prefetch, headers, most in (
+        (2, (), 2),
+        (2, (("__prefetch__", "5"),), 2),
+        (5, (("__prefetch__", "2"),), 2),
+        (0, (), 20),
+    ):
         assert run(main(prefetch, headers, most)) == most
 
 
