@@ -68,6 +68,7 @@ class GrpcHop:
         self._up = True
         self._closed = False
         self._watching: asyncio.Task[None] | None = None
+        self._streams: set[Any] = set()
 
     @property
     def up(self) -> bool:
@@ -130,10 +131,12 @@ class GrpcHop:
         for document in documents_in(request.payload.to_bytes()) or [b""]:
             data = self._checked(messages.document_bytes(head, document))
             call = self._stubs.single_document(data, **self._arguments(request))
+            self._streams.add(call)
             try:
                 while (data := await self._guarded(call.read)) is not self._grpc.aio.EOF:
                     yield messages.read_document(data)
             finally:
+                self._streams.discard(call)
                 call.cancel()
 
     async def close(self) -> None:
@@ -141,6 +144,8 @@ class GrpcHop:
         self._closed = True
         if self._watching is not None:
             self._watching.cancel()
+        for call in list(self._streams):  # grpcio 1.66 does not always find them
+            call.cancel()
         await self._channel.close()
 
     async def _over_stream(self, data: bytes, arguments: dict[str, Any]) -> bytes:
