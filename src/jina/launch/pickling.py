@@ -91,6 +91,10 @@ class _Pickler(cloudpickle.Pickler):
     """
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.CodeType):
+            make, arguments = cast("tuple[Any, Any]", self.dispatch_table[types.CodeType](obj))
+            # cloudpickle 3.1.3 leaves out the file, which tracebacks need.
+            return _code_of, (make, arguments, obj.co_filename)
         generated = _generated(obj)
         if generated is not None:
             return generated
@@ -99,6 +103,11 @@ class _Pickler(cloudpickle.Pickler):
             _, slots = reduced[2]
             slots["__annotations__"] = _resolved(obj)
         return reduced
+
+
+def _code_of(make: Any, arguments: tuple[Any, ...], filename: str) -> types.CodeType:
+    made: types.CodeType = make(*arguments)
+    return made.replace(co_filename=filename)
 
 
 def _generated(obj: Any) -> Any:

@@ -292,7 +292,7 @@ class Inbox:
 class _Sink:
     """A message that comes in parts: first its meta, where that is large, then its body."""
 
-    __slots__ = ("_at", "_body_size", "_file", "_view", "body", "flags", "kind", "meta", "stream")
+    __slots__ = ("_at", "_body_size", "_buffer", "_size", "body", "flags", "kind", "meta", "stream")
 
     def __init__(self, kind: int, flags: int, stream: int, meta: bytes | None, sizes: tuple[int, int]) -> None:
         self.kind = kind
@@ -306,20 +306,20 @@ class _Sink:
     @property
     def wanted(self) -> int:
         """Bytes that are missing of what is being filled."""
-        return len(self._view) - self._at
+        return self._size - self._at
 
     def room(self, size: int) -> memoryview:
         """Where the next bytes belong, at most so many."""
-        return self._view[self._at : self._at + size]
+        return self._place()[self._at : min(self._at + size, self._size)]
 
     def tail(self, taken: int, count: int) -> memoryview:
         """What stands in the room behind the bytes taken."""
-        return self._view[self._at + taken : self._at + count]
+        return self._place()[self._at + taken : self._at + count]
 
     def fill(self, count: int) -> bool:
         """So many more bytes are there; says whether the message is complete."""
         self._at += count
-        if self._at < len(self._view):
+        if self._at < self._size:
             return False
         data = self._filled()
         if self.meta is not None:
@@ -336,13 +336,16 @@ class _Sink:
             # What is made of these documents is often a little longer, and fits into their place in the heap when they
             # are gone if that is a little larger too.
             spare = CHUNK + -size % CHUNK
-        self._file = BytesIO(bytes(size + spare))
-        self._view = self._file.getbuffer()[:size]
+        # A view is kept of a bytearray only: a BytesIO that the garbage collector finds with one complains on stderr.
+        self._buffer = BytesIO(bytes(size)) if not spare else memoryview(bytearray(size + spare))[:size]
+        self._size = size
         self._at = 0
 
+    def _place(self) -> memoryview:
+        return self._buffer.getbuffer() if isinstance(self._buffer, BytesIO) else self._buffer
+
     def _filled(self) -> Buffer:
-        if len(self._view) < len(self._file.getbuffer()):
-            return self._view.toreadonly()
+        if isinstance(self._buffer, memoryview):
+            return self._buffer.toreadonly()
         # CPython gives the object that it wrote to as the value, so that the content becomes `bytes` without a copy.
-        self._view.release()
-        return self._file.getvalue()
+        return self._buffer.getvalue()
