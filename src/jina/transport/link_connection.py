@@ -131,7 +131,9 @@ class LinkConnection(asyncio.BufferedProtocol):
             if size <= _JOINED:
                 transport.write(b"".join(batch))
             else:
-                transport.writelines(batch)
+                # Since Python 3.12 asyncio's `writelines` never pauses the protocol.
+                transport.writelines(batch[:-1])
+                transport.write(batch[-1])
         self._throttle()
 
     def _throttle(self) -> None:
