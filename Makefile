@@ -42,7 +42,7 @@ test: $(READY)  ## the quick tests
 	$(PYTEST) -q -m "not slow and not interop and not demo" -n 2
 
 test-slow: $(READY)  ## tests that take longer
-	$(PYTEST) -q -m "slow and not interop"
+	$(PYTEST) -q -m "slow and not interop" -n 2
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh

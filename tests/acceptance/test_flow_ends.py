@@ -85,6 +85,7 @@ def test_sigterm_under_load(tmp_path):
     assert len(list(tmp_path.glob("closed-*"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["program", "gateway"])
 def test_a_kill_under_load(tmp_path, victim):
     """Whoever is killed, all others end too; one that could say so names what died."""
@@ -103,6 +104,7 @@ def test_a_kill_under_load(tmp_path, victim):
     assert took < PROMPTLY
 
 
+@pytest.mark.slow
 def test_a_constructor_that_fails(tmp_path):
     """One of three: the others are not waited for, and are gone when the error is raised."""
     life()
@@ -120,6 +122,7 @@ def test_a_constructor_that_fails(tmp_path):
     until(lambda: left_over() == before)
 
 
+@pytest.mark.slow
 def test_ports_that_are_taken():
     """The port is named, and nothing is left of the steps that had started."""
     life()

@@ -36,6 +36,7 @@ WAYS = [  # how many of each protocol wait where, and whether they visit the ste
 ]
 
 
+@pytest.mark.slow
 def test_a_killed_step():
     """204 requests are in flight: only those that were inside it fail, and later ones that need it."""
     flow = Flow(**LOCAL).add(name="first", uses=First).add(name="middle", uses=Middle).add(name="last", uses=Last)
@@ -155,6 +156,7 @@ def test_a_client_that_does_not_wait(line, places, protocol, step):
     }
 
 
+@pytest.mark.slow
 def test_the_work_of_all_branches_is_cancelled():
     """By the client's timeout, and by the failure of one of them."""
     flow = Flow(host="127.0.0.1", quiet=True)

@@ -121,6 +121,7 @@ def test_hub_new_without_answers_is_a_usage_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_hub_build_writes_the_dockerfile_once(tmp_path):
     assert run("hub", "new", "--name", "X", "--path", str(tmp_path / "x")).returncode == 0
     assert run("hub", "build", str(tmp_path / "x"), "--dockerfile-only").returncode == 0

@@ -63,6 +63,7 @@ def project(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_flow_serves_until_sigterm(project):
     with serving("flow", "--uses", "flow.yml", "--env", "mark:?", "--protocol", "http", cwd=project) as service:
         address = service.address("http")
@@ -73,6 +74,7 @@ def test_a_flow_serves_until_sigterm(project):
     assert service.output.count("closed") == 2
 
 
+@pytest.mark.slow
 def test_a_gateway_serves_executors_that_run_already(project):
     with serving("executor", "--uses", "config.yml", cwd=project) as executor:
         graph = ["--graph-description", '{"start-gateway": ["shout"], "shout": ["end-gateway"]}']

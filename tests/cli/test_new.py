@@ -53,6 +53,7 @@ def test_flow_is_what_comes_without_a_type(folder, capsys):
     assert "cd hello-jina; jina flow --uses flow.yml" in shown.err
 
 
+@pytest.mark.slow
 def test_flow_starts_as_it_is(folder):
     assert main(["new", "mine", "--type", "flow"]) == 0
     with Flow.load_config(without_ports(folder / "mine" / "flow.yml")) as flow:
@@ -61,6 +62,7 @@ def test_flow_starts_as_it_is(folder):
         assert ask(folder / "mine" / "client.py", flow.ports[0]) == "['hello, world!', 'goodbye, world!']\n"
 
 
+@pytest.mark.slow
 def test_deployment_starts_as_it_is(folder, capsys):
     assert main(["new", "mine", "--type", "deployment"]) == 0
     assert written(folder / "mine") == {"deployment.yml", *FILES}

@@ -32,6 +32,7 @@ def package(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_executor_serves_and_sigterm_closes_it(package):
     with serving("executor", "--uses", "config.yml", "--protocol", "grpc", "http", cwd=package) as service:
         address = service.address("grpc")
@@ -48,6 +49,7 @@ def test_executor_serves_and_sigterm_closes_it(package):
     assert "closed" in service.output
 
 
+@pytest.mark.slow
 def test_a_class_of_the_working_folder_can_be_named(package):
     with serving("executor", "--uses", "executor.Shout", cwd=package) as service:
         done = call("client", "--host", service.address("grpc"), "--on", "/shout", "--text", "hi")
@@ -58,6 +60,7 @@ def test_a_class_of_the_working_folder_can_be_named(package):
         assert service.end() == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_closes_too(package):
     with serving("executor", "--uses", "config.yml", cwd=package) as service:
         service.address("grpc")
@@ -65,6 +68,7 @@ def test_ctrl_c_closes_too(package):
     assert "closed" in service.output
 
 
+@pytest.mark.slow
 def test_a_failing_start_is_exit_code_1_with_the_place(package):
     (package / "executor.py").write_text(EXECUTOR.replace("class Shout(Executor):", (
         "class Shout(Executor):\n    def __init__(self, **kwargs):\n        super().__init__(**kwargs)\n"
@@ -78,6 +82,7 @@ def test_a_failing_start_is_exit_code_1_with_the_place(package):
     assert "RuntimeError: no such file model.bin" in service.output
 
 
+@pytest.mark.slow
 def test_a_generated_package_starts_as_it_is(tmp_path):
     assert subprocess.run([JINA, "hub", "new", "--name", "MyExecutor", "--path", "x"], cwd=tmp_path, timeout=WITHIN,
                           check=False, capture_output=True).returncode == 0  # fmt: skip

@@ -214,6 +214,7 @@ NOISE = """
 """
 
 
+@pytest.mark.slow
 def test_stderr_stays_empty(server):
     """Loops, threads, early leavers, forks and forgotten clients: not one line on stderr, warnings shown."""
     urls = [server.url(protocol) for protocol in ("grpc", "http", "websocket")]

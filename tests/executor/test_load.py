@@ -476,6 +476,7 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
+@pytest.mark.slow
 def test_serve_runs_a_deployment_until_the_event_is_set():
     stop = threading.Event()
     stop.set()

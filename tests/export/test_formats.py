@@ -196,6 +196,7 @@ STATEMENT = re.compile(
 )
 
 
+@pytest.mark.slow
 @given(pictures())
 @settings(max_examples=40, deadline=None)
 def test_every_mermaid_text_has_the_shape_that_mermaid_reads(picture):

@@ -27,6 +27,7 @@ def test_at_the_end_of_the_block_also_after_a_handler_failed(tmp_path):
     assert (tmp_path / LINES).read_text().split() == ["made", "one", "two", "closed"]
 
 
+@pytest.mark.slow
 @sentence(36, 37)
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGINT", "SystemExit in a handler"])
 def test_where_the_process_is_ended(ending, tmp_path):

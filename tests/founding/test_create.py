@@ -110,6 +110,7 @@ def test_the_dockerfile_is_generated_from_the_package(tmp_path):
     )
 
 
+@pytest.mark.slow
 @sentence(3, 25, 74)
 def test_the_readme_tells_how_to_use_it(package, tmp_path):
     """Its command starts the package, and its program calls it."""
@@ -130,6 +131,7 @@ def test_the_readme_tells_how_to_use_it(package, tmp_path):
         assert (done.stdout, done.stderr) == ("['hello']\n", "")
 
 
+@pytest.mark.slow
 @sentence(77)
 def test_four_dockerfile_templates_can_be_chosen(tmp_path):
     made = {}

@@ -77,6 +77,7 @@ def _nursery(deployment):
     return deployment._supervisor._nursery
 
 
+@pytest.mark.slow
 def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatch):
     forked = start("Facts")
     assert _forked(forked) == [True, True]
@@ -136,6 +137,7 @@ def test_no_two_workers_draw_the_same_numbers(start, tmp_path, monkeypatch):
     assert not set(one) & set(other)
 
 
+@pytest.mark.slow
 def test_linear_algebra_uses_all_cores(start, tmp_path, monkeypatch):
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
@@ -179,6 +181,7 @@ def test_without_the_nursery_workers_start_by_themselves(start):
     assert _forked(deployment) == [False, False]
 
 
+@pytest.mark.slow
 def test_a_nursery_that_cannot_fork_is_given_up(start, tmp_path, monkeypatch):
     """As where a library keeps a thread of its own."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -189,12 +192,14 @@ def test_a_nursery_that_cannot_fork_is_given_up(start, tmp_path, monkeypatch):
     assert _forked(deployment) == [False, False]
 
 
+@pytest.mark.slow
 def test_who_does_not_come_from_the_nursery(start):
     assert _nursery(start("Facts", count=1)) is None
     assert _nursery(start("Facts", env={"A": "b"})) is None
     assert _nursery(start("Facts", faces=[FacePlan(protocol="http", host="127.0.0.1", port=0)])) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("who", "count"), [("workers", 2), ("nursery", 1)])
 def test_all_end_with_their_killed_parent(tmp_path, who, count):
     """Also while code holds the GIL, and before anything is forked."""

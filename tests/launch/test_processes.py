@@ -169,6 +169,7 @@ def test_a_stubborn_worker_is_killed_after_its_grace(start, monkeypatch):
     assert deployment.workers[0].exit_status == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_children_end_with_their_killed_parent(tmp_path):
     """Also while a handler holds the GIL inside C code; `close()` is called where Python still runs."""
     environment = {**os.environ, "RECORD": str(tmp_path / "log"), "PYTHONPATH": str(HERE)}

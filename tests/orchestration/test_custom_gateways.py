@@ -180,6 +180,7 @@ def test_routes_and_middlewares_beside_ours(extended):
     assert fetch(extended, "/status", port)[1]["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.slow
 def test_a_server_for_each_port():
     flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.TwoServers)
     with flow.add(name="upper", uses=cases.Upper) as flow:
@@ -189,6 +190,7 @@ def test_a_server_for_each_port():
             assert connection.recv(10) == b"HI"
 
 
+@pytest.mark.slow
 def test_fastapi():
     fastapi = pytest.importorskip("fastapi")
     assert fastapi
@@ -230,6 +232,7 @@ def test_fastapi():
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_hook_of_jina_3_for_routes_is_honoured():
     pytest.importorskip("fastapi")
     script = """
@@ -278,6 +281,7 @@ def test_a_failing_start_is_told_as_that_of_an_executor(gateway, message):
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+@pytest.mark.slow
 def test_a_server_that_never_listens_is_named():
     flow = Flow(quiet=True, noblock_on_start=True).config_gateway(uses=cases.NeverListens)
     with flow:

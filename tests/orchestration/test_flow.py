@@ -308,6 +308,7 @@ def test_two_flows_in_one_process(chain):
         assert chain.post("/add", Note(text="x")).text == ["xab"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_starting_leaves_nothing(tmp_path):
     program = """
 import sys

@@ -95,12 +95,14 @@ def test_describe_prints_steps_endpoints_and_types(flow, capsys):
     assert capsys.readouterr().out == TEXT
 
 
+@pytest.mark.slow
 def test_a_running_flow_shows_the_port_that_was_chosen(capsys):
     with Flow(host="127.0.0.1", quiet=True).add(uses=Reader, name="reader") as flow:
         flow.describe()
         assert f"gateway grpc://127.0.0.1:{flow.port}\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_running_flow_knows_the_endpoints_of_classes_that_are_not_imported(tmp_path, capsys):
     (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
     (tmp_path / "flow.yml").write_text(

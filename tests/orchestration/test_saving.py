@@ -41,6 +41,7 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_paths_start_at_the_folder_of_the_new_file(project, tmp_path):
     flow = Flow.load_config(str(project / "flow.yml"))
     saved = project.parent / "elsewhere" / "saved.yml"

@@ -124,6 +124,7 @@ def test_sigterm_drains_closes_and_exits_with_0(program):
     assert _gone(child)
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_only_the_program_which_closes_its_worker(program):
     process = program(SLEEP, stdin=True)
     assert process.stdout.readline() == "HELLO\n"  # also: a class of `python -`
@@ -135,6 +136,7 @@ def test_ctrl_c_reaches_only_the_program_which_closes_its_worker(program):
     assert _gone(child)
 
 
+@pytest.mark.slow
 def test_the_second_signal_ends_at_once(program):
     process = program(BLOCK, DELAY="600")
     process.stdout.readline()
@@ -147,12 +149,14 @@ def test_the_second_signal_ends_at_once(program):
     _until(lambda: _gone(child))
 
 
+@pytest.mark.slow
 def test_a_forgotten_close_happens_at_the_end_of_the_program(program):
     process = program(SERVE + 'Deployment(uses=Writer, host="127.0.0.1", quiet=True).start()\nd = Deployment()\n')
     out, err = process.communicate(timeout=DEADLINE)
     assert (out.split(), process.returncode) == (["closed"], 0), err
 
 
+@pytest.mark.slow
 def test_an_uncaught_failed_start_ends_with_the_cause_in_its_last_lines(program):
     source = SERVE.replace(
         "    @requests", "    def __init__(self, **kwargs):\n        raise OSError('no model')\n    @requests"
@@ -179,6 +183,7 @@ with Deployment(uses="plain.Plain", host="127.0.0.1", quiet=True):
     assert out == "[]\n", err
 
 
+@pytest.mark.slow
 def test_one_plain_line_says_that_it_is_ready(program):
     source = SERVE + "with Deployment(uses=Writer, log_level='ERROR') as deployment: print(deployment.port)\n"
     process = program(source, PYTHONWARNINGS="ignore")

@@ -66,6 +66,7 @@ def test_workers_import_classes_with_nested_lists(uses, tmp_path):
     assert "more 2" in output_of(tmp_path, HTTP % uses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["from jina import Document", "from jina import DocumentArray"])
 def test_scripts_that_import_documents_first(first, tmp_path):
     program = f"{first}\nfrom jina import Deployment\n{textwrap.dedent(MODULE)}\n{textwrap.dedent(SCRIPT)}"

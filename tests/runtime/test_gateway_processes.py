@@ -70,6 +70,7 @@ async def pending(session, count):
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_worker_that_dies_fails_only_the_requests_inside_it():

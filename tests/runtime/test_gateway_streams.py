@@ -215,6 +215,7 @@ def test_an_error_behind_the_generator_closes_it():
     asyncio.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executors", [{"a": Tokens}, {"a": AppendMark, "b": Tokens, "c": AppendMark}])
 @pytest.mark.parametrize("how", ["closed", "cancelled"])
 def test_clients_that_leave_close_the_generators(executors, how):
@@ -273,6 +274,7 @@ def test_a_slow_step_holds_the_generator_back():
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_under_a_slow_reader():
     async def main():
         async with gateway({"a": Tokens, "b": AppendMark}) as service:

@@ -207,6 +207,7 @@ def test_a_user_loop_that_never_comes_back_does_not_keep_the_process():
         assert "blocks the loop" in it.stderr()
 
 
+@pytest.mark.slow
 def test_the_orchestrators_end_does_not_wait_for_requests():
     code = """
     threading.Thread(target=lambda: (sys.stdin.read(), stop.abandon()), daemon=True).start()
@@ -229,6 +230,7 @@ def test_the_orchestrators_end_does_not_wait_for_requests():
         it._reader.join(10)
 
 
+@pytest.mark.slow
 def test_close_that_raises_is_logged_and_shows_in_the_exit_code():
     code = """
     class Bad(Echo):
@@ -299,6 +301,7 @@ def test_a_taken_port_is_raised_and_the_executor_closed():
         assert it.wait_for("raised")["raised"] == "PortAlreadyUsed"
 
 
+@pytest.mark.slow
 def test_an_exception_named_in_exit_on_exceptions_ends_the_worker_after_its_answer():
     with child("work(Echo, exit_on_exceptions=['LookupError'])") as it:
         assert ask(it.ready(), "/fatal")[0] == 500
@@ -306,6 +309,7 @@ def test_an_exception_named_in_exit_on_exceptions_ends_the_worker_after_its_answ
         assert it.wait_for("code")["code"] == 1
 
 
+@pytest.mark.slow
 def test_probes_answer_at_once_while_a_sync_handler_computes():
     with child("work(Echo)") as it:
         port = it.ready()

@@ -44,6 +44,7 @@ def test_served(jina_served):
 """
 
 
+@pytest.mark.slow
 def test_pytest_has_the_fixtures(tmp_path):
     (tmp_path / "test_mine.py").write_text(TEST)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]

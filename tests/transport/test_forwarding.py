@@ -338,6 +338,7 @@ print(json.dumps([name for name in ("docarray", "numpy", "pydantic", "fastapi", 
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_forwards_loads_no_document_classes():
     ran = subprocess.run([sys.executable, "-c", FOREIGN], capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode == 0, ran.stderr

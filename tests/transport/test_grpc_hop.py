@@ -98,6 +98,7 @@ def test_metadata_and_deadline():
     with_hop(use, grpc_metadata={"Token": "t"})
 
 
+@pytest.mark.slow
 def test_large_documents_are_not_parsed(monkeypatch):
     async def use(hop, _service):
         documents = doc_list("x" * 16 * 1024 * 1024)

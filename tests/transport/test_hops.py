@@ -423,6 +423,7 @@ def test_aclose_closes_the_generator_promptly(connect):
     run(main())
 
 
+@pytest.mark.slow
 def test_stream_that_is_forgotten_is_closed(connect):
     async def main():
         service = EchoService()
@@ -448,6 +449,7 @@ def test_stream_that_is_never_read_costs_nothing(connect):
     run(main())
 
 
+@pytest.mark.slow
 def test_many_left_streams_leave_nothing(connect):
     async def main():
         service = EchoService()

@@ -15,6 +15,7 @@ from jina.wire.payloads import BytesPayload
 from tests.transport.sample_service import run
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs memory that is shared without a name")
 def test_a_killed_worker_has_begun_only_what_its_handler_had():
     async def main():

@@ -57,6 +57,7 @@ def test_the_default_pool_is_left_alone():
     assert pb.DocProto is not docarray.proto.DocProto
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["jina.wire.pb", "docarray.proto"])
 def test_both_pools_live_in_one_process_in_any_order(first):
     second = {"jina.wire.pb": "docarray.proto", "docarray.proto": "jina.wire.pb"}[first]
