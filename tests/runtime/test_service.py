@@ -17,7 +17,7 @@ from jina.errors import (
     Unavailable,
     ValidationFailed,
 )
-from jina.executor.decorators import dynamic_batching, write
+from jina.executor.decorators import write
 from jina.observe import logs
 from jina.wire.messages import Reply
 
@@ -364,18 +364,6 @@ def test_replies_of_async_handlers_come_encoded_and_are_counted_once(worker, as_
         assert len(threads) == 1
         sent = it.service.counts.endpoint("/async").sent
         assert (sent.count, sent.total) == (1, len(data))
-
-
-def test_dynamic_batching_is_announced_as_missing_and_requests_are_handled_alone(worker, caplog):
-    class Batching(Executor):
-        @dynamic_batching(preferred_batch_size=2)
-        @requests(on="/x")
-        def foo(self, docs: DocList[Text], **kwargs):
-            assert len(docs) == 1
-
-    with caplog.at_level("WARNING", "jina"), worker.serving(Batching()) as it:
-        assert worker.texts(it.run(it.service.call(worker.request("/x", ["a"])))) == ["a"]
-    assert "/x: dynamic batching is not available yet" in caplog.text
 
 
 def test_metrics_count_what_was_done(worker):

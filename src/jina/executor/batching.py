@@ -11,13 +11,17 @@ from jina.errors import ConfigError, nearest
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How documents of several requests are gathered; `timeout` is in milliseconds."""
+    """How documents of several requests are gathered; `timeout` is in milliseconds.
+
+    `isolate_errors`: a batch that failed is run again in halves; None for that except where the method is a `@write`.
+    """
 
     preferred_batch_size: int = 4
     timeout: float = 10_000
     flush_all: bool = False
     custom_metric: Callable[[Any], float | int] | None = None
     use_custom_metric: bool = False
+    isolate_errors: bool | None = None
 
 
 _SWITCH = "use_dynamic_batching"
@@ -56,7 +60,7 @@ def _check(options: Mapping[str, Any], where: str) -> None:
         raise ConfigError(f"dynamic_batching of {where}: preferred_batch_size is a number from 1 on, not {size!r}")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout < 0:
         raise ConfigError(f"dynamic_batching of {where}: timeout is in milliseconds, not {timeout!r}")
-    for name in ("flush_all", "use_custom_metric"):
+    for name in ("flush_all", "use_custom_metric", "isolate_errors"):
         if not isinstance(options.get(name, False), bool):
             raise ConfigError(f"dynamic_batching of {where}: {name} is true or false, not {options[name]!r}")
     metric = options.get("custom_metric")

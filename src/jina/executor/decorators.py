@@ -121,6 +121,7 @@ def dynamic_batching(
     flush_all: bool = False,
     custom_metric: Callable[[Any], float | int] | None = None,
     use_custom_metric: bool = False,
+    isolate_errors: bool | None = None,
     use_dynamic_batching: bool = True,
 ) -> Callable[[F], F]: ...
 def dynamic_batching(
@@ -131,19 +132,24 @@ def dynamic_batching(
     flush_all: bool = False,
     custom_metric: Callable[[Any], float | int] | None = None,
     use_custom_metric: bool = False,
+    isolate_errors: bool | None = None,
     use_dynamic_batching: bool = True,
 ) -> Any:
     """Gather the documents of several requests before the method is called.
 
-    A batch goes out when `preferred_batch_size` documents wait, or when the first waited `timeout`
-    milliseconds. With `flush_all` everything that waits goes out at once. `custom_metric(docs)` gives a number
-    that is counted instead of documents when `use_custom_metric` is set.
+    A batch goes out when `preferred_batch_size` documents (4 by default) wait, or when the first waited `timeout`
+    milliseconds. With `flush_all` everything that waits goes out at once. `custom_metric(doc)` gives a number
+    that is counted instead of 1 for each document when `use_custom_metric` is set.
+
+    A batch whose call raises is run again in halves, so that only the requests that fail alone fail;
+    `isolate_errors=False` answers all of them with the error instead, as is the rule for `@write` methods.
     """
     options: dict[str, Any] = {
         "timeout": timeout,
         "flush_all": flush_all,
         "custom_metric": custom_metric,
         "use_custom_metric": use_custom_metric,
+        "isolate_errors": isolate_errors,
         "use_dynamic_batching": use_dynamic_batching,
     }
     if preferred_batch_size is not None:

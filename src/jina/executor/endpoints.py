@@ -137,6 +137,11 @@ def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
     if batching is not None and is_generator:
         raise ExecutorDefinitionError(f"{describe(function)} yields; batches cannot be made of streams")
+    if batching is not None and "headers" in named(function):
+        raise ExecutorDefinitionError(
+            f"{describe(function)} takes `headers`, but a batch is made of several requests, each with its own",
+            help="leave out `headers`, or @dynamic_batching",
+        )
     return Endpoint(
         path=path,
         method_name=name,

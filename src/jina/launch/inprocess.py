@@ -117,6 +117,7 @@ class InProcess:
 
 async def _end(service: WorkerService, grace: float) -> None:
     service.state = "draining"
+    await service.flush()
     await service.dispatcher.quiet(grace)
     service.state = "stopped"
     service.pulse.stop()

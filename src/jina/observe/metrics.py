@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+from jina.observe.batch_metrics import BatchMetrics, batch_families
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
@@ -69,9 +71,13 @@ class EndpointMetrics:
     `failures` counts by the error's class name.
     """
 
-    __slots__ = ("documents", "failures", "handler_seconds", "in_flight", "received", "seconds", "sent", "succeeded")
+    __slots__ = (
+        "batches", "documents", "failures", "handler_seconds", "in_flight", "received", "seconds", "sent", "succeeded"
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self.batches: BatchMetrics | None = None
+        """Of an endpoint that gathers requests."""
         self.seconds = Histogram()
         self.handler_seconds = Histogram()
         self.received = Summary()
@@ -198,6 +204,9 @@ class Metrics:
             for name, count in one.failures.items():
                 errors.add_metric([*value, name], count)
         yield from (process, documents, received, sent, pending, errors)
+        if batched := [(path, one.batches) for path, one in list(self._endpoints.items()) if one.batches is not None]:
+            rows = [([self.executor, path, self.process_name], batches) for path, batches in batched]
+            yield from batch_families(labels, rows)
 
     def _hop_families(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily, SummaryMetricFamily

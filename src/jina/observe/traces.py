@@ -8,7 +8,7 @@ span a request and hands its context on.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ class RequestSpan:
         from opentelemetry import context
 
         context.attach(self.context)
+
+    @property
+    def span(self) -> Span:
+        """OpenTelemetry's own."""
+        return self._span
 
     def end(self, error: BaseException | None = None) -> None:
         """Close the span; `error` is recorded with its traceback."""
@@ -60,3 +65,15 @@ def begin(name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) 
         name, context=parent, kind=trace.SpanKind.SERVER, attributes=dict(attributes)
     )
     return RequestSpan(span, trace.set_span_in_context(span, parent))
+
+
+def begin_batch(name: str, requests: Sequence[RequestSpan]) -> RequestSpan:
+    """Start the span of a batch: below that of its first request, linked to those of the others."""
+    from opentelemetry import trace
+
+    first = requests[0].context
+    links = [trace.Link(one.span.get_span_context()) for one in requests[1:]]
+    span = trace.get_tracer("jina").start_span(
+        name, context=first, links=links, attributes={"jina.batch.requests": len(requests)}
+    )
+    return RequestSpan(span, trace.set_span_in_context(span, first))

@@ -1,4 +1,4 @@
-"""Pure state machines: graph walk, conditions, merge, choice of replicas.
+"""Pure state machines: graph walk, conditions, merge, choice of replicas, batches.
 
 Takes: events and a clock.
 Gives: decisions.

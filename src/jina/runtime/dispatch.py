@@ -179,7 +179,7 @@ class Dispatcher:
         self.back: Mailbox = Mailbox(protocol_loop)
         """Posts to the protocol loop, from any thread."""
         self.open = 0
-        """Jobs whose code has not ended."""
+        """Jobs whose code has not ended, and requests that wait for a batch."""
         shared = protocol_loop is user_loop
         self.to_user: Poster = Here() if shared else BatchingMailbox(user_loop, protocol_loop)
         self.from_user: Poster = Here() if shared else self.back
@@ -221,9 +221,21 @@ class Dispatcher:
         self.codec_lane.released()
         self._settle(job)
 
+    def enter(self) -> None:
+        """Something else than a job is open: a request that waits for company."""
+        self.open += 1
+
+    def leave(self) -> None:
+        """It is no longer open."""
+        self.open -= 1
+        self._tell_if_quiet()
+
     def _settle(self, job: Job) -> None:
         self.open -= 1
         job.settle()
+        self._tell_if_quiet()
+
+    def _tell_if_quiet(self) -> None:
         if not self.open and self._quiet:
             waiting, self._quiet = self._quiet, []
             for waiter in waiting:
@@ -276,3 +288,21 @@ class ResultJob(Job):
         """Raise `DeadlineExceeded` in whoever waits."""
         if self._future is not None and not self._future.done():
             self._future.set_exception(too_late("before the handler answered"))
+
+
+class FunctionJob(ResultJob):
+    """A function of ours to be run on a lane."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], Any], deadline: float | None) -> None:
+        super().__init__(deadline)
+        self._function = function
+
+    def work(self) -> Any:
+        """Call it, on a thread."""
+        return self._function()
+
+    async def work_async(self) -> Any:
+        """Call it, on the user loop."""
+        return self._function()

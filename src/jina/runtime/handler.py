@@ -24,6 +24,7 @@ from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
 
 if TYPE_CHECKING:
+    from jina.runtime.gathering import Gatherer
     from jina.wire.codec import Codec
 
 RESULTS = invoke.RESULTS
@@ -67,24 +68,33 @@ class Owner:
         """Log what a handler raised; gives the error to answer with, and asks for the end where that is due."""
         trace = None if self._quiet_error else (type(error), error, users_part(error.__traceback__))
         self.log.error("%s of %s raised %r", path, self.class_name, error, exc_info=trace)
-        exit_code = exit_code_of(error)
-        if exit_code is None and self._exit_on.intersection(kind.__name__ for kind in type(error).__mro__):
-            exit_code = 1
+        exit_code = self._exit_code(error)
         if exit_code is not None and self._give_up is not None:
             self._give_up(f"{path} of {self.class_name} raised {type(error).__name__}", exit_code)
         return executor_error(error, self.class_name)
+
+    def ends(self, error: BaseException) -> bool:
+        """Whether a handler that raises this error ends the worker."""
+        return self._exit_code(error) is not None
+
+    def _exit_code(self, error: BaseException) -> int | None:
+        code = exit_code_of(error)
+        listed = self._exit_on.intersection(kind.__name__ for kind in type(error).__mro__)
+        return 1 if code is None and listed else code
 
 
 class Handler:
     """An endpoint with what its calls need, looked up once."""
 
-    __slots__ = ("_constant", "codec", "counts", "endpoint", "lane", "output_codec", "owner")
+    __slots__ = ("_constant", "codec", "counts", "endpoint", "gatherer", "lane", "output_codec", "owner")
 
     def __init__(self, endpoint: Endpoint, owner: Owner, lane: Lane, counts: EndpointMetrics) -> None:
         self.endpoint = endpoint
         self.owner = owner
         self.lane = lane
         self.counts = counts
+        self.gatherer: Gatherer | None = None
+        """What gathers requests into batches, where the endpoint asks for that."""
         self.codec: Codec = codec_for(endpoint.input_type)
         self.output_codec: Codec = codec_for(endpoint.output_type)
         # Most calls differ in nothing but documents and parameters.
@@ -126,6 +136,12 @@ class Handler:
             extras.docs_matrix, extras.docs_map = list(branches.values()), branches
         return docs, invoke.call_arguments(self.endpoint, extras)
 
+    def documents(self, request: Request) -> Any:
+        """The documents of a request, decoded; those of all branches merged. Raises as `prepare`."""
+        if request.branches is None:
+            return request.payload.decode(self.codec)
+        return next(iter(self._branches(request.branches).values()))
+
     def _branches(self, branches: Sequence[tuple[str, Payload]]) -> dict[str, Any]:
         """The documents of each branch by its name; those of all under one where they are to be merged."""
         if self.owner.no_reduce:
@@ -140,6 +156,19 @@ class Handler:
         known = parameters.get(RESULTS)
         others = known if isinstance(known, dict) else {}
         return {**parameters, RESULTS: {**others, self.owner.name: results}}
+
+    def reply(
+        self, request: Request, docs: Any, results: dict[str, Any] | None = None, *, encoded: bool = False
+    ) -> tuple[Reply, bool]:
+        """The answer to a request, encoded where that is asked for and does not take long; whether it would."""
+        parameters = request.parameters
+        if results is not None:
+            parameters = self.with_results(parameters, results)
+        payload = ReplyPayload(docs, self.output_codec, self.counts)
+        slow = slow_to_encode(docs, as_json=request.json_reply)
+        if encoded and not slow:
+            payload.encode(as_json=request.json_reply)
+        return Reply(payload, parameters), slow
 
     def stream_reply(self, docs: list[Any]) -> Reply:
         """Some documents of a stream."""
@@ -204,15 +233,8 @@ class Invocation(ResultJob):
         return self._reply(docs, results, encoded=True)
 
     def _reply(self, docs: Any, results: dict[str, Any] | None, *, encoded: bool = False) -> Reply:
-        request = self._request
-        parameters = request.parameters
-        if results is not None:
-            parameters = self._handler.with_results(parameters, results)
-        payload = ReplyPayload(docs, self._handler.output_codec, self._handler.counts)
-        self.slow_to_encode = slow_to_encode(docs, as_json=request.json_reply)
-        if encoded and not self.slow_to_encode:
-            payload.encode(as_json=request.json_reply)
-        return Reply(payload, parameters)
+        reply, self.slow_to_encode = self._handler.reply(self._request, docs, results, encoded=encoded)
+        return reply
 
     def _prepare(self) -> tuple[Any, dict[str, Any]]:
         docs, arguments = self._handler.prepare(self._request, self._span, self._docs)

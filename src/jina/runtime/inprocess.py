@@ -83,6 +83,7 @@ class InProcessApp:
         service, self._service, self._app = self._service, None, None
         if service is not None:
             service.state = "draining"
+            await service.flush()
             await service.dispatcher.quiet(self._plan.grace)
             service.state = "stopped"
             service.pulse.stop()

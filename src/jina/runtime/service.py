@@ -17,9 +17,10 @@ from jina.observe.metrics import Metrics
 from jina.plan.plans import WorkerPlan
 from jina.runtime import heap
 from jina.runtime.describe import describe_endpoints
-from jina.runtime.dispatch import Dispatcher, ResultJob
+from jina.runtime.dispatch import Dispatcher, FunctionJob
 from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.failures import users_part
+from jina.runtime.gathering import Gatherer
 from jina.runtime.handler import Handler, Invocation, Owner
 from jina.runtime.payloads import ReplyPayload
 from jina.runtime.pulse import Pulse, health_hook
@@ -110,9 +111,13 @@ class WorkerService:
         try:
             slow = request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
+            gatherer = handler.gatherer
+            if gatherer is not None and (request.branches is None or not self._owner.no_reduce):
+                reply, slow = await gatherer.outcome(request, span, docs)
+                return reply if not slow else await self._encoded(request, reply)
             job = Invocation(handler, request, span, docs)
             del docs
-            reply: Reply = await job.outcome(self.dispatcher, handler.lane)
+            reply = await job.outcome(self.dispatcher, handler.lane)
             counts.handler_seconds.observe(job.seconds)
             counts.documents += job.documents
             return reply if not job.slow_to_encode else await self._encoded(request, reply)
@@ -127,14 +132,14 @@ class WorkerService:
 
     async def _decoded(self, request: Request, handler: Handler) -> Any:
         """The documents of a request that takes long to read, decoded on a thread."""
-        job = _OnThread(partial(request.payload.decode, handler.codec), request.deadline)
+        job = FunctionJob(partial(request.payload.decode, handler.codec), request.deadline)
         return await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
 
     async def _encoded(self, request: Request, reply: Reply) -> Reply:
         """A reply that takes long to write, encoded on a thread."""
         assert isinstance(reply.payload, ReplyPayload)
         encode = partial(reply.payload.encode, as_json=request.json_reply)
-        await _OnThread(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
+        await FunctionJob(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
         return reply
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
@@ -162,7 +167,7 @@ class WorkerService:
             raise Unavailable(f"{self.name} is {self.state}")
         deadline = time.monotonic() + 5.0
         try:
-            await _OnThread(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_lane)
+            await FunctionJob(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_lane)
         except JinaError as error:
             raise Unavailable(f"the handlers' loop of {self.name} does not answer: {error.message}") from None
         if not self.pulse.healthy:
@@ -172,15 +177,30 @@ class WorkerService:
         """The metrics of this process in OpenMetrics text."""
         return self.counts.exposition()
 
+    @property
+    def waiting_for_batches(self) -> int:
+        """How many requests wait for company at all endpoints."""
+        return sum(handler.gatherer.waiting for handler in self._handlers.values() if handler.gatherer is not None)
+
+    async def flush(self) -> None:
+        """From now on no request waits for company: the service is about to stop; on the protocol loop."""
+        for handler in self._handlers.values():
+            if handler.gatherer is not None:
+                handler.gatherer.flush()
+
     def _overloaded(self) -> Overloaded:
         return Overloaded(f"{self.name} has {self.dispatcher.open} requests in work or waiting, which is its limit")
 
     def _handler(self, endpoint: Endpoint) -> Handler:
-        if endpoint.batching is not None:
-            later = "%s: dynamic batching is not available yet; each request is handled alone"
-            self._owner.log.warning(later, endpoint.path)
         lane = self.dispatcher.async_lane if endpoint.is_async else self.dispatcher.sync_lane
-        return Handler(endpoint, self._owner, lane, self.counts.endpoint(endpoint.path))
+        handler = Handler(endpoint, self._owner, lane, self.counts.endpoint(endpoint.path))
+        if endpoint.batching is not None:
+            if endpoint.is_single:
+                alone = "%s takes `doc` and is called once for each document: dynamic batching changes nothing"
+                self._owner.log.warning(alone, endpoint.path)
+            else:
+                handler.gatherer = Gatherer(handler, endpoint.batching, self.dispatcher)
+        return handler
 
     def _resolve(self, path: str) -> Handler:
         endpoint = self.table.resolve(path)
@@ -192,22 +212,6 @@ class WorkerService:
     def _span(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
         attributes = {"jina.executor": self._owner.class_name, "jina.request_id": request.request_id}
         return traces.begin(handler.endpoint.path, request.headers, attributes)
-
-
-class _OnThread(ResultJob):
-    """A function of ours to be run on a lane."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[[], Any], deadline: float | None) -> None:
-        super().__init__(deadline)
-        self._function = function
-
-    def work(self) -> Any:
-        return self._function()
-
-    async def work_async(self) -> Any:
-        return self._function()
 
 
 async def close(executor: Any, log: logs.JinaLogger) -> bool:

@@ -215,6 +215,7 @@ class _Life:
     ) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
+        await faces.run(service.flush())
         await asyncio.gather(faces.run(server.stop(grace)), faces.run(links.stop(grace)))
         rest = max(0.0, deadline - time.monotonic())
         if not await faces.run(service.dispatcher.quiet(rest)):

@@ -20,6 +20,7 @@ class BatchingOptions(TypedDict, total=False):
     flush_all: Flag
     use_custom_metric: Flag
     custom_metric: Any
+    isolate_errors: Flag
     use_dynamic_batching: Flag
 
 
