@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.batching import batching
 from bench.cases import CASES, Case
 from bench.clients import client_latency
 from bench.codecs import codec
@@ -31,6 +32,7 @@ OTHERS = {
     "client_latency": client_latency,
     "codec": codec,
     "link": link,
+    "batching": batching,
     **FLOW_OTHERS,
 }
 """Cases that measure something else than CPU per request; each is called with the number of rounds."""

@@ -2,7 +2,8 @@
 
 A job says kind (`http`, `grpc`, `sse`), address, request and how to check an answer; the result is a line of JSON on
 standard output: `{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`. With `sse` also `delays_ms`: how long after the
-time that stands in an event (as `"text":"<monotonic ns>"`) the event arrived.
+time that stands in an event (as `"text":"<monotonic ns>"`) the event arrived. With `sizes` a number follows what is
+expected in an answer, the size of the batch; then also `sizes`, those of all answers.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Job:
         self.times: list[float] = []
         self.bad = 0
         self.delays: list[float] = []
+        self.sizes: list[int] = []
+        self.size = re.compile(re.escape(self.expected) + rb" (\d+)").search if spec.get("sizes") else None
 
     def take(self) -> bool:
         """True while requests are left to send."""
@@ -75,6 +78,11 @@ class Job:
 
     def right(self, body: bytes) -> bool:
         """True if the answer holds what it must."""
+        if self.size is not None:
+            found = self.size(body)
+            if found is None:
+                return False
+            self.sizes.append(int(found[1]))
         return body.count(self.expected) >= self.spec.get("times", 1)
 
     def record(self, seconds: float, right: bool) -> None:
@@ -92,6 +100,7 @@ class Job:
             "p50_ms": times[len(times) // 2] * 1000,
             "p99_ms": times[int(len(times) * 0.99)] * 1000,
             **({"delays_ms": self.delays} if self.delays else {}),
+            **({"sizes": self.sizes} if self.sizes else {}),
         }
 
 

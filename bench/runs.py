@@ -20,7 +20,8 @@ from bench.stats import Ratio, ratio
 class Arm:
     """One server with the request that it gets.
 
-    `share` lets slow peers do a part of the requests (stated); `expected` must stand `times` times in an answer.
+    `share` lets slow peers do a part of the requests (stated); `expected` must stand `times` times in an answer. With
+    `sizes` a number follows it: with how many others the request was handled.
     """
 
     server: Server
@@ -30,6 +31,7 @@ class Arm:
     method: str = ""
     share: float = 1.0
     times: int = 1
+    sizes: bool = False
     cpu_us: list[float] = field(default_factory=list)
     loads: list[dict] = field(default_factory=list)
     requests: int = 0
@@ -69,6 +71,7 @@ def run_load(arm: Arm, requests: int, concurrency: int) -> dict:
         "method": arm.method,
         "request": base64.b64encode(arm.request).decode(),
         "times": arm.times,
+        "sizes": arm.sizes,
         "expected": base64.b64encode(arm.expected).decode(),
         "requests": requests,
         "concurrency": concurrency,

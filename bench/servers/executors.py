@@ -1,12 +1,13 @@
 """The Executor that is measured, the same source for ours and for Jina 3."""
 
 import asyncio
+import time
 from typing import Optional
 
 from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
 
-from jina import Executor, requests
+from jina import Executor, dynamic_batching, requests
 
 
 class Text(BaseDoc):
@@ -21,7 +22,26 @@ class Blob(BaseDoc):
     blob: bytes = b""
 
 
+def modelled(docs):
+    """A model that takes 5 ms and 0.1 ms a text, and blocks as models do; says how many texts it got."""
+    time.sleep(0.005 + 0.0001 * len(docs))
+    for doc in docs:
+        doc.text = f"{doc.text.upper()} {len(docs)}"
+
+
 class Bench(Executor):
+    @dynamic_batching(preferred_batch_size=32, timeout=5)
+    @requests(on="/gathered")
+    async def gathered(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        modelled(docs)
+        return docs
+
+    @dynamic_batching(preferred_batch_size=32, timeout=5)
+    @requests(on="/gathered_sync")
+    def gathered_sync(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        modelled(docs)
+        return docs
+
     @requests(on="/upper")
     async def upper(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
         for doc in docs:
@@ -51,8 +71,6 @@ class Bench(Executor):
 
     @requests(on="/paced")
     async def paced(self, doc: Text, **kwargs) -> Text:
-        import time
-
         for _ in range(50):
             await asyncio.sleep(0.01)
             yield Text(id="a", text=f"{time.monotonic_ns()}")
