@@ -179,21 +179,26 @@ def test_after_an_error_only_what_fails_alone_fails(bad, count, apart):
 class Machine(RuleBasedStateMachine):
     """The batcher against a plain model: a list of what waits, looked through anew each time."""
 
-    @initialize(size=st.integers(1, 9), timeout=st.sampled_from([0.0, 1.0, 3.0]), all_at_once=st.booleans())
-    def start(self, size, timeout, all_at_once):
+    @initialize(
+        size=st.integers(1, 9), timeout=st.sampled_from([0.0, 1.0, 3.0]), all_at_once=st.booleans(), apart=st.booleans()
+    )
+    def start(self, size, timeout, all_at_once, apart):
         self.rules = Rules(size, timeout, all_at_once)
         self.batcher = Batcher(self.rules)
         self.now, self.flushed = 0.0, False
         self.names = itertools.count()
-        self.sizes, self.covered, self.gone = {}, {}, set()
+        self.apart = apart
+        self.sizes, self.answered, self.gone, self.bad, self.failed = {}, {}, set(), set(), set()
         self.waiting = {key: [] for key in "xyz"}
 
-    @rule(key=st.sampled_from("xyz"), weights=st.one_of(st.integers(0, 3), WEIGHTS))
-    def add(self, key, weights):
+    @rule(key=st.sampled_from("xyz"), weights=st.one_of(st.integers(0, 3), WEIGHTS), bad=st.integers(0, 5))
+    def add(self, key, weights, bad):
         ticket = next(self.names)
         self.batcher.add(self.now, key, ticket, weights)
         each = [1.0] * weights if isinstance(weights, int) else weights
-        self.sizes[ticket], self.covered[ticket] = each, []
+        self.sizes[ticket], self.answered[ticket] = each, []
+        if not bad:
+            self.bad.add(ticket)
         self.waiting[key] += [(ticket, *piece, self.now) for piece in pieces(weights, self.rules)]
 
     @precondition(lambda self: self.sizes)
@@ -201,8 +206,11 @@ class Machine(RuleBasedStateMachine):
     def cancel(self, data):
         # The last ones mostly wait still.
         ticket = data.draw(st.sampled_from(sorted(self.sizes)[-4:]))
-        self.batcher.discard(ticket)
         self.gone.add(ticket)
+        self.leave(ticket)
+
+    def leave(self, ticket):
+        self.batcher.discard(ticket)
         for key, parts in self.waiting.items():
             self.waiting[key] = [part for part in parts if part[0] != ticket]
 
@@ -247,9 +255,26 @@ class Machine(RuleBasedStateMachine):
         late = [rows[0] for rows in self.waiting.values() if rows and self.now >= rows[0][4] + self.rules.timeout]
         if self.now >= batch[0].arrived + self.rules.timeout:
             assert all(batch[0].arrived <= other[4] for other in late)
-        for part in batch:
-            assert part.ticket not in self.gone
-            self.covered[part.ticket] += range(part.start, part.stop)
+        assert not {part.ticket for part in batch} & (self.gone | self.failed)
+        self.run_batch(batch)
+
+    def run_batch(self, batch):
+        """The handler fails for each call that holds something bad."""
+        tries = attempts(batch, apart=self.apart)
+        parts = next(tries, None)
+        while parts is not None:
+            well = not any(part.ticket in self.bad for part in parts)
+            for part in parts:
+                if well:
+                    self.answered[part.ticket] += range(part.start, part.stop)
+                elif len(parts) == 1 or not self.apart:
+                    assert self.apart <= (part.ticket in self.bad)
+                    self.failed.add(part.ticket)
+                    self.leave(part.ticket)
+            try:
+                parts = tries.send(well)
+            except StopIteration:
+                parts = None
 
     @invariant()
     def agrees(self):
@@ -263,14 +288,15 @@ class Machine(RuleBasedStateMachine):
             assert when == min(parts[0][4] for parts in self.waiting.values() if parts) + self.rules.timeout
 
     def teardown(self):
-        """After a flush all that waits comes, each document of each request exactly once and in order."""
+        """After a flush all that waits comes, and each request has its answer: once, in order, or its own error."""
         self.flush()
         while self.batcher.ready(self.now):
             self.take()
-        for ticket, documents in self.covered.items():
+        for ticket, documents in self.answered.items():
             whole = list(range(len(self.sizes[ticket])))
             assert documents == whole[: len(documents)]
-            assert documents == whole or ticket in self.gone
+            assert documents == whole or ticket in self.gone | self.failed
+            assert ticket not in self.bad or ticket in self.gone | self.failed
 
 
 TestMachine = Machine.TestCase

@@ -65,7 +65,7 @@ Call = tuple[Any, dict[str, Any]]
 class BatchJob(Job):
     """Takes a batch when it is started, and runs it."""
 
-    __slots__ = ("_calls", "_gatherer", "_handler", "_seconds", "_sizes", "_waits", "parts")
+    __slots__ = ("_gatherer", "_handler", "_seconds", "_sizes", "_waits", "parts")
 
     def __init__(self, gatherer: Gatherer) -> None:
         super().__init__(None)
@@ -140,13 +140,15 @@ class BatchJob(Job):
             went_well = True
             if pieces and (arguments := self._arguments(pieces)) is not None:
                 docs = self._joined(pieces)
-                self._sizes.append(len(docs))
+                self._sizes.append(sum(len(part) for part, _ in pieces))
                 span = self._span(pieces, arguments)
-                outcome = yield docs, arguments
-                if not isinstance(outcome, BaseException):
-                    outcome = _checked(outcome, sum(len(part) for part, _ in pieces), self._handler.endpoint.where)
-                if span is not None:
-                    span.end(outcome if isinstance(outcome, BaseException) else None)
+                outcome: Any = None
+                try:
+                    outcome = yield docs, arguments
+                    outcome = _checked(outcome, self._sizes[-1], self._handler.endpoint.where)
+                finally:
+                    if span is not None:
+                        span.end(outcome if isinstance(outcome, BaseException) else None)
                 went_well = self._answered(pieces, outcome)
             following = _resumed(tries, went_well)
             if following is None:
@@ -180,9 +182,9 @@ class BatchJob(Job):
         docs = ticket.docs
         if docs is None or anew:
             docs = self._handler.documents(ticket.request)
-            if not self._gatherer.apart and isinstance(ticket.request.payload, BytesPayload):
-                ticket.request.payload = DECODED  # not needed again, and the batch may run for long
         whole = len(part) == ticket.documents
+        if whole and not self._gatherer.apart and isinstance(ticket.request.payload, BytesPayload):
+            ticket.request.payload = DECODED  # not needed again, and the batch may run for long
         ticket.docs = None if whole or anew else docs
         began, ticket.request.began = ticket.request.began, None
         if began is not None:
@@ -232,7 +234,8 @@ class BatchJob(Job):
         handler, owner = self._handler, self._handler.owner
         path = handler.endpoint.path
         if isinstance(outcome, BaseException):
-            if len(pieces) > 1 and self._gatherer.apart and not owner.ends(outcome):
+            final = isinstance(outcome, CancelledError) or owner.ends(outcome)
+            if len(pieces) > 1 and self._gatherer.apart and not final:
                 owner.log.warning("%s raised %r for a batch of %d requests; trying them apart",
                                   path, outcome, len(pieces))  # fmt: skip
                 return False
@@ -251,14 +254,10 @@ class BatchJob(Job):
         return True
 
     def _answer(self, part: Part[Ticket], docs: Any) -> Answer:
-        ticket = part.ticket
-        if len(part) != ticket.documents:
+        if len(part) != part.ticket.documents:
             return list(docs)
-        try:
-            # Async handlers: encoded here, see Invocation.
-            return self._handler.reply(ticket.request, docs, encoded=self._handler.endpoint.is_async)
-        except JinaError as error:
-            return error
+        # Encoded on the protocol loop: the next batch should not wait for it.
+        return self._handler.reply(part.ticket.request, docs)
 
     def _post(self, answers: list[tuple[Part[Ticket], Answer]]) -> None:
         self._gatherer.to_protocol.post(self._deliver, answers)
@@ -287,8 +286,10 @@ def _resumed(generator: Generator[Any, Any, None], value: Any) -> Any:
         return None
 
 
-def _checked(outcome: tuple[Any, dict[str, Any] | None], count: int, where: str) -> Any:
-    """The documents that a handler gave, or the error that they cannot be told apart."""
+def _checked(outcome: Any, count: int, where: str) -> Any:
+    """The documents that a handler gave; what it raised, or the error that nobody knows whose they are."""
+    if isinstance(outcome, BaseException):
+        return outcome
     docs, results = outcome
     if results is not None:
         return TypeError(f"{where} gave a dict; of a batch nobody knows whose that is, so documents or None are wanted")

@@ -64,13 +64,13 @@ class Gatherer:
         docs, weights = await self._measured(request, docs)
         loop = self._dispatcher.loop
         parameters = scope_parameters(request.parameters, self.handler.owner.names) if request.parameters else {}
+        key = json.dumps(parameters, sort_keys=True, default=repr) if parameters else ""
         count = weights if isinstance(weights, int) else len(weights)
         ticket = Ticket(request, span, docs, count, parameters, loop.create_future())
         timer = None
         if request.deadline is not None:
             timer = loop.call_later(max(0.0, request.deadline - time.monotonic()), _expire, ticket)
         self._dispatcher.enter()
-        key = json.dumps(parameters, sort_keys=True, default=repr) if parameters else ""
         with self._lock:
             self._batcher.add(time.monotonic(), key, ticket, weights)
         self._look()
