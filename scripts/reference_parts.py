@@ -181,10 +181,12 @@ def _error(cls: Any) -> str:
 
 def metrics() -> str:
     """Every metric of a worker."""
+    from jina.observe.batch_metrics import BatchMetrics
     from jina.observe.metrics import Metrics
 
     counts = Metrics("executor/rep-0", "MyExecutor")
     counts.endpoint("/index").ended(0.1, "ExecutorError")
+    counts.endpoint("/index").batches = BatchMetrics(lambda: 0)
     texts = []
     for family in counts.families():
         name = f"{family.name}_total" if family.type == "counter" else family.name

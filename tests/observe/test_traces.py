@@ -85,3 +85,68 @@ def test_a_handler_gets_the_tracing_context_and_spans_of_users_nest():
     assert whole.name == "/x"
     assert first.parent.span_id == second.parent.span_id == whole.context.span_id
     """)
+
+
+def test_the_call_of_a_batch_is_a_span_below_its_first_request_with_links_to_the_others():
+    run("""
+    import asyncio, logging
+    from docarray import BaseDoc, DocList
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from jina import Executor, dynamic_batching, requests
+    from jina.plan.plans import ExecutorPlan, WorkerPlan
+    from jina.runtime.service import WorkerService
+    from jina.wire import pb
+    from jina.wire.messages import Request
+    from jina.wire.payloads import ProtoPayload
+
+    logging.disable(logging.CRITICAL)
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+    class Text(BaseDoc):
+        text: str = ""
+
+    class TracedBatches(Executor):
+        @dynamic_batching(preferred_batch_size=3)
+        @requests(on="/x")
+        async def x(self, docs: DocList[Text], tracing_context, **kwargs):
+            with self.tracer.start_as_current_span("by context", context=tracing_context):
+                pass
+            with self.tracer.start_as_current_span("by itself"):
+                pass
+            if "bad" in docs.text:
+                raise ValueError("bad")
+
+    def request(text):
+        message = pb.DocListProto()
+        message.docs.add().data["text"].text = text
+        return Request("/x", ProtoPayload(message))
+
+    async def main(*texts):
+        loop = asyncio.get_running_loop()
+        plan = WorkerPlan(name="w", deployment="w", executor=ExecutorPlan(), faces=[])
+        service = WorkerService(TracedBatches(), plan, protocol_loop=loop, user_loop=loop)
+        return await asyncio.gather(*(service.call(request(text)) for text in texts), return_exceptions=True)
+
+    asyncio.run(main("a", "b", "c"))
+    inner, other, batch, *wholes = exporter.get_finished_spans()
+    assert batch.name == "batch /x"
+    assert [whole.name for whole in wholes] == ["/x"] * 3
+    ids = {whole.context.span_id: whole.context.trace_id for whole in wholes}
+    assert ids.pop(batch.parent.span_id) == batch.context.trace_id
+    assert {link.context.span_id: link.context.trace_id for link in batch.links} == ids
+    assert inner.parent.span_id == other.parent.span_id == batch.context.span_id
+    assert batch.attributes["jina.batch.requests"] == 3
+
+    exporter.clear()
+    asyncio.run(main("a", "bad", "c"))
+    batches = [span for span in exporter.get_finished_spans() if span.name == "batch /x"]
+    assert [(span.attributes["jina.batch.requests"], span.status.status_code.name) for span in batches] == [
+        (3, "ERROR"), (1, "UNSET"), (2, "ERROR"), (1, "ERROR"), (1, "UNSET")
+    ]
+    """)

@@ -1,8 +1,12 @@
 """Dynamic batching in a worker: what the handler is called with, and what each request gets back."""
 
 import asyncio
+import gc
+import random
 import threading
 import time
+import weakref
+from collections import Counter
 
 import pytest
 from docarray import BaseDoc, DocList, DocVec
@@ -526,3 +530,102 @@ def test_a_request_waits_no_longer_than_the_timeout(worker, executor, docs):
         began = time.monotonic()
         assert ask(it, worker, "/sync", [doc.text for doc in docs]) == [[doc.text.upper() for doc in docs]]
         assert time.monotonic() - began < 5
+
+
+class StormExec(Executor):
+    """Fails for "bad", answers each text with itself and the parameter."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.sizes = []
+
+    def answer(self, docs, parameters):
+        self.sizes.append(len(docs))
+        if "bad" in docs.text:
+            raise ValueError("bad")
+        return DocList[Line](Line(text=f"{doc.text} {parameters.get('k')}") for doc in docs)
+
+    @dynamic_batching(preferred_batch_size=5, timeout=2)
+    @requests(on="/sync")
+    def sync(self, docs: DocList[Line], parameters: dict, **kwargs) -> DocList[Line]:
+        time.sleep(0.0005)
+        return self.answer(docs, parameters)
+
+    @dynamic_batching(preferred_batch_size=5, timeout=2)
+    @requests(on="/async")
+    async def asynchronous(self, docs: DocList[Line], parameters: dict, **kwargs) -> DocList[Line]:
+        await asyncio.sleep(0.0005)
+        return self.answer(docs, parameters)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options"),
+    [
+        ("/sync", {}),
+        ("/sync", {"allow_concurrent": True}),
+        ("/async", {}),
+        ("/async", {"one_loop": True}),
+        ("/sync", {"one_loop": True}),
+    ],
+)
+def test_each_of_many_requests_gets_its_own_whatever_happens_to_the_others(worker, endpoint, options):
+    dice = random.Random(7)
+    executor = StormExec()
+    seen = Counter()
+
+    async def one(number):
+        sent = [f"{number}.{place}" for place in range(dice.choice([0, 1, 1, 1, 2, 3, 7, 16]))]
+        if fails := dice.random() < 0.1:
+            sent.append("bad")
+        k, patience = dice.choice([1, 2, "x"]), dice.choice([10, 10, 10, 0.004])
+        request = worker.request(endpoint, sent, parameters={"k": k})
+        if dice.random() < 0.1:
+            request.deadline = time.monotonic() + 0.004
+        await asyncio.sleep(dice.random() * 0.05)
+        try:
+            reply = await asyncio.wait_for(it.service.call(request), patience)
+        except TimeoutError:
+            seen["cancelled"] += 1
+        except DeadlineExceeded:
+            assert request.deadline is not None
+            seen["late"] += 1
+        except ExecutorError as error:
+            assert fails
+            seen[error.name] += 1
+        else:
+            assert not fails
+            assert worker.texts(reply) == [f"{text} {k}" for text in sent]
+            seen["answered"] += 1
+
+    async def storm():
+        await asyncio.gather(*(one(number) for number in range(300)))
+        assert await it.service.dispatcher.quiet(5)
+
+    with worker.serving(executor, **options) as it:
+        it.run(storm(), 30)
+        assert it.service.waiting_for_batches == 0
+    assert sum(seen.values()) == 300
+    assert seen["answered"] > 100
+    assert seen["ValueError"]
+    assert max(executor.sizes) == 5
+
+
+@pytest.mark.parametrize("endpoint", ["/place", "/async"])
+def test_documents_do_not_outlive_their_request(worker, executor, endpoint):
+    kept = []
+    note = executor.note
+
+    def keep(docs):
+        kept.extend(weakref.ref(doc) for doc in docs)
+        note(docs)
+
+    executor.note = keep
+    gc.collect()
+    gc.disable()
+    try:
+        with worker.serving(executor) as it:
+            ask(it, worker, endpoint, ["a"], ["b", "c", "d"], list("efghi"))
+            assert len(kept) == 9
+            assert [ref() for ref in kept if ref() is not None] == []
+    finally:
+        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -58,7 +59,7 @@ def _check(options: Mapping[str, Any], where: str) -> None:
     size, timeout = options.get("preferred_batch_size", 1), options.get("timeout", 0)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ConfigError(f"dynamic_batching of {where}: preferred_batch_size is a number from 1 on, not {size!r}")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout < 0:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf:
         raise ConfigError(f"dynamic_batching of {where}: timeout is in milliseconds, not {timeout!r}")
     for name in ("flush_all", "use_custom_metric", "isolate_errors"):
         if not isinstance(options.get(name, False), bool):

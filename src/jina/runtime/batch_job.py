@@ -122,6 +122,7 @@ class BatchJob(Job):
             # Nothing that a request asked for: what it raised is in its answer.
             failure: Answer = self.error
             self._deliver([(part, failure) for part in self.parts if not part.ticket.over])
+        self.parts = []  # job and requests know each other: without this documents would live until a collection
 
     def expire(self) -> None:
         """Never called: the job itself has no deadline, its requests have."""

@@ -191,7 +191,8 @@ class UsesOptions(Spec):
     """Endpoint -> method name; replaces the endpoints that the method had."""
 
     uses_dynamic_batching: Batching | None = None
-    """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all."""
+    """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all,
+    use_custom_metric, isolate_errors, use_dynamic_batching; on top of those of the Executor."""
 
 
 class ExecutorOptions(Spec):
