@@ -105,9 +105,9 @@ def test_large_documents_are_converted_on_threads(worker, monkeypatch):
 
     large = ["x" * effort.LARGE_FLAT, "y"]
     names = []
-    original = service._OnThread.work
+    original = service.FunctionJob.work
     monkeypatch.setattr(
-        service._OnThread, "work", lambda self: (names.append(threading.current_thread().name), original(self))[1]
+        service.FunctionJob, "work", lambda self: (names.append(threading.current_thread().name), original(self))[1]
     )
     with worker.serving(Upper()) as it:
         for endpoint, expected in (("/sync", [text.upper() for text in large]), ("/async", [large[0], "y"])):
