@@ -119,8 +119,20 @@ def test_configured_in_yaml(tmp_path):
 
 @pytest.mark.slow
 def test_what_waits_is_answered_when_the_service_ends():
+    service = Deployment(uses=Bakery, protocol=["grpc", "http"], **QUIET)
+    end_with_waiting_requests(service, "jina_batch_queue_depth", ["grpc!", "http!"])
+
+
+@pytest.mark.slow
+def test_what_waits_at_any_step_is_answered_when_a_flow_ends():
+    service = Flow(protocol=["grpc", "http"], **QUIET).add(uses=Bakery).add(uses=Bakery)
+    end_with_waiting_requests(service, "jina_number_of_pending_requests", ["grpc!!", "http!!"])
+
+
+def end_with_waiting_requests(service, metric, expected):
+    """Two requests wait for company, as `metric` tells, when the service is told to end; they are answered soon."""
     answers = []
-    with Deployment(uses=Bakery, protocol=["grpc", "http"], **QUIET) as served:
+    with service as served:
 
         def wait_for_company(port, protocol):
             with Client(host="127.0.0.1", port=port, protocol=protocol) as client:
@@ -133,19 +145,19 @@ def test_what_waits_is_answered_when_the_service_ends():
         for thread in threads:
             thread.start()
         limit = time.monotonic() + 20
-        while waiting(served.ports[1]) != 2:
+        while measured(served.ports[1], metric) != 2:
             assert time.monotonic() < limit
         began = time.monotonic()
     for thread in threads:
         thread.join(20)
     assert time.monotonic() - began < 15
-    assert sorted(doc.text for answer in answers for doc in answer) == ["grpc!", "http!"]
+    assert sorted(doc.text for answer in answers for doc in answer) == expected
 
 
-def waiting(port):
-    """How many requests wait for a batch."""
+def measured(port, metric):
+    """The sum of a gauge."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
-        rows = [row for row in page.read().decode().splitlines() if row.startswith("jina_batch_queue_depth{")]
+        rows = [row for row in page.read().decode().splitlines() if row.startswith(metric + "{")]
     return sum(float(row.rpartition(" ")[2]) for row in rows)
 
 

@@ -109,6 +109,10 @@ def test_nothing_waits_for_company_after_flush():
     assert batcher.due() is None
     batcher.add(0.1, "", "b", 1)
     assert taken(batcher, 0.1) == [("b", 0, 1)]
+    batcher.flush(on=False)
+    batcher.add(0.2, "", "c", 1)
+    assert taken(batcher, 0.2) == []
+    assert batcher.due() == 10.2
 
 
 def test_the_heap_of_times_does_not_grow_with_requests_that_left():

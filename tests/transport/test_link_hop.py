@@ -429,6 +429,29 @@ def test_stop_gives_up_what_outlasts_the_grace():
     run(main())
 
 
+def test_gateway_that_ends_says_that_nothing_needs_to_wait():
+    class Patient(EchoService):
+        said = ()
+
+        def hurry(self, *, on):
+            self.said = (*self.said, on)
+
+    async def main():
+        service = Patient()
+        async with linked(service) as hop:
+            hop.hurry()
+            await hop.call(request())
+            hop.hurry()
+            await hop.call(request())
+            assert service.said == (True,)
+        await until(lambda: service.said == (True, False))
+        async with linked(EchoService()) as hop:
+            hop.hurry()
+            await hop.call(request())
+
+    run(main())
+
+
 def test_gateway_that_leaves_cancels_its_requests():
     async def main():
         service = EchoService()

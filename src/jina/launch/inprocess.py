@@ -126,5 +126,6 @@ async def _end(service: WorkerService, grace: float) -> None:
 
 async def _end_gateway(service: Any, grace: float) -> None:
     service.state = "draining"
+    service.hurry()
     await service.quiet(grace)
     service.state = "stopped"

@@ -105,9 +105,9 @@ class Batcher(Generic[T]):
         queue.live -= len(parts)
         self._changed(key, queue)
 
-    def flush(self) -> None:
-        """From now on nothing waits for company."""
-        self._flushing = True
+    def flush(self, *, on: bool = True) -> None:
+        """From now on nothing waits for company, or it does again."""
+        self._flushing = on
 
     def due(self) -> float | None:
         """When a batch can be taken if nothing arrives until then; in the past where one can be taken now."""

@@ -49,13 +49,13 @@ class Ticket:
         self.parameters = parameters
         self.future = future
         self.jobs: list[BatchJob] = []
-        self.results: dict[int, list[Any]] = {}
+        self.results: dict[int, Any] = {}
         """Of a request of several parts: the answered documents of each by its start."""
         self.over = False
 
 
-Answer = tuple[Reply, bool] | list[Any] | BaseException
-"""What came of a part: the whole answer, its documents, or what went wrong."""
+Answer = Any
+"""What came of a part: its documents, or what went wrong."""
 Piece = tuple[Part[Ticket], Any]
 """A part and its documents."""
 Call = tuple[Any, dict[str, Any]]
@@ -243,41 +243,38 @@ class BatchJob(Job):
             owner.failed(outcome, path)
             self._post([(part, executor_error(outcome, owner.class_name)) for part, _ in pieces])
             return True
-        docs, at = outcome, 0
-        if len(pieces) > 1:
-            docs = list(docs)
+        if len(pieces) == 1:
+            self._post([(pieces[0][0], outcome)])
+            return True
+        docs, at = list(outcome), 0
         answers: list[tuple[Part[Ticket], Answer]] = []
         for part, _ in pieces:
-            own = docs if len(pieces) == 1 else docs[at : at + len(part)]
+            answers.append((part, docs[at : at + len(part)]))
             at += len(part)
-            answers.append((part, self._answer(part, own)))
         self._post(answers)
         return True
-
-    def _answer(self, part: Part[Ticket], docs: Any) -> Answer:
-        if len(part) != part.ticket.documents:
-            return list(docs)
-        # Encoded on the protocol loop: the next batch should not wait for it.
-        return self._handler.reply(part.ticket.request, docs)
 
     def _post(self, answers: list[tuple[Part[Ticket], Answer]]) -> None:
         self._gatherer.to_protocol.post(self._deliver, answers)
 
     def _deliver(self, answers: list[tuple[Part[Ticket], Answer]]) -> None:
-        """Hand the answers to those who wait; on the protocol loop."""
+        """Hand the answers to those who wait; on the protocol loop, so that the next batch need not wait for it."""
         for part, answer in answers:
             ticket = part.ticket
             if ticket.future.done():
                 continue
             if isinstance(answer, BaseException):
                 ticket.future.set_exception(answer)
-            elif isinstance(answer, tuple):
-                ticket.future.set_result(answer)
-            else:
+                continue
+            if len(part) != ticket.documents:
                 ticket.results[part.start] = answer
-                if sum(map(len, ticket.results.values())) == ticket.documents:
-                    docs = [doc for start in sorted(ticket.results) for doc in ticket.results[start]]
-                    ticket.future.set_result(self._handler.reply(ticket.request, docs))
+                if sum(map(len, ticket.results.values())) != ticket.documents:
+                    continue
+                answer = [doc for start in sorted(ticket.results) for doc in ticket.results[start]]
+            try:
+                ticket.future.set_result(self._handler.reply(ticket.request, answer))
+            except Exception as error:  # noqa: BLE001 - it is of what this request got
+                ticket.future.set_exception(error)
 
 
 def _resumed(generator: Generator[Any, Any, None], value: Any) -> Any:

@@ -43,6 +43,11 @@ class DirectHop:
         """See `Hop`."""
         await self._service.dry_run()
 
+    def hurry(self) -> None:
+        """See `Hop`."""
+        if (hurry := getattr(self._service, "hurry", None)) is not None:
+            hurry(on=True)
+
     async def close(self) -> None:
         """Nothing is held; the service is stopped by who made it."""
 

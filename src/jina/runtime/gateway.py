@@ -152,6 +152,7 @@ class _Life:
     async def _drain_gently(self, service: GatewayService, server: Front) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
+        service.hurry()
         await server.stop(grace)
         if not await service.quiet(max(0.0, deadline - time.monotonic())):
             self._log.warning("floating branches were cut off after %g s of grace", grace)

@@ -175,6 +175,12 @@ class GatewayService:
         """The metrics of this process in OpenMetrics text."""
         return self.counts.exposition()
 
+    def hurry(self) -> None:
+        """Have the workers let no request wait for company any more: the gateway is about to stop."""
+        for step in self.steps.values():
+            for hop in step.hops:
+                hop.hurry()
+
     async def quiet(self, seconds: float) -> bool:
         """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""
         left: Iterable[asyncio.Task[None]] = set(self._journeys.background)

@@ -87,10 +87,10 @@ class Gatherer:
                 timer.cancel()
             self._dispatcher.leave()
 
-    def flush(self) -> None:
-        """From now on nothing waits for company; on the protocol loop."""
+    def flush(self, *, on: bool) -> None:
+        """From now on nothing waits for company, or it does again; on the protocol loop."""
         with self._lock:
-            self._batcher.flush()
+            self._batcher.flush(on=on)
         self._look()
 
     def take(self, job: BatchJob) -> list[Part[Ticket]]:

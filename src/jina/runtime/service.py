@@ -73,6 +73,8 @@ class WorkerService:
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        self._hurried = 0
+        """How many want no request to wait for company."""
         self._spare = heap.Spare()
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
         self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
@@ -182,11 +184,16 @@ class WorkerService:
         """How many requests wait for company at all endpoints."""
         return sum(handler.gatherer.waiting for handler in self._handlers.values() if handler.gatherer is not None)
 
-    async def flush(self) -> None:
-        """From now on no request waits for company: the service is about to stop; on the protocol loop."""
+    def hurry(self, *, on: bool) -> None:
+        """One more of those who ask wants no request to wait for company, or one less; on the protocol loop."""
+        self._hurried += 1 if on else -1
         for handler in self._handlers.values():
             if handler.gatherer is not None:
-                handler.gatherer.flush()
+                handler.gatherer.flush(on=self._hurried > 0)
+
+    async def flush(self) -> None:
+        """From now on no request waits for company: the service is about to stop; on the protocol loop."""
+        self.hurry(on=True)
 
     def _overloaded(self) -> Overloaded:
         return Overloaded(f"{self.name} has {self.dispatcher.open} requests in work or waiting, which is its limit")

@@ -139,6 +139,9 @@ class GrpcHop:
                 self._streams.discard(call)
                 call.cancel()
 
+    def hurry(self) -> None:
+        """See `hop.Hop`; gRPC has no word for it, and the worker may serve others."""
+
     async def close(self) -> None:
         """See `hop.Hop`."""
         self._closed = True

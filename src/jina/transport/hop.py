@@ -54,6 +54,10 @@ class Hop(Protocol):
         """Return when the worker would serve a request; raise a `JinaError` otherwise."""
         ...
 
+    def hurry(self) -> None:
+        """Tell the worker, where that can be, that requests need not wait for company: the gateway ends."""
+        ...
+
     async def close(self) -> None:
         """Give up the connection; calls in flight fail with `HopLost`."""
         ...

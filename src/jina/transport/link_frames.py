@@ -41,7 +41,9 @@ CREDIT: Final = 9
 DESCRIBE: Final = 10
 PROBE: Final = 11
 BYE: Final = 12
-PART: Final = 13
+HURRY: Final = 13
+"""The gateway ends: what it asks for need not wait for company, now and until the link is closed."""
+PART: Final = 14
 
 JSON: Final = 1
 """Flag: the documents are JSON, not a serialised `docarray.DocListProto`."""

@@ -84,6 +84,11 @@ class LinkHop:
         """See `hop.Hop`; the request is sent when the first reply is asked for."""
         return LinkStream(self, request)
 
+    def hurry(self) -> None:
+        """See `hop.Hop`."""
+        if self._connection is not None:
+            self._connection.send(frames.HURRY, 0, 0)
+
     async def close(self) -> None:
         """See `hop.Hop`."""
         self._down = self._down or "the link is closed"

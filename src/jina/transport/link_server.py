@@ -49,6 +49,7 @@ class LinkServer:
         self._credits: dict[int, _Credit] = {}
         self._stopping = False
         self._tells = bool(getattr(service, "calls_began", False))
+        self._hurried = False
         self._idle: Future[None] | None = None
 
     async def start(self) -> None:
@@ -111,6 +112,8 @@ class LinkServer:
             credit = self._credits.get(number)
             if credit is not None:
                 credit.add(int.from_bytes(meta, "little"))
+        elif kind == frames.HURRY:
+            self._hurry(on=True)
         elif kind not in {frames.REQUEST, frames.STREAM, frames.DESCRIBE, frames.PROBE}:
             raise frames.LinkBroken(f"a gateway does not send messages of the kind {kind}")
         elif self._stopping:
@@ -120,14 +123,18 @@ class LinkServer:
         elif kind == frames.PROBE:
             self._run(number, self._probe(number))
         else:
-            try:
-                request = read_request(flags, meta, body)
-            except (msgspec.MsgspecError, ValueError) as error:
-                self._refuse(number, BadRequest(f"a request over the link cannot be read: {error}"))
-                return
-            if self._marks is not None:
-                self._mark(number, request, self._marks)
-            self._run(number, self._answer(number, request) if kind == frames.REQUEST else self._pour(number, request))
+            self._begin(kind, flags, number, meta, body)
+
+    def _begin(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
+        """A request came."""
+        try:
+            request = read_request(flags, meta, body)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._refuse(number, BadRequest(f"a request over the link cannot be read: {error}"))
+            return
+        if self._marks is not None:
+            self._mark(number, request, self._marks)
+        self._run(number, self._answer(number, request) if kind == frames.REQUEST else self._pour(number, request))
 
     def _mark(self, number: int, request: Request, marks: Marks) -> None:
         """Have it noted when the work begins: by the service, where it says so, else now."""
@@ -239,8 +246,15 @@ class LinkServer:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
+    def _hurry(self, *, on: bool) -> None:
+        """Tell the service that requests need not wait for company, or that they may again."""
+        if self._hurried != on and (hurry := getattr(self._service, "hurry", None)) is not None:
+            self._hurried = on
+            hurry(on=on)
+
     def _on_lost(self) -> None:
         self._marks = None
+        self._hurry(on=False)
         for number in list(self._tasks):
             self._leave(number)
 
