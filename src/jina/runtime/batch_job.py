@@ -265,16 +265,22 @@ class BatchJob(Job):
                 continue
             if isinstance(answer, BaseException):
                 ticket.future.set_exception(answer)
-                continue
-            if len(part) != ticket.documents:
-                ticket.results[part.start] = answer
-                if sum(map(len, ticket.results.values())) != ticket.documents:
-                    continue
-                answer = [doc for start in sorted(ticket.results) for doc in ticket.results[start]]
-            try:
-                ticket.future.set_result(self._handler.reply(ticket.request, answer))
-            except Exception as error:  # noqa: BLE001 - it is of what this request got
-                ticket.future.set_exception(error)
+            elif (docs := _whole(part, answer)) is not None:
+                try:
+                    ticket.future.set_result(self._handler.reply(ticket.request, docs))
+                except Exception as error:  # noqa: BLE001 - it is of what this request got
+                    ticket.future.set_exception(error)
+
+
+def _whole(part: Part[Ticket], docs: Any) -> Any:
+    """The documents that answer the request, None where other parts of it are missing."""
+    ticket = part.ticket
+    if len(part) == ticket.documents:
+        return docs
+    ticket.results[part.start] = docs
+    if sum(map(len, ticket.results.values())) != ticket.documents:
+        return None
+    return [doc for start in sorted(ticket.results) for doc in ticket.results[start]]
 
 
 def _resumed(generator: Generator[Any, Any, None], value: Any) -> Any:
