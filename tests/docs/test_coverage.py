@@ -16,6 +16,7 @@ from jina.executor.signatures import PASSED
 from jina.observe.batch_metrics import BatchMetrics
 from jina.observe.metrics import Metrics
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec
+from jina.spec.batching import BatchingOptions
 from jina.spec.markdown import own_options
 from jina.transport.http_pages import pages
 
@@ -75,6 +76,10 @@ def test_every_option_has_a_heading(heading, model):
     listed = part("options.md", heading)
     missing = {field.alias or name for name, field in model.model_fields.items()} - set(listed)
     assert not missing
+
+
+def test_every_option_of_batching_has_a_heading():
+    assert part("executor.md", "Options of batching") == list(BatchingOptions.__annotations__)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ class BatchingOptions(TypedDict, total=False):
     preferred_batch_size: Count
     timeout: Milliseconds
     flush_all: Flag
-    use_custom_metric: Flag
     custom_metric: Any
+    use_custom_metric: Flag
     isolate_errors: Flag
     use_dynamic_batching: Flag
 
