@@ -1,5 +1,7 @@
 """Dynamic batching as clients see it: on each protocol, behind gateways, in this process, and when all ends."""
 
+import contextlib
+import http.client
 import threading
 import time
 import urllib.request
@@ -9,7 +11,7 @@ from docarray import DocList
 from jina.serve.executors.decorators import dynamic_batching as legacy
 
 from jina import Client, Deployment, Executor, Flow
-from jina.errors import ExecutorError
+from jina.errors import DeadlineExceeded, ExecutorError
 from jina.executor.decorators import dynamic_batching as documented
 from tests.acceptance.batch_services import Bakery, Loaf, PlainBakery
 
@@ -78,6 +80,18 @@ def test_one_bad_request_of_a_batch_fails_alone(bakery):
         bakery.post("/bake", docs, return_type=DocList[Loaf])
 
 
+def test_a_client_that_leaves_takes_its_request_out_of_the_queue(bakery):
+    connection = http.client.HTTPConnection("127.0.0.1", bakery.ports[1], timeout=5)
+    with contextlib.closing(connection):
+        connection.request("POST", "/bake", b'{"data": [{}]}', {"Content-Type": "application/json"})
+        until(lambda: measured(bakery.ports[1], "jina_batch_queue_depth") == 1)
+    until(lambda: measured(bakery.ports[1], "jina_batch_queue_depth") == 0)
+    with Client(host="127.0.0.1", port=bakery.ports[0]) as client, pytest.raises(DeadlineExceeded):
+        client.post("/bake", Loaf(), timeout=0.1)
+    until(lambda: measured(bakery.ports[1], "jina_batch_queue_depth") == 0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", range(3), ids=PROTOCOLS)
 def test_each_step_of_a_flow_gathers(chain, place):
     with Client(host="127.0.0.1", port=chain.ports[place], protocol=PROTOCOLS[place]) as client:
@@ -144,14 +158,19 @@ def end_with_waiting_requests(service, metric, expected):
         ]
         for thread in threads:
             thread.start()
-        limit = time.monotonic() + 20
-        while measured(served.ports[1], metric) != 2:
-            assert time.monotonic() < limit
+        until(lambda: measured(served.ports[1], metric) == 2)
         began = time.monotonic()
     for thread in threads:
         thread.join(20)
     assert time.monotonic() - began < 15
     assert sorted(doc.text for answer in answers for doc in answer) == expected
+
+
+def until(holds):
+    """Wait until something holds."""
+    limit = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < limit
 
 
 def measured(port, metric):
