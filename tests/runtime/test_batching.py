@@ -125,7 +125,12 @@ class GatheringExec(Executor):
         self.begun.set()
         assert self.go.wait(10)
 
-    @dynamic_batching(preferred_batch_size=2, timeout=0)
+    @dynamic_batching(preferred_batch_size=2, timeout=LONG)
+    @requests(on="/held")
+    def held(self, docs: DocList[Line], **kwargs):
+        self.blocked(docs)
+
+    @dynamic_batching(preferred_batch_size=2, timeout=LONG)
     @requests(on="/suspended")
     async def suspended(self, docs: DocList[Line], **kwargs):
         self.note(docs)
@@ -357,6 +362,24 @@ def test_what_comes_while_the_handler_computes_still_joins(worker, executor):
     with worker.serving(executor) as it:
         assert it.run(ask_slowly()) == [["a"], ["b"], ["d"]]
         assert executor.calls == [["a"], ["b", "d"]]
+
+
+def test_requests_are_open_until_the_code_that_runs_them_has_ended(worker, executor):
+    async def leave():
+        tasks = [asyncio.ensure_future(it.service.call(worker.request("/held", [text]))) for text in "abc"]
+        await asyncio.to_thread(executor.begun.wait, 10)
+        assert it.service.dispatcher.open == 3
+        assert it.service.waiting_for_batches == 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert it.service.dispatcher.open == 2
+        executor.go.set()
+        assert await it.service.dispatcher.quiet(5)
+
+    with worker.serving(executor) as it:
+        it.run(leave())
+        assert executor.calls == [["a", "b"]]
 
 
 def test_expired_requests_are_not_started(worker, executor):

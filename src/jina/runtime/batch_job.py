@@ -29,7 +29,7 @@ class Ticket:
     `over` once nobody waits for it any more: it was answered, cancelled, or came too late.
     """
 
-    __slots__ = ("docs", "documents", "future", "jobs", "over", "parameters", "request", "results", "span")
+    __slots__ = ("docs", "documents", "future", "jobs", "left", "over", "parameters", "request", "results", "span")
 
     def __init__(
         self,
@@ -49,9 +49,12 @@ class Ticket:
         self.parameters = parameters
         self.future = future
         self.jobs: list[BatchJob] = []
+        """Those that run a part of it."""
         self.results: dict[int, Any] = {}
         """Of a request of several parts: the answered documents of each by its start."""
         self.over = False
+        self.left = False
+        """Nobody waits any more, but a job runs on."""
 
 
 Answer = Any
@@ -66,6 +69,8 @@ class BatchJob(Job):
     """Takes a batch when it is started, and runs it."""
 
     __slots__ = ("_gatherer", "_handler", "_seconds", "_sizes", "_waits", "parts")
+
+    counts = 0  # its requests are counted
 
     def __init__(self, gatherer: Gatherer) -> None:
         super().__init__(None)
@@ -122,7 +127,11 @@ class BatchJob(Job):
             # Nothing that a request asked for: what it raised is in its answer.
             failure: Answer = self.error
             self._deliver([(part, failure) for part in self.parts if not part.ticket.over])
-        self.parts = []  # job and requests know each other: without this documents would live until a collection
+        for part in self.parts:
+            part.ticket.jobs.remove(self)
+            if part.ticket.left and not part.ticket.jobs:
+                self._gatherer.ended()
+        self.parts = []
 
     def expire(self) -> None:
         """Never called: the job itself has no deadline, its requests have."""

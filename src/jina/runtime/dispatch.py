@@ -27,6 +27,9 @@ class Job:
 
     __slots__ = ("abandoned", "deadline", "error", "task", "value")
 
+    counts = 1
+    """As how many open requests."""
+
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
         self.abandoned = False
@@ -179,7 +182,7 @@ class Dispatcher:
         self.back: Mailbox = Mailbox(protocol_loop)
         """Posts to the protocol loop, from any thread."""
         self.open = 0
-        """Jobs whose code has not ended, and requests that wait for a batch."""
+        """Requests whose code has not ended: jobs, and requests that wait for a batch or are part of one."""
         shared = protocol_loop is user_loop
         self.to_user: Poster = Here() if shared else BatchingMailbox(user_loop, protocol_loop)
         self.from_user: Poster = Here() if shared else self.back
@@ -192,7 +195,7 @@ class Dispatcher:
 
     def submit(self, job: Job, lane: Lane) -> None:
         """Run the job; `settle` or, at its deadline, `expire` is called."""
-        self.open += 1
+        self.open += job.counts
         lane.submit(job)
 
     async def quiet(self, seconds: float) -> bool:
@@ -222,7 +225,7 @@ class Dispatcher:
         self._settle(job)
 
     def enter(self) -> None:
-        """Something else than a job is open: a request that waits for company."""
+        """A request is open that is no job of its own: one that waits for a batch."""
         self.open += 1
 
     def leave(self) -> None:
@@ -231,7 +234,7 @@ class Dispatcher:
         self._tell_if_quiet()
 
     def _settle(self, job: Job) -> None:
-        self.open -= 1
+        self.open -= job.counts
         job.settle()
         self._tell_if_quiet()
 

@@ -85,7 +85,13 @@ class Gatherer:
             ticket.over = True
             if timer is not None:
                 timer.cancel()
-            self._dispatcher.leave()
+            ticket.left = bool(ticket.jobs)
+            if not ticket.left:
+                self.ended()
+
+    def ended(self) -> None:
+        """The code of one request has ended, or will not be begun; on the protocol loop."""
+        self._dispatcher.leave()
 
     def flush(self, *, on: bool) -> None:
         """From now on nothing waits for company, or it does again; on the protocol loop."""
