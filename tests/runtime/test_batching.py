@@ -47,20 +47,20 @@ class GatheringExec(Executor):
     def note(self, docs):
         self.calls.append([doc.text for doc in docs])
 
-    @dynamic_batching(preferred_batch_size=4, timeout=40)
+    @dynamic_batching(preferred_batch_size=4, timeout=150)
     @requests(on="/sync")
     def sync(self, docs: DocList[Line], **kwargs) -> DocList[Counted]:
         self.note(docs)
         return DocList[Counted](Counted(text=doc.text.upper(), size=len(docs)) for doc in docs)
 
     @requests(on="/async")
-    @dynamic_batching(preferred_batch_size=4, timeout=40)
+    @dynamic_batching(preferred_batch_size=4, timeout=150)
     async def asynchronous(self, docs: DocList[Line], **kwargs) -> DocList[Counted]:
         self.note(docs)
         await asyncio.sleep(0)
         return DocList[Counted](Counted(text=doc.text.upper(), size=len(docs)) for doc in docs)
 
-    @dynamic_batching(preferred_batch_size=4, timeout=40)
+    @dynamic_batching(preferred_batch_size=4, timeout=150)
     @requests(on="/place")
     def in_place(self, docs: DocList[Line], **kwargs):
         self.note(docs)
@@ -105,7 +105,7 @@ class GatheringExec(Executor):
     async def together(self, docs: DocList[Line], **kwargs):
         self.picky(docs)
 
-    @dynamic_batching(preferred_batch_size=2, timeout=40)
+    @dynamic_batching(preferred_batch_size=2, timeout=150)
     @requests(on="/parameters")
     def with_parameters(self, docs: DocList[Line], parameters: dict, **kwargs):
         self.note(docs)
@@ -141,19 +141,19 @@ class GatheringExec(Executor):
             self.seen.append("cancelled")
             raise
 
-    @dynamic_batching(preferred_batch_size=2, timeout=40, flush_all=True)
+    @dynamic_batching(preferred_batch_size=2, timeout=150, flush_all=True)
     @requests(on="/flush")
     def everything(self, docs: DocList[Line], **kwargs):
         self.note(docs)
 
-    @dynamic_batching(preferred_batch_size=6, timeout=40, custom_metric=lambda x: len(x.text), use_custom_metric=True)
+    @dynamic_batching(preferred_batch_size=6, timeout=150, custom_metric=lambda x: len(x.text), use_custom_metric=True)
     @requests(on="/letters")
     def letters(self, docs: DocList[Line], **kwargs):
         self.note(docs)
 
     @dynamic_batching(
         preferred_batch_size=6,
-        timeout=40,
+        timeout=150,
         custom_metric=lambda docs: sum(len(doc.text) for doc in docs),
         use_custom_metric=True,
     )
@@ -166,13 +166,13 @@ class GatheringExec(Executor):
     def metric_fails(self, docs: DocList[Line], **kwargs):
         self.note(docs)
 
-    @dynamic_batching(preferred_batch_size=2, timeout=40)
+    @dynamic_batching(preferred_batch_size=2, timeout=150)
     @requests(on="/fewer")
     def fewer(self, docs: DocList[Line], **kwargs):
         self.note(docs)
         return docs[: 1 if docs[0].text == "a" else len(docs)]
 
-    @dynamic_batching(preferred_batch_size=2, timeout=40)
+    @dynamic_batching(preferred_batch_size=2, timeout=150)
     @requests(on="/dict")
     def results(self, docs: DocList[Line], **kwargs):
         return {"count": len(docs)}
@@ -541,7 +541,7 @@ def test_batches_are_counted(worker, executor):
     assert values["jina_batch_size_bucket", "/sync", "4.0"] == 2
     assert values["jina_batch_size_sum", "/sync", None] == 5
     assert values["jina_batch_wait_seconds_count", "/sync", None] == 3
-    assert 0.04 <= values["jina_batch_wait_seconds_sum", "/sync", None] < 5
+    assert 0.15 <= values["jina_batch_wait_seconds_sum", "/sync", None] < 5
     assert values["jina_batch_queue_depth", "/sync", None] == 0
     assert values["jina_process_request_seconds_count", "/sync", None] == 2
     assert families["jina_document_processed"].samples
