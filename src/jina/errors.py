@@ -26,6 +26,7 @@ Three families, by who must act::
     │   │   └── ExecutorError   500  a handler raised
     │   ├── Overloaded          429  a queue is full
     │   ├── Unavailable         503  not ready, not reachable, worker down
+    │   │   └── CrashLoop       503  a process crashed too often (exit code 3)
     │   ├── DeadlineExceeded    504  too late
     │   ├── Cancelled           499  the client left
     │   └── RuntimeFailToStart       a worker did not become ready (exit code 1)
@@ -271,6 +272,13 @@ class Unavailable(RemoteError, ConnectionError):
     grpc_code = 14
     http_status = 503
     retryable = True
+
+
+class CrashLoop(Unavailable):
+    """A process ended by itself again and again, and is not started any more (`restart_limit`)."""
+
+    exit_code = 3
+    retryable = False
 
 
 class DeadlineExceeded(RemoteError, ConnectionError, TimeoutError):

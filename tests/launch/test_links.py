@@ -11,7 +11,7 @@ import pytest
 
 from jina.errors import InternalError
 from jina.launch import running
-from jina.launch.frames import received_links, send_link
+from jina.launch.frames import received_words, send_link
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, GatewayPlan, GraphPlan, HopPlan, NodePlan, WorkerPlan
 from jina.runtime.link_source import LinkSource
 
@@ -40,9 +40,9 @@ def test_links_arrive_under_their_names_and_are_connected():
 
         sender = threading.Thread(target=send)
         sender.start()
-        got = list(received_links(theirs))
+        got = list(received_words(theirs))
         sender.join()
-        assert [name for name, _ in got] == [f"a/rep-{number}" for number in range(300)]
+        assert [word["link"] for word, _ in got] == [f"a/rep-{number}" for number in range(300)]
         for number, (_, link) in enumerate(got):
             with link, kept[number]:
                 assert link.recv(10) == str(number).encode()

@@ -162,7 +162,7 @@ def test_what_user_code_started_ends_with_the_worker(start, tmp_path):
 
 
 def test_a_stubborn_worker_is_killed_after_its_grace(start, monkeypatch):
-    monkeypatch.setattr(supervising, "_CLOSE_MARGIN", 0.2)
+    monkeypatch.setattr(supervising, "CLOSE_MARGIN", 0.2)
     deployment = start("Stubborn", grace=0.1)
     deployment.wait_ready(DEADLINE)
     deployment.stop()

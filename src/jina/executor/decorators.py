@@ -34,6 +34,7 @@ class Marks:
     request_schema: Any = None
     response_schema: Any = None
     write: bool = False
+    safe: bool = False
     batching: dict[str, Any] | None = None
     namespace: dict[str, Any] = field(default_factory=dict)
 
@@ -73,15 +74,18 @@ def _endpoints(on: Any, function: Any) -> tuple[str, ...]:
 def requests(func: F) -> F: ...
 @overload
 def requests(
-    func: None = None, *, on: Any = None, request_schema: Any = None, response_schema: Any = None
+    func: None = None, *, on: Any = None, request_schema: Any = None, response_schema: Any = None, safe: bool = False
 ) -> Callable[[F], F]: ...
-def requests(func: Any = None, *, on: Any = None, request_schema: Any = None, response_schema: Any = None) -> Any:
+def requests(
+    func: Any = None, *, on: Any = None, request_schema: Any = None, response_schema: Any = None, safe: bool = False
+) -> Any:
     """Serve the method at an endpoint: `@requests`, `@requests(on='/index')` or `@requests(on=['/a', '/b'])`.
 
     Without `on` the method answers `/default`, and with it every endpoint that has no method of its own.
     The method may be `def`, `async def` or a generator of either kind. It takes `docs` (all documents of a
     request) or `doc` (one after the other), `parameters` and `**kwargs`. `request_schema` and
-    `response_schema` are document classes that win over the annotations.
+    `response_schema` are document classes that win over the annotations. `safe` says that a request may run twice,
+    so that a gateway gives it to another replica when the one that had begun it dies.
 
     Raises `ExecutorDefinitionError` (a `TypeError`) when the signature cannot take what is passed.
     """
@@ -94,6 +98,7 @@ def requests(func: Any = None, *, on: Any = None, request_schema: Any = None, re
         marks.on = (*(marks.on or ()), *_endpoints(on, function))
         marks.request_schema = marks.request_schema if request_schema is None else request_schema
         marks.response_schema = marks.response_schema if response_schema is None else response_schema
+        marks.safe = marks.safe or safe
         return function
 
     if isinstance(func, str):

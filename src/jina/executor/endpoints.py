@@ -46,6 +46,7 @@ class Endpoint:
     parameters_model: Any | None
     parameters_optional: bool
     is_write: bool
+    is_safe: bool
     batching: Batching | None
     accepts: frozenset[str] | None
     names: frozenset[str]
@@ -154,6 +155,7 @@ def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str
         parameters_model=found.parameters_model,
         parameters_optional=found.parameters_optional,
         is_write=binding.is_write(notes, method),
+        is_safe=marks.safe,
         batching=batching,
         accepts=accepts(function),
         names=named(function),
@@ -191,6 +193,7 @@ def _passthrough_endpoint() -> Endpoint:
         parameters_model=None,
         parameters_optional=False,
         is_write=False,
+        is_safe=True,
         batching=None,
         accepts=None,
         names=frozenset({"docs"}),

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jina.executor import Executor
     from jina.runtime.link_source import LinkSource
     from jina.runtime.stop import Stop
+    from jina.runtime.vitals import Vitals
 
 
 class Control:
@@ -39,11 +40,19 @@ class Control:
         """Tell the orchestrator; silent when it is gone, which `lifeline` deals with."""
         self.phase = str(report["phase"])
         self.was_ready = self.was_ready or self.phase == "ready"
+        self.say(report)
+
+    def say(self, told: dict[str, Any]) -> None:
+        """Tell the orchestrator what is no phase; silent as well when it is gone."""
         with self._lock:
             try:
-                send_frame(self._sock, msgspec.json.encode(report))
+                send_frame(self._sock, msgspec.json.encode(told))
             except OSError:
                 return
+
+    def crashed(self, error: BaseException) -> None:
+        """Report what ends the process after it was ready."""
+        self.say({"crash": f"{type(error).__name__}: {error}" if str(error) else type(error).__name__})
 
     def fail(self, error: BaseException) -> None:
         """Report why the start failed."""
@@ -75,6 +84,7 @@ def main(argv: list[str]) -> int:
             return _serve(plan, blob, control, sock)
     except BaseException as error:  # whatever user code raises, SystemExit too, is the report
         if control.was_ready:
+            control.crashed(error)
             raise
         control.fail(error)
         _leave(1)
@@ -105,8 +115,8 @@ def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.
     _prepare(plan.executor)
     from jina.runtime.worker import run_worker
 
-    stop, links = _settled(sock)
-    return run_worker(plan, lambda: _load(plan, blob, control), control.report, stop, links)
+    ties = _settled(sock, control)
+    return run_worker(plan, lambda: _load(plan, blob, control), control.report, ties.stop, ties.links, ties.vitals)
 
 
 def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
@@ -115,25 +125,44 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
         _prepare(custom)
     from jina.runtime.gateway import run_gateway
 
-    stop, links = _settled(sock)
+    ties = _settled(sock, control)
     load = None if custom is None else lambda: _gateway_class(custom, blob, control)
     control.report({"phase": "starting"})
-    return run_gateway(plan, control.report, stop, links, load)
+    return run_gateway(plan, control.report, ties.stop, ties.links, load, ties.vitals)
 
 
-def _settled(sock: socket.socket) -> tuple[Stop, LinkSource]:
-    """What ties the process to its orchestrator, once our own libraries are imported."""
+class _Ties(NamedTuple):
+    """What connects the process with its orchestrator."""
+
+    stop: Stop
+    links: LinkSource
+    vitals: Vitals
+
+
+def _settled(sock: socket.socket, control: Control) -> _Ties:
+    """The ties, once our own libraries are imported."""
     from jina.runtime import heap
     from jina.runtime.link_source import LinkSource
     from jina.runtime.stop import Stop
+    from jina.runtime.vitals import Vitals
 
     # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
     gc.freeze()
     gc.enable()
     heap.tune()
-    stop, links = Stop(orchestrated=True), LinkSource()
-    lifeline.watch(sock, lambda: stop.request_stop("the orchestrator is gone", hard=True), links.add)
-    return stop, links
+    ties = _Ties(Stop(orchestrated=True), LinkSource(), Vitals())
+    ties.links.on_use = lambda name: control.say({"linked": name})
+
+    def on_word(word: dict[str, Any], link: socket.socket | None) -> None:
+        if link is not None:
+            ties.links.add(str(word["link"]), link)
+        elif "unlink" in word:
+            ties.links.add(str(word["unlink"]), None)
+        elif "ask" in word:
+            control.say({"answer": word["ask"], "vitals": ties.vitals.read()})
+
+    lifeline.watch(sock, lambda: ties.stop.request_stop("the orchestrator is gone", hard=True), on_word)
+    return ties
 
 
 def _prepare(plan: ExecutorPlan) -> None:

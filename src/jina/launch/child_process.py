@@ -17,11 +17,13 @@ import msgspec
 
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable
 from jina.launch import failures, titles
-from jina.launch.frames import FrameReader, send_frame, send_link
+from jina.launch.frames import FrameReader, send_frame, send_link, send_word
 from jina.launch.siblings import Sibling
 from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan, to_json
 
 _PHASES = {"importing": "importing", "init": "in __init__", "serving": "binding its ports"}
+_SHELL = 128
+"""What shells, and we after a second signal, add to the number of a signal for an exit code."""
 _YOUNG = 10.0
 """Seconds after which a child that still imports is taken to wait for something else than the processor."""
 
@@ -31,7 +33,8 @@ class ChildProcess:
 
     The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
     of that report), `ready`, `steps` (what a gateway told of the endpoints behind it, see `GatewayService.told`),
-    `failure` (why it did not start) and `exit_status` (None while it runs).
+    `linked` (the workers whose links a gateway uses), `vitals` (what it said last of itself, see `jina.runtime.vitals`)
+    and `answered` (to which question), `failure` (why it did not start) and `exit_status` (None while it runs).
     """
 
     def __init__(self, plan: ChildPlan, blob: bytes = b"") -> None:
@@ -40,13 +43,19 @@ class ChildProcess:
         self.phase = "starting"
         self.since = time.monotonic()
         self.ready = False
+        self.ready_at: float | None = None
         self.waits_for = ""
         self.steps: dict[str, list[list[Any]]] = {}
+        self.linked: set[str] = set()
+        self.vitals: dict[str, int] = {}
+        self.asked = self.answered = 0
+        self.cause = ""
+        """Why it ended, where more is known than its exit status."""
         self.failure: JinaError | None = None
         self.exit_status: int | None = None
         self.control: socket.socket | None = None
         self.pidfd: int | None = None
-        self._blob = blob
+        self.blob = blob
         self._process: subprocess.Popen[bytes] | Sibling | None = None
         self._frames = FrameReader()
 
@@ -103,7 +112,7 @@ class ChildProcess:
         # A child that died already is told by its exit, not by the broken pipe.
         with contextlib.suppress(OSError):
             send_frame(ours, to_json(self.plan))
-            send_frame(ours, self._blob)
+            send_frame(ours, self.blob)
 
     def _opened(self, control: socket.socket) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own module
@@ -125,6 +134,20 @@ class ChildProcess:
             with contextlib.suppress(OSError):  # as above
                 send_link(self.control, name, link)
 
+    def send_word(self, **word: Any) -> None:
+        """Say something to the child, see `jina.launch.frames`."""
+        if self.control is not None:
+            with contextlib.suppress(OSError):  # as above
+                send_word(self.control, word)
+
+    def ask(self) -> bool:
+        """Ask how it is, unless it still owes an answer; says whether it was asked."""
+        if self.asked != self.answered or not self.running:
+            return False
+        self.asked += 1
+        self.send_word(ask=self.asked)
+        return True
+
     def give_up(self) -> None:
         """End it before its process was started."""
         self.phase, self.exit_status = "stopped", 0
@@ -141,9 +164,21 @@ class ChildProcess:
         return bool(data)
 
     def _on_report(self, report: dict[str, Any]) -> None:
+        if "phase" in report:
+            self._on_phase(report)
+        elif "linked" in report:
+            self.linked.add(str(report["linked"]))
+        elif "answer" in report:
+            self.vitals, self.answered = dict(report["vitals"]), int(report["answer"])
+        elif "crash" in report:
+            self.cause = str(report["crash"])
+
+    def _on_phase(self, report: dict[str, Any]) -> None:
         self.phase = str(report["phase"])
         self.since = time.monotonic()
         self.ready = self.phase == "ready"
+        if self.ready and self.ready_at is None:
+            self.ready_at = self.since
         self.waits_for = str(report.get("for", ""))
         self.steps = report.get("steps", self.steps)
         if self.phase == "failed":
@@ -196,19 +231,14 @@ class ChildProcess:
 
     @property
     def ending(self) -> str:
-        """How the process ended: `exited with code 3`, `was killed by signal 9 (SIGKILL)`."""
-        status = self.exit_status
-        if status is None:
+        """How the process ended: `exited with code 3`, `was killed by signal 9 (SIGKILL): out of memory`."""
+        if self.exit_status is None:
             return "still runs"
-        if status >= 0:
-            return f"exited with code {status}"
-        with contextlib.suppress(ValueError):
-            return f"was killed by signal {-status} ({signal.Signals(-status).name})"
-        return f"was killed by signal {-status}"
+        return _told(self.exit_status) + (f": {self.cause}" if self.cause else "")
 
     @property
     def _advice(self) -> str:
-        if self.exit_status == -signal.SIGKILL:
+        if self.exit_status == -signal.SIGKILL and not self.cause:
             return "signal 9 often comes from the kernel when memory runs out (see dmesg)"
         return ""
 
@@ -217,6 +247,14 @@ class ChildProcess:
         if self.exit_status is None:
             return None
         return Unavailable(f"{self.name} (process {self.pid}) {self.ending}", help=self._advice)
+
+
+def _told(status: int) -> str:
+    number = -status if status < 0 else status - _SHELL if status > _SHELL else 0
+    name = signal.Signals(number).name if number in signal.valid_signals() and number else ""
+    if status < 0:
+        return f"was killed by signal {number}" + (f" ({name})" if name else "")
+    return f"exited with code {status}" + (f" (that of {name})" if name else "")
 
 
 def _shown(plan: ChildPlan) -> str:

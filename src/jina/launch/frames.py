@@ -1,8 +1,10 @@
 """Frames on the control socket between an orchestrator and its child: four bytes of length, then the bytes.
 
 The orchestrator sends two frames, the plan (JSON) and a pickle (empty when nothing needs one), and then, at any
-time, frames that hand over sockets of local links: `{"link": name}`, with a descriptor beside the bytes (SCM_RIGHTS,
-https://man7.org/linux/man-pages/man7/unix.7.html). The child sends reports, JSON objects with a `phase` each.
+time, words: `{"link": name}` hands over the socket of a local link, a descriptor beside the bytes (SCM_RIGHTS,
+https://man7.org/linux/man-pages/man7/unix.7.html), `{"unlink": name}` takes a worker out of use, and `{"ask": number}`
+wants to know how the child is. The child sends reports, JSON objects: with a `phase`, or `linked`, the name of a worker
+whose link is in use, or `answer`, the number of a question, with the `vitals`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -76,8 +79,16 @@ def send_link(sock: socket.socket, name: str, link: socket.socket) -> None:
     sock.sendall(frame[sent:])
 
 
-def received_links(sock: socket.socket) -> Iterator[tuple[str, socket.socket]]:
-    """The sockets that `send_link` hands over, as they come; ends when the peer closed or its process ended."""
+def send_word(sock: socket.socket, word: dict[str, Any]) -> None:
+    """Say something to a child; blocks."""
+    send_frame(sock, msgspec.json.encode(word))
+
+
+def received_words(sock: socket.socket) -> Iterator[tuple[dict[str, Any], socket.socket | None]]:
+    """What `send_link` and `send_word` send, with the sockets of links, as it comes.
+
+    Ends when the peer closed or its process ended.
+    """
     reader = FrameReader()
     descriptors: deque[int] = deque()
     flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -92,4 +103,5 @@ def received_links(sock: socket.socket) -> Iterator[tuple[str, socket.socket]]:
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
         descriptors.extend(received)
         for frame in reader.feed(data):
-            yield str(msgspec.json.decode(frame)["link"]), socket.socket(fileno=descriptors.popleft())
+            word = msgspec.json.decode(frame)
+            yield word, socket.socket(fileno=descriptors.popleft()) if "link" in word else None

@@ -15,11 +15,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
-from jina.launch.frames import received_links
+from jina.launch.frames import received_words
 
 CLOSE_LIMIT = 0.9
 """Seconds that `close()` gets once the orchestrator is gone: a little less than the kernel grants."""
+
+OnWord = Callable[[dict[str, Any], socket.socket | None], None]
+"""Gets a word of the orchestrator, and the socket of a link where it is one."""
 
 _PR_SET_PDEATHSIG = 1
 _ORPHANED = 75  # EX_TEMPFAIL: nobody reads it, but it is told apart in logs of init systems
@@ -56,18 +60,18 @@ def _creator_of(control: socket.socket) -> int:
     return int(struct.unpack("3i", credentials)[0])
 
 
-def watch(control: socket.socket, abandon: Callable[[], None], on_link: Callable[[str, socket.socket], None]) -> None:
-    """From a thread: give the sockets of links that come to `on_link`, and end when the orchestrator is gone.
+def watch(control: socket.socket, abandon: Callable[[], None], on_word: OnWord) -> None:
+    """From a thread: give what the orchestrator says to `on_word`, and end when it is gone.
 
     Then `abandon` is called, which asks the process to stop without waiting for requests in flight and returns at
     once, and the process exits after `CLOSE_LIMIT` seconds.
     """
-    threading.Thread(target=_watch, args=(control, abandon, on_link), name="lifeline", daemon=True).start()
+    threading.Thread(target=_watch, args=(control, abandon, on_word), name="lifeline", daemon=True).start()
 
 
-def _watch(control: socket.socket, abandon: Callable[[], None], on_link: Callable[[str, socket.socket], None]) -> None:
-    for name, link in received_links(control):
-        on_link(name, link)
+def _watch(control: socket.socket, abandon: Callable[[], None], on_word: OnWord) -> None:
+    for word, link in received_words(control):
+        on_word(word, link)
     deadline = time.monotonic() + CLOSE_LIMIT
     try:
         abandon()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.launch.child_process import ChildProcess
+from jina.launch.places import Place, owner
+from jina.launch.rollout import Change, Rollout
 from jina.launch.supervising import Supervisor
-from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, ProcessPlan
+from jina.launch.tending import Order, Tell
+from jina.observe import logs
+from jina.plan.plans import DeploymentPlan, FlowPlan, ProcessPlan
 
 _LOOK = 0.2
 """Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
@@ -23,13 +28,20 @@ _SHOWN = 12
 """Processes that `progress` names."""
 
 
-def start(plan: DeploymentPlan | FlowPlan, blobs: Mapping[str, bytes] | None = None) -> Running:
+_ANSWERING = 1.0
+"""Seconds that processes get to say how they are."""
+
+
+def start(
+    plan: DeploymentPlan | FlowPlan, blobs: Mapping[str, bytes] | None = None, tell: Tell | None = None
+) -> Running:
     """Start all processes of a plan and return at once; `wait_ready` tells how it went.
 
     `blobs` are, by the name of the Deployment (`gateway` for the gateway), what `pickling.dumps` made of a class
-    that cannot be imported and of arguments that are no JSON.
+    that cannot be imported and of arguments that are no JSON. `tell(level, line)` is for what people should know of
+    the processes later; without it, it is logged.
     """
-    running = Running(plan.name, processes_of(plan), blobs or {})
+    running = Running(plan.name, processes_of(plan), blobs or {}, tell)
     running.begin()
     return running
 
@@ -45,11 +57,18 @@ def processes_of(plan: DeploymentPlan | FlowPlan) -> list[ProcessPlan]:
 class Running:
     """Processes that run, or did. Every method may be called from any thread."""
 
-    def __init__(self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], tell: Tell | None = None
+    ) -> None:
         self.name = name
-        self.processes = [ChildProcess(plan, blobs.get(_owner(plan), b"")) for plan in plans]
+        self.places = [Place(plan, blobs.get(owner(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
-        self._supervisor = Supervisor(name, self.processes, self._changed)
+        self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
+
+    @property
+    def processes(self) -> list[ChildProcess]:
+        """Those of all places; one that ended until another one has its place."""
+        return [place.process for place in self.places]
 
     def begin(self) -> None:
         """Start the thread that starts the processes."""
@@ -77,7 +96,7 @@ class Running:
     @property
     def alive(self) -> bool:
         """True while every process is ready to serve."""
-        return all(process.ready for process in self.processes)
+        return all(place.process.ready for place in self.places if not place.joining)
 
     @property
     def progress(self) -> str:
@@ -94,25 +113,70 @@ class Running:
         return "\n".join(lines)
 
     def down(self, wait: float = 0.0) -> Unavailable | None:
-        """The error for any request when what clients connect to has died, naming how; None while it runs.
+        """The error for any request when what clients connect to is down, naming why; None while it runs.
 
         A connection breaks a moment before the end of the process is known: `wait` that many seconds for it.
         """
-        return next(iter(self._ended(self.front, wait)), None)
+        front = [place for place in self.places if place.process.is_gateway] or self.places
+        found = self._down(front, wait)
+        return found[0] if found and len(found) == len(front) else None
 
     def fallen(self, deployment: str, wait: float = 0.0) -> list[Unavailable]:
-        """The errors for the workers of a Deployment that have died; waits as `down` does for the first of them."""
-        return self._ended([worker for worker in self.workers if _owner(worker.plan) == deployment], wait)
+        """The errors for the workers of a Deployment that are down; waits as `down` does for the first of them."""
+        return self._down([place for place in self.places if place.owner == deployment], wait)
 
-    def _ended(self, processes: list[ChildProcess], wait: float) -> list[Unavailable]:
+    def lost(self) -> Unavailable | None:
+        """Why the service cannot go on: all processes of a Deployment, or the gateway, have ended for good."""
+        for name in {place.owner for place in self.places}:
+            places = [place for place in self.places if place.owner == name]
+            if all(self._over(place) for place in places):
+                return next(filter(None, (place.down() for place in places)), None)
+        return None
+
+    def _over(self, place: Place) -> bool:
+        return place.restarts.given_up or (not self._supervisor.settled and place.process.exit_status is not None)
+
+    def _down(self, places: list[Place], wait: float) -> list[Unavailable]:
         deadline = time.monotonic() + wait
         with self._changed:
             while True:
-                found = [error for process in processes if (error := process.down())]
+                found = [error for place in places if (error := place.down())]
                 left = deadline - time.monotonic()
-                if found or not processes or left <= 0:
+                if found or not places or left <= 0:
                     return found
                 self._changed.wait(left)
+
+    # --- changes and questions ----------------------------------------------------------------------------
+
+    def change(self, stages: Sequence[Sequence[Change]], plans: Mapping[str, tuple[ProcessPlan, bytes]]) -> None:
+        """Change the processes while they serve, and wait for it; `plans` and pickles are those of what is new.
+
+        Raises why something new did not become ready; what was done before is undone then. Raises `Unavailable`
+        when the service is stopped meanwhile.
+        """
+        order = Order(Rollout(stages), plans)
+        self._supervisor.request_change(order)
+        while not order.done.wait(_LOOK):
+            if not self._supervisor.thread.is_alive() and not order.done.is_set():
+                raise Unavailable(f"{self.name} does not run any more")
+        if order.error is not None:
+            raise order.error
+
+    @property
+    def settled(self) -> bool:
+        """True once all processes have been ready."""
+        return self._supervisor.settled
+
+    def refresh(self) -> None:
+        """Have all processes that are ready say how they are, and wait a moment for the answers."""
+        deadline = time.monotonic() + _ANSWERING
+        wanted = self._supervisor.request_vitals()
+        with self._changed:
+            while (left := deadline - time.monotonic()) > 0 and self._supervisor.thread.is_alive():
+                silent = (process.ready and process.answered != process.asked for process in self.processes)
+                if self._supervisor.rounds >= wanted and not any(silent):
+                    return
+                self._changed.wait(min(left, _LOOK))
 
     @property
     def steps(self) -> Mapping[str, list[list[Any]]]:
@@ -124,7 +188,7 @@ class Running:
         """What ended though nobody asked for it: `a (process 12) was killed by signal 9 (SIGKILL)`."""
         if self._supervisor.stopping:
             return []
-        return [str(error) for process in self.processes if (error := process.down())]
+        return [str(error) for place in self.places if (error := place.down())]
 
     def wait_ready(self, timeout: float | None = None, *, on_wait: Callable[[str], None] | None = None) -> None:
         """Block until every process serves; raises the failure of the first that does not.
@@ -153,18 +217,19 @@ class Running:
             error = InternalError(f"supervising {self.name} failed: {broken!r}")
             error.__cause__ = broken
             return error
-        failed = next((process for process in self.processes if _failure_of(process)), None)
-        if failed is not None and failed.is_gateway:
+        failed = next((place for place in self.places if _failure_of(place)), None)
+        if failed is not None and failed.process.is_gateway:
             failed = self._culprit() or failed
         return _failure_of(failed) if failed is not None else None
 
-    def _culprit(self) -> ChildProcess | None:
+    def _culprit(self) -> Place | None:
         """The worker that made the gateway fail: its end may be known only a moment later."""
         deadline = time.monotonic() + _TELLING
         while (left := deadline - time.monotonic()) > 0:
-            if found := next((worker for worker in self.workers if _failure_of(worker)), None):
+            workers = [place for place in self.places if not place.process.is_gateway]
+            if found := next((place for place in workers if _failure_of(place)), None):
                 return found
-            if all(worker.ready for worker in self.workers):
+            if all(place.process.ready for place in workers):
                 return None
             self._changed.wait(left)
         return None
@@ -198,13 +263,17 @@ class Running:
         self._supervisor.thread.join(1.0)
 
 
-def _owner(plan: ChildPlan) -> str:
-    return str(getattr(plan, "deployment", "gateway"))
+def _logging(name: str) -> Tell:
+    log = logs.get_logger(name)
+    return lambda level, line: log.log(getattr(logging, level.upper()), "%s", line)
 
 
-def _failure_of(process: ChildProcess) -> JinaError | None:
-    if process.failure:
+def _failure_of(place: Place) -> JinaError | None:
+    process = place.process
+    if place.restarts.given_up:
+        return place.down()
+    if process.failure and place.restart_at is None and place.last_end is None:
         return process.failure
-    if process.exit_status is not None:
+    if process.exit_status is not None and place.restart_at is None:
         return RuntimeFailToStart(f"{process.name} {process.ending} before it was ready")
     return None

@@ -14,14 +14,13 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from jina.launch.child_process import ChildProcess
 from jina.launch.linking import Linking
 from jina.launch.nursing import nursery_for
-
-_CLOSE_MARGIN = 10.0
-"""Seconds beyond the grace time in which `close()` may end before SIGKILL."""
+from jina.launch.places import Place
+from jina.launch.tending import CLOSE_MARGIN, Order, Tell, Tending
 
 _STARTING_A_CORE = 4
 """Processes that start at the same time, for each core: more would only wait for each other, with their memory."""
@@ -31,19 +30,23 @@ _LOOK = 0.2
 
 
 class Supervisor:
-    """Runs `processes` until all have ended. `changed` is notified of everything that happens to them.
+    """Runs the processes of `places` until all have ended. `changed` is notified of everything that happens to them.
 
-    Wishes come from any thread, and are carried out by the supervisor's own.
+    Wishes come from any thread, and are carried out by the supervisor's own. `tell` gets what people should know.
     """
 
-    def __init__(self, name: str, processes: Sequence[ChildProcess], changed: threading.Condition) -> None:
+    def __init__(self, name: str, places: list[Place], changed: threading.Condition, tell: Tell) -> None:
         self.on_end: Callable[[], None] = lambda: None
         self.broken: Exception | None = None
+        self.rounds = 0
+        """How often all processes were asked how they are."""
         self.thread = threading.Thread(target=self._supervise, name=f"launcher-{name}", daemon=True)
-        self._processes = processes
+        self._places = places
         self._changed = changed
+        processes = [place.process for place in places]
         self._to_start = deque(sorted(processes, key=lambda process: not process.is_gateway))
-        self._linking = Linking(processes)
+        self._linking = Linking(places)
+        self._tending = Tending(places, self._linking, self._to_start.append, changed, tell)
         self._nursery = nursery_for(processes)
         self._at_once = max(_STARTING_A_CORE * (os.cpu_count() or 1), 2)
         self._stages: deque[list[ChildProcess]] | None = None
@@ -51,6 +54,7 @@ class Supervisor:
         self._killing = False
         self._within: float | None = None
         self._kill_at: float | None = None
+        self._rounds_wanted = 0
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_out.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
@@ -60,6 +64,11 @@ class Supervisor:
     def stopping(self) -> bool:
         """True once somebody asked for the end."""
         return self._asked
+
+    @property
+    def settled(self) -> bool:
+        """True once all processes have been ready."""
+        return self._tending.settled
 
     def request_stop(self, within: float | None = None) -> None:
         """Ask for the end: gateway first, each with its grace time; or all at once, `within` seconds."""
@@ -72,6 +81,19 @@ class Supervisor:
         """Ask for the end by SIGKILL; may be called by a signal handler."""
         self._killing = self._asked = True
         self._wake()
+
+    def request_change(self, order: Order) -> None:
+        """Ask for a change of the processes; `order.done` tells when it is made."""
+        self._tending.orders.append(order)
+        self._wake()
+
+    def request_vitals(self) -> int:
+        """Have all processes asked how they are; gives what `rounds` will be then."""
+        with self._changed:
+            self._rounds_wanted += 1
+            wanted = self._rounds_wanted
+        self._wake()
+        return wanted
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # the thread has ended, or was told often enough
@@ -87,17 +109,27 @@ class Supervisor:
                     self._nursery.spawn()
                     _watch(selector, self._nursery)
                 self._start_some(selector)
-                while self._to_start or any(process.running for process in self._processes):
+                while self._busy():
                     self._turn(selector)
         except Exception as error:  # noqa: BLE001 - told to whoever waits, who would wait for ever
             self.broken = error
         finally:
             self._release()
 
+    def _processes(self) -> list[ChildProcess]:
+        """All that run or ran last, also those that are about to come or to go."""
+        return [process for place in self._places for process in place.processes] + list(self._tending.leaving)
+
+    def _busy(self) -> bool:
+        running = any(process.running for process in self._processes())
+        return running or bool(self._to_start) or (self._tending.busy and not self._asked)
+
     def _start_some(self, selector: selectors.BaseSelector) -> None:
         """Start as many as the machine can work on; the others follow as these get on."""
-        starting = sum(process.busy_starting for process in self._processes)
+        starting = sum(process.busy_starting for process in self._processes())
         while starting < self._at_once and not self._asked and (process := self._next()):
+            if process.exit_status is not None:
+                continue  # given up before its turn
             if self._nursery is not None and self._nursery.bears(process):
                 process.spawn(self._nursery.fork)
             else:
@@ -106,6 +138,8 @@ class Supervisor:
                 starting += 1
                 _watch(selector, process)
                 self._linking.started(process)
+            else:
+                self._tending.ended(process)
             with self._changed:
                 self._changed.notify_all()
         if self._nursery is not None and not any(map(self._nursery.bears, self._to_start)):
@@ -131,18 +165,27 @@ class Supervisor:
                     self._changed.notify_all()
         if self._asked:
             self._end_some()
-        else:
-            self._start_some(selector)
+            return
+        self._ask_all()
+        with self._changed:
+            self._tending.turn(time.monotonic())
+        self._start_some(selector)
 
     def _patience(self) -> float | None:
+        now = time.monotonic()
         if self._kill_at is not None:
-            return max(0.0, self._kill_at - time.monotonic())
-        return _LOOK if self._to_start else None
+            return max(0.0, self._kill_at - now)
+        waits = [_LOOK] if self._to_start else []
+        if not self._asked and (wait := self._tending.patience(now)) is not None:
+            waits.append(wait)
+        return min(waits, default=None)
 
     def _on_event(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
         process: ChildProcess = key.data
         if key.fileobj is process.control:
             if process.read():
+                if not self._asked:
+                    self._tending.reported(process)
                 return
             selector.unregister(key.fileobj)
             if process.pidfd is not None:
@@ -152,7 +195,19 @@ class Supervisor:
             with contextlib.suppress(KeyError):
                 selector.unregister(handle)
         process.release()
+        if not self._asked:
+            self._tending.ended(process)
         self.on_end()
+
+    def _ask_all(self) -> None:
+        if self.rounds == self._rounds_wanted:
+            return
+        with self._changed:
+            self.rounds = self._rounds_wanted
+            for place in self._places:
+                if place.process.ready:
+                    place.process.ask()
+            self._changed.notify_all()
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -173,14 +228,15 @@ class Supervisor:
             self._terminate(self._stages[0])
 
     def _order(self) -> deque[list[ChildProcess]]:
+        processes = self._processes()
         if self._within is not None:
-            return deque([list(self._processes)])
-        gateways = [process for process in self._processes if process.is_gateway]
-        workers = [process for process in self._processes if not process.is_gateway]
-        return deque([gateways, workers])
+            return deque([processes])
+        gateways = [process for process in processes if process.is_gateway]
+        return deque([gateways, [process for process in processes if not process.is_gateway]])
 
     def _give_up_waiting(self) -> None:
         with self._changed:
+            self._tending.give_up()
             while self._to_start:
                 self._to_start.popleft().give_up()
             self._changed.notify_all()
@@ -188,21 +244,22 @@ class Supervisor:
     def _terminate(self, stage: list[ChildProcess]) -> None:
         limit = self._within
         if limit is None:
-            limit = max(process.plan.grace for process in stage) + _CLOSE_MARGIN
+            limit = max(process.plan.grace for process in stage) + CLOSE_MARGIN
         self._kill_at = time.monotonic() + limit
         for process in stage:
-            process.terminate(signal.SIGTERM)
+            if process not in self._tending.leaving:  # a second signal would end what it still does
+                process.terminate(signal.SIGTERM)
 
     def _kill(self) -> None:
         """SIGKILL for those whose time is over, or for all; again after a second, should one hang in the kernel."""
         assert self._stages is not None
-        condemned = self._processes if self._killing else self._stages[0]
+        condemned = self._processes() if self._killing else self._stages[0]
         for process in condemned:
             process.terminate(signal.SIGKILL)
         self._kill_at = time.monotonic() + 1.0
 
     def _release(self) -> None:
-        for process in [*self._processes, *filter(None, [self._nursery])]:
+        for process in [*self._processes(), *filter(None, [self._nursery])]:
             if process.running:
                 process.terminate(signal.SIGKILL)
                 process.reap()
@@ -210,6 +267,7 @@ class Supervisor:
         self._wake_in.close()
         self._wake_out.close()
         with self._changed:
+            self._tending.give_up()
             self._changed.notify_all()
 
 

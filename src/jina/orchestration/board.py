@@ -7,10 +7,14 @@ goes to stderr, so that a program's own output stays its own.
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from jina.observe import logs
 
 if TYPE_CHECKING:
     from jina.plan.plans import FacePlan
@@ -55,6 +59,31 @@ def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
 
     with Console(stderr=True).status(f"{name}: starting") as status:
         yield lambda phase: status.update(f"{name}: {phase}")
+
+
+def teller(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
+    """Gives the function that tells people of a running service what happened: `tell(level, line)`.
+
+    It is logged; where the program configured no logging, warnings and errors go to stderr.
+    """
+    log = logs.get_logger(name)
+
+    def tell(level: str, line: str) -> None:
+        number = getattr(logging, level.upper())
+        log.log(number, "%s", line)
+        if not quiet and number >= logging.WARNING and not _logs_are_shown(log):
+            print(f"{time.strftime('%H:%M:%S')} {level.upper()} {name}: {line}", file=sys.stderr, flush=True)  # noqa: T201 - as above
+
+    return tell
+
+
+def _logs_are_shown(log: logging.Logger) -> bool:
+    found: logging.Logger | None = log
+    while found is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in found.handlers):
+            return True
+        found = found.parent if found.propagate else None
+    return False
 
 
 def announce(

@@ -136,7 +136,7 @@ class Lifecycle(ABC):
                 self._reservations.hold(face.port)
                 if self._lends_ports:
                     self._reservations.lend(face.port)
-        self._processes.append(running.start(plan, self._blobs()))
+        self._processes.append(running.start(plan, self._blobs(), board.teller(self.name, quiet=self._quiet)))
 
     # --- end ----------------------------------------------------------------------------------------------
 
@@ -183,20 +183,21 @@ class Lifecycle(ABC):
     def block(self, stop_event: StopEvent | None = None) -> None:
         """Serve until SIGTERM, Ctrl+C or `stop_event.is_set()`, then close; a second signal ends at once.
 
-        Raises `Unavailable` when what clients connect to ends by itself. Signals are handled where this runs in the
-        main thread.
+        Processes that end by themselves are started again. Raises `CrashLoop` (or `Unavailable` where `restart_limit`
+        is 0) when all of a Deployment, or the gateway, are given up. Signals are handled where this runs in the main
+        thread.
         """
         running = self._running_or_raise()
         with Signals(running.kill) as signals:
 
             def on_end() -> None:
-                if running.down() is not None:
+                if running.lost() is not None:
                     signals.wake()
 
             running.on_end = on_end
-            if (down := running.down()) is None:
+            if (down := running.lost()) is None:
                 signals.wait(stop_event)
-                down = running.down()
+                down = running.lost()
             running.on_end = lambda: None
             self.close()
         if down is not None:

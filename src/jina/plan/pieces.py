@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from jina.plan.plans import FacePlan, HttpPlan, LogPlan, TlsPlan
+from jina.plan.plans import FacePlan, HttpPlan, LogPlan, RestartPlan, TlsPlan
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
@@ -51,6 +51,16 @@ def http(spec: ServerOptions, gateway: GatewayOptions | None = None) -> HttpPlan
 def log(spec: ProcessOptions) -> LogPlan:
     """How the process logs."""
     return LogPlan(level=spec.log_level, format=spec.log_format, quiet=spec.quiet, quiet_error=spec.quiet_error)
+
+
+def restart(spec: ProcessOptions) -> RestartPlan:
+    """What is done when it ends by itself or hangs."""
+    return RestartPlan(
+        limit=spec.restart_limit,
+        backoff=spec.restart_seconds,
+        timeout_hang=spec.hang_seconds,
+        replace_hung=spec.restart_hung,
+    )
 
 
 def env(spec: ProcessOptions) -> dict[str, str]:

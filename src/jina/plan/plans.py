@@ -79,6 +79,18 @@ class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
     quiet_error: bool = False
 
 
+class RestartPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about a process that ends by itself, or that makes no progress. Durations are seconds.
+
+    After `limit` crashes in a row it is given up; negative: never. `timeout_hang` of None looks for no progress.
+    """
+
+    limit: int = 0
+    backoff: float = 0.5
+    timeout_hang: float | None = None
+    replace_hung: bool = False
+
+
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     """One worker process: one Executor instance with its faces.
 
@@ -104,6 +116,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     output_array_type: str | None = None
     timeout_ready: float | None = None
     grace: float = 30.0
+    restart: RestartPlan = RestartPlan()
     log: LogPlan = LogPlan()
     env: dict[str, str] = {}
 
@@ -172,6 +185,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     max_message_size: int = 64 * 1024 * 1024
     timeout_ready: float | None = None
     grace: float = 30.0
+    restart: RestartPlan = RestartPlan()
     log: LogPlan = LogPlan()
     env: dict[str, str] = {}
 

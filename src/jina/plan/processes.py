@@ -32,6 +32,7 @@ def worker(spec: DeploymentSpec, executor: ExecutorPlan, faces: list[FacePlan], 
         output_array_type=spec.output_array_type,
         timeout_ready=spec.ready_seconds,
         grace=spec.grace_seconds,
+        restart=pieces.restart(spec),
         log=pieces.log(spec),
         env=pieces.env(spec),
     )
@@ -53,6 +54,7 @@ def gateway(
         max_message_size=spec.max_message_size,
         timeout_ready=spec.ready_seconds,
         grace=spec.grace_seconds,
+        restart=pieces.restart(spec),
         log=pieces.log(spec),
         env=pieces.env(spec),
     )

@@ -22,6 +22,15 @@ class Balance:
         self._randrange = randrange
         self.in_flight = [0] * len(self._replicas)
 
+    def grow(self, name: str) -> None:
+        """There is one more replica, after the others."""
+        self._replicas.append(name)
+        self.in_flight.append(0)
+
+    def rename(self, replica: int, name: str) -> None:
+        """Another one has the place now; without a name nobody."""
+        self._replicas[replica] = name
+
     def take(self, up: Sequence[bool], tried: Collection[int] = ()) -> int:
         """Give a request to the idlest replica that is `up` and not among those already tried.
 
@@ -45,10 +54,11 @@ class Balance:
         self.in_flight[replica] -= 1
 
     def _none_left(self, up: Sequence[bool]) -> Unavailable:
-        names = ", ".join(self._replicas)
+        known = [name for name in self._replicas if name]
+        names = ", ".join(known)
         if any(up):
             tried = ", ".join(name for name, is_up in zip(self._replicas, up, strict=True) if is_up)
             return Unavailable(f"no replica of {self._name} is left to try; tried: {tried}")
-        if len(self._replicas) == 1:
+        if len(known) == 1:
             return Unavailable(f"{self._name} is down ({names})")
-        return Unavailable(f"all {len(self._replicas)} replicas of {self._name} are down: {names}")
+        return Unavailable(f"all {len(known)} replicas of {self._name} are down: {names}")

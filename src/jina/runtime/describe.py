@@ -35,6 +35,7 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
         is_generator=endpoint.is_generator,
         is_single=endpoint.is_single,
         is_write=endpoint.is_write,
+        is_safe=endpoint.is_safe,
         description=endpoint.description,
         flat_fields=flat_fields(input_schema),
         is_passthrough=not endpoint.method_name,

@@ -23,6 +23,7 @@ from jina.runtime.gateway_service import GatewayService
 from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import finish, new_loop
 from jina.runtime.stop import Stop
+from jina.runtime.vitals import Vitals
 
 __all__ = ["Stop", "run_gateway"]
 
@@ -35,6 +36,7 @@ def run_gateway(
     stop: Stop | None = None,
     links: LinkSource | None = None,
     custom: Custom | None = None,
+    vitals: Vitals | None = None,
 ) -> int:
     """Serve a graph until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
@@ -50,6 +52,7 @@ def run_gateway(
     loop = new_loop()
     asyncio.set_event_loop(loop)
     life = _Life(plan, links, report, stop, loop, custom)
+    life.vitals = vitals or life.vitals
     try:
         with life.signals():
             code = loop.run_until_complete(life.run())
@@ -78,6 +81,7 @@ class _Life:
         self._stop = stop
         self._loop = loop
         self._log = logs.get_logger(plan.name)
+        self.vitals = Vitals()
         self._signalled = False
         self._asked = asyncio.Event()
         self._hard = asyncio.Event()
@@ -126,6 +130,7 @@ class _Life:
         if not started:
             return
         service.state = "ready"
+        self.vitals.source = service.vitals
         try:
             self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
             self._log.debug("ready: %s", ", ".join(front.addresses))

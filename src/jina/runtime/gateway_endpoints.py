@@ -103,6 +103,7 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
         parameters_schema=None if parameters is None else parameters.schema,
         is_generator=any(info.is_generator for _, info in awaited),
         is_write=any(info.is_write for _, info in awaited),
+        is_safe=all(info.is_safe for _, info in steps),
         description=next((info.description for _, info in awaited if info.description), ""),
     )
 

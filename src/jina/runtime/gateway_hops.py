@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from jina.errors import JinaError, RuntimeFailToStart
 from jina.observe import logs
@@ -14,6 +14,9 @@ from jina.plan.plans import GatewayPlan, HopPlan, NodePlan
 from jina.runtime.gateway_service import GatewayService
 from jina.runtime.link_source import LinkSource
 from jina.transport.hop import Hop, HopLost
+
+if TYPE_CHECKING:
+    from jina.transport.link_hop import LinkHop
 
 _PAUSE = 0.2
 """Seconds between two questions to a worker whose start we do not see."""
@@ -85,6 +88,8 @@ class Hops:
             silent.discard(plan.name)
             self._tell(silent)
             self._service.steps[node.name].put(hop)
+            if plan.kind == "link":
+                self._links.on_use(plan.name)
             return
 
     def _tell(self, silent: Collection[str]) -> None:
@@ -100,44 +105,76 @@ class Hops:
         self._open.add(hop)
         return hop
 
-    def _came(self, name: str, sock: socket.socket) -> None:
+    def _came(self, name: str, sock: socket.socket | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._take, name, sock)
         except RuntimeError:
-            sock.close()  # the loop has ended
+            if sock is not None:
+                sock.close()  # the loop has ended
 
-    def _take(self, name: str, sock: socket.socket) -> None:
-        """A socket has come: of a worker that is awaited, or that was restarted."""
+    def _take(self, name: str, sock: socket.socket | None) -> None:
+        """A socket has come: of a worker that is awaited, that was restarted, or that is new; or a worker leaves."""
         from jina.transport.link_hop import LinkHop
 
-        if name not in self._nodes:
+        node = self._nodes.get(name) or self._node_of(name)
+        if node is None:
             self._log.warning("a link to %s came, which is no part of this graph", name)
-            sock.close()
+            if sock is not None:
+                sock.close()
             return
-        hop: Hop = LinkHop(name, sock, self._plan.max_message_size)
+        if sock is None:
+            self._remove(name, node)
+            return
+        hop = LinkHop(name, sock, self._plan.max_message_size)
         self._open.add(hop)
-        waiting = self._waiting[name]
-        if not waiting.done():
+        waiting = self._waiting.get(name)
+        if waiting is not None and not waiting.done():
             waiting.set_result(hop)
-            return
-        task = self._loop.create_task(self._replace(name, hop))
+        else:
+            self._in_background(self._replace(name, node, hop))
+
+    def _node_of(self, name: str) -> NodePlan | None:
+        """The step that a further replica belongs to."""
+        deployment = name.partition("/")[0]
+        steps = (node for node in self._plan.graph.nodes if node.name == deployment)
+        return next((node for node in steps if any(hop.kind == "link" for hop in node.hops)), None)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _replace(self, name: str, hop: Hop) -> None:
-        """Put a restarted worker in the place of the one before, once it is ready."""
+    async def _replace(self, name: str, node: NodePlan, hop: LinkHop) -> None:
+        """Put a worker in the place of the one before, or beside the others, once it is ready."""
         assert self._service is not None
         started = time.monotonic()
         try:
-            await hop.describe()
+            endpoints = await hop.describe()
         except JinaError as error:
-            self._log.warning("the restarted %s did not answer: %s", name, error.message)
+            self._log.debug("%s left before it was ready: %s", name, error.message)
             await self._drop(hop)
             return
-        old = self._service.steps[self._nodes[name].name].put(hop)
-        self._log.info("%s is back after %.1f s", name, time.monotonic() - started)
+        step = self._service.steps[node.name]
+        old = step.put(hop)
+        try:
+            self._service.learn(node.name, endpoints)
+        except JinaError as error:
+            self._log.warning("the endpoints behind the gateway stay as they were: %s", error.message)
+        self._links.on_use(name)
+        self._log.info("%s is there after %.1f s", name, time.monotonic() - started)
         if old is not None:
-            await self._drop(old)
+            await self._left(old)
+
+    def _remove(self, name: str, node: NodePlan) -> None:
+        assert self._service is not None
+        old = self._service.steps[node.name].remove(name)
+        if old is not None:
+            self._in_background(self._left(old))
+
+    async def _left(self, hop: Any) -> None:
+        """Keep a hop for as long as requests may be in flight on it: until its worker closes it."""
+        await hop.lost()
+        await self._drop(hop)
 
     async def _drop(self, hop: Hop) -> None:
         self._open.discard(hop)

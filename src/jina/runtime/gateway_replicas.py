@@ -15,6 +15,7 @@ from jina.observe.metrics import HopMetrics
 from jina.plan.plans import NodePlan
 from jina.routing.balance import Balance
 from jina.routing.walk import named
+from jina.runtime.gateway_endpoints import answers
 from jina.transport.hop import Hop, HopLost
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Payload, Reply, Request
@@ -43,12 +44,12 @@ class Replicas:
     ) -> None:
         self.plan = plan
         self.name = plan.name
-        self.hops = list(hops)
+        self.hops: list[Any] = list(hops)
         self._counts = counts
-        self._randrange = randrange
         self._limit = plan.timeout_send
         self._addresses = {hop.name: hop.address for hop in plan.hops if hop.address}
-        self._balance = self._fresh_balance()
+        self._balance = Balance(self.name, [hop.name for hop in self.hops], randrange)
+        self._endpoints: Mapping[str, EndpointInfo] = {}
 
     @property
     def up(self) -> bool:
@@ -60,27 +61,42 @@ class Replicas:
         for place, other in enumerate(self.hops):
             if other.name == hop.name:
                 self.hops[place] = hop
-                return other
+                self._balance.rename(place, hop.name)
+                old: Hop = other
+                return None if isinstance(other, Gone) else old
         self.hops.append(hop)
-        self._balance = self._fresh_balance()
+        self._balance.grow(hop.name)
         return None
 
-    def _fresh_balance(self) -> Balance:
-        return Balance(self.name, [hop.name for hop in self.hops], self._randrange)
+    def remove(self, name: str) -> Any:
+        """Send no more requests to a replica; gives its hop, on which requests may be in flight, or None."""
+        for place, hop in enumerate(self.hops):
+            if hop.name == name and not isinstance(hop, Gone):
+                # Requests in flight know their replica by its place, so that it stays.
+                self.hops[place] = Gone(name)
+                self._balance.rename(place, "")
+                return hop
+        return None
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """The endpoints of the first replica, when all have told theirs."""
-        described = await asyncio.gather(*(hop.describe() for hop in self.hops))
-        return described[0] if described else {}
+        described = await asyncio.gather(*(hop.describe() for hop in self.hops if not isinstance(hop, Gone)))
+        self._endpoints = described[0] if described else {}
+        return self._endpoints
+
+    def learn(self, endpoints: Mapping[str, EndpointInfo]) -> None:
+        """The replicas have other endpoints than at the start."""
+        self._endpoints = endpoints
 
     async def ready(self) -> None:
         """Ask all replicas whether they would serve; raises what the first failure was, naming the Deployment."""
         if not self.plan.hops:  # a join without an Executor
             return
-        if not self.hops and self.plan.hops:
+        hops = [hop for hop in self.hops if not isinstance(hop, Gone)]
+        if not hops:
             raise Unavailable(f"{self.name}: no worker is there yet")
-        answers = await asyncio.gather(*(hop.ready() for hop in self.hops), return_exceptions=True)
-        for hop, answer in zip(self.hops, answers, strict=True):
+        told = await asyncio.gather(*(hop.ready() for hop in hops), return_exceptions=True)
+        for hop, answer in zip(hops, told, strict=True):
             if isinstance(answer, HopLost):
                 raise named(self._lost(hop, answer), self.name, "")
             if isinstance(answer, BaseException):
@@ -93,7 +109,7 @@ class Replicas:
         tried: list[int] = []
         for attempt in count(1):
             place = self._take(tried)
-            hop = self.hops[place]
+            hop: Hop = self.hops[place]
             try:
                 if self._limit is None and request.deadline is None:
                     reply = await hop.call(request)
@@ -109,7 +125,8 @@ class Replicas:
                 raise
             finally:
                 self._balance.give_back(place)
-            if failure.started or not await self._may_retry(place, tried, attempt):
+            again = not failure.started or self._is_safe(request)
+            if not again or not await self._may_retry(place, tried, attempt):
                 raise self._lost(hop, failure) from failure
         raise AssertionError("unreachable")
 
@@ -134,8 +151,14 @@ class Replicas:
             finally:
                 self._balance.give_back(place)
                 await replies.aclose()
-            if begun or failure.started or not await self._may_retry(place, tried, attempt):
+            again = not begun and (not failure.started or self._is_safe(request))
+            if not again or not await self._may_retry(place, tried, attempt):
                 raise self._lost(hop, failure) from failure
+
+    def _is_safe(self, request: Request) -> bool:
+        """Whether the request may run twice, so says its endpoint."""
+        info = answers(self._endpoints, request.endpoint)
+        return info is not None and info.is_safe
 
     def _take(self, tried: Collection[int]) -> int:
         try:
@@ -214,6 +237,15 @@ class Replicas:
 
     def _blame(self, error: JinaError) -> None:
         error.deployment = error.deployment or self.name
+
+
+class Gone:
+    """In the place of the hop to a replica that was removed."""
+
+    up = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def size_of(payload: Payload) -> int:

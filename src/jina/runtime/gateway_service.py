@@ -106,6 +106,16 @@ class GatewayService:
         self._endpoints = merged_endpoints(self._plan, self._known)
         self.state = "ready"
 
+    def learn(self, step: str, endpoints: Mapping[str, EndpointInfo]) -> None:
+        """A replica of a step has told its endpoints, which count from now on; raises what `start` raises."""
+        if endpoints == self._known.get(step):
+            return
+        known = {**self._known, step: endpoints}
+        check_edges(self._plan, known)
+        self._known, self._endpoints = known, merged_endpoints(self._plan, known)
+        self._ways.clear()
+        self.steps[step].learn(endpoints)
+
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
         way = self._way_of(request)
@@ -180,6 +190,10 @@ class GatewayService:
         for step in self.steps.values():
             for hop in step.hops:
                 hop.hurry()
+
+    def vitals(self) -> dict[str, int]:
+        """See `jina.runtime.vitals`; for any thread."""
+        return {"in_flight": self._open, "queued": 0, "done": self.counts.done}
 
     async def quiet(self, seconds: float) -> bool:
         """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""

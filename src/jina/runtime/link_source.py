@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-Listener = Callable[[str, socket.socket], None]
+Listener = Callable[[str, socket.socket | None], None]
 
 
 class LinkSource:
@@ -18,10 +18,12 @@ class LinkSource:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[tuple[str, socket.socket]] = []
+        self.on_use: Callable[[str], None] = lambda _: None
+        """Told by the listener when the link of a worker is used for requests."""
+        self._waiting: list[tuple[str, socket.socket | None]] = []
         self._listener: Listener | None = None
 
-    def add(self, name: str, sock: socket.socket) -> None:
+    def add(self, name: str, sock: socket.socket | None) -> None:
         """Give a socket to the listener, or keep it until there is one."""
         with self._lock:
             listener = self._listener
@@ -52,4 +54,5 @@ class LinkSource:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for _, sock in waiting:
-            sock.close()
+            if sock is not None:
+                sock.close()

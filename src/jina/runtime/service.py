@@ -195,6 +195,11 @@ class WorkerService:
         """From now on no request waits for company: the service is about to stop; on the protocol loop."""
         self.hurry(on=True)
 
+    def vitals(self) -> dict[str, int]:
+        """See `jina.runtime.vitals`; for any thread."""
+        waiting = self.dispatcher.sync_lane.waiting
+        return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done}
+
     def _overloaded(self) -> Overloaded:
         return Overloaded(f"{self.name} has {self.dispatcher.open} requests in work or waiting, which is its limit")
 

@@ -21,6 +21,7 @@ from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, finish, new_loop
 from jina.runtime.service import WorkerService, close
 from jina.runtime.stop import Stop
+from jina.runtime.vitals import Vitals
 from jina.runtime.worker_links import WorkerLinks
 from jina.transport.server import Server, serve
 
@@ -42,11 +43,12 @@ def run_worker(
     report: Callable[[dict[str, Any]], None],
     stop: Stop | None = None,
     links: LinkSource | None = None,
+    vitals: Vitals | None = None,
 ) -> int:
     """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
     `load` imports and constructs the Executor; it runs on the main thread inside the running user loop.
-    `links` gives the sockets at whose other ends gateways are, at any time. `report` gets
+    `links` gives the sockets at whose other ends gateways are, at any time; `vitals` tells how it is. `report` gets
     `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an
     Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
     raised here, after `close()` where there is an instance. The exit code is not 0 when `close()` raised or a
@@ -60,6 +62,7 @@ def run_worker(
     asyncio.set_event_loop(loop)
     links = links or LinkSource()
     life = _Life(plan, load, report, stop, loop, links)
+    life.vitals = vitals or life.vitals
     try:
         with life.signals():
             code = loop.run_until_complete(life.run())
@@ -89,6 +92,7 @@ class _Life:
         self._stop = stop
         self._loop = loop
         self._log = logs.get_logger(plan.name)
+        self.vitals = Vitals()
         self._loading = False
         self._signalled = False
         self._nudges = 0
@@ -136,6 +140,7 @@ class _Life:
             await faces.run(server.start())
             service.pulse.start()
             service.state = "ready"
+            self.vitals.source = service.vitals
             links.open()
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})

@@ -42,7 +42,9 @@ class WorkerLinks:
         for task in serving.values():
             task.cancel()
 
-    def _came(self, sock: socket.socket) -> None:
+    def _came(self, sock: socket.socket | None) -> None:
+        if sock is None:
+            return  # it is for gateways
         try:
             self._loop.call_soon_threadsafe(self._serve, sock)
         except RuntimeError:

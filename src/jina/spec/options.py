@@ -74,6 +74,18 @@ class ProcessOptions(Spec):
     grace: Seconds = 30
     """Seconds that requests in flight get to finish when the process is told to stop."""
 
+    restart_limit: Whole = 10
+    """Crashes in a row after which the process is not started again; 0: never started again, -1: always."""
+
+    restart_backoff: Milliseconds = 500
+    """Milliseconds before the second start in a row, doubled each time up to 30 seconds; the first comes at once."""
+
+    timeout_hang: Milliseconds | None = None
+    """Milliseconds without any progress on requests in work after which the process is reported; unset: never."""
+
+    restart_hung: Flag = False
+    """Kill a process that makes no progress for `timeout_hang`, and start it again."""
+
     log_level: LogLevel = Field(default_factory=_default_log_level, validate_default=True)
     """Least severe messages to log; the variable JINA_LOG_LEVEL changes the default of INFO."""
 
@@ -99,6 +111,17 @@ class ProcessOptions(Spec):
     def grace_seconds(self) -> float:
         """`grace` in seconds."""
         return float(cast("float", self.grace))
+
+    @property
+    def restart_seconds(self) -> float:
+        """`restart_backoff` in seconds."""
+        return cast("float", self.restart_backoff) / 1000
+
+    @property
+    def hang_seconds(self) -> float | None:
+        """`timeout_hang` in seconds; None where nothing is reported."""
+        milliseconds = cast("float | None", self.timeout_hang)
+        return milliseconds / 1000 if milliseconds else None
 
 
 class ServerOptions(Spec):

@@ -30,6 +30,7 @@ class Routes:
             path: {"GET": handler, "HEAD": handler} for path, handler in pages.items() if path not in self._hidden
         }
         self._made: dict[str, Methods] | None = None
+        self._made_of: Mapping[str, EndpointInfo] = {}
 
     def find(self, path: str, root: str = "") -> Methods:
         """The handlers of a path by method; `root` is where a server mounted us.
@@ -37,7 +38,7 @@ class Routes:
         Raises `EndpointNotFound`, or `Unavailable` while the endpoints are not known yet.
         """
         routes = self._made
-        if routes is None:
+        if routes is None or self._made_of is not self._service.endpoints:
             routes = self._make()
         found = routes.get(path)
         if found is not None:
@@ -82,7 +83,7 @@ class Routes:
         for route in self._exposed:
             extra = self._extra(route, service.endpoints.get(route.endpoint) or default)
             routes[route.path] = {**routes.get(route.path, {}), **extra}
-        self._made = routes
+        self._made, self._made_of = routes, service.endpoints
         return routes
 
     def _endpoint(self, path: str, info: EndpointInfo) -> Methods:

@@ -101,6 +101,11 @@ class LinkHop:
             connection.abort()
             await connection.lost()
 
+    async def lost(self) -> None:
+        """Return when the link is closed, from either end."""
+        if self._connection is not None:
+            await self._connection.lost()
+
     # What a `LinkStream` calls.
 
     async def begin(self, request: Request) -> Incoming:

@@ -32,6 +32,8 @@ class EndpointInfo:
     is_generator: bool = False
     is_single: bool = False
     is_write: bool = False
+    is_safe: bool = False
+    """Whether a request may run twice."""
     description: str = ""
     flat_fields: Mapping[str, str] = field(default_factory=dict)
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""

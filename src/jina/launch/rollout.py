@@ -1,0 +1,135 @@
+"""The steps by which the processes of a service are changed while it serves (pure).
+
+Stages come one after the other; the changes of one stage go on at the same time. What is new is ready before what
+is old is told to stop. If something new does not become ready, all that was done is undone, by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one process: it is added, a new one takes its place, or it is removed."""
+
+    kind: Literal["add", "replace", "remove"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a process beside the old one, if there is one; from the plan before the change where `old`."""
+
+    name: str
+    old: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Let the new process take the place of the old one, which finishes what it has in work and ends."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Give the process no more requests; it finishes what it has in work and ends."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """End the new process, which never became ready."""
+
+    name: str
+
+
+Action = Start | Take | Retire | Discard
+
+
+class Rollout:
+    """Tells what to do next. What happened comes by `ready`, `failed` and `gone`, from `begin` to `finished`."""
+
+    def __init__(self, stages: Sequence[Sequence[Change]]) -> None:
+        self._stages = deque(list(stage) for stage in stages)
+        self._open: dict[str, Change] = {}
+        self._taken: set[str] = set()
+        self._done: list[Change] = []
+        self._undoing = False
+        self.finished = False
+        self.error: BaseException | None = None
+        """Why it was undone."""
+
+    def begin(self) -> list[Action]:
+        """The first actions."""
+        return self._next()
+
+    def ready(self, name: str) -> list[Action]:
+        """The new process serves, and whoever sends it requests knows it."""
+        change = self._open.get(name)
+        if change is None or change.kind == "remove" or name in self._taken:
+            return []
+        if change.kind == "replace":
+            self._taken.add(name)
+            return [Take(name)]
+        return self._complete(change)
+
+    def gone(self, name: str) -> list[Action]:
+        """The old process has ended."""
+        change = self._open.get(name)
+        if change is None or (change.kind != "remove" and name not in self._taken):
+            return []
+        return self._complete(change)
+
+    def failed(self, name: str, error: BaseException) -> list[Action]:
+        """The new process did not become ready."""
+        change = self._open.get(name)
+        if change is None or change.kind == "remove" or name in self._taken:
+            return []
+        if self._undoing:
+            # What runs is all that there is: better the new one than none.
+            return [Discard(name), *self._complete(change)]
+        self.error = error
+        return self._undo()
+
+    def _complete(self, change: Change) -> list[Action]:
+        del self._open[change.name]
+        self._taken.discard(change.name)
+        self._done.append(change)
+        return [] if self._open else self._next()
+
+    def _next(self) -> list[Action]:
+        while self._stages:
+            stage = self._stages.popleft()
+            if stage:
+                self._open = {change.name: change for change in stage}
+                return [self._first(change) for change in stage]
+        self.finished = True
+        return []
+
+    def _first(self, change: Change) -> Action:
+        return Retire(change.name) if change.kind == "remove" else Start(change.name, old=self._undoing)
+
+    def _undo(self) -> list[Action]:
+        begun, self._open = list(self._open.values()), {}
+        discards: list[Action] = []
+        for change in begun:
+            if change.name in self._taken or change.kind == "remove":
+                self._done.append(change)
+            else:
+                discards.append(Discard(change.name))
+        undone = [inverse for change in reversed(self._done) if (inverse := _inverse(change))]
+        self._undoing, self._done, self._taken = True, [], set()
+        self._stages = deque([change] for change in undone)
+        return [*discards, *self._next()]
+
+
+def _inverse(change: Change) -> Change | None:
+    if change.kind == "remove":
+        return None  # comes last, when nothing can fail any more
+    return Change("remove" if change.kind == "add" else "replace", change.name)
