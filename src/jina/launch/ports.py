@@ -9,10 +9,22 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Iterable
 
 from jina.errors import ConfigError, PortAlreadyUsed
 
 _TRIES = 200
+
+
+class KeptPorts:
+    """Gives ports that are in use already, in their order: for a plan that changes a running service."""
+
+    def __init__(self, ports: Iterable[int]) -> None:
+        self._ports = iter(ports)
+
+    def port(self) -> int:
+        """The next one; see `jina.plan.allocate.PortAllocator`."""
+        return next(self._ports)
 
 
 class PortReservations:
@@ -36,10 +48,16 @@ class PortReservations:
         """Take a port again that `close` released; raises PortAlreadyUsed when another process has it now."""
         if port in self._held:
             return
-        sock = _bind(port, after_use=True)
+        sock = _bind("", port, after_use=True)
         if sock is None:
             raise PortAlreadyUsed(f"port {port}, chosen earlier for this deployment, is now used by another process")
         self._held[port] = sock
+
+    def hold_given(self, host: str, port: int) -> bool:
+        """Hold a port that the user gave; says whether that was possible. The server tells why it was not."""
+        if port not in self._held and (sock := _bind(host, port, after_use=True)) is not None:
+            self._held[port] = sock
+        return port in self._held
 
     def lend(self, port: int) -> None:
         """Let any server of this user that binds with SO_REUSEADDR, as servers do, open a port that is held here."""
@@ -67,7 +85,7 @@ def _range_of_environment() -> tuple[int, int] | None:
 
 
 def _bind_any() -> socket.socket:
-    sock = _bind(0)
+    sock = _bind("", 0)
     if sock is None:
         raise PortAlreadyUsed("the system has no free port left")
     return sock
@@ -75,17 +93,17 @@ def _bind_any() -> socket.socket:
 
 def _bind_within(low: int, high: int) -> socket.socket:
     for _ in range(_TRIES):
-        if sock := _bind(random.randint(low, high)):  # noqa: S311 - spreads ports, guards nothing
+        if sock := _bind("", random.randint(low, high)):  # noqa: S311 - spreads ports, guards nothing
             return sock
     raise PortAlreadyUsed(f"found no free port from {low} to {high} (JINA_RANDOM_PORT_MIN and _MAX) in {_TRIES} tries")
 
 
-def _bind(port: int, *, after_use: bool = False) -> socket.socket | None:
+def _bind(host: str, port: int, *, after_use: bool = False) -> socket.socket | None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if after_use:  # closed connections linger on the port for a minute (TIME_WAIT)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", port))
+        sock.bind((host, port))
     except OSError:
         sock.close()
         return None

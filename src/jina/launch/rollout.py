@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from jina.plan.plans import ProcessPlan, WorkerPlan
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -133,3 +135,28 @@ def _inverse(change: Change) -> Change | None:
     if change.kind == "remove":
         return None  # comes last, when nothing can fail any more
     return Change("remove" if change.kind == "add" else "replace", change.name)
+
+
+def stages_between(old: Sequence[ProcessPlan], new: Sequence[ProcessPlan], *, renew: bool) -> list[list[Change]]:
+    """The stages from the processes of one plan to those of another, whose names say which take whose place.
+
+    What is added comes first, what is removed last. Workers are replaced one by one: all with `renew`, else those
+    that serve other ports than before.
+    """
+    before = {plan.name: plan for plan in old}
+    after = {plan.name: plan for plan in new}
+    replaced = [
+        plan.name
+        for plan in new
+        if isinstance(plan, WorkerPlan) and (was := before.get(plan.name)) and (renew or _ports(plan) != _ports(was))
+    ]
+    stages = [
+        [Change("add", name) for name in after if name not in before],
+        *([Change("replace", name)] for name in replaced),
+        [Change("remove", name) for name in before if name not in after],
+    ]
+    return [stage for stage in stages if stage]
+
+
+def _ports(plan: ProcessPlan) -> list[tuple[str, int]]:
+    return [(face.protocol, face.port) for face in plan.faces]

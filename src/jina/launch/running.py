@@ -163,6 +163,12 @@ class Running:
             raise order.error
 
     @property
+    def ports(self) -> set[int]:
+        """Those that several of the processes may serve."""
+        plans = [place.plan for place in self.places]
+        return {face.port for plan in plans for face in plan.faces if face.share_port}
+
+    @property
     def settled(self) -> bool:
         """True once all processes have been ready."""
         return self._supervisor.settled

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, cast
 
 from jina.errors import NotSupportedError, UsageError
-from jina.orchestration import board, configuration
+from jina.orchestration import board, changing, configuration
 from jina.orchestration.calls import Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.described import Described
@@ -144,6 +144,42 @@ class Deployment(Described, Calls):
         """Wait until the processes that `start` started serve; raises what `start` raises."""
         if not self.external:
             super().wait_start_success()
+
+    def scale(self, replicas: int) -> None:
+        """Run so many replicas from now on, and return when they serve; requests go on meanwhile.
+
+        New ones are ready before others are told to finish and end. If one does not become ready, its error is raised
+        and everything is as before. One that was alone gets a gateway in front when others come.
+        """
+        self._change(changing.scaled(self._spec, replicas), renew=False)
+
+    def roll_out(self, **options: Any) -> None:
+        """Replace the replicas one by one with such that have other options: `uses`, `uses_with`, `env` and the like.
+
+        Without options they are started anew, which takes in changed code. Each new one is ready before the one whose
+        place it takes finishes what it has in work and ends. If one does not become ready, its error is raised, and
+        those that were replaced are again what they were.
+        """
+        self._change(changing.changed(self._spec, options), renew=True)
+
+    def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/update`; with options of a Deployment, such as `update(uses=...)`, it is `roll_out`."""
+        if inputs is None and not args and arguments and arguments.keys() <= changing.CHANGEABLE:
+            return self.roll_out(**arguments)
+        return super().update(inputs, *args, **arguments)
+
+    def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
+        from jina.launch.ports import KeptPorts
+        from jina.launch.running import processes_of
+        from jina.plan.deployment import plan_deployment
+
+        running = self._running_or_raise()
+        resolved = resolve(spec)
+        behind = self._plan.gateway is not None
+        plan = plan_deployment(spec, resolved.plan, KeptPorts(changing.kept(self._faces)), behind_gateway=behind)
+        blobs = {self.name: resolved.blob()}
+        changing.change(running, processes_of(self._plan), processes_of(plan), blobs, renew=renew)
+        self._spec, self._resolved, self._plan = spec, resolved, plan
 
     def asgi(self) -> InProcessApp:
         """The Deployment as an ASGI application, for any ASGI server or test client; nothing is started here.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from jina.errors import ConfigError, RuntimeFailToStart
-from jina.orchestration import board
+from jina.orchestration import board, changing
 from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.flow_building import FlowBuilding
@@ -22,7 +22,7 @@ from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.launch.inprocess import Make
-    from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan
+    from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan, ProcessPlan
     from jina.spec import FlowSpec, StepSpec
     from jina.spec.options import ProcessOptions
 
@@ -205,6 +205,37 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         failure.__cause__ = error.__cause__
         return failure
 
+    def scale(self, name: str, replicas: int) -> None:
+        """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
+        self._change(name, changing.scaled(self._own_step(name), replicas), renew=False)
+
+    def roll_out(self, name: str, **options: Any) -> None:
+        """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
+        self._change(name, changing.changed(self._own_step(name), options), renew=True)
+
+    def _own_step(self, name: str) -> StepSpec:
+        """A step as it was added."""
+        self._running_or_raise()
+        return next(step for step in self._spec.executors if step.name == self[name].name)
+
+    def _change(self, name: str, step: StepSpec, *, renew: bool) -> None:
+        from jina.launch.ports import KeptPorts
+        from jina.plan.flow import plan_flow, runs
+
+        steps = tuple(step if one.name == name else one for one in self._spec.executors)
+        spec = self._spec.model_copy(update={"executors": steps})
+        whole = next(one for one in spec.steps if one.name == name)
+        if not runs(whole):
+            raise ConfigError(f"Flow: {name}: no Executor runs for it here")
+        resolved = self._resolved | {name: _resolved(whole)}
+        executors = {one: found.plan for one, found in resolved.items()}
+        custom = self._gateway.plan if self._gateway else None
+        plan = plan_flow(spec, executors, custom, KeptPorts(changing.kept(self._faces)))
+        blobs = {name: _blob(name, resolved[name])}
+        old, new = (_workers(one, name) for one in (self.plan, plan))
+        changing.change(self._running_or_raise(), old, new, blobs, renew=renew)
+        self._spec, self._resolved, self._plan = spec, resolved, plan
+
     def in_process(self) -> InProcessService:
         """The Flow in this very process, without sockets: `with flow.in_process() as running:`.
 
@@ -238,6 +269,10 @@ class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are corout
     def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
         return AsyncInProcessService(self.plan, self._makers(), self._declared)
+
+
+def _workers(plan: FlowPlan, name: str) -> list[ProcessPlan]:
+    return [worker for deployment in plan.deployments if deployment.name == name for worker in deployment.workers]
 
 
 def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:

@@ -129,6 +129,7 @@ class Lifecycle(ABC):
         if self._processes:
             return
         from jina.launch import running
+        from jina.launch.sharing import all_shared, given_faces
 
         plan = self._plan_to_run()
         for face in self._faces:
@@ -136,6 +137,9 @@ class Lifecycle(ABC):
                 self._reservations.hold(face.port)
                 if self._lends_ports:
                     self._reservations.lend(face.port)
+        given = given_faces(running.processes_of(plan))
+        held = {face.port for face in given if self._reservations.hold_given(face.host, face.port)}
+        plan = all_shared(plan, held)
         self._processes.append(running.start(plan, self._blobs(), board.teller(self.name, quiet=self._quiet)))
 
     # --- end ----------------------------------------------------------------------------------------------

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from jina.spec.deployment import DeploymentSpec
 
 
-def plan_deployment(spec: DeploymentSpec, executor: ExecutorPlan, ports: PortAllocator) -> DeploymentPlan:
+def plan_deployment(
+    spec: DeploymentSpec, executor: ExecutorPlan, ports: PortAllocator, *, behind_gateway: bool = False
+) -> DeploymentPlan:
     """What runs for `spec`: its processes with faces, names and limits, all decided.
 
     `executor` says how a worker finds its class; `ports` gives the ports that the user left open. Several replicas
-    stand behind a gateway that has the faces; an external Deployment has no processes.
+    stand behind a gateway that has the faces, one does so with `behind_gateway`; an external Deployment has no
+    processes.
     """
     if spec.external:
         return DeploymentPlan(name=spec.name, workers=[])
-    if spec.replicas == 1:
+    if spec.replicas == 1 and not behind_gateway:
         worker = processes.worker(spec, executor, pieces.faces(spec, ports))
         return DeploymentPlan(name=spec.name, workers=[worker])
     if not spec.include_gateway:

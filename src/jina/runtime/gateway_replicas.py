@@ -24,6 +24,8 @@ from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 # Its own state, so that `random.seed` of user code does not let all gateways choose alike.
 _dice = random.Random()  # noqa: S311 - no secret
 _LEAST_RETRIES = 3
+_MOST_BEGUN = 2
+"""Replicas that may die of a request that is safe to repeat: the request itself may be what kills them."""
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
@@ -104,7 +106,7 @@ class Replicas:
 
     async def call(self, request: Request) -> Reply:
         """The reply of one replica."""
-        counts, began = self._counts, time.perf_counter()
+        counts, began, begun = self._counts, time.perf_counter(), 0
         counts.sent.observe(size_of(request.payload))
         tried: list[int] = []
         for attempt in count(1):
@@ -125,7 +127,9 @@ class Replicas:
                 raise
             finally:
                 self._balance.give_back(place)
-            again = not failure.started or self._is_safe(request)
+            if failure.started:
+                begun += 1
+            again = not failure.started or (begun < _MOST_BEGUN and self._is_safe(request))
             if not again or not await self._may_retry(place, tried, attempt):
                 raise self._lost(hop, failure) from failure
         raise AssertionError("unreachable")
@@ -133,7 +137,7 @@ class Replicas:
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The replies of one replica; closing this closes the generator there."""
         tried: list[int] = []
-        begun = False
+        begun, losses = False, 0
         for attempt in count(1):
             place = self._take(tried)
             hop = self.hops[place]
@@ -151,7 +155,9 @@ class Replicas:
             finally:
                 self._balance.give_back(place)
                 await replies.aclose()
-            again = not begun and (not failure.started or self._is_safe(request))
+            if failure.started:
+                losses += 1
+            again = not begun and (not failure.started or (losses < _MOST_BEGUN and self._is_safe(request)))
             if not again or not await self._may_retry(place, tried, attempt):
                 raise self._lost(hop, failure) from failure
 

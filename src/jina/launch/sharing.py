@@ -1,0 +1,46 @@
+"""Ports that the user gave, held like those that jina chose: a process and its successor can serve them both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVar, overload
+
+import msgspec
+
+from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, ProcessPlan
+
+P = TypeVar("P", bound=ProcessPlan)
+
+
+def shared(plan: P, held: Collection[int]) -> P:
+    """The plan of a process whose server binds beside whoever holds its ports."""
+    if isinstance(plan, GatewayPlan) and plan.custom is not None:
+        return plan  # a server of the user's own opens them
+    faces = [_shared(face) if face.port in held else face for face in plan.faces]
+    return plan if faces == plan.faces else msgspec.structs.replace(plan, faces=faces)
+
+
+@overload
+def all_shared(plan: DeploymentPlan, held: Collection[int]) -> DeploymentPlan: ...
+@overload
+def all_shared(plan: FlowPlan, held: Collection[int]) -> FlowPlan: ...
+@overload
+def all_shared(plan: DeploymentPlan | FlowPlan, held: Collection[int]) -> DeploymentPlan | FlowPlan: ...
+def all_shared(plan: DeploymentPlan | FlowPlan, held: Collection[int]) -> DeploymentPlan | FlowPlan:
+    """The same for all processes of a plan."""
+    if isinstance(plan, DeploymentPlan):
+        workers = [shared(worker, held) for worker in plan.workers]
+        gateway = None if plan.gateway is None else shared(plan.gateway, held)
+        return msgspec.structs.replace(plan, workers=workers, gateway=gateway)
+    deployments = [all_shared(deployment, held) for deployment in plan.deployments]
+    return msgspec.structs.replace(plan, deployments=deployments, gateway=shared(plan.gateway, held))
+
+
+def given_faces(plans: Collection[ProcessPlan]) -> list[FacePlan]:
+    """The faces of processes whose ports can be held though the user gave them."""
+    served = [plan for plan in plans if not (isinstance(plan, GatewayPlan) and plan.custom is not None)]
+    return [face for plan in served for face in plan.faces if not face.share_port]
+
+
+def _shared(face: FacePlan) -> FacePlan:
+    return msgspec.structs.replace(face, share_port=True)

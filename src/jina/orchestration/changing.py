@@ -1,0 +1,82 @@
+"""Changes of what runs: more or fewer replicas, another Executor, without a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from jina.errors import ConfigError, NotSupportedError, nearest
+
+if TYPE_CHECKING:
+    from jina.launch.running import Running
+    from jina.plan.plans import FacePlan, ProcessPlan
+    from jina.spec import DeploymentSpec
+
+    S = TypeVar("S", bound=DeploymentSpec)
+
+CHANGEABLE: Final = frozenset({
+    "uses", "uses_with", "uses_metas", "uses_requests", "uses_dynamic_batching", "py_modules", "extra_search_paths",
+    "output_array_type", "exit_on_exceptions", "allow_concurrent", "env", "grace", "timeout_ready", "log_level",
+    "log_format", "quiet_error", "restart_limit", "restart_backoff", "timeout_hang", "restart_hung",
+})  # fmt: skip
+"""Options of a Deployment that `roll_out` takes: those that its workers alone know."""
+
+
+def scaled(spec: S, replicas: int) -> S:
+    """The spec with so many replicas; raises `ConfigError` for a number that is none."""
+    _check(spec)
+    return _with(spec, {"replicas": replicas})
+
+
+def changed(spec: S, options: Mapping[str, Any]) -> S:
+    """The spec with other options; raises `ConfigError` for one that cannot change while it runs."""
+    _check(spec)
+    from jina.spec.aliases import canonical
+
+    given = {canonical(name, type(spec).model_fields): value for name, value in options.items()}
+    for name in given.keys() - CHANGEABLE:
+        if name in type(spec).model_fields:
+            raise ConfigError(f"{spec.name}: {name} cannot be changed while it runs")
+        near = nearest(name, CHANGEABLE)
+        hint = f", did you mean '{near}'?" if near else f"; there are {', '.join(sorted(CHANGEABLE))}"
+        raise ConfigError(f"{spec.name}: {name!r} is no option that can be changed{hint}")
+    return _with(spec, given)
+
+
+def _check(spec: DeploymentSpec) -> None:
+    if spec.external:
+        raise ConfigError(f"{spec.name} is external: whoever started it can change it")
+    if spec.shards > 1 or spec.stateful:
+        raise NotSupportedError(f"{spec.name}: shards and stateful Executors cannot be changed while they run yet")
+
+
+def _with(spec: S, options: Mapping[str, Any]) -> S:
+    from jina.spec import parse
+
+    valid: Any = parse(type(spec), dict(options), spec.name)
+    return spec.model_copy(update={name: getattr(valid, name) for name in options})
+
+
+def kept(faces: list[FacePlan]) -> list[int]:
+    """The ports that were chosen for these faces."""
+    return [face.port for face in faces if face.share_port]
+
+
+def change(
+    running: Running,
+    old: list[ProcessPlan],
+    new: list[ProcessPlan],
+    blobs: Mapping[str, bytes],
+    *,
+    renew: bool,
+) -> None:
+    """Have the processes changed and wait for it; raises what `Running.change` raises."""
+    from jina.launch.places import owner
+    from jina.launch.rollout import stages_between
+    from jina.launch.sharing import shared
+
+    if not running.settled:
+        raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+    held = running.ports
+    plans = {plan.name: (shared(plan, held), blobs.get(owner(plan), b"")) for plan in new}
+    running.change(stages_between(old, new, renew=renew), plans)
