@@ -1,6 +1,7 @@
 """`jina`: picks the command, runs it, turns errors into an exit code.
 
-Exit codes: 0 done, 1 something failed, 2 the command line or a configuration is wrong, 130 Ctrl+C.
+Exit codes: 0 done, 1 something failed, 2 the command line or a configuration is wrong, 3 a process crashed again and
+again (`restart_limit`), 130 Ctrl+C.
 Only the chosen command's module is imported, so that `jina --help` stays quick.
 """
 
@@ -44,6 +45,8 @@ COMMANDS: dict[str, Entry] = {
     "flow": Entry("serve a Flow from its YAML", "jina.cli.serve_flow"),
     "gateway": Entry("serve a gateway in front of Executors that run already", "jina.cli.serve_gateway"),
     "client": Entry("send documents to a service and print the answer", "jina.cli.send"),
+    "dev": Entry("serve a file and start it anew when it changes", "jina.cli.dev"),
+    "status": Entry("show the services of this machine and their processes", "jina.cli.status"),
     "ping": Entry("see whether a service answers", "jina.cli.ping"),
     "new": Entry("write a project that starts as it is", "jina.cli.new"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
@@ -84,6 +87,9 @@ class Parser(argparse.ArgumentParser):
 
 def entry() -> NoReturn:
     """The console script. Modules of the working folder can be named, as with `python -m`."""
+    from jina.launch.first_process import step_aside
+
+    step_aside()
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     sys.exit(main(sys.argv[1:]))

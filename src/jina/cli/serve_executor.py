@@ -17,4 +17,9 @@ def run(options: argparse.Namespace) -> int:
     """Construct the Executor, serve, close it."""
     from jina.orchestration import Deployment
 
-    return Deployment.from_command_line(given(options), "executor").serve_here()
+    deployment = Deployment.from_command_line(given(options), "executor")
+    if not deployment.spec.reload:
+        return deployment.serve_here()
+    with deployment:  # what is started anew has to be a process of its own
+        deployment.block()
+    return 0

@@ -35,6 +35,8 @@ class Control:
         self._lock = threading.Lock()
         self.phase = "importing"
         self.was_ready = False
+        self.watched = False
+        """Whether the files that the user's code came from are wanted."""
 
     def report(self, report: dict[str, Any]) -> None:
         """Tell the orchestrator; silent when it is gone, which `lifeline` deals with."""
@@ -50,6 +52,12 @@ class Control:
             except OSError:
                 return
 
+    def tell_files(self, error: BaseException | None = None) -> None:
+        """Tell from which files of the user's the code came."""
+        from jina.launch.failures import files_of_user
+
+        self.say({"files": files_of_user(error)})
+
     def crashed(self, error: BaseException) -> None:
         """Report what ends the process after it was ready."""
         self.say({"crash": f"{type(error).__name__}: {error}" if str(error) else type(error).__name__})
@@ -58,6 +66,8 @@ class Control:
         """Report why the start failed."""
         from jina.launch.failures import describe
 
+        if self.watched:
+            self.tell_files(error)
         self.report(describe(error, self.phase))
 
 
@@ -113,6 +123,8 @@ def _serve(plan: ChildPlan, blob: bytes, control: Control, sock: socket.socket) 
 
 def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
     _prepare(plan.executor)
+    if plan.watch:
+        control.watched = sys.dont_write_bytecode = True  # bytecode is told apart by whole seconds
     from jina.runtime.worker import run_worker
 
     ties = _settled(sock, control)
@@ -178,7 +190,10 @@ def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
     executor_class, arguments = _unpickled(blob)
     executor_class = executor_class or find(plan)
     control.report({"phase": "init"})
-    return construct(plan, executor_class, arguments)
+    executor = construct(plan, executor_class, arguments)
+    if plan.watch:
+        control.tell_files()
+    return executor
 
 
 def _gateway_class(plan: ExecutorPlan, blob: bytes, control: Control) -> tuple[type, dict[str, Any]]:

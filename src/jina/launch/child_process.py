@@ -17,6 +17,7 @@ import msgspec
 
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable
 from jina.launch import failures, titles
+from jina.launch.first_process import collect_orphans
 from jina.launch.frames import FrameReader, send_frame, send_link, send_word
 from jina.launch.siblings import Sibling
 from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan, to_json
@@ -47,6 +48,8 @@ class ChildProcess:
         self.waits_for = ""
         self.steps: dict[str, list[list[Any]]] = {}
         self.linked: set[str] = set()
+        self.files: set[str] = set()
+        """Those of the user's code that it loaded, where the plan wants them watched."""
         self.vitals: dict[str, int] = {}
         self.asked = self.answered = 0
         self.cause = ""
@@ -170,6 +173,8 @@ class ChildProcess:
             self.linked.add(str(report["linked"]))
         elif "answer" in report:
             self.vitals, self.answered = dict(report["vitals"]), int(report["answer"])
+        elif "files" in report:
+            self.files = set(report["files"])
         elif "crash" in report:
             self.cause = str(report["crash"])
 
@@ -210,6 +215,7 @@ class ChildProcess:
         was_ready, during = self.ready, self.progress
         self.ready = False
         status = self._process.wait()
+        collect_orphans(self._process.pid)
         self.exit_status = status
         if not was_ready and self.failure is None and self.phase != "stopped":
             self.failure = RuntimeFailToStart(f"{self.name} died while {during}: {self.ending}", help=self._advice)

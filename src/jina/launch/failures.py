@@ -40,6 +40,17 @@ def describe(exc: BaseException, phase: str) -> dict[str, Any]:
     return report
 
 
+def files_of_user(error: BaseException | None = None) -> list[str]:
+    """The files of the modules of this process that are neither libraries' nor ours, and that of a syntax error."""
+    modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    files = {os.path.abspath(file) for file in modules if isinstance(file, str)}
+    while error is not None:
+        if isinstance(error, SyntaxError) and error.filename:
+            files.add(os.path.abspath(error.filename))
+        error = error.__cause__ or error.__context__
+    return sorted(file for file in files if file.endswith(".py") and not _is_ours(file) and not _is_library(file))
+
+
 def rebuild(worker: str, report: dict[str, Any]) -> errors.JinaError:
     """The error to raise for a report of `describe`: `RuntimeFailToStart`, or `PortAlreadyUsed` as it is."""
     cause = _cause(report)
@@ -79,7 +90,11 @@ def _where(exc: BaseException) -> str:
 
 
 def _lines(exc: BaseException) -> list[str]:
-    """The traceback from the user's first frame on; whole where there is none."""
+    """The traceback from the user's first frame on; whole where there is none, and none for a file with bad syntax."""
+    if isinstance(exc.__cause__, SyntaxError):
+        exc = exc.__cause__
+    if isinstance(exc, SyntaxError):
+        return traceback.format_exception_only(exc)
     return traceback.format_exception(type(exc), exc, _users_part(exc.__traceback__) or exc.__traceback__)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
+
 from jina.errors import CrashLoop, JinaError, Unavailable
 from jina.launch.child_process import ChildProcess
 from jina.launch.hanging import HangWatch
@@ -75,7 +77,8 @@ class Place:
     def renew(self) -> ChildProcess:
         """A process for the same plan in the place of the one that ended, not started yet."""
         self.restart_at = None
-        self.process = ChildProcess(self.process.plan, self.process.blob)
+        restart = msgspec.structs.replace(self.plan.restart, count=self.restarts.count)
+        self.process = ChildProcess(msgspec.structs.replace(self.plan, restart=restart), self.process.blob)
         self.hang = _hang_watch(self.plan)
         return self.process
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
+from jina.launch import doors
 from jina.launch.child_process import ChildProcess
 from jina.launch.places import Place, owner
 from jina.launch.rollout import Change, Rollout
+from jina.launch.status import ServiceStatus, status_of
 from jina.launch.supervising import Supervisor
 from jina.launch.tending import Order, Tell
 from jina.observe import logs
@@ -64,6 +69,7 @@ class Running:
         self.places = [Place(plan, blobs.get(owner(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
         self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
+        self._supervisor.on_guest = lambda guest: doors.answer(guest, msgspec.json.encode(self.status()))
 
     @property
     def processes(self) -> list[ChildProcess]:
@@ -172,6 +178,17 @@ class Running:
     def settled(self) -> bool:
         """True once all processes have been ready."""
         return self._supervisor.settled
+
+    @property
+    def files(self) -> Mapping[str, set[str]]:
+        """By Deployment: the user's files that its workers were loaded from, or tried to, where they are watched."""
+        return self._supervisor.files
+
+    def status(self) -> ServiceStatus:
+        """How each process is, asked now."""
+        self.refresh()
+        with self._changed:
+            return status_of(self.name, os.getpid(), self.places)
 
     def refresh(self) -> None:
         """Have all processes that are ready say how they are, and wait a moment for the answers."""

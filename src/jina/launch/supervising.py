@@ -14,8 +14,9 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from jina.launch import doors
 from jina.launch.child_process import ChildProcess
 from jina.launch.linking import Linking
 from jina.launch.nursing import nursery_for
@@ -37,6 +38,8 @@ class Supervisor:
 
     def __init__(self, name: str, places: list[Place], changed: threading.Condition, tell: Tell) -> None:
         self.on_end: Callable[[], None] = lambda: None
+        self.on_guest: Callable[[socket.socket], None] = socket.socket.close
+        """Gets the connection of one who asks how the service is, on a thread of its own."""
         self.broken: Exception | None = None
         self.rounds = 0
         """How often all processes were asked how they are."""
@@ -55,6 +58,7 @@ class Supervisor:
         self._within: float | None = None
         self._kill_at: float | None = None
         self._rounds_wanted = 0
+        self._door = doors.opened()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_out.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
@@ -69,6 +73,11 @@ class Supervisor:
     def settled(self) -> bool:
         """True once all processes have been ready."""
         return self._tending.settled
+
+    @property
+    def files(self) -> Mapping[str, set[str]]:
+        """See `Tending.files`."""
+        return self._tending.files
 
     def request_stop(self, within: float | None = None) -> None:
         """Ask for the end: gateway first, each with its grace time; or all at once, `within` seconds."""
@@ -105,6 +114,8 @@ class Supervisor:
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._wake_in, selectors.EVENT_READ)
+                if self._door is not None:
+                    selector.register(self._door, selectors.EVENT_READ)
                 if self._nursery is not None:
                     self._nursery.spawn()
                     _watch(selector, self._nursery)
@@ -159,6 +170,8 @@ class Supervisor:
         for key, _ in selector.select(self._patience()):
             if key.fileobj is self._wake_in:
                 self._wake_in.recv(64)
+            elif key.fileobj is self._door:
+                self._let_in(self._door)
             elif key.data.exit_status is None:
                 with self._changed:
                     self._on_event(selector, key)
@@ -170,6 +183,10 @@ class Supervisor:
         with self._changed:
             self._tending.turn(time.monotonic())
         self._start_some(selector)
+
+    def _let_in(self, door: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # who came has left
+            threading.Thread(target=self.on_guest, args=door.accept()[:1], name="guest", daemon=True).start()
 
     def _patience(self) -> float | None:
         now = time.monotonic()
@@ -191,6 +208,7 @@ class Supervisor:
             if process.pidfd is not None:
                 return  # its end comes next
         process.reap()
+        self._tending.seen(process)
         for handle in process.watched:
             with contextlib.suppress(KeyError):
                 selector.unregister(handle)
@@ -264,6 +282,8 @@ class Supervisor:
                 process.terminate(signal.SIGKILL)
                 process.reap()
             process.release()
+        if self._door is not None:
+            self._door.close()
         self._wake_in.close()
         self._wake_out.close()
         with self._changed:

@@ -16,7 +16,7 @@ from jina.errors import JinaError, RuntimeFailToStart, Unavailable
 from jina.launch.child_process import ChildProcess
 from jina.launch.linking import Linking
 from jina.launch.memory import MemoryKills
-from jina.launch.places import Place
+from jina.launch.places import Place, owner
 from jina.launch.rollout import Action, Discard, Retire, Rollout, Start, Take
 from jina.plan.plans import ProcessPlan
 
@@ -56,6 +56,8 @@ class Tending:
         self.leaving: dict[ChildProcess, float] = {}
         """Processes that are to end, and when they are killed."""
         self.orders: deque[Order] = deque()
+        self.files: dict[str, set[str]] = {}
+        """By Deployment: the user's files that its workers were loaded from, or tried to."""
         self._places = places
         self._linking = linking
         self._start = start
@@ -106,6 +108,7 @@ class Tending:
     def reported(self, process: ChildProcess) -> None:
         """A process said something."""
         now = time.monotonic()
+        self.seen(process)
         place = next((place for place in self._places if process is place.process), None)
         if place is not None and place.hang is not None and process.answered:
             place.hang.answered(now, process.vitals.get("in_flight", 0), process.vitals.get("done", 0))
@@ -115,6 +118,12 @@ class Tending:
             self._tell("info", f"{process.name} serves again (restart {place.restarts.count})")
             place.last_end = None
         self._see_who_is_ready()
+
+    def seen(self, process: ChildProcess) -> None:
+        """Remember the files that a process has named."""
+        if process.files:
+            name = owner(process.plan)
+            self.files = {**self.files, name: self.files.get(name, set()) | process.files}
 
     def _crashed(self, place: Place) -> None:
         place.crashed(time.monotonic())
@@ -202,7 +211,7 @@ class Tending:
     def _failed(self, name: str, error: JinaError) -> None:
         if self._order is None:
             return
-        self._tell("error", f"{error.message}; what runs stays")
+        self._tell("info", f"{error.message}; what runs stays")
         self._order.limits.pop(name, None)
         self._do(self._order.rollout.failed(name, error))
 

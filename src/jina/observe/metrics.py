@@ -114,6 +114,8 @@ class Metrics:
         self.process_name = process_name
         self.executor = executor
         self.queued: Callable[[], int] = lambda: 0
+        self.restarts = 0
+        """How often a process was started in the place of one that ended by itself."""
         self._endpoints: dict[str, EndpointMetrics] = {}
         self._hops: dict[str, HopMetrics] = {}
         self._registry: CollectorRegistry | None = None
@@ -183,6 +185,9 @@ class Metrics:
         queued = GaugeMetricFamily("jina_number_of_queued_requests", "Requests that wait for a thread", labels=label)
         queued.add_metric(value, self.queued())
         yield queued
+        restarts = CounterMetricFamily("jina_restarts", "Starts in the place of a process that ended", labels=label)
+        restarts.add_metric(value, self.restarts)
+        yield restarts
 
     def _endpoint_families(self) -> Iterator[Metric]:
         from prometheus_client.core import (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jina.errors import ConfigError, NotSupportedError, nearest
 
 if TYPE_CHECKING:
     from jina.launch.running import Running
+    from jina.orchestration.resolving import Resolved
     from jina.plan.plans import FacePlan, ProcessPlan
     from jina.spec import DeploymentSpec
 
@@ -55,6 +57,30 @@ def _with(spec: S, options: Mapping[str, Any]) -> S:
 
     valid: Any = parse(type(spec), dict(options), spec.name)
     return spec.model_copy(update={name: getattr(valid, name) for name in options})
+
+
+def reloaded(specs: Iterable[DeploymentSpec], found: Mapping[str, Resolved]) -> dict[str, set[str]]:
+    """By name: those that follow changes of their files, with the YAML file of the Executor, if it has one.
+
+    Raises `ConfigError` for a class that has no file of its own to be imported from again.
+    """
+    followed = [spec for spec in specs if spec.reload and spec.name in found]
+    for spec in followed:
+        cls = found[spec.name].by_value
+        if cls is not None:
+            raise ConfigError(
+                f"{spec.name}: reload: {cls.__name__} is defined in the program itself, which cannot be loaded again",
+                help="move the class to a module of its own, or give the path of its file as py_modules",
+            )
+    return {spec.name: set(_yaml_of(spec)) for spec in followed}
+
+
+def _yaml_of(spec: DeploymentSpec) -> list[str]:
+    if not isinstance(spec.uses, str) or not spec.uses.endswith((".yml", ".yaml")):
+        return []
+    folders = ["", *spec.extra_search_paths, *filter(None, [spec.folder])]
+    paths = [os.path.abspath(os.path.join(folder, spec.uses)) for folder in folders]
+    return [path for path in paths if os.path.isfile(path)][:1]
 
 
 def kept(faces: list[FacePlan]) -> list[int]:

@@ -17,6 +17,7 @@ from jina.plan.plans import ExecutorPlan
 from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
+    from jina.launch.status import ServiceStatus
     from jina.plan.plans import DeploymentPlan
     from jina.runtime.inprocess import InProcessApp
     from jina.spec import DeploymentSpec
@@ -168,6 +169,13 @@ class Deployment(Described, Calls):
             return self.roll_out(**arguments)
         return super().update(inputs, *args, **arguments)
 
+    def _reloaded(self) -> dict[str, set[str]]:
+        return changing.reloaded([self._spec], {self.name: self._resolved})
+
+    def _start_anew(self, name: str) -> None:
+        del name
+        self.roll_out()
+
     def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
         from jina.launch.ports import KeptPorts
         from jina.launch.running import processes_of
@@ -240,6 +248,12 @@ class Deployment(Described, Calls):
     def _declared(self, on: str) -> Any:
         cls = self._resolved.executor_class
         return declared(cls, on, self._resolved.plan.requests) if cls is not None else None
+
+    def status(self) -> ServiceStatus:
+        """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""
+        if self.external:
+            raise UsageError(f"{self.name!r} is external: its processes are not of this program")
+        return super().status()
 
     def _running_or_raise(self) -> Any:
         return None if self.external else super()._running_or_raise()

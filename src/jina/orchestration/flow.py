@@ -213,6 +213,12 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
         self._change(name, changing.changed(self._own_step(name), options), renew=True)
 
+    def _reloaded(self) -> dict[str, set[str]]:
+        return changing.reloaded(self._spec.steps, self._resolved)
+
+    def _start_anew(self, name: str) -> None:
+        self.roll_out(name)
+
     def _own_step(self, name: str) -> StepSpec:
         """A step as it was added."""
         self._running_or_raise()

@@ -18,7 +18,9 @@ from jina.orchestration import board
 from jina.orchestration.blocking import Signals, StopEvent
 
 if TYPE_CHECKING:
+    from jina.launch.reloading import Reloader
     from jina.launch.running import Running
+    from jina.launch.status import ServiceStatus
     from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan
 
 _ABORT = 1.0
@@ -37,6 +39,9 @@ class Lifecycle(ABC):
     def __init__(self) -> None:
         self._reservations = PortReservations()
         self._processes: list[Running] = []  # none or one; shared with the finalizer
+        self._reloader: Reloader | None = None
+        self.files: set[str] = set()
+        """With `reload`: the files of the user's code that the processes were loaded from when they last ran."""
         self._stack = contextlib.ExitStack()
         self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
 
@@ -103,6 +108,45 @@ class Lifecycle(ABC):
                 raise
             raise failure from error.__cause__
         self._announce()
+        self._watch(running)
+
+    def _watch(self, running: Running) -> None:
+        """Start what is to be reloaded anew when its files change, from a thread."""
+        watched = self._reloaded()
+        if not watched:
+            return
+        from jina.launch.reloading import Reloader
+
+        me = weakref.ref(self)  # nobody holds a service only because its files are looked at
+
+        def reload(name: str) -> None:
+            if (service := me()) is not None:
+                service._reload(name)  # noqa: SLF001 - ourselves
+
+        self._reloader = Reloader(
+            lambda: {name: files | running.files.get(name, set()) for name, files in watched.items()}, reload
+        )
+
+    def _reloaded(self) -> Mapping[str, set[str]]:
+        """The Deployments that follow changes of their files, with files that their workers do not name."""
+        return {}
+
+    def _reload(self, name: str) -> None:
+        """Start a Deployment anew because its files have changed; a failure is shown, and what runs stays."""
+        tell = board.teller(self.name, quiet=self._quiet)
+        which = "" if name == self.name else f"{name}: "
+        tell("warning", f"{which}files have changed")
+        try:
+            self._start_anew(name)
+        except Exception as error:  # noqa: BLE001 - whatever the user's new code raises is shown
+            for note in getattr(error.__cause__, "__notes__", ()):
+                tell("error", str(note))
+            tell("error", f"{error}; waiting for the next change")
+        else:
+            tell("warning", f"{which}reloaded")
+
+    def _start_anew(self, name: str) -> None:
+        raise NotImplementedError
 
     async def async_wait_start_success(self) -> None:
         """`wait_start_success` without blocking the running loop."""
@@ -132,6 +176,7 @@ class Lifecycle(ABC):
         from jina.launch.sharing import all_shared, given_faces
 
         plan = self._plan_to_run()
+        self._reloaded()  # raises before anything starts
         for face in self._faces:
             if face.share_port:
                 self._reservations.hold(face.port)
@@ -156,9 +201,13 @@ class Lifecycle(ABC):
 
     def _end(self, *, now: bool = False, within: float | None = None) -> None:
         self._release_client()
+        if self._reloader is not None:
+            self._reloader.stop()
+            self._reloader = None
         try:
             for running in self._processes:
                 running.stop(now=now, within=within)
+                self.files = set().union(*running.files.values())
         finally:
             self._processes.clear()
             self._reservations.close()
@@ -218,6 +267,10 @@ class Lifecycle(ABC):
     def is_ready(self) -> bool:
         """Whether every process serves requests now."""
         return bool(self._processes) and self._processes[0].alive
+
+    def status(self) -> ServiceStatus:
+        """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""
+        return self._running_or_raise().status()
 
     def _running_or_raise(self) -> Running:
         if not self._processes:

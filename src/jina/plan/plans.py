@@ -83,19 +83,22 @@ class RestartPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about a process that ends by itself, or that makes no progress. Durations are seconds.
 
     After `limit` crashes in a row it is given up; negative: never. `timeout_hang` of None looks for no progress.
+    `count` is how often it was started again so far.
     """
 
     limit: int = 0
     backoff: float = 0.5
     timeout_hang: float | None = None
     replace_hung: bool = False
+    count: int = 0
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     """One worker process: one Executor instance with its faces.
 
     Durations are seconds, sizes bytes. `name` is what logs and `runtime_args.name` show,
-    such as `executor/rep-0`. A worker behind a local gateway has no face: its requests come over a link.
+    such as `executor/rep-0`. With `watch` it names the files of the user's code. A worker behind a local gateway has
+    no face: its requests come over a link.
     """
 
     name: str
@@ -117,6 +120,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     timeout_ready: float | None = None
     grace: float = 30.0
     restart: RestartPlan = RestartPlan()
+    watch: bool = False
     log: LogPlan = LogPlan()
     env: dict[str, str] = {}
 

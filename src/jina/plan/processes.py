@@ -33,6 +33,7 @@ def worker(spec: DeploymentSpec, executor: ExecutorPlan, faces: list[FacePlan], 
         timeout_ready=spec.ready_seconds,
         grace=spec.grace_seconds,
         restart=pieces.restart(spec),
+        watch=spec.reload,
         log=pieces.log(spec),
         env=pieces.env(spec),
     )

@@ -59,6 +59,7 @@ class GatewayService:
         self.name = "gateway"
         self.state: State = "starting"
         self.counts = Metrics(plan.name)
+        self.counts.restarts = plan.restart.count
         self._plan = plan.graph
         self._graph = Graph(plan.graph)
         self.steps = {

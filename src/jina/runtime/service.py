@@ -62,6 +62,7 @@ class WorkerService:
         threads = (os.cpu_count() or 1) + 4 if plan.allow_concurrent else 1
         self.dispatcher = Dispatcher(protocol_loop, user_loop, threads=threads)
         self.counts = Metrics(plan.name, type(executor).__name__)
+        self.counts.restarts = plan.restart.count
         self.counts.queued = lambda: self.dispatcher.sync_lane.waiting
         self._owner = Owner(
             executor,

@@ -222,6 +222,12 @@ def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
         yield Problem("replicas", "several gateways are for Kubernetes, which is not available yet", NotSupportedError)
 
 
+def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
+    """Only workers are started anew when files change."""
+    if spec.reload:
+        yield Problem("reload", "gateways are not reloaded; Executors are", NotSupportedError)
+
+
 def flow_yaml_is_loaded(spec: FlowSpec) -> Iterator[Problem]:
     """A Flow is given by options or by a file."""
     if spec.uses is not None:
@@ -249,8 +255,8 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
     # exporters and a port of its own for metrics
     "monitoring", "port_monitoring", "tracing", "traces_exporter_host", "traces_exporter_port",
     "metrics", "metrics_exporter_host", "metrics_exporter_port", "log_config",
-    # clouds, reloading, requirements
-    "provider", "provider_endpoint", "reload", "install_requirements",
+    # clouds, requirements
+    "provider", "provider_endpoint", "install_requirements",
     # containers and clusters
     "entrypoint", "docker_kwargs", "volumes", "gpus", "disable_auto_volume", "force_network_mode",
     "prefer_platform", "force_update", "k8s_namespace", "env_from_secret", "image_pull_secrets",
@@ -283,6 +289,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         name_is_usable,
         one_host,
         gateway_runs_once,
+        gateway_is_not_reloaded,
         uses_scheme_is_available,
         is_available,
     ),

@@ -1,0 +1,38 @@
+"""`jina status`: the services of this user on this machine, with their processes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from jina.errors import NotSupportedError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which ones, and in which form."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of Flows and Deployments [default: all]")
+    parser.add_argument("--json", action="store_true", help="print a JSON array instead of text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask and print; 0 if all of them are ready, 1 if one is not or there is none."""
+    if sys.platform != "linux":
+        raise NotSupportedError("jina status finds the services of a machine on Linux only")
+    import msgspec
+
+    from jina.launch.doors import ask_all
+    from jina.launch.status import ServiceStatus
+
+    found = [msgspec.json.decode(data, type=ServiceStatus) for data in ask_all()]
+    if options.names:
+        found = [one for one in found if one.name in options.names]
+    missing = set(options.names) - {one.name for one in found}
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        for one in found:
+            print(one)
+    if missing or not found:
+        print(f"no service {', '.join(sorted(missing)) or 'of yours'} runs on this machine", file=sys.stderr)
+        return 1
+    return 0 if all(one.state == "ready" for one in found) else 1

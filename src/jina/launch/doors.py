@@ -1,0 +1,71 @@
+"""Where `jina status` asks the services of this user on this machine: a socket without a file for each.
+
+Names of abstract sockets (https://man7.org/linux/man-pages/man7/unix.7.html) vanish with their process. Linux only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+
+_CREDENTIALS = struct.Struct("3i")
+_PATIENCE = 3.0
+"""Seconds that an answer may take."""
+_numbers = itertools.count()
+
+
+def opened() -> socket.socket | None:
+    """A listening socket by which this service is found, or None where there is no such thing."""
+    if sys.platform != "linux":
+        return None
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        door.bind(f"\0{_prefix()}{os.getpid()}/{next(_numbers)}")
+        door.listen(8)
+    except OSError:
+        door.close()
+        return None
+    return door
+
+
+def answer(guest: socket.socket, data: bytes) -> None:
+    """Give the answer to one who came, if it is this user or root."""
+    with guest, contextlib.suppress(OSError):
+        guest.settimeout(_PATIENCE)
+        if _user(guest) in {os.getuid(), 0}:
+            guest.sendall(data)
+
+
+def ask_all() -> Iterator[bytes]:
+    """What each service of this user answers."""
+    for name in _names():
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(_PATIENCE)
+            door.connect(f"\0{name}")
+            if _user(door) != os.getuid():
+                continue
+            data = b"".join(iter(lambda: door.recv(1 << 16), b""))
+            if data:
+                yield data
+
+
+def _prefix() -> str:
+    return f"jina/{os.getuid()}/"
+
+
+def _names() -> list[str]:
+    with contextlib.suppress(OSError), open("/proc/net/unix") as file:
+        words = [line.split() for line in file]
+        names = {line[-1].removeprefix("@") for line in words if line and line[-1].startswith(f"@{_prefix()}")}
+        return sorted(names)
+    return []
+
+
+def _user(sock: socket.socket) -> int:
+    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(data)[1])

@@ -1,0 +1,110 @@
+"""How a service is: what each of its processes does, and how often it was started anew."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from jina.launch.places import Place
+
+State = Literal["ready", "degraded", "starting", "down"]
+
+
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of a service.
+
+    `state` is starting, ready, hung, draining, restarting, failed (given up) or stopped; `seconds` is how long it has
+    been so. `in_flight` requests are in work or wait, `queued` of them wait for a thread.
+    """
+
+    name: str
+    deployment: str
+    pid: int
+    state: str
+    seconds: float
+    in_flight: int = 0
+    queued: int = 0
+    restarts: int = 0
+    last_end: str = ""
+    """How the process before ended, or why it was given up."""
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A service: `ready` with all processes, `degraded` where each Deployment still has one, else `down`."""
+
+    name: str
+    state: State
+    pid: int
+    version: str
+    python: str
+    processes: list[ProcessStatus]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state} (process {self.pid}, jina {self.version}, Python {self.python})\n" + _table(
+            self.processes
+        )
+
+
+def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
+    """The status of the processes in `places`, by what is known of them now."""
+    from jina import __version__
+
+    processes = [_process(place) for place in places]
+    return ServiceStatus(
+        name=name,
+        state=_state(processes),
+        pid=pid,
+        version=__version__,
+        python=platform.python_version(),
+        processes=processes,
+    )
+
+
+def _process(place: Place) -> ProcessStatus:
+    process = place.process
+    down = place.down() if place.restarts.given_up else place.last_end
+    running = process.exit_status is None
+    hung = place.hang is not None and place.hang.reported and process.ready
+    return ProcessStatus(
+        name=place.name,
+        deployment=place.owner,
+        pid=process.pid if running else 0,
+        state="hung" if hung else place.state,
+        seconds=round(time.monotonic() - process.since, 1),
+        in_flight=process.vitals.get("in_flight", 0) if running else 0,
+        queued=process.vitals.get("queued", 0) if running else 0,
+        restarts=place.restarts.count,
+        last_end="" if down is None else down.message,
+    )
+
+
+def _state(processes: Sequence[ProcessStatus]) -> State:
+    if all(process.state == "ready" for process in processes):
+        return "ready"
+    serving = {process.deployment for process in processes if process.state in {"ready", "hung"}}
+    if serving == {process.deployment for process in processes}:
+        return "degraded"
+    return "starting" if any(process.state == "starting" for process in processes) else "down"
+
+
+_HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts")
+
+
+def _table(processes: Sequence[ProcessStatus]) -> str:
+    rows = [_HEADS]
+    for one in processes:
+        counts = (str(one.in_flight), str(one.queued), str(one.restarts))
+        rows.append((one.name, str(one.pid or "-"), one.state, f"{one.seconds:.0f} s", *counts))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += [f"  {one.name}: {one.last_end}" for one in processes if one.last_end]
+    return "\n".join(lines)
