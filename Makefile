@@ -13,7 +13,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.cache/tmp
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup demo test test-slow test-interop test-versions check-clean check fix bench docs lock clean
+.PHONY: help setup demo test test-slow chaos test-interop test-versions check-clean check fix bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -43,6 +43,9 @@ test: $(READY)  ## the quick tests
 
 test-slow: $(READY)  ## tests that take longer
 	$(PYTEST) -q -m "slow and not interop" -n 2
+
+chaos: $(READY)  ## kill, scale and replace processes under load, at length (JINA_SOAK_SECONDS=60)
+	JINA_CHAOS=1 $(PYTEST) -q -n 0 -m chaos tests/chaos
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh

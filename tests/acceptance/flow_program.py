@@ -7,7 +7,7 @@ from jina import Flow
 from jina.errors import Unavailable
 from tests.acceptance.flow_services import Counted
 
-flow = Flow(protocol=["grpc", "http", "websocket"], host="127.0.0.1", quiet=True)
+flow = Flow(protocol=["grpc", "http", "websocket"], host="127.0.0.1", quiet=True, restart_limit=0)
 for name in ("one", "two"):
     flow = flow.add(name=name, uses=Counted, uses_with={"folder": sys.argv[1]})
 with flow:

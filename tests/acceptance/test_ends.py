@@ -25,7 +25,12 @@ def test_sigterm_under_load(tmp_path):
     """Each request that was taken on is answered, the worker closes its Executor and exits with 0."""
     record = tmp_path / "record"
     served = Deployment(
-        uses=Counting, protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True, env={"RECORD": str(record)}
+        uses=Counting,
+        protocol=list(PROTOCOLS),
+        host="127.0.0.1",
+        quiet=True,
+        env={"RECORD": str(record)},
+        restart_limit=0,
     )
     with served:
         worker = served._processes[0].workers[0]

@@ -39,7 +39,8 @@ WAYS = [  # how many of each protocol wait where, and whether they visit the ste
 @pytest.mark.slow
 def test_a_killed_step():
     """204 requests are in flight: only those that were inside it fail, and later ones that need it."""
-    flow = Flow(**LOCAL).add(name="first", uses=First).add(name="middle", uses=Middle).add(name="last", uses=Last)
+    flow = Flow(**LOCAL, restart_limit=0)
+    flow = flow.add(name="first", uses=First).add(name="middle", uses=Middle).add(name="last", uses=Last)
     with flow as running:
         ports = ports_of(running)
         asyncio.run(asyncio.wait_for(kill_the_middle(running, ports), 50))
@@ -86,7 +87,7 @@ async def gathered(call):
 
 def test_a_killed_replica(tmp_path, protocol):
     """What it had begun fails; what waited there for its turn is answered by the other one."""
-    flow = Flow(**LOCAL).add(name="before", uses=Middle)
+    flow = Flow(**LOCAL, restart_limit=0).add(name="before", uses=Middle)
     flow = flow.add(name="twice", uses=OneByOne, uses_with={"folder": str(tmp_path)}, replicas=2)
     with flow as running, ThreadPoolExecutor(40) as pool:
         ports = ports_of(running)

@@ -311,7 +311,7 @@ def health(port):
 
 def test_worker_down():
     """Requests in flight and later ones."""
-    with Deployment(uses=Desk, protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True) as served:
+    with Deployment(uses=Desk, protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True, restart_limit=0) as served:
         pid = served._processes[0].workers[0].pid
         clients = [
             Client(host="127.0.0.1", port=port, protocol=protocol)

@@ -301,7 +301,7 @@ def test_a_port_of_somebody_else_does_not_pass_for_ready():
 
 
 def test_a_server_that_fails_later_ends_the_flow():
-    flow = Flow(quiet=True).config_gateway(uses=cases.FailsWhileRunning)
+    flow = Flow(quiet=True, restart_limit=0).config_gateway(uses=cases.FailsWhileRunning)
     with flow, pytest.raises(Unavailable, match=r"gateway .*exited with code 1"):
         flow.block()
 

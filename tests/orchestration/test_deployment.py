@@ -118,7 +118,7 @@ def test_inside_a_running_loop():
 def test_a_worker_that_dies_is_named():
     from shop import Shop
 
-    with Deployment(uses=Shop, host="127.0.0.1", quiet=True) as deployment:
+    with Deployment(uses=Shop, host="127.0.0.1", quiet=True, restart_limit=0) as deployment:
         with pytest.raises(Unavailable, match=r"executor \(process \d+\) was killed by signal 9 \(SIGKILL\)"):
             deployment.post("/die")
         assert not deployment.is_ready

@@ -237,7 +237,7 @@ def test_a_taken_port_is_named_and_nothing_is_left():
 
 
 def test_a_killed_executor_fails_its_requests_only():
-    with Flow(**LOCAL).add(uses=Add, name="a").add(uses=Add, name="b") as flow:
+    with Flow(**LOCAL, restart_limit=0).add(uses=Add, name="a").add(uses=Add, name="b") as flow:
         with pytest.raises(Unavailable, match="a"):
             flow.post("/die", Note(), target_executor="a")
         assert flow.post("/add", Note(text="x"), target_executor="b").text == ["xb"[:1] + "a"]

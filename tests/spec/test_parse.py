@@ -47,7 +47,10 @@ DEFAULTS_OF_JINA_3 = {
     "description": None, "cors": False, "uvicorn_kwargs": None, "ssl_certfile": None, "ssl_keyfile": None,
     "include_gateway": True, "proxy": False, "needs": None,
 }  # fmt: skip
-OURS = {"max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text"}
+OURS = {
+    "max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text", "restart_limit": 10,
+    "restart_backoff": 500, "timeout_hang": None, "restart_hung": False,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

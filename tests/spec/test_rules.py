@@ -27,6 +27,7 @@ TESTED: dict[str, str] = {
     "name_is_identifier": "test_name_is_identifier",
     "needs_is_a_place": "test_needs_is_a_place",
     "gateway_runs_once": "test_gateway_runs_once",
+    "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
     "flow_yaml_is_loaded": "test_flow_yaml_is_loaded",
     "flow_ports_match_protocols": "test_flow_ports_match_protocols",
 }
@@ -247,6 +248,10 @@ def test_needs_is_a_place():
 
 def test_gateway_runs_once():
     assert "for Kubernetes" in problem(GatewaySpec, NotSupportedError, replicas=2)
+
+
+def test_gateway_is_not_reloaded():
+    assert "gateways are not reloaded" in problem(GatewaySpec, NotSupportedError, reload=True)
 
 
 def test_flow_yaml_is_loaded():

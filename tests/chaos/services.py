@@ -1,0 +1,35 @@
+"""What is killed and changed under load: every request leaves a line when it begins, and one at the end."""
+
+import asyncio
+import os
+
+from jina import DocumentArray, Executor, requests
+
+
+class Ledger(Executor):
+    """Answers with its process id and version; `folder` holds a file for each process."""
+
+    def __init__(self, folder, version="1", **kwargs):
+        super().__init__(**kwargs)
+        if version == "broken":
+            raise ValueError("this version does not work")
+        self.version = version
+        self.file = os.open(os.path.join(folder, f"begun-{os.getpid()}"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.folder = folder
+
+    @requests(on="/once")
+    async def once(self, docs: DocumentArray, **kwargs):
+        await self._work(docs)
+
+    @requests(on="/safe", safe=True)
+    async def safe(self, docs: DocumentArray, **kwargs):
+        await self._work(docs)
+
+    async def _work(self, docs):
+        os.write(self.file, f"{docs[0].text}\n".encode())
+        await asyncio.sleep(0.01)
+        docs.texts = [f"{os.getpid()} {self.version}"]
+
+    def close(self):
+        with open(os.path.join(self.folder, f"closed-{os.getpid()}"), "a") as file:
+            file.write("closed\n")

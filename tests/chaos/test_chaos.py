@@ -1,0 +1,182 @@
+"""Processes that are killed, stopped, scaled and replaced under load. `make chaos` does all of it at length."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from jina import Deployment, Flow
+from jina.errors import RuntimeFailToStart, Unavailable
+from tests.acceptance.flow_asking import until
+from tests.chaos.load import Load
+from tests.chaos.services import Ledger
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
+
+AT_LENGTH = bool(os.environ.get("JINA_CHAOS"))
+KILLS = 20 if AT_LENGTH else 3
+RATE = 200 if AT_LENGTH else 100
+"""Requests a second. Test machines are shared, so that only the long run asks for the whole rate and for speed."""
+BACK_WITHIN = 5 if AT_LENGTH else 20
+SOAK = float(os.environ.get("JINA_SOAK_SECONDS", "60"))
+LOCAL = {"host": "127.0.0.1", "quiet": True}
+
+
+def pids(served):
+    return {process.name: process.pid for process in served._processes[0].processes}
+
+
+def begun(folder, pid):
+    """The requests that a process has begun."""
+    file = folder / f"begun-{pid}"
+    return set(file.read_text().split()) if file.exists() else set()
+
+
+def open_files(pid="self"):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def children():
+    """Children of this process, besides zombies that a test program may have left to it."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        found |= set((task / "children").read_text().split())
+    return found
+
+
+def memory(pid):
+    """Resident bytes of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def kill_one(served, replica, within=BACK_WITHIN):
+    """Kill a replica, and wait until all are there again; gives the process and the seconds."""
+    place = served._processes[0].places[replica]
+    before, pid = place.restarts.count, place.process.pid
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: place.restarts.count > before and served.is_ready, 60)
+    took = time.monotonic() - killed
+    assert took < within
+    return pid, took
+
+
+def test_kills_of_replicas(tmp_path):
+    """Only requests that were inside fail, none to an endpoint that is safe; nothing is left over."""
+    served = Deployment(uses=Ledger, uses_with={"folder": str(tmp_path)}, replicas=3, **LOCAL)
+    with served, Load(served.port, RATE, ("/once", "/safe")) as load:
+        gateway = pids(served)["gateway"]
+        until(lambda: len(load.answered) > RATE)
+        kill_one(served, 0)
+        until(lambda: len(load.seen) >= 3)
+        files, inside, threads, own = open_files(), open_files(gateway), threading.active_count(), len(children())
+        killed = [kill_one(served, number % 3)[0] for number in range(KILLS)]
+        load.seen.clear()
+        until(lambda: len(load.seen) == 3)
+        assert open_files() == files
+        assert open_files(gateway) == inside
+        assert (threading.active_count(), len(children())) == (threads, own)
+    assert len(load.answered) + len(load.failed) == load.sent
+    lost = {str(number) for number in load.failed}
+    assert lost <= set().union(*(begun(tmp_path, pid) for pid in [*killed, *_killed_before(tmp_path, killed)]))
+    assert {load.endpoint(number) for number in load.failed} <= {"/once"}
+    assert {type(error) for error in load.failed.values()} <= {Unavailable}
+
+
+def _killed_before(folder, killed):
+    """Those that ended without `close()`."""
+    closed = {path.name.partition("-")[2] for path in folder.glob("closed-*")}
+    return {path.name.partition("-")[2] for path in folder.glob("begun-*")} - closed - set(map(str, killed))
+
+
+def test_scaling_and_updates(tmp_path):
+    """One without a gateway, to four, to two, and another version: no request fails."""
+    served = Deployment(uses=Ledger, uses_with={"folder": str(tmp_path)}, **LOCAL)
+    with served, Load(served.port, RATE) as load:
+
+        def versions(processes, version):
+            load.seen.clear()
+            until(lambda: len(load.answered) > RATE and len(load.seen) == processes)
+            assert {text.split()[1] for text in load.seen} == {version}
+
+        versions(1, "1")
+        served.scale(replicas=4)
+        versions(4, "1")
+        served.scale(replicas=2)
+        versions(2, "1")
+        served.update(uses_with={"folder": str(tmp_path), "version": "2"})
+        versions(2, "2")
+        with pytest.raises(RuntimeFailToStart, match="this version does not work"):
+            served.update(uses_with={"folder": str(tmp_path), "version": "broken"})
+        versions(2, "2")
+        assert served.status().state == "ready"
+    assert load.failed == {}
+    assert len(load.answered) == load.sent
+    # Each was closed once, whatever became of it.
+    assert {path.read_text() for path in tmp_path.glob("closed-*")} == {"closed\n"}
+    assert len(list(tmp_path.glob("closed-*"))) == len(list(tmp_path.glob("begun-*"))) == 1 + 4 + 2
+
+
+def test_sigterm_while_a_replica_is_started_again(tmp_path):
+    """What was taken on is answered, all Executors close, nothing is left."""
+    program = [sys.executable, "-m", "tests.chaos.program", str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as child:
+        port, *workers = map(int, child.stdout.readline().split())
+        with Load(port, RATE) as load:
+            until(lambda: len(load.answered) > RATE)
+            os.kill(workers[0], signal.SIGKILL)
+            os.kill(child.pid, signal.SIGTERM)
+            assert child.wait(60) == 0
+    allowed = begun(tmp_path, workers[0])
+    for number, error in load.failed.items():
+        # Those that came when nobody listened any more were never taken on.
+        assert str(number) in allowed or not _taken_on(tmp_path, number), error
+    assert all((tmp_path / f"closed-{pid}").read_text() == "closed\n" for pid in workers[1:])
+    for pid in workers:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def _taken_on(folder, number):
+    return any(str(number) in path.read_text().split() for path in folder.glob("begun-*"))
+
+
+@pytest.mark.skipif(not AT_LENGTH, reason="make chaos")
+@pytest.mark.timeout(SOAK + 300)
+def test_soak(tmp_path):
+    """Mixed load, random kills of replicas and of the gateway: each request is answered once, memory stays."""
+    chance = random.Random(7)
+    flow = Flow(**LOCAL, restart_limit=-1).add(name="one", uses=Ledger, uses_with={"folder": str(tmp_path)}, replicas=3)
+    flow = flow.add(name="two", uses=Ledger, uses_with={"folder": str(tmp_path)}, replicas=2)
+    samples = []
+    with flow, Load(flow.port, RATE / 2, ("/once", "/safe")) as load:
+        until(lambda: len(load.answered) > RATE)
+        began = time.monotonic()
+        gateway_kills = 0
+        while (passed := time.monotonic() - began) < SOAK:
+            places = flow._processes[0].places
+            victim = chance.randrange(len(places))
+            if places[victim].process.is_gateway and gateway_kills > passed / 30:
+                continue
+            gateway_kills += places[victim].process.is_gateway
+            kill_one(flow, victim, within=60)
+            samples.append((time.monotonic() - began, memory(os.getpid())))
+            threading.Event().wait(chance.uniform(0.2, 2))
+        load.seen.clear()
+        until(lambda: len(load.seen) == 2)
+    assert len(load.answered) + len(load.failed) == load.sent
+    assert len(load.answered) > load.sent * 0.5
+    assert _slope(samples[len(samples) // 3 :]) * 60 < 2**20 or SOAK < 300
+
+
+def _slope(samples):
+    """Bytes a second, by least squares."""
+    count = len(samples)
+    mean_x, mean_y = (sum(column) / count for column in zip(*samples, strict=True))
+    above = sum((x - mean_x) * (y - mean_y) for x, y in samples)
+    return above / (sum((x - mean_x) ** 2 for x, _ in samples) or 1)
