@@ -57,3 +57,18 @@ def test_even_load(n, returned, seed):
         if place < n and b.in_flight[place]:
             b.give_back(place)
     assert min(b.in_flight) >= 0
+
+
+def test_replicas_come_and_go():
+    b = balance(1)
+    assert b.take([True]) == 0
+    b.grow("e/rep-1")
+    assert b.take([True, True]) == 1
+    b.rename(0, "")
+    with pytest.raises(Unavailable, match=r"e is down \(e/rep-1\)"):
+        b.take([False, False])
+    b.rename(0, "e/rep-0")
+    b.give_back(0)
+    assert b.take([True, True]) == 0
+    with pytest.raises(Unavailable, match="all 2 replicas of e are down: e/rep-0, e/rep-1"):
+        b.take([False, False])

@@ -37,6 +37,10 @@ class Echo(Executor):
                 self.cancelled += 1
                 raise
 
+    @requests(on="/safe", safe=True)
+    async def safe(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        self.calls += 1
+
     @requests(on="/stream")
     async def stream(self, doc: Text, parameters: dict, **kwargs) -> Text:
         for number in range(3):
@@ -273,5 +277,81 @@ def test_an_error_of_a_request_keeps_its_class():
                 await service.call(request("/go", ["no number"]))
             assert caught.value.deployment == "a"
             assert caught.value.errors
+
+    asyncio.run(main())
+
+
+def losing(service, when):
+    for hop in service.steps["a"].hops:
+        hop.losing = when
+
+
+def test_a_request_that_is_safe_to_repeat_goes_to_another_replica():
+    async def main():
+        async with three() as service:
+            hops = service.steps["a"].hops
+            for hop in hops[:2]:
+                hop.losing = "after"
+            for _ in range(20):
+                hops[0].down, hops[1].down = hops[1].down, not hops[1].down  # one of the two can be tried
+                assert texts(await service.call(request("/safe", ["x"]))) == ["x"]
+            assert hops[0].lost + hops[1].lost > 0
+            assert calls_of(service)[2] == 20
+
+    asyncio.run(main())
+
+
+def test_a_request_that_is_not_safe_is_lost_with_its_replica():
+    async def main():
+        async with three() as service:
+            losing(service, "after")
+            with pytest.raises(Unavailable):
+                await service.call(request("/go", ["x"]))
+            assert sum(hop.lost for hop in service.steps["a"].hops) == 1
+
+    asyncio.run(main())
+
+
+def test_a_request_that_kills_replicas_does_not_get_all_of_them():
+    async def main():
+        async with three() as service:
+            losing(service, "after")
+            with pytest.raises(Unavailable):
+                await service.call(request("/safe", ["x"]))
+            assert sum(hop.lost for hop in service.steps["a"].hops) == 2
+
+    asyncio.run(main())
+
+
+def test_replicas_come_and_go_while_requests_are_in_flight():
+    async def main():
+        async with three() as service:
+            step = service.steps["a"]
+            hops = list(step.hops)
+            calls = [
+                asyncio.create_task(service.call(request("/go", ["x"], parameters={"wait": True}))) for _ in range(3)
+            ]
+            while calls_of(service) != [1, 1, 1]:
+                await asyncio.sleep(0)
+            assert step.remove("a/rep-1") is hops[1]
+            assert step.remove("a/rep-1") is None
+            for _ in range(20):
+                await service.call(request("/safe", ["x"]))
+            assert calls_of(service)[1] == 1
+            await service.dry_run()  # the one that left is not asked
+            assert step.put(hops[1]) is None
+            for _ in range(20):
+                await service.call(request("/safe", ["x"]))
+            assert calls_of(service)[1] > 1
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+            assert step._balance.in_flight == [0, 0, 0]
+            for name in ("a/rep-0", "a/rep-1", "a/rep-2"):
+                step.remove(name)
+            with pytest.raises(Unavailable):
+                await service.call(request("/go", ["x"]))
+            with pytest.raises(Unavailable, match="no worker is there yet"):
+                await service.dry_run()
 
     asyncio.run(main())

@@ -279,6 +279,9 @@ class Tending:
             process, place.successor = place.successor, None
             if not place.process.running:
                 self._crashed(place)
+            else:
+                # Gateways may have changed over to the one that failed, just before it did.
+                self._linking.started(place.process)
         if process is not None and process.running:
             self.leaving[process] = time.monotonic() + 1.0
             process.terminate(signal.SIGKILL)
