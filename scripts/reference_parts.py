@@ -137,7 +137,8 @@ def _command(name: str, summary: str) -> str:
     for spec in (FlowSpec, DeploymentSpec, GatewaySpec, ClientSpec):
         kind = spec.__name__.removesuffix("Spec")
         shown = set(spec.model_fields) - set(InternalOptions.model_fields) - spec.made_by_methods
-        if shown <= {one.dest for one in actions}:
+        # `jina dev` decides one of them itself.
+        if shown - {"reload"} <= {one.dest for one in actions}:
             actions = [one for one in actions if one.dest not in shown]
             text += f"\nTakes every [option of a {kind}](options.md#{kind.lower()}) as `--option VALUE`.\n"
     if actions:
