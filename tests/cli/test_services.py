@@ -42,6 +42,7 @@ def test_executor_serves_and_sigterm_closes_it(package):
         assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["HI!!", "YOU!!"]
         assert call("ping", "executor", address).returncode == 0
         assert call("ping", "executor", service.address("http")).returncode == 0
+        assert f"executor: ready (process {service.process.pid}" in call("status", "executor").stdout
         missing = call("client", "--host", address, "--on", "/shot", "--text", "x")
         assert missing.returncode == 2
         assert "/shout" in missing.stderr

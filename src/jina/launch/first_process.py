@@ -11,14 +11,14 @@ import os
 import signal
 import sys
 
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
 def step_aside() -> None:
     """Where this is process 1: go on in a child, and stay behind for the rest. To be called with a single thread."""
     if os.getpid() != 1 or sys.platform != "linux":
         return
-    watched = {*_PASSED_ON, signal.SIGCHLD}
+    watched = {*(signal.Signals[name] for name in _PASSED_ON), signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     pid = os.fork()
     if pid == 0:

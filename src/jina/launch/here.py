@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jina.launch.doors import standing
 from jina.launch.failures import describe, rebuild
+from jina.launch.status import Here
 from jina.plan.plans import GatewayPlan, WorkerPlan
 
 if TYPE_CHECKING:
@@ -36,14 +38,18 @@ def serve_here(
         phase = "init"
         return construct(plan, cls, arguments)
 
+    here = Here(plan)
+
     def report(told: dict[str, Any]) -> None:
         nonlocal phase
         phase = str(told["phase"])
+        here.report(phase)
         if phase == "ready":
             on_ready()
 
     try:
-        return run_worker(plan, load, report)
+        with standing(here.status):
+            return run_worker(plan, load, report, vitals=here.vitals)
     except Exception as error:
         if phase not in {"importing", "init"}:
             raise
@@ -74,14 +80,18 @@ def serve_gateway_here(
         assert custom is not None
         return gateway_class or find_named(custom), {**custom.with_args, **arguments}
 
+    here = Here(plan)
+
     def report(told: dict[str, Any]) -> None:
         nonlocal phase
         phase = str(told["phase"])
+        here.report(phase)
         if phase == "ready":
             on_ready()
 
     try:
-        return run_gateway(plan, report, custom=load if custom is not None else None)
+        with standing(here.status):
+            return run_gateway(plan, report, custom=load if custom is not None else None, vitals=here.vitals)
     except JinaError:
         raise
     except Exception as error:

@@ -64,10 +64,10 @@ def wait_for_change(files: Iterable[str], stop: threading.Event) -> bool:
 class Reloader:
     """A thread that calls `reload(name)` for each name of which a file has changed, one after the other.
 
-    `files` gives the files of each name, which may become more.
+    `files` gives the files of each name, which may become more; None ends the thread.
     """
 
-    def __init__(self, files: Callable[[], Mapping[str, Iterable[str]]], reload: Callable[[str], None]) -> None:
+    def __init__(self, files: Callable[[], Mapping[str, Iterable[str]] | None], reload: Callable[[str], None]) -> None:
         self._files = files
         self._reload = reload
         self._stop = threading.Event()
@@ -76,9 +76,18 @@ class Reloader:
         self._look()
         self._thread.start()
 
+    @property
+    def halted(self) -> bool:
+        """Whether `halt` was called."""
+        return self._stop.is_set()
+
+    def halt(self) -> None:
+        """Look no more; returns at once, a reload may be under way."""
+        self._stop.set()
+
     def stop(self) -> None:
         """Look no more; waits for a reload that is under way, unless that is what calls this."""
-        self._stop.set()
+        self.halt()
         if self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -89,9 +98,12 @@ class Reloader:
                     self._reload(name)
 
     def _look(self) -> list[str]:
-        now = time.monotonic()
+        now, watched = time.monotonic(), self._files()
+        if watched is None:
+            self._stop.set()
+            return []
         looks = {
             name: self._changes.setdefault(name, Changes()).look(now, stamps_of(files))
-            for name, files in self._files().items()
+            for name, files in watched.items()
         }
         return [name for name, changed in looks.items() if changed]

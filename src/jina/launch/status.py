@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from jina.launch.places import Place
+from jina.launch.places import Place, owner
+from jina.plan.plans import ProcessPlan
+from jina.runtime.vitals import Vitals
 
 State = Literal["ready", "degraded", "starting", "down"]
 
@@ -56,9 +59,12 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
     """The status of the processes in `places`, by what is known of them now."""
+    return _whole(name, pid, [_process(place) for place in places])
+
+
+def _whole(name: str, pid: int, processes: list[ProcessStatus]) -> ServiceStatus:
     from jina import __version__
 
-    processes = [_process(place) for place in places]
     return ServiceStatus(
         name=name,
         state=_state(processes),
@@ -67,6 +73,34 @@ def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
         python=platform.python_version(),
         processes=processes,
     )
+
+
+class Here:
+    """The status of this very process, which serves one worker or gateway; told its phases."""
+
+    def __init__(self, plan: ProcessPlan) -> None:
+        self.vitals = Vitals()
+        self._plan = plan
+        self._state, self._since = "starting", time.monotonic()
+
+    def report(self, phase: str) -> None:
+        """It has come so far."""
+        self._state = phase if phase in {"ready", "draining"} else "starting"
+        self._since = time.monotonic()
+
+    def status(self) -> bytes:
+        """The `ServiceStatus` as JSON."""
+        vitals = self.vitals.read()
+        process = ProcessStatus(
+            name=self._plan.name,
+            deployment=owner(self._plan),
+            pid=os.getpid(),
+            state=self._state,
+            seconds=round(time.monotonic() - self._since, 1),
+            in_flight=vitals.get("in_flight", 0),
+            queued=vitals.get("queued", 0),
+        )
+        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process]))
 
 
 def _process(place: Place) -> ProcessStatus:
@@ -100,7 +134,7 @@ _HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts")
 
 
 def _table(processes: Sequence[ProcessStatus]) -> str:
-    rows = [_HEADS]
+    rows: list[tuple[str, ...]] = [_HEADS]
     for one in processes:
         counts = (str(one.in_flight), str(one.queued), str(one.restarts))
         rows.append((one.name, str(one.pid or "-"), one.state, f"{one.seconds:.0f} s", *counts))

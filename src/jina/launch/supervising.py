@@ -171,7 +171,7 @@ class Supervisor:
             if key.fileobj is self._wake_in:
                 self._wake_in.recv(64)
             elif key.fileobj is self._door:
-                self._let_in(self._door)
+                self._let_in()
             elif key.data.exit_status is None:
                 with self._changed:
                     self._on_event(selector, key)
@@ -184,9 +184,10 @@ class Supervisor:
             self._tending.turn(time.monotonic())
         self._start_some(selector)
 
-    def _let_in(self, door: socket.socket) -> None:
+    def _let_in(self) -> None:
+        assert self._door is not None
         with contextlib.suppress(OSError):  # who came has left
-            threading.Thread(target=self.on_guest, args=door.accept()[:1], name="guest", daemon=True).start()
+            threading.Thread(target=self.on_guest, args=self._door.accept()[:1], name="guest", daemon=True).start()
 
     def _patience(self) -> float | None:
         now = time.monotonic()

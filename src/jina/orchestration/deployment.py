@@ -152,7 +152,8 @@ class Deployment(Described, Calls):
         New ones are ready before others are told to finish and end. If one does not become ready, its error is raised
         and everything is as before. One that was alone gets a gateway in front when others come.
         """
-        self._change(changing.scaled(self._spec, replicas), renew=False)
+        with self._changing:
+            self._change(changing.scaled(self._spec, replicas), renew=False)
 
     def roll_out(self, **options: Any) -> None:
         """Replace the replicas one by one with such that have other options: `uses`, `uses_with`, `env` and the like.
@@ -161,7 +162,8 @@ class Deployment(Described, Calls):
         place it takes finishes what it has in work and ends. If one does not become ready, its error is raised, and
         those that were replaced are again what they were.
         """
-        self._change(changing.changed(self._spec, options), renew=True)
+        with self._changing:
+            self._change(changing.changed(self._spec, options), renew=True)
 
     def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
         """`post` to `/update`; with options of a Deployment, such as `update(uses=...)`, it is `roll_out`."""

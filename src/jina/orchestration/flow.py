@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,17 +208,19 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
 
     def scale(self, name: str, replicas: int) -> None:
         """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
-        self._change(name, changing.scaled(self._own_step(name), replicas), renew=False)
+        with self._changing:
+            self._change(name, changing.scaled(self._own_step(name), replicas), renew=False)
 
     def roll_out(self, name: str, **options: Any) -> None:
         """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
-        self._change(name, changing.changed(self._own_step(name), options), renew=True)
+        with self._changing:
+            self._change(name, changing.changed(self._own_step(name), options), renew=True)
 
     def _reloaded(self) -> dict[str, set[str]]:
         return changing.reloaded(self._spec.steps, self._resolved)
 
     def _start_anew(self, name: str) -> None:
-        self.roll_out(name)
+        Flow.roll_out(self, name)
 
     def _own_step(self, name: str) -> StepSpec:
         """A step as it was added."""
@@ -271,6 +274,14 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
 
 class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
     """A Flow whose calls are coroutines: `async for docs in flow.post(...)`, `await flow.post(...)`."""
+
+    async def scale(self, name: str, replicas: int) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
+        await asyncio.to_thread(Flow.scale, self, name, replicas)
+
+    async def roll_out(self, name: str, **options: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
+        await asyncio.to_thread(Flow.roll_out, self, name, **options)
 
     def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import traceback
 import weakref
 from abc import ABC, abstractmethod
@@ -42,6 +43,8 @@ class Lifecycle(ABC):
         self._reloader: Reloader | None = None
         self.files: set[str] = set()
         """With `reload`: the files of the user's code that the processes were loaded from when they last ran."""
+        self._changing = threading.Lock()
+        """Held while the processes are changed: each change starts from what the one before has made."""
         self._stack = contextlib.ExitStack()
         self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
 
@@ -123,9 +126,12 @@ class Lifecycle(ABC):
             if (service := me()) is not None:
                 service._reload(name)  # noqa: SLF001 - ourselves
 
-        self._reloader = Reloader(
-            lambda: {name: files | running.files.get(name, set()) for name, files in watched.items()}, reload
-        )
+        def files() -> dict[str, set[str]] | None:
+            if me() is None:
+                return None
+            return {name: found | running.files.get(name, set()) for name, found in watched.items()}
+
+        self._reloader = Reloader(files, reload)
 
     def _reloaded(self) -> Mapping[str, set[str]]:
         """The Deployments that follow changes of their files, with files that their workers do not name."""
@@ -139,6 +145,8 @@ class Lifecycle(ABC):
         try:
             self._start_anew(name)
         except Exception as error:  # noqa: BLE001 - whatever the user's new code raises is shown
+            if self._reloader is None or self._reloader.halted:
+                return  # the service ends
             for note in getattr(error.__cause__, "__notes__", ()):
                 tell("error", str(note))
             tell("error", f"{error}; waiting for the next change")
@@ -201,9 +209,9 @@ class Lifecycle(ABC):
 
     def _end(self, *, now: bool = False, within: float | None = None) -> None:
         self._release_client()
-        if self._reloader is not None:
-            self._reloader.stop()
-            self._reloader = None
+        reloader, self._reloader = self._reloader, None
+        if reloader is not None:
+            reloader.halt()
         try:
             for running in self._processes:
                 running.stop(now=now, within=within)
@@ -211,6 +219,8 @@ class Lifecycle(ABC):
         finally:
             self._processes.clear()
             self._reservations.close()
+            if reloader is not None:
+                reloader.stop()
 
     def __enter__(self) -> Self:
         return self.start()
