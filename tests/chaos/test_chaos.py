@@ -1,5 +1,6 @@
 """Processes that are killed, stopped, scaled and replaced under load. `make chaos` does all of it at length."""
 
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from jina import Deployment, Flow
 from jina.errors import RuntimeFailToStart, Unavailable
+from jina.launch.doors import ask_all
 from tests.acceptance.flow_asking import until
 from tests.chaos.load import Load
 from tests.chaos.services import Ledger
@@ -140,6 +142,35 @@ def test_sigterm_while_a_replica_is_started_again(tmp_path):
     assert all((tmp_path / f"closed-{pid}").read_text() == "closed\n" for pid in workers[1:])
     for pid in workers:
         assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="found by an abstract socket")
+def test_a_kill_of_the_program_after_a_restart(tmp_path):
+    """Those that were started later end with it as well."""
+    program = [sys.executable, "-m", "tests.chaos.program", str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as child:
+        _, *workers = map(int, child.stdout.readline().split())
+        os.kill(workers[0], signal.SIGKILL)
+        until(lambda: [process["restarts"] for process in _told_by(child.pid)] == [1, 0, 0, 0])
+        until(lambda: {process["state"] for process in _told_by(child.pid)} == {"ready"})
+        pids = [process["pid"] for process in _told_by(child.pid)]
+        child.kill()
+        killed = time.monotonic()
+        until(lambda: not any(_lives(pid) for pid in pids))
+        assert time.monotonic() - killed < (2 if AT_LENGTH else 10)
+
+
+def _told_by(pid):
+    """What `jina status` sees of the processes of a program."""
+    services = map(json.loads, ask_all())
+    return next((service["processes"] for service in services if service["pid"] == pid), [])
+
+
+def _lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _taken_on(folder, number):

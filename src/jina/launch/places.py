@@ -11,7 +11,7 @@ from jina.errors import CrashLoop, JinaError, Unavailable
 from jina.launch.child_process import ChildProcess
 from jina.launch.hanging import HangWatch
 from jina.launch.restarting import RestartPolicy, Restarts
-from jina.plan.plans import ProcessPlan
+from jina.plan.plans import ProcessPlan, WorkerPlan
 
 
 class Place:
@@ -91,7 +91,7 @@ class Place:
         """Let the successor have the place; gives the process that had it."""
         assert self.successor is not None
         old, self.process, self.successor = self.process, self.successor, None
-        self.restart_at = None
+        self.restart_at = self.last_end = None
         policy = RestartPolicy(self.plan.restart.limit, self.plan.restart.backoff)
         count, self.restarts = self.restarts.count, Restarts(policy)
         self.restarts.count = count
@@ -131,5 +131,6 @@ def owner(plan: Any) -> str:
 
 
 def _hang_watch(plan: ProcessPlan) -> HangWatch | None:
-    limit = plan.restart.timeout_hang
+    # A gateway whose requests wait for workers does not hang itself.
+    limit = plan.restart.timeout_hang if isinstance(plan, WorkerPlan) else None
     return HangWatch(limit) if limit else None

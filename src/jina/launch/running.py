@@ -154,13 +154,18 @@ class Running:
 
     # --- changes and questions ----------------------------------------------------------------------------
 
-    def change(self, stages: Sequence[Sequence[Change]], plans: Mapping[str, tuple[ProcessPlan, bytes]]) -> None:
+    def change(
+        self,
+        stages: Sequence[Sequence[Change]],
+        plans: Mapping[str, tuple[ProcessPlan, bytes]],
+        within: float | None = None,
+    ) -> None:
         """Change the processes while they serve, and wait for it; `plans` and pickles are those of what is new.
 
-        Raises why something new did not become ready; what was done before is undone then. Raises `Unavailable`
-        when the service is stopped meanwhile.
+        Each new one has to be ready `within` seconds, None for as long as it lives. Raises why something new did not
+        become ready; what was done before is undone then. Raises `Unavailable` when the service is stopped meanwhile.
         """
-        order = Order(Rollout(stages), plans)
+        order = Order(Rollout(stages), plans, within)
         self._supervisor.request_change(order)
         while not order.done.wait(_LOOK):
             if not self._supervisor.thread.is_alive() and not order.done.is_set():

@@ -29,10 +29,14 @@ Tell = Callable[[str, str], None]
 
 @dataclass(eq=False)
 class Order:
-    """A change that was asked for: the plans and pickles of what is new, by name. `done` is set at its end."""
+    """A change that was asked for: the plans and pickles of what is new, by name. `done` is set at its end.
+
+    What is new has to be ready `within` seconds of its start, None for as long as it lives.
+    """
 
     rollout: Rollout
     plans: Mapping[str, tuple[ProcessPlan, bytes]]
+    within: float | None = None
     before: dict[str, tuple[ProcessPlan, bytes]] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     """Until when each that starts has to be ready."""
@@ -154,6 +158,7 @@ class Tending:
     def _look_for_hang(self, place: Place, now: float) -> None:
         process, watch = place.process, place.hang
         if watch is None or not process.ready:
+            self._asks.pop(process, None)
             return
         if self._asks.setdefault(process, now) <= now:
             self._asks[process] = now + watch.interval
@@ -202,6 +207,8 @@ class Tending:
         if order is None:
             return
         for place in list(self._places):
+            if self._order is not order:
+                return
             process = place.process if place.joining else place.successor
             if process is not None and process.ready and (process.is_gateway or self._linking.in_use(process)):
                 place.joining = False
@@ -256,14 +263,16 @@ class Tending:
             process = place.process
         else:
             process = place.prepare(plan, blob)
-        if plan.timeout_ready is not None:
-            order.limits[action.name] = time.monotonic() + plan.timeout_ready
+        if order.within is not None:
+            order.limits[action.name] = time.monotonic() + order.within
         self._start(process)
 
     def _leave(self, process: ChildProcess, name: str) -> None:
         """Let a process finish and end; one that has ended already is gone."""
         self._asks.pop(process, None)
         if not process.running:
+            if process.exit_status is None:
+                process.give_up()  # its turn to be started had not come
             assert self._order is not None
             self._do(self._order.rollout.gone(name))
             return

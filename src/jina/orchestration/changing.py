@@ -95,6 +95,7 @@ def change(
     blobs: Mapping[str, bytes],
     *,
     renew: bool,
+    within: float | None,
 ) -> None:
     """Have the processes changed and wait for it; raises what `Running.change` raises."""
     from jina.launch.places import owner
@@ -105,4 +106,4 @@ def change(
         raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
     held = running.ports
     plans = {plan.name: (shared(plan, held), blobs.get(owner(plan), b"")) for plan in new}
-    running.change(stages_between(old, new, renew=renew), plans)
+    running.change(stages_between(old, new, renew=renew), plans, within)

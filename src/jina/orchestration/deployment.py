@@ -123,8 +123,7 @@ class Deployment(Described, Calls):
 
     @property
     def _ready_seconds(self) -> float | None:
-        # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
-        return self._spec.ready_seconds if "timeout_ready" in self._spec.model_fields_set else None
+        return _asked_ready(self._spec)
 
     def _plan_to_run(self) -> DeploymentPlan:
         return self._plan
@@ -188,7 +187,8 @@ class Deployment(Described, Calls):
         behind = self._plan.gateway is not None
         plan = plan_deployment(spec, resolved.plan, KeptPorts(changing.kept(self._faces)), behind_gateway=behind)
         blobs = {self.name: resolved.blob()}
-        changing.change(running, processes_of(self._plan), processes_of(plan), blobs, renew=renew)
+        old, new = processes_of(self._plan), processes_of(plan)
+        changing.change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
         self._spec, self._resolved, self._plan = spec, resolved, plan
 
     def asgi(self) -> InProcessApp:
@@ -259,3 +259,8 @@ class Deployment(Described, Calls):
 
     def _running_or_raise(self) -> Any:
         return None if self.external else super()._running_or_raise()
+
+
+def _asked_ready(spec: DeploymentSpec) -> float | None:
+    # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
+    return spec.ready_seconds if "timeout_ready" in spec.model_fields_set else None

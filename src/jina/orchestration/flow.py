@@ -242,7 +242,8 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         plan = plan_flow(spec, executors, custom, KeptPorts(changing.kept(self._faces)))
         blobs = {name: _blob(name, resolved[name])}
         old, new = (_workers(one, name) for one in (self.plan, plan))
-        changing.change(self._running_or_raise(), old, new, blobs, renew=renew)
+        within = whole.ready_seconds if "timeout_ready" in whole.model_fields_set else None
+        changing.change(self._running_or_raise(), old, new, blobs, renew=renew, within=within)
         self._spec, self._resolved, self._plan = spec, resolved, plan
 
     def in_process(self) -> InProcessService:
