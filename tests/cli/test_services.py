@@ -11,6 +11,8 @@ import sys
 import pytest
 from tests.cli.running import JINA, WITHIN, call, serving
 
+from jina.cli.main import main
+
 EXECUTOR = """
 from jina import DocumentArray, Executor, requests
 
@@ -33,7 +35,7 @@ def package(tmp_path):
 
 
 @pytest.mark.slow
-def test_executor_serves_and_sigterm_closes_it(package):
+def test_executor_serves_and_sigterm_closes_it(package, capsys):
     with serving("executor", "--uses", "config.yml", "--protocol", "grpc", "http", cwd=package) as service:
         address = service.address("grpc")
         done = call("client", "--host", address, "--on", "/shout", "--text", "hi", "--text", "you",
@@ -42,7 +44,8 @@ def test_executor_serves_and_sigterm_closes_it(package):
         assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["HI!!", "YOU!!"]
         assert call("ping", "executor", address).returncode == 0
         assert call("ping", "executor", service.address("http")).returncode == 0
-        assert f"executor: ready (process {service.process.pid}" in call("status", "executor").stdout
+        main(["status", "executor"])
+        assert f"executor: ready (process {service.process.pid}" in capsys.readouterr().out
         missing = call("client", "--host", address, "--on", "/shot", "--text", "x")
         assert missing.returncode == 2
         assert "/shout" in missing.stderr

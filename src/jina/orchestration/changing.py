@@ -48,7 +48,7 @@ def changed(spec: S, options: Mapping[str, Any]) -> S:
 def _check(spec: DeploymentSpec) -> None:
     if spec.external:
         raise ConfigError(f"{spec.name} is external: whoever started it can change it")
-    if spec.shards > 1 or spec.stateful:
+    if spec.shards > 1 or spec.stateful or spec.uses_before or spec.uses_after:
         raise NotSupportedError(f"{spec.name}: shards and stateful Executors cannot be changed while they run yet")
 
 

@@ -149,7 +149,7 @@ class Hops:
         assert self._service is not None
         started = time.monotonic()
         try:
-            endpoints = await hop.describe()
+            await hop.describe()
         except JinaError as error:
             self._log.debug("%s left before it was ready: %s", name, error.message)
             await self._drop(hop)
@@ -157,7 +157,7 @@ class Hops:
         step = self._service.steps[node.name]
         old = step.put(hop)
         try:
-            self._service.learn(node.name, endpoints)
+            await self._service.learn(node.name)
         except JinaError as error:
             self._log.warning("the endpoints behind the gateway stay as they were: %s", error.message)
         self._links.on_use(name)

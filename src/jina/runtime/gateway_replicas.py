@@ -81,14 +81,10 @@ class Replicas:
         return None
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """The endpoints of the first replica, when all have told theirs."""
-        described = await asyncio.gather(*(hop.describe() for hop in self.hops if not isinstance(hop, Gone)))
+        """The endpoints of the first replica, when all that are up have told theirs."""
+        described = await asyncio.gather(*(hop.describe() for hop in self.hops if hop.up))
         self._endpoints = described[0] if described else {}
         return self._endpoints
-
-    def learn(self, endpoints: Mapping[str, EndpointInfo]) -> None:
-        """The replicas have other endpoints than at the start."""
-        self._endpoints = endpoints
 
     async def ready(self) -> None:
         """Ask all replicas whether they would serve; raises what the first failure was, naming the Deployment."""

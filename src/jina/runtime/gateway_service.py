@@ -107,15 +107,15 @@ class GatewayService:
         self._endpoints = merged_endpoints(self._plan, self._known)
         self.state = "ready"
 
-    def learn(self, step: str, endpoints: Mapping[str, EndpointInfo]) -> None:
-        """A replica of a step has told its endpoints, which count from now on; raises what `start` raises."""
+    async def learn(self, step: str) -> None:
+        """Ask a step again for its endpoints, which count from now on; raises what `start` raises."""
+        endpoints = await self.steps[step].describe()
         if endpoints == self._known.get(step):
             return
         known = {**self._known, step: endpoints}
         check_edges(self._plan, known)
         self._known, self._endpoints = known, merged_endpoints(self._plan, known)
         self._ways.clear()
-        self.steps[step].learn(endpoints)
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
