@@ -249,6 +249,9 @@ class Gone:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def hurry(self) -> None:
+        """Nobody is there who could."""
+
 
 def size_of(payload: Payload) -> int:
     """Bytes of the documents as they came in; 0 where they did not come as bytes."""

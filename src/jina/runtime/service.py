@@ -198,7 +198,7 @@ class WorkerService:
 
     def vitals(self) -> dict[str, int]:
         """See `jina.runtime.vitals`; for any thread."""
-        waiting = self.dispatcher.sync_lane.waiting
+        waiting = self.dispatcher.sync_lane.waiting + self.waiting_for_batches
         return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done}
 
     def _overloaded(self) -> Overloaded:
