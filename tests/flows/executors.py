@@ -260,3 +260,75 @@ class Loose(Executor):
     def default(self, docs, **kwargs):
         for doc in docs:
             doc.text = (doc.text or "") + "~"
+
+
+class Match(BaseDoc):
+    """What a shard finds."""
+
+    text: str = ""
+    score: float = 0.0
+
+
+class Query(BaseDoc):
+    """What shards are asked."""
+
+    text: str = ""
+    names: typing.List[str] = []  # noqa: UP006
+    tags: typing.Dict[str, str] = {}  # noqa: UP006
+    matches: DocList[Match] = DocList[Match]()
+
+
+class Divided(Executor):
+    """One shard; tells its number in many ways."""
+
+    @requests(on=["/search", "/ask"])
+    def search(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        number = self.runtime_args.shard_id
+        for doc in docs:
+            doc.tags[f"shard {number}"] = "found"
+            doc.matches = DocList[Match]([Match(id=f"m{number}", text=str(number)), Match(id="everywhere")])
+
+    @requests(on="/scored")
+    def scored(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        number = self.runtime_args.shard_id
+        for doc in docs:
+            scores = {f"{number}0": 0.9 - number / 10, f"{number}1": 0.5 - number / 10}
+            found = [Match(id=name, text=name, score=score) for name, score in scores.items()]
+            doc.matches = DocList[Match](found)
+
+    @requests(on="/lists")
+    def lists(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        for doc in docs:
+            doc.names = [*doc.names, "same", f"s{self.runtime_args.shard_id}"]
+
+    @requests(on="/new")
+    def new(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        return DocList[Query]([Query(id=f"n{self.runtime_args.shard_id}", text=f"n{self.runtime_args.shard_id}")])
+
+    @requests(on=["/index", "/one"])
+    def one(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        for doc in docs:
+            doc.text += str(self.runtime_args.shard_id)
+
+    @requests(on="/fail")
+    def fail(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        if self.runtime_args.shard_id == 1:
+            raise ValueError("one is broken")
+
+
+class Before(Executor):
+    """Stands before shards."""
+
+    @requests(on=["/index", "/search"])
+    def before(self, docs: DocList[Query], **kwargs) -> DocList[Query]:
+        for doc in docs:
+            doc.text += "before "
+
+
+class After(Executor):
+    """Stands after shards."""
+
+    @requests(on=["/index", "/search"])
+    def after(self, docs: DocList[Query], docs_matrix=None, **kwargs) -> DocList[Query]:
+        for doc in docs:
+            doc.text += f" {len(docs)} of {len(docs_matrix)}"

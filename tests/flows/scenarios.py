@@ -643,3 +643,81 @@ def several_clients_at_once(F, folder):
         return [[first], [second]]
 
     return mark(mark(F(), "a"), "b"), ask
+
+
+# --- shards -------------------------------------------------------------------------------------------------
+
+
+def sharded(F, **options):
+    return F().add(name="d", uses=e.Divided, shards=3, **options)
+
+
+def query(flow, on, **fields):
+    return flow.post(on, DocList[e.Query]([e.Query(id="q", **fields)]), return_type=DocList[e.Query])
+
+
+def found(docs):
+    return [[doc.text, sorted(doc.tags), [match.id for match in doc.matches]] for doc in docs]
+
+
+WHOLE = ["t", ["shard 0", "shard 1", "shard 2"], ["m0", "everywhere", "m1", "m2"]]
+
+
+@scenario([WHOLE], protocols=ALL)
+def search_asks_all_shards(F, folder):
+    return sharded(F), lambda f: found(query(f, "/search", text="t"))
+
+
+@scenario(["0", "1", "2"])
+def index_asks_the_shards_in_turn(F, folder):
+    return sharded(F, polling="ALL"), lambda f: sorted(query(f, "/index")[0].text for _ in range(3))
+
+
+@scenario([[WHOLE], 1])
+def polling_by_endpoint(F, folder):
+    polling = {"/ask": "ALL", "/search": "ANY"}
+    return sharded(F, polling=polling), lambda f: [
+        found(query(f, "/ask", text="t")), len(query(f, "/search")[0].tags),
+    ]  # fmt: skip
+
+
+@scenario(["n0", "n1", "n2"])
+def new_documents_of_all_shards(F, folder):
+    return sharded(F, polling="ALL"), lambda f: texts(query(f, "/new"))
+
+
+@scenario(["00", "10", "20", "01", "11", "21"], jina3="shards-scores")
+def matches_of_shards_by_score(F, folder):
+    return sharded(F, polling="ALL"), lambda f: [match.text for match in query(f, "/scored")[0].matches]
+
+
+@scenario(["mine", "same", "s0", "same", "s1", "same", "s2"], jina3="shards-lists")
+def what_shards_add_to_a_list(F, folder):
+    return sharded(F, polling="ALL"), lambda f: query(f, "/lists", names=["mine"])[0].names
+
+
+@scenario({"raises": ["BadServer"]}, jina3="shards-partial")
+def one_of_the_shards_fails(F, folder):
+    return sharded(F, polling="ALL"), lambda f: outcome(lambda: texts(query(f, "/fail", text="t")))
+
+
+@scenario(["t", "t", "t"], jina3="shards-unmerged")
+def shards_that_are_not_reduced(F, folder):
+    return sharded(F, no_reduce=True), lambda f: texts(query(f, "/search", text="t"))
+
+
+@scenario(["before  3 of 3"] * 3)
+def an_executor_before_and_one_after_all_shards(F, folder):
+    flow = sharded(F, uses_before=e.Before, uses_after=e.After)
+    return flow, lambda f: texts(query(f, "/search"))
+
+
+@scenario(["before 0 1 of 1", "before 1 1 of 1", "before 2 1 of 1"])
+def an_executor_before_and_one_after_any_shard(F, folder):
+    flow = sharded(F, uses_before=e.Before, uses_after=e.After)
+    return flow, lambda f: sorted(query(f, "/index")[0].text for _ in range(3))
+
+
+@scenario(["0", "1", "2"])
+def shards_with_replicas(F, folder):
+    return sharded(F, replicas=2), lambda f: sorted({query(f, "/index")[0].text for _ in range(6)})

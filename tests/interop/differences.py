@@ -286,6 +286,31 @@ KNOWN = {
         "504, or 503, naming it; clients raise ConnectionError as on gRPC.",
         "Callers must be able to tell the failure from a bug.",
     ),
+    # --- shards -------------------------------------------------------------------------------------------
+    "shards-scores": Difference(
+        "shards",
+        "Matches of all shards stand shard after shard, whatever their scores.",
+        "Where each shard gave them ordered by score, they are ordered by score.",
+        "A search over several shards answers as over one.",
+    ),
+    "shards-lists": Difference(
+        "shards",
+        "A list field of the answers of all shards has what the request had once for each shard.",
+        "It has that once, then what each shard added.",
+        "Only what was added comes from a shard.",
+    ),
+    "shards-partial": Difference(
+        "shards",
+        "A shard that fails, or is gone, is left out of the answer of the others without a word.",
+        "The request fails and names the shard.",
+        "An answer from two thirds of the data looks like one from all of it.",
+    ),
+    "shards-unmerged": Difference(
+        "shards",
+        "With `no_reduce` and several shards the answer has the documents of one of them.",
+        "It has those of all shards, one after the other.",
+        "Not merged does not mean lost.",
+    ),
     "stream-parameters": Difference(
         "streams",
         "Parameters of `stream_doc` do not reach the Executor.",

@@ -1,6 +1,7 @@
 """Workers and a gateway on one loop, driven by the test."""
 
 import asyncio
+import functools
 from contextlib import asynccontextmanager
 
 from jina.plan.plans import ExecutorPlan, FacePlan, GatewayPlan, GraphPlan, HopPlan, NodePlan, WorkerPlan
@@ -10,6 +11,16 @@ from jina.runtime.service import WorkerService, close
 from jina.wire import pb
 from jina.wire.messages import Request
 from jina.wire.payloads import BytesPayload
+
+
+def on_a_loop(test):
+    """Run an `async def` test."""
+
+    @functools.wraps(test)
+    def run(**arguments):
+        asyncio.run(test(**arguments))
+
+    return run
 
 
 def graph_of(nodes, ends=None, **options):

@@ -1,6 +1,7 @@
 """A gateway from start to end, with workers over real links."""
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -23,6 +24,10 @@ from jina.runtime.loops import LoopThread
 from jina.runtime.service import WorkerService
 from jina.runtime.stop import Stop
 from jina.runtime.worker_links import WorkerLinks
+
+for late in ("grpc_server", "http_app", "link_hop", "link_server", "websocket_server"):
+    # Imported by several threads at once they are compiled by pytest, which Python 3.11 may answer by a SystemError.
+    importlib.import_module(f"jina.transport.{late}")
 
 
 class Text(BaseDoc):

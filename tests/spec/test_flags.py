@@ -76,7 +76,7 @@ def test_problems_name_the_flag():
     assert problem("--protocol", "grpc", "foo").startswith("jina executor: --protocol: 'foo' is none of")
     assert problem("--uses-with", "a") == "--uses-with: 'a' is neither key:value, key=value nor a JSON object"
     assert problem("--uses-with", "{oops").startswith("--uses-with: ")
-    assert problem("--shards", "2", error=NotSupportedError) == "jina executor: --shards: 2 is not available yet"
+    assert problem("--shard-id", "2", error=NotSupportedError) == "jina executor: --shard-id: 2 is not available yet"
 
 
 def test_unknown_flags_end_with_code_2(capsys):

@@ -5,6 +5,7 @@ import pytest
 from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.spec.base import default_of
+from jina.spec.flow import with_step
 from jina.spec.options_platform import InternalOptions
 from jina.spec.rules import RULES, UNAVAILABLE, UNAVAILABLE_SCHEMES
 
@@ -26,6 +27,9 @@ TESTED: dict[str, str] = {
     "external_steps_speak_grpc": "test_external_steps_speak_grpc",
     "name_is_identifier": "test_name_is_identifier",
     "needs_is_a_place": "test_needs_is_a_place",
+    "shards_are_started": "test_shards_are_started",
+    "shards_have_no_port": "test_shards_have_no_port",
+    "gateway_computes_nothing": "test_gateway_computes_nothing",
     "gateway_runs_once": "test_gateway_runs_once",
     "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
     "flow_yaml_is_loaded": "test_flow_yaml_is_loaded",
@@ -105,7 +109,7 @@ def test_uses_scheme_is_available(scheme):
 
 
 SAMPLES = {
-    "shards": 2, "polling": "ALL", "uses_before": "X", "uses_after": "X", "expose_graphql_endpoint": True,
+    "expose_graphql_endpoint": True,
     "stateful": True, "peer_ports": [1],
     "raft_configuration": {"a": 1},
     "monitoring": True, "port_monitoring": 9090, "tracing": True, "traces_exporter_host": "h",
@@ -131,6 +135,27 @@ def test_is_available(option):
         assert parse(model, {option: default_of(model.model_fields[option])})
 
 
+def test_shards_are_started():
+    words = "is for Executors that are started here; an external one has its shards behind it"
+    for option, value in (("shards", 2), ("uses_before", "X"), ("uses_after", "X")):
+        assert problem(external=True, port=1, **{option: value}) == f"Deployment: {option}: {words}"
+    assert parse(DeploymentSpec, {"external": True, "port": 1, "shards": 1}).shards == 1
+
+
+def test_shards_have_no_port():
+    step = with_step(parse(FlowSpec, {}), shards=2).executors[0]
+    assert step.shards == 2
+    for options in ({"shards": 2}, {"uses_before": "X"}, {"uses_after": "X"}):
+        with pytest.raises(ConfigError, match="port: the shards of a step are reached through the Flow's gateway"):
+            with_step(parse(FlowSpec, {}), port=1, **options)
+    assert parse(DeploymentSpec, {"shards": 2, "port": 1}).ports == [1]
+
+
+def test_gateway_computes_nothing():
+    assert problem(GatewaySpec, gpus=1).endswith("gpus: is for Deployments; a gateway only passes requests on")
+    assert parse(FlowSpec, {"gpus": 1}).gpus == 1  # the default of its Deployments
+
+
 def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anyway():
     options = {"native": True, "noblock_on_start": True, "workspace_id": "abc", "include_gateway": False}
     spec = parse(DeploymentSpec, options)
@@ -139,9 +164,9 @@ def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anywa
 
 
 def test_a_real_mistake_beside_what_is_not_available_is_a_mistake():
-    lines = problem(port=[1, 2], shards=2).splitlines()
+    lines = problem(port=[1, 2], shard_id=2).splitlines()
     assert lines[1].startswith("  Deployment: port: ")
-    assert lines[2] == "  Deployment: shards: 2 is not available yet"
+    assert lines[2] == "  Deployment: shard_id: 2 is not available yet"
 
 
 @pytest.mark.parametrize(

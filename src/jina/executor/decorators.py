@@ -35,6 +35,7 @@ class Marks:
     response_schema: Any = None
     write: bool = False
     safe: bool = False
+    concurrency: int | None = None
     batching: dict[str, Any] | None = None
     namespace: dict[str, Any] = field(default_factory=dict)
 
@@ -70,14 +71,34 @@ def _endpoints(on: Any, function: Any) -> tuple[str, ...]:
     return names
 
 
+def _count(concurrency: Any, function: Any) -> int:
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+        raise ExecutorDefinitionError(
+            f"@requests(concurrency={concurrency!r}) of {describe(function)}: it is a whole number, 1 or more"
+        )
+    return concurrency
+
+
 @overload
 def requests(func: F) -> F: ...
 @overload
 def requests(
-    func: None = None, *, on: Any = None, request_schema: Any = None, response_schema: Any = None, safe: bool = False
+    func: None = None,
+    *,
+    on: Any = None,
+    request_schema: Any = None,
+    response_schema: Any = None,
+    safe: bool = False,
+    concurrency: int | None = None,
 ) -> Callable[[F], F]: ...
 def requests(
-    func: Any = None, *, on: Any = None, request_schema: Any = None, response_schema: Any = None, safe: bool = False
+    func: Any = None,
+    *,
+    on: Any = None,
+    request_schema: Any = None,
+    response_schema: Any = None,
+    safe: bool = False,
+    concurrency: int | None = None,
 ) -> Any:
     """Serve the method at an endpoint: `@requests`, `@requests(on='/index')` or `@requests(on=['/a', '/b'])`.
 
@@ -85,7 +106,9 @@ def requests(
     The method may be `def`, `async def` or a generator of either kind. It takes `docs` (all documents of a
     request) or `doc` (one after the other), `parameters` and `**kwargs`. `request_schema` and
     `response_schema` are document classes that win over the annotations. `safe` says that a request may run twice,
-    so that a gateway gives it to another replica when the one that had begun it dies.
+    so that a gateway gives it to another replica when the one that had begun it dies. `concurrency` is how many calls
+    of the method may run at once in one replica; unset, `def` methods of an Executor run one at a time, `async def`
+    ones all at once.
 
     Raises `ExecutorDefinitionError` (a `TypeError`) when the signature cannot take what is passed.
     """
@@ -99,6 +122,8 @@ def requests(
         marks.request_schema = marks.request_schema if request_schema is None else request_schema
         marks.response_schema = marks.response_schema if response_schema is None else response_schema
         marks.safe = marks.safe or safe
+        if concurrency is not None:
+            marks.concurrency = _count(concurrency, function)
         return function
 
     if isinstance(func, str):

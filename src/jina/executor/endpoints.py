@@ -31,8 +31,8 @@ class Endpoint:
 
     `input_type` and `output_type` are document classes (`jina.documents.Document` where nothing is known).
     `accepts` are the keywords that the method takes, None for all; `names` those that it names itself.
-    `is_single`: called with `doc`, one document after the other. `is_async` holds for coroutines and
-    asynchronous generators.
+    `concurrency` is how many calls the method allows at once, None where it does not say. `is_single`: called with
+    `doc`, one document after the other. `is_async` holds for coroutines and asynchronous generators.
     """
 
     path: str
@@ -47,6 +47,7 @@ class Endpoint:
     parameters_optional: bool
     is_write: bool
     is_safe: bool
+    concurrency: int | None
     batching: Batching | None
     accepts: frozenset[str] | None
     names: frozenset[str]
@@ -156,6 +157,7 @@ def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str
         parameters_optional=found.parameters_optional,
         is_write=binding.is_write(notes, method),
         is_safe=marks.safe,
+        concurrency=marks.concurrency,
         batching=batching,
         accepts=accepts(function),
         names=named(function),
@@ -194,6 +196,7 @@ def _passthrough_endpoint() -> Endpoint:
         parameters_optional=False,
         is_write=False,
         is_safe=True,
+        concurrency=None,
         batching=None,
         accepts=None,
         names=frozenset({"docs"}),

@@ -58,6 +58,9 @@ def _subgraph(step: StepPicture) -> Iterator[str]:
             yield f'{node}["{label}"]:::pod;'
         if step.shards > 1:
             yield "end;"
+    for part, executor in (("before", step.before), ("after", step.after)):
+        if executor:
+            yield f'{name}/uses_{part}-0["{_escaped(executor)}<br/>{part} the shards"]:::pod;'
     yield "end;"
 
 

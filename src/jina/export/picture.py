@@ -64,6 +64,10 @@ class StepPicture:
     endpoints: tuple[EndpointPicture, ...] = ()
     replicas: int = 1
     shards: int = 1
+    before: str = ""
+    """Class of the Executor before the shards."""
+    after: str = ""
+    """Class of the one that merges their answers."""
     when: str = ""
     floating: bool = False
     external: bool = False
@@ -78,9 +82,11 @@ class StepPicture:
 
     @property
     def copies(self) -> str:
-        """`2 shards, 3 replicas`; nothing where there is one of each."""
+        """`2 shards, 3 replicas, Best after`; nothing where there is one of each and nothing around."""
         counted = ((self.shards, "shards"), (self.replicas, "replicas"))
-        return ", ".join(f"{count} {word}" for count, word in counted if count > 1)
+        words = [f"{count} {word}" for count, word in counted if count > 1]
+        words += [f"{name} {where}" for name, where in ((self.before, "before"), (self.after, "after")) if name]
+        return ", ".join(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +174,8 @@ def _step(node: NodePlan, workers: list[WorkerPlan], endpoints: Iterable[Endpoin
         ),
         replicas=max([worker.replicas for worker in workers] or [hops // shards, 1]),
         shards=shards,
+        before=_part(workers, "uses_before"),
+        after=_part(workers, "uses_after"),
         when=words_of(node.when),
         floating=node.floating,
         external=node.external,
@@ -175,6 +183,10 @@ def _step(node: NodePlan, workers: list[WorkerPlan], endpoints: Iterable[Endpoin
         no_reduce=node.no_reduce,
         addresses=tuple(_hop_address(hop.address, tls=hop.tls) for hop in node.hops if hop.address),
     )
+
+
+def _part(workers: list[WorkerPlan], part: str) -> str:
+    return next((class_name(worker.executor) or part for worker in workers if worker.part == part), "")
 
 
 def class_name(executor: ExecutorPlan) -> str:

@@ -267,7 +267,7 @@ def _shown(plan: ChildPlan) -> str:
     """The name that users gave where that is one process, the process's own otherwise."""
     if not isinstance(plan, WorkerPlan):
         return plan.name
-    return plan.deployment if plan.replicas == plan.shards == 1 else plan.name
+    return plan.deployment if plan.replicas == plan.shards == 1 and not plan.part else plan.name
 
 
 def _flags() -> list[str]:

@@ -20,7 +20,8 @@ from jina.launch.status import ServiceStatus, status_of
 from jina.launch.supervising import Supervisor
 from jina.launch.tending import Order, Tell
 from jina.observe import logs
-from jina.plan.plans import DeploymentPlan, FlowPlan, ProcessPlan
+from jina.plan.copies import owner as owner_of_part
+from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, ProcessPlan, WorkerPlan
 
 _LOOK = 0.2
 """Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
@@ -66,7 +67,7 @@ class Running:
         self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], tell: Tell | None = None
     ) -> None:
         self.name = name
-        self.places = [Place(plan, blobs.get(owner(plan), b"")) for plan in plans]
+        self.places = [Place(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
         self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
         self._supervisor.on_guest = lambda guest: doors.answer(guest, msgspec.json.encode(self.status()))
@@ -294,6 +295,11 @@ class Running:
 def _logging(name: str) -> Tell:
     log = logs.get_logger(name)
     return lambda level, line: log.log(getattr(logging, level.upper()), "%s", line)
+
+
+def _executor_of(plan: ChildPlan) -> str:
+    """The name under which what travels beside the plan is kept."""
+    return owner_of_part(owner(plan), plan.part if isinstance(plan, WorkerPlan) else "")
 
 
 def _failure_of(place: Place) -> JinaError | None:

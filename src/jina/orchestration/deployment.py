@@ -11,7 +11,7 @@ from jina.orchestration.calls import Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.described import Described
 from jina.orchestration.in_process import InProcessService, makers_of
-from jina.orchestration.resolving import Resolved, resolve
+from jina.orchestration.resolving import Resolved, resolve, resolve_around
 from jina.orchestration.return_types import declared
 from jina.plan.plans import ExecutorPlan
 from jina.spec import takes_options_from, takes_options_of
@@ -49,12 +49,15 @@ class Deployment(Described, Calls):
 
     @_takes_options
     def __init__(self, spec: DeploymentSpec) -> None:
+        from jina.launch.gpus import MachineGpus
         from jina.plan.deployment import plan_deployment
 
         super().__init__()
         self._spec = spec
         self._resolved = Resolved(ExecutorPlan()) if spec.external else resolve(spec)
-        self._plan = plan_deployment(spec, self._resolved.plan, self._reservations)
+        self._around = {} if spec.external else resolve_around(spec)
+        around = {name: one.plan for name, one in self._around.items()}
+        self._plan = plan_deployment(spec, self._resolved.plan, self._reservations, around, MachineGpus())
 
     @classmethod
     def from_spec(cls, spec: DeploymentSpec) -> Self:
@@ -128,8 +131,13 @@ class Deployment(Described, Calls):
     def _plan_to_run(self) -> DeploymentPlan:
         return self._plan
 
+    @property
+    def _executors(self) -> dict[str, Resolved]:
+        """By the name of the Deployment, and those around its shards."""
+        return {self.name: self._resolved, **self._around}
+
     def _blobs(self) -> dict[str, bytes]:
-        return {self.name: self._resolved.blob()}
+        return {name: one.blob() for name, one in self._executors.items()}
 
     def _launch(self) -> None:
         if not self.external:
@@ -178,6 +186,7 @@ class Deployment(Described, Calls):
         self.roll_out()
 
     def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
+        from jina.launch.gpus import MachineGpus
         from jina.launch.ports import KeptPorts
         from jina.launch.running import processes_of
         from jina.plan.deployment import plan_deployment
@@ -185,7 +194,8 @@ class Deployment(Described, Calls):
         running = self._running_or_raise()
         resolved = resolve(spec)
         behind = self._plan.gateway is not None
-        plan = plan_deployment(spec, resolved.plan, KeptPorts(changing.kept(self._faces)), behind_gateway=behind)
+        ports = KeptPorts(changing.kept(self._faces))
+        plan = plan_deployment(spec, resolved.plan, ports, gpus=MachineGpus(), behind_gateway=behind)
         blobs = {self.name: resolved.blob()}
         old, new = processes_of(self._plan), processes_of(plan)
         changing.change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
@@ -211,7 +221,7 @@ class Deployment(Described, Calls):
         `running` has the calls of a Deployment; documents cross as bytes, as they do between processes.
         """
         workers = self._plan.workers
-        return InProcessService(self._plan, makers_of(workers, {self.name: self._resolved}), self._declared)
+        return InProcessService(self._plan, makers_of(workers, self._executors), self._declared)
 
     def serve_here(self) -> int:
         """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.
@@ -220,6 +230,11 @@ class Deployment(Described, Calls):
         """
         from jina.launch.here import serve_here
 
+        if self._plan.gateway is not None:
+            raise UsageError(
+                f"{self.name!r} is more than one Executor, which is all that one process can serve",
+                help="`jina deployment` with the same options starts its replicas and shards",
+            )
         plan = self._plan.workers[0]
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         try:
@@ -248,8 +263,15 @@ class Deployment(Described, Calls):
         return Connection(face.protocol, board.reachable(face.host), face.port, face.tls is not None, options)
 
     def _declared(self, on: str) -> Any:
-        cls = self._resolved.executor_class
-        return declared(cls, on, self._resolved.plan.requests) if cls is not None else None
+        from jina.plan.copies import AFTER, owner
+
+        for resolved in filter(None, [self._around.get(owner(self.name, AFTER)), self._resolved]):
+            cls = resolved.executor_class
+            if cls is None:
+                return None
+            if (found := declared(cls, on, resolved.plan.requests)) is not None:
+                return found
+        return None
 
     def status(self) -> ServiceStatus:
         """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""

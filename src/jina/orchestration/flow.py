@@ -16,7 +16,7 @@ from jina.orchestration.flow_building import FlowBuilding
 from jina.orchestration.flow_picture import FlowPicture
 from jina.orchestration.flow_state import FlowState
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
-from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_gateway
+from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_around, resolve_gateway
 from jina.orchestration.return_types import declared_by_graph
 from jina.orchestration.step_methods import ClassSignature
 from jina.spec import takes_options_from, takes_options_of
@@ -97,13 +97,14 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
     def plan(self) -> FlowPlan:
         """What will run; made when it is first asked for, see `build`."""
         if self._plan is None:
+            from jina.launch.gpus import MachineGpus
             from jina.plan.flow import plan_flow, runs
 
             spec = self._with_gateway_class()
-            self._resolved = {step.name: _resolved(step) for step in spec.steps if runs(step)}
+            self._resolved = {name: one for step in spec.steps if runs(step) for name, one in _resolved(step)}
             executors = {name: resolved.plan for name, resolved in self._resolved.items()}
             custom = self._gateway.plan if self._gateway else None
-            plan = plan_flow(spec, executors, custom, self._reservations)
+            plan = plan_flow(spec, executors, custom, self._reservations, MachineGpus())
             _check_graph(plan, spec)
             self._plan = plan
         return self._plan
@@ -194,9 +195,9 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
             if step.external:
                 found.append(("Executor", f"{step.name} at {', '.join(step.hosts)}"))
             elif not step.only_joins:
-                found.append(
-                    ("Executor", step.name if step.replicas == 1 else f"{step.name}, {step.replicas} replicas")
-                )
+                copies = ((step.shards, "shards"), (step.replicas, "replicas"))
+                counts = [f"{count} {word}" for count, word in copies if count > 1]
+                found.append(("Executor", ", ".join([step.name, *counts])))
         return found
 
     def _failure(self, error: BaseException) -> BaseException:
@@ -228,6 +229,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         return next(step for step in self._spec.executors if step.name == self[name].name)
 
     def _change(self, name: str, step: StepSpec, *, renew: bool) -> None:
+        from jina.launch.gpus import MachineGpus
         from jina.launch.ports import KeptPorts
         from jina.plan.flow import plan_flow, runs
 
@@ -236,10 +238,10 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         whole = next(one for one in spec.steps if one.name == name)
         if not runs(whole):
             raise ConfigError(f"Flow: {name}: no Executor runs for it here")
-        resolved = self._resolved | {name: _resolved(whole)}
+        resolved = self._resolved | dict(_resolved(whole))
         executors = {one: found.plan for one, found in resolved.items()}
         custom = self._gateway.plan if self._gateway else None
-        plan = plan_flow(spec, executors, custom, KeptPorts(changing.kept(self._faces)))
+        plan = plan_flow(spec, executors, custom, KeptPorts(changing.kept(self._faces)), MachineGpus())
         blobs = {name: _blob(name, resolved[name])}
         old, new = (_workers(one, name) for one in (self.plan, plan))
         within = whole.ready_seconds if "timeout_ready" in whole.model_fields_set else None
@@ -297,9 +299,10 @@ def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:
     return by_value.__name__ if by_value else plan.qualname or plan.jtype
 
 
-def _resolved(step: StepSpec) -> Resolved:
+def _resolved(step: StepSpec) -> list[tuple[str, Resolved]]:
+    """The Executors of a step by `plan.copies.owner`."""
     with _naming(step.name):
-        return resolve(step)
+        return [(step.name, resolve(step)), *resolve_around(step).items()]
 
 
 def _blob(name: str, resolved: Resolved) -> bytes:

@@ -207,6 +207,7 @@ class FlowState:
 
 def _compared(step: StepSpec) -> dict[str, Any]:
     """What makes two steps equal: a class is the same as its import path."""
-    options = step.non_defaults()
-    uses = options.get("uses")
-    return {**options, "uses": f"{uses.__module__}.{uses.__qualname__}"} if isinstance(uses, type) else options
+    return {
+        name: f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else value
+        for name, value in step.non_defaults().items()
+    }

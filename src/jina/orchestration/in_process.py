@@ -131,7 +131,9 @@ class AsyncInProcessService(_InProcess, AsyncCalls):
 
 def makers_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
     """By worker: the function that imports and constructs its Executor."""
-    return {worker.name: _maker(worker, resolved[worker.deployment]) for worker in workers}
+    from jina.plan.copies import owner
+
+    return {worker.name: _maker(worker, resolved[owner(worker.deployment, worker.part)]) for worker in workers}
 
 
 def _maker(plan: WorkerPlan, resolved: Resolved) -> Make:

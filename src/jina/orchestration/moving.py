@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jina.errors import ConfigError
+from jina.plan.copies import AROUND
 
 if TYPE_CHECKING:
     from jina.spec import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec
@@ -33,6 +34,7 @@ def moved(spec: S, folder: str, outer: Sequence[str] = ()) -> S:
         "uses_metas": moving.metas(spec.uses_metas),
         "py_modules": moving.modules(spec.py_modules),
     }
+    changes |= {part: moving.uses(getattr(spec, part)) for part in AROUND if getattr(spec, part, None) is not None}
     return spec.model_copy(update={name: value for name, value in changes.items() if value != getattr(spec, name)})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jina.errors import ConfigError
 from jina.orchestration.return_types import class_at_hand
 
 if TYPE_CHECKING:
@@ -52,6 +53,25 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     plain, other = split_with(plan.with_args)
     known = by_value or class_at_hand(plan)
     return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+
+
+def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
+    """The Executors around the shards of a Deployment, by `plan.copies.owner`; raises what `resolve` raises."""
+    from jina.plan.copies import around, owner
+    from jina.spec import DeploymentSpec
+
+    shared = {"py_modules", "extra_search_paths"} & spec.model_fields_set
+    found = {}
+    for part in around(spec):
+        values = {name: getattr(spec, name) for name in shared}
+        own = DeploymentSpec.model_construct({*shared, "uses"}, uses=getattr(spec, part), **values)
+        try:
+            found[owner(spec.name, part)] = resolve(own.in_folder(spec.folder))
+        except ConfigError as error:
+            error.message = f"{part}: {error.message}"
+            error.args = (error.message,)
+            raise
+    return found
 
 
 def resolve_gateway(spec: GatewaySpec) -> Resolved | None:

@@ -35,6 +35,8 @@ def declared_by_graph(plan: FlowPlan, classes: Mapping[str, type[Executor] | Non
 
     `classes` are those at hand, by the name of the step.
     """
+    from jina.plan.copies import AFTER, owner
+
     nodes = {node.name: node for node in plan.gateway.graph.nodes}
     workers = {deployment.name: deployment.workers for deployment in plan.deployments}
 
@@ -43,6 +45,13 @@ def declared_by_graph(plan: FlowPlan, classes: Mapping[str, type[Executor] | Non
         if node is None:
             return _NOTHING  # the request itself
         if node.hops:
+            after = owner(name, AFTER)
+            if after in classes:
+                cls = classes[after]
+                if cls is None:
+                    return None
+                if (method := _method_for(cls, on, {})) is not None:
+                    return _given_by(cls, method)
             cls = classes.get(name)
             if cls is None or not workers.get(name):
                 return None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from jina.errors import ConfigError
 from jina.plan import pieces, processes
+from jina.plan.copies import is_plain
+from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, GraphPlan
 
@@ -15,22 +19,32 @@ if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
     from jina.spec.deployment import DeploymentSpec
 
+_NO_GPUS = NoGpus()
+
 
 def plan_deployment(
-    spec: DeploymentSpec, executor: ExecutorPlan, ports: PortAllocator, *, behind_gateway: bool = False
+    spec: DeploymentSpec,
+    executor: ExecutorPlan,
+    ports: PortAllocator,
+    around: Mapping[str, ExecutorPlan] = MappingProxyType({}),
+    gpus: GpuInventory = _NO_GPUS,
+    *,
+    behind_gateway: bool = False,
 ) -> DeploymentPlan:
     """What runs for `spec`: its processes with faces, names and limits, all decided.
 
-    `executor` says how a worker finds its class; `ports` gives the ports that the user left open. Several replicas
-    stand behind a gateway that has the faces, one does so with `behind_gateway`; an external Deployment has no
-    processes.
+    `executor` says how a worker finds its class, `around` the same for those around its shards, see `copies.owner`;
+    `ports` gives the ports that the user left open, `gpus` those of this machine. Several replicas or shards stand
+    behind a gateway that has the faces, one does so with `behind_gateway`; an external Deployment has no processes.
     """
     if spec.external:
         return DeploymentPlan(name=spec.name, workers=[])
-    if spec.replicas == 1 and not behind_gateway:
-        worker = processes.worker(spec, executor, pieces.faces(spec, ports))
-        return DeploymentPlan(name=spec.name, workers=[worker])
-    if not spec.include_gateway:
+    executors = {spec.name: executor, **around}
+    placed = processes.workers(spec, executors, Placement(gpus), "Deployment")
+    if is_plain(spec) and not behind_gateway:
+        served = msgspec.structs.replace(placed[0], faces=pieces.faces(spec, ports))
+        return DeploymentPlan(name=spec.name, workers=[served])
+    if not spec.include_gateway and spec.shards == 1:
         raise ConfigError(
             f"Deployment: include_gateway: {spec.replicas} replicas need a gateway in front that shares the requests"
         )
@@ -40,6 +54,6 @@ def plan_deployment(
     front = spec.front
     return DeploymentPlan(
         name=spec.name,
-        workers=[processes.worker(spec, executor, [], replica) for replica in range(spec.replicas)],
+        workers=placed,
         gateway=processes.gateway(front, pieces.faces(front, ports), graph),
     )

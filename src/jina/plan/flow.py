@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jina.errors import ConfigError, InternalError
 from jina.plan import pieces, processes
+from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, GraphPlan, NodePlan
 from jina.plan.topology import GATEWAY, Node, topology_of
@@ -17,27 +18,33 @@ if TYPE_CHECKING:
     from jina.spec.flow import FlowSpec, StepSpec
     from jina.spec.gateway import GatewaySpec
 
+_NO_GPUS = NoGpus()
+
 
 def plan_flow(
     spec: FlowSpec,
     executors: Mapping[str, ExecutorPlan],
     custom_gateway: ExecutorPlan | None,
     ports: PortAllocator,
+    gpus: GpuInventory = _NO_GPUS,
 ) -> FlowPlan:
     """What runs for a Flow: its graph checked, its processes with names, links, faces and limits, all decided.
 
-    `executors` says by name of the step how its workers find their class; external steps and plain joins need none.
+    `executors` says by name of the step how its workers find their class, see `processes.workers`; external steps and
+    plain joins need none.
     `custom_gateway` says how the gateway finds a class of the user's own. Workers are reached by local links; a
-    step that was given ports serves them as well. Raises ConfigError (FlowTopologyError for the graph).
+    step that was given ports serves them as well. `gpus` are those of this machine. Raises ConfigError
+    (FlowTopologyError for the graph).
     """
     topology = topology_of(spec)
     front = spec.front
     steps = [step.spec for step in topology.nodes if step.spec is not None]
     taken = _check_ports(front, steps)
     graph = GraphPlan(nodes=[_node(step) for step in topology.nodes], ends=list(topology.ends))
+    placement = Placement(gpus)
     return FlowPlan(
         name=spec.name,
-        deployments=[_deployment(step, executors) for step in steps],
+        deployments=[_deployment(step, executors, placement) for step in steps],
         gateway=processes.gateway(front, pieces.faces(front, ports, taken), graph, custom_gateway),
     )
 
@@ -53,24 +60,21 @@ def _node(step: Node) -> NodePlan:
     return node(step.spec, step.needs, floating=step.floating)
 
 
-def _deployment(step: StepSpec, executors: Mapping[str, ExecutorPlan]) -> DeploymentPlan:
+def _deployment(step: StepSpec, executors: Mapping[str, ExecutorPlan], placement: Placement) -> DeploymentPlan:
     if not runs(step):
         return DeploymentPlan(name=step.name, workers=[])
     if step.name not in executors:
         raise InternalError(f"plan_flow got no ExecutorPlan for the step {step.name!r}")
-    workers = [
-        processes.worker(step, executors[step.name], faces, replica)
-        for replica, faces in enumerate(_faces(step, replicas=step.replicas))
-    ]
+    workers = processes.workers(step, executors, placement, step.place, _faces(step))
     return DeploymentPlan(name=step.name, workers=workers)
 
 
-def _faces(step: StepSpec, replicas: int) -> list[list[FacePlan]]:
+def _faces(step: StepSpec) -> list[list[FacePlan]]:
     """The faces of each replica: those whose ports were given, one port a replica where there are several."""
     given = pieces.given_faces(step)
-    if replicas == 1 or not given:
-        return [given, *([] for _ in range(replicas - 1))]
-    return [given[replica : replica + 1] for replica in range(replicas)]
+    if step.replicas == 1 or not given:
+        return [given]
+    return [given[replica : replica + 1] for replica in range(step.replicas)]
 
 
 def _check_ports(front: GatewaySpec, steps: Collection[StepSpec]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jina.plan.copies import copies, polling
 from jina.plan.plans import HopPlan, NodePlan
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
         name=spec.name,
         needs=list(needs),
         hops=hops(spec),
+        shards=spec.shards,
+        polling=polling(spec),
         when=None if spec.when is None else dict(spec.when),
         floating=floating,
         no_reduce=spec.no_reduce,
@@ -33,13 +36,13 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
 
 
 def hops(spec: DeploymentSpec) -> list[HopPlan]:
-    """The ways to the replicas: addresses of those that run already, local links to those that are started."""
+    """The ways to the workers: addresses of those that run already, local links to those that are started."""
     if spec.external:
         return [
             HopPlan(kind="grpc", name=f"{spec.name}/rep-{index}", address=address_of(target), tls=target.tls)
             for index, target in enumerate(spec.targets)
         ]
-    return [HopPlan(kind="link", name=f"{spec.name}/rep-{replica}") for replica in range(spec.replicas)]
+    return [HopPlan(kind="link", name=copy.name, shard=copy.shard, part=copy.part) for copy in copies(spec)]
 
 
 def address_of(target: Target) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jina.plan.plans import FacePlan, HttpPlan, LogPlan, RestartPlan, TlsPlan
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
-    from jina.spec.options import GatewayOptions, ProcessOptions, ServerOptions
+    from jina.spec.options import ExecutorOptions, GatewayOptions, ProcessOptions, ServerOptions
 
 
 def faces(spec: ServerOptions, ports: PortAllocator, taken: Collection[int] = ()) -> list[FacePlan]:
@@ -61,6 +61,12 @@ def restart(spec: ProcessOptions) -> RestartPlan:
         timeout_hang=spec.hang_seconds,
         replace_hung=spec.restart_hung,
     )
+
+
+def concurrency(spec: ExecutorOptions) -> dict[str, int]:
+    """Calls at once by endpoint, `*` for the others; empty where nothing is said."""
+    given: Any = spec.concurrency
+    return {"*": given} if isinstance(given, int) else dict(given or {})
 
 
 def env(spec: ProcessOptions) -> dict[str, str]:

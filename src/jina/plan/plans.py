@@ -10,6 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 Protocol = Literal["grpc", "http", "websocket"]
+Part = Literal["", "uses_before", "uses_after"]
+PollingMode = Literal["ANY", "ALL"]
 
 
 class TlsPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,11 +100,13 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
 
     Durations are seconds, sizes bytes. `name` is what logs and `runtime_args.name` show,
     such as `executor/rep-0`. With `watch` it names the files of the user's code. A worker behind a local gateway has
-    no face: its requests come over a link.
+    no face: its requests come over a link. `part` tells the Executors around the shards of a Deployment from those in
+    them. `concurrency` maps endpoints to the number of calls at once, `*` stands for the others.
     """
 
     name: str
     deployment: str
+    part: Part = ""
     executor: ExecutorPlan
     faces: list[FacePlan]
     shard_id: int = 0
@@ -114,6 +118,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
     allow_concurrent: bool = False
+    concurrency: dict[str, int] = {}
     no_reduce: bool = False
     exit_on_exceptions: list[str] = []
     output_array_type: str | None = None
@@ -129,27 +134,32 @@ class HopPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway reaches one worker.
 
     `link`: a local link, whose socket the launcher hands to both ends under the worker's `name`.
-    `grpc`: an address, `host:port`.
+    `grpc`: an address, `host:port`. `shard` and `part` tell where in its Deployment the worker stands.
     """
 
     kind: Literal["link", "grpc"]
     name: str
     address: str = ""
     tls: bool = False
+    shard: int = 0
+    part: Part = ""
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One Deployment as a step of a graph; `needs` names steps before it, `gateway` the request itself.
 
-    `hops` are its replicas; a step without any only merges what it needs and passes it on (a join without an
-    Executor). `floating` steps lead to no end of the graph: the reply never waits for them, and what needs one of
-    them is floating too. `timeout_send` is in seconds; `retries` counts attempts after the first one, negative
-    is the larger of 3 and the number of replicas.
+    `hops` are its replicas, those of all its shards, and what is around the shards; a step without any only merges
+    what it needs and passes it on (a join without an Executor). `polling` maps endpoints to how many of the `shards`
+    get a request, `*` stands for the others. `floating` steps lead to no end of the graph: the reply never waits for
+    them, and what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
+    the first one, negative is the larger of 3 and the number of replicas.
     """
 
     name: str
     needs: list[str]
     hops: list[HopPlan]
+    shards: int = 1
+    polling: dict[str, PollingMode] = {}
     when: dict[str, Any] | None = None
     floating: bool = False
     no_reduce: bool = False

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from jina.routing.forms import id_of, proto_of
@@ -39,15 +40,37 @@ from jina.wire.payloads import JsonPayload, ProtoPayload
 Fields: TypeAlias = "Mapping[str, pb.NodeProto]"  # no message class is made before one is needed
 
 
-def merge(branches: Sequence[Payload], base: Payload) -> Payload:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What is not the same for all merges.
+
+    `keeps_equal`: what several versions of a document add to a list of the base is all kept. `lists` is told of each
+    list of documents that was merged: its field (empty for the documents themselves, where none of them was in the
+    base), the list, and its versions.
+    """
+
+    keeps_equal: bool = False
+    lists: Callable[[str, pb.DocListProto, Sequence[Sequence[pb.DocProto]]], None] | None = None
+
+
+_BRANCHES = Manner()
+_GROWING = frozenset({"list", "doc", "dict", "doc_array"})
+"""Kinds of values to which equal versions may have added."""
+
+
+def merge(branches: Sequence[Payload], base: Payload, manner: Manner = _BRANCHES) -> Payload:
     """The documents of `branches`, left-most first, that all came from `base`, as one payload.
 
     Linear in the size of the documents. None of the payloads is changed. Raises `BadRequest` where one is garbled.
     """
     before = _Places([doc.data for doc in proto_of(base).docs], by_place=False)
     merged = pb.DocListProto()
-    for key, versions in _by_document([proto_of(branch).docs for branch in branches], before).items():
-        _merge_document(versions, before.find(key), merged.docs.add())
+    lists = [proto_of(branch).docs for branch in branches]
+    found = _by_document(lists, before)
+    for key, versions in found.items():
+        _merge_document(versions, before.find(key), merged.docs.add(), manner)
+    if manner.lists is not None and all(before.find(key) is None for key in found):
+        manner.lists("", merged, lists)
     return ProtoPayload(merged)
 
 
@@ -130,24 +153,32 @@ def _by_document(branches: Sequence[Sequence[pb.DocProto]], before: _Places) -> 
     return versions
 
 
-def _merge_document(versions: Sequence[pb.DocProto], base: Fields | None, into: pb.DocProto) -> None:
+def _merge_document(versions: Sequence[pb.DocProto], base: Fields | None, into: pb.DocProto, manner: Manner) -> None:
     into.CopyFrom(versions[0])
-    if any(version != versions[0] for version in versions[1:]):
-        _merge_fields([version.data for version in versions], base, into.data)
+    if manner.keeps_equal and base is None:
+        manner = replace(manner, keeps_equal=False)  # copies of one document, to which nobody added
+    if (manner.keeps_equal and len(versions) > 1) or any(version != versions[0] for version in versions[1:]):
+        _merge_fields([version.data for version in versions], base, into.data, manner)
 
 
-def _merge_fields(versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto]) -> None:
+def _merge_fields(
+    versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto], manner: Manner
+) -> None:
     """`into` holds the first version."""
     first = versions[0]
     conflicts = dict.fromkeys(
         name for fields in versions[1:] for name in fields if name not in first or fields[name] != first[name]
     )
+    if manner.keeps_equal:
+        conflicts |= dict.fromkeys(name for name, node in first.items() if node.WhichOneof("content") in _GROWING)
     for name in conflicts:
         nodes = [fields[name] for fields in versions if name in fields]
-        _merge_value(nodes, base[name] if base is not None and name in base else None, into[name])
+        _merge_value(name, nodes, base[name] if base is not None and name in base else None, into[name], manner)
 
 
-def _merge_value(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto) -> None:
+def _merge_value(
+    name: str, nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto, manner: Manner
+) -> None:
     nodes = [node for node in nodes if node.WhichOneof("content") is not None]
     if not nodes:
         return
@@ -157,13 +188,16 @@ def _merge_value(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into:
     kind = into.WhichOneof("content")
     alike = all(node.WhichOneof("content") == kind for node in nodes)
     if alike and kind == "doc":
-        _merge_fields([node.doc.data for node in nodes], _fields_of(base), into.doc.data)
+        _merge_fields([node.doc.data for node in nodes], _fields_of(base), into.doc.data, manner)
     elif alike and kind == "dict":
-        _merge_keys([node.dict.data for node in nodes], _fields_of(base), into.dict.data)
+        _merge_keys([node.dict.data for node in nodes], _fields_of(base), into.dict.data, manner)
     elif alike and kind == "doc_array":
-        _merge_nested([node.doc_array.docs for node in nodes], _docs_of(base), into.doc_array)
+        lists = [node.doc_array.docs for node in nodes]
+        _merge_nested(lists, _docs_of(base), into.doc_array, manner)
+        if manner.lists is not None:
+            manner.lists(name, into.doc_array, lists)
     else:
-        _merge_changed(_changed(nodes, base), base, into)
+        _merge_changed(_changed(nodes, base), base, into, manner)
 
 
 def _changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None) -> Sequence[pb.NodeProto]:
@@ -173,7 +207,9 @@ def _changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None) -> Sequen
     return [node for node in nodes if not same(node, base)] or nodes
 
 
-def _merge_changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto) -> None:
+def _merge_changed(
+    nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto, manner: Manner
+) -> None:
     into.CopyFrom(nodes[0])
     kind = into.WhichOneof("content")
     if kind not in {"list", "set"}:
@@ -186,20 +222,24 @@ def _merge_changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, int
         for item in _items_of(node):
             key = item_key(item)
             seen[key] += 1
-            if seen[key] > max(old[key], have[key]):
+            if seen[key] > (old[key] if manner.keeps_equal and kind == "list" else max(old[key], have[key])):
                 items.add().CopyFrom(item)
                 have[key] += 1
 
 
-def _merge_keys(versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto]) -> None:
-    _merge_fields(versions, base, into)
+def _merge_keys(
+    versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto], manner: Manner
+) -> None:
+    _merge_fields(versions, base, into, manner)
     for name in [name for name in into if base is not None and name in base]:
         kept = [fields[name] for fields in versions if name in fields]
         if base is not None and len(kept) < len(versions) and all(same(node, base[name]) for node in kept):
             del into[name]
 
 
-def _merge_nested(versions: Sequence[Sequence[pb.DocProto]], base: Sequence[Fields], into: pb.DocListProto) -> None:
+def _merge_nested(
+    versions: Sequence[Sequence[pb.DocProto]], base: Sequence[Fields], into: pb.DocListProto, manner: Manner
+) -> None:
     before = _Places(base, by_place=True)
     del into.docs[:]
     for key, docs in _by_document(versions, before).items():
@@ -208,7 +248,7 @@ def _merge_nested(versions: Sequence[Sequence[pb.DocProto]], base: Sequence[Fiel
             old = pb.NodeProto(doc=pb.DocProto(data=was))
             if all(same(pb.NodeProto(doc=doc), old) for doc in docs):
                 continue
-        _merge_document(docs, was, into.docs.add())
+        _merge_document(docs, was, into.docs.add(), manner)
 
 
 def _items_of(node: pb.NodeProto | None) -> Sequence[pb.NodeProto]:

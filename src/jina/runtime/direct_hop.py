@@ -9,7 +9,8 @@ from jina.transport.service import EndpointInfo, Service
 from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 
-_ISOLATED = (BytesPayload, JsonPayload, ProtoPayload)
+_PLAIN = (BytesPayload, ProtoPayload)
+_ISOLATED = (*_PLAIN, JsonPayload)
 
 
 class DirectHop:
@@ -54,7 +55,7 @@ class DirectHop:
 
 def _isolated(request: Request) -> Request:
     branches = request.branches
-    if branches is None and isinstance(request.payload, _ISOLATED):
+    if branches is None and isinstance(request.payload, _PLAIN):
         return request
     if branches is not None:
         branches = [(name, _as_bytes(payload)) for name, payload in branches]
@@ -62,4 +63,6 @@ def _isolated(request: Request) -> Request:
 
 
 def _as_bytes(payload: Payload) -> Payload:
+    if isinstance(payload, JsonPayload):
+        return payload.again()  # reading it leaves traces in it, and other threads may do so now
     return payload if isinstance(payload, _ISOLATED) else BytesPayload(payload.to_bytes())

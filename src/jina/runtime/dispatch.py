@@ -191,7 +191,29 @@ class Dispatcher:
         self.sync_lane = ThreadLane("handler", threads, lambda job: self.back.post(self._settle_sync, job))
         # One thread: all that it runs holds the interpreter lock.
         self.codec_lane = ThreadLane("codec", 1, lambda job: self.back.post(self._settle_codec, job))
+        self._user_loop = user_loop
+        self._more: list[ThreadLane] = []
         self._quiet: list[Future[None]] = []
+
+    def new_loop_lane(self, then: Callable[[Job], None]) -> LoopLane:
+        """One more lane on the user loop; `then` is called on the protocol loop when a job has ended."""
+
+        def settle(job: Job) -> None:
+            self._settle(job)
+            then(job)
+
+        return LoopLane(self._user_loop, self.to_user, lambda job: self.from_user.post(settle, job))
+
+    def new_thread_lane(self, name: str, threads: int) -> ThreadLane:
+        """One more lane with threads of its own."""
+
+        def settle(job: Job) -> None:
+            lane.released()
+            self._settle(job)
+
+        lane = ThreadLane(name, threads, lambda job: self.back.post(settle, job))
+        self._more.append(lane)
+        return lane
 
     def submit(self, job: Job, lane: Lane) -> None:
         """Run the job; `settle` or, at its deadline, `expire` is called."""
@@ -213,8 +235,8 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Let the threads end; jobs that still run are left alone."""
-        self.sync_lane.stop()
-        self.codec_lane.stop()
+        for lane in (self.sync_lane, self.codec_lane, *self._more):
+            lane.stop()
 
     def _settle_sync(self, job: Job) -> None:
         self.sync_lane.released()

@@ -22,7 +22,7 @@ from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 
 # Its own state, so that `random.seed` of user code does not let all gateways choose alike.
-_dice = random.Random()  # noqa: S311 - no secret
+dice = random.Random()  # noqa: S311 - no secret
 _LEAST_RETRIES = 3
 _MOST_BEGUN = 2
 """Replicas that may die of a request that is safe to repeat: the request itself may be what kills them."""
@@ -42,7 +42,7 @@ class Replicas:
         plan: NodePlan,
         hops: Sequence[Hop],
         counts: HopMetrics,
-        randrange: Callable[[int], int] = _dice.randrange,
+        randrange: Callable[[int], int] = dice.randrange,
     ) -> None:
         self.plan = plan
         self.name = plan.name

@@ -12,12 +12,13 @@ from typing import Literal
 from jina.errors import JinaError, Overloaded, Unavailable
 from jina.observe import logs
 from jina.observe.metrics import EndpointMetrics, Metrics
-from jina.plan.plans import GatewayPlan
+from jina.plan.plans import GatewayPlan, NodePlan
 from jina.routing.graph import Graph
 from jina.routing.route import Route as Path
 from jina.runtime import heap
 from jina.runtime.gateway_endpoints import answers, merged_endpoints, passes_all
 from jina.runtime.gateway_replicas import Replicas, size_of
+from jina.runtime.gateway_shards import Shards, has_parts
 from jina.runtime.gateway_stream import Cut, cut, stream
 from jina.runtime.gateway_trip import Journeys, travel
 from jina.runtime.gateway_types import check_edges
@@ -62,15 +63,18 @@ class GatewayService:
         self.counts.restarts = plan.restart.count
         self._plan = plan.graph
         self._graph = Graph(plan.graph)
-        self.steps = {
-            node.name: Replicas(node, hops.get(node.name, ()), self.counts.hop(node.name)) for node in plan.graph.nodes
-        }
+        self.steps = {node.name: self._step(node, hops.get(node.name, ())) for node in plan.graph.nodes}
         self._journeys = Journeys(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._endpoints: Mapping[str, EndpointInfo] = {}
         self._ways: dict[tuple[str, str], Way] = {}
         self._open = 0
         self._spare = heap.Spare()
+
+    def _step(self, node: NodePlan, hops: Sequence[Hop]) -> Replicas | Shards:
+        if has_parts(node):
+            return Shards(node, hops, self.counts.hop)
+        return Replicas(node, hops, self.counts.hop(node.name))
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:

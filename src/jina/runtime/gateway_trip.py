@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from asyncio import CancelledError, Future, Task, get_running_loop
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from jina.errors import InternalError, JinaError
 from jina.observe import logs
 from jina.routing.route import GATEWAY, Step
 from jina.routing.route import Route as Path
 from jina.routing.walk import Action, Cancel, Done, Fail, Send, Walk, named
-from jina.runtime.gateway_replicas import Replicas
 from jina.transport.server_messages import new_request_id
 from jina.wire.messages import Payload, Reply, Request, Route
 from jina.wire.payloads import BytesPayload
@@ -26,11 +25,23 @@ _SENT_ON = BytesPayload(b"")
 Parameters = dict[str, Any]
 
 
+class Asked(Protocol):
+    """One Deployment as a request meets it."""
+
+    async def call(self, request: Request) -> Reply:
+        """Its reply."""
+        ...
+
+    def stream(self, request: Request) -> AsyncGenerator[Reply]:
+        """What it yields; closing this closes the generator there."""
+        ...
+
+
 @dataclass(slots=True)
 class Journeys:
     """What all requests of one gateway share; `background` holds the tasks of floating branches."""
 
-    steps: Mapping[str, Replicas]
+    steps: Mapping[str, Asked]
     log: logs.JinaLogger
     background: set[Task[None]] = field(default_factory=set)
     active: set[Task[None]] = field(default_factory=set)

@@ -38,7 +38,7 @@ class Owner:
     Calls of `@write` methods take turns: `def` methods among themselves, and `async def` ones among themselves.
     `names` are those by which parameters address the Executor (`a__key`), `exit_on` the names of exceptions
     that end the worker; `give_up(reason, exit code)` asks for that. With `no_reduce` the documents of several
-    branches are handed on apart.
+    branches are handed on apart; with `gathers` also one after the other, as `docs`.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Owner:
         exit_on: Collection[str] = (),
         quiet_error: bool = False,
         no_reduce: bool = False,
+        gathers: bool = False,
         give_up: Callable[[str, int], None] | None = None,
     ) -> None:
         self.executor = executor
@@ -60,6 +61,7 @@ class Owner:
         self.write_lock = threading.Lock()
         self.async_write_lock = asyncio.Lock()
         self.no_reduce = no_reduce
+        self.gathers = gathers
         self._exit_on = frozenset(exit_on)
         self._quiet_error = quiet_error
         self._give_up = give_up
@@ -114,7 +116,7 @@ class Handler:
             span.attach()
         branches = None if request.branches is None else self._branches(request.branches)
         if docs is None:
-            docs = request.payload.decode(self.codec) if branches is None else next(iter(branches.values()))
+            docs = request.payload.decode(self.codec) if branches is None else self._documents_of(branches)
         if isinstance(request.payload, BytesPayload):
             request.payload = DECODED
         if request.began is not None:
@@ -150,6 +152,13 @@ class Handler:
         from jina.routing.merge import merge
 
         return {"": merge([payload for _, payload in branches], BytesPayload(b"")).decode(self.codec)}
+
+    def _documents_of(self, branches: dict[str, Any]) -> Any:
+        """What the handler gets as `docs`."""
+        lists = list(branches.values())
+        if not self.owner.gathers or len(lists) == 1:
+            return lists[0]
+        return type(lists[0]).construct([doc for docs in lists for doc in docs])
 
     def with_results(self, parameters: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
         """The parameters of the answer: those of the request, and the dictionary that the handler returned."""

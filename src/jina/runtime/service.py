@@ -22,6 +22,7 @@ from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.failures import users_part
 from jina.runtime.gathering import Gatherer
 from jina.runtime.handler import Handler, Invocation, Owner
+from jina.runtime.lanes import Lanes
 from jina.runtime.payloads import ReplyPayload
 from jina.runtime.pulse import Pulse, health_hook
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
@@ -63,7 +64,8 @@ class WorkerService:
         self.dispatcher = Dispatcher(protocol_loop, user_loop, threads=threads)
         self.counts = Metrics(plan.name, type(executor).__name__)
         self.counts.restarts = plan.restart.count
-        self.counts.queued = lambda: self.dispatcher.sync_lane.waiting
+        self._lanes = Lanes(self.dispatcher, plan.concurrency)
+        self.counts.queued = lambda: self._lanes.waiting
         self._owner = Owner(
             executor,
             plan.name,
@@ -71,6 +73,7 @@ class WorkerService:
             exit_on=plan.exit_on_exceptions,
             quiet_error=plan.log.quiet_error,
             no_reduce=plan.no_reduce,
+            gathers=plan.part == "uses_after",
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
@@ -205,8 +208,7 @@ class WorkerService:
         return Overloaded(f"{self.name} has {self.dispatcher.open} requests in work or waiting, which is its limit")
 
     def _handler(self, endpoint: Endpoint) -> Handler:
-        lane = self.dispatcher.async_lane if endpoint.is_async else self.dispatcher.sync_lane
-        handler = Handler(endpoint, self._owner, lane, self.counts.endpoint(endpoint.path))
+        handler = Handler(endpoint, self._owner, self._lanes.lane(endpoint), self.counts.endpoint(endpoint.path))
         if endpoint.batching is not None:
             if endpoint.is_single:
                 alone = "%s takes `doc` and is called once for each document: dynamic batching changes nothing"

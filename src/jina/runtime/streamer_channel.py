@@ -23,6 +23,7 @@ from jina.wire.splicing import field_head
 
 if TYPE_CHECKING:
     from jina.runtime.gateway_replicas import Replicas
+    from jina.runtime.gateway_shards import Shards
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Meeting:
 class ReplicasAnswerer:
     """One Executor, without the graph around it."""
 
-    def __init__(self, replicas: Replicas) -> None:
+    def __init__(self, replicas: Replicas | Shards) -> None:
         self._replicas = replicas
 
     async def call(self, request: Request) -> Reply:

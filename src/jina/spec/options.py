@@ -17,6 +17,7 @@ from jina.spec.base import Spec
 from jina.spec.batching import Batching
 from jina.spec.types import (
     Compression,
+    Concurrency,
     Count,
     Environment,
     Flag,
@@ -235,6 +236,9 @@ class ExecutorOptions(Spec):
 
     allow_concurrent: Flag = False
     """Let `def` handlers run at the same time in threads; otherwise one at a time."""
+
+    concurrency: Concurrency | None = None
+    """Calls of a handler at the same time in one replica; a mapping decides by endpoint (`*` for the others)."""
 
     install_requirements: Flag = False
     """Install the Executor's `requirements.txt` before the start."""

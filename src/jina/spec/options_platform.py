@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jina.spec.base import Spec
-from jina.spec.types import Flag, Index, Mapped, NetworkMode, PeerPorts, Port, Ports, Text, TextList
+from jina.spec.types import Flag, Gpus, Index, Mapped, NetworkMode, PeerPorts, Port, Ports, Text, TextList
 
 
 class StatefulOptions(Spec):
@@ -61,8 +61,8 @@ class ContainerOptions(Spec):
     volumes: TextList | None = None
     """Folders to mount, as `local:container` or `local`."""
 
-    gpus: Text | None = None
-    """GPUs of the container: `all`, a number, or `device=ID1,device=ID2`."""
+    gpus: Gpus | None = None
+    """GPUs of each worker: how many, a fraction of one (0.5), `all`; or a list, shared out among the workers."""
 
     disable_auto_volume: Flag = False
     """Do not mount `~/.cache/jina` into the container."""

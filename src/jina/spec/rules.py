@@ -124,22 +124,28 @@ def one_host(spec: Server) -> Iterator[Problem]:
 
 
 def uses_is_given(spec: DeploymentSpec) -> Iterator[Problem]:
-    """`uses` is of a kind that can name an Executor."""
-    uses = spec.uses
-    plain = (
-        isinstance(uses, str | Mapping | type) or callable(getattr(uses, "read", None)) or hasattr(uses, "__fspath__")
-    )
-    if isinstance(uses, str) and not uses.strip():
-        yield Problem("uses", "is empty")
-    elif not plain:
-        yield Problem("uses", f"{shown(uses)} is not an Executor class, import path, YAML, mapping or URL")
+    """`uses` is of a kind that can name an Executor, and so is what may stand around the shards."""
+    for option, uses in _executors_of(spec):
+        readable = callable(getattr(uses, "read", None)) or hasattr(uses, "__fspath__")
+        if isinstance(uses, str) and not uses.strip():
+            yield Problem(option, "is empty")
+        elif not isinstance(uses, str | Mapping | type) and not readable:
+            yield Problem(option, f"{shown(uses)} is not an Executor class, import path, YAML, mapping or URL")
 
 
 def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Problem]:
     """Images and packages of a hub are not served yet."""
-    scheme = spec.uses.partition("://")[0].lower() if isinstance(spec.uses, str) and "://" in spec.uses else ""
-    if scheme in UNAVAILABLE_SCHEMES:
-        yield Problem("uses", f"'{scheme}://' is not available yet", NotSupportedError)
+    for option, uses in _executors_of(spec):
+        scheme = uses.partition("://")[0].lower() if isinstance(uses, str) and "://" in uses else ""
+        if scheme in UNAVAILABLE_SCHEMES:
+            yield Problem(option, f"'{scheme}://' is not available yet", NotSupportedError)
+
+
+def _executors_of(spec: DeploymentSpec | GatewaySpec) -> Iterator[tuple[str, Any]]:
+    yield "uses", spec.uses
+    for option in ("uses_before", "uses_after"):
+        if (uses := getattr(spec, option, None)) is not None:
+            yield option, uses
 
 
 def is_available(spec: Spec) -> Iterator[Problem]:
@@ -216,6 +222,19 @@ def needs_is_a_place(spec: StepSpec) -> Iterator[Problem]:
         yield Problem("needs", f"follows from the Flow for {spec.method}()")
 
 
+def shards_are_started(spec: DeploymentSpec) -> Iterator[Problem]:
+    """What runs elsewhere has its shards there, behind one address."""
+    for option in ("shards", "uses_before", "uses_after"):
+        if spec.external and option in spec.model_fields_set and getattr(spec, option) not in {None, 1}:
+            yield Problem(option, "is for Executors that are started here; an external one has its shards behind it")
+
+
+def shards_have_no_port(spec: StepSpec) -> Iterator[Problem]:
+    """No process of a sharded step answers for all of it: the Flow's gateway does."""
+    if spec.ports and not spec.external and (spec.shards > 1 or spec.uses_before or spec.uses_after):
+        yield Problem("port", "the shards of a step are reached through the Flow's gateway, which has the port")
+
+
 def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
     """Copies of a gateway need something in front."""
     if spec.replicas > 1:
@@ -226,6 +245,12 @@ def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
     """Only workers are started anew when files change."""
     if spec.reload:
         yield Problem("reload", "gateways are not reloaded; Executors are", NotSupportedError)
+
+
+def gateway_computes_nothing(spec: GatewaySpec) -> Iterator[Problem]:
+    """GPUs are for Executors."""
+    if spec.gpus is not None:
+        yield Problem("gpus", "is for Deployments; a gateway only passes requests on")
 
 
 def flow_yaml_is_loaded(spec: FlowSpec) -> Iterator[Problem]:
@@ -246,8 +271,6 @@ UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "
                                         "jinaai+docker", "jinaai+sandbox"})  # fmt: skip
 
 UNAVAILABLE: Final[tuple[str, ...]] = (
-    # several copies and hops
-    "shards", "polling", "uses_before", "uses_after",
     # of gateways
     "expose_graphql_endpoint",
     # replicated state
@@ -258,7 +281,7 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
     # clouds, requirements
     "provider", "provider_endpoint", "install_requirements",
     # containers and clusters
-    "entrypoint", "docker_kwargs", "volumes", "gpus", "disable_auto_volume", "force_network_mode",
+    "entrypoint", "docker_kwargs", "volumes", "disable_auto_volume", "force_network_mode",
     "prefer_platform", "force_update", "k8s_namespace", "env_from_secret", "image_pull_secrets",
     # processes of a larger whole
     "runtime_cls", "pod_role", "deployment_role", "shard_id", "replica_id", "uses_before_address",
@@ -278,9 +301,10 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         uses_is_given,
         uses_scheme_is_available,
         targets_fit,
+        shards_are_started,
         is_available,
     ),
-    "StepSpec": (name_is_identifier, needs_is_a_place, external_steps_speak_grpc),
+    "StepSpec": (name_is_identifier, needs_is_a_place, external_steps_speak_grpc, shards_have_no_port),
     "GatewaySpec": (
         ports_match_protocols,
         ports_differ,
@@ -290,6 +314,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         one_host,
         gateway_runs_once,
         gateway_is_not_reloaded,
+        gateway_computes_nothing,
         uses_scheme_is_available,
         is_available,
     ),

@@ -19,6 +19,8 @@ from jina.errors import nearest
 
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _DURATION: Final = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)?\s*")
+_NUMBER: Final = re.compile(r"\d+(\.\d*)?|\.\d+")
+_GPU: Final = re.compile(r"\d+|(GPU|MIG)-[\w/-]+")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
@@ -154,6 +156,45 @@ def _peer_ports(value: Any) -> Any:
     return _ports(value if isinstance(value, list | tuple) else [value])
 
 
+def _gpus(value: Any) -> str | float | list[str]:
+    """`all`, a whole number of GPUs, a fraction of one, or a list of numbers and UUIDs."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() == "all":
+            return "all"
+        names = [name.strip().removeprefix("device=") for name in text.split(",")]
+        if "device=" in text or len(names) > 1 or not _NUMBER.fullmatch(text):
+            return _gpu_list(value, names)
+        value = float(text)
+    if isinstance(value, list | tuple):
+        return _gpu_list(value, [str(name) for name in value if not isinstance(name, bool)])
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    if (whole and value >= 0) or (isinstance(value, float) and 0 < value < 1):
+        return int(value) if whole else value
+    raise ValueError(f"{shown(value)} is not a number of GPUs, a fraction of one (0.5), a list of GPUs, or 'all'")
+
+
+def _gpu_list(value: Any, names: list[str]) -> list[str]:
+    if not names or len(set(names)) < len(names) or not all(map(_GPU.fullmatch, names)):
+        raise ValueError(f"{shown(value)} is not a list of different GPUs, each a number (0) or a UUID (GPU-...)")
+    return names
+
+
+def _concurrency(value: Any) -> int | dict[str, int]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _json(value)
+    if isinstance(value, Mapping):
+        return {str(endpoint): _how_many(count) for endpoint, count in value.items()}
+    return _how_many(value)
+
+
+def _how_many(value: Any) -> int:
+    number = _number_from_text(value)
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"{shown(value)} is not a number of calls, 1 or more")
+    return number
+
+
 def _environment(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{shown(value)} is not a mapping of variable names to values")  # noqa: TRY004 - pydantic collects ValueError
@@ -243,6 +284,18 @@ PeerPorts = Annotated[
     int | Sequence[int] | Mapping[str, int | Sequence[int]] | None,
     PlainValidator(_peer_ports),
     WithJsonSchema({"type": ["array", "object", "null"]}),
+]
+Concurrency = Annotated[
+    int | Mapping[str, int],
+    PlainValidator(_concurrency),
+    WithJsonSchema({"type": ["integer", "object"], "minimum": 1, "additionalProperties": {"type": "integer"}}),
+]
+Gpus = Annotated[
+    str | float | Sequence[str | int],
+    PlainValidator(_gpus),
+    WithJsonSchema(
+        {"anyOf": [{"type": ["string", "number"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
+    ),
 ]
 LogLevel = Annotated[
     str,

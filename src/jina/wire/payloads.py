@@ -138,6 +138,11 @@ class JsonPayload:
         self.location = location
         self.single = single
 
+    def again(self) -> JsonPayload:
+        """The same documents, to be read by somebody else."""
+        found = self._items if self._raw is None else self._raw
+        return JsonPayload(found or b"", location=self.location, single=self.single)
+
     def items(self) -> list[Any]:
         """The parsed documents; raises `BadRequest` when the bytes are no JSON array of objects."""
         if self._items is None:

@@ -1,0 +1,266 @@
+"""The shards of one Deployment as a gateway reaches them, and the Executors around them."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Task
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from jina.errors import JinaError, NotSupportedError
+from jina.observe.metrics import HopMetrics
+from jina.plan.plans import HopPlan, NodePlan
+from jina.routing.merge import with_ids
+from jina.routing.polling import Polling
+from jina.routing.shards import merge_shards, together
+from jina.routing.walk import named
+from jina.runtime.gateway_endpoints import answers
+from jina.runtime.gateway_replicas import Replicas, dice
+from jina.runtime.gateway_trip import Parameters, merged_parameters
+from jina.transport.hop import Hop
+from jina.transport.server_messages import new_request_id
+from jina.transport.service import EndpointInfo
+from jina.wire.messages import Payload, Reply, Request
+
+Made = TypeVar("Made")
+
+
+def has_parts(plan: NodePlan) -> bool:
+    """Whether a step is more than replicas of one Executor."""
+    return plan.shards > 1 or any(hop.part for hop in plan.hops)
+
+
+class Shards:
+    """Sends each request to one shard or to all of them, and makes one reply of theirs.
+
+    Before the shards comes `uses_before`, after them `uses_after`, where there are such; an Executor around the
+    shards that does not know the endpoint is passed. A request fails if any shard that it needs fails, which the
+    error names.
+    """
+
+    def __init__(self, plan: NodePlan, hops: Sequence[Hop], counts: Callable[[str], HopMetrics]) -> None:
+        self.plan = plan
+        self.name = plan.name
+        self._counts = counts
+        self._known: Mapping[str, EndpointInfo] = {}
+        self._polling = Polling(plan.polling, plan.shards, dice.randrange(plan.shards))
+        self._shards = [
+            self._replicas(f"{plan.name}/shard-{shard}" if plan.shards > 1 else plan.name, hops, shard)
+            for shard in range(plan.shards)
+        ]
+        self._before = _Beside(self._replicas(f"{plan.name}/uses_before", hops, part="uses_before"))
+        self._after = _Beside(self._replicas(f"{plan.name}/uses_after", hops, part="uses_after"))
+        self._parts = [*self._shards, self._before.replicas, self._after.replicas]
+
+    def _replicas(self, name: str, hops: Sequence[Hop], shard: int = 0, part: str = "") -> Replicas:
+        plans = [hop for hop in self.plan.hops if (hop.shard, hop.part) == (shard, part)]
+        names = {hop.name for hop in plans}
+        plan = msgspec.structs.replace(self.plan, name=name, hops=plans)
+        return Replicas(plan, [hop for hop in hops if hop.name in names], self._counts(name))
+
+    @property
+    def hops(self) -> list[Hop]:
+        """All hops of all parts."""
+        return [hop for part in self._parts for hop in part.hops]
+
+    @property
+    def up(self) -> bool:
+        """Whether any request could arrive: every shard is needed."""
+        return all(part.up for part in self._parts)
+
+    def put(self, hop: Hop) -> Hop | None:
+        """Take in a hop; gives the one of the same name whose place it takes."""
+        place = next(part for part in self._parts if hop.name in _names(part.plan.hops))
+        return place.put(hop)
+
+    def remove(self, name: str) -> Any:
+        """Send no more requests to a worker; gives its hop, on which requests may be in flight, or None."""
+        return next(filter(None, (part.remove(name) for part in self._parts)), None)
+
+    async def describe(self) -> Mapping[str, EndpointInfo]:
+        """The endpoints of the first shard that is up, with what the Executors around the shards take and give."""
+        *shards, before, after = await asyncio.gather(*(part.describe() for part in self._parts))
+        # What is down now answers as it did before.
+        self._known = next(filter(None, shards), self._known)
+        self._before.known, self._after.known = before or self._before.known, after or self._after.known
+        return {path: self._described(path, info) for path, info in self._known.items()}
+
+    def _described(self, path: str, info: EndpointInfo) -> EndpointInfo:
+        before, after = self._before.info(path), self._after.info(path)
+        if before is not None:
+            info = replace(
+                info,
+                input_name=before.input_name,
+                input_schema=before.input_schema,
+                flat_fields=before.flat_fields,
+                is_single=before.is_single,
+            )
+        if after is not None:
+            info = replace(info, output_name=after.output_name, output_schema=after.output_schema)
+        return info
+
+    async def ready(self) -> None:
+        """Ask all workers whether they would serve; raises what the first failure was, naming the Deployment."""
+        await asyncio.gather(*(part.ready() for part in self._parts))
+
+    async def call(self, request: Request) -> Reply:
+        """One reply, merged where several shards were asked."""
+        after = self._after if self._after.info(request.endpoint) is not None else None
+        as_json = request.json_reply
+        request = await self._prepared(request)
+        if not self._polling.all_of(request.endpoint):
+            asked = replace(request, json_reply=as_json and after is None)
+            shard = self._polling.any_of([one.up for one in self._shards])
+            replies = {shard: await self._asked(shard, asked)}
+        else:
+            if after is None and not self.plan.no_reduce:
+                request.payload = with_ids(request.payload, new_request_id)
+            replies = dict(enumerate(await self._all(request)))
+        parameters = _merged([reply.parameters or request.parameters for reply in replies.values()])
+        if after is not None:
+            return await self._merged_by(after, request, replies, parameters, as_json=as_json)
+        return Reply(self._joined([reply.payload for reply in replies.values()], request.payload), parameters)
+
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
+        """The replies of one shard, or those of all as they come; closing this closes the generators there."""
+        if self._after.info(request.endpoint) is not None:
+            raise NotSupportedError(
+                f"{self.name}/uses_after merges whole replies, so that {request.endpoint} cannot be streamed",
+                help="call it without streaming, or leave the endpoint out of uses_after",
+            )
+        as_json = request.json_reply
+        request = replace(await self._prepared(request), json_reply=as_json)
+        if self._polling.all_of(request.endpoint):
+            shards: Collection[int] = range(len(self._shards))
+        else:
+            shards = [self._polling.any_of([one.up for one in self._shards])]
+        async with aclosing(interleaved([self._streamed(shard, request) for shard in shards])) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def _prepared(self, request: Request) -> Request:
+        """The request as the shards get it."""
+        request = replace(request, json_reply=False)
+        if self._before.info(request.endpoint) is None:
+            return request
+        try:
+            reply = await self._before.replicas.call(replace(request))
+        except JinaError as error:
+            raise self._blamed(error, "uses_before") from error.__cause__
+        return replace(request, payload=reply.payload, parameters=reply.parameters or request.parameters, branches=None)
+
+    async def _asked(self, shard: int, request: Request) -> Reply:
+        try:
+            return await self._shards[shard].call(replace(request))  # a copy: workers let go of what they have read
+        except JinaError as error:
+            raise self._blamed(error, f"shard {shard}") from error.__cause__
+
+    async def _streamed(self, shard: int, request: Request) -> AsyncGenerator[Reply]:
+        try:
+            async with aclosing(self._shards[shard].stream(replace(request))) as replies:
+                async for reply in replies:
+                    yield reply
+        except JinaError as error:
+            raise self._blamed(error, f"shard {shard}") from error.__cause__
+
+    async def _all(self, request: Request) -> list[Reply]:
+        return await all_or_first([self._asked(shard, request) for shard in range(len(self._shards))])
+
+    async def _merged_by(
+        self, after: _Beside, request: Request, replies: Mapping[int, Reply], parameters: Parameters, *, as_json: bool
+    ) -> Reply:
+        branches = [(f"{self.name}/shard-{shard}", reply.payload) for shard, reply in replies.items()]
+        last = replace(request, payload=branches[0][1], branches=branches, parameters=parameters, json_reply=as_json)
+        try:
+            reply = await after.replicas.call(last)
+        except JinaError as error:
+            raise self._blamed(error, "uses_after") from error.__cause__
+        return Reply(reply.payload, reply.parameters or parameters)
+
+    def _joined(self, payloads: Sequence[Payload], base: Payload) -> Payload:
+        if len(payloads) == 1:
+            return payloads[0]
+        return together(payloads) if self.plan.no_reduce else merge_shards(payloads, base)
+
+    def _blamed(self, error: JinaError, part: str) -> JinaError:
+        if self.plan.shards > 1 or part.startswith("uses"):
+            named(error, part, "")
+        error.deployment = self.name
+        return error
+
+
+class _Beside:
+    """An Executor around the shards, which need not be there."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        self.replicas = replicas
+        self.known: Mapping[str, EndpointInfo] = {}
+
+    def info(self, path: str) -> EndpointInfo | None:
+        """What answers the path; None where the Executor is passed."""
+        return answers(self.known, path) if self.known else None
+
+
+def _names(hops: Sequence[HopPlan]) -> set[str]:
+    return {hop.name for hop in hops}
+
+
+def _merged(found: Sequence[Parameters]) -> Parameters:
+    return found[0] if len(found) == 1 else merged_parameters(found)
+
+
+async def all_or_first(work: Sequence[Coroutine[Any, Any, Made]]) -> list[Made]:
+    """What each gives, in their order; when one fails the others are cancelled and its error is raised."""
+    tasks: list[Task[Made]] = [asyncio.create_task(one) for one in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        failed = next((task for task in tasks if task.done() and task.exception() is not None), None)
+        return [failed.result()] if failed is not None else [task.result() for task in tasks]
+    finally:
+        await _ended(tasks)
+
+
+async def interleaved(sources: Sequence[AsyncGenerator[Made]]) -> AsyncGenerator[Made]:
+    """What several generators yield, as it comes; the order of each is kept. Closing this closes all of them.
+
+    Each is resumed only when what it gave before was taken.
+    """
+    if len(sources) == 1:
+        async with aclosing(sources[0]) as only:
+            async for item in only:
+                yield item
+        return
+    waiting = {_following(source): source for source in sources}
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                source, found = waiting.pop(task), task.result()
+                if not isinstance(found, _End):
+                    yield found
+                    waiting[_following(source)] = source
+    finally:
+        await _ended(list(waiting))
+        for source in sources:
+            await source.aclose()
+
+
+class _End:
+    """Comes after the last item."""
+
+
+def _following(source: AsyncIterator[Made]) -> Task[Made | _End]:
+    async def following() -> Made | _End:
+        return await anext(source, _End())
+
+    return asyncio.create_task(following())
+
+
+async def _ended(tasks: Sequence[Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

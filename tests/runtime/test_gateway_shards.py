@@ -1,0 +1,231 @@
+"""Shards as a gateway sees them: failures, cancelling, streams."""
+
+import asyncio
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+from docarray import BaseDoc, DocList
+from tests.runtime.gateways import gateway, on_a_loop, request, texts
+
+from jina import Executor, requests
+from jina.errors import ExecutorError, Unavailable
+from jina.plan.plans import HopPlan
+from jina.runtime.gateway_shards import all_or_first, interleaved
+from jina.transport.hop import HopLost
+from jina.wire import pb
+from jina.wire.payloads import JsonPayload
+
+
+class Text(BaseDoc):
+    text: str = ""
+
+
+class ShardOfText(Executor):
+    def __init__(self, number=0, **kwargs):
+        super().__init__(**kwargs)
+        self.number = number
+        self.began = asyncio.Event()
+        self.cancelled = 0
+        self.closed = 0
+
+    @requests(on="/go")
+    async def go(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
+        self.began.set()
+        if self.number in parameters.get("fail", ()):
+            raise ValueError(f"no {self.number}")
+        if self.number in parameters.get("wait", ()):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        return DocList[Text]([Text(text=f"{doc.text}{self.number}") for doc in docs])
+
+    @requests(on="/stream")
+    async def stream(self, doc: Text, parameters: dict, **kwargs) -> Text:
+        try:
+            for step in range(4):
+                if self.number in parameters.get("wait", ()):
+                    await asyncio.sleep(60)
+                yield Text(text=f"{self.number}{step}")
+                await asyncio.sleep(0)
+        finally:
+            self.closed += 1
+
+
+@asynccontextmanager
+async def shards(count=3, **options):
+    """A gateway in front of shards; `service.executors` are their Executors."""
+    names = [f"x/shard-{n}/rep-0" for n in range(count)]
+    hops = [HopPlan(kind="link", name=name, shard=n) for n, name in enumerate(names)]
+    node = {"needs": ["gateway"], "hops": hops, "shards": count, "polling": {"*": "ALL"}, **options}
+    executors = {name: ShardOfText(n) for n, name in enumerate(names)}
+    async with gateway(executors, {"x": node}) as service:
+        service.executors = list(executors.values())
+        yield service
+
+
+@on_a_loop
+async def test_all_answer():
+    async with shards() as service:
+        assert texts(await service.call(request("/go", "ab"))) == ["a0", "b0", "a1", "b1", "a2", "b2"]
+
+
+@on_a_loop
+async def test_json_that_has_no_ids_is_merged_by_those_that_it_gets():
+    async with shards() as service:
+        asked = request("/go")
+        asked.payload = JsonPayload(b'[{"text": "a"}]')
+        reply = await service.call(asked)
+        ids = [doc.data["id"].text for doc in pb.DocListProto.FromString(reply.payload.to_bytes()).docs]
+        assert len(set(ids)) == 3
+        assert all(ids)
+
+
+@on_a_loop
+async def test_one_that_fails_cancels_the_others_and_is_named():
+    async with shards() as service:
+        with pytest.raises(ExecutorError, match="no 1") as caught:
+            await service.call(request("/go", "a", parameters={"fail": [1], "wait": [0, 2]}))
+        assert "raised in shard 1" in caught.value.help
+        assert caught.value.deployment == "x"
+        for other in (service.executors[0], service.executors[2]):
+            async with asyncio.timeout(5):
+                while other.cancelled < 1 and other.began.is_set():
+                    await asyncio.sleep(0.01)
+
+
+@on_a_loop
+async def test_a_client_that_leaves_cancels_all():
+    async with shards() as service:
+        task = asyncio.create_task(service.call(request("/go", "a", parameters={"wait": [0, 1, 2]})))
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(executor.began.wait() for executor in service.executors))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5):
+            while [executor.cancelled for executor in service.executors] != [1, 1, 1]:
+                await asyncio.sleep(0.01)
+
+
+@on_a_loop
+async def test_a_shard_that_is_down_is_named_and_the_gateway_is_not_ready():
+    async with shards() as service:
+        assert service.ready
+        service.workers["x/shard-1/rep-0"].state = "stopped"
+        assert not service.ready
+        with pytest.raises(Unavailable, match=r"x: shard 1: x/shard-1 is down \(x/shard-1/rep-0\)") as caught:
+            await service.call(request("/go", "a"))
+        assert caught.value.deployment == "x"
+
+
+@on_a_loop
+async def test_any_leaves_out_a_shard_that_is_down():
+    async with shards(polling={"*": "ANY"}) as service:
+        service.workers["x/shard-1/rep-0"].state = "stopped"
+        found = [texts(await service.call(request("/go", "a")))[0] for _ in range(4)]
+        assert set(found) == {"a0", "a2"}
+
+
+@on_a_loop
+async def test_a_restarted_worker_takes_the_place_of_the_old_one():
+    async with shards() as service:
+        step = service.steps["x"]
+        (old,) = [hop for hop in step.hops if hop.name == "x/shard-2/rep-0"]
+        assert step.put(old) is old
+        assert len(step.hops) == 3
+
+
+@on_a_loop
+async def test_a_lost_shard_says_which():
+    class Lost:
+        def __init__(self, hop):
+            self.name, self.up, self._hop = hop.name, True, hop
+
+        async def describe(self):
+            return await self._hop.describe()
+
+        async def call(self, request):
+            if "shard-2" in self.name:
+                raise HopLost("the connection broke")
+            return await self._hop.call(request)
+
+    hops = [HopPlan(kind="link", name=f"x/shard-{n}/rep-0", shard=n) for n in range(3)]
+    node = {"needs": ["gateway"], "hops": hops, "shards": 3, "polling": {"*": "ALL"}}
+    executors = {hop.name: ShardOfText(hop.shard) for hop in hops}
+    async with gateway(executors, {"x": node}, wrap=Lost) as service:
+        with pytest.raises(Unavailable, match="x/shard-2/rep-0: the connection broke"):
+            await service.call(request("/go", "a"))
+
+
+async def streamed(service, **options):
+    async with aclosing(service.stream(request("/stream", "a", **options))) as replies:
+        return [text async for reply in replies for text in texts(reply)]
+
+
+@on_a_loop
+async def test_streams_are_interleaved_each_in_its_order():
+    async with shards() as service:
+        found = await streamed(service)
+        assert len(found) == 12
+        for number in "012":
+            assert [text[1] for text in found if text[0] == number] == list("0123")
+
+
+@on_a_loop
+async def test_a_silent_shard_does_not_hold_the_others_and_closing_closes_all():
+    async with shards() as service:
+        seen = []
+        async with aclosing(service.stream(request("/stream", "a", parameters={"wait": [1]}))) as replies:
+            async with asyncio.timeout(5):
+                async for reply in replies:
+                    seen += texts(reply)
+                    if len(seen) == 8:
+                        break
+        assert {text[0] for text in seen} == {"0", "2"}
+        async with asyncio.timeout(5):
+            while [executor.closed for executor in service.executors] != [1, 1, 1]:
+                await asyncio.sleep(0.01)
+
+
+@on_a_loop
+async def test_any_streams_from_one():
+    async with shards(polling={"*": "ANY"}) as service:
+        found = await streamed(service)
+        assert len(found) == 4
+        assert len({text[0] for text in found}) == 1
+
+
+@on_a_loop
+async def test_interleaving_holds_at_most_one_item_of_each():
+    made = []
+
+    async def numbers(start):
+        for number in range(start, start + 100):
+            made.append(number)
+            yield number
+
+    async with aclosing(interleaved([numbers(0), numbers(1000)])) as items:
+        taken = [await anext(items) for _ in range(4)]
+    assert len(taken) == 4
+    assert len(made) <= 8
+
+
+@on_a_loop
+async def test_the_first_failure_counts_and_all_tasks_end():
+    ended = []
+
+    async def work(name, seconds, error=None):
+        try:
+            await asyncio.sleep(seconds)
+            if error:
+                raise error
+            return name
+        finally:
+            ended.append(name)
+
+    assert await all_or_first([work("a", 0.01), work("b", 0)]) == ["a", "b"]
+    with pytest.raises(KeyError):
+        await all_or_first([work("c", 60), work("d", 0, KeyError())])
+    assert sorted(ended) == ["a", "b", "c", "d"]
