@@ -13,7 +13,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.cache/tmp
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup demo test test-slow chaos test-interop test-versions check-clean check fix bench docs lock clean
+.PHONY: help setup demo test test-slow chaos fuzz test-interop test-versions check-clean check fix bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -46,6 +46,10 @@ test-slow: $(READY)  ## tests that take longer
 
 chaos: $(READY)  ## kill, scale and replace processes under load, at length (JINA_SOAK_SECONDS=60)
 	JINA_CHAOS=1 $(PYTEST) -q -n 0 -m chaos tests/chaos
+
+fuzz: $(READY)  ## 10,000 requests of garbage (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), and half a minute of overload
+	JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30} \
+		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/acceptance/test_overload.py
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh

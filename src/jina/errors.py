@@ -39,6 +39,7 @@ Every class carries `grpc_code` (https://grpc.io/docs/guides/status-codes/), `ht
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -245,8 +246,14 @@ class ExecutorError(BadServer, RuntimeError):
         )
 
 
+def _seconds(value: Any, default: float = 1.0) -> float:
+    """What a peer says as a duration that can be waited for."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return float(value) if usable else default
+
+
 class Overloaded(RemoteError):
-    """A queue is full; `retry_after` is in seconds."""
+    """A queue is full, or the caller comes too often; `retry_after` is in seconds."""
 
     grpc_code = 8
     http_status = 429
@@ -263,11 +270,13 @@ class Overloaded(RemoteError):
     @classmethod
     def from_details(cls, message: str, details: Mapping[str, Any]) -> Overloaded:
         """Rebuild with the retry hint."""
-        return cls(message, retry_after=float(details.get("retry_after", 1.0)), help=str(details.get("help", "")))
+        return cls(message, retry_after=_seconds(details.get("retry_after")), help=str(details.get("help", "")))
 
 
 class Unavailable(RemoteError, ConnectionError):
-    """Not ready, not reachable, or the worker is down."""
+    """Not ready, not reachable, or the worker is down; `retry_after` is in seconds, 0 where the server does not say."""
+
+    retry_after: float = 0.0
 
     grpc_code = 14
     http_status = 503

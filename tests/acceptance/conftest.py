@@ -13,7 +13,7 @@ def desk():
 
     with Deployment(
         uses=Desk,
-        uses_with={"open_limit": 6},
+        max_inflight=6,
         protocol=list(PROTOCOLS),
         max_message_size=200_000,
         host="127.0.0.1",

@@ -24,12 +24,8 @@ class Token(BaseDoc):
 class Desk(Executor):
     """Answers, waits, fails and streams as the tests need it."""
 
-    def __init__(self, open_limit: int = 0, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        if open_limit:  # no option sets it yet
-            import jina.runtime.service
-
-            jina.runtime.service.OPEN_LIMIT = open_limit
         self.well = True
         self.holding = 0
         self.cancelled = 0

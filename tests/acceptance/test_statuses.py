@@ -1,6 +1,6 @@
 """What is wrong with a request, told in each protocol's own way, and raised by our client as the same class.
 
-Keys (401, 403) come later. The details of each protocol: `tests/transport`.
+Keys and rates (401, 403, 429): `test_access.py`. The details of each protocol: `tests/transport`.
 """
 
 import contextlib
@@ -55,7 +55,8 @@ def over_http(port, endpoint, body, *, timeout=None):
 
 
 def over_websocket(port, endpoint, body, *, timeout=None):
-    with connect(f"ws://127.0.0.1:{port}{endpoint}", proxy=None) as socket:
+    headers = {"x-request-timeout": str(timeout)} if timeout else {}
+    with connect(f"ws://127.0.0.1:{port}{endpoint}", proxy=None, additional_headers=headers) as socket:
         socket.send(body)
         content = json.loads(socket.recv(timeout=30))
         return content["status"], content["code"], json.dumps(content)
@@ -150,13 +151,13 @@ def test_raw_exception_of_a_handler(protocol, port):
     assert "LookupError('no such thing', 7)" in found[2]
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_raw_deadline(protocol, port):
-    """A WebSocket frame carries no deadline."""
+def test_raw_deadline(protocol, port, state):
+    """Of a WebSocket the handshake tells the time that each frame gets."""
     began = time.monotonic()
     found = RAW[protocol](port, "/hold", '{"data": []}', timeout=0.2)
     assert found[0] == ("DEADLINE_EXCEEDED" if protocol == "grpc" else 504)
     assert time.monotonic() - began < 10
+    until(lambda: state()["holding"] == 0)
 
 
 # --- with our client ---------------------------------------------------------------------------------------

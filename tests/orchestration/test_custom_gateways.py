@@ -422,3 +422,27 @@ def test_a_streamer_refuses_a_graph_without_addresses():
         GatewayStreamer({"start-gateway": ["a"], "a": ["end-gateway"]}, {})
     with pytest.raises(UsageError, match="no gateway runs in this process"):
         GatewayStreamer.get_streamer()
+
+
+# --- keys --------------------------------------------------------------------------------------------------
+
+
+KEY = {"x-api-key": "key-of-the-tests"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("uses", "path"), [(cases.Any, "/plain"), (cases.Extended, "/shop/hello")])
+def test_keys_hold_for_applications_of_the_users_own(uses, path):
+    flow = Flow(quiet=True, host="127.0.0.1", protocol="http", api_keys=KEY["x-api-key"]).config_gateway(uses=uses)
+    with flow.add(name="upper", uses=cases.Upper).add(name="twice", uses=cases.Twice) as running:
+        assert fetch(running, path)[0] == 401
+        assert fetch(running, path, **KEY)[0] == 200
+        assert fetch(running, "/")[0] == 200
+
+
+def test_a_server_that_does_not_heed_keys_is_not_started():
+    flow = Flow(quiet=True, host="127.0.0.1", protocol="http", api_keys="key-of-the-tests").config_gateway(
+        uses=cases.Served
+    )
+    with pytest.raises(RuntimeFailToStart, match="Served serves with a server of its own, which does not heed"), flow:
+        pass

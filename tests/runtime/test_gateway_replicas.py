@@ -10,6 +10,7 @@ from tests.runtime.gateways import gateway, request, texts
 from jina import Executor, requests
 from jina.errors import DeadlineExceeded, Unavailable, ValidationFailed
 from jina.plan.plans import HopPlan
+from jina.routing.breaker import FAULTS
 from jina.transport.hop import HopLost
 
 
@@ -355,3 +356,66 @@ def test_replicas_come_and_go_while_requests_are_in_flight():
                 await service.dry_run()
 
     asyncio.run(main())
+
+
+def test_a_replica_that_keeps_losing_requests_is_left_out_and_asked():
+    async def main():
+        async with three() as service:
+            first, second, third = service.steps["a"].hops
+            second.down = True
+            first.losing = "after"
+            outcomes = [await outcome(service) for _ in range(60)]
+            assert outcomes.count("lost") == first.lost == FAULTS  # then it got nothing more
+            later(service, 1.5)
+            while first.lost == FAULTS:  # until it is asked
+                assert await outcome(service) == "answered"
+            assert [await outcome(service) for _ in range(40)] == ["answered"] * 40
+            first.losing = None
+            later(service, 3.0)
+            while calls_of(service)[0] == 0:
+                assert await outcome(service) == "answered"
+            third.down = True
+            assert await outcome(service) == "answered"
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def later(service, seconds):
+    """Let so much time pass for what decides when replicas are asked."""
+    for state in service.steps["a"]._trust._breaker._states:
+        if state.ask_at is not None:
+            state.ask_at -= seconds
+
+
+def test_a_silent_replica_is_left_out():
+    async def main():
+        async with three(timeout_send=0.02) as service:
+            first, second, _ = service.steps["a"].hops
+            second.down = True
+            first.silent = True
+            assert [await outcome(service) for _ in range(80)].count("late") == FAULTS
+
+    asyncio.run(main())
+
+
+def test_where_all_are_left_out_all_are_tried():
+    async def main():
+        async with three() as service:
+            for hop in service.steps["a"].hops:
+                hop.losing = "after"
+            assert [await outcome(service) for _ in range(40)] == ["lost"] * 40
+            for hop in service.steps["a"].hops:
+                hop.losing = None
+            assert [await outcome(service) for _ in range(40)] == ["answered"] * 40
+
+    asyncio.run(main())
+
+
+async def outcome(service):
+    try:
+        await service.call(request("/go", ["x"]))
+    except Unavailable:
+        return "lost"
+    except DeadlineExceeded:
+        return "late"
+    return "answered"

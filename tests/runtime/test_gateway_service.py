@@ -8,7 +8,7 @@ from docarray import BaseDoc, DocList
 from tests.runtime.gateways import gateway, http_face, request, texts, visited
 
 from jina import Executor, requests
-from jina.errors import EndpointNotFound, ExecutorError, Unavailable
+from jina.errors import EndpointNotFound, ExecutorError, Overloaded, Unavailable
 from jina.plan.plans import HttpPlan
 from jina.transport.server import serve
 
@@ -144,14 +144,27 @@ def test_metrics_count_requests_and_what_is_sent_to_each_deployment():
     asyncio.run(main())
 
 
-def test_over_its_limit_it_refuses_rather_than_to_grow(monkeypatch):
+def test_over_its_limit_it_refuses_rather_than_to_grow():
     async def main():
-        async with gateway({"a": A}) as service:
-            monkeypatch.setattr("jina.runtime.gateway_service.OPEN_LIMIT", 2)
+        async with gateway({"a": A}, max_inflight=2) as service:
             calls = [asyncio.create_task(service.call(request("/add", ["x"]))) for _ in range(3)]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(answer).__name__ for answer in answers] == ["Reply", "Reply", "Overloaded"]
             assert texts(await service.call(request("/add", ["x"]))) == ["xa"]
+
+    asyncio.run(main())
+
+
+def test_what_a_worker_refuses_comes_back_as_that():
+    async def main():
+        async with gateway({"a": A, "b": B}, worker={"b": {"max_inflight": 1}}) as service:
+            calls = [asyncio.create_task(service.call(request("/add", ["x"]))) for _ in range(3)]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            refused = [answer for answer in answers if isinstance(answer, Overloaded)]
+            assert refused
+            assert {answer.deployment for answer in refused} == {"b"}
+            assert all(0 < answer.retry_after <= 30 for answer in refused)
+            assert texts(await service.call(request("/add", ["x"]))) == ["xab"]  # nobody is left out for it
 
     asyncio.run(main())
 

@@ -8,7 +8,9 @@ import pytest
 from docarray import BaseDoc, DocList
 
 from jina import Executor, requests
+from jina.plan.plans import AccessPlan, KeyPlan
 from jina.runtime.inprocess import InProcessApp
+from jina.spec.access import digest_of
 
 
 class Text(BaseDoc):
@@ -35,10 +37,10 @@ class Upper(Executor):
         self.closed += 1
 
 
-async def post(app, path, text):
+async def post(app, path, text, *headers):
     scope = {
         "type": "http", "method": "POST", "path": path, "root_path": "", "query_string": b"", "http_version": "1.1",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"content-type", b"application/json"), *headers],
     }  # fmt: skip
     body = json.dumps({"data": [{"text": text}]}).encode()
     incoming = [{"type": "http.request", "body": body, "more_body": False}]
@@ -130,3 +132,23 @@ def test_without_lifespan_the_first_request_constructs_and_later_loops_go_on_wit
     asyncio.run(app._stop())
     assert len(made) == 1
     assert made[0].closed == 1
+
+
+def test_keys_and_limits_hold_in_another_server_too(worker):
+    key = "key-of-the-tests"
+    access = AccessPlan(keys=[KeyPlan(name="alice", digest=digest_of(key))])
+    app = InProcessApp(worker.plan(access=access, max_inflight=1), Upper)
+
+    async def main():
+        lifespan = Lifespan(app)
+        assert (await lifespan.start())["type"] == "lifespan.startup.complete"
+        status, body = await post(app, "/upper", "a")
+        assert (status, body["code"]) == (401, "Unauthenticated")
+        status, body = await post(app, "/upper", "a", (b"x-api-key", key.encode()))
+        assert (status, body["data"][0]["text"]) == (200, "A")
+        calls = [post(app, "/thread", "a", (b"authorization", f"Bearer {key}".encode())) for _ in range(3)]
+        answers = await asyncio.gather(*calls)
+        assert sorted(status for status, _ in answers) == [200, 429, 429]
+        await lifespan.stop()
+
+    asyncio.run(main())

@@ -270,9 +270,7 @@ def test_deadlines_end_the_wait_also_for_handlers_that_cannot_be_stopped(worker)
         release.set()
 
 
-def test_more_requests_than_can_be_kept_are_refused(worker, monkeypatch):
-    from jina.runtime import service
-
+def test_more_requests_than_can_be_kept_are_refused(worker):
     release = threading.Event()
 
     class Slow(Executor):
@@ -280,8 +278,7 @@ def test_more_requests_than_can_be_kept_are_refused(worker, monkeypatch):
         def slow(self, **kwargs):
             release.wait(5)
 
-    monkeypatch.setattr(service, "OPEN_LIMIT", 3)
-    with worker.serving(Slow()) as it:
+    with worker.serving(Slow(), max_inflight=3) as it:
 
         async def main():
             tasks = [asyncio.ensure_future(it.service.call(worker.request("/slow"))) for _ in range(5)]
@@ -289,6 +286,66 @@ def test_more_requests_than_can_be_kept_are_refused(worker, monkeypatch):
             release.set()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(result) for result in results] == [Reply] * 3 + [Overloaded] * 2
+
+        it.run(main())
+
+
+def test_a_line_that_is_too_long_is_not_joined(worker):
+    release, begun = threading.Event(), threading.Event()
+
+    class Line(Executor):
+        @requests(on="/slow")
+        def slow(self, **kwargs):
+            begun.set()
+            release.wait(5)
+
+        @requests(on="/quick")
+        async def quick(self, **kwargs):
+            pass
+
+    with worker.serving(Line(), max_queue=2) as it:
+
+        def start():
+            return asyncio.ensure_future(it.service.call(worker.request("/slow")))
+
+        async def refused():
+            with pytest.raises(Overloaded, match=r"has 2 requests waiting for a handler.*max_queue"):
+                await it.service.call(worker.request("/slow"))
+
+        async def main():
+            running = start()
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            waiting = [start(), start()]
+            await asyncio.sleep(0)
+            await refused()
+            assert isinstance(await it.service.call(worker.request("/quick")), Reply)  # which has no line
+            waiting.pop().cancel()
+            await asyncio.sleep(0)
+            waiting.append(start())  # in the place of the one that left
+            await asyncio.sleep(0)
+            await refused()
+            release.set()
+            assert len(await asyncio.gather(running, *waiting)) == 3
+            assert it.service.dispatcher.sync_lane.line == 0
+
+        it.run(main())
+
+
+def test_without_a_line_one_comes_after_the_other(worker):
+    class Alone(Executor):
+        @requests(on="/go")
+        def go(self, **kwargs):
+            time.sleep(0.01)
+
+    with worker.serving(Alone(), max_queue=0) as it:
+
+        async def main():
+            for _ in range(3):
+                calls = [it.service.call(worker.request("/go")) for _ in range(4)]
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                assert [type(answer) for answer in answers] == [Reply] + [Overloaded] * 3
+                assert 0.01 <= answers[1].retry_after < 5 or answers[1].retry_after == 0.05
 
         it.run(main())
 

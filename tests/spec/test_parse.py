@@ -50,12 +50,14 @@ DEFAULTS_OF_JINA_3 = {
 OURS = {
     "max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text", "restart_limit": 10,
     "restart_backoff": 500, "timeout_hang": None, "restart_hung": False, "concurrency": None,
+    "max_inflight": 10_000, "max_queue": None, "api_keys": None, "api_keys_file": None, "rate_limit": None,
+    "ssl_ca_certs": None, "timeout_read": 30,
 }  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
-    for name in ("JINA_DEFAULT_HOST", "JINA_DEFAULT_TIMEOUT_CTRL", "JINA_LOG_LEVEL"):
+    for name in ("JINA_DEFAULT_HOST", "JINA_DEFAULT_TIMEOUT_CTRL", "JINA_LOG_LEVEL", "JINA_API_KEYS"):
         monkeypatch.delenv(name, raising=False)
 
 

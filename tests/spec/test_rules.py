@@ -14,6 +14,7 @@ TESTED: dict[str, str] = {
     "ports_differ": "test_ports_differ",
     "protocols_differ": "test_protocols_differ",
     "certificate_and_key": "test_certificate_and_key",
+    "authorities_need_certificate": "test_authorities_need_certificate",
     "tls_needs_certificate": "test_tls_needs_certificate",
     "name_is_usable": "test_name_is_usable",
     "one_host": "test_one_host",
@@ -70,6 +71,17 @@ def test_certificate_and_key():
     assert problem(ssl_certfile="c.pem").startswith("Deployment: ssl_certfile: needs 'ssl_keyfile'")
     assert problem(ssl_keyfile="k.pem").startswith("Deployment: ssl_keyfile: needs 'ssl_certfile'")
     assert parse(DeploymentSpec, {"ssl_certfile": "c", "ssl_keyfile": "k"}).ssl_keyfile == "k"
+
+
+def test_authorities_need_certificate():
+    assert problem(ssl_ca_certs="ca.pem") == (
+        "Deployment: ssl_ca_certs: needs 'ssl_certfile': without TLS no client can show a certificate"
+    )
+    assert "needs 'ssl_certfile'" in problem(GatewaySpec, ssl_ca_certs="ca.pem")
+    assert parse(DeploymentSpec, {"ssl_ca_certs": "ca", "external": True, "port": 1, "tls": True}).ssl_ca_certs == "ca"
+    files = {"ssl_ca_certs": "ca", "ssl_certfile": "c", "ssl_keyfile": "k"}
+    assert parse(FlowSpec, files).ssl_ca_certs == "ca"
+    assert parse(ClientSpec, {"ssl_ca_certs": "ca"}).ssl_ca_certs == "ca"
 
 
 def test_tls_needs_certificate():

@@ -148,9 +148,9 @@ class SampleService:
 
 
 @contextlib.asynccontextmanager
-async def served(service, *protocols, grace=1.0, **options):
+async def served(service, *protocols, grace=1.0, timeout_read=30.0, **options):
     """A started server with a free port for each protocol."""
-    faces = [FacePlan(protocol=protocol, host="127.0.0.1", port=0) for protocol in protocols]
+    faces = [FacePlan(protocol=protocol, host="127.0.0.1", port=0, timeout_read=timeout_read) for protocol in protocols]
     server: Server = serve(faces, service, **options)
     await server.start()
     try:

@@ -114,3 +114,48 @@ def test_failed_read_cancels_the_work():
         assert cancelled.is_set()
 
     run(main())
+
+
+def test_a_failure_ends_it_while_it_waits_for_the_next():
+    async def main():
+        items = iter([1, 2])
+
+        async def read():
+            found = next(items, None)
+            if found is None:
+                await asyncio.sleep(3600)
+            return found, 1
+
+        async def work(item, emit):
+            await asyncio.sleep(0.01)
+            if item == 2:
+                raise ZeroDivisionError("a mistake of ours")
+            await asyncio.sleep(3600)
+
+        async def write(frame):
+            pass
+
+        task = asyncio.current_task()
+        with pytest.raises(ZeroDivisionError):
+            await Pipeline(work, write, max_bytes=10).run(read)
+        assert not task.cancelling()
+        assert asyncio.all_tasks() == {task}
+
+    run(main())
+
+
+def test_who_cancels_it_is_heard():
+    async def main():
+        async def read():
+            await asyncio.sleep(3600)
+
+        async def nothing(*_):
+            pass
+
+        task = asyncio.create_task(Pipeline(nothing, nothing, max_bytes=10).run(read))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())

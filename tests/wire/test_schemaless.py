@@ -131,3 +131,13 @@ def test_subclasses_are_typed_documents():
     got = codec_for(Mine).decode_json([{"title": "a", "stranger": 1}])[0]
     assert got.title == "a"
     assert not hasattr(got, "stranger")
+
+
+@pytest.mark.parametrize("field", ["vector", "tensor"])
+def test_a_tensor_that_is_none_is_the_clients_fault(field):
+    message = pb.DocListProto()
+    node = message.docs.add().data[field]
+    node.ndarray.dense.buffer, node.ndarray.dense.dtype = b"12345678", "<b8"
+    node.ndarray.dense.shape.append(1)
+    with pytest.raises(ValidationFailed, match=f"{field}.*'<b8' is not a dtype"):
+        CODEC.decode(message)

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, default=3000, help="milliseconds to wait for each answer [default: 3000]"
     )
     parser.add_argument("--attempts", type=int, default=1, help="how often to ask, a second apart [default: 1]")
+    parser.add_argument("--api-key", default=None, help="key to show, where the service asks for one")
     parser.add_argument(
         "--min-successful-attempts", type=int, default=1, help="answers needed for exit code 0 [default: 1]"
     )
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     answered = 0
     for attempt in range(1, options.attempts + 1):
         started = time.monotonic()
-        if failure := _ask(host, options.timeout / 1000):
+        if failure := _ask(host, options.timeout / 1000, options.api_key):
             print(f"{host}: no answer ({attempt}/{options.attempts}): {failure}", file=sys.stderr)
         else:
             answered += 1
@@ -51,12 +52,12 @@ def run(options: argparse.Namespace) -> int:
     return 1
 
 
-def _ask(host: str, timeout: float) -> str:
+def _ask(host: str, timeout: float, key: str | None) -> str:
     """Empty if the service is ready, else why not."""
     from jina.client import Client
 
     try:
-        with Client(host=host if "://" in host else f"grpc://{host}") as client:
+        with Client(host=host if "://" in host else f"grpc://{host}", api_key=key) as client:
             return "" if client.is_flow_ready(timeout=timeout) else "not ready"
     except JinaError as error:
         return error.message

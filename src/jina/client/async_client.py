@@ -243,7 +243,7 @@ class Answers:
         from jina.client.post import Run, post_call
 
         self._client = client
-        self._run = Run(post_call(arguments, kwargs, client._prefetch))  # noqa: SLF001 - one thing in two classes
+        self._run = Run(post_call(arguments, client._keyed(kwargs), client._prefetch))  # noqa: SLF001 - one thing in two classes
         self._iterator: AsyncGenerator[Any, None] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:

@@ -67,7 +67,13 @@ class BaseClient:
     def _options(self, transport: Mapping[str, Any], timeout: float | None = None) -> CallOptions:
         from jina.client.post import call_options
 
-        return call_options(transport if timeout is None else {**transport, "timeout": timeout})
+        keyed = self._keyed(transport)
+        return call_options(keyed if timeout is None else {**keyed, "timeout": timeout})
+
+    def _keyed(self, transport: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of a call with the client's key, unless the call has one of its own."""
+        key = self._settings.api_key
+        return {"api_key": key, **transport} if key else transport
 
     def _stream_request(self, on: str, inputs: Any, parameters: Any, target_executor: str | None) -> Request:
         from jina.client.inputs import as_document, payload_of

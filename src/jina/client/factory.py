@@ -41,13 +41,15 @@ def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
     """The client that a spec describes."""
     from jina.client import async_client, sync_client
     from jina.client.address import protocol_of, target_of
-    from jina.transport.base_channel import ChannelSettings
+    from jina.transport.base_channel import ChannelSettings, TlsFiles
 
     target = target_of(spec)
     settings = ChannelSettings(
         max_message_size=spec.max_message_size,
         use_proxy=spec.proxy,
         grpc_options=spec.grpc_channel_options or {},
+        tls=TlsFiles(ca=spec.ssl_ca_certs, certificate=spec.ssl_certfile, key=spec.ssl_keyfile),
+        api_key=spec.api_key or "",
     )
     kinds: dict[tuple[str, bool], type[SyncClient | AsyncClient]] = {
         ("grpc", False): sync_client.GRPCClient,

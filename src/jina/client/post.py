@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW = 1000
 NO_LIMIT = 1_000_000
-_TRANSPORT = ("metadata", "headers", "timeout", "compression", "credentials")
+_TRANSPORT = ("metadata", "headers", "timeout", "compression", "credentials", "api_key")
+Metadata = tuple[tuple[str, str | bytes], ...]
 _AIOHTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redirects", "max_redirects")
 
 
@@ -138,7 +139,7 @@ def call_options(
         raise ConfigError(f"timeout: {timeout!r} is not a number of seconds above 0")
     return CallOptions(
         timeout=timeout,
-        metadata=_pairs(given.get("metadata")) + _pairs(given.get("headers")),
+        metadata=_with_key(_pairs(given.get("metadata")) + _pairs(given.get("headers")), given.get("api_key")),
         compression=given.get("compression"),
         credentials=given.get("credentials"),
         window=window,
@@ -147,9 +148,16 @@ def call_options(
     )
 
 
-def _pairs(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
+def _pairs(metadata: Any) -> Metadata:
     items = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
     return tuple((str(name).lower(), value if isinstance(value, bytes) else str(value)) for name, value in items)
+
+
+def _with_key(metadata: Metadata, key: str | None) -> Metadata:
+    """The metadata with the key, unless it has one already."""
+    if not key or any(name == "x-api-key" for name, _ in metadata):
+        return metadata
+    return (*metadata, ("x-api-key", key))
 
 
 class Run:

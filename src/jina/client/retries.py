@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from jina.errors import ConfigError, InternalError, JinaError, Overloaded
+from jina.errors import ConfigError, InternalError, JinaError, Overloaded, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class Retries:
         return error.retryable or isinstance(error, InternalError)
 
     def wait(self, attempt: int, error: JinaError) -> float:
-        """Seconds to wait after attempt `attempt`: the back-off, at least what an overloaded server asks for."""
+        """Seconds to wait after attempt `attempt`: the back-off, at least what the server asks for."""
         if attempt == 1:
             backoff = self.initial_backoff
         else:
             ceiling = self.initial_backoff * self.backoff_multiplier ** (attempt - 1)
             backoff = random.uniform(0, min(ceiling, self.max_backoff))  # noqa: S311 - jitter, not a secret
-        return max(backoff, error.retry_after) if isinstance(error, Overloaded) else backoff
+        return max(backoff, error.retry_after) if isinstance(error, Overloaded | Unavailable) else backoff

@@ -63,13 +63,13 @@ class SyncClient(BaseClient):
           `target_executor`: a regular expression (matched from the start) of the Executors to visit.
         - `max_attempts`: attempts for a request whose failure may pass (not reachable, overloaded, deadline).
           Seconds between: `initial_backoff`, then a random part of
-          `min(initial_backoff * backoff_multiplier ** (attempt - 1), max_backoff)`.
+          `min(initial_backoff * backoff_multiplier ** (attempt - 1), max_backoff)`; at least what the server asks for.
           Unanswered documents are held in memory when it is above 1.
         - `prefetch`: requests in flight at most (default: the client's, 1000). `results_in_order`: answers in
           the order of the inputs. `stream=False` (gRPC): one request after the other.
         - `return_type`: `DocList[T]`, or `T` for a single document; without it schemaless documents with all
           fields. `return_responses=True` gives a list of `Response`s.
-        - Further arguments: `timeout` (seconds), `metadata` or `headers`, and on gRPC `compression` and
+        - Further arguments: `timeout` (seconds), `metadata` or `headers`, `api_key`, and on gRPC `compression` and
           `credentials`.
 
         Raises the error that the server raised; see `jina.errors`.
@@ -165,7 +165,7 @@ class SyncClient(BaseClient):
         from jina.client.post import Run, post_call
         from jina.client.progress import progress_of
 
-        run = Run(post_call(arguments, kwargs, self._prefetch))
+        run = Run(post_call(arguments, self._keyed(kwargs), self._prefetch))
         with progress_of(run.call) as progress, closing(self._answers(run)) as answers:
             for answer in answers:
                 response = run.deliver(answer)

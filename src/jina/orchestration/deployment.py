@@ -11,6 +11,7 @@ from jina.orchestration.calls import Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.described import Described
 from jina.orchestration.in_process import InProcessService, makers_of
+from jina.orchestration.own_key import OwnKey
 from jina.orchestration.resolving import Resolved, resolve, resolve_around
 from jina.orchestration.return_types import declared
 from jina.plan.plans import ExecutorPlan
@@ -54,6 +55,7 @@ class Deployment(Described, Calls):
 
         super().__init__()
         self._spec = spec
+        self._own_key = OwnKey()
         self._resolved = Resolved(ExecutorPlan()) if spec.external else resolve(spec)
         self._around = {} if spec.external else resolve_around(spec)
         around = {name: one.plan for name, one in self._around.items()}
@@ -129,7 +131,7 @@ class Deployment(Described, Calls):
         return _asked_ready(self._spec)
 
     def _plan_to_run(self) -> DeploymentPlan:
-        return self._plan
+        return self._own_key.admitted(self._plan)
 
     @property
     def _executors(self) -> dict[str, Resolved]:
@@ -258,7 +260,9 @@ class Deployment(Described, Calls):
             from jina.spec.external import targets
 
             target = targets(spec)[0]
+            options |= {name: getattr(spec, name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")}
             return Connection(target.protocol, board.reachable(target.host), target.port, target.tls, options)
+        options["api_key"] = self._own_key.text or None
         face = self._faces[0]
         return Connection(face.protocol, board.reachable(face.host), face.port, face.tls is not None, options)
 

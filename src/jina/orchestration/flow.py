@@ -16,6 +16,7 @@ from jina.orchestration.flow_building import FlowBuilding
 from jina.orchestration.flow_picture import FlowPicture
 from jina.orchestration.flow_state import FlowState
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
+from jina.orchestration.own_key import OwnKey
 from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_around, resolve_gateway
 from jina.orchestration.return_types import declared_by_graph
 from jina.orchestration.step_methods import ClassSignature
@@ -66,6 +67,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         coroutines = isinstance(self, AsyncFlow)
         self._spec = spec if spec.asyncio == coroutines else spec.model_copy(update={"asyncio": coroutines})
         self._plan: FlowPlan | None = None
+        self._own_key = OwnKey()
         self._resolved: dict[str, Resolved] = {}
         self._gateway: Resolved | None = None
         self._environment: dict[str, str | None] = {}
@@ -150,7 +152,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         return max((limit for limit in asked if limit is not None), default=None)
 
     def _plan_to_run(self) -> FlowPlan:
-        return self.plan
+        return self._own_key.admitted(self.plan)
 
     def _blobs(self) -> dict[str, bytes]:
         found = {name: _blob(name, resolved) for name, resolved in self._resolved.items()}
@@ -264,7 +266,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
     def _connection(self) -> Connection:
         spec, face = self._spec, self._faces[0]
         options: dict[str, Any] = {"proxy": spec.proxy, "max_message_size": spec.front.max_message_size}
-        options["prefetch"] = spec.front.prefetch
+        options |= {"prefetch": spec.front.prefetch, "api_key": self._own_key.text or None}
         if spec.grpc_channel_options:
             options["grpc_channel_options"] = spec.grpc_channel_options
         tls = face.tls is not None or spec.tls

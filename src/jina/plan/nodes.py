@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jina.plan.copies import copies, polling
-from jina.plan.plans import HopPlan, NodePlan
+from jina.plan.plans import HopPlan, HopTlsPlan, NodePlan
 
 if TYPE_CHECKING:
     from jina.spec.address import Target
@@ -32,7 +32,12 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
         compression=spec.compression,
         grpc_metadata=dict(spec.grpc_metadata or {}),
         grpc_channel_options=dict(spec.grpc_channel_options or {}),
+        tls=_tls(spec) if spec.external else HopTlsPlan(),
     )
+
+
+def _tls(spec: DeploymentSpec) -> HopTlsPlan:
+    return HopTlsPlan(ca_file=spec.ssl_ca_certs, certfile=spec.ssl_certfile, keyfile=spec.ssl_keyfile)
 
 
 def hops(spec: DeploymentSpec) -> list[HopPlan]:

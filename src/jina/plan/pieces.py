@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from jina.plan.plans import FacePlan, HttpPlan, LogPlan, RestartPlan, TlsPlan
+from jina.plan.plans import AccessPlan, FacePlan, HttpPlan, KeyPlan, LogPlan, RestartPlan, TlsPlan
+from jina.spec.access import keys_of, rate_of
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
+    from jina.spec.address import Protocol
+    from jina.spec.deployment import DeploymentSpec
+    from jina.spec.gateway import GatewaySpec
     from jina.spec.options import ExecutorOptions, GatewayOptions, ProcessOptions, ServerOptions
+    from jina.spec.options_limits import AccessOptions
 
 
-def faces(spec: ServerOptions, ports: PortAllocator, taken: Collection[int] = ()) -> list[FacePlan]:
+def faces(spec: DeploymentSpec | GatewaySpec, ports: PortAllocator, taken: Collection[int] = ()) -> list[FacePlan]:
     """One face for each protocol.
 
     Given ports are bound alone (`share_port` False), so that a taken one is an error; those of the allocator, which
@@ -22,17 +27,34 @@ def faces(spec: ServerOptions, ports: PortAllocator, taken: Collection[int] = ()
     found = given_faces(spec)
     for protocol in spec.protocols[len(found) :]:
         port = _unused(ports, avoided)
-        found.append(FacePlan(protocol=protocol, host=spec.hosts[0], port=port, share_port=True, tls=_tls(spec)))
+        found.append(_face(spec, protocol, port, share_port=True))
     return found
 
 
-def given_faces(spec: ServerOptions) -> list[FacePlan]:
+def given_faces(spec: DeploymentSpec | GatewaySpec) -> list[FacePlan]:
     """The faces whose ports the user gave; further ports belong to the last protocol."""
     protocols = spec.protocols
-    return [
-        FacePlan(protocol=protocols[min(position, len(protocols) - 1)], host=spec.hosts[0], port=port, tls=_tls(spec))
-        for position, port in enumerate(spec.ports)
+    return [_face(spec, protocols[min(position, len(protocols) - 1)], port) for position, port in enumerate(spec.ports)]
+
+
+def _face(spec: DeploymentSpec | GatewaySpec, protocol: Protocol, port: int, *, share_port: bool = False) -> FacePlan:
+    return FacePlan(
+        protocol=protocol,
+        host=spec.hosts[0],
+        port=port,
+        share_port=share_port,
+        tls=_tls(spec),
+        timeout_read=spec.read_seconds,
+    )
+
+
+def access(spec: AccessOptions) -> AccessPlan:
+    """Who may call, and how often."""
+    rate, burst = rate_of(spec.rate_limit) if spec.rate_limit else (0.0, 0)
+    keys = [
+        KeyPlan(name=key.name, digest=key.digest, endpoints=list(key.endpoints)) for key in keys_of(spec.api_keys or {})
     ]
+    return AccessPlan(keys=keys, keys_file=spec.api_keys_file or "", rate=rate, burst=burst)
 
 
 def http(spec: ServerOptions, gateway: GatewayOptions | None = None) -> HttpPlan:
@@ -74,9 +96,9 @@ def env(spec: ProcessOptions) -> dict[str, str]:
     return {name: str(value) for name, value in (spec.env or {}).items()}
 
 
-def _tls(spec: ServerOptions) -> TlsPlan | None:
+def _tls(spec: DeploymentSpec | GatewaySpec) -> TlsPlan | None:
     if spec.ssl_certfile and spec.ssl_keyfile:
-        return TlsPlan(certfile=spec.ssl_certfile, keyfile=spec.ssl_keyfile)
+        return TlsPlan(certfile=spec.ssl_certfile, keyfile=spec.ssl_keyfile, ca_file=spec.ssl_ca_certs)
     return None
 
 

@@ -22,11 +22,33 @@ class TlsPlan(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
 
 
+class KeyPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A key by its digest (`sha256:...`), and the endpoints that it opens; none: all."""
+
+    name: str
+    digest: str
+    endpoints: list[str] = []
+
+
+class AccessPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may call a server, and how often.
+
+    `keys_file` has further keys. `rate` is in requests per second for each key, or for each address without keys; 0 is
+    no limit. `burst` is the number of requests at once.
+    """
+
+    keys: list[KeyPlan] = []
+    keys_file: str = ""
+    rate: float = 0.0
+    burst: int = 0
+
+
 class FacePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One protocol on one port.
 
     `share_port` is true where the parent holds the port by a bound socket with SO_REUSEPORT (ports that jina
     chose); a port that the user gave is bound alone, so that a taken one is an error.
+    `timeout_read` is in seconds, 0 is no limit.
     """
 
     protocol: Protocol
@@ -34,6 +56,7 @@ class FacePlan(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     share_port: bool = False
     tls: TlsPlan | None = None
+    timeout_read: float = 30.0
 
 
 class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +140,9 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     http: HttpPlan = HttpPlan()
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
+    max_inflight: int = 10_000
+    max_queue: int | None = None
+    access: AccessPlan = AccessPlan()
     allow_concurrent: bool = False
     concurrency: dict[str, int] = {}
     no_reduce: bool = False
@@ -128,6 +154,14 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     watch: bool = False
     log: LogPlan = LogPlan()
     env: dict[str, str] = {}
+
+
+class HopTlsPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Files with which a gateway connects by TLS: authorities to trust, a certificate to show."""
+
+    ca_file: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
 
 
 class HopPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +203,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     compression: str | None = None
     grpc_metadata: dict[str, str] = {}
     grpc_channel_options: dict[str, Any] = {}
+    tls: HopTlsPlan = HopTlsPlan()
 
 
 class GraphPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +232,8 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     http: HttpPlan = HttpPlan()
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
+    max_inflight: int = 10_000
+    access: AccessPlan = AccessPlan()
     timeout_ready: float | None = None
     grace: float = 30.0
     restart: RestartPlan = RestartPlan()

@@ -56,6 +56,9 @@ def worker(
         http=pieces.http(spec),
         grpc_server_options=dict(spec.grpc_server_options or {}),
         max_message_size=spec.max_message_size,
+        max_inflight=spec.max_inflight,
+        max_queue=spec.max_queue,
+        access=pieces.access(spec),
         allow_concurrent=spec.allow_concurrent,
         concurrency=pieces.concurrency(spec),
         # What merges the replies of the shards gets them side by side.
@@ -85,6 +88,8 @@ def gateway(
         http=pieces.http(spec, spec),
         grpc_server_options=dict(spec.grpc_server_options or {}),
         max_message_size=spec.max_message_size,
+        max_inflight=spec.max_inflight,
+        access=pieces.access(spec),
         timeout_ready=spec.ready_seconds,
         grace=spec.grace_seconds,
         restart=pieces.restart(spec),

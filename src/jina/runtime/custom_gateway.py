@@ -43,6 +43,8 @@ class Gateway(BaseGateway):
     """The protocol of classes that serve only one."""
 
     server: Any
+    keeps_access = False
+    """Whether the server heeds the plan's rules of access; ours does."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Take what is injected, and options of the HTTP face, which count instead of those of the Flow."""
@@ -97,6 +99,7 @@ class Gateway(BaseGateway):
         from jina.transport.server import serve
 
         plan = self._around.plan
+        self.keeps_access = True
         return serve(
             self._our_faces(plan),
             self._around.service,
@@ -104,6 +107,7 @@ class Gateway(BaseGateway):
             grpc_options=plan.grpc_server_options,
             max_message_size=plan.max_message_size,
             prefetch=plan.prefetch,
+            access=plan.access,
             customise=self.extend_http,
         )
 

@@ -25,7 +25,7 @@ class Job:
     the protocol loop.
     """
 
-    __slots__ = ("abandoned", "deadline", "error", "task", "value")
+    __slots__ = ("abandoned", "deadline", "error", "taken", "task", "value")
 
     counts = 1
     """As how many open requests."""
@@ -34,6 +34,8 @@ class Job:
         self.deadline = deadline
         self.abandoned = False
         """Nobody waits any more: not started if it has not been, cancelled if it can be."""
+        self.taken = False
+        """A thread has taken it out of the queue."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.task: Task[None] | None = None
@@ -67,6 +69,11 @@ class Job:
 class Lane(Protocol):
     """A place where jobs run."""
 
+    @property
+    def line(self) -> int:
+        """How many jobs would wait to be begun if one more came."""
+        ...
+
     def submit(self, job: Job) -> None:
         """Have the job run; on the protocol loop."""
         ...
@@ -89,6 +96,11 @@ class LoopLane:
         self._there = there
         self._ended = ended
         self._context = contextvars.copy_context()
+
+    @property
+    def line(self) -> int:
+        """None ever waits here."""
+        return 0
 
     def submit(self, job: Job) -> None:
         """Start the job's coroutine."""
@@ -129,6 +141,15 @@ class ThreadLane:
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._outstanding = 0
+        self._left: set[Job] = set()
+        """Abandoned while they waited: a thread will throw them away."""
+
+    @property
+    def line(self) -> int:
+        """How many jobs would wait for a thread if one more came."""
+        if self._left:
+            self._left = {job for job in self._left if not job.taken}
+        return max(0, self._outstanding - len(self._left) + 1 - self._limit)
 
     @property
     def waiting(self) -> int:
@@ -149,6 +170,8 @@ class ThreadLane:
     def abandon(self, job: Job) -> None:
         """Drop the job if it still waits; what runs, runs on."""
         job.abandoned = True
+        if not job.taken:
+            self._left.add(job)
 
     def released(self) -> None:
         """A job of this lane has ended; on the protocol loop."""
@@ -162,6 +185,7 @@ class ThreadLane:
     def _work(self) -> None:
         take, ended = self._queue.get, self._ended
         while (job := take()) is not None:
+            job.taken = True
             if job.may_start():
                 try:
                     job.value = self._context.copy().run(job.work)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.errors import ConfigError
 from jina.observe import logs
-from jina.plan.plans import FacePlan, GatewayPlan
+from jina.plan.plans import AccessPlan, FacePlan, GatewayPlan
 
 if TYPE_CHECKING:
     from jina.runtime.custom_gateway import Gateway
@@ -57,6 +57,7 @@ def front_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, 
         grpc_options=plan.grpc_server_options,
         max_message_size=plan.max_message_size,
         prefetch=plan.prefetch,
+        access=plan.access,
     )
 
 
@@ -96,6 +97,11 @@ class CustomFront:
         self._report({"phase": "setup"})
         await self._gateway.setup_server()
         self._set_up = True
+        if self._plan.access != AccessPlan() and not getattr(self._gateway, "keeps_access", False):
+            raise ConfigError(
+                f"api_keys, rate_limit: {self._name} serves with a server of its own, which does not heed them",
+                help="override extend_http instead, or heed them there and say so: keeps_access = True in the class",
+            )
         self._running = running = asyncio.ensure_future(self._gateway.run_server())
         for face in self._plan.faces:
             await self._opened(face, running)

@@ -16,6 +16,7 @@ from jina.plan.plans import NodePlan
 from jina.routing.balance import Balance
 from jina.routing.walk import named
 from jina.runtime.gateway_endpoints import answers
+from jina.runtime.gateway_trust import Trust
 from jina.transport.hop import Hop, HopLost
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Payload, Reply, Request
@@ -52,6 +53,7 @@ class Replicas:
         self._addresses = {hop.name: hop.address for hop in plan.hops if hop.address}
         self._balance = Balance(self.name, [hop.name for hop in self.hops], randrange)
         self._endpoints: Mapping[str, EndpointInfo] = {}
+        self._trust = Trust(self.hops)
 
     @property
     def up(self) -> bool:
@@ -64,10 +66,12 @@ class Replicas:
             if other.name == hop.name:
                 self.hops[place] = hop
                 self._balance.rename(place, hop.name)
+                self._trust.replaced(place)
                 old: Hop = other
                 return None if isinstance(other, Gone) else old
         self.hops.append(hop)
         self._balance.grow(hop.name)
+        self._trust.grow()
         return None
 
     def remove(self, name: str) -> Any:
@@ -77,6 +81,7 @@ class Replicas:
                 # Requests in flight know their replica by its place, so that it stays.
                 self.hops[place] = Gone(name)
                 self._balance.rename(place, "")
+                self._trust.replaced(place)
                 return hop
         return None
 
@@ -115,11 +120,13 @@ class Replicas:
                     reply = await self._in_time(hop, request)
                 counts.received.observe(size_of(reply.payload))
                 counts.seconds.observe(time.perf_counter() - began)
+                self._trust.well(place)
                 return reply
             except HopLost as lost:
                 failure = lost
+                self._trust.fault(place)
             except JinaError as error:
-                self._blame(error)
+                self._judge(place, error)
                 raise
             finally:
                 self._balance.give_back(place)
@@ -142,11 +149,13 @@ class Replicas:
                 while (reply := await self._next(hop, replies)) is not None:
                     begun = True
                     yield reply
+                self._trust.well(place)
                 return
             except HopLost as lost:
                 failure = lost
+                self._trust.fault(place)
             except JinaError as error:
-                self._blame(error)
+                self._judge(place, error)
                 raise
             finally:
                 self._balance.give_back(place)
@@ -164,10 +173,19 @@ class Replicas:
 
     def _take(self, tried: Collection[int]) -> int:
         try:
-            return self._balance.take([hop.up for hop in self.hops], tried)
+            return self._balance.take(self._trust.usable(tried), tried)
         except Unavailable as error:
             self._blame(error)
             raise
+
+    def _judge(self, place: int, error: JinaError) -> None:
+        """Name the Deployment in an error, and tell whether it speaks against the replica."""
+        silent = isinstance(error, DeadlineExceeded) and error.deployment == self.name  # over timeout_send
+        if silent or isinstance(error, Unavailable):
+            self._trust.fault(place)
+        else:
+            self._trust.well(place)
+        self._blame(error)
 
     async def _may_retry(self, place: int, tried: list[int], failed: int) -> bool:
         """Whether another attempt makes sense after `failed` of them; waits before one at a replica that had one."""

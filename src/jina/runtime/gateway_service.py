@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Literal
 
-from jina.errors import JinaError, Overloaded, Unavailable
+from jina.errors import JinaError, Unavailable
 from jina.observe import logs
 from jina.observe.metrics import EndpointMetrics, Metrics
 from jina.plan.plans import GatewayPlan, NodePlan
@@ -22,12 +22,10 @@ from jina.runtime.gateway_shards import Shards, has_parts
 from jina.runtime.gateway_stream import Cut, cut, stream
 from jina.runtime.gateway_trip import Journeys, travel
 from jina.runtime.gateway_types import check_edges
+from jina.runtime.room import Room
 from jina.transport.hop import Hop
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request, Route
-
-OPEN_LIMIT = 10_000
-"""Requests in work, and floating branches in work; more are refused rather than kept in memory."""
 
 _WAYS = 1000
 """Endpoints whose way is remembered."""
@@ -69,6 +67,7 @@ class GatewayService:
         self._endpoints: Mapping[str, EndpointInfo] = {}
         self._ways: dict[tuple[str, str], Way] = {}
         self._open = 0
+        self._room = Room(self.name, plan.max_inflight)
         self._spare = heap.Spare()
 
     def _step(self, node: NodePlan, hops: Sequence[Hop]) -> Replicas | Shards:
@@ -140,6 +139,7 @@ class GatewayService:
             whole.end_time = time.time()
             counts.sent.observe(size_of(reply.payload))
             reply.routes = routes
+            self._room.ended(time.perf_counter() - began)
             return reply
         except JinaError as error:
             failure = error
@@ -212,8 +212,9 @@ class GatewayService:
     def _way_of(self, request: Request) -> Way:
         key = (request.endpoint, request.target_executor)
         way = self._ways.get(key) or self._find_way(key)
-        if self._open >= OPEN_LIMIT or (way.floats and len(self._journeys.background) >= OPEN_LIMIT):
-            raise Overloaded(f"{self.name} has {self._open} requests in work, which is its limit")
+        self._room.check(self._open)
+        if way.floats:
+            self._room.check(len(self._journeys.background))
         return way
 
     def _find_way(self, key: tuple[str, str]) -> Way:

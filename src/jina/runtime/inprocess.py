@@ -62,7 +62,7 @@ class InProcessApp:
         service.pulse.start()
         service.state = "ready"
         self._service = service
-        self._app = build_app(service, self._plan.http, self._plan.max_message_size)
+        self._app = build_app(service, self._plan.http, self._plan.max_message_size, self._plan.access)
         return self._app
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

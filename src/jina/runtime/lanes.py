@@ -16,6 +16,12 @@ class NarrowLane:
         self._lane = make(self._ended)
         self._free = limit
         self._waiting: deque[Job] = deque()
+        self._left = 0
+
+    @property
+    def line(self) -> int:
+        """How many jobs would wait for their turn if one more came."""
+        return 0 if self._free else len(self._waiting) - self._left + 1
 
     @property
     def waiting(self) -> int:
@@ -32,12 +38,16 @@ class NarrowLane:
 
     def abandon(self, job: Job) -> None:
         """Cancel the job's coroutine; one that still waits is dropped when it is its turn."""
+        if not job.abandoned and job in self._waiting:
+            self._left += 1
         self._lane.abandon(job)
 
     def _ended(self, _: Job) -> None:
         """A job has ended; on the protocol loop."""
         if self._waiting:
-            self._lane.submit(self._waiting.popleft())
+            job = self._waiting.popleft()
+            self._left -= job.abandoned
+            self._lane.submit(job)
         else:
             self._free += 1
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from jina.errors import BadRequest, JinaError, Overloaded, Unavailable
+from jina.errors import BadRequest, JinaError, Unavailable
 from jina.executor.endpoints import Endpoint, EndpointTable
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
@@ -25,12 +25,10 @@ from jina.runtime.handler import Handler, Invocation, Owner
 from jina.runtime.lanes import Lanes
 from jina.runtime.payloads import ReplyPayload
 from jina.runtime.pulse import Pulse, health_hook
+from jina.runtime.room import Room
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request
-
-OPEN_LIMIT = 10_000
-"""Requests in work or waiting for a thread; more are refused rather than kept in memory."""
 
 State = Literal["starting", "ready", "draining", "stopped"]
 
@@ -62,6 +60,7 @@ class WorkerService:
         self.table = EndpointTable(executor)
         threads = (os.cpu_count() or 1) + 4 if plan.allow_concurrent else 1
         self.dispatcher = Dispatcher(protocol_loop, user_loop, threads=threads)
+        self._room = Room(plan.name, plan.max_inflight, plan.max_queue)
         self.counts = Metrics(plan.name, type(executor).__name__)
         self.counts.restarts = plan.restart.count
         self._lanes = Lanes(self.dispatcher, plan.concurrency)
@@ -103,8 +102,7 @@ class WorkerService:
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-        if self.dispatcher.open >= OPEN_LIMIT:
-            raise self._overloaded()
+        self._room.check(self.dispatcher.open, handler.lane.line)
         counts = handler.counts
         size = size_of(request.payload)
         counts.received.observe(size)
@@ -120,12 +118,14 @@ class WorkerService:
             gatherer = handler.gatherer
             if gatherer is not None and (request.branches is None or not self._owner.no_reduce):
                 reply, slow = await gatherer.outcome(request, span, docs)
+                self._room.ended(time.perf_counter() - started)
                 return reply if not slow else await self._encoded(request, reply)
             job = Invocation(handler, request, span, docs)
             del docs
             reply = await job.outcome(self.dispatcher, handler.lane)
             counts.handler_seconds.observe(job.seconds)
             counts.documents += job.documents
+            self._room.ended(time.perf_counter() - started)
             return reply if not job.slow_to_encode else await self._encoded(request, reply)
         except (JinaError, CancelledError) as error:
             failure = error
@@ -152,8 +152,7 @@ class WorkerService:
         """Answer with a stream; `aclose()` of the iterator closes the user's generator."""
         try:
             handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-            if self.dispatcher.open >= OPEN_LIMIT:
-                raise self._overloaded()
+            self._room.check(self.dispatcher.open, handler.lane.line)
             if not handler.endpoint.is_generator:
                 raise BadRequest(
                     f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
@@ -203,9 +202,6 @@ class WorkerService:
         """See `jina.runtime.vitals`; for any thread."""
         waiting = self.dispatcher.sync_lane.waiting + self.waiting_for_batches
         return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done}
-
-    def _overloaded(self) -> Overloaded:
-        return Overloaded(f"{self.name} has {self.dispatcher.open} requests in work or waiting, which is its limit")
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         handler = Handler(endpoint, self._owner, self._lanes.lane(endpoint), self.counts.endpoint(endpoint.path))

@@ -161,6 +161,7 @@ class _Life:
             http=plan.http,
             grpc_options=plan.grpc_server_options,
             max_message_size=plan.max_message_size,
+            access=plan.access,
         )
 
     async def _asked_to_stop(self, executor: Any) -> None:

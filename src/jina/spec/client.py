@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
+from jina.spec.access import ApiKey
 from jina.spec.address import SCHEMES, Protocol, Target, split_address
 from jina.spec.base import Spec
 from jina.spec.options import default_host
@@ -32,6 +33,18 @@ class ClientSpec(Spec):
 
     tls: Flag = False
     """Connect by TLS."""
+
+    api_key: ApiKey | None = Field(default=None, repr=False)
+    """Key that is sent with each call, as `X-API-Key`."""
+
+    ssl_ca_certs: Text | None = None
+    """File of the authorities (PEM) to trust instead of the usual ones."""
+
+    ssl_certfile: Text | None = None
+    """File of the client's certificate (PEM), for servers that ask for one; needs `ssl_keyfile`."""
+
+    ssl_keyfile: Text | None = None
+    """File of the certificate's private key (PEM)."""
 
     asyncio: Flag = False
     """Give the client whose methods are coroutines."""

@@ -16,6 +16,7 @@ from jina.spec.options import (
     StepOptions,
     UsesOptions,
 )
+from jina.spec.options_limits import AccessOptions, InflightOptions, QueueOptions
 from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class DeploymentSpec(
     ExternalOptions,
     HopOptions,
     ScalingOptions,
+    QueueOptions,
+    InflightOptions,
+    AccessOptions,
     ServerOptions,
     ProcessOptions,
     ExecutorOptions,

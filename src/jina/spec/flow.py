@@ -20,6 +20,7 @@ from jina.spec.options import (
     ScalingOptions,
     ServerOptions,
 )
+from jina.spec.options_limits import AccessOptions, InflightOptions, QueueOptions
 from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
 from jina.spec.parsing import Locate, known_names, parse, unknown
 from jina.spec.paths import dotted
@@ -70,6 +71,9 @@ class FlowSpec(
     HopOptions,
     ScalingOptions,
     GatewayOptions,
+    QueueOptions,
+    InflightOptions,
+    AccessOptions,
     ServerOptions,
     ProcessOptions,
     ExecutorOptions,
@@ -205,7 +209,7 @@ def _own_name(flow: FlowSpec, name: Any) -> Any:
 def _with_defaults(step: StepSpec, flow: FlowSpec) -> StepSpec:
     taken = flow.model_fields_set & StepSpec.model_fields.keys() - step.model_fields_set - _NOT_THE_STEPS
     if step.external:
-        taken -= {"replicas"}
+        taken -= {"replicas", *_CERTIFICATES}
     values: dict[str, Any] = {name: getattr(flow, name) for name in taken}
     if flow.gateway is not None:
         hops = flow.gateway.model_fields_set & HopOptions.model_fields.keys() - step.model_fields_set
@@ -220,5 +224,8 @@ _JOINS: Final = frozenset({"needs", "needs_all", "gather_inspect"})
 _DEFAULT_NAMES: Final[Mapping[str, str]] = {
     "needs": "joiner", "needs_all": "joiner", "inspect": "inspect", "gather_inspect": "gather_inspect",
 }  # fmt: skip
+
+_CERTIFICATES: Final = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
+"""Those of a Flow are what its gateway shows to clients; those of an external step what it shows to that one."""
 
 _NOT_THE_STEPS: Final = frozenset({"name", "uses", "port", "port_monitoring", "protocol", "workspace_id"})

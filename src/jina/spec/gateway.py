@@ -13,6 +13,7 @@ from jina.spec.options import (
     ProcessOptions,
     ServerOptions,
 )
+from jina.spec.options_limits import AccessOptions, InflightOptions
 from jina.spec.options_platform import ContainerOptions, InternalOptions, TelemetryOptions
 from jina.spec.types import Count, Flag, JsonMapped, Mapped, Provider, Text, TextList, TextListFromJson
 
@@ -43,6 +44,8 @@ class GatewaySpec(
     GraphOptions,
     HopOptions,
     GatewayOptions,
+    InflightOptions,
+    AccessOptions,
     ServerOptions,
     ProcessOptions,
 ):

@@ -78,12 +78,18 @@ def protocols_differ(spec: Server) -> Iterator[Problem]:
             yield Problem("protocol", f"'{protocol}' is given twice")
 
 
-def certificate_and_key(spec: Server) -> Iterator[Problem]:
+def certificate_and_key(spec: Server | ClientSpec) -> Iterator[Problem]:
     """A certificate and its key come together."""
     if spec.ssl_certfile and not spec.ssl_keyfile:
         yield Problem("ssl_certfile", "needs 'ssl_keyfile', the file of the certificate's private key")
     if spec.ssl_keyfile and not spec.ssl_certfile:
         yield Problem("ssl_keyfile", "needs 'ssl_certfile', the file of the certificate")
+
+
+def authorities_need_certificate(spec: Server) -> Iterator[Problem]:
+    """A server asks for certificates over TLS only; of an external Deployment it is whom to trust."""
+    if spec.ssl_ca_certs and not spec.ssl_certfile and not _is_external(spec):
+        yield Problem("ssl_ca_certs", "needs 'ssl_certfile': without TLS no client can show a certificate")
 
 
 def tls_needs_certificate(spec: DeploymentSpec) -> Iterator[Problem]:
@@ -295,6 +301,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_differ,
         protocols_differ,
         certificate_and_key,
+        authorities_need_certificate,
         tls_needs_certificate,
         name_is_usable,
         one_host,
@@ -310,6 +317,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_differ,
         protocols_differ,
         certificate_and_key,
+        authorities_need_certificate,
         name_is_usable,
         one_host,
         gateway_runs_once,
@@ -323,12 +331,13 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_differ,
         protocols_differ,
         certificate_and_key,
+        authorities_need_certificate,
         name_is_usable,
         one_host,
         flow_yaml_is_loaded,
         is_available,
     ),
-    "ClientSpec": (address_is_whole, address_says_it_once, is_available),
+    "ClientSpec": (address_is_whole, address_says_it_once, certificate_and_key, is_available),
     "ExecutorSpec": (version_is_known,),
 }
 """Name of a spec's class -> its rules; subclasses have those of their bases."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from jina.errors import JinaError, NotSupportedError
 from jina.wire import parameters as wire_parameters
@@ -18,9 +18,6 @@ from jina.wire import pb
 from jina.wire import status as wire_status
 from jina.wire.messages import Payload, Request
 from jina.wire.payloads import ProtoPayload
-
-if TYPE_CHECKING:
-    import ssl
 
 MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
@@ -44,17 +41,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Files (PEM) with which to connect by TLS: the authorities to trust, the certificate to show and its key."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
     """What holds for every call of a channel.
 
-    `max_message_size` is in bytes. `use_proxy` honours `http_proxy` and its like of the environment.
+    `max_message_size` is in bytes. `use_proxy` honours `http_proxy` and its like of the environment. `api_key` is what
+    calls show that bring no key of their own.
     """
 
     max_message_size: int = MAX_MESSAGE_SIZE
     use_proxy: bool = False
     grpc_options: Mapping[str, Any] = field(default_factory=dict)
-    ssl_context: ssl.SSLContext | None = None
-    root_certificates: bytes | None = None
+    tls: TlsFiles = TlsFiles()
+    api_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ DRY_RUN = "/jina.JinaGatewayDryRunRPC/dry_run"
 HEALTH = "/grpc.health.v1.Health/Check"
 STATUS_KEY = "jina-status-bin"
 COMPRESSION_KEY = "jina-compression"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 HEALTH_SERVING = b"\x08\x01"
 """A `grpc.health.v1.HealthCheckResponse` with status SERVING; not worth importing its package."""
 
@@ -154,25 +155,18 @@ def open_stubs(
 ) -> Stubs:
     """A channel made by `factory` (`grpc` or `grpc.aio`), with its methods."""
     credentials = channel_credentials_of(grpc_module, options)
-    return Stubs(open_channel(grpc_module, factory, target, settings, credentials), credentials)
+    return Stubs(open_channel(factory, target, settings, credentials), credentials)
 
 
-def open_channel(grpc_module: Any, factory: Any, target: Target, settings: ChannelSettings, credentials: Any) -> Any:
+def open_channel(factory: Any, target: Target, settings: ChannelSettings, credentials: Any) -> Any:
     """A channel made by `factory`; without credentials, over TLS, the authorities are those of the settings."""
     arguments = channel_options(settings)
     if not target.tls and credentials is None:
         return factory.insecure_channel(target.authority, arguments)
-    given = credentials or grpc_module.ssl_channel_credentials(root_certificates=_root_certificates(settings))
+    from jina.transport.tls import client_credentials
+
+    given = credentials or client_credentials(settings.tls)
     return factory.secure_channel(target.authority, given, arguments)
-
-
-def _root_certificates(settings: ChannelSettings) -> bytes | None:
-    """Those of the settings, else those of SSL_CERT_FILE, which Python's own TLS heeds and gRPC does not."""
-    named = os.environ.get("SSL_CERT_FILE")
-    if settings.root_certificates or not named or "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ:
-        return settings.root_certificates
-    with open(named, "rb") as file:
-        return file.read()
 
 
 def check_dry_run(status: Any, target: Target) -> None:
@@ -192,7 +186,17 @@ def rpc_error(error: Any, target: Target) -> JinaError:
         return sent
     code = error.code()
     number = code.value[0] if code is not None else 2
-    return _from_status(number, error.details() or "", target)
+    failure = _from_status(number, error.details() or "", target)
+    if isinstance(failure, Overloaded) and (hint := _pushback(error)) is not None:
+        failure.retry_after = hint
+    return failure
+
+
+def _pushback(error: Any) -> float | None:
+    """Seconds after which the server wants to be called again (https://github.com/grpc/proposal/blob/master/A6)."""
+    trailing: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()
+    found = [value for key, value in trailing if key == PUSHBACK_KEY and isinstance(value, str) and value.isdecimal()]
+    return int(found[-1]) / 1000 if found else None
 
 
 def sent_error(error: Any) -> JinaError | None:

@@ -14,7 +14,7 @@ from jina.observe.logs import get_logger
 from jina.plan.plans import HopPlan, NodePlan
 from jina.transport import grpc_channel_rules as rules
 from jina.transport import grpc_hop_messages as messages
-from jina.transport.base_channel import CallOptions, ChannelSettings, Target
+from jina.transport.base_channel import CallOptions, ChannelSettings, Target, TlsFiles
 from jina.transport.grpc_hop_discovery import EVERYTHING, read_endpoints
 from jina.transport.hop import HopLost
 from jina.transport.server_messages import too_large
@@ -58,11 +58,12 @@ class GrpcHop:
         self._place = f"{hop.name} ({self._target})"
         self._limit = max_message_size
         options = {**_OPTIONS, **node.grpc_channel_options}
-        settings = ChannelSettings(max_message_size=max_message_size, grpc_options=options)
-        self._channel = rules.open_channel(self._grpc, grpc.aio, self._target, settings, None)
+        settings = ChannelSettings(max_message_size=max_message_size, grpc_options=options, tls=_files(node))
+        self._channel = rules.open_channel(grpc.aio, self._target, settings, None)
         rules.ignore_missed_wakeups(asyncio.get_running_loop())
         self._stubs = _Stubs(self._channel)
         own = tuple((name.lower(), value) for name, value in node.grpc_metadata.items())
+        self._probing: dict[str, Any] = {"timeout": _PROBE_TIMEOUT, "metadata": own or None}
         self._metadata = (*own, *rules.compression_metadata(self._grpc, node.compression))
         self._options = CallOptions(compression=node.compression)
         self._up = True
@@ -81,7 +82,7 @@ class GrpcHop:
         while True:
             try:
                 await self.ready()
-                found = await self._guarded(lambda: self._stubs.discover(b"", timeout=_PROBE_TIMEOUT))
+                found = await self._guarded(lambda: self._stubs.discover(b"", **self._probing))
             except HopLost:
                 raise
             except BadServer as error:  # gateways of Jina 3 fail over nested documents
@@ -96,9 +97,9 @@ class GrpcHop:
     async def ready(self) -> None:
         """See `hop.Hop`: a dry run; a peer that has none is asked for its health."""
         try:
-            status = await self._guarded(lambda: self._stubs.dry_run(b"", timeout=_PROBE_TIMEOUT))
+            status = await self._guarded(lambda: self._stubs.dry_run(b"", **self._probing))
         except _Unimplemented:
-            serving = await self._guarded(lambda: self._stubs.health(b"", timeout=_PROBE_TIMEOUT))
+            serving = await self._guarded(lambda: self._stubs.health(b"", **self._probing))
             if serving != rules.HEALTH_SERVING:
                 raise Unavailable(f"{self._place} is not serving") from None
         else:
@@ -237,6 +238,10 @@ class GrpcHop:
             elif state is states.TRANSIENT_FAILURE:
                 self._up = False
             await self._channel.wait_for_state_change(state)
+
+
+def _files(node: NodePlan) -> TlsFiles:
+    return TlsFiles(ca=node.tls.ca_file, certificate=node.tls.certfile, key=node.tls.keyfile)
 
 
 class _Unimplemented(BadServer):

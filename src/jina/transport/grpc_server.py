@@ -8,13 +8,17 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from jina.errors import JinaError
 from jina.plan.plans import FacePlan
-from jina.transport.grpc_server_calls import Calls
+from jina.transport.grpc_server_calls import Calls, refusing, text_of
 from jina.transport.grpc_server_info import Descriptions
+from jina.transport.server_access import Access
 from jina.transport.server_gate import Gate
 from jina.transport.server_sockets import bind, bind_error
 from jina.transport.tls import grpc_credentials
 
+_OPEN = "/grpc.health.v1.Health/"
+"""What begins the methods for which no key is needed."""
 _HARD_LIMIT = 2**31 - 1
 """The largest message that gRPC can carry, in bytes."""
 
@@ -28,19 +32,26 @@ class GrpcFace:
     """
 
     def __init__(
-        self, plan: FacePlan, gate: Gate, options: Mapping[str, Any], max_message_size: int, window: int
+        self,
+        plan: FacePlan,
+        gate: Gate,
+        options: Mapping[str, Any],
+        max_message_size: int,
+        window: int,
+        access: Access | None = None,
     ) -> None:
         self._plan = plan
         self._gate = gate
         self._options = dict(options)
         self._max_message_size = max_message_size
         self._window = window
+        self._access = access
         self._server: aio.Server | None = None
 
     async def start(self) -> int:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
         self._server = server = aio.server(options=self._channel_arguments())
-        server.add_generic_rpc_handlers([_Table(self._handlers(), self._probes)])
+        server.add_generic_rpc_handlers([_Table(self._handlers(), self._probes, self._access)])
         port = self._open(server)
         await server.start()
         return port
@@ -53,7 +64,7 @@ class GrpcFace:
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         service = self._gate.service
         return {
-            **Calls(service, self._max_message_size, self._window).handlers(),
+            **Calls(service, self._max_message_size, self._window, self._access).handlers(),
             **Descriptions(service).handlers(),
         }
 
@@ -70,6 +81,10 @@ class GrpcFace:
             "grpc.max_send_message_length": -1,
             "grpc.http2.min_ping_interval_without_data_ms": 5000,
             "grpc.keepalive_permit_without_calls": 1,
+            # Clients that are gone say nothing; those that connect and then are silent get their time.
+            "grpc.keepalive_time_ms": 60_000,
+            "grpc.keepalive_timeout_ms": 60_000,
+            "grpc.server_handshake_timeout_ms": round(1000 * self._plan.timeout_read) or 120_000,
             # Probing the bandwidth costs a ping a read: about 12 % of the CPU of a small call.
             "grpc.http2.bdp_probe": 0,
         }
@@ -93,17 +108,26 @@ class GrpcFace:
 class _Table(grpc.GenericRpcHandler):
     """All methods in one table: gRPC asks each handler it has in turn.
 
-    Those of `probes` are made when one of them is called.
+    Those of `probes` are made when one of them is called. Who shows no key is refused before a message is read.
     """
 
     def __init__(
-        self, handlers: dict[str, grpc.RpcMethodHandler], probes: Callable[[], dict[str, grpc.RpcMethodHandler]]
+        self,
+        handlers: dict[str, grpc.RpcMethodHandler],
+        probes: Callable[[], dict[str, grpc.RpcMethodHandler]],
+        access: Access | None = None,
     ) -> None:
         self._handlers = handlers
+        self._access = access if access is not None and access.closed else None
         self._probes: Callable[[], dict[str, grpc.RpcMethodHandler]] | None = probes
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         method = handler_call_details.method
+        if self._access is not None and not method.startswith(_OPEN):
+            try:
+                self._access.caller(dict(text_of(handler_call_details.invocation_metadata)), "")
+            except JinaError as error:
+                return refusing(error)
         if self._probes is not None and method.startswith("/grpc."):
             self._handlers.update(self._probes())
             self._probes = None

@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
-from jina.transport.grpc_channel_rules import COMPRESSION_KEY
+from jina.transport.grpc_channel_rules import COMPRESSION_KEY, PUSHBACK_KEY
+from jina.transport.server_access import Access, Caller
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_intake import Incoming, Intake, Unusable
 from jina.transport.server_messages import (
@@ -40,8 +41,17 @@ _METADATA_ROOM = 4096
 
 def headers_of(context: Context) -> dict[str, str]:
     """The call's metadata without binary values; the last of equal names wins."""
-    metadata = context.invocation_metadata()
-    return {name: value for name, value in metadata if isinstance(value, str)} if metadata else {}
+    return dict(text_of(context.invocation_metadata()))
+
+
+def text_of(metadata: Any) -> list[tuple[str, str]]:
+    """Metadata without binary values."""
+    return [(name, value) for name, value in metadata or () if isinstance(value, str)]
+
+
+def address_of(context: Context) -> str:
+    """The address of the client without its port: `ipv4:127.0.0.1`."""
+    return str(context.peer()).rpartition(":")[0]
 
 
 async def compress(context: Context, asked: str) -> None:
@@ -60,10 +70,11 @@ def deadline_of(context: Context) -> float | None:
 class Calls:
     """Handlers of one gRPC face over one service."""
 
-    def __init__(self, service: Service, max_message_size: int, window: int) -> None:
+    def __init__(self, service: Service, max_message_size: int, window: int, access: Access | None = None) -> None:
         self._service = service
         self._max_message_size = max_message_size
         self._window = window
+        self._access = access
         self._intake = Intake(max_message_size, forwards=service.forwards)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
@@ -110,7 +121,7 @@ class Calls:
         headers = headers_of(context)
         if asked := headers.get(COMPRESSION_KEY):
             await compress(context, asked)
-        deadline = deadline_of(context)
+        deadline, caller = deadline_of(context), self._caller(headers, context)
 
         async def read() -> tuple[Incoming, int] | None:
             incoming = await context.read()
@@ -119,7 +130,7 @@ class Calls:
         async def work(received: Incoming, emit: Emit[bytes]) -> None:
             started = time.time()
             try:
-                answer = await self._answer(received, headers, deadline, started, None)
+                answer = await self._answer(received, headers, deadline, started, None, caller)
             except Exception as error:  # noqa: BLE001 - each failure becomes an answer
                 source = None if isinstance(received[0], Unusable) else received[0]
                 failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._service.name, started)
@@ -147,12 +158,17 @@ class Calls:
 
     async def _stream(self, received: Incoming, context: Context) -> None:
         message, payload, _ = received
+        headers = headers_of(context)
+        caller = self._caller(headers, context)
+        if caller is not None:
+            caller.take()
         if isinstance(message, Unusable):
             raise message.error
-        headers = headers_of(context)
         if asked := headers.get(COMPRESSION_KEY):
             await compress(context, asked)
         request = read_request(message, payload, headers, deadline_of(context))
+        if caller is not None:
+            caller.check(request.endpoint)
         writer = DocumentWriter(message, request)
         replies = self._service.stream(request)
         try:
@@ -168,19 +184,33 @@ class Calls:
             headers = headers_of(context)
             if asked := headers.get(COMPRESSION_KEY):
                 await compress(context, asked)
-            return await self._answer(received, headers, deadline_of(context), started, branches)
+            caller = self._caller(headers, context)
+            return await self._answer(received, headers, deadline_of(context), started, branches, caller)
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
             failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
             return _serialised(failed)
 
+    def _caller(self, headers: dict[str, str], context: Context) -> Caller | None:
+        return None if self._access is None else self._access.caller(headers, address_of(context))
+
     async def _answer(
-        self, received: Incoming, headers: dict[str, str], deadline: float | None, started: float, branches: Branches
+        self,
+        received: Incoming,
+        headers: dict[str, str],
+        deadline: float | None,
+        started: float,
+        branches: Branches,
+        caller: Caller | None,
     ) -> bytes:
+        if caller is not None:
+            caller.take()
         message, payload, _ = received
         if isinstance(message, Unusable):
             raise message.error
         request = read_request(message, payload, headers, deadline)
         request.branches = branches
+        if caller is not None:
+            caller.check(request.endpoint)
         if request.endpoint == DRY_RUN:
             await self._service.dry_run()
             reply = Reply(request.payload)
@@ -220,8 +250,18 @@ async def abort(context: Context, error: JinaError) -> None:
     """
     trailing: list[tuple[str, str | bytes]] = [("is-error", "true"), ("jina-status-bin", status_bytes(error))]
     if isinstance(error, Overloaded):
-        trailing.append(("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))))
+        trailing.append((PUSHBACK_KEY, str(max(1, round(error.retry_after * 1000)))))
     await context.abort(_CODES[error.grpc_code], str(error)[:_METADATA_ROOM], tuple(trailing))
+
+
+def refusing(error: JinaError) -> grpc.RpcMethodHandler:
+    """A method that reads no message and ends the call with the error."""
+
+    async def refuse(_requests: Any, context: Context) -> None:
+        await abort(context, error)
+
+    handler: grpc.RpcMethodHandler = untyped.stream_stream_rpc_method_handler(refuse)
+    return handler
 
 
 def status_bytes(error: JinaError) -> bytes:

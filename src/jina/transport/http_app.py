@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from jina.errors import Cancelled, ConfigError, RuntimeFailToStart
-from jina.plan.plans import HttpPlan
+from jina.plan.plans import AccessPlan, HttpPlan
+from jina.transport.http_access import Door
 from jina.transport.http_bodies import DOCUMENTS, JSON
 from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Exchange, Receive, Scope, Send, Terms
 from jina.transport.http_lifespan import Lifespan
 from jina.transport.http_pages import pages
 from jina.transport.http_routes import Methods, Routes
+from jina.transport.server_access import Access, access_of
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
 from jina.transport.server_pipeline import DEFAULT_WINDOW
@@ -22,9 +24,9 @@ _ACCEPTED = f"{JSON}, {DOCUMENTS}".encode()
 """What a client may send; the header Accept-Post is of https://www.w3.org/TR/ldp/#header-accept-post."""
 
 
-def build_app(service: Service, plan: HttpPlan, max_message_size: int) -> HttpApp:
+def build_app(service: Service, plan: HttpPlan, max_message_size: int, access: AccessPlan | None = None) -> HttpApp:
     """The application, to be served by any ASGI server; `max_message_size` is in bytes."""
-    return HttpApp(Gate(service), plan, max_message_size)
+    return HttpApp(Gate(service), plan, max_message_size, access=access_of(access))
 
 
 class HttpApp:
@@ -33,17 +35,25 @@ class HttpApp:
     Applications of the user's own can be mounted beside them, and middlewares laid around all.
     """
 
-    def __init__(self, gate: Gate, plan: HttpPlan, max_message_size: int, window: int = DEFAULT_WINDOW) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        plan: HttpPlan,
+        max_message_size: int,
+        window: int = DEFAULT_WINDOW,
+        access: Access | None = None,
+    ) -> None:
         self._gate = gate
         self._plan = plan
         cors = CORS_HEADERS if plan.cors else []
         self._terms = Terms(max_message_size, cors)
         self._last_terms = Terms(max_message_size, [*cors, (b"connection", b"close")])
-        self._routes = Routes(gate.service, plan, pages(gate, plan))
+        self._routes = Routes(gate.service, plan, pages(gate, plan, closed=access is not None and access.closed))
         self.websockets = WebSockets(gate, max_message_size, window, dry_run=not plan.no_debug_endpoints)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
         self._entry: AsgiApp = self._answer
+        self._door = Door(access, self._terms, cors=plan.cors) if access is not None else None
 
     def mount(self, path: str, app: AsgiApp) -> None:
         """Let an application answer everything at and below a path; one at `/` gets what we have no route for.
@@ -64,7 +74,8 @@ class HttpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        await self._entry(scope, receive, send)
+        if self._door is None or await self._door.lets_in(scope, receive, send):
+            await self._entry(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]

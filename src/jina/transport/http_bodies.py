@@ -67,8 +67,10 @@ def read_json(body: bytes | str, *, bare: bool = False) -> Request:
         envelope = _decode_envelope(text)
     except msgspec.ValidationError as error:
         raise ValidationFailed(f"the body: {error}", errors=[_error((), "body", None, str(error))]) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _read_lenient(text)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
     return _from_envelope(envelope, text)
 
 
@@ -117,7 +119,11 @@ def _read_lenient(text: bytes) -> Request:
         return Request("", JsonPayload([content], location=("body",), single=True))
     data = content.pop("data", None)
     parameters = content.pop("parameters", None)
-    request = _from_envelope(msgspec.convert({**content, "header": content.get("header")}, _Envelope), text)
+    try:
+        envelope = msgspec.convert({**content, "header": content.get("header")}, _Envelope)
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(f"the body: {error}", errors=[_error((), "body", None, str(error))]) from None
+    request = _from_envelope(envelope, text)
     request.payload = JsonPayload([data], single=True) if isinstance(data, dict) else JsonPayload(_checked_list(data))
     request.parameters = _checked_parameters(parameters)
     return request
@@ -137,9 +143,14 @@ def _checked_parameters(parameters: Any) -> dict[str, Any]:
 
 
 def _loads(text: bytes | str) -> Any:
+    from jina.wire.json_text import refuse_halves
+
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        return json.loads(text)
-    except ValueError as error:
+        value = json.loads(text)
+        refuse_halves(data, value)
+        return value
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
 
 
@@ -157,7 +168,7 @@ def dumps(value: Any) -> bytes:
 
     try:
         return json_text.dumps(value)
-    except TypeError:
+    except (TypeError, UnicodeEncodeError):  # halves of surrogate pairs, which JSON may have and UTF-8 may not
         return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 

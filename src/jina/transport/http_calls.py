@@ -40,6 +40,7 @@ async def answer_call(exchange: Exchange, service: Service, endpoint: str, info:
         request = await read_get(exchange, endpoint, info)
     else:
         request = read_request(exchange, await exchange.body(), endpoint)
+    exchange.check(request.endpoint)
     reply = await guarded(exchange, service.call(request), request.deadline)
     if exchange.accepts(DOCUMENTS):
         parameters = dumps(reply.parameters) if reply.parameters else b""
@@ -56,6 +57,7 @@ async def answer_stream(exchange: Exchange, service: Service, endpoint: str, inf
         request = await read_get(exchange, endpoint, info)
     else:
         request = read_request(exchange, await exchange.body(), endpoint)
+    exchange.check(request.endpoint)
     framing = framing_of(exchange)
     try:
         await guarded(exchange, send_stream(exchange, framing, service.stream(request)), request.deadline)
@@ -133,19 +135,24 @@ def _identified(exchange: Exchange, request: Request) -> Request:
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = exchange.headers
     request.json_reply = not exchange.accepts(DOCUMENTS)
-    if text := exchange.headers.get(TIMEOUT_HEADER):
-        request.deadline = time.monotonic() + _seconds(text)
+    request.deadline = deadline_of(exchange.headers.get(TIMEOUT_HEADER, ""))
     return request
 
 
-def _seconds(text: str) -> float:
+def deadline_of(text: str) -> float | None:
+    """The deadline that a client sets by `x-request-timeout`, in seconds of `time.monotonic()`.
+
+    Raises `BadRequest` for other text.
+    """
+    if not text:
+        return None
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 1e9:
         raise BadRequest(f"{TIMEOUT_HEADER}: {text!r} is no number of seconds above 0")
-    return seconds
+    return time.monotonic() + seconds
 
 
 def _document_of(query: dict[str, str], info: EndpointInfo | None) -> dict[str, Any]:

@@ -32,13 +32,14 @@ class HttpChannel:
         while True:
             outgoing = self._routes.outgoing(request, options)
             if len(outgoing.body) > LARGE and self._routes.asks_for_forms:
-                self._routes.heard(self._exchange("OPTIONS", Outgoing(outgoing.path, {}, b""), options)[1])
+                asking = Outgoing(outgoing.path, call_headers(options), b"")
+                self._routes.heard(self._exchange("OPTIONS", asking, options)[1])
                 continue
             status, headers, body = self._exchange("POST", outgoing, options)
             if status < 400:
                 return self._routes.answer(request, headers, body)
             if not self._routes.unknown(request.endpoint, status, body):
-                raise bodies.http_error(status, body, self._target)
+                raise bodies.http_error(status, body, self._target, headers)
             status, _, document = self.get("/openapi.json", options)
             self._routes.learn(request.endpoint, status, document)
 
@@ -50,7 +51,7 @@ class HttpChannel:
                     response.read()
                     continue
                 if response.status >= 400:
-                    raise bodies.http_error(response.status, response.read(), self._target)
+                    raise bodies.http_error(response.status, response.read(), self._target, response.headers)
                 bodies.need_stream(response.headers, outgoing.path)
                 yield from self._events(response)
             return

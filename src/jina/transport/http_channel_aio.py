@@ -13,6 +13,7 @@ from jina.errors import BadServer, DeadlineExceeded, JinaError, TooLarge, Unavai
 from jina.transport import http_channel_body as bodies
 from jina.transport.base_channel import Answer, CallOptions, ChannelSettings, Target
 from jina.transport.http_channel_routes import LARGE, Outgoing, Routes, call_headers, stream_requests
+from jina.transport.tls import client_context
 from jina.wire.messages import Request
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ class AsyncHttpChannel:
         while True:
             outgoing = self._routes.outgoing(request, options)
             if len(outgoing.body) > LARGE and self._routes.asks_for_forms:
-                self._routes.heard((await self._exchange("OPTIONS", Outgoing(outgoing.path, {}, b""), options))[1])
+                asking = Outgoing(outgoing.path, call_headers(options), b"")
+                self._routes.heard((await self._exchange("OPTIONS", asking, options))[1])
                 continue
             status, headers, body = await self._exchange("POST", outgoing, options)
             if status < 400:
                 return self._routes.answer(request, headers, body)
             if not self._routes.unknown(request.endpoint, status, body):
-                raise bodies.http_error(status, body, self._target)
+                raise bodies.http_error(status, body, self._target, headers)
             status, _, document = await self.get("/openapi.json", options)
             self._routes.learn(request.endpoint, status, document)
 
@@ -53,7 +55,8 @@ class AsyncHttpChannel:
                     if response.status == 405 and method == "POST":
                         continue
                     if response.status >= 400:
-                        raise bodies.http_error(response.status, await response.read(), self._target)
+                        failed = await response.read()
+                        raise bodies.http_error(response.status, failed, self._target, response.headers)
                     bodies.need_stream(response.headers, outgoing.path)
                     events = bodies.Events(self._target)
                     async for line in response.content:
@@ -124,7 +127,7 @@ class AsyncHttpChannel:
 
     def _tls(self) -> ssl.SSLContext | bool:
         # aiohttp's own context is made when it is imported and never sees SSL_CERT_FILE set later.
-        return (self._settings.ssl_context or ssl.create_default_context()) if self._target.tls else True
+        return client_context(self._settings.tls) if self._target.tls else True
 
     def _failure(self, error: Exception, options: CallOptions) -> Exception:
         """The error for a failure of the exchange."""

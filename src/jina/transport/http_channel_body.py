@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
 import orjson
 
-from jina.errors import BadRequest, BadServer, JinaError, Unavailable, from_wire
+from jina.errors import BadRequest, BadServer, JinaError, Overloaded, Unavailable, from_wire
 from jina.transport.base_channel import Target
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
@@ -117,15 +119,30 @@ def need_stream(headers: Headers, request_path: str) -> None:
         raise BadRequest(f"{request_path} is no generator", help="call it with post")
 
 
-def http_error(status: int, body: bytes, target: Target) -> JinaError:
-    """The error that an answer with status >= 400 stands for."""
+def http_error(status: int, body: bytes, target: Target, headers: Headers | None = None) -> JinaError:
+    """The error that an answer with status >= 400 stands for, with the hint of its `Retry-After`."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         content = {"detail": body[:300].decode("utf-8", "replace")}
     if not isinstance(content, Mapping):
         content = {"detail": str(content)}
-    return error_of(content, target, status)
+    error = error_of(content, target, status)
+    hint = headers.get("retry-after", "") if headers is not None else ""
+    if isinstance(error, Overloaded | Unavailable) and hint and "retry_after" not in content:
+        error.retry_after = _hinted(hint)
+    return error
+
+
+def _hinted(text: str) -> float:
+    """Seconds in a `Retry-After`: a number of them, or a date (RFC 9110, 10.2.3); 1 for anything else."""
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 1.0
+    return max(0.0, (at - datetime.now(at.tzinfo)).total_seconds())
 
 
 def error_of(content: Mapping[str, Any], target: Target, status: int) -> JinaError:

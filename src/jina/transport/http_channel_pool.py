@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 import threading
 import urllib.request
 from base64 import b64encode
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from jina.errors import BadServer, DeadlineExceeded, JinaError, Unavailable
 from jina.transport.base_channel import ChannelSettings, Target
 from jina.transport.http_channel_routes import Outgoing
+from jina.transport.tls import client_context
 
 IDLE_CONNECTIONS = 32
 """Connections kept for later; more are opened when more calls run at once, and closed afterwards."""
@@ -28,7 +28,7 @@ class Pool:
         self._target = target
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
-        self._tls = (settings.ssl_context or ssl.create_default_context()) if target.tls else None
+        self._tls = client_context(settings.tls) if target.tls else None
         self._proxy = _proxy_of(target) if settings.use_proxy else None
 
     @contextmanager

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from jina.errors import BadRequest, Cancelled, JinaError, MethodNotAllowed, Overloaded, TooLarge, Unavailable
+from jina.errors import (
+    BadRequest,
+    Cancelled,
+    JinaError,
+    MethodNotAllowed,
+    Overloaded,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from jina.transport.http_bodies import JSON, PROBLEM, error_body
+from jina.transport.server_access import Caller
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,7 +54,7 @@ class Terms:
 class Exchange:
     """What the handlers read of a request, and how they answer it."""
 
-    __slots__ = ("_receive", "_send", "headers", "method", "path", "request_id", "scope", "started", "terms")
+    __slots__ = ("_receive", "_send", "caller", "headers", "method", "path", "request_id", "scope", "started", "terms")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
         self.scope = scope
@@ -55,12 +66,18 @@ class Exchange:
         self.request_id = self.headers.get("x-request-id", "")
         self.terms = terms
         self.started = False
+        self.caller: Caller | None = scope.get("jina.caller")
         self._receive = receive
         self._send = send
 
     def query(self) -> dict[str, str]:
         """The query parameters; the last of equal names wins."""
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+    def check(self, endpoint: str) -> None:
+        """Raise `PermissionDenied` where the caller may not call the endpoint."""
+        if self.caller is not None:
+            self.caller.check(endpoint)
 
     def accepts(self, media_type: str) -> bool:
         """Whether the client names the media type in Accept."""
@@ -172,9 +189,11 @@ class Exchange:
         problem = self.accepts(PROBLEM)
         extra = list(headers)
         if isinstance(error, Overloaded):
-            extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+            extra.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
         elif isinstance(error, Unavailable):
             extra.append((b"retry-after", b"1"))
+        elif isinstance(error, Unauthenticated):
+            extra.append((b"www-authenticate", b"Bearer"))
         elif isinstance(error, TooLarge):
             extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
         content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from jina.errors import Unavailable
 from jina.plan.plans import HttpPlan
+from jina.transport.http_access import Door
 from jina.transport.http_bodies import JSON, error_body
-from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Header, Message, Receive, Scope, Send
+from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Header, Message, Receive, Scope, Send, Terms
+from jina.transport.server_access import Access
 from jina.transport.server_gate import Gate
 
 
 class ForeignApp:
     """Serves `app`, and `GET /` as a health check where `app` has no such route."""
 
-    def __init__(self, app: AsgiApp, gate: Gate, plan: HttpPlan) -> None:
+    def __init__(self, app: AsgiApp, gate: Gate, plan: HttpPlan, access: Access | None = None) -> None:
         self._app = app
         self._gate = gate
         self._cors = plan.cors
+        terms = Terms(0, CORS_HEADERS if plan.cors else [])
+        self._door = Door(access, terms, cors=plan.cors) if access is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
+        if self._door is not None and not await self._door.lets_in(scope, receive, send):
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

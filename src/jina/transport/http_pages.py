@@ -46,9 +46,9 @@ def swagger_folder() -> Path | None:
     return found if found and all((found / name).exists() for name in _ASSETS) else None
 
 
-def pages(gate: Gate, plan: HttpPlan) -> dict[str, Handler]:
-    """The handlers of GET by path."""
-    own = _Pages(gate, plan)
+def pages(gate: Gate, plan: HttpPlan, *, closed: bool = False) -> dict[str, Handler]:
+    """The handlers of GET by path; `closed` says that callers need a key."""
+    own = _Pages(gate, plan, closed=closed)
     return {
         "/": own.root,
         "/docs": own.docs,
@@ -64,9 +64,10 @@ def pages(gate: Gate, plan: HttpPlan) -> dict[str, Handler]:
 
 
 class _Pages:
-    def __init__(self, gate: Gate, plan: HttpPlan) -> None:
+    def __init__(self, gate: Gate, plan: HttpPlan, *, closed: bool) -> None:
         self._gate = gate
         self._plan = plan
+        self._closed = closed
         self._openapi: bytes | None = None
 
     async def root(self, exchange: Exchange) -> None:
@@ -112,6 +113,7 @@ class _Pages:
                 version=metadata.version("jina"),
                 extra=extra_routes(self._plan, endpoints),
                 hidden=hidden_paths(self._plan),
+                closed=self._closed,
             )
             self._openapi = dumps(document)
         await exchange.respond_json(self._openapi)

@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import socket
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import uvicorn
@@ -16,6 +16,7 @@ from jina.errors import ConfigError, nearest
 from jina.plan.plans import FacePlan
 from jina.transport.http_app import HttpApp
 from jina.transport.http_exchange import AsgiApp
+from jina.transport.http_protocol import http_protocol
 from jina.transport.server_sockets import bind
 from jina.transport.tls import uvicorn_options
 
@@ -82,8 +83,8 @@ class HttpFace:
 
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
-            "http": "httptools",
-            "ws": _websocket_protocol,
+            "http": http_protocol(self._plan.timeout_read),
+            "ws": _websocket_protocol(self._plan.timeout_read),
             "ws_max_size": self._max_message_size,
             # A full window pauses reading, and with it the pongs: their absence proves nothing.
             "ws_ping_timeout": None,
@@ -101,11 +102,15 @@ class HttpFace:
         return uvicorn.Config(self._app, lifespan="off", interface="asgi3", **{**options, **self._options})
 
 
-def _websocket_protocol(**state: Any) -> asyncio.Protocol:
+def _websocket_protocol(timeout: float) -> Callable[..., asyncio.Protocol]:
     """What answers an upgrade. Imported at the first one: its library takes longer than the rest of a start."""
-    from jina.transport.websocket_protocol import WebSocketProtocol
 
-    return WebSocketProtocol(**state)
+    def made(**state: Any) -> asyncio.Protocol:
+        from jina.transport.websocket_protocol import WebSocketProtocol
+
+        return WebSocketProtocol(timeout, **state)
+
+    return made
 
 
 class _Server(uvicorn.Server):

@@ -23,8 +23,12 @@ def openapi_document(
     version: str,
     extra: Sequence[ExtraRoute] = (),
     hidden: Collection[str] = (),
+    closed: bool = False,
 ) -> dict[str, Any]:
-    """The document, ready for JSON; equal endpoints give equal documents. Paths of `hidden` are left out."""
+    """The document, ready for JSON; equal endpoints give equal documents. Paths of `hidden` are left out.
+
+    `closed` says that callers need a key.
+    """
     components = Components()
     paths = {http_path(path): _path_item(path, info, components) for path, info in endpoints.items()}
     for path in hidden:
@@ -39,7 +43,8 @@ def openapi_document(
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, **({"description": description} if description else {})},
         "paths": paths,
-        "components": {"schemas": components.schemas},
+        "components": {"schemas": components.schemas, **({"securitySchemes": _KEYS} if closed else {})},
+        **({"security": [{name: []} for name in _KEYS]} if closed else {}),
     }
 
 
@@ -59,6 +64,10 @@ def _add_extra(
         paths.setdefault(route.path, {})[method.lower()] = {**known, **names, **details}
 
 
+_KEYS = {
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
 _OWN_PAGES = {
     "/": ("Whether the service is ready", "application/json"),
     "/status": ("Versions and settings", "application/json"),

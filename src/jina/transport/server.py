@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jina.plan.plans import FacePlan, HttpPlan
+from jina.plan.plans import AccessPlan, FacePlan, HttpPlan
+from jina.transport.server_access import Access, access_of
 from jina.transport.server_gate import Gate
 from jina.transport.server_pipeline import DEFAULT_WINDOW
 from jina.transport.service import Service
@@ -76,26 +77,29 @@ def serve(
     grpc_options: Mapping[str, Any] | None = None,
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
     prefetch: int = DEFAULT_WINDOW,
+    access: AccessPlan | None = None,
     customise: Callable[[HttpApp], AsgiApp | None] | None = None,
 ) -> Server:
     """A server of the service on all faces; nothing is opened before `start`.
 
     HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
     `max_message_size` is in bytes and counts for requests on every protocol. `prefetch` is the number of requests of
-    one stream or connection in work at a time, where the client does not say; 0 is no limit. `customise` may mount
+    one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
+    call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
     """
     gate = Gate(service)
     window = prefetch or sys.maxsize
+    rules = access_of(access)
     made: list[_Face] = []
     web: _Web | None = None
     for plan in faces:
         if plan.protocol == "grpc":
             from jina.transport.grpc_server import GrpcFace
 
-            made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size, window))
+            made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size, window, rules))
         else:
-            web = web or _Web(gate, http or HttpPlan(), max_message_size, window, customise)
+            web = web or _Web(gate, http or HttpPlan(), max_message_size, window, rules, customise)
             made.append(web.face(plan))
     return Server(faces, made, gate, web.lifespan if web else None)
 
@@ -109,19 +113,20 @@ class _Web:
         http: HttpPlan,
         max_message_size: int,
         window: int,
+        access: Access | None,
         customise: Callable[[HttpApp], AsgiApp | None] | None,
     ) -> None:
         from jina.transport.http_app import HttpApp
 
         self._http = http
         self._max_message_size = max_message_size
-        ours = HttpApp(gate, http, max_message_size, window)
+        ours = HttpApp(gate, http, max_message_size, window, access)
         self.app: AsgiApp = ours
         other = customise(ours) if customise else None
         if other is not None and other is not ours:
             from jina.transport.http_foreign import ForeignApp
 
-            self.app = ForeignApp(other, gate, http)
+            self.app = ForeignApp(other, gate, http, access)
         self.lifespan: Lifespan | None = None
         if self.app is not ours or ours.mounts:
             from jina.transport.http_lifespan import Lifespan

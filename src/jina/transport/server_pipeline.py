@@ -54,12 +54,14 @@ class Pipeline(Generic[Item, Frame]):
         self._writing = asyncio.Lock()
         self._last_written: asyncio.Event | None = None
         self._failure: BaseException | None = None
+        self._main: asyncio.Task[None] | None = None
 
     async def run(self, read: Callable[[], Awaitable[tuple[Item, int] | None]]) -> None:
         """Work until `read`, which gives an item and its size in bytes, gives None and all is written.
 
         When `read` raises or this task is cancelled, the items in work are cancelled.
         """
+        self._main = asyncio.current_task()
         try:
             while self._failure is None and (incoming := await self._read_when_room(read)) is not None:
                 self._start(*incoming)
@@ -68,7 +70,12 @@ class Pipeline(Generic[Item, Frame]):
                 await self._room.wait()
             if self._failure is not None:
                 raise self._failure
+        except asyncio.CancelledError:
+            if self._failure is None or self._main is None or self._main.uncancel():
+                raise
+            raise self._failure from None
         finally:
+            self._main = None
             await self._cancel_all()
 
     async def _read_when_room(self, read: Callable[[], Awaitable[tuple[Item, int] | None]]) -> tuple[Item, int] | None:
@@ -90,8 +97,10 @@ class Pipeline(Generic[Item, Frame]):
             self._tasks.discard(task)
             self._bytes -= size
             self._room.set()
-            if not task.cancelled() and self._failure is None:
-                self._failure = task.exception()
+            if not task.cancelled() and self._failure is None and (failure := task.exception()) is not None:
+                self._failure = failure
+                if self._main is not None:
+                    self._main.cancel()  # which may be reading, for ever
 
         task.add_done_callback(finished)
 

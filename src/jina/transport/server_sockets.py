@@ -8,6 +8,13 @@ import socket
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.plan.plans import FacePlan
 
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Asked after a minute of silence, given up after a minute without an answer. Not all systems have all of them.
+
+What was sent and is not acknowledged is left to the system's own limit: a shorter one (TCP_USER_TIMEOUT) would also end
+connections whose client merely does not read for a while.
+"""
+
 
 def bind(face: FacePlan) -> socket.socket:
     """A bound TCP socket for the face; `port` 0 lets the system choose.
@@ -20,12 +27,21 @@ def bind(face: FacePlan) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if face.share_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _notice_dead_peers(sock)
         sock.bind((face.host, face.port))
     except OSError as error:
         sock.close()
         raise bind_error(face, error) from error
     sock.settimeout(0)
     return sock
+
+
+def _notice_dead_peers(sock: socket.socket) -> None:
+    """Let the system end connections whose other end is gone; those that are accepted inherit it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def bind_error(face: FacePlan, error: OSError) -> ConfigError:

@@ -1,13 +1,15 @@
-"""A served certificate, checked before a port is opened."""
+"""Certificates of servers, checked before a port is opened, and those of clients."""
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import ConfigError
 from jina.plan.plans import TlsPlan
+from jina.transport.base_channel import TlsFiles
 
 if TYPE_CHECKING:
     import grpc
@@ -25,6 +27,8 @@ def check_certificate(plan: TlsPlan) -> None:
     """Raise `ConfigError` where the files are missing, no PEM, or the key is not the certificate's."""
     read_file(plan.certfile, "ssl_certfile")
     read_file(plan.keyfile, "ssl_keyfile")
+    if plan.ca_file:
+        client_context(TlsFiles(ca=plan.ca_file))
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(plan.certfile, plan.keyfile)
     except ssl.SSLError as error:
@@ -41,9 +45,38 @@ def grpc_credentials(plan: TlsPlan) -> grpc.ServerCredentials:
     untyped: Any = grpc  # grpcio has annotations here and there only
     check_certificate(plan)
     pair = (read_file(plan.keyfile, "ssl_keyfile"), read_file(plan.certfile, "ssl_certfile"))
-    authority = read_file(plan.ca_file, "ca_file") if plan.ca_file else None
+    authority = read_file(plan.ca_file, "ssl_ca_certs") if plan.ca_file else None
     credentials: grpc.ServerCredentials = untyped.ssl_server_credentials(
         [pair], root_certificates=authority, require_client_auth=authority is not None
+    )
+    return credentials
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """How to connect by TLS; raises `ConfigError` for files that are none."""
+    if files.ca:
+        read_file(files.ca, "ssl_ca_certs")
+    try:
+        context = ssl.create_default_context(cafile=files.ca)
+    except ssl.SSLError as error:
+        raise ConfigError(f"ssl_ca_certs: {files.ca!r} has no certificates: {error.reason}") from error
+    if files.certificate and files.key:
+        check_certificate(TlsPlan(certfile=files.certificate, keyfile=files.key))
+        context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+def client_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
+    """The same for gRPC; without authorities those of SSL_CERT_FILE, which Python's own TLS heeds and gRPC does not."""
+    import grpc
+
+    untyped: Any = grpc
+    client_context(files)  # gRPC says nothing of files that are none, and then fails to connect
+    named = files.ca or (None if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ else os.environ.get("SSL_CERT_FILE"))
+    credentials: grpc.ChannelCredentials = untyped.ssl_channel_credentials(
+        root_certificates=read_file(named, "ssl_ca_certs") if named else None,
+        private_key=read_file(files.key, "ssl_keyfile") if files.key else None,
+        certificate_chain=read_file(files.certificate, "ssl_certfile") if files.certificate else None,
     )
     return credentials
 
@@ -53,6 +86,5 @@ def uvicorn_options(plan: TlsPlan) -> dict[str, Any]:
     check_certificate(plan)
     options: dict[str, Any] = {"ssl_certfile": plan.certfile, "ssl_keyfile": plan.keyfile}
     if plan.ca_file:
-        read_file(plan.ca_file, "ca_file")
         options |= {"ssl_ca_certs": plan.ca_file, "ssl_cert_reqs": ssl.CERT_REQUIRED}
     return options

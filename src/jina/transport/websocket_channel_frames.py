@@ -5,7 +5,6 @@ Each binary frame is one serialised `jina.DataRequestProto`, answered by frames 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from jina.errors import BadRequest, BadServer, JinaError, TooLarge, Unavailable
 from jina.transport.base_channel import CallOptions, ChannelSettings, ProtoAnswer, Target, request_message
 from jina.transport.http_channel_routes import call_headers
+from jina.transport.tls import client_context
 from jina.wire import pb
 from jina.wire.messages import Request
 
@@ -86,7 +86,7 @@ def connect_arguments(target: Target, settings: ChannelSettings, options: CallOp
         "proxy": True if settings.use_proxy else None,
     }
     if target.tls:
-        arguments["ssl"] = settings.ssl_context or ssl.create_default_context()
+        arguments["ssl"] = client_context(settings.tls)
     return arguments
 
 
@@ -107,7 +107,10 @@ def failure_of(error: BaseException, target: Target) -> JinaError | None:
         case InvalidStatus():
             from jina.transport.http_channel_body import http_error
 
-            return http_error(error.response.status_code, bytes(error.response.body or b""), target)
+            answer: Any = error.response
+            return http_error(answer.status_code, bytes(answer.body or b""), target, answer.headers)
+        case InvalidHandshake() if isinstance(error.__cause__, OSError | EOFError):
+            return Unavailable(f"{target} closed the connection before it answered")
         case InvalidHandshake() | InvalidURI():
             return BadServer(f"{target} does not speak WebSocket: {reading(error)}")
         case TimeoutError():

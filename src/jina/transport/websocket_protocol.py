@@ -1,18 +1,54 @@
-"""uvicorn's WebSocket protocol, closing so that the client learns why."""
+"""uvicorn's WebSocket protocol, closing so that the client learns why, and not waiting for ever."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from jina.transport.arrival import Arrival
 
 LINGER = 1.0
 """Seconds in which a client that broke the rules may read why, and what it still sends is dropped."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Reads on after a frame that cannot be read.
+    """Reads on after a frame that cannot be read, and waits `timeout` seconds for a frame or message once it has begun.
 
     Closing a socket with bytes unread resets the connection, so that the close frame may never be seen.
     """
+
+    def __init__(self, timeout: float = 0.0, **state: Any) -> None:
+        super().__init__(**state)
+        self._arrival = Arrival(self.loop, timeout, self._late, lambda: self.read_paused)
+
+    def data_received(self, data: bytes) -> None:
+        """More of a frame."""
+        arrival = self._arrival
+        if arrival.awaited:
+            arrival.got(len(data))
+        super().data_received(data)
+        if not self.conn.reader.buffer and not self.frames:
+            arrival.end()
+        elif not arrival.awaited and not self.transport.is_closing():
+            arrival.begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing will come any more."""
+        self._arrival.end()
+        super().connection_lost(exc)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send what the application gives; a refused handshake is complete, too."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
+
+    def _late(self) -> None:
+        if not self.transport.is_closing() and not self.close_sent:
+            self.conn.fail(1008, "the message did not arrive in time")
+            self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
         """Say why and close for writing; the connection ends when the client closes it, or after `LINGER`."""

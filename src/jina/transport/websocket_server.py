@@ -14,9 +14,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from jina.errors import BadRequest, EndpointNotFound, JinaError
-from jina.transport.http_bodies import dumps, error_body, error_content, read_json, reply_parts
+from jina.transport.http_access import CALLER, refuse_websocket
+from jina.transport.http_bodies import dumps, error_content, read_json, reply_parts
+from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of
 from jina.transport.http_exchange import Receive, Scope, Send
 from jina.transport.http_pages import dry_run_status, status_content
+from jina.transport.server_access import Caller
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
 from jina.transport.server_intake import Intake, Unusable
@@ -62,7 +65,7 @@ class WebSockets:
             await self._dry_run(send, subprotocol)
             return
         if not self.known(path):
-            await _refuse(scope, send, EndpointNotFound(f"no endpoint {path!r} here"))
+            await refuse_websocket(scope, send, EndpointNotFound(f"no endpoint {path!r} here"))
             return
         endpoint = "" if path == "/" else path
         connection = _Connection(scope, receive, send, endpoint, self._gate.service, self._intake)
@@ -94,15 +97,6 @@ class WebSockets:
         return path == "/" or path in endpoints or "/default" in endpoints
 
 
-async def _refuse(scope: Scope, send: Send, error: JinaError) -> None:
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
-        return
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": error_body(error)})
-
-
 class _Connection:
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, endpoint: str, service: Service, intake: Intake
@@ -112,8 +106,10 @@ class _Connection:
         self._endpoint = endpoint
         self._service = service
         self._intake = intake
+        self._caller: Caller | None = scope.get(CALLER)
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        self._timeout = {**self._query, **self._headers}.get(TIMEOUT_HEADER, "")
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue(maxsize=1)
         self._main = asyncio.current_task()
         self._left = False
@@ -175,8 +171,13 @@ class _Connection:
         exchange = (
             _JsonFrames(frame) if isinstance(frame, str) else _ByteFrames(frame, self._service.name, self._intake)
         )
+        caller = self._caller
         try:
             request = exchange.read(self._endpoint, self._headers)
+            request.deadline = deadline_of(self._timeout)
+            if caller is not None:
+                caller.take()
+                caller.check(request.endpoint)
             info = self._service.endpoints.get(request.endpoint) or self._service.endpoints.get("/default")
             if info is not None and info.is_generator:
                 await self._stream(request, exchange, emit)

@@ -36,6 +36,7 @@ _PLAIN = orjson.OPT_UTC_Z
 _WITH_NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
 """Makes orjson load numpy when it meets an object that it does not know."""
 _NUMBERS = "biuf"
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _JSON_TYPES = {str, int, bool, type(None)}
 
 
@@ -52,9 +53,21 @@ def loads(text: bytes) -> Any:
 def _loads_leniently(text: bytes) -> Any:
     """What Jina 3 takes besides: NaN, infinities, a byte order mark."""
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        value = json.loads(text.decode("utf-8-sig"))
+        refuse_halves(text, value)
+        return value
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is no JSON: {error}") from None
+
+
+def refuse_halves(text: bytes, value: Any) -> None:
+    """Raise ValueError where the value of JSON text has half a surrogate pair, which no reply could hold."""
+    if _HALF.search(text) is None:
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half a surrogate pair, which UTF-8 cannot hold") from None
 
 
 def dumps(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes:

@@ -71,7 +71,7 @@ def _typed(node: pb.NodeProto, kind: str, name: str) -> Any:
 
 
 def read_loose(node: pb.NodeProto, make_doc: DocMaker = AS_DICT) -> Any:
-    """The value of a node; raises `BadTensor`."""
+    """The value of a node; raises `Invalid` for a tensor that is none."""
     kind = node.WhichOneof("content")
     if kind is None:
         return None
@@ -83,9 +83,16 @@ def read_loose(node: pb.NodeProto, make_doc: DocMaker = AS_DICT) -> Any:
 
 
 def read_loose_doc(message: pb.DocProto, make_doc: DocMaker = AS_DICT) -> Any:
-    """All fields of a document, given to `make_doc`; raises `BadTensor`."""
+    """All fields of a document, given to `make_doc`; raises as `read_loose`."""
     data = message.data
     return make_doc.one({name: read_loose(data[name], make_doc) for name in data})
+
+
+def _tensor(node: pb.NodeProto, _: DocMaker) -> Any:
+    try:
+        return tensor_by_name(node.ndarray, node.type)
+    except (ValueError, TypeError) as error:
+        raise Invalid(str(error)) from None
 
 
 def _list(node: pb.NodeProto, make_doc: DocMaker) -> list[Any]:
@@ -110,7 +117,7 @@ def _dict(node: pb.NodeProto, make_doc: DocMaker) -> dict[str, Any]:
 
 
 _READERS: dict[str, Callable[[pb.NodeProto, DocMaker], Any]] = {
-    "ndarray": lambda node, _: tensor_by_name(node.ndarray, node.type),
+    "ndarray": _tensor,
     "doc": lambda node, make_doc: read_loose_doc(node.doc, make_doc),
     "doc_array": lambda node, make_doc: make_doc.many([read_loose_doc(doc, make_doc) for doc in node.doc_array.docs]),
     "list": _list,

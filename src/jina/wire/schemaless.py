@@ -58,6 +58,10 @@ def _read(reader: Reader, value: Any, name: str) -> Any:
         raise error.at(name) from None
 
 
+def _loosely(node: Any) -> Any:
+    return read_loose(node, AS_SCHEMALESS)
+
+
 def message_reader(readers: Mapping[str, Reader]) -> Reader:
     """Reads a whole document from a message; raises what the readers raise."""
     from jina.documents.document import blank_values, make_document
@@ -69,7 +73,7 @@ def message_reader(readers: Mapping[str, Reader]) -> Reader:
         for name in data:
             reader = readers.get(name)
             if reader is None:
-                extra[name] = read_loose(data[name], AS_SCHEMALESS)
+                extra[name] = _read(_loosely, data[name], name)
             else:
                 values[name] = _read(reader, data[name], name)
         if "id" not in data:
