@@ -316,6 +316,18 @@ def test_the_client_of_what_was_started_has_a_key_of_its_own(guarded):
     assert "jina" not in [key.name for key in front_of(running.plan).access.keys]
 
 
+@pytest.mark.slow
+def test_that_key_outlives_a_change_of_the_processes():
+    with Deployment(uses=Porter, quiet=True, host="127.0.0.1", api_keys="secret-of-the-user") as running:
+        assert running.post("/closed", Token(text="a")).texts == ["a"]
+        running.roll_out()
+        assert running.post("/closed", Token(text="b")).texts == ["b"]
+        running.scale(2)
+        assert running.post("/closed", Token(text="c")).texts == ["c"]
+        with pytest.raises(Unauthenticated), Client(host="127.0.0.1", port=running.port) as client:
+            client.post("/closed", Token(text="d"))
+
+
 def front_of(plan):
     return plan.gateway if plan.gateway is not None else plan.workers[0]
 

@@ -199,7 +199,7 @@ class Deployment(Described, Calls):
         ports = KeptPorts(changing.kept(self._faces))
         plan = plan_deployment(spec, resolved.plan, ports, gpus=MachineGpus(), behind_gateway=behind)
         blobs = {self.name: resolved.blob()}
-        old, new = processes_of(self._plan), processes_of(plan)
+        old, new = (processes_of(self._own_key.admitted(one)) for one in (self._plan, plan))
         changing.change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
         self._spec, self._resolved, self._plan = spec, resolved, plan
 
