@@ -10,7 +10,7 @@ from tests.plan.flows import CountingPorts
 from tests.runtime.gateways import on_a_loop, request, workers
 
 from jina import Deployment, Executor, requests
-from jina.errors import ConfigError, DeadlineExceeded, ExecutorDefinitionError
+from jina.errors import ConfigError, DeadlineExceeded, ExecutorDefinitionError, Overloaded
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan
 from jina.spec import DeploymentSpec, parse
@@ -161,6 +161,25 @@ async def test_those_that_wait_may_leave_or_be_too_late():
         assert service.executor.most == {"/narrow": 2}
         assert service.dispatcher.open == 0
         assert service._lanes.waiting == 0
+
+
+@on_a_loop
+async def test_those_that_left_do_not_count_for_the_queue():
+    async with workers({"x": Crowded}, x={"max_queue": 1}) as services:
+        service = services["x"]
+        inside = [asyncio.create_task(service.call(request("/narrow", "a"))) for _ in range(2)]
+        await settled(service.executor)
+        leaving = asyncio.create_task(service.call(request("/narrow", "a")))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="max_queue"):
+            await service.call(request("/narrow", "a"))
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        staying = asyncio.create_task(service.call(request("/narrow", "a")))
+        await asyncio.sleep(0)
+        service.executor.async_open.set()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*inside, staying)
 
 
 @on_a_loop
