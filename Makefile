@@ -13,7 +13,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.cache/tmp
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup demo test test-slow chaos fuzz test-interop test-versions check-clean check fix bench docs lock clean
+.PHONY: help setup demo test test-slow chaos fuzz test-interop test-observe test-versions check-clean check fix bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -55,6 +55,10 @@ test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh
 	scripts/env_docarray021.sh
 	$(PYTEST) -q -m interop
+
+test-observe: $(READY)  ## against a real Prometheus and a real collector of OpenTelemetry data
+	scripts/env_observe.sh
+	export CI=1; $(PYTEST) -q tests/observe
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies
 	scripts/test_versions.sh

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.reference_metrics import metrics
+
 RECORDED = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "performance.json"
 """What `python -m bench --out` wrote, where figures are recorded."""
 
@@ -178,23 +180,6 @@ def _error(cls: Any) -> str:
     )
     head = ("gRPC code", "HTTP status", "exit code", "retryable", "is also")
     return f"## {cls.__name__}\n\n{_prose(cls)}\n\n{_table(head, [row])}"
-
-
-def metrics() -> str:
-    """Every metric of a worker."""
-    from jina.observe.batch_metrics import BatchMetrics
-    from jina.observe.metrics import Metrics
-
-    counts = Metrics("executor/rep-0", "MyExecutor")
-    counts.endpoint("/index").ended(0.1, "ExecutorError")
-    counts.endpoint("/index").batches = BatchMetrics(lambda: 0)
-    texts = []
-    for family in counts.families():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
-        shown = ", ".join(map(_code, labels))
-        texts.append(f"### `{name}`\n\n{family.type}; labels: {shown}\n\n{family.documentation}.\n")
-    return "\n".join(texts)
 
 
 def grpc_services() -> str:

@@ -153,7 +153,9 @@ class NoteService:
         if not self.ready:
             raise Unavailable("not ready")
 
-    def metrics(self):
+    checks = {}
+
+    async def metrics(self, *, openmetrics=True):
         return b"# EOF\n"
 
 

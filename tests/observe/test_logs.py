@@ -89,7 +89,7 @@ def test_unknown_and_later_configurations_are_errors():
     with pytest.raises(ConfigError, match="did you mean 'json'"):
         logs.setup(LogPlan(), "w", environ={"JINA_LOG_CONFIG": "jsn"})
     with pytest.raises(NotSupportedError):
-        logs.setup(LogPlan(), "w", environ={"JINA_LOG_CONFIG": "my.yml"})
+        logs.setup(LogPlan(config="remote"), "w", environ={})
 
 
 def test_quiet_plan_wins(capsys):

@@ -81,9 +81,78 @@ def test_a_handler_gets_the_tracing_context_and_spans_of_users_nest():
         await service.call(Request("/x", BytesPayload(b"")))
 
     asyncio.run(main())
-    first, second, whole = exporter.get_finished_spans()
-    assert whole.name == "/x"
-    assert first.parent.span_id == second.parent.span_id == whole.context.span_id
+    first, second, handler, whole = exporter.get_finished_spans()
+    assert (handler.name, whole.name) == ("Traced.x", "/x")
+    assert first.parent.span_id == second.parent.span_id == handler.context.span_id
+    assert handler.parent.span_id == whole.context.span_id
+    """)
+
+
+def test_a_batch_is_a_child_of_its_first_request_with_links_to_the_others():
+    run("""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from jina.observe import traces
+
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    spans = [traces.begin("/foo", {}, {}) for _ in range(3)]
+    batch = traces.begin_batch("batch", spans)
+    batch.attach("Exec.foo")
+    batch.handled()
+    batch.end()
+    for span in spans:
+        span.end()
+    handler, whole, first, *others = exporter.get_finished_spans()
+    assert (handler.name, whole.name) == ("Exec.foo", "batch")
+    assert handler.parent.span_id == whole.context.span_id
+    assert whole.parent.span_id == first.context.span_id
+    assert [link.context.span_id for link in whole.links] == [one.context.span_id for one in others]
+    assert len({one.context.trace_id for one in (first, *others)}) == 3
+    """)
+
+
+def test_what_is_sent_on_names_the_span_of_the_hop():
+    run("""
+    import asyncio
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from jina import Executor, DocumentArray, requests
+    from jina.runtime.traced_hop import TracedHop
+    from tests.runtime.gateways import gateway, request
+
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+    class Hopped(Executor):
+        @requests(on="/x")
+        async def x(self, docs: DocumentArray, **kwargs):
+            pass
+
+    async def main():
+        nodes = {"a": ["gateway"], "b": ["gateway"], "c": ["a", "b"]}
+        wrap = lambda hop: TracedHop(hop, hop.name[0])
+        async with gateway({"a": Hopped, "b": Hopped, "c": Hopped}, nodes, wrap=wrap) as service:
+            await service.call(request("/x", ["t"]))
+
+    asyncio.run(main())
+    spans = exporter.get_finished_spans()
+    by_id = {span.context.span_id: span for span in spans}
+    assert len({span.context.trace_id for span in spans}) == 1
+    (root,) = [span for span in spans if span.parent is None]
+    assert (root.name, root.attributes["jina.process"]) == ("/x", "gateway")
+    hops = [span for span in spans if span.name in {"a /x", "b /x", "c /x"}]
+    assert len(hops) == 3 and {span.parent.span_id for span in hops} == {root.context.span_id}
+    handlers = [span for span in spans if span.name == "Hopped.x"]
+    assert {by_id[by_id[span.parent.span_id].parent.span_id].name for span in handlers} == {"a /x", "b /x", "c /x"}
     """)
 
 
@@ -134,13 +203,14 @@ def test_the_call_of_a_batch_is_a_span_below_its_first_request_with_links_to_the
         return await asyncio.gather(*(service.call(request(text)) for text in texts), return_exceptions=True)
 
     asyncio.run(main("a", "b", "c"))
-    inner, other, batch, *wholes = exporter.get_finished_spans()
+    inner, other, handler, batch, *wholes = exporter.get_finished_spans()
     assert batch.name == "batch /x"
     assert [whole.name for whole in wholes] == ["/x"] * 3
     ids = {whole.context.span_id: whole.context.trace_id for whole in wholes}
     assert ids.pop(batch.parent.span_id) == batch.context.trace_id
     assert {link.context.span_id: link.context.trace_id for link in batch.links} == ids
-    assert inner.parent.span_id == other.parent.span_id == batch.context.span_id
+    assert inner.parent.span_id == other.parent.span_id == handler.context.span_id
+    assert handler.parent.span_id == batch.context.span_id
     assert batch.attributes["jina.batch.requests"] == 3
 
     exporter.clear()

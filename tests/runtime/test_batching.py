@@ -526,7 +526,7 @@ def test_batches_are_counted(worker, executor):
 
     with worker.serving(executor) as it:
         ask(it, worker, "/sync", ["a"], ["b", "c", "d"], ["e"])
-        families = {one.name: one for one in text_string_to_metric_families(it.service.metrics().decode())}
+        families = {one.name: one for one in text_string_to_metric_families(it.run(it.service.metrics()).decode())}
     values = {
         (sample.name, sample.labels["executor_endpoint"], sample.labels.get("le")): sample.value
         for name in (

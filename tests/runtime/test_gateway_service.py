@@ -133,7 +133,7 @@ def test_metrics_count_requests_and_what_is_sent_to_each_deployment():
             await service.call(request("/add", ["x"]))
             with pytest.raises(ExecutorError):
                 await service.call(request("/fail", ["x"]))
-            text = service.metrics().decode()
+            text = (await service.metrics()).decode()
             assert 'jina_successful_requests_total{runtime_name="gateway"} 1.0' in text
             assert 'jina_failed_requests_total{runtime_name="gateway"} 1.0' in text
             assert 'jina_sending_request_seconds_count{deployment="a",runtime_name="gateway"} 2.0' in text

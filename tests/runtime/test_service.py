@@ -430,7 +430,7 @@ def test_metrics_count_what_was_done(worker):
         worker.texts(it.run(it.service.call(worker.request("/sync", ["a", "b"]))))
         with pytest.raises(ExecutorError):
             it.run(it.service.call(worker.request("/fail", ["a"])))
-        families = text_string_to_metric_families(it.service.metrics().decode())
+        families = text_string_to_metric_families(it.run(it.service.metrics()).decode())
     got = {(s.name, s.labels.get("executor_endpoint")): s.value for f in families for s in f.samples}
     assert got["jina_successful_requests_total", None] == 1
     assert got["jina_failed_requests_total", None] == 1

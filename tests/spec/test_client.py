@@ -1,6 +1,5 @@
 import pytest
 
-from jina.errors import NotSupportedError
 from jina.spec import ClientSpec, parse
 
 
@@ -33,8 +32,3 @@ def test_defaults_of_jina_3(monkeypatch):
         False, 1000, False, False, "default",
     )  # fmt: skip
     assert (spec.grpc_channel_options, spec.suppress_root_logging) == (None, False)
-
-
-def test_exporters_are_not_available_yet():
-    with pytest.raises(NotSupportedError, match="Client: tracing: not available yet"):
-        parse(ClientSpec, {"tracing": True})

@@ -23,6 +23,7 @@ TESTED: dict[str, str] = {
     "is_available": "test_is_available",
     "address_is_whole": "test_address_is_whole",
     "address_says_it_once": "test_address_says_it_once",
+    "clients_do_not_count": "test_clients_do_not_count",
     "version_is_known": "test_version_is_known",
     "targets_fit": "test_targets_fit",
     "external_steps_speak_grpc": "test_external_steps_speak_grpc",
@@ -304,3 +305,10 @@ def test_flow_ports_match_protocols():
 def test_a_step_with_replicas_may_have_a_port_for_each():
     assert parse(StepSpec, {"name": "a", "replicas": 2, "port": [1, 2]}).ports == [1, 2]
     assert "3 ports for 1 protocol(s)" in step_problem(replicas=2, port=[1, 2, 3])
+
+
+@pytest.mark.parametrize("option", ["metrics", "metrics_exporter_host", "metrics_exporter_port", "log_config"])
+def test_clients_do_not_count(option):
+    value = {"metrics": True, "metrics_exporter_port": 4317}.get(option, "x")
+    assert f"{option}: is not available for clients" in problem(ClientSpec, NotSupportedError, **{option: value})
+    assert parse(ClientSpec, {"tracing": True}).tracing

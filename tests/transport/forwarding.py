@@ -53,7 +53,9 @@ class Forwarder:
     async def dry_run(self):
         pass
 
-    def metrics(self):
+    checks = {}
+
+    async def metrics(self, *, openmetrics=True):
         return b"# EOF\n"
 
 

@@ -149,7 +149,9 @@ class EchoService:
         if not self.ready:
             raise errors.Unavailable("not ready")
 
-    def metrics(self) -> bytes:
+    checks = {}
+
+    async def metrics(self, *, openmetrics=True) -> bytes:
         return b"# EOF\n"
 
 

@@ -143,7 +143,9 @@ class SampleService:
         if not self.ready:
             raise Unavailable("not ready")
 
-    def metrics(self):
+    checks = {}
+
+    async def metrics(self, *, openmetrics=True):
         return b"# TYPE sample counter\nsample_total 1\n# EOF\n"
 
 

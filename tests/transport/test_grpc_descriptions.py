@@ -92,8 +92,12 @@ def test_health_follows_readiness():
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        service.checks = {"first": True, "first/rep-0": False}
+        assert (await health(channel, "first")).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await health(channel, "first/rep-0")).status == health_pb2.HealthCheckResponse.NOT_SERVING
         service.ready = False
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert (await health(channel, "first")).status == health_pb2.HealthCheckResponse.SERVING
         assert (await health(channel, "")).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
 

@@ -194,7 +194,7 @@ def head(kind, meta=0, body=0, stream=1, magic=0x6A):
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         head(0),
-        head(frames.PART + 1),
+        head(frames.METRICS + 1),
         head(frames.REQUEST, magic=0),
         head(frames.REQUEST, body=LIMIT + 1),
         head(frames.REQUEST, meta=LIMIT + 1),

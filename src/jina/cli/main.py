@@ -48,11 +48,13 @@ COMMANDS: dict[str, Entry] = {
     "dev": Entry("serve a file and start it anew when it changes", "jina.cli.dev"),
     "status": Entry("show the services of this machine and their processes", "jina.cli.status"),
     "ping": Entry("see whether a service answers", "jina.cli.ping"),
+    "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.logs"),
     "new": Entry("write a project that starts as it is", "jina.cli.new"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
     "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.hub_build"),
     "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.export_flowchart"),
     "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.export_schema"),
+    "export grafana": Entry("print a dashboard for Grafana", "jina.cli.export_grafana"),
     "help": Entry("explain a command or an option", "jina.cli.explain"),
     "completion": Entry("print the shell completion for bash, zsh or fish", "jina.cli.completion"),
 }

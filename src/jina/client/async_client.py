@@ -100,8 +100,8 @@ class AsyncClient(BaseClient):
         from jina.client.types import doc_type_of
         from jina.wire.codec import codec_for
 
-        request = self._stream_request(on, inputs, parameters, target_executor)
         options = self._options(kwargs, timeout)
+        request = self._stream_request(on, inputs, parameters, target_executor, options)
         codec = codec_for(doc_type_of(return_type))
         channel = await self._channels.get()
         async with Held(channel.stream_doc(request, options)) as documents:

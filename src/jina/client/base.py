@@ -75,9 +75,11 @@ class BaseClient:
         key = self._settings.api_key
         return {"api_key": key, **transport} if key else transport
 
-    def _stream_request(self, on: str, inputs: Any, parameters: Any, target_executor: str | None) -> Request:
+    def _stream_request(
+        self, on: str, inputs: Any, parameters: Any, target_executor: str | None, options: CallOptions
+    ) -> Request:
         from jina.client.inputs import as_document, payload_of
-        from jina.client.post import plain_parameters
+        from jina.client.post import plain_parameters, trace_of
         from jina.wire.messages import Request
 
         if isinstance(inputs, list | tuple) and len(inputs) == 1:
@@ -88,4 +90,5 @@ class BaseClient:
             parameters=plain_parameters(parameters),
             request_id=os.urandom(16).hex(),
             target_executor=target_executor or "",
+            headers=trace_of(options),
         )

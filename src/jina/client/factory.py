@@ -43,6 +43,8 @@ def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
     from jina.client.address import protocol_of, target_of
     from jina.transport.base_channel import ChannelSettings, TlsFiles
 
+    if spec.tracing:
+        _export_spans(spec)
     target = target_of(spec)
     settings = ChannelSettings(
         max_message_size=spec.max_message_size,
@@ -60,3 +62,13 @@ def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
         ("websocket", True): async_client.AsyncWebSocketClient,
     }
     return kinds[protocol_of(target), spec.asyncio](target, settings, spec.prefetch)
+
+
+def _export_spans(spec: ClientSpec) -> None:
+    """Have the program's spans sent to a collector, for as long as it runs; raises `ConfigError` without the extra."""
+    import atexit
+
+    from jina.observe import exporters
+    from jina.plan.telemetry import telemetry
+
+    atexit.register(exporters.start(telemetry(spec), "client").stop)

@@ -15,6 +15,7 @@ from jina.client.response import Response
 from jina.client.retries import Retries
 from jina.client.types import doc_type_of, is_single
 from jina.errors import BadClientCallback, BadClientInput, BadServer, ConfigError, nearest
+from jina.observe import traces
 from jina.observe.logs import get_logger
 from jina.transport.base_channel import CallOptions, FailedAnswer
 from jina.wire import pb
@@ -74,6 +75,7 @@ class PostCall:
         self.options = call_options(
             self.transport, window=self.prefetch or NO_LIMIT, results_in_order=self.results_in_order
         )
+        self.trace = trace_of(self.options)
         self.source = Inputs(self.inputs, self.request_size)
         self.inputs = None  # so that a generator's documents are not held
 
@@ -85,6 +87,7 @@ class PostCall:
             parameters=self.parameters,
             request_id=os.urandom(16).hex(),
             target_executor=self.target_executor or "",
+            headers=self.trace,
         )
 
 
@@ -137,15 +140,27 @@ def call_options(
     timeout = getattr(timeout, "total", timeout)  # aiohttp.ClientTimeout, as Jina 3's HTTP client took it
     if timeout is not None and (not isinstance(timeout, int | float) or timeout <= 0):
         raise ConfigError(f"timeout: {timeout!r} is not a number of seconds above 0")
+    metadata = _with_key(_pairs(given.get("metadata")) + _pairs(given.get("headers")), given.get("api_key"))
     return CallOptions(
         timeout=timeout,
-        metadata=_with_key(_pairs(given.get("metadata")) + _pairs(given.get("headers")), given.get("api_key")),
+        metadata=_traced(metadata) if traces.active() else metadata,
         compression=given.get("compression"),
         credentials=given.get("credentials"),
         window=window,
         results_in_order=results_in_order,
         extra={name: given[name] for name in _AIOHTTP if name in given},
     )
+
+
+def trace_of(options: CallOptions) -> dict[str, str]:
+    """What identifies the caller's span."""
+    return {name: str(value) for name, value in options.metadata if name in traces.HEADERS}
+
+
+def _traced(metadata: Metadata) -> Metadata:
+    """With the caller's span as the parent of what the server does, unless the caller gives one."""
+    found = dict(metadata)
+    return (*metadata, *((name, value) for name, value in traces.outgoing({}).items() if name not in found))
 
 
 def _pairs(metadata: Any) -> Metadata:

@@ -111,8 +111,8 @@ class SyncClient(BaseClient):
         from jina.client.types import doc_type_of
         from jina.wire.codec import codec_for
 
-        request = self._stream_request(on, inputs, parameters, target_executor)
         options = self._options(kwargs, timeout)
+        request = self._stream_request(on, inputs, parameters, target_executor, options)
         codec = codec_for(doc_type_of(return_type))
         for document in self._open_channel().stream_doc(request, options):
             yield document.decode(codec)

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, cast
 
@@ -25,7 +25,7 @@ request_id: ContextVar[str] = ContextVar("jina_request_id", default="")
 
 _ROOT = "jina"
 _LEVELS = {"DEBUG": 10, "INFO": 20, "SUCCESS": SUCCESS, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
-_CONFIGS = {"default": "text", "docker": "text", "plain": "text", "json": "json", "quiet": "quiet"}
+_CONFIGS = {"default": "text", "docker": "text", "plain": "text", "json": "json", "profile": "json", "quiet": "quiet"}
 _COLOURS = {"DEBUG": "2", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _PLAIN_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -41,6 +41,16 @@ class LogOptions(Protocol):
     @property
     def format(self) -> str:
         """`text` or `json`."""
+        ...
+
+    @property
+    def config(self) -> str:
+        """Name of a configuration, or the path of its YAML file."""
+        ...
+
+    @property
+    def folder(self) -> str:
+        """Where the process writes a file of its own as well; empty for nowhere."""
         ...
 
     @property
@@ -74,38 +84,72 @@ def get_logger(name: str = "") -> JinaLogger:
 def setup(options: LogOptions, process_name: str, *, environ: Mapping[str, str] | None = None) -> None:
     """Let `jina.*` loggers write to stderr; calling it again replaces what the last call set.
 
-    `JINA_LOG_LEVEL` and `JINA_LOG_CONFIG` (`default`, `docker`, `plain`, `json`, `quiet`) override `options`;
-    `NO_COLOR` and `JINA_LOG_NO_COLOR` switch colours off. Raises `ConfigError` for an unknown name.
+    `JINA_LOG_LEVEL` and `JINA_LOG_CONFIG` (a name such as `json`, or the path of a YAML file) override `options`;
+    `NO_COLOR` and `JINA_LOG_NO_COLOR` switch colours off. With `folder` the process writes a file there as well.
+    Raises `ConfigError` for an unknown name, and for a file that cannot be read or written.
     """
     env = os.environ if environ is None else environ
-    style, level = _style_of(options, env), _level_of(env.get("JINA_LOG_LEVEL") or options.level)
+    config = env.get("JINA_LOG_CONFIG") or options.config
+    style = _style_of(options, config)
+    level, handlers = "", list[logging.Handler]()
+    formatters: dict[str, Callable[[], logging.Formatter]] = {
+        "json": lambda: _JsonFormatter(process_name),
+        "text": lambda: _TextFormatter(process_name, env),
+    }
+    if style == "file":
+        from jina.observe.log_config import handlers_of
+
+        level, handlers = handlers_of(config, process_name, formatters, request_id.get, StderrHandler)
+    elif style != "quiet":
+        stderr = StderrHandler()
+        stderr.setFormatter(formatters[style]())
+        handlers.append(stderr)
+    if options.folder and style != "quiet":
+        handlers.append(_own_file(options, process_name))
+    number = _level_of(env.get("JINA_LOG_LEVEL") or level or options.level)
     logging.addLevelName(SUCCESS, "SUCCESS")
     root = get_logger(_ROOT)
     for handler in list(root.handlers):
         root.removeHandler(handler)
+        if isinstance(handler, logging.FileHandler):
+            handler.close()
     root.propagate = False
-    root.setLevel(level)
-    if style == "quiet":
-        root.addHandler(logging.NullHandler())
-        return
-    handler = _StderrHandler()
-    handler.setFormatter(_JsonFormatter(process_name) if style == "json" else _TextFormatter(process_name, env))
-    root.addHandler(handler)
+    root.setLevel(number)
+    for handler in handlers or [logging.NullHandler()]:
+        root.addHandler(handler)
 
 
-def _style_of(options: LogOptions, env: Mapping[str, str]) -> str:
+def file_of(folder: str, process_name: str) -> str:
+    """The file of a process in a folder of logs: `executor-rep-0.log` of `executor/rep-0`."""
+    return os.path.join(folder, f"{process_name.replace('/', '-')}.log")
+
+
+def _own_file(options: LogOptions, process_name: str) -> logging.Handler:
+    from jina.observe.log_config import file_handler
+
+    handler = file_handler(file_of(options.folder, process_name))
+    as_json = options.format == "json"
+    handler.setFormatter(
+        _JsonFormatter(process_name)
+        if as_json
+        else _TextFormatter(process_name, {"NO_COLOR": "1"}, clock="%Y-%m-%d %H:%M:%S")
+    )
+    return handler
+
+
+def _style_of(options: LogOptions, name: str) -> str:
     if options.quiet:
         return "quiet"
-    if not (name := env.get("JINA_LOG_CONFIG", "")):
-        return options.format
     if style := _CONFIGS.get(name):
         # `default` and its like say nothing about the format that the option chose.
         return options.format if style == "text" else style
-    if name in {"profile", "remote"} or name.endswith((".yml", ".yaml")):
-        raise NotSupportedError(f"JINA_LOG_CONFIG={name!r} is not available yet; use one of {', '.join(_CONFIGS)}")
+    if name.endswith((".yml", ".yaml")):
+        return "file"
+    if name == "remote":
+        raise NotSupportedError(f"log_config={name!r} is not available; write JSON to stderr or a file")
     near = nearest(name, _CONFIGS)
     hint = f"did you mean {near!r}?" if near else ""
-    raise ConfigError(f"JINA_LOG_CONFIG={name!r} is none of {', '.join(_CONFIGS)}", help=hint)
+    raise ConfigError(f"log_config={name!r} is neither a YAML file nor one of {', '.join(_CONFIGS)}", help=hint)
 
 
 def _level_of(name: str) -> int:
@@ -116,7 +160,7 @@ def _level_of(name: str) -> int:
     raise ConfigError(f"log level {name!r} is none of {', '.join(_LEVELS)}", help=hint)
 
 
-class _StderrHandler(logging.StreamHandler[Any]):
+class StderrHandler(logging.StreamHandler[Any]):
     """Writes to whatever `sys.stderr` is at the time, so that capturing and redirecting it works."""
 
     def __init__(self) -> None:
@@ -124,6 +168,7 @@ class _StderrHandler(logging.StreamHandler[Any]):
 
     @property
     def stream(self) -> Any:
+        """`sys.stderr` as it is now."""
         return sys.stderr
 
     @stream.setter
@@ -134,14 +179,15 @@ class _StderrHandler(logging.StreamHandler[Any]):
 class _TextFormatter(logging.Formatter):
     """`12:00:00.123 INFO     name@pid: message [request id]`; a traceback follows indented."""
 
-    def __init__(self, process_name: str, env: Mapping[str, str]) -> None:
+    def __init__(self, process_name: str, env: Mapping[str, str], clock: str = "%H:%M:%S") -> None:
         super().__init__()
+        self._clock = clock
         self._prefix = f"{process_name}@{os.getpid()}"
         off = env.get("NO_COLOR") or env.get("JINA_LOG_NO_COLOR")
         self._colour = not off and sys.stderr is not None and sys.stderr.isatty()
 
     def format(self, record: logging.LogRecord) -> str:
-        clock = f"{time.strftime('%H:%M:%S', time.localtime(record.created))}.{int(record.msecs):03d}"
+        clock = f"{time.strftime(self._clock, time.localtime(record.created))}.{int(record.msecs):03d}"
         level = "SUCCESS" if record.levelno == SUCCESS else record.levelname
         shown = f"{level:<8}"
         if self._colour and level in _COLOURS:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
-
-from jina.observe.batch_metrics import BatchMetrics, batch_families
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
+    from jina.observe.batch_metrics import BatchMetrics
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds in seconds; one more bucket holds what is above."""
-
-CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 class Summary:
@@ -41,24 +39,31 @@ class Summary:
 
 
 class Histogram(Summary):
-    """A summary that also counts per bucket of `BUCKETS`."""
+    """A summary that also counts per bucket; `bounds` are the upper bounds of the buckets."""
 
-    __slots__ = ("counts",)
+    __slots__ = ("bounds", "counts")
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: tuple[float, ...] = BUCKETS) -> None:
         super().__init__()
-        self.counts = [0] * (len(BUCKETS) + 1)
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
 
     def observe(self, value: float) -> None:
-        """Add one sample, in seconds."""
+        """Add one sample."""
         self.count += 1
         self.total += value
-        self.counts[bisect_left(BUCKETS, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
+
+    def add(self, other: Histogram) -> None:
+        """Add all samples of a histogram with the same bounds."""
+        self.count += other.count
+        self.total += other.total
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Bounds and how many samples were not above each."""
         below, rows = 0, []
-        for bound, count in zip([*map(str, BUCKETS), "+Inf"], self.counts, strict=True):
+        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
             below += count
             rows.append((bound, float(below)))
         return rows
@@ -67,18 +72,28 @@ class Histogram(Summary):
 class EndpointMetrics:
     """What is counted for one endpoint. Written by one thread only, so that no lock is needed.
 
-    `seconds` is from the arrival of a request to its reply, `handler_seconds` what the Executor took of it,
-    `failures` counts by the error's class name.
+    `seconds` is from the arrival of a request to its reply, `queue_seconds` what it waited before its handler began,
+    `handler_seconds` what the Executor took of it, `failures` counts by the error's class name.
     """
 
     __slots__ = (
-        "batches", "documents", "failures", "handler_seconds", "in_flight", "received", "seconds", "sent", "succeeded"
-    )  # fmt: skip
+        "batches",
+        "documents",
+        "failures",
+        "handler_seconds",
+        "in_flight",
+        "queue_seconds",
+        "received",
+        "seconds",
+        "sent",
+        "succeeded",
+    )
 
     def __init__(self) -> None:
         self.batches: BatchMetrics | None = None
         """Of an endpoint that gathers requests."""
         self.seconds = Histogram()
+        self.queue_seconds = Histogram()
         self.handler_seconds = Histogram()
         self.received = Summary()
         self.sent = Summary()
@@ -97,11 +112,15 @@ class EndpointMetrics:
 
 
 class HopMetrics:
-    """What a gateway counts for the requests that it sends to one Deployment; written by one thread only."""
+    """What a gateway counts for the requests that it sends to one Deployment; written by one thread only.
 
-    __slots__ = ("received", "seconds", "sent")
+    `up` tells by replica whether it answers.
+    """
+
+    __slots__ = ("received", "seconds", "sent", "up")
 
     def __init__(self) -> None:
+        self.up: Callable[[], Mapping[str, bool]] = dict
         self.seconds = Histogram()
         self.sent = Summary()
         self.received = Summary()
@@ -113,27 +132,46 @@ class Metrics:
     def __init__(self, process_name: str, executor: str = "") -> None:
         self.process_name = process_name
         self.executor = executor
-        self.queued: Callable[[], int] = lambda: 0
         self.restarts = 0
         """How often a process was started in the place of one that ended by itself."""
-        self._endpoints: dict[str, EndpointMetrics] = {}
-        self._hops: dict[str, HopMetrics] = {}
+        self.started = time.time()
+        self.queued: Callable[[], int] = lambda: 0
+        self.ready: Callable[[], bool] = lambda: True
+        self.endpoints: dict[str, EndpointMetrics] = {}
+        self.hops: dict[str, HopMetrics] = {}
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry: CollectorRegistry | None = None
 
     def endpoint(self, path: str) -> EndpointMetrics:
         """The counts of one endpoint; the same object each time."""
-        found = self._endpoints.get(path)
-        return found if found is not None else self._endpoints.setdefault(path, EndpointMetrics())
+        found = self.endpoints.get(path)
+        return found if found is not None else self.endpoints.setdefault(path, EndpointMetrics())
 
     def hop(self, deployment: str) -> HopMetrics:
         """The counts of what is sent to one Deployment; the same object each time."""
-        found = self._hops.get(deployment)
-        return found if found is not None else self._hops.setdefault(deployment, HopMetrics())
+        found = self.hops.get(deployment)
+        return found if found is not None else self.hops.setdefault(deployment, HopMetrics())
 
     @property
     def done(self) -> int:
         """Grows whenever a request gets on: with each reply, also those of streams, and each error."""
-        return sum(one.seconds.count + one.sent.count for one in list(self._endpoints.values()))
+        return sum(one.seconds.count + one.sent.count for one in list(self.endpoints.values()))
+
+    def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Have the value that `read` gives, on any thread, be served as the gauge `jina_<name>`."""
+        self.gauges[name] = (documentation, read)
+
+    def receiving(self) -> Histogram:
+        """Seconds from arrival to reply, of all endpoints."""
+        whole = Histogram()
+        for one in list(self.endpoints.values()):
+            whole.add(one.seconds)
+        return whole
+
+    def timed(self) -> list[tuple[str, str, int, float]]:
+        """Name, documentation, count and sum of each block that `timer` measured in this process."""
+        with _timers_lock:
+            return [(name, text, one.count, one.total) for name, (text, one) in _timers.items()]
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -145,92 +183,17 @@ class Metrics:
             self._registry.register(_Collector(self))
         return self._registry
 
-    def exposition(self) -> bytes:
-        """Everything as OpenMetrics text."""
-        from prometheus_client.openmetrics.exposition import generate_latest
+    def exposition(self, *, openmetrics: bool = True) -> bytes:
+        """Everything as OpenMetrics text, or as that of Prometheus before it (version 0.0.4)."""
+        from jina.observe.exposition import written
 
-        return cast("bytes", generate_latest(self.registry))  # type: ignore[no-untyped-call]
+        return written(self.registry, openmetrics=openmetrics)
 
     def families(self) -> Iterator[Metric]:
         """The samples as metric families of `prometheus_client`."""
-        yield from self._process_families()
-        yield from self._endpoint_families()
-        if self._hops:
-            yield from self._hop_families()
-        yield from _timer_families(self.process_name)
+        from jina.observe.families import families
 
-    def _process_families(self) -> Iterator[Metric]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-        label, value, counted = ["runtime_name"], [self.process_name], list(self._endpoints.values())
-        receiving = HistogramMetricFamily(
-            "jina_receiving_request_seconds", "Seconds from a request's arrival to its reply", labels=label
-        )
-        whole = Histogram()
-        for one in counted:
-            whole.count += one.seconds.count
-            whole.total += one.seconds.total
-            whole.counts = [a + b for a, b in zip(whole.counts, one.seconds.counts, strict=True)]
-        receiving.add_metric(value, whole.cumulative(), whole.total)
-        yield receiving
-        succeeded = CounterMetricFamily("jina_successful_requests", "Requests answered without an error", labels=label)
-        succeeded.add_metric(value, sum(one.succeeded for one in counted))
-        yield succeeded
-        failed = CounterMetricFamily("jina_failed_requests", "Requests answered with an error", labels=label)
-        failed.add_metric(value, sum(sum(one.failures.values()) for one in counted))
-        yield failed
-        pending = GaugeMetricFamily("jina_number_of_pending_requests", "Requests not yet answered", labels=label)
-        pending.add_metric(value, sum(one.in_flight for one in counted))
-        yield pending
-        queued = GaugeMetricFamily("jina_number_of_queued_requests", "Requests that wait for a thread", labels=label)
-        queued.add_metric(value, self.queued())
-        yield queued
-        restarts = CounterMetricFamily("jina_restarts", "Starts in the place of a process that ended", labels=label)
-        restarts.add_metric(value, self.restarts)
-        yield restarts
-
-    def _endpoint_families(self) -> Iterator[Metric]:
-        from prometheus_client.core import (
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            HistogramMetricFamily,
-            SummaryMetricFamily,
-        )
-
-        labels = ["executor", "executor_endpoint", "runtime_name"]
-        process = HistogramMetricFamily("jina_process_request_seconds", "Seconds in the Executor", labels=labels)
-        documents = CounterMetricFamily("jina_document_processed", "Documents given to the Executor", labels=labels)
-        received = SummaryMetricFamily("jina_received_request_bytes", "Bytes of documents received", labels=labels)
-        sent = SummaryMetricFamily("jina_sent_response_bytes", "Bytes of documents sent", labels=labels)
-        pending = GaugeMetricFamily("jina_requests_in_flight", "Requests not yet answered", labels=labels)
-        errors = CounterMetricFamily("jina_errors", "Requests answered with an error", labels=[*labels, "error"])
-        for path, one in list(self._endpoints.items()):
-            value = [self.executor, path, self.process_name]
-            process.add_metric(value, one.handler_seconds.cumulative(), one.handler_seconds.total)
-            documents.add_metric(value, one.documents)
-            received.add_metric(value, one.received.count, one.received.total)
-            sent.add_metric(value, one.sent.count, one.sent.total)
-            pending.add_metric(value, one.in_flight)
-            for name, count in one.failures.items():
-                errors.add_metric([*value, name], count)
-        yield from (process, documents, received, sent, pending, errors)
-        if batched := [(path, one.batches) for path, one in list(self._endpoints.items()) if one.batches is not None]:
-            rows = [([self.executor, path, self.process_name], batches) for path, batches in batched]
-            yield from batch_families(labels, rows)
-
-    def _hop_families(self) -> Iterator[Metric]:
-        from prometheus_client.core import HistogramMetricFamily, SummaryMetricFamily
-
-        labels = ["deployment", "runtime_name"]
-        seconds = HistogramMetricFamily("jina_sending_request_seconds", "Seconds until a worker's reply", labels=labels)
-        sent = SummaryMetricFamily("jina_sent_request_bytes", "Bytes of documents sent to workers", labels=labels)
-        received = SummaryMetricFamily("jina_received_response_bytes", "Bytes of documents from workers", labels=labels)
-        for name, one in list(self._hops.items()):
-            value = [name, self.process_name]
-            seconds.add_metric(value, one.seconds.cumulative(), one.seconds.total)
-            sent.add_metric(value, one.sent.count, one.sent.total)
-            received.add_metric(value, one.received.count, one.received.total)
-        yield from (seconds, sent, received)
+        return families(self)
 
 
 class _Collector:
@@ -257,14 +220,3 @@ def timer(name: str, documentation: str = "") -> Generator[None]:
             if (known := _timers.get(name)) is None:
                 known = _timers[name] = (documentation, Summary())
             known[1].observe(seconds)
-
-
-def _timer_families(process_name: str) -> Iterator[Metric]:
-    from prometheus_client.core import SummaryMetricFamily
-
-    with _timers_lock:
-        rows = [(name, text, one.count, one.total) for name, (text, one) in _timers.items()]
-    for name, text, count, total in rows:
-        family = SummaryMetricFamily(f"jina_{name}", text, labels=["runtime_name"])
-        family.add_metric([process_name], count, total)
-        yield family

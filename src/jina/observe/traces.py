@@ -1,8 +1,9 @@
 """Spans of requests through OpenTelemetry's API; no cost where no SDK is loaded.
 
-Users configure the SDK (exporter, sampler) themselves, in the Executor's `__init__` or by
-`opentelemetry-instrument`; jina takes the caller's `traceparent` (https://www.w3.org/TR/trace-context/), makes one
-span a request and hands its context on.
+The SDK (exporter, sampler) is configured by `tracing=True` (see `exporters`), by `opentelemetry-instrument`, or by the
+user in the Executor's `__init__`. The caller's context comes and goes as headers
+(https://www.w3.org/TR/trace-context/): a gateway makes a span of each request and of each time it is sent on, a worker
+one of each request and, below it, one of the handler's work.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+HEADERS = ("traceparent", "tracestate", "baggage")
+"""What tells a receiver the span that is the parent of its own."""
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -19,31 +23,43 @@ if TYPE_CHECKING:
 class RequestSpan:
     """One span; `context` is what handlers get as `tracing_context`."""
 
-    __slots__ = ("_span", "context")
+    __slots__ = ("_request", "_work", "context")
 
     def __init__(self, span: Span, context: Context) -> None:
-        self._span = span
+        self._request = span
+        self._work: Span | None = None
         self.context = context
 
-    def attach(self) -> None:
-        """Make the span the current one in the caller's `contextvars` context."""
-        from opentelemetry import context
+    def attach(self, name: str = "", attributes: Mapping[str, str] | None = None) -> None:
+        """Make the span the current one in the caller's `contextvars` context; with a name, a child of it."""
+        from opentelemetry import context, trace
 
+        if name:
+            self._work = trace.get_tracer("jina").start_span(
+                name, context=self.context, attributes=dict(attributes or {})
+            )
+            self.context = trace.set_span_in_context(self._work, self.context)
         context.attach(self.context)
 
     @property
     def span(self) -> Span:
         """OpenTelemetry's own."""
-        return self._span
+        return self._request
+
+    def handled(self, error: BaseException | None = None) -> None:
+        """The child that `attach` made is over; without a child nothing happens."""
+        work, self._work = self._work, None
+        if work is not None:
+            _end(work, error)
 
     def end(self, error: BaseException | None = None) -> None:
         """Close the span; `error` is recorded with its traceback."""
-        if error is not None:
-            from opentelemetry.trace import Status, StatusCode
+        self.handled(error)
+        _end(self._request, error)
 
-            self._span.record_exception(error)
-            self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
-        self._span.end()
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers with this span as the parent of what the receiver does."""
+        return outgoing(headers, self.context)
 
 
 def active() -> bool:
@@ -51,19 +67,21 @@ def active() -> bool:
     return "opentelemetry.sdk.trace" in sys.modules
 
 
-def begin(name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> RequestSpan | None:
-    """Start the span of a request; None where no OpenTelemetry SDK is loaded.
+def begin(
+    name: str, headers: Mapping[str, str], attributes: Mapping[str, str], *, sending: bool = False
+) -> RequestSpan | None:
+    """Start the span of a request, or of sending one; None where no OpenTelemetry SDK is loaded.
 
-    `headers` have lower-case names; the parent is read from them by the configured propagators.
+    `headers` have lower-case names; the parent is read from them by the configured propagators. Without one there it
+    is the current span, such as that of a web framework around us.
     """
     if not active():
         return None
-    from opentelemetry import propagate, trace
+    from opentelemetry import context, propagate, trace
 
-    parent = propagate.extract(headers)
-    span = trace.get_tracer("jina").start_span(
-        name, context=parent, kind=trace.SpanKind.SERVER, attributes=dict(attributes)
-    )
+    parent = propagate.extract(headers, context.get_current())
+    kind = trace.SpanKind.CLIENT if sending else trace.SpanKind.SERVER
+    span = trace.get_tracer("jina").start_span(name, context=parent, kind=kind, attributes=dict(attributes))
     return RequestSpan(span, trace.set_span_in_context(span, parent))
 
 
@@ -77,3 +95,21 @@ def begin_batch(name: str, requests: Sequence[RequestSpan]) -> RequestSpan:
         name, context=first, links=links, attributes={"jina.batch.requests": len(requests)}
     )
     return RequestSpan(span, trace.set_span_in_context(span, first))
+
+
+def outgoing(headers: Mapping[str, str], context: Context | None = None) -> dict[str, str]:
+    """The headers, and what tells the receiver the span of `context`, or the current one; to be asked if `active`."""
+    from opentelemetry import propagate
+
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier, context)
+    return {**headers, **carrier}
+
+
+def _end(span: Span, error: BaseException | None) -> None:
+    if error is not None:
+        from opentelemetry.trace import Status, StatusCode
+
+        span.record_exception(error)
+        span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+    span.end()

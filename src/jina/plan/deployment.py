@@ -14,6 +14,7 @@ from jina.plan.copies import is_plain
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, GraphPlan
+from jina.plan.telemetry import monitored_deployment
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
@@ -43,7 +44,7 @@ def plan_deployment(
     placed = processes.workers(spec, executors, Placement(gpus), "Deployment")
     if is_plain(spec) and not behind_gateway:
         served = msgspec.structs.replace(placed[0], faces=pieces.faces(spec, ports))
-        return DeploymentPlan(name=spec.name, workers=[served])
+        return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)
     if not spec.include_gateway and spec.shards == 1:
         raise ConfigError(
             f"Deployment: include_gateway: {spec.replicas} replicas need a gateway in front that shares the requests"
@@ -52,8 +53,9 @@ def plan_deployment(
     step = msgspec.structs.replace(node(spec, ["gateway"]), when=None)
     graph = GraphPlan(nodes=[step], ends=[spec.name], strict=True)
     front = spec.front
-    return DeploymentPlan(
+    plan = DeploymentPlan(
         name=spec.name,
         workers=placed,
         gateway=processes.gateway(front, pieces.faces(front, ports), graph),
     )
+    return monitored_deployment(plan, spec, ports)

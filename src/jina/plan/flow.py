@@ -10,6 +10,7 @@ from jina.plan import pieces, processes
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, GraphPlan, NodePlan
+from jina.plan.telemetry import monitored_flow
 from jina.plan.topology import GATEWAY, Node, topology_of
 
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ def plan_flow(
     taken = _check_ports(front, steps)
     graph = GraphPlan(nodes=[_node(step) for step in topology.nodes], ends=list(topology.ends))
     placement = Placement(gpus)
-    return FlowPlan(
+    plan = FlowPlan(
         name=spec.name,
         deployments=[_deployment(step, executors, placement) for step in steps],
         gateway=processes.gateway(front, pieces.faces(front, ports, taken), graph, custom_gateway),
     )
+    return monitored_flow(plan, spec, ports)
 
 
 def runs(step: StepSpec) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from jina.errors import ConfigError, nearest
 from jina.plan import pieces, processes
 from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, HopPlan, NodePlan
+from jina.plan.telemetry import monitored_gateway
 from jina.plan.topology import GATEWAY, Node, arranged
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def plan_gateway(spec: GatewaySpec, custom: ExecutorPlan | None, ports: PortAllo
     nodes = [Node(name, "executor", tuple(before)) for name, before in needs.items()]
     topology = arranged(nodes, [GATEWAY if end == START else end for end in ends] or [GATEWAY])
     graph = GraphPlan(nodes=[_node(node, spec) for node in topology.nodes], ends=list(topology.ends))
-    return processes.gateway(spec, pieces.faces(spec, ports), graph, custom)
+    return monitored_gateway(processes.gateway(spec, pieces.faces(spec, ports), graph, custom), spec, ports)
 
 
 def _needs(description: Mapping[str, Any]) -> dict[str, list[str]]:

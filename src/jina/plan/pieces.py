@@ -72,7 +72,14 @@ def http(spec: ServerOptions, gateway: GatewayOptions | None = None) -> HttpPlan
 
 def log(spec: ProcessOptions) -> LogPlan:
     """How the process logs."""
-    return LogPlan(level=spec.log_level, format=spec.log_format, quiet=spec.quiet, quiet_error=spec.quiet_error)
+    return LogPlan(
+        level=spec.log_level,
+        format=spec.log_format,
+        config=spec.log_config,
+        folder=spec.log_dir or "",
+        quiet=spec.quiet,
+        quiet_error=spec.quiet_error,
+    )
 
 
 def restart(spec: ProcessOptions) -> RestartPlan:

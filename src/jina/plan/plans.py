@@ -96,10 +96,12 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process logs."""
+    """How a process logs; `config` names a configuration or its file, `folder` is where it writes a file as well."""
 
     level: str = "INFO"
     format: Literal["text", "json"] = "text"
+    config: str = "default"
+    folder: str = ""
     quiet: bool = False
     quiet_error: bool = False
 
@@ -118,6 +120,15 @@ class RestartPlan(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
 
 
+class TelemetryPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where spans and numbers are sent by OTLP; an endpoint is `scheme://host:port`, empty for OpenTelemetry's own."""
+
+    tracing: bool = False
+    traces_endpoint: str = ""
+    metrics: bool = False
+    metrics_endpoint: str = ""
+
+
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     """One worker process: one Executor instance with its faces.
 
@@ -125,6 +136,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     such as `executor/rep-0`. With `watch` it names the files of the user's code. A worker behind a local gateway has
     no face: its requests come over a link. `part` tells the Executors around the shards of a Deployment from those in
     them. `concurrency` maps endpoints to the number of calls at once, `*` stands for the others.
+    `monitoring` is a port for metrics and probes alone.
     """
 
     name: str
@@ -153,6 +165,8 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     restart: RestartPlan = RestartPlan()
     watch: bool = False
     log: LogPlan = LogPlan()
+    monitoring: FacePlan | None = None
+    telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}
 
 
@@ -238,6 +252,8 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     grace: float = 30.0
     restart: RestartPlan = RestartPlan()
     log: LogPlan = LogPlan()
+    monitoring: FacePlan | None = None
+    telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}
 
 

@@ -9,6 +9,7 @@ from jina.plan import pieces
 from jina.plan.copies import Copy, copies, owner
 from jina.plan.gpus import VARIABLE, Placement
 from jina.plan.plans import ExecutorPlan, FacePlan, GatewayPlan, GraphPlan, WorkerPlan
+from jina.plan.telemetry import telemetry
 
 if TYPE_CHECKING:
     from jina.spec.deployment import DeploymentSpec
@@ -70,6 +71,7 @@ def worker(
         restart=pieces.restart(spec),
         watch=spec.reload,
         log=pieces.log(spec),
+        telemetry=telemetry(spec),
         env={**pieces.env(spec), **env},
     )
 
@@ -94,5 +96,6 @@ def gateway(
         grace=spec.grace_seconds,
         restart=pieces.restart(spec),
         log=pieces.log(spec),
+        telemetry=telemetry(spec),
         env=pieces.env(spec),
     )

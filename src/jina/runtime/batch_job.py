@@ -234,7 +234,8 @@ class BatchJob(Job):
         if not spans:
             return None
         span = traces.begin_batch(f"batch {self._handler.endpoint.path}", spans)
-        span.attach()
+        owner, endpoint = self._handler.owner, self._handler.endpoint
+        span.attach(f"{owner.class_name}.{endpoint.method_name}")
         if "tracing_context" in arguments:
             arguments["tracing_context"] = span.context
         return span

@@ -44,6 +44,10 @@ class DirectHop:
         """See `Hop`."""
         await self._service.dry_run()
 
+    async def metrics(self, *, openmetrics: bool) -> bytes:
+        """See `Hop`."""
+        return await self._service.metrics(openmetrics=openmetrics)
+
     def hurry(self) -> None:
         """See `Hop`."""
         if (hurry := getattr(self._service, "hurry", None)) is not None:

@@ -25,7 +25,7 @@ class Job:
     the protocol loop.
     """
 
-    __slots__ = ("abandoned", "deadline", "error", "taken", "task", "value")
+    __slots__ = ("abandoned", "began", "deadline", "error", "taken", "task", "value")
 
     counts = 1
     """As how many open requests."""
@@ -39,6 +39,8 @@ class Job:
         self.value: Any = None
         self.error: BaseException | None = None
         self.task: Task[None] | None = None
+        self.began = 0.0
+        """When it was about to run, in `time.perf_counter()` seconds."""
 
     def work(self) -> Any:
         """The outcome, computed on a thread."""
@@ -60,6 +62,7 @@ class Job:
         """Whether the work is still wanted; called where it would run."""
         if self.abandoned:
             return False
+        self.began = time.perf_counter()
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.error = too_late("before it was started")
             return False

@@ -13,9 +13,10 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jina.observe import logs
+from jina.observe import exporters, logs
+from jina.observe.exporters import Exporters
 from jina.plan.plans import GatewayPlan
 from jina.runtime.gateway_front import Custom, Front, front_of
 from jina.runtime.gateway_hops import Hops
@@ -24,6 +25,9 @@ from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import finish, new_loop
 from jina.runtime.stop import Stop
 from jina.runtime.vitals import Vitals
+
+if TYPE_CHECKING:
+    from jina.transport.server import Server
 
 __all__ = ["Stop", "run_gateway"]
 
@@ -48,10 +52,11 @@ def run_gateway(
     `timeout_ready`.
     """
     logs.setup(plan.log, plan.name)
+    telemetry = exporters.start(plan.telemetry, plan.name)
     stop, links = stop or Stop(), links or LinkSource()
     loop = new_loop()
     asyncio.set_event_loop(loop)
-    life = _Life(plan, links, report, stop, loop, custom)
+    life = _Life(plan, links, report, stop, loop, custom, telemetry)
     life.vitals = vitals or life.vitals
     try:
         with life.signals():
@@ -62,6 +67,7 @@ def run_gateway(
         asyncio.set_event_loop(None)
         links.close()
         loop.close()
+        telemetry.stop()
 
 
 class _Life:
@@ -73,9 +79,12 @@ class _Life:
         stop: Stop,
         loop: AbstractEventLoop,
         custom: Custom | None,
+        telemetry: Exporters,
     ) -> None:
         self._plan = plan
         self._custom = custom
+        self._telemetry = telemetry
+        self._monitoring: Server | None = None
         self._links = links
         self._report = report
         self._stop = stop
@@ -90,6 +99,7 @@ class _Life:
         forget = self._stop.listen(self._tell)
         hops = Hops(self._plan, self._links, self._report)
         service = GatewayService(self._plan, {})
+        self._telemetry.counts = service.counts
         try:
             front = front_of(self._plan, service, self._custom, self._report, self._stop)
             if await self._started(hops, service):
@@ -123,20 +133,22 @@ class _Life:
     async def _serve(self, service: GatewayService, front: Front) -> None:
         started = False
         try:
-            started = await self._unless_asked(front.start())
+            started = await self._unless_asked(self._open(front, service))
         finally:
             if not started:
-                await front.stop(0)
+                await self._close(front, 0)
         if not started:
             return
         service.state = "ready"
         self.vitals.source = service.vitals
+        service.watch.start()
         try:
             self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
             self._log.debug("ready: %s", ", ".join(front.addresses))
             await self._asked.wait()
         finally:
             service.state = "draining"
+            service.watch.stop()
             await self._drain(service, front)
             service.state = "stopped"
 
@@ -158,9 +170,24 @@ class _Life:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
         service.hurry()
-        await server.stop(grace)
+        await self._close(server, grace)
         if not await service.quiet(max(0.0, deadline - time.monotonic())):
             self._log.warning("floating branches were cut off after %g s of grace", grace)
+
+    async def _open(self, front: Front, service: GatewayService) -> None:
+        """All ports, or none."""
+        await front.start()
+        if self._plan.monitoring is not None:
+            from jina.transport.monitoring import monitoring_server
+
+            self._monitoring = monitoring_server(self._plan.monitoring, service)
+            await self._monitoring.start()
+
+    async def _close(self, front: Front, grace: float) -> None:
+        """The port of the metrics last, so that the end can be watched."""
+        await front.stop(grace)
+        if self._monitoring is not None:
+            await self._monitoring.stop(0)
 
     def _tell(self, stop: Stop) -> None:
         self._loop.call_soon_threadsafe(self._asked.set)

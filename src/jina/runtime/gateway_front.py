@@ -192,7 +192,7 @@ def _injected(plan: GatewayPlan) -> dict[str, Any]:
         "expose_endpoints": dict(plan.http.expose_endpoints),
         "log_level": plan.log.level,
         "log_config": None,
-        "tracing": False,
+        "tracing": plan.telemetry.tracing,
     }
     metas = dict(plan.custom.metas) if plan.custom is not None else {}
     return {"name": plan.name, "runtime_args": arguments, "metas": metas}

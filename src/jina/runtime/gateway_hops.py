@@ -6,17 +6,15 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Collection, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jina.errors import JinaError, RuntimeFailToStart
 from jina.observe import logs
 from jina.plan.plans import GatewayPlan, HopPlan, NodePlan
 from jina.runtime.gateway_service import GatewayService
 from jina.runtime.link_source import LinkSource
+from jina.runtime.traced_hop import traced
 from jina.transport.hop import Hop, HopLost
-
-if TYPE_CHECKING:
-    from jina.transport.link_hop import LinkHop
 
 _PAUSE = 0.2
 """Seconds between two questions to a worker whose start we do not see."""
@@ -101,7 +99,7 @@ class Hops:
     def _to_address(self, plan: HopPlan, node: NodePlan) -> Hop:
         from jina.transport.grpc_hop import GrpcHop
 
-        hop: Hop = GrpcHop(plan, node, self._plan.max_message_size)
+        hop = traced(GrpcHop(plan, node, self._plan.max_message_size), node.name)
         self._open.add(hop)
         return hop
 
@@ -125,7 +123,7 @@ class Hops:
         if sock is None:
             self._remove(name, node)
             return
-        hop = LinkHop(name, sock, self._plan.max_message_size)
+        hop: Any = traced(LinkHop(name, sock, self._plan.max_message_size), node.name)
         self._open.add(hop)
         waiting = self._waiting.get(name)
         if waiting is not None and not waiting.done():
@@ -144,7 +142,7 @@ class Hops:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _replace(self, name: str, node: NodePlan, hop: LinkHop) -> None:
+    async def _replace(self, name: str, node: NodePlan, hop: Any) -> None:
         """Put a worker in the place of the one before, or beside the others, once it is ready."""
         assert self._service is not None
         started = time.monotonic()

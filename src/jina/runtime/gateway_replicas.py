@@ -60,6 +60,11 @@ class Replicas:
         """Whether a request could arrive."""
         return not self.plan.hops or any(hop.up for hop in self.hops)
 
+    @property
+    def parts(self) -> list[Replicas]:
+        """Of which each has to be up for the whole to be."""
+        return [self]
+
     def put(self, hop: Hop) -> Hop | None:
         """Take in a hop; gives the one of the same name whose place it takes."""
         for place, other in enumerate(self.hops):

@@ -7,10 +7,12 @@ import time
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Literal
 
 from jina.errors import JinaError, Unavailable
-from jina.observe import logs
+from jina.observe import logs, traces
+from jina.observe.exposition import merged
 from jina.observe.metrics import EndpointMetrics, Metrics
 from jina.plan.plans import GatewayPlan, NodePlan
 from jina.routing.graph import Graph
@@ -22,6 +24,7 @@ from jina.runtime.gateway_shards import Shards, has_parts
 from jina.runtime.gateway_stream import Cut, cut, stream
 from jina.runtime.gateway_trip import Journeys, travel
 from jina.runtime.gateway_types import check_edges
+from jina.runtime.gateway_watch import Watch, worker_metrics
 from jina.runtime.room import Room
 from jina.transport.hop import Hop
 from jina.transport.service import EndpointInfo
@@ -62,6 +65,11 @@ class GatewayService:
         self._plan = plan.graph
         self._graph = Graph(plan.graph)
         self.steps = {node.name: self._step(node, hops.get(node.name, ())) for node in plan.graph.nodes}
+        self.watch = Watch(self.steps)
+        """Not started here: it is for gateways with processes behind them."""
+        self.counts.ready = lambda: self.ready
+        for part in (part for step in self.steps.values() for part in step.parts if part.plan.hops):
+            self.counts.hop(part.name).up = partial(self.watch.replicas, part)
         self._journeys = Journeys(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._endpoints: Mapping[str, EndpointInfo] = {}
@@ -92,7 +100,12 @@ class GatewayService:
     @property
     def ready(self) -> bool:
         """True while requests are welcome and every Deployment has a replica that is up."""
-        return self.state == "ready" and all(step.up for step in self.steps.values())
+        return self.state == "ready" and all(self.watch.serves(step) for step in self.steps.values())
+
+    @property
+    def checks(self) -> dict[str, bool]:
+        """What `ready` depends on, by name: each Deployment, of which one replica suffices, and its replicas."""
+        return {"workers-known": self.state == "ready", **self.watch.checks()}
 
     @property
     def started(self) -> bool:
@@ -122,6 +135,29 @@ class GatewayService:
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
+        logs.request_id.set(request.request_id)
+        return await (self._traced(request) if traces.active() else self._answer(request))
+
+    async def _traced(self, request: Request) -> Reply:
+        span = self._span(request)
+        failure: BaseException | None = None
+        try:
+            return await self._answer(request)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            span.end(failure)
+
+    def _span(self, request: Request) -> traces.RequestSpan:
+        """Of a request in this gateway; what is sent on tells its parent by the headers."""
+        attributes = {"jina.process": self.counts.process_name, "jina.request_id": request.request_id}
+        span = traces.begin(request.endpoint, request.headers, attributes)
+        assert span is not None
+        request.headers = span.headers(request.headers)
+        return span
+
+    async def _answer(self, request: Request) -> Reply:
         way = self._way_of(request)
         counts = way.counts
         size = size_of(request.payload)
@@ -158,11 +194,13 @@ class GatewayService:
 
         Raises `BadRequest` where no step yields.
         """
+        logs.request_id.set(request.request_id)
         way = self._way_of(request)
         if way.cut is None:
             yields = {name: self._yields(name, request.endpoint) for name in self.steps}
             way.cut = cut(way.path, yields, request.endpoint)
         counts = way.counts
+        span = self._span(request) if traces.active() else None
         counts.received.observe(size_of(request.payload))
         counts.in_flight += 1
         self._open += 1
@@ -179,6 +217,8 @@ class GatewayService:
             self._open -= 1
             counts.in_flight -= 1
             counts.ended(time.perf_counter() - began, _name_of(failure))
+            if span is not None:
+                span.end(None if isinstance(failure, GeneratorExit) else failure)
 
     async def dry_run(self) -> None:
         """Ask all workers whether they would serve; raises the first failure, naming the Deployment."""
@@ -186,9 +226,11 @@ class GatewayService:
             raise Unavailable(f"{self.name} is {self.state}")
         await asyncio.gather(*(step.ready() for step in self.steps.values()))
 
-    def metrics(self) -> bytes:
-        """The metrics of this process in OpenMetrics text."""
-        return self.counts.exposition()
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
+        """The metrics of this process and of its workers on this machine as text."""
+        own = self.counts.exposition(openmetrics=openmetrics)
+        others = await worker_metrics(self.watch.answering(), openmetrics=openmetrics)
+        return merged([(self.counts.process_name, own), *others], openmetrics=openmetrics)
 
     def hurry(self) -> None:
         """Have the workers let no request wait for company any more: the gateway is about to stop."""

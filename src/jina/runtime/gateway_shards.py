@@ -63,6 +63,11 @@ class Shards:
         return Replicas(plan, [hop for hop in hops if hop.name in names], self._counts(name))
 
     @property
+    def parts(self) -> list[Replicas]:
+        """The shards, and the Executors around them, each with its replicas."""
+        return self._parts
+
+    @property
     def hops(self) -> list[Hop]:
         """All hops of all parts."""
         return [hop for part in self._parts for hop in part.hops]

@@ -113,7 +113,7 @@ class Handler:
         """
         logs.request_id.set(request.request_id)
         if span is not None:
-            span.attach()
+            span.attach(f"{self.owner.class_name}.{self.endpoint.method_name}")
         branches = None if request.branches is None else self._branches(request.branches)
         if docs is None:
             docs = request.payload.decode(self.codec) if branches is None else self._documents_of(branches)
@@ -242,6 +242,8 @@ class Invocation(ResultJob):
         return self._reply(docs, results, encoded=True)
 
     def _reply(self, docs: Any, results: dict[str, Any] | None, *, encoded: bool = False) -> Reply:
+        if self._span is not None:
+            self._span.handled()
         reply, self.slow_to_encode = self._handler.reply(self._request, docs, results, encoded=encoded)
         return reply
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import threading
 import time
-from asyncio import AbstractEventLoop, Handle, Task
+from asyncio import AbstractEventLoop, Future, Handle, Task
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from jina.observe.logs import JinaLogger
@@ -41,6 +44,12 @@ class Pulse:
         self._handle: Handle | None = None
         self._asking: Task[None] | None = None
         self._well = True
+
+    @property
+    def checks(self) -> dict[str, bool]:
+        """What `healthy` is made of, by name."""
+        found = {"handlers-loop": time.monotonic() - self._last < self._limit}
+        return found if self._hook is None else {**found, "health": self._well}
 
     @property
     def healthy(self) -> bool:
@@ -79,10 +88,40 @@ class Pulse:
 
 
 def health_hook(executor: Any, served: set[str]) -> Callable[[], Awaitable[Any]] | None:
-    """The Executor's `async def health(self)`, unless the method of that name is an endpoint."""
+    """The Executor's `health(self)`, unless the method of that name is an endpoint.
+
+    A `def` runs on a thread of its own, where it may take its time; an `async def` on the user loop.
+    """
     hook = getattr(executor, "health", None)
-    if "health" in served or not inspect.iscoroutinefunction(hook):
+    if "health" in served or not inspect.ismethod(hook):
         return None
     required = [one for one in inspect.signature(hook).parameters.values() if one.default is one.empty]
-    takes_more = any(one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL) for one in required)
-    return None if takes_more else hook
+    if any(one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL) for one in required):
+        return None
+    return hook if inspect.iscoroutinefunction(hook) else partial(_on_thread, hook)
+
+
+async def _on_thread(hook: Callable[[], Any]) -> Any:
+    """What a blocking function says; one that never returns keeps its thread, and the process does not wait for it."""
+    loop = asyncio.get_running_loop()
+    outcome: Future[Any] = loop.create_future()
+
+    def settle(value: Any, error: Exception | None) -> None:
+        if outcome.done():
+            return
+        if error is None:
+            outcome.set_result(value)
+        else:
+            outcome.set_exception(error)
+
+    def work() -> None:
+        value, failure = None, None
+        try:
+            value = hook()
+        except Exception as error:  # noqa: BLE001 - user code
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, value, failure)
+
+    threading.Thread(target=work, name="health", daemon=True).start()
+    return await outcome

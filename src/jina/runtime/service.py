@@ -65,6 +65,7 @@ class WorkerService:
         self.counts.restarts = plan.restart.count
         self._lanes = Lanes(self.dispatcher, plan.concurrency)
         self.counts.queued = lambda: self._lanes.waiting
+        self.counts.ready = lambda: self.ready
         self._owner = Owner(
             executor,
             plan.name,
@@ -123,6 +124,7 @@ class WorkerService:
             job = Invocation(handler, request, span, docs)
             del docs
             reply = await job.outcome(self.dispatcher, handler.lane)
+            counts.queue_seconds.observe(job.began - started)
             counts.handler_seconds.observe(job.seconds)
             counts.documents += job.documents
             self._room.ended(time.perf_counter() - started)
@@ -178,9 +180,14 @@ class WorkerService:
         if not self.pulse.healthy:
             raise Unavailable(f"health() of {self._owner.class_name} is not content")
 
-    def metrics(self) -> bytes:
-        """The metrics of this process in OpenMetrics text."""
-        return self.counts.exposition()
+    @property
+    def checks(self) -> Mapping[str, bool]:
+        """What `ready` depends on, by name."""
+        return {"executor-loaded": self.state == "ready", **self.pulse.checks}
+
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
+        """The metrics of this process as text."""
+        return self.counts.exposition(openmetrics=openmetrics)
 
     @property
     def waiting_for_batches(self) -> int:

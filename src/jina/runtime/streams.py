@@ -257,6 +257,8 @@ class ReplyStream(AsyncIterator[Reply]):
         counts, seconds = self._handler.counts, time.perf_counter() - self._started
         counts.in_flight -= 1
         counts.documents += job.documents
+        if job.began:
+            counts.queue_seconds.observe(job.began - self._started)
         counts.handler_seconds.observe(seconds)
         counts.ended(seconds, failure)
         if self._span is not None:

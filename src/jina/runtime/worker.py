@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from jina.observe import logs
+from jina.observe import exporters, logs
+from jina.observe.exporters import Exporters
 from jina.plan.plans import WorkerPlan
 from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, finish, new_loop
+from jina.runtime.monitoring import MonitoringPort
 from jina.runtime.service import WorkerService, close
 from jina.runtime.stop import Stop
 from jina.runtime.vitals import Vitals
@@ -55,13 +57,14 @@ def run_worker(
     handler ended the worker.
     """
     logs.setup(plan.log, plan.name)
+    telemetry = exporters.start(plan.telemetry, plan.name)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop = stop or Stop()
     loop = new_loop()
     asyncio.set_event_loop(loop)
     links = links or LinkSource()
-    life = _Life(plan, load, report, stop, loop, links)
+    life = _Life(plan, load, report, stop, loop, links, telemetry)
     life.vitals = vitals or life.vitals
     try:
         with life.signals():
@@ -72,6 +75,7 @@ def run_worker(
         asyncio.set_event_loop(None)
         links.close()
         loop.close()
+        telemetry.stop()
         sys.setswitchinterval(interval)
 
 
@@ -84,6 +88,7 @@ class _Life:
         stop: Stop,
         loop: AbstractEventLoop,
         sockets: LinkSource,
+        telemetry: Exporters,
     ) -> None:
         self._plan = plan
         self._sockets = sockets
@@ -96,6 +101,8 @@ class _Life:
         self._loading = False
         self._signalled = False
         self._nudges = 0
+        self._telemetry = telemetry
+        self._monitoring = MonitoringPort(plan.monitoring)
 
     async def run(self) -> int:
         try:
@@ -135,9 +142,11 @@ class _Life:
             service = WorkerService(
                 executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
             )
+            self._telemetry.counts = service.counts
             server = self._server(service)
             links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)
             await faces.run(server.start())
+            await self._monitoring.start(service)
             service.pulse.start()
             service.state = "ready"
             self.vitals.source = service.vitals
@@ -151,6 +160,7 @@ class _Life:
                 await self._drain(service, faces, server, links)
                 service.state = "stopped"
         finally:
+            await self._monitoring.stop()
             faces.stop()
 
     def _server(self, service: WorkerService) -> Server:

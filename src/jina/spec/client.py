@@ -65,28 +65,28 @@ class ClientSpec(Spec):
     """Largest request or reply in bytes."""
 
     log_config: Text = "default"
-    """Name or path of a logging configuration."""
+    """For servers alone: logging of your program is yours to configure."""
 
     suppress_root_logging: Flag = False
     """Leave the root logger alone, which is what happens anyway."""
 
     tracing: Flag = False
-    """Export OpenTelemetry traces."""
+    """Send the spans of your program to a collector by OTLP; needs the extra `jina[otel]`."""
 
     traces_exporter_host: Text | None = None
-    """Host of the collector of traces."""
+    """Host of the collector of traces; without host and port OpenTelemetry's own variables say it."""
 
     traces_exporter_port: Port | None = None
     """Port of the collector of traces; unset: 4317."""
 
     metrics: Flag = False
-    """Export OpenTelemetry metrics."""
+    """For servers alone: a client counts nothing."""
 
     metrics_exporter_host: Text | None = None
-    """Host of the collector of metrics."""
+    """For servers alone."""
 
     metrics_exporter_port: Port | None = None
-    """Port of the collector of metrics; unset: 4317."""
+    """For servers alone."""
 
     @property
     def target(self) -> Target:

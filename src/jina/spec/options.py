@@ -94,7 +94,10 @@ class ProcessOptions(Spec):
     """`text` for people, `json` for one JSON object a line."""
 
     log_config: Text = "default"
-    """Name or path of a logging configuration."""
+    """Logging configuration: `default`, `docker`, `plain`, `json`, `profile`, `quiet`, or the path of a YAML file."""
+
+    log_dir: Text | None = None
+    """Folder in which each process writes its log to a file of its own as well, for `jina logs`."""
 
     quiet: Flag = False
     """Log nothing."""

@@ -25,25 +25,25 @@ class TelemetryOptions(Spec):
     """Metrics and traces."""
 
     monitoring: Flag = False
-    """Serve Prometheus metrics on a port of their own."""
+    """Serve metrics and probes on a port of their own as well, `port_monitoring`."""
 
     port_monitoring: Ports = None
-    """Port of the metrics; chosen at start when unset."""
+    """Port of the metrics with `monitoring`, or one for each replica; chosen at start when unset."""
 
     tracing: Flag = False
-    """Export OpenTelemetry traces."""
+    """Send spans to a collector by OTLP; needs the extra `jina[otel]`."""
 
     traces_exporter_host: Text | None = None
-    """Host of the collector of traces."""
+    """Host of the collector of traces; without host and port OpenTelemetry's own variables say it."""
 
     traces_exporter_port: Port | None = None
     """Port of the collector of traces; unset: 4317."""
 
     metrics: Flag = False
-    """Export OpenTelemetry metrics."""
+    """Send metrics to a collector by OTLP; needs the extra `jina[otel]`."""
 
     metrics_exporter_host: Text | None = None
-    """Host of the collector of metrics."""
+    """Host of the collector of metrics; without host and port OpenTelemetry's own variables say it."""
 
     metrics_exporter_port: Port | None = None
     """Port of the collector of metrics; unset: 4317."""

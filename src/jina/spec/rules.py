@@ -164,6 +164,13 @@ def is_available(spec: Spec) -> Iterator[Problem]:
             )
 
 
+def clients_do_not_count(spec: ClientSpec) -> Iterator[Problem]:
+    """A client sends the program's spans; it has no numbers and no log of its own."""
+    for option in ("metrics", "metrics_exporter_host", "metrics_exporter_port", "log_config"):
+        if option in spec.non_defaults():
+            yield Problem(option, "is not available for clients", NotSupportedError)
+
+
 def address_is_whole(spec: ClientSpec) -> Iterator[Problem]:
     """The client's address is a host, `host:port`, or `scheme://host:port` with a known scheme."""
     try:
@@ -281,9 +288,6 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
     "expose_graphql_endpoint",
     # replicated state
     "stateful", "peer_ports", "raft_configuration",
-    # exporters and a port of its own for metrics
-    "monitoring", "port_monitoring", "tracing", "traces_exporter_host", "traces_exporter_port",
-    "metrics", "metrics_exporter_host", "metrics_exporter_port", "log_config",
     # clouds, requirements
     "provider", "provider_endpoint", "install_requirements",
     # containers and clusters
@@ -337,7 +341,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         flow_yaml_is_loaded,
         is_available,
     ),
-    "ClientSpec": (address_is_whole, address_says_it_once, certificate_and_key, is_available),
+    "ClientSpec": (address_is_whole, address_says_it_once, certificate_and_key, clients_do_not_count, is_available),
     "ExecutorSpec": (version_is_known,),
 }
 """Name of a spec's class -> its rules; subclasses have those of their bases."""

@@ -106,6 +106,10 @@ class GrpcHop:
             if status.code:
                 raise Unavailable(f"{self._place} is not ready: {status.description or status.exception.name}")
 
+    async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `hop.Hop`
+        """See `hop.Hop`: a peer elsewhere is scraped where it is."""
+        return b""
+
     async def call(self, request: Request) -> Reply:
         """See `hop.Hop`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
         request = self._scoped(request)

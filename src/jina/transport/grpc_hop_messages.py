@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jina.errors import BadServer
+from jina.observe.traces import HEADERS as TRACING
 from jina.wire import parameters, pb, status
 from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
 from jina.wire.slicing import split_document, split_request
 from jina.wire.splicing import field_head, with_documents
 
-_TRACING = ("traceparent", "tracestate", "baggage")
 _REQUESTS = 1
 _DOCUMENT = 4
 
@@ -22,7 +22,7 @@ def metadata_of(request: Request, own: Metadata) -> Metadata:
     """What Jina 3's gateways tell a worker, the user's own, and what identifies a trace."""
     endpoint = (("endpoint", request.endpoint),) if request.endpoint.isascii() else ()
     headers = request.headers
-    return (*endpoint, *own, *((name, headers[name]) for name in _TRACING if name in headers))
+    return (*endpoint, *own, *((name, headers[name]) for name in TRACING if name in headers))
 
 
 def request_bytes(request: Request) -> bytes:

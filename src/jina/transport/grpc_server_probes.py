@@ -35,7 +35,11 @@ _WATCH_INTERVAL = 0.1
 
 
 class Health:
-    """`grpc.health.v1`: SERVING exactly while requests are served."""
+    """`grpc.health.v1`: SERVING exactly while requests are served.
+
+    Beside the services there are the names that `/readyz?verbose` lists, such as those of a Flow's Deployments and
+    their replicas.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -56,7 +60,7 @@ class Health:
 
     async def check(self, request: Any, context: Context) -> Any:
         """The state of a service; NOT_FOUND for a name that is not served."""
-        if request.service not in self._known:
+        if not self._knows(request.service):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return self._state(request.service)
 
@@ -74,9 +78,13 @@ class Health:
 
     def _state(self, service: str) -> Any:
         states = health_pb2.HealthCheckResponse
-        if service not in self._known:
+        if not self._knows(service):
             return states(status=states.SERVICE_UNKNOWN)
-        return states(status=states.SERVING if self._gate.ready else states.NOT_SERVING)
+        good = self._gate.ready if service in self._known else self._gate.service.checks[service]
+        return states(status=states.SERVING if good and not self._gate.draining else states.NOT_SERVING)
+
+    def _knows(self, service: str) -> bool:
+        return service in self._known or service in self._gate.service.checks
 
 
 def reflection_handlers() -> Handlers:

@@ -54,6 +54,10 @@ class Hop(Protocol):
         """Return when the worker would serve a request; raise a `JinaError` otherwise."""
         ...
 
+    async def metrics(self, *, openmetrics: bool) -> bytes:
+        """The metrics of a worker of this machine as text; nothing for one elsewhere, which is scraped there."""
+        ...
+
     def hurry(self) -> None:
         """Tell the worker, where that can be, that requests need not wait for company: the gateway ends."""
         ...

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jina.errors import EndpointNotFound, Unavailable
+from jina.observe.exposition import OPENMETRICS, PROMETHEUS, wants_openmetrics
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import dumps
 from jina.transport.http_exchange import Exchange
@@ -26,7 +27,6 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _HTML = (b"content-type", b"text/html; charset=utf-8")
-_METRICS = (b"content-type", b"application/openmetrics-text; version=1.0.0; charset=utf-8")
 
 
 _ASSETS = {"swagger-ui-bundle.js": b"text/javascript", "swagger-ui.css": b"text/css"}
@@ -81,17 +81,21 @@ class _Pages:
 
     async def readyz(self, exchange: Exchange) -> None:
         service = self._gate.service
-        await _probe(
-            exchange,
-            "readyz",
-            {"started": service.started, "service": service.ready, "not-stopping": not self._gate.draining},
-        )
+        checks = {
+            "started": service.started,
+            "service": service.ready,
+            **service.checks,
+            "not-stopping": not self._gate.draining,
+        }
+        await _probe(exchange, "readyz", checks, passed=self._gate.ready)
 
     async def startupz(self, exchange: Exchange) -> None:
         await _probe(exchange, "startupz", {"started": self._gate.service.started})
 
     async def metrics(self, exchange: Exchange) -> None:
-        await exchange.respond((self._gate.service.metrics(),), _METRICS)
+        openmetrics = wants_openmetrics(exchange.headers.get("accept", ""))
+        content_type = (b"content-type", (OPENMETRICS if openmetrics else PROMETHEUS).encode())
+        await exchange.respond((await self._gate.service.metrics(openmetrics=openmetrics),), content_type)
 
     async def status(self, exchange: Exchange) -> None:
         await exchange.respond_json(dumps({"jina": version_info(), "envs": environment_info()}))
@@ -137,8 +141,9 @@ class _Pages:
         await exchange.respond((), None, status=307, headers=[(b"location", b"docs")])
 
 
-async def _probe(exchange: Exchange, name: str, checks: dict[str, bool]) -> None:
-    passed = all(checks.values())
+async def _probe(exchange: Exchange, name: str, checks: dict[str, bool], *, passed: bool | None = None) -> None:
+    """Answer a probe; `passed` where one check that failed is no failure of all."""
+    passed = all(checks.values()) if passed is None else passed
     text = "ok" if passed else "not ok"
     if "verbose" in exchange.query():
         lines = [f"[{'+' if good else '-'}]{check} {'ok' if good else 'failed'}\n" for check, good in checks.items()]

@@ -44,9 +44,12 @@ BYE: Final = 12
 HURRY: Final = 13
 """The gateway ends: what it asks for need not wait for company, now and until the link is closed."""
 PART: Final = 14
+METRICS: Final = 15
 
 JSON: Final = 1
 """Flag: the documents are JSON, not a serialised `docarray.DocListProto`."""
+OLDER: Final = 1
+"""Flag of METRICS: in Prometheus's text format, not as OpenMetrics."""
 
 Deliver = Callable[[int, int, int, Buffer, Buffer], None]
 """Called with kind, flags, stream, meta (valid during the call only) and body.
@@ -252,7 +255,7 @@ class Inbox:
         """Take one frame; says whether it was there."""
         start = self._start + HEAD.size
         magic, kind, flags, meta, body, stream = HEAD.unpack_from(self._data, self._start)
-        if magic != _MAGIC or not REQUEST <= kind <= PART:
+        if magic != _MAGIC or not REQUEST <= kind <= METRICS:
             raise LinkBroken(f"a frame starts with {bytes(self._view[self._start : start]).hex()}")
         if kind == PART:
             self._open_part(stream, meta)

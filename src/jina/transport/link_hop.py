@@ -68,6 +68,12 @@ class LinkHop:
         await self._connect()
         await self._answer(frames.PROBE, 0, b"", b"", None)
 
+    async def metrics(self, *, openmetrics: bool) -> bytes:
+        """See `hop.Hop`."""
+        await self._connect()
+        reply = await self._answer(frames.METRICS, 0 if openmetrics else frames.OLDER, b"", b"", None)
+        return reply.payload.to_bytes()
+
     async def call(self, request: Request) -> Reply:
         """See `hop.Hop`; raises `TooLarge` naming `max_message_size` for a request above it."""
         if self._connection is None:

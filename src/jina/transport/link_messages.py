@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from jina.errors import BadServer, JinaError, TooLarge
+from jina.observe.traces import HEADERS as TRACING
 from jina.transport.link_frames import JSON, LEAST_LIMIT, Buffer
 from jina.transport.service import EndpointInfo
 from jina.wire import parameters as wire_parameters
@@ -20,7 +21,6 @@ from jina.wire.payloads import BytesPayload, JsonPayload
 
 HEADERS_ROOM = 8 * 1024
 """Bytes of headers that travel where these and the parameters are more; those that identify a trace come first."""
-_TRACING = ("traceparent", "tracestate", "baggage")
 _DEFAULT_LOCATION = ("body", "data")
 
 
@@ -200,7 +200,7 @@ def _chosen(headers: Mapping[str, str]) -> dict[str, str]:
     """As many headers as have room."""
     chosen: dict[str, str] = {}
     room = HEADERS_ROOM
-    for name in (*_TRACING, *headers):
+    for name in (*TRACING, *headers):
         value = headers.get(name)
         if value is not None and name not in chosen and len(name) + len(value) <= room:
             chosen[name] = value

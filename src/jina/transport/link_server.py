@@ -23,6 +23,7 @@ from jina.transport.service import Service
 from jina.wire.messages import Request
 
 _log = get_logger("jina.transport.link")
+_QUESTIONS = frozenset({frames.DESCRIBE, frames.PROBE, frames.METRICS})
 _NOT_READY_YET = 0.01
 """Seconds between two looks whether the service is ready."""
 _LAST_WORDS = 1.0
@@ -114,14 +115,12 @@ class LinkServer:
                 credit.add(int.from_bytes(meta, "little"))
         elif kind == frames.HURRY:
             self._hurry(on=True)
-        elif kind not in {frames.REQUEST, frames.STREAM, frames.DESCRIBE, frames.PROBE}:
+        elif kind not in {frames.REQUEST, frames.STREAM, *_QUESTIONS}:
             raise frames.LinkBroken(f"a gateway does not send messages of the kind {kind}")
         elif self._stopping:
             self._send(frames.REFUSED, 0, number)
-        elif kind == frames.DESCRIBE:
-            self._run(number, self._describe(number))
-        elif kind == frames.PROBE:
-            self._run(number, self._probe(number))
+        elif kind in _QUESTIONS:
+            self._run(number, self._told(kind, flags, number))
         else:
             self._begin(kind, flags, number, meta, body)
 
@@ -135,6 +134,14 @@ class LinkServer:
         if self._marks is not None:
             self._mark(number, request, self._marks)
         self._run(number, self._answer(number, request) if kind == frames.REQUEST else self._pour(number, request))
+
+    def _told(self, kind: int, flags: int, number: int) -> Coroutine[Any, Any, None]:
+        """Answer what a gateway asks for itself."""
+        if kind == frames.DESCRIBE:
+            return self._describe(number)
+        if kind == frames.PROBE:
+            return self._probe(number)
+        return self._measure(number, openmetrics=not flags & frames.OLDER)
 
     def _mark(self, number: int, request: Request, marks: Marks) -> None:
         """Have it noted when the work begins: by the service, where it says so, else now."""
@@ -197,6 +204,14 @@ class LinkServer:
                 raise Unavailable(f"{self._service.name} is not ready")
             await self._service.dry_run()
             self._send(frames.REPLY, 0, number)
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            self._refuse(number, as_jina_error(error))
+        finally:
+            self._ended(number)
+
+    async def _measure(self, number: int, *, openmetrics: bool) -> None:
+        try:
+            self._send(frames.REPLY, 0, number, b"", await self._service.metrics(openmetrics=openmetrics))
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
             self._refuse(number, as_jina_error(error))
         finally:

@@ -41,11 +41,13 @@ def too_large(size: int, limit: int) -> TooLarge:
 def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: float | None) -> Request:
     """A request from the header and parameters of a message; a missing id is made up."""
     header = message.header
+    if header.trace:
+        headers = {**headers, **header.trace}
     return Request(
         endpoint=header.exec_endpoint,
         payload=payload,
         parameters=parameters.read(message),
-        request_id=header.request_id or new_request_id(),
+        request_id=header.request_id or headers.get("x-request-id") or new_request_id(),
         target_executor=header.target_executor,
         headers=headers,
         deadline=deadline,

@@ -93,6 +93,13 @@ class Service(Protocol):
         """Show that a request would be served; raises a `JinaError` otherwise."""
         ...
 
-    def metrics(self) -> bytes:
-        """The metrics of this process in OpenMetrics text (https://openmetrics.io)."""
+    @property
+    def checks(self) -> Mapping[str, bool]:
+        """What `ready` depends on, by name, for people who ask why."""
+        ...
+
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
+        """The metrics of this process, and of workers behind it, as text of one of two formats; see
+        `jina.observe.exposition`.
+        """
         ...

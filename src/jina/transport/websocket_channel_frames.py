@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from jina.errors import BadRequest, BadServer, JinaError, TooLarge, Unavailable
+from jina.observe.traces import HEADERS as TRACING
 from jina.transport.base_channel import CallOptions, ChannelSettings, ProtoAnswer, Target, request_message
 from jina.transport.http_channel_routes import call_headers
 from jina.transport.tls import client_context
@@ -21,7 +22,10 @@ SUBPROTOCOL = "bytes"
 
 def frame_of(request: Request) -> bytes:
     """The request as a frame."""
-    data: bytes = request_message(request).SerializeToString()
+    message = request_message(request)
+    # The connection outlives the request: its headers cannot tell which span this one belongs to.
+    message.header.trace.update({name: request.headers[name] for name in TRACING if name in request.headers})
+    data: bytes = message.SerializeToString()
     return data
 
 
@@ -70,7 +74,7 @@ def http_target(target: Target) -> Target:
 
 def connect_arguments(target: Target, settings: ChannelSettings, options: CallOptions) -> dict[str, Any]:
     """Keyword arguments of `websockets`' `connect`."""
-    headers = call_headers(replace(options, timeout=None))
+    headers = call_headers(replace(options, timeout=None, metadata=_of_connection(options)))
     if options.results_in_order:
         headers["__results_in_order__"] = "true"
     headers["__prefetch__"] = str(options.window)
@@ -93,7 +97,12 @@ def connect_arguments(target: Target, settings: ChannelSettings, options: CallOp
 def connection_key(options: CallOptions) -> tuple[Any, ...]:
     """What two calls must have in common to use one connection: all that travels when it is opened."""
     options.refuse_extra()
-    return options.metadata, options.window, options.results_in_order
+    return _of_connection(options), options.window, options.results_in_order
+
+
+def _of_connection(options: CallOptions) -> tuple[tuple[str, str | bytes], ...]:
+    """What the caller says of all requests."""
+    return tuple((name, value) for name, value in options.metadata if name not in TRACING)
 
 
 def failure_of(error: BaseException, target: Target) -> JinaError | None:

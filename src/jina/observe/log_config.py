@@ -1,0 +1,158 @@
+"""Configurations of logging in files, as Jina 3 has them: which handlers, and what each one writes.
+
+handlers: [StreamHandler, FileHandler]
+level: INFO
+configs:
+  FileHandler:
+    format: '%(asctime)s:{name:>15}@%(process)2d[%(levelname).1s]:%(message)s'
+    output: 'jina-{uptime}.log'
+    formatter: PlainFormatter
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jina.errors import ConfigError, NotSupportedError, nearest
+
+KINDS = ("StreamHandler", "RichHandler", "FileHandler", "SysLogHandler")
+FORMATTERS = ("PlainFormatter", "JsonFormatter", "ProfileFormatter")
+_FORMAT = "%(asctime)s:{name:>15}@%(process)2d[%(levelname).1s]:%(message)s"
+_OPTIONS = ("format", "formatter", "output", "host", "port", "ident", "markup", "rich_tracebacks", "show_path",
+            "log_time_format")  # fmt: skip
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+Formatters = Mapping[str, Callable[[], logging.Formatter]]
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines in the user's own format; without colours, with the id of the request behind them."""
+
+    def __init__(self, form: str, process_name: str, request_id: Callable[[], str]) -> None:
+        super().__init__(form.format_map(_words(process_name)))
+        self._request_id = request_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and a traceback below it."""
+        record.request_id = ident = self._request_id()
+        text = _COLOURS.sub("", super().format(record))
+        if not ident or ident in text:
+            return text
+        line, newline, rest = text.partition("\n")
+        return f"{line} [{ident}]{newline}{rest}"
+
+
+def handlers_of(
+    path: str,
+    process_name: str,
+    formatters: Formatters,
+    request_id: Callable[[], str],
+    stderr: Callable[[], logging.Handler],
+) -> tuple[str, list[logging.Handler]]:
+    """Level (empty where the file names none) and handlers; `formatters` are ours, `text` and `json`.
+
+    `stderr` makes our handler for those that write there. Raises `ConfigError` naming the file for what it cannot mean.
+    """
+    told = _read(path)
+    handlers = []
+    for name in _listed(told, path):
+        options = _options(told, name, path)
+        handler = _handler(name, options, process_name, path, stderr)
+        handler.setFormatter(_formatter(name, options, process_name, formatters, request_id))
+        handlers.append(handler)
+    return str(told.get("level", "")), handlers
+
+
+def _read(path: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            told = yaml.safe_load(file)
+    except OSError as error:
+        raise ConfigError(f"log_config: {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"log_config: {path} is no YAML: {error}") from error
+    if not isinstance(told, dict):
+        raise ConfigError(f"log_config: {path} holds no mapping with `handlers`")
+    unknown = sorted(told.keys() - {"handlers", "level", "configs"})
+    if unknown:
+        raise ConfigError(f"log_config: {path}: {unknown[0]!r} is none of handlers, level, configs")
+    return told
+
+
+def _listed(told: Mapping[str, Any], path: str) -> list[str]:
+    names = told.get("handlers") or []
+    if not isinstance(names, list):
+        raise ConfigError(f"log_config: {path}: handlers: {names!r} is no list")
+    for name in names:
+        if name == "FluentHandler":
+            raise NotSupportedError(
+                f"log_config: {path}: FluentHandler is not available; write JSON to stderr or a file"
+            )
+        if name not in KINDS:
+            near = nearest(str(name), KINDS)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ConfigError(f"log_config: {path}: handler {name!r} is none of {', '.join(KINDS)}{hint}")
+    return names
+
+
+def _options(told: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
+    options = (told.get("configs") or {}).get(name) or {}
+    for key in options:
+        if key not in _OPTIONS:
+            near = nearest(str(key), _OPTIONS)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ConfigError(f"log_config: {path}: {name} has no option {key!r}{hint}")
+    formatter = options.get("formatter", FORMATTERS[0])
+    if formatter not in FORMATTERS:
+        raise ConfigError(f"log_config: {path}: {name}: formatter {formatter!r} is none of {', '.join(FORMATTERS)}")
+    return dict(options)
+
+
+def _handler(
+    name: str, options: Mapping[str, Any], process_name: str, path: str, stderr: Callable[[], logging.Handler]
+) -> logging.Handler:
+    if name == "FileHandler":
+        output = str(options.get("output", "jina-{uptime}.log")).format_map(_words(process_name.replace("/", "-")))
+        return file_handler(output)
+    if name == "SysLogHandler":
+        address: Any = (options["host"], int(options.get("port", 514))) if "host" in options else "/dev/log"
+        try:
+            handler = logging.handlers.SysLogHandler(address)
+        except OSError as error:
+            raise ConfigError(f"log_config: {path}: there is no syslog at {address}: {error}") from error
+        handler.ident = f"{options.get('ident', '')}: " if options.get("ident") else ""
+        return handler
+    return stderr()
+
+
+def _formatter(
+    name: str, options: Mapping[str, Any], process_name: str, formatters: Formatters, request_id: Callable[[], str]
+) -> logging.Formatter:
+    if options.get("formatter") in {"JsonFormatter", "ProfileFormatter"}:
+        return formatters["json"]()
+    if name == "RichHandler":
+        return formatters["text"]()
+    return PlainFormatter(str(options.get("format", _FORMAT)), process_name, request_id)
+
+
+def file_handler(path: str) -> logging.Handler:
+    """Appends to a file, whose folder is made."""
+    folder = os.path.dirname(path)
+    try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the log {path} cannot be written: {error.strerror}") from error
+
+
+def _words(process_name: str) -> dict[str, str]:
+    return {"name": process_name, "uptime": time.strftime("%Y%m%d%H%M%S")}

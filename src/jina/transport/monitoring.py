@@ -1,0 +1,52 @@
+"""A port for metrics and probes alone, beside those of the service: what Jina 3 calls `port_monitoring`."""
+
+from __future__ import annotations
+
+from jina.errors import EndpointNotFound
+from jina.plan.plans import FacePlan, HttpPlan
+from jina.transport.http_exchange import Exchange, Receive, Scope, Send, Terms
+from jina.transport.http_pages import pages
+from jina.transport.server import Server
+from jina.transport.server_errors import as_jina_error
+from jina.transport.server_gate import Gate
+from jina.transport.service import Service
+
+_PATHS = ("/metrics", "/livez", "/readyz", "/startupz")
+_NO_BODY = 64 * 1024
+"""Bytes of a body that nobody reads."""
+
+
+def monitoring_server(plan: FacePlan, service: Service) -> Server:
+    """A server of `/metrics` and the probes; nothing is opened before `start`."""
+    from jina.transport.http_server import HttpFace
+
+    gate = Gate(service)
+    return Server([plan], [HttpFace(plan, MonitoringApp(gate), {}, _NO_BODY)], gate)
+
+
+class MonitoringApp:
+    """The ASGI application."""
+
+    def __init__(self, gate: Gate) -> None:
+        found = pages(gate, HttpPlan())
+        self._pages = {path: found[path] for path in _PATHS}
+        self._terms = Terms(_NO_BODY)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send, self._terms)
+        page = self._pages.get(exchange.path.rstrip("/"))
+        try:
+            if page is None:
+                raise EndpointNotFound(f"there is no {exchange.path!r} here, but {', '.join(_PATHS)}")
+            if exchange.method not in {"GET", "HEAD"}:
+                await exchange.refuse_method(("GET", "HEAD"))
+                return
+            await page(exchange)
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            await exchange.fail(as_jina_error(error))
