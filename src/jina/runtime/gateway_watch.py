@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from jina.errors import JinaError
 from jina.observe import logs
+from jina.runtime.gateway_replicas import Gone
 from jina.transport.hop import HopLost
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ class Watch:
         return all(not part.plan.hops or any(self._answers(hop) for hop in part.hops) for part in step.parts)
 
     def replicas(self, step: Replicas | Shards) -> dict[str, bool]:
-        """Which replicas answer, by their names."""
-        return {hop.name: self._answers(hop) for hop in step.hops}
+        """Which replicas answer, by their names; those that were removed are left out."""
+        return {hop.name: self._answers(hop) for hop in step.hops if not isinstance(hop, Gone)}
 
     def checks(self) -> dict[str, bool]:
         """Each Deployment and its replicas, by name."""
