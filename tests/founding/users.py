@@ -1,9 +1,10 @@
 """Executors as readers of the founding text write them; imported by the tests and by the workers."""
 
 import asyncio
+import json
 import os
 
-from jina import DocumentArray, Executor, requests, write
+from jina import Document, DocumentArray, Executor, requests, write
 
 
 class WithState(Executor):
@@ -115,3 +116,32 @@ class Keeper(Executor):
     def close(self):
         with open(os.path.join(self.workspace, "lines.txt"), "a") as file:
             file.writelines(f"{line}\n" for line in [*self.lines, "closed"])
+
+
+class Index(Executor):
+    """An index that is searched for words."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.texts = []
+        self.restored = False
+
+    @write
+    @requests(on="/index")
+    def index(self, docs: DocumentArray, **kwargs):
+        self.texts.extend(doc.text for doc in docs)
+
+    @requests(on="/search")
+    def search(self, docs: DocumentArray, **kwargs):
+        found = [text for text in self.texts if docs[0].text in text]
+        answer = {"found": found, "restored": self.restored, "process": os.getpid()}
+        return DocumentArray([Document(text=json.dumps(answer))])
+
+    def snapshot(self, snapshot_dir):
+        with open(os.path.join(snapshot_dir, "texts.json"), "w") as file:
+            json.dump(self.texts, file)
+
+    def restore(self, snapshot_dir):
+        with open(os.path.join(snapshot_dir, "texts.json")) as file:
+            self.texts = json.load(file)
+        self.restored = True

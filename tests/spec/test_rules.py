@@ -36,6 +36,10 @@ TESTED: dict[str, str] = {
     "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
     "flow_yaml_is_loaded": "test_flow_yaml_is_loaded",
     "flow_ports_match_protocols": "test_flow_ports_match_protocols",
+    "raft_configuration_fits": "test_raft_configuration_fits",
+    "stateful_options_are_for_stateful": "test_stateful_options_are_for_stateful",
+    "peer_ports_match_replicas": "test_peer_ports_match_replicas",
+    "stateful_runs_here": "test_stateful_runs_here",
 }
 
 
@@ -56,6 +60,29 @@ def test_ports_match_protocols():
         "Deployment: port: 2 ports for 1 protocol(s) (grpc); each protocol is served on one port"
     )
     assert parse(DeploymentSpec, {"port": 1, "protocol": ["grpc", "http"]}).ports == [1]
+
+
+def test_raft_configuration_fits():
+    assert problem(stateful=True, raft_configuration={"no": 1}) == "Deployment: raft_configuration: there is no 'no'"
+    parse(DeploymentSpec, {"stateful": True, "raft_configuration": {"heartbeat_timeout": 1500}})
+
+
+def test_stateful_options_are_for_stateful():
+    assert problem(peer_ports=[1]) == "Deployment: peer_ports: is for stateful=True"
+    assert problem(consistency="session") == "Deployment: consistency: is for stateful=True"
+
+
+def test_peer_ports_match_replicas():
+    stateful = {"stateful": True, "replicas": 2}
+    assert problem(**stateful, peer_ports=[1]) == "Deployment: peer_ports: 1 ports for 2 replica(s)"
+    assert problem(**stateful, peer_ports={"0": [1, 1]}) == "Deployment: peer_ports: a port is given twice"
+    parse(DeploymentSpec, {**stateful, "peer_ports": [1, 2]})
+
+
+def test_stateful_runs_here():
+    words = problem(DeploymentSpec, NotSupportedError, stateful=True, ssl_certfile="c", ssl_keyfile="k")
+    assert words == "Deployment: ssl_certfile: TLS between stateful replicas is not available yet"
+    assert "keeps its own state" in problem(stateful=True, external=True)
 
 
 def test_ports_differ():
@@ -123,8 +150,6 @@ def test_uses_scheme_is_available(scheme):
 
 SAMPLES = {
     "expose_graphql_endpoint": True,
-    "stateful": True, "peer_ports": [1],
-    "raft_configuration": {"a": 1},
     "monitoring": True, "port_monitoring": 9090, "tracing": True, "traces_exporter_host": "h",
     "traces_exporter_port": 1, "metrics": True, "metrics_exporter_host": "h", "metrics_exporter_port": 1,
     "log_config": "x", "provider": "sagemaker", "provider_endpoint": "x", "reload": True,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jina.launch.agents import Agents
 from jina.launch.doors import standing
 from jina.launch.failures import describe, rebuild
 from jina.launch.status import Here
@@ -30,13 +31,17 @@ def serve_here(
     from jina.runtime.worker import run_worker
 
     os.environ.update(plan.env)
+    agents = Agents()
+    agents.require_alone([plan])
+    served = agents.start([plan])[0]
+    assert isinstance(served, WorkerPlan)
     phase = "importing"
 
     def load() -> Executor:
         nonlocal phase
         cls = executor_class or find(plan)
         phase = "init"
-        return construct(plan, cls, arguments)
+        return construct(served, cls, arguments)
 
     here = Here(plan)
 
@@ -49,12 +54,14 @@ def serve_here(
 
     try:
         with standing(here.status):
-            return run_worker(plan, load, report, vitals=here.vitals)
+            return run_worker(served, load, report, vitals=here.vitals)
     except Exception as error:
         if phase not in {"importing", "init"}:
             raise
         failure = rebuild(plan.deployment, describe(error, phase))
         raise failure from failure.__cause__
+    finally:
+        agents.stop()
 
 
 def serve_gateway_here(

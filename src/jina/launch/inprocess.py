@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import NotSupportedError
+from jina.launch.agents import Agents
 from jina.launch.failures import describe, rebuild
 from jina.observe import logs
 from jina.plan.plans import DeploymentPlan, FlowPlan, GatewayPlan, NodePlan, WorkerPlan
@@ -31,8 +32,10 @@ class InProcess:
     """
 
     def __init__(self, plan: FlowPlan | DeploymentPlan, makers: Mapping[str, Make]) -> None:
+        from jina.launch.running import processes_of
         from jina.runtime.loops import LoopThread
 
+        Agents.refuse(processes_of(plan))
         self._plan = plan
         self._makers = makers
         self._stack = AsyncExitStack()

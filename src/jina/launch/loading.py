@@ -22,7 +22,7 @@ def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mappi
     through.
     """
     runtime_args = {
-        "workspace": plan.workspace,
+        "workspace": _workspace(plan),
         "shard_id": plan.shard_id,
         "shards": plan.shards,
         "replicas": plan.replicas,
@@ -30,6 +30,14 @@ def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mappi
         "allow_concurrent": plan.allow_concurrent,
     }
     return load_executor(plan.executor, runtime_args, executor_class, arguments)
+
+
+def _workspace(plan: WorkerPlan) -> str | None:
+    if plan.consensus is None:
+        return plan.workspace
+    from jina.replication.snapshots import fresh_workspace
+
+    return fresh_workspace(plan.consensus.directory)
 
 
 def find_named(plan: ExecutorPlan) -> type:

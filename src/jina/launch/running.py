@@ -13,6 +13,7 @@ import msgspec
 
 from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.launch import doors
+from jina.launch.agents import Agents
 from jina.launch.child_process import ChildProcess
 from jina.launch.places import Place, owner
 from jina.launch.rollout import Change, Rollout
@@ -67,6 +68,8 @@ class Running:
         self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], tell: Tell | None = None
     ) -> None:
         self.name = name
+        self.agents = Agents()
+        plans = self.agents.start(plans)
         self.places = [Place(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
         self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
@@ -285,11 +288,13 @@ class Running:
         """Wait until all processes have ended."""
         while self._supervisor.thread.is_alive():
             self._supervisor.thread.join(_LOOK)
+        self.agents.stop()
 
     def kill(self) -> None:
         """End all processes by SIGKILL and return within a second; may be called by a signal handler."""
         self._supervisor.request_kill()
         self._supervisor.thread.join(1.0)
+        self.agents.stop()
 
 
 def _logging(name: str) -> Tell:

@@ -12,6 +12,7 @@ from jina.orchestration.connecting import Connection
 from jina.orchestration.described import Described
 from jina.orchestration.in_process import InProcessService, makers_of
 from jina.orchestration.own_key import OwnKey
+from jina.orchestration.replicated import Replicated
 from jina.orchestration.resolving import Resolved, resolve, resolve_around
 from jina.orchestration.return_types import declared
 from jina.plan.plans import ExecutorPlan
@@ -36,7 +37,7 @@ else:
     _takes_options = takes_options_from(_spec_class)
 
 
-class Deployment(Described, Calls):
+class Deployment(Replicated, Described, Calls):
     """One Executor, served on gRPC, HTTP or WebSocket by a process of its own.
 
         with Deployment(uses=MyExecutor, port=12345) as deployment:
@@ -208,12 +209,14 @@ class Deployment(Described, Calls):
 
         The Executor lives in the server's process, constructed when the server starts and closed when it stops.
         """
+        from jina.launch.agents import Agents
         from jina.launch.loading import construct, find
         from jina.runtime.inprocess import InProcessApp
 
         if self._plan.gateway or len(self._plan.workers) != 1:
             raise UsageError(f"asgi() of {self.name!r}: one Executor can run in this process, not {self.num_pods}")
         plan = self._plan.workers[0]
+        Agents.refuse([plan])
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         return InProcessApp(plan, lambda: construct(plan, executor_class or find(plan), arguments))
 

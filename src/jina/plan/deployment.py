@@ -10,6 +10,7 @@ import msgspec
 
 from jina.errors import ConfigError
 from jina.plan import pieces, processes
+from jina.plan.consensus import replicated
 from jina.plan.copies import is_plain
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
@@ -41,7 +42,7 @@ def plan_deployment(
     if spec.external:
         return DeploymentPlan(name=spec.name, workers=[])
     executors = {spec.name: executor, **around}
-    placed = processes.workers(spec, executors, Placement(gpus), "Deployment")
+    placed = replicated(spec, processes.workers(spec, executors, Placement(gpus), "Deployment"), ports)
     if is_plain(spec) and not behind_gateway:
         served = msgspec.structs.replace(placed[0], faces=pieces.faces(spec, ports))
         return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)

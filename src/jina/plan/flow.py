@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jina.errors import ConfigError, InternalError
 from jina.plan import pieces, processes
+from jina.plan.consensus import replicated
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, GraphPlan, NodePlan
@@ -45,7 +46,7 @@ def plan_flow(
     placement = Placement(gpus)
     plan = FlowPlan(
         name=spec.name,
-        deployments=[_deployment(step, executors, placement) for step in steps],
+        deployments=[_deployment(step, executors, placement, ports) for step in steps],
         gateway=processes.gateway(front, pieces.faces(front, ports, taken), graph, custom_gateway),
     )
     return monitored_flow(plan, spec, ports)
@@ -62,13 +63,15 @@ def _node(step: Node) -> NodePlan:
     return node(step.spec, step.needs, floating=step.floating)
 
 
-def _deployment(step: StepSpec, executors: Mapping[str, ExecutorPlan], placement: Placement) -> DeploymentPlan:
+def _deployment(
+    step: StepSpec, executors: Mapping[str, ExecutorPlan], placement: Placement, ports: PortAllocator
+) -> DeploymentPlan:
     if not runs(step):
         return DeploymentPlan(name=step.name, workers=[])
     if step.name not in executors:
         raise InternalError(f"plan_flow got no ExecutorPlan for the step {step.name!r}")
     workers = processes.workers(step, executors, placement, step.place, _faces(step))
-    return DeploymentPlan(name=step.name, workers=workers)
+    return DeploymentPlan(name=step.name, workers=replicated(step, workers, ports))
 
 
 def _faces(step: StepSpec) -> list[list[FacePlan]]:

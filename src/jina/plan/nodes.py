@@ -27,6 +27,7 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
         floating=floating,
         no_reduce=spec.no_reduce,
         external=spec.external,
+        repeatable=spec.stateful,
         timeout_send=spec.send_seconds,
         retries=spec.retries,
         compression=spec.compression,

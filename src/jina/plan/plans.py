@@ -106,6 +106,25 @@ class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
     quiet_error: bool = False
 
 
+class ConsensusPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The replicated log of a stateful Executor, and this replica's part in it.
+
+    `peers` are the addresses of the group's agents by replica, `directory` is where this replica keeps log and
+    snapshots, made absolute when it is started. `options` are those of `jina.spec.consensus`. `socket`, where its
+    agent listens, and `nonce`, which all replicas of one start share, are set when it is started.
+    """
+
+    group: str
+    replica: int
+    peers: list[str]
+    directory: str
+    options: dict[str, Any] = {}
+    consistency: str = "eventual"
+    share_port: bool = False
+    socket: str = ""
+    nonce: str = ""
+
+
 class RestartPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about a process that ends by itself, or that makes no progress. Durations are seconds.
 
@@ -168,6 +187,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     monitoring: FacePlan | None = None
     telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}
+    consensus: ConsensusPlan | None = None
 
 
 class HopTlsPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +220,8 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     what it needs and passes it on (a join without an Executor). `polling` maps endpoints to how many of the `shards`
     get a request, `*` stands for the others. `floating` steps lead to no end of the graph: the reply never waits for
     them, and what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
-    the first one, negative is the larger of 3 and the number of replicas.
+    the first one, negative is the larger of 3 and the number of replicas. A
+    `repeatable` step may get a request again that has begun: a stateful one applies it once.
     """
 
     name: str
@@ -212,6 +233,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     floating: bool = False
     no_reduce: bool = False
     external: bool = False
+    repeatable: bool = False
     timeout_send: float | None = None
     retries: int = -1
     compression: str | None = None

@@ -132,12 +132,15 @@ class Replicas:
                 self._trust.fault(place)
             except JinaError as error:
                 self._judge(place, error)
-                raise
+                if not (self.plan.repeatable and isinstance(error, Unavailable)):
+                    raise
+                failure = HopLost(error.message, help=error.help)
             finally:
                 self._balance.give_back(place)
             if failure.started:
                 begun += 1
-            again = not failure.started or (begun < _MOST_BEGUN and self._is_safe(request))
+            safe = self.plan.repeatable or (begun < _MOST_BEGUN and self._is_safe(request))
+            again = not failure.started or safe
             if not again or not await self._may_retry(place, tried, attempt):
                 raise self._lost(hop, failure) from failure
         raise AssertionError("unreachable")

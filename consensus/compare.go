@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+const (
+	remembered = 16384 // hashes of this replica that others may be compared with
+	toldAtOnce = 1024
+)
+
+type hash struct{ index, value uint64 }
+
+// comparer notices replicas whose methods did not do the same. Each worker tells a hash after each operation, which
+// covers all before it; agents exchange them. Who differs from a majority of the others is the odd one.
+type comparer struct {
+	mu      sync.Mutex
+	hashes  map[uint64]uint64
+	order   []uint64
+	fresh   []hash
+	early   map[int][]hash // of others that are further
+	differs map[int]uint64 // replica -> first entry
+	group   int
+	odd     uint64
+}
+
+func newComparer(group int) *comparer {
+	return &comparer{hashes: map[uint64]uint64{}, early: map[int][]hash{}, differs: map[int]uint64{}, group: group}
+}
+
+func parseHashes(body []byte) []hash {
+	var found []hash
+	for ; len(body) >= 16; body = body[16:] {
+		found = append(found, hash{binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint64(body[8:])})
+	}
+	return found
+}
+
+// own takes the hashes of this replica's worker.
+func (c *comparer) own(body []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range parseHashes(body) {
+		if _, known := c.hashes[one.index]; !known {
+			c.order = append(c.order, one.index)
+		}
+		c.hashes[one.index] = one.value
+		c.fresh = append(c.fresh, one)
+	}
+	for len(c.order) > remembered {
+		delete(c.hashes, c.order[0])
+		c.order = c.order[1:]
+	}
+	if len(c.fresh) > toldAtOnce {
+		c.fresh = c.fresh[len(c.fresh)-toldAtOnce:]
+	}
+}
+
+// forgive begins anew with a worker that was brought up from snapshot and log.
+func (c *comparer) forgive() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.odd = 0
+	clear(c.differs)
+}
+
+func (c *comparer) diverged() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.odd
+}
+
+// other takes the hashes of another replica; gives the first entry in which it differs, when that is news.
+func (c *comparer) other(replica int, told []hash) (index uint64, odd, news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told = append(c.early[replica], told...)
+	c.early[replica] = nil
+	for i, one := range told {
+		mine, known := c.hashes[one.index]
+		switch {
+		case known && mine != one.value:
+			if c.differs[replica] == 0 {
+				c.differs[replica] = one.index
+				odd := 2*len(c.differs) >= c.group && len(c.differs) > 1
+				if odd && c.odd == 0 {
+					c.odd = one.index
+				}
+				return one.index, odd, true
+			}
+			return 0, false, false
+		case known && one.index > c.differs[replica]:
+			delete(c.differs, replica) // it agrees, perhaps again
+		case !known && (len(c.order) == 0 || one.index > c.order[len(c.order)-1]):
+			rest := told[i:]
+			c.early[replica] = append([]hash(nil), rest[max(0, len(rest)-toldAtOnce):]...)
+			return 0, false, false
+		}
+	}
+	return 0, false, false
+}
+
+func (c *comparer) take() []hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh := c.fresh
+	c.fresh = nil
+	return fresh
+}
+
+func (a *agent) tellHashes() {
+	for a.pause(200 * time.Millisecond) {
+		fresh := a.comparer.take()
+		if len(fresh) == 0 {
+			continue
+		}
+		body := binary.LittleEndian.AppendUint32(nil, uint32(a.Replica))
+		for _, one := range fresh {
+			body = binary.LittleEndian.AppendUint64(body, one.index)
+			body = binary.LittleEndian.AppendUint64(body, one.value)
+		}
+		for _, p := range a.peers {
+			if p.self {
+				continue
+			}
+			if c, err := p.connected(); err == nil {
+				c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+				if err := c.write(kHashes, 0, body); err != nil {
+					c.close(err)
+				}
+			}
+		}
+	}
+}
+
+func (a *agent) compare(body []byte) {
+	if len(body) < 4 {
+		return
+	}
+	replica := int(binary.LittleEndian.Uint32(body))
+	index, odd, news := a.comparer.other(replica, parseHashes(body[4:]))
+	if !news {
+		return
+	}
+	a.applier.mu.Lock()
+	w := a.applier.worker
+	a.applier.mu.Unlock()
+	if w != nil {
+		w.writeJSON(kDiverged, 0, map[string]any{"index": index, "peer": replica, "odd": odd})
+	}
+}

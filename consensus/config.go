@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// config is what an agent is given, as one JSON document.
+type config struct {
+	Group     string   `json:"group"`
+	Replica   int      `json:"replica"`
+	Peers     []string `json:"peers"` // host:port by replica
+	Dir       string   `json:"dir"`
+	Socket    string   `json:"socket"`
+	Nonce     string   `json:"nonce"` // of the start that all replicas share
+	Again     bool     `json:"again"` // restarted within it, so a blank disk is a lost one
+	LogLevel  string   `json:"log_level"`
+	SharePort bool     `json:"share_port"` // the port is held by a bound socket with SO_REUSEPORT
+
+	HeartbeatMs       int `json:"heartbeat_timeout"`
+	ElectionMs        int `json:"election_timeout"`
+	LeaseMs           int `json:"leader_lease_timeout"`
+	CommitMs          int `json:"commit_timeout"`
+	MaxAppendEntries  int `json:"max_append_entries"`
+	TrailingLogs      int `json:"trailing_logs"`
+	SnapshotThreshold int `json:"snapshot_threshold"`
+	SnapshotIntervalS int `json:"snapshot_interval"`
+	SnapshotBytes     int `json:"snapshot_bytes"`
+}
+
+func readConfig(data []byte) (config, error) {
+	c := config{
+		LogLevel: "WARN", HeartbeatMs: 500, ElectionMs: 500, LeaseMs: 250, CommitMs: 50, MaxAppendEntries: 64,
+		TrailingLogs: 1024, SnapshotThreshold: 8192, SnapshotBytes: 64 << 20,
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, fmt.Errorf("the configuration: %w", err)
+	}
+	switch {
+	case c.Replica < 0 || c.Replica >= len(c.Peers):
+		return c, fmt.Errorf("the configuration: replica %d of %d", c.Replica, len(c.Peers))
+	case c.Group == "" || c.Dir == "" || c.Socket == "":
+		return c, errors.New("the configuration needs group, dir and socket")
+	}
+	return c, nil
+}
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

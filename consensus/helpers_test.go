@@ -1,0 +1,281 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// group is a group of agents in this process, each with a worker that keeps a list.
+type group struct {
+	t      testing.TB
+	peers  []string
+	dirs   []string
+	socks  string
+	tweak  func(*config)
+	agents []*agent
+	lists  []*lister
+}
+
+func freePort(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func newGroup(t testing.TB, n int, tweak func(*config)) *group {
+	socks, err := os.MkdirTemp("", "raft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &group{t: t, tweak: tweak, socks: socks, agents: make([]*agent, n), lists: make([]*lister, n)}
+	for range n {
+		g.peers = append(g.peers, freePort(t))
+		g.dirs = append(g.dirs, t.TempDir())
+	}
+	t.Cleanup(func() {
+		for i := range g.agents {
+			g.stop(i)
+		}
+		os.RemoveAll(socks)
+	})
+	return g
+}
+
+func (g *group) start(i int, again bool) {
+	c, err := readConfig([]byte(`{"group": "g", "dir": "x", "socket": "x", "peers": ["x"], "log_level": "ERROR"}`))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	c.Replica, c.Peers, c.Dir, c.Nonce, c.Again = i, g.peers, g.dirs[i], "n", again
+	c.Socket = filepath.Join(g.socks, fmt.Sprint(i))
+	c.HeartbeatMs, c.ElectionMs, c.LeaseMs = 200, 200, 100
+	if g.tweak != nil {
+		g.tweak(&c)
+	}
+	a, err := start(c)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.agents[i] = a
+	g.lists[i] = newLister(g.t, c.Socket)
+}
+
+func (g *group) startAll() {
+	for i := range g.agents {
+		g.start(i, false)
+	}
+	for _, l := range g.lists {
+		l.awaitReady()
+	}
+}
+
+func (g *group) stop(i int) {
+	if l := g.lists[i]; l != nil {
+		l.close()
+		g.lists[i] = nil
+	}
+	if a := g.agents[i]; a != nil {
+		a.stop()
+		g.agents[i] = nil
+	}
+}
+
+func (g *group) leader() int {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for i, a := range g.agents {
+			if a != nil && a.raft.State().String() == "Leader" {
+				return i
+			}
+		}
+	}
+	g.t.Fatal("no leader")
+	return -1
+}
+
+func (g *group) follower() int { return (g.leader() + 1) % len(g.agents) }
+
+// lister is a worker whose state is the list of payloads that it was given.
+type lister struct {
+	t      testing.TB
+	conn   *link
+	mu     sync.Mutex
+	cond   *sync.Cond
+	items  []string
+	at     uint64
+	resume uint64
+	ready  bool
+	gone   bool
+	resets int
+	next   uint64
+	wait   map[uint64]chan frame
+}
+
+func newLister(t testing.TB, socket string) *lister {
+	l := &lister{t: t, wait: map[uint64]chan frame{}}
+	l.cond = sync.NewCond(&l.mu)
+	l.connect(socket)
+	return l
+}
+
+func (l *lister) connect(socket string) {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		l.t.Error(err)
+		return
+	}
+	l.mu.Lock()
+	l.conn, l.gone, l.ready = newLink(conn), false, false
+	hello := greeting{Applied: l.at, Resume: l.resume, CanSnapshot: true}
+	current := l.conn
+	l.mu.Unlock()
+	current.writeJSON(kHello, 0, hello)
+	go l.run(current)
+}
+
+func (l *lister) run(conn *link) {
+	for {
+		f, err := conn.read()
+		if err != nil {
+			l.mu.Lock()
+			l.gone = true
+			l.cond.Broadcast()
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Lock()
+		switch f.kind {
+		case kApply:
+			at, rest := binary.LittleEndian.Uint64(f.body), f.body[20:]
+			for n := binary.LittleEndian.Uint32(f.body[16:]); n > 0; n-- {
+				size := binary.LittleEndian.Uint32(rest[16:])
+				item := string(rest[20 : 20+size])
+				if size > 1000 {
+					sum := sha256.Sum256([]byte(item))
+					item = hex.EncodeToString(sum[:])
+				}
+				l.items = append(l.items, item)
+				rest = rest[20+size:]
+			}
+			l.at, l.resume = at, binary.LittleEndian.Uint64(f.body[8:])
+			conn.write(kApplied, 0, binary.LittleEndian.AppendUint64(nil, at))
+		case kSnapshot, kRestore:
+			var wish struct {
+				Dir   string `json:"dir"`
+				Index uint64 `json:"index"`
+			}
+			json.Unmarshal(f.body, &wish)
+			path := filepath.Join(wish.Dir, "list.json")
+			var err error
+			if f.kind == kSnapshot {
+				if wish.Index != l.at {
+					l.t.Errorf("a snapshot at %d was asked for at %d", wish.Index, l.at)
+				}
+				data, _ := json.Marshal(l.items)
+				err = os.WriteFile(path, data, 0o600)
+				manifest, _ := json.Marshal(map[string]uint64{"index": wish.Index})
+				os.WriteFile(filepath.Join(wish.Dir, manifestFile), manifest, 0o600)
+			} else {
+				var data []byte
+				data, err = os.ReadFile(path)
+				json.Unmarshal(data, &l.items)
+				l.at = wish.Index
+				l.resume = 0
+			}
+			told := map[string]string{}
+			if err != nil {
+				told["error"] = err.Error()
+			}
+			conn.writeJSON(kDone, f.id, told)
+		case kReset:
+			l.resets++
+			l.items, l.at, l.resume = nil, 0, 0
+		case kReady:
+			l.ready = true
+		case kOK, kError:
+			if reply := l.wait[f.id]; reply != nil {
+				reply <- f
+			}
+			delete(l.wait, f.id)
+		}
+		l.cond.Broadcast()
+		l.mu.Unlock()
+	}
+}
+
+func (l *lister) close() { l.conn.conn.Close() }
+
+func (l *lister) await(what string, done func() bool) {
+	l.t.Helper()
+	timer := time.AfterFunc(20*time.Second, l.cond.Broadcast)
+	defer timer.Stop()
+	limit := time.Now().Add(20 * time.Second)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !done() {
+		if !time.Now().Before(limit) {
+			l.t.Fatalf("waited for %s in vain", what)
+		}
+		l.cond.Wait()
+	}
+}
+
+func (l *lister) awaitReady() { l.await("readiness", func() bool { return l.ready }) }
+
+func (l *lister) awaitCount(n int) {
+	l.await(fmt.Sprintf("%d items", n), func() bool { return len(l.items) >= n })
+}
+
+func (l *lister) ask(k kind, body []byte) ([]byte, error) {
+	reply := make(chan frame, 1)
+	l.mu.Lock()
+	l.next++
+	id := l.next
+	l.wait[id] = reply
+	l.mu.Unlock()
+	if err := l.conn.write(k, id, body); err != nil {
+		return nil, err
+	}
+	select {
+	case f := <-reply:
+		if f.kind == kError {
+			var told fault
+			json.Unmarshal(f.body, &told)
+			return nil, &told
+		}
+		return f.body, nil
+	case <-time.After(20 * time.Second):
+		return nil, fmt.Errorf("no answer")
+	}
+}
+
+func (l *lister) write(text string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, err := l.ask(kPropose, []byte(text))
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (l *lister) snapshotOf() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.items...)
+}

@@ -1,0 +1,59 @@
+// The consensus agent of one replica of a stateful Deployment. It owns the replicated log and never runs user code.
+//
+// It reads its configuration, one line of JSON, from standard input, writes "ready" to standard output when it listens,
+// and ends when standard input ends or by SIGTERM.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+var version = "dev"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "--version" {
+		fmt.Println(version)
+		return
+	}
+	in := bufio.NewReader(os.Stdin)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		fail(err)
+	}
+	c, err := readConfig(line)
+	if err != nil {
+		fail(err)
+	}
+	a, err := start(c)
+	if err != nil {
+		fail(err)
+	}
+	fmt.Println("ready")
+	end := make(chan os.Signal, 2)
+	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
+	gone := make(chan struct{})
+	go func() {
+		// Nothing more is read: its end is the end of whoever started this process.
+		in.ReadByte()
+		close(gone)
+	}()
+	select {
+	case <-end:
+		go func() {
+			<-end
+			os.Exit(1)
+		}()
+		a.stop()
+	case <-gone:
+		a.stop()
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "jina-raft:", err)
+	os.Exit(2)
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+)
+
+const segmentSize = 16 << 20
+
+// logStore is raft-wal with a check of its own on each entry (CRC-32C over index, term, type and data), and a mark of
+// how far the log had got, so that a tail that went missing is noticed.
+type logStore struct {
+	*wal.WAL
+	meta   *metadb.BoltMetaDB
+	dir    string
+	last   atomic.Uint64
+	mu     sync.Mutex // of the mark
+	marked uint64
+	stored func()       // called when entries were stored
+	bytes  atomic.Int64 // written since the process started
+	stop   chan struct{}
+	done   chan struct{}
+}
+
+func openLog(dir string) (*logStore, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	meta := &metadb.BoltMetaDB{} // the WAL itself would never close it
+	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
+	if err != nil {
+		meta.Close()
+		return nil, fmt.Errorf("the log in %s: %w", dir, err)
+	}
+	s := &logStore{WAL: w, meta: meta, dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
+	if err := s.check(); err != nil {
+		w.Close()
+		meta.Close()
+		return nil, err
+	}
+	go s.keepMark()
+	return s, nil
+}
+
+// check reads every entry, and compares the end with the mark.
+func (s *logStore) check() error {
+	first, err := s.WAL.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.WAL.LastIndex()
+	if err != nil {
+		return err
+	}
+	for index := first; index != 0 && index <= last; index++ {
+		if err := s.GetLog(index, &raft.Log{}); err != nil {
+			return err
+		}
+	}
+	mark, err := readMark(s.markFile())
+	if err != nil {
+		return err
+	}
+	if last < mark {
+		return fmt.Errorf("the log in %s ends at entry %d, but had %d: its tail is lost", s.dir, last, mark)
+	}
+	s.last.Store(last)
+	s.marked = mark
+	return nil
+}
+
+func (s *logStore) markFile() string { return filepath.Join(s.dir, "mark") }
+
+func readMark(path string) (uint64, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	mark, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return mark, nil
+}
+
+func (s *logStore) keepMark() {
+	defer close(s.done)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			s.mu.Lock()
+			if last := s.last.Load(); last != s.marked {
+				_ = s.mark(last) // the next tick tries again
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+func checksum(l *raft.Log) uint32 {
+	var head [17]byte
+	binary.LittleEndian.PutUint64(head[0:], l.Index)
+	binary.LittleEndian.PutUint64(head[8:], l.Term)
+	head[16] = byte(l.Type)
+	return crc32.Update(crc32.Checksum(head[:], castagnoli), castagnoli, l.Data)
+}
+
+func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	stored := make([]*raft.Log, len(logs))
+	size := 0
+	for i, l := range logs {
+		one := *l
+		one.Data = binary.LittleEndian.AppendUint32(append(make([]byte, 0, len(l.Data)+4), l.Data...), checksum(l))
+		stored[i] = &one
+		size += len(one.Data)
+	}
+	if err := s.WAL.StoreLogs(stored); err != nil {
+		return err
+	}
+	s.bytes.Add(int64(size))
+	s.last.Store(logs[len(logs)-1].Index)
+	if s.stored != nil {
+		s.stored()
+	}
+	return nil
+}
+
+func (s *logStore) GetLog(index uint64, l *raft.Log) error {
+	if err := s.WAL.GetLog(index, l); err != nil {
+		if errors.Is(err, raft.ErrLogNotFound) {
+			return err
+		}
+		return fmt.Errorf("entry %d of the log in %s cannot be read: %w", index, s.dir, err)
+	}
+	at := len(l.Data) - 4
+	if at < 0 || l.Index != index {
+		return fmt.Errorf("entry %d of the log in %s is damaged", index, s.dir)
+	}
+	sum := binary.LittleEndian.Uint32(l.Data[at:])
+	l.Data = l.Data[:at]
+	if checksum(l) != sum {
+		return fmt.Errorf("entry %d of the log in %s is damaged: its checksum differs", index, s.dir)
+	}
+	return nil
+}
+
+// DeleteRange lowers the mark before entries at the end go.
+func (s *logStore) DeleteRange(lo, hi uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hi >= s.last.Load() {
+		first, err := s.WAL.FirstIndex()
+		if err != nil {
+			return err
+		}
+		kept := uint64(0) // an empty log ends at 0
+		if lo > first {
+			kept = lo - 1
+		}
+		if err := s.mark(min(kept, s.marked)); err != nil {
+			return err
+		}
+		s.last.Store(kept)
+	}
+	return s.WAL.DeleteRange(lo, hi)
+}
+
+func (s *logStore) mark(index uint64) error {
+	if err := writeFile(s.markFile(), []byte(strconv.FormatUint(index, 10))); err != nil {
+		return err
+	}
+	s.marked = index
+	return nil
+}
+
+func (s *logStore) Close() error {
+	close(s.stop)
+	<-s.done
+	return errors.Join(s.WAL.Close(), s.meta.Close())
+}
+
+// writeFile replaces a file as a whole, synced.
+func writeFile(path string, data []byte) error {
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(part, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	return err
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+func FuzzFrames(f *testing.F) {
+	head := headOf(kPropose, 7, 3)
+	f.Add(append(head[:], "abc"...))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := bytes.NewReader(data)
+		for {
+			got, err := readFrame(r, 1<<20)
+			if err != nil {
+				return
+			}
+			head := headOf(got.kind, got.id, len(got.body))
+			again, err := readFrame(bytes.NewReader(append(head[:], got.body...)), 1<<20)
+			if err != nil || again.kind != got.kind || again.id != got.id || !bytes.Equal(again.body, got.body) {
+				t.Fatalf("%v became %v, %v", got, again, err)
+			}
+		}
+	})
+}
+
+func FuzzEntries(f *testing.F) {
+	f.Add(cut(1, []byte("abc"))[0], uint64(1))
+	f.Fuzz(func(t *testing.T, data []byte, term uint64) {
+		a := newAssembler()
+		a.add(1, term, data)
+		a.add(2, term, data)
+		var out bytes.Buffer
+		if err := a.write(&out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readAssembler(out.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		readAssembler(data)
+	})
+}
+
+// Operations of several leaders, mixed at random and with some given up: what comes out is what was whole, wherever a
+// snapshot is taken meanwhile.
+func TestOperationsAreJoinedAcrossSnapshots(t *testing.T) {
+	for seed := range uint64(200) {
+		dice := rand.New(rand.NewPCG(seed, 0))
+		a := newAssembler()
+		var want, got []string
+		index := uint64(0)
+		for term := uint64(1); term < 5; term++ {
+			var queues [][][]byte
+			var texts []string
+			for n := range 4 {
+				text := strings.Repeat(fmt.Sprintf("%d.%d ", term, n), 1+dice.IntN(150_000))
+				queues = append(queues, cut(dice.Uint64(), []byte(text)))
+				texts = append(texts, text)
+			}
+			for steps := dice.IntN(12); steps > 0; steps-- {
+				n := dice.IntN(len(queues))
+				if len(queues[n]) == 0 {
+					continue
+				}
+				entry := queues[n][0]
+				queues[n] = queues[n][1:]
+				index++
+				if len(queues[n]) == 0 {
+					want = append(want, texts[n])
+				}
+				payload, whole, err := a.add(index, term, entry)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if whole {
+					got = append(got, string(payload))
+				}
+				if dice.IntN(3) == 0 {
+					var out bytes.Buffer
+					a.clone().write(&out)
+					if a, err = readAssembler(out.Bytes()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if !slices.Equal(want, got) {
+			t.Fatalf("seed %d: %d operations, not %d", seed, len(got), len(want))
+		}
+	}
+}
+
+func fill(t *testing.T, s *logStore, from, to uint64) {
+	t.Helper()
+	for index := from; index <= to; index++ {
+		data := []byte(strings.Repeat(fmt.Sprint(index, " "), 20))
+		if err := s.StoreLog(&raft.Log{Index: index, Term: 1, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func segment(t *testing.T, dir string) string {
+	t.Helper()
+	found, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if len(found) != 1 {
+		t.Fatal(found)
+	}
+	return found[0]
+}
+
+func TestATornTailIsRepaired(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 1, 20)
+	s.Close()
+	// A crash in the middle of writing entry 20.
+	path := segment(t, dir)
+	data, _ := os.ReadFile(path)
+	at := bytes.LastIndex(data, []byte("20 20"))
+	clear(data[at:])
+	os.WriteFile(path, data, 0o600)
+	s, err = openLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if last, _ := s.LastIndex(); last != 19 {
+		t.Fatalf("the last entry is %d", last)
+	}
+	fill(t, s, 20, 25)
+}
+
+func TestDamageInsideIsRefusedAndNamed(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 1, 20)
+	s.Close()
+	path := segment(t, dir)
+	data, _ := os.ReadFile(path)
+	data[bytes.Index(data, []byte("7 7"))] ^= 1
+	os.WriteFile(path, data, 0o600)
+	_, err = openLog(dir)
+	if err == nil || !strings.Contains(err.Error(), "entry 7 ") || !strings.Contains(err.Error(), dir) {
+		t.Fatal(err)
+	}
+}
+
+func TestALostTailIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := openLog(dir)
+	fill(t, s, 1, 20)
+	s.mu.Lock()
+	s.mark(20)
+	s.mu.Unlock()
+	s.Close()
+	path := segment(t, dir)
+	data, _ := os.ReadFile(path)
+	clear(data[bytes.Index(data, []byte("15 15")):])
+	os.WriteFile(path, data, 0o600)
+	if _, err := openLog(dir); err == nil || !strings.Contains(err.Error(), "its tail is lost") {
+		t.Fatal(err)
+	}
+}
+
+func TestEntriesThatALeaderTakesBackMayGo(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := openLog(dir)
+	fill(t, s, 1, 20)
+	s.mu.Lock()
+	s.mark(20)
+	s.mu.Unlock()
+	if err := s.DeleteRange(15, 20); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s, err := openLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteRange(1, 14); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if s, err = openLog(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
+func TestArchivesKeepFoldersAndRefuseOthers(t *testing.T) {
+	from, to := t.TempDir(), filepath.Join(t.TempDir(), "to")
+	os.MkdirAll(filepath.Join(from, "a", "empty"), 0o700)
+	os.WriteFile(filepath.Join(from, "a", "f"), []byte("text"), 0o600)
+	var out bytes.Buffer
+	if err := pack(from, &out); err != nil {
+		t.Fatal(err)
+	}
+	if err := unpack(bytes.NewReader(out.Bytes()), to); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(to, "a", "f")); string(text) != "text" {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(to, "a", "empty")); err != nil {
+		t.Fatal(err)
+	}
+	os.Symlink("/etc/passwd", filepath.Join(from, "link"))
+	if err := pack(from, &bytes.Buffer{}); err == nil {
+		t.Fatal("a link was packed")
+	}
+}
+
+func TestTwoAgentsDoNotShareAFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := lock(path); err == nil {
+		t.Fatal("both hold it")
+	}
+}
+
+func TestAFolderBelongsToOneReplica(t *testing.T) {
+	dir := t.TempDir()
+	first, err := identify(dir, "g", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := identify(dir, "g", 1); err != nil || again != first {
+		t.Fatal(again, err)
+	}
+	if _, err := identify(dir, "g", 2); err == nil {
+		t.Fatal("taken by another")
+	}
+	if _, err := identify(dir, "h", 1); err == nil {
+		t.Fatal("taken by another group")
+	}
+}
+
+func TestShortFramesAndLyingLengths(t *testing.T) {
+	if _, err := readFrame(bytes.NewReader([]byte{1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}), 100); !errors.Is(err, errFrame) {
+		t.Fatal(err)
+	}
+	head := headOf(kRead, 1, 1<<29)
+	if _, err := readFrame(bytes.NewReader(head[:]), frameLimit); err == nil {
+		t.Fatal("read what is not there")
+	}
+}

@@ -1,0 +1,183 @@
+"""The consensus agents of stateful workers: started before them, ended after them, started again when they die."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from jina.errors import NotSupportedError
+from jina.observe import logs
+from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_SOUND = 10.0
+"""Seconds after which an agent counts as well started."""
+_PATIENCE = 5.0
+"""Seconds that an agent has to end in."""
+_LIBRARY = "consensus.raft:"
+"""In lines of the consensus library, which tells of every connection that another replica's end breaks."""
+_REFUSES = 2
+"""Exit code of an agent that cannot work with what it was given or found."""
+
+
+class Agent:
+    """One agent process, kept running until `stop`."""
+
+    def __init__(self, program: str, plan: ConsensusPlan, log_level: str) -> None:
+        self.plan = plan
+        self._program = program
+        self._log_level = log_level
+        self._log = logs.get_logger(f"{plan.group}/rep-{plan.replica}")
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name=f"agent-{plan.replica}", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now; 0 between two."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else 0
+
+    def ask_to_stop(self) -> None:
+        """Begin the end."""
+        self._stopping.set()
+        with self._lock:
+            if self._process is not None and self._process.returncode is None:
+                self._process.terminate()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end; by SIGKILL after that many seconds."""
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            with self._lock:
+                if self._process is not None:
+                    self._process.kill()
+            self._thread.join()
+
+    def _keep(self) -> None:
+        pause, again = _FIRST_PAUSE, False
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            code, said = self._run_once(again=again)
+            if self._stopping.is_set():
+                return
+            self._log.error("the consensus agent ended with code %d%s", code, f": {said}" if said else "")
+            if code == _REFUSES:
+                with open(f"{self.plan.socket}.failed", "w", encoding="utf-8") as file:
+                    file.write(said)
+            pause = _FIRST_PAUSE if time.monotonic() - began > _SOUND else min(2 * pause, _LONGEST_PAUSE)
+            again = True
+            self._stopping.wait(pause)
+
+    def _run_once(self, *, again: bool) -> tuple[int, str]:
+        with self._lock:
+            if self._stopping.is_set():
+                return 0, ""
+            process = self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [self._program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # Its standard input stays open: its end is how the agent learns that we are gone.
+        with process.stdin, process.stderr:
+            with contextlib.suppress(OSError):  # it died already, as its end will tell
+                process.stdin.write(self._configuration(again=again))
+                process.stdin.flush()
+            said = ""
+            for line in process.stderr:
+                said = line.decode(errors="replace").strip()
+                self._tell(said)
+            return process.wait(), said
+
+    def _tell(self, line: str) -> None:
+        if line.startswith(("panic", "jina-raft:")) or ("[ERROR]" in line and _LIBRARY not in line):
+            self._log.error("%s", line)
+        else:
+            self._log.debug("%s", line)
+
+    def _configuration(self, *, again: bool) -> bytes:
+        plan = self.plan
+        told: dict[str, Any] = {
+            "group": plan.group,
+            "replica": plan.replica,
+            "peers": plan.peers,
+            "dir": plan.directory,
+            "socket": plan.socket,
+            "nonce": plan.nonce,
+            "again": again,
+            "share_port": plan.share_port,
+            "log_level": self._log_level,
+            **plan.options,
+        }
+        return msgspec.json.encode(told) + b"\n"
+
+
+class Agents:
+    """The agents of all stateful workers of one service."""
+
+    def __init__(self) -> None:
+        self._folder = ""
+        self.agents: list[Agent] = []
+
+    @staticmethod
+    def require_alone(plans: Sequence[ProcessPlan]) -> None:
+        """Raise `NotSupportedError` where one process is to be a replica of several."""
+        for plan in plans:
+            if isinstance(plan, WorkerPlan) and plan.consensus and len(plan.consensus.peers) > 1:
+                raise NotSupportedError(
+                    f"{plan.name}: stateful replicas that are started one by one are not available yet"
+                )
+
+    @staticmethod
+    def refuse(plans: Sequence[ProcessPlan]) -> None:
+        """Raise `NotSupportedError` for stateful Executors where there are no processes of their own."""
+        for plan in plans:
+            if isinstance(plan, WorkerPlan) and plan.consensus:
+                raise NotSupportedError(f"{plan.deployment}: a stateful Executor needs processes of its own")
+
+    def start(self, plans: Sequence[ProcessPlan]) -> list[ProcessPlan]:
+        """Start an agent for each stateful worker; gives the plans with where the agents listen."""
+        if not any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans):
+            return list(plans)
+        from jina.replication import binary
+
+        program = binary.path()
+        self._folder = tempfile.mkdtemp(prefix="jina-")  # short: paths of sockets have about 100 characters
+        nonce = os.urandom(8).hex()
+        return [self._with_agent(program, plan, nonce) for plan in plans]
+
+    def _with_agent(self, program: str, plan: ProcessPlan, nonce: str) -> ProcessPlan:
+        if not isinstance(plan, WorkerPlan) or plan.consensus is None:
+            return plan
+        socket = os.path.join(self._folder, str(len(self.agents)))
+        directory = os.path.abspath(os.path.expanduser(plan.consensus.directory))
+        consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
+        self.agents.append(Agent(program, consensus, "DEBUG" if plan.log.level == "DEBUG" else "ERROR"))
+        return msgspec.structs.replace(plan, consensus=consensus)
+
+    def stop(self) -> None:
+        """End all; to be called when the workers have ended."""
+        for agent in self.agents:
+            agent.ask_to_stop()
+        deadline = time.monotonic() + _PATIENCE
+        for agent in self.agents:
+            agent.join(max(0.0, deadline - time.monotonic()))
+        self.agents.clear()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)

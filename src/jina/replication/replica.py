@@ -1,0 +1,360 @@
+"""One replica of a stateful Executor, as its worker sees it: writes go to the log, and come from the log.
+
+All of it belongs to one loop. The Executor itself is behind `StateMachine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from jina.errors import BadRequest, DeadlineExceeded, InternalError, JinaError, RuntimeFailToStart, Unavailable
+from jina.observe import logs
+from jina.plan.plans import ConsensusPlan
+from jina.replication import entries, frames
+from jina.replication.entries import Entry
+from jina.replication.frames import Frame, Operation
+from jina.replication.link import AgentLink, Refused
+from jina.replication.progress import Progress
+from jina.replication.window import Answer, Window
+from jina.transport.link_messages import read_error, read_reply, write_error, write_reply, write_request
+from jina.wire.messages import Reply, Request
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+_PATIENCE = 60.0
+"""Seconds that a request waits for a leader."""
+_SOON = 3.0
+"""The same where there are other replicas that may be better off."""
+_PULSE = 0.5
+_SILENCE = 1.0
+"""Seconds after which an agent that answers no ping is not waited for."""
+_NO_LIMIT = 1 << 30
+RESTART = 75
+"""Exit code of a worker that has to begin anew, from a snapshot."""
+
+
+class StateMachine(Protocol):
+    """The Executor."""
+
+    can_snapshot: bool
+
+    async def execute(self, request: Request) -> Reply:
+        """Call the `@write` method; raises a `JinaError`, which is a result like any other."""
+        ...
+
+    async def state_hash(self) -> bytes:
+        """What the Executor's own `state_hash()` gives; empty where it has none."""
+        ...
+
+    async def snapshot(self, folder: str, index: int, window: bytes) -> None:
+        """Have the Executor write its state into the folder, and seal it."""
+        ...
+
+    async def restore(self, folder: str) -> tuple[int, bytes]:
+        """Have the Executor read the folder; gives index and window."""
+        ...
+
+
+class _Diverged(msgspec.Struct):
+    index: int
+    peer: int
+    odd: bool
+
+
+class _Wish(msgspec.Struct):
+    dir: str
+    index: int
+
+
+class Replica:
+    """Brings writes into the log, and applies what the log says to the state machine, each request once.
+
+    `begin_anew(reason)` is called when only a fresh Executor can go on.
+    """
+
+    def __init__(
+        self, plan: ConsensusPlan, name: str, machine: StateMachine, begin_anew: Callable[[str], None]
+    ) -> None:
+        self.plan = plan
+        self._name = name
+        self._machine = machine
+        self._begin_anew = begin_anew
+        self._log = logs.get_logger(name)
+        self._window = Window()
+        self._progress = Progress()
+        self._resume = 0
+        self._link: AgentLink | None = None
+        self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._awaited: dict[tuple[str, bytes], asyncio.Future[Reply]] = {}
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
+        self._silent = False
+        self.diverged = 0
+        """The entry since which this replica differs from the others; 0 while it does not."""
+        self._patience = _PATIENCE if len(plan.peers) == 1 else _SOON
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Return when the Executor has all that was committed before; raises what keeps it from that."""
+        self._task = asyncio.create_task(self._run())
+        self._pulse = asyncio.create_task(self._feel())
+        ready = asyncio.create_task(self._ready.wait())
+        try:
+            await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Apply nothing more."""
+        tasks = {task for task in (self._task, self._pulse) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._link is not None:
+            self._link.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._connect()
+            while (frame := await self._inbox.get()) is not None:
+                await self._take(frame)
+            self._log.warning("the consensus agent of %s is gone", self._name)
+
+    async def _connect(self) -> None:
+        """Wait for the agent, and tell it where this Executor is in the log."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                _, link = await loop.create_unix_connection(lambda: AgentLink(self._inbox.put_nowait), self.plan.socket)
+                break
+            except OSError:
+                self._look_for_failure()
+                await asyncio.sleep(_FIRST_PAUSE)
+        self._link = link
+        hello = {
+            "applied": self._progress.applied,
+            "resume": self._resume,
+            "can_snapshot": self._machine.can_snapshot,
+        }
+        link.write_json(frames.HELLO, hello)
+
+    async def _feel(self) -> None:
+        """Notice an agent that is there but answers nothing: others may answer what waits for it."""
+        while True:
+            await asyncio.sleep(_PULSE)
+            link = self._link
+            if link is None or not link.up:
+                continue
+            try:
+                async with asyncio.timeout(_SILENCE):
+                    await link.ask(frames.PING)
+                self._silent = False
+            except (TimeoutError, Refused, Unavailable):
+                self._silent = True
+                link.fail("the consensus agent is silent")
+
+    def _look_for_failure(self) -> None:
+        try:
+            with open(f"{self.plan.socket}.failed", encoding="utf-8", errors="replace") as file:
+                told = file.read()
+        except OSError:
+            return
+        raise RuntimeFailToStart(f"the consensus agent of {self._name} does not start: {told}")
+
+    def _agent(self) -> AgentLink:
+        if self._link is None or not self._link.up or self._silent:
+            raise Unavailable(f"the consensus agent of {self._name} is not there")
+        return self._link
+
+    # --- the log ------------------------------------------------------------------------------------------
+
+    async def _take(self, frame: Frame) -> None:
+        if frame.kind == frames.APPLY:
+            batch = frames.read_batch(frame.body)
+            told = bytearray(frames.NUMBER.pack(batch.upto))
+            for operation in batch.operations:
+                chain = await self._apply(operation)
+                told += frames.NUMBER.pack(operation.place) + frames.NUMBER.pack(chain)
+                self._progress.reach(operation.place)
+            self._progress.reach(batch.upto)
+            self._resume = batch.resume
+            if self._link is not None:
+                self._link.write(frames.APPLIED, bytes(told))
+        elif frame.kind in {frames.SNAPSHOT, frames.RESTORE}:
+            await self._carry_out(frame)
+        elif frame.kind == frames.RESET:
+            reason = str(msgspec.json.decode(frame.body)["reason"])
+            if not self._ready.is_set():
+                raise RuntimeFailToStart(f"{self._name} cannot be brought up: {reason}")
+            self._begin_anew(reason)
+        elif frame.kind == frames.DIVERGED:
+            self._diverge(msgspec.json.decode(frame.body, type=_Diverged))
+        elif frame.kind == frames.READY:
+            self._ready.set()
+
+    def _diverge(self, told: _Diverged) -> None:
+        if told.odd:
+            self.diverged = told.index
+        what = "this replica is taken out" if told.odd else f"with replica {told.peer}"
+        self._log.error("the replicas of %s differ since entry %d: %s", self._name, told.index, what)
+
+    async def _apply(self, operation: Operation) -> int:
+        entry, request = entries.read(operation.payload)
+        verdict = self._window.judge(entry)
+        if verdict == "new":
+            outcome, answer = await self._executed(request)
+            self._window.add(operation.place, entry, answer)
+            # Ids of documents that a method makes are random, so only what is the same on every replica counts.
+            came = type(outcome).__name__ if isinstance(outcome, JinaError) else str(len(outcome.payload))
+            self._window.extend(operation.place, came.encode() + await self._machine.state_hash())
+        elif verdict == "known":
+            outcome = _outcome(self._window.answer(entry.key))
+        elif verdict == "other":
+            outcome = BadRequest(f"the request id {entry.key!r} was used for another request")
+        else:
+            outcome = Unavailable(f"the request {entry.key!r} came back so late that nobody knows if it was applied")
+        awaited = self._awaited.get((entry.key, entry.digest))
+        if awaited is not None and not awaited.done():
+            if isinstance(outcome, Reply):
+                awaited.set_result(outcome)
+            else:
+                awaited.set_exception(outcome)
+        return self._window.chain
+
+    async def _executed(self, request: Request) -> tuple[Reply | JinaError, Answer]:
+        try:
+            reply = await self._machine.execute(request)
+            _, meta, body = write_reply(reply, request, _NO_LIMIT)
+            return reply, Answer(error=False, meta=bytes(meta), body=bytes(body))
+        except JinaError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - the next operation must be applied whatever happened to this one
+            failure = InternalError(f"applying {request.endpoint} failed: {error!r}")
+        return failure, Answer(error=True, meta=b"", body=write_error(failure))
+
+    async def _carry_out(self, frame: Frame) -> None:
+        """A snapshot or a restore; the agent hears how it went, and a restore that failed ends the start."""
+        wish = msgspec.json.decode(frame.body, type=_Wish)
+        failure: Exception | None = None
+        began = time.monotonic()
+        try:
+            if frame.kind == frames.SNAPSHOT:
+                await self._machine.snapshot(wish.dir, wish.index, self._window.to_bytes())
+            else:
+                index, window = await self._machine.restore(wish.dir)
+                self._window.load(window)
+                self._progress.reach(index)
+        except Exception as error:  # noqa: BLE001 - user code
+            failure = error
+        if self._link is not None:
+            self._link.write_json(frames.DONE, {"error": "" if failure is None else repr(failure)}, frame.id)
+        what = "snapshot" if frame.kind == frames.SNAPSHOT else "restore"
+        if failure is None:
+            self._log.info("%s of %s at %d in %.2f s", what, self._name, wish.index, time.monotonic() - began)
+            return
+        self._log.error("%s of %s failed: %r", what, self._name, failure, exc_info=failure)
+        if frame.kind == frames.RESTORE:
+            raise failure
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    async def write(self, request: Request, digest: bytes) -> Reply:
+        """Apply the request on every replica, once; gives what this one answered. Raises a `JinaError`."""
+        self._fit()
+        entry = Entry(request.request_id or os.urandom(16).hex(), digest, self._progress.applied)
+        verdict = self._window.judge(entry)
+        if verdict == "known":
+            return _raised(_outcome(self._window.answer(entry.key)))
+        mark = (entry.key, digest)
+        awaited = self._awaited.get(mark)
+        if awaited is not None:
+            return await self._in_time(asyncio.shield(awaited), request)
+        awaited = self._awaited[mark] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._in_time(self._proposed(entries.write(entry, request, _NO_LIMIT), awaited), request)
+        finally:
+            del self._awaited[mark]
+            if awaited.done() and not awaited.cancelled():
+                awaited.exception()  # seen
+
+    def _fit(self) -> None:
+        if self.diverged:
+            raise Unavailable(f"the state of {self._name} differs from that of the other replicas")
+
+    async def _proposed(self, operation: bytes, awaited: asyncio.Future[Reply]) -> Reply:
+        """Propose until the log has it, or has had it; the same operation may come twice, and is applied once."""
+        pause, give_up = _FIRST_PAUSE, time.monotonic() + self._patience
+        while not awaited.done():
+            try:
+                await self._agent().ask(frames.PROPOSE, operation)
+                break
+            except (Refused, Unavailable) as error:
+                if isinstance(error, Refused) and error.code == "refused":
+                    raise BadRequest(error.message) from None
+                if time.monotonic() > give_up or self._silent:
+                    raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return await awaited
+
+    async def covered(self, request: Request) -> None:
+        """Return when this replica has applied all that was acknowledged anywhere before the call."""
+        self._fit()
+        await self._in_time(self._covered(), request)
+
+    async def _covered(self) -> None:
+        pause, give_up = _FIRST_PAUSE, time.monotonic() + self._patience
+        while True:
+            try:
+                (index,) = frames.NUMBER.unpack(await self._agent().ask(frames.READ))
+                break
+            except (Refused, Unavailable) as error:
+                if time.monotonic() > give_up or self._silent:
+                    raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        await self._progress.wait(index)
+
+    async def _in_time(self, work: Awaitable[T], request: Request) -> T:
+        if request.deadline is None:
+            return await work
+        limit = asyncio.timeout(max(0.0, request.deadline - time.monotonic()))
+        try:
+            async with limit:
+                return await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded(f"the deadline of the request passed before {self._name} could answer") from None
+
+
+def digest_of(request: Request) -> bytes:
+    """What tells one request from another under the same id."""
+    _, _, body = write_request(request, _NO_LIMIT)
+    return hashlib.blake2b(body, digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64]).digest()
+
+
+def _outcome(answer: Answer) -> Reply | JinaError:
+    if not answer.kept:
+        return Unavailable("the request was applied; its answer is no longer kept")
+    return read_error(answer.body) if answer.error else read_reply(0, answer.meta, answer.body)
+
+
+def _raised(outcome: Reply | JinaError) -> Reply:
+    if isinstance(outcome, Reply):
+        return outcome
+    raise outcome

@@ -1,0 +1,110 @@
+"""Which requests were applied, and what was answered (pure): each is applied once, however often it is in the log.
+
+What the window does depends on the log alone, so that it is the same on every replica. It keeps the ids of the newest
+requests, and of the newest of these the answers, up to a number of bytes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import Final, Literal
+
+import msgspec
+
+from jina.replication.entries import Entry
+
+IDS: Final = 65_536
+ANSWERS: Final = 16 * 1024 * 1024
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """A reply as bytes, or an error as bytes; `kept` is False once it was forgotten to save memory."""
+
+    error: bool
+    meta: bytes
+    body: bytes
+    kept: bool = True
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.meta) + len(self.body)
+
+
+class Seen(msgspec.Struct, array_like=True):
+    """A request that was applied at `index`."""
+
+    index: int
+    digest: bytes
+    answer: Answer
+
+
+class _Saved(msgspec.Struct, array_like=True):
+    horizon: int
+    seen: list[tuple[str, Seen]]
+    chain: int = 0
+
+
+Verdict = Literal["new", "known", "other", "expired"]
+
+
+class Window:
+    """The newest requests, by id."""
+
+    def __init__(self, ids: int = IDS, answers: int = ANSWERS) -> None:
+        self._limit = ids
+        self._room = answers
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+        self._with_answer: OrderedDict[str, int] = OrderedDict()
+        self._bytes = 0
+        self.horizon = 0
+        """Requests that were applied up to this index may be forgotten."""
+        self.chain = 0
+        """A hash of all that was applied and of what came of it, by which replicas are compared."""
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def judge(self, entry: Entry) -> Verdict:
+        """What an operation is: new, known already, another one under a known id, or so old that nobody can tell."""
+        seen = self._seen.get(entry.key)
+        if seen is not None:
+            return "known" if seen.digest == entry.digest else "other"
+        return "expired" if entry.origin < self.horizon else "new"
+
+    def answer(self, key: str) -> Answer:
+        """What was answered to a known request."""
+        return self._seen[key].answer
+
+    def add(self, index: int, entry: Entry, answer: Answer) -> None:
+        """Note what was answered to a new request."""
+        self._seen[entry.key] = Seen(index, entry.digest, answer)
+        self._with_answer[entry.key] = answer.size
+        self._bytes += answer.size
+        while self._bytes > self._room and len(self._with_answer) > 1:
+            key, size = self._with_answer.popitem(last=False)
+            self._bytes -= size
+            self._seen[key].answer = Answer(error=False, meta=b"", body=b"", kept=False)
+        while len(self._seen) > self._limit:
+            key, old = self._seen.popitem(last=False)
+            self._bytes -= self._with_answer.pop(key, 0)
+            self.horizon = old.index
+
+    def extend(self, index: int, outcome: bytes) -> int:
+        """Go on with the chain: what came of the operation at `index`; gives the new hash."""
+        told = self.chain.to_bytes(8, "little") + index.to_bytes(8, "little") + outcome
+        self.chain = int.from_bytes(blake2b(told, digest_size=8).digest(), "little")
+        return self.chain
+
+    def to_bytes(self) -> bytes:
+        """For a snapshot."""
+        return msgspec.msgpack.encode(_Saved(self.horizon, list(self._seen.items()), self.chain))
+
+    def load(self, data: bytes) -> None:
+        """Take the place of the window that `to_bytes` wrote."""
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+        self.horizon, self.chain = saved.horizon, saved.chain
+        self._seen = OrderedDict(saved.seen)
+        self._with_answer = OrderedDict((key, seen.answer.size) for key, seen in saved.seen if seen.answer.kept)
+        self._bytes = sum(self._with_answer.values())

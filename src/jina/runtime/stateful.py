@@ -1,0 +1,184 @@
+"""A stateful Executor as a `Service`: `@write` endpoints go through the log, all others are answered here."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+from jina.errors import NotSupportedError, Unavailable
+from jina.plan.plans import ConsensusPlan, WorkerPlan
+from jina.replication import snapshots
+from jina.replication.replica import RESTART, Replica, digest_of
+from jina.runtime.dispatch import FunctionJob
+from jina.runtime.effort import size_of, slow_to_decode
+from jina.runtime.handler import Handler
+from jina.runtime.service import WorkerService
+from jina.runtime.stop import Stop
+from jina.wire.messages import Reply, Request
+from jina.wire.payloads import BytesPayload
+
+CONSISTENCY = "jina-consistency"
+"""Header by which a request asks for another consistency than its Deployment's."""
+_MOST = 10_000
+"""Requests in work here beyond which what the log says waits."""
+_PAUSE = 0.01
+
+
+class StatefulService(WorkerService):
+    """Answers requests with one replica of a stateful Executor."""
+
+    def __init__(
+        self,
+        executor: Any,
+        plan: WorkerPlan,
+        consensus: ConsensusPlan,
+        *,
+        protocol_loop: AbstractEventLoop,
+        user_loop: AbstractEventLoop,
+        give_up: Callable[[str, int], None] | None = None,
+    ) -> None:
+        super().__init__(executor, plan, protocol_loop=protocol_loop, user_loop=user_loop, give_up=give_up)
+        for endpoint in self.table:
+            if endpoint.is_write and endpoint.batching is not None:
+                raise NotSupportedError(
+                    f"{endpoint.path}: dynamic batching of a @write method of a stateful Executor is not available yet"
+                )
+        self.can_snapshot = snapshots.can_snapshot(executor)
+        self._consistency = consensus.consistency
+        self._consensus = consensus
+        self._give_up = give_up or (lambda *_: None)
+        self._replica: Replica | None = None
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    async def call(self, request: Request) -> Reply:
+        """Answer one request; a write when it is applied here as on a majority. Raises a `JinaError`."""
+        assert self._replica is not None
+        handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+        if handler.endpoint.is_write:
+            self._room.check(self.dispatcher.open, handler.lane.line)
+            return await self._replica.write(await self._settled(request, handler), digest_of(request))
+        if self._replica.diverged:
+            raise Unavailable(f"the state of {self.name} differs from that of the other replicas")
+        wanted = request.headers.get(CONSISTENCY, self._consistency)
+        if wanted != "eventual":
+            await self._replica.covered(request)
+        return await super().call(request)
+
+    def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """Answer with a stream; the documents of a write come when all replicas have them in their log."""
+        handler = self._handlers.get(request.endpoint)
+        if handler is not None and handler.endpoint.is_write:
+            return self._at_once(request)
+        return super().stream(request)
+
+    async def _at_once(self, request: Request) -> AsyncIterator[Reply]:
+        yield await self.call(request)
+
+    async def _settled(self, request: Request, handler: Handler) -> Request:
+        """The request with documents that are the same wherever they are decoded: with their ids and defaults."""
+        if request.began is not None:
+            request.began()
+        request = replace(request, began=None, json_reply=False, headers=dict(request.headers))
+        if request.branches is not None:
+            return request
+        if slow_to_decode(request.payload, size_of(request.payload)):
+            docs = await self._decoded(request, handler)
+        else:
+            docs = request.payload.decode(handler.codec)
+        return replace(request, payload=BytesPayload(handler.codec.to_bytes(docs)))
+
+    # --- the state machine --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Join the group; returns when this replica has all that was committed before. On the protocol loop."""
+        self._replica = Replica(self._consensus, self.name, self, lambda reason: self._give_up(reason, RESTART))
+        await self._replica.start()
+
+    async def stop(self) -> None:
+        """Leave the group; on the protocol loop."""
+        if self._replica is not None:
+            await self._replica.stop()
+
+    async def execute(self, request: Request) -> Reply:
+        """See `StateMachine`; it applies what the others apply, so it refuses nothing and waits where much is to do."""
+        while self.dispatcher.open >= _MOST:  # noqa: ASYNC110 - rare, and nothing tells of it
+            await asyncio.sleep(_PAUSE)
+        handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+        return await self._answer(replace(request, deadline=None), handler)
+
+    async def state_hash(self) -> bytes:
+        """See `StateMachine`."""
+        function = getattr(self.executor, "state_hash", None)
+        return b"" if function is None else repr(await self._run(function)).encode()
+
+    @property
+    def ready(self) -> bool:
+        """As of any worker, and while its state is that of the others."""
+        return super().ready and not (self._replica is not None and self._replica.diverged)
+
+    async def snapshot(self, folder: str, index: int, window: bytes) -> None:
+        """See `StateMachine`; where `def` handlers run, so that none runs meanwhile."""
+        target = snapshots.prepare(folder, self.executor)
+        await self._run(self.executor.snapshot, target)
+        await self._run(snapshots.seal, folder, index, window)
+
+    async def restore(self, folder: str) -> tuple[int, bytes]:
+        """See `StateMachine`."""
+        state, index, window = await self._run(snapshots.check, folder)
+        await self._run(self.executor.restore, state)
+        return index, window
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        is_async = inspect.iscoroutinefunction(function)
+        lane = self.dispatcher.async_lane if is_async else self.dispatcher.sync_lane
+        return await _Call(lambda: function(*arguments), None).outcome(self.dispatcher, lane)
+
+
+class _Call(FunctionJob):
+    """A method of the Executor besides its endpoints."""
+
+    __slots__ = ()
+
+    async def work_async(self) -> Any:
+        return await self._function()
+
+
+def service_of(executor: Any, plan: WorkerPlan, **options: Any) -> WorkerService:
+    """The service that a plan asks for."""
+    if plan.consensus is None:
+        return WorkerService(executor, plan, **options)
+    return StatefulService(executor, plan, plan.consensus, **options)
+
+
+async def started(service: WorkerService, stop: Stop, faces: Any) -> bool:
+    """Wait until the service may serve; False when a stop was asked for first. On the user loop."""
+    if not isinstance(service, StatefulService):
+        return True
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Stop) -> None:
+        loop.call_soon_threadsafe(asked.set)
+
+    forget = stop.listen(tell)
+    starting, stopping = asyncio.create_task(faces.run(service.start())), asyncio.create_task(asked.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        forget()
+        stopping.cancel()
+    if starting.done():
+        await starting
+        return True
+    starting.cancel()
+    return False
+
+
+async def ended(service: WorkerService, faces: Any) -> None:
+    """Leave the group."""
+    if isinstance(service, StatefulService):
+        await faces.run(service.stop())

@@ -1,0 +1,35 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jina.errors import InternalError
+from jina.replication import frames
+from jina.replication.frames import Frame, Operation
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 255), st.integers(0, 2**64 - 1), st.binary(max_size=50)), max_size=8),
+    st.lists(st.integers(1, 40), min_size=1, max_size=10),
+)
+def test_frames_are_cut_out_of_any_pieces(sent, sizes):
+    data = b"".join(frames.head(kind, ident, len(body)) + body for kind, ident, body in sent)
+    reader, got, at = frames.Reader(), [], 0
+    while at < len(data):
+        for size in sizes:
+            got += reader.feed(data[at : at + size])
+            at += size
+    assert got == [Frame(*one) for one in sent]
+
+
+def test_garbage_is_refused():
+    with pytest.raises(InternalError, match="a frame of"):
+        list(frames.Reader().feed(b"\xff" * 13))
+
+
+def test_a_batch():
+    operations = [Operation(4, 1, b"abc"), Operation(9, 2, b"")]
+    body = struct.pack("<QQI", 10, 11, 2)
+    body += b"".join(struct.pack("<QQI", one.place, one.term, len(one.payload)) + one.payload for one in operations)
+    assert frames.read_batch(body) == frames.Batch(10, 11, operations)

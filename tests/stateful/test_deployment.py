@@ -1,0 +1,62 @@
+"""A stateful Deployment with three replicas as real processes."""
+
+import json
+import sys
+import threading
+
+import pytest
+
+from jina import Deployment, Document
+from jina.errors import NotSupportedError, UsageError
+from tests.stateful.conftest import Writer, check_history, group
+from tests.stateful.users import FolderLedger, Ledger
+
+pytestmark = [pytest.mark.timeout(120)]
+FRESH = {"headers": {"jina-consistency": "linearizable"}}
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    with group(FolderLedger, tmp_path_factory.mktemp("ledger")) as running:
+        yield running
+
+
+def test_every_replica_applies_every_write_in_one_order(ledger):
+    writers = [Writer(ledger, f"order{number}") for number in range(3)]
+    threads = [threading.Thread(target=lambda one=one: [one.write(n) for n in range(20)]) for one in writers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = ledger.everywhere("/list", **FRESH)
+    assert told[0] == told[1] == told[2]
+    check_history(
+        {key: place for one in writers for key, place in one.attempts.items()}, told[0]["lines"], all_of_them=False
+    )
+    assert not [error for one in writers for error in one.errors]
+
+
+def test_linearizable_reads_miss_nothing_on_any_replica(ledger):
+    for number in range(30):
+        ledger.add(f"fresh{number}")
+        told = json.loads(ledger.post("/list", Document(), **FRESH)[0].text)
+        assert told["lines"][-1] == f"fresh{number}"
+
+
+def test_status_tells_of_every_replica(ledger):
+    told = ledger.status()
+    assert [one["replica"] for one in told] == [0, 1, 2]
+    assert sorted(one["role"] for one in told) == ["Follower", "Follower", "Leader"]
+    assert all(one["serving"] and list(one["members"].values()) == ["Voter"] * 3 for one in told)
+
+
+def test_a_missing_agent_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jina_raft", None)
+    with pytest.raises(NotSupportedError, match="needs the consensus agent") as caught, group(Ledger, tmp_path):
+        pass
+    assert "pip install 'jina[stateful]'" in str(caught.value) + caught.value.help
+
+
+def test_only_stateful_deployments_have_a_status():
+    with pytest.raises(UsageError, match="not stateful"):
+        Deployment(uses=Ledger).consensus_status()

@@ -1,0 +1,219 @@
+"""Agents and workers are killed and stopped: what was acknowledged stays, once, and service goes on."""
+
+import contextlib
+import json
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from jina import Document
+from tests.stateful.conftest import FAST, PATIENCE, Writer, check_history, group
+from tests.stateful.users import FolderLedger, Forgetful, Ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+FRESH = {"headers": {"jina-consistency": "linearizable"}}
+SHORT_LOG = {**FAST, "snapshot_threshold": 60, "trailing_logs": 20}
+
+
+@contextlib.contextmanager
+def writing(running, count=4):
+    """Writers that write on and on."""
+    ended = threading.Event()
+    writers = [Writer(running, f"w{number}") for number in range(count)]
+
+    def work(writer):
+        number = 0
+        while not ended.is_set():
+            writer.write(number)
+            number += 1
+
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield writers
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+
+def attempts_of(writers):
+    return {line: place for one in writers for line, place in one.attempts.items()}
+
+
+def acknowledged(writers):
+    return sum(len(one.acknowledged) for one in writers)
+
+
+def wait_for_more(writers, more=20):
+    before, deadline = acknowledged(writers), time.monotonic() + PATIENCE
+    while acknowledged(writers) < before + more:
+        assert time.monotonic() < deadline, "writes do not go on"
+        time.sleep(0.01)
+
+
+def check(running, writers, replicas=3):
+    told = running.everywhere("/list", replicas, **FRESH)
+    assert all(one == told[0] for one in told)
+    check_history(attempts_of(writers), told[0]["lines"])
+
+
+def test_the_leaders_agent_is_killed(tmp_path):
+    with group(Ledger, tmp_path) as running:
+        with writing(running) as writers:
+            wait_for_more(writers)
+            running.kill_agent(running.leader())
+            wait_for_more(writers)
+        assert not [error for one in writers for error in one.errors]
+        assert max(one.longest_gap for one in writers) < 5.0
+        check(running, writers)
+
+
+def test_the_leaders_worker_is_killed(tmp_path):
+    """In Jina 3 writes stop for good then."""
+    with group(Ledger, tmp_path) as running:
+        with writing(running) as writers:
+            wait_for_more(writers)
+            running.kill_worker(running.leader())
+            wait_for_more(writers)
+        assert not [error for one in writers for error in one.errors]
+        assert max(one.longest_gap for one in writers) < 5.0
+        check(running, writers, replicas=2)
+
+
+def test_all_agents_are_killed_at_once(tmp_path):
+    with group(Ledger, tmp_path) as running:
+        with writing(running) as writers:
+            wait_for_more(writers)
+            for replica in range(3):
+                running.kill_agent(replica)
+            wait_for_more(writers)
+        check(running, writers)
+
+
+def test_everything_is_killed_and_started_again(tmp_path):
+    with group(Ledger, tmp_path) as running, writing(running) as writers:
+        wait_for_more(writers, 50)
+        for replica in range(3):
+            running.kill_worker(replica)
+            running.kill_agent(replica)
+    with group(Ledger, tmp_path) as running:
+        check(running, writers)
+
+
+def test_a_leader_that_was_stopped_has_nothing_to_say_any_more(tmp_path):
+    """And reads of it are not answered with what is old."""
+    with group(Ledger, tmp_path) as running:
+        old = running.leader()
+        running.kill_agent(old, signal.SIGSTOP)
+        try:
+            with writing(running, 2) as writers:
+                wait_for_more(writers, 10)
+        finally:
+            running.kill_agent(old, signal.SIGCONT)
+        wrote = acknowledged(writers)
+        for _ in range(6):
+            assert len(json.loads(running.post("/list", Document(), **FRESH)[0].text)["lines"]) >= wrote
+        check(running, writers)
+
+
+def test_a_follower_that_was_stopped_catches_up(tmp_path):
+    """120 writes of 100 KB: in Jina 3 it never does."""
+    with group(Ledger, tmp_path) as running:
+        behind = (running.leader() + 1) % 3
+        running.kill_agent(behind, signal.SIGSTOP)
+        try:
+            names = [f"{number} " + "x" * 100_000 for number in range(120)]
+            for name in names:
+                running.add(name)
+        finally:
+            running.kill_agent(behind, signal.SIGCONT)
+        told = running.everywhere("/list", **FRESH)
+        assert all(one == told[0] for one in told)
+        assert told[0]["lines"] == names
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_random_nemesis(seed, tmp_path):
+    """Agents and workers are killed or stopped at random under load, with a short log: nothing is lost or doubled."""
+    dice = random.Random(seed)
+    with group(FolderLedger, tmp_path, raft_configuration=SHORT_LOG) as running:
+        with writing(running) as writers:
+            until = time.monotonic() + 8.0
+            while time.monotonic() < until:
+                for replica in dice.sample(range(3), dice.choice([1, 1, 2, 3])):
+                    with contextlib.suppress(ProcessLookupError):
+                        if (kind := dice.random()) < 0.15:
+                            running.kill_worker(replica)
+                        elif kind < 0.6:
+                            running.kill_agent(replica)
+                        else:
+                            running.kill_agent(replica, signal.SIGSTOP)
+                            threading.Timer(dice.uniform(0.1, 1.0), waken, [running, replica]).start()
+                threading.Event().wait(dice.uniform(0.3, 1.2))
+            for replica in range(3):
+                waken(running, replica)
+            until_all_serve(running)
+            wait_for_more(writers)
+        wrote = acknowledged(writers)
+        assert len(json.loads(running.post("/list", Document(), **FRESH)[0].text)["lines"]) >= wrote
+        check(running, writers)
+
+
+def waken(running, replica):
+    with contextlib.suppress(ProcessLookupError):
+        running.kill_agent(replica, signal.SIGCONT)
+
+
+def test_a_replica_that_did_something_else_is_taken_out(tmp_path):
+    with group(Forgetful, tmp_path) as running:
+        running.add("even")
+        assert all(one["diverged"] == 0 for one in running.status())
+        running.add("odd")
+        deadline = time.monotonic() + PATIENCE
+        while [one["replica"] for one in running.status() if one["diverged"]] != [1]:
+            assert time.monotonic() < deadline, running.status()
+            time.sleep(0.05)
+        told = running.everywhere("/list", 2, **FRESH)
+        assert [one["lines"] for one in told] == [["even", "odd"]] * 2
+        for _ in range(10):
+            running.add("later")
+        assert not [one for one in running.everywhere("/list", 2, **FRESH) if "odd" not in one["lines"]]
+
+
+def test_killed_workers_come_back_with_everything(tmp_path):
+    """They are started again, restored from the newest snapshot, and given the log behind it."""
+    with group(FolderLedger, tmp_path, raft_configuration=SHORT_LOG) as running:
+        with writing(running) as writers:
+            wait_for_more(writers, 100)
+            for replica in (running.leader(), (running.leader() + 1) % 3):
+                running.kill_worker(replica)
+                wait_for_more(writers, 50)
+                until_all_serve(running)
+            wait_for_more(writers)
+        assert not [error for one in writers for error in one.errors]
+        check(running, writers)
+
+
+def test_a_replica_that_is_behind_the_log_begins_anew_from_a_snapshot(tmp_path):
+    with group(FolderLedger, tmp_path, raft_configuration=SHORT_LOG) as running:
+        behind = (running.leader() + 1) % 3
+        with writing(running) as writers:
+            wait_for_more(writers)
+            running.kill_agent(behind, signal.SIGSTOP)
+            wait_for_more(writers, 200)
+            running.kill_agent(behind, signal.SIGCONT)
+            wait_for_more(writers, 50)
+        until_all_serve(running)
+        check(running, writers)
+
+
+def until_all_serve(running):
+    deadline = time.monotonic() + PATIENCE
+    while not all(one.get("serving") for one in running.status()):
+        assert time.monotonic() < deadline, running.status()
+        time.sleep(0.05)

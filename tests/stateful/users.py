@@ -1,0 +1,148 @@
+"""Stateful Executors of the tests; imported by the workers."""
+
+import asyncio
+import json
+import os
+import time
+
+from docarray import BaseDoc, DocList
+
+from jina import Document, DocumentArray, Executor, dynamic_batching, requests, write
+
+
+class Ledger(Executor):
+    """Keeps a list, and tells what it was asked."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lines = []
+
+    @write
+    @requests(on="/add")
+    def add(self, docs: DocumentArray, **kwargs):
+        self.lines.extend(doc.text for doc in docs)
+        return DocumentArray([Document(text=str(len(self.lines) - 1)) for _ in docs])
+
+    @requests(on="/list")
+    def list(self, docs: DocumentArray, **kwargs):
+        return DocumentArray([Document(text=json.dumps({"lines": self.lines, "process": os.getpid()}))])
+
+
+class FolderLedger(Ledger):
+    """With snapshots as the founding text has them, and files of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.found = os.listdir(self.workspace)
+
+    @write
+    @requests(on="/keep")
+    def keep(self, docs: DocumentArray, **kwargs):
+        with open(os.path.join(self.workspace, "kept.txt"), "a") as file:
+            file.writelines(f"{doc.text}\n" for doc in docs)
+
+    @requests(on="/kept")
+    def kept(self, docs: DocumentArray, **kwargs):
+        path = os.path.join(self.workspace, "kept.txt")
+        lines = []
+        if os.path.exists(path):
+            with open(path) as file:
+                lines = file.read().splitlines()
+        return DocumentArray([Document(text=json.dumps({"kept": lines, "found": self.found, "process": os.getpid()}))])
+
+    def snapshot(self, snapshot_dir):
+        with open(os.path.join(snapshot_dir, "lines.json"), "w") as file:
+            json.dump(self.lines, file)
+
+    def restore(self, snapshot_dir):
+        with open(os.path.join(snapshot_dir, "lines.json")) as file:
+            self.lines = json.load(file)
+
+
+class FileLedger(Ledger):
+    """With snapshots as Jina 3 has them."""
+
+    def snapshot(self, snapshot_file: str):
+        with open(snapshot_file, "w") as file:
+            json.dump(self.lines, file)
+
+    def restore(self, snapshot_file: str):
+        with open(snapshot_file) as file:
+            self.lines = json.load(file)
+
+
+class SlowSnapshots(FolderLedger):
+    def snapshot(self, snapshot_dir):
+        time.sleep(1.0)
+        super().snapshot(snapshot_dir)
+
+
+class UnableToRestore(FolderLedger):
+    def restore(self, snapshot_dir):
+        raise ValueError("this state cannot be read")
+
+
+class Batching(Ledger):
+    @write
+    @dynamic_batching(preferred_batch_size=2)
+    @requests(on="/add")
+    def add(self, docs: DocumentArray, **kwargs):
+        self.lines.extend(doc.text for doc in docs)
+
+
+class Item(BaseDoc):
+    text: str = ""
+
+
+class ManyWays(Executor):
+    """Writes of all kinds."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.calls = []
+
+    @requests(on="/async")
+    @write
+    async def asynchronous(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        await asyncio.sleep(0)
+        self.calls += [doc.id for doc in docs]
+        return docs
+
+    @write
+    @requests(on="/raise")
+    def raising(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        self.calls.append("raised")
+        raise ValueError("on purpose")
+
+    @write
+    @requests(on="/parameters")
+    def with_parameters(self, docs: DocList[Item], parameters: dict, **kwargs):
+        self.calls.append(parameters["name"])
+
+    @write
+    @requests(on="/slow")
+    def slow(self, docs: DocList[Item], parameters: dict, **kwargs):
+        time.sleep(parameters["seconds"])
+        self.calls.append("slow")
+
+    @write
+    @requests(on="/large")
+    def large(self, docs: DocList[Item], **kwargs):
+        self.calls += [str(len(doc.text)) for doc in docs]
+
+    @requests(on="/calls")
+    def told(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        return DocList[Item]([Item(text=json.dumps({"calls": self.calls, "process": os.getpid()}))])
+
+
+class Forgetful(Ledger):
+    """What it does depends on which replica it is: a mistake."""
+
+    @write
+    @requests(on="/add")
+    def add(self, docs: DocumentArray, **kwargs):
+        if self.runtime_args.replica_id != 1 or docs[0].text != "odd":
+            self.lines.extend(doc.text for doc in docs)
+
+    def state_hash(self):
+        return len(self.lines)
