@@ -1,6 +1,6 @@
 """Progress of a worker, in virtual time."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jina.launch.hanging import HangWatch
@@ -44,6 +44,7 @@ def test_one_that_cannot_even_answer():
     assert watch.stuck(100) is None
 
 
+@example([(1, 0, False), (1, 1, False), (1, 1, False)], 1.0)
 @given(st.lists(st.tuples(st.floats(0.01, 3), st.integers(0, 2), st.booleans()), max_size=50), st.floats(0.5, 10))
 def test_stuck_is_exactly_no_progress_for_the_limit(steps, limit):
     watch, now, done, since = HangWatch(limit), 0.0, 0, None

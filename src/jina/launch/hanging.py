@@ -21,7 +21,7 @@ class HangWatch:
 
     def answered(self, now: float, in_work: int, done: int) -> None:
         """The worker said how many requests it has in work, and how many it has got on with so far."""
-        if not in_work or done != self._done:
+        if not in_work or done != self._done or self._since is None:
             self._since, self.reported = (now if in_work else None), False
         self._done = done
 
