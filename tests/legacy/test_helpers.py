@@ -222,8 +222,9 @@ def test_path_importer(tmp_path, monkeypatch):
     assert sys.modules.pop("by_path_importer").VALUE == 3
 
 
-def test_logger_and_profile(caplog):
-    with caplog.at_level(logging.DEBUG), JinaLogger("part") as logger:
+def test_logger_and_profile(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("jina"), "propagate", True)  # which a gateway of another test ends
+    with caplog.at_level(logging.DEBUG, logger="jina"), JinaLogger("part") as logger:
         for level in ("debug", "info", "success", "warning", "error", "critical"):
             getattr(logger, level)("message at %s", level)
         with TimeContext("work", logger) as timer:
