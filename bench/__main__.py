@@ -20,6 +20,7 @@ from bench.memory import grpc_16mib
 from bench.paced import sse_paced
 from bench.plot import svg
 from bench.procs import ROOT
+from bench.replicas import REPLICAS
 from bench.report import Check, Section, table
 from bench.runs import compare
 from bench.starts import ready, start
@@ -34,6 +35,7 @@ OTHERS = {
     "link": link,
     "batching": batching,
     **FLOW_OTHERS,
+    **REPLICAS,
 }
 """Cases that measure something else than CPU per request; each is called with the number of rounds."""
 

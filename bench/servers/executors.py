@@ -42,6 +42,17 @@ class Bench(Executor):
         modelled(docs)
         return docs
 
+    @requests(on="/wait")
+    async def wait(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        await asyncio.sleep(0.05)
+        return docs
+
+    @requests(on="/compute")
+    def compute(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        for number in range(100_000):  # some milliseconds
+            hash(number)
+        return docs
+
     @requests(on="/upper")
     async def upper(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
         for doc in docs:

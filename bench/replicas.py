@@ -1,0 +1,68 @@
+"""Replicas: 256 clients of a handler that waits 50 ms, and a handler that computes on one replica and on two."""
+
+from __future__ import annotations
+
+from bench.cases import TEXT
+from bench.environments import python_of, versions
+from bench.procs import Server
+from bench.report import Check, Section
+from bench.runs import Arm, bench_server, compare, http_request
+from bench.stats import ratio
+
+HEAD = ["server", "requests/s", "us of CPU per request", "p50 (ms)", "p99 (ms)", "PSS (MB)", "requests"]
+
+
+def waiting(rounds: int) -> Section:
+    """`await asyncio.sleep(0.05)` for 256 clients at once, HTTP JSON: 5,120 answers a second are the most."""
+
+    def arm(server: Server, share: float = 1.0) -> Arm:
+        return Arm(server, "http", http_request("/wait", TEXT), b"hello world", share=share)
+
+    jina3 = python_of("jina3")
+    arms = [
+        arm(bench_server("ours-1", "ours.py", protocol="http")),
+        arm(bench_server("ours-2", "ours.py", protocol="http", replicas="2")),
+        arm(bench_server("jina3-1", "jina3.py", jina3, protocol="http", include_gateway="false"), 0.5),
+        arm(bench_server("jina3-2", "jina3.py", jina3, protocol="http", replicas="2"), 0.5),
+    ]
+    rows = compare("waiting", arms, rounds=rounds, requests=2048, concurrency=256).rows
+    one, two, jina_one, jina_two = arms
+    checks = [
+        Check("throughput of ours-1 / jina3-1", ratio(_speed(one), _speed(jina_one)), 2.0, least=True),
+        Check("throughput of ours-2 / jina3-2", ratio(_speed(two), _speed(jina_two)), 5.0, least=True),
+    ]
+    note = f"256 clients. One replica of {versions('jina3')} has no gateway before it; two of either have one."
+    return _section("A handler that waits 50 ms, one replica and two", rows, checks, note)
+
+
+def computing(rounds: int) -> Section:
+    """A handler of pure Python that computes for some milliseconds, on one replica and on two."""
+
+    def arm(server: Server) -> Arm:
+        return Arm(server, "http", http_request("/compute", TEXT), b"hello world")
+
+    arms = [
+        arm(bench_server("ours-2", "ours.py", protocol="http", replicas="2")),
+        arm(bench_server("ours-1", "ours.py", protocol="http")),
+    ]
+    rows = compare("computing", arms, rounds=rounds, requests=400, concurrency=16).rows
+    checks = [Check("throughput of two replicas / one", ratio(_speed(arms[0]), _speed(arms[1])), 1.6, least=True)]
+    note = "16 clients. The load is made on the same two cores, so that two replicas never have both for themselves."
+    return _section("A handler that computes, one replica and two", rows, checks, note)
+
+
+def _speed(arm: Arm) -> list[float]:
+    return [load["requests"] / load["seconds"] for load in arm.loads]
+
+
+def _section(title: str, rows: list[dict], checks: list[Check], note: str) -> Section:
+    table = [
+        [row["name"], row["per_second"], row["cpu_us"], row["p50_ms"], row["p99_ms"], row["pss_mb"], row["requests"]]
+        for row in rows
+    ]
+    return Section(
+        title, HEAD, table, checks, note, "requests/s", {row["name"]: row["per_second"] for row in rows}, {"rows": rows}
+    )
+
+
+REPLICAS = {"waiting": waiting, "computing": computing}
