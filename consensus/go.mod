@@ -1,4 +1,4 @@
-module github.com/jina-ai/serve/consensus
+module jina-raft
 
 go 1.25.0
 

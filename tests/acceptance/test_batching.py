@@ -134,13 +134,13 @@ def test_configured_in_yaml(tmp_path):
 @pytest.mark.slow
 def test_what_waits_is_answered_when_the_service_ends():
     service = Deployment(uses=Bakery, protocol=["grpc", "http"], **QUIET)
-    end_with_waiting_requests(service, "jina_batch_queue_depth", ["grpc!", "http!"])
+    end_with_waiting_requests(service, "jina_batch_queue_depth{", ["grpc!", "http!"])
 
 
 @pytest.mark.slow
 def test_what_waits_at_any_step_is_answered_when_a_flow_ends():
     service = Flow(protocol=["grpc", "http"], **QUIET).add(uses=Bakery).add(uses=Bakery)
-    end_with_waiting_requests(service, "jina_number_of_pending_requests", ["grpc!!", "http!!"])
+    end_with_waiting_requests(service, 'jina_number_of_pending_requests{runtime_name="gateway"', ["grpc!!", "http!!"])
 
 
 def end_with_waiting_requests(service, metric, expected):
@@ -174,9 +174,9 @@ def until(holds):
 
 
 def measured(port, metric):
-    """The sum of a gauge."""
+    """The sum of the samples that begin so."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
-        rows = [row for row in page.read().decode().splitlines() if row.startswith(metric + "{")]
+        rows = [row for row in page.read().decode().splitlines() if row.startswith(metric)]
     return sum(float(row.rpartition(" ")[2]) for row in rows)
 
 
