@@ -6,6 +6,7 @@ from typing import Any
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from jina.transport.arrival import Arrival
 
@@ -22,6 +23,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, timeout: float = 0.0, **state: Any) -> None:
         super().__init__(**state)
         self._arrival = Arrival(self.loop, timeout, self._late, lambda: self.read_paused)
+        self._begun = False
+        """Frames of a message were read, and it is not complete."""
 
     def data_received(self, data: bytes) -> None:
         """More of a frame."""
@@ -29,10 +32,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if arrival.awaited:
             arrival.got(len(data))
         super().data_received(data)
-        if not self.conn.reader.buffer and not self.frames:
+        if not self.conn.reader.buffer and not self._begun:
             arrival.end()
         elif not arrival.awaited and not self.transport.is_closing():
             arrival.begin()
+
+    def handle_text(self, event: Frame) -> None:
+        """The first frame of a message."""
+        self._begun = not event.fin
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        """The first frame of a message."""
+        self._begun = not event.fin
+        super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """A further frame of a message."""
+        self._begun = not event.fin
+        super().handle_cont(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
