@@ -19,7 +19,7 @@ export GOCACHE := $(CURDIR)/.cache/go/build
 export GOFLAGS := -buildvcs=false -modcacherw
 export GOTOOLCHAIN := local
 
-.PHONY: help setup demo agent test-agent test test-slow chaos fuzz test-interop test-observe test-versions check-clean check
+.PHONY: help setup demo agent test-agent test test-again test-slow chaos fuzz test-interop test-observe test-versions check-clean check
 .PHONY: fix bench docs lock clean
 .DEFAULT_GOAL := help
 
@@ -61,6 +61,9 @@ test-agent: $(READY)  ## the agent's own tests, with the race detector
 test: $(READY)  ## the quick tests
 	-$(MAKE) --no-print-directory agent
 	$(PYTEST) -q -m "not slow and not interop and not demo" -n 2
+
+test-again: $(READY)  ## what failed in the last run, one test after another
+	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
 
 test-slow: $(READY)  ## tests that take longer
 	$(PYTEST) -q -m "slow and not interop" -n 2
