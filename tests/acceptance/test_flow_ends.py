@@ -19,7 +19,7 @@ import pytest
 from jina import Client, Flow
 from jina.errors import PortAlreadyUsed, RuntimeFailToStart, Unavailable
 from tests.acceptance.conftest import PROTOCOLS
-from tests.acceptance.flow_asking import children_of, left_over, runs, until
+from tests.acceptance.flow_asking import children_of, left_over, nothing_new, runs, until
 from tests.acceptance.flow_services import Counted, Delayed, Failing
 from tests.acceptance.services import Token
 
@@ -119,7 +119,7 @@ def test_a_constructor_that_fails(tmp_path):
     assert isinstance(caught.value.__cause__, OSError)
     for path in tmp_path.iterdir():
         assert not runs(int(path.read_text()))
-    until(lambda: left_over() == before)
+    until(lambda: nothing_new(before))
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_ports_that_are_taken():
         flow = Flow(host="127.0.0.1", quiet=True, protocol=["http", "grpc"], port=[port])
         with pytest.raises(PortAlreadyUsed, match=str(port)):
             flow.add(uses=Delayed).start()
-    until(lambda: left_over() == before)
+    until(lambda: nothing_new(before))
 
 
 def test_nothing_is_left(tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(home))
     before = left_over()
     ports = life()
-    until(lambda: left_over() == before)
+    until(lambda: nothing_new(before))
     assert list(temporary.iterdir()) == []
     assert [path for path in home.rglob("*") if path.is_file() and home / ".cache" / "jina" not in path.parents] == []
     for port in ports:
