@@ -139,8 +139,8 @@ def test_close_leaves_nothing_and_start_works_again(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", port)).close()
     assert not os.path.exists(f"/proc/{pid}")
-    assert set(threading.enumerate()) == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors - 1  # the port that was held
+    assert set(threading.enumerate()) <= threads  # those of earlier tests may end
+    assert len(os.listdir("/proc/self/fd")) <= descriptors - 1  # the port that was held
     assert not list(tmp_path.iterdir())
     socket.create_server(("127.0.0.1", port)).close()
     with deployment:
@@ -153,7 +153,7 @@ def test_a_failed_start_leaves_nothing():
     threads = set(threading.enumerate())
     with pytest.raises(RuntimeFailToStart, match="Missing"):
         deployment.start()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # those of earlier tests may end
     assert not deployment.is_ready
 
 
@@ -177,7 +177,7 @@ def test_a_cancelled_start_is_ended():
 
     threads = set(threading.enumerate())
     asyncio.run(main())
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # those of earlier tests may end
 
 
 def test_block_ends_with_its_event():
