@@ -122,7 +122,7 @@ def test_ready_then_stopped_leaves_nothing(start):
     deployment.stop()
     assert all(map(_gone, pids))
     assert [process.exit_status for process in deployment.processes] == [0, 0, 0]
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # those of earlier tests may end
     assert sorted(os.listdir("/proc/self/fd")) == descriptors
 
 

@@ -68,7 +68,7 @@ def test_ready_then_stopped_leaves_nothing(start, tmp_path):
     assert not deployment.alive
     assert deployment.workers[0].exit_status == 0
     assert log.read_text().split() == ["imported", "init", "closed"]  # env was there at the import
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # those of earlier tests may end
     assert sorted(os.listdir("/proc/self/fd")) == descriptors
 
 
