@@ -72,10 +72,10 @@ test-slow: $(READY)  ## tests that take longer
 	$(PYTEST) -q -m "slow and not interop" -n 2
 
 chaos: $(READY)  ## kill, scale and replace processes under load, at length (JINA_SOAK_SECONDS=60)
-	JINA_CHAOS=1 $(PYTEST) -q -n 0 -m chaos tests/chaos
+	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos
 
 fuzz: $(READY)  ## 10,000 requests of garbage (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), and half a minute of overload
-	JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30} \
+	export JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30}; \
 		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/acceptance/test_overload.py
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
