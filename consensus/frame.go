@@ -31,6 +31,7 @@ const (
 	kStatus  kind = 6
 	kAdmin   kind = 7
 	kPing    kind = 8
+	kWrite   kind = 9 // as kPropose, but only a failure is answered: the log tells the rest
 	// from an agent
 	kOK       kind = 21
 	kError    kind = 22

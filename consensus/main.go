@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
@@ -18,6 +19,11 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "--version" {
 		fmt.Println(version)
 		return
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// The work is small pieces that wait for the disk and for each other: handing them between cores costs more than it
+		// gains (a third of the agent's time at 16 writes at once).
+		runtime.GOMAXPROCS(1)
 	}
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')

@@ -129,7 +129,7 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 	var body []byte
 	var err error
 	switch f.kind {
-	case kPropose:
+	case kPropose, kWrite:
 		body, err = a.propose(f.body, forwarded)
 	case kRead:
 		body, err = a.readIndex(forwarded)
@@ -142,7 +142,9 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 		l.fail(f.id, err)
 		return
 	}
-	l.write(kOK, f.id, body)
+	if f.kind != kWrite {
+		l.write(kOK, f.id, body)
+	}
 }
 
 // --- the worker's side ----------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ func (a *agent) serveWorker(conn net.Conn) {
 			w.write(kOK, f.id)
 		case kDone:
 			a.applier.done(w, f.id, f.body)
-		case kPropose, kRead, kStatus, kAdmin:
+		case kPropose, kWrite, kRead, kStatus, kAdmin:
 			go a.answer(w.link, f, false)
 		default:
 			return

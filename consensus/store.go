@@ -25,6 +25,7 @@ const segmentSize = 16 << 20
 type logStore struct {
 	*wal.WAL
 	meta   *metadb.BoltMetaDB
+	recent *recent
 	dir    string
 	last   atomic.Uint64
 	mu     sync.Mutex // of the mark
@@ -45,7 +46,7 @@ func openLog(dir string) (*logStore, error) {
 		meta.Close()
 		return nil, fmt.Errorf("the log in %s: %w", dir, err)
 	}
-	s := &logStore{WAL: w, meta: meta, dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &logStore{WAL: w, meta: meta, recent: newRecent(), dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
 	if err := s.check(); err != nil {
 		w.Close()
 		meta.Close()
@@ -139,6 +140,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	if err := s.WAL.StoreLogs(stored); err != nil {
 		return err
 	}
+	s.recent.add(logs)
 	s.bytes.Add(int64(size))
 	s.last.Store(logs[len(logs)-1].Index)
 	if s.stored != nil {
@@ -148,6 +150,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 }
 
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
+	if s.recent.get(index, l) {
+		return nil
+	}
 	if err := s.WAL.GetLog(index, l); err != nil {
 		if errors.Is(err, raft.ErrLogNotFound) {
 			return err
@@ -170,6 +175,7 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 func (s *logStore) DeleteRange(lo, hi uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.recent.forget(lo, hi)
 	if hi >= s.last.Load() {
 		first, err := s.WAL.FirstIndex()
 		if err != nil {

@@ -4,40 +4,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jina.replication.entries import Entry
-from jina.replication.window import Answer, Window
+from jina.replication.outcomes import Answer
+from jina.replication.window import Window
 
 
 def answer(text=""):
     return Answer(error=False, meta=b"", body=text.encode())
 
 
+def applied(window, index, entry, answer):
+    window.enter(index, entry)
+    window.settle(entry, answer)
+
+
 def test_a_known_request_is_answered_as_before():
     window = Window()
     entry = Entry("a", b"1", 0)
     assert window.judge(entry) == "new"
-    window.add(5, entry, answer("five"))
+    applied(window, 5, entry, answer("five"))
     assert window.judge(Entry("a", b"1", 3)) == "known"
     assert window.answer("a").body == b"five"
 
 
+def test_a_request_that_is_being_applied_has_no_answer_yet():
+    window = Window()
+    entry = Entry("a", b"1", 0)
+    window.enter(1, entry)
+    assert window.judge(entry) == "known"
+    assert window.answered(entry) is None
+    window.settle(entry, answer("one"))
+    assert window.answered(entry).body == b"one"
+    assert window.answered(Entry("a", b"2", 0)) is None
+
+
 def test_another_request_under_a_known_id_is_told_from_it():
     window = Window()
-    window.add(1, Entry("a", b"1", 0), answer())
+    applied(window, 1, Entry("a", b"1", 0), answer())
     assert window.judge(Entry("a", b"2", 1)) == "other"
 
 
 def test_what_is_forgotten_is_refused_rather_than_applied_again():
     window = Window(ids=2)
     for index in range(1, 4):
-        window.add(index, Entry(str(index), b"", 0), answer())
+        applied(window, index, Entry(str(index), b"", 0), answer())
     assert window.judge(Entry("1", b"", 0)) == "expired"
     assert window.judge(Entry("new", b"", window.horizon)) == "new"
 
 
 def test_answers_are_forgotten_before_ids():
     window = Window(answers=10)
-    window.add(1, Entry("a", b"", 0), answer("x" * 8))
-    window.add(2, Entry("b", b"", 0), answer("y" * 8))
+    applied(window, 1, Entry("a", b"", 0), answer("x" * 8))
+    applied(window, 2, Entry("b", b"", 0), answer("y" * 8))
     assert window.judge(Entry("a", b"", 0)) == "known"
     assert not window.answer("a").kept
     assert window.answer("b").body == b"y" * 8
@@ -51,7 +68,7 @@ def test_no_request_is_applied_twice_wherever_a_snapshot_is_taken(log, ids, at):
     """A replica that went through a snapshot decides as one that did not."""
 
     def run(cut):
-        window, applied, verdicts = Window(ids=ids, answers=30), [], []
+        window, done, verdicts = Window(ids=ids, answers=30), [], []
         for index, (key, lag) in enumerate(log, 1):
             if index == cut:
                 data, window = window.to_bytes(), Window(ids=ids, answers=30)
@@ -60,14 +77,14 @@ def test_no_request_is_applied_twice_wherever_a_snapshot_is_taken(log, ids, at):
             verdict = window.judge(entry)
             verdicts.append(verdict)
             if verdict == "new":
-                applied.append((key, index))
-                window.add(index, entry, answer("z" * key))
-        return verdicts, applied
+                done.append((key, index))
+                applied(window, index, entry, answer("z" * key))
+        return verdicts, done
 
-    verdicts, applied = run(None)
-    assert run(at) == (verdicts, applied)
+    verdicts, done = run(None)
+    assert run(at) == (verdicts, done)
     last = {}
-    for key, index in applied:
+    for key, index in done:
         # Applied again only as a request that began after the first was certainly over.
         lag = log[index - 1][1]
         assert key not in last or index - 1 - lag >= last[key]

@@ -16,6 +16,7 @@ DONE: Final = 5
 STATUS: Final = 6
 ADMIN: Final = 7
 PING: Final = 8
+WRITE: Final = 9
 OK: Final = 21
 ERROR: Final = 22
 APPLY: Final = 23

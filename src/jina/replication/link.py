@@ -34,6 +34,7 @@ class AgentLink(asyncio.Protocol):
         self._reader = frames.Reader()
         self._transport: asyncio.Transport | None = None
         self._asked: dict[int, asyncio.Future[bytes]] = {}
+        self._proposed: dict[int, Callable[[JinaError], None]] = {}
         self._next = 0
 
     @property
@@ -50,12 +51,13 @@ class AgentLink(asyncio.Protocol):
         for frame in self._reader.feed(data):
             if frame.kind not in {frames.OK, frames.ERROR}:
                 self._told(frame)
+            elif (refused := self._proposed.pop(frame.id, None)) is not None:
+                refused(_refusal(frame))
             elif (asked := self._asked.pop(frame.id, None)) is not None and not asked.done():
                 if frame.kind == frames.OK:
                     asked.set_result(frame.body)
                 else:
-                    fault = msgspec.json.decode(frame.body, type=_Fault)
-                    asked.set_exception(Refused(fault.code, fault.text))
+                    asked.set_exception(_refusal(frame))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -87,8 +89,22 @@ class AgentLink(asyncio.Protocol):
         finally:
             self._asked.pop(ident, None)
 
+    def propose(self, operation: bytes, refused: Callable[[JinaError], None]) -> int:
+        """Have an operation appended to the log, which will bring it back; `refused` hears where that does not work."""
+        self._next += 1
+        self._proposed[self._next] = refused
+        self.write(frames.WRITE, operation, self._next)
+        return self._next
+
+    def forget(self, ident: int) -> None:
+        """Nobody wants to hear any more of what was proposed."""
+        self._proposed.pop(ident, None)
+
     def fail(self, text: str) -> None:
         """Let all questions that wait fail; their answers, should they come, are not waited for."""
+        proposed, self._proposed = self._proposed, {}
+        for refused in proposed.values():
+            refused(Refused("unknown", text))
         asked, self._asked = self._asked, {}
         for future in asked.values():
             if not future.done():
@@ -98,3 +114,8 @@ class AgentLink(asyncio.Protocol):
         """Give the connection up."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _refusal(frame: Frame) -> Refused:
+    fault = msgspec.json.decode(frame.body, type=_Fault)
+    return Refused(fault.code, fault.text)

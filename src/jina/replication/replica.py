@@ -9,27 +9,27 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from jina.errors import BadRequest, DeadlineExceeded, InternalError, JinaError, RuntimeFailToStart, Unavailable
+from jina.errors import BadRequest, DeadlineExceeded, JinaError, RuntimeFailToStart, Unavailable
 from jina.observe import logs
 from jina.plan.plans import ConsensusPlan
-from jina.replication import entries, frames
+from jina.replication import entries, frames, outcomes
 from jina.replication.entries import Entry
 from jina.replication.frames import Frame, Operation
 from jina.replication.link import AgentLink, Refused
+from jina.replication.outcomes import Outcome
 from jina.replication.progress import Progress
-from jina.replication.window import Answer, Window
-from jina.transport.link_messages import read_error, read_reply, write_error, write_reply, write_request
+from jina.replication.window import Window
+from jina.replication.writes import FIRST_PAUSE, LONGEST_PAUSE, Writes
+from jina.transport.link_messages import write_request
 from jina.wire.messages import Reply, Request
 
 T = TypeVar("T")
 
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.25
 _PATIENCE = 60.0
 """Seconds that a request waits for a leader."""
 _SOON = 3.0
@@ -37,7 +37,6 @@ _SOON = 3.0
 _PULSE = 0.5
 _SILENCE = 1.0
 """Seconds after which an agent that answers no ping is not waited for."""
-_NO_LIMIT = 1 << 30
 RESTART = 75
 """Exit code of a worker that has to begin anew, from a snapshot."""
 
@@ -47,12 +46,8 @@ class StateMachine(Protocol):
 
     can_snapshot: bool
 
-    async def execute(self, request: Request) -> Reply:
-        """Call the `@write` method; raises a `JinaError`, which is a result like any other."""
-        ...
-
-    async def state_hash(self) -> bytes:
-        """What the Executor's own `state_hash()` gives; empty where it has none."""
+    async def execute(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        """Call the `@write` methods one after another; gives the outcomes of the first ones, of one at least."""
         ...
 
     async def snapshot(self, folder: str, index: int, window: bytes) -> None:
@@ -68,6 +63,10 @@ class _Diverged(msgspec.Struct):
     index: int
     peer: int
     odd: bool
+
+
+_Step = tuple[int, Entry, Request]
+"""A new request at its place in the log."""
 
 
 class _Wish(msgspec.Struct):
@@ -94,7 +93,7 @@ class Replica:
         self._resume = 0
         self._link: AgentLink | None = None
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._awaited: dict[tuple[str, bytes], asyncio.Future[Reply]] = {}
+        self._writes = Writes(name, self._agent, lambda: self._silent)
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
@@ -143,7 +142,7 @@ class Replica:
                 break
             except OSError:
                 self._look_for_failure()
-                await asyncio.sleep(_FIRST_PAUSE)
+                await asyncio.sleep(FIRST_PAUSE)
         self._link = link
         hello = {
             "applied": self._progress.applied,
@@ -186,10 +185,8 @@ class Replica:
         if frame.kind == frames.APPLY:
             batch = frames.read_batch(frame.body)
             told = bytearray(frames.NUMBER.pack(batch.upto))
-            for operation in batch.operations:
-                chain = await self._apply(operation)
+            for operation, chain in zip(batch.operations, await self._apply(batch.operations), strict=True):
                 told += frames.NUMBER.pack(operation.place) + frames.NUMBER.pack(chain)
-                self._progress.reach(operation.place)
             self._progress.reach(batch.upto)
             self._resume = batch.resume
             if self._link is not None:
@@ -212,39 +209,51 @@ class Replica:
         what = "this replica is taken out" if told.odd else f"with replica {told.peer}"
         self._log.error("the replicas of %s differ since entry %d: %s", self._name, told.index, what)
 
-    async def _apply(self, operation: Operation) -> int:
-        entry, request = entries.read(operation.payload)
-        verdict = self._window.judge(entry)
-        if verdict == "new":
-            outcome, answer = await self._executed(request)
-            self._window.add(operation.place, entry, answer)
-            # Ids of documents that a method makes are random, so only what is the same on every replica counts.
-            came = type(outcome).__name__ if isinstance(outcome, JinaError) else str(len(outcome.payload))
-            self._window.extend(operation.place, came.encode() + await self._machine.state_hash())
-        elif verdict == "known":
-            outcome = _outcome(self._window.answer(entry.key))
-        elif verdict == "other":
-            outcome = BadRequest(f"the request id {entry.key!r} was used for another request")
-        else:
-            outcome = Unavailable(f"the request {entry.key!r} came back so late that nobody knows if it was applied")
-        awaited = self._awaited.get((entry.key, entry.digest))
-        if awaited is not None and not awaited.done():
-            if isinstance(outcome, Reply):
-                awaited.set_result(outcome)
-            else:
-                awaited.set_exception(outcome)
-        return self._window.chain
+    async def _apply(self, operations: Sequence[Operation]) -> list[int]:
+        """Apply operations in their order; gives the chain after each.
 
-    async def _executed(self, request: Request) -> tuple[Reply | JinaError, Answer]:
-        try:
-            reply = await self._machine.execute(request)
-            _, meta, body = write_reply(reply, request, _NO_LIMIT)
-            return reply, Answer(error=False, meta=bytes(meta), body=bytes(body))
-        except JinaError as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001 - the next operation must be applied whatever happened to this one
-            failure = InternalError(f"applying {request.endpoint} failed: {error!r}")
-        return failure, Answer(error=True, meta=b"", body=write_error(failure))
+        New ones are entered into the window one by one, so that it does not matter to what is decided about the next
+        how many are executed together.
+        """
+        chains: list[int] = []
+        pending: list[_Step] = []
+        keys: set[str] = set()
+        for operation in operations:
+            entry, request = entries.read(operation.payload)
+            if entry.key in keys:
+                await self._execute(pending, chains)
+                keys.clear()
+            verdict = self._window.judge(entry)
+            if verdict == "new":
+                self._window.enter(operation.place, entry)
+                pending.append((operation.place, entry, request))
+                keys.add(entry.key)
+                continue
+            await self._execute(pending, chains)
+            keys.clear()
+            self._writes.applied((entry.key, entry.digest), self._told_before(entry, verdict))
+            chains.append(self._window.chain)
+            self._progress.reach(operation.place)
+        await self._execute(pending, chains)
+        return chains
+
+    async def _execute(self, pending: list[_Step], chains: list[int]) -> None:
+        """Have the state machine execute what is pending, and note what came of it."""
+        while pending:
+            came = await self._machine.execute([request for _, _, request in pending])
+            for (place, entry, _), outcome in zip(pending, came, strict=False):
+                self._window.settle(entry, outcome.answer)
+                chains.append(self._window.extend(place, outcome.came))
+                self._writes.applied((entry.key, entry.digest), outcome.told)
+                self._progress.reach(place)
+            del pending[: len(came)]
+
+    def _told_before(self, entry: Entry, verdict: str) -> Reply | JinaError:
+        if verdict == "known":
+            return outcomes.read(self._window.answer(entry.key))
+        if verdict == "other":
+            return BadRequest(f"the request id {entry.key!r} was used for another request")
+        return Unavailable(f"the request {entry.key!r} came back so late that nobody knows if it was applied")
 
     async def _carry_out(self, frame: Frame) -> None:
         """A snapshot or a restore; the agent hears how it went, and a restore that failed ends the start."""
@@ -276,40 +285,20 @@ class Replica:
         """Apply the request on every replica, once; gives what this one answered. Raises a `JinaError`."""
         self._fit()
         entry = Entry(request.request_id or os.urandom(16).hex(), digest, self._progress.applied)
-        verdict = self._window.judge(entry)
-        if verdict == "known":
-            return _raised(_outcome(self._window.answer(entry.key)))
+        if (answer := self._window.answered(entry)) is not None:
+            return outcomes.raised(outcomes.read(answer))
         mark = (entry.key, digest)
-        awaited = self._awaited.get(mark)
-        if awaited is not None:
-            return await self._in_time(asyncio.shield(awaited), request)
-        awaited = self._awaited[mark] = asyncio.get_running_loop().create_future()
+        waiter = self._writes.join(mark)
+        if waiter is None:
+            waiter = self._writes.begin(mark, entries.write(entry, request, outcomes.NO_LIMIT), self._patience)
         try:
-            return await self._in_time(self._proposed(entries.write(entry, request, _NO_LIMIT), awaited), request)
+            return await self._in_time(waiter, request)
         finally:
-            del self._awaited[mark]
-            if awaited.done() and not awaited.cancelled():
-                awaited.exception()  # seen
+            self._writes.leave(mark, waiter)
 
     def _fit(self) -> None:
         if self.diverged:
             raise Unavailable(f"the state of {self._name} differs from that of the other replicas")
-
-    async def _proposed(self, operation: bytes, awaited: asyncio.Future[Reply]) -> Reply:
-        """Propose until the log has it, or has had it; the same operation may come twice, and is applied once."""
-        pause, give_up = _FIRST_PAUSE, time.monotonic() + self._patience
-        while not awaited.done():
-            try:
-                await self._agent().ask(frames.PROPOSE, operation)
-                break
-            except (Refused, Unavailable) as error:
-                if isinstance(error, Refused) and error.code == "refused":
-                    raise BadRequest(error.message) from None
-                if time.monotonic() > give_up or self._silent:
-                    raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        return await awaited
 
     async def covered(self, request: Request) -> None:
         """Return when this replica has applied all that was acknowledged anywhere before the call."""
@@ -317,7 +306,7 @@ class Replica:
         await self._in_time(self._covered(), request)
 
     async def _covered(self) -> None:
-        pause, give_up = _FIRST_PAUSE, time.monotonic() + self._patience
+        pause, give_up = FIRST_PAUSE, time.monotonic() + self._patience
         while True:
             try:
                 (index,) = frames.NUMBER.unpack(await self._agent().ask(frames.READ))
@@ -326,7 +315,7 @@ class Replica:
                 if time.monotonic() > give_up or self._silent:
                     raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, LONGEST_PAUSE)
         await self._progress.wait(index)
 
     async def _in_time(self, work: Awaitable[T], request: Request) -> T:
@@ -344,17 +333,5 @@ class Replica:
 
 def digest_of(request: Request) -> bytes:
     """What tells one request from another under the same id."""
-    _, _, body = write_request(request, _NO_LIMIT)
+    _, _, body = write_request(request, outcomes.NO_LIMIT)
     return hashlib.blake2b(body, digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64]).digest()
-
-
-def _outcome(answer: Answer) -> Reply | JinaError:
-    if not answer.kept:
-        return Unavailable("the request was applied; its answer is no longer kept")
-    return read_error(answer.body) if answer.error else read_reply(0, answer.meta, answer.body)
-
-
-def _raised(outcome: Reply | JinaError) -> Reply:
-    if isinstance(outcome, Reply):
-        return outcome
-    raise outcome

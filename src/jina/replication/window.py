@@ -13,23 +13,14 @@ from typing import Final, Literal
 import msgspec
 
 from jina.replication.entries import Entry
+from jina.replication.outcomes import Answer
 
 IDS: Final = 65_536
 ANSWERS: Final = 16 * 1024 * 1024
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """A reply as bytes, or an error as bytes; `kept` is False once it was forgotten to save memory."""
-
-    error: bool
-    meta: bytes
-    body: bytes
-    kept: bool = True
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return len(self.meta) + len(self.body)
+_NONE: Final = Answer(error=False, meta=b"", body=b"", kept=False)
+_COMING: Final = Answer(error=False, meta=b"", body=b"", kept=False)
 
 
 class Seen(msgspec.Struct, array_like=True):
@@ -73,23 +64,38 @@ class Window:
             return "known" if seen.digest == entry.digest else "other"
         return "expired" if entry.origin < self.horizon else "new"
 
+    def answered(self, entry: Entry) -> Answer | None:
+        """What was answered to this very request; None where it is not known, or is being applied just now."""
+        seen = self._seen.get(entry.key)
+        known = seen is not None and seen.digest == entry.digest and seen.answer is not _COMING
+        return seen.answer if seen is not None and known else None
+
     def answer(self, key: str) -> Answer:
         """What was answered to a known request."""
         return self._seen[key].answer
 
-    def add(self, index: int, entry: Entry, answer: Answer) -> None:
-        """Note what was answered to a new request."""
-        self._seen[entry.key] = Seen(index, entry.digest, answer)
+    def enter(self, index: int, entry: Entry) -> None:
+        """Note a new request, which is about to be applied.
+
+        What is forgotten for it is forgotten now: the next operation may be judged before this one has an answer.
+        """
+        self._seen[entry.key] = Seen(index, entry.digest, _COMING)
+        while len(self._seen) > self._limit:
+            key, old = self._seen.popitem(last=False)
+            self._bytes -= self._with_answer.pop(key, 0)
+            self.horizon = old.index
+
+    def settle(self, entry: Entry, answer: Answer) -> None:
+        """Note what was answered to it."""
+        if (seen := self._seen.get(entry.key)) is None:
+            return
+        seen.answer = answer
         self._with_answer[entry.key] = answer.size
         self._bytes += answer.size
         while self._bytes > self._room and len(self._with_answer) > 1:
             key, size = self._with_answer.popitem(last=False)
             self._bytes -= size
-            self._seen[key].answer = Answer(error=False, meta=b"", body=b"", kept=False)
-        while len(self._seen) > self._limit:
-            key, old = self._seen.popitem(last=False)
-            self._bytes -= self._with_answer.pop(key, 0)
-            self.horizon = old.index
+            self._seen[key].answer = _NONE
 
     def extend(self, index: int, outcome: bytes) -> int:
         """Go on with the chain: what came of the operation at `index`; gives the new hash."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jina.errors import NotSupportedError, Unavailable
+from jina.errors import JinaError, NotSupportedError, Unavailable
+from jina.observe import traces
 from jina.plan.plans import ConsensusPlan, WorkerPlan
-from jina.replication import snapshots
+from jina.replication import outcomes, snapshots
+from jina.replication.outcomes import Outcome
 from jina.replication.replica import RESTART, Replica, digest_of
+from jina.runtime.applying import Applying, Step
 from jina.runtime.dispatch import FunctionJob
 from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.handler import Handler
@@ -47,6 +51,7 @@ class StatefulService(WorkerService):
                 raise NotSupportedError(
                     f"{endpoint.path}: dynamic batching of a @write method of a stateful Executor is not available yet"
                 )
+        self._has_hash = hasattr(executor, "state_hash")
         self.can_snapshot = snapshots.can_snapshot(executor)
         self._consistency = consensus.consistency
         self._consensus = consensus
@@ -104,17 +109,55 @@ class StatefulService(WorkerService):
         if self._replica is not None:
             await self._replica.stop()
 
-    async def execute(self, request: Request) -> Reply:
+    async def execute(self, requests: Sequence[Request]) -> list[Outcome]:
         """See `StateMachine`; it applies what the others apply, so it refuses nothing and waits where much is to do."""
         while self.dispatcher.open >= _MOST:  # noqa: ASYNC110 - rare, and nothing tells of it
             await asyncio.sleep(_PAUSE)
-        handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-        return await self._answer(replace(request, deadline=None), handler)
+        calls: list[tuple[Handler, Request]] = []
+        for request in requests:
+            try:
+                handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+            except JinaError as error:  # the log is of an Executor that had it
+                if not calls:
+                    return [outcomes.of_error(error)]
+                break
+            if calls and (handler.lane is not calls[0][0].lane or self._has_hash):
+                break
+            request.deadline = None
+            calls.append((handler, request))
+        return await self._applied(calls)
 
-    async def state_hash(self) -> bytes:
-        """See `StateMachine`."""
-        function = getattr(self.executor, "state_hash", None)
-        return b"" if function is None else repr(await self._run(function)).encode()
+    async def _applied(self, calls: Sequence[tuple[Handler, Request]]) -> list[Outcome]:
+        job, arrived = Applying(calls, self._span_if_traced), time.perf_counter()
+        for handler, _ in calls:
+            handler.counts.in_flight += 1
+        try:
+            came: list[Outcome] = await job.outcome(self.dispatcher, calls[0][0].lane)
+        finally:
+            for handler, _ in calls:
+                handler.counts.in_flight -= 1
+        now = time.perf_counter()
+        for step, outcome in zip(job.steps, came, strict=True):
+            self._account(step, outcome, job.began - arrived, now - arrived)
+        if self._has_hash:
+            came[0] = came[0]._replace(came=came[0].came + await self._state_hash())
+        return came
+
+    def _span_if_traced(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
+        return self._span(request, handler) if traces.active() else None
+
+    def _account(self, step: Step, outcome: Outcome, waited: float, seconds: float) -> None:
+        counts, failure = step.handler.counts, outcome.told if isinstance(outcome.told, JinaError) else None
+        counts.received.observe(step.size)
+        counts.queue_seconds.observe(waited)
+        counts.handler_seconds.observe(step.call.seconds)
+        counts.documents += step.call.documents
+        counts.ended(seconds, None if failure is None else type(failure).__name__)
+        if step.span is not None:
+            step.span.end(failure)
+
+    async def _state_hash(self) -> bytes:
+        return repr(await self._run(self.executor.state_hash)).encode()
 
     @property
     def ready(self) -> bool:

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+const recentBytes = 4 << 20
+
+// recent holds the newest entries, up to a number of bytes, as they were stored: each is read several times right after
+// (to be sent on, to be compared with a notice, to be applied), and none of that needs the disk.
+type recent struct {
+	mu    sync.Mutex
+	logs  map[uint64]*raft.Log
+	first uint64 // the oldest one here; all up to the newest are
+	next  uint64
+	bytes int
+}
+
+func newRecent() *recent { return &recent{logs: map[uint64]*raft.Log{}} }
+
+func (r *recent) get(index uint64, l *raft.Log) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.logs[index]
+	if known == nil {
+		return false
+	}
+	*l = *known
+	return true
+}
+
+func (r *recent) add(logs []*raft.Log) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(logs) > 0 && logs[0].Index != r.next {
+		r.clear(logs[0].Index)
+	}
+	for _, l := range logs {
+		one := *l
+		r.logs[l.Index] = &one
+		r.bytes += len(l.Data)
+		r.next = l.Index + 1
+	}
+	for r.bytes > recentBytes && r.first < r.next {
+		r.drop()
+	}
+}
+
+// forget is called before entries go, from whichever end.
+func (r *recent) forget(lo, hi uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if hi+1 >= r.next {
+		if lo < r.next {
+			r.clear(0)
+		}
+		return
+	}
+	for r.first <= hi && r.first < r.next {
+		r.drop()
+	}
+}
+
+func (r *recent) drop() {
+	r.bytes -= len(r.logs[r.first].Data)
+	delete(r.logs, r.first)
+	r.first++
+}
+
+func (r *recent) clear(next uint64) {
+	clear(r.logs)
+	r.first, r.next, r.bytes = next, next, 0
+}

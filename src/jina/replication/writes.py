@@ -1,0 +1,121 @@
+"""Writes that wait until the log brings them back; belongs to one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from jina.errors import BadRequest, JinaError, Unavailable
+from jina.replication.link import AgentLink, Refused
+from jina.wire.messages import Reply
+
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 0.25
+
+Mark = tuple[str, bytes]
+"""Id and digest of a request."""
+
+
+class _Write:
+    """One operation, and who waits for it."""
+
+    __slots__ = ("give_up", "ident", "operation", "pause", "timer", "waiters")
+
+    def __init__(self, operation: bytes, give_up: float) -> None:
+        self.operation = operation
+        self.give_up = give_up
+        self.pause = FIRST_PAUSE
+        self.ident = 0
+        self.timer: asyncio.TimerHandle | None = None
+        self.waiters: list[asyncio.Future[Reply]] = []
+
+
+class Writes:
+    """Proposes operations until the log has them, or has had them: the same one may come twice, and is applied once.
+
+    `agent()` gives the link to the agent or raises `Unavailable`; `hopeless()` says that asking again is no use.
+    """
+
+    def __init__(self, name: str, agent: Callable[[], AgentLink], hopeless: Callable[[], bool]) -> None:
+        self._name = name
+        self._agent = agent
+        self._hopeless = hopeless
+        self._open: dict[Mark, _Write] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def join(self, mark: Mark) -> asyncio.Future[Reply] | None:
+        """The outcome of a write that is on its way already."""
+        write = self._open.get(mark)
+        return None if write is None else self._waiter(write)
+
+    def begin(self, mark: Mark, operation: bytes, patience: float) -> asyncio.Future[Reply]:
+        """Propose an operation; its outcome."""
+        write = self._open[mark] = _Write(operation, time.monotonic() + patience)
+        waiter = self._waiter(write)
+        self._send(mark, write)
+        return waiter
+
+    def leave(self, mark: Mark, waiter: asyncio.Future[Reply]) -> None:
+        """This one waits no more."""
+        if (write := self._open.get(mark)) is None:
+            return
+        if waiter in write.waiters:
+            write.waiters.remove(waiter)
+        if not write.waiters:
+            self._close(mark, write)
+
+    def applied(self, mark: Mark, told: Reply | JinaError) -> None:
+        """The log has brought it back."""
+        if (write := self._open.get(mark)) is not None:
+            self._finish(mark, write, told)
+
+    def _waiter(self, write: _Write) -> asyncio.Future[Reply]:
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        write.waiters.append(waiter)
+        return waiter
+
+    def _send(self, mark: Mark, write: _Write) -> None:
+        write.timer = None
+        try:
+            write.ident = self._agent().propose(write.operation, partial(self._refused, mark, write))
+        except Unavailable as error:
+            self._refused(mark, write, error)
+
+    def _refused(self, mark: Mark, write: _Write, error: JinaError) -> None:
+        if self._open.get(mark) is not write:
+            return
+        if isinstance(error, Refused) and error.code == "refused":
+            self._finish(mark, write, BadRequest(error.message))
+        elif time.monotonic() > write.give_up or self._hopeless():
+            self._finish(mark, write, Unavailable(f"no majority of the replicas of {self._name}: {error.message}"))
+        else:
+            write.timer = asyncio.get_running_loop().call_later(write.pause, self._send, mark, write)
+            write.pause = min(2 * write.pause, LONGEST_PAUSE)
+
+    def _finish(self, mark: Mark, write: _Write, told: Reply | JinaError) -> None:
+        self._close(mark, write)
+        for waiter in write.waiters:
+            if waiter.done():
+                continue
+            if isinstance(told, Reply):
+                waiter.set_result(told)
+            else:
+                waiter.set_exception(told)
+                waiter.exception()  # seen, also where it is cancelled before it looks
+
+    def _close(self, mark: Mark, write: _Write) -> None:
+        del self._open[mark]
+        if write.timer is not None:
+            write.timer.cancel()
+        if write.ident:
+            self._agent_if_there(write.ident)
+
+    def _agent_if_there(self, ident: int) -> None:
+        try:
+            self._agent().forget(ident)
+        except Unavailable:
+            return
