@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
-from jina import Deployment, Flow
+from jina import Deployment
 from jina.errors import RuntimeFailToStart, Unavailable
 from jina.launch.doors import ask_all
 from tests.acceptance.flow_asking import until
@@ -179,30 +180,62 @@ def _taken_on(folder, number):
 
 @pytest.mark.skipif(not AT_LENGTH, reason="make chaos")
 @pytest.mark.timeout(SOAK + 300)
-def test_soak(tmp_path):
-    """Mixed load, random kills of replicas and of the gateway: each request is answered once, memory stays."""
+def test_soak(tmp_path, capsys):
+    """Mixed load, random kills of replicas and of the gateway: each request is answered once, memory stays.
+
+    What serves is a program of its own, so that its memory holds nothing of the load. The gateway is killed in the
+    first half only, and one worker never, so that they live long enough for their memory to be watched.
+    """
     chance = random.Random(7)
-    flow = Flow(**LOCAL, restart_limit=-1).add(name="one", uses=Ledger, uses_with={"folder": str(tmp_path)}, replicas=3)
-    flow = flow.add(name="two", uses=Ledger, uses_with={"folder": str(tmp_path)}, replicas=2)
-    samples = []
-    with flow, Load(flow.port, RATE / 2, ("/once", "/safe")) as load:
-        until(lambda: len(load.answered) > RATE)
-        began = time.monotonic()
-        gateway_kills = 0
-        while (passed := time.monotonic() - began) < SOAK:
-            places = flow._processes[0].places
-            victim = chance.randrange(len(places))
-            if places[victim].process.is_gateway and gateway_kills > passed / 30:
-                continue
-            gateway_kills += places[victim].process.is_gateway
-            kill_one(flow, victim, within=60)
-            samples.append((time.monotonic() - began, memory(os.getpid())))
-            threading.Event().wait(chance.uniform(0.2, 2))
-        load.seen.clear()
-        until(lambda: len(load.seen) == 2)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    samples = defaultdict(list)
+    program = [sys.executable, "-m", "tests.chaos.soaked", *map(str, folders)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as child:
+        with Load(int(child.stdout.readline()), RATE / 2, ("/once", "/safe")) as load:
+            until(lambda: len(load.answered) > RATE)
+            began = time.monotonic()
+            while (passed := time.monotonic() - began) < SOAK:
+                named = {process["name"]: process for process in _told_by(child.pid)}
+                victim = chance.choice([name for name in sorted(named) if name != "two/rep-0"])
+                if victim != "gateway" or (passed < SOAK / 2 and chance.random() < 0.3):
+                    _kill_and_wait(child.pid, named[victim])
+                for name, pid in (("parent", child.pid), *((name, named[name]["pid"]) for name in SPARED)):
+                    if name != victim:
+                        samples[name, pid].append((time.monotonic() - began, memory(pid)))
+                threading.Event().wait(chance.uniform(0.2, 2))
+            load.seen.clear()
+            until(lambda: len(load.seen) == 2)
+        child.terminate()
+        assert child.wait(60) == 0
     assert len(load.answered) + len(load.failed) == load.sent
     assert len(load.answered) > load.sent * 0.5
-    assert _slope(samples[len(samples) // 3 :]) * 60 < 2**20 or SOAK < 300
+    times = Counter(number for file in folders[0].glob("begun-*") for number in file.read_text().split())
+    once = {number for number in load.answered if load.endpoint(number) == "/once"}
+    assert {times[str(number)] for number in once} == {1}
+    lived = {who: taken for who, taken in samples.items() if taken[-1][0] - taken[0][0] > SOAK / 3}
+    assert {name for name, _ in lived} == {"parent", *SPARED} or SOAK < 300
+    slopes = {name: _slope(taken[len(taken) // 3 :]) * 60 for (name, _), taken in lived.items()}
+    with capsys.disabled():
+        sys.stdout.write(
+            f"bytes a minute: { {name: round(slope) for name, slope in slopes.items()} }; {load.sent} requests\n"
+        )
+    assert max(slopes.values(), default=0) < 2**20 or SOAK < 300
+
+
+SPARED = ("gateway", "two/rep-0")
+
+
+def _kill_and_wait(parent, process):
+    """Kill one of the processes of a program, and wait until it is there again."""
+    os.kill(process["pid"], signal.SIGKILL)
+
+    def again():
+        now = next(one for one in _told_by(parent) if one["name"] == process["name"])
+        return now["restarts"] > process["restarts"] and now["state"] == "ready"
+
+    until(again, 60)
 
 
 def _slope(samples):
