@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -37,7 +36,7 @@ type agent struct {
 	raft      *raft.Raft
 	applier   *applier
 	comparer  *comparer
-	peers     []*peer
+	book      *book
 	workers   net.Listener
 	born      time.Time
 	lock      *os.File // held as long as the agent lives
@@ -45,12 +44,14 @@ type agent struct {
 	commits    chan [2]uint64
 	reads      chan chan readAnswer
 	stopping   chan struct{}
+	failed     chan error // what ends the process
 	background sync.WaitGroup
 
 	snapBytes atomic.Int64 // log bytes at the last snapshot
 	snapIndex atomic.Uint64
 	snapFails atomic.Int64
 	elections atomic.Int64
+	awaited   atomic.Int64 // workers that wait for the group
 }
 
 func start(c config) (*agent, error) {
@@ -59,7 +60,7 @@ func start(c config) (*agent, error) {
 	}
 	a := &agent{
 		config: c, born: time.Now(), commits: make(chan [2]uint64, 1), reads: make(chan chan readAnswer),
-		stopping: make(chan struct{}),
+		stopping: make(chan struct{}), failed: make(chan error, 1),
 	}
 	a.log = hclog.New(&hclog.LoggerOptions{
 		Name: fmt.Sprintf("%s/rep-%d consensus", c.Group, c.Replica), Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr,
@@ -92,19 +93,25 @@ func start(c config) (*agent, error) {
 	if a.mux, err = listen(c.Peers[c.Replica], c.Group, c.SharePort); err != nil {
 		return nil, err
 	}
-	a.mux.peer = a.servePeer
+	a.mux.id, a.mux.peer = a.id, a.servePeer
+	a.mux.adopt(known.Generation)
 	a.mux.resolve = func(address raft.ServerAddress) (string, error) { return a.addressOf(string(address)) }
-	for replica, address := range c.Peers {
-		a.peers = append(a.peers, &peer{mux: a.mux, address: address, self: replica == c.Replica})
+	if a.book, err = openBook(filepath.Join(c.Dir, "peers.json"), c.Peers, c.Replica, a.mux); err != nil {
+		return nil, err
 	}
 	if err := a.startRaft(); err != nil {
 		return nil, err
+	}
+	if err := errors.Join(a.planned(), a.announce()); err != nil {
+		a.raft.Shutdown().Error()
+		return nil, errors.Join(err, a.transport.Close(), a.store.Close(), a.lock.Close())
 	}
 	go a.mux.serve()
 	if err := a.listenWorkers(); err != nil {
 		return nil, err
 	}
 	a.spawn(a.form)
+	a.spawn(a.keepBook)
 	a.spawn(a.followCommits)
 	a.spawn(a.tellCommits)
 	a.spawn(a.answerReads)
@@ -162,29 +169,29 @@ func (a *agent) startRaft() error {
 }
 
 func (a *agent) addressOf(id string) (string, error) {
-	replica, err := replicaOf(id)
-	if err != nil || replica < 0 || replica >= len(a.Peers) {
-		return "", fmt.Errorf("no address is planned for %q", id)
+	if replica, err := replicaOf(id); err == nil {
+		if p := a.book.get(replica); p != nil {
+			return p.address, nil
+		}
 	}
-	return a.Peers[replica], nil
+	return "", fmt.Errorf("no address is known of %q", id)
 }
 
 // stop hands leadership over and ends.
 func (a *agent) stop() {
-	if a.raft.State() == raft.Leader && len(a.Peers) > 1 {
-		a.handOver()
+	if a.raft.State() == raft.Leader {
+		a.handOver(anyReplica)
 	}
 	close(a.stopping)
 	a.workers.Close()
 	a.applier.stop()
 	a.raft.Shutdown().Error()
 	a.transport.Close()
-	for _, p := range a.peers {
-		p.close()
-	}
+	a.book.close()
 	a.background.Wait()
 	a.store.Close()
 	os.Remove(a.Socket)
+	os.Remove(a.announcement())
 	a.lock.Close()
 }
 
@@ -217,13 +224,14 @@ func (a *agent) leader() (*peer, bool, error) {
 		return nil, false, unavailable("no leader is known")
 	}
 	replica, err := replicaOf(string(id))
-	if err != nil || replica >= len(a.peers) {
-		return nil, false, unavailable("no address is known of the leader %q", id)
-	}
-	if replica == a.Replica {
+	if err == nil && replica == a.Replica {
 		return nil, false, unavailable("the leadership changes")
 	}
-	return a.peers[replica], false, nil
+	p := a.book.get(replica)
+	if err != nil || p == nil {
+		return nil, false, unavailable("no address is known of the leader %q", id)
+	}
+	return p, false, nil
 }
 
 // propose appends an operation to the log, here or at the leader; returns when it is committed.
@@ -282,10 +290,8 @@ func (a *agent) tellCommits() {
 			var body [16]byte
 			binary.LittleEndian.PutUint64(body[0:], told[0])
 			binary.LittleEndian.PutUint64(body[8:], told[1])
-			for _, p := range a.peers {
-				if !p.self {
-					p.tell(kCommit, body[:])
-				}
+			for _, p := range a.book.others() {
+				p.tell(kCommit, body[:])
 			}
 		}
 	}
@@ -381,15 +387,17 @@ func (a *agent) confirmed(settled *uint64) readAnswer {
 func (a *agent) keepLeadershipUseful() {
 	for a.pause(100 * time.Millisecond) {
 		serving, _, _ := a.applier.state()
-		if (!serving || a.comparer.diverged() != 0) && a.raft.State() == raft.Leader && len(a.Peers) > 1 {
-			a.handOver()
+		lacking := !serving && a.awaited.Load() == 0
+		if (lacking || a.comparer.diverged() != 0) && a.raft.State() == raft.Leader {
+			a.handOver(anyReplica)
 		}
 	}
 }
 
-func (a *agent) handOver() bool {
+// handOver makes another replica the leader: that one, or any that can.
+func (a *agent) handOver(to int) bool {
 	for _, told := range a.askAll(shortly) {
-		if told == nil || !told.Serving || told.Replica == a.Replica || !told.Voter {
+		if told == nil || !told.Serving || told.Replica == a.Replica || !told.Voter || (to != anyReplica && to != told.Replica) {
 			continue
 		}
 		id := told.ID
@@ -420,6 +428,10 @@ type info struct {
 	SnapFails int64             `json:"snapshot_failures"`
 	Diverged  uint64            `json:"diverged"`
 	LogBytes  int64             `json:"log_bytes_written"`
+
+	Group      string            `json:"group"`
+	Generation string            `json:"generation"`
+	Peers      map[string]string `json:"peers"` // addresses by replica
 }
 
 func (a *agent) info() *info {
@@ -431,6 +443,7 @@ func (a *agent) info() *info {
 		First: first, Last: last, Committed: max(committed, a.raft.CommitIndex()), Applied: applied, Serving: serving && a.comparer.diverged() == 0,
 		Snapshot: a.snapIndex.Load(), SnapFails: a.snapFails.Load(), Diverged: a.comparer.diverged(), LogBytes: a.store.bytes.Load(),
 		Members: map[string]string{}, Blank: last == 0,
+		Group: a.Group, Generation: a.mux.generation(), Peers: a.book.addresses(),
 	}
 	_, leader := a.raft.LeaderWithID()
 	told.Leader = string(leader)
@@ -444,9 +457,10 @@ func (a *agent) info() *info {
 }
 
 func (a *agent) askAll(patience time.Duration) []*info {
-	answers := make([]*info, len(a.peers))
+	peers := a.book.all()
+	answers := make([]*info, len(peers))
 	var all sync.WaitGroup
-	for i, p := range a.peers {
+	for i, p := range peers {
 		if p.self {
 			answers[i] = a.info()
 			continue
@@ -454,148 +468,13 @@ func (a *agent) askAll(patience time.Duration) []*info {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			if body, err := p.call(kStatus, nil, patience); err == nil {
-				var told info
-				if json.Unmarshal(body, &told) == nil {
-					answers[i] = &told
-				}
+			if told, err := p.status(patience); err == nil {
+				answers[i] = told
 			}
 		}()
 	}
 	all.Wait()
 	return answers
-}
-
-// form finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
-// blank disk that the others do not know joins as a new member.
-func (a *agent) form() {
-	for wait := 10 * time.Millisecond; a.pause(wait); wait = min(2*wait, shortly) {
-		mine := a.info()
-		if _, known := mine.Members[a.id]; known {
-			return
-		}
-		told := a.askAll(time.Second)
-		switch next := a.place(told); next {
-		case "bootstrap":
-			var servers []raft.Server
-			for _, one := range told {
-				servers = append(servers, raft.Server{ID: raft.ServerID(one.ID), Address: raft.ServerAddress(one.ID)})
-			}
-			if err := a.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
-				a.log.Error("the group cannot be formed", "error", err)
-			}
-		case "join":
-			if err := a.join(told); err != nil {
-				a.log.Warn("joining the group did not work yet", "error", err)
-			}
-		}
-	}
-}
-
-// place decides what a replica that is in no group does now: bootstrap, join, or wait.
-func (a *agent) place(told []*info) string {
-	everyone, fresh := true, true
-	for _, one := range told {
-		if one == nil {
-			everyone = false
-			continue
-		}
-		if one.Blank {
-			fresh = fresh && one.Nonce == a.Nonce
-			continue
-		}
-		fresh = false
-		if _, known := one.Members[a.id]; !known && len(one.Members) > 0 && one.Replica != a.Replica {
-			return "join"
-		}
-	}
-	if everyone && fresh && a.Replica == 0 && !a.Again {
-		return "bootstrap"
-	}
-	return "wait"
-}
-
-type admin struct {
-	Do      string `json:"do"` // join, remove, transfer, snapshot
-	ID      string `json:"id"`
-	Replica int    `json:"replica"`
-}
-
-func (a *agent) join(told []*info) error {
-	for _, one := range told {
-		if one == nil || one.Role != raft.Leader.String() || one.Replica == a.Replica {
-			continue
-		}
-		body, _ := json.Marshal(admin{Do: "join", ID: a.id, Replica: a.Replica})
-		_, err := a.peers[one.Replica].call(kAdmin, body, time.Minute)
-		return err
-	}
-	return errors.New("no leader is there yet")
-}
-
-func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
-	var wish admin
-	if err := json.Unmarshal(body, &wish); err != nil {
-		return nil, refused("garbled: %v", err)
-	}
-	if wish.Do == "snapshot" {
-		return nil, a.takeSnapshot()
-	}
-	leader, self, err := a.leader()
-	if err != nil {
-		return nil, err
-	}
-	if !self {
-		if forwarded {
-			return nil, unavailable("this replica does not lead")
-		}
-		return leader.call(kAdmin, body, time.Minute)
-	}
-	switch wish.Do {
-	case "join":
-		return nil, a.admit(wish)
-	case "remove":
-		return nil, a.remove(wish.ID)
-	case "transfer":
-		if !a.handOver() {
-			return nil, unavailable("no other replica can lead now")
-		}
-		return nil, nil
-	}
-	return nil, refused("nobody knows how to %q", wish.Do)
-}
-
-// admit takes a new member in: without a vote until it has caught up, then in the place of the one that had its number.
-func (a *agent) admit(wish admin) error {
-	id := raft.ServerID(wish.ID)
-	if err := a.raft.AddNonvoter(id, raft.ServerAddress(id), 0, patience).Error(); err != nil {
-		return err
-	}
-	for deadline := time.Now().Add(50 * time.Second); ; {
-		body, err := a.peers[wish.Replica].call(kStatus, nil, time.Second)
-		var told info
-		if err == nil && json.Unmarshal(body, &told) == nil && told.ID == wish.ID && told.Last+64 > a.raft.CommitIndex() && told.Last > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			return unavailable("%s has not caught up yet", wish.ID)
-		}
-		if !a.pause(20 * time.Millisecond) {
-			return unavailable("the agent stops")
-		}
-	}
-	for member := range a.info().Members {
-		if replica, err := replicaOf(member); err == nil && replica == wish.Replica && member != wish.ID {
-			if err := a.remove(member); err != nil {
-				return err
-			}
-		}
-	}
-	return a.raft.AddVoter(id, raft.ServerAddress(id), 0, patience).Error()
-}
-
-func (a *agent) remove(id string) error {
-	return a.raft.RemoveServer(raft.ServerID(id), 0, patience).Error()
 }
 
 // --- snapshots ------------------------------------------------------------------------------------------------

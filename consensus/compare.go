@@ -58,6 +58,21 @@ func (c *comparer) own(body []byte) {
 	}
 }
 
+// resize notes how many replicas there are.
+func (c *comparer) resize(group int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.group = group
+}
+
+// forget leaves out a replica that was removed.
+func (c *comparer) forget(replica int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.differs, replica)
+	delete(c.early, replica)
+}
+
 // forgive begins anew with a worker that was brought up from snapshot and log.
 func (c *comparer) forgive() {
 	c.mu.Lock()
@@ -121,10 +136,7 @@ func (a *agent) tellHashes() {
 			body = binary.LittleEndian.AppendUint64(body, one.index)
 			body = binary.LittleEndian.AppendUint64(body, one.value)
 		}
-		for _, p := range a.peers {
-			if p.self {
-				continue
-			}
+		for _, p := range a.book.others() {
 			if c, err := p.connected(); err == nil {
 				c.conn.SetWriteDeadline(time.Now().Add(time.Second))
 				if err := c.write(kHashes, 0, body); err != nil {

@@ -17,6 +17,7 @@ type config struct {
 	Nonce     string   `json:"nonce"` // of the start that all replicas share
 	Again     bool     `json:"again"` // restarted within it, so a blank disk is a lost one
 	LogLevel  string   `json:"log_level"`
+	Whole     bool     `json:"whole"`      // all replicas of the plan are started with this one
 	SharePort bool     `json:"share_port"` // the port is held by a bound socket with SO_REUSEPORT
 
 	HeartbeatMs       int `json:"heartbeat_timeout"`
@@ -39,7 +40,7 @@ func readConfig(data []byte) (config, error) {
 		return c, fmt.Errorf("the configuration: %w", err)
 	}
 	switch {
-	case c.Replica < 0 || c.Replica >= len(c.Peers):
+	case c.Replica < 0 || c.Replica >= len(c.Peers) || c.Peers[c.Replica] == "":
 		return c, fmt.Errorf("the configuration: replica %d of %d", c.Replica, len(c.Peers))
 	case c.Group == "" || c.Dir == "" || c.Socket == "":
 		return c, errors.New("the configuration needs group, dir and socket")

@@ -23,6 +23,7 @@ type group struct {
 	tweak  func(*config)
 	agents []*agent
 	lists  []*lister
+	mute   bool // start agents without workers
 }
 
 func freePort(t testing.TB) string {
@@ -69,6 +70,9 @@ func (g *group) start(i int, again bool) {
 		g.t.Fatal(err)
 	}
 	g.agents[i] = a
+	if g.mute {
+		return
+	}
 	g.lists[i] = newLister(g.t, c.Socket)
 }
 

@@ -1,7 +1,7 @@
 // The consensus agent of one replica of a stateful Deployment. It owns the replicated log and never runs user code.
 //
 // It reads its configuration, one line of JSON, from standard input, writes "ready" to standard output when it listens,
-// and ends when standard input ends or by SIGTERM.
+// and ends when standard input ends or by SIGTERM. `jina-raft offline` works on the folders of a group that does not run.
 package main
 
 import (
@@ -24,6 +24,12 @@ func main() {
 		// The work is small pieces that wait for the disk and for each other: handing them between cores costs more than it
 		// gains (a third of the agent's time at 16 writes at once).
 		runtime.GOMAXPROCS(1)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "offline" {
+		if err := offline(os.Stdin, os.Stdout); err != nil {
+			fail(err)
+		}
+		return
 	}
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')
@@ -56,6 +62,8 @@ func main() {
 		a.stop()
 	case <-gone:
 		a.stop()
+	case err := <-a.failed:
+		fail(err)
 	}
 }
 

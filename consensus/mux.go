@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,23 +17,45 @@ import (
 const (
 	forRaft byte = 'R'
 	forPeer byte = 'P'
-	hello        = 1 + 16
+	// forStatus is known by the name of the group alone: replicas of all generations, and blank ones, may ask.
+	forStatus byte = 'S'
+	hello          = 1 + 16
 )
 
 type mux struct {
 	net.Listener
-	group   [16]byte
+	group   string
+	id      string
+	born    atomic.Pointer[string] // the generation
 	raft    chan net.Conn
-	peer    func(net.Conn)
+	peer    func(conn net.Conn, stranger bool)
 	resolve func(raft.ServerAddress) (string, error)
 	closed  chan struct{}
 	once    sync.Once
 }
 
-func groupOf(name string) (group [16]byte) {
-	sum := sha256.Sum256([]byte(name))
-	copy(group[:], sum[:])
-	return group
+func (m *mux) generation() string {
+	if born := m.born.Load(); born != nil {
+		return *born
+	}
+	return ""
+}
+
+func (m *mux) adopt(generation string) { m.born.Store(&generation) }
+
+// mark is what a connection for a purpose begins with. Raft's names the replica that is meant by its id: a blank disk
+// must not answer in the name of the one that was there before, whose promises it does not know.
+func (m *mux) mark(purpose byte, id string) (mark [16]byte) {
+	text := m.group
+	switch generation := m.generation(); {
+	case purpose == forRaft:
+		text += "\x00" + generation + "\x00" + id
+	case purpose == forPeer && generation != "":
+		text += "\x00" + generation
+	}
+	sum := sha256.Sum256([]byte(text))
+	copy(mark[:], sum[:])
+	return mark
 }
 
 func listen(address, group string, share bool) (*mux, error) {
@@ -41,7 +64,7 @@ func listen(address, group string, share bool) (*mux, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mux{Listener: l, group: groupOf(group), raft: make(chan net.Conn), closed: make(chan struct{})}, nil
+	return &mux{Listener: l, group: group, raft: make(chan net.Conn), closed: make(chan struct{})}, nil
 }
 
 func (m *mux) serve() {
@@ -62,8 +85,8 @@ func (m *mux) serve() {
 func (m *mux) sort(conn net.Conn) {
 	var head [hello]byte
 	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.ReadFull(conn, head[:]); err != nil || [16]byte(head[1:]) != m.group {
-		conn.Close() // of another group, or nobody of ours
+	if _, err := io.ReadFull(conn, head[:]); err != nil || [16]byte(head[1:]) != m.mark(head[0], m.id) {
+		conn.Close() // of another group, for another replica, or nobody of ours
 		return
 	}
 	conn.SetReadDeadline(time.Time{})
@@ -75,18 +98,21 @@ func (m *mux) sort(conn net.Conn) {
 			conn.Close()
 		}
 	case forPeer:
-		m.peer(conn)
+		m.peer(conn, false)
+	case forStatus:
+		m.peer(conn, true)
 	default:
 		conn.Close()
 	}
 }
 
-func (m *mux) dial(address string, purpose byte, timeout time.Duration) (net.Conn, error) {
+func (m *mux) dial(address string, purpose byte, id string, timeout time.Duration) (net.Conn, error) {
 	conn, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Write(append([]byte{purpose}, m.group[:]...)); err != nil {
+	mark := m.mark(purpose, id)
+	if _, err := conn.Write(append([]byte{purpose}, mark[:]...)); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -121,7 +147,7 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	if err != nil {
 		return nil, err
 	}
-	return s.dial(found, forRaft, timeout)
+	return s.dial(found, forRaft, string(address), timeout)
 }
 
 func (s *stream) Close() error {

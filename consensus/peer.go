@@ -12,36 +12,54 @@ import (
 // peer is the agent of another replica, as questions reach it.
 type peer struct {
 	mux     *mux
+	replica int
 	address string
 	self    bool
 
 	mu     sync.Mutex
 	caller *caller
+	asker  *caller // for its status, which it tells strangers too
 	outbox chan []byte
 	closed bool
 }
 
-func (p *peer) connected() (*caller, error) {
+func (p *peer) connected() (*caller, error) { return p.reach(forPeer, &p.caller) }
+
+func (p *peer) reach(purpose byte, place **caller) (*caller, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, unavailable("the agent stops")
 	}
-	if p.caller != nil && p.caller.alive() {
-		return p.caller, nil
+	if *place != nil && (*place).alive() {
+		return *place, nil
 	}
-	conn, err := p.mux.dial(p.address, forPeer, time.Second)
+	conn, err := p.mux.dial(p.address, purpose, "", time.Second)
 	if err != nil {
 		return nil, unavailable("the agent at %s: %v", p.address, err)
 	}
-	p.caller = newCaller(conn)
-	return p.caller, nil
+	*place = newCaller(conn)
+	return *place, nil
+}
+
+// status asks a replica who it is and how it stands, be it a member or not.
+func (p *peer) status(patience time.Duration) (*info, error) {
+	c, err := p.reach(forStatus, &p.asker)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.call(kStatus, nil, patience)
+	if err != nil {
+		return nil, err
+	}
+	told := &info{}
+	return told, json.Unmarshal(body, told)
 }
 
 func (p *peer) call(k kind, body []byte, patience time.Duration) ([]byte, error) {
 	if len(body) > large {
 		// On a connection of its own: small questions must not wait behind it.
-		conn, err := p.mux.dial(p.address, forPeer, time.Second)
+		conn, err := p.mux.dial(p.address, forPeer, "", time.Second)
 		if err != nil {
 			return nil, unavailable("the agent at %s: %v", p.address, err)
 		}
@@ -92,13 +110,15 @@ func (p *peer) close() {
 	if p.outbox != nil {
 		close(p.outbox)
 	}
-	if p.caller != nil {
-		p.caller.close(net.ErrClosed)
+	for _, one := range []*caller{p.caller, p.asker} {
+		if one != nil {
+			one.close(net.ErrClosed)
+		}
 	}
 }
 
-// servePeer answers another agent.
-func (a *agent) servePeer(conn net.Conn) {
+// servePeer answers another agent; one that may be a stranger hears only how this one stands.
+func (a *agent) servePeer(conn net.Conn, stranger bool) {
 	l := newLink(conn)
 	go func() {
 		<-a.stopping
@@ -108,6 +128,9 @@ func (a *agent) servePeer(conn net.Conn) {
 	for {
 		f, err := l.read()
 		if err != nil {
+			return
+		}
+		if stranger && f.kind != kStatus {
 			return
 		}
 		switch f.kind {
@@ -203,28 +226,49 @@ func (a *agent) serveWorker(conn net.Conn) {
 	}
 }
 
-// welcome brings a worker to where the group was when it came, and tells it then.
+// welcome brings a worker to where the group was when it came, and tells it then. A fresh one waits until the log or a
+// snapshot here covers that: were a snapshot to come later, it would have to begin anew.
 func (a *agent) welcome(w *worker, hello greeting) {
+	if hello.Applied == 0 && !a.covered(w) {
+		return
+	}
 	if err := a.applier.attach(w, hello); err != nil {
 		a.log.Error("the worker cannot be brought up", "error", err)
 		w.writeJSON(kReset, 0, map[string]string{"reason": err.Error()})
 		a.applier.detach(w)
 		return
 	}
+	if index, there := a.standing(w); there && a.applier.await(w, index) {
+		w.write(kReady, 0, binary.LittleEndian.AppendUint64(nil, index))
+		a.comparer.forgive()
+	}
+}
+
+func (a *agent) covered(w *worker) bool {
+	a.awaited.Add(1)
+	defer a.awaited.Add(-1)
+	index, there := a.standing(w)
+	for there && a.raft.LastIndex() < index {
+		there = a.patientWith(w, 5*time.Millisecond)
+	}
+	return there
+}
+
+// standing is an index that covers all that was acknowledged before; asked for until the group can tell.
+func (a *agent) standing(w *worker) (uint64, bool) {
 	for {
-		body, err := a.readIndex(false)
-		if err == nil {
-			if a.applier.await(w, binary.LittleEndian.Uint64(body)) {
-				w.write(kReady, 0, body)
-				a.comparer.forgive()
-			}
-			return
+		if body, err := a.readIndex(false); err == nil {
+			return binary.LittleEndian.Uint64(body), true
 		}
-		a.applier.mu.Lock()
-		gone := w.gone
-		a.applier.mu.Unlock()
-		if gone || !a.pause(50*time.Millisecond) {
-			return
+		if !a.patientWith(w, 50*time.Millisecond) {
+			return 0, false
 		}
 	}
+}
+
+func (a *agent) patientWith(w *worker, pause time.Duration) bool {
+	a.applier.mu.Lock()
+	gone := w.gone
+	a.applier.mu.Unlock()
+	return !gone && a.pause(pause)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -31,10 +32,15 @@ _REFUSES = 2
 
 
 class Agent:
-    """One agent process, kept running until `stop`."""
+    """One agent process, kept running until `stop`.
 
-    def __init__(self, program: str, plan: ConsensusPlan, log_level: str) -> None:
+    One that `joins` is not of the start that all others share: it can only become a member of a group that is there.
+    """
+
+    def __init__(self, program: str, plan: ConsensusPlan, log_level: str, *, joins: bool = False) -> None:
         self.plan = plan
+        """As the process is told when it is started again."""
+        self._joins = joins
         self._program = program
         self._log_level = log_level
         self._log = logs.get_logger(f"{plan.group}/rep-{plan.replica}")
@@ -67,7 +73,7 @@ class Agent:
             self._thread.join()
 
     def _keep(self) -> None:
-        pause, again = _FIRST_PAUSE, False
+        pause, again = _FIRST_PAUSE, self._joins
         while not self._stopping.is_set():
             began = time.monotonic()
             code, said = self._run_once(again=again)
@@ -121,6 +127,7 @@ class Agent:
             "socket": plan.socket,
             "nonce": plan.nonce,
             "again": again,
+            "whole": True,
             "share_port": plan.share_port,
             "log_level": self._log_level,
             **plan.options,
@@ -133,6 +140,9 @@ class Agents:
 
     def __init__(self) -> None:
         self._folder = ""
+        self._program = ""
+        self._nonce = ""
+        self._numbers = itertools.count()
         self.agents: list[Agent] = []
 
     @staticmethod
@@ -157,19 +167,45 @@ class Agents:
             return list(plans)
         from jina.replication import binary
 
-        program = binary.path()
+        self._program = binary.path()
         self._folder = tempfile.mkdtemp(prefix="jina-")  # short: paths of sockets have about 100 characters
-        nonce = os.urandom(8).hex()
-        return [self._with_agent(program, plan, nonce) for plan in plans]
+        self._nonce = os.urandom(8).hex()
+        return [self._with_agent(plan) if isinstance(plan, WorkerPlan) else plan for plan in plans]
 
-    def _with_agent(self, program: str, plan: ProcessPlan, nonce: str) -> ProcessPlan:
-        if not isinstance(plan, WorkerPlan) or plan.consensus is None:
+    def _with_agent(self, plan: WorkerPlan, *, joins: bool = False) -> WorkerPlan:
+        if plan.consensus is None:
             return plan
-        socket = os.path.join(self._folder, str(len(self.agents)))
-        directory = os.path.abspath(os.path.expanduser(plan.consensus.directory))
-        consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
-        self.agents.append(Agent(program, consensus, "DEBUG" if plan.log.level == "DEBUG" else "ERROR"))
+        socket = os.path.join(self._folder, str(next(self._numbers)))
+        directory = _folder_of(plan.consensus)
+        consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=self._nonce)
+        level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
+        self.agents.append(Agent(self._program, consensus, level, joins=joins))
         return msgspec.structs.replace(plan, consensus=consensus)
+
+    def add(self, plan: WorkerPlan) -> WorkerPlan:
+        """Start the agent of one more replica, on a blank disk; gives the plan with where it listens."""
+        assert plan.consensus is not None
+        _put_aside(_folder_of(plan.consensus))
+        started = self._with_agent(plan, joins=True)
+        self._share_peers(plan.consensus.group, plan.consensus.peers)
+        return started
+
+    def remove(self, group: str, replica: int) -> None:
+        """End the agent of a replica that is no member any more, and put its folder aside."""
+        agent = next(one for one in self.agents if one.plan.group == group and one.plan.replica == replica)
+        self.agents.remove(agent)
+        agent.ask_to_stop()
+        agent.join(_PATIENCE)
+        peers = list(agent.plan.peers)
+        peers[replica] = ""
+        self._share_peers(group, peers)
+        _put_aside(agent.plan.directory)
+
+    def _share_peers(self, group: str, peers: list[str]) -> None:
+        """Where all are: what an agent is told when it is started again."""
+        for agent in self.agents:
+            if agent.plan.group == group:
+                agent.plan = msgspec.structs.replace(agent.plan, peers=peers)
 
     def stop(self) -> None:
         """End all; to be called when the workers have ended."""
@@ -181,3 +217,14 @@ class Agents:
         self.agents.clear()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _folder_of(consensus: ConsensusPlan) -> str:
+    return os.path.abspath(os.path.expanduser(consensus.directory))
+
+
+def _put_aside(folder: str) -> None:
+    """Rename a replica's folder to `<folder>.removed`, in the place of one of that name."""
+    if os.path.isdir(folder):
+        shutil.rmtree(f"{folder}.removed", ignore_errors=True)
+        os.rename(folder, f"{folder}.removed")

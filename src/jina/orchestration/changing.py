@@ -30,6 +30,11 @@ def scaled(spec: S, replicas: int) -> S:
     return _with(spec, {"replicas": replicas})
 
 
+def checked(spec: DeploymentSpec, replicas: int) -> int:
+    """The number of replicas as the option is read; raises `ConfigError` for one that is none."""
+    return int(_with(spec, {"replicas": replicas}).replicas)
+
+
 def changed(spec: S, options: Mapping[str, Any]) -> S:
     """The spec with other options; raises `ConfigError` for one that cannot change while it runs."""
     _check(spec)
@@ -49,7 +54,10 @@ def _check(spec: DeploymentSpec) -> None:
     if spec.external:
         raise ConfigError(f"{spec.name} is external: whoever started it can change it")
     if spec.shards > 1 or spec.stateful or spec.uses_before or spec.uses_after:
-        raise NotSupportedError(f"{spec.name}: shards and stateful Executors cannot be changed while they run yet")
+        raise NotSupportedError(
+            f"{spec.name}: shards, and stateful Executors besides the number of replicas of a Deployment, cannot be "
+            "changed while they run yet"
+        )
 
 
 def _with(spec: S, options: Mapping[str, Any]) -> S:

@@ -160,10 +160,14 @@ class Deployment(Replicated, Described, Calls):
         """Run so many replicas from now on, and return when they serve; requests go on meanwhile.
 
         New ones are ready before others are told to finish and end. If one does not become ready, its error is raised
-        and everything is as before. One that was alone gets a gateway in front when others come.
+        and everything is as before. One that was alone gets a gateway in front when others come. Those
+        of a stateful Deployment come and go one by one, see `add_replica`.
         """
         with self._changing:
-            self._change(changing.scaled(self._spec, replicas), renew=False)
+            if self._spec.stateful:
+                self._scale_group(replicas)
+            else:
+                self._change(changing.scaled(self._spec, replicas), renew=False)
 
     def roll_out(self, **options: Any) -> None:
         """Replace the replicas one by one with such that have other options: `uses`, `uses_with`, `env` and the like.

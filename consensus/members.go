@@ -1,0 +1,394 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	caughtUp  = 64 // entries that a new member may lack when it gets its vote
+	admission = 50 * time.Second
+)
+
+// admin is what an operator, or another agent, wants to be done.
+type admin struct {
+	Do      string `json:"do"` // join, add, remove, transfer; of this replica alone: snapshot, learn, forget, backup, read
+	ID      string `json:"id"`
+	Replica int    `json:"replica"`
+	Address string `json:"address"`
+	Name    string `json:"name"`
+	Offset  int64  `json:"offset"`
+	Length  int    `json:"length"`
+	Try     bool   `json:"try"` // tell only whether it can be done
+}
+
+const anyReplica = -1
+
+func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
+	wish := admin{Replica: anyReplica}
+	if err := json.Unmarshal(body, &wish); err != nil {
+		return nil, refused("garbled: %v", err)
+	}
+	switch wish.Do {
+	case "snapshot":
+		return nil, a.takeSnapshot()
+	case "learn":
+		return nil, a.book.learn(wish.Replica, wish.Address)
+	case "forget":
+		return nil, a.leaveOut(wish.Replica)
+	case "backup":
+		return a.backup()
+	case "read":
+		return a.readSnapshot(wish)
+	}
+	leader, self, err := a.leader()
+	if err != nil {
+		return nil, err
+	}
+	if !self {
+		if forwarded {
+			return nil, unavailable("this replica does not lead")
+		}
+		return leader.call(kAdmin, body, time.Minute)
+	}
+	switch wish.Do {
+	case "join", "add":
+		return nil, a.admit(wish)
+	case "remove":
+		return nil, a.remove(wish)
+	case "transfer":
+		if !a.handOver(wish.Replica) {
+			return nil, unavailable("no other replica can lead now")
+		}
+		return nil, nil
+	}
+	return nil, refused("nobody knows how to %q", wish.Do)
+}
+
+// --- forming ----------------------------------------------------------------------------------------------------
+
+// form finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
+// replica that has no vote in the group of the others joins it as a new member.
+func (a *agent) form() {
+	for wait := 10 * time.Millisecond; a.pause(wait); wait = min(2*wait, shortly) {
+		mine := a.info()
+		told := a.askAll(time.Second)
+		if err := a.suspect(told); err != nil {
+			a.giveUp(err)
+			return
+		}
+		if mine.Voter {
+			return
+		}
+		switch next := a.place(told); next {
+		case "bootstrap":
+			var servers []raft.Server
+			for _, one := range told {
+				servers = append(servers, raft.Server{ID: raft.ServerID(one.ID), Address: raft.ServerAddress(one.ID)})
+			}
+			if err := a.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+				a.log.Error("the group cannot be formed", "error", err)
+			}
+		case "join":
+			if err := a.join(told); err != nil {
+				a.log.Warn("joining the group did not work yet", "error", err)
+			}
+		}
+	}
+}
+
+// place decides what a replica without a vote does now: bootstrap, join, or wait.
+func (a *agent) place(told []*info) string {
+	everyone, fresh := true, true
+	for _, one := range told {
+		if one == nil {
+			everyone = false
+			continue
+		}
+		if one.Blank {
+			fresh = fresh && one.Nonce == a.Nonce
+			continue
+		}
+		fresh = false
+		if len(one.Members) > 0 && one.Members[a.id] != raft.Voter.String() && one.Replica != a.Replica {
+			return "join"
+		}
+	}
+	if everyone && fresh && a.Replica == 0 && !a.Again {
+		return "bootstrap"
+	}
+	return "wait"
+}
+
+// suspect finds replicas whose group was restored or recovered without this disk, or of which this is one. Only a
+// start is stopped by that: what serves goes on, whoever turns up.
+func (a *agent) suspect(told []*info) error {
+	for _, one := range told {
+		if a.Again || one == nil || one.Blank || one.Generation == a.mux.generation() {
+			continue
+		}
+		if a.raft.LastIndex() == 0 {
+			return nil // a blank disk takes the generation of the group that it joins
+		}
+		return fmt.Errorf("the log of replica %d is of another generation of the group than that of replica %d: one of them is "+
+			"from before a backup was restored or the group was recovered; move its folder away, and it joins as a new one",
+			a.Replica, one.Replica)
+	}
+	return nil
+}
+
+func (a *agent) giveUp(err error) {
+	a.log.Error("this replica cannot go on", "error", err)
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// join asks the leader to be taken in.
+func (a *agent) join(told []*info) error {
+	for _, one := range told {
+		if one == nil || one.Role != raft.Leader.String() || one.Replica == a.Replica {
+			continue
+		}
+		leader := a.book.get(one.Replica)
+		if leader == nil {
+			continue
+		}
+		if one.Generation != a.mux.generation() {
+			if err := adopt(a.Dir, one.Generation); err != nil {
+				return err
+			}
+			a.mux.adopt(one.Generation)
+		}
+		for number, address := range one.Peers {
+			if replica, err := replicaOf(number); err == nil && a.book.get(replica) == nil {
+				if err := a.book.learn(replica, address); err != nil {
+					return err
+				}
+			}
+		}
+		body, _ := json.Marshal(admin{Do: "join", ID: a.id, Replica: a.Replica, Address: a.Peers[a.Replica]})
+		_, err := leader.call(kAdmin, body, time.Minute)
+		return err
+	}
+	return errors.New("no leader is there yet")
+}
+
+// --- changes, on the leader -------------------------------------------------------------------------------------
+
+// admit takes a new member in: without a vote until its worker has caught up, then in the place of the one that had its
+// number. All agents hear where it is first.
+func (a *agent) admit(wish admin) error {
+	if err := a.book.learn(wish.Replica, wish.Address); err != nil {
+		return err
+	}
+	p := a.book.get(wish.Replica)
+	if p == nil || p.self {
+		return refused("no address is known of replica %d", wish.Replica)
+	}
+	if wish.ID == "" {
+		told, err := p.status(time.Second)
+		if err != nil {
+			return err
+		}
+		wish.ID = told.ID
+	}
+	if replica, err := replicaOf(wish.ID); err != nil || replica != wish.Replica {
+		return refused("%q is not replica %d", wish.ID, wish.Replica)
+	}
+	a.tellAll(admin{Do: "learn", Replica: wish.Replica, Address: p.address}, wish.Replica)
+	id := raft.ServerID(wish.ID)
+	if err := a.raft.AddNonvoter(id, raft.ServerAddress(id), 0, patience).Error(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(admission); ; {
+		told, err := p.status(time.Second)
+		if err == nil && told.ID == wish.ID && a.near(told) {
+			break
+		}
+		if time.Now().After(deadline) {
+			return unavailable("%s has not caught up yet", wish.ID)
+		}
+		if !a.pause(20 * time.Millisecond) {
+			return unavailable("the agent stops")
+		}
+		if a.raft.State() != raft.Leader {
+			return unavailable("the leadership changes")
+		}
+	}
+	for member := range a.info().Members {
+		if replica, err := replicaOf(member); err == nil && replica == wish.Replica && member != wish.ID {
+			if err := a.expel(raft.ServerID(member)); err != nil {
+				return err
+			}
+		}
+	}
+	return a.raft.AddVoter(id, raft.ServerAddress(id), 0, patience).Error()
+}
+
+// near says whether a replica has what it needs to vote: the log, and a worker that has applied it.
+func (a *agent) near(told *info) bool {
+	committed := a.raft.CommitIndex()
+	return told.Last > 0 && told.Last+caughtUp > committed && told.Serving && told.Applied+caughtUp > committed
+}
+
+// remove takes a member out, if those that stay can go on without it. A leader hands over first.
+func (a *agent) remove(wish admin) error {
+	members := a.info().Members
+	if wish.ID == "" {
+		for member := range members {
+			if replica, err := replicaOf(member); err == nil && replica == wish.Replica {
+				wish.ID = member
+			}
+		}
+	}
+	if _, known := members[wish.ID]; !known {
+		return refused("the group has no member %q", wish.ID)
+	}
+	if wish.Try {
+		return a.bearable(wish.ID, members)
+	}
+	if wish.ID == a.id {
+		if !a.handOver(anyReplica) {
+			return refused("replica %d leads, and no other one can lead now", a.Replica)
+		}
+		return unavailable("the leadership was handed over; ask again")
+	}
+	if err := a.bearable(wish.ID, members); err != nil {
+		return err
+	}
+	if err := a.expel(raft.ServerID(wish.ID)); err != nil {
+		return err
+	}
+	if replica, err := replicaOf(wish.ID); err == nil {
+		for member := range a.info().Members {
+			if other, err := replicaOf(member); err == nil && other == replica {
+				return nil // a new disk of the same number stays
+			}
+		}
+		a.tellAll(admin{Do: "forget", Replica: replica}, replica)
+		return a.leaveOut(replica)
+	}
+	return nil
+}
+
+func (a *agent) expel(id raft.ServerID) error { return a.raft.RemoveServer(id, 0, patience).Error() }
+
+// bearable refuses to remove a member when those that stay would have no majority that answers.
+func (a *agent) bearable(id string, members map[string]string) error {
+	if members[id] != raft.Voter.String() {
+		return nil
+	}
+	voters, answering := 0, 0
+	there := map[string]bool{}
+	for _, one := range a.askAll(time.Second) {
+		if one != nil {
+			there[one.ID] = true
+		}
+	}
+	for member, suffrage := range members {
+		if member == id || suffrage != raft.Voter.String() {
+			continue
+		}
+		voters++
+		if there[member] {
+			answering++
+		}
+	}
+	if voters == 0 {
+		return refused("it is the only replica of the group")
+	}
+	if 2*answering <= voters {
+		return refused("of the %d replicas that would stay only %d answer, which is no majority: nothing would be written any more", voters, answering)
+	}
+	return nil
+}
+
+// tellAll has the other agents do what concerns each of them alone; who does not answer learns it later.
+func (a *agent) tellAll(wish admin, except int) {
+	body, _ := json.Marshal(wish)
+	done := make(chan struct{})
+	peers := a.book.others()
+	for _, p := range peers {
+		go func() {
+			if p.replica != except {
+				if _, err := p.call(kAdmin, body, time.Second); err != nil {
+					a.log.Warn("an agent does not hear of a change", "replica", p.replica, "error", err)
+				}
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range peers {
+		<-done
+	}
+}
+
+func (a *agent) leaveOut(replica int) error {
+	a.comparer.forget(replica)
+	return a.book.forget(replica)
+}
+
+// --- what every agent looks after -------------------------------------------------------------------------------
+
+// keepBook asks the others for addresses of members that joined while this agent could not hear of it.
+func (a *agent) keepBook() {
+	for a.pause(time.Second) {
+		members := a.info().Members
+		a.comparer.resize(len(members))
+		missing := false
+		for member := range members {
+			replica, err := replicaOf(member)
+			missing = missing || (err == nil && a.book.get(replica) == nil)
+		}
+		if !missing {
+			continue
+		}
+		for _, one := range a.askAll(time.Second) {
+			if one == nil || one.Blank {
+				continue
+			}
+			for member := range members {
+				replica, err := replicaOf(member)
+				if err != nil || a.book.get(replica) != nil {
+					continue
+				}
+				if err := a.book.learn(replica, one.Peers[fmt.Sprint(replica)]); err != nil {
+					a.log.Error("an address cannot be kept", "error", err)
+				}
+			}
+		}
+	}
+}
+
+// planned refuses a start that would leave voters of the group behind: as many replicas, started without the others,
+// could not tell a small group from the half of a large one.
+func (a *agent) planned() error {
+	if !a.Whole || a.Again {
+		return nil
+	}
+	future := a.raft.GetConfiguration()
+	if future.Error() != nil {
+		return nil
+	}
+	voters, most, lacking := 0, 0, false
+	for _, server := range future.Configuration().Servers {
+		replica, err := replicaOf(string(server.ID))
+		if err != nil || server.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		most = max(most, replica+1)
+		lacking = lacking || replica >= len(a.Peers) || a.Peers[replica] == ""
+	}
+	if !lacking {
+		return nil
+	}
+	return fmt.Errorf("the group %q has %d replicas, the last of which is rep-%d, but only %d are to be started: start it with "+
+		"replicas=%d, and remove replicas while it runs", a.Group, voters, most-1, len(a.Peers), most)
+}

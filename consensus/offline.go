@@ -1,0 +1,307 @@
+package main
+
+import (
+	"archive/tar"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// task is work on the folders of a group that does not run, as one JSON document.
+type task struct {
+	Do         string `json:"do"` // inspect, restore, recover
+	Group      string `json:"group"`
+	Dir        string `json:"dir"`
+	Replica    int    `json:"replica"`
+	Replicas   []int  `json:"replicas"`   // restore: all of the group
+	Generation string `json:"generation"` // restore, recover: of the group from then on
+	State      string `json:"state"`      // restore: the archive of a snapshot
+	Term       uint64 `json:"term"`       // restore: that the group had reached
+}
+
+// found is what a folder holds.
+type found struct {
+	ID         string            `json:"id"`
+	Replica    int               `json:"replica"`
+	Group      string            `json:"group"`
+	Generation string            `json:"generation"`
+	Term       uint64            `json:"term"`
+	Last       uint64            `json:"last"`
+	LastTerm   uint64            `json:"last_term"`
+	Snapshot   uint64            `json:"snapshot"`
+	Members    map[string]string `json:"members"`
+	Aside      string            `json:"aside"` // where a folder that was replaced lies now
+}
+
+var currentTerm = []byte("CurrentTerm") // as the library calls it in the stable store
+
+func offline(in io.Reader, out io.Writer) error {
+	var t task
+	if err := json.NewDecoder(in).Decode(&t); err != nil {
+		return fmt.Errorf("the task: %w", err)
+	}
+	var told found
+	var err error
+	switch t.Do {
+	case "inspect":
+		told, err = t.inspect()
+	case "restore":
+		told, err = t.restore()
+	case "recover":
+		told, err = t.recover()
+	default:
+		err = fmt.Errorf("nobody knows how to %q", t.Do)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(told)
+}
+
+// disk is the folder of a replica that does not run.
+type disk struct {
+	identity
+	lock      *os.File
+	log       *logStore
+	snapshots *raft.FileSnapshotStore
+}
+
+func openDisk(dir string) (*disk, error) {
+	held, err := lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{lock: held}
+	if d.identity, err = readIdentity(dir); err == nil {
+		d.log, err = openLog(filepath.Join(dir, "log"))
+	}
+	if err == nil {
+		d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, 2, hclog.NewNullLogger())
+	}
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *disk) close() {
+	if d.log != nil {
+		d.log.Close()
+	}
+	d.lock.Close()
+}
+
+// tell finds the end of what the disk has, and the members by the newest configuration in it, committed or not.
+func (d *disk) tell() (found, error) {
+	told := found{ID: d.ID, Replica: d.Replica, Group: d.Group, Generation: d.Generation, Members: map[string]string{}}
+	var err error
+	if told.Term, err = d.log.GetUint64(currentTerm); err != nil {
+		return told, err
+	}
+	var members raft.Configuration
+	list, err := d.snapshots.List()
+	if err != nil {
+		return told, err
+	}
+	if len(list) > 0 {
+		told.Snapshot, told.Last, told.LastTerm, members = list[0].Index, list[0].Index, list[0].Term, list[0].Configuration
+	}
+	first, err := d.log.FirstIndex()
+	if err != nil {
+		return told, err
+	}
+	last, err := d.log.LastIndex()
+	if err != nil {
+		return told, err
+	}
+	for index := first; index != 0 && index <= last; index++ {
+		var l raft.Log
+		if err := d.log.GetLog(index, &l); err != nil {
+			return told, err
+		}
+		if l.Index > told.Snapshot && l.Type == raft.LogConfiguration {
+			members = raft.DecodeConfiguration(l.Data)
+		}
+		if l.Index > told.Last {
+			told.Last, told.LastTerm = l.Index, l.Term
+		}
+	}
+	for _, server := range members.Servers {
+		told.Members[string(server.ID)] = server.Suffrage.String()
+	}
+	return told, nil
+}
+
+func (t task) inspect() (found, error) {
+	if _, err := readIdentity(t.Dir); err != nil {
+		return found{}, err
+	}
+	d, err := openDisk(t.Dir)
+	if err != nil {
+		return found{}, err
+	}
+	defer d.close()
+	return d.tell()
+}
+
+// recover makes the group one of this replica alone, with all that its log holds. It is another generation of the
+// group, and the replica has another id, so that no disk of before has a say any more.
+func (t task) recover() (found, error) {
+	if t.Generation == "" {
+		return found{}, errors.New("a generation is needed")
+	}
+	if _, err := readIdentity(t.Dir); err != nil {
+		return found{}, err
+	}
+	d, err := openDisk(t.Dir)
+	if err != nil {
+		return found{}, err
+	}
+	defer d.close()
+	told, err := d.tell()
+	if err != nil {
+		return told, err
+	}
+	if told.Last == 0 {
+		return told, fmt.Errorf("%s holds nothing that a group could be recovered from", t.Dir)
+	}
+	d.ID, d.Generation = memberID(t.Generation, d.Replica), t.Generation
+	term := max(told.Term, told.LastTerm) + 1
+	if err := d.log.SetUint64(currentTerm, term); err != nil {
+		return told, err
+	}
+	alone := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(d.ID), Address: raft.ServerAddress(d.ID)}}}
+	entry := &raft.Log{Index: told.Last + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}
+	if err := d.log.StoreLog(entry); err != nil {
+		return told, err
+	}
+	if err := d.identity.write(t.Dir); err != nil {
+		return told, err
+	}
+	return d.tell()
+}
+
+// memberID is the id of a replica in a generation, which every host finds by itself.
+func memberID(generation string, replica int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", generation, replica))
+	return fmt.Sprintf("%d-%s", replica, hex.EncodeToString(sum[:8]))
+}
+
+// restore makes the folder of one replica of a group that begins with a snapshot. What was there is moved aside.
+func (t task) restore() (found, error) {
+	if t.Generation == "" || t.Group == "" || !slices.Contains(t.Replicas, t.Replica) {
+		return found{}, errors.New("a generation, a group and a replica of it are needed")
+	}
+	index, err := indexOf(t.State)
+	if err != nil {
+		return found{}, err
+	}
+	part := t.Dir + ".part"
+	if err := os.RemoveAll(part); err != nil {
+		return found{}, err
+	}
+	if err := t.fill(part, index); err != nil {
+		os.RemoveAll(part)
+		return found{}, err
+	}
+	d, err := openDisk(part)
+	if err != nil {
+		return found{}, err
+	}
+	told, err := d.tell()
+	d.close()
+	if err != nil {
+		return told, err
+	}
+	if _, err := os.Lstat(t.Dir); err == nil {
+		held, err := lock(filepath.Join(t.Dir, "lock"))
+		if err != nil {
+			return told, err
+		}
+		defer held.Close()
+		told.Aside = t.Dir + ".before-" + t.Generation
+		if err := os.Rename(t.Dir, told.Aside); err != nil {
+			return told, err
+		}
+	}
+	if err := os.Rename(part, t.Dir); err != nil {
+		return told, err
+	}
+	return told, syncDir(filepath.Dir(t.Dir))
+}
+
+func (t task) fill(dir string, index uint64) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	own := identity{Group: t.Group, ID: memberID(t.Generation, t.Replica), Replica: t.Replica, Format: 1, Generation: t.Generation}
+	if err := own.write(dir); err != nil {
+		return err
+	}
+	d, err := openDisk(dir)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.log.SetUint64(currentTerm, t.Term); err != nil {
+		return err
+	}
+	var members raft.Configuration
+	for _, replica := range t.Replicas {
+		id := memberID(t.Generation, replica)
+		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	state, err := os.Open(t.State)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	_, transport := raft.NewInmemTransport("")
+	sink, err := d.snapshots.Create(raft.SnapshotVersionMax, index, t.Term, members, index, transport)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(sink, state); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+// indexOf is the entry up to which the Executor's state in a snapshot goes. The library's own index may be lower: the
+// worker writes its state when it has got at least there.
+func indexOf(state string) (uint64, error) {
+	f, err := os.Open(state)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for in := tar.NewReader(f); ; {
+		header, err := in.Next()
+		if err != nil {
+			return 0, fmt.Errorf("%s has no manifest: %w", state, err)
+		}
+		if header.Name != manifestFile {
+			continue
+		}
+		var manifest struct {
+			Index uint64 `json:"index"`
+		}
+		if err := json.NewDecoder(in).Decode(&manifest); err != nil {
+			return 0, fmt.Errorf("the manifest in %s: %w", state, err)
+		}
+		if manifest.Index == 0 {
+			return 0, fmt.Errorf("the manifest in %s names no entry", state)
+		}
+		return manifest.Index, nil
+	}
+}

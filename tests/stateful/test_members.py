@@ -1,0 +1,140 @@
+"""Replicas are added to and removed from a stateful Deployment while it runs and is written to."""
+
+import os
+
+import pytest
+
+from jina import Deployment
+from jina.errors import ExecutorError, JinaError, NotSupportedError, RuntimeFailToStart, UsageError
+from tests.stateful.conftest import FAST, group
+from tests.stateful.test_faults import SHORT_LOG, check, until_all_serve, wait_for_more, writing
+from tests.stateful.users import FolderLedger, Ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def members(running):
+    """The members that the leader tells of, by number."""
+    told = next(one for one in running.status() if one["role"] == "Leader")
+    return sorted((int(member.partition("-")[0]), vote) for member, vote in told["members"].items())
+
+
+def all_vote(*numbers):
+    return [(number, "Voter") for number in numbers]
+
+
+def folders(workspace):
+    return sorted(os.listdir(workspace / "raft" / "executor"))
+
+
+@pytest.mark.parametrize("configuration", [FAST, SHORT_LOG], ids=["from the log", "from a snapshot"])
+def test_replicas_come_and_go_while_writes_go_on(tmp_path, configuration):
+    with group(FolderLedger, tmp_path, raft_configuration=configuration) as running:
+        with writing(running) as writers:
+            wait_for_more(writers, 100)
+            assert running.deployment.add_replica() == 3
+            assert members(running) == all_vote(0, 1, 2, 3)
+            wait_for_more(writers)
+            leader = running.leader()
+            assert running.deployment.remove_replica(leader) == leader
+            assert running.leader() != leader
+            wait_for_more(writers)
+            assert running.deployment.add_replica() == leader
+            running.deployment.scale(replicas=2)
+            assert members(running) == all_vote(0, 1)
+            wait_for_more(writers)
+        assert not [error for one in writers for error in one.errors]
+        assert max(one.longest_gap for one in writers) < 5.0
+        check(running, writers, replicas=2)
+        assert [one["replica"] for one in running.status()] == [0, 1]
+        assert {"rep-2.removed", "rep-3.removed"} <= set(folders(tmp_path))
+    with group(FolderLedger, tmp_path, replicas=2) as running:
+        check(running, writers, replicas=2)
+
+
+class Shy(FolderLedger):
+    """Its fourth replica does not start."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if self.runtime_args.replica_id > 2:
+            raise ValueError("three are enough")
+
+
+def test_what_cannot_be_added_or_removed_is_told_and_leaves_all_as_it_was(tmp_path):
+    with group(Shy, tmp_path) as running:
+        running.add("before")
+        for act in (running.deployment.add_replica, lambda: running.deployment.scale(replicas=5)):
+            with pytest.raises(ExecutorError, match="three are enough"):
+                act()
+            assert members(running) == all_vote(0, 1, 2)
+        with pytest.raises(UsageError, match="no replica 7; there are 0, 1, 2"):
+            running.deployment.remove_replica(7)
+        with pytest.raises(JinaError, match="replicas"):
+            running.deployment.scale(replicas=0)
+        dead = (running.leader() + 1) % 3
+        running.deployment._processes[0].agents.agents[dead].ask_to_stop()
+        running.deployment._processes[0].agents.agents[dead].join(5.0)
+        with pytest.raises(UsageError, match="no majority"):
+            running.deployment.remove_replica(running.leader())
+        assert running.deployment.remove_replica(dead) == dead
+        running.add("after")
+        assert sorted(members(running)) == all_vote(*sorted({0, 1, 2} - {dead}))
+        assert running.everywhere("/list", 2)[0]["lines"] == ["before", "after"]
+
+
+def test_a_start_of_fewer_replicas_than_the_group_has_is_refused(tmp_path):
+    with group(Ledger, tmp_path, replicas=3) as running:
+        running.add("one")
+    with (
+        pytest.raises(RuntimeFailToStart, match=r"has 3 replicas.*replicas=3, and remove replicas while it runs"),
+        group(Ledger, tmp_path, replicas=2),
+    ):
+        pass
+    with group(Ledger, tmp_path, replicas=5) as running:  # more join
+        assert running.everywhere("/list", 5)[0]["lines"] == ["one"]
+        until_all_serve(running)
+        while members(running) != all_vote(0, 1, 2, 3, 4):
+            running.add("more")
+        running.deployment.remove_replica()
+    with group(Ledger, tmp_path, replicas=4) as running:
+        assert members(running) == all_vote(0, 1, 2, 3)
+
+
+def test_a_number_in_the_middle_that_is_free_is_taken_at_the_next_start(tmp_path):
+    with group(Ledger, tmp_path) as running:
+        running.add("one")
+        running.deployment.remove_replica(1)
+        assert [one["replica"] for one in running.status()] == [0, 2]
+        for agent in (0, 1):  # agents that are started again know who is there
+            running.kill_agent(agent)
+        running.add("two")
+    with pytest.raises(RuntimeFailToStart, match="replicas=3"), group(Ledger, tmp_path, replicas=2):
+        pass
+    with group(Ledger, tmp_path) as running:
+        assert running.everywhere("/list")[0]["lines"] == ["one", "two"]
+
+
+def test_given_peer_ports_stay(tmp_path):
+    with Deployment() as lent:
+        ports = [lent._reservations.port() for _ in range(3)]
+    with group(Ledger, tmp_path, peer_ports=ports) as running:
+        running.deployment.add_replica()
+        running.deployment.remove_replica(0)
+        told = {one["replica"]: one["peers"][str(one["replica"])] for one in running.status()}
+        assert {told[1], told[2]} == {f"127.0.0.1:{port}" for port in ports[1:]}
+        running.add("x")
+
+
+def test_one_replica_alone_has_no_gateway_for_more(tmp_path):
+    with group(Ledger, tmp_path, replicas=1) as running:
+        with pytest.raises(NotSupportedError, match="no gateway"):
+            running.deployment.scale(replicas=3)
+        running.add("one")
+    with group(Ledger, tmp_path) as running:
+        assert running.everywhere("/list")[0]["lines"] == ["one"]
+        running.deployment.scale(replicas=1)
+        with pytest.raises(UsageError, match="only replica"):
+            running.deployment.remove_replica()
+        running.add("two")
+        assert running.everywhere("/list", 1)[0]["lines"] == ["one", "two"]
