@@ -5,7 +5,7 @@ import os
 import pytest
 
 from jina import Deployment
-from jina.errors import ExecutorError, JinaError, NotSupportedError, RuntimeFailToStart, UsageError
+from jina.errors import JinaError, NotSupportedError, RuntimeFailToStart, UsageError
 from tests.stateful.conftest import FAST, group
 from tests.stateful.test_faults import SHORT_LOG, check, until_all_serve, wait_for_more, writing
 from tests.stateful.users import FolderLedger, Ledger
@@ -65,7 +65,7 @@ def test_what_cannot_be_added_or_removed_is_told_and_leaves_all_as_it_was(tmp_pa
     with group(Shy, tmp_path) as running:
         running.add("before")
         for act in (running.deployment.add_replica, lambda: running.deployment.scale(replicas=5)):
-            with pytest.raises(ExecutorError, match="three are enough"):
+            with pytest.raises(RuntimeFailToStart, match="three are enough"):
                 act()
             assert members(running) == all_vote(0, 1, 2)
         with pytest.raises(UsageError, match="no replica 7; there are 0, 1, 2"):

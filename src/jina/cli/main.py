@@ -49,6 +49,14 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("show the services of this machine and their processes", "jina.cli.status"),
     "ping": Entry("see whether a service answers", "jina.cli.ping"),
     "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.logs"),
+    "raft status": Entry("show the replicas of stateful Deployments", "jina.cli.raft_status"),
+    "raft add-voter": Entry("take a replica into a group", "jina.cli.raft_add_voter"),
+    "raft remove": Entry("have a group go on without a replica", "jina.cli.raft_remove"),
+    "raft transfer": Entry("have another replica lead", "jina.cli.raft_transfer"),
+    "raft snapshot": Entry("have all replicas write their state and shorten their logs", "jina.cli.raft_snapshot"),
+    "raft backup": Entry("write the state of a stateful Deployment that runs into a file", "jina.cli.raft_backup"),
+    "raft restore-backup": Entry("fill the folders of replicas from such a file", "jina.cli.raft_restore_backup"),
+    "raft recover": Entry("go on from one replica after a majority was lost", "jina.cli.raft_recover"),
     "new": Entry("write a project that starts as it is", "jina.cli.new"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
     "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.hub_build"),
@@ -183,4 +191,4 @@ def overview() -> str:
 
 
 def _listing(names: Sequence[str] | dict[str, Entry]) -> str:
-    return "\n".join(f"  {name:<18}{COMMANDS[name].summary}" for name in names)
+    return "\n".join(f"  {name:<21}{COMMANDS[name].summary}" for name in names)

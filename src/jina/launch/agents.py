@@ -84,7 +84,7 @@ class Agent:
                 with open(f"{self.plan.socket}.failed", "w", encoding="utf-8") as file:
                     file.write(said)
             pause = _FIRST_PAUSE if time.monotonic() - began > _SOUND else min(2 * pause, _LONGEST_PAUSE)
-            again = True
+            again = again or code != _REFUSES  # one that refused has done nothing yet
             self._stopping.wait(pause)
 
     def _run_once(self, *, again: bool) -> tuple[int, str]:

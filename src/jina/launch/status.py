@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from jina.launch.places import Place, owner
-from jina.plan.plans import ProcessPlan
+from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
 from jina.runtime.vitals import Vitals
 
 State = Literal["ready", "degraded", "starting", "down"]
@@ -34,6 +34,9 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     last_end: str = ""
     """How the process before ended, or why it was given up."""
+    group: str = ""
+    """Of a stateful Executor: the replicas that it agrees with, and the socket of its consensus agent."""
+    agent: str = ""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,8 @@ class Here:
             seconds=round(time.monotonic() - self._since, 1),
             in_flight=vitals.get("in_flight", 0),
             queued=vitals.get("queued", 0),
+            group=_consensus(self._plan).group,
+            agent=_consensus(self._plan).socket,
         )
         return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process]))
 
@@ -118,7 +123,14 @@ def _process(place: Place) -> ProcessStatus:
         queued=process.vitals.get("queued", 0) if running else 0,
         restarts=place.restarts.count,
         last_end="" if down is None else down.message,
+        group=_consensus(place.plan).group,
+        agent=_consensus(place.plan).socket,
     )
+
+
+def _consensus(plan: ProcessPlan) -> ConsensusPlan:
+    found = plan.consensus if isinstance(plan, WorkerPlan) else None
+    return found or ConsensusPlan(group="", replica=0, peers=[], directory="")
 
 
 def _state(processes: Sequence[ProcessStatus]) -> State:

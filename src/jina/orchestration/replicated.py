@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jina.launch.running import Running
     from jina.orchestration.own_key import OwnKey
     from jina.orchestration.resolving import Resolved
-    from jina.plan.plans import DeploymentPlan, FacePlan
+    from jina.plan.plans import DeploymentPlan
     from jina.spec import DeploymentSpec
 
 
@@ -31,7 +31,6 @@ class Replicated:
     _resolved: Resolved
     _reservations: PortReservations
     _own_key: OwnKey
-    _faces: Sequence[FacePlan]
 
     def consensus_status(self) -> list[dict[str, Any]]:
         """What the consensus agent of each replica tells, in the order of the replicas.
@@ -138,7 +137,8 @@ class Replicated:
             for number in range(max(members) + 1)
         ]
         wide = self._spec.model_copy(update={"replicas": len(ports), "peer_ports": None})
-        given = membership.Ports([*ports, *kept(list(self._faces))], self._reservations)
+        assert self._plan.gateway is not None
+        given = membership.Ports([*ports, *kept(self._plan.gateway.faces)], self._reservations)
         plan = plan_deployment(wide, self._resolved.plan, given, gpus=MachineGpus(), behind_gateway=True)
         peer_ports = [ports[number] for number in sorted(members)] if self._spec.peer_ports else None
         spec = self._spec.model_copy(update={"replicas": len(members), "peer_ports": peer_ports})

@@ -1,31 +1,41 @@
-"""Questions to an agent by whoever started it: one question a connection, blocking."""
+"""Questions to an agent by whoever operates it: one question a connection, blocking."""
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from jina.errors import JinaError, Unavailable, UsageError
 from jina.replication import frames
 
-
 _LONG = 70.0
 """Seconds that a group may take for a change, such as to bring a new member up to date."""
 
 
-def ask(place: str, kind: int, body: bytes = b"", seconds: float = 30.0) -> bytes:
-    """The answer of the agent whose socket is at `place`; raises `Unavailable` where it gives none.
+class Peer(NamedTuple):
+    """An agent by the address at which other agents reach it; it answers those who know the name of its group."""
+
+    address: str
+    group: str
+    generation: str = ""
+
+
+Place = str | Peer
+"""Where an agent is asked: the path of its socket, or as a peer."""
+
+
+def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> bytes:
+    """The answer of the agent at `place`; raises `Unavailable` where it gives none.
 
     What it refuses, however often it is asked, is a `UsageError`.
     """
     reader, deadline = frames.Reader(), time.monotonic() + seconds
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(seconds)
-            sock.connect(place)
+        with _connected(place, kind, seconds) as sock:
             sock.sendall(frames.head(kind, 1, len(body)) + body)
             while data := sock.recv(1 << 16):
                 for frame in reader.feed(data):
@@ -40,7 +50,7 @@ def ask(place: str, kind: int, body: bytes = b"", seconds: float = 30.0) -> byte
     raise Unavailable("the consensus agent went away before it answered")
 
 
-def status(place: str) -> dict[str, Any]:
+def status(place: Place) -> dict[str, Any]:
     """What an agent tells of its replica and its group; `{"error": ...}` where it does not answer."""
     try:
         told: dict[str, Any] = msgspec.json.decode(ask(place, frames.STATUS, seconds=5.0))
@@ -49,6 +59,31 @@ def status(place: str) -> dict[str, Any]:
         return {"error": error.message}
 
 
-def administer(place: str, do: str, **options: Any) -> bytes:
+def administer(place: Place, do: str, **options: Any) -> bytes:
     """Have an agent `snapshot` its replica, or its group `transfer` the leadership, `add` or `remove` a member."""
     return ask(place, frames.ADMIN, msgspec.json.encode({"do": do, **options}), seconds=_LONG)
+
+
+def _connected(place: Place, kind: int, seconds: float) -> socket.socket:
+    if isinstance(place, str):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(seconds)
+            sock.connect(place)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+    host, _, port = place.address.rpartition(":")
+    sock = socket.create_connection((host.strip("[]"), int(port)), timeout=min(seconds, 5.0))
+    sock.settimeout(seconds)
+    sock.sendall(_greeting(place, kind))
+    return sock
+
+
+def _greeting(peer: Peer, kind: int) -> bytes:
+    """What a connection begins with, see `consensus/mux.go`: strangers may ask for the status alone."""
+    text = peer.group
+    if kind != frames.STATUS and peer.generation:
+        text += f"\0{peer.generation}"
+    return (b"S" if kind == frames.STATUS else b"P") + hashlib.sha256(text.encode()).digest()[:16]

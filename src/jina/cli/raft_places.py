@@ -1,0 +1,62 @@
+"""Options of the `jina raft` commands that say which group is meant, and finding it."""
+
+from __future__ import annotations
+
+import argparse
+
+from jina.errors import UsageError
+from jina.replication import groups
+from jina.replication.groups import Group
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Where a group that runs is found."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the Deployment, or NAME/SHARD [default: the only one]")
+    parser.add_argument("--workspace", metavar="FOLDER", help="the workspace of its replicas on this machine")
+    parser.add_argument("--peer", metavar="HOST:PORT", help="the address of one of its agents, on any machine")
+
+
+def add_folders(parser: argparse.ArgumentParser, name: str) -> None:
+    """Where the folders of one that does not run are."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"the Deployment, or NAME/SHARD [default: {name}]")
+    parser.add_argument("--workspace", metavar="FOLDER", required=True, help="the workspace of its replicas")
+
+
+def all_groups(options: argparse.Namespace) -> list[Group]:
+    """The groups that run and fit the options."""
+    if options.peer:
+        if not options.name:
+            raise UsageError("--peer: agents answer only those who know the name of their Deployment", help="add NAME")
+        return [groups.of_peer(options.peer, options.name)]
+    if options.workspace:
+        return [group for group in groups.of_workspace(options.workspace, options.name) if group.places]
+    return running(options.name)
+
+
+def the_group(options: argparse.Namespace) -> Group:
+    """The one that is meant; raises `UsageError` where there is none, or several."""
+    where = f"of the name {options.name!r} that runs" if options.name else "that runs"
+    return groups.one_of(all_groups(options), where)
+
+
+def the_folders(options: argparse.Namespace) -> Group:
+    """The folders of the one that is meant."""
+    found = groups.of_workspace(options.workspace, options.name)
+    named = f" of the name {options.name!r}" if options.name else ""
+    return groups.one_of(found, f"{named.strip()} in {options.workspace}".strip())
+
+
+def running(name: str | None = None) -> list[Group]:
+    """The groups of this user's services on this machine; all, or that of a name."""
+    import msgspec
+
+    from jina.launch.doors import ask_all
+    from jina.launch.status import ServiceStatus
+
+    groups: dict[str, Group] = {}
+    for service in (msgspec.json.decode(data, type=ServiceStatus) for data in ask_all()):
+        for process in service.processes:
+            if process.agent and name in {None, process.group, process.deployment, service.name}:
+                number = int(process.name.rpartition("-")[2])
+                groups.setdefault(process.group, Group(process.group)).places[number] = process.agent
+    return list(groups.values())

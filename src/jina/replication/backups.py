@@ -1,0 +1,182 @@
+"""Backups of a running group: a tar archive of a snapshot, as agents keep it, and of a manifest that vouches for it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from jina.errors import UsageError
+from jina.replication import asking
+from jina.replication.asking import Place
+
+_STATE: Final = "state.tar"
+_MANIFEST: Final = "manifest.json"
+_FORMAT: Final = 1
+_PART: Final = 4 << 20
+_TRIES: Final = 3
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What a backup holds: the state after entry `index` of the log, and the group that it was taken from."""
+
+    format: int = _FORMAT
+    group: str
+    index: int
+    term: int
+    members: dict[str, str]
+    generation: str
+    replicas: int
+    made: str
+    jina: str
+    size: int
+    sha256: str
+
+
+class _Taken(msgspec.Struct):
+    name: str
+    size: int
+    index: int
+    term: int
+    group: str
+    generation: str
+    members: dict[str, str]
+
+
+def take(place: Place, target: str) -> Manifest:
+    """Write all that was acknowledged before the call into a new file; by the replica whose agent is at `place`."""
+    path = Path(target)
+    if path.exists():
+        raise UsageError(f"{target} is there already")
+    folder = path.parent
+    with tempfile.TemporaryFile(dir=folder) as state:
+        manifest = _fetched(place, state)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            with part.open("wb") as file:
+                _write(file, state, manifest)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    _sync(folder)
+    return manifest
+
+
+def _fetched(place: Place, state: IO[bytes]) -> Manifest:
+    """Take a snapshot and copy it; again where newer ones took its place meanwhile."""
+    for left in reversed(range(_TRIES)):
+        taken = msgspec.json.decode(asking.administer(place, "backup"), type=_Taken)
+        try:
+            digest = _copy(place, taken, state)
+            break
+        except UsageError:
+            if not left:
+                raise
+    state.seek(0)
+    return _manifest(taken, _index_of(state), digest)
+
+
+def _copy(place: Place, taken: _Taken, state: IO[bytes]) -> str:
+    state.seek(0)
+    state.truncate()
+    digest, at = hashlib.sha256(), 0
+    while at < taken.size:
+        data = asking.administer(place, "read", name=taken.name, offset=at, length=_PART)
+        if not data:
+            raise UsageError(f"the snapshot {taken.name} ends at {at} of {taken.size} bytes")
+        state.write(data)
+        digest.update(data)
+        at += len(data)
+    return digest.hexdigest()
+
+
+def _index_of(state: IO[bytes]) -> int:
+    """The entry up to which the Executor's state goes, by its own manifest."""
+    with tarfile.open(fileobj=state, mode="r:") as archive:
+        member = archive.extractfile("manifest.json")
+        assert member is not None
+        return int(msgspec.json.decode(member.read())["index"])
+
+
+def _manifest(taken: _Taken, index: int, digest: str) -> Manifest:
+    from jina import __version__
+
+    return Manifest(
+        group=taken.group,
+        index=index,
+        term=taken.term,
+        members=taken.members,
+        generation=taken.generation,
+        replicas=max(int(member.partition("-")[0]) for member in taken.members) + 1,
+        made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        jina=__version__,
+        size=taken.size,
+        sha256=digest,
+    )
+
+
+def _write(file: IO[bytes], state: IO[bytes], manifest: Manifest) -> None:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        told = msgspec.json.format(msgspec.json.encode(manifest))
+        for name, size, content in ((_MANIFEST, len(told), io.BytesIO(told)), (_STATE, manifest.size, state)):
+            content.seek(0)
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.mtime = size, 0o600, int(time.time())
+            archive.addfile(member, content)
+
+
+def read(source: str) -> Manifest:
+    """What a backup says of itself."""
+    try:
+        with tarfile.open(source, mode="r:") as archive:
+            member = archive.extractfile(_MANIFEST)
+            assert member is not None
+            manifest = msgspec.json.decode(member.read(), type=Manifest)
+    except (OSError, tarfile.TarError, KeyError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{source} is no backup that can be read: {error}") from None
+    if manifest.format != _FORMAT:
+        raise UsageError(f"{source} has format {manifest.format}; this is {_FORMAT}")
+    return manifest
+
+
+@contextmanager
+def unpacked(source: str, folder: str) -> Iterator[str]:
+    """The path of the state in a backup, in a file in `folder`; raises `UsageError` where it is damaged."""
+    manifest = read(source)
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix="restore-")
+    try:
+        digest = hashlib.sha256()
+        with os.fdopen(descriptor, "wb") as file, tarfile.open(source, mode="r:") as archive:
+            try:
+                member = archive.extractfile(_STATE)
+                assert member is not None
+                while data := member.read(_PART):
+                    digest.update(data)
+                    file.write(data)
+            except (tarfile.TarError, KeyError) as error:
+                raise UsageError(f"{source} is damaged: {error}") from None
+        if digest.hexdigest() != manifest.sha256:
+            raise UsageError(f"{source} is damaged: the checksum of the state differs")
+        yield path
+    finally:
+        os.unlink(path)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,90 @@
+"""The groups of agents on this machine: those that run, and the folders of those that do not."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jina.errors import UsageError
+from jina.replication import asking
+from jina.replication.asking import Peer, Place
+
+_FOLDER = re.compile(r"rep-(\d+)")
+_IDENTITY = "identity.json"
+_AGENT = "agent.json"
+DEFAULT_WORKSPACE = "~/.cache/jina"
+
+
+@dataclass
+class Group:
+    """The replicas of one log: where their agents are asked, or which folders they have."""
+
+    name: str
+    places: dict[int, Place] = field(default_factory=dict)
+    folders: dict[int, str] = field(default_factory=dict)
+
+    def status(self) -> list[dict[str, Any]]:
+        """What each agent tells, in the order of the replicas."""
+        return [{"replica": number, **asking.status(self.places[number])} for number in sorted(self.places)]
+
+    def someone(self, *, leading: bool | None = None) -> Place:
+        """An agent that serves; one that leads or one that follows where `leading` says so and there is one."""
+        told = [one for one in self.status() if "error" not in one]
+        if not told:
+            raise UsageError(f"no agent of {self.name} answers: it does not run")
+        wanted = [one for one in told if one["serving"] and (leading is None or (one["role"] == "Leader") is leading)]
+        return self.places[(wanted or told)[0]["replica"]]
+
+
+def of_workspace(workspace: str, name: str | None = None) -> list[Group]:
+    """The groups whose folders are in a workspace, with the agents that run on them."""
+    groups: dict[str, Group] = {}
+    root = Path(os.path.abspath(os.path.expanduser(workspace))) / "raft"
+    for path in _folders(root):
+        known = msgspec.json.decode((path / _IDENTITY).read_bytes())
+        if name not in {None, known["group"]}:
+            continue
+        group = groups.setdefault(known["group"], Group(known["group"]))
+        group.folders[known["replica"]] = str(path)
+        if (path / _AGENT).is_file():
+            group.places[known["replica"]] = msgspec.json.decode((path / _AGENT).read_bytes())["socket"]
+    return list(groups.values())
+
+
+def of_peer(address: str, name: str) -> Group:
+    """The group that the agent at an address belongs to, with all the members that it knows."""
+    told = asking.status(Peer(address, name))
+    if "error" in told:
+        raise UsageError(f"no agent of a group {name!r} answers at {address}: {told['error']}")
+    peers = {int(number): Peer(where, name, told["generation"]) for number, where in told["peers"].items()}
+    return Group(name, {**peers, told["replica"]: Peer(address, name, told["generation"])})
+
+
+def folder_of(workspace: str, group: str, replica: int) -> str:
+    """Where a replica of a group has its log and its snapshots."""
+    root = os.path.abspath(os.path.expanduser(workspace))
+    return os.path.join(root, "raft", group, f"rep-{replica}")
+
+
+def one_of(groups: Iterable[Group], where: str) -> Group:
+    """The only group; raises `UsageError` where there is none, or several."""
+    found = sorted(groups, key=lambda group: group.name)
+    if not found:
+        raise UsageError(f"there is no stateful Deployment {where}")
+    if len(found) > 1:
+        names = ", ".join(group.name for group in found)
+        raise UsageError(f"there are several stateful Deployments {where}: {names}", help="name one of them")
+    return found[0]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    for pattern in ("*/rep-*", "*/*/rep-*"):  # of a Deployment, of the shards of one
+        for path in sorted(root.glob(pattern)):
+            if _FOLDER.fullmatch(path.name) and (path / _IDENTITY).is_file():
+                yield path

@@ -1,0 +1,159 @@
+"""`jina raft ...`: what an operator asks and does, on real processes."""
+
+import json
+import os
+import shutil
+import tarfile
+
+import pytest
+
+from jina.cli.main import main
+from jina.errors import RuntimeFailToStart
+from tests.stateful.conftest import FAST, group
+from tests.stateful.test_members import all_vote, members
+from tests.stateful.users import FolderLedger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+NAME = "commanded"
+
+
+@pytest.fixture
+def jina(capsys):
+    """Runs a command; gives its exit code and what it printed."""
+
+    def run(*words):
+        capsys.readouterr()
+        code = main(["raft", *map(str, words)])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return tmp_path_factory.mktemp("commanded")
+
+
+@pytest.fixture(scope="module")
+def running(workspace):
+    with group(FolderLedger, workspace, name=NAME) as found:
+        yield found
+
+
+def folder(workspace, replica):
+    return workspace / "raft" / NAME / f"rep-{replica}"
+
+
+def lines(running, replicas=3):
+    told = running.everywhere("/list", replicas, headers={"jina-consistency": "linearizable"})
+    assert all(one == told[0] for one in told)
+    return told[0]["lines"]
+
+
+def test_status_is_found_by_name_by_folder_and_by_address(running, workspace, jina):
+    address = running.status()[1]["peers"]["2"]
+    for place in (["--workspace", workspace], ["--peer", address]):
+        code, told = jina("status", NAME, *place, "--json")
+        assert code == 0, told
+        (found,) = json.loads(told)
+        assert [one["replica"] for one in found["replicas"]] == [0, 1, 2]
+        assert sorted(one["role"] for one in found["replicas"]) == ["Follower", "Follower", "Leader"]
+    code, told = jina("status", NAME)
+    assert code == 0
+    assert f"{NAME}: 3 of 3 replicas serve, replica {running.leader()} leads" in told
+    assert address in told
+
+
+def test_who_is_not_there_is_told(workspace, jina):
+    assert jina("status", "nobody")[0] == 1
+    assert "no stateful Deployment" in jina("transfer", "nobody")[1]
+    assert "add NAME" in jina("status", "--peer", "127.0.0.1:1")[1]
+    assert "answers at 127.0.0.1:1" in jina("status", "x", "--peer", "127.0.0.1:1")[1]
+
+
+def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
+    to = (running.leader() + 1) % 3
+    assert jina("transfer", NAME, "--to", to) == (0, f"{NAME}: the leadership was handed over\n")
+    assert running.leader() == to
+    address = running.status()[0]["peers"]["1"]
+    assert jina("transfer", NAME, "--peer", address)[0] == 0
+    code, told = jina("transfer", NAME, "--to", 7)
+    assert code == 1
+    assert "no other replica can lead now" in told
+
+
+def test_all_replicas_write_snapshots(running, jina):
+    running.add("for the snapshot")
+    code, told = jina("snapshot", NAME)
+    assert code == 0
+    assert told.count("the newest snapshot is at entry") == 3
+    assert all(one["snapshot"] for one in running.status())
+
+
+def test_a_member_is_removed_and_taken_in_again(running, jina):
+    removed = (running.leader() + 1) % 3
+    address = running.status()[0]["peers"][str(removed)]
+    assert jina("remove", removed, NAME)[0] == 0
+    assert len(members(running)) == 2
+    code, told = jina("remove", "9-nobody", NAME)
+    assert code == 2
+    assert "no member '9-nobody'" in told.replace('"', "'")
+    assert jina("add-voter", removed, address, NAME)[0] == 0
+    assert members(running) == all_vote(0, 1, 2)
+
+
+def test_a_backup_is_restored_as_another_generation(tmp_path, jina):
+    file, damaged = tmp_path / "ledger.backup", tmp_path / "damaged.backup"
+    with group(FolderLedger, tmp_path, name=NAME) as running:
+        running.add("one", "two")
+        assert jina("backup", file, NAME, "--workspace", tmp_path)[0] == 0
+        code, told = jina("backup", file, NAME, "--workspace", tmp_path)
+        assert (code, "there already" in told) == (2, True)
+        running.add("after the backup")
+        code, told = jina("restore-backup", file, "--workspace", tmp_path)
+        assert (code, "another agent runs here" in told) == (2, True)
+    data = bytearray(file.read_bytes())
+    data[data.index(b'["one"')] ^= 1
+    damaged.write_bytes(data)
+    code, told = jina("restore-backup", damaged, "--workspace", tmp_path)
+    assert (code, "the checksum of the state differs" in told) == (2, True)
+    with tarfile.open(file) as archive:
+        manifest = json.load(archive.extractfile("manifest.json"))
+    assert (manifest["group"], manifest["replicas"], len(manifest["members"])) == (NAME, 3, 3)
+    code, told = jina("restore-backup", file, "--workspace", tmp_path)
+    assert code == 0, told
+    assert told.count("what was there before") == 3
+    with group(FolderLedger, tmp_path, name=NAME) as running:
+        assert lines(running) == ["one", "two"]
+        running.add("three")
+        assert lines(running) == ["one", "two", "three"]
+    (old,) = folder(tmp_path, 0).parent.glob("rep-0.before-*")
+    shutil.rmtree(folder(tmp_path, 0))
+    os.rename(old, folder(tmp_path, 0))
+    with pytest.raises(RuntimeFailToStart, match="another generation"), group(FolderLedger, tmp_path, name=NAME):
+        pass
+    assert jina("restore-backup", file, "elsewhere", "--workspace", tmp_path, "--replicas", 1)[0] == 0
+    with group(FolderLedger, tmp_path, name="elsewhere", replicas=1) as running:
+        assert lines(running, 1) == ["one", "two"]
+
+
+def test_a_lost_majority_is_recovered_from_one_replica(tmp_path, jina):
+    with group(FolderLedger, tmp_path, name=NAME, raft_configuration={**FAST, "trailing_logs": 2}) as running:
+        running.add("one")
+        assert jina("recover", "--workspace", tmp_path, "--yes")[0] == 2  # it runs
+        running.deployment.snapshot()
+        running.add("two")
+        assert lines(running) == ["one", "two"]
+    for lost in (0, 1):
+        shutil.rmtree(folder(tmp_path, lost))
+    code, told = jina("recover", "--workspace", tmp_path)
+    assert code == 1
+    assert "WARNING: of 3 members, only replica 2 goes on" in told
+    assert "--yes" in told
+    assert jina("recover", "--workspace", tmp_path, "--yes")[0] == 0
+    with group(FolderLedger, tmp_path, name=NAME) as running:
+        running.add("three")
+        assert lines(running) == ["one", "two", "three"]
+        while members(running) != all_vote(0, 1, 2):
+            running.add("more")
