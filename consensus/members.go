@@ -62,6 +62,9 @@ func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
 		return nil, a.remove(wish)
 	case "transfer":
 		if !a.handOver(wish.Replica) {
+			if wish.Replica != anyReplica && wish.Replica != a.Replica {
+				return nil, refused("replica %d cannot lead now", wish.Replica)
+			}
 			return nil, unavailable("no other replica can lead now")
 		}
 		return nil, nil

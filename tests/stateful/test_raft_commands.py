@@ -79,8 +79,8 @@ def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
     address = running.status()[0]["peers"]["1"]
     assert jina("transfer", NAME, "--peer", address)[0] == 0
     code, told = jina("transfer", NAME, "--to", 7)
-    assert code == 1
-    assert "no other replica can lead now" in told
+    assert code == 2
+    assert "replica 7 cannot lead now" in told
 
 
 def test_all_replicas_write_snapshots(running, jina):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from jina.cli import raft_places
-from jina.replication import asking
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Have the group take it in; 0 when it has caught up and has a vote."""
     group = raft_places.the_group(options)
-    asking.administer(group.someone(leading=True), "add", replica=options.replica, address=options.address)
+    group.change("add", replica=options.replica, address=options.address)
     print(f"{group.name}: replica {options.replica} at {options.address} has a vote")
     return 0

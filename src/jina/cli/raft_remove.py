@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from jina.cli import raft_places
-from jina.replication import asking
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +18,6 @@ def run(options: argparse.Namespace) -> int:
     group = raft_places.the_group(options)
     number = options.replica.isdecimal()
     wish = {"replica": int(options.replica)} if number else {"id": options.replica}
-    asking.administer(group.someone(leading=True), "remove", **wish)
+    group.change("remove", **wish)
     print(f"{group.name}: {'replica ' if number else ''}{options.replica} is no member any more")
     return 0

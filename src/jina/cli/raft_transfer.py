@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from jina.cli import raft_places
-from jina.replication import asking
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +17,6 @@ def run(options: argparse.Namespace) -> int:
     """Have the leader hand over; 0 when another one has the lead."""
     group = raft_places.the_group(options)
     wish = {} if options.to is None else {"replica": options.to}
-    asking.administer(group.someone(), "transfer", **wish)
+    group.change("transfer", **wish)
     print(f"{group.name}: the leadership was handed over")
     return 0

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 class Replicated:
     """Status, snapshots and the number of the replicas of a stateful Deployment."""
 
-    name: str
     _processes: list[Running]
     _changing: Lock
     _spec: DeploymentSpec
@@ -115,9 +114,9 @@ class Replicated:
         members = self._members()
         number = max(members) if replica_id is None else replica_id
         if number not in members:
-            raise UsageError(f"{self.name} has no replica {number}; there are {', '.join(map(str, members))}")
+            raise UsageError(f"{self._spec.name} has no replica {number}; there are {', '.join(map(str, members))}")
         if len(members) == 1:
-            raise UsageError(f"{self.name}: the only replica of a group cannot be removed")
+            raise UsageError(f"{self._spec.name}: the only replica of a group cannot be removed")
         spec, plan = self._with_replicas(set(members) - {number})
         worker = next(one for one in self._plan.workers if one.replica_id == number)
         membership.remove(self._processes[0], worker)

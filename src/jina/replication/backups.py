@@ -76,16 +76,18 @@ def take(place: Place, target: str) -> Manifest:
 
 def _fetched(place: Place, state: IO[bytes]) -> Manifest:
     """Take a snapshot and copy it; again where newer ones took its place meanwhile."""
-    for left in reversed(range(_TRIES)):
+    left = _TRIES
+    while True:
         taken = msgspec.json.decode(asking.administer(place, "backup"), type=_Taken)
+        left -= 1
         try:
             digest = _copy(place, taken, state)
-            break
         except UsageError:
             if not left:
                 raise
-    state.seek(0)
-    return _manifest(taken, _index_of(state), digest)
+        else:
+            state.seek(0)
+            return _manifest(taken, _index_of(state), digest)
 
 
 def _copy(place: Place, taken: _Taken, state: IO[bytes]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Any
 
 import msgspec
 
-from jina.errors import UsageError
+from jina.errors import Unavailable, UsageError
 from jina.replication import asking
 from jina.replication.asking import Peer, Place
 
 _FOLDER = re.compile(r"rep-(\d+)")
 _IDENTITY = "identity.json"
 _AGENT = "agent.json"
-DEFAULT_WORKSPACE = "~/.cache/jina"
+_PATIENCE = 15.0
+_PAUSE = 0.1
 
 
 @dataclass
@@ -40,6 +42,19 @@ class Group:
             raise UsageError(f"no agent of {self.name} answers: it does not run")
         wanted = [one for one in told if one["serving"] and (leading is None or (one["role"] == "Leader") is leading)]
         return self.places[(wanted or told)[0]["replica"]]
+
+    def change(self, do: str, **options: Any) -> None:
+        """Have the leader do something; asked again for a while, as long as nobody leads or the lead changes."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                asking.administer(self.someone(leading=True), do, **options)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
 
 def of_workspace(workspace: str, name: str | None = None) -> list[Group]:
