@@ -76,7 +76,12 @@ def test_peer_ports_match_replicas():
     stateful = {"stateful": True, "replicas": 2}
     assert problem(**stateful, peer_ports=[1]) == "Deployment: peer_ports: 1 ports for 2 replica(s)"
     assert problem(**stateful, peer_ports={"0": [1, 1]}) == "Deployment: peer_ports: a port is given twice"
+    assert "each shard has ports of its own" in problem(**stateful, shards=2, peer_ports=[1, 2])
+    words = problem(**stateful, shards=2, peer_ports={"0": [1, 2], "2": [3, 4]})
+    assert words == "Deployment: peer_ports: is for the shards 0, 2; there are 0, 1"
     parse(DeploymentSpec, {**stateful, "peer_ports": [1, 2]})
+    parse(DeploymentSpec, {**stateful, "shards": 2, "peer_ports": {0: [1, 2], "1": [3, 4]}})
+    parse(DeploymentSpec, {"stateful": True, "shards": 2, "peer_ports": {"0": 1, "1": 2}})
 
 
 def test_stateful_runs_here():

@@ -146,3 +146,20 @@ class Forgetful(Ledger):
 
     def state_hash(self):
         return len(self.lines)
+
+
+class Marking(Executor):
+    """Stands before the shards."""
+
+    @requests(on="/add")
+    def mark(self, docs: DocumentArray, **kwargs):
+        for doc in docs:
+            doc.text = f"marked {doc.text}"
+
+
+class Counted(Executor):
+    """Stands after the shards."""
+
+    @requests(on="/add")
+    def count(self, docs_matrix, **kwargs):
+        return DocumentArray([Document(text=f"{len(docs_matrix)} shards answered")])

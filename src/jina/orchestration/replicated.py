@@ -32,16 +32,18 @@ class Replicated:
     _own_key: OwnKey
 
     def consensus_status(self) -> list[dict[str, Any]]:
-        """What the consensus agent of each replica tells, in the order of the replicas.
+        """What the consensus agent of each replica tells, in the order of shards and replicas.
 
-        `role` and `term`, `leader` and `members` by id, `first` and `last` entry of the log, how far it is
-        `committed` and `applied` here, the entry of the newest `snapshot`, whether the Executor is `serving`; or
-        `error` where an agent does not answer.
+        `shard` and `replica` say whose it is, `role` and `term`, `leader` and `members` by id, `first` and `last` entry
+        of the log, how far it is `committed` and `applied` here, the entry of the newest `snapshot`, whether the
+        Executor is `serving`; or `error` where an agent does not answer.
         """
         from jina.replication import asking
 
-        agents = sorted(self._agents(), key=lambda agent: (agent.plan.group, agent.plan.replica))
-        return [{"replica": agent.plan.replica, **asking.status(agent.plan.socket)} for agent in agents]
+        return [
+            {"shard": agent.plan.shard, "replica": agent.plan.replica, **asking.status(agent.plan.socket)}
+            for agent in sorted(self._agents(), key=lambda agent: (agent.plan.shard, agent.plan.replica))
+        ]
 
     def snapshot(self) -> None:
         """Have each replica write its state and shorten its log; raises where one cannot."""

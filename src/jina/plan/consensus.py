@@ -18,13 +18,18 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S1
 
 
 def replicated(spec: DeploymentSpec, workers: list[WorkerPlan], ports: PortAllocator) -> list[WorkerPlan]:
-    """The workers, each with its place in the group of its shard; as they are unless the Deployment is stateful."""
+    """The workers, each with its place in the group of its shard; as they are unless the Deployment is stateful.
+
+    What is around the shards keeps no state, and is in no group.
+    """
     if not spec.stateful:
         return workers
     groups: dict[int, list[WorkerPlan]] = {}
     for worker in workers:
-        groups.setdefault(worker.shard_id, []).append(worker)
-    return [one for shard, members in groups.items() for one in _group(spec, shard, members, ports)]
+        if not worker.part:
+            groups.setdefault(worker.shard_id, []).append(worker)
+    placed = [one for shard, members in groups.items() for one in _group(spec, shard, members, ports)]
+    return [*placed, *(worker for worker in workers if worker.part)]
 
 
 def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], ports: PortAllocator) -> list[WorkerPlan]:
@@ -39,6 +44,7 @@ def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], port
             worker,
             consensus=ConsensusPlan(
                 group=place,
+                shard=shard,
                 replica=number,
                 peers=[f"{host}:{port}" for port in chosen],
                 directory=f"{root}/rep-{number}",

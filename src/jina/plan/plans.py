@@ -115,6 +115,7 @@ class ConsensusPlan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     group: str
+    shard: int = 0
     replica: int
     peers: list[str]
     directory: str

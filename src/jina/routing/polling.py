@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 from jina.plan.plans import PollingMode
@@ -38,3 +39,8 @@ class Polling:
 
     def _in_turn(self, first: int) -> Sequence[int]:
         return [(first + step) % self._shards for step in range(self._shards)]
+
+
+def chosen_by(key: str, shards: int) -> int:
+    """A shard that is always the same one for a key, while keys spread evenly."""
+    return zlib.crc32(key.encode()) % shards

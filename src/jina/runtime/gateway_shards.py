@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 from asyncio import Task
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
@@ -15,7 +17,7 @@ from jina.errors import JinaError, NotSupportedError
 from jina.observe.metrics import HopMetrics
 from jina.plan.plans import HopPlan, NodePlan
 from jina.routing.merge import with_ids
-from jina.routing.polling import Polling
+from jina.routing.polling import Polling, chosen_by
 from jina.routing.shards import merge_shards, together
 from jina.routing.walk import named
 from jina.runtime.gateway_endpoints import answers
@@ -119,11 +121,11 @@ class Shards:
         request = await self._prepared(request)
         if not self._polling.all_of(request.endpoint):
             asked = replace(request, json_reply=as_json and after is None)
-            shard = self._polling.any_of([one.up for one in self._shards])
+            shard = self._one_of(request)
             replies = {shard: await self._asked(shard, asked)}
         else:
             if after is None and not self.plan.no_reduce:
-                request.payload = with_ids(request.payload, new_request_id)
+                request.payload = with_ids(request.payload, self._new_ids(request))
             replies = dict(enumerate(await self._all(request)))
         parameters = _merged([reply.parameters or request.parameters for reply in replies.values()])
         if after is not None:
@@ -142,10 +144,24 @@ class Shards:
         if self._polling.all_of(request.endpoint):
             shards: Collection[int] = range(len(self._shards))
         else:
-            shards = [self._polling.any_of([one.up for one in self._shards])]
+            shards = [self._one_of(request)]
         async with aclosing(interleaved([self._streamed(shard, request) for shard in shards])) as replies:
             async for reply in replies:
                 yield reply
+
+    def _one_of(self, request: Request) -> int:
+        """The shard that gets the request; a write that comes again the same one, which knows that it has it."""
+        known = answers(self._known, request.endpoint)
+        if self.plan.repeatable and (known is None or known.is_write):
+            return chosen_by(request.request_id, len(self._shards))
+        return self._polling.any_of([one.up for one in self._shards])
+
+    def _new_ids(self, request: Request) -> Callable[[], str]:
+        """Ids for documents that have none; where a request may come again, the same ones again."""
+        if not self.plan.repeatable:
+            return new_request_id
+        numbers = itertools.count()
+        return lambda: hashlib.blake2b(f"{request.request_id}/{next(numbers)}".encode(), digest_size=16).hexdigest()
 
     async def _prepared(self, request: Request) -> Request:
         """The request as the shards get it."""

@@ -298,11 +298,6 @@ def stateful_runs_here(spec: DeploymentSpec) -> Iterator[Problem]:
         return
     if spec.external:
         yield Problem("stateful", "an external Deployment keeps its own state")
-    if spec.shards > 1:
-        yield Problem("stateful", "shards of a stateful Deployment are not available yet", NotSupportedError)
-    for option in ("uses_before", "uses_after"):
-        if getattr(spec, option):
-            yield Problem(option, "is not available yet with stateful=True", NotSupportedError)
     for option in ("ssl_certfile",):
         if getattr(spec, option):
             yield Problem(option, "TLS between stateful replicas is not available yet", NotSupportedError)
@@ -313,11 +308,19 @@ def peer_ports_match_replicas(spec: DeploymentSpec) -> Iterator[Problem]:
     given = spec.peer_ports
     if not given or not spec.stateful:
         return
+    shards = [str(shard) for shard in range(spec.shards)]
+    if isinstance(given, Mapping):
+        if sorted(given) != sorted(shards):
+            found, wanted = (", ".join(sorted(names)) for names in (given, shards))
+            yield Problem("peer_ports", f"is for the shards {found}; there are {wanted}")
+    elif len(shards) > 1:
+        yield Problem("peer_ports", "each shard has ports of its own: {'0': [...], '1': [...]}")
     groups = list(given.values()) if isinstance(given, Mapping) else [given]
-    for ports in groups:
-        if isinstance(ports, Sequence) and len(ports) != spec.replicas:
+    lists = [list(ports) if isinstance(ports, Sequence) else [ports] for ports in groups]
+    for ports in lists:
+        if len(ports) != spec.replicas:
             yield Problem("peer_ports", f"{len(ports)} ports for {spec.replicas} replica(s)")
-    every = [port for ports in groups if isinstance(ports, Sequence) for port in ports]
+    every = [port for ports in lists for port in ports]
     if len(set(every)) < len(every):
         yield Problem("peer_ports", "a port is given twice")
 
