@@ -66,7 +66,7 @@ func start(c config) (*agent, error) {
 		Name: fmt.Sprintf("%s/rep-%d consensus", c.Group, c.Replica), Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr,
 	})
 	var err error
-	if a.lock, err = lock(filepath.Join(c.Dir, "lock")); err != nil {
+	if a.lock, err = lockSoon(filepath.Join(c.Dir, "lock"), patience/2); err != nil {
 		return nil, err
 	}
 	known, err := identify(c.Dir, c.Group, c.Replica)
@@ -90,7 +90,7 @@ func start(c config) (*agent, error) {
 	a.applier = newApplier(a.store, a.snapshots, scratch, func(text string, args ...any) { a.log.Warn(fmt.Sprintf(text, args...)) })
 	a.store.stored = a.applier.check
 	a.comparer = newComparer(len(c.Peers))
-	if a.mux, err = listen(c.Peers[c.Replica], c.Group, c.SharePort); err != nil {
+	if a.mux, err = listen(c.Listen, c.Group, c.SharePort); err != nil {
 		return nil, err
 	}
 	a.mux.id, a.mux.peer = a.id, a.servePeer

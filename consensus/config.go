@@ -12,10 +12,12 @@ type config struct {
 	Group     string   `json:"group"`
 	Replica   int      `json:"replica"`
 	Peers     []string `json:"peers"` // host:port by replica
+	Listen    string   `json:"listen"` // host:port of this replica where it is another than its peers see
 	Dir       string   `json:"dir"`
 	Socket    string   `json:"socket"`
 	Nonce     string   `json:"nonce"` // of the start that all replicas share
 	Again     bool     `json:"again"` // restarted within it, so a blank disk is a lost one
+	Alone     bool     `json:"alone"` // started by itself, so that all that is to be known is what the others say
 	LogLevel  string   `json:"log_level"`
 	Whole     bool     `json:"whole"`      // all replicas of the plan are started with this one
 	SharePort bool     `json:"share_port"` // the port is held by a bound socket with SO_REUSEPORT
@@ -44,6 +46,9 @@ func readConfig(data []byte) (config, error) {
 		return c, fmt.Errorf("the configuration: replica %d of %d", c.Replica, len(c.Peers))
 	case c.Group == "" || c.Dir == "" || c.Socket == "":
 		return c, errors.New("the configuration needs group, dir and socket")
+	}
+	if c.Listen == "" {
+		c.Listen = c.Peers[c.Replica]
 	}
 	return c, nil
 }

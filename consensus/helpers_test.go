@@ -60,6 +60,7 @@ func (g *group) start(i int, again bool) {
 		g.t.Fatal(err)
 	}
 	c.Replica, c.Peers, c.Dir, c.Nonce, c.Again = i, g.peers, g.dirs[i], "n", again
+	c.Listen = g.peers[i]
 	c.Socket = filepath.Join(g.socks, fmt.Sprint(i))
 	c.HeartbeatMs, c.ElectionMs, c.LeaseMs = 200, 200, 100
 	if g.tweak != nil {

@@ -121,7 +121,7 @@ func (a *agent) place(told []*info) string {
 			return "join"
 		}
 	}
-	if everyone && fresh && a.Replica == 0 && !a.Again {
+	if everyone && fresh && a.Replica == 0 && (a.Alone || !a.Again) {
 		return "bootstrap"
 	}
 	return "wait"

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -238,6 +239,23 @@ func TestTwoAgentsDoNotShareAFolder(t *testing.T) {
 	if _, err := lock(path); err == nil {
 		t.Fatal("both hold it")
 	}
+}
+
+func TestTheFolderOfAnAgentThatEndsIsWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockSoon(path, 50*time.Millisecond); err == nil {
+		t.Fatal("both hold it")
+	}
+	time.AfterFunc(50*time.Millisecond, func() { first.Close() })
+	second, err := lockSoon(path, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Close()
 }
 
 func TestAFolderBelongsToOneReplica(t *testing.T) {

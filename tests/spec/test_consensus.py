@@ -1,7 +1,7 @@
 import pytest
 
 from jina import Deployment
-from jina.errors import ConfigError, NotSupportedError
+from jina.errors import ConfigError
 from jina.spec.consensus import agent_options, complaints
 
 
@@ -42,7 +42,7 @@ def test_options_of_jina_3_without_an_effect_are_taken():
         ({"stateful": True, "replicas": 3, "peer_ports": [1, 2]}, ConfigError, r"2 ports for 3 replica\(s\)"),
         ({"stateful": True, "replicas": 2, "peer_ports": [1, 1]}, ConfigError, "a port is given twice"),
         ({"stateful": True, "raft_configuration": {"no": 1}}, ConfigError, "there is no 'no'"),
-        ({"stateful": True, "shards": 2}, NotSupportedError, "not available yet"),
+        ({"stateful": True, "shards": 2, "peer_ports": [1]}, ConfigError, "each shard has ports of its own"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(options, error, words):

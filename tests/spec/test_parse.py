@@ -48,7 +48,7 @@ DEFAULTS_OF_JINA_3 = {
     "include_gateway": True, "proxy": False, "needs": None,
 }  # fmt: skip
 OURS = {
-    "consistency": "eventual",
+    "consistency": "eventual", "raft_peers": None,
     "max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text", "restart_limit": 10,
     "restart_backoff": 500, "timeout_hang": None, "restart_hung": False, "concurrency": None, "log_dir": None,
     "max_inflight": 10_000, "max_queue": None, "api_keys": None, "api_keys_file": None, "rate_limit": None,

@@ -40,6 +40,8 @@ TESTED: dict[str, str] = {
     "stateful_options_are_for_stateful": "test_stateful_options_are_for_stateful",
     "peer_ports_match_replicas": "test_peer_ports_match_replicas",
     "stateful_runs_here": "test_stateful_runs_here",
+    "raft_peers_are_addresses": "test_raft_peers_are_addresses",
+    "replica_is_one_of_them": "test_replica_is_one_of_them",
 }
 
 
@@ -82,6 +84,27 @@ def test_peer_ports_match_replicas():
     parse(DeploymentSpec, {**stateful, "peer_ports": [1, 2]})
     parse(DeploymentSpec, {**stateful, "shards": 2, "peer_ports": {0: [1, 2], "1": [3, 4]}})
     parse(DeploymentSpec, {"stateful": True, "shards": 2, "peer_ports": {"0": 1, "1": 2}})
+
+
+def test_raft_peers_are_addresses():
+    peers = ["a:1", "b:1", "[::1]:2"]
+    assert problem(raft_peers=peers) == "Deployment: raft_peers: is for stateful=True"
+    assert problem(stateful=True, raft_peers=["a"]) == "Deployment: raft_peers: 'a' is not host:port"
+    assert problem(stateful=True, raft_peers=["grpc://a:1"]).endswith("'grpc://a:1' is not host:port")
+    assert problem(stateful=True, raft_peers=["a:0"]).endswith("0 is not a port (1 to 65535)")
+    assert problem(stateful=True, raft_peers=["a:1", "a:1"]).endswith("an address is given twice")
+    assert problem(stateful=True, raft_peers=[]).endswith("raft_peers: is empty")
+    assert problem(stateful=True, raft_peers=peers, replicas=2).endswith("3 addresses for 2 replica(s)")
+    assert problem(stateful=True, raft_peers=peers, peer_ports=[1]).endswith("the ports are in raft_peers")
+    assert "shards: is not for replicas that are started" in problem(stateful=True, raft_peers=peers, shards=2)
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": peers, "replicas": 3, "replica_id": 2})
+
+
+def test_replica_is_one_of_them():
+    words = "replica_id: 1: there are 1 raft_peers, counted from 0"
+    assert problem(stateful=True, raft_peers=["a:1"], replica_id=1) == f"Deployment: {words}"
+    assert "which of raft_peers" in problem(stateful=True, replica_id=1)
+    assert "several gateways" in problem(GatewaySpec, NotSupportedError, replica_id=1)
 
 
 def test_stateful_runs_here():
@@ -162,7 +185,7 @@ SAMPLES = {
     "disable_auto_volume": True, "force_network_mode": "HOST", "prefer_platform": "linux/amd64",
     "force_update": True, "k8s_namespace": "n", "env_from_secret": {"A": {"name": "s", "key": "k"}},
     "image_pull_secrets": ["s"], "runtime_cls": "Other", "pod_role": "HEAD", "deployment_role": "JOIN",
-    "shard_id": 1, "replica_id": 1, "uses_before_address": "a", "uses_after_address": "a",
+    "shard_id": 1, "uses_before_address": "a", "uses_after_address": "a",
     "connection_list": {"0": "a"},
 }  # fmt: skip
 

@@ -127,7 +127,9 @@ class Agent:
             "socket": plan.socket,
             "nonce": plan.nonce,
             "again": again,
-            "whole": True,
+            "whole": not plan.alone,
+            "alone": plan.alone,
+            "listen": plan.listen,
             "share_port": plan.share_port,
             "log_level": self._log_level,
             **plan.options,
@@ -144,15 +146,6 @@ class Agents:
         self._nonce = ""
         self._numbers = itertools.count()
         self.agents: list[Agent] = []
-
-    @staticmethod
-    def require_alone(plans: Sequence[ProcessPlan]) -> None:
-        """Raise `NotSupportedError` where one process is to be a replica of several."""
-        for plan in plans:
-            if isinstance(plan, WorkerPlan) and plan.consensus and len(plan.consensus.peers) > 1:
-                raise NotSupportedError(
-                    f"{plan.name}: stateful replicas that are started one by one are not available yet"
-                )
 
     @staticmethod
     def refuse(plans: Sequence[ProcessPlan]) -> None:
@@ -176,8 +169,9 @@ class Agents:
         if plan.consensus is None:
             return plan
         socket = os.path.join(self._folder, str(next(self._numbers)))
+        nonce = plan.consensus.nonce or self._nonce
         directory = _folder_of(plan.consensus)
-        consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=self._nonce)
+        consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
         level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
         self.agents.append(Agent(self._program, consensus, level, joins=joins))
         return msgspec.structs.replace(plan, consensus=consensus)

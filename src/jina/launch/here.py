@@ -32,7 +32,6 @@ def serve_here(
 
     os.environ.update(plan.env)
     agents = Agents()
-    agents.require_alone([plan])
     served = agents.start([plan])[0]
     assert isinstance(served, WorkerPlan)
     phase = "importing"

@@ -26,6 +26,8 @@ _LOOK = 0.02
 
 def check(spec: DeploymentSpec, plan: DeploymentPlan, running: Running) -> None:
     """Raise where the number of replicas cannot change."""
+    if spec.raft_peers:
+        raise NotSupportedError(f"{spec.name}: replicas that are started one by one are changed by `jina raft`")
     if plan.gateway is None:
         raise NotSupportedError(
             f"{spec.name}: a stateful Deployment that was started with one replica has no gateway, which several need",

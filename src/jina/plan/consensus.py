@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from jina.plan.plans import ConsensusPlan, WorkerPlan
+from jina.spec.address import split_address
 from jina.spec.consensus import agent_options
 
 if TYPE_CHECKING:
@@ -33,28 +35,48 @@ def replicated(spec: DeploymentSpec, workers: list[WorkerPlan], ports: PortAlloc
 
 
 def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], ports: PortAllocator) -> list[WorkerPlan]:
-    given = _given_ports(spec, shard)
-    chosen = given or [ports.port() for _ in members]
-    host = _EVERYWHERE.get(spec.hosts[0], spec.hosts[0])
-    host = f"[{host}]" if ":" in host else host
     place = f"{spec.name}/{shard}" if spec.shards > 1 else spec.name
     root = f"{spec.workspace or '~/.cache/jina'}/raft/{place}"
+    given = _given_ports(spec, shard)
+    common = ConsensusPlan(
+        group=place,
+        shard=shard,
+        peers=list(spec.raft_peers or ()) or _peers_here(spec, given or [ports.port() for _ in members]),
+        options=agent_options(spec.raft_configuration or {}),
+        consistency=spec.consistency,
+        share_port=not given and not spec.raft_peers,
+    )
+    if spec.raft_peers:
+        common = msgspec.structs.replace(
+            common, listen=_listen(spec), alone=True, nonce=hashlib.sha256(repr(common.peers).encode()).hexdigest()
+        )
     return [
         msgspec.structs.replace(
             worker,
-            consensus=ConsensusPlan(
-                group=place,
-                shard=shard,
-                replica=number,
-                peers=[f"{host}:{port}" for port in chosen],
-                directory=f"{root}/rep-{number}",
-                options=agent_options(spec.raft_configuration or {}),
-                consistency=spec.consistency,
-                share_port=not given,
+            consensus=msgspec.structs.replace(
+                common, replica=worker.replica_id, directory=f"{root}/rep-{worker.replica_id}"
             ),
         )
-        for number, worker in enumerate(members)
+        for worker in members
     ]
+
+
+def _peers_here(spec: DeploymentSpec, ports: Sequence[int]) -> list[str]:
+    host = _EVERYWHERE.get(spec.hosts[0], spec.hosts[0])
+    return [_joined(host, port) for port in ports]
+
+
+def _listen(spec: DeploymentSpec) -> str:
+    """Where the agent listens: on its own address among the peers, or on the host that was asked for."""
+    assert spec.raft_peers
+    own = split_address(spec.raft_peers[spec.replica_id])
+    assert own.port is not None
+    asked = "host" in spec.model_fields_set or spec.hosts[0] not in _EVERYWHERE
+    return _joined(spec.hosts[0] if asked else own.host, own.port)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _given_ports(spec: DeploymentSpec, shard: int) -> list[int]:

@@ -29,7 +29,10 @@ class Copy(NamedTuple):
 
 
 def copies(spec: DeploymentSpec) -> Iterator[Copy]:
-    """All workers of a Deployment: shard by shard, then those around the shards."""
+    """All workers of a Deployment that are started here: shard by shard, then those around the shards."""
+    if spec.raft_peers:
+        yield Copy(f"{spec.name}/rep-{spec.replica_id}", replica=spec.replica_id)
+        return
     for shard in range(spec.shards):
         inside = f"{spec.name}/shard-{shard}" if spec.shards > 1 else spec.name
         for replica in range(spec.replicas):
@@ -45,7 +48,12 @@ def around(spec: DeploymentSpec) -> list[Part]:
 
 def is_plain(spec: DeploymentSpec) -> bool:
     """Whether one worker is all."""
-    return spec.replicas == spec.shards == 1 and not around(spec)
+    return bool(spec.raft_peers) or (spec.replicas == spec.shards == 1 and not around(spec))
+
+
+def replicas(spec: DeploymentSpec) -> int:
+    """How many replicas there are, also elsewhere."""
+    return len(spec.raft_peers or ()) or spec.replicas
 
 
 def owner(deployment: str, part: str) -> str:

@@ -77,7 +77,7 @@ def _deployment(
 def _faces(step: StepSpec) -> list[list[FacePlan]]:
     """The faces of each replica: those whose ports were given, one port a replica where there are several."""
     given = pieces.given_faces(step)
-    if step.replicas == 1 or not given:
+    if step.replicas == 1 or step.raft_peers or not given:
         return [given]
     return [given[replica : replica + 1] for replica in range(step.replicas)]
 

@@ -109,16 +109,19 @@ class LogPlan(msgspec.Struct, frozen=True, kw_only=True):
 class ConsensusPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The replicated log of a stateful Executor, and this replica's part in it.
 
-    `peers` are the addresses of the group's agents by replica, `directory` is where this replica keeps log and
-    snapshots, made absolute when it is started. `options` are those of `jina.spec.consensus`. `socket`, where its
-    agent listens, and `nonce`, which all replicas of one start share, are set when it is started.
+    `peers` are the addresses of the group's agents by replica, `listen` is that of this one where it is another than
+    the others see, `directory` is where this replica keeps log and snapshots, made absolute when it is started.
+    `options` are those of `jina.spec.consensus`. `socket`, where its agent listens to the worker, and `nonce`, which
+    all replicas of one start share, are set when it is started; one that is started `alone` has the nonce already.
     """
 
     group: str
     shard: int = 0
-    replica: int
+    replica: int = 0
     peers: list[str]
-    directory: str
+    directory: str = ""
+    listen: str = ""
+    alone: bool = False
     options: dict[str, Any] = {}
     consistency: str = "eventual"
     share_port: bool = False

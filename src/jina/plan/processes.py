@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jina.plan import pieces
-from jina.plan.copies import Copy, copies, owner
+from jina.plan.copies import Copy, copies, owner, replicas
 from jina.plan.gpus import VARIABLE, Placement
 from jina.plan.plans import ExecutorPlan, FacePlan, GatewayPlan, GraphPlan, WorkerPlan
 from jina.plan.telemetry import telemetry
@@ -52,7 +52,7 @@ def worker(
         shard_id=copy.shard,
         shards=1 if copy.part else spec.shards,
         replica_id=copy.replica,
-        replicas=1 if copy.part else spec.replicas,
+        replicas=1 if copy.part else replicas(spec),
         workspace=spec.workspace,
         http=pieces.http(spec),
         grpc_server_options=dict(spec.grpc_server_options or {}),

@@ -104,6 +104,7 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
         is_generator=any(info.is_generator for _, info in awaited),
         is_write=any(info.is_write for _, info in awaited),
         is_safe=all(info.is_safe for _, info in steps),
+        is_repeatable=len(steps) == 1 and first.is_repeatable,
         description=next((info.description for _, info in awaited if info.description), ""),
     )
 

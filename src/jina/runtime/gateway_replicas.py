@@ -132,14 +132,14 @@ class Replicas:
                 self._trust.fault(place)
             except JinaError as error:
                 self._judge(place, error)
-                if not (self.plan.repeatable and isinstance(error, Unavailable)):
+                if not (isinstance(error, Unavailable) and self._is_repeatable(request)):
                     raise
                 failure = HopLost(error.message, help=error.help)
             finally:
                 self._balance.give_back(place)
             if failure.started:
                 begun += 1
-            safe = self.plan.repeatable or (begun < _MOST_BEGUN and self._is_safe(request))
+            safe = self._is_repeatable(request) or (begun < _MOST_BEGUN and self._is_safe(request))
             again = not failure.started or safe
             if not again or not await self._may_retry(place, tried, attempt):
                 raise self._lost(hop, failure) from failure
@@ -178,6 +178,13 @@ class Replicas:
         """Whether the request may run twice, so says its endpoint."""
         info = answers(self._endpoints, request.endpoint)
         return info is not None and info.is_safe
+
+    def _is_repeatable(self, request: Request) -> bool:
+        """Whether the request runs once however often it is sent."""
+        if self.plan.repeatable or not self.plan.external:
+            return self.plan.repeatable
+        info = answers(self._endpoints, request.endpoint)
+        return info is not None and info.is_repeatable
 
     def _take(self, tried: Collection[int]) -> int:
         try:

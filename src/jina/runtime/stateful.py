@@ -22,11 +22,9 @@ from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.handler import Handler
 from jina.runtime.service import WorkerService
 from jina.runtime.stop import Stop
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import CONSISTENCY, Reply, Request
 from jina.wire.payloads import BytesPayload
 
-CONSISTENCY = "jina-consistency"
-"""Header by which a request asks for another consistency than its Deployment's."""
 _MOST = 10_000
 """Requests in work here beyond which what the log says waits."""
 _PAUSE = 0.01
@@ -52,6 +50,7 @@ class StatefulService(WorkerService):
                     f"{endpoint.path}: dynamic batching of a @write method of a stateful Executor is not available yet"
                 )
         self._has_hash = hasattr(executor, "state_hash")
+        self._endpoints = {path: replace(info, is_repeatable=True) for path, info in self._endpoints.items()}
         self.can_snapshot = snapshots.can_snapshot(executor)
         self._consistency = consensus.consistency
         self._consensus = consensus

@@ -15,7 +15,7 @@ from jina.spec.options import (
 )
 from jina.spec.options_limits import AccessOptions, InflightOptions
 from jina.spec.options_platform import ContainerOptions, InternalOptions, TelemetryOptions
-from jina.spec.types import Count, Flag, JsonMapped, Mapped, Provider, Text, TextList, TextListFromJson
+from jina.spec.types import Count, Flag, Index, JsonMapped, Mapped, Provider, Text, TextList, TextListFromJson
 
 
 class GraphOptions(Spec):
@@ -68,6 +68,9 @@ class GatewaySpec(
 
     extra_search_paths: TextList = Field(default=[])
     """Folders in which YAML files and `py_modules` are looked up as well."""
+
+    replica_id: Index = 0
+    """Which replica this process is."""
 
     replicas: Count = 1
     """Copies of the gateway, for Kubernetes."""

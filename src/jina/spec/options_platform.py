@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from jina.spec.base import Spec
-from jina.spec.types import Consistency, Flag, Gpus, Index, Mapped, NetworkMode, PeerPorts, Port, Ports, Text, TextList
+from jina.spec.types import (
+    Addresses,
+    Consistency,
+    Flag,
+    Gpus,
+    Index,
+    Mapped,
+    NetworkMode,
+    PeerPorts,
+    Port,
+    Ports,
+    Text,
+    TextList,
+)
 
 
 class StatefulOptions(Spec):
@@ -16,6 +29,13 @@ class StatefulOptions(Spec):
 
     peer_ports: PeerPorts = None
     """Ports of the replicas' consensus agents, as a list or by shard."""
+
+    raft_peers: Addresses | None = None
+    """Addresses `host:port` of the consensus agents of all replicas, where each replica is started by itself; the same
+    list, in the same order, for each of them."""
+
+    replica_id: Index = 0
+    """Which replica this one is, of those in `raft_peers`, counted from 0."""
 
     raft_configuration: Mapped | None = None
     """Options of the consensus log, such as `snapshot_threshold`."""
@@ -112,9 +132,6 @@ class InternalOptions(Spec):
 
     shard_id: Index = 0
     """Which shard this process is."""
-
-    replica_id: Index = 0
-    """Which replica this process is."""
 
     uses_before_address: Text | None = None
     """Address of a running `uses_before`."""

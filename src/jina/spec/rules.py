@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
+from jina.errors import FlowTopologyError, NotSupportedError
 from jina.spec.address import split_address
 from jina.spec.base import Spec
-from jina.spec.consensus import complaints
 from jina.spec.external import TargetError, targets
+from jina.spec.problem import Problem
+from jina.spec.rules_stateful import (
+    peer_ports_match_replicas,
+    raft_configuration_fits,
+    raft_peers_are_addresses,
+    replica_is_one_of_them,
+    stateful_options_are_for_stateful,
+    stateful_runs_here,
+)
 from jina.spec.types import shown
 
 if TYPE_CHECKING:
@@ -22,19 +30,6 @@ if TYPE_CHECKING:
     from jina.spec.gateway import GatewaySpec
 
     Server: TypeAlias = DeploymentSpec | GatewaySpec | FlowSpec
-
-
-class Problem(NamedTuple):
-    """A broken rule: the option at fault, the words, and the error that it is."""
-
-    option: str
-    text: str
-    error: type[ConfigError] = ConfigError
-
-    @property
-    def not_yet(self) -> bool:
-        """Whether it only is not available yet."""
-        return self.error is NotSupportedError
 
 
 def check(spec: Spec) -> list[Problem]:
@@ -251,8 +246,9 @@ def shards_have_no_port(spec: StepSpec) -> Iterator[Problem]:
 
 def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
     """Copies of a gateway need something in front."""
-    if spec.replicas > 1:
-        yield Problem("replicas", "several gateways are for Kubernetes, which is not available yet", NotSupportedError)
+    for option, given in (("replicas", spec.replicas > 1), ("replica_id", spec.replica_id > 0)):
+        if given:
+            yield Problem(option, "several gateways are for Kubernetes, which is not available yet", NotSupportedError)
 
 
 def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
@@ -279,52 +275,6 @@ def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
         yield Problem("version", f"{shown(spec.version)} is not a valid version number; there is '1'")
 
 
-def raft_configuration_fits(spec: DeploymentSpec) -> Iterator[Problem]:
-    """The consensus log knows its options, and they fit together."""
-    for text in complaints(spec.raft_configuration or {}):
-        yield Problem("raft_configuration", text)
-
-
-def stateful_options_are_for_stateful(spec: DeploymentSpec) -> Iterator[Problem]:
-    """What only a replicated log needs says nothing without one."""
-    for option in ("peer_ports", "raft_configuration", "consistency"):
-        if option in spec.non_defaults() and not spec.stateful:
-            yield Problem(option, "is for stateful=True")
-
-
-def stateful_runs_here(spec: DeploymentSpec) -> Iterator[Problem]:
-    """Where a replicated Executor can run, and what it cannot be yet."""
-    if not spec.stateful:
-        return
-    if spec.external:
-        yield Problem("stateful", "an external Deployment keeps its own state")
-    for option in ("ssl_certfile",):
-        if getattr(spec, option):
-            yield Problem(option, "TLS between stateful replicas is not available yet", NotSupportedError)
-
-
-def peer_ports_match_replicas(spec: DeploymentSpec) -> Iterator[Problem]:
-    """One port for each replica of each shard, none twice."""
-    given = spec.peer_ports
-    if not given or not spec.stateful:
-        return
-    shards = [str(shard) for shard in range(spec.shards)]
-    if isinstance(given, Mapping):
-        if sorted(given) != sorted(shards):
-            found, wanted = (", ".join(sorted(names)) for names in (given, shards))
-            yield Problem("peer_ports", f"is for the shards {found}; there are {wanted}")
-    elif len(shards) > 1:
-        yield Problem("peer_ports", "each shard has ports of its own: {'0': [...], '1': [...]}")
-    groups = list(given.values()) if isinstance(given, Mapping) else [given]
-    lists = [list(ports) if isinstance(ports, Sequence) else [ports] for ports in groups]
-    for ports in lists:
-        if len(ports) != spec.replicas:
-            yield Problem("peer_ports", f"{len(ports)} ports for {spec.replicas} replica(s)")
-    every = [port for ports in lists for port in ports]
-    if len(set(every)) < len(every):
-        yield Problem("peer_ports", "a port is given twice")
-
-
 VERSIONS: Final = frozenset({"1", "1.0"})
 
 UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai",
@@ -339,7 +289,7 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
     "entrypoint", "docker_kwargs", "volumes", "disable_auto_volume", "force_network_mode",
     "prefer_platform", "force_update", "k8s_namespace", "env_from_secret", "image_pull_secrets",
     # processes of a larger whole
-    "runtime_cls", "pod_role", "deployment_role", "shard_id", "replica_id", "uses_before_address",
+    "runtime_cls", "pod_role", "deployment_role", "shard_id", "uses_before_address",
     "uses_after_address", "connection_list",
 )  # fmt: skip
 """Options that raise NotSupportedError unless they keep their defaults."""
@@ -361,6 +311,8 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         stateful_options_are_for_stateful,
         raft_configuration_fits,
         peer_ports_match_replicas,
+        raft_peers_are_addresses,
+        replica_is_one_of_them,
         stateful_runs_here,
         is_available,
     ),

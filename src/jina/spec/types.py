@@ -146,6 +146,14 @@ def _json(text: str) -> Any:
         raise ValueError(f"{shown(text)} is not JSON: {exc.msg} (column {exc.colno})") from exc
 
 
+def _separated(value: Any) -> Any:
+    """Each text of a list, or the only one, at its commas."""
+    values = _list(value)
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        return values
+    return [part.strip() for text in values for part in text.split(",")]
+
+
 def _peer_ports(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         value = _json(value)
@@ -247,6 +255,12 @@ TextList = Annotated[
     WithJsonSchema(one_of_schema({"type": "string"})),
 ]
 """A list once it is validated."""
+Addresses = Annotated[
+    str | list[str],
+    _validated_as(Annotated[list[Text], BeforeValidator(_separated), Strict()]),
+    WithJsonSchema(one_of_schema({"type": "string"})),
+]
+"""A list once it is validated; text may have several, separated by commas."""
 TextListFromJson = Annotated[
     str | list[str], _validated_as(Annotated[list[Text], BeforeValidator(_list_from_json), Strict()])
 ]

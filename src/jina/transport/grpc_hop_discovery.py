@@ -52,6 +52,7 @@ def _endpoint(path: str, told: dict[str, Any], *, is_write: bool) -> EndpointInf
         is_single=bool(told.get("is_singleton_doc")),
         is_write=is_write,
         is_safe=bool(told.get("is_safe")),
+        is_repeatable=bool(told.get("is_repeatable")),
         description=str(told.get("description") or ""),
         flat_fields=flat_fields(input_schema),
         is_passthrough=bool(told.get("is_passthrough")),

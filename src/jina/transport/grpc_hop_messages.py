@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from jina.errors import BadServer
 from jina.observe.traces import HEADERS as TRACING
 from jina.wire import parameters, pb, status
-from jina.wire.messages import Payload, Reply, Request
+from jina.wire.messages import CONSISTENCY, Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
 from jina.wire.slicing import split_document, split_request
 from jina.wire.splicing import field_head, with_documents
 
 _REQUESTS = 1
 _DOCUMENT = 4
+_PASSED_ON = (*TRACING, CONSISTENCY)
 
 Metadata = tuple[tuple[str, str], ...]
 
 
 def metadata_of(request: Request, own: Metadata) -> Metadata:
-    """What Jina 3's gateways tell a worker, the user's own, and what identifies a trace."""
+    """What Jina 3's gateways tell a worker, the user's own, what identifies a trace, and what a read may miss."""
     endpoint = (("endpoint", request.endpoint),) if request.endpoint.isascii() else ()
     headers = request.headers
-    return (*endpoint, *own, *((name, headers[name]) for name in TRACING if name in headers))
+    return (*endpoint, *own, *((name, headers[name]) for name in _PASSED_ON if name in headers))
 
 
 def request_bytes(request: Request) -> bytes:

@@ -77,7 +77,12 @@ They refuse two Executors in a row whose fields there differ, and see none in th
 
 
 def _schemas(info: EndpointInfo) -> dict[str, Any]:
-    ours = {"description": info.description, "is_passthrough": info.is_passthrough, "is_safe": info.is_safe}
+    ours = {
+        "description": info.description,
+        "is_passthrough": info.is_passthrough,
+        "is_safe": info.is_safe,
+        "is_repeatable": info.is_repeatable,
+    }
     return {
         **{name: value for name, value in ours.items() if value},  # unknown to Jina 3
         "input": {"name": info.input_name, "model": _readable(info.input_schema)},

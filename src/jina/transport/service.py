@@ -34,6 +34,8 @@ class EndpointInfo:
     is_write: bool = False
     is_safe: bool = False
     """Whether a request may run twice."""
+    is_repeatable: bool = False
+    """Whether a request may come again: that of a stateful Executor runs once however often it comes."""
     description: str = ""
     flat_fields: Mapping[str, str] = field(default_factory=dict)
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from jina.wire.codec import Codec
 
+CONSISTENCY = "jina-consistency"
+"""Header by which a request asks for another consistency than the Deployment's that answers it."""
+
 
 class Payload(Protocol):
     """Documents in whatever form they are held; converted only when another form is asked for."""
