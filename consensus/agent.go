@@ -93,6 +93,9 @@ func start(c config) (*agent, error) {
 	if a.mux, err = listen(c.Listen, c.Group, c.SharePort); err != nil {
 		return nil, err
 	}
+	if a.mux.guard, err = newGuard(c, a.hosts, func(text string, args ...any) { a.log.Error(fmt.Sprintf(text, args...)) }); err != nil {
+		return nil, err
+	}
 	a.mux.id, a.mux.peer = a.id, a.servePeer
 	a.mux.adopt(known.Generation)
 	a.mux.resolve = func(address raft.ServerAddress) (string, error) { return a.addressOf(string(address)) }

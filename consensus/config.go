@@ -11,7 +11,7 @@ import (
 type config struct {
 	Group     string   `json:"group"`
 	Replica   int      `json:"replica"`
-	Peers     []string `json:"peers"` // host:port by replica
+	Peers     []string `json:"peers"`  // host:port by replica
 	Listen    string   `json:"listen"` // host:port of this replica where it is another than its peers see
 	Dir       string   `json:"dir"`
 	Socket    string   `json:"socket"`
@@ -19,7 +19,10 @@ type config struct {
 	Again     bool     `json:"again"` // restarted within it, so a blank disk is a lost one
 	Alone     bool     `json:"alone"` // started by itself, so that all that is to be known is what the others say
 	LogLevel  string   `json:"log_level"`
-	Whole     bool     `json:"whole"`      // all replicas of the plan are started with this one
+	Whole     bool     `json:"whole"`    // all replicas of the plan are started with this one
+	TLSCert   string   `json:"tls_cert"` // files: without the first, agents talk unencrypted
+	TLSKey    string   `json:"tls_key"`
+	TLSCA     string   `json:"tls_ca"`
 	SharePort bool     `json:"share_port"` // the port is held by a bound socket with SO_REUSEPORT
 
 	HeartbeatMs       int `json:"heartbeat_timeout"`

@@ -30,6 +30,7 @@ type mux struct {
 	raft    chan net.Conn
 	peer    func(conn net.Conn, stranger bool)
 	resolve func(raft.ServerAddress) (string, error)
+	guard   *guard // of connections between agents; nil where they are not encrypted
 	closed  chan struct{}
 	once    sync.Once
 }
@@ -83,6 +84,14 @@ func (m *mux) serve() {
 }
 
 func (m *mux) sort(conn net.Conn) {
+	if m.guard != nil {
+		safe, err := m.guard.admit(conn, 5*time.Second)
+		if err != nil {
+			conn.Close()
+			return
+		}
+		conn = safe
+	}
 	var head [hello]byte
 	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := io.ReadFull(conn, head[:]); err != nil || [16]byte(head[1:]) != m.mark(head[0], m.id) {
@@ -110,6 +119,14 @@ func (m *mux) dial(address string, purpose byte, id string, timeout time.Duratio
 	conn, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
 		return nil, err
+	}
+	if m.guard != nil {
+		safe, err := m.guard.call(conn, address, timeout)
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn = safe
 	}
 	mark := m.mark(purpose, id)
 	if _, err := conn.Write(append([]byte{purpose}, mark[:]...)); err != nil {

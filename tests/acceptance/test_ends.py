@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import trustme
 
 from jina import Client, Deployment
 from jina.errors import RuntimeFailToStart, Unavailable
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.services import Broken, Counting, Slow, Token
+from tests.certificates import certificate
 
 CLIENTS = 4
 """Threads that ask on each protocol."""
@@ -115,24 +115,18 @@ def left_over():
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory):
     """A Deployment with a certificate on all protocols, and the file of its authority."""
-    folder = tmp_path_factory.mktemp("tls")
-    issuer = trustme.CA()
-    made = issuer.issue_cert("127.0.0.1", "localhost")
-    issuer.cert_pem.write_to_path(folder / "ca.pem")
-    made.private_key_pem.write_to_path(folder / "key.pem")
-    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    made = certificate(tmp_path_factory.mktemp("tls"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))  # its own client trusts it too
+        patch.setenv("SSL_CERT_FILE", made.authority)  # its own client trusts it too
         patch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)
         with Deployment(
             uses=Slow,
             protocol=list(PROTOCOLS),
             host="127.0.0.1",
             quiet=True,
-            ssl_certfile=str(folder / "cert.pem"),
-            ssl_keyfile=str(folder / "key.pem"),
+            **made.options,
         ) as served:
-            yield served, folder / "ca.pem"
+            yield served, Path(made.authority)
 
 
 def test_tls(encrypted, protocol):

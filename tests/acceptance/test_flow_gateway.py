@@ -3,9 +3,9 @@
 import asyncio
 import json
 import ssl
+from pathlib import Path
 
 import pytest
-import trustme
 from docarray import DocList
 
 from jina import Client, Flow
@@ -15,6 +15,7 @@ from tests.acceptance.flow_asking import get
 from tests.acceptance.flow_services import First, Middle, Receipt
 from tests.acceptance.services import Item, Token
 from tests.acceptance.test_statuses import RAW
+from tests.certificates import certificate
 
 LARGE = "x" * 300_000
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -169,28 +170,22 @@ def test_status_and_dry_run(places):
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory):
     """Two steps with a certificate on all protocols, few routes, and one request of a connection at a time."""
-    folder = tmp_path_factory.mktemp("tls")
-    issuer = trustme.CA()
-    made = issuer.issue_cert("127.0.0.1", "localhost")
-    issuer.cert_pem.write_to_path(folder / "ca.pem")
-    made.private_key_pem.write_to_path(folder / "key.pem")
-    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    made = certificate(tmp_path_factory.mktemp("tls"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))  # its own client trusts it too
+        patch.setenv("SSL_CERT_FILE", made.authority)  # its own client trusts it too
         patch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)
         flow = Flow(
             protocol=list(PROTOCOLS),
             host="127.0.0.1",
             quiet=True,
-            ssl_certfile=str(folder / "cert.pem"),
-            ssl_keyfile=str(folder / "key.pem"),
+            **made.options,
             no_debug_endpoints=True,
             expose_endpoints={"/echo": {"methods": ["PUT"], "summary": "Says it again"}},
             compression="Gzip",
             prefetch=2,
         )
         with flow.add(name="first", uses=First).add(name="middle", uses=Middle) as running:
-            yield running, dict(zip(PROTOCOLS, running.port, strict=True)), folder / "ca.pem"
+            yield running, dict(zip(PROTOCOLS, running.port, strict=True)), Path(made.authority)
 
 
 def test_tls(secured, protocol):

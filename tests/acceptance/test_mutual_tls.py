@@ -6,13 +6,13 @@ import ssl
 import time
 
 import pytest
-import trustme
 
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.errors import ConfigError, JinaError, Unavailable
 from jina.plan.plans import TlsPlan
 from jina.transport.tls import grpc_credentials, uvicorn_options
 from tests.acceptance.conftest import PROTOCOLS
+from tests.certificates import Authority
 
 
 class Sealed(Executor):
@@ -28,16 +28,10 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mutual")
     made = {}
     for name, common in (("server", "localhost"), ("client", "client.example"), ("stranger", "stranger.example")):
-        authority = trustme.CA()
-        issued = authority.issue_cert("127.0.0.1", common)
-        for kind, text in (
-            ("ca", authority.cert_pem.bytes()),
-            ("key", issued.private_key_pem.bytes()),
-            ("cert", b"".join(blob.bytes() for blob in issued.cert_chain_pems)),
-        ):
-            path = folder / f"{name}.{kind}.pem"
-            path.write_bytes(text)
-            made[f"{name} {kind}"] = str(path)
+        own = folder / name
+        own.mkdir()
+        issued = Authority(own).issue("127.0.0.1", common)
+        made |= {f"{name} ca": issued.authority, f"{name} key": issued.key, f"{name} cert": issued.file}
     return made
 
 

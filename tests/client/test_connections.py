@@ -4,26 +4,21 @@ import threading
 import tracemalloc
 
 import pytest
-import trustme
 from docarray import DocList
 
 from jina import Client
 from jina.errors import Unavailable
 from jina.plan.plans import TlsPlan
+from tests.certificates import certificate
 from tests.client.conftest import PROTOCOLS
 from tests.client.note_server import Note, running
 
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    issuer = trustme.CA()
-    made = issuer.issue_cert("127.0.0.1", "localhost")
-    issuer.cert_pem.write_to_path(folder / "ca.pem")
-    made.private_key_pem.write_to_path(folder / "key.pem")
-    (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-    with running(tls=TlsPlan(certfile=str(folder / "cert.pem"), keyfile=str(folder / "key.pem"))) as started:
-        yield started, str(folder / "ca.pem")
+    made = certificate(tmp_path_factory.mktemp("tls"))
+    with running(tls=TlsPlan(certfile=made.file, keyfile=made.key)) as started:
+        yield started, made.authority
 
 
 def test_tls(encrypted, protocol, monkeypatch):

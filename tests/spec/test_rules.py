@@ -108,8 +108,6 @@ def test_replica_is_one_of_them():
 
 
 def test_stateful_runs_here():
-    words = problem(DeploymentSpec, NotSupportedError, stateful=True, ssl_certfile="c", ssl_keyfile="k")
-    assert words == "Deployment: ssl_certfile: TLS between stateful replicas is not available yet"
     assert "keeps its own state" in problem(stateful=True, external=True)
 
 

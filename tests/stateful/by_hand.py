@@ -42,12 +42,12 @@ class Replicas:
     def peers(self):
         return [f"{host}:{self.peer_port}" for host in HOSTS]
 
-    def start(self, replica):
-        """Start a replica; returns at once."""
+    def start(self, replica, *own):
+        """Start a replica, with options of its own; returns at once."""
         uses = ["--uses", "FolderLedger", "--py-modules", "ledgers.py", "--workspace", f"files-{replica}"]
         place = ["--host", HOSTS[replica], "--port", str(self.port), "--raft-configuration", FAST]
         group = ["--stateful", "--replicas", "3", "--replica-id", str(replica), "--raft-peers", ",".join(self.peers)]
-        words = [self.command, *uses, *place, *group, *self.words]
+        words = [self.command, *uses, *place, *group, *self.words, *own]
         self.services[replica] = Service(words, self.folder)
 
     def await_ready(self, *replicas):

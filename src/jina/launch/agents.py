@@ -17,7 +17,7 @@ import msgspec
 
 from jina.errors import NotSupportedError
 from jina.observe import logs
-from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
+from jina.plan.plans import ConsensusPlan, ProcessPlan, TlsPlan, WorkerPlan
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -130,11 +130,16 @@ class Agent:
             "whole": not plan.alone,
             "alone": plan.alone,
             "listen": plan.listen,
+            **_tls(plan.tls),
             "share_port": plan.share_port,
             "log_level": self._log_level,
             **plan.options,
         }
         return msgspec.json.encode(told) + b"\n"
+
+
+def _tls(plan: TlsPlan | None) -> dict[str, str]:
+    return {} if plan is None else {"tls_cert": plan.certfile, "tls_key": plan.keyfile, "tls_ca": plan.ca_file or ""}
 
 
 class Agents:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jina.plan.pieces import tls
 from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.spec.address import split_address
 from jina.spec.consensus import agent_options
@@ -44,6 +45,7 @@ def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], port
         peers=list(spec.raft_peers or ()) or _peers_here(spec, given or [ports.port() for _ in members]),
         options=agent_options(spec.raft_configuration or {}),
         consistency=spec.consistency,
+        tls=tls(spec),
         share_port=not given and not spec.raft_peers,
     )
     if spec.raft_peers:

@@ -43,7 +43,7 @@ def _face(spec: DeploymentSpec | GatewaySpec, protocol: Protocol, port: int, *, 
         host=spec.hosts[0],
         port=port,
         share_port=share_port,
-        tls=_tls(spec),
+        tls=tls(spec),
         timeout_read=spec.read_seconds,
     )
 
@@ -103,7 +103,8 @@ def env(spec: ProcessOptions) -> dict[str, str]:
     return {name: str(value) for name, value in (spec.env or {}).items()}
 
 
-def _tls(spec: DeploymentSpec | GatewaySpec) -> TlsPlan | None:
+def tls(spec: DeploymentSpec | GatewaySpec) -> TlsPlan | None:
+    """The files of its certificate."""
     if spec.ssl_certfile and spec.ssl_keyfile:
         return TlsPlan(certfile=spec.ssl_certfile, keyfile=spec.ssl_keyfile, ca_file=spec.ssl_ca_certs)
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from jina.errors import NotSupportedError
 from jina.spec.address import split_address
 from jina.spec.consensus import complaints
 from jina.spec.problem import Problem
@@ -29,14 +28,9 @@ def stateful_options_are_for_stateful(spec: DeploymentSpec) -> Iterator[Problem]
 
 
 def stateful_runs_here(spec: DeploymentSpec) -> Iterator[Problem]:
-    """Where a replicated Executor can run, and what it cannot be yet."""
-    if not spec.stateful:
-        return
-    if spec.external:
+    """A replicated Executor is started here, with its agent."""
+    if spec.stateful and spec.external:
         yield Problem("stateful", "an external Deployment keeps its own state")
-    for option in ("ssl_certfile",):
-        if getattr(spec, option):
-            yield Problem(option, "TLS between stateful replicas is not available yet", NotSupportedError)
 
 
 def raft_peers_are_addresses(spec: DeploymentSpec) -> Iterator[Problem]:
