@@ -16,6 +16,9 @@ HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 FAST = '{"heartbeat_timeout": 200, "election_timeout": 200, "leader_lease_timeout": 100}'
 FRESH = {"headers": {"jina-consistency": "linearizable"}}
 
+LONG = 3 * PATIENCE
+"""Seconds that a program has to start in: several do so at the same time."""
+
 
 def free_port():
     """A port that is free on each of the hosts."""
@@ -51,7 +54,7 @@ class Replicas:
         self.services[replica] = Service(words, self.folder)
 
     def await_ready(self, *replicas):
-        deadline = time.monotonic() + 3 * PATIENCE  # several programs start at the same time
+        deadline = time.monotonic() + LONG
         for replica in replicas:
             service = self.services[replica]
             while "is ready" not in service.output:
@@ -79,7 +82,7 @@ class Replicas:
             return sock.connect_ex((host or HOSTS[replica], self.peer_port)) == 0
 
     def await_agent(self, replica):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LONG
         while not self.listens(replica):
             assert time.monotonic() < deadline, self.services[replica].output
             time.sleep(0.02)

@@ -11,7 +11,7 @@ import pytest
 
 from jina import Client, Document
 from tests.certificates import Authority, certificate
-from tests.stateful.by_hand import FRESH, HOSTS, add, replicas
+from tests.stateful.by_hand import FRESH, HOSTS, LONG, add, replicas
 from tests.stateful.conftest import PATIENCE, group
 from tests.stateful.users import Ledger
 
@@ -60,7 +60,7 @@ def test_replicas_with_certificates_of_their_own(tmp_path):
         three.start(0, *shown(0))
         three.start(1, *shown(1))
         three.start(2, *shown(2, other))
-        deadline = time.monotonic() + 2 * PATIENCE
+        deadline = time.monotonic() + LONG
         while "TLS with" not in three.services[0].output + three.services[1].output:
             assert time.monotonic() < deadline, [one.output for one in three.services.values()]
             time.sleep(0.02)
