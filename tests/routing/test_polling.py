@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jina.routing.polling import Polling
+from jina.routing.polling import Polling, chosen_by
 
 MODES = {"*": "ANY", "/index": "ANY", "/search": "ALL", "bare": "ALL"}
 
@@ -41,3 +41,9 @@ def test_one_that_is_down_is_left_out_while_another_is_up(shards, first, data):
         chosen = polling.any_of(up)
         assert 0 <= chosen < shards
         assert up[chosen] or not any(up)
+
+
+def test_keys_spread_evenly_and_each_has_one_shard():
+    chosen = [chosen_by(f"{number:032x}", 4) for number in range(4000)]
+    assert chosen == [chosen_by(f"{number:032x}", 4) for number in range(4000)]
+    assert all(800 < chosen.count(shard) < 1200 for shard in range(4))

@@ -7,7 +7,7 @@ import pytest
 from docarray import BaseDoc, DocList
 from tests.runtime.gateways import gateway, on_a_loop, request, texts
 
-from jina import Executor, requests
+from jina import Executor, requests, write
 from jina.errors import ExecutorError, Unavailable
 from jina.plan.plans import HopPlan
 from jina.runtime.gateway_shards import all_or_first, interleaved
@@ -40,6 +40,13 @@ class ShardOfText(Executor):
                 self.cancelled += 1
                 raise
         return DocList[Text]([Text(text=f"{doc.text}{self.number}") for doc in docs])
+
+    @write
+    @requests(on="/put")
+    async def put(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+        for doc in docs:
+            doc.text += str(self.number)
+        return docs
 
     @requests(on="/stream")
     async def stream(self, doc: Text, parameters: dict, **kwargs) -> Text:
@@ -126,6 +133,35 @@ async def test_any_leaves_out_a_shard_that_is_down():
         service.workers["x/shard-1/rep-0"].state = "stopped"
         found = [texts(await service.call(request("/go", "a")))[0] for _ in range(4)]
         assert set(found) == {"a0", "a2"}
+
+
+@on_a_loop
+async def test_a_write_of_a_stateful_step_that_comes_again_goes_to_the_same_shard():
+    async with shards(polling={"*": "ANY"}, repeatable=True) as service:
+        taken = [
+            [texts(await service.call(request("/put", "a", request_id=name)))[0] for _ in range(4)]
+            for name in map(str, range(20))
+        ]
+        assert all(len(set(places)) == 1 for places in taken)
+        assert {places[0] for places in taken} == {"a0", "a1", "a2"}
+        read = [texts(await service.call(request("/go", "a", request_id="same")))[0] for _ in range(3)]
+        assert sorted(read) == ["a0", "a1", "a2"]
+
+
+@on_a_loop
+async def test_documents_without_ids_get_the_same_ones_when_a_stateful_step_is_asked_again():
+    async def ids(service, name):
+        asked = request("/put", request_id=name)
+        asked.payload = JsonPayload(b'[{"text": "a"}, {"text": "b"}]')
+        reply = await service.call(asked)
+        return [doc.data["id"].text for doc in pb.DocListProto.FromString(reply.payload.to_bytes()).docs]
+
+    async with shards(repeatable=True) as service:
+        first, again, other = [await ids(service, name) for name in ("one", "one", "two")]
+        assert first == again
+        assert len({*first, *other}) == 4
+    async with shards() as service:
+        assert await ids(service, "one") != await ids(service, "one")
 
 
 @on_a_loop

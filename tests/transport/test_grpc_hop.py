@@ -84,7 +84,7 @@ def test_json_request_and_reply():
 
 def test_metadata_and_deadline():
     async def use(hop, service):
-        headers = {"traceparent": "00-1-2-01", "cookie": "secret"}
+        headers = {"traceparent": "00-1-2-01", "cookie": "secret", "jina-consistency": "session"}
         await hop.call(request("/echo", "a", headers=headers, deadline=time.monotonic() + 5))
         got = service.requests[0]
         assert (got.headers["endpoint"], got.headers["token"], got.headers["traceparent"]) == (
@@ -93,6 +93,7 @@ def test_metadata_and_deadline():
             "00-1-2-01",
         )
         assert "cookie" not in got.headers
+        assert got.headers["jina-consistency"] == "session"
         assert 3 < got.deadline - time.monotonic() <= 5.5
 
     with_hop(use, grpc_metadata={"Token": "t"})
