@@ -16,6 +16,7 @@ from jina import Document, DocumentArray, Executor, requests
 from jina.errors import DeadlineExceeded, ExecutorDefinitionError, ExecutorError, ValidationFailed
 from jina.executor.decorators import dynamic_batching, write
 from jina.observe import logs
+from jina.runtime import gathering
 
 LONG = 600_000
 """Milliseconds that no test waits."""
@@ -224,6 +225,43 @@ def test_small_requests_are_gathered_and_each_gets_its_own(worker, executor, end
         assert executor.calls == [["a", "b", "c", "d"], ["e", "f", "g", "h"], ["i"]]
         assert it.service.waiting_for_batches == 0
         assert it.service.dispatcher.open == 0
+
+
+@pytest.mark.parametrize("endpoint", ["/sync", "/async"])
+def test_an_idle_handler_takes_its_batch_before_the_next_request_is_read(worker, executor, endpoint, monkeypatch):
+    monkeypatch.setattr(gathering, "HANDOVER", 10)  # however busy the machine is
+
+    async def waiting_after_the_last(requests):
+        waiting = asyncio.get_running_loop().create_future()
+        calls = [asyncio.ensure_future(it.service.call(request)) for request in requests]
+        asyncio.get_running_loop().call_soon(lambda: waiting.set_result(it.service.waiting_for_batches))
+        found = await waiting
+        await asyncio.gather(*calls)
+        return found
+
+    with worker.serving(executor) as it:
+        for _ in range(5):
+            requests = [worker.request(endpoint, ["a"]) for _ in range(4)]
+            assert it.run(waiting_after_the_last(requests)) == 0
+
+
+def test_nobody_stands_still_for_a_handler_that_is_busy(worker, executor, monkeypatch):
+    monkeypatch.setattr(gathering, "HANDOVER", 30)
+
+    async def two_batches():
+        first = [asyncio.ensure_future(it.service.call(worker.request("/held", [text]))) for text in "ab"]
+        await asyncio.to_thread(executor.begun.wait, 10)
+        began = time.monotonic()
+        more = [asyncio.ensure_future(it.service.call(worker.request("/held", [text]))) for text in "cd"]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        executor.go.set()
+        await asyncio.gather(*first, *more)
+        return time.monotonic() - began
+
+    with worker.serving(executor) as it:
+        assert it.run(two_batches()) < 20
+        assert executor.calls == [["a", "b"], ["c", "d"]]
 
 
 @pytest.mark.parametrize("endpoint", ["/sync", "/async"])

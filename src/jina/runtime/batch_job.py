@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from asyncio import CancelledError, Future
 from collections.abc import Generator
@@ -68,14 +69,18 @@ Call = tuple[Any, dict[str, Any]]
 class BatchJob(Job):
     """Takes a batch when it is started, and runs it."""
 
-    __slots__ = ("_gatherer", "_handler", "_seconds", "_sizes", "_waits", "parts")
+    __slots__ = ("_gatherer", "_handler", "_seconds", "_sizes", "_waits", "begun", "parts")
 
     counts = 0  # its requests are counted
+    urgent = True  # those who wait have waited, and those who come meanwhile join
 
     def __init__(self, gatherer: Gatherer) -> None:
         super().__init__(None)
         self._gatherer = gatherer
         self._handler = gatherer.handler
+        self.begun = threading.Lock()
+        """Released when it takes its batch."""
+        self.begun.acquire()
         self.parts: list[Part[Ticket]] = []
         self._sizes: list[int] = []
         self._seconds: list[float] = []
@@ -118,6 +123,7 @@ class BatchJob(Job):
     def settle(self) -> None:
         """Count what was done; the requests have their answers already. On the protocol loop."""
         handler = self._handler
+        self._gatherer.settled()
         for seconds in self._seconds:
             handler.counts.handler_seconds.observe(seconds)
         if self._sizes:

@@ -29,6 +29,8 @@ class Job:
 
     counts = 1
     """As how many open requests."""
+    urgent = False
+    """Crosses to the user loop at once, not together with others."""
 
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
@@ -108,6 +110,8 @@ class LoopLane:
     def submit(self, job: Job) -> None:
         """Start the job's coroutine."""
         self._there.post(self._start, job)
+        if job.urgent:
+            self._there.hurry()
 
     def abandon(self, job: Job) -> None:
         """Cancel the job's coroutine."""
@@ -210,7 +214,8 @@ class Dispatcher:
         """Posts to the protocol loop, from any thread."""
         self.open = 0
         """Requests whose code has not ended: jobs, and requests that wait for a batch or are part of one."""
-        shared = protocol_loop is user_loop
+        self.shared = shared = protocol_loop is user_loop
+        """One loop is both."""
         self.to_user: Poster = Here() if shared else BatchingMailbox(user_loop, protocol_loop)
         self.from_user: Poster = Here() if shared else self.back
         """Posts to the protocol loop, from the user loop."""

@@ -27,6 +27,9 @@ from jina.wire.messages import Reply, Request
 if TYPE_CHECKING:
     from jina.runtime.handler import Handler
 
+HANDOVER = 0.0005
+"""Seconds for which the protocol loop stands still, at most, so that an idle handler begins its batch."""
+
 
 class Gatherer:
     """The requests that wait at one endpoint, and the jobs that take them."""
@@ -47,6 +50,10 @@ class Gatherer:
         self._lock = threading.Lock()
         self._submitted = False
         """A job is on its way to take a batch."""
+        self._jobs = 0
+        """Those that were submitted and have not ended; on the protocol loop."""
+        self._crosses = not (handler.endpoint.is_async and dispatcher.shared)
+        """The handler runs on another thread than the protocol loop."""
         self._timer: TimerHandle | None = None
         self._timer_due = math.inf
 
@@ -93,6 +100,10 @@ class Gatherer:
         """The code of one request has ended, or will not be begun; on the protocol loop."""
         self._dispatcher.leave()
 
+    def settled(self) -> None:
+        """A job has ended; on the protocol loop."""
+        self._jobs -= 1
+
     def flush(self, *, on: bool) -> None:
         """From now on nothing waits for company, or it does again; on the protocol loop."""
         with self._lock:
@@ -103,6 +114,7 @@ class Gatherer:
         """The batch that a job is to run, as of now; where the handler runs."""
         with self._lock:
             self._submitted = False
+            job.begun.release()
             batch = self._batcher.take(time.monotonic())
             job.parts = batch
             for part in batch:
@@ -122,11 +134,23 @@ class Gatherer:
             if due <= now:
                 self._submitted = True
         if due <= now:
-            self._dispatcher.submit(BatchJob(self), self.handler.lane)
+            self._send()
         elif self._timer is None or due < self._timer_due:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer, self._timer_due = self._dispatcher.loop.call_later(due - now, self._ring), due
+
+    def _send(self) -> None:
+        """Submit a job that takes a batch; where none runs, see to it that this one begins at once.
+
+        A loop with many sockets to read gives up the interpreter lock for moments that are too short for the thread
+        of the handler to wake up in, so that it would begin a millisecond or more later.
+        """
+        job = BatchJob(self)
+        self._jobs += 1
+        self._dispatcher.submit(job, self.handler.lane)
+        if self._jobs == 1 and self._crosses:
+            job.begun.acquire(timeout=HANDOVER)
 
     def _ring(self) -> None:
         self._timer = None

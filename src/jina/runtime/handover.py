@@ -20,6 +20,10 @@ class Poster(Protocol):
         """Have `function(argument)` called on the loop, in the order of the posts of one thread."""
         ...
 
+    def hurry(self) -> None:
+        """What was posted must not wait for company."""
+        ...
+
 
 class Mailbox:
     """Calls for one loop, posted from any thread."""
@@ -35,6 +39,11 @@ class Mailbox:
         """Have `function(argument)` called on the loop soon; dropped when the loop is closed."""
         self._items.append((function, argument))
         if not self._woken:
+            self._wake()
+
+    def hurry(self) -> None:
+        """Wake the loop now if anything waits for it."""
+        if self._items and not self._woken:
             self._wake()
 
     def _wake(self) -> None:
@@ -99,8 +108,7 @@ class BatchingMailbox(Mailbox):
             self._home.call_soon(self._flush, until, now, idle)
             return
         self._scheduled = False
-        if self._items and not self._woken:
-            self._wake()
+        self.hurry()
 
 
 class Here:
@@ -111,3 +119,6 @@ class Here:
     def post(self, function: Callable[[Any], object], argument: Any) -> None:
         """Call `function(argument)`."""
         function(argument)
+
+    def hurry(self) -> None:
+        """Nothing waits."""
