@@ -14,6 +14,7 @@ import uvicorn
 
 from jina.errors import ConfigError, nearest
 from jina.plan.plans import FacePlan
+from jina.transport.accepting import listen
 from jina.transport.http_app import HttpApp
 from jina.transport.http_exchange import AsgiApp
 from jina.transport.http_protocol import http_protocol
@@ -114,6 +115,19 @@ def _websocket_protocol(timeout: float) -> Callable[..., asyncio.Protocol]:
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in connections of the sockets; there is no lifespan."""
+        config: Any = self.config
+
+        def connected() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        self.servers: list[Any] = [await listen(sock, connected, config.ssl, config.backlog) for sock in sockets or ()]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
