@@ -139,6 +139,8 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
 
     ties = _settled(sock, control)
     load = None if custom is None else lambda: _gateway_class(custom, blob, control)
+    # Requests wait here while workers compute: the usual 700 would have the collector look at each of them many times.
+    gc.set_threshold(10_000)
     control.report({"phase": "starting"})
     return run_gateway(plan, control.report, ties.stop, ties.links, load, ties.vitals)
 
