@@ -1,4 +1,4 @@
-"""Replicas: 256 clients of a handler that waits 50 ms, and a handler that computes on one replica and on two."""
+"""Replicas: clients of a handler that waits 50 ms, and a handler that computes on one replica and on two."""
 
 from __future__ import annotations
 
@@ -12,27 +12,41 @@ from bench.stats import ratio
 HEAD = ["server", "requests/s", "us of CPU per request", "p50 (ms)", "p99 (ms)", "PSS (MB)", "requests"]
 
 
+CLIENTS, MANY = 256, 1024
+CEILING = CLIENTS / 0.05
+"""Answers a second that `CLIENTS` can get at most from a handler that waits 50 ms."""
+
+
 def waiting(rounds: int) -> Section:
-    """`await asyncio.sleep(0.05)` for 256 clients at once, HTTP JSON: 5,120 answers a second are the most."""
-
-    def arm(server: Server, share: float = 1.0) -> Arm:
-        return Arm(server, "http", http_request("/wait", TEXT), b"hello world", share=share)
-
+    """`await asyncio.sleep(0.05)` for 256 clients at once, HTTP JSON, and two replicas for 1,024 as well."""
     jina3 = python_of("jina3")
-    arms = [
-        arm(bench_server("ours-1", "ours.py", protocol="http")),
-        arm(bench_server("ours-2", "ours.py", protocol="http", replicas="2")),
-        arm(bench_server("jina3-1", "jina3.py", jina3, protocol="http", include_gateway="false"), 0.5),
-        arm(bench_server("jina3-2", "jina3.py", jina3, protocol="http", replicas="2"), 0.5),
-    ]
-    rows = compare("waiting", arms, rounds=rounds, requests=2048, concurrency=256).rows
-    one, two, jina_one, jina_two = arms
+
+    def arms(suffix: str = "") -> list[Arm]:
+        ours = bench_server(f"ours-2{suffix}", "ours.py", protocol="http", replicas="2")
+        theirs = bench_server(f"jina3-2{suffix}", "jina3.py", jina3, protocol="http", replicas="2")
+        return [_waiting(ours), _waiting(theirs, 0.25)]
+
+    single = bench_server("jina3-1", "jina3.py", jina3, protocol="http", include_gateway="false")
+    one, jina_one = _waiting(bench_server("ours-1", "ours.py", protocol="http")), _waiting(single, 0.5)
+    two, jina_two = arms()
+    rows = compare("waiting", [one, two, jina_one, jina_two], rounds=rounds, requests=8192, concurrency=CLIENTS).rows
+    many, jina_many = arms("-many")
+    rows += compare("waiting_many", [many, jina_many], rounds=rounds, requests=8192, concurrency=MANY).rows
     checks = [
         Check("throughput of ours-1 / jina3-1", ratio(_speed(one), _speed(jina_one)), 2.0, least=True),
         Check("throughput of ours-2 / jina3-2", ratio(_speed(two), _speed(jina_two)), 5.0, least=True),
+        Check("the most that the load allows / jina3-2", ratio([CEILING] * rounds, _speed(jina_two)), None),
+        Check("throughput of ours-2-many / jina3-2-many", ratio(_speed(many), _speed(jina_many)), 5.0, least=True),
     ]
-    note = f"256 clients. One replica of {versions('jina3')} has no gateway before it; two of either have one."
+    note = (
+        f"{CLIENTS} clients, which get {CEILING:.0f} answers a second at most; with `-many` {MANY}."
+        f" One replica of {versions('jina3')} has no gateway before it; two of either have one."
+    )
     return _section("A handler that waits 50 ms, one replica and two", rows, checks, note)
+
+
+def _waiting(server: Server, share: float = 1.0) -> Arm:
+    return Arm(server, "http", http_request("/wait", TEXT), b"hello world", share=share)
 
 
 def computing(rounds: int) -> Section:
