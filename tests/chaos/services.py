@@ -30,6 +30,40 @@ class Ledger(Executor):
         await asyncio.sleep(0.01)
         docs.texts = [f"{os.getpid()} {self.version}"]
 
+    @requests(on="/all", safe=True)
+    async def everywhere(self, docs: DocumentArray, **kwargs):
+        """Tells by its parameters in which shard."""
+        await self._work(docs)
+        return {"shard": self.runtime_args.shard_id}
+
     def close(self):
         with open(os.path.join(self.folder, f"closed-{os.getpid()}"), "a") as file:
             file.write("closed\n")
+
+
+class Before(Executor):
+    """Stands before shards: a request that it has not seen has no mark."""
+
+    mark = "seen "
+
+    @requests(on=["/once", "/all"])
+    async def see(self, docs: DocumentArray, **kwargs):
+        docs.texts = [self.mark + text for text in docs.texts]
+
+
+class Behind(Executor):
+    """Stands after shards; says of how many it got answers."""
+
+    kind = "first"
+
+    @requests(on=["/once", "/all"])
+    async def count(self, docs_matrix, **kwargs):
+        docs = docs_matrix[0]
+        docs.texts = [f"{text} {len(docs_matrix)} {self.kind}" for text in docs.texts]
+        return docs
+
+
+class Follower(Behind):
+    """Takes its place."""
+
+    kind = "second"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from jina import Deployment
+from jina import Deployment, Document
 from jina.errors import RuntimeFailToStart, Unavailable
 from jina.launch.doors import ask_all
 from tests.acceptance.flow_asking import until
 from tests.chaos.load import Load
-from tests.chaos.services import Ledger
+from tests.chaos.services import Before, Behind, Follower, Ledger
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -124,6 +124,51 @@ def test_scaling_and_updates(tmp_path):
     # Each was closed once, whatever became of it.
     assert {path.read_text() for path in tmp_path.glob("closed-*")} == {"closed\n"}
     assert len(list(tmp_path.glob("closed-*"))) == len(list(tmp_path.glob("begun-*"))) == 1 + 4 + 2
+
+
+def test_scaling_and_updates_of_shards(tmp_path):
+    """Two shards, their replicas, and what is around them: no request fails."""
+    served = Deployment(
+        uses=Ledger, uses_with={"folder": str(tmp_path)}, shards=2, polling={"/all": "ALL"},
+        uses_before=Before, uses_after=Behind, **LOCAL,
+    )  # fmt: skip
+    with served:
+        with Load(served.port, RATE / 2, ("/once", "/all")) as load:
+
+            def answers(workers, version, after):
+                """Until so many workers of the first shard or of any have answered, all of them as they should."""
+                load.seen.clear()
+                until(lambda: len({text.split()[0] for text in load.seen}) == workers)
+                load.seen.clear()
+                until(lambda: sum(load.seen.values()) > RATE / 4)
+                told = {tuple(text.split()[1:]) for text in load.seen}
+                assert told == {(version, shards, after) for shards in ("1", "2")}
+                return {process.name: process.pid for process in served.status().processes}
+
+            first = answers(2, "1", "first")
+            served.scale(replicas=2)
+            second = answers(4, "1", "first")
+            assert first.items() <= second.items()
+            assert second.keys() - first.keys() == {f"executor/shard-{shard}/rep-1" for shard in range(2)}
+            served.roll_out(uses_with={"folder": str(tmp_path), "version": "2"}, uses_after=Follower)
+            third = answers(4, "2", "second")
+            assert third.keys() == second.keys()
+            assert {name for name in third if third[name] == second[name]} == {"gateway"}
+            with pytest.raises(RuntimeFailToStart, match="this version does not work"):
+                served.roll_out(uses_with={"folder": str(tmp_path), "version": "broken"})
+            answers(4, "2", "second")
+            served.scale(replicas=1)
+            answers(2, "2", "second")
+            assert served.status().state == "ready"
+            assert len(served.status().processes) == 5
+            lines = [line for path in tmp_path.glob("begun-*") for line in path.read_text().splitlines()]
+            assert [line for line in lines if not line.startswith("seen ")] == ["warm"]
+        served.scale(replicas=2)
+        kill_one(served, list(pids(served)).index("gateway"), within=60)  # another one knows those that came since
+        assert len({served.post("/once", Document(text="x")).texts[0].split()[0] for _ in range(40)}) == 4
+    assert load.failed == {}
+    assert len(load.answered) == load.sent
+    assert {path.read_text() for path in tmp_path.glob("closed-*")} == {"closed\n"}
 
 
 def test_sigterm_while_a_replica_is_started_again(tmp_path):

@@ -1,7 +1,10 @@
 """What is known of a worker or gateway that ended, and of the one in its place."""
 
+import msgspec
+
 from jina.errors import CrashLoop, Unavailable
 from jina.launch.places import Place
+from jina.launch.status import status_of
 from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, RestartPlan, WorkerPlan
 
 
@@ -63,3 +66,23 @@ def test_only_workers_hang():
     restart = RestartPlan(timeout_hang=1)
     assert place(timeout_hang=1).hang is not None
     assert Place(GatewayPlan(faces=[], graph=GraphPlan(nodes=[], ends=[]), restart=restart)).hang is None
+
+
+def test_a_service_that_lacks_a_whole_shard_is_down():
+    places = []
+    for shard in range(2):
+        for replica in range(2):
+            plan = msgspec.structs.replace(
+                place(limit=0).plan, name=f"a/shard-{shard}/rep-{replica}", shard_id=shard, shards=2
+            )
+            places.append(Place(plan))
+    for one in places:
+        one.process.phase, one.process.ready = "ready", True
+    assert status_of("a", 1, places).state == "ready"
+    end(places[0])
+    assert status_of("a", 1, places).state == "degraded"
+    end(places[2])
+    assert status_of("a", 1, places).state == "degraded"
+    end(places[3])
+    assert status_of("a", 1, places).state == "down"
+    assert [one.part for one in places] == [("a", "", 0)] * 2 + [("a", "", 1)] * 2

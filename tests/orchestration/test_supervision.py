@@ -133,6 +133,8 @@ def test_what_cannot_be_changed():
         served.roll_out(port=5)
     with pytest.raises(ConfigError, match="did you mean 'uses_with'"):
         served.roll_out(uses_wit={})
+    with pytest.raises(ConfigError, match="neither added nor taken away"):
+        served.roll_out(uses_after=supervised.Grown)
     with pytest.raises(ConfigError, match="replicas: 0"):
         served.scale(replicas=0)
     external = Deployment(external=True, port=5, host="127.0.0.1")

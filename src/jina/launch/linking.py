@@ -59,9 +59,9 @@ class Linking:
         known = {hop.name: hop for hop in node.hops if hop.kind == "link"}
         if not known:
             return node
-        places = [place for place in self._places if place.owner == node.name and not place.process.is_gateway]
-        names = [place.name for place in places if not place.restarts.given_up] or list(known)
-        return msgspec.structs.replace(node, hops=[known.get(name) or _hop(node, name) for name in names])
+        plans = [place.plan for place in self._places if place.owner == node.name and not place.restarts.given_up]
+        hops = [known.get(plan.name) or _hop(node, plan) for plan in plans if isinstance(plan, WorkerPlan)]
+        return msgspec.structs.replace(node, hops=hops or list(known.values()))
 
     def _link(self, gateway: ChildProcess, worker: ChildProcess) -> None:
         name = worker.plan.name
@@ -74,8 +74,8 @@ class Linking:
             worker.send_link(name, ends[1])
 
 
-def _hop(node: NodePlan, name: str) -> HopPlan:
-    return msgspec.structs.replace(node.hops[0], name=name)
+def _hop(node: NodePlan, worker: WorkerPlan) -> HopPlan:
+    return msgspec.structs.replace(node.hops[0], name=worker.name, shard=worker.shard_id, part=worker.part)
 
 
 def _reaches(gateway: ChildPlan, worker: ChildPlan) -> bool:

@@ -49,6 +49,12 @@ class Place:
         return owner(self.plan)
 
     @property
+    def part(self) -> tuple[str, str, int]:
+        """What its replicas have in common: the Deployment, its shard, or what is around the shards."""
+        plan = self.plan
+        return (self.owner, plan.part, plan.shard_id) if isinstance(plan, WorkerPlan) else (self.owner, "", 0)
+
+    @property
     def processes(self) -> list[ChildProcess]:
         """Its process and the successor, if there is one."""
         return [self.process] if self.successor is None else [self.process, self.successor]

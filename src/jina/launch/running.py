@@ -136,9 +136,9 @@ class Running:
         return self._down([place for place in self.places if place.owner == deployment], wait)
 
     def lost(self) -> Unavailable | None:
-        """Why the service cannot go on: all processes of a Deployment, or the gateway, have ended for good."""
-        for name in {place.owner for place in self.places}:
-            places = [place for place in self.places if place.owner == name]
+        """Why the service cannot go on: all replicas of a Deployment or a shard, or the gateway, ended for good."""
+        for part in {place.part for place in self.places}:
+            places = [place for place in self.places if place.part == part]
             if all(self._over(place) for place in places):
                 return next(filter(None, (place.down() for place in places)), None)
         return None

@@ -136,10 +136,15 @@ def _consensus(plan: ProcessPlan) -> ConsensusPlan:
 def _state(processes: Sequence[ProcessStatus]) -> State:
     if all(process.state == "ready" for process in processes):
         return "ready"
-    serving = {process.deployment for process in processes if process.state in {"ready", "hung"}}
-    if serving == {process.deployment for process in processes}:
+    serving = {_part(process) for process in processes if process.state in {"ready", "hung"}}
+    if serving == set(map(_part, processes)):
         return "degraded"
     return "starting" if any(process.state == "starting" for process in processes) else "down"
+
+
+def _part(process: ProcessStatus) -> str:
+    """What its replicas have in common: the name without the number."""
+    return process.name.rpartition("-")[0] if "/" in process.name else process.name
 
 
 _HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jina.errors import ConfigError, NotSupportedError, nearest
+from jina.plan.copies import AROUND, owner
 
 if TYPE_CHECKING:
     from jina.launch.running import Running
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=DeploymentSpec)
 
 CHANGEABLE: Final = frozenset({
-    "uses", "uses_with", "uses_metas", "uses_requests", "uses_dynamic_batching", "py_modules", "extra_search_paths",
-    "output_array_type", "exit_on_exceptions", "allow_concurrent", "env", "grace", "timeout_ready", "log_level",
-    "log_format", "quiet_error", "restart_limit", "restart_backoff", "timeout_hang", "restart_hung",
+    "uses", "uses_before", "uses_after", "uses_with", "uses_metas", "uses_requests", "uses_dynamic_batching",
+    "py_modules", "extra_search_paths", "output_array_type", "exit_on_exceptions", "allow_concurrent", "env", "grace",
+    "timeout_ready", "log_level", "log_format", "quiet_error", "restart_limit", "restart_backoff", "timeout_hang",
+    "restart_hung",
 })  # fmt: skip
 """Options of a Deployment that `roll_out` takes: those that its workers alone know."""
 
@@ -47,16 +49,19 @@ def changed(spec: S, options: Mapping[str, Any]) -> S:
         near = nearest(name, CHANGEABLE)
         hint = f", did you mean '{near}'?" if near else f"; there are {', '.join(sorted(CHANGEABLE))}"
         raise ConfigError(f"{spec.name}: {name!r} is no option that can be changed{hint}")
+    for name in AROUND:
+        if name in given and (given[name] is None) != (getattr(spec, name) is None):
+            raise ConfigError(f"{spec.name}: {name} can be replaced, but neither added nor taken away while it runs")
     return _with(spec, given)
 
 
 def _check(spec: DeploymentSpec) -> None:
     if spec.external:
         raise ConfigError(f"{spec.name} is external: whoever started it can change it")
-    if spec.shards > 1 or spec.stateful or spec.uses_before or spec.uses_after:
+    if spec.stateful:
         raise NotSupportedError(
-            f"{spec.name}: shards, and stateful Executors besides the number of replicas of a Deployment, cannot be "
-            "changed while they run yet"
+            f"{spec.name}: stateful Executors, besides the number of replicas of one without shards, cannot be changed "
+            "while they run yet"
         )
 
 
@@ -106,12 +111,16 @@ def change(
     within: float | None,
 ) -> None:
     """Have the processes changed and wait for it; raises what `Running.change` raises."""
-    from jina.launch.places import owner
     from jina.launch.rollout import stages_between
     from jina.launch.sharing import shared
 
     if not running.settled:
         raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
     held = running.ports
-    plans = {plan.name: (shared(plan, held), blobs.get(owner(plan), b"")) for plan in new}
+    plans = {plan.name: (shared(plan, held), blobs.get(_executor_of(plan), b"")) for plan in new}
     running.change(stages_between(old, new, renew=renew), plans, within)
+
+
+def _executor_of(plan: ProcessPlan) -> str:
+    """The name by which the pickle of a process is found."""
+    return owner(getattr(plan, "deployment", "gateway"), getattr(plan, "part", ""))

@@ -199,14 +199,15 @@ class Deployment(Replicated, Described, Calls):
         from jina.plan.deployment import plan_deployment
 
         running = self._running_or_raise()
-        resolved = resolve(spec)
+        resolved, around = resolve(spec), resolve_around(spec)
         behind = self._plan.gateway is not None
         ports = KeptPorts(changing.kept(self._faces))
-        plan = plan_deployment(spec, resolved.plan, ports, gpus=MachineGpus(), behind_gateway=behind)
-        blobs = {self.name: resolved.blob()}
+        others = {name: one.plan for name, one in around.items()}
+        plan = plan_deployment(spec, resolved.plan, ports, others, MachineGpus(), behind_gateway=behind)
+        blobs = {name: one.blob() for name, one in {self.name: resolved, **around}.items()}
         old, new = (processes_of(self._own_key.admitted(one)) for one in (self._plan, plan))
         changing.change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
-        self._spec, self._resolved, self._plan = spec, resolved, plan
+        self._spec, self._resolved, self._around, self._plan = spec, resolved, around, plan
 
     def asgi(self) -> InProcessApp:
         """The Deployment as an ASGI application, for any ASGI server or test client; nothing is started here.

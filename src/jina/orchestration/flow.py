@@ -240,11 +240,12 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         whole = next(one for one in spec.steps if one.name == name)
         if not runs(whole):
             raise ConfigError(f"Flow: {name}: no Executor runs for it here")
-        resolved = self._resolved | dict(_resolved(whole))
+        found = dict(_resolved(whole))
+        resolved = self._resolved | found
         executors = {one: found.plan for one, found in resolved.items()}
         custom = self._gateway.plan if self._gateway else None
         plan = plan_flow(spec, executors, custom, KeptPorts(changing.kept(self._faces)), MachineGpus())
-        blobs = {name: _blob(name, resolved[name])}
+        blobs = {one: _blob(one, its) for one, its in found.items()}
         old, new = (_workers(one, name) for one in (self.plan, plan))
         within = whole.ready_seconds if "timeout_ready" in whole.model_fields_set else None
         changing.change(self._running_or_raise(), old, new, blobs, renew=renew, within=within)

@@ -81,8 +81,12 @@ class Shards:
 
     def put(self, hop: Hop) -> Hop | None:
         """Take in a hop; gives the one of the same name whose place it takes."""
-        place = next(part for part in self._parts if hop.name in _names(part.plan.hops))
-        return place.put(hop)
+        return self._part_of(hop.name).put(hop)
+
+    def _part_of(self, name: str) -> Replicas:
+        """The part that a worker belongs to; one that is not in the plan was added since, and its name tells."""
+        planned = (part for part in self._parts if name in _names(part.plan.hops))
+        return next(planned, None) or next(part for part in self._parts if name.startswith(_beginning(part)))
 
     def remove(self, name: str) -> Any:
         """Send no more requests to a worker; gives its hop, on which requests may be in flight, or None."""
@@ -228,6 +232,11 @@ class _Beside:
 
 def _names(hops: Sequence[HopPlan]) -> set[str]:
     return {hop.name for hop in hops}
+
+
+def _beginning(part: Replicas) -> str:
+    """What the names of a part's workers begin with."""
+    return part.name + ("-" if part.plan.hops and part.plan.hops[0].part else "/rep-")
 
 
 def _merged(found: Sequence[Parameters]) -> Parameters:
