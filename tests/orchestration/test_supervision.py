@@ -172,6 +172,21 @@ def test_a_hung_handler_is_only_reported():
     asking.join(20)
 
 
+@pytest.mark.slow
+def test_a_hung_gateway_is_replaced(caplog):
+    options = {"timeout_hang": 1500, "restart_hung": True}
+    with Deployment(uses=supervised.Mortal, replicas=2, **options, **LOCAL) as served:
+        gateway = served._processes[0].front[0]
+        os.kill(gateway.pid, signal.SIGSTOP)
+        until(lambda: served.status().processes[-1].restarts == 1)
+        until(lambda: served.is_ready)
+        assert who(served)[0] == "one"
+        assert [process.restarts for process in served.status().processes] == [0, 0, 1]
+    told = "\n".join(record.getMessage() for record in caplog.records)
+    assert "gateway (process " in told
+    assert "was killed by signal 9 (SIGKILL): it made no progress for 1." in told
+
+
 def _ask_in_vain(port):
     with Client(port=port) as client, pytest.raises(Unavailable):
         client.post("/sleep", Document())

@@ -137,6 +137,5 @@ def owner(plan: Any) -> str:
 
 
 def _hang_watch(plan: ProcessPlan) -> HangWatch | None:
-    # A gateway whose requests wait for workers does not hang itself.
-    limit = plan.restart.timeout_hang if isinstance(plan, WorkerPlan) else None
+    limit = plan.restart.timeout_hang
     return HangWatch(limit) if limit else None

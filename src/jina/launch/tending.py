@@ -115,7 +115,7 @@ class Tending:
         self.seen(process)
         place = next((place for place in self._places if process is place.process), None)
         if place is not None and place.hang is not None and process.answered:
-            place.hang.answered(now, process.vitals.get("in_flight", 0), process.vitals.get("done", 0))
+            place.hang.answered(now, *_progress(process))
         if not self.settled and all(place.process.ready for place in self._places):
             self.settled = True
         if place is not None and place.last_end is not None and process.ready and process.ready_at == process.since:
@@ -296,3 +296,13 @@ class Tending:
             process.terminate(signal.SIGKILL)
         elif process is not None and process.exit_status is None:
             process.give_up()
+
+
+def _progress(process: ChildProcess) -> tuple[int, int]:
+    """What a process has in work, and how far it got.
+
+    A gateway whose requests wait for workers does not hang itself: what has to go on there is its loop.
+    """
+    if process.is_gateway:
+        return 1, process.vitals.get("beats", 0)
+    return process.vitals.get("in_flight", 0), process.vitals.get("done", 0)

@@ -6,12 +6,13 @@ Loads neither docarray nor numpy, and no user's class.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +92,19 @@ class _Life:
         self._loop = loop
         self._log = logs.get_logger(plan.name)
         self.vitals = Vitals()
+        self._beats = 0
         self._signalled = False
         self._asked = asyncio.Event()
         self._hard = asyncio.Event()
+
+    def _vitals_of(self, service: GatewayService) -> dict[str, int]:
+        """For any thread: the numbers, and `beats`, which grows by the next question if the loop goes on."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._beat)
+        return {**service.vitals(), "beats": self._beats}
+
+    def _beat(self) -> None:
+        self._beats += 1
 
     async def run(self) -> int:
         forget = self._stop.listen(self._tell)
@@ -140,7 +151,7 @@ class _Life:
         if not started:
             return
         service.state = "ready"
-        self.vitals.source = service.vitals
+        self.vitals.source = partial(self._vitals_of, service)
         service.watch.start()
         try:
             self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
@@ -194,7 +205,7 @@ class _Life:
         if stop.hard:
             self._loop.call_soon_threadsafe(self._hard.set)
 
-    @contextmanager
+    @contextlib.contextmanager
     def signals(self) -> Generator[None]:
         """SIGTERM and SIGINT ask for the stop; the second one ends the process at once."""
         before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}

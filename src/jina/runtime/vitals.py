@@ -8,7 +8,8 @@ from collections.abc import Callable
 class Vitals:
     """Numbers by name; `source` gives them once there is a service, and may be called by any thread.
 
-    `in_flight` requests are in work, `queued` of them wait for a thread, `done` grows whenever one gets on.
+    `in_flight` requests are in work, `queued` of them wait for a thread, `done` grows whenever one gets on; `beats` of
+    a gateway grows from one question to the next while its loop goes on.
     """
 
     def __init__(self) -> None:

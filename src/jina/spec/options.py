@@ -82,10 +82,10 @@ class ProcessOptions(Spec):
     """Milliseconds before the second start in a row, doubled each time up to 30 seconds; the first comes at once."""
 
     timeout_hang: Milliseconds | None = None
-    """Milliseconds without any progress on requests in work after which a worker is reported; unset: never."""
+    """Milliseconds without any progress on requests in work after which a process is reported; unset: never."""
 
     restart_hung: Flag = False
-    """Kill a worker that makes no progress for `timeout_hang`, and start it again."""
+    """Kill a process that makes no progress for `timeout_hang`, and start it again."""
 
     log_level: LogLevel = Field(default_factory=_default_log_level, validate_default=True)
     """Least severe messages to log; the variable JINA_LOG_LEVEL changes the default of INFO."""
