@@ -96,7 +96,7 @@ def _same_tensor(node: pb.NodeProto, base: pb.NodeProto) -> bool:
     try:
         tensor = np.frombuffer(dense.buffer, np.dtype(dense.dtype)).reshape(tuple(dense.shape))
         was = np.asarray(_plain(base), dtype=tensor.dtype)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, SyntaxError):
         return False
     return bool(np.array_equal(tensor, was, equal_nan=tensor.dtype.kind in "fc"))
 

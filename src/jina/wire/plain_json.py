@@ -59,8 +59,11 @@ def _array(dense: pb.DenseNdArrayProto) -> Any:
     import numpy as np
 
     try:
-        return np.frombuffer(dense.buffer, np.dtype(dense.dtype)).reshape(tuple(dense.shape))
-    except (ValueError, TypeError) as error:
+        dtype = np.dtype(dense.dtype)
+        if dtype.kind not in "biufmMU" or (dtype.kind in "mM" and np.datetime_data(dtype)[0] == "generic"):
+            raise TypeError(f"dtype {dense.dtype!r} has no form in JSON")
+        return np.frombuffer(dense.buffer, dtype).reshape(tuple(dense.shape))
+    except (ValueError, TypeError, SyntaxError) as error:
         raise BadRequest(f"a tensor is garbled: {error}") from None
 
 

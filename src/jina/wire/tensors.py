@@ -32,7 +32,7 @@ class BadTensor(ValueError):
 def _dtype_named(name: str) -> np.dtype[Any]:
     try:
         dtype = np.dtype(name)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError) as error:  # numpy parses names with commas as Python
         raise BadTensor(f"{name!r} is not a dtype") from error
     if dtype.hasobject or dtype.kind == "V" or dtype.subdtype is not None:
         raise BadTensor(f"dtype {name!r} does not travel")
