@@ -1,6 +1,7 @@
 """Executors of the tests with real collectors; imported by the workers."""
 
 import asyncio
+import ctypes
 import time
 
 from docarray import BaseDoc
@@ -69,6 +70,13 @@ class Stuck(Executor):
     def gil(self, parameters: dict, **kwargs):
         """One call into C code that never lets another thread run."""
         sum(range(int(parameters["rounds"])))
+
+    @requests(on="/usleep")
+    def usleep(self, parameters: dict, **kwargs):
+        """The same for so many seconds: PyDLL keeps the interpreter's lock during a call."""
+        until = time.monotonic() + parameters["seconds"]
+        ctypes.PyDLL(None).usleep(int(parameters["seconds"] * 1e6))
+        assert time.monotonic() >= until
 
     @requests(on="/quick")
     async def quick(self, **kwargs):

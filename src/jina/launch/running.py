@@ -17,6 +17,7 @@ from jina.launch.agents import Agents
 from jina.launch.child_process import ChildProcess
 from jina.launch.places import Place, owner
 from jina.launch.rollout import Change, Rollout
+from jina.launch.sharing import faces_of
 from jina.launch.status import ServiceStatus, status_of
 from jina.launch.supervising import Supervisor
 from jina.launch.tending import Order, Tell
@@ -181,7 +182,7 @@ class Running:
     def ports(self) -> set[int]:
         """Those that several of the processes may serve."""
         plans = [place.plan for place in self.places]
-        return {face.port for plan in plans for face in plan.faces if face.share_port}
+        return {face.port for plan in plans for face in faces_of(plan) if face.share_port}
 
     @property
     def settled(self) -> bool:

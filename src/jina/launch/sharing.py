@@ -7,7 +7,7 @@ from typing import TypeVar, overload
 
 import msgspec
 
-from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, ProcessPlan
+from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, ProcessPlan, WorkerPlan
 
 P = TypeVar("P", bound=ProcessPlan)
 
@@ -16,8 +16,10 @@ def shared(plan: P, held: Collection[int]) -> P:
     """The plan of a process whose server binds beside whoever holds its ports."""
     if isinstance(plan, GatewayPlan) and plan.custom is not None:
         return plan  # a server of the user's own opens them
-    faces = [_shared(face) if face.port in held else face for face in plan.faces]
-    return plan if faces == plan.faces else msgspec.structs.replace(plan, faces=faces)
+    changed = msgspec.structs.replace(plan, faces=[_shared(face, held) for face in plan.faces])
+    if isinstance(changed, WorkerPlan) and changed.probes is not None:
+        changed = msgspec.structs.replace(changed, probes=_shared(changed.probes, held))
+    return changed
 
 
 @overload
@@ -39,8 +41,14 @@ def all_shared(plan: DeploymentPlan | FlowPlan, held: Collection[int]) -> Deploy
 def given_faces(plans: Collection[ProcessPlan]) -> list[FacePlan]:
     """The faces of processes whose ports can be held though the user gave them."""
     served = [plan for plan in plans if not (isinstance(plan, GatewayPlan) and plan.custom is not None)]
-    return [face for plan in served for face in plan.faces if not face.share_port]
+    return [face for plan in served for face in faces_of(plan) if not face.share_port]
 
 
-def _shared(face: FacePlan) -> FacePlan:
-    return msgspec.structs.replace(face, share_port=True)
+def faces_of(plan: ProcessPlan) -> list[FacePlan]:
+    """Those whose ports a process and its successor serve at the same time."""
+    probes = plan.probes if isinstance(plan, WorkerPlan) else None
+    return [*plan.faces, *([] if probes is None else [probes])]
+
+
+def _shared(face: FacePlan, held: Collection[int]) -> FacePlan:
+    return msgspec.structs.replace(face, share_port=True) if face.port in held else face

@@ -161,7 +161,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     such as `executor/rep-0`. With `watch` it names the files of the user's code. A worker behind a local gateway has
     no face: its requests come over a link. `part` tells the Executors around the shards of a Deployment from those in
     them. `concurrency` maps endpoints to the number of calls at once, `*` stands for the others.
-    `monitoring` is a port for metrics and probes alone.
+    `monitoring` is a port for metrics and probes alone, `probes` one of a small process for probes.
     """
 
     name: str
@@ -191,6 +191,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     watch: bool = False
     log: LogPlan = LogPlan()
     monitoring: FacePlan | None = None
+    probes: FacePlan | None = None
     telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}
     consensus: ConsensusPlan | None = None

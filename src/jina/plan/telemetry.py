@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jina.errors import ConfigError
 from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, TelemetryPlan, WorkerPlan
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ def telemetry(spec: TelemetryOptions | ClientSpec) -> TelemetryPlan:
 def monitored_deployment(plan: DeploymentPlan, spec: DeploymentSpec, ports: PortAllocator) -> DeploymentPlan:
     """The plan with a port for metrics: that of the gateway where there is one, which has those of its workers too."""
     if plan.gateway is not None:
+        _refuse_probes(spec, "Deployment")
         return msgspec.structs.replace(plan, gateway=monitored_gateway(plan.gateway, spec.front, ports))
-    return _monitored_workers(plan, spec, ports)
+    return _probed(_monitored_workers(plan, spec, ports), spec)
 
 
 def monitored_flow(plan: FlowPlan, spec: FlowSpec, ports: PortAllocator) -> FlowPlan:
     """The plan with a port for metrics of the gateway, and of each worker whose step is monitored."""
     steps = {step.name: step for step in spec.steps}
+    for step in steps.values():
+        _refuse_probes(step, f"Flow: {step.name}")
     return msgspec.structs.replace(
         plan,
         gateway=monitored_gateway(plan.gateway, spec.front, ports),
@@ -61,6 +65,20 @@ def _monitored_workers(plan: DeploymentPlan, spec: DeploymentSpec, ports: PortAl
         for place, worker in enumerate(plan.workers)
     ]
     return msgspec.structs.replace(plan, workers=workers)
+
+
+def _refuse_probes(spec: DeploymentSpec, where: str) -> None:
+    if spec.port_probes is not None:
+        raise ConfigError(
+            f"{where}: port_probes: is for a worker that serves alone; here a gateway answers for its workers"
+        )
+
+
+def _probed(plan: DeploymentPlan, spec: DeploymentSpec) -> DeploymentPlan:
+    if spec.port_probes is None:
+        return plan
+    face = FacePlan(protocol="http", host=spec.hosts[0], port=spec.port_probes)
+    return msgspec.structs.replace(plan, workers=[msgspec.structs.replace(one, probes=face) for one in plan.workers])
 
 
 def _face(spec: DeploymentSpec | GatewaySpec, place: int, ports: PortAllocator) -> FacePlan:

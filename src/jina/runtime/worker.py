@@ -21,6 +21,7 @@ from jina.plan.plans import WorkerPlan
 from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, finish, new_loop
 from jina.runtime.monitoring import MonitoringPort
+from jina.runtime.probes import ProbePort
 from jina.runtime.service import WorkerService, close
 from jina.runtime.stateful import ended, service_of, started
 from jina.runtime.stop import Stop
@@ -104,6 +105,7 @@ class _Life:
         self._nudges = 0
         self._telemetry = telemetry
         self._monitoring = MonitoringPort(plan.monitoring)
+        self._probes = ProbePort(plan.probes)
 
     async def run(self) -> int:
         try:
@@ -150,6 +152,7 @@ class _Life:
             links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)
             await faces.run(server.start())
             await self._monitoring.start(service)
+            await faces.run(self._probes.start(service))
             service.pulse.start()
             service.state = "ready"
             self.vitals.source = service.vitals
@@ -160,10 +163,12 @@ class _Life:
                 await self._asked_to_stop(executor)
             finally:
                 service.state = "draining"
+                await faces.run(self._probes.stop())
                 await self._drain(service, faces, server, links)
                 await ended(service, faces)
                 service.state = "stopped"
         finally:
+            await faces.run(self._probes.stop())
             await self._monitoring.stop()
             faces.stop()
 

@@ -17,7 +17,13 @@ from jina.spec.options import (
     UsesOptions,
 )
 from jina.spec.options_limits import AccessOptions, InflightOptions, QueueOptions
-from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
+from jina.spec.options_platform import (
+    ContainerOptions,
+    InternalOptions,
+    ProbeOptions,
+    StatefulOptions,
+    TelemetryOptions,
+)
 
 if TYPE_CHECKING:
     from jina.spec.gateway import GatewaySpec
@@ -27,6 +33,7 @@ class DeploymentSpec(
     InternalOptions,
     ContainerOptions,
     TelemetryOptions,
+    ProbeOptions,
     StatefulOptions,
     StepOptions,
     ExternalOptions,

@@ -72,6 +72,13 @@ class TelemetryOptions(Spec):
     """Port of the collector of metrics; unset: 4317."""
 
 
+class ProbeOptions(Spec):
+    """Probes of one worker alone."""
+
+    port_probes: Port | None = None
+    """Port on which a small process of its own answers probes, also while C code holds the worker's interpreter."""
+
+
 class ContainerOptions(Spec):
     """Containers and clusters."""
 
