@@ -62,10 +62,11 @@ def test_a_successor():
     assert (one.process, one.successor, one.restart_at, one.down()) == (successor, None, None, None)
 
 
-def test_only_workers_hang():
+def test_what_may_hang_is_watched_where_that_is_asked_for():
     restart = RestartPlan(timeout_hang=1)
     assert place(timeout_hang=1).hang is not None
-    assert Place(GatewayPlan(faces=[], graph=GraphPlan(nodes=[], ends=[]), restart=restart)).hang is None
+    assert Place(GatewayPlan(faces=[], graph=GraphPlan(nodes=[], ends=[]), restart=restart)).hang is not None
+    assert place().hang is None
 
 
 def test_a_service_that_lacks_a_whole_shard_is_down():
