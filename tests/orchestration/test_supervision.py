@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import supervised
@@ -269,3 +271,41 @@ def test_what_cannot_be_reloaded():
 
     with pytest.raises(ConfigError, match="Local is defined in the program itself"):
         Deployment(uses=Local, reload=True, **LOCAL).start()
+
+
+@pytest.fixture
+def little_memory():
+    """A control group with 400 MB, of either version; skipped where one may not be made."""
+    root = Path("/sys/fs/cgroup")
+    options = [(root / "memory", "memory.limit_in_bytes"), (root, "memory.max")]
+    for parent, limit in options:
+        group = parent / f"jina-test-{os.getpid()}"
+        if not (parent / "cgroup.procs").exists():
+            continue
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            (group / limit).write_text(str(400 * 2**20))
+        except OSError:
+            group.rmdir()
+            continue
+        yield group
+        for pid in (group / "cgroup.procs").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        until(lambda group=group: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+        return
+    pytest.skip("no control group with a limit of memory can be made here")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_worker_that_the_kernel_ends_for_want_of_memory_is_said_to_have_been(little_memory):
+    program = Path(__file__).with_name("hungry.py")
+    done = subprocess.run([sys.executable, program, little_memory], capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    said, restarts = done.stdout.splitlines()
+    assert "was killed by signal 9 (SIGKILL): out of memory" in said
+    assert restarts == "1"
