@@ -27,12 +27,12 @@ def main(group):
         try:
             served.post("/eat")
         except JinaError as error:
-            print(error, flush=True)
+            sys.stdout.write(f"{error}\n")
         deadline = time.monotonic() + 60
         while not (served.is_ready and served.status().processes[0].restarts) and time.monotonic() < deadline:
             time.sleep(0.05)
         served.post("/quick")
-        print(served.status().processes[0].restarts, flush=True)
+        sys.stdout.write(f"{served.status().processes[0].restarts}\n")
 
 
 if __name__ == "__main__":

@@ -304,7 +304,8 @@ def little_memory():
 @pytest.mark.timeout(180)
 def test_a_worker_that_the_kernel_ends_for_want_of_memory_is_said_to_have_been(little_memory):
     program = Path(__file__).with_name("hungry.py")
-    done = subprocess.run([sys.executable, program, little_memory], capture_output=True, text=True, timeout=150)
+    command = [sys.executable, program, little_memory]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     said, restarts = done.stdout.splitlines()
     assert "was killed by signal 9 (SIGKILL): out of memory" in said

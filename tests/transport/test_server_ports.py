@@ -13,6 +13,7 @@ import trustme
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.plan.plans import FacePlan, HttpPlan, TlsPlan
+from jina.transport import tls
 from jina.transport.server import serve
 from tests.transport.sample_service import SampleService, authority, run, served, url
 from tests.transport.test_grpc_calls import message_of, texts_of, unary
@@ -269,6 +270,49 @@ def test_tls(certificate, ca_file):
                 async with session.ws_connect(url(server, "/", 2)) as socket_:
                     await socket_.send_str('{"data": [], "execEndpoint": "/echo"}')
                     assert json.loads(await socket_.receive_str())["data"] == []
+        finally:
+            await server.stop(0)
+
+    run(main())
+
+
+def test_a_certificate_that_is_renewed_while_it_is_served(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tls, "INTERVAL", 0.02)
+    plan = TlsPlan(certfile=str(tmp_path / "cert.pem"), keyfile=str(tmp_path / "key.pem"))
+    caplog.set_level("INFO")
+
+    def issue(*, key=True):
+        made = trustme.CA().issue_cert("127.0.0.1")
+        if key:
+            made.private_key_pem.write_to_path(plan.keyfile)
+        made.cert_chain_pems[0].write_to_path(plan.certfile)
+        return made.cert_chain_pems[0].bytes().decode()
+
+    async def shown(server, number):
+        port = int(server.addresses[number].rpartition(":")[2])
+        return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port), timeout=10)
+
+    async def until_all_show(server, certificate):
+        async with asyncio.timeout(20):
+            for number in range(len(PROTOCOLS)):
+                while await shown(server, number) != certificate:
+                    await asyncio.sleep(0.02)
+
+    async def main():
+        first = issue()
+        server = serve([face(protocol, tls=plan) for protocol in PROTOCOLS], SampleService())
+        await server.start()
+        try:
+            await until_all_show(server, first)
+            second = issue()
+            await until_all_show(server, second)
+            issue(key=False)  # of another key
+            async with asyncio.timeout(20):
+                while "the certificate stays as it was" not in caplog.text:
+                    await shown(server, 0)
+                    await asyncio.sleep(0.02)
+            await until_all_show(server, second)
+            await until_all_show(server, issue())
         finally:
             await server.stop(0)
 

@@ -19,7 +19,7 @@ from jina.transport.http_app import HttpApp
 from jina.transport.http_exchange import AsgiApp
 from jina.transport.http_protocol import http_protocol
 from jina.transport.server_sockets import bind
-from jina.transport.tls import uvicorn_options
+from jina.transport.tls import renew, uvicorn_options
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
 """Arguments of uvicorn that jina decides."""
@@ -49,6 +49,7 @@ class HttpFace:
         self._server: _Server | None = None
         self._socket: socket.socket | None = None
         self._ticking: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
@@ -62,6 +63,8 @@ class HttpFace:
         server.lifespan.state = self._state
         await server.startup(sockets=[self._socket])
         self._ticking = asyncio.create_task(server.main_loop())
+        if self._plan.tls is not None and config.ssl is not None:
+            self._renewing = asyncio.create_task(renew(self._plan.tls, config.ssl))
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -72,6 +75,8 @@ class HttpFace:
             return
         self._server = None
         ticking.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
         until = time.monotonic() + grace
         for listening in server.servers:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import ConfigError
+from jina.observe import logs
 from jina.plan.plans import TlsPlan
 from jina.transport.base_channel import TlsFiles
 
 if TYPE_CHECKING:
     import grpc
+
+
+INTERVAL = 2.0
+"""Seconds between two looks at the files of a certificate that is served."""
+
+_log = logs.get_logger("tls")
 
 
 def read_file(path: str, option: str) -> bytes:
@@ -38,18 +49,73 @@ def check_certificate(plan: TlsPlan) -> None:
         ) from error
 
 
+class Renewal:
+    """Notices that the files of a certificate were replaced by others that fit together."""
+
+    def __init__(self, plan: TlsPlan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._seen = self._stamps()
+        self._next = clock() + INTERVAL
+
+    def due(self) -> bool:
+        """Whether there is another certificate than the last time; for any thread, looks every `INTERVAL` seconds."""
+        if self._clock() < self._next:
+            return False
+        self._next = self._clock() + INTERVAL
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return False
+        try:
+            check_certificate(self._plan)
+        except ConfigError as error:  # one file may come a moment before the other
+            _log.warning("the certificate stays as it was: %s", error.message)
+            return False
+        self._seen = stamps
+        _log.info("the certificate of %s is used from now on", self._plan.certfile)
+        return True
+
+    def _stamps(self) -> list[tuple[int, int, int]]:
+        found = []
+        for path in (self._plan.certfile, self._plan.keyfile):
+            with contextlib.suppress(OSError):
+                told = os.stat(path)
+                found.append((told.st_mtime_ns, told.st_size, told.st_ino))
+        return found
+
+
 def grpc_credentials(plan: TlsPlan) -> grpc.ServerCredentials:
-    """Credentials of a gRPC port; with `ca_file` clients must show a certificate signed by it."""
+    """Credentials of a gRPC port; with `ca_file` clients must show a certificate signed by it.
+
+    New connections get the certificate that is in the files at the time.
+    """
     import grpc
 
     untyped: Any = grpc  # grpcio has annotations here and there only
     check_certificate(plan)
-    pair = (read_file(plan.keyfile, "ssl_keyfile"), read_file(plan.certfile, "ssl_certfile"))
     authority = read_file(plan.ca_file, "ssl_ca_certs") if plan.ca_file else None
-    credentials: grpc.ServerCredentials = untyped.ssl_server_credentials(
-        [pair], root_certificates=authority, require_client_auth=authority is not None
+
+    def configuration() -> Any:
+        pair = (read_file(plan.keyfile, "ssl_keyfile"), read_file(plan.certfile, "ssl_certfile"))
+        return untyped.ssl_server_certificate_configuration([pair], root_certificates=authority)
+
+    renewal = Renewal(plan)
+    credentials: grpc.ServerCredentials = untyped.dynamic_ssl_server_credentials(
+        configuration(),
+        lambda: configuration() if renewal.due() else None,
+        require_client_authentication=authority is not None,
     )
     return credentials
+
+
+async def renew(plan: TlsPlan, context: ssl.SSLContext) -> None:
+    """Let new connections of a context have the certificate that is in the files; runs until it is cancelled."""
+    renewal = Renewal(plan)
+    while True:
+        await asyncio.sleep(INTERVAL)
+        if renewal.due():
+            with contextlib.suppress(OSError):  # replaced once more in this moment
+                context.load_cert_chain(plan.certfile, plan.keyfile)
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
