@@ -49,12 +49,22 @@ class Health:
         """By full method name."""
         from_bytes = health_pb2.HealthCheckRequest.FromString
         to_bytes = health_pb2.HealthCheckResponse.SerializeToString
+        listed = getattr(health_pb2, "HealthListResponse", None)  # older releases of the library have none
         return {
             "/grpc.health.v1.Health/Check": untyped.unary_unary_rpc_method_handler(
                 self.check, request_deserializer=from_bytes, response_serializer=to_bytes
             ),
             "/grpc.health.v1.Health/Watch": untyped.unary_stream_rpc_method_handler(
                 self.watch, request_deserializer=from_bytes, response_serializer=to_bytes
+            ),
+            **(
+                {}
+                if listed is None
+                else {
+                    "/grpc.health.v1.Health/List": untyped.unary_unary_rpc_method_handler(
+                        self.list, request_deserializer=from_bytes, response_serializer=listed.SerializeToString
+                    )
+                }
             ),
         }
 
@@ -63,6 +73,12 @@ class Health:
         if not self._knows(request.service):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return self._state(request.service)
+
+    async def list(self, _request: Any, _context: Context) -> Any:
+        """The states of all services and names."""
+        names = (*self._known, *self._gate.service.checks)
+        listing: Any = health_pb2  # its annotations may be older than it
+        return listing.HealthListResponse(statuses={name: self._state(name) for name in names})
 
     async def watch(self, request: Any, _context: Context) -> AsyncIterator[Any]:
         """The state now and at each change; ends when the server stops, which would else wait for it."""

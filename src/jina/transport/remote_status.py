@@ -1,0 +1,127 @@
+"""How a service elsewhere is, by what anybody may ask of it: its health, and its versions where no key is needed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from jina.errors import JinaError, Unavailable, UsageError
+
+_SECURE = {"grpcs", "https", "wss"}
+_SCHEMES = {"grpc", "http", "ws", *_SECURE}
+_LIST, _CHECK = "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Check"
+
+
+@dataclass
+class RemoteStatus:
+    """What a service says. `checks` are what its readiness is made of, such as the Deployments and their replicas."""
+
+    address: str
+    state: str
+    """`ready`, `not ready`, or `down` where nothing answers."""
+    checks: dict[str, bool] = field(default_factory=dict)
+    version: str = ""
+    """Of jina; empty where the service does not tell it without a key."""
+    why: str = ""
+    """Why nothing answers."""
+
+    def __str__(self) -> str:
+        version = f" (jina {self.version})" if self.version else ""
+        lines = [f"{self.address}: {self.state}{version}" + (f": {self.why}" if self.why else "")]
+        width = max(map(len, self.checks), default=0)
+        return "\n".join([*lines, *(f"  {name:<{width}}  {'ok' if ok else 'no'}" for name, ok in self.checks.items())])
+
+
+def status_at(address: str, timeout: float = 5.0, key: str = "") -> RemoteStatus:
+    """Ask the service at `grpc://host:port` or `http://host:port`; with TLS `grpcs` or `https`."""
+    try:
+        parts = urlsplit(address)
+        whole = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        whole = False
+    if not whole:
+        raise UsageError(
+            f"status: {address!r} is no address", help="such as grpc://localhost:51000 or https://host:443"
+        )
+    ask = _by_grpc if parts.scheme.startswith("grpc") else _by_http
+    try:
+        return ask(address, parts, timeout, key)
+    except (OSError, http.client.HTTPException, ValueError, JinaError) as error:
+        return RemoteStatus(address, "down", why=error.message if isinstance(error, JinaError) else str(error))
+
+
+def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
+    def get(path: str) -> tuple[int, str]:
+        assert parts.hostname
+        connection: http.client.HTTPConnection
+        if parts.scheme in _SECURE:
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+        else:
+            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        try:
+            connection.request("GET", path, headers={"X-API-Key": key} if key else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+
+    code, text = get("/readyz?verbose")
+    if code not in {200, 503}:
+        raise Unavailable(f"/readyz answers {code}, so that it is no service of this version")
+    checks = {line[3:].rpartition(" ")[0]: line[1] == "+" for line in text.splitlines() if line.startswith("[")}
+    code_of_info, info = get("/status")
+    version = str(json.loads(info).get("jina", {}).get("jina", "")) if code_of_info == 200 else ""
+    return RemoteStatus(address, "ready" if code == 200 else "not ready", checks, version)
+
+
+def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
+    import grpc
+
+    from jina.transport.base_channel import TlsFiles
+    from jina.transport.tls import client_credentials
+    from jina.wire import pb
+
+    untyped: Any = grpc  # grpcio has annotations here and there only
+    place = f"{parts.hostname}:{parts.port}"
+    secure = parts.scheme in _SECURE
+    channel = (
+        untyped.secure_channel(place, client_credentials(TlsFiles())) if secure else untyped.insecure_channel(place)
+    )
+    metadata = [("x-api-key", key)] if key else None
+    with channel:
+        try:
+            ready, checks = _health(channel, timeout)
+            info = channel.unary_unary("/jina.JinaInfoRPC/_status", None, pb.JinaInfoProto.FromString)
+            try:
+                version = info(b"", timeout=timeout, metadata=metadata).jina["jina"]
+            except grpc.RpcError:
+                version = ""  # it wants a key, or is somebody else's
+        except grpc.RpcError as error:
+            told: Any = error
+            raise Unavailable(told.details() or str(told.code())) from None
+    return RemoteStatus(address, "ready" if ready else "not ready", checks, version)
+
+
+def _health(channel: Any, timeout: float) -> tuple[bool, dict[str, bool]]:
+    """Whether the whole serves, and its parts; those only of servers that list them."""
+    import grpc
+    from grpc_health.v1 import health_pb2
+
+    serving = health_pb2.HealthCheckResponse.SERVING
+    response = getattr(health_pb2, "HealthListResponse", None)  # older releases of the library have none
+    try:
+        if response is not None:
+            found = channel.unary_unary(_LIST, None, response.FromString)(b"", timeout=timeout).statuses
+            names = sorted(name for name in found if name and not name.startswith(("jina.", "grpc.")))
+            return found[""].status == serving, {name: found[name].status == serving for name in names}
+    except grpc.RpcError as error:
+        told: Any = error
+        if told.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            raise
+    check = channel.unary_unary(_CHECK, None, health_pb2.HealthCheckResponse.FromString)
+    return check(b"", timeout=timeout).status == serving, {}
