@@ -60,10 +60,10 @@ def add(running: Running, worker: WorkerPlan, blob: bytes, within: float | None)
         _await_vote(agent_of(running, number))
     except BaseException:
         with contextlib.suppress(JinaError):
-            if any(place.name == worker.name for place in running.places):
-                running.change([[Change("remove", worker.name)]], {})
+            _retire(running, worker.name)
+        running.agents.remove(started.consensus.group, number)  # first, lest it join again
+        with contextlib.suppress(JinaError):
             _leave(running, number)
-        running.agents.remove(started.consensus.group, number)
         raise
 
 
@@ -71,14 +71,17 @@ def remove(running: Running, worker: WorkerPlan) -> None:
     """Take a replica out: of what the gateway sends requests to, of the group, and then of what runs."""
     number = worker.replica_id
     via = _another(running, number)
-    member = _member(via, number)
-    if member is not None:
-        _ask(via, "remove", id=member, **{"try": True})
-    if asking.status(agent_of(running, number).plan.socket).get("role") == "Leader":
-        _until(lambda: _ask(via, "transfer"), lambda: _leads_not(running, number), f"{worker.name} leads still")
-    running.change([[Change("remove", worker.name)]], {})
+    _insist(lambda: _ask_whether(via, number), f"{worker.name} cannot be removed")
+    _insist(lambda: _step_down(running, number), f"{worker.name} leads still")
+    _retire(running, worker.name)
     _leave(running, number)
     running.agents.remove(agent_of(running, number).plan.group, number)
+
+
+def _retire(running: Running, name: str) -> None:
+    """Let a worker finish and end, if that was not done before."""
+    if any(place.name == name for place in running.places):
+        running.change([[Change("remove", name)]], {})
 
 
 def agent_of(running: Running, number: int) -> Agent:
@@ -100,11 +103,25 @@ def _another(running: Running, number: int) -> Agent:
 def _member(via: Agent, number: int) -> str | None:
     """The id under which a replica is a member."""
     told = asking.status(via.plan.socket)
-    return next((one for one in told.get("members", {}) if one.partition("-")[0] == str(number)), None)
+    if "error" in told:
+        raise Unavailable(told["error"])
+    return next((one for one in told["members"] if one.partition("-")[0] == str(number)), None)
 
 
-def _leads_not(running: Running, number: int) -> bool:
-    return asking.status(agent_of(running, number).plan.socket).get("role") != "Leader"
+def _ask_whether(via: Agent, number: int) -> None:
+    """Raise where the others could not go on without a replica."""
+    member = _member(via, number)
+    if member is not None:
+        _ask(via, "remove", id=member, **{"try": True})
+
+
+def _step_down(running: Running, number: int) -> None:
+    """Have another replica lead."""
+    socket = agent_of(running, number).plan.socket
+    if asking.status(socket).get("role") == "Leader":
+        asking.administer(socket, "transfer")
+        if asking.status(socket).get("role") == "Leader":
+            raise Unavailable("it still leads")
 
 
 def _leave(running: Running, number: int) -> None:
@@ -113,28 +130,30 @@ def _leave(running: Running, number: int) -> None:
 
     def leave() -> None:
         member = _member(via, number)
-        if member is not None:
-            _ask(via, "remove", id=member)
+        try:
+            if member is not None:
+                _ask(via, "remove", id=member)
+        except UsageError as error:
+            if "no member" not in error.message:  # the answer to an earlier try was lost, or this agent is behind
+                raise
 
-    _until(leave, lambda: _member(via, number) is None, f"replica {number} is still a member")
+    _insist(leave, f"replica {number} is still a member")
 
 
 def _ask(via: Agent, do: str, **options: object) -> None:
     asking.administer(via.plan.socket, do, **options)
 
 
-def _until(act: Callable[[], None], done: Callable[[], bool], otherwise: str) -> None:
-    """Act until it is done: while the leadership changes, nobody can be asked."""
+def _insist(act: Callable[[], None], otherwise: str) -> None:
+    """Act until it works: while the leadership changes, nobody can be asked."""
     deadline = time.monotonic() + _PATIENCE
-    told = otherwise
-    while not done():
-        if time.monotonic() > deadline:
-            raise Unavailable(told)
+    while True:
         try:
-            act()
+            return act()
         except Unavailable as error:
-            told = f"{otherwise}: {error.message}"
-            time.sleep(_LOOK)
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{otherwise}: {error.message}") from None
+        time.sleep(_LOOK)
 
 
 def _await_vote(agent: Agent) -> None:
