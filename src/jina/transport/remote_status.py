@@ -38,20 +38,22 @@ class RemoteStatus:
 
 def status_at(address: str, timeout: float = 5.0, key: str = "") -> RemoteStatus:
     """Ask the service at `grpc://host:port` or `http://host:port`; with TLS `grpcs` or `https`."""
-    try:
-        parts = urlsplit(address)
-        whole = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port is not None
-    except ValueError:
-        whole = False
-    if not whole:
-        raise UsageError(
-            f"status: {address!r} is no address", help="such as grpc://localhost:51000 or https://host:443"
-        )
+    parts = _parts(address)
     ask = _by_grpc if parts.scheme.startswith("grpc") else _by_http
     try:
         return ask(address, parts, timeout, key)
     except (OSError, http.client.HTTPException, ValueError, JinaError) as error:
         return RemoteStatus(address, "down", why=error.message if isinstance(error, JinaError) else str(error))
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        if parts.scheme in _SCHEMES and parts.hostname and parts.port is not None:
+            return parts
+    except ValueError:
+        pass
+    raise UsageError(f"status: {address!r} is no address", help="such as grpc://localhost:51000 or https://host:443")
 
 
 def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
