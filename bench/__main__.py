@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import platform
 import sys
@@ -24,6 +25,7 @@ from bench.replicas import REPLICAS
 from bench.report import Check, Section, table
 from bench.runs import compare
 from bench.starts import ready, start
+from bench.stateful import stateful
 
 OTHERS = {
     "sse_paced": sse_paced,
@@ -36,6 +38,7 @@ OTHERS = {
     "batching": batching,
     **FLOW_OTHERS,
     **REPLICAS,
+    "stateful": stateful,
 }
 """Cases that measure something else than CPU per request; each is called with the number of rounds."""
 
@@ -74,9 +77,12 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", help=f"some of {', '.join(known)}; all by default")
     parser.add_argument("--rounds", type=int, default=11, help="interleaved rounds [default: 11]")
     parser.add_argument("--quick", action="store_true", help="3 rounds with a tenth of the requests; decides nothing")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load of `stateful` [default: 3]")
+    parser.add_argument("--alone", action="store_true", help="`stateful` without Jina 3")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench" / "results.json")
     options = parser.parse_args()
     rounds, part = (3, 0.1) if options.quick else (options.rounds, 1.0)
+    OTHERS["stateful"] = functools.partial(stateful, seconds=options.seconds, alone=options.alone)
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in options.cases or known:
         began = time.monotonic()

@@ -3,14 +3,17 @@
 A job says kind (`http`, `grpc`, `sse`), address, request and how to check an answer; the result is a line of JSON on
 standard output: `{"seconds", "requests", "bad", "p50_ms", "p99_ms"}`. With `sse` also `delays_ms`: how long after the
 time that stands in an event (as `"text":"<monotonic ns>"`) the event arrived. With `sizes` a number follows what is
-expected in an answer, the size of the batch; then also `sizes`, those of all answers.
+expected in an answer, the size of the batch; then also `sizes`, those of all answers. `unique` is gRPC where each
+request gets an id of its own in place of `0` * 32, for some `seconds`, and where calls may fail: `failed` tells how.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import collections
 import json
+import os
 import re
 import sys
 import time
@@ -65,14 +68,18 @@ class Job:
         self.request = base64.b64decode(spec["request"])
         self.expected = base64.b64decode(spec["expected"])
         self.left = spec["requests"]
+        self.until = time.perf_counter() + spec["seconds"] if "seconds" in spec else 0.0
         self.times: list[float] = []
         self.bad = 0
         self.delays: list[float] = []
         self.sizes: list[int] = []
+        self.failed: collections.Counter[str] = collections.Counter()
         self.size = re.compile(re.escape(self.expected) + rb" (\d+)").search if spec.get("sizes") else None
 
     def take(self) -> bool:
-        """True while requests are left to send."""
+        """True while requests, or time, are left."""
+        if self.until:
+            return time.perf_counter() < self.until
         self.left -= 1
         return self.left >= 0
 
@@ -96,9 +103,10 @@ class Job:
         return {
             "seconds": seconds,
             "requests": len(times),
-            "bad": self.bad + self.spec["requests"] - len(times),
-            "p50_ms": times[len(times) // 2] * 1000,
-            "p99_ms": times[int(len(times) * 0.99)] * 1000,
+            "bad": self.bad + (0 if self.until else self.spec["requests"] - len(times)),
+            "p50_ms": times[len(times) // 2] * 1000 if times else None,
+            "p99_ms": times[int(len(times) * 0.99)] * 1000 if times else None,
+            **({"failed": self.failed} if self.failed else {}),
             **({"delays_ms": self.delays} if self.delays else {}),
             **({"sizes": self.sizes} if self.sizes else {}),
         }
@@ -155,12 +163,41 @@ async def grpc(job: Job) -> None:
         await channel.close()
 
 
+async def unique(job: Job) -> None:
+    """`concurrency` calls in flight, each on a channel of its own."""
+    import grpc as grpcio
+    from grpc import aio
+
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+               ("grpc.use_local_subchannel_pool", 1)]  # fmt: skip
+    channels = [aio.insecure_channel(f"127.0.0.1:{job.spec['port']}", options) for _ in range(job.spec["concurrency"])]
+    metadata = [tuple(pair) for pair in job.spec.get("metadata", ())]
+
+    async def one(call) -> None:
+        while job.take():
+            request = job.request.replace(b"0" * 32, os.urandom(16).hex().encode(), 1)
+            started = time.perf_counter()
+            try:
+                answer = await call(request, metadata=metadata, timeout=30)
+            except grpcio.RpcError as error:
+                job.failed[f"{error.code().name}: {error.details()}".partition("\n")[0][:120]] += 1
+                job.bad += 1
+                await asyncio.sleep(0.01)
+                continue
+            right = job.right(answer)
+            job.record(time.perf_counter() - started, right)
+
+    await asyncio.gather(*(one(channel.unary_unary(job.spec["method"])) for channel in channels))
+    for channel in channels:
+        await channel.close()
+
+
 def main() -> None:
     """Run jobs until the input ends."""
     for line in sys.stdin:
         job = Job(json.loads(line))
         started = time.perf_counter()
-        asyncio.run({"http": http, "sse": sse, "grpc": grpc}[job.spec["kind"]](job))
+        asyncio.run({"http": http, "sse": sse, "grpc": grpc, "unique": unique}[job.spec["kind"]](job))
         print(json.dumps(job.result(time.perf_counter() - started)), flush=True)
 
 

@@ -76,6 +76,11 @@ def run_load(arm: Arm, requests: int, concurrency: int) -> dict:
         "requests": requests,
         "concurrency": concurrency,
     }
+    return send(job)
+
+
+def send(job: dict) -> dict:
+    """What came of one job of `bench.load`."""
     process = _load_process()
     assert process.stdin is not None
     assert process.stdout is not None
