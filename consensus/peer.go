@@ -157,7 +157,11 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 	case kRead:
 		body, err = a.readIndex(forwarded)
 	case kStatus:
-		body, err = json.Marshal(a.info())
+		if forwarded {
+			body, err = json.Marshal(a.info())
+		} else {
+			body, err = json.Marshal(a.figures())
+		}
 	case kAdmin:
 		body, err = a.administer(f.body, forwarded)
 	}

@@ -32,6 +32,7 @@ type logStore struct {
 	marked uint64
 	stored func()       // called when entries were stored
 	bytes  atomic.Int64 // written since the process started
+	sync   timings
 	stop   chan struct{}
 	done   chan struct{}
 }
@@ -137,9 +138,11 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		stored[i] = &one
 		size += len(one.Data)
 	}
+	began := time.Now()
 	if err := s.WAL.StoreLogs(stored); err != nil {
 		return err
 	}
+	s.sync.since(began)
 	s.recent.add(logs)
 	s.bytes.Add(int64(size))
 	s.last.Store(logs[len(logs)-1].Index)
