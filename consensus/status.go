@@ -15,7 +15,7 @@ type figures struct {
 	*info
 	PID           int               `json:"pid"`
 	Elections     int64             `json:"elections"`       // after which this replica knew a leader
-	Lag           map[string]*int64 `json:"lag,omitempty"`   // entries that other replicas do not have yet, told by the leader; null: silent
+	Lag           map[string]*int64 `json:"lag,omitempty"`   // entries that other members do not have yet, told by the leader; null: silent
 	Sync          distribution      `json:"sync"`            // seconds to write and sync entries
 	LogSize       int64             `json:"log_bytes"`       // on the disk
 	Unapplied     int               `json:"unapplied_bytes"` // sent to the worker and not yet applied
@@ -42,17 +42,20 @@ func (a *agent) figures() *figures {
 	return told
 }
 
-// lags is how many entries of the leader's log each of the others does not have.
+// lags is how many entries of the leader's log each of the other members does not have, by replica.
 func lags(leader *info, told []*info) map[string]*int64 {
 	found := map[string]*int64{}
-	for replica, one := range told {
-		if replica == leader.Replica {
+	for id := range leader.Members {
+		replica, err := replicaOf(id)
+		if err != nil || id == leader.ID {
 			continue
 		}
 		var behind *int64
-		if one != nil {
-			entries := max(0, int64(leader.Last)-int64(one.Last))
-			behind = &entries
+		for _, one := range told {
+			if one != nil && one.ID == id {
+				entries := max(0, int64(leader.Last)-int64(one.Last))
+				behind = &entries
+			}
 		}
 		found[strconv.Itoa(replica)] = behind
 	}

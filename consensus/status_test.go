@@ -18,7 +18,9 @@ func TestTimingsAreCountedByBound(t *testing.T) {
 }
 
 func TestLagsAreThoseOfTheOthersAndNullForTheSilent(t *testing.T) {
-	found := lags(&info{Replica: 1, Last: 10}, []*info{{Last: 7}, {Last: 10}, nil, {Last: 12}})
+	members := map[string]string{"0-a": "Voter", "1-b": "Voter", "2-c": "Voter", "3-d": "Nonvoter"}
+	leader := &info{ID: "1-b", Replica: 1, Last: 10, Members: members}
+	found := lags(leader, []*info{{ID: "0-a", Last: 7}, leader, nil, {ID: "3-d", Last: 12}, {ID: "3-old", Last: 1}})
 	text, _ := json.Marshal(found)
 	if string(text) != `{"0":3,"2":null,"3":0}` {
 		t.Fatalf("%s", text)

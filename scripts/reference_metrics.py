@@ -8,12 +8,15 @@ from typing import Any
 def metric_families() -> list[Any]:
     """Those of a worker, then those that only a gateway has."""
     from jina.observe.batch_metrics import BatchMetrics
+    from jina.observe.consensus_metrics import ConsensusMetrics
     from jina.observe.metrics import Metrics
 
     worker, gateway = Metrics("executor/rep-0", "MyExecutor"), Metrics("gateway")
     endpoint = worker.endpoint("/index")
     endpoint.ended(0.1, "ExecutorError")
     endpoint.batches = BatchMetrics(lambda: 0)
+    worker.consensus = ConsensusMetrics()
+    worker.consensus.told = {"role": "Leader", "lag": {"1": 0}}
     gateway.hop("executor").up = lambda: {"executor/rep-0": True}
     measured = {f"jina_{name}" for name, *_ in worker.timed()}  # by users, and so by tests
     found: dict[str, Any] = {}

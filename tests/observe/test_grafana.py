@@ -3,10 +3,8 @@
 import json
 import re
 
+from scripts.reference_metrics import metric_families
 from tests.cli.running import call
-
-from jina.observe.batch_metrics import BatchMetrics
-from jina.observe.metrics import Metrics
 
 NAME = re.compile(r"\b((?:jina|process)_[a-z_]+)(\{[^}]*\})?")
 BY = re.compile(r"by \(([^)]*)\)")
@@ -15,17 +13,10 @@ CLAUSE = re.compile(r"\b(?:by|without) \([^)]*\)")
 
 def known():
     """Sample name -> its labels, of a gateway and of a worker."""
-    gateway = Metrics("gateway")
-    gateway.hop("a").up = lambda: {"a/rep-0": True}
-    worker = Metrics("a/rep-0", "Exec")
     found = {}
-    for metrics in (gateway, worker):
-        one = metrics.endpoint("/x")
-        one.ended(0.1, "ExecutorError")
-        one.batches = BatchMetrics(lambda: 0)
-        for family in metrics.families():
-            for sample in family.samples:
-                found.setdefault(sample.name, set()).update(sample.labels)
+    for family in metric_families():
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
 

@@ -18,7 +18,7 @@ from jina.launch.child_process import ChildProcess
 from jina.launch.places import Place, owner
 from jina.launch.rollout import Change, Rollout
 from jina.launch.sharing import faces_of
-from jina.launch.status import ServiceStatus, status_of
+from jina.launch.status import ServiceStatus, status_of, with_agents
 from jina.launch.supervising import Supervisor
 from jina.launch.tending import Order, Tell
 from jina.observe import logs
@@ -198,7 +198,8 @@ class Running:
         """How each process is, asked now."""
         self.refresh()
         with self._changed:
-            return status_of(self.name, os.getpid(), self.places)
+            status = status_of(self.name, os.getpid(), self.places)
+        return with_agents(status)
 
     def refresh(self) -> None:
         """Have all processes that are ready say how they are, and wait a moment for the answers."""

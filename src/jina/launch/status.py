@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +13,9 @@ import msgspec
 from jina.launch.places import Place, owner
 from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
 from jina.runtime.vitals import Vitals
+
+_PATIENCE = 1.0
+"""Seconds that an agent gets to answer."""
 
 State = Literal["ready", "degraded", "starting", "down"]
 
@@ -37,6 +40,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     """Of a stateful Executor: the replicas that it agrees with, and the socket of its consensus agent."""
     agent: str = ""
+    consensus: dict[str, Any] = {}
+    """What the agent of a replica of a stateful Executor tells, see `Deployment.consensus_status`."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +68,17 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
     """The status of the processes in `places`, by what is known of them now."""
     return _whole(name, pid, [_process(place) for place in places])
+
+
+def with_agents(status: ServiceStatus) -> ServiceStatus:
+    """The status with what the agents of its processes tell."""
+    if not any(one.agent for one in status.processes):
+        return status
+    from jina.replication import asking
+
+    told = {one.name: asking.status(one.agent, _PATIENCE) for one in status.processes if one.agent}
+    processes = [msgspec.structs.replace(one, consensus=told.get(one.name, {})) for one in status.processes]
+    return msgspec.structs.replace(status, processes=processes)
 
 
 def _whole(name: str, pid: int, processes: list[ProcessStatus]) -> ServiceStatus:
@@ -158,4 +174,17 @@ def _table(processes: Sequence[ProcessStatus]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     lines += [f"  {one.name}: {one.last_end}" for one in processes if one.last_end]
+    lines += [f"  {one.name}: {_told(one.consensus)}" for one in processes if one.consensus]
     return "\n".join(lines)
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    if "error" in told:
+        return str(told["error"])
+    parts = [f"{told['role'].lower()} of term {told['term']}", f"applied {told['applied']} of {told['committed']}"]
+    parts += [
+        f"rep-{peer} is silent" if lag is None else f"rep-{peer} is {lag} entries behind"
+        for peer, lag in told.get("lag", {}).items()
+        if lag != 0
+    ]
+    return ", ".join(parts)

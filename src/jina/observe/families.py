@@ -14,6 +14,7 @@ from prometheus_client.core import (
 
 from jina.observe import usage
 from jina.observe.batch_metrics import batch_families
+from jina.observe.consensus_metrics import consensus_families
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -36,6 +37,8 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     if hops := dict(metrics.hops):
         yield from _sending(metrics.process_name, hops)
         yield from _replicas(metrics.process_name, hops)
+    if metrics.consensus is not None:
+        yield from consensus_families(metrics.process_name, metrics.consensus)
     yield from _own(metrics)
     yield from _process(metrics)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from jina.observe.batch_metrics import BatchMetrics
+    from jina.observe.consensus_metrics import ConsensusMetrics
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds in seconds; one more bucket holds what is above."""
@@ -139,6 +140,8 @@ class Metrics:
         self.ready: Callable[[], bool] = lambda: True
         self.endpoints: dict[str, EndpointMetrics] = {}
         self.hops: dict[str, HopMetrics] = {}
+        self.consensus: ConsensusMetrics | None = None
+        """Of a replica of a stateful Executor."""
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry: CollectorRegistry | None = None
 

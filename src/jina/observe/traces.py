@@ -3,7 +3,8 @@
 The SDK (exporter, sampler) is configured by `tracing=True` (see `exporters`), by `opentelemetry-instrument`, or by the
 user in the Executor's `__init__`. The caller's context comes and goes as headers
 (https://www.w3.org/TR/trace-context/): a gateway makes a span of each request and of each time it is sent on, a worker
-one of each request and, below it, one of the handler's work.
+one of each request and, below it, one of the handler's work. A write of a stateful Executor has one until a majority
+has it, and one on each replica that applies it.
 """
 
 from __future__ import annotations
@@ -68,19 +69,25 @@ def active() -> bool:
 
 
 def begin(
-    name: str, headers: Mapping[str, str], attributes: Mapping[str, str], *, sending: bool = False
+    name: str,
+    headers: Mapping[str, str],
+    attributes: Mapping[str, str | int],
+    *,
+    sending: bool = False,
+    inside: bool = False,
 ) -> RequestSpan | None:
     """Start the span of a request, or of sending one; None where no OpenTelemetry SDK is loaded.
 
     `headers` have lower-case names; the parent is read from them by the configured propagators. Without one there it
-    is the current span, such as that of a web framework around us.
+    is the current span, such as that of a web framework around us. `inside` is a part of what a request is about, which
+    nobody sends or receives.
     """
     if not active():
         return None
     from opentelemetry import context, propagate, trace
 
     parent = propagate.extract(headers, context.get_current())
-    kind = trace.SpanKind.CLIENT if sending else trace.SpanKind.SERVER
+    kind = trace.SpanKind.CLIENT if sending else trace.SpanKind.INTERNAL if inside else trace.SpanKind.SERVER
     span = trace.get_tracer("jina").start_span(name, context=parent, kind=kind, attributes=dict(attributes))
     return RequestSpan(span, trace.set_span_in_context(span, parent))
 

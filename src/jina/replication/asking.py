@@ -50,10 +50,10 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
     raise Unavailable("the consensus agent went away before it answered")
 
 
-def status(place: Place) -> dict[str, Any]:
+def status(place: Place, seconds: float = 5.0) -> dict[str, Any]:
     """What an agent tells of its replica and its group; `{"error": ...}` where it does not answer."""
     try:
-        told: dict[str, Any] = msgspec.json.decode(ask(place, frames.STATUS, seconds=5.0))
+        told: dict[str, Any] = msgspec.json.decode(ask(place, frames.STATUS, seconds=seconds))
         return told
     except JinaError as error:
         return {"error": error.message}

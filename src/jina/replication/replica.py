@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +16,8 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from jina.errors import BadRequest, DeadlineExceeded, JinaError, RuntimeFailToStart, Unavailable
-from jina.observe import logs
+from jina.observe import logs, traces
+from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.plan.plans import ConsensusPlan
 from jina.replication import entries, frames, outcomes
 from jina.replication.entries import Entry
@@ -37,6 +39,10 @@ _SOON = 3.0
 _PULSE = 0.5
 _SILENCE = 1.0
 """Seconds after which an agent that answers no ping is not waited for."""
+_MOMENT = 0.5
+"""Seconds that an agent gets to tell how it is."""
+_LOOKS = 20
+"""Pulses between two looks at how the agent is, where nobody asks."""
 RESTART = 75
 """Exit code of a worker that has to begin anew, from a snapshot."""
 
@@ -93,7 +99,11 @@ class Replica:
         self._resume = 0
         self._link: AgentLink | None = None
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._writes = Writes(name, self._agent, lambda: self._silent)
+        self.counts = ConsensusMetrics()
+        self._writes = Writes(name, self._agent, lambda: self._silent, self.counts)
+        self.counts.waiting = lambda: len(self._writes)
+        self.counts.remembered = lambda: len(self._window)
+        self._executing: list[_Step] = []
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
@@ -153,7 +163,7 @@ class Replica:
 
     async def _feel(self) -> None:
         """Notice an agent that is there but answers nothing: others may answer what waits for it."""
-        while True:
+        for pulse in itertools.count(1):
             await asyncio.sleep(_PULSE)
             link = self._link
             if link is None or not link.up:
@@ -162,9 +172,28 @@ class Replica:
                 async with asyncio.timeout(_SILENCE):
                     await link.ask(frames.PING)
                 self._silent = False
+                if pulse % _LOOKS == 0:
+                    await self.refresh()
             except (TimeoutError, Refused, Unavailable):
                 self._silent = True
                 link.fail("the consensus agent is silent")
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all is applied that was committed when this replica began."""
+        return self._ready.is_set()
+
+    def place_of(self, request: Request) -> int:
+        """The entry that a request is which is being applied; for any thread."""
+        return next((place for place, _, one in self._executing if one is request), 0)
+
+    async def refresh(self) -> None:
+        """Have the agent tell how it is, within a moment."""
+        try:
+            async with asyncio.timeout(_MOMENT):
+                self.counts.told = msgspec.json.decode(await self._agent().ask(frames.STATUS))
+        except (TimeoutError, Refused, Unavailable):
+            self.counts.told = {}
 
     def _look_for_failure(self) -> None:
         try:
@@ -220,6 +249,7 @@ class Replica:
         keys: set[str] = set()
         for operation in operations:
             entry, request = entries.read(operation.payload)
+            self._writes.committed((entry.key, entry.digest))
             if entry.key in keys:
                 await self._execute(pending, chains)
                 keys.clear()
@@ -239,6 +269,7 @@ class Replica:
 
     async def _execute(self, pending: list[_Step], chains: list[int]) -> None:
         """Have the state machine execute what is pending, and note what came of it."""
+        self._executing = pending
         while pending:
             came = await self._machine.execute([request for _, _, request in pending])
             for (place, entry, _), outcome in zip(pending, came, strict=False):
@@ -250,6 +281,7 @@ class Replica:
 
     def _told_before(self, entry: Entry, verdict: str) -> Reply | JinaError:
         if verdict == "known":
+            self.counts.repeated += 1
             return outcomes.read(self._window.answer(entry.key))
         if verdict == "other":
             return BadRequest(f"the request id {entry.key!r} was used for another request")
@@ -286,11 +318,14 @@ class Replica:
         self._fit()
         entry = Entry(request.request_id or os.urandom(16).hex(), digest, self._progress.applied)
         if (answer := self._window.answered(entry)) is not None:
+            self.counts.repeated += 1
             return outcomes.raised(outcomes.read(answer))
         mark = (entry.key, digest)
         waiter = self._writes.join(mark)
         if waiter is None:
-            waiter = self._writes.begin(mark, entries.write(entry, request, outcomes.NO_LIMIT), self._patience)
+            operation = entries.write(entry, request, outcomes.NO_LIMIT)
+            span = traces.begin("commit", request.headers, {"jina.replica": self._name}, inside=True)
+            waiter = self._writes.begin(mark, operation, self._patience, span)
         try:
             return await self._in_time(waiter, request)
         finally:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from jina.errors import BadRequest, JinaError, Unavailable
+from jina.observe.consensus_metrics import ConsensusMetrics
+from jina.observe.traces import RequestSpan
 from jina.replication.link import AgentLink, Refused
 from jina.wire.messages import Reply
 
@@ -21,9 +23,11 @@ Mark = tuple[str, bytes]
 class _Write:
     """One operation, and who waits for it."""
 
-    __slots__ = ("give_up", "ident", "operation", "pause", "timer", "waiters")
+    __slots__ = ("began", "give_up", "ident", "operation", "pause", "span", "timer", "waiters")
 
-    def __init__(self, operation: bytes, give_up: float) -> None:
+    def __init__(self, operation: bytes, give_up: float, span: RequestSpan | None) -> None:
+        self.began: float | None = time.monotonic()
+        self.span = span
         self.operation = operation
         self.give_up = give_up
         self.pause = FIRST_PAUSE
@@ -38,7 +42,10 @@ class Writes:
     `agent()` gives the link to the agent or raises `Unavailable`; `hopeless()` says that asking again is no use.
     """
 
-    def __init__(self, name: str, agent: Callable[[], AgentLink], hopeless: Callable[[], bool]) -> None:
+    def __init__(
+        self, name: str, agent: Callable[[], AgentLink], hopeless: Callable[[], bool], counts: ConsensusMetrics
+    ) -> None:
+        self._counts = counts
         self._name = name
         self._agent = agent
         self._hopeless = hopeless
@@ -52,9 +59,11 @@ class Writes:
         write = self._open.get(mark)
         return None if write is None else self._waiter(write)
 
-    def begin(self, mark: Mark, operation: bytes, patience: float) -> asyncio.Future[Reply]:
-        """Propose an operation; its outcome."""
-        write = self._open[mark] = _Write(operation, time.monotonic() + patience)
+    def begin(
+        self, mark: Mark, operation: bytes, patience: float, span: RequestSpan | None = None
+    ) -> asyncio.Future[Reply]:
+        """Propose an operation; its outcome. The span ends when a majority has it."""
+        write = self._open[mark] = _Write(operation, time.monotonic() + patience, span)
         waiter = self._waiter(write)
         self._send(mark, write)
         return waiter
@@ -67,6 +76,15 @@ class Writes:
             write.waiters.remove(waiter)
         if not write.waiters:
             self._close(mark, write)
+
+    def committed(self, mark: Mark) -> None:
+        """The log has brought it back: a majority has it, and it is about to be applied."""
+        if (write := self._open.get(mark)) is None or write.began is None:
+            return
+        self._counts.commit_seconds.observe(time.monotonic() - write.began)
+        write.began = None
+        if write.span is not None:
+            write.span.end()
 
     def applied(self, mark: Mark, told: Reply | JinaError) -> None:
         """The log has brought it back."""
@@ -97,7 +115,7 @@ class Writes:
             write.pause = min(2 * write.pause, LONGEST_PAUSE)
 
     def _finish(self, mark: Mark, write: _Write, told: Reply | JinaError) -> None:
-        self._close(mark, write)
+        self._close(mark, write, told if isinstance(told, JinaError) else None)
         for waiter in write.waiters:
             if waiter.done():
                 continue
@@ -107,8 +125,10 @@ class Writes:
                 waiter.set_exception(told)
                 waiter.exception()  # seen, also where it is cancelled before it looks
 
-    def _close(self, mark: Mark, write: _Write) -> None:
+    def _close(self, mark: Mark, write: _Write, told: JinaError | None = None) -> None:
         del self._open[mark]
+        if write.span is not None and write.began is not None:
+            write.span.end(told)
         if write.timer is not None:
             write.timer.cancel()
         if write.ident:

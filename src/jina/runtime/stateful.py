@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import time
 from asyncio import AbstractEventLoop
@@ -12,6 +13,7 @@ from typing import Any
 
 from jina.errors import JinaError, NotSupportedError, Unavailable
 from jina.observe import traces
+from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.replication import outcomes, snapshots
 from jina.replication.outcomes import Outcome
@@ -28,6 +30,8 @@ from jina.wire.payloads import BytesPayload
 _MOST = 10_000
 """Requests in work here beyond which what the log says waits."""
 _PAUSE = 0.01
+_MOMENT = 1.0
+"""Seconds that a scrape waits for what the agent tells."""
 
 
 class StatefulService(WorkerService):
@@ -56,6 +60,7 @@ class StatefulService(WorkerService):
         self._consensus = consensus
         self._give_up = give_up or (lambda *_: None)
         self._replica: Replica | None = None
+        self._counted = ConsensusMetrics()
 
     # --- requests -----------------------------------------------------------------------------------------
 
@@ -65,13 +70,37 @@ class StatefulService(WorkerService):
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
         if handler.endpoint.is_write:
             self._room.check(self.dispatcher.open, handler.lane.line)
-            return await self._replica.write(await self._settled(request, handler), digest_of(request))
+            span = super()._span(request, handler) if traces.active() else None
+            if span is None:
+                return await self._replica.write(await self._settled(request, handler), digest_of(request))
+            return await self._traced(request, handler, self._replica, span)
         if self._replica.diverged:
             raise Unavailable(f"the state of {self.name} differs from that of the other replicas")
         wanted = request.headers.get(CONSISTENCY, self._consistency)
         if wanted != "eventual":
             await self._replica.covered(request)
         return await super().call(request)
+
+    async def _traced(self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan) -> Reply:
+        """A write whose span is the parent of what each replica does about it."""
+        failure: BaseException | None = None
+        try:
+            settled = await self._settled(request, handler)
+            settled = replace(settled, headers=span.headers(settled.headers))
+            return await replica.write(settled, digest_of(request))
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            span.end(failure)
+
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
+        """See `WorkerService`; with what the agent tells, which is asked on the protocol loop."""
+        if self._replica is not None:
+            asked = asyncio.run_coroutine_threadsafe(self._replica.refresh(), self.dispatcher.loop)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.wrap_future(asked), _MOMENT)
+        return await super().metrics(openmetrics=openmetrics)
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
         """Answer with a stream; the documents of a write come when all replicas have them in their log."""
@@ -101,6 +130,7 @@ class StatefulService(WorkerService):
     async def start(self) -> None:
         """Join the group; returns when this replica has all that was committed before. On the protocol loop."""
         self._replica = Replica(self._consensus, self.name, self, lambda reason: self._give_up(reason, RESTART))
+        self.counts.consensus = self._counted = self._replica.counts
         await self._replica.start()
 
     async def stop(self) -> None:
@@ -143,9 +173,15 @@ class StatefulService(WorkerService):
         return came
 
     def _span_if_traced(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
-        return self._span(request, handler) if traces.active() else None
+        """None for what is applied again after a start: its trace is over."""
+        if not traces.active() or self._replica is None or not self._replica.caught_up:
+            return None
+        about: dict[str, str | int] = {"jina.replica": self.name, "jina.request_id": request.request_id}
+        about["jina.entry"] = self._replica.place_of(request)
+        return traces.begin(f"apply {handler.endpoint.path}", request.headers, about, inside=True)
 
     def _account(self, step: Step, outcome: Outcome, waited: float, seconds: float) -> None:
+        self._counted.apply_seconds.observe(step.call.seconds)
         counts, failure = step.handler.counts, outcome.told if isinstance(outcome.told, JinaError) else None
         counts.received.observe(step.size)
         counts.queue_seconds.observe(waited)
