@@ -144,3 +144,14 @@ def test_llms_txt_lists_every_page():
     text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
     pages = {path for path in (ROOT / "docs").rglob("*.md") if path.parent != ROOT / "docs"}
     assert len(pages) == text.count("\n- [")
+
+
+def test_the_guarantees_name_tests_that_there_are():
+    text = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
+    python = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    go = "".join(file.read_text() for file in (ROOT / "consensus").glob("*_test.go"))
+    named = [(name, python, "def ") for name in re.findall(r"`(test_\w+)`", text)]
+    named += [(name, go, "func ") for name in re.findall(r"`(Test\w+)`", text)]
+    assert len(named) > 20
+    assert [name for name, source, before in named if f"{before}{name}(" not in source] == []
+    assert [name for name in re.findall(r"`(\w+/test_\w+\.py)`", text) if not (ROOT / "tests" / name).exists()] == []
