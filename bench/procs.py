@@ -39,23 +39,24 @@ class Server:
         """Start and wait until the port accepts; gives the seconds it took."""
         self.port = free_port()
         CACHE.mkdir(parents=True, exist_ok=True)
-        log = (CACHE / f"{self.name}.log").open("wb")
+        log_file = CACHE / f"{self.name}.log"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles at each start
         environment |= {"JINA_OPTOUT_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"}
         environment |= {"JINA_LOG_LEVEL": "ERROR"}
         command = [self.python, str(ROOT / "bench" / "servers" / self.script), *self.arguments, str(self.port)]
         started = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT / "bench" / "servers", env=environment,
-            start_new_session=True,
-        )  # fmt: skip
+        with log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT / "bench" / "servers", env=environment,
+                start_new_session=True,
+            )  # fmt: skip
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return time.perf_counter() - started
             if self.process.poll() is not None or time.perf_counter() - started > timeout:
                 self.stop()
-                raise RuntimeError(f"{self.name} did not start; see {log.name}")
+                raise RuntimeError(f"{self.name} did not start; see {log_file}")
             time.sleep(0.01)
 
     def tree(self) -> list[psutil.Process]:

@@ -60,7 +60,8 @@ class Side:
 
     def told(self) -> list[dict[str, Any]]:
         """What our agents tell."""
-        return json.loads((self.workspace / "status").read_text())
+        with (self.workspace / "status").open() as file:
+            return json.loads(file.readline())
 
     def leader(self) -> int:
         """The number of the replica that leads."""
@@ -92,7 +93,7 @@ class Side:
         self.found[f"{name}, MB/s"] = good * size / MB / load["seconds"]
         self.found[f"{name}, CPU (ms)"] = cpu / good / 1e6 if good else None
 
-    def all(self) -> None:
+    def all(self, large: int) -> None:
         """Every figure of this round."""
         leader, gateway = self.leader(), self.server.port
         self.found["PSS at the start (MB)"] = self.server.pss_mb()
@@ -111,8 +112,22 @@ class Side:
         else:
             self.measure("read through the gateway", gateway, 1, 1, read=True)
         self._rest()
-        self._large()
+        self._large(large)
         self.found["PSS after 30 MB (MB)"] = self.server.pss_mb()
+        self.server.stop()
+        (self.workspace / "ready").unlink()
+        self.found["ready again (s)"] = self.begin()
+
+    def begin(self) -> float:
+        """Start it; gives the seconds until it is ready."""
+        began = time.monotonic()
+        self.server.start()
+        ready = self.workspace / "ready"
+        while not (ready.exists() and (told := ready.read_text())):
+            if time.monotonic() - began > 90:
+                raise RuntimeError(f"{self.server.name} is not ready")
+            time.sleep(0.005)
+        return float(told) - began
 
     def _rest(self) -> None:
         before, began = self.server.cpu_ns(), time.perf_counter()
@@ -120,11 +135,11 @@ class Side:
         self.found["idle, % of a core"] = (self.server.cpu_ns() - before) / (time.perf_counter() - began) / 1e7
         self.found["PSS (MB)"] = self.server.pss_mb()
 
-    def _large(self) -> None:
+    def _large(self, size: int) -> None:
         terms = [one["term"] for one in self.told()] if self.ours else []
         times = []
         for _ in range(3):
-            load = self.load(self.server.port, LARGE, 1, requests=1)
+            load = self.load(self.server.port, size, 1, requests=1)
             for text in load.get("failed", {}):
                 self.errors[f"30 MB: {text}"] = self.errors.get(f"30 MB: {text}", 0) + 1
             if load["p50_ms"] is not None:
@@ -142,21 +157,17 @@ def running(name: str, seconds: float, errors: dict[str, int]) -> Iterator[Side]
     python = sys.executable if name == "ours" else python_of(name)
     given = {"workspace": str(workspace), "ports": ",".join(map(str, ports))}
     server = bench_server(f"{name}-stateful", "stateful.py", python, **given)
+    side = Side(server, workspace, ports, seconds, {}, errors)
     try:
-        began = time.monotonic()
-        server.start()
-        ready = workspace / "ready"
-        while not (ready.exists() and ready.read_text()):
-            if time.monotonic() - began > 90:
-                raise RuntimeError(f"{server.name} is not ready")
-            time.sleep(0.005)
-        yield Side(server, workspace, ports, seconds, {"ready (s)": float(ready.read_text()) - began}, errors)
+        side.found["ready (s)"] = side.begin()
+        yield side
     finally:
         server.stop()
         shutil.rmtree(workspace, ignore_errors=True)
 
 
 BOUNDS = {
+    "ready again (s)": 3.0,
     "1 KB at the leader, p50 (ms)": 4.0,
     "1 KB through the gateway, p50 (ms)": 6.0,
     "1 KB at a follower, p50 (ms)": 6.0,
@@ -170,6 +181,7 @@ BOUNDS = {
 }
 SHOWN = [
     "ready (s)",
+    "ready again (s)",
     *(f"1 KB {where}, {what}" for where in ("at the leader", "through the gateway", "at a follower")
       for what in ("p50 (ms)", "p99 (ms)")),
     *(f"1 KB {where}, 16 clients, {what}" for where in ("at the leader", "through the gateway")
@@ -181,15 +193,15 @@ SHOWN = [
 ]  # fmt: skip
 
 
-def stateful(rounds: int, seconds: float = 3.0, *, alone: bool = False) -> Section:
-    """All figures of both sides, or with `alone` of ours."""
+def stateful(rounds: int, seconds: float = 3.0, *, alone: bool = False, large: int = LARGE) -> Section:
+    """All figures of both sides, or with `alone` of ours; `large` bytes take the place of 30 MB."""
     names = ["ours"] if alone else ["ours", "jina3"]
     found: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
     errors: dict[str, dict[str, int]] = {name: {} for name in names}
     for turn in range(rounds):
         for name in names if turn % 2 == 0 else names[::-1]:
             with running(name, seconds, errors[name]) as side:
-                side.all()
+                side.all(large)
                 found[name].append(side.found)
     rows = [[what, *(_middle(found[name], what) for name in names)] for what in SHOWN]
     checks = []
@@ -202,7 +214,7 @@ def stateful(rounds: int, seconds: float = 3.0, *, alone: bool = False) -> Secti
             series = [_values(found[name], what) for name in names]
             if len(series[0]) == len(series[1]):
                 checks.append(Check(f"{what}, ours / jina3", ratio(*series), bound))
-    note = f"{seconds:g} s a load, a fresh start of either side each round."
+    note = f"{seconds:g} s a load, a fresh start of either side each round; ready again: with the log of that round."
     if not alone:
         note += f" {versions('jina3')}, whose reads are not linearizable."
     for name, texts in errors.items():

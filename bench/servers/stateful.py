@@ -1,9 +1,10 @@
 """A stateful Deployment of three replicas behind a gateway, ours or Jina 3's by the Python that runs it.
 
 Options are given as `name=value` before the port: `workspace`, where a file `ready` appears when it is; `ports`, at
-which each replica is asked itself. Whoever opens `status` in the workspace reads there what our agents tell.
+which each replica is asked itself. Who opens `status` in the workspace reads a line there: what our agents tell.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -30,9 +31,10 @@ if hasattr(Deployment, "consensus_status"):
 
     def tell(service):
         while True:
-            with open(f"{WORKSPACE}/status", "w") as file:  # waits for a reader
-                json.dump(service.consensus_status(), file)
-            time.sleep(0.05)  # or the same reader reads again
+            # Waits for a reader; one that has read its line may be gone before the next is written.
+            with contextlib.suppress(BrokenPipeError), open(f"{WORKSPACE}/status", "w") as file:
+                file.write(json.dumps(service.consensus_status()) + "\n")
+            time.sleep(0.05)
 
 
 OPTIONS = dict(argument.split("=", 1) for argument in sys.argv[1:-1])
@@ -41,7 +43,8 @@ WORKSPACE, PORTS = OPTIONS["workspace"], [int(port) for port in OPTIONS["ports"]
 if __name__ == "__main__":
     common = {"uses": Store, "stateful": True, "replicas": 3, "workspace": WORKSPACE, "port": int(sys.argv[-1])}
     if hasattr(Deployment, "consensus_status"):
-        os.mkfifo(f"{WORKSPACE}/status")
+        if not os.path.exists(f"{WORKSPACE}/status"):
+            os.mkfifo(f"{WORKSPACE}/status")
         service = Stateful(**common, host="127.0.0.1")
     else:
         service = Deployment(**common, peer_ports=PORTS, timeout_ready=120000)
