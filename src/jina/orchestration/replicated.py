@@ -35,10 +35,10 @@ class Replicated:
         """What the consensus agent of each replica tells, in the order of shards and replicas.
 
         `shard` and `replica` say whose it is, `role` and `term`, `leader` and `members` by id, `first` and `last` entry
-        of the log, how far it is `committed` and `applied` here, the entry of the newest `snapshot`, its `snapshot_bytes` and `snapshot_time`,
-        `log_bytes` on the disk, the agent's `pid`, how many `elections` it saw, whether the Executor is `serving`. The
-        leader tells by replica how many entries the others do not have (`lag`; None: silent). `error` alone where an
-        agent does not answer.
+        of the log, how far it is `committed` and `applied` here, the entry of the newest `snapshot`, its
+        `snapshot_bytes` and `snapshot_time`, `log_bytes` on the disk, the agent's `pid`, how many `elections` it saw,
+        whether the Executor is `serving`. The leader tells by replica how many entries the other members do not have
+        (`lag`; None: silent). `error` alone where an agent does not answer.
         """
         from jina.replication import asking
 
