@@ -40,7 +40,7 @@ def test_a_whole_one_is_unpacked_and_leaves_nothing(tmp_path):
 
 
 def test_a_damaged_one_is_refused_and_leaves_nothing(tmp_path):
-    source = with_manifest(tmp_path / "x.backup", b"axc", sha256=SUM)
+    source = with_manifest(tmp_path / "x.backup", b"xyz", sha256=SUM)
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(UsageError, match="the checksum of the state differs"), backups.unpacked(source, str(folder)):

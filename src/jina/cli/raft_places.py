@@ -53,10 +53,11 @@ def running(name: str | None = None) -> list[Group]:
     from jina.launch.doors import ask_all
     from jina.launch.status import ServiceStatus
 
-    groups: dict[str, Group] = {}
+    found: dict[tuple[int, str], Group] = {}
     for service in (msgspec.json.decode(data, type=ServiceStatus) for data in ask_all()):
         for process in service.processes:
             if process.agent and name in {None, process.group, process.deployment, service.name}:
                 number = int(process.name.rpartition("-")[2])
-                groups.setdefault(process.group, Group(process.group)).places[number] = process.agent
-    return list(groups.values())
+                group = found.setdefault((service.pid, process.group), Group(process.group))
+                group.places[number] = process.agent
+    return list(found.values())

@@ -33,8 +33,11 @@ def check(spec: DeploymentSpec, plan: DeploymentPlan, running: Running) -> None:
             f"{spec.name}: a stateful Deployment that was started with one replica has no gateway, which several need",
             help="start it again with replicas=3 and the same workspace: the new ones join",
         )
-    if spec.shards > 1:
-        raise NotSupportedError(f"{spec.name}: replicas of a stateful Deployment with shards cannot be changed yet")
+    if spec.shards > 1 or spec.uses_before or spec.uses_after:
+        raise NotSupportedError(
+            f"{spec.name}: the number of replicas of a stateful Deployment with shards, or with Executors around it, "
+            "cannot be changed while it runs yet"
+        )
     if not running.settled:
         raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
 
