@@ -7,6 +7,7 @@ import argparse
 from jina.errors import UsageError
 from jina.replication import groups
 from jina.replication.groups import Group
+from jina.replication.papers import Papers
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,12 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="the Deployment, or NAME/SHARD [default: the only one]")
     parser.add_argument("--workspace", metavar="FOLDER", help="the workspace of its replicas on this machine")
     parser.add_argument("--peer", metavar="HOST:PORT", help="the address of one of its agents, on any machine")
+    for option, text in (
+        ("certfile", "a replica's certificate, where its agents talk by TLS; with --peer"),
+        ("keyfile", "the certificate's private key"),
+        ("ca-certs", "the authorities of the others' certificates"),
+    ):
+        parser.add_argument(f"--ssl-{option}", metavar="FILE", help=text)
 
 
 def add_folders(parser: argparse.ArgumentParser, name: str) -> None:
@@ -27,10 +34,16 @@ def all_groups(options: argparse.Namespace) -> list[Group]:
     if options.peer:
         if not options.name:
             raise UsageError("--peer: agents answer only those who know the name of their Deployment", help="add NAME")
-        return [groups.of_peer(options.peer, options.name)]
+        return [groups.of_peer(options.peer, options.name, _papers(options))]
     if options.workspace:
         return [group for group in groups.of_workspace(options.workspace, options.name) if group.places]
     return running(options.name)
+
+
+def _papers(options: argparse.Namespace) -> Papers | None:
+    if bool(options.ssl_certfile) != bool(options.ssl_keyfile):
+        raise UsageError("--ssl-certfile and --ssl-keyfile come together")
+    return Papers(options.ssl_certfile, options.ssl_keyfile, options.ssl_ca_certs) if options.ssl_certfile else None
 
 
 def the_group(options: argparse.Namespace) -> Group:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from jina.errors import JinaError, Unavailable, UsageError
-from jina.replication import frames
+from jina.replication import frames, papers
+from jina.replication.papers import Papers
 
 _LONG = 70.0
 """Seconds that a group may take for a change, such as to bring a new member up to date."""
@@ -22,6 +23,7 @@ class Peer(NamedTuple):
     address: str
     group: str
     generation: str = ""
+    papers: Papers | None = None
 
 
 Place = str | Peer
@@ -76,6 +78,8 @@ def _connected(place: Place, kind: int, seconds: float) -> socket.socket:
         return sock
     host, _, port = place.address.rpartition(":")
     sock = socket.create_connection((host.strip("[]"), int(port)), timeout=min(seconds, 5.0))
+    if place.papers is not None:
+        sock = papers.safe(sock, host.strip("[]"), place.papers)
     sock.settimeout(seconds)
     sock.sendall(_greeting(place, kind))
     return sock

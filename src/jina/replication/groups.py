@@ -15,6 +15,7 @@ import msgspec
 from jina.errors import Unavailable, UsageError
 from jina.replication import asking
 from jina.replication.asking import Peer, Place
+from jina.replication.papers import Papers
 
 _FOLDER = re.compile(r"rep-(\d+)")
 _IDENTITY = "identity.json"
@@ -72,13 +73,13 @@ def of_workspace(workspace: str, name: str | None = None) -> list[Group]:
     return list(groups.values())
 
 
-def of_peer(address: str, name: str) -> Group:
+def of_peer(address: str, name: str, papers: Papers | None = None) -> Group:
     """The group that the agent at an address belongs to, with all the members that it knows."""
-    told = asking.status(Peer(address, name))
+    told = asking.status(Peer(address, name, papers=papers))
     if "error" in told:
         raise UsageError(f"no agent of a group {name!r} answers at {address}: {told['error']}")
-    peers = {int(number): Peer(where, name, told["generation"]) for number, where in told["peers"].items()}
-    return Group(name, {**peers, told["replica"]: Peer(address, name, told["generation"])})
+    peers = {int(number): Peer(where, name, told["generation"], papers) for number, where in told["peers"].items()}
+    return Group(name, {**peers, told["replica"]: Peer(address, name, told["generation"], papers)})
 
 
 def folder_of(workspace: str, group: str, replica: int) -> str:
