@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	window       = 8 // entries of one operation on their way at a time
+	window       = 16 // entries of one operation on their way at a time
 	large        = 1 << 20
 	patience     = 10 * time.Second
 	shortly      = 250 * time.Millisecond
@@ -52,6 +53,7 @@ type agent struct {
 	snapFails atomic.Int64
 	elections atomic.Int64 // see countElections
 	awaited   atomic.Int64 // workers that wait for the group
+	carried   atomic.Int64 // bytes proposed here, or for others
 }
 
 func start(c config) (*agent, error) {
@@ -80,6 +82,9 @@ func start(c config) (*agent, error) {
 	if a.snapshots, err = raft.NewFileSnapshotStoreWithLogger(c.Dir, 2, a.log.Named("raft")); err != nil {
 		return nil, err
 	}
+	if err := a.checkDisk(); err != nil {
+		return nil, err
+	}
 	scratch := filepath.Join(c.Dir, "scratch")
 	if err := os.RemoveAll(scratch); err != nil {
 		return nil, err
@@ -89,6 +94,10 @@ func start(c config) (*agent, error) {
 	}
 	a.applier = newApplier(a.store, a.snapshots, scratch, func(text string, args ...any) { a.log.Warn(fmt.Sprintf(text, args...)) })
 	a.store.stored = a.applier.check
+	a.store.broken = func(err error) {
+		a.log.Error("nothing can be written before the agent begins anew; is the disk full?", "error", err)
+		os.Exit(1)
+	}
 	a.comparer = newComparer(len(c.Peers))
 	if a.mux, err = listen(c.Listen, c.Group, c.SharePort); err != nil {
 		return nil, err
@@ -122,6 +131,7 @@ func start(c config) (*agent, error) {
 	a.spawn(a.countElections)
 	a.spawn(a.keepSnapshots)
 	a.spawn(a.tellHashes)
+	a.spawn(a.tidy)
 	return a, nil
 }
 
@@ -142,7 +152,7 @@ func (a *agent) startRaft() error {
 	conf.HeartbeatTimeout, conf.ElectionTimeout = ms(a.HeartbeatMs), ms(a.ElectionMs)
 	conf.LeaderLeaseTimeout, conf.CommitTimeout = ms(a.LeaseMs), ms(a.CommitMs)
 	conf.MaxAppendEntries = a.MaxAppendEntries
-	conf.TrailingLogs = uint64(a.TrailingLogs)
+	conf.TrailingLogs = 0                   // see limitTrail
 	conf.SnapshotThreshold = math.MaxUint64 // by bytes and on request, see keepSnapshots
 	conf.SnapshotInterval = time.Duration(manySettings) * time.Second
 	conf.BatchApplyCh = true
@@ -239,35 +249,45 @@ func (a *agent) leader() (*peer, bool, error) {
 }
 
 // propose appends an operation to the log, here or at the leader; returns when it is committed.
-func (a *agent) propose(payload []byte, forwarded bool) ([]byte, error) {
+func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
+	for _, entry := range entries {
+		a.carried.Add(int64(len(entry)))
+	}
 	leader, self, err := a.leader()
 	if err != nil {
 		return nil, err
 	}
 	if self {
-		index, err := a.append(payload)
+		index, err := a.append(entries)
 		return binary.LittleEndian.AppendUint64(nil, index), err
 	}
 	if forwarded {
 		return nil, unavailable("this replica does not lead")
 	}
-	return leader.call(kPropose, payload, patience)
+	return leader.propose(entries)
 }
 
-func (a *agent) append(payload []byte) (uint64, error) {
+// append takes the entries, and lets go of each when it is committed.
+func (a *agent) append(entries [][]byte) (uint64, error) {
 	var flying []raft.ApplyFuture
 	var index uint64
-	entries := cut(rand.Uint64(), payload)
+	alone, term := len(entries) == 1, a.raft.CurrentTerm()
+	seal(rand.Uint64(), entries)
 	for at := 0; at < len(entries) || len(flying) > 0; {
 		for at < len(entries) && len(flying) < window {
 			flying = append(flying, a.raft.Apply(entries[at], patience))
+			entries[at] = nil
 			at++
 		}
 		if err := flying[0].Error(); err != nil {
-			return 0, proposalFault(err, len(entries) == 1)
+			return 0, proposalFault(err, alone)
 		}
 		index = flying[0].Index()
-		flying = flying[1:]
+		flying = slices.Delete(flying, 0, 1)
+	}
+	if !alone && a.raft.CurrentTerm() != term {
+		// Entries of two terms are no operation; this one leads again, perhaps, and the first ones were dropped.
+		return 0, &fault{Code: "unknown", Text: "the leadership changed meanwhile"}
 	}
 	return index, nil
 }
@@ -485,7 +505,10 @@ func (a *agent) askAll(patience time.Duration) []*info {
 
 func (a *agent) takeSnapshot() error {
 	bytes := a.store.bytes.Load()
-	err := a.raft.Snapshot().Error()
+	err := a.limitTrail()
+	if err == nil {
+		err = a.raft.Snapshot().Error()
+	}
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		a.snapFails.Add(1)
 		return err

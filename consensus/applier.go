@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -134,7 +136,7 @@ func (a *applier) attach(w *worker, hello greeting) error {
 	}
 	w.canSnapshot = hello.CanSnapshot
 	w.answers = map[uint64]*wish{}
-	w.assembly = newAssembler()
+	w.assembly = newAssembler(a.dir)
 	if old != nil {
 		a.drop(old)
 	}
@@ -189,8 +191,10 @@ func (a *applier) reread(w *worker, hello greeting) error {
 		}
 		if l.Type != raft.LogCommand {
 			w.assembly.pass(l.Term)
-		} else if _, _, err := w.assembly.add(l.Index, l.Term, l.Data); err != nil {
+		} else if part, err := w.assembly.add(l.Index, l.Term, l.Data); err != nil {
 			return err
+		} else if part != nil {
+			part.close()
 		}
 	}
 	return nil
@@ -204,7 +208,7 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	}
 	_, stream, err := a.snapshots.Open(list[0].ID)
 	if err != nil {
-		return 0, fmt.Errorf("the snapshot %s cannot be read: %w", list[0].ID, err)
+		return 0, fmt.Errorf("the snapshot of entry %d is damaged (%s): %w", list[0].Index, inSnapshot(filepath.Dir(a.dir), list[0].ID), err)
 	}
 	defer stream.Close()
 	dir, err := os.MkdirTemp(a.dir, "restore-")
@@ -213,7 +217,7 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	}
 	defer os.RemoveAll(dir)
 	if err := unpack(stream, dir); err != nil {
-		return 0, fmt.Errorf("the snapshot %s cannot be unpacked: %w", list[0].ID, err)
+		return 0, fmt.Errorf("the snapshot of entry %d is damaged (%s): %w", list[0].Index, inSnapshot(filepath.Dir(a.dir), list[0].ID), err)
 	}
 	var manifest struct {
 		Index uint64 `json:"index"`
@@ -225,9 +229,10 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("the snapshot %s has no manifest that can be read: %w", list[0].ID, err)
 	}
-	chunks, err := os.ReadFile(filepath.Join(dir, chunksFile))
+	chunks, err := os.Open(filepath.Join(dir, chunksFile))
 	if err == nil {
-		w.assembly, err = readAssembler(chunks)
+		w.assembly, err = readAssembler(bufio.NewReader(chunks), a.dir)
+		chunks.Close()
 	}
 	if err != nil {
 		return 0, fmt.Errorf("the snapshot %s: %w", list[0].ID, err)
@@ -406,9 +411,14 @@ func (a *applier) send(w *worker, upto uint64) error {
 	a.mu.Lock()
 	at := w.sent
 	a.mu.Unlock()
-	var operations [][]byte
-	size, count := 0, uint32(0)
-	for at < upto && size < batchBytes {
+	var batch []*partial
+	defer func() {
+		for _, part := range batch {
+			part.close()
+		}
+	}()
+	read, size := 0, 20
+	for at < upto && read < batchBytes {
 		var l raft.Log
 		if err := a.log.GetLog(at+1, &l); err != nil {
 			return err
@@ -418,30 +428,53 @@ func (a *applier) send(w *worker, upto uint64) error {
 			w.assembly.pass(l.Term)
 			continue
 		}
-		payload, whole, err := w.assembly.add(l.Index, l.Term, l.Data)
+		part, err := w.assembly.add(l.Index, l.Term, l.Data)
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", l.Index, err)
 		}
-		size += len(l.Data)
-		if whole {
-			var head [20]byte
-			binary.LittleEndian.PutUint64(head[0:], l.Index)
-			binary.LittleEndian.PutUint64(head[8:], l.Term)
-			binary.LittleEndian.PutUint32(head[16:], uint32(len(payload)))
-			operations = append(operations, head[:], payload)
-			count++
+		read += len(l.Data)
+		if part != nil {
+			part.first, part.term = l.Index, l.Term
+			batch = append(batch, part)
+			size += 20 + part.size
 		}
 	}
 	var head [20]byte
 	binary.LittleEndian.PutUint64(head[0:], at)
 	binary.LittleEndian.PutUint64(head[8:], w.assembly.oldest(at+1))
-	binary.LittleEndian.PutUint32(head[16:], count)
+	binary.LittleEndian.PutUint32(head[16:], uint32(len(batch)))
 	a.mu.Lock()
 	w.sent = at
-	w.bytes += size
-	w.flying = append(w.flying, flight{at, size})
+	w.bytes += read
+	w.flying = append(w.flying, flight{at, read})
 	a.mu.Unlock()
-	return w.write(kApply, 0, append([][]byte{head[:]}, operations...)...)
+	return w.writeFrom(kApply, 0, size, func(out io.Writer, before []byte) error {
+		return writeBatch(out, net.Buffers{before, head[:]}, batch)
+	})
+}
+
+// writeBatch writes what is in memory with as few calls as it takes.
+func writeBatch(out io.Writer, ready net.Buffers, batch []*partial) error {
+	for _, part := range batch {
+		about := make([]byte, 20)
+		binary.LittleEndian.PutUint64(about[0:], part.first)
+		binary.LittleEndian.PutUint64(about[8:], part.term)
+		binary.LittleEndian.PutUint32(about[16:], uint32(part.size))
+		ready = append(ready, about)
+		if part.file == nil {
+			ready = append(ready, part.pieces...)
+			continue
+		}
+		if _, err := ready.WriteTo(out); err != nil {
+			return err
+		}
+		ready = nil
+		if _, err := part.WriteTo(out); err != nil {
+			return err
+		}
+	}
+	_, err := ready.WriteTo(out)
+	return err
 }
 
 // machine is the state machine as raft sees it: it only takes notes.
@@ -498,7 +531,9 @@ func (m *marker) Persist(sink raft.SnapshotSink) error {
 	if err != nil {
 		return err
 	}
-	err = one.chunks.write(f)
+	out := bufio.NewWriter(f)
+	err = errors.Join(one.chunks.write(out), out.Flush())
+	one.chunks.close()
 	if closed := f.Close(); err == nil {
 		err = closed
 	}

@@ -24,6 +24,12 @@ PLATFORMS = {
     ("windows", "amd64"): "win_amd64",
     ("windows", "arm64"): "win_arm64",
 }
+LICENCES = (
+    "Mozilla Public License",
+    "Permission is hereby granted, free of charge",  # MIT
+    "Redistribution and use in source and binary forms",  # BSD
+    "Apache License",
+)
 MODULE = '''"""The consensus agent of stateful Executors."""
 
 from pathlib import Path
@@ -58,7 +64,7 @@ def main() -> None:
         ".",
     ]
     subprocess.run(command, cwd=HERE, check=True, env={**os.environ, **target, "CGO_ENABLED": "0"})
-    print(wheel(given.out, built, binary, PLATFORMS[target["GOOS"], target["GOARCH"]]))
+    print(wheel(given.out, built, binary, PLATFORMS[target["GOOS"], target["GOARCH"]], licences(go, target)))
 
 
 def json_of(go: str, given: argparse.Namespace) -> dict[str, str]:
@@ -67,7 +73,32 @@ def json_of(go: str, given: argparse.Namespace) -> dict[str, str]:
     return {"GOOS": given.goos or told[0], "GOARCH": given.goarch or told[1]}
 
 
-def wheel(out: Path, built: Path, binary: str, platform: str) -> Path:
+def licences(go: str, target: dict[str, str]) -> dict[str, bytes]:
+    """The licences and notices of all that is linked, by file; ends where one is missing or of a kind not known here."""
+    shape = "{{with .Module}}{{.Path}}\t{{.Dir}}{{end}}"
+    environment = {**os.environ, **target, "CGO_ENABLED": "0"}
+    told = subprocess.run(
+        [go, "list", "-deps", "-f", shape, "."], cwd=HERE, check=True, capture_output=True, text=True, env=environment
+    ).stdout
+    root = subprocess.run([go, "env", "GOROOT"], check=True, capture_output=True, text=True).stdout.strip()
+    found = {}
+    for line in sorted({f"go\t{root}", *filter(None, told.splitlines())}):
+        module, folder = line.split("\t")
+        if Path(folder) == HERE:
+            continue
+        texts = [
+            path
+            for path in Path(folder).iterdir()
+            if path.is_file() and path.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE"))
+        ]
+        kinds = [kind for kind in LICENCES if any(kind in path.read_text(errors="replace") for path in texts)]
+        if not kinds and module != "go":  # whose packages on PyPI come without
+            sys.exit(f"{module} has no licence that is known: {folder}")
+        found |= {f"{module}/{path.name}": path.read_bytes() for path in texts}
+    return found
+
+
+def wheel(out: Path, built: Path, binary: str, platform: str, licences: dict[str, bytes]) -> Path:
     """A wheel is a zip archive with a list of its files."""
     info = f"jina_raft-{VERSION}.dist-info"
     files = {
@@ -75,13 +106,14 @@ def wheel(out: Path, built: Path, binary: str, platform: str) -> Path:
         f"jina_raft/{binary}": built.read_bytes(),
         f"{info}/METADATA": (
             f"Metadata-Version: 2.1\nName: jina-raft\nVersion: {VERSION}\n"
-            "Summary: The consensus agent of jina's stateful Executors.\nLicense: Apache-2.0 AND MPL-2.0\n"
+            "Summary: The consensus agent of jina's stateful Executors.\nLicense: Apache-2.0 AND MPL-2.0 AND MIT AND BSD-3-Clause\n"
         ).encode(),
         f"{info}/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: build.py\nRoot-Is-Purelib: false\n"
             + "".join(f"Tag: py3-none-{tag}\n" for tag in platform.split("."))
         ).encode(),
     }
+    files |= {f"{info}/licenses/{name}": text for name, text in licences.items()}
     record = "".join(
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
         for name, data in files.items()

@@ -30,7 +30,8 @@ type config struct {
 	LeaseMs           int `json:"leader_lease_timeout"`
 	CommitMs          int `json:"commit_timeout"`
 	MaxAppendEntries  int `json:"max_append_entries"`
-	TrailingLogs      int `json:"trailing_logs"`
+	TrailingLogs      int `json:"trailing_logs"` // -1: as many as have room
+	TrailingBytes     int `json:"trailing_bytes"`
 	SnapshotThreshold int `json:"snapshot_threshold"`
 	SnapshotIntervalS int `json:"snapshot_interval"`
 	SnapshotBytes     int `json:"snapshot_bytes"`
@@ -39,7 +40,7 @@ type config struct {
 func readConfig(data []byte) (config, error) {
 	c := config{
 		LogLevel: "WARN", HeartbeatMs: 500, ElectionMs: 500, LeaseMs: 250, CommitMs: 50, MaxAppendEntries: 64,
-		TrailingLogs: 1024, SnapshotThreshold: 8192, SnapshotBytes: 64 << 20,
+		TrailingLogs: -1, TrailingBytes: 32 << 20, SnapshotThreshold: 8192, SnapshotBytes: 64 << 20,
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
 		return c, fmt.Errorf("the configuration: %w", err)

@@ -45,10 +45,12 @@ const (
 	kHashes   kind = 31
 )
 
+// A frame has a body; a proposal has entries instead, each with its part of the body behind room for a head.
 type frame struct {
-	kind kind
-	id   uint64
-	body []byte
+	kind    kind
+	id      uint64
+	body    []byte
+	entries [][]byte
 }
 
 var errFrame = errors.New("garbled frame")
@@ -65,6 +67,17 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 	}
 	f := frame{kind: kind(head[4]), id: binary.LittleEndian.Uint64(head[5:])}
 	rest := int(size) - (frameHead - 4)
+	if f.kind == kPropose || f.kind == kWrite {
+		for first := true; rest > 0 || first; first = false {
+			entry := room(min(rest, chunkSize))
+			if _, err := io.ReadFull(r, entry[chunkHead:]); err != nil {
+				return f, noEOF(err)
+			}
+			f.entries = append(f.entries, entry)
+			rest -= len(entry) - chunkHead
+		}
+		return f, nil
+	}
 	const step = 1 << 20
 	if rest <= step {
 		f.body = make([]byte, rest)
@@ -123,6 +136,17 @@ func (l *link) write(k kind, id uint64, parts ...[]byte) error {
 	defer l.mu.Unlock()
 	_, err := buffers.WriteTo(l.conn)
 	return err
+}
+
+// writeFrom writes a frame whose body, of that size, write writes behind the head.
+func (l *link) writeFrom(k kind, id uint64, size int, write func(out io.Writer, head []byte) error) error {
+	if size+frameHead-4 > frameLimit {
+		return fmt.Errorf("%w: %d bytes are too many", errFrame, size)
+	}
+	head := headOf(k, id, size)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return write(l.conn, head[:])
 }
 
 func (l *link) writeJSON(k kind, id uint64, value any) error {
@@ -212,6 +236,10 @@ func (c *caller) alive() bool {
 }
 
 func (c *caller) call(k kind, body []byte, patience time.Duration) ([]byte, error) {
+	return c.callParts(k, patience, body)
+}
+
+func (c *caller) callParts(k kind, patience time.Duration, parts ...[]byte) ([]byte, error) {
 	reply := make(chan frame, 1)
 	c.mu.Lock()
 	if c.dead != nil {
@@ -223,7 +251,7 @@ func (c *caller) call(k kind, body []byte, patience time.Duration) ([]byte, erro
 	c.waiting[id] = reply
 	c.mu.Unlock()
 	c.conn.SetWriteDeadline(time.Now().Add(patience))
-	if err := c.write(k, id, body); err != nil {
+	if err := c.write(k, id, parts...); err != nil {
 		c.close(err)
 		return nil, err
 	}

@@ -55,17 +55,8 @@ func newGroup(t testing.TB, n int, tweak func(*config)) *group {
 }
 
 func (g *group) start(i int, again bool) {
-	c, err := readConfig([]byte(`{"group": "g", "dir": "x", "socket": "x", "peers": ["x"], "log_level": "ERROR"}`))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	c.Replica, c.Peers, c.Dir, c.Nonce, c.Again = i, g.peers, g.dirs[i], "n", again
-	c.Listen = g.peers[i]
-	c.Socket = filepath.Join(g.socks, fmt.Sprint(i))
-	c.HeartbeatMs, c.ElectionMs, c.LeaseMs = 200, 200, 100
-	if g.tweak != nil {
-		g.tweak(&c)
-	}
+	c := g.config(i)
+	c.Again = again
 	a, err := start(c)
 	if err != nil {
 		g.t.Fatal(err)
@@ -75,6 +66,21 @@ func (g *group) start(i int, again bool) {
 		return
 	}
 	g.lists[i] = newLister(g.t, c.Socket)
+}
+
+func (g *group) config(i int) config {
+	c, err := readConfig([]byte(`{"group": "g", "dir": "x", "socket": "x", "peers": ["x"], "log_level": "ERROR"}`))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	c.Replica, c.Peers, c.Dir, c.Nonce = i, g.peers, g.dirs[i], "n"
+	c.Listen = g.peers[i]
+	c.Socket = filepath.Join(g.socks, fmt.Sprint(i))
+	c.HeartbeatMs, c.ElectionMs, c.LeaseMs = 200, 200, 100
+	if g.tweak != nil {
+		g.tweak(&c)
+	}
+	return c
 }
 
 func (g *group) startAll() {
@@ -123,6 +129,7 @@ type lister struct {
 	ready  bool
 	gone   bool
 	resets int
+	reason string
 	next   uint64
 	wait   map[uint64]chan frame
 }
@@ -189,7 +196,9 @@ func (l *lister) run(conn *link) {
 				}
 				data, _ := json.Marshal(l.items)
 				err = os.WriteFile(path, data, 0o600)
-				manifest, _ := json.Marshal(map[string]uint64{"index": wish.Index})
+				sum := sha256.Sum256(data)
+				files := map[string]string{"list.json": hex.EncodeToString(sum[:])}
+				manifest, _ := json.Marshal(map[string]any{"index": wish.Index, "files": files})
 				os.WriteFile(filepath.Join(wish.Dir, manifestFile), manifest, 0o600)
 			} else {
 				var data []byte
@@ -205,6 +214,11 @@ func (l *lister) run(conn *link) {
 			conn.writeJSON(kDone, f.id, told)
 		case kReset:
 			l.resets++
+			var told struct {
+				Reason string `json:"reason"`
+			}
+			json.Unmarshal(f.body, &told)
+			l.reason = told.Reason
 			l.items, l.at, l.resume = nil, 0, 0
 		case kReady:
 			l.ready = true

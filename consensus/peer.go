@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+const abreast = 3 * time.Second
+
 // peer is the agent of another replica, as questions reach it.
 type peer struct {
 	mux     *mux
@@ -72,6 +74,30 @@ func (p *peer) call(k kind, body []byte, patience time.Duration) ([]byte, error)
 		return nil, err
 	}
 	return c.call(k, body, patience)
+}
+
+// propose forwards the entries of a proposal.
+func (p *peer) propose(entries [][]byte) ([]byte, error) {
+	parts, size := make([][]byte, len(entries)), 0
+	for i, entry := range entries {
+		parts[i] = entry[chunkHead:]
+		size += len(parts[i])
+	}
+	if size <= large {
+		c, err := p.connected()
+		if err != nil {
+			return nil, err
+		}
+		return c.callParts(kPropose, patience, parts...)
+	}
+	// On a connection of its own: small questions must not wait behind it.
+	conn, err := p.mux.dial(p.address, forPeer, "", time.Second)
+	if err != nil {
+		return nil, unavailable("the agent at %s: %v", p.address, err)
+	}
+	c := newCaller(conn)
+	defer c.close(net.ErrClosed)
+	return c.callParts(kPropose, 6*patience, parts...)
 }
 
 // tell sends what needs no answer; only the newest counts, and nothing waits for it.
@@ -153,7 +179,7 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 	var err error
 	switch f.kind {
 	case kPropose, kWrite:
-		body, err = a.propose(f.body, forwarded)
+		body, err = a.propose(f.entries, forwarded)
 	case kRead:
 		body, err = a.readIndex(forwarded)
 	case kStatus:
@@ -171,7 +197,19 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 	}
 	if f.kind != kWrite {
 		l.write(kOK, f.id, body)
+	} else if !a.follows(binary.LittleEndian.Uint64(body)) {
+		l.fail(f.id, unavailable("the log of this replica does not follow; is its disk full?"))
 	}
+}
+
+// follows waits a while for an entry that a majority has: what this replica cannot store it cannot answer.
+func (a *agent) follows(index uint64) bool {
+	for deadline := time.Now().Add(abreast); max(a.store.last.Load(), a.snapIndex.Load()) < index; {
+		if time.Now().After(deadline) || !a.pause(50*time.Millisecond) {
+			return false
+		}
+	}
+	return true
 }
 
 // --- the worker's side ----------------------------------------------------------------------------------------

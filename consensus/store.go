@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/types"
 )
 
 const segmentSize = 16 << 20
@@ -26,11 +27,13 @@ type logStore struct {
 	*wal.WAL
 	meta   *metadb.BoltMetaDB
 	recent *recent
+	trail  trail
 	dir    string
 	last   atomic.Uint64
 	mu     sync.Mutex // of the mark
 	marked uint64
 	stored func()       // called when entries were stored
+	broken func(error)  // called when nothing can be stored before the log is opened anew: there was no room for a file
 	bytes  atomic.Int64 // written since the process started
 	sync   timings
 	stop   chan struct{}
@@ -42,10 +45,10 @@ func openLog(dir string) (*logStore, error) {
 		return nil, err
 	}
 	meta := &metadb.BoltMetaDB{} // the WAL itself would never close it
-	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
+	w, err := openWAL(dir, meta)
 	if err != nil {
 		meta.Close()
-		return nil, fmt.Errorf("the log in %s: %w", dir, err)
+		return nil, fmt.Errorf("the log in %s cannot be opened (%s): %w", dir, suspect(dir), err)
 	}
 	s := &logStore{WAL: w, meta: meta, recent: newRecent(), dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
 	if err := s.check(); err != nil {
@@ -55,6 +58,16 @@ func openLog(dir string) (*logStore, error) {
 	}
 	go s.keepMark()
 	return s, nil
+}
+
+// openWAL is wal.Open, for which damage in its list of files may be a reason to panic.
+func openWAL(dir string, meta *metadb.BoltMetaDB) (w *wal.WAL, err error) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			err = fmt.Errorf("%v", failure)
+		}
+	}()
+	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
 }
 
 // check reads every entry, and compares the end with the mark.
@@ -68,16 +81,18 @@ func (s *logStore) check() error {
 		return err
 	}
 	for index := first; index != 0 && index <= last; index++ {
-		if err := s.GetLog(index, &raft.Log{}); err != nil {
+		var l raft.Log
+		if err := s.GetLog(index, &l); err != nil {
 			return err
 		}
+		s.trail.note(index, len(l.Data))
 	}
 	mark, err := readMark(s.markFile())
 	if err != nil {
 		return err
 	}
 	if last < mark {
-		return fmt.Errorf("the log in %s ends at entry %d, but had %d: its tail is lost", s.dir, last, mark)
+		return fmt.Errorf("the log in %s ends at entry %d, but had %d: its tail is lost, from %s", s.dir, last, mark, place(s.dir, last+1))
 	}
 	s.last.Store(last)
 	s.marked = mark
@@ -134,16 +149,22 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	size := 0
 	for i, l := range logs {
 		one := *l
-		one.Data = binary.LittleEndian.AppendUint32(append(make([]byte, 0, len(l.Data)+4), l.Data...), checksum(l))
+		one.Extensions = binary.LittleEndian.AppendUint32(nil, checksum(l))
 		stored[i] = &one
 		size += len(one.Data)
 	}
 	began := time.Now()
 	if err := s.WAL.StoreLogs(stored); err != nil {
+		if errors.Is(err, types.ErrSealed) && s.broken != nil {
+			s.broken(err)
+		}
 		return err
 	}
 	s.sync.since(began)
 	s.recent.add(logs)
+	for _, l := range logs {
+		s.trail.note(l.Index, len(l.Data))
+	}
 	s.bytes.Add(int64(size))
 	s.last.Store(logs[len(logs)-1].Index)
 	if s.stored != nil {
@@ -152,6 +173,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
+// GetLog reads an entry; its data are shared with others who read it.
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	if s.recent.get(index, l) {
 		return nil
@@ -160,16 +182,15 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 		if errors.Is(err, raft.ErrLogNotFound) {
 			return err
 		}
-		return fmt.Errorf("entry %d of the log in %s cannot be read: %w", index, s.dir, err)
+		return fmt.Errorf("entry %d of the log cannot be read (%s): %w", index, place(s.dir, index), err)
 	}
-	at := len(l.Data) - 4
-	if at < 0 || l.Index != index {
-		return fmt.Errorf("entry %d of the log in %s is damaged", index, s.dir)
+	if len(l.Extensions) != 4 || l.Index != index {
+		return fmt.Errorf("entry %d of the log is damaged (%s)", index, place(s.dir, index))
 	}
-	sum := binary.LittleEndian.Uint32(l.Data[at:])
-	l.Data = l.Data[:at]
+	sum := binary.LittleEndian.Uint32(l.Extensions)
+	l.Extensions = nil
 	if checksum(l) != sum {
-		return fmt.Errorf("entry %d of the log in %s is damaged: its checksum differs", index, s.dir)
+		return fmt.Errorf("entry %d of the log is damaged (%s): its checksum differs", index, place(s.dir, index))
 	}
 	return nil
 }
@@ -194,6 +215,21 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 		s.last.Store(kept)
 	}
 	return s.WAL.DeleteRange(lo, hi)
+}
+
+func (s *logStore) Set(key, value []byte) error { return orWait(s.WAL.Set(key, value)) }
+
+func (s *logStore) SetUint64(key []byte, value uint64) error {
+	return orWait(s.WAL.SetUint64(key, value))
+}
+
+// orWait lets those wait for the end of the process who come when all is closed: a heartbeat that is being answered
+// while the agent stops. Raft would panic, as it does when a disk fails.
+func orWait(err error) error {
+	if errors.Is(err, wal.ErrClosed) {
+		select {}
+	}
+	return err
 }
 
 func (s *logStore) mark(index uint64) error {

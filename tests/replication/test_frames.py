@@ -1,3 +1,4 @@
+import random
 import struct
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from jina.errors import InternalError
 from jina.replication import frames
 from jina.replication.frames import Frame, Operation
+from jina.replication.intake import Intake
 
 
 @given(
@@ -23,9 +25,30 @@ def test_frames_are_cut_out_of_any_pieces(sent, sizes):
     assert got == [Frame(*one) for one in sent]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_large_and_small_frames_are_taken_in_as_they_come(seed):
+    dice = random.Random(seed)
+    sizes = [dice.choice([0, 5, 30_000, 33_000, 70_000, 200_000]) for _ in range(8)]
+    wanted = [Frame(kind, dice.getrandbits(64), bytes([kind]) * size) for kind, size in enumerate(sizes)]
+    data = b"".join(frames.head(*one[:2], len(one.body)) + one.body for one in wanted)
+    got = []
+    intake, at = Intake(got.append), 0
+    while at < len(data):
+        room = intake.buffer()
+        piece = data[at : at + min(dice.choice([1, 12, 13, 14, 20_000, 150_000]), len(room))]
+        room[: len(piece)] = piece
+        intake.advance(len(piece))
+        at += len(piece)
+    assert [(one.kind, one.id, bytes(one.body)) for one in got] == wanted
+
+
 def test_garbage_is_refused():
     with pytest.raises(InternalError, match="a frame of"):
         list(frames.Reader().feed(b"\xff" * 13))
+    intake = Intake(pytest.fail)
+    intake.buffer()[:13] = b"\xff" * 13
+    with pytest.raises(InternalError, match="a frame of"):
+        intake.advance(13)
 
 
 def test_a_batch():

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+import zlib
 
 from docarray import BaseDoc, DocList
 
@@ -193,3 +194,32 @@ class TracedLedger(Ledger):
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(File()))
         trace.set_tracer_provider(provider)
+
+
+class Blob(Executor):
+    """Keeps large texts by name."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.texts = {}
+
+    @write
+    @requests(on="/put")
+    def put(self, docs: DocumentArray, parameters, **kwargs):
+        self.texts[parameters["name"]] = docs[0].text
+        return DocumentArray()
+
+    @requests(on="/sums")
+    def sums(self, docs: DocumentArray, **kwargs):
+        sums = {name: zlib.crc32(text.encode()) for name, text in self.texts.items()}
+        return DocumentArray([Document(text=json.dumps({"sums": sums, "process": os.getpid()}))])
+
+    def snapshot(self, snapshot_dir):
+        for name, text in self.texts.items():
+            with open(os.path.join(snapshot_dir, name), "w") as file:
+                file.write(text)
+
+    def restore(self, snapshot_dir):
+        for name in os.listdir(snapshot_dir):
+            with open(os.path.join(snapshot_dir, name)) as file:
+                self.texts[name] = file.read()

@@ -45,7 +45,7 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
                         fault = msgspec.json.decode(frame.body)
                         kind_of_error = UsageError if fault["code"] == "refused" else Unavailable
                         raise kind_of_error(str(fault["text"]))
-                    return frame.body
+                    return bytes(frame.body)
                 sock.settimeout(max(0.01, deadline - time.monotonic()))
     except OSError as error:
         raise Unavailable(f"the consensus agent does not answer: {error}") from None

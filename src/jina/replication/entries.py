@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from jina.errors import InternalError
+from jina.replication.frames import Buffer
 from jina.transport.link_messages import read_request, write_request
 from jina.wire.messages import Request
 
@@ -31,14 +32,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
-def write(entry: Entry, request: Request, limit: int) -> bytes:
-    """The operation; raises `TooLarge` and `BadClientInput` as `write_request` does."""
+def write(entry: Entry, request: Request, limit: int) -> tuple[bytes, Buffer]:
+    """The operation in two parts, the second not copied; raises `TooLarge` and `BadClientInput` as `write_request`."""
     flags, meta, body = write_request(request, limit)
     about = _encode(entry)
-    return b"".join((_HEAD.pack(_VERSION, len(about), len(meta)), bytes((flags,)), about, meta, body))
+    return b"".join((_HEAD.pack(_VERSION, len(about), len(meta)), bytes((flags,)), about, meta)), body
 
 
-def read(data: bytes) -> tuple[Entry, Request]:
+def read(data: Buffer) -> tuple[Entry, Request]:
     """What `write` wrote; raises `InternalError` for anything else."""
     try:
         version, about, meta = _HEAD.unpack_from(data)

@@ -26,8 +26,10 @@ RESET: Final = 26
 READY: Final = 27
 DIVERGED: Final = 28
 
+Buffer = bytes | memoryview
 LIMIT: Final = 1 << 30
-_HEAD = struct.Struct("<IBQ")
+HEAD: Final = struct.Struct("<IBQ")
+"""Size of what follows, kind, id."""
 _BATCH = struct.Struct("<QQI")
 _OPERATION = struct.Struct("<QQI")
 NUMBER = struct.Struct("<Q")
@@ -38,7 +40,7 @@ class Frame(NamedTuple):
 
     kind: int
     id: int
-    body: bytes
+    body: Buffer
 
 
 class Operation(NamedTuple):
@@ -46,7 +48,7 @@ class Operation(NamedTuple):
 
     place: int
     term: int
-    payload: bytes
+    payload: Buffer
 
 
 class Batch(NamedTuple):
@@ -59,7 +61,15 @@ class Batch(NamedTuple):
 
 def head(kind: int, ident: int, size: int) -> bytes:
     """What stands before a body of `size` bytes."""
-    return _HEAD.pack(size + _HEAD.size - 4, kind, ident)
+    return HEAD.pack(size + HEAD.size - 4, kind, ident)
+
+
+def size_of(buffer: Buffer | bytearray, at: int) -> tuple[int, int, int]:
+    """Size of the body, kind and id of the frame that begins there; raises `InternalError` for garbage."""
+    size, kind, ident = HEAD.unpack_from(buffer, at)
+    if not HEAD.size - 4 <= size <= LIMIT:
+        raise InternalError(f"the consensus agent sent a frame of {size} bytes")
+    return size - (HEAD.size - 4), kind, ident
 
 
 class Reader:
@@ -73,19 +83,17 @@ class Reader:
         buffer = self._buffer
         buffer += data
         at = 0
-        while len(buffer) - at >= _HEAD.size:
-            size, kind, ident = _HEAD.unpack_from(buffer, at)
-            if not _HEAD.size - 4 <= size <= LIMIT:
-                raise InternalError(f"the consensus agent sent a frame of {size} bytes")
-            end = at + 4 + size
+        while len(buffer) - at >= HEAD.size:
+            size, kind, ident = size_of(buffer, at)
+            end = at + HEAD.size + size
             if len(buffer) < end:
                 break
-            yield Frame(kind, ident, bytes(memoryview(buffer)[at + _HEAD.size : end]))
+            yield Frame(kind, ident, bytes(memoryview(buffer)[at + HEAD.size : end]))
             at = end
         del buffer[:at]
 
 
-def read_batch(body: bytes) -> Batch:
+def read_batch(body: Buffer) -> Batch:
     """What an APPLY frame holds."""
     upto, resume, count = _BATCH.unpack_from(body)
     operations = []

@@ -139,9 +139,17 @@ class Replica:
     async def _run(self) -> None:
         while True:
             await self._connect()
-            while (frame := await self._inbox.get()) is not None:
-                await self._take(frame)
+            while await self._next():
+                pass
             self._log.warning("the consensus agent of %s is gone", self._name)
+
+    async def _next(self) -> bool:
+        """Take one frame; False when the agent is gone. A frame may be large, so nobody holds the last one."""
+        frame = await self._inbox.get()
+        if frame is None:
+            return False
+        await self._take(frame)
+        return True
 
     async def _connect(self) -> None:
         """Wait for the agent, and tell it where this Executor is in the log."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from jina.errors import BadRequest, JinaError, Unavailable
 from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.observe.traces import RequestSpan
+from jina.replication.frames import Buffer
 from jina.replication.link import AgentLink, Refused
 from jina.wire.messages import Reply
 
@@ -25,7 +26,7 @@ class _Write:
 
     __slots__ = ("began", "give_up", "ident", "operation", "pause", "span", "timer", "waiters")
 
-    def __init__(self, operation: bytes, give_up: float, span: RequestSpan | None) -> None:
+    def __init__(self, operation: Sequence[Buffer], give_up: float, span: RequestSpan | None) -> None:
         self.began: float | None = time.monotonic()
         self.span = span
         self.operation = operation
@@ -60,7 +61,7 @@ class Writes:
         return None if write is None else self._waiter(write)
 
     def begin(
-        self, mark: Mark, operation: bytes, patience: float, span: RequestSpan | None = None
+        self, mark: Mark, operation: Sequence[Buffer], patience: float, span: RequestSpan | None = None
     ) -> asyncio.Future[Reply]:
         """Propose an operation; its outcome. The span ends when a majority has it."""
         write = self._open[mark] = _Write(operation, time.monotonic() + patience, span)

@@ -18,13 +18,14 @@ from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.replication import outcomes, snapshots
 from jina.replication.outcomes import Outcome
 from jina.replication.replica import RESTART, Replica, digest_of
+from jina.runtime import heap
 from jina.runtime.applying import Applying, Step
 from jina.runtime.dispatch import FunctionJob
 from jina.runtime.effort import size_of, slow_to_decode
-from jina.runtime.handler import Handler
+from jina.runtime.handler import DECODED, Handler
 from jina.runtime.service import WorkerService
 from jina.runtime.stop import Stop
-from jina.wire.messages import CONSISTENCY, Reply, Request
+from jina.wire.messages import CONSISTENCY, Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
 
 _MOST = 10_000
@@ -72,7 +73,11 @@ class StatefulService(WorkerService):
             self._room.check(self.dispatcher.open, handler.lane.line)
             span = super()._span(request, handler) if traces.active() else None
             if span is None:
-                return await self._replica.write(await self._settled(request, handler), digest_of(request))
+                digest = digest_of(request)
+                settled = await self._settled(request, handler)
+                if isinstance(request.payload, BytesPayload):
+                    request.payload = DECODED
+                return await self._replica.write(settled, digest)
             return await self._traced(request, handler, self._replica, span)
         if self._replica.diverged:
             raise Unavailable(f"the state of {self.name} differs from that of the other replicas")
@@ -119,11 +124,14 @@ class StatefulService(WorkerService):
         request = replace(request, began=None, json_reply=False, headers=dict(request.headers))
         if request.branches is not None:
             return request
-        if slow_to_decode(request.payload, size_of(request.payload)):
-            docs = await self._decoded(request, handler)
-        else:
-            docs = request.payload.decode(handler.codec)
-        return replace(request, payload=BytesPayload(handler.codec.to_bytes(docs)))
+
+        def settle(payload: Payload = request.payload) -> bytes:
+            return handler.codec.to_bytes(payload.decode(handler.codec))
+
+        if not slow_to_decode(request.payload, size_of(request.payload)):
+            return replace(request, payload=BytesPayload(settle()))
+        data = await FunctionJob(settle, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
+        return replace(request, payload=BytesPayload(data))
 
     # --- the state machine --------------------------------------------------------------------------------
 
@@ -183,6 +191,8 @@ class StatefulService(WorkerService):
     def _account(self, step: Step, outcome: Outcome, waited: float, seconds: float) -> None:
         self._counted.apply_seconds.observe(step.call.seconds)
         counts, failure = step.handler.counts, outcome.told if isinstance(outcome.told, JinaError) else None
+        if step.size >= heap.LARGE:
+            self._spare.used()
         counts.received.observe(step.size)
         counts.queue_seconds.observe(waited)
         counts.handler_seconds.observe(step.call.seconds)

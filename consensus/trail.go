@@ -1,0 +1,57 @@
+package main
+
+import "sync"
+
+// trail knows how many bytes the newest entries have, so that what is kept of the log behind a snapshot, for replicas
+// that are a little late, is a number of bytes rather than of entries.
+type trail struct {
+	mu    sync.Mutex
+	total int64
+	marks []trailMark // in order
+}
+
+type trailMark struct {
+	index uint64
+	total int64 // with this entry
+}
+
+const trailStep = 1 << 20
+
+// note takes an entry that is in the log.
+func (t *trail) note(index uint64, size int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for n := len(t.marks); n > 0 && t.marks[n-1].index >= index; n = len(t.marks) {
+		t.marks, t.total = t.marks[:n-1], 0 // a leader took back what was there
+		if n > 1 {
+			t.total = t.marks[n-2].total
+		}
+	}
+	t.total += int64(size)
+	if n := len(t.marks); n == 0 || t.total-t.marks[n-1].total >= trailStep {
+		t.marks = append(t.marks, trailMark{index, t.total})
+	}
+}
+
+// within is how many of the entries up to last have at most that many bytes, about.
+func (t *trail) within(budget int64, last uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.marks) > 1 && t.total-t.marks[0].total > budget {
+		t.marks = t.marks[1:]
+	}
+	if len(t.marks) == 0 || t.marks[0].index > last {
+		return 0
+	}
+	return last - t.marks[0].index
+}
+
+// limitTrail has the next snapshot leave as much of the log as there is room for.
+func (a *agent) limitTrail() error {
+	conf := a.raft.ReloadableConfig()
+	conf.TrailingLogs = a.store.trail.within(int64(a.TrailingBytes), a.raft.LastIndex())
+	if a.TrailingLogs >= 0 {
+		conf.TrailingLogs = min(conf.TrailingLogs, uint64(a.TrailingLogs))
+	}
+	return a.raft.ReloadConfig(conf)
+}
