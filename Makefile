@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
 AGENT_READY := $(VENV)/.ready-agent
+NEMESIS_READY := .cache/nemesis/.ready
 AGENT_SOURCES := $(filter-out %_test.go,$(wildcard consensus/*.go)) consensus/go.mod consensus/go.sum consensus/build.py
 PYTEST = mkdir -p $(PYTEST_DEBUG_TEMPROOT) && $(BIN)/python -m pytest
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
@@ -21,7 +22,7 @@ export GOTOOLCHAIN := local
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config
 
-.PHONY: help setup demo agent test-agent test test-again test-slow chaos fuzz test-interop test-observe test-versions check-clean check
+.PHONY: help setup demo agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-versions check-clean check
 .PHONY: fix bench docs lock clean
 .DEFAULT_GOAL := help
 
@@ -58,8 +59,16 @@ $(AGENT_READY): $(READY) $(AGENT_SOURCES)
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall .cache/agent/*.whl
 	touch $@
 
+agent-faults: $(NEMESIS_READY)  ## for tests: an agent with a disk that forgets and mistakes to be found, and a checker
+
+$(NEMESIS_READY): $(AGENT_READY) $(wildcard tests/nemesis/porcupine/*)
+	mkdir -p .cache/nemesis
+	cd consensus && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -p 1 -trimpath -tags faults -o ../.cache/nemesis/jina-raft .
+	cd tests/nemesis/porcupine && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -p 1 -trimpath -o ../../../.cache/nemesis/porcupine .
+	touch $@
+
 test-agent: $(READY)  ## the agent's own tests, with the race detector
-	cd consensus && $(GO_HOME) nice go vet ./... && CGO_ENABLED=1 $(GO_HOME) nice go test -race -p 1 ./...
+	cd consensus && $(GO_HOME) nice go vet -tags faults ./... && $(GO_HOME) nice go vet ./... && CGO_ENABLED=1 $(GO_HOME) nice go test -race -p 1 ./...
 	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzFrames -fuzztime 10s .
 	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzEntries -fuzztime 10s .
 
@@ -71,10 +80,15 @@ test-again: $(READY)  ## what failed in the last run, one test after another
 	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
 
 test-slow: $(READY)  ## tests that take longer
+	-$(MAKE) --no-print-directory agent-faults
 	$(PYTEST) -q -m "slow and not interop" -n 2
 
-chaos: $(READY)  ## kill, scale and replace processes under load, at length (JINA_SOAK_SECONDS=60)
+chaos: $(READY)  ## kill, cut off and replace processes under load, at length (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos
+	$(MAKE) --no-print-directory nemesis
+
+nemesis: $(NEMESIS_READY)  ## 200 seeded runs against stateful Executors (JINA_NEMESIS_RUNS, JINA_NEMESIS_SEED)
+	export JINA_CHAOS=1; $(PYTEST) -q -n 2 -m chaos tests/nemesis
 
 fuzz: $(READY)  ## 10,000 requests of garbage (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), and half a minute of overload
 	export JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30}; \

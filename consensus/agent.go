@@ -384,6 +384,9 @@ func (a *agent) answerReads() {
 }
 
 func (a *agent) confirmed(settled *uint64) readAnswer {
+	if planted == "unverified-reads" {
+		return readAnswer{index: a.raft.CommitIndex()}
+	}
 	term := a.raft.CurrentTerm()
 	if *settled != term {
 		if err := a.raft.Barrier(patience).Error(); err != nil {

@@ -67,7 +67,7 @@ func openWAL(dir string, meta *metadb.BoltMetaDB) (w *wal.WAL, err error) {
 			err = fmt.Errorf("%v", failure)
 		}
 	}()
-	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta))
+	return wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithMetaStore(meta), wal.WithSegmentFiler(segmentFiles(dir)))
 }
 
 // check reads every entry, and compares the end with the mark.

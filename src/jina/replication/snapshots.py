@@ -85,7 +85,7 @@ def fresh_workspace(directory: str) -> str:
     """
     root = os.path.join(directory, "work")
     shutil.rmtree(root, ignore_errors=True)
-    os.makedirs(root, mode=0o700)
+    os.makedirs(root, mode=0o700, exist_ok=True)  # it may be a mount of its own
     return tempfile.mkdtemp(prefix="", dir=root)
 
 

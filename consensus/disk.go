@@ -1,0 +1,15 @@
+//go:build !faults
+
+package main
+
+import (
+	"github.com/hashicorp/raft-wal/fs"
+	segments "github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// planted is a mistake that is made on purpose; only builds for tests have any, see disk_faults.go.
+const planted = ""
+
+// segmentFiles is where the log's files are.
+func segmentFiles(dir string) types.SegmentFiler { return segments.NewFiler(dir, fs.New()) }

@@ -1,0 +1,247 @@
+"""What goes wrong in a run: chosen by a seed, done to real processes, networks and disks, and mended again."""
+
+import contextlib
+import itertools
+import os
+import signal
+import threading
+import time
+
+from jina.errors import JinaError
+
+PROCESSES = {
+    "kill-agents": 4,
+    "kill-workers": 1,
+    "kill-both": 1,
+    "everything-killed": 1,
+    "stop-agents": 3,
+    "stop-leader": 2,
+    "stop-workers": 2,
+    "stop-both": 2,
+    "snapshot": 3,
+}
+"""What can be done anywhere, and how often relative to the others."""
+ISOLATED = {"halves": 4, "one-way": 4, "flapping": 2, "full-disk": 2, "slow-disk": 2, "slow-disks": 2, "clock": 1}
+"""What needs networks and disks of their own."""
+
+
+def some(dice, *, isolated):
+    """What goes wrong in one run: half of all there is, so that runs differ more than if each had everything."""
+    kinds = {**PROCESSES, **(ISOLATED if isolated else {})}
+    chosen = dice.sample(sorted(kinds), len(kinds) // 2)
+    return {kind: kinds[kind] for kind in chosen}
+
+
+_REST = 15.0
+_SOME = 20
+
+
+class Nemesis:
+    """Does harm to a running Deployment until it is told to mend everything."""
+
+    def __init__(self, deployment, world, dice, kinds, written):
+        self.deployment, self.world, self.dice, self.kinds = deployment, world, dice, kinds
+        self.done, self.snapshots_refused = [], 0
+        self._written = written  # () -> how many writes were acknowledged
+        self._mending = []
+        self._shooting = []
+        self._began = time.monotonic()
+
+    def run(self, seconds):
+        """Do one thing after another; some of it lasts while the next begins."""
+        self._rest(_SOME)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            kind = self.dice.choices(list(self.kinds), list(self.kinds.values()))[0]
+            self._do(kind)
+            if kind == "everything-killed":
+                self._rest(_SOME)  # nothing can be learned of a service that never gets up
+            until = min(end, time.monotonic() + self.dice.uniform(0.1, 1.5))
+            while time.monotonic() < until:
+                self._mend_due()
+                time.sleep(0.01)
+        self.mend()
+
+    def _rest(self, writes):
+        """Wait until there are more writes, in so far as they come."""
+        until, enough = time.monotonic() + _REST, self._written() + writes
+        while time.monotonic() < until and self._written() < enough:
+            self._mend_due()
+            time.sleep(0.01)
+
+    def mend(self):
+        """Undo all that lasts."""
+        for _, undo in self._mending:
+            undo()
+        self._mending.clear()
+        for replica in range(self.replicas):
+            for agent in (True, False):
+                self._signal(replica, signal.SIGCONT, agent=agent)
+        for thread in self._shooting:
+            thread.join()
+
+    @property
+    def replicas(self):
+        return len(self._agents)
+
+    @property
+    def _agents(self):
+        return self.deployment._processes[0].agents.agents
+
+    def _mend_due(self):
+        for one in [one for one in self._mending if one[0] <= time.monotonic()]:
+            self._mending.remove(one)
+            one[1]()
+
+    def _later(self, seconds, undo):
+        self._mending.append((time.monotonic() + seconds, undo))
+
+    def _do(self, kind):
+        name = kind.replace("-", "_")
+        told = getattr(self, f"_{name}", None) or getattr(self, f"_{name.partition('_')[0]}")
+        what = told(kind.partition("-")[2]) if told.__name__ in {"_kill", "_stop"} else told()
+        self.done.append(f"{time.monotonic() - self._began:.2f} {kind} {what}")
+
+    def _some(self):
+        """One replica, two or all; often the leader is among them."""
+        count = self.dice.choice([1, 1, 1, 1, 2, 2, 3])
+        chosen = self.dice.sample(range(self.replicas), min(count, self.replicas))
+        leader = self.leader()
+        if leader is not None and leader not in chosen and self.dice.random() < 0.5:
+            chosen[0] = leader
+        return sorted(chosen)
+
+    def leader(self):
+        """Who leads, if anyone says so."""
+        leading = [one for one in self.status(0.3) if one.get("role") == "Leader"]
+        return max(leading, key=lambda one: one["term"])["replica"] if leading else None
+
+    def status(self, seconds=5.0):
+        """What each agent tells; nothing of those that do not answer in time."""
+        import msgspec
+
+        from jina.replication import asking, frames
+
+        told = []
+        for agent in self._agents:
+            with contextlib.suppress(JinaError):
+                told.append(msgspec.json.decode(asking.ask(agent.plan.socket, frames.STATUS, seconds=seconds)))
+        return told
+
+    # --- processes --------------------------------------------------------------------------------------------
+
+    def _pid(self, replica, *, agent):
+        running = self.deployment._processes[0]
+        return (self._agents if agent else running.workers)[replica].pid
+
+    def _signal(self, replica, number, *, agent):
+        pid = self._pid(replica, agent=agent)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _kill(self, which):
+        chosen = self._some()
+        for replica, agent in itertools.product(chosen, _which(which)):
+            self._signal(replica, signal.SIGKILL, agent=agent)
+        return chosen
+
+    def _everything_killed(self):
+        for replica, agent in itertools.product(range(self.replicas), (True, False)):
+            self._signal(replica, signal.SIGKILL, agent=agent)
+        return ""
+
+    def _stop(self, which):
+        chosen, seconds = self._some(), self.dice.choice([0.1, 0.5, 1.0, 2.0, 3.0]) * self.dice.uniform(0.5, 1.5)
+        for replica, agent in itertools.product(chosen, _which(which)):
+            self._signal(replica, signal.SIGSTOP, agent=agent)
+
+        def go_on():
+            for replica, agent in itertools.product(chosen, _which(which)):
+                self._signal(replica, signal.SIGCONT, agent=agent)
+
+        self._later(seconds, go_on)
+        return chosen, round(seconds, 2)
+
+    def _stop_leader(self):
+        """Its agent, for as long as others need to elect another; it wakes up and has missed that."""
+        leader, seconds = self.leader(), self.dice.uniform(0.5, 1.2)
+        if leader is not None:
+            self._signal(leader, signal.SIGSTOP, agent=True)
+            self._later(seconds, lambda: self._signal(leader, signal.SIGCONT, agent=True))
+        return leader, round(seconds, 2)
+
+    def _snapshot(self):
+        def shoot():
+            try:
+                self.deployment.snapshot()
+            except JinaError:
+                self.snapshots_refused += 1  # by an agent that is down, or whose worker is
+
+        self._shooting.append(threading.Thread(target=shoot))
+        self._shooting[-1].start()
+        return ""
+
+    # --- networks ---------------------------------------------------------------------------------------------
+
+    def _cut(self, pairs, seconds):
+        for pair in pairs:
+            self.world.cut(*pair)
+        self._later(seconds, lambda: [self.world.mend(*pair) for pair in pairs])
+
+    def _sides(self):
+        everyone = list(range(self.replicas))
+        one = self.dice.sample(everyone, self.dice.randrange(1, self.replicas))
+        return one, [replica for replica in everyone if replica not in one]
+
+    def _halves(self):
+        one, other = self._sides()
+        seconds = self.dice.uniform(0.5, 4.0)
+        self._cut([*itertools.product(one, other), *itertools.product(other, one)], seconds)
+        return one, other, round(seconds, 2)
+
+    def _one_way(self):
+        one, other = self._sides()
+        seconds = self.dice.uniform(0.5, 4.0)
+        self._cut(list(itertools.product(one, other)), seconds)
+        return one, other, round(seconds, 2)
+
+    def _flapping(self):
+        one, other = self._sides()
+        pairs, period = [*itertools.product(one, other), *itertools.product(other, one)], self.dice.uniform(0.1, 0.5)
+        for turn in range(5):
+            self._later(2 * turn * period, lambda: [self.world.cut(*pair) for pair in pairs])
+            self._later((2 * turn + 1) * period, lambda: [self.world.mend(*pair) for pair in pairs])
+        return one, other, round(period, 2)
+
+    # --- disks and clocks -------------------------------------------------------------------------------------
+
+    def _full_disk(self):
+        replica, seconds = self.dice.randrange(self.replicas), self.dice.uniform(0.5, 3.0)
+        self.world.fill(replica)
+        self._later(seconds, lambda: self.world.free(replica))
+        return replica, round(seconds, 2)
+
+    def _slow_disk(self):
+        return self._slow([self.dice.randrange(self.replicas)])
+
+    def _slow_disks(self):
+        return self._slow(range(self.replicas))
+
+    def _slow(self, chosen):
+        seconds, delay = self.dice.uniform(1.0, 4.0), self.dice.choice([20, 100, 400])
+        for replica in chosen:
+            self.world.slow(replica, delay)
+        self._later(seconds, lambda: [self.world.slow(replica, 0) for replica in chosen])
+        return list(chosen), delay, round(seconds, 2)
+
+    def _clock(self):
+        """An agent that is started again finds another clock, hours ahead or behind; the wall's cannot be had alone."""
+        replica, seconds = self.dice.randrange(self.replicas), self.dice.randrange(0, 100_000)
+        self.world.shift(replica, seconds)
+        self._signal(replica, signal.SIGKILL, agent=True)
+        return replica, seconds
+
+
+def _which(what):
+    return {"agents": (True,), "workers": (False,), "both": (True, False)}[what]

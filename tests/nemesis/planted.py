@@ -1,0 +1,70 @@
+"""Mistakes that workers of the tests make on purpose, to see that they are found; JINA_NEMESIS_PLANTED names one.
+
+Those of the agent are in `consensus/disk_faults.go`; see `PLANTED` for all.
+"""
+
+import functools
+import os
+
+from jina.replication import replica, snapshots, window
+
+PLANTED = {
+    "early-acknowledgement": "an agent that says that entries are on its disk before they are",
+    "unverified-reads": "a leader that answers linearizable reads without asking whether it still leads",
+    "lost-chunks": "a snapshot without the requests of which only a part is in the log",
+    "forgotten-window": "a snapshot without the ids of the requests that were applied",
+    "surviving-window": "ids of applied requests that outlive the Executor that applied them",
+    "surviving-workspace": "a workspace that a new incarnation of an Executor finds as the old one left it",
+}
+"""Name -> what it is."""
+AGENTS = {"early-acknowledgement", "unverified-reads", "lost-chunks"}
+
+
+def plant():
+    """Make the mistake in this process."""
+    name = os.environ.get("JINA_NEMESIS_PLANTED", "")
+    if name and name not in AGENTS:
+        globals()[f"_{name.replace('-', '_')}"]()
+
+
+def _forgotten_window():
+    whole = window.Window.to_bytes
+
+    def without_ids(self):
+        copy = window.Window()
+        copy.load(whole(self))
+        copy._seen.clear()
+        return whole(copy)
+
+    window.Window.to_bytes = without_ids
+
+
+def _surviving_window():
+    """As if it were kept by something that a worker's end does not end: here in a file."""
+    prepare, settle = replica.Replica.__init__, window.Window.settle
+
+    def remember(self, plan, *args, **kwargs):
+        prepare(self, plan, *args, **kwargs)
+        self._window.file = os.path.join(plan.directory, "window")
+        if os.path.exists(self._window.file):
+            with open(self._window.file, "rb") as file:
+                self._window.load(file.read())
+        self._window.load = lambda data: None
+
+    def note(self, *args, **kwargs):
+        settle(self, *args, **kwargs)
+        with open(f"{self.file}.part", "wb") as file:
+            file.write(self.to_bytes())
+        os.replace(f"{self.file}.part", self.file)
+
+    replica.Replica.__init__ = functools.wraps(prepare)(remember)
+    window.Window.settle = note
+
+
+def _surviving_workspace():
+    def the_same(directory):
+        folder = os.path.join(directory, "work", "the-same")
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    snapshots.fresh_workspace = the_same
