@@ -4,7 +4,7 @@ package main
 
 import (
 	"github.com/hashicorp/raft-wal/fs"
-	segments "github.com/hashicorp/raft-wal/segment"
+	walfiles "github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
 
@@ -12,4 +12,4 @@ import (
 const planted = ""
 
 // segmentFiles is where the log's files are.
-func segmentFiles(dir string) types.SegmentFiler { return segments.NewFiler(dir, fs.New()) }
+func segmentFiles(dir string) types.SegmentFiler { return walfiles.NewFiler(dir, fs.New()) }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft-wal/fs"
-	segments "github.com/hashicorp/raft-wal/segment"
+	walfiles "github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
 
@@ -23,7 +23,7 @@ var planted = os.Getenv("JINA_RAFT_PLANTED")
 const lateness = 150 * time.Millisecond // of the syncs that "early-acknowledgement" does not wait for
 
 func segmentFiles(dir string) types.SegmentFiler {
-	return segments.NewFiler(dir, &forgetful{FS: fs.New(), files: map[string]*unsynced{}})
+	return walfiles.NewFiler(dir, &forgetful{FS: fs.New(), files: map[string]*unsynced{}})
 }
 
 func slowness() time.Duration {
