@@ -18,6 +18,7 @@ Three families, by who must act::
     │       ├── ValidationFailed    422  wrong type, missing field
     │       ├── EndpointNotFound    404  no such endpoint
     │       ├── MethodNotAllowed    405  the route exists, the HTTP method does not
+    │       ├── SessionExpired      409  a write came again so late that nobody knows if it was applied
     │       ├── TooLarge            413  over the message limit
     │       ├── Unauthenticated     401  no or wrong key
     │       └── PermissionDenied    403  the key does not allow this
@@ -165,6 +166,13 @@ class MethodNotAllowed(BadClient):
 
     grpc_code = 12
     http_status = 405
+
+
+class SessionExpired(BadClient):
+    """A write to a stateful Executor came in a session that is forgotten: it was not applied now, perhaps before."""
+
+    grpc_code = 9
+    http_status = 409
 
 
 class TooLarge(BadClient):
@@ -317,8 +325,8 @@ WIRE_ERRORS: dict[str, type[JinaError]] = {
     cls.__name__: cls
     for cls in (
         ConfigError, NotSupportedError, BadClient, BadClientInput, BadRequest, ValidationFailed, EndpointNotFound,
-        MethodNotAllowed, TooLarge, Unauthenticated, PermissionDenied, BadServer, ExecutorError, Overloaded,
-        Unavailable, DeadlineExceeded, Cancelled, InternalError,
+        MethodNotAllowed, SessionExpired, TooLarge, Unauthenticated, PermissionDenied, BadServer, ExecutorError,
+        Overloaded, Unavailable, DeadlineExceeded, Cancelled, InternalError,
     )
 }  # fmt: skip
 """The classes that travel, by the name that travels."""

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jina.replication.entries import Entry
+from jina.replication.memory import Memory
 from jina.replication.outcomes import Answer
 from jina.replication.window import Window
 
@@ -23,18 +24,18 @@ def test_a_known_request_is_answered_as_before():
     assert window.judge(entry) == "new"
     applied(window, 5, entry, answer("five"))
     assert window.judge(Entry("a", b"1", 3)) == "known"
-    assert window.answer("a").body == b"five"
+    assert window.seen(entry).answer.body == b"five"
 
 
 def test_a_request_that_is_being_applied_has_no_answer_yet():
-    window = Window()
+    memory = Memory("notes")
     entry = Entry("a", b"1", 0)
-    window.enter(1, entry)
-    assert window.judge(entry) == "known"
-    assert window.answered(entry) is None
-    window.settle(entry, answer("one"))
-    assert window.answered(entry).body == b"one"
-    assert window.answered(Entry("a", b"2", 0)) is None
+    memory.enter(1, entry)
+    assert memory.judge(entry) == "known"
+    assert memory.answered(entry) is None
+    memory.settle(entry, answer("one"))
+    assert memory.answered(entry).answer.body == b"one"
+    assert memory.answered(Entry("a", b"2", 0)) is None
 
 
 def test_another_request_under_a_known_id_is_told_from_it():
@@ -56,8 +57,8 @@ def test_answers_are_forgotten_before_ids():
     applied(window, 1, Entry("a", b"", 0), answer("x" * 8))
     applied(window, 2, Entry("b", b"", 0), answer("y" * 8))
     assert window.judge(Entry("a", b"", 0)) == "known"
-    assert not window.answer("a").kept
-    assert window.answer("b").body == b"y" * 8
+    assert not window.seen(Entry("a", b"", 0)).answer.kept
+    assert window.seen(Entry("b", b"", 0)).answer.body == b"y" * 8
 
 
 operations = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), max_size=60)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -11,11 +12,10 @@ import pytest
 from docarray import DocList
 
 from jina import Client, Deployment, Document, DocumentArray, Flow
-from jina.errors import ExecutorError, JinaError, NotSupportedError, RuntimeFailToStart
+from jina.errors import ExecutorError, NotSupportedError, RuntimeFailToStart
 from tests.founding.programs import serving
 from tests.stateful.conftest import FAST, PATIENCE, Writer, group
 from tests.stateful.users import (
-    Batching,
     FileLedger,
     FolderLedger,
     Item,
@@ -129,6 +129,16 @@ def test_parameters_keep_their_types(many):
     assert calls(many)[-1] == 7
 
 
+def test_time_and_seed_are_the_same_on_every_replica(many):
+    before = time.time() - 1
+    told = [many.post("/moment", items("x"), return_type=DocList[Item])[0].text for _ in range(9)]
+    assert calls(many)[-9:] == told
+    times = [float(one.split()[0]) for one in told]
+    assert times == sorted(times)
+    assert before < times[0] <= times[-1] < time.time() + 1
+    assert len({one.split()[1] for one in told}) > 1
+
+
 def over_http(many, endpoint, body):
     port = many.deployment.port[1]
     request = urllib.request.Request(
@@ -211,11 +221,6 @@ def test_nothing_is_left(tmp_path):
     for pid in agents:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-
-
-def test_batches_of_writes_are_refused_at_start(tmp_path):
-    with pytest.raises(JinaError, match="dynamic batching of a @write method"), group(Batching, tmp_path, replicas=1):
-        pass
 
 
 def test_requests_of_30_mb_hold_no_election(many):

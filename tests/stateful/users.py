@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import time
 import zlib
 
@@ -83,16 +84,36 @@ class UnableToRestore(FolderLedger):
         raise ValueError("this state cannot be read")
 
 
-class Batching(Ledger):
-    @write
-    @dynamic_batching(preferred_batch_size=2)
-    @requests(on="/add")
-    def add(self, docs: DocumentArray, **kwargs):
-        self.lines.extend(doc.text for doc in docs)
-
-
 class Item(BaseDoc):
     text: str = ""
+
+
+class Gathering(Executor):
+    """Writes that are gathered before they are logged."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.batches = []
+
+    @write
+    @dynamic_batching(preferred_batch_size=8, timeout=300)
+    @requests(on="/add")
+    def add(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        self.batches.append([doc.text for doc in docs])
+        return DocList[Item]([Item(id=doc.id, text=f"{len(self.batches) - 1}:{doc.text}") for doc in docs])
+
+    @dynamic_batching(preferred_batch_size=4, timeout=300, isolate_errors=True)
+    @write
+    @requests(on="/check")
+    async def check(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        if any(doc.text == "bad" for doc in docs):
+            raise ValueError("a bad one")
+        self.batches.append([doc.text for doc in docs])
+        return docs
+
+    @requests(on="/list")
+    def told(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        return DocList[Item]([Item(text=json.dumps({"batches": self.batches, "process": os.getpid()}))])
 
 
 class ManyWays(Executor):
@@ -130,6 +151,13 @@ class ManyWays(Executor):
     @requests(on="/large")
     def large(self, docs: DocList[Item], **kwargs):
         self.calls += [str(len(doc.text)) for doc in docs]
+
+    @write
+    @requests(on="/moment")
+    def at_a_moment(self, docs: DocList[Item], now, seed: int, **kwargs) -> DocList[Item]:
+        chosen = random.Random(seed).choice("abcdefghijklmnop")
+        self.calls.append(f"{now} {chosen}")
+        return DocList[Item]([Item(id=docs[0].id, text=self.calls[-1])])
 
     @requests(on="/calls")
     def told(self, docs: DocList[Item], **kwargs) -> DocList[Item]:

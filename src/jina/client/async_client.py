@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from jina.client.base import BaseClient
@@ -142,7 +143,7 @@ class AsyncClient(BaseClient):
     async def _responses(self, run: Run) -> AsyncGenerator[Response, None]:
         from jina.client.progress import progress_of
 
-        with progress_of(run.call) as progress:
+        with closing(run), progress_of(run.call) as progress:
             async with Held(self._answers(run)) as answers:
                 async for answer in answers:
                     response = run.deliver(answer)
@@ -243,7 +244,8 @@ class Answers:
         from jina.client.post import Run, post_call
 
         self._client = client
-        self._run = Run(post_call(arguments, client._keyed(kwargs), client._prefetch))  # noqa: SLF001 - one thing in two classes
+        call = post_call(arguments, client._keyed(kwargs), client._prefetch)  # noqa: SLF001 - one thing in two classes
+        self._run = Run(call, client._standing)  # noqa: SLF001
         self._iterator: AsyncGenerator[Any, None] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jina.client.address import protocol_of
+from jina.client.standing import Standing
 from jina.errors import BadClientInput
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class BaseClient:
         self._settings = settings
         self._prefetch = prefetch
         self._lock = threading.Lock()
+        self._standing = Standing()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.target}>"
@@ -90,5 +92,5 @@ class BaseClient:
             parameters=plain_parameters(parameters),
             request_id=os.urandom(16).hex(),
             target_executor=target_executor or "",
-            headers=trace_of(options),
+            headers={**trace_of(options), **self._standing.headers()},
         )

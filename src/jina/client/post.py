@@ -13,6 +13,7 @@ from jina.client.inputs import Inputs
 from jina.client.outbox import Outbox
 from jina.client.response import Response
 from jina.client.retries import Retries
+from jina.client.standing import Standing, Turns
 from jina.client.types import doc_type_of, is_single
 from jina.errors import BadClientCallback, BadClientInput, BadServer, ConfigError, nearest
 from jina.observe import traces
@@ -178,13 +179,21 @@ def _with_key(metadata: Metadata, key: str | None) -> Metadata:
 class Run:
     """What becomes of the answers of one call."""
 
-    def __init__(self, call: PostCall) -> None:
+    def __init__(self, call: PostCall, standing: Standing) -> None:
         self.call = call
-        self.outbox = Outbox(call.request, keep=call.max_attempts > 1, ordered=call.results_in_order)
+        self._turns = Turns(standing)
+        self.outbox = Outbox(self._request, keep=call.max_attempts > 1, ordered=call.results_in_order)
         self._responses: list[Response] = []
         self._documents: list[Any] = []
         self._list_type: Any = None
         self._last_failure: JinaError | None = None
+
+    def _request(self, payload: Payload) -> Request:
+        return self._turns.take(self.call.request(payload))
+
+    def close(self) -> None:
+        """No request is sent again, whatever came of it."""
+        self._turns.close()
 
     def arrived(self, answer: Answer, attempt: int) -> Iterator[Answer]:
         """The answers to hand out now; none when this one is a failure that another attempt may mend."""
@@ -194,6 +203,7 @@ class Run:
             self._last_failure = answer.error
             return
         self.outbox.answered(answer)
+        self._turns.over(answer)
         if self.call.results_in_order and not self.call.source.is_single_request:
             yield from self.outbox.in_order(answer)
         else:

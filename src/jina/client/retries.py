@@ -12,7 +12,8 @@ from jina.errors import ConfigError, InternalError, JinaError, Overloaded, Unava
 class Retries:
     """The rule of `post`'s `max_attempts`; durations are in seconds.
 
-    A second attempt may run a handler twice, so nothing is retried unless the caller raises `max_attempts`.
+    A second attempt may run a handler twice, so nothing is retried unless the caller raises `max_attempts`. Writes to
+    stateful Executors are an exception: they are applied once.
     """
 
     max_attempts: int = 1

@@ -65,6 +65,7 @@ class SyncClient(BaseClient):
           Seconds between: `initial_backoff`, then a random part of
           `min(initial_backoff * backoff_multiplier ** (attempt - 1), max_backoff)`; at least what the server asks for.
           Unanswered documents are held in memory when it is above 1.
+          A write to a stateful Executor is applied once, however often it is sent.
         - `prefetch`: requests in flight at most (default: the client's, 1000). `results_in_order`: answers in
           the order of the inputs. `stream=False` (gRPC): one request after the other.
         - `return_type`: `DocList[T]`, or `T` for a single document; without it schemaless documents with all
@@ -165,8 +166,8 @@ class SyncClient(BaseClient):
         from jina.client.post import Run, post_call
         from jina.client.progress import progress_of
 
-        run = Run(post_call(arguments, self._keyed(kwargs), self._prefetch))
-        with progress_of(run.call) as progress, closing(self._answers(run)) as answers:
+        run = Run(post_call(arguments, self._keyed(kwargs), self._prefetch), self._standing)
+        with closing(run), progress_of(run.call) as progress, closing(self._answers(run)) as answers:
             for answer in answers:
                 response = run.deliver(answer)
                 progress.advance()

@@ -13,7 +13,7 @@ from jina.executor import binding
 from jina.executor.annotations import Types, types_of
 from jina.executor.batching import Batching, batching_for, check_keys
 from jina.executor.decorators import DEFAULT_ENDPOINT, Marks, marks_of
-from jina.executor.signatures import accepts, check_handler, describe, kind_of, location, named
+from jina.executor.signatures import accepts, check_handler, describe, kind_of, location, moment_of, named
 
 if TYPE_CHECKING:
     from jina.executor.base import Executor
@@ -52,6 +52,8 @@ class Endpoint:
     accepts: frozenset[str] | None
     names: frozenset[str]
     description: str
+    moment: frozenset[str] = frozenset()
+    """Those of `now` and `seed` that the method asks for."""
 
     def takes(self, keyword: str) -> bool:
         """Whether the method can be called with that keyword."""
@@ -161,6 +163,7 @@ def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str
         batching=batching,
         accepts=accepts(function),
         names=named(function),
+        moment=moment_of(function),
         description=inspect.getdoc(function) or "",
     )
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import random
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from jina.executor.endpoints import Endpoint
 
 RESULTS = "__results__"
+_random = random.Random()  # noqa: S311 - its own state, so that `random.seed` of user code does not repeat it
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 @dataclass(slots=True)
@@ -23,7 +29,7 @@ class Extras:
     """What a handler can be given beside its documents.
 
     `docs_matrix` and `docs_map` hold the documents of several branches; `headers` are HTTP headers or gRPC
-    metadata in lower case.
+    metadata in lower case. `moment` is the time and the seed of a write that is applied on several replicas.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -31,6 +37,7 @@ class Extras:
     docs_map: dict[str, Any] | None = None
     tracing_context: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    moment: tuple[float, int] | None = None
 
 
 def call_arguments(endpoint: Endpoint, extras: Extras) -> dict[str, Any]:
@@ -48,7 +55,15 @@ def call_arguments(endpoint: Endpoint, extras: Extras) -> dict[str, Any]:
         arguments["parameters"] = validate_parameters(endpoint, extras.parameters)
     if "headers" in endpoint.names:
         arguments["headers"] = dict(extras.headers)
+    if endpoint.moment:
+        now, seed = extras.moment or new_moment()
+        arguments.update({name: now if name == "now" else seed for name in endpoint.moment})
     return arguments
+
+
+def new_moment() -> tuple[float, int]:
+    """The time in seconds since the epoch, and a seed of 63 bits."""
+    return time.time(), _random.getrandbits(63)
 
 
 def validate_parameters(endpoint: Endpoint, parameters: Mapping[str, Any]) -> Any:

@@ -8,7 +8,10 @@ from typing import Any
 
 from jina.errors import ExecutorDefinitionError, nearest
 
-PASSED = ("docs", "doc", "parameters", "docs_matrix", "docs_map", "tracing_context", "headers")
+MOMENT = ("now", "seed")
+"""Keywords that only a method is called with that names them and gives no default."""
+
+PASSED = ("docs", "doc", "parameters", "docs_matrix", "docs_map", "tracing_context", "headers", *MOMENT)
 """Keywords that a method may be called with; `headers` only where the method names it."""
 
 INJECTED = ("metas", "requests", "runtime_args")
@@ -71,6 +74,11 @@ def named(function: Any) -> frozenset[str]:
     """The parameters that a method names, without `**kwargs`."""
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return frozenset(p.name for p in parameters_of(function) if p.kind in kinds)
+
+
+def moment_of(function: Any) -> frozenset[str]:
+    """Those of `now` and `seed` that a method asks for."""
+    return frozenset(p.name for p in parameters_of(function) if p.name in MOMENT and p.default is p.empty)
 
 
 def check_handler(function: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from jina.errors import JinaError, Unavailable, UsageError
+from jina.errors import JinaError, RuntimeFailToStart, Unavailable, UsageError
 from jina.replication import frames, papers
 from jina.replication.papers import Papers
 
@@ -91,3 +91,13 @@ def _greeting(peer: Peer, kind: int) -> bytes:
     if kind != frames.STATUS and peer.generation:
         text += f"\0{peer.generation}"
     return (b"S" if kind == frames.STATUS else b"P") + hashlib.sha256(text.encode()).digest()[:16]
+
+
+def look_for_failure(place: str, name: str) -> None:
+    """Raise where an agent has told why it does not start."""
+    try:
+        with open(f"{place}.failed", encoding="utf-8", errors="replace") as file:
+            told = file.read()
+    except OSError:
+        return
+    raise RuntimeFailToStart(f"the consensus agent of {name} does not start: {told}")

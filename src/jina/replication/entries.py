@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import struct
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from jina.errors import InternalError
+from jina.executor.invoke import new_moment
 from jina.replication.frames import Buffer
 from jina.transport.link_messages import read_request, write_request
 from jina.wire.messages import Request
+from jina.wire.standing import Turn
 
 _HEAD = struct.Struct("<BII")
 _VERSION: Final = 1
+_TOGETHER: Final = 2
+"""In the place of the version: several operations, each after its size."""
+_SIZE = struct.Struct("<Q")
+_NO_LIMIT: Final = 1 << 30
+
+Member = tuple["Entry", Request]
+"""A request of an operation, and what is logged of it beside."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What is logged of a request beside itself.
 
     `key` is the request's id, `digest` tells another request under the same id. `origin` is how far the replica that
-    took the request had applied the log then.
+    took the request had applied the log then. `client` is empty where the client keeps no session, and `opened` is 0
+    where this is the request that opens one; `sequence` and `lowest` are as in `jina.wire.standing.Turn`. `now` and
+    `seed` are what that replica chose for the method to be given.
     """
 
     key: str
     digest: bytes
     origin: int
+    client: str = ""
+    opened: int = 0
+    sequence: int = 0
+    lowest: int = 0
+    now: float = 0.0
+    seed: int = 0
+
+    @property
+    def identity(self) -> str:
+        """What another operation has in common with it that is the same request."""
+        return f"{self.client}/{self.opened}/{self.sequence}" if self.opened else self.key
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+def entry_of(key: str, digest: bytes, origin: int, turn: Turn) -> Entry:
+    """Of a request that is taken now; without an id it is given one."""
+    client, opened, sequence, lowest = turn
+    return Entry(key or os.urandom(16).hex(), digest, origin, client, opened, sequence, lowest, *new_moment())
 
 
 def write(entry: Entry, request: Request, limit: int) -> tuple[bytes, Buffer]:
@@ -39,16 +70,48 @@ def write(entry: Entry, request: Request, limit: int) -> tuple[bytes, Buffer]:
     return b"".join((_HEAD.pack(_VERSION, len(about), len(meta)), bytes((flags,)), about, meta)), body
 
 
-def read(data: Buffer) -> tuple[Entry, Request]:
-    """What `write` wrote; raises `InternalError` for anything else."""
+def together(operations: Sequence[Sequence[Buffer]]) -> bytes:
+    """Several operations as one, which is applied as one batch."""
+    parts: list[Buffer] = [bytes((_TOGETHER,))]
+    for operation in operations:
+        parts += [_SIZE.pack(sum(map(len, operation))), *operation]
+    return b"".join(parts)
+
+
+def gathered(data: Buffer) -> bool:
+    """Whether an operation is one of `together`, which may be of a single request."""
+    return data[:1] == bytes((_TOGETHER,))
+
+
+def read(data: Buffer) -> list[Member]:
+    """What `write` and `together` wrote; raises `InternalError` for anything else."""
     try:
-        version, about, meta = _HEAD.unpack_from(data)
-        if version != _VERSION:
-            raise InternalError(f"the log holds an operation of version {version}; this is {_VERSION}")
-        at = _HEAD.size + 1
-        entry = _decode(data[at : at + about])
-        at += about
-        request = read_request(data[_HEAD.size], data[at : at + meta], data[at + meta :])
+        return [_read(data)] if data[0] != _TOGETHER else [_read(one) for one in _apart(data)]
     except (struct.error, IndexError, msgspec.MsgspecError, ValueError) as error:
         raise InternalError(f"the log holds an operation that cannot be read: {error}") from error
-    return entry, request
+
+
+def _apart(data: Buffer) -> Iterator[Buffer]:
+    at = 1
+    while at < len(data):
+        (size,) = _SIZE.unpack_from(data, at)
+        at += _SIZE.size + size
+        if at > len(data):
+            raise ValueError("it is cut off")
+        yield data[at - size : at]
+
+
+def _read(data: Buffer) -> Member:
+    version, about, meta = _HEAD.unpack_from(data)
+    if version != _VERSION:
+        raise InternalError(f"the log holds an operation of version {version}; this is {_VERSION}")
+    at = _HEAD.size + 1
+    entry = _decode(data[at : at + about])
+    at += about
+    return entry, read_request(data[_HEAD.size], data[at : at + meta], data[at + meta :])
+
+
+def digest_of(request: Request) -> bytes:
+    """What tells one request from another under the same id."""
+    _, _, body = write_request(request, _NO_LIMIT)
+    return hashlib.blake2b(body, digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64]).digest()

@@ -6,31 +6,32 @@ All of it belongs to one loop. The Executor itself is behind `StateMachine`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
-import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
-from jina.errors import BadRequest, DeadlineExceeded, JinaError, RuntimeFailToStart, Unavailable
+from jina.errors import RuntimeFailToStart, Unavailable
 from jina.observe import logs, traces
 from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.plan.plans import ConsensusPlan
-from jina.replication import entries, frames, outcomes
-from jina.replication.entries import Entry
+from jina.replication import asking, entries, frames, outcomes
+from jina.replication.entries import Entry, Member, entry_of
 from jina.replication.frames import Frame, Operation
 from jina.replication.link import AgentLink, Refused
+from jina.replication.memory import Memory
 from jina.replication.outcomes import Outcome
 from jina.replication.progress import Progress
-from jina.replication.window import Window
-from jina.replication.writes import FIRST_PAUSE, LONGEST_PAUSE, Writes
-from jina.transport.link_messages import write_request
+from jina.replication.reads import Reads, in_time
+from jina.replication.writes import FIRST_PAUSE, Mark, Writes, mark_of
 from jina.wire.messages import Reply, Request
+from jina.wire.payloads import BytesPayload
+from jina.wire.standing import INDEX, NO_TURN, Turn, index_of
 
-T = TypeVar("T")
+Gather = Callable[[Mark, Sequence[frames.Buffer]], None]
+"""Takes an operation that is to be proposed with others."""
 
 _PATIENCE = 60.0
 """Seconds that a request waits for a leader."""
@@ -54,6 +55,10 @@ class StateMachine(Protocol):
 
     async def execute(self, requests: Sequence[Request]) -> Sequence[Outcome]:
         """Call the `@write` methods one after another; gives the outcomes of the first ones, of one at least."""
+        ...
+
+    async def execute_together(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        """Call one `@write` method with all the requests as one batch."""
         ...
 
     async def snapshot(self, folder: str, index: int, window: bytes) -> None:
@@ -94,7 +99,7 @@ class Replica:
         self._machine = machine
         self._begin_anew = begin_anew
         self._log = logs.get_logger(name)
-        self._window = Window()
+        self._memory = Memory(plan.group)
         self._progress = Progress()
         self._resume = 0
         self._link: AgentLink | None = None
@@ -102,7 +107,7 @@ class Replica:
         self.counts = ConsensusMetrics()
         self._writes = Writes(name, self._agent, lambda: self._silent, self.counts)
         self.counts.waiting = lambda: len(self._writes)
-        self.counts.remembered = lambda: len(self._window)
+        self.counts.remembered = lambda: len(self._memory.window)
         self._executing: list[_Step] = []
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +116,7 @@ class Replica:
         self.diverged = 0
         """The entry since which this replica differs from the others; 0 while it does not."""
         self._patience = _PATIENCE if len(plan.peers) == 1 else _SOON
+        self._reads = Reads(name, self._agent, lambda: self._silent, self._progress, self._patience)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class Replica:
                 _, link = await loop.create_unix_connection(lambda: AgentLink(self._inbox.put_nowait), self.plan.socket)
                 break
             except OSError:
-                self._look_for_failure()
+                asking.look_for_failure(self.plan.socket, self._name)
                 await asyncio.sleep(FIRST_PAUSE)
         self._link = link
         hello = {
@@ -202,14 +208,6 @@ class Replica:
                 self.counts.told = msgspec.json.decode(await self._agent().ask(frames.STATUS))
         except (TimeoutError, Refused, Unavailable):
             self.counts.told = {}
-
-    def _look_for_failure(self) -> None:
-        try:
-            with open(f"{self.plan.socket}.failed", encoding="utf-8", errors="replace") as file:
-                told = file.read()
-        except OSError:
-            return
-        raise RuntimeFailToStart(f"the consensus agent of {self._name} does not start: {told}")
 
     def _agent(self) -> AgentLink:
         if self._link is None or not self._link.up or self._silent:
@@ -256,21 +254,31 @@ class Replica:
         pending: list[_Step] = []
         keys: set[str] = set()
         for operation in operations:
-            entry, request = entries.read(operation.payload)
-            self._writes.committed((entry.key, entry.digest))
-            if entry.key in keys:
+            members = entries.read(operation.payload)
+            for entry, _ in members:
+                self._writes.committed((entry.key, entry.digest))
+            if entries.gathered(operation.payload):
                 await self._execute(pending, chains)
                 keys.clear()
-            verdict = self._window.judge(entry)
+                chains.append(await self._apply_together(operation, members))
+                self._progress.reach(operation.place)
+                continue
+            ((entry, request),) = members
+            if entry.identity in keys:
+                await self._execute(pending, chains)
+                keys.clear()
+            verdict = self._memory.judge(entry)
             if verdict == "new":
-                self._window.enter(operation.place, entry)
+                self._memory.enter(operation.place, entry)
+                request.moment = self._memory.moment(entry)
                 pending.append((operation.place, entry, request))
-                keys.add(entry.key)
+                keys.add(entry.identity)
                 continue
             await self._execute(pending, chains)
             keys.clear()
-            self._writes.applied((entry.key, entry.digest), self._told_before(entry, verdict))
-            chains.append(self._window.chain)
+            self.counts.repeated += self._memory.judge(entry) == "known"
+            self._writes.applied((entry.key, entry.digest), self._memory.told_before(entry))
+            chains.append(self._memory.chain)
             self._progress.reach(operation.place)
         await self._execute(pending, chains)
         return chains
@@ -281,19 +289,37 @@ class Replica:
         while pending:
             came = await self._machine.execute([request for _, _, request in pending])
             for (place, entry, _), outcome in zip(pending, came, strict=False):
-                self._window.settle(entry, outcome.answer)
-                chains.append(self._window.extend(place, outcome.came))
-                self._writes.applied((entry.key, entry.digest), outcome.told)
+                chains.append(self._memory.extend(place, outcome.came))
+                self._came(place, entry, outcome)
                 self._progress.reach(place)
             del pending[: len(came)]
 
-    def _told_before(self, entry: Entry, verdict: str) -> Reply | JinaError:
-        if verdict == "known":
-            self.counts.repeated += 1
-            return outcomes.read(self._window.answer(entry.key))
-        if verdict == "other":
-            return BadRequest(f"the request id {entry.key!r} was used for another request")
-        return Unavailable(f"the request {entry.key!r} came back so late that nobody knows if it was applied")
+    async def _apply_together(self, operation: Operation, members: Sequence[Member]) -> int:
+        """Apply what was gathered: its requests that are new are one batch, each of them is answered as ever."""
+        place, steps, others = operation.place, [], []
+        for entry, request in members:
+            if self._memory.judge(entry) == "new":
+                self._memory.enter(place, entry)
+                request.moment = self._memory.moment(entry)
+                steps.append((entry, request))
+            else:
+                others.append(entry)
+        if steps:
+            came = await self._machine.execute_together([request for _, request in steps])
+            for (entry, _), outcome in zip(steps, came, strict=True):
+                self._came(place, entry, outcome)
+            self._memory.extend(place, b",".join(outcome.came for outcome in came))
+        for entry in others:
+            self.counts.repeated += self._memory.judge(entry) == "known"
+            self._writes.applied((entry.key, entry.digest), self._memory.told_before(entry))
+        self._writes.applied(mark_of(operation.payload), Reply(BytesPayload(b"")))
+        return self._memory.chain
+
+    def _came(self, place: int, entry: Entry, outcome: Outcome) -> None:
+        self._memory.settle(entry, outcome.answer)
+        if isinstance(outcome.told, Reply):
+            outcome.told.headers = self._memory.headers(entry, place)
+        self._writes.applied((entry.key, entry.digest), outcome.told)
 
     async def _carry_out(self, frame: Frame) -> None:
         """A snapshot or a restore; the agent hears how it went, and a restore that failed ends the start."""
@@ -302,10 +328,10 @@ class Replica:
         began = time.monotonic()
         try:
             if frame.kind == frames.SNAPSHOT:
-                await self._machine.snapshot(wish.dir, wish.index, self._window.to_bytes())
+                await self._machine.snapshot(wish.dir, wish.index, self._memory.to_bytes())
             else:
                 index, window = await self._machine.restore(wish.dir)
-                self._window.load(window)
+                self._memory.load(window)
                 self._progress.reach(index)
         except Exception as error:  # noqa: BLE001 - user code
             failure = error
@@ -321,23 +347,37 @@ class Replica:
 
     # --- requests -----------------------------------------------------------------------------------------
 
-    async def write(self, request: Request, digest: bytes) -> Reply:
-        """Apply the request on every replica, once; gives what this one answered. Raises a `JinaError`."""
+    async def write(
+        self, request: Request, digest: bytes, turn: Turn | None = None, gather: Gather | None = None
+    ) -> Reply:
+        """Apply the request on every replica, once; gives what this one answered. Raises a `JinaError`.
+
+        `turn` is its place in a session of the client, where it has one. `gather` takes it where it is to be
+        proposed together with others, by `propose`.
+        """
         self._fit()
-        entry = Entry(request.request_id or os.urandom(16).hex(), digest, self._progress.applied)
-        if (answer := self._window.answered(entry)) is not None:
+        entry = entry_of(request.request_id, digest, self._progress.applied, turn or NO_TURN)
+        if (seen := self._memory.answered(entry)) is not None:
             self.counts.repeated += 1
-            return outcomes.raised(outcomes.read(answer))
+            return outcomes.raised(self._memory.told(entry, seen))
         mark = (entry.key, digest)
         waiter = self._writes.join(mark)
         if waiter is None:
             operation = entries.write(entry, request, outcomes.NO_LIMIT)
             span = traces.begin("commit", request.headers, {"jina.replica": self._name}, inside=True)
-            waiter = self._writes.begin(mark, operation, self._patience, span)
+            if gather is None:
+                waiter = self._writes.begin(mark, operation, self._patience, span)
+            else:
+                waiter = self._writes.hold(mark, span)
+                gather(mark, operation)
         try:
-            return await self._in_time(waiter, request)
+            return await in_time(waiter, request, self._name)
         finally:
             self._writes.leave(mark, waiter)
+
+    def propose(self, gathered: Sequence[tuple[Mark, Sequence[frames.Buffer]]]) -> None:
+        """Bring operations into the log as one."""
+        self._writes.together(gathered, self._patience)
 
     def _fit(self) -> None:
         if self.diverged:
@@ -346,35 +386,15 @@ class Replica:
     async def covered(self, request: Request) -> None:
         """Return when this replica has applied all that was acknowledged anywhere before the call."""
         self._fit()
-        await self._in_time(self._covered(), request)
+        await in_time(self._reads.covered(), request, self._name)
 
-    async def _covered(self) -> None:
-        pause, give_up = FIRST_PAUSE, time.monotonic() + self._patience
-        while True:
-            try:
-                (index,) = frames.NUMBER.unpack(await self._agent().ask(frames.READ))
-                break
-            except (Refused, Unavailable) as error:
-                if time.monotonic() > give_up or self._silent:
-                    raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-        await self._progress.wait(index)
+    async def seen(self, request: Request) -> None:
+        """Return when this replica has applied what the client has seen of it at any other one."""
+        self._fit()
+        if (index := index_of(request.headers, self.plan.group)) > self._progress.applied:
+            await in_time(self._reads.reached(index), request, self._name)
 
-    async def _in_time(self, work: Awaitable[T], request: Request) -> T:
-        if request.deadline is None:
-            return await work
-        limit = asyncio.timeout(max(0.0, request.deadline - time.monotonic()))
-        try:
-            async with limit:
-                return await work
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise DeadlineExceeded(f"the deadline of the request passed before {self._name} could answer") from None
-
-
-def digest_of(request: Request) -> bytes:
-    """What tells one request from another under the same id."""
-    _, _, body = write_request(request, outcomes.NO_LIMIT)
-    return hashlib.blake2b(body, digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64]).digest()
+    @property
+    def standing(self) -> dict[str, str]:
+        """What a client is told beside the answer to a read: up to where in the log it has seen now."""
+        return {INDEX: f"{self.plan.group}={self._progress.applied}"}

@@ -19,8 +19,10 @@ IDS: Final = 65_536
 ANSWERS: Final = 16 * 1024 * 1024
 
 
-_NONE: Final = Answer(error=False, meta=b"", body=b"", kept=False)
-_COMING: Final = Answer(error=False, meta=b"", body=b"", kept=False)
+NONE: Final = Answer(error=False, meta=b"", body=b"", kept=False)
+"""In the place of an answer that was forgotten."""
+COMING: Final = Answer(error=False, meta=b"", body=b"", kept=False)
+"""In the place of an answer to what is being applied just now."""
 
 
 class Seen(msgspec.Struct, array_like=True):
@@ -37,7 +39,8 @@ class _Saved(msgspec.Struct, array_like=True):
     chain: int = 0
 
 
-Verdict = Literal["new", "known", "other", "expired"]
+Verdict = Literal["new", "known", "other", "expired", "gone"]
+"""`gone` is of a session that cannot tell any more."""
 
 
 class Window:
@@ -64,22 +67,16 @@ class Window:
             return "known" if seen.digest == entry.digest else "other"
         return "expired" if entry.origin < self.horizon else "new"
 
-    def answered(self, entry: Entry) -> Answer | None:
-        """What was answered to this very request; None where it is not known, or is being applied just now."""
-        seen = self._seen.get(entry.key)
-        known = seen is not None and seen.digest == entry.digest and seen.answer is not _COMING
-        return seen.answer if seen is not None and known else None
-
-    def answer(self, key: str) -> Answer:
-        """What was answered to a known request."""
-        return self._seen[key].answer
+    def seen(self, entry: Entry) -> Seen:
+        """What is known of an operation that is known."""
+        return self._seen[entry.key]
 
     def enter(self, index: int, entry: Entry) -> None:
         """Note a new request, which is about to be applied.
 
         What is forgotten for it is forgotten now: the next operation may be judged before this one has an answer.
         """
-        self._seen[entry.key] = Seen(index, entry.digest, _COMING)
+        self._seen[entry.key] = Seen(index, entry.digest, COMING)
         while len(self._seen) > self._limit:
             key, old = self._seen.popitem(last=False)
             self._bytes -= self._with_answer.pop(key, 0)
@@ -95,7 +92,7 @@ class Window:
         while self._bytes > self._room and len(self._with_answer) > 1:
             key, size = self._with_answer.popitem(last=False)
             self._bytes -= size
-            self._seen[key].answer = _NONE
+            self._seen[key].answer = NONE
 
     def extend(self, index: int, outcome: bytes) -> int:
         """Go on with the chain: what came of the operation at `index`; gives the new hash."""

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import blake2b
 
 from jina.errors import BadRequest, JinaError, Unavailable
 from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.observe.traces import RequestSpan
+from jina.replication import entries
 from jina.replication.frames import Buffer
 from jina.replication.link import AgentLink, Refused
 from jina.wire.messages import Reply
@@ -19,6 +21,11 @@ LONGEST_PAUSE = 0.25
 
 Mark = tuple[str, bytes]
 """Id and digest of a request."""
+
+
+def mark_of(operation: Buffer) -> Mark:
+    """That of several operations as one."""
+    return "together", blake2b(operation, digest_size=16).digest()
 
 
 class _Write:
@@ -68,6 +75,25 @@ class Writes:
         waiter = self._waiter(write)
         self._send(mark, write)
         return waiter
+
+    def hold(self, mark: Mark, span: RequestSpan | None = None) -> asyncio.Future[Reply]:
+        """The outcome of an operation that is to be proposed by `together`."""
+        write = self._open[mark] = _Write((), 0.0, span)
+        return self._waiter(write)
+
+    def together(self, held: Sequence[tuple[Mark, Sequence[Buffer]]], patience: float) -> None:
+        """Propose operations as one, but for those for which nobody waits any more."""
+        waited_for = [(mark, operation) for mark, operation in held if mark in self._open]
+        if waited_for:
+            operation = entries.together([operation for _, operation in waited_for])
+            outcome = self.begin(mark_of(operation), (operation,), patience)
+            outcome.add_done_callback(partial(self._together_ended, [mark for mark, _ in waited_for]))
+
+    def _together_ended(self, marks: Sequence[Mark], outcome: asyncio.Future[Reply]) -> None:
+        error = None if outcome.cancelled() else outcome.exception()
+        if isinstance(error, JinaError):
+            for mark in marks:
+                self.applied(mark, error)
 
     def leave(self, mark: Mark, waiter: asyncio.Future[Reply]) -> None:
         """This one waits no more."""

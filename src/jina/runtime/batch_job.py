@@ -142,9 +142,13 @@ class BatchJob(Job):
     def expire(self) -> None:
         """Never called: the job itself has no deadline, its requests have."""
 
+    def take(self) -> list[Part[Ticket]]:
+        """The batch, as of now; where the handler runs."""
+        return self._gatherer.take(self)
+
     def _all_calls(self) -> Generator[Call, Any, None]:
         """The calls of the handler; to be sent what each returned or raised."""
-        batch = self._gatherer.take(self)
+        batch = self.take()
         if not batch:
             return
         now = time.monotonic()
@@ -226,9 +230,9 @@ class BatchJob(Job):
 
     def _arguments_of(self, ticket: Ticket) -> dict[str, Any] | JinaError:
         # A copy for each call: what a handler changes in it must not reach the next call or an answer.
-        parameters = copy.deepcopy(ticket.parameters)
+        extras = invoke.Extras(parameters=copy.deepcopy(ticket.parameters), moment=ticket.request.moment)
         try:
-            return invoke.call_arguments(self._handler.endpoint, invoke.Extras(parameters=parameters))
+            return invoke.call_arguments(self._handler.endpoint, extras)
         except JinaError as error:
             return error
 

@@ -26,6 +26,7 @@ from jina.runtime.gateway_trip import Parameters, merged_parameters
 from jina.transport.hop import Hop
 from jina.transport.server_messages import new_request_id
 from jina.transport.service import EndpointInfo
+from jina.wire import standing
 from jina.wire.messages import Payload, Reply, Request
 
 Made = TypeVar("Made")
@@ -134,7 +135,9 @@ class Shards:
         parameters = _merged([reply.parameters or request.parameters for reply in replies.values()])
         if after is not None:
             return await self._merged_by(after, request, replies, parameters, as_json=as_json)
-        return Reply(self._joined([reply.payload for reply in replies.values()], request.payload), parameters)
+        headers = standing.merged([reply.headers for reply in replies.values()])
+        joined = self._joined([reply.payload for reply in replies.values()], request.payload)
+        return Reply(joined, parameters, headers=headers)
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The replies of one shard, or those of all as they come; closing this closes the generators there."""
@@ -204,7 +207,8 @@ class Shards:
             reply = await after.replicas.call(last)
         except JinaError as error:
             raise self._blamed(error, "uses_after") from error.__cause__
-        return Reply(reply.payload, reply.parameters or parameters)
+        headers = standing.merged([one.headers for one in replies.values()])
+        return Reply(reply.payload, reply.parameters or parameters, headers=headers)
 
     def _joined(self, payloads: Sequence[Payload], base: Payload) -> Payload:
         if len(payloads) == 1:

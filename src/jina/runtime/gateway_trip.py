@@ -16,6 +16,7 @@ from jina.routing.walk import Action, Cancel, Done, Fail, Send, Walk, named
 from jina.transport.server_messages import new_request_id
 from jina.wire.messages import Payload, Reply, Request, Route
 from jina.wire.payloads import BytesPayload
+from jina.wire.standing import merged
 
 RESULTS = "__results__"
 
@@ -70,7 +71,7 @@ async def travel(journeys: Journeys, path: Path, request: Request, routes: list[
         return await Trip(journeys, path, request, routes).run()
     payload, parameters = request.payload, request.parameters
     request.payload = _SENT_ON
-    name = ""
+    name, headers = "", None
     try:
         for name in path.chain:
             step = path.steps[name]
@@ -81,10 +82,12 @@ async def travel(journeys: Journeys, path: Path, request: Request, routes: list[
             )
             visited.end_time = time.time()
             payload, parameters = reply.payload, reply.parameters or parameters
+            if reply.headers:
+                headers = merged((headers, reply.headers))
     except JinaError as error:
         named(error, name, request.request_id)
         raise
-    return Reply(payload, parameters)
+    return Reply(payload, parameters, headers=headers)
 
 
 class Trip:
@@ -100,6 +103,7 @@ class Trip:
         self._routes = routes
         self._walk = Walk(path, new_id=new_request_id, request_id=request.request_id)
         self._given: dict[str, Parameters] = {GATEWAY: request.parameters}
+        self._headers: dict[str, str] | None = None
         self._tasks: dict[str, Task[None]] = {}
         self._outcome: Future[Payload] = get_running_loop().create_future()
 
@@ -115,7 +119,7 @@ class Trip:
             if self._outcome.done() and not self._outcome.cancelled():
                 self._outcome.exception()  # seen: asyncio would complain that nobody looked at it
             raise
-        return Reply(payload, self._final_parameters())
+        return Reply(payload, self._final_parameters(), headers=self._headers)
 
     def _act(self, actions: Iterable[Action]) -> list[Send]:
         """Do all but the sending; gives what is to be sent."""
@@ -204,6 +208,8 @@ class Trip:
             request.deadline = None  # the client does not wait for it
         reply = await self._journeys.steps[send.node].call(request)
         self._given[send.node] = reply.parameters or parameters
+        if reply.headers:
+            self._headers = merged((self._headers, reply.headers))
         return reply
 
     def _merged(self, names: Sequence[str]) -> Parameters:

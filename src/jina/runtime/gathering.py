@@ -135,7 +135,11 @@ class Gatherer:
                 self._submitted = True
         if due <= now:
             self._send()
-        elif self._timer is None or due < self._timer_due:
+        else:
+            self._wake_at(due, now)
+
+    def _wake_at(self, due: float, now: float) -> None:
+        if self._timer is None or due < self._timer_due:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer, self._timer_due = self._dispatcher.loop.call_later(due - now, self._ring), due

@@ -100,7 +100,7 @@ class Handler:
         self.codec: Codec = codec_for(endpoint.input_type)
         self.output_codec: Codec = codec_for(endpoint.output_type)
         # Most calls differ in nothing but documents and parameters.
-        plain = endpoint.parameters_model is None and "headers" not in endpoint.names
+        plain = endpoint.parameters_model is None and "headers" not in endpoint.names and not endpoint.moment
         self._constant = invoke.call_arguments(endpoint, invoke.Extras()) if plain else None
 
     def prepare(
@@ -133,6 +133,7 @@ class Handler:
             parameters=parameters,
             headers=request.headers,
             tracing_context=None if span is None else span.context,
+            moment=request.moment,
         )
         if branches is not None and self.owner.no_reduce:
             extras.docs_matrix, extras.docs_map = list(branches.values()), branches

@@ -9,15 +9,18 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from jina.errors import JinaError, NotSupportedError, Unavailable
+from jina.errors import InternalError, JinaError, Unavailable
+from jina.executor.endpoints import Endpoint
 from jina.observe import traces
 from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.replication import outcomes, snapshots
+from jina.replication.entries import digest_of
 from jina.replication.outcomes import Outcome
-from jina.replication.replica import RESTART, Replica, digest_of
+from jina.replication.replica import RESTART, Replica
 from jina.runtime import heap
 from jina.runtime.applying import Applying, Step
 from jina.runtime.dispatch import FunctionJob
@@ -25,8 +28,10 @@ from jina.runtime.effort import size_of, slow_to_decode
 from jina.runtime.handler import DECODED, Handler
 from jina.runtime.service import WorkerService
 from jina.runtime.stop import Stop
+from jina.runtime.write_batches import WriteGatherer
 from jina.wire.messages import CONSISTENCY, Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
+from jina.wire.standing import PASSED_ON, turn_of
 
 _MOST = 10_000
 """Requests in work here beyond which what the log says waits."""
@@ -49,11 +54,6 @@ class StatefulService(WorkerService):
         give_up: Callable[[str, int], None] | None = None,
     ) -> None:
         super().__init__(executor, plan, protocol_loop=protocol_loop, user_loop=user_loop, give_up=give_up)
-        for endpoint in self.table:
-            if endpoint.is_write and endpoint.batching is not None:
-                raise NotSupportedError(
-                    f"{endpoint.path}: dynamic batching of a @write method of a stateful Executor is not available yet"
-                )
         self._has_hash = hasattr(executor, "state_hash")
         self._endpoints = {path: replace(info, is_repeatable=True) for path, info in self._endpoints.items()}
         self.can_snapshot = snapshots.can_snapshot(executor)
@@ -62,6 +62,14 @@ class StatefulService(WorkerService):
         self._give_up = give_up or (lambda *_: None)
         self._replica: Replica | None = None
         self._counted = ConsensusMetrics()
+
+    def _handler(self, endpoint: Endpoint) -> Handler:
+        handler = super()._handler(endpoint)
+        if handler.gatherer is not None and endpoint.is_write and endpoint.batching is not None:
+            # Documents of branches that are not merged belong to no batch.
+            gathers = not self._owner.no_reduce
+            handler.gatherer = WriteGatherer(handler, endpoint.batching, self.dispatcher) if gathers else None
+        return handler
 
     # --- requests -----------------------------------------------------------------------------------------
 
@@ -73,26 +81,38 @@ class StatefulService(WorkerService):
             self._room.check(self.dispatcher.open, handler.lane.line)
             span = super()._span(request, handler) if traces.active() else None
             if span is None:
-                digest = digest_of(request)
-                settled = await self._settled(request, handler)
-                if isinstance(request.payload, BytesPayload):
-                    request.payload = DECODED
-                return await self._replica.write(settled, digest)
+                return await self._written(request, handler, self._replica)
             return await self._traced(request, handler, self._replica, span)
         if self._replica.diverged:
             raise Unavailable(f"the state of {self.name} differs from that of the other replicas")
         wanted = request.headers.get(CONSISTENCY, self._consistency)
-        if wanted != "eventual":
-            await self._replica.covered(request)
-        return await super().call(request)
+        if wanted == "eventual":
+            return await super().call(request)
+        await (self._replica.seen(request) if wanted == "session" else self._replica.covered(request))
+        standing = self._replica.standing
+        reply = await super().call(request)
+        reply.headers = standing
+        return reply
+
+    async def _written(
+        self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan | None = None
+    ) -> Reply:
+        turn, digest = turn_of(request.headers, self._consensus.group), digest_of(request)
+        settled, gatherer = await self._settled(request, handler), handler.gatherer
+        if isinstance(request.payload, BytesPayload):
+            request.payload = DECODED
+        if span is not None:
+            settled = replace(settled, headers=span.headers(settled.headers))
+        if not isinstance(gatherer, WriteGatherer):
+            return await replica.write(settled, digest, turn)
+        gather = await gatherer.door(settled, replica.propose)
+        return await replica.write(settled, digest, turn, gather)
 
     async def _traced(self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan) -> Reply:
         """A write whose span is the parent of what each replica does about it."""
         failure: BaseException | None = None
         try:
-            settled = await self._settled(request, handler)
-            settled = replace(settled, headers=span.headers(settled.headers))
-            return await replica.write(settled, digest_of(request))
+            return await self._written(request, handler, replica, span)
         except BaseException as error:
             failure = error
             raise
@@ -121,9 +141,14 @@ class StatefulService(WorkerService):
         """The request with documents that are the same wherever they are decoded: with their ids and defaults."""
         if request.began is not None:
             request.began()
-        request = replace(request, began=None, json_reply=False, headers=dict(request.headers))
+        headers = {name: value for name, value in request.headers.items() if name not in PASSED_ON}
+        request = replace(request, began=None, json_reply=False, headers=headers)
         if request.branches is not None:
-            return request
+            if handler.gatherer is None:
+                return request
+            merge = FunctionJob(partial(handler.documents, request), request.deadline)
+            docs = await merge.outcome(self.dispatcher, self.dispatcher.codec_lane)
+            return replace(request, payload=BytesPayload(handler.codec.to_bytes(docs)), branches=None)
 
         def settle(payload: Payload = request.payload) -> bytes:
             return handler.codec.to_bytes(payload.decode(handler.codec))
@@ -158,11 +183,30 @@ class StatefulService(WorkerService):
                 if not calls:
                     return [outcomes.of_error(error)]
                 break
+            request.deadline = None
+            if isinstance(handler.gatherer, WriteGatherer):
+                if not calls:
+                    return await self.execute_together([request])
+                break
             if calls and (handler.lane is not calls[0][0].lane or self._has_hash):
                 break
-            request.deadline = None
             calls.append((handler, request))
         return await self._applied(calls)
+
+    async def execute_together(self, requests: Sequence[Request]) -> list[Outcome]:
+        """See `StateMachine`."""
+        for request in requests:
+            request.deadline = None
+        try:
+            handler = self._handlers.get(requests[0].endpoint) or self._resolve(requests[0].endpoint)
+            if not isinstance(handler.gatherer, WriteGatherer):
+                raise InternalError(f"{requests[0].endpoint} has no dynamic batching, and the log holds a batch for it")
+            came = await handler.gatherer.applied(requests)
+        except JinaError as error:  # the log is of an Executor that had it
+            return [outcomes.of_error(error) for _ in requests]
+        if self._has_hash:
+            came[0] = came[0]._replace(came=came[0].came + await self._state_hash())
+        return came
 
     async def _applied(self, calls: Sequence[tuple[Handler, Request]]) -> list[Outcome]:
         job, arrived = Applying(calls, self._span_if_traced), time.perf_counter()

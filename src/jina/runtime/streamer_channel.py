@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -153,6 +153,8 @@ class ReplyAnswer:
     """See `jina.transport.base_channel.Answer`; the message is made only when it is asked for."""
 
     error: JinaError | None = None
+    headers: Mapping[str, str] = {}
+    """None: writes of a gateway are known by the ids of the requests that it answers, which their senders repeat."""
 
     def __init__(self, request_id: str, request: Request, reply: Reply) -> None:
         self.request_id = request_id

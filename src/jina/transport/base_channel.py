@@ -18,6 +18,7 @@ from jina.wire import pb
 from jina.wire import status as wire_status
 from jina.wire.messages import Payload, Request
 from jina.wire.payloads import ProtoPayload
+from jina.wire.standing import HEADERS as STANDING
 
 MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
@@ -111,6 +112,11 @@ class Answer(Protocol):
         ...
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """What stateful services tell beside the documents, see `wire.standing`."""
+        ...
+
+    @property
     def message(self) -> Any:
         """The answer as a `jina.DataRequestProto`; from JSON without its documents."""
         ...
@@ -147,11 +153,18 @@ class ProtoAnswer:
         """The parameters with their Python types."""
         return wire_parameters.read(self.message)
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What stateful services tell beside the documents."""
+        told: Mapping[str, str] = self.message.header.trace
+        return told
+
 
 class FailedAnswer:
     """What stands for the answer to a request that failed on the way; `request_id` is empty for a whole call."""
 
     parameters: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    headers: Mapping[str, str] = {}
 
     def __init__(self, error: JinaError, request_id: str, endpoint: str) -> None:
         self.error = error
@@ -212,6 +225,9 @@ def _write_header(request: Request, header: Any) -> None:
     header.exec_endpoint = request.endpoint
     if request.target_executor:
         header.target_executor = request.target_executor
+    # A call may carry many requests: its metadata cannot tell these of each.
+    if request.headers:
+        header.trace.update({name: request.headers[name] for name in STANDING if name in request.headers})
 
 
 class StreamedDocument(Protocol):

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from jina.errors import BadServer
 from jina.observe.traces import HEADERS as TRACING
-from jina.wire import parameters, pb, status
-from jina.wire.messages import CONSISTENCY, Payload, Reply, Request
+from jina.wire import parameters, pb, standing, status
+from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
 from jina.wire.slicing import split_document, split_request
 from jina.wire.splicing import field_head, with_documents
 
 _REQUESTS = 1
 _DOCUMENT = 4
-_PASSED_ON = (*TRACING, CONSISTENCY)
+_PASSED_ON = (*TRACING, *standing.PASSED_ON)
 
 Metadata = tuple[tuple[str, str], ...]
 
 
 def metadata_of(request: Request, own: Metadata) -> Metadata:
-    """What Jina 3's gateways tell a worker, the user's own, what identifies a trace, and what a read may miss."""
+    """What Jina 3's gateways tell a worker, the user's own, and what identifies a trace or a session."""
     endpoint = (("endpoint", request.endpoint),) if request.endpoint.isascii() else ()
     headers = request.headers
     return (*endpoint, *own, *((name, headers[name]) for name in _PASSED_ON if name in headers))
@@ -73,7 +73,9 @@ def read_document(data: bytes) -> Reply:
 def _reply(envelope: pb.EnvelopeProto | pb.SingleDocumentEnvelopeProto, documents: bytes | memoryview) -> Reply:
     if envelope.header.status.code and (error := status.read_error(envelope.header.status)) is not None:
         raise error
-    return Reply(BytesPayload(documents), parameters.read(envelope))
+    told = envelope.header.trace
+    headers = {name: told[name] for name in standing.HEADERS if name in told} if told else None
+    return Reply(BytesPayload(documents), parameters.read(envelope), headers=headers)
 
 
 def _envelope(request: Request) -> pb.EnvelopeProto:

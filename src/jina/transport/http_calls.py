@@ -42,13 +42,15 @@ async def answer_call(exchange: Exchange, service: Service, endpoint: str, info:
         request = read_request(exchange, await exchange.body(), endpoint)
     exchange.check(request.endpoint)
     reply = await guarded(exchange, service.call(request), request.deadline)
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
     if exchange.accepts(DOCUMENTS):
         parameters = dumps(reply.parameters) if reply.parameters else b""
         if len(parameters) <= _HEADER_ROOM and parameters.isascii():
-            headers = [(b"x-jina-parameters", parameters)] if parameters else []
+            if parameters:
+                headers.append((b"x-jina-parameters", parameters))
             await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
             return
-    await exchange.respond(reply_parts(reply, request), JSON_HEADER)
+    await exchange.respond(reply_parts(reply, request), JSON_HEADER, headers=headers)
 
 
 async def answer_stream(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None) -> None:

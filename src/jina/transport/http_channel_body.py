@@ -22,6 +22,7 @@ from jina.wire import parameters as wire_parameters
 from jina.wire import pb
 from jina.wire.messages import Payload, Request
 from jina.wire.payloads import BytesPayload, JsonPayload
+from jina.wire.standing import HEADERS as STANDING
 
 JSON = "application/json"
 DOCUMENTS = "application/vnd.docarray.doclist+protobuf"
@@ -75,9 +76,10 @@ class HttpAnswer:
 
     error: JinaError | None = None
 
-    def __init__(self, payload: Payload, parameters: dict[str, Any], request: Request) -> None:
+    def __init__(self, payload: Payload, parameters: dict[str, Any], request: Request, headers: Headers) -> None:
         self.payload = payload
         self.parameters = parameters
+        self.headers = {name: value for name in STANDING if (value := headers.get(name, ""))}
         self.request_id = request.request_id
         self._endpoint = request.endpoint
         self._target_executor = request.target_executor
@@ -97,14 +99,14 @@ def read_answer(headers: Headers, body: bytes, request: Request, target: Target)
     """The answer in a body: JSON, or the documents in protobuf with the parameters in a header."""
     if headers.get("content-type", "").startswith(DOCUMENTS):
         parameters = headers.get(PARAMETERS_HEADER, "")
-        return HttpAnswer(BytesPayload(body), json.loads(parameters) if parameters else {}, request)
+        return HttpAnswer(BytesPayload(body), json.loads(parameters) if parameters else {}, request, headers)
     try:
         content = _decode_body(body)
     except msgspec.DecodeError as error:
         raise BadServer(f"{target} answered with no JSON that jina knows: {error}") from None
     documents = bytes(content.data)
     payload = JsonPayload(b"[]" if documents == b"null" else documents)
-    return HttpAnswer(payload, content.parameters or {}, request)
+    return HttpAnswer(payload, content.parameters or {}, request, headers)
 
 
 def refuse_stream(headers: Headers, request_path: str) -> None:

@@ -19,6 +19,7 @@ from jina.errors import EndpointNotFound, NotSupportedError, nearest
 from jina.transport import http_channel_body as bodies
 from jina.transport.base_channel import Answer, CallOptions, Target
 from jina.wire.messages import Request
+from jina.wire.standing import HEADERS as STANDING
 
 _ACCEPT = f"{bodies.DOCUMENTS}, {bodies.JSON};q=0.9"
 LARGE = 64 * 1024
@@ -48,6 +49,8 @@ class Routes:
         path = self._paths.get(request.endpoint) or path_of(request.endpoint)
         headers = call_headers(options)
         headers["accept"] = _ACCEPT
+        if request.headers:
+            headers.update({name: request.headers[name] for name in STANDING if name in request.headers})
         if self.binary and path != "/post" and not request.target_executor:
             parameters = bodies.parameters_json(request).decode()
             if len(parameters) <= bodies.HEADER_ROOM:

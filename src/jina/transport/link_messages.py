@@ -18,6 +18,7 @@ from jina.wire import parameters as wire_parameters
 from jina.wire import pb, status
 from jina.wire.messages import Payload, Reply, Request, Route
 from jina.wire.payloads import BytesPayload, JsonPayload
+from jina.wire.standing import PASSED_ON
 
 HEADERS_ROOM = 8 * 1024
 """Bytes of headers that travel where these and the parameters are more; those that identify a trace come first."""
@@ -53,6 +54,7 @@ class _ReplyMeta(msgspec.Struct, array_like=True):
     parameters: dict[str, Any] = {}
     exact: str = ""
     routes: list[tuple[str, float, float]] = []
+    headers: dict[str, str] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -126,9 +128,9 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
         body = payload.data if isinstance(payload, BytesPayload) else payload.to_bytes()
     _within(limit, len(body), "documents of the reply")
     meta = b""
-    if reply.parameters or reply.routes:
+    if reply.parameters or reply.routes or reply.headers:
         visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
-        meta = _encoded(_ReplyMeta(routes=visited), reply.parameters)
+        meta = _encoded(_ReplyMeta(routes=visited, headers=reply.headers or {}), reply.parameters)
         _within(max(limit, LEAST_LIMIT), len(meta), "parameters of the reply")
     return JSON if request.json_reply else 0, meta, body
 
@@ -140,7 +142,7 @@ def read_reply(flags: int, data: Buffer, body: Buffer) -> Reply:
         return Reply(payload)
     meta = _decode_reply(data)
     parameters = json.loads(meta.exact) if meta.exact else meta.parameters
-    return Reply(payload, parameters, [Route(*route) for route in meta.routes])
+    return Reply(payload, parameters, [Route(*route) for route in meta.routes], meta.headers or None)
 
 
 def write_error(error: JinaError) -> bytes:
@@ -200,7 +202,7 @@ def _chosen(headers: Mapping[str, str]) -> dict[str, str]:
     """As many headers as have room."""
     chosen: dict[str, str] = {}
     room = HEADERS_ROOM
-    for name in (*TRACING, *headers):
+    for name in (*TRACING, *PASSED_ON, *headers):
         value = headers.get(name)
         if value is not None and name not in chosen and len(name) + len(value) <= room:
             chosen[name] = value

@@ -58,6 +58,7 @@ def write_header(source: Any, request: Request, into: Any) -> None:
     """Copy what identifies the request into the header of its answer."""
     header = into.header
     header.MergeFrom(source.header)
+    header.ClearField("trace")
     if not header.request_id:
         header.request_id = request.request_id
 
@@ -72,6 +73,8 @@ def write_reply(
     message = pb.DataRequestProto()
     write_header(source, request, message)
     message.header.more = more
+    if reply.headers:
+        message.header.trace.update(reply.headers)
     if reply.parameters:
         parameters.write(reply.parameters, message)
     if reply.routes:
@@ -100,6 +103,7 @@ def write_failure(into: Any, source: Any | None, error: JinaError, executor: str
     """
     if source is not None:
         into.header.MergeFrom(source.header)
+        into.header.ClearField("trace")
     status.write_error(error, into.header.status)
     ended = time.time()
     for visited in error.routes or (Route(executor, started, ended),):

@@ -70,6 +70,8 @@ class Request:
     of `needs`. `payload` then holds those of the first."""
     began: Callable[[], object] | None = None
     """Called where and when the work on it begins, just before the handler; set by whoever brings the request."""
+    moment: tuple[float, int] | None = None
+    """The time and the seed that handlers are given, of a write that several replicas apply."""
 
 
 @dataclass(slots=True)
@@ -86,9 +88,10 @@ class Reply:
     """The answer to a request; failures are raised, not returned.
 
     In a stream each reply holds the documents that are ready now (one or more), in order; a face sends each
-    document as a message of its own.
+    document as a message of its own. `headers`, where there are any, stand beside it as those of a request do.
     """
 
     payload: Payload
     parameters: dict[str, Any] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
+    headers: dict[str, str] | None = None

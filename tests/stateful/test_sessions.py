@@ -1,0 +1,111 @@
+"""Sessions and session consistency, with three replicas as real processes."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from jina import Client, Document, DocumentArray
+from jina.errors import SessionExpired
+from tests.stateful.conftest import PATIENCE, group
+from tests.stateful.users import FolderLedger
+
+pytestmark = [pytest.mark.timeout(120)]
+SESSION = {"headers": {"jina-consistency": "session"}}
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    protocols = ["grpc", "http", "websocket"]
+    with group(FolderLedger, tmp_path_factory.mktemp("sessions"), protocol=protocols, name="notes") as running:
+        yield running
+
+
+def over_http(ledger, endpoint, text="", **headers):
+    """The first document of the answer, and what stands beside it."""
+    body = json.dumps({"data": [{"text": text}]}).encode()
+    named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    url = f"http://127.0.0.1:{ledger.deployment.port[1]}{endpoint}"
+    asked = urllib.request.Request(url, body, {"Content-Type": "application/json", **named})
+    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
+        told = {name: value for name, value in answer.headers.items() if name.startswith("jina-")}
+        return json.loads(answer.read())["data"][0]["text"], told
+
+
+def refusal(ledger, endpoint, text="", **headers):
+    """Status and name of the error."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        over_http(ledger, endpoint, text, **headers)
+    with refused.value as answer:
+        return answer.code, json.loads(answer.read())["code"]
+
+
+def lines(ledger, **options):
+    return json.loads(ledger.post("/list", Document(), **options)[0].text)["lines"]
+
+
+def test_a_repeated_write_of_a_session_is_applied_once_and_answered_as_before(ledger):
+    _, told = over_http(ledger, "/add", "opens", jina_session="me/0/0, notes=0")
+    assert told["jina-session"] == told["jina-index"]
+    opened = told["jina-session"]
+    first, told = over_http(ledger, "/add", "once", jina_session=f"me/1/0, {opened}")
+    assert "jina-session" not in told
+    # Each has a request id of its own: it is the number that counts.
+    assert {over_http(ledger, "/add", "once", jina_session=f"me/1/0, {opened}")[0] for _ in range(6)} == {first}
+    assert lines(ledger, headers={"jina-consistency": "linearizable"}).count("once") == 1
+
+
+def test_a_write_that_comes_again_too_late_is_refused_on_each_protocol(ledger):
+    opened = over_http(ledger, "/add", "opens", jina_session="late/0/0, notes=0")[1]["jina-session"]
+    over_http(ledger, "/add", "kept", jina_session=f"late/5/3, {opened}")
+    expired = (409, "SessionExpired")
+    assert refusal(ledger, "/add", "too late", jina_session=f"late/2/0, {opened}") == expired
+    assert refusal(ledger, "/add", "too late", jina_session="nobody/2/0, notes=1") == expired
+    assert refusal(ledger, "/add", "too late", jina_session="nonsense, notes=1") == (400, "BadRequest")
+    for place, protocol in enumerate(ledger.deployment.protocol):
+        with (
+            Client(port=ledger.deployment.port[place], protocol=protocol) as client,
+            pytest.raises(SessionExpired, match="nobody knows if it was applied"),
+        ):
+            client.post("/add", Document(text="too late"), headers={"jina-session": f"late/2/0, {opened}"})
+    assert "too late" not in lines(ledger, headers={"jina-consistency": "linearizable"})
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http", "websocket"])
+def test_clients_keep_a_session_and_see_what_they_wrote(ledger, protocol):
+    port = dict(zip(ledger.deployment.protocol, ledger.deployment.port, strict=True))[protocol]
+    with Client(port=port, protocol=protocol) as client:
+        assert client.post("/list", Document())[0].text
+        assert not client._standing.known, "a client that has not met a stateful service pays nothing"
+        for number in range(12):
+            client.post("/add", Document(text=f"{protocol}{number}"))
+            told = json.loads(client.post("/list", Document(), **SESSION)[0].text)["lines"]
+            assert told[-1] == f"{protocol}{number}"
+        assert list(client._standing._sessions) == ["notes"]
+        many = client.post("/add", DocumentArray([Document(text=f"{protocol}+{n}") for n in range(30)]), request_size=1)
+        assert len(set(many.texts)) == 30
+        assert not client._standing._flying
+
+
+def test_a_read_waits_until_its_replica_has_applied_what_the_client_has_seen(ledger):
+    _, told = over_http(ledger, "/add", "seen")
+    text, beside = over_http(ledger, "/list", jina_consistency="session", jina_index=told["jina-index"])
+    assert json.loads(text)["lines"][-1] == "seen"
+    assert int(beside["jina-index"].partition("=")[2]) >= int(told["jina-index"].partition("=")[2])
+    ahead = {"jina_consistency": "session", "jina_index": "notes=1000000", "x_request_timeout": 0.3}
+    assert refusal(ledger, "/list", **ahead) == (504, "DeadlineExceeded")
+    # Another group's log is none of its business.
+    over_http(ledger, "/list", jina_consistency="session", jina_index="other=1000000")
+
+
+def test_a_session_lasts_over_a_snapshot_and_a_restart(tmp_path):
+    options = {"replicas": 1, "name": "notes", "protocol": ["grpc", "http"]}
+    with group(FolderLedger, tmp_path, **options) as running:
+        opened = over_http(running, "/add", "opens", jina_session="me/0/0, notes=0")[1]["jina-session"]
+        over_http(running, "/add", "before", jina_session=f"me/1/1, {opened}")
+        running.deployment.snapshot()
+    with group(FolderLedger, tmp_path, **options) as running:
+        over_http(running, "/add", "before", jina_session=f"me/1/1, {opened}")
+        over_http(running, "/add", "after", jina_session=f"me/2/2, {opened}")
+        assert lines(running) == ["opens", "before", "after"]
