@@ -244,7 +244,7 @@ func TestAStartOfFewerReplicasIsRefused(t *testing.T) {
 		g.stop(i)
 	}
 	c, _ := readConfig([]byte(`{"group": "g", "dir": "x", "socket": "x", "peers": ["x"], "log_level": "ERROR", "whole": true}`))
-	c.Peers, c.Dir, c.Nonce, c.Socket = g.peers[:2], g.dirs[0], "n", filepath.Join(g.socks, "few")
+	c.Peers, c.Listen, c.Dir, c.Nonce, c.Socket = g.peers[:2], g.peers[0], g.dirs[0], "n", filepath.Join(g.socks, "few")
 	if _, err := start(c); err == nil || !strings.Contains(err.Error(), "replicas=3") {
 		t.Fatal(err)
 	}
