@@ -4,6 +4,7 @@ import pytest
 
 from jina.client.outbox import Outbox
 from jina.client.post import PostCall, Run
+from jina.client.standing import Standing
 from jina.errors import BadRequest, Unavailable
 from jina.transport.base_channel import FailedAnswer
 from jina.wire.messages import Request
@@ -27,6 +28,6 @@ def test_nothing_is_held_of_answered_requests(keep, ordered):
 
 def test_a_failure_that_names_no_request_is_the_failure_of_the_call():
     """A server cannot name a request that it could not read."""
-    run = Run(PostCall(on="/", max_attempts=3))
+    run = Run(PostCall(on="/", max_attempts=3), Standing())
     with pytest.raises(BadRequest, match="no protobuf"):
         next(run.arrived(FailedAnswer(BadRequest("no protobuf"), "", "/"), 1))
