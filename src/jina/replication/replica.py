@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -21,6 +20,7 @@ from jina.replication import asking, entries, frames, outcomes
 from jina.replication.entries import Entry, Member, entry_of
 from jina.replication.frames import Frame, Operation
 from jina.replication.link import AgentLink, Refused
+from jina.replication.machine import StateMachine
 from jina.replication.memory import Memory
 from jina.replication.outcomes import Outcome
 from jina.replication.progress import Progress
@@ -46,28 +46,6 @@ _LOOKS = 20
 """Pulses between two looks at how the agent is, where nobody asks."""
 RESTART = 75
 """Exit code of a worker that has to begin anew, from a snapshot."""
-
-
-class StateMachine(Protocol):
-    """The Executor."""
-
-    can_snapshot: bool
-
-    async def execute(self, requests: Sequence[Request]) -> Sequence[Outcome]:
-        """Call the `@write` methods one after another; gives the outcomes of the first ones, of one at least."""
-        ...
-
-    async def execute_together(self, requests: Sequence[Request]) -> Sequence[Outcome]:
-        """Call one `@write` method with all the requests as one batch."""
-        ...
-
-    async def snapshot(self, folder: str, index: int, window: bytes) -> None:
-        """Have the Executor write its state into the folder, and seal it."""
-        ...
-
-    async def restore(self, folder: str) -> tuple[int, bytes]:
-        """Have the Executor read the folder; gives index and window."""
-        ...
 
 
 class _Diverged(msgspec.Struct):
@@ -131,6 +109,13 @@ class Replica:
             ready.cancel()
         if self._task.done():
             self._task.result()
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nothing more would be applied here, without anybody knowing: a fresh Executor tries again."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("applying the log of %s failed: %r", self._name, error, exc_info=error)
+            self._begin_anew(f"applying the log failed: {error!r}")
 
     async def stop(self) -> None:
         """Apply nothing more."""
@@ -165,7 +150,9 @@ class Replica:
                 _, link = await loop.create_unix_connection(lambda: AgentLink(self._inbox.put_nowait), self.plan.socket)
                 break
             except OSError:
-                asking.look_for_failure(self.plan.socket, self._name)
+                # One that served already waits: its agent may be able to go on, as when a disk has room again.
+                if not self._ready.is_set():
+                    asking.look_for_failure(self.plan.socket, self._name)
                 await asyncio.sleep(FIRST_PAUSE)
         self._link = link
         hello = {
