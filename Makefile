@@ -71,6 +71,7 @@ test-agent: $(READY)  ## the agent's own tests, with the race detector
 	cd consensus && $(GO_HOME) nice go vet -tags faults ./... && $(GO_HOME) nice go vet ./... && CGO_ENABLED=1 $(GO_HOME) nice go test -race -p 1 ./...
 	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzFrames -fuzztime 10s .
 	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzEntries -fuzztime 10s .
+	$(GO_HOME) nice scripts/govulncheck.sh
 
 test: $(READY)  ## the quick tests
 	-$(MAKE) --no-print-directory agent
@@ -85,6 +86,7 @@ test-slow: $(READY)  ## tests that take longer
 
 chaos: $(READY)  ## kill, cut off and replace processes under load, at length (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos
+	export JINA_CHAOS=1; $(PYTEST) -q -n 0 tests/stateful/test_volume.py
 	$(MAKE) --no-print-directory nemesis
 
 nemesis: $(NEMESIS_READY)  ## 200 seeded runs against stateful Executors (JINA_NEMESIS_RUNS, JINA_NEMESIS_SEED)
