@@ -45,11 +45,11 @@ def _surviving_window():
 
     def remember(self, plan, *args, **kwargs):
         prepare(self, plan, *args, **kwargs)
-        self._window.file = os.path.join(plan.directory, "window")
-        if os.path.exists(self._window.file):
-            with open(self._window.file, "rb") as file:
-                self._window.load(file.read())
-        self._window.load = lambda data: None
+        self._memory.window.file = os.path.join(plan.directory, "window")
+        if os.path.exists(self._memory.window.file):
+            with open(self._memory.window.file, "rb") as file:
+                self._memory.window.load(file.read())
+        self._memory.window.load = lambda data: None
 
     def note(self, *args, **kwargs):
         settle(self, *args, **kwargs)
