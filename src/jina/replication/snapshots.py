@@ -19,7 +19,7 @@ from jina.executor import Executor
 _STATE: Final = "state"
 _WINDOW: Final = "window"
 _MANIFEST: Final = "manifest.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class Manifest(msgspec.Struct):
