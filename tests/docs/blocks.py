@@ -15,6 +15,7 @@ Ports from 54321 to 54329 are replaced by free ones.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -123,17 +124,25 @@ class Page:
         return str(file)
 
     def _program(self, block: Block, where: str, command: list[str]) -> None:
-        done = subprocess.run(
+        program = subprocess.Popen(
             command,
             cwd=self.folder,
             env=self.environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=RUN_WITHIN,
-            check=False,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{block.code}\n{done.stdout}\n{done.stderr}"
-        self.output = done.stdout
+        with program:
+            try:
+                told, complaints = program.communicate(timeout=RUN_WITHIN)
+            finally:
+                # What a block starts in the background and does not end, as when a line before that fails.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(program.pid, signal.SIGKILL)
+        code = program.returncode
+        assert code == 0, f"{where}: exit code {code}\n{block.code}\n{told}\n{complaints}"
+        self.output = told
 
     def _start(self, block: Block, where: str) -> None:
         log = self.folder / f"terminal_{block.line}.log"
