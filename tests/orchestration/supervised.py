@@ -1,5 +1,6 @@
 """Executors that die, hang and change; imported by workers."""
 
+import contextlib
 import os
 import signal
 import time
@@ -48,10 +49,11 @@ class Fatal(Mortal):
 
     def __init__(self, lives, **kwargs):
         super().__init__(**kwargs)
-        left = os.listdir(lives)
-        if not left:
-            raise OSError("the disk is gone")
-        os.remove(os.path.join(lives, left[0]))
+        for left in os.listdir(lives):
+            with contextlib.suppress(FileNotFoundError):  # another replica was faster
+                os.remove(os.path.join(lives, left))
+                return
+        raise OSError("the disk is gone")
 
 
 class Grown(Mortal):

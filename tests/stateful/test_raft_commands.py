@@ -60,7 +60,7 @@ def test_status_is_found_by_name_by_folder_and_by_address(running, workspace, ji
         assert [one["replica"] for one in found["replicas"]] == [0, 1, 2]
         assert sorted(one["role"] for one in found["replicas"]) == ["Follower", "Follower", "Leader"]
     code, told = jina("status", NAME)
-    assert code == 0
+    assert code == 0, told
     assert f"{NAME}: 3 of 3 replicas serve, replica {running.leader()} leads" in told
     assert address in told
 

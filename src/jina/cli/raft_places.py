@@ -61,13 +61,10 @@ def the_folders(options: argparse.Namespace) -> Group:
 
 def running(name: str | None = None) -> list[Group]:
     """The groups of this user's services on this machine; all, or that of a name."""
-    import msgspec
-
-    from jina.launch.doors import ask_all
-    from jina.launch.status import ServiceStatus
+    from jina.launch.status import services
 
     found: dict[tuple[int, str], Group] = {}
-    for service in (msgspec.json.decode(data, type=ServiceStatus) for data in ask_all()):
+    for service in services():
         for process in service.processes:
             if process.agent and name in {None, process.group, process.deployment, service.name}:
                 number = int(process.name.rpartition("-")[2])

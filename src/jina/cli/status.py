@@ -31,10 +31,9 @@ def run(options: argparse.Namespace) -> int:
         raise NotSupportedError("jina status finds the services of a machine on Linux only")
     import msgspec
 
-    from jina.launch.doors import ask_all
-    from jina.launch.status import ServiceStatus
+    from jina.launch.status import services
 
-    found = [msgspec.json.decode(data, type=ServiceStatus) for data in ask_all()]
+    found = services()
     if options.names:
         found = [one for one in found if one.name in options.names]
     missing = set(options.names) - {one.name for one in found}

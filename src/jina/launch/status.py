@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -188,3 +189,14 @@ def _told(told: Mapping[str, Any]) -> str:
         if lag != 0
     ]
     return ", ".join(parts)
+
+
+def services() -> list[ServiceStatus]:
+    """How the services of this user on this machine are; one that ends while it answers is none."""
+    from jina.launch.doors import ask_all
+
+    found = []
+    for data in ask_all():
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(data, type=ServiceStatus))
+    return found
