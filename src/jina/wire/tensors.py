@@ -30,9 +30,11 @@ class BadTensor(ValueError):
 
 
 def _dtype_named(name: str) -> np.dtype[Any]:
+    if "," in name:  # of several parts, which numpy reads as Python; how leniently depends on its version
+        raise BadTensor(f"{name!r} is not a dtype that travels")
     try:
         dtype = np.dtype(name)
-    except (TypeError, ValueError, SyntaxError) as error:  # numpy parses names with commas as Python
+    except (TypeError, ValueError, SyntaxError) as error:
         raise BadTensor(f"{name!r} is not a dtype") from error
     if dtype.hasobject or dtype.kind == "V" or dtype.subdtype is not None:
         raise BadTensor(f"dtype {name!r} does not travel")
