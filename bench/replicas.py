@@ -18,26 +18,30 @@ CEILING = CLIENTS / 0.05
 
 
 def waiting(rounds: int) -> Section:
-    """`await asyncio.sleep(0.05)` for 256 clients at once, HTTP JSON, and two replicas for 1,024 as well."""
+    """`await asyncio.sleep(0.05)` for 256 clients at once and for 1,024, HTTP JSON."""
     jina3 = python_of("jina3")
 
     def arms(suffix: str = "") -> list[Arm]:
-        ours = bench_server(f"ours-2{suffix}", "ours.py", protocol="http", replicas="2")
+        alone = bench_server(f"jina3-1{suffix}", "jina3.py", jina3, protocol="http", include_gateway="false")
         theirs = bench_server(f"jina3-2{suffix}", "jina3.py", jina3, protocol="http", replicas="2")
-        return [_waiting(ours), _waiting(theirs, 0.25)]
+        return [
+            _waiting(bench_server(f"ours-1{suffix}", "ours.py", protocol="http")),
+            _waiting(bench_server(f"ours-2{suffix}", "ours.py", protocol="http", replicas="2")),
+            _waiting(alone, 0.5),
+            _waiting(theirs, 0.25),
+        ]
 
-    single = bench_server("jina3-1", "jina3.py", jina3, protocol="http", include_gateway="false")
-    one, jina_one = _waiting(bench_server("ours-1", "ours.py", protocol="http")), _waiting(single, 0.5)
-    two, jina_two = arms()
-    rows = compare("waiting", [one, two, jina_one, jina_two], rounds=rounds, requests=8192, concurrency=CLIENTS).rows
-    many, jina_many = arms("-many")
-    rows += compare("waiting_many", [many, jina_many], rounds=rounds, requests=8192, concurrency=MANY).rows
-    checks = [
-        Check("throughput of ours-1 / jina3-1", ratio(_speed(one), _speed(jina_one)), 2.0, least=True),
-        Check("throughput of ours-2 / jina3-2", ratio(_speed(two), _speed(jina_two)), 5.0, least=True),
-        Check("the most that the load allows / jina3-2", ratio([CEILING] * rounds, _speed(jina_two)), None),
-        Check("throughput of ours-2-many / jina3-2-many", ratio(_speed(many), _speed(jina_many)), 5.0, least=True),
-    ]
+    few, many = arms(), arms("-many")
+    rows = compare("waiting", few, rounds=rounds, requests=8192, concurrency=CLIENTS).rows
+    rows += compare("waiting_many", many, rounds=rounds, requests=8192, concurrency=MANY).rows
+    checks = []
+    for one, two, jina_one, jina_two in (few, many):
+        for ours, theirs, bound in ((one, jina_one, 2.0), (two, jina_two, 5.0)):
+            name = f"throughput of {ours.server.name} / {theirs.server.name}"
+            checks.append(Check(name, ratio(_speed(ours), _speed(theirs)), bound, least=True))
+    for theirs in few[2:]:
+        name = f"the most that the load allows / {theirs.server.name}"
+        checks.append(Check(name, ratio([CEILING] * rounds, _speed(theirs)), None))
     note = (
         f"{CLIENTS} clients, which get {CEILING:.0f} answers a second at most; with `-many` {MANY}."
         f" One replica of {versions('jina3')} has no gateway before it; two of either have one."
