@@ -1,5 +1,6 @@
 """Large states, long logs, damaged disks. JINA_CHAOS=1 runs them at length and with the bounds that are promised."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -31,13 +32,12 @@ def folder_of(workspace, replica):
 
 
 def size_of(folder):
-    """Bytes on the disk; files that go meanwhile are none."""
+    """Bytes on the disk; files and folders that go meanwhile are none."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_blocks * 512
-        except FileNotFoundError:
-            continue
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(parent, name)).st_blocks * 512
     return total
 
 
