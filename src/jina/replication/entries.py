@@ -14,7 +14,8 @@ from jina.errors import InternalError
 from jina.executor.invoke import new_moment
 from jina.replication.frames import Buffer
 from jina.transport.link_messages import read_request, write_request
-from jina.wire.messages import Request
+from jina.wire.messages import Payload, Request
+from jina.wire.payloads import BytesPayload, ProtoPayload
 from jina.wire.standing import Turn
 
 _HEAD = struct.Struct("<BII")
@@ -112,6 +113,21 @@ def _read(data: Buffer) -> Member:
 
 
 def digest_of(request: Request) -> bytes:
-    """What tells one request from another under the same id."""
-    _, _, body = write_request(request, _NO_LIMIT)
-    return hashlib.blake2b(body, digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64]).digest()
+    """What tells one request from another under the same id: the same wherever the request comes in.
+
+    Raises `BadRequest` for documents that cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64])
+    for payload in (request.payload, *(payload for _, payload in request.branches or ())):
+        digest.update(_canonical(payload))
+    return digest.digest()
+
+
+def _canonical(payload: Payload) -> Buffer:
+    """The documents as bytes; in protobuf, fields that are a map have another order in every process otherwise."""
+    if isinstance(payload, BytesPayload):
+        payload = BytesPayload(payload.data).parsed()  # not kept, as the payload would keep it
+    if isinstance(payload, ProtoPayload):
+        return payload.message.SerializeToString(deterministic=True)
+    _, _, body = write_request(Request("", payload), _NO_LIMIT)
+    return body
