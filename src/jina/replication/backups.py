@@ -18,6 +18,7 @@ import msgspec
 from jina.errors import UsageError
 from jina.replication import asking
 from jina.replication.asking import Place
+from jina.replication.snapshots import sync
 
 _STATE: Final = "state.tar"
 _MANIFEST: Final = "manifest.json"
@@ -70,7 +71,7 @@ def take(place: Place, target: str) -> Manifest:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-    _sync(folder)
+    sync(folder)
     return manifest
 
 
@@ -174,11 +175,3 @@ def unpacked(source: str, folder: str) -> Iterator[str]:
         yield path
     finally:
         os.unlink(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

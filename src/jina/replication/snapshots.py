@@ -59,7 +59,7 @@ def seal(folder: str, index: int, window: bytes) -> None:
     manifest = Manifest(_FORMAT, index, kind, {name: _digest(root / name) for name in _names(root)})
     (root / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
     for name in [*manifest.files, _MANIFEST]:
-        _sync(root / name)
+        sync(root / name)
 
 
 def check(folder: str) -> tuple[str, int, bytes]:
@@ -102,7 +102,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file or folder on the disk before anything that comes after it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
