@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from jina.wire import pb
+from jina.wire.dtypes import BadTensor
 from jina.wire.splicing import field_head
-from jina.wire.tensors import BadTensor, check_dtype
+from jina.wire.tensors import check_dtype
 from jina.wire.writers import Unwritable, fields_of, write_mapping
 
 LARGE = 64 * 1024

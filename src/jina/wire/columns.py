@@ -17,8 +17,9 @@ from jina.documents.docvec import ensure_docvec
 from jina.errors import BadClientInput
 from jina.wire import builder, pb
 from jina.wire.codec import codec_for
+from jina.wire.dtypes import BadTensor
 from jina.wire.loose import Invalid
-from jina.wire.tensors import BadTensor, array_of, read_tensor, write_array
+from jina.wire.tensors import array_of, read_tensor, write_array
 from jina.wire.writers import Unwritable, write_value
 
 _NO_TENSOR = "None"

@@ -29,9 +29,10 @@ from jina.wire.annotations import (
     own_url_rule,
     validator_of,
 )
+from jina.wire.dtypes import BadTensor
 from jina.wire.json_text import text_to_bytes
 from jina.wire.loose import Invalid, Mismatch
-from jina.wire.tensors import BadTensor, array_from_json, reshaped
+from jina.wire.tensors import array_from_json, reshaped
 
 Reader = Callable[[Any], Any]
 

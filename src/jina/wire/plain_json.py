@@ -58,12 +58,14 @@ def _value(node: pb.NodeProto) -> Any:
 def _array(dense: pb.DenseNdArrayProto) -> Any:
     import numpy as np
 
+    from jina.wire.dtypes import dtype_named
+
     try:
-        dtype = np.dtype(dense.dtype)
+        dtype = dtype_named(dense.dtype)
         if dtype.kind not in "biufmMU" or (dtype.kind in "mM" and np.datetime_data(dtype)[0] == "generic"):
             raise TypeError(f"dtype {dense.dtype!r} has no form in JSON")
         return np.frombuffer(dense.buffer, dtype).reshape(tuple(dense.shape))
-    except (ValueError, TypeError, SyntaxError) as error:
+    except (ValueError, TypeError) as error:
         raise BadRequest(f"a tensor is garbled: {error}") from None
 
 

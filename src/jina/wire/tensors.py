@@ -18,29 +18,9 @@ from docarray.typing import NdArray
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
 from jina.wire import pb
+from jina.wire.dtypes import BadTensor, dtype_named
 
 _new_array = np.ndarray.__new__
-
-_DTYPES: dict[str, np.dtype[Any]] = {}
-_KEPT_DTYPES = 256  # names come from the network: remember no more than there are honest ones
-
-
-class BadTensor(ValueError):
-    """The message does not describe a tensor, or the array cannot be described by one."""
-
-
-def _dtype_named(name: str) -> np.dtype[Any]:
-    if "," in name:  # of several parts, which numpy reads as Python; how leniently depends on its version
-        raise BadTensor(f"{name!r} is not a dtype that travels")
-    try:
-        dtype = np.dtype(name)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise BadTensor(f"{name!r} is not a dtype") from error
-    if dtype.hasobject or dtype.kind == "V" or dtype.subdtype is not None:
-        raise BadTensor(f"dtype {name!r} does not travel")
-    if len(_DTYPES) < _KEPT_DTYPES:
-        _DTYPES[name] = dtype
-    return dtype
 
 
 def read_tensor(message: pb.NdArrayProto, cls: type[np.ndarray[Any, Any]] = NdArray) -> Any:
@@ -51,7 +31,7 @@ def read_tensor(message: pb.NdArrayProto, cls: type[np.ndarray[Any, Any]] = NdAr
     """
     dense = message.dense
     name = dense.dtype
-    dtype = _DTYPES.get(name) or _dtype_named(name)
+    dtype = dtype_named(name)
     shape = tuple(dense.shape)
     buffer = bytearray(dense.buffer)
     if len(shape) == 1:

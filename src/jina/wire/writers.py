@@ -24,7 +24,8 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from jina.errors import BadClientInput
 from jina.wire import pb
-from jina.wire.tensors import BadTensor, array_of, write_array
+from jina.wire.dtypes import BadTensor
+from jina.wire.tensors import array_of, write_array
 
 Writer = Callable[[Any, "pb.NodeProto"], None]
 
