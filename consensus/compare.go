@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 )
@@ -9,25 +10,30 @@ import (
 const (
 	remembered = 16384 // hashes of this replica that others may be compared with
 	toldAtOnce = 1024
+	newestTold = time.Second // how often the newest hash is told again: what was told before may have been lost
 )
 
 type hash struct{ index, value uint64 }
 
 // comparer notices replicas whose methods did not do the same. Each worker tells a hash after each operation, which
-// covers all before it; agents exchange them. Who differs from a majority of the others is the odd one.
+// covers all before it; agents exchange them. Who differs from a majority that agrees is the odd one: where everyone
+// differs from everyone, nobody knows better.
 type comparer struct {
 	mu      sync.Mutex
 	hashes  map[uint64]uint64
 	order   []uint64
 	fresh   []hash
 	early   map[int][]hash // of others that are further
-	differs map[int]uint64 // replica -> first entry
+	differs map[int]hash   // replica -> first entry
+	against map[hash][]int // who told that, in which this replica differs
 	group   int
 	odd     uint64
 }
 
 func newComparer(group int) *comparer {
-	return &comparer{hashes: map[uint64]uint64{}, early: map[int][]hash{}, differs: map[int]uint64{}, group: group}
+	return &comparer{
+		hashes: map[uint64]uint64{}, early: map[int][]hash{}, differs: map[int]hash{}, against: map[hash][]int{}, group: group,
+	}
 }
 
 func parseHashes(body []byte) []hash {
@@ -69,8 +75,18 @@ func (c *comparer) resize(group int) {
 func (c *comparer) forget(replica int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.differs, replica)
+	c.agrees(replica)
 	delete(c.early, replica)
+}
+
+func (c *comparer) agrees(replica int) {
+	delete(c.differs, replica)
+	for told, replicas := range c.against {
+		c.against[told] = slices.DeleteFunc(replicas, func(one int) bool { return one == replica })
+		if len(c.against[told]) == 0 {
+			delete(c.against, told)
+		}
+	}
 }
 
 // forgive begins anew with a worker that was brought up from snapshot and log.
@@ -79,6 +95,7 @@ func (c *comparer) forgive() {
 	defer c.mu.Unlock()
 	c.odd = 0
 	clear(c.differs)
+	clear(c.against)
 }
 
 func (c *comparer) diverged() uint64 {
@@ -97,24 +114,41 @@ func (c *comparer) other(replica int, told []hash) (index uint64, odd, news bool
 		mine, known := c.hashes[one.index]
 		switch {
 		case known && mine != one.value:
-			if c.differs[replica] == 0 {
-				c.differs[replica] = one.index
-				odd := 2*len(c.differs) >= c.group && len(c.differs) > 1
-				if odd && c.odd == 0 {
-					c.odd = one.index
-				}
-				return one.index, odd, true
+			if _, before := c.differs[replica]; !before {
+				c.differs[replica] = one
+				index, news = one.index, true
 			}
-			return 0, false, false
-		case known && one.index > c.differs[replica]:
-			delete(c.differs, replica) // it agrees, perhaps again
+			if first := c.outvoted(replica, one); first != 0 {
+				index, odd, news = first, true, true
+			}
+		case known && one.index > c.differs[replica].index:
+			c.agrees(replica) // perhaps again
 		case !known && (len(c.order) == 0 || one.index > c.order[len(c.order)-1]):
 			rest := told[i:]
 			c.early[replica] = append([]hash(nil), rest[max(0, len(rest)-toldAtOnce):]...)
-			return 0, false, false
+			return index, odd, news
 		}
 	}
-	return 0, false, false
+	return index, odd, news
+}
+
+// outvoted notes who differs; gives the first entry if a majority of all agrees that it is this replica which does.
+func (c *comparer) outvoted(replica int, told hash) (first uint64) {
+	if slices.Contains(c.against[told], replica) {
+		return 0
+	}
+	if len(c.against) >= remembered {
+		clear(c.against)
+	}
+	c.against[told] = append(c.against[told], replica)
+	if c.odd != 0 || 2*len(c.against[told]) <= c.group {
+		return 0
+	}
+	c.odd = told.index
+	for _, one := range c.against[told] {
+		c.odd = min(c.odd, c.differs[one].index)
+	}
+	return c.odd
 }
 
 func (c *comparer) take() []hash {
@@ -125,12 +159,28 @@ func (c *comparer) take() []hash {
 	return fresh
 }
 
+// newest gives the newest hash, if there is one.
+func (c *comparer) newest() []hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.order) == 0 {
+		return nil
+	}
+	index := c.order[len(c.order)-1]
+	return []hash{{index, c.hashes[index]}}
+}
+
 func (a *agent) tellHashes() {
+	var told time.Time
 	for a.pause(200 * time.Millisecond) {
 		fresh := a.comparer.take()
+		if len(fresh) == 0 && time.Since(told) > newestTold {
+			fresh = a.comparer.newest()
+		}
 		if len(fresh) == 0 {
 			continue
 		}
+		told = time.Now()
 		body := binary.LittleEndian.AppendUint32(nil, uint32(a.Replica))
 		for _, one := range fresh {
 			body = binary.LittleEndian.AppendUint64(body, one.index)

@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
 
 func hashesOf(values ...uint64) []hash {
 	var all []hash
@@ -46,5 +50,69 @@ func TestWhatIsAheadIsComparedLater(t *testing.T) {
 	given(c, hashesOf(5, 60))
 	if index, _, news := c.other(1, nil); index != 2 || !news {
 		t.Fatal(index, news)
+	}
+}
+
+func TestWhereAllDifferNobodyIsOdd(t *testing.T) {
+	c := newComparer(3)
+	given(c, hashesOf(1, 2))
+	for replica, told := range map[int][]hash{1: hashesOf(1, 3), 2: hashesOf(1, 4)} {
+		if index, odd, news := c.other(replica, told); index != 2 || odd || !news {
+			t.Fatal(index, odd, news)
+		}
+	}
+	if c.diverged() != 0 {
+		t.Fatal(c.diverged())
+	}
+}
+
+// What was told of the entry in which a replica differed first may be lost: a later one shows it as well.
+func TestTheNewestHashIsEnough(t *testing.T) {
+	c := newComparer(3)
+	given(c, hashesOf(1, 20, 30, 40))
+	c.other(1, hashesOf(1, 2, 3)[1:])
+	if index, odd, _ := c.other(2, []hash{{4, 4}}); index != 4 || odd {
+		t.Fatal(index, odd)
+	}
+	if index, odd, news := c.other(1, []hash{{4, 4}}); index != 2 || !odd || !news || c.diverged() != 2 {
+		t.Fatal(index, odd, news)
+	}
+	c.forgive()
+	given(c, hashesOf(1, 2, 3, 4))
+	if _, _, news := c.other(1, []hash{{4, 4}}); news {
+		t.Fatal("it agrees")
+	}
+}
+
+func TestAReplicaThatLeftHasNoSay(t *testing.T) {
+	c := newComparer(3)
+	given(c, hashesOf(1, 2))
+	c.other(1, hashesOf(1, 3))
+	c.forget(1)
+	if _, odd, _ := c.other(2, hashesOf(1, 3)); odd {
+		t.Fatal("one of three is no majority")
+	}
+}
+
+func TestADifferenceIsFoundThoughWhatWasToldIsLost(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.startAll()
+	for i, a := range g.agents {
+		value := uint64(5)
+		if i == 1 {
+			value = 6
+		}
+		a.comparer.own(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, 9), value))
+		a.comparer.take()
+	}
+	for deadline := time.Now().Add(20 * time.Second); g.agents[1].comparer.diverged() != 9; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain until the odd replica was found")
+		}
+	}
+	for _, i := range []int{0, 2} {
+		if index := g.agents[i].comparer.diverged(); index != 0 {
+			t.Fatal(i, index)
+		}
 	}
 }

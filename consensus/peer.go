@@ -281,8 +281,8 @@ func (a *agent) welcome(w *worker, hello greeting) {
 		return
 	}
 	if index, there := a.standing(w); there && a.applier.await(w, index) {
-		w.write(kReady, 0, binary.LittleEndian.AppendUint64(nil, index))
 		a.comparer.forgive()
+		w.write(kReady, 0, binary.LittleEndian.AppendUint64(nil, index))
 	}
 }
 
