@@ -17,8 +17,8 @@ import pytest
 from jina import Document
 from jina.errors import RuntimeFailToStart
 from tests.stateful.conftest import FAST, PATIENCE, check_history, group
-from tests.stateful.test_faults import attempts_of, until_all_serve, wait_for_more, writing
-from tests.stateful.users import Blob, Ledger
+from tests.stateful.test_faults import attempts_of, check, until_all_serve, wait_for_more, writing
+from tests.stateful.users import Archive, Blob, Ledger
 
 AT_LENGTH = bool(os.environ.get("JINA_CHAOS"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if AT_LENGTH else 180)]
@@ -124,23 +124,47 @@ def test_files_stay_bounded(tmp_path):
     assert most < (32 + 16 + 3 * 16 + 64 + 4 * state) * MB, f"{most // MB} MB"
 
 
+def put(running, megabytes, piece):
+    """Make the state so large."""
+    text = "x" * (piece * MB)
+    for number in range(megabytes // piece):
+        running.post("/put", Document(text=text), parameters={"name": str(number)})
+    running.deployment.snapshot()
+
+
 def test_a_replica_with_a_blank_disk_gets_a_large_state(tmp_path):
-    megabytes, piece = (1000, 10) if AT_LENGTH else (60, 5)
     with group(Blob, tmp_path) as running:
-        text = "x" * (piece * MB)
-        for number in range(megabytes // piece):
-            running.post("/put", Document(text=text), parameters={"name": str(number)})
-        running.deployment.snapshot()
+        put(running, 60, 5)
     shutil.rmtree(folder_of(tmp_path, 2))
     with group(Blob, tmp_path) as running:
         until_all_serve(running)
         told = running.everywhere("/sums", **FRESH)
         assert told[0] == told[1] == told[2]
-        assert len(told[0]["sums"]) == megabytes // piece
+        assert len(told[0]["sums"]) == 12
         deadline = time.monotonic() + PATIENCE
         while not all(list(one["members"].values()) == ["Voter"] * 3 for one in running.status()):
             assert time.monotonic() < deadline, running.status()
             time.sleep(0.05)
+
+
+def test_a_new_replica_gets_a_large_state_while_writes_go_on(tmp_path):
+    megabytes, piece = (1000, 10) if AT_LENGTH else (60, 5)
+    with group(Archive, tmp_path, raft_configuration={}) as running:
+        put(running, megabytes, piece)
+        with writing(running, 1) as writers:
+            wait_for_more(writers)
+            began = time.monotonic()
+            assert running.deployment.add_replica() == 3
+            took = time.monotonic() - began
+            wait_for_more(writers)
+        assert not writers[0].errors
+        assert writers[0].longest_gap < (1.5 if AT_LENGTH else 10.0)
+        told = running.everywhere("/sums", 4, **FRESH)
+        assert all(one["sums"] == told[0]["sums"] for one in told)
+        assert len(told[0]["sums"]) == megabytes // piece
+        check(running, writers, 4)
+    if AT_LENGTH:
+        assert megabytes / took >= 50, f"{megabytes / took:.0f} MB/s"
 
 
 def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path):

@@ -251,3 +251,17 @@ class Blob(Executor):
         for name in os.listdir(snapshot_dir):
             with open(os.path.join(snapshot_dir, name)) as file:
                 self.texts[name] = file.read()
+
+
+class Archive(FolderLedger, Blob):
+    """A ledger beside large texts."""
+
+    def snapshot(self, snapshot_dir):
+        texts = os.path.join(snapshot_dir, "texts")
+        os.mkdir(texts)
+        Blob.snapshot(self, texts)
+        FolderLedger.snapshot(self, snapshot_dir)
+
+    def restore(self, snapshot_dir):
+        Blob.restore(self, os.path.join(snapshot_dir, "texts"))
+        FolderLedger.restore(self, snapshot_dir)
