@@ -19,10 +19,9 @@ class Counting:
         return self.next - 1
 
 
-def planned(replicas, ports):
-    spec = parse(
-        DeploymentSpec, {"name": "x", "stateful": True, "replicas": replicas, "host": "127.0.0.1"}, "Deployment"
-    )
+def planned(replicas, ports, shards=1, peer_ports=None):
+    options = {"name": "x", "stateful": True, "replicas": replicas, "shards": shards, "host": "127.0.0.1"}
+    spec = parse(DeploymentSpec, options, "Deployment").model_copy(update={"peer_ports": peer_ports})
     return plan_deployment(spec, ExecutorPlan(), ports, behind_gateway=True)
 
 
@@ -31,15 +30,27 @@ def test_ports_in_use_come_first():
     assert [ports.port() for _ in range(4)] == [7, 8, 100, 101]
 
 
-@pytest.mark.parametrize("kept", [{0, 2}, {1}, {0, 1, 2}])
-def test_replicas_keep_their_numbers_and_ports_when_others_go(kept):
-    plan = planned(3, Counting(50))
-    left = membership.restricted(plan, kept)
-    assert membership.numbers(left) == sorted(kept)
-    assert [membership.peer_port(worker) for worker in left.workers] == [50 + number for number in sorted(kept)]
-    assert [hop.name for node in left.gateway.graph.nodes for hop in node.hops] == [one.name for one in left.workers]
-    assert left.gateway.faces == plan.gateway.faces
-    for worker in left.workers:
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("kept", [{0, 2}, {1}, {0, 1, 2}, {0, 1, 2, 3}])
+def test_replicas_keep_their_numbers_and_ports_when_others_come_and_go(kept, shards):
+    plan = planned(3, Counting(50), shards=shards)
+    new = Counting(90)
+    pinned = membership.pinned(plan.workers, kept, new.port)
+    assert len(pinned) == shards
+    wide = planned(max(kept) + 1, Counting(70), shards=shards, peer_ports=pinned)
+    workers = membership.restricted(wide.workers, plan.workers, kept)
+    assert membership.numbers(workers) == sorted(kept)
+    assert new.next == 90 + (shards if 3 in kept else 0)
+    for worker in workers:
         assert worker.replicas == len(kept)
         there = {number for number, address in enumerate(worker.consensus.peers) if address}
         assert there == kept
+        port = int(worker.consensus.peers[worker.replica_id].partition(":")[2])
+        first = 50 + 3 * worker.shard_id + worker.replica_id
+        assert port == (first if worker.replica_id < 3 else 90 + worker.shard_id)
+        assert worker.consensus.share_port
+    gateway = membership.in_front(plan.gateway, wide.gateway, "x", {one.name for one in workers})
+    assert [hop.name for node in gateway.graph.nodes for hop in node.hops] == [one.name for one in workers]
+    assert gateway.faces == plan.gateway.faces
+    narrowed = membership.narrowed(pinned, kept, shards=shards > 1)
+    assert len(narrowed["1"] if shards > 1 else narrowed) == len(kept)

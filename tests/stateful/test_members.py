@@ -1,14 +1,16 @@
 """Replicas are added to and removed from a stateful Deployment while it runs and is written to."""
 
+import contextlib
+import json
 import os
 
 import pytest
 
-from jina import Deployment
+from jina import Deployment, Document, DocumentArray, Flow, requests
 from jina.errors import JinaError, NotSupportedError, RuntimeFailToStart, UsageError
 from tests.stateful.conftest import FAST, group
 from tests.stateful.test_faults import SHORT_LOG, check, until_all_serve, wait_for_more, writing
-from tests.stateful.users import FolderLedger, Ledger
+from tests.stateful.users import FolderLedger, Ledger, Marking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -138,3 +140,96 @@ def test_one_replica_alone_has_no_gateway_for_more(tmp_path):
             running.deployment.remove_replica()
         running.add("two")
         assert running.everywhere("/list", 1)[0]["lines"] == ["one", "two"]
+
+
+class Versioned(FolderLedger):
+    """Tells which version of it is there; some do not start."""
+
+    def __init__(self, version="1", **kwargs):
+        super().__init__(**kwargs)
+        self.version = version
+        if version == "broken" and self.runtime_args.replica_id != 0:
+            raise ValueError("this version does not start")
+
+    @requests(on="/version")
+    def told(self, docs, **kwargs):
+        return DocumentArray([Document(text=json.dumps({"version": self.version, "process": os.getpid()}))])
+
+
+def test_another_executor_takes_over_while_writes_go_on(tmp_path):
+    with group(Versioned, tmp_path, uses_with={"version": "1"}) as running:
+        with writing(running, 1) as writers:
+            wait_for_more(writers, 100)
+            agents = [agent.pid for agent in running.agents]
+            running.deployment.roll_out(uses_with={"version": "2"})
+            wait_for_more(writers)
+            assert [one["version"] for one in running.everywhere("/version")] == ["2"] * 3
+            with pytest.raises(RuntimeFailToStart, match="this version does not start"):
+                running.deployment.roll_out(uses_with={"version": "broken"})
+            wait_for_more(writers)
+            assert [one["version"] for one in running.everywhere("/version")] == ["2"] * 3
+            assert [agent.pid for agent in running.agents] == agents
+            running.deployment.remove_replica(1)
+            running.deployment.roll_out()
+            wait_for_more(writers)
+        assert not [error for one in writers for error in one.errors]
+        assert max(one.longest_gap for one in writers) < 5.0
+        check(running, writers, replicas=2)
+    with group(Versioned, tmp_path) as running:
+        check(running, writers)
+
+
+def test_one_replica_alone_cannot_be_replaced(tmp_path):
+    with group(Versioned, tmp_path, replicas=1) as running:
+        running.add("one")
+        with pytest.raises(NotSupportedError, match="without a pause"):
+            running.deployment.roll_out(uses_with={"version": "2"})
+        running.add("two")
+        assert running.everywhere("/list", 1)[0]["lines"] == ["one", "two"]
+
+
+@contextlib.contextmanager
+def flow_with_ledger(workspace):
+    flow = Flow(host="127.0.0.1", quiet=True).add(name="before", uses=Marking).add(
+        name="ledger", uses=Versioned, stateful=True, replicas=3, workspace=str(workspace), raft_configuration=FAST
+    )  # fmt: skip
+    with flow:
+        yield flow
+
+
+def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
+    with flow_with_ledger(tmp_path) as flow:
+        port = flow.port
+        flow.post("/add", Document(text="one"))
+        assert flow.add_replica("ledger") == 3
+        flow.scale("before", 2)
+        assert flow.remove_replica("ledger", 0) == 0
+        assert [one["replica"] for one in flow.consensus_status("ledger")] == [1, 2, 3]
+        flow.roll_out("ledger", uses_with={"version": "2"})
+        flow.snapshot("ledger")
+        flow.scale("ledger", 2)
+        flow.post("/add", Document(text="two"))
+        told = json.loads(flow.post("/list", Document(), headers={"jina-consistency": "linearizable"})[0].text)
+        assert told["lines"] == ["marked one", "marked two"]
+        assert json.loads(flow.post("/version", Document())[0].text)["version"] == "2"
+        assert flow.port == port
+        for act in (lambda: flow.consensus_status("before"), lambda: flow.add_replica("before")):
+            with pytest.raises(UsageError, match="before is not stateful"):
+                act()
+
+
+def test_replicas_of_all_shards_come_and_go(tmp_path):
+    options = {"shards": 2, "replicas": 1, "polling": {"/add": "ANY", "/list": "ALL"}, "consistency": "linearizable"}
+    with group(FolderLedger, tmp_path, **options) as running:
+        lines = [f"line {number}" for number in range(8)]
+        for line in lines:
+            running.add(line)
+        running.deployment.scale(replicas=3)
+        assert [(one["shard"], one["replica"]) for one in running.status()] == [
+            (s, r) for s in (0, 1) for r in (0, 1, 2)
+        ]
+        running.deployment.remove_replica(0)
+        running.deployment.roll_out()
+        running.add("more")
+        docs = running.post("/list", Document())
+        assert sorted(line for doc in docs for line in json.loads(doc.text)["lines"]) == sorted([*lines, "more"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jina.errors import ConfigError, NotSupportedError, nearest
 from jina.plan.copies import AROUND, owner
+from jina.plan.plans import WorkerPlan
 
 if TYPE_CHECKING:
     from jina.launch.running import Running
@@ -58,11 +59,8 @@ def changed(spec: S, options: Mapping[str, Any]) -> S:
 def _check(spec: DeploymentSpec) -> None:
     if spec.external:
         raise ConfigError(f"{spec.name} is external: whoever started it can change it")
-    if spec.stateful:
-        raise NotSupportedError(
-            f"{spec.name}: stateful Executors, besides the number of replicas of one without shards, cannot be changed "
-            "while they run yet"
-        )
+    if spec.raft_peers:
+        raise NotSupportedError(f"{spec.name}: a replica that was started by itself is changed by starting it again")
 
 
 def _with(spec: S, options: Mapping[str, Any]) -> S:
@@ -116,6 +114,11 @@ def change(
 
     if not running.settled:
         raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+    if any(isinstance(plan, WorkerPlan) and plan.consensus for plan in old):
+        from jina.orchestration import renewing
+
+        renewing.roll_out(running, [plan for plan in new if isinstance(plan, WorkerPlan)], blobs, within)
+        return
     held = running.ports
     plans = {plan.name: (shared(plan, held), blobs.get(_executor_of(plan), b"")) for plan in new}
     running.change(stages_between(old, new, renew=renew), plans, within)

@@ -193,21 +193,29 @@ class Deployment(Replicated, Described, Calls):
         self.roll_out()
 
     def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
-        from jina.launch.gpus import MachineGpus
-        from jina.launch.ports import KeptPorts
         from jina.launch.running import processes_of
-        from jina.plan.deployment import plan_deployment
 
         running = self._running_or_raise()
         resolved, around = resolve(spec), resolve_around(spec)
-        behind = self._plan.gateway is not None
-        ports = KeptPorts(changing.kept(self._faces))
-        others = {name: one.plan for name, one in around.items()}
-        plan = plan_deployment(spec, resolved.plan, ports, others, MachineGpus(), behind_gateway=behind)
+        plan = self._planned_anew(spec, resolved, around)
         blobs = {name: one.blob() for name, one in {self.name: resolved, **around}.items()}
         old, new = (processes_of(self._own_key.admitted(one)) for one in (self._plan, plan))
         changing.change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
         self._spec, self._resolved, self._around, self._plan = spec, resolved, around, plan
+
+    def _planned_anew(self, spec: DeploymentSpec, resolved: Resolved, around: Mapping[str, Resolved]) -> DeploymentPlan:
+        """The plan of the changed spec, on the ports that are in use."""
+        from jina.launch.gpus import MachineGpus
+        from jina.launch.ports import KeptPorts
+        from jina.plan.deployment import plan_deployment
+        from jina.plan.membership import numbers
+
+        if spec.stateful:
+            return self._plan_of_group(spec, resolved, around, numbers(self._plan.workers))[0]
+        behind = self._plan.gateway is not None
+        ports = KeptPorts(changing.kept(self._faces))
+        others = {name: one.plan for name, one in around.items()}
+        return plan_deployment(spec, resolved.plan, ports, others, MachineGpus(), behind_gateway=behind)
 
     def asgi(self) -> InProcessApp:
         """The Deployment as an ASGI application, for any ASGI server or test client; nothing is started here.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from jina.errors import ConfigError, RuntimeFailToStart
@@ -13,19 +11,19 @@ from jina.orchestration import board, changing
 from jina.orchestration.calls import AsyncCalls, Calls
 from jina.orchestration.connecting import Connection
 from jina.orchestration.flow_building import FlowBuilding
+from jina.orchestration.flow_changing import FlowChanging, blob_of, naming, resolved_step
 from jina.orchestration.flow_picture import FlowPicture
-from jina.orchestration.flow_state import FlowState
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
 from jina.orchestration.own_key import OwnKey
-from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_around, resolve_gateway
+from jina.orchestration.resolving import Resolved, protocol_of, resolve_gateway
 from jina.orchestration.return_types import declared_by_graph
 from jina.orchestration.step_methods import ClassSignature
 from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.launch.inprocess import Make
-    from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan, ProcessPlan
-    from jina.spec import FlowSpec, StepSpec
+    from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan
+    from jina.spec import FlowSpec
     from jina.spec.options import ProcessOptions
 
 
@@ -41,7 +39,7 @@ else:
     _takes_options = takes_options_from(_spec_class)
 
 
-class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
+class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
     """Deployments that work together, served by one gateway.
 
         flow = Flow(port=12345).add(uses=Encoder).add(uses=Index)
@@ -103,7 +101,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
             from jina.plan.flow import plan_flow, runs
 
             spec = self._with_gateway_class()
-            self._resolved = {name: one for step in spec.steps if runs(step) for name, one in _resolved(step)}
+            self._resolved = {name: one for step in spec.steps if runs(step) for name, one in resolved_step(step)}
             executors = {name: resolved.plan for name, resolved in self._resolved.items()}
             custom = self._gateway.plan if self._gateway else None
             plan = plan_flow(spec, executors, custom, self._reservations, MachineGpus())
@@ -113,7 +111,7 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
 
     def _with_gateway_class(self) -> FlowSpec:
         """The spec, once the gateway's class is found: one that serves a single protocol decides it."""
-        with _naming("gateway"):
+        with naming("gateway"):
             self._gateway = resolve_gateway(self._spec.front)
         only = protocol_of(self._gateway)
         if only is not None and "protocol" not in self._spec.front.model_fields_set:
@@ -155,8 +153,8 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         return self._own_key.admitted(self.plan)
 
     def _blobs(self) -> dict[str, bytes]:
-        found = {name: _blob(name, resolved) for name, resolved in self._resolved.items()}
-        return found | ({"gateway": _blob("gateway", self._gateway)} if self._gateway else {})
+        found = {name: blob_of(name, resolved) for name, resolved in self._resolved.items()}
+        return found | ({"gateway": blob_of("gateway", self._gateway)} if self._gateway else {})
 
     @property
     def _lends_ports(self) -> bool:
@@ -209,47 +207,11 @@ class Flow(FlowBuilding, FlowState, FlowPicture, Calls):
         failure.__cause__ = error.__cause__
         return failure
 
-    def scale(self, name: str, replicas: int) -> None:
-        """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
-        with self._changing:
-            self._change(name, changing.scaled(self._own_step(name), replicas), renew=False)
-
-    def roll_out(self, name: str, **options: Any) -> None:
-        """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
-        with self._changing:
-            self._change(name, changing.changed(self._own_step(name), options), renew=True)
-
     def _reloaded(self) -> dict[str, set[str]]:
         return changing.reloaded(self._spec.steps, self._resolved)
 
     def _start_anew(self, name: str) -> None:
         Flow.roll_out(self, name)
-
-    def _own_step(self, name: str) -> StepSpec:
-        """A step as it was added."""
-        self._running_or_raise()
-        return next(step for step in self._spec.executors if step.name == self[name].name)
-
-    def _change(self, name: str, step: StepSpec, *, renew: bool) -> None:
-        from jina.launch.gpus import MachineGpus
-        from jina.launch.ports import KeptPorts
-        from jina.plan.flow import plan_flow, runs
-
-        steps = tuple(step if one.name == name else one for one in self._spec.executors)
-        spec = self._spec.model_copy(update={"executors": steps})
-        whole = next(one for one in spec.steps if one.name == name)
-        if not runs(whole):
-            raise ConfigError(f"Flow: {name}: no Executor runs for it here")
-        found = dict(_resolved(whole))
-        resolved = self._resolved | found
-        executors = {one: found.plan for one, found in resolved.items()}
-        custom = self._gateway.plan if self._gateway else None
-        plan = plan_flow(spec, executors, custom, KeptPorts(changing.kept(self._faces)), MachineGpus())
-        blobs = {one: _blob(one, its) for one, its in found.items()}
-        old, new = (_workers(one, name) for one in (self.plan, plan))
-        within = whole.ready_seconds if "timeout_ready" in whole.model_fields_set else None
-        changing.change(self._running_or_raise(), old, new, blobs, renew=renew, within=within)
-        self._spec, self._resolved, self._plan = spec, resolved, plan
 
     def in_process(self) -> InProcessService:
         """The Flow in this very process, without sockets: `with flow.in_process() as running:`.
@@ -289,28 +251,25 @@ class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are corout
         """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
         await asyncio.to_thread(Flow.roll_out, self, name, **options)
 
+    async def add_replica(self, name: str) -> int:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Start one more replica of a stateful Deployment; see `Deployment.add_replica`."""
+        return await asyncio.to_thread(Flow.add_replica, self, name)
+
+    async def remove_replica(self, name: str, replica_id: int | None = None) -> int:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """End a replica of a stateful Deployment; see `Deployment.remove_replica`."""
+        return await asyncio.to_thread(Flow.remove_replica, self, name, replica_id)
+
+    async def snapshot(self, name: str) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Have each replica of a stateful Deployment write its state; see `Deployment.snapshot`."""
+        await asyncio.to_thread(Flow.snapshot, self, name)
+
     def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
         return AsyncInProcessService(self.plan, self._makers(), self._declared)
 
 
-def _workers(plan: FlowPlan, name: str) -> list[ProcessPlan]:
-    return [worker for deployment in plan.deployments if deployment.name == name for worker in deployment.workers]
-
-
 def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:
     return by_value.__name__ if by_value else plan.qualname or plan.jtype
-
-
-def _resolved(step: StepSpec) -> list[tuple[str, Resolved]]:
-    """The Executors of a step by `plan.copies.owner`."""
-    with _naming(step.name):
-        return [(step.name, resolve(step)), *resolve_around(step).items()]
-
-
-def _blob(name: str, resolved: Resolved) -> bytes:
-    with _naming(name):
-        return resolved.blob()
 
 
 def _check_graph(plan: FlowPlan, spec: FlowSpec) -> None:
@@ -323,16 +282,5 @@ def _check_graph(plan: FlowPlan, spec: FlowSpec) -> None:
         name, _, text = error.message.partition(": ")
         place = next((step.place for step in spec.steps if step.name == name), None)
         error.message = f"{place}: {text}" if place else f"Flow: {error.message}"
-        error.args = (error.message,)
-        raise
-
-
-@contextmanager
-def _naming(step: str) -> Iterator[None]:
-    """Say at which step an error was found."""
-    try:
-        yield
-    except ConfigError as error:
-        error.message = f"Flow: {step}: {error.message}"
         error.args = (error.message,)
         raise

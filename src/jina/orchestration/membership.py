@@ -1,22 +1,22 @@
-"""More and fewer replicas of a stateful Deployment while it runs, one after another."""
+"""More and fewer replicas in the groups of a stateful Deployment while it runs, one after another."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from jina.errors import ConfigError, JinaError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
 from jina.launch.rollout import Change
-from jina.plan import membership
+from jina.plan.membership import numbers
+from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.replication import asking
 
 if TYPE_CHECKING:
     from jina.launch.agents import Agent
     from jina.launch.running import Running
-    from jina.plan.plans import DeploymentPlan, WorkerPlan
     from jina.spec import DeploymentSpec
 
 _PATIENCE = 60.0
@@ -24,77 +24,151 @@ _PATIENCE = 60.0
 _LOOK = 0.02
 
 
-def check(spec: DeploymentSpec, plan: DeploymentPlan, running: Running) -> None:
-    """Raise where the number of replicas cannot change."""
-    if spec.raft_peers:
-        raise NotSupportedError(f"{spec.name}: replicas that are started one by one are changed by `jina raft`")
-    if plan.gateway is None:
-        raise NotSupportedError(
-            f"{spec.name}: a stateful Deployment that was started with one replica has no gateway, which several need",
-            help="start it again with replicas=3 and the same workspace: the new ones join",
-        )
-    if spec.shards > 1 or spec.uses_before or spec.uses_after:
-        raise NotSupportedError(
-            f"{spec.name}: the number of replicas of a stateful Deployment with shards, or with Executors around it, "
-            "cannot be changed while it runs yet"
-        )
-    if not running.settled:
-        raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+class Planned(NamedTuple):
+    """The workers of a Deployment with other members, and what makes that the plan."""
+
+    workers: Sequence[WorkerPlan]
+    commit: Callable[[], None]
 
 
-def lowest_free(plan: DeploymentPlan) -> int:
-    """The number of the next replica."""
-    used = membership.numbers(plan)
-    return next(number for number in itertools.count() if number not in used)
+class Members:
+    """The replicas of a stateful Deployment that runs; all its shards have the same.
 
-
-def add(running: Running, worker: WorkerPlan, blob: bytes, within: float | None) -> None:
-    """Start a replica: it gets everything from the others, then a vote, and then requests.
-
-    Raises why it does not become ready; everything is as before then.
+    `workers` gives those that are planned now, `plan` those with other members; new ones get the pickle `blob`, and
+    have to be ready `within` seconds, None for as long as they live. Raises where nothing can change.
     """
+
+    def __init__(
+        self,
+        spec: DeploymentSpec,
+        running: Running,
+        workers: Callable[[], Sequence[WorkerPlan]],
+        plan: Callable[[Collection[int]], Planned],
+        blob: bytes,
+    ) -> None:
+        if spec.raft_peers:
+            raise NotSupportedError(f"{spec.name}: replicas that are started one by one are changed by `jina raft`")
+        if not running.settled:
+            raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+        self._name = spec.name
+        self._within = spec.ready_seconds if "timeout_ready" in spec.model_fields_set else None
+        self._running = running
+        self._workers = workers
+        self._plan = plan
+        self._blob = blob
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the replicas of each shard."""
+        return numbers(self._workers())
+
+    def add(self) -> int:
+        """One more in each shard; gives its number. Raises why it does not become ready; all is as before then."""
+        members = self.numbers
+        number = next(number for number in itertools.count() if number not in members)
+        planned = self._plan({*members, number})
+        added: list[WorkerPlan] = []
+        try:
+            for worker in _those(planned.workers, number):
+                _add(self._running, worker, self._blob, self._within)
+                added.append(worker)
+        except JinaError:
+            for worker in added:
+                _remove(self._running, worker)
+            raise
+        planned.commit()
+        return number
+
+    def remove(self, number: int | None = None) -> int:
+        """One less in each shard, the last one unless one is named; gives its number."""
+        members = self.numbers
+        number = max(members) if number is None else number
+        if number not in members:
+            raise UsageError(f"{self._name} has no replica {number}; there are {', '.join(map(str, members))}")
+        if len(members) == 1:
+            raise UsageError(f"{self._name}: the only replica of a group cannot be removed")
+        planned = self._plan(set(members) - {number})
+        leaving = _those(self._workers(), number)
+        for worker in leaving:
+            _insist_on_leave(self._running, worker)
+        for worker in leaving:
+            _remove(self._running, worker)
+        planned.commit()
+        return number
+
+    def scale(self, replicas: int) -> None:
+        """So many in each shard, added or removed one by one; those added go again where one cannot be."""
+        added: list[int] = []
+        try:
+            while len(self.numbers) < replicas:
+                added.append(self.add())
+        except JinaError:
+            for number in reversed(added):
+                self.remove(number)
+            raise
+        while len(self.numbers) > replicas:
+            self.remove()
+
+
+def _those(workers: Sequence[WorkerPlan], number: int) -> list[WorkerPlan]:
+    """The workers of a replica, one in each shard."""
+    return [one for one in workers if one.consensus is not None and one.replica_id == number]
+
+
+def place_of(worker: WorkerPlan) -> ConsensusPlan:
+    """The group that a worker is in, and which member it is."""
+    assert worker.consensus is not None
+    return worker.consensus
+
+
+def _add(running: Running, worker: WorkerPlan, blob: bytes, within: float | None) -> None:
+    """Start a replica: it gets everything from the others, then a vote, and then requests."""
     from jina.launch.sharing import shared
 
     started = running.agents.add(worker)
-    assert started.consensus is not None
-    number = started.consensus.replica
+    place = place_of(started)
     try:
         running.change([[Change("add", worker.name)]], {worker.name: (shared(started, running.ports), blob)}, within)
-        _await_vote(agent_of(running, number))
+        _await_vote(agent_of(running, place))
     except BaseException:
         with contextlib.suppress(JinaError):
-            _retire(running, worker.name)
-        running.agents.remove(started.consensus.group, number)  # first, lest it join again
+            retire(running, worker.name)
+        running.agents.remove(place.group, place.replica)  # first, lest it join again
         with contextlib.suppress(JinaError):
-            _leave(running, number)
+            _leave(running, place)
         raise
 
 
-def remove(running: Running, worker: WorkerPlan) -> None:
+def _remove(running: Running, worker: WorkerPlan) -> None:
     """Take a replica out: of what the gateway sends requests to, of the group, and then of what runs."""
-    number = worker.replica_id
-    via = _another(running, number)
-    _insist(lambda: _ask_whether(via, number), f"{worker.name} cannot be removed")
-    _insist(lambda: _step_down(running, number), f"{worker.name} leads still")
-    _retire(running, worker.name)
-    _leave(running, number)
-    running.agents.remove(agent_of(running, number).plan.group, number)
+    place = place_of(worker)
+    agent = agent_of(running, place)
+    insist(lambda: step_down(agent), f"{worker.name} leads still")
+    retire(running, worker.name)
+    _leave(running, place)
+    running.agents.remove(place.group, place.replica)
 
 
-def _retire(running: Running, name: str) -> None:
+def retire(running: Running, name: str) -> None:
     """Let a worker finish and end, if that was not done before."""
     if any(place.name == name for place in running.places):
         running.change([[Change("remove", name)]], {})
 
 
-def agent_of(running: Running, number: int) -> Agent:
+def agent_of(running: Running, place: ConsensusPlan) -> Agent:
     """The agent of a replica."""
-    return next(agent for agent in running.agents.agents if agent.plan.replica == number)
+    agents = running.agents.agents
+    return next(one for one in agents if (one.plan.group, one.plan.replica) == (place.group, place.replica))
 
 
-def _another(running: Running, number: int) -> Agent:
+def others_of(running: Running, place: ConsensusPlan) -> list[Agent]:
+    """The agents of the other replicas of its group."""
+    return [one for one in running.agents.agents if one.plan.group == place.group and one.plan.replica != place.replica]
+
+
+def _another(running: Running, place: ConsensusPlan) -> Agent:
     """An agent that answers, of another replica."""
-    others = [agent for agent in running.agents.agents if agent.plan.replica != number]
+    others = others_of(running, place)
     if not others:
         raise UsageError(f"{running.name}: the only replica of a group cannot be removed")
     for agent in others:
@@ -111,28 +185,34 @@ def _member(via: Agent, number: int) -> str | None:
     return next((one for one in told["members"] if one.partition("-")[0] == str(number)), None)
 
 
-def _ask_whether(via: Agent, number: int) -> None:
+def _insist_on_leave(running: Running, worker: WorkerPlan) -> None:
     """Raise where the others could not go on without a replica."""
-    member = _member(via, number)
-    if member is not None:
-        _ask(via, "remove", id=member, **{"try": True})
+    place = place_of(worker)
+    via = _another(running, place)
+
+    def ask() -> None:
+        member = _member(via, place.replica)
+        if member is not None:
+            _ask(via, "remove", id=member, **{"try": True})
+
+    insist(ask, f"{worker.name} cannot be removed")
 
 
-def _step_down(running: Running, number: int) -> None:
+def step_down(agent: Agent) -> None:
     """Have another replica lead."""
-    socket = agent_of(running, number).plan.socket
+    socket = agent.plan.socket
     if asking.status(socket).get("role") == "Leader":
         asking.administer(socket, "transfer")
         if asking.status(socket).get("role") == "Leader":
             raise Unavailable("it still leads")
 
 
-def _leave(running: Running, number: int) -> None:
+def _leave(running: Running, place: ConsensusPlan) -> None:
     """Have the group go on without a replica."""
-    via = _another(running, number)
+    via = _another(running, place)
 
     def leave() -> None:
-        member = _member(via, number)
+        member = _member(via, place.replica)
         try:
             if member is not None:
                 _ask(via, "remove", id=member)
@@ -140,14 +220,14 @@ def _leave(running: Running, number: int) -> None:
             if "no member" not in error.message:  # the answer to an earlier try was lost, or this agent is behind
                 raise
 
-    _insist(leave, f"replica {number} is still a member")
+    insist(leave, f"replica {place.replica} of {place.group} is still a member")
 
 
 def _ask(via: Agent, do: str, **options: object) -> None:
     asking.administer(via.plan.socket, do, **options)
 
 
-def _insist(act: Callable[[], None], otherwise: str) -> None:
+def insist(act: Callable[[], None], otherwise: str) -> None:
     """Act until it works: while the leadership changes, nobody can be asked."""
     deadline = time.monotonic() + _PATIENCE
     while True:

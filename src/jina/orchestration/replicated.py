@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jina.errors import JinaError, UsageError
+import msgspec
+
+from jina.errors import NotSupportedError, UsageError
 from jina.plan.plans import WorkerPlan
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from jina.launch.agents import Agent
     from jina.launch.ports import PortReservations
     from jina.launch.running import Running
+    from jina.orchestration.membership import Members, Planned
     from jina.orchestration.own_key import OwnKey
     from jina.orchestration.resolving import Resolved
     from jina.plan.plans import DeploymentPlan
@@ -28,6 +31,7 @@ class Replicated:
     _spec: DeploymentSpec
     _plan: DeploymentPlan
     _resolved: Resolved
+    _around: Mapping[str, Resolved]
     _reservations: PortReservations
     _own_key: OwnKey
 
@@ -40,115 +44,109 @@ class Replicated:
         whether the Executor is `serving`. The leader tells by replica how many entries the other members do not have
         (`lag`; None: silent). `error` alone where an agent does not answer.
         """
-        from jina.replication import asking
-
-        return [
-            {"shard": agent.plan.shard, "replica": agent.plan.replica, **asking.status(agent.plan.socket)}
-            for agent in sorted(self._agents(), key=lambda agent: (agent.plan.shard, agent.plan.replica))
-        ]
+        return status_of(self._agents())
 
     def snapshot(self) -> None:
         """Have each replica write its state and shorten its log; raises where one cannot."""
-        from jina.replication import asking
-
-        for agent in self._agents():
-            asking.administer(agent.plan.socket, "snapshot")
+        have_snapshots(self._agents())
 
     def add_replica(self) -> int:
         """Start one more replica while requests go on, and return its number when it has a vote and serves.
 
-        It has the lowest number that is free, and gets the state from the others. If it does not become ready, its
-        error is raised and everything is as before.
+        It has the lowest number that is free, the same in each shard, and gets the state from the others. If it does
+        not become ready, its error is raised and everything is as before.
         """
         with self._changing:
-            return self._add_replica()
+            return self._members().add()
 
     def remove_replica(self, replica_id: int | None = None) -> int:
         """End a replica while requests go on, the one with the highest number unless one is named; gives its number.
 
         It finishes what it has in work and leaves the group; one that leads hands over first. Its folder is renamed to
-        `rep-<n>.removed`. Refused where the others would be no majority that answers.
+        `rep-<n>.removed`. With shards, one of each goes. Refused where the others would be no majority that answers.
         """
         with self._changing:
-            return self._remove_replica(replica_id)
+            return self._members().remove(replica_id)
 
     def _scale_group(self, replicas: int) -> None:
         """As many replicas, added or removed one by one; those that were added go again where one cannot be."""
         from jina.orchestration.changing import checked
 
-        replicas = checked(self._spec, replicas)
-        self._members()
-        added: list[int] = []
-        try:
-            while len(self._plan.workers) < replicas:
-                added.append(self._add_replica())
-        except JinaError:
-            for number in reversed(added):
-                self._remove_replica(number)
-            raise
-        while len(self._plan.workers) > replicas:
-            self._remove_replica(None)
+        self._members().scale(checked(self._spec, replicas))
 
-    def _members(self) -> list[int]:
-        """The numbers of the replicas; raises where they cannot change."""
-        from jina.orchestration import membership
-        from jina.plan.membership import numbers
+    def _members(self) -> Members:
+        """Raises where they cannot change."""
+        from jina.orchestration.membership import Members
 
         self._agents()
-        membership.check(self._spec, self._plan, self._processes[0])
-        return numbers(self._plan)
+        if self._plan.gateway is None and not self._spec.raft_peers:
+            raise NotSupportedError(
+                f"{self._spec.name}: a stateful Deployment that was started with one replica has no gateway, which "
+                "several need",
+                help="start it again with replicas=3 and the same workspace: the new ones join",
+            )
+        blob = self._resolved.blob()
+        return Members(self._spec, self._processes[0], lambda: self._plan.workers, self._with_members, blob)
 
-    def _add_replica(self) -> int:
+    def _with_members(self, members: Collection[int]) -> Planned:
         from jina.launch.running import processes_of
-        from jina.orchestration import membership
+        from jina.orchestration.membership import Planned
+        from jina.plan.membership import narrowed
 
-        self._members()
-        number = membership.lowest_free(self._plan)
-        spec, plan = self._with_replicas({*self._members(), number})
-        within = spec.ready_seconds if "timeout_ready" in spec.model_fields_set else None
-        workers = [one for one in processes_of(self._own_key.admitted(plan)) if isinstance(one, WorkerPlan)]
-        worker = next(one for one in workers if one.replica_id == number)
-        membership.add(self._processes[0], worker, self._resolved.blob(), within)
-        self._spec, self._plan = spec, plan
-        return number
+        spec = self._spec
+        plan, ports = self._plan_of_group(spec, self._resolved, self._around, members)
+        given = narrowed(ports, members, shards=spec.shards > 1) if spec.peer_ports else None
 
-    def _remove_replica(self, replica_id: int | None) -> int:
-        from jina.orchestration import membership
+        def commit() -> None:
+            self._spec = spec.model_copy(update={"replicas": len(members), "peer_ports": given})
+            self._plan = plan
 
-        members = self._members()
-        number = max(members) if replica_id is None else replica_id
-        if number not in members:
-            raise UsageError(f"{self._spec.name} has no replica {number}; there are {', '.join(map(str, members))}")
-        if len(members) == 1:
-            raise UsageError(f"{self._spec.name}: the only replica of a group cannot be removed")
-        spec, plan = self._with_replicas(set(members) - {number})
-        worker = next(one for one in self._plan.workers if one.replica_id == number)
-        membership.remove(self._processes[0], worker)
-        self._spec, self._plan = spec, plan
-        return number
+        admitted = processes_of(self._own_key.admitted(plan))
+        return Planned([one for one in admitted if isinstance(one, WorkerPlan)], commit)
 
-    def _with_replicas(self, members: set[int]) -> tuple[DeploymentSpec, DeploymentPlan]:
-        """Spec and plan with these replicas; those that run keep their ports."""
+    def _plan_of_group(
+        self, spec: DeploymentSpec, resolved: Resolved, around: Mapping[str, Resolved], members: Collection[int]
+    ) -> tuple[DeploymentPlan, dict[str, list[int]]]:
+        """The plan with these members, and the ports of their agents; the gateway and what runs keep theirs."""
         from jina.launch.gpus import MachineGpus
         from jina.orchestration.changing import kept
         from jina.plan import membership
         from jina.plan.deployment import plan_deployment
 
-        known = {worker.replica_id: membership.peer_port(worker) for worker in self._plan.workers}
-        ports = [
-            (known.get(number) or self._reservations.port()) if number in members else 1
-            for number in range(max(members) + 1)
-        ]
-        wide = self._spec.model_copy(update={"replicas": len(ports), "peer_ports": None})
-        assert self._plan.gateway is not None
-        given = membership.Ports([*ports, *kept(self._plan.gateway.faces)], self._reservations)
-        plan = plan_deployment(wide, self._resolved.plan, given, gpus=MachineGpus(), behind_gateway=True)
-        peer_ports = [ports[number] for number in sorted(members)] if self._spec.peer_ports else None
-        spec = self._spec.model_copy(update={"replicas": len(members), "peer_ports": peer_ports})
-        return spec, membership.restricted(plan, members)
+        now = self._plan
+        faces = now.workers[0].faces if now.gateway is None else now.gateway.faces
+        ports = membership.pinned(now.workers, members, self._reservations.port)
+        wide = spec.model_copy(update={"replicas": max(members) + 1, "peer_ports": ports})
+        free = membership.Ports(kept(faces), self._reservations)
+        others = {name: one.plan for name, one in around.items()}
+        behind = now.gateway is not None
+        plan = plan_deployment(wide, resolved.plan, free, others, MachineGpus(), behind_gateway=behind)
+        workers = membership.restricted(plan.workers, now.workers, members)
+        gateway = now.gateway
+        if gateway is not None and plan.gateway is not None:
+            gateway = membership.in_front(gateway, plan.gateway, spec.name, {worker.name for worker in workers})
+        return msgspec.structs.replace(now, workers=workers, gateway=gateway), ports
 
     def _agents(self) -> Sequence[Agent]:
         agents = [agent for running in self._processes for agent in running.agents.agents]
         if not agents:
             raise UsageError("the Deployment is not stateful, or does not run")
         return agents
+
+
+def status_of(agents: Sequence[Agent]) -> list[dict[str, Any]]:
+    """See `Replicated.consensus_status`."""
+    from jina.replication import asking
+
+    return [
+        {"shard": agent.plan.shard, "replica": agent.plan.replica, **asking.status(agent.plan.socket)}
+        for agent in sorted(agents, key=lambda agent: (agent.plan.shard, agent.plan.replica))
+    ]
+
+
+def have_snapshots(agents: Sequence[Agent]) -> None:
+    """See `Replicated.snapshot`."""
+    from jina.replication import asking
+
+    for agent in agents:
+        asking.administer(agent.plan.socket, "snapshot")

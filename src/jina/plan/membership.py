@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from jina.plan.plans import ConsensusPlan, DeploymentPlan, GatewayPlan, NodePlan, WorkerPlan
+from jina.plan.plans import ConsensusPlan, GatewayPlan, NodePlan, WorkerPlan
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
+
+NOBODY = 1
+"""Stands for the port of a replica that is not there."""
 
 
 class Ports:
@@ -26,40 +29,57 @@ class Ports:
         return self._free.port() if port is None else port
 
 
-def numbers(plan: DeploymentPlan) -> list[int]:
-    """The replicas that a plan has, which need not follow one after another."""
-    return sorted({worker.replica_id for worker in plan.workers})
+def numbers(workers: Iterable[WorkerPlan]) -> list[int]:
+    """The replicas of each group, which need not follow one after another."""
+    return sorted({worker.replica_id for worker in workers if worker.consensus is not None})
 
 
-def peer_port(worker: WorkerPlan) -> int:
-    """The port of a replica's agent."""
-    assert worker.consensus is not None
-    return int(worker.consensus.peers[worker.consensus.replica].rpartition(":")[2])
+def pinned(workers: Iterable[WorkerPlan], members: Collection[int], new: Callable[[], int]) -> dict[str, list[int]]:
+    """The option `peer_ports` with which the agents of these members keep their ports, and others get new ones."""
+    known = {(one.shard_id, one.replica_id): _peer_port(one.consensus) for one in workers if one.consensus is not None}
+    return {
+        str(shard): [
+            (known.get((shard, number)) or new()) if number in members else NOBODY for number in range(max(members) + 1)
+        ]
+        for shard in sorted({shard for shard, _ in known})
+    }
 
 
-def restricted(plan: DeploymentPlan, kept: Collection[int]) -> DeploymentPlan:
-    """The plan without the replicas that are not `kept`; the numbers of the others stay as they are."""
-    workers = [_worker(worker, kept) for worker in plan.workers if worker.replica_id in kept]
-    names = {worker.name for worker in workers}
-    assert plan.gateway is not None
-    return msgspec.structs.replace(plan, workers=workers, gateway=_gateway(plan.gateway, names))
+def narrowed(pinned_ports: dict[str, list[int]], members: Collection[int], *, shards: bool) -> object:
+    """The option `peer_ports` for these members alone, as a user would write it."""
+    ports = {shard: [given[number] for number in sorted(members)] for shard, given in pinned_ports.items()}
+    return ports if shards else ports["0"]
 
 
-def _worker(worker: WorkerPlan, kept: Collection[int]) -> WorkerPlan:
-    assert worker.consensus is not None
-    return msgspec.structs.replace(worker, replicas=len(kept), consensus=known(worker.consensus, kept))
+def _peer_port(consensus: ConsensusPlan) -> int:
+    return int(consensus.peers[consensus.replica].rpartition(":")[2])
 
 
-def known(consensus: ConsensusPlan, kept: Collection[int]) -> ConsensusPlan:
-    """The part of one replica in a group of others: an address that nobody has is empty."""
-    peers = [address if number in kept else "" for number, address in enumerate(consensus.peers)]
-    return msgspec.structs.replace(consensus, peers=peers)
+def restricted(
+    planned: Sequence[WorkerPlan], running: Sequence[WorkerPlan], members: Collection[int]
+) -> list[WorkerPlan]:
+    """Those of the planned workers that are of these members, or around the shards; numbers stay as they are.
+
+    The ports of new ones are reserved here, and shared therefore; those of others are as they were.
+    """
+    shared = {one.name: one.consensus.share_port for one in running if one.consensus is not None}
+    return [
+        _member(one, one.consensus, members, share_port=shared.get(one.name, True)) if one.consensus else one
+        for one in planned
+        if one.consensus is None or one.replica_id in members
+    ]
 
 
-def _gateway(gateway: GatewayPlan, names: Collection[str]) -> GatewayPlan:
-    nodes = [_node(node, names) for node in gateway.graph.nodes]
-    return msgspec.structs.replace(gateway, graph=msgspec.structs.replace(gateway.graph, nodes=nodes))
+def _member(worker: WorkerPlan, consensus: ConsensusPlan, members: Collection[int], *, share_port: bool) -> WorkerPlan:
+    # An address that nobody has is empty.
+    peers = [address if number in members else "" for number, address in enumerate(consensus.peers)]
+    consensus = msgspec.structs.replace(consensus, peers=peers, share_port=share_port)
+    return msgspec.structs.replace(worker, replicas=len(members), consensus=consensus)
 
 
-def _node(node: NodePlan, names: Collection[str]) -> NodePlan:
-    return msgspec.structs.replace(node, hops=[hop for hop in node.hops if hop.name in names])
+def in_front(running: GatewayPlan, planned: GatewayPlan, deployment: str, names: Collection[str]) -> GatewayPlan:
+    """The gateway that runs, with the planned hops of one Deployment, those of these names."""
+    (new,) = (one for one in planned.graph.nodes if one.name == deployment)
+    new = msgspec.structs.replace(new, hops=[hop for hop in new.hops if hop.name in names])
+    nodes: list[NodePlan] = [new if one.name == deployment else one for one in running.graph.nodes]
+    return msgspec.structs.replace(running, graph=msgspec.structs.replace(running.graph, nodes=nodes))
