@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn._types import ASGISendEvent
@@ -25,6 +26,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._arrival = Arrival(self.loop, timeout, self._late, lambda: self.read_paused)
         self._begun = False
         """Frames of a message were read, and it is not complete."""
+        self._lingering = False
+        self._gone = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
         """More of a frame."""
@@ -56,6 +59,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Nothing will come any more."""
         self._arrival.end()
         super().connection_lost(exc)
+        self._gone.set()
+
+    async def run_asgi(self) -> None:
+        """Run the application. Older uvicorn closes at its end: not while a client may read why."""
+        app = self.app
+
+        async def whole(*asgi: Any) -> None:
+            await app(*asgi)
+            if self._lingering:
+                await self._gone.wait()
+
+        self.app = whole
+        await super().run_asgi()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send what the application gives; a refused handshake is complete, too."""
@@ -78,4 +94,5 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         if self.transport.can_write_eof():
             self.transport.write_eof()
+        self._lingering = True
         self.close_timer = self.loop.call_later(LINGER, self.transport.close)
