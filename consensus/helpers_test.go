@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -123,13 +125,14 @@ func (g *group) leader() int {
 
 func (g *group) follower() int { return (g.leader() + 1) % len(g.agents) }
 
-// lister is a worker whose state is the list of payloads that it was given.
+// lister is a worker whose state is the list of payloads that it was given, those of repeated writes once.
 type lister struct {
 	t      testing.TB
 	conn   *link
 	mu     sync.Mutex
 	cond   *sync.Cond
 	items  []string
+	tries  map[string]string // the id of a write -> the try of it that is in the list
 	at     uint64
 	resume uint64
 	ready  bool
@@ -181,9 +184,11 @@ func (l *lister) run(conn *link) {
 				item := string(rest[20 : 20+size])
 				if size > 1000 {
 					sum := sha256.Sum256([]byte(item))
-					item = hex.EncodeToString(sum[:])
+					item = hex.EncodeToString(sum[:]) + item[strings.LastIndexByte(item, '#'):]
 				}
-				l.items = append(l.items, item)
+				if l.note(item) {
+					l.items = append(l.items, item)
+				}
 				rest = rest[20+size:]
 			}
 			l.at, l.resume = at, binary.LittleEndian.Uint64(f.body[8:])
@@ -209,7 +214,11 @@ func (l *lister) run(conn *link) {
 			} else {
 				var data []byte
 				data, err = os.ReadFile(path)
+				l.items, l.tries = nil, nil
 				json.Unmarshal(data, &l.items)
+				for _, item := range l.items {
+					l.note(item)
+				}
 				l.at = wish.Index
 				l.resume = 0
 			}
@@ -225,7 +234,7 @@ func (l *lister) run(conn *link) {
 			}
 			json.Unmarshal(f.body, &told)
 			l.reason = told.Reason
-			l.items, l.at, l.resume = nil, 0, 0
+			l.items, l.tries, l.at, l.resume = nil, nil, 0, 0
 		case kReady:
 			l.ready = true
 		case kOK, kError:
@@ -285,10 +294,28 @@ func (l *lister) ask(k kind, body []byte) ([]byte, error) {
 	}
 }
 
+// note tells whether an item belongs into the list: another try of a write that is there does not, but the same one does.
+func (l *lister) note(item string) bool {
+	id, try, _ := strings.Cut(item[strings.LastIndexByte(item, '#')+1:], ".")
+	if had := l.tries[id]; had != "" && had != try {
+		return false
+	}
+	if l.tries == nil {
+		l.tries = map[string]string{}
+	}
+	l.tries[id] = try
+	return true
+}
+
+var writes atomic.Uint64
+
+// write tries until it is acknowledged. A try that failed may be in the log all the same, so each says of which write it is.
 func (l *lister) write(text string) {
 	l.t.Helper()
+	id, try := writes.Add(1), 0
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		_, err := l.ask(kPropose, []byte(text))
+		try++
+		_, err := l.ask(kPropose, fmt.Appendf(nil, "%s#%d.%d", text, id, try))
 		if err == nil {
 			return
 		}
