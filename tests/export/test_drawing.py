@@ -7,7 +7,7 @@ import time
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.errors import UsageError
@@ -19,7 +19,7 @@ from jina.export.scene import INKS, Frame, Scene, points_of, width_of
 from .pictures import CHAIN, SEARCH, dense, pictures
 
 SVG = "{http://www.w3.org/2000/svg}"
-DRAWN = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+DRAWN = settings(max_examples=40, deadline=None)
 
 
 def boxes(scene: Scene) -> list[Frame]:

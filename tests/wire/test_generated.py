@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.typing import AnyTensor, AnyUrl, NdArray
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from pydantic import create_model
@@ -89,7 +89,7 @@ def not_readable_by_docarray(doc: BaseDoc) -> bool:
         return True
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None)
 @given(documents())
 def test_proto_means_what_docarray_means(doc):
     codec = codec_for(type(doc))
@@ -103,7 +103,7 @@ def test_proto_means_what_docarray_means(doc):
         assert same(got, type(doc).from_protobuf(doc.to_protobuf()))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None)
 @given(documents())
 def test_json_comes_back(doc):
     assume("inf" not in repr(doc.__dict__))  # JSON has null for them
