@@ -17,7 +17,8 @@ from tests.acceptance.services import Token
 pytestmark = pytest.mark.slow
 
 SECONDS = float(os.environ.get("JINA_OVERLOAD_SECONDS", "3"))
-WORK = 0.15
+WORK = 0.3
+"""Seconds; short pauses that come from other work of the machine are small against it."""
 PLACES = 8
 CAPACITY = PLACES / WORK
 """Requests per second."""
@@ -54,7 +55,7 @@ def test_four_times_the_capacity(kind, protocol, record_testsuite_property):
     assert p99(accepted) <= 2 * p99(calm), told
     assert len(accepted) >= 0.5 * CAPACITY * SECONDS, told
     assert len(refused) >= 0.5 * (4 - 1) * CAPACITY * SECONDS, told
-    assert sorted(refused)[len(refused) // 2] < WORK / 2, told  # at once, not after waiting for a place
+    assert sorted(refused)[len(refused) // 2] < 0.075, told  # at once, not after waiting for a place
     assert not late  # it is over when it is over
     assert after - before < 8 * 2**20, f"{after - before} bytes more"
 

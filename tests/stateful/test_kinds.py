@@ -31,7 +31,8 @@ FRESH = {"headers": {"jina-consistency": "linearizable"}}
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    with group(ManyWays, tmp_path_factory.mktemp("many"), protocol=["grpc", "http"]) as running:
+    # With the timings of production: short ones call an election too where the machine has other work for a moment.
+    with group(ManyWays, tmp_path_factory.mktemp("many"), protocol=["grpc", "http"], raft_configuration={}) as running:
         yield running
 
 
