@@ -63,15 +63,12 @@ agent-faults: $(NEMESIS_READY)  ## for tests: an agent with a disk that forgets 
 
 $(NEMESIS_READY): $(AGENT_READY) $(wildcard tests/nemesis/porcupine/*)
 	mkdir -p .cache/nemesis
-	cd consensus && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -p 1 -trimpath -tags faults -o ../.cache/nemesis/jina-raft .
-	cd tests/nemesis/porcupine && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -p 1 -trimpath -o ../../../.cache/nemesis/porcupine .
+	cd consensus && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -trimpath -tags faults -o ../.cache/nemesis/jina-raft .
+	cd tests/nemesis/porcupine && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -trimpath -o ../../../.cache/nemesis/porcupine .
 	touch $@
 
 test-agent: $(READY)  ## the agent's own tests, with the race detector
-	cd consensus && $(GO_HOME) nice go vet -tags faults ./... && $(GO_HOME) nice go vet ./... && CGO_ENABLED=1 $(GO_HOME) nice go test -race -p 1 ./...
-	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzFrames -fuzztime 10s .
-	cd consensus && $(GO_HOME) nice go test -run XXX -fuzz FuzzEntries -fuzztime 10s .
-	$(GO_HOME) nice scripts/govulncheck.sh
+	$(GO_HOME) scripts/test_agent.sh
 
 test: $(READY)  ## the quick tests
 	-$(MAKE) --no-print-directory agent
@@ -80,9 +77,9 @@ test: $(READY)  ## the quick tests
 test-again: $(READY)  ## what failed in the last run, one test after another
 	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
 
-test-slow: $(READY)  ## tests that take longer
+test-slow: $(READY)  ## tests that take longer, besides those of test-observe
 	-$(MAKE) --no-print-directory agent-faults
-	$(PYTEST) -q -m "slow and not interop" -n 2
+	$(PYTEST) -q -m "slow and not interop" -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -v ^tests/observe/ | sort)
 
 chaos: $(READY)  ## kill, cut off and replace processes under load, at length (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos

@@ -54,8 +54,6 @@ def main() -> None:
     command = [
         go,
         "build",
-        "-p",
-        "1",
         "-trimpath",
         "-ldflags",
         f"-s -w -X main.version={VERSION}",
