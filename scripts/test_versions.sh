@@ -23,31 +23,48 @@ python_of() {
     done
 }
 
-# run NAME PYTHON RESOLUTION TESTS...: make the environment, say what is in it, run the tests.
-run() {
+# prepare NAME PYTHON RESOLUTION: make an environment.
+prepare() {
     local name=$1 python=$2 resolution=$3
-    shift 3
-    printf '\n== %s: %s, %s dependencies\n' "$name" "$("$python" --version)" "$resolution"
-    mkdir -p "$home" "${PYTEST_DEBUG_TEMPROOT:-$home}"
     "$uv" venv -q --allow-existing --python "$python" "$home/$name"
     "$uv" pip compile -q -U --no-header --no-annotate --resolution "$resolution" --python "$home/$name/bin/python" \
         pyproject.toml -o "$home/$name.txt"
     "$uv" pip compile -q -U --no-header --no-annotate --python "$home/$name/bin/python" \
         "$home/$name.txt" requirements/test.in -o "$home/$name-all.txt"
-    "$uv" pip sync -q --compile-bytecode --python "$home/$name/bin/python" "$home/$name-all.txt"
+    "$uv" pip sync -q --python "$home/$name/bin/python" "$home/$name-all.txt"
     "$uv" pip install -q --python "$home/$name/bin/python" --no-deps -e .
+}
+
+# add NAME PYTHON RESOLUTION TESTS...: there is one more environment, and what runs in it.
+declare -A making tests
+names=()
+add() {
+    local name=$1
+    names+=("$name")
+    (set -e; prepare "${@:1:3}") &
+    making[$name]=$!
+    shift 3
+    tests[$name]=$*
+}
+
+# run NAME: say what is in an environment, and run the tests.
+run() {
+    local name=$1
+    wait "${making[$name]}"
+    printf '\n== %s: %s\n' "$name" "$("$home/$name/bin/python" --version)"
     tr '\n' ' ' < "$home/$name.txt"
     printf '\n'
     local pytest=("$home/$name/bin/python" -m pytest -q -o "cache_dir=$home/$name-cache")
-    "${pytest[@]}" -n 2 -m "not slow and not interop and not demo" --ignore tests/wire/test_speed.py "${extra[@]}" "$@" \
+    "${pytest[@]}" -n 2 -m "not slow and not interop and not demo" --ignore tests/wire/test_speed.py "${extra[@]}" ${tests[$name]} \
         || "${pytest[@]}" -n 0 --last-failed --last-failed-no-failures none \
         || failed+=("$name")
 }
 
 extra=("$@")
 failed=()
+mkdir -p "$home" "${PYTEST_DEBUG_TEMPROOT:-$home}"
 lowest=$(python_of 11)
-run lowest "${lowest:-.venv/bin/python}" lowest-direct "${all[@]}"
+add lowest "${lowest:-.venv/bin/python}" lowest-direct "${all[@]}"
 newest=
 for minor in 13 12; do
     python=$(python_of "$minor")
@@ -55,14 +72,17 @@ for minor in 13 12; do
         printf '\n== skipped: no Python 3.%s on this machine\n' "$minor"
     elif [ -z "$newest" ]; then
         newest=$minor
-        run "newest-3.$minor" "$python" highest "${all[@]}"
+        add "newest-3.$minor" "$python" highest "${all[@]}"
     else
-        run "newest-3.$minor" "$python" highest "${some[@]}"
+        add "newest-3.$minor" "$python" highest "${some[@]}"
     fi
 done
 if [ -z "$newest" ]; then
-    run newest .venv/bin/python highest "${all[@]}"
+    add newest .venv/bin/python highest "${all[@]}"
 fi
+for name in "${names[@]}"; do
+    run "$name"
+done
 printf '\n'
 if [ "${#failed[@]}" -gt 0 ]; then
     echo "failed with: ${failed[*]}"
