@@ -96,11 +96,11 @@ fuzz: $(READY)  ## 10,000 requests of garbage (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEE
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh
 	scripts/env_docarray021.sh
-	$(PYTEST) -q -m interop
+	$(PYTEST) -q -m interop -n 2 --dist loadgroup $$(grep -rlF mark.interop --include='test_*.py' tests | sort)
 
 test-observe: $(READY)  ## against a real Prometheus and a real collector of OpenTelemetry data
 	scripts/env_observe.sh
-	export CI=1; $(PYTEST) -q tests/observe
+	export CI=1; $(PYTEST) -q -m slow -n 2 tests/observe
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies
 	scripts/test_versions.sh
@@ -112,8 +112,7 @@ check: $(READY)  ## what CI checks; writes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright & pyright=$$!; $(BIN)/mypy; mypy=$$?; wait $$pyright && exit $$mypy
 	$(BIN)/codespell src docs tests examples bench scripts README.md CHANGELOG.md CONTRIBUTING.md
 	$(BIN)/python scripts/check_sizes.py
 

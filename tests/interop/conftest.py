@@ -8,6 +8,14 @@ import pytest
 from tests.interop.certificates import make_certificate
 from tests.interop.programs import Program, free_ports
 
+
+def pytest_collection_modifyitems(items):
+    """Tests that ask the servers run in one process, so that these are started once."""
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
 START = 60.0
 """Seconds that servers have until they are ready."""
 
