@@ -283,14 +283,17 @@ def test_what_cannot_be_sent_is_named():
 
 
 def test_fifty_executors_are_built_quickly():
-    flow = Flow(**LOCAL)
-    flow.add(uses=Add).build()  # imports
-    began = time.process_time()
-    for _ in range(50):
-        flow = flow.add(uses=Add)
-    flow.build()
-    assert time.process_time() - began < 0.1
-    assert flow.num_pods == 51
+    Flow(**LOCAL).add(uses=Add).build()  # imports
+    took = []
+    for _ in range(5):  # whatever else the machine does makes it slower: the least is what it costs
+        began = time.process_time()
+        flow = Flow(**LOCAL)
+        for _ in range(50):
+            flow = flow.add(uses=Add)
+        flow.build()
+        took.append(time.process_time() - began)
+        assert flow.num_pods == 51
+    assert min(took) < 0.1
 
 
 @pytest.mark.slow

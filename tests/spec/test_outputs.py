@@ -141,15 +141,20 @@ def test_a_row_states_type_default_old_names_and_what_is_not_available():
 
 COST = """
 import sys, time
-from pydantic import BaseModel, Field, PlainValidator
-class Warm(BaseModel):
-    a: int = Field(default=1)
-Warm()
+from pydantic import BaseModel, Field, PlainValidator, create_model
+def plain(options):
+    fields = {f"f{number}": (int | str | None, Field(default=None)) for number in range(options)}
+    create_model("Plain", **fields)()
+plain(1)
+began = time.process_time()
+for _ in range(10):
+    plain(100)
 before = time.process_time()
 from jina.spec import DeploymentSpec, parse
 parse(DeploymentSpec, {})
-print((time.process_time() - before) * 1000, "yaml" in sys.modules)
+print((time.process_time() - before) / (before - began), "yaml" in sys.modules)
 """
+"""How much our options cost beside ten models with a hundred fields: a machine that has other work is slow at both."""
 LAZY = """
 import sys
 from jina.spec import takes_options_from
@@ -166,13 +171,12 @@ def said_by(code):
 
 
 def test_options_cost_little_over_pydantic_itself():
-    # The machine may be busy: the least of a few runs is what it costs.
     for _ in range(5):
-        milliseconds, yaml = said_by(COST)
+        ratio, yaml = said_by(COST)
         assert yaml == "False"
-        if float(milliseconds) < 60:
+        if float(ratio) < 1.5:
             return
-    pytest.fail(f"{milliseconds} ms")
+    pytest.fail(f"{ratio} times as much")
 
 
 def test_declaring_methods_does_not_import_pydantic():
