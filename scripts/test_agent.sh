@@ -31,7 +31,7 @@ beside() {
 # runs are printed; what fails twice fails here, and at once what no other work brings about.
 tests() {
     local said=$scratch/said failed
-    if "$scratch/race" > "$said" 2>&1; then
+    if "$scratch/race" -test.timeout 10m > "$said" 2>&1; then
         tail -n 1 "$said"
         return
     fi
@@ -42,7 +42,7 @@ tests() {
         return 1
     fi
     printf '\nonce more: %s\n' "$failed"
-    "$scratch/race" -test.v -test.run "^($failed)\$"
+    "$scratch/race" -test.timeout 10m -test.v -test.run "^($failed)\$"
 }
 
 # Wait for what went on beside, and tell what it said.
