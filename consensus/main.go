@@ -25,6 +25,7 @@ func main() {
 		// gains (a third of the agent's time at 16 writes at once).
 		runtime.GOMAXPROCS(1)
 	}
+	spare()
 	if len(os.Args) > 1 && os.Args[1] == "offline" {
 		if err := offline(os.Stdin, os.Stdout); err != nil {
 			fail(err)

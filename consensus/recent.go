@@ -6,10 +6,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-const recentBytes = 4 << 20
+const (
+	recentBytes = 4 << 20
+	recentCount = 512 // small ones are read again within so many
+)
 
-// recent holds the newest entries, up to a number of bytes, as they were stored: each is read several times right after
-// (to be sent on, to be compared with a notice, to be applied), and none of that needs the disk.
+// recent holds the newest entries, up to a number of bytes and of entries, as they were stored: each is read several
+// times right after (to be sent on, to be compared with a notice, to be applied), and none of that needs the disk.
 type recent struct {
 	mu    sync.Mutex
 	logs  map[uint64]*raft.Log
@@ -43,7 +46,7 @@ func (r *recent) add(logs []*raft.Log) {
 		r.bytes += len(l.Data)
 		r.next = l.Index + 1
 	}
-	for r.bytes > recentBytes && r.first < r.next {
+	for r.first < r.next && (r.bytes > recentBytes || r.next-r.first > recentCount) {
 		r.drop()
 	}
 }
@@ -61,6 +64,15 @@ func (r *recent) forget(lo, hi uint64) {
 	for r.first <= hi && r.first < r.next {
 		r.drop()
 	}
+}
+
+// rest is for when nothing has come for a while: what is here has been read.
+func (r *recent) rest() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.next
+	r.logs = map[uint64]*raft.Log{} // a map that was cleared keeps its room
+	r.clear(next)
 }
 
 func (r *recent) drop() {

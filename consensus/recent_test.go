@@ -36,6 +36,35 @@ func TestRecentEntriesAreKeptUpToTheirBytes(t *testing.T) {
 	}
 }
 
+func TestRecentEntriesAreKeptUpToTheirNumber(t *testing.T) {
+	r := newRecent()
+	r.add(entries(1, recentCount, 1))
+	if !holds(r, 1, recentCount) {
+		t.Fatal("what has room is gone")
+	}
+	r.add(entries(recentCount+1, 2, 1))
+	if holds(r, 1) || holds(r, 2) || !holds(r, 3, recentCount+2) || r.bytes != recentCount {
+		t.Fatal("not the oldest ones went")
+	}
+}
+
+func TestRecentEntriesGoWhenNothingComes(t *testing.T) {
+	r := newRecent()
+	r.add(entries(5, 3, 8))
+	r.rest()
+	if holds(r, 7) || r.bytes != 0 {
+		t.Fatal("what was read is still there")
+	}
+	r.add(entries(8, 2, 8))
+	if !holds(r, 8, 9) || r.bytes != 16 {
+		t.Fatal("what comes after a rest is not kept")
+	}
+	r.forget(1, 8)
+	if holds(r, 8) || !holds(r, 9) || r.bytes != 8 {
+		t.Fatal("the head was to go")
+	}
+}
+
 func TestRecentEntriesGoWithTheLog(t *testing.T) {
 	r := newRecent()
 	r.add(entries(1, 10, 8))
