@@ -43,6 +43,8 @@ def tend(plan: NurseryPlan, report: Callable[[dict[str, Any]], None], control: s
     if plan.sys_path:
         sys.path[:] = plan.sys_path
     _import_all()
+    # A fresh look at folders for each worker, which would write to all that is known of them in pages of its own.
+    importlib.invalidate_caches()
     # Objects that the collector never looks at stay shared between all the workers.
     gc.freeze()
     _end_idle_threads()
@@ -88,9 +90,8 @@ def _end_idle_threads() -> None:
 
 
 def _become_another() -> None:
-    """What a process of its own has for itself: a session, random numbers, and a fresh look at folders."""
+    """What a process of its own has for itself: a session and random numbers."""
     os.setsid()
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # noqa: SLF001 - Python 3.11 leaves the old
-    importlib.invalidate_caches()
     if (numpy_random := sys.modules.get("numpy.random")) is not None:
         numpy_random.seed()
