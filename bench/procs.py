@@ -81,6 +81,15 @@ class Server:
         """Proportional set size of all its processes."""
         return sum(process.memory_full_info().pss for process in self.tree()) / 2**20
 
+    def behind_mb(self) -> float:
+        """Of that the part of those behind its gateway: neither the process that was started nor one that listens."""
+        total = 0
+        for process in self.tree()[1:]:
+            listens = [one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+            if self.port not in listens:
+                total += process.memory_full_info().pss
+        return total / 2**20
+
     def peak_mb(self) -> float:
         """Sum of the peaks (VmHWM) of its processes."""
         total = 0.0

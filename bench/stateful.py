@@ -28,6 +28,8 @@ from jina.wire import pb
 
 KB, MB = 1000, 1_000_000
 LARGE = 30 * MB
+WRITES = 4000
+"""As many on either side before memory is looked at: that of Jina 3 grows for some thousands, then no more."""
 LINEARIZABLE = [("jina-consistency", "linearizable")]
 
 
@@ -96,7 +98,7 @@ class Side:
     def all(self, large: int) -> None:
         """Every figure of this round."""
         leader, gateway = self.leader(), self.server.port
-        self.found["PSS at the start (MB)"] = self.server.pss_mb()
+        self.found["PSS with a port each, at the start (MB)"] = self.server.pss_mb()
         self.load(gateway, KB, 16, seconds=min(self.seconds, 1.0))  # not counted: everything is imported after it
         direct = self.ports[leader]
         self.measure("1 KB at the leader", direct, KB, 1)
@@ -113,10 +115,22 @@ class Side:
             self.measure("read through the gateway", gateway, 1, 1, read=True)
         self._rest()
         self._large(large)
-        self.found["PSS after 30 MB (MB)"] = self.server.pss_mb()
+        self.found["PSS with a port each, after 30 MB (MB)"] = self.server.pss_mb()
         self.server.stop()
         (self.workspace / "ready").unlink()
         self.found["ready again (s)"] = self.begin()
+
+    def weigh(self, writes: int) -> None:
+        """The memory of the Deployment as users have it: all of it, and that of the replicas without what is around."""
+        self._weigh("at the start")
+        self.load(self.server.port, KB, 16, requests=writes)
+        self._weigh("under load")
+        time.sleep(self.seconds)
+        self._weigh("after the load")
+
+    def _weigh(self, when: str) -> None:
+        self.found[f"PSS of 3 replicas {when} (MB)"] = self.server.behind_mb()
+        self.found[f"PSS of all {when} (MB)"] = self.server.pss_mb()
 
     def begin(self) -> float:
         """Start it; gives the seconds until it is ready."""
@@ -133,7 +147,7 @@ class Side:
         before, began = self.server.cpu_ns(), time.perf_counter()
         time.sleep(self.seconds)
         self.found["idle, % of a core"] = (self.server.cpu_ns() - before) / (time.perf_counter() - began) / 1e7
-        self.found["PSS (MB)"] = self.server.pss_mb()
+        self.found["PSS with a port each (MB)"] = self.server.pss_mb()
 
     def _large(self, size: int) -> None:
         terms = [one["term"] for one in self.told()] if self.ours else []
@@ -150,12 +164,12 @@ class Side:
 
 
 @contextlib.contextmanager
-def running(name: str, seconds: float, errors: dict[str, int]) -> Iterator[Side]:
+def running(name: str, seconds: float, errors: dict[str, int], **options: str) -> Iterator[Side]:
     """A side that is ready."""
     workspace = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
     ports = [free_port() for _ in range(3)]
     python = sys.executable if name == "ours" else python_of(name)
-    given = {"workspace": str(workspace), "ports": ",".join(map(str, ports))}
+    given = {"workspace": str(workspace), "ports": ",".join(map(str, ports)), **options}
     server = bench_server(f"{name}-stateful", "stateful.py", python, **given)
     side = Side(server, workspace, ports, seconds, {}, errors)
     try:
@@ -179,6 +193,11 @@ BOUNDS = {
     "read through the gateway, p50 (ms)": 2.0,
     "read at a follower, p50 (ms)": 2.0,
 }
+WEIGHED = [
+    f"PSS of {what} {when} (MB)"
+    for what in ("3 replicas", "all")
+    for when in ("at the start", "under load", "after the load")
+]
 SHOWN = [
     "ready (s)",
     "ready again (s)",
@@ -189,12 +208,15 @@ SHOWN = [
     "100 KB through the gateway, 16 clients, MB/s", "100 KB through the gateway, 16 clients, CPU (ms)",
     "30 MB, slowest of 3 (s)", "30 MB, elections",
     "read through the gateway, p50 (ms)", "read at a follower, p50 (ms)",
-    "idle, % of a core", "PSS at the start (MB)", "PSS (MB)", "PSS after 30 MB (MB)",
+    "idle, % of a core", *WEIGHED,
+    "PSS with a port each, at the start (MB)", "PSS with a port each (MB)", "PSS with a port each, after 30 MB (MB)",
 ]  # fmt: skip
 
 
-def stateful(rounds: int, seconds: float = 3.0, *, alone: bool = False, large: int = LARGE) -> Section:
-    """All figures of both sides, or with `alone` of ours; `large` bytes take the place of 30 MB."""
+def stateful(
+    rounds: int, seconds: float = 3.0, *, alone: bool = False, large: int = LARGE, writes: int = WRITES
+) -> Section:
+    """All figures of both sides, or with `alone` of ours; `large` bytes take the place of 30 MB, `writes` of 4,000."""
     names = ["ours"] if alone else ["ours", "jina3"]
     found: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
     errors: dict[str, dict[str, int]] = {name: {} for name in names}
@@ -202,7 +224,9 @@ def stateful(rounds: int, seconds: float = 3.0, *, alone: bool = False, large: i
         for name in names if turn % 2 == 0 else names[::-1]:
             with running(name, seconds, errors[name]) as side:
                 side.all(large)
-                found[name].append(side.found)
+            with running(name, seconds, errors[name], plain="1") as plain:
+                plain.weigh(writes)
+            found[name].append({**plain.found, **side.found})
     rows = [[what, *(_middle(found[name], what) for name in names)] for what in SHOWN]
     checks = []
     for what, bound in BOUNDS.items():
@@ -210,11 +234,20 @@ def stateful(rounds: int, seconds: float = 3.0, *, alone: bool = False, large: i
         if len(values) == rounds:
             checks.append(Check(what, interval(values), bound, least=what.endswith("/s")))
     if not alone:
-        for what, bound in (("PSS (MB)", 0.4), ("1 KB through the gateway, 16 clients, CPU (ms)", None)):
+        compared = (
+            ("PSS of 3 replicas after the load (MB)", 0.4),
+            ("PSS of all after the load (MB)", 0.4),
+            ("PSS of 3 replicas under load (MB)", None),
+            ("PSS with a port each (MB)", None),
+            ("1 KB through the gateway, 16 clients, CPU (ms)", None),
+        )
+        for what, bound in compared:
             series = [_values(found[name], what) for name in names]
             if len(series[0]) == len(series[1]):
                 checks.append(Check(f"{what}, ours / jina3", ratio(*series), bound))
     note = f"{seconds:g} s a load, a fresh start of either side each round; ready again: with the log of that round."
+    note += f" Memory: of the Deployment as users have it, 16 clients writing {writes:,} x 1 KB at its gateway."
+    note += " With a port each: of that of all other figures, where each replica of ours is a gRPC server, too."
     if not alone:
         note += f" {versions('jina3')}, whose reads are not linearizable."
     for name, texts in errors.items():

@@ -1,7 +1,8 @@
 """A stateful Deployment of three replicas behind a gateway, ours or Jina 3's by the Python that runs it.
 
 Options are given as `name=value` before the port: `workspace`, where a file `ready` appears when it is; `ports`, at
-which each replica is asked itself. Who opens `status` in the workspace reads a line there: what our agents tell.
+which each replica is asked itself, unless it is `plain`: as users have it, where ours listen nowhere. Who opens
+`status` in the workspace reads a line there: what our agents tell.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ if __name__ == "__main__":
     if hasattr(Deployment, "consensus_status"):
         if not os.path.exists(f"{WORKSPACE}/status"):
             os.mkfifo(f"{WORKSPACE}/status")
-        service = Stateful(**common, host="127.0.0.1")
+        service = (Deployment if "plain" in OPTIONS else Stateful)(**common, host="127.0.0.1")
     else:
         service = Deployment(**common, peer_ports=PORTS, timeout_ready=120000)
     with service:
