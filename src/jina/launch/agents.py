@@ -223,7 +223,19 @@ def _folder_of(consensus: ConsensusPlan) -> str:
 
 
 def _put_aside(folder: str) -> None:
-    """Rename a replica's folder to `<folder>.removed`, in the place of one of that name."""
-    if os.path.isdir(folder):
+    """Rename a replica's folder to `<folder>.removed`, in the place of one of that name.
+
+    What is in a folder that is a disk of its own, which cannot be renamed, goes to `<folder>/removed`.
+    """
+    if os.path.ismount(folder):
+        names = [name for name in os.listdir(folder) if name not in {"removed", "lost+found"}]
+        moved = [name for name in names if not os.path.ismount(os.path.join(folder, name))]
+        if moved:
+            aside = os.path.join(folder, "removed")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.mkdir(aside)
+            for name in moved:
+                os.rename(os.path.join(folder, name), os.path.join(aside, name))
+    elif os.path.isdir(folder):
         shutil.rmtree(f"{folder}.removed", ignore_errors=True)
         os.rename(folder, f"{folder}.removed")
