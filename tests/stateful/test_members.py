@@ -3,11 +3,14 @@
 import contextlib
 import json
 import os
+import signal
+import threading
 
 import pytest
 
 from jina import Deployment, Document, DocumentArray, Flow, requests
 from jina.errors import JinaError, NotSupportedError, RuntimeFailToStart, UsageError
+from jina.orchestration import membership
 from tests.stateful.conftest import FAST, group
 from tests.stateful.test_faults import SHORT_LOG, check, until_all_serve, wait_for_more, writing
 from tests.stateful.users import FolderLedger, Ledger, Marking
@@ -82,6 +85,26 @@ def test_what_cannot_be_added_or_removed_is_told_and_leaves_all_as_it_was(tmp_pa
         assert running.deployment.remove_replica(dead) == dead
         running.add("after")
         assert sorted(members(running)) == all_vote(*sorted({0, 1, 2} - {dead}))
+        assert running.everywhere("/list", 2)[0]["lines"] == ["before", "after"]
+
+
+def test_a_removal_that_a_fault_overtakes_is_finished_when_the_others_are_back(tmp_path, monkeypatch):
+    """The Executor has ended already when the others are no majority for a while."""
+    with group(Ledger, tmp_path) as running:
+        running.add("before")
+        leader = running.leader()
+        gone, stopped = (number for number in range(3) if number != leader)
+        retire = membership._retire
+
+        def overtaken(*args):
+            retire(*args)
+            running.kill_agent(stopped, signal.SIGSTOP)
+            threading.Timer(3.0, running.kill_agent, [stopped, signal.SIGCONT]).start()
+
+        monkeypatch.setattr(membership, "_retire", overtaken)
+        assert running.deployment.remove_replica(gone) == gone
+        assert members(running) == all_vote(*sorted((leader, stopped)))
+        running.add("after")
         assert running.everywhere("/list", 2)[0]["lines"] == ["before", "after"]
 
 

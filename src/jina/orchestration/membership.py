@@ -177,25 +177,26 @@ def _another(running: Running, place: ConsensusPlan) -> Agent:
     return others[0]
 
 
-def _member(via: Agent, number: int) -> str | None:
-    """The id under which a replica is a member."""
-    told = asking.status(via.plan.socket)
-    if "error" in told:
-        raise Unavailable(told["error"])
-    return next((one for one in told["members"] if one.partition("-")[0] == str(number)), None)
-
-
 def _insist_on_leave(running: Running, worker: WorkerPlan) -> None:
     """Raise where the others could not go on without a replica."""
     place = place_of(worker)
     via = _another(running, place)
 
     def ask() -> None:
-        member = _member(via, place.replica)
-        if member is not None:
-            _ask(via, "remove", id=member, **{"try": True})
+        _ask_to_leave_out(via, place.replica, **{"try": True})
 
     insist(ask, f"{worker.name} cannot be removed")
+
+
+def _ask_to_leave_out(via: Agent, number: int, **options: object) -> bool:
+    """Ask the leader, which alone knows who is a member now; tells whether the replica was one."""
+    try:
+        asking.administer(via.plan.socket, "remove", replica=number, **options)
+    except UsageError as error:
+        if "no member" not in error.message:
+            raise
+        return False
+    return True
 
 
 def step_down(agent: Agent) -> None:
@@ -208,23 +209,17 @@ def step_down(agent: Agent) -> None:
 
 
 def _leave(running: Running, place: ConsensusPlan) -> None:
-    """Have the group go on without a replica."""
+    """Have the group go on without a replica, whose Executor has ended: what refuses that now may pass."""
     via = _another(running, place)
 
     def leave() -> None:
-        member = _member(via, place.replica)
         try:
-            if member is not None:
-                _ask(via, "remove", id=member)
+            while _ask_to_leave_out(via, place.replica):  # under each id that it has had
+                pass
         except UsageError as error:
-            if "no member" not in error.message:  # the answer to an earlier try was lost, or this agent is behind
-                raise
+            raise Unavailable(error.message) from None
 
     insist(leave, f"replica {place.replica} of {place.group} is still a member")
-
-
-def _ask(via: Agent, do: str, **options: object) -> None:
-    asking.administer(via.plan.socket, do, **options)
 
 
 def insist(act: Callable[[], None], otherwise: str) -> None:
