@@ -274,6 +274,9 @@ func (a *agent) welcome(w *worker, hello greeting) {
 	if hello.Applied == 0 && !a.covered(w) {
 		return
 	}
+	if hello.Applied == 0 {
+		a.comparer.renew()
+	}
 	if err := a.applier.attach(w, hello); err != nil {
 		a.log.Error("the worker cannot be brought up", "error", err)
 		w.writeJSON(kReset, 0, map[string]string{"reason": err.Error()})

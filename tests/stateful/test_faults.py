@@ -174,15 +174,52 @@ def test_a_replica_that_did_something_else_is_taken_out(tmp_path):
         running.add("even")
         assert all(one["diverged"] == 0 for one in running.status())
         running.add("odd")
-        deadline = time.monotonic() + PATIENCE
-        while [one["replica"] for one in running.status() if one["diverged"]] != [1]:
-            assert time.monotonic() < deadline, running.status()
-            time.sleep(0.05)
+        until_odd(running)
         told = running.everywhere("/list", 2, **FRESH)
         assert [one["lines"] for one in told] == [["even", "odd"]] * 2
         for _ in range(10):
             running.add("later")
         assert not [one for one in running.everywhere("/list", 2, **FRESH) if "odd" not in one["lines"]]
+
+
+class ForgetfulFolder(Forgetful, FolderLedger):
+    """Its mistake is in its snapshots."""
+
+
+def until_odd(running):
+    deadline = time.monotonic() + PATIENCE
+    while [one["replica"] for one in running.status() if one.get("diverged")] != [1]:
+        assert time.monotonic() < deadline, running.status()
+        time.sleep(0.05)
+
+
+def until_another(number, pid):
+    """Wait until that process is not there any more, and another one is in its place."""
+    deadline = time.monotonic() + PATIENCE
+    while number() in {0, pid, None}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_difference_is_found_without_another_write_whoever_missed_what_others_told(tmp_path):
+    """The odd one does it when the others have told their hashes; agents forget them, and so do fresh Executors."""
+    with group(ForgetfulFolder, tmp_path) as running:
+        running.add("even")
+        running.kill_worker(1, signal.SIGSTOP)
+        running.add("odd")
+        threading.Event().wait(0.6)  # three times as long as others need to tell
+        running.kill_worker(1, signal.SIGCONT)
+        until_odd(running)
+        old = running.agents[1].pid
+        running.kill_agent(1)
+        until_another(lambda: running.agents[1].pid, old)
+        until_odd(running)
+        running.deployment.snapshot()
+        old = running.agents[1].pid
+        running.kill_worker(1)  # the next one restores the mistake
+        running.kill_agent(1)
+        until_another(lambda: running.agents[1].pid, old)
+        until_odd(running)
 
 
 def test_killed_workers_come_back_with_everything(tmp_path):

@@ -18,6 +18,7 @@ class _Saved(msgspec.Struct, array_like=True):
     window: bytes
     sessions: bytes
     clock: float
+    place: int = 0
 
 
 class Memory:
@@ -28,6 +29,8 @@ class Memory:
         self.window = Window()
         self.sessions = Sessions()
         self._clock = 0.0
+        self.place = 0
+        """The entry of the newest operation: other replicas have the same chain after it."""
 
     def judge(self, entry: Entry) -> Verdict:
         """What an operation is; only one that is new is to be applied."""
@@ -93,14 +96,14 @@ class Memory:
 
     def to_bytes(self) -> bytes:
         """For a snapshot."""
-        return msgspec.msgpack.encode(_Saved(self.window.to_bytes(), self.sessions.to_bytes(), self._clock))
+        return msgspec.msgpack.encode(_Saved(self.window.to_bytes(), self.sessions.to_bytes(), self._clock, self.place))
 
     def load(self, data: bytes) -> None:
         """Take the place of what `to_bytes` wrote."""
         saved = msgspec.msgpack.decode(data, type=_Saved)
         self.window.load(saved.window)
         self.sessions.load(saved.sessions)
-        self._clock = saved.clock
+        self._clock, self.place = saved.clock, saved.place
 
 
 def refused(verdict: Verdict, entry: Entry) -> JinaError:

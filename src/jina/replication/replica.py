@@ -161,6 +161,13 @@ class Replica:
             "can_snapshot": self._machine.can_snapshot,
         }
         link.write_json(frames.HELLO, hello)
+        self._tell_chain()
+
+    def _tell_chain(self) -> None:
+        """Tell the agent the newest chain, which one that was started since does not know, nor after a restore."""
+        if self._link is not None and self._memory.place:
+            numbers = (0, self._memory.place, self._memory.chain)
+            self._link.write(frames.APPLIED, b"".join(map(frames.NUMBER.pack, numbers)))
 
     async def _feel(self) -> None:
         """Notice an agent that is there but answers nothing: others may answer what waits for it."""
@@ -209,6 +216,7 @@ class Replica:
             told = bytearray(frames.NUMBER.pack(batch.upto))
             for operation, chain in zip(batch.operations, await self._apply(batch.operations), strict=True):
                 told += frames.NUMBER.pack(operation.place) + frames.NUMBER.pack(chain)
+                self._memory.place = operation.place
             self._progress.reach(batch.upto)
             self._resume = batch.resume
             if self._link is not None:
@@ -320,6 +328,7 @@ class Replica:
                 index, window = await self._machine.restore(wish.dir)
                 self._memory.load(window)
                 self._progress.reach(index)
+                self._tell_chain()
         except Exception as error:  # noqa: BLE001 - user code
             failure = error
         if self._link is not None:
