@@ -1,80 +1,42 @@
 """Clients that write and read all the time, try again under the same request id, and note what they were told."""
 
-import contextlib
-import http.client
 import json
 import random
-import re
 import threading
 import time
 
 from jina.errors import JinaError
 from jina.replication import asking, frames
+from tests.nemesis.connection import Connection, Refused, Unanswered
+from tests.nemesis.sessions import SessionClient
 
-PATIENCE = 3.0
-"""Seconds after which a client gives a request up, and sends it again under the same id."""
 KEYS = 3
 """Registers in use at a time; there are new ones every second, so that no history of one gets long."""
-
-
-class Unanswered(Exception):
-    """Nobody knows what became of a request."""
-
-
-class Connection:
-    """To the gateway, over HTTP."""
-
-    def __init__(self, port):
-        self._port, self._connection = port, None
-
-    def ask(self, endpoint, text, request_id, consistency):
-        """One attempt; raises `Unanswered`."""
-        body = {"data": [{"text": text}], "header": {"request_id": request_id}}
-        headers = {"Content-Type": "application/json", "jina-consistency": consistency}
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
-            self._connection.request("POST", endpoint, json.dumps(body), headers)
-            answer = self._connection.getresponse()
-            told = answer.read()
-            if answer.status != 200:
-                raise Unanswered(f"{answer.status}: {_brief(told)}")
-            return json.loads(json.loads(told)["data"][0]["text"])
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise Unanswered(repr(error)) from error
-
-    def close(self):
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _brief(told):
-    """What an error says, without what is different each time."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return re.sub(r"nemesis, request [^:]*: |'[^']*'|rep-\d|\d+", "", json.loads(told)["detail"])[:80]
-    return told[:80]
 
 
 class Clients:
     """All of them, from `with` to its end; those whose last request is open then go on with it for `last` seconds."""
 
-    def __init__(self, port, sockets, history, seed, *, writers=5, readers=5, large=0.02, repeated=0.1, last=20.0):
+    def __init__(
+        self, port, sockets, history, seed, *, writers=3, sessions=3, readers=5, large=0.02, repeated=0.1, last=20.0
+    ):
         self.history, self.errors, self.wrong = history, {}, []
         self.written, self.longest_gap, self._latest = 0, 0.0, time.monotonic()
         self._port, self._seed, self._last = port, seed, last
         self._large, self._repeated = large, repeated
         self._lock = threading.Lock()
         self._ended, self._until = threading.Event(), time.monotonic() + 3600
-        self._sockets = sockets
+        self._sockets = sockets  # () -> those of the agents that are there
         askers = ((f"a{n}", self._ask) for n in range(6))
         names = [
             *askers,
             *((f"w{n}", self._write) for n in range(writers)),
             *((f"r{n}", self._read) for n in range(readers)),
         ]
-        self._threads = [threading.Thread(target=self._work, args=pair, name=pair[0]) for pair in names]
+        self._threads = [
+            *(threading.Thread(target=self._work, args=pair, name=pair[0]) for pair in names),
+            *(threading.Thread(target=self._work_in_sessions, args=(f"s{n}",)) for n in range(sessions)),
+        ]
 
     def __enter__(self):
         for thread in self._threads:
@@ -96,21 +58,30 @@ class Clients:
             self._ended.wait(dice.uniform(0.0, 0.02))
         connection.close()
 
+    def _work_in_sessions(self, name):
+        dice = random.Random(f"{self._seed} {name}")
+        client = SessionClient(name, self._seed, self._port, dice, self.wrong.append, self._note)
+        number = 0
+        while not self._ended.is_set():
+            number += 1
+            kind, key, value, text = self._choose(name, number, dice, {})
+            wish = client.begin(f"/{kind}", text)
+            told = self._until_answered(name, kind, key, value, lambda wish=wish: client.ask(wish))
+            if told is not None:
+                client.answered(wish, told)
+            self._ended.wait(dice.uniform(0.0, 0.02) if dice.random() < 0.97 else dice.uniform(1.0, 4.0))
+            if dice.random() < 2 * self._repeated:
+                client.look_back()
+        client.close()
+
     # --- one operation ------------------------------------------------------------------------------------
 
     def _write(self, name, number, dice, connection, known, again):
-        kind, key, request_id = (
-            dice.choice(["append"] * 3 + ["set", "swap"]),
-            self._key(dice),
-            f"{self._seed}-{name}-{number}",
+        kind, key, value, text = self._choose(name, number, dice, known)
+        request_id = f"{self._seed}-{name}-{number}"
+        told = self._until_answered(
+            name, kind, key, value, lambda: connection.ask(f"/{kind}", text, request_id, "eventual")
         )
-        if kind == "append":
-            key, value = f"{name}-{number}", None
-            text = key + (" " + "x" * dice.randrange(300_000, 4_000_000) if dice.random() < self._large else "")
-        else:
-            value = f"{name}-{number}" if kind == "set" else [known.get(key), f"{name}-{number}"]
-            text = json.dumps([key, value] if kind == "set" else [key, *value])
-        told = self._until_answered(name, kind, key, value, connection, f"/{kind}", text, request_id, "eventual")
         if told is not None and dice.random() < self._repeated:
             # As if the answer had been lost: what comes again must be told the same.
             again.append((time.monotonic() + dice.uniform(0.0, 2.0), f"/{kind}", text, request_id, told))
@@ -118,12 +89,23 @@ class Clients:
             _, endpoint, text, request_id, before = again.pop(0)
             self._repeat(connection, endpoint, text, request_id, before)
 
+    def _choose(self, name, number, dice, known):
+        """What to write: kind, key, value, and how it is told."""
+        kind, key = dice.choice(["append"] * 3 + ["set", "swap"]), self._key(dice)
+        if kind == "append":
+            key = f"{name}-{number}"
+            more = " " + "x" * dice.randrange(300_000, 4_000_000) if dice.random() < self._large else ""
+            return kind, key, None, key + more
+        value = f"{name}-{number}" if kind == "set" else [known.get(key), f"{name}-{number}"]
+        return kind, key, value, json.dumps([key, value] if kind == "set" else [key, *value])
+
     def _read(self, name, number, dice, connection, known, again):
         kind = dice.choice(["read", "read", "get", "get", "glance"])
         key = self._key(dice) if kind == "get" else ""
         endpoint, consistency = "/get" if kind == "get" else "/read", "eventual" if kind == "glance" else "linearizable"
+        request_id = f"{self._seed}-{name}-{number}"
         told = self._until_answered(
-            name, kind, key, None, connection, endpoint, key, f"{self._seed}-{name}-{number}", consistency, attempts=1
+            name, kind, key, None, lambda: connection.ask(endpoint, key, request_id, consistency), attempts=1
         )
         if kind == "get" and told is not None:
             known[key] = told
@@ -132,7 +114,7 @@ class Clients:
         """Ask an agent directly how far a read has to wait there: gateways avoid replicas that are slow to answer."""
         op = self.history.begin(name, "bound", "", None, time.monotonic_ns())
         try:
-            body = asking.ask(dice.choice(self._sockets), frames.READ, seconds=dice.uniform(0.05, 1.2))
+            body = asking.ask(dice.choice(self._sockets()), frames.READ, seconds=dice.uniform(0.05, 1.2))
         except (JinaError, ValueError) as error:
             self._note("bound", type(error).__name__)
         else:
@@ -142,13 +124,14 @@ class Clients:
     def _key(self, dice):
         return f"{int(time.monotonic())}-{dice.randrange(KEYS)}"
 
-    def _until_answered(
-        self, name, kind, key, value, connection, endpoint, text, request_id, consistency, attempts=10**6
-    ):
+    def _until_answered(self, name, kind, key, value, ask, attempts=10**6):
         op = self.history.begin(name, kind, key, value, time.monotonic_ns())
         for attempt in range(attempts):
             try:
-                told = connection.ask(endpoint, text, request_id, consistency)
+                told = ask()
+            except Refused as error:
+                self.wrong.append(f"{kind} {key} of {name}: refused as too late: {error}")
+                break
             except Unanswered as error:
                 self._note(kind, error)
                 if time.monotonic() > self._until:

@@ -8,6 +8,7 @@ import threading
 import time
 
 from jina.errors import JinaError
+from tests.nemesis.changes import Changes
 
 PROCESSES = {
     "kill-agents": 4,
@@ -19,6 +20,7 @@ PROCESSES = {
     "stop-workers": 2,
     "stop-both": 2,
     "snapshot": 3,
+    "membership": 5,
 }
 """What can be done anywhere, and how often relative to the others."""
 ISOLATED = {"halves": 4, "one-way": 4, "flapping": 2, "full-disk": 2, "slow-disk": 2, "slow-disks": 2, "clock": 1}
@@ -46,6 +48,7 @@ class Nemesis:
         self._mending = []
         self._shooting = []
         self._began = time.monotonic()
+        self.changes = Changes(self, deployment, dice, self._tell)
 
     def run(self, seconds):
         """Do one thing after another; some of it lasts while the next begins."""
@@ -74,19 +77,28 @@ class Nemesis:
         for _, undo in self._mending:
             undo()
         self._mending.clear()
-        for replica in range(self.replicas):
-            for agent in (True, False):
-                self._signal(replica, signal.SIGCONT, agent=agent)
+        for replica, agent in itertools.product(self.members, (True, False)):
+            self._signal(self._pid(replica, agent=agent), signal.SIGCONT)
         for thread in self._shooting:
             thread.join()
+        self.changes.finish()
 
     @property
-    def replicas(self):
-        return len(self._agents)
+    def members(self):
+        """The numbers of the replicas that are there now."""
+        return sorted(self._agents)
+
+    @property
+    def sockets(self):
+        """Where their agents are asked."""
+        return [agent.plan.socket for agent in self._agents.values()]
 
     @property
     def _agents(self):
-        return self.deployment._processes[0].agents.agents
+        return {agent.plan.replica: agent for agent in list(self.deployment._processes[0].agents.agents)}
+
+    def _tell(self, what):
+        self.done.append(f"{time.monotonic() - self._began:.2f} {what}")
 
     def _mend_due(self):
         for one in [one for one in self._mending if one[0] <= time.monotonic()]:
@@ -100,12 +112,13 @@ class Nemesis:
         name = kind.replace("-", "_")
         told = getattr(self, f"_{name}", None) or getattr(self, f"_{name.partition('_')[0]}")
         what = told(kind.partition("-")[2]) if told.__name__ in {"_kill", "_stop"} else told()
-        self.done.append(f"{time.monotonic() - self._began:.2f} {kind} {what}")
+        self._tell(f"{kind} {what}")
 
     def _some(self):
         """One replica, two or all; often the leader is among them."""
         count = self.dice.choice([1, 1, 1, 1, 2, 2, 3])
-        chosen = self.dice.sample(range(self.replicas), min(count, self.replicas))
+        members = self.members
+        chosen = self.dice.sample(members, min(count, len(members)))
         leader = self.leader()
         if leader is not None and leader not in chosen and self.dice.random() < 0.5:
             chosen[0] = leader
@@ -123,7 +136,7 @@ class Nemesis:
         from jina.replication import asking, frames
 
         told = []
-        for agent in self._agents:
+        for agent in self._agents.values():
             with contextlib.suppress(JinaError):
                 told.append(msgspec.json.decode(asking.ask(agent.plan.socket, frames.STATUS, seconds=seconds)))
         return told
@@ -131,11 +144,15 @@ class Nemesis:
     # --- processes --------------------------------------------------------------------------------------------
 
     def _pid(self, replica, *, agent):
-        running = self.deployment._processes[0]
-        return (self._agents if agent else running.workers)[replica].pid
+        """That of a process, 0 where it is between two lives, or its replica gone."""
+        if agent:
+            found = self._agents.get(replica)
+        else:
+            workers = self.deployment._processes[0].workers
+            found = next((one for one in workers if one.plan.replica_id == replica), None)
+        return (found and found.pid) or 0
 
-    def _signal(self, replica, number, *, agent):
-        pid = self._pid(replica, agent=agent)
+    def _signal(self, pid, number):
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -143,33 +160,33 @@ class Nemesis:
     def _kill(self, which):
         chosen = self._some()
         for replica, agent in itertools.product(chosen, _which(which)):
-            self._signal(replica, signal.SIGKILL, agent=agent)
+            self._signal(self._pid(replica, agent=agent), signal.SIGKILL)
         return chosen
 
     def _everything_killed(self):
-        for replica, agent in itertools.product(range(self.replicas), (True, False)):
-            self._signal(replica, signal.SIGKILL, agent=agent)
+        for replica, agent in itertools.product(self.members, (True, False)):
+            self._signal(self._pid(replica, agent=agent), signal.SIGKILL)
         return ""
 
     def _stop(self, which):
         chosen, seconds = self._some(), self.dice.choice([0.1, 0.5, 1.0, 2.0, 3.0]) * self.dice.uniform(0.5, 1.5)
-        for replica, agent in itertools.product(chosen, _which(which)):
-            self._signal(replica, signal.SIGSTOP, agent=agent)
-
-        def go_on():
-            for replica, agent in itertools.product(chosen, _which(which)):
-                self._signal(replica, signal.SIGCONT, agent=agent)
-
-        self._later(seconds, go_on)
+        self._stop_for([self._pid(replica, agent=agent) for replica in chosen for agent in _which(which)], seconds)
         return chosen, round(seconds, 2)
+
+    def _stop_for(self, pids, seconds):
+        for pid in pids:
+            self._signal(pid, signal.SIGSTOP)
+        self._later(seconds, lambda: [self._signal(pid, signal.SIGCONT) for pid in pids])
 
     def _stop_leader(self):
         """Its agent, for as long as others need to elect another; it wakes up and has missed that."""
         leader, seconds = self.leader(), self.dice.uniform(0.5, 1.2)
         if leader is not None:
-            self._signal(leader, signal.SIGSTOP, agent=True)
-            self._later(seconds, lambda: self._signal(leader, signal.SIGCONT, agent=True))
+            self._stop_for([self._pid(leader, agent=True)], seconds)
         return leader, round(seconds, 2)
+
+    def _membership(self):
+        return self.changes.begin()
 
     def _snapshot(self):
         def shoot():
@@ -190,8 +207,8 @@ class Nemesis:
         self._later(seconds, lambda: [self.world.mend(*pair) for pair in pairs])
 
     def _sides(self):
-        everyone = list(range(self.replicas))
-        one = self.dice.sample(everyone, self.dice.randrange(1, self.replicas))
+        everyone = self.members
+        one = self.dice.sample(everyone, self.dice.randrange(1, len(everyone)))
         return one, [replica for replica in everyone if replica not in one]
 
     def _halves(self):
@@ -217,16 +234,16 @@ class Nemesis:
     # --- disks and clocks -------------------------------------------------------------------------------------
 
     def _full_disk(self):
-        replica, seconds = self.dice.randrange(self.replicas), self.dice.uniform(0.5, 3.0)
+        replica, seconds = self.dice.choice(self.members), self.dice.uniform(0.5, 3.0)
         self.world.fill(replica)
         self._later(seconds, lambda: self.world.free(replica))
         return replica, round(seconds, 2)
 
     def _slow_disk(self):
-        return self._slow([self.dice.randrange(self.replicas)])
+        return self._slow([self.dice.choice(self.members)])
 
     def _slow_disks(self):
-        return self._slow(range(self.replicas))
+        return self._slow(self.members)
 
     def _slow(self, chosen):
         seconds, delay = self.dice.uniform(1.0, 4.0), self.dice.choice([20, 100, 400])
@@ -237,9 +254,9 @@ class Nemesis:
 
     def _clock(self):
         """An agent that is started again finds another clock, hours ahead or behind; the wall's cannot be had alone."""
-        replica, seconds = self.dice.randrange(self.replicas), self.dice.randrange(0, 100_000)
+        replica, seconds = self.dice.choice(self.members), self.dice.randrange(0, 100_000)
         self.world.shift(replica, seconds)
-        self._signal(replica, signal.SIGKILL, agent=True)
+        self._signal(self._pid(replica, agent=True), signal.SIGKILL)
         return replica, seconds
 
 

@@ -12,6 +12,7 @@ import time
 from jina import Deployment, Document
 from jina.errors import JinaError
 from tests.nemesis import checks, faults
+from tests.nemesis.changes import MOST
 from tests.nemesis.clients import Clients
 from tests.nemesis.history import History
 from tests.nemesis.running import AGENT
@@ -79,8 +80,8 @@ class Run:
 
     def go(self):
         """What was found."""
-        os.environ["JINA_NEMESIS_PLANTED"] = self.planted
-        self.world.build(3)
+        os.environ.update({"JINA_NEMESIS_PLANTED": self.planted, "JINA_NEMESIS_FOLDER": str(self.folder)})
+        self.world.build(MOST)
         from tests.nemesis.state import NemesisState
 
         began = time.monotonic()
@@ -91,19 +92,19 @@ class Run:
                 host="127.0.0.1", protocol="http", quiet=True, restart_limit=-1, restart_backoff=100,
                 raft_configuration=SHORT_LOG,
             ) as deployment:  # fmt: skip
-                sockets = [agent.plan.socket for agent in deployment._processes[0].agents.agents]
-                clients = Clients(deployment.port, sockets, self.history, self.seed, **self.load)
                 nemesis = faults.Nemesis(deployment, self.world, self.dice, self.kinds, lambda: clients.written)
+                clients = Clients(deployment.port, lambda: nemesis.sockets, self.history, self.seed, **self.load)
                 with clients:
                     nemesis.run(self.seconds)
                     self._settle(nemesis)
-                states = self._states(deployment)
+                states = self._states(deployment, nemesis.members)
         except JinaError as error:
             self.late.append(f"the Deployment: {error!r}")
         finally:
             self.world.close()
         self.history.save(os.path.join(self.folder, "history.jsonl"))
         self.wrong += self._check(states) + (clients.wrong if clients else [])
+        self.wrong += nemesis.changes.mistakes if nemesis else []
         return self._report(nemesis, clients, states, time.monotonic() - began)
 
     def _settle(self, nemesis):
@@ -114,24 +115,29 @@ class Run:
             if any(one["diverged"] for one in told):
                 self.wrong.append(f"diverged: {[(one['replica'], one['diverged']) for one in told]}")
                 return
-            if (
-                len(told) == 3
-                and all(one["serving"] for one in told)
-                and sum(one["role"] == "Leader" for one in told) == 1
-            ):
+            if self._settled(told, nemesis.members):
                 return
             time.sleep(0.1)
         brief = [
-            {name: one[name] for name in ("replica", "role", "term", "serving", "applied", "committed")} for one in told
+            {name: one[name] for name in ("replica", "role", "term", "serving", "applied", "committed", "members")}
+            for one in told
         ]
         self.late.append(f"not all replicas serve {self.settle:.0f} s after the last fault: {brief}")
 
-    def _states(self, deployment):
+    def _settled(self, told, members):
+        """Whether the group is of these replicas alone, and all of them serve."""
+        leading = [one for one in told if one["role"] == "Leader"]
+        if len(leading) != 1 or sorted(one["replica"] for one in told if one["serving"]) != members:
+            return False
+        votes = sorted((int(member.partition("-")[0]), vote) for member, vote in leading[0]["members"].items())
+        return votes == [(number, "Voter") for number in members]
+
+    def _states(self, deployment, members):
         """The state of each replica, all of them having applied all."""
         found, deadline = {}, time.monotonic() + self.settle / 2
-        while len(found) < 3:
+        while not found.keys() >= set(members):
             if time.monotonic() > deadline:
-                self.late.append(f"only {len(found)} replicas answer in the end")
+                self.late.append(f"of the replicas {members} only {sorted(found)} answer in the end")
                 break
             try:
                 headers = {"jina-consistency": "linearizable"}
@@ -139,6 +145,8 @@ class Run:
                 found[told["replica"]] = told
             except JinaError as error:
                 sys.stderr.write(f"nemesis: at the end: {error}\n")
+        if found.keys() - set(members):
+            self.wrong.append(f"there are the replicas {members}, but {sorted(found)} answer")
         return [found[replica] for replica in sorted(found)]
 
     def _check(self, states):

@@ -43,7 +43,7 @@ class World:
         self._fill = {}
 
     def build(self, replicas):
-        """Make what is needed for so many replicas."""
+        """Make places for so many replicas, some of which may join later."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.isolated:
             run("ip", "link", "set", "lo", "up")
@@ -60,10 +60,17 @@ class World:
             """An agent that is started in the place of its replica."""
 
             def __init__(self, program, plan, log_level, **options):
-                if world.isolated:
-                    addresses = [f"{_address(number)}:7000" for number in range(len(plan.peers))]
-                    plan = msgspec.structs.replace(plan, peers=addresses, listen="", share_port=False)
+                if options.get("joins"):
+                    world.renew(plan.replica)
                 super().__init__(str(world.folder / f"agent-{plan.replica}"), plan, log_level, **options)
+
+            @property
+            def plan(self):
+                return self._plan
+
+            @plan.setter
+            def plan(self, plan):
+                self._plan = world.placed(plan)
 
         agents.Agent = Placed
         agents._LONGEST_PAUSE = 0.5  # they are killed more often than in life
@@ -81,9 +88,27 @@ class World:
         run(*inside, "ip", "link", "set", "eth0", "up")
         run(*inside, "ip", "link", "set", "lo", "up")
 
+    def placed(self, plan):
+        """The plan of an agent with where the others are in this world."""
+        if not self.isolated:
+            return plan
+        peers = [f"{_address(number)}:7000" if peer else "" for number, peer in enumerate(plan.peers)]
+        return msgspec.structs.replace(plan, peers=peers, listen="", share_port=False)
+
+    def renew(self, replica):
+        """Give a replica that joins another disk than the one that had its number."""
+        (self.folder / f"joined-{replica}").touch()
+        if self.isolated:
+            self._unmount(replica)
+            self._mount(replica)
+
+    def _unmount(self, replica):
+        for place in (self.directory(replica) / "work", self.directory(replica)):
+            subprocess.run(["umount", "--lazy", str(place)], check=False, capture_output=True)
+
     def _mount(self, replica):
         directory = self.directory(replica)
-        (directory / "work").mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(directory))
         # The Executor's own files have room always: an Executor that fails by itself is another subject.
         (directory / "work").mkdir()
@@ -133,7 +158,7 @@ class World:
     def free(self, replica):
         """Give the room back."""
         if replica in self._fill:
-            os.unlink(self._fill.pop(replica))
+            Path(self._fill.pop(replica)).unlink(missing_ok=True)  # with a replica its disk goes
 
     def slow(self, replica, milliseconds):
         """Let each sync of a log take longer."""
@@ -147,8 +172,7 @@ class World:
         for replica, holder in enumerate(self._holders):
             holder.kill()
             holder.wait()
-            for place in (self.directory(replica) / "work", self.directory(replica)):
-                subprocess.run(["umount", "--lazy", str(place)], check=False, capture_output=True)
+            self._unmount(replica)
 
 
 def _address(replica):
