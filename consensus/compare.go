@@ -89,6 +89,15 @@ func (c *comparer) agrees(replica int) {
 	}
 }
 
+// renew forgets what a worker before this one told, and what it was told, which may have been of another state.
+func (c *comparer) renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.hashes)
+	clear(c.early)
+	c.order, c.fresh = nil, nil
+}
+
 // forgive begins anew with a worker that was brought up from snapshot and log.
 func (c *comparer) forgive() {
 	c.mu.Lock()

@@ -84,6 +84,21 @@ func TestTheNewestHashIsEnough(t *testing.T) {
 	}
 }
 
+func TestAFreshWorkerIsNotHeldToWhatTheOneBeforeItTold(t *testing.T) {
+	c := newComparer(3)
+	given(c, hashesOf(1, 20))
+	c.renew()
+	for _, replica := range []int{1, 2} {
+		c.other(replica, hashesOf(1, 2))
+	}
+	given(c, hashesOf(1, 2))
+	for _, replica := range []int{1, 2} {
+		if _, _, news := c.other(replica, hashesOf(1, 2)); news {
+			t.Fatal("it agrees")
+		}
+	}
+}
+
 func TestAReplicaThatLeftHasNoSay(t *testing.T) {
 	c := newComparer(3)
 	given(c, hashesOf(1, 2))
