@@ -56,6 +56,7 @@ def _newcomers_without_ids():
         def without_ids(data):
             load(data)
             self._memory.window._seen.clear()
+            self._memory.sessions.load(sessions.Sessions().to_bytes())
 
         if os.path.exists(os.path.join(os.environ["JINA_NEMESIS_FOLDER"], f"joined-{plan.replica}")):
             self._memory.load = without_ids

@@ -30,7 +30,7 @@ ATTEMPTS = 5
 @pytest.mark.parametrize("mistake", sorted(PLANTED))
 def test_the_harness_finds(mistake, tmp_path):
     for seed in range(1, ATTEMPTS + 1):
-        told = nemesis(seed, folder=tmp_path / str(seed), planted=mistake, settle=20, **RUNS[mistake])
+        told = nemesis(seed, folder=tmp_path / str(seed), planted=mistake, settle=10, **RUNS[mistake])
         if told["wrong"]:
             return
     pytest.fail(f"{ATTEMPTS} runs with the mistake look well")
