@@ -1,4 +1,4 @@
-"""Replicas come and go, and leaders change, while everything else goes wrong: one change at a time, on a thread."""
+"""Replicas come, go and are replaced, leaders change, while everything else goes wrong: one at a time, on a thread."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ class Changes:
         if any(thread.is_alive() for thread in self._threads):
             choices = ["transfer", "", "", ""]
         else:
-            choices = ["transfer", *(["add"] * 3 if len(members) < MOST else [])]
+            choices = ["transfer", "roll-out", *(["add"] * 3 if len(members) < MOST else [])]
             choices += ["remove", "remove-leader", "replace"] if len(members) > LEAST else []
         kind, chosen = self._dice.choice(choices), self._dice.choice(members)
         if not kind:
@@ -36,7 +36,7 @@ class Changes:
             chosen = chosen if leader is None else leader
         self._threads.append(threading.Thread(target=self._make, args=(kind, chosen)))
         self._threads[-1].start()
-        return kind, "" if kind == "add" else chosen
+        return kind, "" if kind in {"add", "roll-out"} else chosen
 
     def finish(self):
         """Wait until all are made or refused."""
@@ -58,6 +58,8 @@ class Changes:
         if kind == "transfer":
             asking.administer(self._nemesis.sockets[0], "transfer", replica=chosen)
             return chosen
+        if kind == "roll-out":
+            return self._deployment.roll_out()
         if kind == "add":
             return self._deployment.add_replica()
         removed = self._deployment.remove_replica(chosen)

@@ -16,6 +16,8 @@ from jina.plan.copies import owner
 from jina.plan.plans import ProcessPlan, WorkerPlan
 from jina.replication import asking
 
+_TRIES = 5
+
 if TYPE_CHECKING:
     from jina.launch.running import Running
 
@@ -95,8 +97,11 @@ def _replace(running: Running, name: str, run: Run, within: float | None) -> Non
 
 
 def _undo(running: Running, begun: Sequence[str], before: Mapping[str, Run]) -> None:
+    """Have the old ones back; one of them may be killed as it starts, too."""
     for name in reversed(begun):
-        try:
-            _replace(running, name, before[name], None)
-        except JinaError as error:
-            logs.get_logger(running.name).error("%s cannot be made what it was: %s", name, error.message)
+        for _ in range(_TRIES):
+            try:
+                _replace(running, name, before[name], None)
+                break
+            except JinaError as error:
+                logs.get_logger(running.name).error("%s is not yet what it was: %s", name, error.message)
