@@ -9,7 +9,7 @@ import pytest
 
 from tests.nemesis.running import nemesis, porcupine
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(400)]
 
 AT_LENGTH = bool(os.environ.get("JINA_CHAOS"))
 RUNS = int(os.environ.get("JINA_NEMESIS_RUNS", "200" if AT_LENGTH else "6"))
