@@ -19,6 +19,8 @@ export GOMODCACHE := $(CURDIR)/.cache/go/mod
 export GOCACHE := $(CURDIR)/.cache/go/build
 export GOFLAGS := -buildvcs=false -modcacherw
 export GOTOOLCHAIN := local
+# Hundreds of processes are started: where nobody may write bytecode, each of them compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config
 
