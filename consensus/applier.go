@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,6 +202,14 @@ func (a *applier) reread(w *worker, hello greeting) error {
 	return nil
 }
 
+// unrestored tells why a snapshot cannot be read, or why it cannot be written into a folder: a disk may be full.
+func (a *applier) unrestored(snapshot *raft.SnapshotMeta, dir string, err error) error {
+	if at := (*fs.PathError)(nil); dir != "" && errors.As(err, &at) && strings.HasPrefix(at.Path, dir) {
+		return fmt.Errorf("the snapshot of entry %d cannot be unpacked: %w", snapshot.Index, err)
+	}
+	return fmt.Errorf("the snapshot of entry %d is damaged (%s): %w", snapshot.Index, inSnapshot(filepath.Dir(a.dir), snapshot.ID), err)
+}
+
 // restore gives the newest snapshot to a fresh worker; 0 where there is none.
 func (a *applier) restore(w *worker) (uint64, error) {
 	list, err := a.snapshots.List()
@@ -208,7 +218,7 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	}
 	_, stream, err := a.snapshots.Open(list[0].ID)
 	if err != nil {
-		return 0, fmt.Errorf("the snapshot of entry %d is damaged (%s): %w", list[0].Index, inSnapshot(filepath.Dir(a.dir), list[0].ID), err)
+		return 0, a.unrestored(list[0], "", err)
 	}
 	defer stream.Close()
 	dir, err := os.MkdirTemp(a.dir, "restore-")
@@ -217,7 +227,7 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	}
 	defer os.RemoveAll(dir)
 	if err := unpack(stream, dir); err != nil {
-		return 0, fmt.Errorf("the snapshot of entry %d is damaged (%s): %w", list[0].Index, inSnapshot(filepath.Dir(a.dir), list[0].ID), err)
+		return 0, a.unrestored(list[0], dir, err)
 	}
 	var manifest struct {
 		Index uint64 `json:"index"`

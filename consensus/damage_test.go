@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -142,6 +144,18 @@ func TestADamagedSnapshotIsNamed(t *testing.T) {
 			l.await("a refusal", func() bool { return l.resets > 0 && l.gone })
 			names(t, fmt.Errorf("%s", l.reason), path, n, 64)
 		})
+	}
+}
+
+func TestAFullDiskIsNoDamageOfASnapshot(t *testing.T) {
+	a, dir := &applier{dir: filepath.Join(t.TempDir(), "work")}, t.TempDir()
+	full := &fs.PathError{Op: "write", Path: filepath.Join(dir, "x"), Err: syscall.ENOSPC}
+	told := a.unrestored(&raft.SnapshotMeta{Index: 7}, dir, full).Error()
+	if !strings.Contains(told, "entry 7 cannot be unpacked") || strings.Contains(told, "damaged") {
+		t.Fatal(told)
+	}
+	if told := a.unrestored(&raft.SnapshotMeta{ID: "a"}, dir, io.ErrUnexpectedEOF).Error(); !strings.Contains(told, "damaged") {
+		t.Fatal(told)
 	}
 }
 
