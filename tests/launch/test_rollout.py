@@ -24,7 +24,11 @@ class Processes:
             name = action.name
             if isinstance(action, Start):
                 assert name not in self.starting
-                self.starting[name] = "old" if action.old else "new"
+                if action.settled:  # it is started again until it serves
+                    assert name not in self.serving
+                    self.serving[name] = "old"
+                else:
+                    self.starting[name] = "old" if action.old else "new"
             elif isinstance(action, Take):
                 assert name in self.serving
                 self.serving[name] = self.starting.pop(name)
@@ -86,6 +90,30 @@ def test_all_or_nothing_and_nobody_missing(data, before, after, renew):
         assert rollout.error is None
     assert processes.least >= min(before, after)
     assert processes.most <= max(before, after) + renew
+
+
+@given(st.data(), st.integers(1, 5), st.integers(0, 2))
+def test_one_after_the_other_is_renewed_and_comes_back_where_one_fails(data, count, more):
+    old, added = names(0, count), names(count, count + more)
+    stages = [[Change("add", name) for name in added], *([Change("renew", name)] for name in old)]
+    fails = data.draw(st.sets(st.sampled_from([*old, *added])))
+    processes, rollout = Processes(dict.fromkeys(old, "old"), fails), Rollout([stage for stage in stages if stage])
+    processes.do(rollout.begin())
+    for _ in range(200):
+        if rollout.finished:
+            break
+        name = data.draw(st.sampled_from(old))
+        if name in processes.serving:  # what happens to those that serve is nothing to it
+            assert rollout.ready(name) == rollout.failed(name, ValueError()) == []
+        processes.step(rollout, data.draw)
+    assert rollout.finished
+    assert not processes.starting
+    if fails:
+        assert processes.serving == dict.fromkeys(old, "old")
+        assert isinstance(rollout.error, ValueError)
+    else:
+        assert processes.serving == dict.fromkeys([*old, *added], "new")
+    assert processes.least >= count - 1
 
 
 def test_one_that_cannot_go_back_stays_as_it_is():

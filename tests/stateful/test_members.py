@@ -171,6 +171,8 @@ class Versioned(FolderLedger):
     def __init__(self, version="1", **kwargs):
         super().__init__(**kwargs)
         self.version = version
+        if version == "missing":
+            raise ValueError("this version cannot be found")
         if version == "broken" and self.runtime_args.replica_id != 0:
             raise ValueError("this version does not start")
 
@@ -202,13 +204,19 @@ def test_another_executor_takes_over_while_writes_go_on(tmp_path):
         check(running, writers)
 
 
-def test_one_replica_alone_cannot_be_replaced(tmp_path):
+def test_one_replica_alone_is_replaced_with_a_pause(tmp_path):
     with group(Versioned, tmp_path, replicas=1) as running:
         running.add("one")
-        with pytest.raises(NotSupportedError, match="without a pause"):
-            running.deployment.roll_out(uses_with={"version": "2"})
+        port = running.deployment.port
+        running.deployment.roll_out(uses_with={"version": "2"})
+        assert running.everywhere("/version", 1)[0]["version"] == "2"
         running.add("two")
-        assert running.everywhere("/list", 1)[0]["lines"] == ["one", "two"]
+        with pytest.raises(RuntimeFailToStart, match="cannot be found"):
+            running.deployment.roll_out(uses_with={"version": "missing"})
+        running.add("three")
+        assert running.everywhere("/version", 1)[0]["version"] == "2"
+        assert running.everywhere("/list", 1)[0]["lines"] == ["one", "two", "three"]
+        assert running.deployment.port == port
 
 
 @contextlib.contextmanager

@@ -16,18 +16,25 @@ from jina.plan.plans import ProcessPlan, WorkerPlan
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of one process: it is added, a new one takes its place, or it is removed."""
+    """What becomes of one process: it is added, a new one takes its place, or it is removed.
 
-    kind: Literal["add", "replace", "remove"]
+    One that is renewed ends before the new one starts, where there cannot be two; it is a stage of its own.
+    """
+
+    kind: Literal["add", "replace", "renew", "remove"]
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a process beside the old one, if there is one; from the plan before the change where `old`."""
+    """Start a process beside the old one, if there is one; from the plan before the change where `old`.
+
+    One that is `settled` need not be waited for: it is started again until it serves.
+    """
 
     name: str
     old: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Rollout:
         self._stages = deque(list(stage) for stage in stages)
         self._open: dict[str, Change] = {}
         self._taken: set[str] = set()
+        self._renewed: set[str] = set()
         self._done: list[Change] = []
         self._undoing = False
         self.finished = False
@@ -74,7 +82,7 @@ class Rollout:
     def ready(self, name: str) -> list[Action]:
         """The new process serves, and whoever sends it requests knows it."""
         change = self._open.get(name)
-        if change is None or change.kind == "remove" or name in self._taken:
+        if change is None or self._awaits_end(change):
             return []
         if change.kind == "replace":
             self._taken.add(name)
@@ -84,14 +92,20 @@ class Rollout:
     def gone(self, name: str) -> list[Action]:
         """The old process has ended."""
         change = self._open.get(name)
-        if change is None or (change.kind != "remove" and name not in self._taken):
+        if change is None:
+            return []
+        if change.kind == "renew" and name not in self._renewed:
+            self._renewed.add(name)
+            start: Action = Start(name, old=self._undoing, settled=self._undoing)
+            return [start, *self._complete(change)] if self._undoing else [start]
+        if change.kind in {"add", "renew"} or (change.kind == "replace" and name not in self._taken):
             return []
         return self._complete(change)
 
     def failed(self, name: str, error: BaseException) -> list[Action]:
         """The new process did not become ready."""
         change = self._open.get(name)
-        if change is None or change.kind == "remove" or name in self._taken:
+        if change is None or self._awaits_end(change):
             return []
         if self._undoing:
             # What runs is all that there is: better the new one than none.
@@ -99,9 +113,15 @@ class Rollout:
         self.error = error
         return self._undo()
 
+    def _awaits_end(self, change: Change) -> bool:
+        """Whether nothing new runs for it that could become ready or fail."""
+        renewing = change.kind == "renew" and change.name not in self._renewed
+        return renewing or change.kind == "remove" or change.name in self._taken
+
     def _complete(self, change: Change) -> list[Action]:
         del self._open[change.name]
         self._taken.discard(change.name)
+        self._renewed.discard(change.name)
         self._done.append(change)
         return [] if self._open else self._next()
 
@@ -115,7 +135,9 @@ class Rollout:
         return []
 
     def _first(self, change: Change) -> Action:
-        return Retire(change.name) if change.kind == "remove" else Start(change.name, old=self._undoing)
+        if change.kind in {"remove", "renew"}:
+            return Retire(change.name)
+        return Start(change.name, old=self._undoing)
 
     def _undo(self) -> list[Action]:
         begun, self._open = list(self._open.values()), {}
@@ -125,8 +147,10 @@ class Rollout:
                 self._done.append(change)
             else:
                 discards.append(Discard(change.name))
+                if change.kind == "renew":
+                    discards.append(Start(change.name, old=True, settled=True))
         undone = [inverse for change in reversed(self._done) if (inverse := _inverse(change))]
-        self._undoing, self._done, self._taken = True, [], set()
+        self._undoing, self._done, self._taken, self._renewed = True, [], set(), set()
         self._stages = deque([change] for change in undone)
         return [*discards, *self._next()]
 
@@ -134,7 +158,7 @@ class Rollout:
 def _inverse(change: Change) -> Change | None:
     if change.kind == "remove":
         return None  # comes last, when nothing can fail any more
-    return Change("remove" if change.kind == "add" else "replace", change.name)
+    return Change("remove", change.name) if change.kind == "add" else change
 
 
 def stages_between(old: Sequence[ProcessPlan], new: Sequence[ProcessPlan], *, renew: bool) -> list[list[Change]]:

@@ -248,6 +248,7 @@ class Tending:
             order.before[place.name] = (plan, old.blob)
             self._leave(old, place.name)
         elif isinstance(action, Retire):
+            order.before[place.name] = (place.plan, place.process.blob)
             self._places.remove(place)
             self._linking.left(place.process)
             self._leave(place.process, place.name)
@@ -258,7 +259,7 @@ class Tending:
     def _begin(self, order: Order, place: Place | None, action: Start) -> None:
         plan, blob = order.before[action.name] if action.old else order.plans[action.name]
         if place is None:
-            place = Place(plan, blob, joining=True)
+            place = Place(plan, blob, joining=not action.settled)
             self._places.append(place)
             process = place.process
         else:

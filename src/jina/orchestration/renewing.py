@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from jina.errors import ConfigError, JinaError, NotSupportedError
+from jina.errors import ConfigError, JinaError, Unavailable
 from jina.launch.rollout import Change, stages_between
 from jina.observe import logs
 from jina.orchestration import membership
@@ -29,8 +29,9 @@ def roll_out(running: Running, workers: Sequence[WorkerPlan], blobs: Mapping[str
     """Replace the workers one by one; their agents, logs and ports stay.
 
     Each replica takes a snapshot, hands over if it leads, finishes what it has in work and ends; the new one gets the
-    state from its agent, and is ready before the next one's turn comes. If one does not become ready within so many
-    seconds, its error is raised, and those that were replaced are again what they were.
+    state from its agent, and is ready before the next one's turn comes. One that is alone in its group answers nothing
+    meanwhile. If one does not become ready within so many seconds, its error is raised, and those that were replaced
+    are again what they were.
     """
     from jina.launch.sharing import shared
 
@@ -43,28 +44,23 @@ def roll_out(running: Running, workers: Sequence[WorkerPlan], blobs: Mapping[str
         assert isinstance(was, WorkerPlan)
         plan = shared(_in_place_of(was, worker), running.ports)
         after[worker.name] = plan, blobs.get(owner(worker.deployment, worker.part), b"")
-    _check(running, workers)
     groups = [worker.name for worker in workers if worker.consensus is not None]
     others = [after[worker.name][0] for worker in workers if worker.consensus is None]
-    begun: list[str] = []
+    done: list[str] = []
     try:
         for name in groups:
             _prepare(running, after[name][0])
-            begun.append(name)
-            _replace(running, name, after[name], within)
+            try:
+                running.change([[Change("renew", name)]], after, within)
+            except JinaError as error:
+                if not isinstance(error, Unavailable):  # the service ends
+                    _await_service(running, name)
+                raise
+            done.append(name)
         running.change(stages_between([before[one.name][0] for one in others], others, renew=True), after, within)
     except JinaError:
-        _undo(running, begun, before)
+        _undo(running, done, before)
         raise
-
-
-def _check(running: Running, workers: Sequence[WorkerPlan]) -> None:
-    for worker in workers:
-        if worker.consensus is not None and not membership.others_of(running, worker.consensus):
-            raise NotSupportedError(
-                f"{worker.deployment}: one replica alone cannot be replaced without a pause",
-                help="stop it and start it again with the same workspace, or add a second replica first",
-            )
 
 
 def _in_place_of(was: WorkerPlan, new: WorkerPlan) -> WorkerPlan:
@@ -91,17 +87,24 @@ def _prepare(running: Running, plan: ProcessPlan) -> None:
         membership.insist(lambda: membership.step_down(agent), f"{plan.name} leads still")
 
 
-def _replace(running: Running, name: str, run: Run, within: float | None) -> None:
-    membership.retire(running, name)
-    running.change([[Change("add", name)]], {name: run}, within)
-
-
-def _undo(running: Running, begun: Sequence[str], before: Mapping[str, Run]) -> None:
+def _undo(running: Running, done: Sequence[str], before: Mapping[str, Run]) -> None:
     """Have the old ones back; one of them may be killed as it starts, too."""
-    for name in reversed(begun):
+    for name in reversed(done):
         for _ in range(_TRIES):
             try:
-                _replace(running, name, before[name], None)
+                running.change([[Change("renew", name)]], {name: before[name]})
                 break
+            except Unavailable:
+                return  # the service ends
             except JinaError as error:
                 logs.get_logger(running.name).error("%s is not yet what it was: %s", name, error.message)
+
+
+def _await_service(running: Running, name: str) -> None:
+    """Wait until a replica serves again, as long as that may take."""
+
+    def look() -> None:
+        if not any(place.name == name and place.process.ready for place in running.places):
+            raise Unavailable("it does not serve yet")
+
+    membership.insist(look, f"{name} is not what it was")
