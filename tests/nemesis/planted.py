@@ -36,6 +36,8 @@ def _forgotten_window():
         copy = window.Window()
         copy.load(whole(self))
         copy._seen.clear()
+        copy._order.clear()
+        copy._answered.clear()
         return whole(copy)
 
     window.Window.to_bytes = without_ids
@@ -55,7 +57,8 @@ def _newcomers_without_ids():
 
         def without_ids(data):
             load(data)
-            self._memory.window._seen.clear()
+            for known in (self._memory.window._seen, self._memory.window._order, self._memory.window._answered):
+                known.clear()
             self._memory.sessions.load(sessions.Sessions().to_bytes())
 
         if os.path.exists(os.path.join(os.environ["JINA_NEMESIS_FOLDER"], f"joined-{plan.replica}")):

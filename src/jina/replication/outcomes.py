@@ -13,7 +13,7 @@ from jina.wire.messages import Reply, Request
 NO_LIMIT: Final = 1 << 30
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A reply as bytes, or an error as bytes; `kept` is False once it was forgotten to save memory."""
 
     error: bool

@@ -6,7 +6,7 @@ requests, and of the newest of these the answers, up to a number of bytes.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -25,7 +25,7 @@ COMING: Final = Answer(error=False, meta=b"", body=b"", kept=False)
 """In the place of an answer to what is being applied just now."""
 
 
-class Seen(msgspec.Struct, array_like=True):
+class Seen(msgspec.Struct, array_like=True, gc=False):
     """A request that was applied at `index`."""
 
     index: int
@@ -49,8 +49,10 @@ class Window:
     def __init__(self, ids: int = IDS, answers: int = ANSWERS) -> None:
         self._limit = ids
         self._room = answers
-        self._seen: OrderedDict[str, Seen] = OrderedDict()
-        self._with_answer: OrderedDict[str, int] = OrderedDict()
+        self._seen: dict[str, Seen] = {}
+        self._order: deque[str] = deque()
+        self._answered: deque[str] = deque()
+        """Those with an answer: the newest of `_order`, in the same order."""
         self._bytes = 0
         self.horizon = 0
         """Requests that were applied up to this index may be forgotten."""
@@ -77,22 +79,28 @@ class Window:
         What is forgotten for it is forgotten now: the next operation may be judged before this one has an answer.
         """
         self._seen[entry.key] = Seen(index, entry.digest, COMING)
-        while len(self._seen) > self._limit:
-            key, old = self._seen.popitem(last=False)
-            self._bytes -= self._with_answer.pop(key, 0)
-            self.horizon = old.index
+        self._order.append(entry.key)
+        while len(self._order) > self._limit:
+            key = self._order.popleft()
+            if self._answered and self._answered[0] == key:
+                self._forget_answer()
+            self.horizon = self._seen.pop(key).index
 
     def settle(self, entry: Entry, answer: Answer) -> None:
         """Note what was answered to it."""
         if (seen := self._seen.get(entry.key)) is None:
             return
         seen.answer = answer
-        self._with_answer[entry.key] = answer.size
+        self._answered.append(entry.key)
         self._bytes += answer.size
-        while self._bytes > self._room and len(self._with_answer) > 1:
-            key, size = self._with_answer.popitem(last=False)
-            self._bytes -= size
-            self._seen[key].answer = NONE
+        while self._bytes > self._room and len(self._answered) > 1:
+            self._forget_answer()
+
+    def _forget_answer(self) -> None:
+        """Of the oldest request that has one."""
+        seen = self._seen[self._answered.popleft()]
+        self._bytes -= seen.answer.size
+        seen.answer = NONE
 
     def extend(self, index: int, outcome: bytes) -> int:
         """Go on with the chain: what came of the operation at `index`; gives the new hash."""
@@ -102,12 +110,14 @@ class Window:
 
     def to_bytes(self) -> bytes:
         """For a snapshot."""
-        return msgspec.msgpack.encode(_Saved(self.horizon, list(self._seen.items()), self.chain))
+        seen = [(key, self._seen[key]) for key in self._order]
+        return msgspec.msgpack.encode(_Saved(self.horizon, seen, self.chain))
 
     def load(self, data: bytes) -> None:
         """Take the place of the window that `to_bytes` wrote."""
         saved = msgspec.msgpack.decode(data, type=_Saved)
         self.horizon, self.chain = saved.horizon, saved.chain
-        self._seen = OrderedDict(saved.seen)
-        self._with_answer = OrderedDict((key, seen.answer.size) for key, seen in saved.seen if seen.answer.kept)
-        self._bytes = sum(self._with_answer.values())
+        self._seen = dict(saved.seen)
+        self._order = deque(self._seen)
+        self._answered = deque(key for key, seen in saved.seen if seen.answer.kept)
+        self._bytes = sum(seen.answer.size for seen in self._seen.values())
