@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from jina import Deployment, Document, DocumentArray, Flow, requests
-from jina.errors import JinaError, NotSupportedError, RuntimeFailToStart, UsageError
+from jina.errors import JinaError, RuntimeFailToStart, UsageError
 from jina.orchestration import membership
 from tests.stateful.conftest import FAST, group
 from tests.stateful.test_faults import SHORT_LOG, check, until_all_serve, wait_for_more, writing
@@ -151,18 +151,32 @@ def test_given_peer_ports_stay(tmp_path):
         running.add("x")
 
 
-def test_one_replica_alone_has_no_gateway_for_more(tmp_path):
+def test_one_replica_alone_gets_others_and_a_gateway(tmp_path):
     with group(Ledger, tmp_path, replicas=1) as running:
-        with pytest.raises(NotSupportedError, match="no gateway"):
+        port = running.deployment.port
+        with writing(running, 1) as writers:
+            wait_for_more(writers)
             running.deployment.scale(replicas=3)
-        running.add("one")
-    with group(Ledger, tmp_path) as running:
-        assert running.everywhere("/list")[0]["lines"] == ["one"]
+            wait_for_more(writers)
+        assert not writers[0].errors
+        assert members(running) == all_vote(0, 1, 2)
+        assert running.deployment.port == port
+        check(running, writers)
         running.deployment.scale(replicas=1)
         with pytest.raises(UsageError, match="only replica"):
             running.deployment.remove_replica()
         running.add("two")
-        assert running.everywhere("/list", 1)[0]["lines"] == ["one", "two"]
+        assert running.everywhere("/list", 1)[0]["lines"][-1] == "two"
+
+
+def test_one_replica_alone_stays_so_where_no_other_starts(tmp_path):
+    with group(Shy, tmp_path, replicas=1) as running:
+        with pytest.raises(RuntimeFailToStart, match="three are enough"):
+            running.deployment.scale(replicas=4)
+        running.add("one")
+        assert [one["replica"] for one in running.status()] == [0]
+        running.deployment.add_replica()
+        assert running.everywhere("/list", 2)[0]["lines"] == ["one"]
 
 
 class Versioned(FolderLedger):

@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     """What a process is told, and the pickle of its Executor."""
 
 
-def roll_out(running: Running, workers: Sequence[WorkerPlan], blobs: Mapping[str, bytes], within: float | None) -> None:
-    """Replace the workers one by one; their agents, logs and ports stay.
+def roll_out(
+    running: Running,
+    workers: Sequence[WorkerPlan],
+    blobs: Mapping[str, bytes],
+    within: float | None,
+    *,
+    alone: bool = True,
+) -> None:
+    """Replace the workers one by one; their agents, logs and ports stay, the last if they stand `alone`.
 
     Each replica takes a snapshot, hands over if it leads, finishes what it has in work and ends; the new one gets the
     state from its agent, and is ready before the next one's turn comes. One that is alone in its group answers nothing
@@ -42,7 +49,7 @@ def roll_out(running: Running, workers: Sequence[WorkerPlan], blobs: Mapping[str
     for worker in workers:
         was = before[worker.name][0]
         assert isinstance(was, WorkerPlan)
-        plan = shared(_in_place_of(was, worker), running.ports)
+        plan = shared(_in_place_of(was, worker, alone=alone), running.ports)
         after[worker.name] = plan, blobs.get(owner(worker.deployment, worker.part), b"")
     groups = [worker.name for worker in workers if worker.consensus is not None]
     others = [after[worker.name][0] for worker in workers if worker.consensus is None]
@@ -63,16 +70,15 @@ def roll_out(running: Running, workers: Sequence[WorkerPlan], blobs: Mapping[str
         raise
 
 
-def _in_place_of(was: WorkerPlan, new: WorkerPlan) -> WorkerPlan:
+def _in_place_of(was: WorkerPlan, new: WorkerPlan, *, alone: bool) -> WorkerPlan:
     """The new worker, on the ports and with the agent of the old one."""
     return msgspec.structs.replace(
         new,
-        replicas=was.replicas,
         consensus=was.consensus,
-        faces=was.faces,
+        faces=was.faces if alone else new.faces,
         monitoring=was.monitoring,
         probes=was.probes,
-        access=was.access,
+        access=was.access if alone else new.access,
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jina.errors import NotSupportedError, UsageError
+from jina.errors import UsageError
 from jina.plan.plans import WorkerPlan
 
 if TYPE_CHECKING:
@@ -57,7 +57,13 @@ class Replicated:
         not become ready, its error is raised and everything is as before.
         """
         with self._changing:
-            return self._members().add()
+            added: list[int] = []
+            members = self._members()
+            if self._plan.gateway is None:
+                self._come_out_of_solitude(lambda: added.append(members.add()))
+            else:
+                added.append(members.add())
+            return added[0]
 
     def remove_replica(self, replica_id: int | None = None) -> int:
         """End a replica while requests go on, the one with the highest number unless one is named; gives its number.
@@ -72,19 +78,40 @@ class Replicated:
         """As many replicas, added or removed one by one; those that were added go again where one cannot be."""
         from jina.orchestration.changing import checked
 
-        self._members().scale(checked(self._spec, replicas))
+        members, wanted = self._members(), checked(self._spec, replicas)
+        if wanted > 1 and self._plan.gateway is None:
+            self._come_out_of_solitude(lambda: members.scale(wanted))
+        else:
+            members.scale(wanted)
+
+    def _come_out_of_solitude(self, grow: Callable[[], object]) -> None:
+        """Put a gateway in front of the only replica, and have it serve no port of its own once there are others."""
+        from jina.launch.rollout import Change
+        from jina.launch.sharing import shared
+        from jina.orchestration import renewing
+        from jina.plan.membership import numbers
+
+        running, before = self._processes[0], self._plan
+        plan, _ = self._plan_of_group(self._spec, self._resolved, self._around, numbers(before.workers), behind=True)
+        gateway = self._own_key.admitted(plan).gateway
+        assert gateway is not None
+        running.change([[Change("add", gateway.name)]], {gateway.name: (shared(gateway, running.ports), b"")})
+        self._plan = plan
+        try:
+            grow()
+            first = [worker for worker in self._plan.workers if worker.name == before.workers[0].name]
+            renewing.roll_out(running, first, {self._spec.name: self._resolved.blob()}, None, alone=False)
+        except BaseException:
+            if len(self._plan.workers) == 1:
+                self._plan = before
+                running.change([[Change("remove", gateway.name)]], {})
+            raise
 
     def _members(self) -> Members:
         """Raises where they cannot change."""
         from jina.orchestration.membership import Members
 
         self._agents()
-        if self._plan.gateway is None and not self._spec.raft_peers:
-            raise NotSupportedError(
-                f"{self._spec.name}: a stateful Deployment that was started with one replica has no gateway, which "
-                "several need",
-                help="start it again with replicas=3 and the same workspace: the new ones join",
-            )
         blob = self._resolved.blob()
         return Members(self._spec, self._processes[0], lambda: self._plan.workers, self._with_members, blob)
 
@@ -105,9 +132,18 @@ class Replicated:
         return Planned([one for one in admitted if isinstance(one, WorkerPlan)], commit)
 
     def _plan_of_group(
-        self, spec: DeploymentSpec, resolved: Resolved, around: Mapping[str, Resolved], members: Collection[int]
+        self,
+        spec: DeploymentSpec,
+        resolved: Resolved,
+        around: Mapping[str, Resolved],
+        members: Collection[int],
+        *,
+        behind: bool = False,
     ) -> tuple[DeploymentPlan, dict[str, list[int]]]:
-        """The plan with these members, and the ports of their agents; the gateway and what runs keep theirs."""
+        """The plan with these members, and the ports of their agents; the gateway and what runs keep theirs.
+
+        `behind` puts a gateway in front of one that has none.
+        """
         from jina.launch.gpus import MachineGpus
         from jina.orchestration.changing import kept
         from jina.plan import membership
@@ -119,12 +155,14 @@ class Replicated:
         wide = spec.model_copy(update={"replicas": max(members) + 1, "peer_ports": ports})
         free = membership.Ports(kept(faces), self._reservations)
         others = {name: one.plan for name, one in around.items()}
-        behind = now.gateway is not None
+        behind = behind or now.gateway is not None
         plan = plan_deployment(wide, resolved.plan, free, others, MachineGpus(), behind_gateway=behind)
         workers = membership.restricted(plan.workers, now.workers, members)
-        gateway = now.gateway
-        if gateway is not None and plan.gateway is not None:
-            gateway = membership.in_front(gateway, plan.gateway, spec.name, {worker.name for worker in workers})
+        gateway = plan.gateway
+        if gateway is not None:
+            gateway = membership.in_front(
+                now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers}
+            )
         return msgspec.structs.replace(now, workers=workers, gateway=gateway), ports
 
     def _agents(self) -> Sequence[Agent]:
