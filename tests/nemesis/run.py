@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 
 from jina import Deployment, Document
 from jina.errors import JinaError
@@ -100,6 +101,8 @@ class Run:
                 states = self._states(deployment, nemesis.members)
         except JinaError as error:
             self.late.append(f"the Deployment: {error!r}")
+        except Exception:  # one of the nemesis: the history is checked all the same
+            self.late.append(traceback.format_exc()[-2000:])
         finally:
             self.world.close()
         self.history.save(os.path.join(self.folder, "history.jsonl"))
