@@ -177,7 +177,7 @@ func (a *agent) startRaft() error {
 	a.raft = r
 	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
 		a.snapIndex.Store(list[0].Index)
-		a.applier.commit(list[0].Index)
+		a.applier.installed(list[0].Index)
 	}
 	return nil
 }

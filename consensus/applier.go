@@ -38,6 +38,7 @@ type applier struct {
 	mu        sync.Mutex
 	changed   *sync.Cond
 	committed uint64
+	base      uint64 // of the newest snapshot: what the log has before it may be of a leader that never committed it
 	worker    *worker
 	workers   atomic.Uint64
 	stopped   bool
@@ -266,17 +267,15 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	return manifest.Index, nil
 }
 
-// installed is called when a snapshot came from the leader: the log before it is gone, so a worker that is not as far
-// begins anew.
+// installed notes a snapshot, such as one that came from the leader. Nothing before its end is applied from the log any
+// more, so a worker that is not as far begins anew: while a snapshot comes, the log may still have entries at its end
+// that no majority ever had, and they are gone a moment later only.
 func (a *applier) installed(index uint64) {
 	a.mu.Lock()
-	w := a.worker
-	behind := w != nil && w.ready && w.sent < index
+	defer a.mu.Unlock()
+	a.base = max(a.base, index)
 	a.committed = max(a.committed, index)
-	a.mu.Unlock()
-	if behind {
-		a.reset(w, "the leader sent a snapshot")
-	}
+	a.changed.Broadcast()
 }
 
 func (a *applier) reset(w *worker, reason string) {
@@ -359,9 +358,12 @@ func (a *applier) run() {
 			return
 		}
 		var err error
-		if wanted != nil {
+		switch {
+		case wanted != nil:
 			err = a.ask(w, wanted)
-		} else {
+		case upto == 0:
+			a.reset(w, "a snapshot overtook it")
+		default:
 			err = a.send(w, upto)
 		}
 		switch {
@@ -376,12 +378,16 @@ func (a *applier) run() {
 	}
 }
 
-// next waits for something to do: a snapshot that is due, or entries to send up to an index. nil at the end.
+// next waits for something to do: a snapshot that is due, or entries to send up to an index; 0 for a worker that has to
+// begin anew. nil at the end.
 func (a *applier) next() (*worker, *wish, uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for !a.stopped {
 		if w := a.worker; w != nil && w.ready {
+			if w.sent < a.base {
+				return w, nil, 0
+			}
 			for i, one := range w.wishes {
 				if w.sent >= one.least {
 					w.wishes = append(w.wishes[:i:i], w.wishes[i+1:]...)

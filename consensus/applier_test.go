@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/binary"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// wholeEntries gives entries of whole operations, all of one term.
+func wholeEntries(first, count int, term uint64) []*raft.Log {
+	var all []*raft.Log
+	for index := first; index < first+count; index++ {
+		data := cut(uint64(index), []byte("payload"))[0]
+		all = append(all, &raft.Log{Index: uint64(index), Term: term, Type: raft.LogCommand, Data: data})
+	}
+	return all
+}
+
+// attached is an applier with a log of ten entries, and the other end of a worker that has applied five, which are all
+// that is committed.
+func attached(t *testing.T) (*applier, *link) {
+	t.Helper()
+	store := raft.NewInmemStore()
+	if err := store.StoreLogs(wholeEntries(1, 10, 1)); err != nil {
+		t.Fatal(err)
+	}
+	a := newApplier(store, raft.NewInmemSnapshotStore(), t.TempDir(), func(string, ...any) {})
+	t.Cleanup(a.stop)
+	here, there := net.Pipe()
+	t.Cleanup(func() { there.Close() })
+	a.commit(5)
+	if err := a.attach(&worker{link: newLink(here), number: 1}, greeting{Applied: 5}); err != nil {
+		t.Fatal(err)
+	}
+	there.SetDeadline(time.Now().Add(10 * time.Second))
+	return a, newLink(there)
+}
+
+// A replica that led and was cut off may have entries at its end that never were committed. While a snapshot of the new
+// leader is installed they are still in its log.
+func TestWhatASnapshotOvertakesIsNotApplied(t *testing.T) {
+	a, worker := attached(t)
+	go a.installed(8)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, _, committed := a.state(); committed == 8 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain until the snapshot was noted")
+		}
+	}
+	for range 50 { // whatever happens meanwhile, such as an answer of the worker
+		a.mu.Lock()
+		a.changed.Broadcast()
+		a.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	if f, err := worker.read(); err != nil || f.kind != kReset {
+		t.Fatal(f.kind, err)
+	}
+	if f, err := worker.read(); err == nil {
+		t.Fatal("after it came ", f.kind)
+	}
+}
+
+func TestASnapshotThatAWorkerIsPastIsNothingToIt(t *testing.T) {
+	a, worker := attached(t)
+	go func() {
+		a.installed(5)
+		a.commit(6)
+	}()
+	f, err := worker.read()
+	if err != nil || f.kind != kApply || binary.LittleEndian.Uint64(f.body) != 6 {
+		t.Fatal(f.kind, err)
+	}
+}
