@@ -46,6 +46,7 @@ type agent struct {
 	reads      chan chan readAnswer
 	stopping   chan struct{}
 	failed     chan error // what ends the process
+	anew       chan error // what ends it to be started again
 	background sync.WaitGroup
 
 	snapBytes atomic.Int64 // log bytes at the last snapshot
@@ -62,7 +63,7 @@ func start(c config) (*agent, error) {
 	}
 	a := &agent{
 		config: c, born: time.Now(), commits: make(chan [2]uint64, 1), reads: make(chan chan readAnswer),
-		stopping: make(chan struct{}), failed: make(chan error, 1),
+		stopping: make(chan struct{}), failed: make(chan error, 1), anew: make(chan error, 1),
 	}
 	a.log = hclog.New(&hclog.LoggerOptions{
 		Name: fmt.Sprintf("%s/rep-%d consensus", c.Group, c.Replica), Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr,
@@ -132,6 +133,7 @@ func start(c config) (*agent, error) {
 	a.spawn(a.keepSnapshots)
 	a.spawn(a.tellHashes)
 	a.spawn(a.tidy)
+	a.spawn(a.watchEnd)
 	return a, nil
 }
 

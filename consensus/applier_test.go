@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -75,5 +77,92 @@ func TestASnapshotThatAWorkerIsPastIsNothingToIt(t *testing.T) {
 	f, err := worker.read()
 	if err != nil || f.kind != kApply || binary.LittleEndian.Uint64(f.body) != 6 {
 		t.Fatal(f.kind, err)
+	}
+}
+
+// Entries that were never committed may reach further than the snapshot that overtakes them. Raft remembers their end
+// though they are gone, and agrees with no leader any more before it is started again.
+func TestALongEndThatWasNeverCommittedGoesForASnapshot(t *testing.T) {
+	g := newGroup(t, 3, func(c *config) { c.TrailingLogs = 0 })
+	g.startAll()
+	g.lists[0].write("first")
+	same(t, g, 1)
+	old := g.leader()
+	others := []int{(old + 1) % 3, (old + 2) % 3}
+	g.stop(others[0])
+	g.stop(others[1])
+	before := g.agents[old].raft.LastIndex()
+	for n := range 200 {
+		go g.agents[old].raft.Apply(cut(uint64(n), fmt.Append(nil, "never ", n))[0], time.Second)
+	}
+	await(t, "entries without a majority", func() bool { return g.agents[old].raft.LastIndex() > before+150 })
+	g.stop(old)
+	for _, i := range others {
+		g.start(i, true)
+	}
+	writer := g.lists[others[0]]
+	for n := range 20 {
+		writer.write(fmt.Sprint(n))
+	}
+	wish, _ := json.Marshal(admin{Do: "snapshot"})
+	for _, i := range others {
+		g.lists[i].awaitCount(21)
+		if _, err := g.lists[i].ask(kAdmin, wish); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.start(old, true)
+	writer.write("last")
+	await(t, "the replica that was away", func() bool {
+		select {
+		case <-g.agents[old].anew:
+			g.stop(old)
+			g.start(old, true)
+		default:
+		}
+		l := g.lists[old]
+		l.mu.Lock()
+		ready, gone, items := l.ready, l.gone, len(l.items)
+		l.mu.Unlock()
+		if gone {
+			l.connect(g.agents[old].Socket)
+		}
+		return ready && !gone && items == 22
+	})
+	same(t, g, 22)
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func TestALogThatASnapshotOvertookIsRemovedAtTheStart(t *testing.T) {
+	store, err := openLog(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.StoreLogs(wholeEntries(1, 10, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.dropOvertaken(10); err != nil {
+		t.Fatal(err)
+	}
+	if last, _ := store.LastIndex(); last != 10 {
+		t.Fatal(last)
+	}
+	if err := store.StoreLogs(wholeEntries(21, 1, 2)); err == nil {
+		t.Fatal("entries are missing in between")
+	}
+	if err := store.dropOvertaken(20); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.StoreLogs(wholeEntries(21, 1, 2)); err != nil {
+		t.Fatal(err)
 	}
 }

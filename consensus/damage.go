@@ -147,7 +147,10 @@ func (a *agent) checkDisk() error {
 	if first == 0 {
 		return nil
 	}
-	return checkSnapshots(a.Dir, newest, first)
+	if err := checkSnapshots(a.Dir, newest, first); err != nil {
+		return err
+	}
+	return a.store.dropOvertaken(newest)
 }
 
 // inSnapshot says which bytes of a snapshot's file are not as they were written, as far as it can be told.

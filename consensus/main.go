@@ -65,6 +65,9 @@ func main() {
 		a.stop()
 	case err := <-a.failed:
 		fail(err)
+	case err := <-a.anew:
+		fmt.Fprintln(os.Stderr, "jina-raft:", err)
+		os.Exit(1)
 	}
 }
 

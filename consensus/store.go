@@ -217,6 +217,19 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 	return s.WAL.DeleteRange(lo, hi)
 }
 
+// dropOvertaken removes what a crash left of a log that a snapshot overtook: nothing could be stored behind it.
+func (s *logStore) dropOvertaken(snapshot uint64) error {
+	first, err := s.WAL.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.WAL.LastIndex()
+	if err != nil || last == 0 || last >= snapshot {
+		return err
+	}
+	return s.DeleteRange(first, last)
+}
+
 func (s *logStore) Set(key, value []byte) error { return orWait(s.WAL.Set(key, value)) }
 
 func (s *logStore) SetUint64(key []byte, value uint64) error {

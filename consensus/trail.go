@@ -1,6 +1,10 @@
 package main
 
-import "sync"
+import (
+	"errors"
+	"sync"
+	"time"
+)
 
 // trail knows how many bytes the newest entries have, so that what is kept of the log behind a snapshot, for replicas
 // that are a little late, is a number of bytes rather than of entries.
@@ -54,4 +58,30 @@ func (a *agent) limitTrail() error {
 		conf.TrailingLogs = min(conf.TrailingLogs, uint64(a.TrailingLogs))
 	}
 	return a.raft.ReloadConfig(conf)
+}
+
+const (
+	endLook  = 200 * time.Millisecond
+	endLooks = 10 // as often the same, lest entries are just being replaced
+)
+
+// watchEnd has the agent begin anew where raft remembers an end of the log that a snapshot of the leader took away:
+// entries that were never committed, and reached further than the snapshot. Raft agrees with no leader then, until it
+// looks again as it starts.
+func (a *agent) watchEnd() {
+	for seen := 0; a.pause(endLook); {
+		if !a.remembersMore() {
+			seen = 0
+		} else if seen++; seen == endLooks {
+			a.anew <- errors.New("the log was overtaken by a snapshot; the agent begins anew")
+		}
+	}
+}
+
+func (a *agent) remembersMore() bool {
+	if last, err := a.store.LastIndex(); err != nil || last != 0 {
+		return false
+	}
+	list, err := a.snapshots.List()
+	return err == nil && len(list) > 0 && a.raft.LastIndex() > list[0].Index
 }
