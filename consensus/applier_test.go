@@ -95,7 +95,7 @@ func TestALongEndThatWasNeverCommittedGoesForASnapshot(t *testing.T) {
 	for n := range 200 {
 		go g.agents[old].raft.Apply(cut(uint64(n), fmt.Append(nil, "never ", n))[0], time.Second)
 	}
-	await(t, "entries without a majority", func() bool { return g.agents[old].raft.LastIndex() > before+150 })
+	until(t, "entries without a majority", func() bool { return g.agents[old].raft.LastIndex() > before+150 })
 	g.stop(old)
 	for _, i := range others {
 		g.start(i, true)
@@ -113,7 +113,7 @@ func TestALongEndThatWasNeverCommittedGoesForASnapshot(t *testing.T) {
 	}
 	g.start(old, true)
 	writer.write("last")
-	await(t, "the replica that was away", func() bool {
+	until(t, "the replica that was away", func() bool {
 		select {
 		case <-g.agents[old].anew:
 			g.stop(old)
@@ -130,15 +130,6 @@ func TestALongEndThatWasNeverCommittedGoesForASnapshot(t *testing.T) {
 		return ready && !gone && items == 22
 	})
 	same(t, g, 22)
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 func TestALogThatASnapshotOvertookIsRemovedAtTheStart(t *testing.T) {

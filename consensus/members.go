@@ -12,6 +12,7 @@ import (
 const (
 	caughtUp  = 64 // entries that a new member may lack when it gets its vote
 	admission = 50 * time.Second
+	voteLook  = time.Second // how often a member looks whether it has its vote still
 )
 
 // admin is what an operator, or another agent, wants to be done.
@@ -75,18 +76,27 @@ func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
 // --- forming ----------------------------------------------------------------------------------------------------
 
 // form finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
-// replica that has no vote in the group of the others joins it as a new member.
+// replica that has no vote in the group of the others joins it as a new member. A vote may be taken back while nobody
+// knows yet that it was given, by a leader that has not heard of it: a member without one asks again. Who was removed
+// does not.
 func (a *agent) form() {
-	for wait := 10 * time.Millisecond; a.pause(wait); wait = min(2*wait, shortly) {
+	wait, voted := 10*time.Millisecond, false
+	for a.pause(wait) {
 		mine := a.info()
+		if voted && (mine.Voter || mine.Members[a.id] == "") {
+			wait = voteLook
+			continue
+		}
 		told := a.askAll(time.Second)
-		if err := a.suspect(told); err != nil {
+		if err := a.suspect(told); err != nil && !voted {
 			a.giveUp(err)
 			return
 		}
 		if mine.Voter {
-			return
+			voted = true
+			continue
 		}
+		wait = min(2*wait, shortly)
 		switch next := a.place(told); next {
 		case "bootstrap":
 			var servers []raft.Server
@@ -99,6 +109,8 @@ func (a *agent) form() {
 		case "join":
 			if err := a.join(told); err != nil {
 				a.log.Warn("joining the group did not work yet", "error", err)
+			} else {
+				wait = voteLook // until it is known here
 			}
 		}
 	}

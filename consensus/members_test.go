@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func until(t *testing.T, what string, done func() bool) {
@@ -443,5 +445,26 @@ func TestTasksThatMakeNoSenseAreRefused(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(empty); len(left) != 0 {
 		t.Error(left)
+	}
+}
+
+// A leader that never heard of it takes the vote back that its predecessor gave.
+func TestAMemberThatLosesItsVoteGetsItBack(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.startAll()
+	leader := g.leader()
+	other := (leader + 1) % 3
+	id := raft.ServerID(g.agents[other].id)
+	if err := g.agents[leader].raft.DemoteVoter(id, 0, patience).Error(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the vote", func() bool { return g.voters(0, 1, 2) && g.agents[other].info().Voter })
+	time.Sleep(2 * voteLook) // it has seen that itself
+	if err := g.agents[g.leader()].raft.RemoveServer(id, 0, patience).Error(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * voteLook)
+	if _, there := g.members()[string(id)]; there {
+		t.Fatal("it was removed and came back")
 	}
 }

@@ -4,6 +4,7 @@ All of it is inside of namespaces that `isolated` makes (Linux, as root), so tha
 ends with the first process. Without them agents and workers can still be killed and stopped.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -145,20 +146,19 @@ class World:
 
     def fill(self, replica):
         """Leave no room on a disk."""
-        with open(self.directory(replica) / "filling", "wb") as file:
-            self._fill[replica] = file.name
-            block = bytes(1 << 20)
-            try:
-                while True:
-                    file.write(block)
-                    file.flush()
-            except OSError:
-                pass
+        path = self.directory(replica) / "filling"
+        self._fill[replica] = path
+        block = bytes(1 << 20)
+        # It may be full before as well.
+        with contextlib.suppress(OSError), path.open("wb") as file:
+            while True:
+                file.write(block)
+                file.flush()
 
     def free(self, replica):
         """Give the room back."""
         if replica in self._fill:
-            Path(self._fill.pop(replica)).unlink(missing_ok=True)  # with a replica its disk goes
+            self._fill.pop(replica).unlink(missing_ok=True)  # with a replica its disk goes
 
     def slow(self, replica, milliseconds):
         """Let each sync of a log take longer."""
