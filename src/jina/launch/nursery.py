@@ -1,4 +1,4 @@
-"""A process that imports once what every worker needs, and forks a worker whenever it gets a control socket.
+"""A process that imports once what others need, and forks one of them whenever it gets a control socket.
 
 It never runs user code and never has a second thread when it forks, so its forks are sound, which those of the
 user's own process would not be.
@@ -14,16 +14,31 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
-from jina.launch.siblings import fork_sibling, require_one_thread
+from jina.launch.siblings import fork_sibling, require_one_thread, threads
 from jina.plan.plans import NurseryPlan
 from jina.wire import pb
 
-_NEEDED = (
+_COMMON = (
+    "concurrent.futures.thread",
+    "jina.observe.exporters",
+    "jina.observe.traces",
+    "jina.runtime.heap",
+    "jina.runtime.link_source",
+    "jina.runtime.loops",
+    "jina.runtime.room",
+    "jina.runtime.stop",
+    "jina.runtime.vitals",
+    "jina.transport.server",
+    "jina.wire.standing",
+)
+"""What gateways import and workers as well; each brings what it needs itself."""
+
+_OF_WORKERS = (
     "docarray",
     "docarray.computation.numpy_backend",
-    "concurrent.futures.thread",
     "jina.documents.document",
     "jina.documents.docvec",
     "jina.documents.repairs",
@@ -32,49 +47,65 @@ _NEEDED = (
     "jina.runtime.worker",
     "jina.transport.link_server",
 )
-"""What every worker behind a gateway imports; each brings what it needs itself."""
+"""What every worker behind a gateway imports beside that."""
 
 
 def tend(plan: NurseryPlan, report: Callable[[dict[str, Any]], None], control: socket.socket) -> socket.socket | None:
-    """Fork a worker for each socket that comes over `control`; None at its end.
+    """Fork a process for each socket that comes over `control`; None at its end.
 
-    Returns in each worker too, with the worker's own control socket. Raises where forking is not possible here.
+    Those that come in the phase `common` have what gateways need, then a word without a socket leads to `ready`.
+    Returns in each of them too, with its own control socket. Raises where forking is not possible here.
     """
-    if plan.sys_path:
-        sys.path[:] = plan.sys_path
-    _import_all()
-    # A fresh look at folders for each worker, which would write to all that is known of them in pages of its own.
-    importlib.invalidate_caches()
-    # Objects that the collector never looks at stay shared between all the workers.
-    gc.freeze()
-    _end_idle_threads()
-    report({"phase": "ready"})
-    while (worker := _received(control)) is not None:
-        try:
-            pid = fork_sibling()
-        except OSError:
-            return None  # the end of the control socket says enough
-        if pid == 0:
-            _become_another()
-            report({"phase": "ready", "pid": os.getpid()})
-            control.close()
-            return worker
-        worker.close()
+    for phase, import_all in (("common", _import_common), ("ready", partial(_import_rest, plan.sys_path))):
+        import_all()
+        _prepare_to_fork()
+        report({"phase": phase})
+        while own := _received(control):
+            try:
+                pid = fork_sibling()
+            except OSError:
+                return None  # the end of the control socket says enough
+            if pid == 0:
+                _become_another()
+                report({"phase": phase, "pid": os.getpid()})
+                control.close()
+                return own
+            own.close()
+        if own is None:
+            break
     return None
 
 
-def _import_all() -> None:
-    for name in _NEEDED:
+def _import_common() -> None:
+    for name in _COMMON:
         importlib.import_module(name)
-    _ = pb.POOL  # the message classes are made when the first of them is asked for
     if not os.environ.get("JINA_DISABLE_UVLOOP"):
         with contextlib.suppress(ImportError):
             importlib.import_module("uvloop")
 
 
-def _received(control: socket.socket) -> socket.socket | None:
+def _import_rest(sys_path: list[str]) -> None:
+    if sys_path:
+        sys.path[:] = sys_path
+    for name in _OF_WORKERS:
+        importlib.import_module(name)
+    _ = pb.POOL  # the message classes are made when the first of them is asked for
+
+
+def _received(control: socket.socket) -> socket.socket | Literal[False] | None:
+    """A socket; False for a word without one, None at the end."""
     data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-    return socket.socket(fileno=descriptors[0]) if data else None
+    if not data:
+        return None
+    return socket.socket(fileno=descriptors[0]) if descriptors else False
+
+
+def _prepare_to_fork() -> None:
+    # A fresh look at folders for each process, which would write to all that is known of them in pages of its own.
+    importlib.invalidate_caches()
+    # Objects that the collector never looks at stay shared between all of them.
+    gc.freeze()
+    _end_idle_threads()
 
 
 def _end_idle_threads() -> None:
@@ -82,10 +113,11 @@ def _end_idle_threads() -> None:
 
     They are told by the C library, which `fork_sibling` goes around, so there is one fork of the usual kind before.
     """
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
+    if threads() > 1:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
     require_one_thread()
 
 

@@ -1,39 +1,55 @@
-"""The orchestrator's side of the nursery: which workers come from it, and how they are asked for."""
+"""The orchestrator's side of the nursery: which processes come from it and when, and how they are asked for."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jina.launch import siblings
 from jina.launch.child_process import ChildProcess
-from jina.plan.plans import NurseryPlan, WorkerPlan
+from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan
 
 _PATIENCE = 10.0
 """Seconds that a fork may take before the nursery is taken for broken."""
 
 
 class Nursery(ChildProcess):
-    """The process that several workers are forked from. All methods belong to the thread that called `spawn`.
+    """The process that several workers are forked from, and the gateway before it has imported what only they need.
 
-    Where it cannot be started or cannot fork, or ends, `fork` gives None, and workers are started by themselves.
+    All methods belong to the thread that called `spawn`. Where it cannot be started or cannot fork, or ends, `fork`
+    gives None, and processes are started by themselves.
     """
 
     def __init__(self, sys_path: list[str]) -> None:
         super().__init__(NurseryPlan(sys_path=sys_path))
         self._key = tuple(sys_path)
+        self._stages = ["common", "ready"]
+        """Those of its phases in which it forks that are not over."""
         self._forked = 0
 
     def bears(self, process: ChildProcess) -> bool:
-        """Whether a worker is to be forked rather than started by itself."""
-        return self.phase != "failed" and self.exit_status is None and _key(process.plan) == self._key
+        """Whether a process is to be forked rather than started by itself, be it later."""
+        return self.phase != "failed" and self.exit_status is None and self._stage_of(process.plan) in self._stages
+
+    def bears_now(self, process: ChildProcess) -> bool:
+        """Whether it has imported what there is for the process."""
+        return self.bears(process) and self._stage_of(process.plan) == self.phase
+
+    def _stage_of(self, plan: ChildPlan) -> str | None:
+        """A gateway comes before the libraries of Executors, unless it is the user's own, which is like an Executor."""
+        if not isinstance(plan, GatewayPlan):
+            return "ready" if _key(plan) == self._key else None
+        if plan.env:
+            return None
+        return "ready" if plan.custom is not None and tuple(plan.custom.sys_path) == self._key else "common"
 
     def fork(self, control: socket.socket) -> siblings.Sibling | None:
-        """A new worker with this control socket, or None when it has to be started otherwise."""
-        if not self.ready or self.control is None:
+        """A new process with this control socket, or None when it has to be started otherwise."""
+        if self.phase not in self._stages or self.control is None:
             return None
         self._forked = 0
         self.control.settimeout(_PATIENCE)
@@ -51,11 +67,20 @@ class Nursery(ChildProcess):
             return None
         return siblings.Sibling(self._forked)
 
-    def dismiss(self) -> None:
-        """End it: nobody is to be forked any more."""
-        if self.ready and self.control is not None:
-            self.ready = False
-            self.control.shutdown(socket.SHUT_WR)
+    def go_on(self, waiting: Iterable[ChildProcess]) -> None:
+        """Have it import the rest, or end, when none of those that wait to be started is to be forked before."""
+        if self.phase not in self._stages or self.control is None:
+            return
+        wanted = {self._stage_of(process.plan) for process in waiting}
+        if self.phase in wanted:
+            return
+        with contextlib.suppress(OSError):  # it has ended
+            if self.phase == "common" and "ready" in wanted:
+                self._stages.remove("common")
+                self.control.send(b".")
+            else:
+                self._stages.clear()
+                self.control.shutdown(socket.SHUT_WR)
 
     def _on_report(self, report: dict[str, Any]) -> None:
         super()._on_report(report)
@@ -72,7 +97,7 @@ def nursery_for(processes: Sequence[ChildProcess]) -> Nursery | None:
     return None
 
 
-def _key(plan: Any) -> tuple[str, ...] | None:
+def _key(plan: ChildPlan) -> tuple[str, ...] | None:
     """Workers with the same key can be forked from one process; those with None from none.
 
     Variables of the environment have to be there before libraries are imported, and faces need libraries of their own.

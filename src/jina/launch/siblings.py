@@ -52,9 +52,14 @@ def possible() -> bool:
     return sys.platform == "linux" and hasattr(os, "pidfd_open") and platform.machine() in _SYSTEM_CALLS
 
 
+def threads() -> int:
+    """How many threads this process has, those of C libraries too."""
+    return len(os.listdir("/proc/self/task"))
+
+
 def require_one_thread() -> None:
     """Raise `NotSupportedError` where a fork would not be sound."""
-    if len(os.listdir("/proc/self/task")) > 1:
+    if threads() > 1:
         raise NotSupportedError("a process with several threads cannot be forked")
 
 

@@ -153,14 +153,14 @@ class Supervisor:
                 self._tending.ended(process)
             with self._changed:
                 self._changed.notify_all()
-        if self._nursery is not None and not any(map(self._nursery.bears, self._to_start)):
-            self._nursery.dismiss()
+        if self._nursery is not None:
+            self._nursery.go_on(self._to_start)
 
     def _next(self) -> ChildProcess | None:
         """The next one to be started that does not wait for the nursery."""
         nursery = self._nursery
         for process in self._to_start:
-            if nursery is None or nursery.ready or not nursery.bears(process):
+            if nursery is None or nursery.bears_now(process) or not nursery.bears(process):
                 self._to_start.remove(process)
                 return process
         return None

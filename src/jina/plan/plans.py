@@ -287,7 +287,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
 
 
 class NurseryPlan(msgspec.Struct, frozen=True, kw_only=True, tag="nursery"):
-    """The process from which workers are forked; `sys_path` is that of each of their Executors."""
+    """The process from which others are forked; `sys_path` is that of each of their Executors."""
 
     name: str = "nursery"
     sys_path: list[str] = []
