@@ -14,8 +14,9 @@ from jina import Executor
 from jina.transport.server_messages import new_request_id
 
 
-def _tell(executor, facts):
-    path = os.path.join(os.environ["RECORD"], f"{executor.runtime_args.replica_id}.json")
+def tell(executor, facts):
+    number = getattr(executor.runtime_args, "replica_id", "gateway")
+    path = os.path.join(os.environ["RECORD"], f"{number}.json")
     with open(path + ".part", "w") as file:
         json.dump(facts, file)
     os.rename(path + ".part", path)
@@ -24,25 +25,28 @@ def _tell(executor, facts):
 class Facts(Executor):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        kinds = sorted(os.readlink(f"/proc/self/fd/{fd}").partition(":")[0] for fd in _descriptors())
-        facts = {
-            "pid": os.getpid(),
-            "parent": os.getppid(),
-            "session": os.getsid(0),
-            "argv": sys.argv,
-            "flags": list(sys.flags),
-            "path": sys.path,
-            "cwd": os.getcwd(),
-            "warnings": sys.warnoptions,
-            "stdin": os.readlink("/proc/self/fd/0"),
-            "descriptors": kinds,
-            "signals": [signal.getsignal(n) is signal.SIG_DFL for n in (signal.SIGHUP, signal.SIGALRM)],
-            "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-            "main": threading.main_thread().name,
-            "reached": signal.pthread_kill(threading.main_thread().ident, 0),
-            "native": threading.main_thread().native_id,
-        }
-        _tell(self, facts)
+        tell(self, facts())
+
+
+def facts():
+    kinds = sorted(os.readlink(f"/proc/self/fd/{fd}").partition(":")[0] for fd in _descriptors())
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "session": os.getsid(0),
+        "argv": sys.argv,
+        "flags": list(sys.flags),
+        "path": sys.path,
+        "cwd": os.getcwd(),
+        "warnings": sys.warnoptions,
+        "stdin": os.readlink("/proc/self/fd/0"),
+        "descriptors": kinds,
+        "signals": [signal.getsignal(n) is signal.SIG_DFL for n in (signal.SIGHUP, signal.SIGALRM)],
+        "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "main": threading.main_thread().name,
+        "reached": signal.pthread_kill(threading.main_thread().ident, 0),
+        "native": threading.main_thread().native_id,
+    }
 
 
 def _descriptors():
@@ -53,7 +57,7 @@ class Drawing(Executor):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         drawn = [random.random(), np.random.random(), np.random.default_rng().random(), secrets.token_hex()]
-        _tell(self, [*drawn, new_request_id()])
+        tell(self, [*drawn, new_request_id()])
 
 
 class Multiplying(Executor):
@@ -62,7 +66,7 @@ class Multiplying(Executor):
         before = len(os.listdir("/proc/self/task"))
         matrix = np.ones((1500, 1500))
         assert float((matrix @ matrix)[0, 0]) == 1500
-        _tell(self, [before, len(os.listdir("/proc/self/task"))])
+        tell(self, [before, len(os.listdir("/proc/self/task"))])
 
 
 class Raising(Executor):
@@ -84,6 +88,6 @@ class Spinning(Executor):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        _tell(self, os.getpid())
+        tell(self, os.getpid())
         if self.runtime_args.replica_id == 0:
             threading.Thread(target=sum, args=[range(10**14)], daemon=True).start()

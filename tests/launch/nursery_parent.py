@@ -1,24 +1,34 @@
-"""Starts two workers from a nursery, prints process ids, and waits to be killed.
+"""Starts two workers behind a gateway, prints process ids, and waits to be killed.
 
-`nursery`: that of the nursery, at once. `workers`: those of the workers, when one of them holds the GIL.
+`nursery`: that of the nursery, at once. `gateway`: those of the nursery and the gateway that it forked, before there
+are workers. `workers`: those of the workers and their gateway, when one of them holds the GIL.
 """
 
 import sys
 import time
 
-from test_nursery import plan_of
+from nurseries import plan_of
 
 from jina.launch import running
 
-started = running.start(plan_of("Spinning"))
+started = running.start(plan_of("Spinning", behind={}))
 nursery = started._supervisor._nursery
-if sys.argv[1] == "nursery":
-    while not nursery.pid:
+gateway = started.front[0]
+
+
+def wait_while(condition):
+    while condition():
         time.sleep(0.001)
+
+
+if sys.argv[1] == "nursery":
+    wait_while(lambda: not nursery.pid)
     pids = [nursery.pid]
+elif sys.argv[1] == "gateway":
+    wait_while(lambda: not gateway.pid)
+    pids = [nursery.pid, gateway.pid]
 else:
-    while any(process.phase in {"starting", "importing"} for process in started.processes):
-        time.sleep(0.01)
+    wait_while(lambda: any(process.phase in {"starting", "importing"} for process in started.processes))
     pids = [process.pid for process in started.processes]
 sys.stdout.write(" ".join(map(str, pids)) + "\n")
 sys.stdout.flush()

@@ -2,5 +2,5 @@
 
 Takes: a plan.
 Gives: running workers, their readiness or the exact failure.
-Never: forks, polls ports or leaves a child behind.
+Never: forks the program, polls ports or leaves a child behind.
 """
