@@ -94,14 +94,14 @@ def test_a_removal_that_a_fault_overtakes_is_finished_when_the_others_are_back(t
         running.add("before")
         leader = running.leader()
         gone, stopped = (number for number in range(3) if number != leader)
-        retire = membership._retire
+        retire = membership.retire
 
         def overtaken(*args):
             retire(*args)
             running.kill_agent(stopped, signal.SIGSTOP)
             threading.Timer(3.0, running.kill_agent, [stopped, signal.SIGCONT]).start()
 
-        monkeypatch.setattr(membership, "_retire", overtaken)
+        monkeypatch.setattr(membership, "retire", overtaken)
         assert running.deployment.remove_replica(gone) == gone
         assert members(running) == all_vote(*sorted((leader, stopped)))
         running.add("after")
