@@ -20,7 +20,9 @@ def nemesis(seed, seconds, folder, *, planted="", kinds="", settle=60.0, **load)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    return json.loads(told.splitlines()[-1])
+    found = told.splitlines()[-1]
+    (Path(folder) / "found.json").write_text(found)
+    return json.loads(found)
 
 
 def porcupine(folder):
