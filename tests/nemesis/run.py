@@ -1,10 +1,12 @@
 """One seeded run: `python -m tests.nemesis.run --seed 7 --seconds 20`; prints what it did and found, as JSON."""
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -141,6 +143,7 @@ class Run:
         while not found.keys() >= set(members):
             if time.monotonic() > deadline:
                 self.late.append(f"of the replicas {members} only {sorted(found)} answer in the end")
+                _show(deployment)
                 break
             try:
                 headers = {"jina-consistency": "linearizable"}
@@ -178,6 +181,17 @@ class Run:
             "faults": nemesis.done if nemesis else [],
             "errors": clients.errors if clients else {},
         }
+
+
+def _show(deployment):
+    """Where the workers are, and what the agents say, on the standard error."""
+    for worker in deployment._processes[0].workers:
+        sys.stderr.write(f"nemesis: {worker.name} is process {worker.pid}, {worker.phase}\n")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGUSR2)
+        time.sleep(0.5)  # one after the other
+    for one in deployment.consensus_status():
+        sys.stderr.write(f"nemesis: {one}\n")
 
 
 def _kinds(told):

@@ -1,14 +1,17 @@
 """The Executor under test: a list whose pages are files, and registers. Workers import it, with planted mistakes."""
 
+import faulthandler
 import hashlib
 import json
 import os
 import shutil
+import signal
 
 from jina import Document, DocumentArray, Executor, requests, write
 from tests.nemesis import planted
 
 planted.plant()
+faulthandler.register(signal.SIGUSR2, all_threads=True)  # a run asks where one hangs
 PAGE = 20
 
 
