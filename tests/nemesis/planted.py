@@ -14,7 +14,6 @@ PLANTED = {
     "lost-chunks": "a snapshot without the requests of which only a part is in the log",
     "forgotten-window": "a snapshot without the ids of the requests that were applied",
     "forgotten-sessions": "a snapshot without the sessions of clients",
-    "newcomers-without-ids": "a replica that joins gets the state, but not the ids of the requests that were applied",
     "surviving-window": "ids of applied requests that outlive the Executor that applied them",
     "surviving-workspace": "a workspace that a new incarnation of an Executor finds as the old one left it",
 }
@@ -46,25 +45,6 @@ def _forgotten_window():
 def _forgotten_sessions():
     whole = sessions.Sessions.to_bytes
     sessions.Sessions.to_bytes = lambda self: whole(sessions.Sessions())
-
-
-def _newcomers_without_ids():
-    prepare = replica.Replica.__init__
-
-    def come(self, plan, *args, **kwargs):
-        prepare(self, plan, *args, **kwargs)
-        load = self._memory.load
-
-        def without_ids(data):
-            load(data)
-            for known in (self._memory.window._seen, self._memory.window._order, self._memory.window._answered):
-                known.clear()
-            self._memory.sessions.load(sessions.Sessions().to_bytes())
-
-        if os.path.exists(os.path.join(os.environ["JINA_NEMESIS_FOLDER"], f"joined-{plan.replica}")):
-            self._memory.load = without_ids
-
-    replica.Replica.__init__ = functools.wraps(prepare)(come)
 
 
 def _surviving_window():

@@ -20,7 +20,6 @@ RUNS = {
     "lost-chunks": {"kinds": "snapshot=3,kill-workers=1", "seconds": 8, "large": 0.5},
     "forgotten-window": {"kinds": "snapshot=2,kill-workers=1", "seconds": 8, "repeated": 0.5},
     "forgotten-sessions": {"kinds": "snapshot=2,kill-workers=1", "seconds": 8, "repeated": 0.5},
-    "newcomers-without-ids": {"kinds": "membership", "seconds": 10, "repeated": 0.5},
     "surviving-window": {"kinds": "kill-workers", "seconds": 3},
     "surviving-workspace": {"kinds": "kill-workers", "seconds": 3},
 }
