@@ -248,6 +248,8 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("the snapshot %s: %w", list[0].ID, err)
 	}
+	// Between the last operation in a snapshot and its end there may be entries that are none; the log begins behind its end.
+	index := max(manifest.Index, list[0].Index)
 	one := &wish{answer: make(chan error, 1)}
 	a.mu.Lock()
 	if w.gone {
@@ -258,13 +260,13 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	id := w.nextWish
 	w.answers[id] = one
 	a.mu.Unlock()
-	if err := w.writeJSON(kRestore, id, map[string]any{"dir": dir, "index": manifest.Index}); err != nil {
+	if err := w.writeJSON(kRestore, id, map[string]any{"dir": dir, "index": index}); err != nil {
 		return 0, err
 	}
 	if err := <-one.answer; err != nil {
 		return 0, fmt.Errorf("the worker could not restore %s: %w", list[0].ID, err)
 	}
-	return manifest.Index, nil
+	return index, nil
 }
 
 // installed notes a snapshot, such as one that came from the leader. Nothing before its end is applied from the log any

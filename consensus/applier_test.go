@@ -3,8 +3,12 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +80,44 @@ func TestASnapshotThatAWorkerIsPastIsNothingToIt(t *testing.T) {
 	}()
 	f, err := worker.read()
 	if err != nil || f.kind != kApply || binary.LittleEndian.Uint64(f.body) != 6 {
+		t.Fatal(f.kind, err)
+	}
+}
+
+func TestASnapshotThatEndsInEntriesThatAreNoOperationsIsWholeAtItsEnd(t *testing.T) {
+	store, snapshots := raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	sink, err := snapshots.Create(raft.SnapshotVersionMax, 10, 2, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, manifestFile), []byte(`{"index": 8}`), 0o600)
+	chunks, _ := os.Create(filepath.Join(dir, chunksFile))
+	if err := errors.Join(newAssembler(dir).write(chunks), chunks.Close(), pack(dir, sink), sink.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.StoreLogs(wholeEntries(11, 1, 3)); err != nil { // the log begins behind the snapshot
+		t.Fatal(err)
+	}
+	a := newApplier(store, snapshots, t.TempDir(), func(text string, args ...any) { t.Errorf(text, args...) })
+	defer a.stop()
+	here, there := net.Pipe()
+	defer there.Close()
+	there.SetDeadline(time.Now().Add(10 * time.Second))
+	a.installed(10)
+	w, worker := &worker{link: newLink(here), number: 1}, newLink(there)
+	attached := make(chan error, 1)
+	go func() { attached <- a.attach(w, greeting{}) }()
+	f, err := worker.read()
+	if err != nil || f.kind != kRestore || !strings.Contains(string(f.body), `"index":10`) {
+		t.Fatal(f.kind, string(f.body), err)
+	}
+	a.done(w, f.id, []byte(`{}`))
+	if err := <-attached; err != nil {
+		t.Fatal(err)
+	}
+	go a.commit(11)
+	if f, err := worker.read(); err != nil || f.kind != kApply || binary.LittleEndian.Uint64(f.body) != 11 {
 		t.Fatal(f.kind, err)
 	}
 }

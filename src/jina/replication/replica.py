@@ -327,7 +327,7 @@ class Replica:
             else:
                 index, window = await self._machine.restore(wish.dir)
                 self._memory.load(window)
-                self._progress.reach(index)
+                self._progress.reach(max(index, wish.index))  # what follows in the snapshot are no operations
                 self._tell_chain()
         except Exception as error:  # noqa: BLE001 - user code
             failure = error
