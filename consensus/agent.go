@@ -400,14 +400,72 @@ func (a *agent) confirmed(settled *uint64) readAnswer {
 		*settled = term
 	}
 	index := a.raft.CommitIndex()
-	if err := a.raft.VerifyLeader().Error(); err != nil {
-		return readAnswer{err: unavailable("%v", err)}
+	if err := a.stillLeads(term); err != nil {
+		return readAnswer{err: err}
 	}
 	if a.raft.CurrentTerm() != term {
 		return readAnswer{err: unavailable("the leadership changes")}
 	}
 	a.applier.commit(index)
 	return readAnswer{index: index}
+}
+
+// stillLeads asks a majority for its term: nobody had been elected in a later one when they answered. Raft's own
+// VerifyLeader counts answers to what was sent before it was called, such as those that a leader finds which was stopped
+// and wakes up.
+func (a *agent) stillLeads(term uint64) error {
+	future := a.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return unavailable("%v", err)
+	}
+	voters, answers := 0, make(chan error, len(future.Configuration().Servers))
+	for _, server := range future.Configuration().Servers {
+		if server.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		go func() { answers <- a.inTerm(string(server.ID), term) }()
+	}
+	for agree, refuse := 0, 0; ; {
+		err := <-answers
+		if err == nil {
+			agree++
+		} else {
+			refuse++
+		}
+		switch {
+		case 2*agree > voters:
+			return nil
+		case 2*(voters-refuse) <= voters:
+			return err
+		}
+	}
+}
+
+func (a *agent) inTerm(member string, term uint64) error {
+	now := a.raft.CurrentTerm()
+	if member != a.id {
+		replica, err := replicaOf(member)
+		if err != nil {
+			return unavailable("%v", err)
+		}
+		p := a.book.get(replica)
+		if p == nil {
+			return unavailable("no address is known of %s", member)
+		}
+		body, err := p.call(kTerm, nil, patience)
+		if err != nil {
+			return err
+		}
+		if len(body) < 8 || string(body[8:]) != member {
+			return unavailable("another member answers for %s", member)
+		}
+		now = binary.LittleEndian.Uint64(body)
+	}
+	if now != term {
+		return unavailable("the leadership changes")
+	}
+	return nil
 }
 
 // --- leadership and membership --------------------------------------------------------------------------------

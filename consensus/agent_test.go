@@ -85,6 +85,28 @@ func TestAReadCoversAllThatWasAcknowledged(t *testing.T) {
 	}
 }
 
+// What a leader is told of its leadership has to be asked after the read came: it may have been stopped before.
+func TestAReadAsksForTheTermOfAMajority(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.startAll()
+	leader := g.agents[g.leader()]
+	term := leader.raft.CurrentTerm()
+	if err := leader.stillLeads(term); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.stillLeads(term - 1); err == nil {
+		t.Fatal("a majority is in another term")
+	}
+	for i := range g.agents {
+		if g.agents[i] != leader {
+			g.stop(i)
+		}
+	}
+	if err := leader.stillLeads(term); err == nil {
+		t.Fatal("nobody else answers")
+	}
+}
+
 func TestAnotherReplicaLeadsWhenTheLeaderEnds(t *testing.T) {
 	g := newGroup(t, 3, nil)
 	g.startAll()

@@ -43,6 +43,7 @@ const (
 	kDiverged kind = 28
 	kCommit   kind = 30
 	kHashes   kind = 31
+	kTerm     kind = 32
 )
 
 // A frame has a body; a proposal has entries instead, each with its part of the body behind room for a head.

@@ -166,6 +166,8 @@ func (a *agent) servePeer(conn net.Conn, stranger bool) {
 			}
 		case kHashes:
 			a.compare(f.body)
+		case kTerm:
+			l.write(kOK, f.id, binary.LittleEndian.AppendUint64(nil, a.raft.CurrentTerm()), []byte(a.id))
 		case kPropose, kRead, kStatus, kAdmin:
 			go a.answer(l, f, true)
 		default:
