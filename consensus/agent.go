@@ -412,7 +412,7 @@ func (a *agent) confirmed(settled *uint64) readAnswer {
 
 // stillLeads asks a majority for its term: nobody had been elected in a later one when they answered. Raft's own
 // VerifyLeader counts answers to what was sent before it was called, such as those that a leader finds which was stopped
-// and wakes up.
+// and wakes up. Who does not answer within an election timeout is as good as gone: another replica may be asked instead.
 func (a *agent) stillLeads(term uint64) error {
 	future := a.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
@@ -426,7 +426,7 @@ func (a *agent) stillLeads(term uint64) error {
 		voters++
 		go func() { answers <- a.inTerm(string(server.ID), term) }()
 	}
-	for agree, refuse := 0, 0; ; {
+	for agree, refuse := 0, 0; agree+refuse < voters; {
 		err := <-answers
 		if err == nil {
 			agree++
@@ -440,6 +440,7 @@ func (a *agent) stillLeads(term uint64) error {
 			return err
 		}
 	}
+	return unavailable("the group has no voters")
 }
 
 func (a *agent) inTerm(member string, term uint64) error {
@@ -453,7 +454,7 @@ func (a *agent) inTerm(member string, term uint64) error {
 		if p == nil {
 			return unavailable("no address is known of %s", member)
 		}
-		body, err := p.call(kTerm, nil, patience)
+		body, err := p.call(kTerm, nil, ms(a.ElectionMs))
 		if err != nil {
 			return err
 		}
