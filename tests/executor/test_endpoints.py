@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import linecache
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
@@ -300,6 +301,18 @@ def test_batching_options_are_checked(options, complaint):
 
     with pytest.raises(ConfigError, match=complaint):
         endpoint_of(handler, dynamic_batching=options)
+
+
+def test_no_source_is_read_where_nothing_is_wrong():
+    class Frugal(Executor):
+        @dynamic_batching(preferred_batch_size=2)
+        @requests(on="/x")
+        def answer(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+            return docs
+
+    linecache.clearcache()
+    assert EndpointTable(Frugal()).resolve("/x").batching is not None
+    assert linecache.cache == {}
 
 
 def test_streams_cannot_be_batched():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from jina.errors import ConfigError, nearest
+from jina.executor.signatures import location
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ def batching_for(options: Mapping[str, Mapping[str, Any]], path: str, method: st
     return Batching(**merged)
 
 
-def check_keys(options: Mapping[str, Any], paths: Iterable[str], methods: Iterable[str], where: str) -> None:
-    """Raise `ConfigError` for options of an endpoint or method that does not exist."""
+def check_keys(options: Mapping[str, Any], paths: Iterable[str], methods: Iterable[str], cls: type) -> None:
+    """Raise `ConfigError` for options of an endpoint or method that `cls` does not have."""
     known = {*paths, *methods}
     for key in options:
         if key not in known:
             near = nearest(key, known)
             hint = f"; did you mean {near!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
+            where = f"{cls.__name__} ({location(cls)})"
             raise ConfigError(f"dynamic_batching of {where}: no endpoint or method {key!r}{hint}")
 
 

@@ -13,7 +13,7 @@ from jina.executor import binding
 from jina.executor.annotations import Types, types_of
 from jina.executor.batching import Batching, batching_for, check_keys
 from jina.executor.decorators import DEFAULT_ENDPOINT, Marks, marks_of
-from jina.executor.signatures import accepts, check_handler, describe, kind_of, location, moment_of, named
+from jina.executor.signatures import accepts, check_handler, describe, kind_of, moment_of, named
 
 if TYPE_CHECKING:
     from jina.executor.base import Executor
@@ -120,8 +120,7 @@ def _build(executor: Executor) -> dict[str, Endpoint]:
     notes = binding.marked(cls)
     options = executor.dynamic_batching
     methods = {getattr(method, "__name__", "") for method in executor.requests.values()}
-    where = f"{cls.__name__} ({location(cls)})"
-    check_keys(options, executor.requests, methods | notes.keys(), where)
+    check_keys(options, executor.requests, methods | notes.keys(), cls)
     table: dict[str, Endpoint] = {}
     for path, method in executor.requests.items():
         table[path] = _endpoint(path, method, notes, options)

@@ -19,7 +19,7 @@ INJECTED = ("metas", "requests", "runtime_args")
 
 
 def location(thing: Any) -> str:
-    """`file:line` of a function or class, or `<unknown>`."""
+    """`file:line` of a function or class, or `<unknown>`; for errors only, as that of a class reads its source."""
     code = getattr(inspect.unwrap(thing) if callable(thing) else thing, "__code__", None)
     if code is not None:
         return f"{_short(code.co_filename)}:{code.co_firstlineno}"
