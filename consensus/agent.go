@@ -45,8 +45,9 @@ type agent struct {
 	commits    chan [2]uint64
 	reads      chan chan readAnswer
 	stopping   chan struct{}
-	failed     chan error // what ends the process
-	anew       chan error // what ends it to be started again
+	over       chan struct{} // closed when raft has ended
+	failed     chan error    // what ends the process
+	anew       chan error    // what ends it to be started again
 	background sync.WaitGroup
 
 	snapBytes atomic.Int64 // log bytes at the last snapshot
@@ -63,7 +64,7 @@ func start(c config) (*agent, error) {
 	}
 	a := &agent{
 		config: c, born: time.Now(), commits: make(chan [2]uint64, 1), reads: make(chan chan readAnswer),
-		stopping: make(chan struct{}), failed: make(chan error, 1), anew: make(chan error, 1),
+		stopping: make(chan struct{}), over: make(chan struct{}), failed: make(chan error, 1), anew: make(chan error, 1),
 	}
 	a.log = hclog.New(&hclog.LoggerOptions{
 		Name: fmt.Sprintf("%s/rep-%d consensus", c.Group, c.Replica), Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr,
@@ -202,6 +203,7 @@ func (a *agent) stop() {
 	a.workers.Close()
 	a.applier.stop()
 	a.raft.Shutdown().Error()
+	close(a.over)
 	a.transport.Close()
 	a.book.close()
 	a.background.Wait()
@@ -217,6 +219,18 @@ func (a *agent) stopped() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// settled is what came of a question to raft, which answers none that it took in the moment of its end.
+func (a *agent) settled(question raft.Future) error {
+	answer := make(chan error, 1)
+	go func() { answer <- question.Error() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-a.over:
+		return raft.ErrRaftShutdown
 	}
 }
 
@@ -391,7 +405,7 @@ func (a *agent) confirmed(settled *uint64) readAnswer {
 	}
 	term := a.raft.CurrentTerm()
 	if *settled != term {
-		if err := a.raft.Barrier(patience).Error(); err != nil {
+		if err := a.settled(a.raft.Barrier(patience)); err != nil {
 			return readAnswer{err: unavailable("%v", err)}
 		}
 		if a.raft.CurrentTerm() != term {
@@ -489,7 +503,7 @@ func (a *agent) handOver(to int) bool {
 			continue
 		}
 		id := told.ID
-		if a.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)).Error() == nil {
+		if a.settled(a.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))) == nil {
 			return true
 		}
 	}
@@ -571,7 +585,7 @@ func (a *agent) takeSnapshot() error {
 	bytes := a.store.bytes.Load()
 	err := a.limitTrail()
 	if err == nil {
-		err = a.raft.Snapshot().Error()
+		err = a.settled(a.raft.Snapshot())
 	}
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		a.snapFails.Add(1)

@@ -315,3 +315,27 @@ func TestADamagedSnapshotIsNotServed(t *testing.T) {
 		t.Error("it serves what it could not read")
 	}
 }
+
+func TestWhoWaitsForRaftIsNotLeftWaitingWhenItEnds(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.startAll()
+	i := g.leader()
+	leading := g.agents[i]
+	leading.raft.Shutdown().Error()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range 10 { // raft may take a question though nobody is left to answer it
+			leading.handOver(anyReplica)
+			if err := leading.settled(leading.raft.Barrier(time.Second)); err == nil {
+				t.Error("a barrier went through")
+			}
+		}
+	}()
+	g.stop(i)
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("somebody waits for raft that ended")
+	}
+}

@@ -103,7 +103,7 @@ func (a *agent) form() {
 			for _, one := range told {
 				servers = append(servers, raft.Server{ID: raft.ServerID(one.ID), Address: raft.ServerAddress(one.ID)})
 			}
-			if err := a.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
+			if err := a.settled(a.raft.BootstrapCluster(raft.Configuration{Servers: servers})); err != nil {
 				a.log.Error("the group cannot be formed", "error", err)
 			}
 		case "join":
@@ -218,7 +218,7 @@ func (a *agent) admit(wish admin) error {
 	}
 	a.tellAll(admin{Do: "learn", Replica: wish.Replica, Address: p.address}, wish.Replica)
 	id := raft.ServerID(wish.ID)
-	if err := a.raft.AddNonvoter(id, raft.ServerAddress(id), 0, patience).Error(); err != nil {
+	if err := a.settled(a.raft.AddNonvoter(id, raft.ServerAddress(id), 0, patience)); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(admission); ; {
@@ -243,7 +243,7 @@ func (a *agent) admit(wish admin) error {
 			}
 		}
 	}
-	return a.raft.AddVoter(id, raft.ServerAddress(id), 0, patience).Error()
+	return a.settled(a.raft.AddVoter(id, raft.ServerAddress(id), 0, patience))
 }
 
 // near says whether a replica has what it needs to vote: the log, and a worker that has applied it.
@@ -292,7 +292,9 @@ func (a *agent) remove(wish admin) error {
 	return nil
 }
 
-func (a *agent) expel(id raft.ServerID) error { return a.raft.RemoveServer(id, 0, patience).Error() }
+func (a *agent) expel(id raft.ServerID) error {
+	return a.settled(a.raft.RemoveServer(id, 0, patience))
+}
 
 // bearable refuses to remove a member when those that stay would have no majority that answers.
 func (a *agent) bearable(id string, members map[string]string) error {
