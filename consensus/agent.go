@@ -266,9 +266,14 @@ func (a *agent) leader() (*peer, bool, error) {
 
 // propose appends an operation to the log, here or at the leader; returns when it is committed.
 func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
+	size := 0
 	for _, entry := range entries {
-		a.carried.Add(int64(len(entry)))
+		size += len(entry)
 	}
+	if size > mostProposed {
+		return nil, refused("%d bytes are more than an operation can have", size)
+	}
+	a.carried.Add(int64(size))
 	leader, self, err := a.leader()
 	if err != nil {
 		return nil, err

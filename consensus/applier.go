@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	batchBytes   = 1 << 20 // of one frame to the worker, unless one operation alone is larger
-	windowBytes  = 8 << 20 // sent to the worker and not yet applied
+	batchBytes   = 1 << 20                   // of one frame to the worker, unless one operation alone is larger
+	windowBytes  = 8 << 20                   // sent to the worker and not yet applied
+	mostProposed = frameLimit - 2*batchBytes // of one operation, which comes back in a frame with others
 	chunksFile   = "chunks"
 	manifestFile = "manifest.json"
 )
@@ -436,7 +437,7 @@ func (a *applier) send(w *worker, upto uint64) error {
 		}
 	}()
 	read, size := 0, 20
-	for at < upto && read < batchBytes {
+	for at < upto && read < batchBytes && size < batchBytes {
 		var l raft.Log
 		if err := a.log.GetLog(at+1, &l); err != nil {
 			return err
@@ -461,10 +462,11 @@ func (a *applier) send(w *worker, upto uint64) error {
 	binary.LittleEndian.PutUint64(head[0:], at)
 	binary.LittleEndian.PutUint64(head[8:], w.assembly.oldest(at+1))
 	binary.LittleEndian.PutUint32(head[16:], uint32(len(batch)))
+	ahead := max(read, size) // what is joined may be more than the entries that end it
 	a.mu.Lock()
 	w.sent = at
-	w.bytes += read
-	w.flying = append(w.flying, flight{at, read})
+	w.bytes += ahead
+	w.flying = append(w.flying, flight{at, ahead})
 	a.mu.Unlock()
 	return w.writeFrom(kApply, 0, size, func(out io.Writer, before []byte) error {
 		return writeBatch(out, net.Buffers{before, head[:]}, batch)

@@ -199,3 +199,68 @@ func TestALogThatASnapshotOvertookIsRemovedAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Operations that began together end together: what is joined of them is far more than the entries that end them.
+func TestLargeOperationsThatEndTogetherAreNotSentTogether(t *testing.T) {
+	const size, count = 3 << 20, 10
+	store := raft.NewInmemStore()
+	var all, ends []*raft.Log
+	for n := range count {
+		parts := cut(uint64(n), make([]byte, size))
+		for _, data := range parts[:len(parts)-1] {
+			all = append(all, &raft.Log{Type: raft.LogCommand, Term: 1, Data: data})
+		}
+		ends = append(ends, &raft.Log{Type: raft.LogCommand, Term: 1, Data: parts[len(parts)-1]})
+	}
+	begin := uint64(len(all))
+	all = append(all, ends...)
+	for at, l := range all {
+		l.Index = uint64(at + 1)
+	}
+	if err := store.StoreLogs(all); err != nil {
+		t.Fatal(err)
+	}
+	a := newApplier(store, raft.NewInmemSnapshotStore(), t.TempDir(), func(string, ...any) {})
+	defer a.stop()
+	here, there := net.Pipe()
+	defer there.Close()
+	w, worker := &worker{link: newLink(here), number: 1}, newLink(there)
+	if err := a.attach(w, greeting{}); err != nil {
+		t.Fatal(err)
+	}
+	a.commit(uint64(len(all)))
+	there.SetDeadline(time.Now().Add(20 * time.Second))
+	frames := 0
+	for sent := uint64(0); sent < uint64(len(all)); {
+		f, err := worker.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = binary.LittleEndian.Uint64(f.body)
+		if limit := size + batchBytes; len(f.body) > limit {
+			t.Fatalf("a frame of %d bytes", len(f.body))
+		}
+		if sent <= begin {
+			a.acknowledged(w, sent)
+		} else if frames++; frames == windowBytes/size+1 {
+			break // nothing more comes before these are applied
+		}
+	}
+	there.SetDeadline(time.Now().Add(200 * time.Millisecond))
+	if f, err := worker.read(); err == nil {
+		t.Fatalf("%d bytes more, and nothing was applied", len(f.body))
+	}
+}
+
+// It would be in the log for ever, and fit into no frame to any worker.
+func TestAnOperationThatFitsIntoNoFrameIsRefused(t *testing.T) {
+	entries := make([][]byte, frameLimit/chunkSize)
+	shared := room(chunkSize)
+	for at := range entries {
+		entries[at] = shared
+	}
+	var told *fault
+	if _, err := new(agent).propose(entries, false); !errors.As(err, &told) || told.Code != "refused" {
+		t.Fatal(err)
+	}
+}
