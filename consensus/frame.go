@@ -191,11 +191,16 @@ type caller struct {
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]chan frame
+	heard   time.Time
 	dead    error
 }
 
+// silence is how long nothing may come over a connection on which somebody waits in vain. It may be one that a partition
+// broke, and would take as long again to recover.
+const silence = time.Second
+
 func newCaller(conn net.Conn) *caller {
-	c := &caller{link: newLink(conn), waiting: map[uint64]chan frame{}}
+	c := &caller{link: newLink(conn), waiting: map[uint64]chan frame{}, heard: time.Now()}
 	go c.pump()
 	return c
 }
@@ -210,6 +215,7 @@ func (c *caller) pump() {
 		c.mu.Lock()
 		reply := c.waiting[f.id]
 		delete(c.waiting, f.id)
+		c.heard = time.Now()
 		c.mu.Unlock()
 		if reply != nil {
 			reply <- f
@@ -236,11 +242,7 @@ func (c *caller) alive() bool {
 	return c.dead == nil
 }
 
-func (c *caller) call(k kind, body []byte, patience time.Duration) ([]byte, error) {
-	return c.callParts(k, patience, body)
-}
-
-func (c *caller) callParts(k kind, patience time.Duration, parts ...[]byte) ([]byte, error) {
+func (c *caller) call(k kind, patience time.Duration, parts ...[]byte) ([]byte, error) {
 	reply := make(chan frame, 1)
 	c.mu.Lock()
 	if c.dead != nil {
@@ -274,7 +276,12 @@ func (c *caller) callParts(k kind, patience time.Duration, parts ...[]byte) ([]b
 	case <-timer.C:
 		c.mu.Lock()
 		delete(c.waiting, id)
+		silent := time.Since(c.heard) > max(silence, patience)
 		c.mu.Unlock()
-		return nil, fmt.Errorf("no answer within %v", patience)
+		err := fmt.Errorf("no answer within %v", patience)
+		if silent {
+			c.close(err)
+		}
+		return nil, err
 	}
 }

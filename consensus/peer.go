@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-const abreast = 3 * time.Second
+const (
+	abreast          = 3 * time.Second
+	wordsOfStrangers = 1 << 10 // bytes of a frame
+)
 
 // peer is the agent of another replica, as questions reach it.
 type peer struct {
@@ -19,38 +22,82 @@ type peer struct {
 	self    bool
 
 	mu     sync.Mutex
-	caller *caller
-	asker  *caller // for its status, which it tells strangers too
+	talks  way
+	asks   way // for its status, which it tells strangers too
 	outbox chan []byte
 	closed bool
 }
 
-func (p *peer) connected() (*caller, error) { return p.reach(forPeer, &p.caller) }
+// way is a connection to a peer, or a dial that all wait for who want one.
+type way struct {
+	caller *caller
+	dial   *dial
+}
 
-func (p *peer) reach(purpose byte, place **caller) (*caller, error) {
+type dial struct {
+	over   chan struct{}
+	caller *caller
+	err    error
+}
+
+func (p *peer) connected() (*caller, error) { return p.reach(forPeer, &p.talks) }
+
+// reach gives a connection. The lock is not held while one is made: a replica that is cut off lets that take long.
+func (p *peer) reach(purpose byte, to *way) (*caller, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
+		p.mu.Unlock()
 		return nil, unavailable("the agent stops")
 	}
-	if *place != nil && (*place).alive() {
-		return *place, nil
+	if to.caller != nil && to.caller.alive() {
+		defer p.mu.Unlock()
+		return to.caller, nil
 	}
+	made := to.dial
+	if made != nil {
+		p.mu.Unlock()
+		<-made.over
+		return made.caller, made.err
+	}
+	made = &dial{over: make(chan struct{})}
+	to.dial = made
+	p.mu.Unlock()
 	conn, err := p.mux.dial(p.address, purpose, "", time.Second)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(made.over)
+	to.dial = nil
+	switch {
+	case err != nil:
+		made.err = unavailable("the agent at %s: %v", p.address, err)
+	case p.closed:
+		conn.Close()
+		made.err = unavailable("the agent stops")
+	default:
+		made.caller = newCaller(conn)
+		to.caller = made.caller
+	}
+	return made.caller, made.err
+}
+
+// alone calls on a connection of its own: small questions must not wait behind a large one.
+func (p *peer) alone(k kind, patience time.Duration, parts ...[]byte) ([]byte, error) {
+	conn, err := p.mux.dial(p.address, forPeer, "", time.Second)
 	if err != nil {
 		return nil, unavailable("the agent at %s: %v", p.address, err)
 	}
-	*place = newCaller(conn)
-	return *place, nil
+	c := newCaller(conn)
+	defer c.close(net.ErrClosed)
+	return c.call(k, patience, parts...)
 }
 
 // status asks a replica who it is and how it stands, be it a member or not.
 func (p *peer) status(patience time.Duration) (*info, error) {
-	c, err := p.reach(forStatus, &p.asker)
+	c, err := p.reach(forStatus, &p.asks)
 	if err != nil {
 		return nil, err
 	}
-	body, err := c.call(kStatus, nil, patience)
+	body, err := c.call(kStatus, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -59,45 +106,31 @@ func (p *peer) status(patience time.Duration) (*info, error) {
 }
 
 func (p *peer) call(k kind, body []byte, patience time.Duration) ([]byte, error) {
-	if len(body) > large {
-		// On a connection of its own: small questions must not wait behind it.
-		conn, err := p.mux.dial(p.address, forPeer, "", time.Second)
-		if err != nil {
-			return nil, unavailable("the agent at %s: %v", p.address, err)
-		}
-		c := newCaller(conn)
-		defer c.close(net.ErrClosed)
-		return c.call(k, body, 6*patience)
+	return p.callParts(k, patience, body)
+}
+
+func (p *peer) callParts(k kind, patience time.Duration, parts ...[]byte) ([]byte, error) {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
+	if size > large {
+		return p.alone(k, 6*patience, parts...)
 	}
 	c, err := p.connected()
 	if err != nil {
 		return nil, err
 	}
-	return c.call(k, body, patience)
+	return c.call(k, patience, parts...)
 }
 
 // propose forwards the entries of a proposal.
 func (p *peer) propose(entries [][]byte) ([]byte, error) {
-	parts, size := make([][]byte, len(entries)), 0
+	parts := make([][]byte, len(entries))
 	for i, entry := range entries {
 		parts[i] = entry[chunkHead:]
-		size += len(parts[i])
 	}
-	if size <= large {
-		c, err := p.connected()
-		if err != nil {
-			return nil, err
-		}
-		return c.callParts(kPropose, patience, parts...)
-	}
-	// On a connection of its own: small questions must not wait behind it.
-	conn, err := p.mux.dial(p.address, forPeer, "", time.Second)
-	if err != nil {
-		return nil, unavailable("the agent at %s: %v", p.address, err)
-	}
-	c := newCaller(conn)
-	defer c.close(net.ErrClosed)
-	return c.callParts(kPropose, 6*patience, parts...)
+	return p.callParts(kPropose, patience, parts...)
 }
 
 // tell sends what needs no answer; only the newest counts, and nothing waits for it.
@@ -136,7 +169,7 @@ func (p *peer) close() {
 	if p.outbox != nil {
 		close(p.outbox)
 	}
-	for _, one := range []*caller{p.caller, p.asker} {
+	for _, one := range []*caller{p.talks.caller, p.asks.caller} {
 		if one != nil {
 			one.close(net.ErrClosed)
 		}
@@ -145,14 +178,20 @@ func (p *peer) close() {
 
 // servePeer answers another agent; one that may be a stranger hears only how this one stands.
 func (a *agent) servePeer(conn net.Conn, stranger bool) {
-	l := newLink(conn)
+	l, limit, over := newLink(conn), frameLimit, make(chan struct{})
+	if stranger {
+		limit = wordsOfStrangers
+	}
 	go func() {
-		<-a.stopping
+		select {
+		case <-a.stopping:
+		case <-over:
+		}
 		conn.Close()
 	}()
-	defer conn.Close()
+	defer close(over)
 	for {
-		f, err := l.read()
+		f, err := readFrame(l.in, limit)
 		if err != nil {
 			return
 		}
