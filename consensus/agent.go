@@ -84,13 +84,11 @@ func start(c config) (*agent, error) {
 	if a.snapshots, err = raft.NewFileSnapshotStoreWithLogger(c.Dir, 2, a.log.Named("raft")); err != nil {
 		return nil, err
 	}
-	if err := a.checkDisk(); err != nil {
+	if err := errors.Join(sweep(c.Dir), a.checkDisk()); err != nil {
 		return nil, err
 	}
+	a.store.newest, a.store.longer = a.newestSnapshot, a.beginAnew
 	scratch := filepath.Join(c.Dir, "scratch")
-	if err := os.RemoveAll(scratch); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return nil, err
 	}
@@ -178,11 +176,25 @@ func (a *agent) startRaft() error {
 		return err
 	}
 	a.raft = r
-	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
-		a.snapIndex.Store(list[0].Index)
-		a.applier.installed(list[0].Index)
+	if index, _ := a.newestSnapshot(); index > 0 {
+		a.snapIndex.Store(index)
+		a.applier.installed(index)
 	}
 	return nil
+}
+
+func (a *agent) beginAnew(err error) {
+	select {
+	case a.anew <- err:
+	default:
+	}
+}
+
+func (a *agent) newestSnapshot() (index, term uint64) {
+	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
+		return list[0].Index, list[0].Term
+	}
+	return 0, 0
 }
 
 func (a *agent) addressOf(id string) (string, error) {
@@ -597,8 +609,8 @@ func (a *agent) takeSnapshot() error {
 		return err
 	}
 	a.snapBytes.Store(bytes)
-	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
-		a.snapIndex.Store(list[0].Index)
+	if index, _ := a.newestSnapshot(); index > 0 {
+		a.snapIndex.Store(index)
 	}
 	return nil
 }

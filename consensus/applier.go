@@ -43,7 +43,10 @@ type applier struct {
 	worker    *worker
 	workers   atomic.Uint64
 	stopped   bool
+	leftovers []string // folders that a worker may still read, until one says hello
 }
+
+var errGone = errors.New("the worker is gone")
 
 // worker is the Executor's process while it is connected.
 type worker struct {
@@ -88,6 +91,7 @@ type greeting struct {
 
 func newApplier(log raft.LogStore, snapshots raft.SnapshotStore, dir string, warn func(string, ...any)) *applier {
 	a := &applier{log: log, snapshots: snapshots, dir: dir, warn: warn}
+	a.leftovers, _ = filepath.Glob(filepath.Join(dir, "*"))
 	a.changed = sync.NewCond(&a.mu)
 	go a.run()
 	return a
@@ -97,6 +101,9 @@ func (a *applier) stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stopped = true
+	if a.worker != nil {
+		a.drop(a.worker) // raft waits for a snapshot that it is writing
+	}
 	a.changed.Broadcast()
 }
 
@@ -134,7 +141,7 @@ func (a *applier) check() {
 func (a *applier) attach(w *worker, hello greeting) error {
 	a.mu.Lock()
 	old := a.worker
-	if w.gone || (old != nil && old.number > w.number) {
+	if w.gone || a.stopped || (old != nil && old.number > w.number) {
 		a.mu.Unlock()
 		return errors.New("the worker is gone already")
 	}
@@ -145,7 +152,12 @@ func (a *applier) attach(w *worker, hello greeting) error {
 		a.drop(old)
 	}
 	a.worker = w
+	leftovers := a.leftovers
+	a.leftovers = nil
 	a.mu.Unlock()
+	for _, path := range leftovers {
+		os.RemoveAll(path)
+	}
 	start := hello.Applied
 	if hello.Applied == 0 {
 		index, err := a.restore(w)
@@ -174,10 +186,10 @@ func (a *applier) drop(w *worker) {
 	w.gone = true
 	w.conn.Close()
 	for _, one := range w.wishes {
-		one.answer <- errors.New("the worker is gone")
+		one.answer <- errGone
 	}
 	for _, one := range w.answers {
-		one.answer <- errors.New("the worker is gone")
+		one.answer <- errGone
 	}
 	w.wishes, w.answers = nil, nil
 	if a.worker == w {
@@ -227,7 +239,8 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	read := true
+	defer func() { a.spare(dir, !read) }()
 	if err := unpack(stream, dir); err != nil {
 		return 0, a.unrestored(list[0], dir, err)
 	}
@@ -255,7 +268,7 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	a.mu.Lock()
 	if w.gone {
 		a.mu.Unlock()
-		return 0, errors.New("the worker is gone")
+		return 0, errGone
 	}
 	w.nextWish++
 	id := w.nextWish
@@ -264,10 +277,24 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	if err := w.writeJSON(kRestore, id, map[string]any{"dir": dir, "index": index}); err != nil {
 		return 0, err
 	}
-	if err := <-one.answer; err != nil {
+	err = <-one.answer
+	read = !errors.Is(err, errGone)
+	if err != nil {
 		return 0, fmt.Errorf("the worker could not restore %s: %w", list[0].ID, err)
 	}
 	return index, nil
+}
+
+// spare removes a folder, later if a worker may be reading it: one that lost its connection alone does, and would take
+// what goes meanwhile for an empty state.
+func (a *applier) spare(dir string, later bool) {
+	if !later {
+		os.RemoveAll(dir)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leftovers = append(a.leftovers, dir)
 }
 
 // installed notes a snapshot, such as one that came from the leader. Nothing before its end is applied from the log any
@@ -344,7 +371,7 @@ func (a *applier) snapshot(least uint64, dir string) (*wish, error) {
 	one := &wish{least: least, dir: dir, answer: make(chan error, 1)}
 	a.mu.Lock()
 	w := a.worker
-	if w == nil || !w.ready || !w.canSnapshot {
+	if w == nil || !w.ready || !w.canSnapshot || a.stopped {
 		a.mu.Unlock()
 		return nil, errors.New("there is no worker that can write a snapshot")
 	}

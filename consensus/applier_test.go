@@ -183,7 +183,7 @@ func TestALogThatASnapshotOvertookIsRemovedAtTheStart(t *testing.T) {
 	if err := store.StoreLogs(wholeEntries(1, 10, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.dropOvertaken(10); err != nil {
+	if err := store.dropOvertaken(10, 1); err != nil {
 		t.Fatal(err)
 	}
 	if last, _ := store.LastIndex(); last != 10 {
@@ -192,7 +192,7 @@ func TestALogThatASnapshotOvertookIsRemovedAtTheStart(t *testing.T) {
 	if err := store.StoreLogs(wholeEntries(21, 1, 2)); err == nil {
 		t.Fatal("entries are missing in between")
 	}
-	if err := store.dropOvertaken(20); err != nil {
+	if err := store.dropOvertaken(20, 2); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.StoreLogs(wholeEntries(21, 1, 2)); err != nil {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/hashicorp/raft"
 )
 
 // What is damaged is told by file and byte, so that whoever repairs a disk, or reports a bug, knows where to look.
@@ -140,17 +142,26 @@ func (a *agent) checkDisk() error {
 	if err != nil {
 		return err
 	}
-	newest := uint64(0)
+	newest := raft.SnapshotMeta{}
 	if len(list) > 0 {
-		newest = list[0].Index
+		newest = *list[0]
 	}
 	if first == 0 {
 		return nil
 	}
-	if err := checkSnapshots(a.Dir, newest, first); err != nil {
+	if err := checkSnapshots(a.Dir, newest.Index, first); err != nil {
 		return err
 	}
-	return a.store.dropOvertaken(newest)
+	return a.store.dropOvertaken(newest.Index, newest.Term)
+}
+
+// sweep removes what a crash left of snapshots that were being written; the library only passes over them.
+func sweep(dir string) error {
+	parts, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp"))
+	for _, part := range parts {
+		err = errors.Join(err, os.RemoveAll(part))
+	}
+	return err
 }
 
 // inSnapshot says which bytes of a snapshot's file are not as they were written, as far as it can be told.

@@ -331,3 +331,12 @@ func (l *lister) snapshotOf() []string {
 	defer l.mu.Unlock()
 	return append([]string(nil), l.items...)
 }
+
+func dialUnix(t testing.TB, socket string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}

@@ -168,6 +168,13 @@ func (t task) recover() (found, error) {
 		return found{}, err
 	}
 	defer d.close()
+	if list, err := d.snapshots.List(); err != nil {
+		return found{}, err
+	} else if len(list) > 0 {
+		if err := d.log.dropOvertaken(list[0].Index, list[0].Term); err != nil {
+			return found{}, err
+		}
+	}
 	told, err := d.tell()
 	if err != nil {
 		return told, err

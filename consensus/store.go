@@ -32,9 +32,11 @@ type logStore struct {
 	last   atomic.Uint64
 	mu     sync.Mutex // of the mark
 	marked uint64
-	stored func()       // called when entries were stored
-	broken func(error)  // called when nothing can be stored before the log is opened anew: there was no room for a file
-	bytes  atomic.Int64 // written since the process started
+	newest func() (index, term uint64) // of the snapshots
+	longer func(error)                 // called when a snapshot came that does not go as far
+	stored func()                      // called when entries were stored
+	broken func(error)                 // called when nothing can be stored before the log is opened anew: there was no room for a file
+	bytes  atomic.Int64                // written since the process started
 	sync   timings
 	stop   chan struct{}
 	done   chan struct{}
@@ -195,12 +197,22 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	return nil
 }
 
-// DeleteRange lowers the mark before entries at the end go.
+// DeleteRange lowers the mark before entries at the end go. The library has all go when it takes a snapshot from the
+// leader; what follows that in a log that has its last entry was acknowledged, and stays. The library then has to look
+// at it anew, since it has taken the members from the snapshot.
 func (s *logStore) DeleteRange(lo, hi uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	end := s.last.Load()
+	if hi >= end && s.newest != nil {
+		if index, term := s.newest(); lo <= index && index < hi && s.agrees(index, term) {
+			err := fmt.Errorf("the log goes on behind entry %d, up to which a snapshot came", index)
+			s.longer(err)
+			return err
+		}
+	}
 	s.recent.forget(lo, hi)
-	if hi >= s.last.Load() {
+	if hi >= end {
 		first, err := s.WAL.FirstIndex()
 		if err != nil {
 			return err
@@ -212,19 +224,25 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 		if err := s.mark(min(kept, s.marked)); err != nil {
 			return err
 		}
-		s.last.Store(kept)
+		s.last.CompareAndSwap(end, kept) // unless something was stored behind it meanwhile
 	}
 	return s.WAL.DeleteRange(lo, hi)
 }
 
-// dropOvertaken removes what a crash left of a log that a snapshot overtook: nothing could be stored behind it.
-func (s *logStore) dropOvertaken(snapshot uint64) error {
+func (s *logStore) agrees(index, term uint64) bool {
+	var l raft.Log
+	return s.GetLog(index, &l) == nil && l.Term == term
+}
+
+// dropOvertaken removes what a crash left of a log that a snapshot took the place of: nothing could be stored behind one
+// that ends before, and one that has another entry at the snapshot's end was never committed from somewhere before on.
+func (s *logStore) dropOvertaken(snapshot, term uint64) error {
 	first, err := s.WAL.FirstIndex()
-	if err != nil {
+	if err != nil || first == 0 || first > snapshot {
 		return err
 	}
 	last, err := s.WAL.LastIndex()
-	if err != nil || last == 0 || last >= snapshot {
+	if err != nil || (last >= snapshot && s.agrees(snapshot, term)) {
 		return err
 	}
 	return s.DeleteRange(first, last)

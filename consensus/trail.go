@@ -73,7 +73,7 @@ func (a *agent) watchEnd() {
 		if !a.remembersMore() {
 			seen = 0
 		} else if seen++; seen == endLooks {
-			a.anew <- errors.New("the log was overtaken by a snapshot; the agent begins anew")
+			a.beginAnew(errors.New("the log was overtaken by a snapshot; the agent begins anew"))
 		}
 	}
 }
@@ -82,6 +82,6 @@ func (a *agent) remembersMore() bool {
 	if last, err := a.store.LastIndex(); err != nil || last != 0 {
 		return false
 	}
-	list, err := a.snapshots.List()
-	return err == nil && len(list) > 0 && a.raft.LastIndex() > list[0].Index
+	index, _ := a.newestSnapshot()
+	return index > 0 && a.raft.LastIndex() > index
 }
