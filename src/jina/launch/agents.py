@@ -29,6 +29,8 @@ _LIBRARY = "consensus.raft:"
 """In lines of the consensus library, which tells of every connection that another replica's end breaks."""
 _REFUSES = 2
 """Exit code of an agent that cannot work with what it was given or found."""
+_UNSTARTED = -1
+"""In the place of an exit code."""
 
 
 class Agent:
@@ -91,17 +93,20 @@ class Agent:
         with self._lock:
             if self._stopping.is_set():
                 return 0, ""
-            process = self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [self._program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            try:
+                process = self._process = subprocess.Popen(  # noqa: S603 - our own program
+                    [self._program],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as error:  # the machine may be short of something
+                return _UNSTARTED, str(error)
         assert process.stdin is not None
         assert process.stderr is not None
         # Its standard input stays open: its end is how the agent learns that we are gone.
-        with process.stdin, process.stderr:
+        try:
             with contextlib.suppress(OSError):  # it died already, as its end will tell
                 process.stdin.write(self._configuration(again=again))
                 process.stdin.flush()
@@ -110,6 +115,10 @@ class Agent:
                 said = line.decode(errors="replace").strip()
                 self._tell(said)
             return process.wait(), said
+        finally:
+            process.stderr.close()
+            with contextlib.suppress(OSError):  # what could not be written is tried again here
+                process.stdin.close()
 
     def _tell(self, line: str) -> None:
         if line.startswith(("panic", "jina-raft:")) or ("[ERROR]" in line and _LIBRARY not in line):
