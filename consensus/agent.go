@@ -171,7 +171,7 @@ func (a *agent) startRaft() error {
 		default:
 		}
 	}
-	r, err := raft.NewRaft(conf, &machine{a.applier, told}, a.store, a.store, a.snapshots, a.transport)
+	r, err := raft.NewRaft(conf, &machine{a.applier, told, a.snapIndex.Store}, a.store, a.store, a.snapshots, a.transport)
 	if err != nil {
 		return err
 	}

@@ -194,10 +194,11 @@ func TestAReplicaThatFellBehindGetsASnapshot(t *testing.T) {
 	same(t, g, 1)
 	behind := g.follower()
 	g.stop(behind)
+	// More than a file of the log holds: what is left in a file is read though it is not part of the log any more.
 	for n := range 100 {
-		g.lists[g.leader()].write(fmt.Sprint(n))
+		g.lists[g.leader()].write(fmt.Sprint(n) + strings.Repeat("x", 200<<10))
 	}
-	for deadline := time.Now().Add(10 * time.Second); g.agents[g.leader()].info().First < 50; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); g.agents[g.leader()].info().First < 150; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the log was not shortened")
 		}
@@ -219,6 +220,9 @@ func TestAReplicaThatFellBehindGetsASnapshot(t *testing.T) {
 		}
 	}
 	same(t, g, 101)
+	if told := g.agents[behind].info(); told.Snapshot+1 < told.First || told.Snapshot < 50 {
+t.Errorf("it tells of a snapshot at %d, and its log begins at %d", told.Snapshot, told.First)
+	}
 }
 
 func TestABlankDiskJoinsAsANewMember(t *testing.T) {

@@ -528,6 +528,7 @@ func writeBatch(out io.Writer, ready net.Buffers, batch []*partial) error {
 type machine struct {
 	applier *applier
 	told    func(index, term uint64)
+	came    func(snapshot uint64)
 }
 
 func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
@@ -553,6 +554,7 @@ func (m *machine) Restore(stream io.ReadCloser) error {
 		return errors.Join(err, errors.New("the snapshot that came is not in the store"))
 	}
 	m.applier.installed(list[0].Index)
+	m.came(list[0].Index)
 	return nil
 }
 

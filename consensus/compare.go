@@ -219,6 +219,7 @@ func (a *agent) compare(body []byte) {
 	w := a.applier.worker
 	a.applier.mu.Unlock()
 	if w != nil {
-		w.writeJSON(kDiverged, 0, map[string]any{"index": index, "peer": replica, "odd": odd})
+		// It may read nothing for a while, and the other agent has more to say.
+		go w.writeJSON(kDiverged, 0, map[string]any{"index": index, "peer": replica, "odd": odd})
 	}
 }

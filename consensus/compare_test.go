@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/binary"
+	"net"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func hashesOf(values ...uint64) []hash {
@@ -129,5 +132,35 @@ func TestADifferenceIsFoundThoughWhatWasToldIsLost(t *testing.T) {
 		if index := g.agents[i].comparer.diverged(); index != 0 {
 			t.Fatal(i, index)
 		}
+	}
+}
+
+// A worker that is stopped reads nothing; the other agent has more to say than that it differs.
+func TestAWorkerThatReadsNothingHoldsNoAgentUp(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	a := &agent{comparer: newComparer(3), applier: newApplier(raft.NewInmemStore(), raft.NewInmemSnapshotStore(), t.TempDir(), nil)}
+	defer a.applier.stop()
+	if err := a.applier.attach(&worker{link: newLink(here), number: 1}, greeting{}); err != nil {
+		t.Fatal(err)
+	}
+	told := make([]byte, 4+16)
+	told[0], told[4], told[12] = 2, 7, 1
+	own := make([]byte, 16)
+	own[0], own[8] = 7, 2
+	a.comparer.own(own)
+	compared := make(chan struct{})
+	go func() {
+		a.compare(told)
+		close(compared)
+	}()
+	select {
+	case <-compared:
+	case <-time.After(5 * time.Second):
+		t.Error("it waits")
+	}
+	there.SetDeadline(time.Now().Add(5 * time.Second))
+	if f, err := newLink(there).read(); err != nil || f.kind != kDiverged {
+		t.Error(f.kind, err)
 	}
 }
