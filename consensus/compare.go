@@ -24,7 +24,7 @@ type comparer struct {
 	order   []uint64
 	fresh   []hash
 	early   map[int][]hash // of others that are further
-	differs map[int]hash   // replica -> first entry
+	differs map[int]uint64 // replica -> first entry
 	against map[hash][]int // who told that, in which this replica differs
 	group   int
 	odd     uint64
@@ -32,7 +32,7 @@ type comparer struct {
 
 func newComparer(group int) *comparer {
 	return &comparer{
-		hashes: map[uint64]uint64{}, early: map[int][]hash{}, differs: map[int]hash{}, against: map[hash][]int{}, group: group,
+		hashes: map[uint64]uint64{}, early: map[int][]hash{}, differs: map[int]uint64{}, against: map[hash][]int{}, group: group,
 	}
 }
 
@@ -124,13 +124,13 @@ func (c *comparer) other(replica int, told []hash) (index uint64, odd, news bool
 		switch {
 		case known && mine != one.value:
 			if _, before := c.differs[replica]; !before {
-				c.differs[replica] = one
+				c.differs[replica] = one.index
 				index, news = one.index, true
 			}
 			if first := c.outvoted(replica, one); first != 0 {
 				index, odd, news = first, true, true
 			}
-		case known && one.index > c.differs[replica].index:
+		case known && one.index > c.differs[replica]:
 			c.agrees(replica) // perhaps again
 		case !known && (len(c.order) == 0 || one.index > c.order[len(c.order)-1]):
 			rest := told[i:]
@@ -155,7 +155,7 @@ func (c *comparer) outvoted(replica int, told hash) (first uint64) {
 	}
 	c.odd = told.index
 	for _, one := range c.against[told] {
-		c.odd = min(c.odd, c.differs[one].index)
+		c.odd = min(c.odd, c.differs[one])
 	}
 	return c.odd
 }

@@ -142,7 +142,8 @@ func (d *disk) tell() (found, error) {
 	return told, nil
 }
 
-func (t task) inspect() (found, error) {
+// look opens the folder for as long as something is done with it, and tells what it holds then.
+func (t task) look(do func(d *disk) error) (found, error) {
 	if _, err := readIdentity(t.Dir); err != nil {
 		return found{}, err
 	}
@@ -151,8 +152,13 @@ func (t task) inspect() (found, error) {
 		return found{}, err
 	}
 	defer d.close()
+	if err := do(d); err != nil {
+		return found{}, err
+	}
 	return d.tell()
 }
+
+func (t task) inspect() (found, error) { return t.look(func(*disk) error { return nil }) }
 
 // recover makes the group one of this replica alone, with all that its log holds. It is another generation of the
 // group, and the replica has another id, so that no disk of before has a say any more.
@@ -160,42 +166,35 @@ func (t task) recover() (found, error) {
 	if t.Generation == "" {
 		return found{}, errors.New("a generation is needed")
 	}
-	if _, err := readIdentity(t.Dir); err != nil {
-		return found{}, err
-	}
-	d, err := openDisk(t.Dir)
-	if err != nil {
-		return found{}, err
-	}
-	defer d.close()
+	return t.look(t.takeOver)
+}
+
+func (t task) takeOver(d *disk) error {
 	if list, err := d.snapshots.List(); err != nil {
-		return found{}, err
+		return err
 	} else if len(list) > 0 {
 		if err := d.log.dropOvertaken(list[0].Index, list[0].Term); err != nil {
-			return found{}, err
+			return err
 		}
 	}
 	told, err := d.tell()
 	if err != nil {
-		return told, err
+		return err
 	}
 	if told.Last == 0 {
-		return told, fmt.Errorf("%s holds nothing that a group could be recovered from", t.Dir)
+		return fmt.Errorf("%s holds nothing that a group could be recovered from", t.Dir)
 	}
 	d.ID, d.Generation = memberID(t.Generation, d.Replica), t.Generation
 	term := max(told.Term, told.LastTerm) + 1
 	if err := d.log.SetUint64(currentTerm, term); err != nil {
-		return told, err
+		return err
 	}
 	alone := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(d.ID), Address: raft.ServerAddress(d.ID)}}}
 	entry := &raft.Log{Index: told.Last + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}
 	if err := d.log.StoreLog(entry); err != nil {
-		return told, err
+		return err
 	}
-	if err := d.identity.write(t.Dir); err != nil {
-		return told, err
-	}
-	return d.tell()
+	return d.identity.write(t.Dir)
 }
 
 // memberID is the id of a replica in a generation, which every host finds by itself.
