@@ -221,7 +221,7 @@ func TestAReplicaThatFellBehindGetsASnapshot(t *testing.T) {
 	}
 	same(t, g, 101)
 	if told := g.agents[behind].info(); told.Snapshot+1 < told.First || told.Snapshot < 50 {
-t.Errorf("it tells of a snapshot at %d, and its log begins at %d", told.Snapshot, told.First)
+		t.Errorf("it tells of a snapshot at %d, and its log begins at %d", told.Snapshot, told.First)
 	}
 }
 
