@@ -99,13 +99,11 @@ class FlowChanging(FlowState):
 
     def _with_members(self, step: StepSpec, members: Collection[int]) -> Planned:
         from jina.orchestration.membership import Planned
-        from jina.plan.membership import narrowed, pinned
+        from jina.plan.membership import of_members, spread
 
-        ports = pinned(self._workers(step), members, self._reservations.port)
-        wide = step.model_copy(update={"replicas": max(members) + 1, "peer_ports": ports})
+        wide = spread(step, self._workers(step), members, self._reservations.port)
         plan = self._planned(wide, self._resolved, members)
-        given = narrowed(ports, members, shards=step.shards > 1) if step.peer_ports else None
-        changed = step.model_copy(update={"replicas": len(members), "peer_ports": given})
+        changed = of_members(step, wide, members)
         workers = next(one.workers for one in plan.deployments if one.name == step.name)
 
         def commit() -> None:
@@ -115,7 +113,7 @@ class FlowChanging(FlowState):
 
     def _change(self, step: StepSpec, *, renew: bool) -> None:
         from jina.plan.flow import runs
-        from jina.plan.membership import numbers, pinned
+        from jina.plan.membership import numbers, spread
 
         whole = next(one for one in self._spec_with(step).steps if one.name == step.name)
         if not runs(whole):
@@ -125,8 +123,7 @@ class FlowChanging(FlowState):
         old, planned = self._workers(step), step
         members = numbers(old)
         if members:
-            ports = pinned(old, members, self._reservations.port)
-            planned = step.model_copy(update={"replicas": max(members) + 1, "peer_ports": ports})
+            planned = spread(step, old, members, self._reservations.port)
         resolved = self._resolved | found
         plan = self._planned(planned, resolved, members)
         new = next(one.workers for one in plan.deployments if one.name == step.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jina.orchestration.resolving import Resolved
     from jina.plan.plans import DeploymentPlan
     from jina.spec import DeploymentSpec
+
+T = TypeVar("T")
 
 
 class Replicated:
@@ -57,13 +59,7 @@ class Replicated:
         not become ready, its error is raised and everything is as before.
         """
         with self._changing:
-            added: list[int] = []
-            members = self._members()
-            if self._plan.gateway is None:
-                self._come_out_of_solitude(lambda: added.append(members.add()))
-            else:
-                added.append(members.add())
-            return added[0]
+            return self._change_members(lambda members: members.add(), several=True)
 
     def remove_replica(self, replica_id: int | None = None) -> int:
         """End a replica while requests go on, the one with the highest number unless one is named; gives its number.
@@ -78,13 +74,17 @@ class Replicated:
         """As many replicas, added or removed one by one; those that were added go again where one cannot be."""
         from jina.orchestration.changing import checked
 
-        members, wanted = self._members(), checked(self._spec, replicas)
-        if wanted > 1 and self._plan.gateway is None:
-            self._come_out_of_solitude(lambda: members.scale(wanted))
-        else:
-            members.scale(wanted)
+        wanted = checked(self._spec, replicas)
+        self._change_members(lambda members: members.scale(wanted), several=wanted > 1)
 
-    def _come_out_of_solitude(self, grow: Callable[[], object]) -> None:
+    def _change_members(self, change: Callable[[Members], T], *, several: bool) -> T:
+        """Change the members; where there will be several, a gateway has to be in front of them first."""
+        members = self._members()
+        if several and self._plan.gateway is None:
+            return self._come_out_of_solitude(lambda: change(members))
+        return change(members)
+
+    def _come_out_of_solitude(self, grow: Callable[[], T]) -> T:
         """Put a gateway in front of the only replica, and have it serve no port of its own once there are others."""
         from jina.launch.rollout import Change
         from jina.launch.sharing import shared
@@ -98,7 +98,7 @@ class Replicated:
         running.change([[Change("add", gateway.name)]], {gateway.name: (shared(gateway, running.ports), b"")})
         self._plan = plan
         try:
-            grow()
+            grown = grow()
             first = [worker for worker in self._plan.workers if worker.name == before.workers[0].name]
             renewing.roll_out(running, first, {self._spec.name: self._resolved.blob()}, None, alone=False)
         except BaseException:
@@ -106,6 +106,7 @@ class Replicated:
                 self._plan = before
                 running.change([[Change("remove", gateway.name)]], {})
             raise
+        return grown
 
     def _members(self) -> Members:
         """Raises where they cannot change."""
@@ -118,15 +119,13 @@ class Replicated:
     def _with_members(self, members: Collection[int]) -> Planned:
         from jina.launch.running import processes_of
         from jina.orchestration.membership import Planned
-        from jina.plan.membership import narrowed
+        from jina.plan.membership import of_members
 
-        spec = self._spec
-        plan, ports = self._plan_of_group(spec, self._resolved, self._around, members)
-        given = narrowed(ports, members, shards=spec.shards > 1) if spec.peer_ports else None
+        plan, wide = self._plan_of_group(self._spec, self._resolved, self._around, members)
+        spec = of_members(self._spec, wide, members)
 
         def commit() -> None:
-            self._spec = spec.model_copy(update={"replicas": len(members), "peer_ports": given})
-            self._plan = plan
+            self._spec, self._plan = spec, plan
 
         admitted = processes_of(self._own_key.admitted(plan))
         return Planned([one for one in admitted if isinstance(one, WorkerPlan)], commit)
@@ -139,8 +138,8 @@ class Replicated:
         members: Collection[int],
         *,
         behind: bool = False,
-    ) -> tuple[DeploymentPlan, dict[str, list[int]]]:
-        """The plan with these members, and the ports of their agents; the gateway and what runs keep theirs.
+    ) -> tuple[DeploymentPlan, DeploymentSpec]:
+        """The plan with these members, and the spec that it is of; the gateway and what runs keep their ports.
 
         `behind` puts a gateway in front of one that has none.
         """
@@ -151,8 +150,7 @@ class Replicated:
 
         now = self._plan
         faces = now.workers[0].faces if now.gateway is None else now.gateway.faces
-        ports = membership.pinned(now.workers, members, self._reservations.port)
-        wide = spec.model_copy(update={"replicas": max(members) + 1, "peer_ports": ports})
+        wide = membership.spread(spec, now.workers, members, self._reservations.port)
         free = membership.Ports(kept(faces), self._reservations)
         others = {name: one.plan for name, one in around.items()}
         behind = behind or now.gateway is not None
@@ -163,7 +161,7 @@ class Replicated:
             gateway = membership.in_front(
                 now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers}
             )
-        return msgspec.structs.replace(now, workers=workers, gateway=gateway), ports
+        return msgspec.structs.replace(now, workers=workers, gateway=gateway), wide
 
     def _agents(self) -> Sequence[Agent]:
         agents = [agent for running in self._processes for agent in running.agents.agents]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -11,6 +11,9 @@ from jina.plan.plans import ConsensusPlan, GatewayPlan, NodePlan, WorkerPlan
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
+    from jina.spec.deployment import DeploymentSpec
+
+Spec = TypeVar("Spec", bound="DeploymentSpec")
 
 NOBODY = 1
 """Stands for the port of a replica that is not there."""
@@ -43,6 +46,19 @@ def pinned(workers: Iterable[WorkerPlan], members: Collection[int], new: Callabl
         ]
         for shard in sorted({shard for shard, _ in known})
     }
+
+
+def spread(spec: Spec, workers: Iterable[WorkerPlan], members: Collection[int], new: Callable[[], int]) -> Spec:
+    """The spec by which these members are planned under their numbers; agents that run keep their ports."""
+    ports = pinned(workers, members, new)
+    return spec.model_copy(update={"replicas": max(members) + 1, "peer_ports": ports})
+
+
+def of_members(spec: Spec, wide: Spec, members: Collection[int]) -> Spec:
+    """The spec as a user would write it for these members; `wide` is what `spread` made of it."""
+    ports = cast("dict[str, list[int]]", wide.peer_ports)
+    given = narrowed(ports, members, shards=spec.shards > 1) if spec.peer_ports else None
+    return spec.model_copy(update={"replicas": len(members), "peer_ports": given})
 
 
 def narrowed(pinned_ports: dict[str, list[int]], members: Collection[int], *, shards: bool) -> object:
