@@ -58,6 +58,25 @@ class Processes:
         return self.do(actions)
 
 
+def played(rollout, old, fails, draw, look=lambda _: None):
+    """The processes when all has happened that happens to them; where one fails, they are what they were."""
+    processes = Processes(dict.fromkeys(old, "old"), fails)
+    processes.do(rollout.begin())
+    for _ in range(200):
+        if rollout.finished:
+            break
+        look(processes)
+        processes.step(rollout, draw)
+    assert rollout.finished
+    assert not processes.starting
+    if fails:
+        assert processes.serving == dict.fromkeys(old, "old")
+        assert isinstance(rollout.error, ValueError)
+    else:
+        assert rollout.error is None
+    return processes
+
+
 def names(start, stop):
     return [f"a/rep-{number}" for number in range(start, stop)]
 
@@ -73,21 +92,10 @@ def test_all_or_nothing_and_nobody_missing(data, before, after, renew):
     ]
     changed = [change.name for stage in stages for change in stage if change.kind != "remove"]
     fails = data.draw(st.sets(st.sampled_from(changed))) if changed else set()
-    processes, rollout = Processes(dict.fromkeys(old, "old"), fails), Rollout(stages)
-    processes.do(rollout.begin())
-    for _ in range(200):
-        if rollout.finished:
-            break
-        processes.step(rollout, data.draw)
-    assert rollout.finished
-    assert not processes.starting
-    if fails:
-        assert processes.serving == dict.fromkeys(old, "old")
-        assert isinstance(rollout.error, ValueError)
-    else:
+    processes = played(Rollout(stages), old, fails, data.draw)
+    if not fails:
         expected = {name: "new" if renew or name not in old else "old" for name in new}
         assert processes.serving == expected
-        assert rollout.error is None
     assert processes.least >= min(before, after)
     assert processes.most <= max(before, after) + renew
 
@@ -97,21 +105,15 @@ def test_one_after_the_other_is_renewed_and_comes_back_where_one_fails(data, cou
     old, added = names(0, count), names(count, count + more)
     stages = [[Change("add", name) for name in added], *([Change("renew", name)] for name in old)]
     fails = data.draw(st.sets(st.sampled_from([*old, *added])))
-    processes, rollout = Processes(dict.fromkeys(old, "old"), fails), Rollout([stage for stage in stages if stage])
-    processes.do(rollout.begin())
-    for _ in range(200):
-        if rollout.finished:
-            break
+    rollout = Rollout([stage for stage in stages if stage])
+
+    def look(processes):
         name = data.draw(st.sampled_from(old))
         if name in processes.serving:  # what happens to those that serve is nothing to it
             assert rollout.ready(name) == rollout.failed(name, ValueError()) == []
-        processes.step(rollout, data.draw)
-    assert rollout.finished
-    assert not processes.starting
-    if fails:
-        assert processes.serving == dict.fromkeys(old, "old")
-        assert isinstance(rollout.error, ValueError)
-    else:
+
+    processes = played(rollout, old, fails, data.draw, look)
+    if not fails:
         assert processes.serving == dict.fromkeys([*old, *added], "new")
     assert processes.least >= count - 1
 
