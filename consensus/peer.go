@@ -222,7 +222,9 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 	case kPropose, kWrite:
 		body, err = a.propose(f.entries, forwarded)
 	case kRead:
-		body, err = a.readIndex(forwarded)
+		if body, err = a.readIndex(forwarded); err == nil && !forwarded {
+			err = a.follows(body)
+		}
 	case kStatus:
 		if forwarded {
 			body, err = json.Marshal(a.info())
@@ -232,25 +234,26 @@ func (a *agent) answer(l *link, f frame, forwarded bool) {
 	case kAdmin:
 		body, err = a.administer(f.body, forwarded)
 	}
+	if err == nil && f.kind == kWrite {
+		err = a.follows(body)
+	}
 	if err != nil {
 		l.fail(f.id, err)
-		return
-	}
-	if f.kind != kWrite {
+	} else if f.kind != kWrite {
 		l.write(kOK, f.id, body)
-	} else if !a.follows(binary.LittleEndian.Uint64(body)) {
-		l.fail(f.id, unavailable("the log of this replica does not follow; is its disk full?"))
 	}
 }
 
 // follows waits a while for an entry that a majority has: what this replica cannot store it cannot answer.
-func (a *agent) follows(index uint64) bool {
+func (a *agent) follows(body []byte) error {
+	index, pause := binary.LittleEndian.Uint64(body), 500*time.Microsecond
 	for deadline := time.Now().Add(abreast); max(a.store.last.Load(), a.snapIndex.Load()) < index; {
-		if time.Now().After(deadline) || !a.pause(50*time.Millisecond) {
-			return false
+		if time.Now().After(deadline) || !a.pause(pause) {
+			return unavailable("the log of this replica does not follow; is its disk full?")
 		}
+		pause = min(2*pause, 50*time.Millisecond)
 	}
-	return true
+	return nil
 }
 
 // --- the worker's side ----------------------------------------------------------------------------------------

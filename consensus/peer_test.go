@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -136,4 +137,27 @@ func TestConnectionsThatEndedLeaveNothing(t *testing.T) {
 		conn.Close()
 	}
 	until(t, "the end of what served them", func() bool { return runtime.NumGoroutine() < before+50 })
+}
+
+// What a replica cannot store, as where its disk is full, it will not have applied in time: others may answer.
+func TestAReadIsNotAnsweredWhereTheLogDoesNotFollow(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.startAll()
+	g.lists[0].write("one")
+	same(t, g, 1)
+	leader, behind := g.leader(), g.follower()
+	stuck := g.agents[behind].store
+	stuck.recent.mu.Lock() // nothing is stored, and heartbeats are answered
+	writer, reader := g.lists[leader], g.lists[behind]
+	writer.write("two")
+	_, err := reader.ask(kRead, nil)
+	stuck.recent.mu.Unlock()
+	var told *fault
+	if !errors.As(err, &told) || told.Code != "unavailable" {
+		t.Fatal(err)
+	}
+	same(t, g, 2)
+	if _, err := reader.ask(kRead, nil); err != nil {
+		t.Fatal(err)
+	}
 }
