@@ -59,7 +59,7 @@ type agent struct {
 }
 
 func start(c config) (*agent, error) {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := makeDir(c.Dir); err != nil {
 		return nil, err
 	}
 	a := &agent{

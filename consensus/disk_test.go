@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,4 +204,55 @@ func TestASnapshotThatIsOlderThanTheLogLeavesWhatFollows(t *testing.T) {
 	g.lists[0].awaitReady()
 	g.lists[0].write("last")
 	same(t, g, 7)
+}
+
+// Folders that are made are found after a power cut only if what they lie in was synced.
+func TestWhereFoldersAreMadeIsSynced(t *testing.T) {
+	var mu sync.Mutex
+	synced := map[string][]string{} // what was there then
+	before := syncDir
+	syncDir = func(dir string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		found, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for _, path := range found {
+			synced[dir] = append(synced[dir], filepath.Base(path))
+		}
+		return before(dir)
+	}
+	defer func() { syncDir = before }()
+	root := t.TempDir()
+	dir := filepath.Join(root, "raft", "g", "rep-0")
+	if err := makeDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(root, "state.tar")
+	archive(t, state)
+	wish := task{Do: "restore", Dir: dir, Group: "g", Replicas: []int{0}, Generation: "two", State: state, Term: 3}
+	if _, err := offlineTask(t, wish); err != nil {
+		t.Fatal(err)
+	}
+	for inside, names := range map[string][]string{
+		root: {"raft"}, filepath.Join(root, "raft"): {"g"}, filepath.Join(root, "raft", "g"): {"rep-0"}, dir + ".part": {"log", "snapshots"},
+	} {
+		for _, name := range names {
+			if !slices.Contains(synced[inside], name) {
+				t.Errorf("%s was not synced with %s in it: %v", inside, name, synced[inside])
+			}
+		}
+	}
+}
+
+// archive writes the state of a snapshot that holds nothing but its manifest.
+func archive(t *testing.T, path string) {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := os.WriteFile(filepath.Join(dir, manifestFile), []byte(`{"index": 8}`), 0o600)
+	if err := errors.Join(written, pack(dir, f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
 }

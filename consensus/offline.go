@@ -247,7 +247,7 @@ func (t task) restore() (found, error) {
 }
 
 func (t task) fill(dir string, index uint64) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	own := identity{Group: t.Group, ID: memberID(t.Generation, t.Replica), Replica: t.Replica, Format: 1, Generation: t.Generation}
@@ -280,7 +280,7 @@ func (t task) fill(dir string, index uint64) error {
 	if _, err := io.Copy(sink, state); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
-	return sink.Close()
+	return errors.Join(sink.Close(), syncDir(dir))
 }
 
 // indexOf is the entry up to which the Executor's state in a snapshot goes. The library's own index may be lower: the

@@ -299,11 +299,26 @@ func writeFile(path string, data []byte) error {
 	return err
 }
 
-func syncDir(dir string) error {
+var syncDir = func(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// makeDir makes a folder, and those that it lies in, and syncs where they were made.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	within := filepath.Dir(dir)
+	if err := makeDir(within); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(within)
 }
