@@ -546,6 +546,7 @@ type info struct {
 	Snapshot  uint64            `json:"snapshot"`
 	SnapFails int64             `json:"snapshot_failures"`
 	Diverged  uint64            `json:"diverged"`
+	Removed   bool              `json:"removed"`
 	LogBytes  int64             `json:"log_bytes_written"`
 
 	Group      string            `json:"group"`
@@ -559,7 +560,7 @@ func (a *agent) info() *info {
 	last := a.raft.LastIndex()
 	told := &info{
 		ID: a.id, Replica: a.Replica, Nonce: a.Nonce, Role: a.raft.State().String(), Term: a.raft.CurrentTerm(),
-		First: first, Last: last, Committed: max(committed, a.raft.CommitIndex()), Applied: applied, Serving: serving && a.comparer.diverged() == 0,
+		First: first, Last: last, Committed: max(committed, a.raft.CommitIndex()), Applied: applied,
 		Snapshot: a.snapIndex.Load(), SnapFails: a.snapFails.Load(), Diverged: a.comparer.diverged(), LogBytes: a.store.bytes.Load(),
 		Members: map[string]string{}, Blank: last == 0,
 		Group: a.Group, Generation: a.mux.generation(), Peers: a.book.addresses(),
@@ -572,6 +573,8 @@ func (a *agent) info() *info {
 			told.Voter = told.Voter || (string(server.ID) == a.id && server.Suffrage == raft.Voter)
 		}
 	}
+	told.Removed = outside(told.Members, a.id)
+	told.Serving = serving && told.Diverged == 0 && !told.Removed
 	return told
 }
 

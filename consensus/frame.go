@@ -41,6 +41,7 @@ const (
 	kReset    kind = 26
 	kReady    kind = 27
 	kDiverged kind = 28
+	kRemoved  kind = 29
 	kCommit   kind = 30
 	kHashes   kind = 31
 	kTerm     kind = 32

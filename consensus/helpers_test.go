@@ -127,20 +127,21 @@ func (g *group) follower() int { return (g.leader() + 1) % len(g.agents) }
 
 // lister is a worker whose state is the list of payloads that it was given, those of repeated writes once.
 type lister struct {
-	t      testing.TB
-	conn   *link
-	mu     sync.Mutex
-	cond   *sync.Cond
-	items  []string
-	tries  map[string]string // the id of a write -> the try of it that is in the list
-	at     uint64
-	resume uint64
-	ready  bool
-	gone   bool
-	resets int
-	reason string
-	next   uint64
-	wait   map[uint64]chan frame
+	t       testing.TB
+	conn    *link
+	mu      sync.Mutex
+	cond    *sync.Cond
+	items   []string
+	tries   map[string]string // the id of a write -> the try of it that is in the list
+	at      uint64
+	resume  uint64
+	ready   bool
+	gone    bool
+	removed bool
+	resets  int
+	reason  string
+	next    uint64
+	wait    map[uint64]chan frame
 }
 
 func newLister(t testing.TB, socket string) *lister {
@@ -237,6 +238,12 @@ func (l *lister) run(conn *link) {
 			l.items, l.tries, l.at, l.resume = nil, nil, 0, 0
 		case kReady:
 			l.ready = true
+		case kRemoved:
+			var told struct {
+				Removed bool `json:"removed"`
+			}
+			json.Unmarshal(f.body, &told)
+			l.removed = told.Removed
 		case kOK, kError:
 			if reply := l.wait[f.id]; reply != nil {
 				reply <- f

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -62,9 +65,12 @@ func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
 	case "remove":
 		return nil, a.remove(wish)
 	case "transfer":
+		if wish.Replica == a.Replica {
+			return nil, nil // it leads already
+		}
 		if !a.handOver(wish.Replica) {
-			if wish.Replica != anyReplica && wish.Replica != a.Replica {
-				return nil, refused("replica %d cannot lead now", wish.Replica)
+			if wish.Replica != anyReplica {
+				return nil, refused("replica %d cannot lead now; members are %s", wish.Replica, listed(a.info().Members))
 			}
 			return nil, unavailable("no other replica can lead now")
 		}
@@ -263,7 +269,11 @@ func (a *agent) remove(wish admin) error {
 		}
 	}
 	if _, known := members[wish.ID]; !known {
-		return refused("the group has no member %q", wish.ID)
+		what := fmt.Sprintf("%q", wish.ID)
+		if wish.ID == "" {
+			what = fmt.Sprintf("with the number %d", wish.Replica)
+		}
+		return refused("the group has no member %s; there are %s", what, listed(members))
 	}
 	if wish.Try {
 		return a.bearable(wish.ID, members)
@@ -290,6 +300,10 @@ func (a *agent) remove(wish admin) error {
 		return a.leaveOut(replica)
 	}
 	return nil
+}
+
+func listed(members map[string]string) string {
+	return strings.Join(slices.Sorted(maps.Keys(members)), ", ")
 }
 
 func (a *agent) expel(id raft.ServerID) error {
@@ -355,8 +369,10 @@ func (a *agent) leaveOut(replica int) error {
 
 // keepBook asks the others for addresses of members that joined while this agent could not hear of it.
 func (a *agent) keepBook() {
+	var tell outsider
 	for a.pause(time.Second) {
 		members := a.info().Members
+		tell.look(a, members)
 		a.comparer.resize(len(members))
 		missing := false
 		for member := range members {
@@ -380,6 +396,31 @@ func (a *agent) keepBook() {
 				}
 			}
 		}
+	}
+}
+
+// outside says whether a group is known that a replica is no member of: it was removed. Nothing that is written reaches
+// it, so it must not serve, however much it has.
+func outside(members map[string]string, id string) bool {
+	return len(members) > 0 && members[id] == ""
+}
+
+// outsider has the worker know whether this replica was removed, and whether it was taken in again.
+type outsider struct {
+	worker  *worker
+	removed bool
+}
+
+func (o *outsider) look(a *agent, members map[string]string) {
+	a.applier.mu.Lock()
+	w := a.applier.worker
+	a.applier.mu.Unlock()
+	if w != o.worker {
+		*o = outsider{worker: w} // a new one takes itself for a member
+	}
+	if removed := outside(members, a.id); w != nil && removed != o.removed {
+		o.removed = removed
+		w.writeJSON(kRemoved, 0, map[string]bool{"removed": removed})
 	}
 }
 

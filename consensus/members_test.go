@@ -468,3 +468,29 @@ func TestAMemberThatLosesItsVoteGetsItBack(t *testing.T) {
 		t.Fatal("it was removed and came back")
 	}
 }
+
+func TestWhoWasRemovedServesNothingUntilItIsTakenInAgain(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.startAll()
+	g.lists[0].write("one")
+	out := g.follower()
+	via := g.lists[g.leader()]
+	if err := via.administer(admin{Do: "remove", Replica: out}); err != nil {
+		t.Fatal(err)
+	}
+	g.lists[out].await("word of its removal", func() bool { return g.lists[out].removed })
+	if told := g.agents[out].info(); told.Serving || !told.Removed {
+		t.Errorf("it was removed, and tells %+v", told)
+	}
+	err := via.administer(admin{Do: "remove", Replica: out})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no member with the number %d; there are ", out)) {
+		t.Error(err)
+	}
+	if err := via.administer(admin{Do: "add", Replica: out, Address: g.peers[out]}); err != nil {
+		t.Fatal(err)
+	}
+	g.lists[out].await("word that it is a member", func() bool { return !g.lists[out].removed })
+	until(t, "its vote", func() bool { return g.voters(0, 1, 2) })
+	g.lists[out].write("two")
+	same(t, g, 2)
+}

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import tarfile
+import time
 
 import pytest
 
+from jina import Document
 from jina.cli.main import main
 from jina.errors import RuntimeFailToStart
-from tests.stateful.conftest import FAST, group
+from tests.stateful.conftest import FAST, PATIENCE, group
 from tests.stateful.test_members import all_vote, members
 from tests.stateful.users import FolderLedger
 
@@ -43,6 +45,12 @@ def running(workspace):
 
 def folder(workspace, replica):
     return workspace / "raft" / NAME / f"rep-{replica}"
+
+
+def answering(running):
+    """The processes that reads go to, which take turns."""
+    told = (running.post("/list", Document(), headers={"jina-consistency": "eventual"}) for _ in range(12))
+    return {json.loads(docs[0].text)["process"] for docs in told}
 
 
 def lines(running, replicas=3):
@@ -96,6 +104,13 @@ def test_a_member_is_removed_and_taken_in_again(running, jina):
     address = running.status()[0]["peers"][str(removed)]
     assert jina("remove", removed, NAME)[0] == 0
     assert len(members(running)) == 2
+    code, told = jina("status", NAME)
+    assert code == 1
+    assert f"{NAME}: 2 of 3 replicas serve" in told
+    assert f"replica {removed}: was removed from the group" in told
+    deadline = time.monotonic() + PATIENCE
+    while running.workers[removed].pid in answering(running):
+        assert time.monotonic() < deadline, "the removed replica answers still"
     code, told = jina("remove", "9-nobody", NAME)
     assert code == 2
     assert "no member '9-nobody'" in told.replace('"', "'")

@@ -54,6 +54,7 @@ def _shown(group: Group, told: Sequence[dict[str, Any]]) -> str:
     lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     lines += [f"  replica {one['replica']}: {one['error']}" for one in told if "error" in one]
     lines += [_odd(one) for one in told if one.get("diverged")]
+    lines += [f"  replica {one['replica']}: was removed from the group" for one in told if one.get("removed")]
     return "\n".join(lines)
 
 

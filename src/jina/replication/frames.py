@@ -25,6 +25,7 @@ RESTORE: Final = 25
 RESET: Final = 26
 READY: Final = 27
 DIVERGED: Final = 28
+REMOVED: Final = 29
 
 Buffer = bytes | memoryview
 LIMIT: Final = 1 << 30

@@ -18,6 +18,7 @@ from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.plan.plans import ConsensusPlan
 from jina.replication import asking, entries, frames, outcomes
 from jina.replication.entries import Entry, Member, entry_of
+from jina.replication.fitness import Fitness
 from jina.replication.frames import Frame, Operation
 from jina.replication.link import AgentLink, Refused
 from jina.replication.machine import StateMachine
@@ -46,12 +47,6 @@ _LOOKS = 20
 """Pulses between two looks at how the agent is, where nobody asks."""
 RESTART = 75
 """Exit code of a worker that has to begin anew, from a snapshot."""
-
-
-class _Diverged(msgspec.Struct):
-    index: int
-    peer: int
-    odd: bool
 
 
 _Step = tuple[int, Entry, Request]
@@ -91,8 +86,7 @@ class Replica:
         self._task: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
         self._silent = False
-        self.diverged = 0
-        """The entry since which this replica differs from the others; 0 while it does not."""
+        self.fitness = Fitness(name)
         self._patience = _PATIENCE if len(plan.peers) == 1 else _SOON
         self._reads = Reads(name, self._agent, lambda: self._silent, self._progress, self._patience)
 
@@ -155,6 +149,7 @@ class Replica:
                     asking.look_for_failure(self.plan.socket, self._name)
                 await asyncio.sleep(FIRST_PAUSE)
         self._link = link
+        self.fitness.renew()
         hello = {
             "applied": self._progress.applied,
             "resume": self._resume,
@@ -228,16 +223,10 @@ class Replica:
             if not self._ready.is_set():
                 raise RuntimeFailToStart(f"{self._name} cannot be brought up: {reason}")
             self._begin_anew(reason)
-        elif frame.kind == frames.DIVERGED:
-            self._diverge(msgspec.json.decode(frame.body, type=_Diverged))
+        elif frame.kind in {frames.DIVERGED, frames.REMOVED}:
+            self.fitness.take(frame)
         elif frame.kind == frames.READY:
             self._ready.set()
-
-    def _diverge(self, told: _Diverged) -> None:
-        if told.odd:
-            self.diverged = told.index
-        what = "this replica is taken out" if told.odd else f"with replica {told.peer}"
-        self._log.error("the replicas of %s differ since entry %d: %s", self._name, told.index, what)
 
     async def _apply(self, operations: Sequence[Operation]) -> list[int]:
         """Apply operations in their order; gives the chain after each.
@@ -351,7 +340,7 @@ class Replica:
         `turn` is its place in a session of the client, where it has one. `gather` takes it where it is to be
         proposed together with others, by `propose`.
         """
-        self._fit()
+        self.fitness.check()
         entry = entry_of(request.request_id, digest, self._progress.applied, turn or NO_TURN)
         if (seen := self._memory.answered(entry)) is not None:
             self.counts.repeated += 1
@@ -375,18 +364,14 @@ class Replica:
         """Bring operations into the log as one."""
         self._writes.together(gathered, self._patience)
 
-    def _fit(self) -> None:
-        if self.diverged:
-            raise Unavailable(f"the state of {self._name} differs from that of the other replicas")
-
     async def covered(self, request: Request) -> None:
         """Return when this replica has applied all that was acknowledged anywhere before the call."""
-        self._fit()
+        self.fitness.check()
         await in_time(self._reads.covered(), request, self._name)
 
     async def seen(self, request: Request) -> None:
         """Return when this replica has applied what the client has seen of it at any other one."""
-        self._fit()
+        self.fitness.check()
         if (index := index_of(request.headers, self.plan.group)) > self._progress.applied:
             await in_time(self._reads.reached(index), request, self._name)
 

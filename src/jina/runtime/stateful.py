@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jina.errors import InternalError, JinaError, Unavailable
+from jina.errors import InternalError, JinaError
 from jina.executor.endpoints import Endpoint
 from jina.observe import traces
 from jina.observe.consensus_metrics import ConsensusMetrics
@@ -83,8 +83,7 @@ class StatefulService(WorkerService):
             if span is None:
                 return await self._written(request, handler, self._replica)
             return await self._traced(request, handler, self._replica, span)
-        if self._replica.diverged:
-            raise Unavailable(f"the state of {self.name} differs from that of the other replicas")
+        self._replica.fitness.check()
         wanted = request.headers.get(CONSISTENCY, self._consistency)
         if wanted == "eventual":
             return await super().call(request)
@@ -259,7 +258,7 @@ class StatefulService(WorkerService):
     @property
     def ready(self) -> bool:
         """As of any worker, and while its state is that of the others."""
-        return super().ready and not (self._replica is not None and self._replica.diverged)
+        return super().ready and (self._replica is None or self._replica.fitness.fit)
 
     async def snapshot(self, folder: str, index: int, window: bytes) -> None:
         """See `StateMachine`; where `def` handlers run, so that none runs meanwhile."""
