@@ -5,7 +5,7 @@ import os
 import pytest
 
 from jina import Executor
-from jina.errors import InternalError
+from jina.errors import ExecutorDefinitionError, InternalError
 from jina.replication import snapshots
 
 
@@ -82,3 +82,46 @@ def test_each_incarnation_has_a_workspace_of_its_own(tmp_path):
     second = snapshots.fresh_workspace(str(tmp_path))
     assert os.listdir(second) == []
     assert not os.path.exists(os.path.join(first, "old"))
+
+
+class WithoutRestore(Executor):
+    def snapshot(self, snapshot_dir):
+        """Nothing could ever read what this writes."""
+
+
+class IntoFileFromFolder(IntoFile):
+    def restore(self, snapshot_dir):
+        raise AssertionError
+
+
+class IntoFileFromPath(IntoFile):
+    def restore(self, path):
+        super().restore(path)
+
+
+class FromSnapshotsOfBefore(Executor):
+    def restore(self, snapshot_dir):
+        """Its log is kept from now on."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (WithoutRestore, r"WithoutRestore \(\S*test_snapshots.py:\d+\) has snapshot\(\) but no restore\(\)"),
+        (IntoFileFromFolder, r"snapshot\(\) takes the path of a file, and restore\(\) that of a folder"),
+    ],
+)
+def test_snapshots_that_could_not_be_restored_are_refused(kind, text):
+    with pytest.raises(ExecutorDefinitionError, match=text):
+        snapshots.can_snapshot(kind())
+
+
+def test_what_restores_need_not_say_in_which_form():
+    assert snapshots.can_snapshot(IntoFileFromPath())
+    assert not snapshots.can_snapshot(FromSnapshotsOfBefore())
+
+
+def test_a_snapshot_is_not_passed_over_by_who_cannot_restore():
+    snapshots.require_restore(FromSnapshotsOfBefore())
+    with pytest.raises(ExecutorDefinitionError, match=r"WithoutSnapshots .* has no restore"):
+        snapshots.require_restore(WithoutSnapshots())

@@ -82,6 +82,20 @@ def write_endpoints(executor: Executor) -> list[str]:
     return [path for path, method in executor.requests.items() if is_write(notes, method)]
 
 
+def without_effect(executor: Executor) -> Iterator[str]:
+    """What a stateful Executor says that nothing comes of."""
+    cls = type(executor)
+    bound = {getattr(method, "__name__", "") for method in executor.requests.values()}
+    for name, marks in marked(cls).items():
+        if marks.write and name not in bound:
+            yield f"{cls.__name__}.{name} ({location(cls)}) has @write, but no endpoint calls it: @requests is missing"
+    if not write_endpoints(executor):
+        yield (
+            f"no endpoint of {cls.__name__} ({location(cls)}) has @write: nothing is replicated, and what a method "
+            "changes is changed on one replica alone"
+        )
+
+
 def is_write(notes: Mapping[str, Marks], method: Any) -> bool:
     """Whether the method, or the one of that name in a base class, is decorated with `@write`."""
     marks = notes.get(getattr(method, "__name__", "")) or marks_of(method)

@@ -13,13 +13,16 @@ from typing import Any, Final
 
 import msgspec
 
-from jina.errors import InternalError
+from jina.errors import ExecutorDefinitionError, InternalError
 from jina.executor import Executor
+from jina.executor.signatures import location
 
 _STATE: Final = "state"
 _WINDOW: Final = "window"
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 2
+_FILE: Final = "a file"
+_FOLDER: Final = "a folder"
 
 
 class Manifest(msgspec.Struct):
@@ -32,8 +35,37 @@ class Manifest(msgspec.Struct):
 
 
 def can_snapshot(executor: Any) -> bool:
-    """Whether the class has the methods of its own; otherwise the log is kept and replayed."""
-    return type(executor).snapshot is not Executor.snapshot
+    """Whether the class has the methods of its own; otherwise the log is kept and replayed.
+
+    Raises `ExecutorDefinitionError` where what one writes could not be read by the other, which would show when the
+    log that it took the place of is gone.
+    """
+    cls = type(executor)
+    if cls.snapshot is Executor.snapshot:
+        return False
+    where = f"{cls.__name__} ({location(cls)})"
+    if cls.restore is Executor.restore:
+        raise ExecutorDefinitionError(f"{where} has snapshot() but no restore(): nothing would read what it writes")
+    forms = [_form(method) for method in (cls.snapshot, cls.restore)]
+    if set(forms) == {_FILE, _FOLDER}:
+        takes = "its snapshot() takes the path of {}, and restore() that of {}".format(*forms)
+        raise ExecutorDefinitionError(f"{where}: {takes}", help="name both parameters snapshot_dir, or snapshot_file")
+    return True
+
+
+def _form(method: Any) -> str:
+    names = inspect.signature(method).parameters
+    return _FILE if "snapshot_file" in names else _FOLDER if "snapshot_dir" in names else ""
+
+
+def require_restore(executor: Any) -> None:
+    """Raise where there is a snapshot to begin from, and the class would pass over it."""
+    cls = type(executor)
+    if cls.restore is Executor.restore:
+        raise ExecutorDefinitionError(
+            f"{cls.__name__} ({location(cls)}) has no restore(), and its state begins with a snapshot",
+            help="give it the restore() of the class that wrote the snapshot",
+        )
 
 
 def takes_file(method: Any) -> bool:
@@ -47,6 +79,11 @@ def prepare(folder: str, executor: Any) -> str:
     if not takes_file(executor.snapshot):
         os.mkdir(state)
     return state
+
+
+def is_empty(state: str) -> bool:
+    """Whether the Executor was given a folder and wrote nothing into it."""
+    return os.path.isdir(state) and not os.listdir(state)
 
 
 def seal(folder: str, index: int, window: bytes) -> None:

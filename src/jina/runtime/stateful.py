@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from jina.errors import InternalError, JinaError
+from jina.executor.binding import without_effect
 from jina.executor.endpoints import Endpoint
-from jina.observe import traces
+from jina.observe import logs, traces
 from jina.observe.consensus_metrics import ConsensusMetrics
 from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.replication import outcomes, snapshots
@@ -60,6 +61,7 @@ class StatefulService(WorkerService):
         self._consistency = consensus.consistency
         self._consensus = consensus
         self._give_up = give_up or (lambda *_: None)
+        self._log = logs.get_logger(self.name)
         self._replica: Replica | None = None
         self._counted = ConsensusMetrics()
 
@@ -169,6 +171,8 @@ class StatefulService(WorkerService):
 
     async def start(self) -> None:
         """Join the group; returns when this replica has all that was committed before. On the protocol loop."""
+        for text in without_effect(self.executor):
+            self._log.warning("%s", text)
         self._replica = Replica(self._consensus, self.name, self, lambda reason: self._give_up(reason, RESTART))
         self.counts.consensus = self._counted = self._replica.counts
         await self._replica.start()
@@ -264,10 +268,13 @@ class StatefulService(WorkerService):
         """See `StateMachine`; where `def` handlers run, so that none runs meanwhile."""
         target = snapshots.prepare(folder, self.executor)
         await self._run(self.executor.snapshot, target)
+        if snapshots.is_empty(target):
+            self._log.warning("snapshot() of %s wrote nothing: restore() begins with an empty folder", self.name)
         await self._run(snapshots.seal, folder, index, window)
 
     async def restore(self, folder: str) -> tuple[int, bytes]:
         """See `StateMachine`."""
+        snapshots.require_restore(self.executor)
         state, index, window = await self._run(snapshots.check, folder)
         await self._run(self.executor.restore, state)
         return index, window

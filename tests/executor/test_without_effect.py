@@ -1,0 +1,40 @@
+"""What a stateful Executor says that nothing comes of."""
+
+from jina import DocumentArray, Executor, requests, write
+from jina.executor.binding import without_effect
+
+
+class WritesNothing(Executor):
+    @requests(on="/add")
+    def add(self, docs: DocumentArray, **kwargs):
+        """A method that should be a write, perhaps."""
+
+
+class WritesNowhere(Executor):
+    @write
+    def add(self, docs: DocumentArray, **kwargs):
+        """Nobody can call it."""
+
+
+class WritesSomewhere(Executor):
+    @write
+    @requests
+    def add(self, docs: DocumentArray, **kwargs):
+        """All is well."""
+
+
+def test_an_executor_without_writes_replicates_nothing():
+    (told,) = without_effect(WritesNothing())
+    assert told.startswith("no endpoint of WritesNothing (")
+    assert "nothing is replicated" in told
+
+
+def test_a_write_method_that_answers_nothing_is_named():
+    told = list(without_effect(WritesNowhere()))
+    assert told[0].startswith("WritesNowhere.add (")
+    assert "@requests is missing" in told[0]
+    assert len(told) == 2
+
+
+def test_endpoints_with_writes_say_nothing():
+    assert list(without_effect(WritesSomewhere())) == []
