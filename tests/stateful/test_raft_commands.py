@@ -80,6 +80,48 @@ def test_who_is_not_there_is_told(workspace, jina):
     assert "answers at 127.0.0.1:1" in jina("status", "x", "--peer", "127.0.0.1:1")[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("transfer", "--to", "x"), "'x' is not the number of a replica"),
+        (("add-voter", -1, "127.0.0.1:1"), "'-1' is not the number of a replica"),
+        (("add-voter", 3, "nonsense"), "HOST:PORT: 'nonsense' is not HOST:PORT"),
+        (("add-voter", 3, "127.0.0.1:99999"), "99999"),
+        (("status", NAME, "--peer", "nonsense"), "--peer: 'nonsense' is not HOST:PORT"),
+        (("restore-backup", "x", "--workspace", "x", "--replicas", "0"), "'0' is no number of replicas"),
+        (("recover", "--workspace", "x", "--replica", "x"), "'x' is not the number of a replica"),
+    ],
+)
+def test_wrong_arguments_are_named_at_once(jina, words, text):
+    code, told = jina(*words)
+    assert (code, text in told, told.count("\n") <= 2) == (2, True, True), told
+
+
+def test_a_name_that_is_nearly_right_is_suggested(running, workspace, jina):
+    assert jina("status", "commandet") == (
+        1,
+        f"there is no stateful Deployment of the name 'commandet' running here; did you mean '{NAME}'?\n",
+    )
+    code, told = jina("snapshot", "commandet", "--workspace", workspace)
+    assert (code, f"did you mean '{NAME}'?" in told) == (2, True)
+    code, told = jina("recover", "commandet", "--workspace", workspace)
+    assert (code, f"did you mean '{NAME}'?" in told) == (2, True)
+
+
+def test_a_port_of_something_else_is_no_agent(running, jina):
+    code, told = jina("status", NAME, "--peer", f"127.0.0.1:{running.deployment.port}")
+    assert (code, "no agent of a group" in told) == (2, True)
+
+
+def test_what_cannot_be_written_is_said(running, tmp_path, workspace, jina):
+    code, told = jina("backup", tmp_path / "nowhere" / "file", NAME)
+    assert (code, "nowhere is no folder" in told) == (2, True)
+    file = tmp_path / "ledger.backup"
+    assert jina("backup", file, NAME)[0] == 0
+    code, told = jina("restore-backup", file, "--workspace", file)
+    assert (code, "--workspace: " in told, "cannot be made: Not a directory" in told) == (2, True, True)
+
+
 def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
     to = (running.leader() + 1) % 3
     assert jina("transfer", NAME, "--to", to) == (0, f"{NAME}: the leadership was handed over\n")
@@ -88,7 +130,10 @@ def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
     assert jina("transfer", NAME, "--peer", address)[0] == 0
     code, told = jina("transfer", NAME, "--to", 7)
     assert code == 2
-    assert "replica 7 cannot lead now" in told
+    assert "replica 7 cannot lead now; members are 0-" in told
+    leads = running.leader()
+    assert jina("transfer", NAME, "--to", leads)[0] == 0
+    assert running.leader() == leads
 
 
 def test_all_replicas_write_snapshots(running, jina):
@@ -113,7 +158,9 @@ def test_a_member_is_removed_and_taken_in_again(running, jina):
         assert time.monotonic() < deadline, "the removed replica answers still"
     code, told = jina("remove", "9-nobody", NAME)
     assert code == 2
-    assert "no member '9-nobody'" in told.replace('"', "'")
+    assert "no member '9-nobody'; there are 0-" in told.replace('"', "'")
+    code, told = jina("remove", 9, NAME)
+    assert (code, "no member with the number 9; there are 0-" in told) == (2, True)
     assert jina("add-voter", removed, address, NAME)[0] == 0
     assert members(running) == all_vote(0, 1, 2)
 

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from jina.errors import UsageError
+from jina.errors import UsageError, nearest
 from jina.replication import groups
 from jina.replication.groups import Group
 from jina.replication.papers import Papers
+from jina.spec.address import split_address
+
+
+def replica(text: str) -> int:
+    """The number of a replica, for `argparse`."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a replica: they are counted from 0")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of replicas, for `argparse`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of replicas: there is one at least")
+    return int(text)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +47,7 @@ def add_folders(parser: argparse.ArgumentParser, name: str) -> None:
 def all_groups(options: argparse.Namespace) -> list[Group]:
     """The groups that run and fit the options."""
     if options.peer:
+        check_address("--peer", options.peer)
         if not options.name:
             raise UsageError("--peer: agents answer only those who know the name of their Deployment", help="add NAME")
         return [groups.of_peer(options.peer, options.name, _papers(options))]
@@ -48,15 +64,43 @@ def _papers(options: argparse.Namespace) -> Papers | None:
 
 def the_group(options: argparse.Namespace) -> Group:
     """The one that is meant; raises `UsageError` where there is none, or several."""
-    where = f"of the name {options.name!r} that runs" if options.name else "that runs"
-    return groups.one_of(all_groups(options), where)
+    return groups.one_of(all_groups(options), _where(options), near(options))
+
+
+def none_there(options: argparse.Namespace) -> str:
+    """What is said where no group that runs fits the options."""
+    return f"there is no stateful Deployment {_where(options)}"
+
+
+def _where(options: argparse.Namespace) -> str:
+    named = f"of the name {options.name!r} " if options.name else ""
+    return f"{named}running in {options.workspace}" if options.workspace else f"{named}running here"
+
+
+def near(options: argparse.Namespace) -> str:
+    """What may be meant by a name that no group has."""
+    if not options.name:
+        return ""
+    every = groups.of_workspace(options.workspace) if options.workspace else running()
+    found = nearest(options.name, [group.name for group in every])
+    return f"did you mean {found!r}?" if found and found != options.name else ""
+
+
+def check_address(option: str, text: str) -> None:
+    """Raise unless it is that of an agent."""
+    try:
+        address = split_address(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if address.port is None or address.scheme:
+        raise UsageError(f"{option}: {text!r} is not HOST:PORT")
 
 
 def the_folders(options: argparse.Namespace) -> Group:
     """The folders of the one that is meant."""
     found = groups.of_workspace(options.workspace, options.name)
-    named = f" of the name {options.name!r}" if options.name else ""
-    return groups.one_of(found, f"{named.strip()} in {options.workspace}".strip())
+    named = f"of the name {options.name!r} " if options.name else ""
+    return groups.one_of(found, f"{named}in {options.workspace}", near(options))
 
 
 def running(name: str | None = None) -> list[Group]:

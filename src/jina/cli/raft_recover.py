@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     raft_places.add_folders(parser, "the only one there")
     parser.add_argument(
         "--replica",
-        type=int,
+        type=raft_places.replica,
         metavar="REPLICA",
         help="the one to go on from [default: the one whose log goes furthest]",
     )

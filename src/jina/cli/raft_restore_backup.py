@@ -15,8 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """From which file, where to, and how many replicas."""
     parser.add_argument("file", metavar="FILE", help="what `jina raft backup` wrote")
     raft_places.add_folders(parser, "that of the backup")
-    parser.add_argument("--replicas", type=int, metavar="N", help="how many the group has [default: as in the backup]")
-    parser.add_argument("--replica", type=int, metavar="REPLICA", help="fill the folder of this one only")
+    parser.add_argument(
+        "--replicas", type=raft_places.count, metavar="N", help="how many the group has [default: as in the backup]"
+    )
+    parser.add_argument(
+        "--replica", type=raft_places.replica, metavar="REPLICA", help="fill the folder of this one only"
+    )
     parser.add_argument("--generation", metavar="TEXT", help="with --replica: what the first call has printed")
 
 
@@ -28,12 +32,15 @@ def run(options: argparse.Namespace) -> int:
     count = options.replicas or manifest.replicas
     replicas = list(range(count))
     chosen = replicas if options.replica is None else [options.replica]
-    if count < 1 or not set(chosen) <= set(replicas):
+    if not set(chosen) <= set(replicas):
         raise UsageError(f"--replica {options.replica}: the group has the replicas 0 to {count - 1}")
     group, generation = options.name or manifest.group, options.generation or secrets.token_hex(8)
     folders = {number: groups.folder_of(options.workspace, group, number) for number in chosen}
     parent = os.path.dirname(folders[chosen[0]])
-    os.makedirs(parent, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(parent, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--workspace: {parent} cannot be made: {error.strerror}") from None
     _require_stopped(folders.values())
     with backups.unpacked(options.file, parent) as state:
         for number, folder in folders.items():

@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
         for group, told in found:
             print(_shown(group, told))
     if not found:
-        print("no stateful Deployment of yours runs on this machine", file=sys.stderr)
+        instead = raft_places.near(options)
+        print(raft_places.none_there(options) + (f"; {instead}" if instead else ""), file=sys.stderr)
         return 1
     return 0 if all(_is_well(told) for _, told in found) else 1
 

@@ -10,7 +10,9 @@ from jina.cli import raft_places
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Of which group, and to whom."""
     raft_places.add_place(parser)
-    parser.add_argument("--to", type=int, metavar="REPLICA", help="its number [default: any that serves]")
+    parser.add_argument(
+        "--to", type=raft_places.replica, metavar="REPLICA", help="its number [default: any that serves]"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

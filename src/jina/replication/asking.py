@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from jina.errors import JinaError, RuntimeFailToStart, Unavailable, UsageError
+from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable, UsageError
 from jina.replication import frames, papers
+from jina.replication.frames import Frame
 from jina.replication.papers import Papers
 
 _LONG = 70.0
@@ -35,21 +36,30 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
 
     What it refuses, however often it is asked, is a `UsageError`.
     """
-    reader, deadline = frames.Reader(), time.monotonic() + seconds
     try:
-        with _connected(place, kind, seconds) as sock:
-            sock.sendall(frames.head(kind, 1, len(body)) + body)
-            while data := sock.recv(1 << 16):
-                for frame in reader.feed(data):
-                    if frame.kind == frames.ERROR:
-                        fault = msgspec.json.decode(frame.body)
-                        kind_of_error = UsageError if fault["code"] == "refused" else Unavailable
-                        raise kind_of_error(str(fault["text"]))
-                    return bytes(frame.body)
-                sock.settimeout(max(0.01, deadline - time.monotonic()))
+        frame = _answer(place, kind, body, seconds)
     except OSError as error:
         raise Unavailable(f"the consensus agent does not answer: {error}") from None
-    raise Unavailable("the consensus agent went away before it answered")
+    except InternalError as error:
+        raise Unavailable(f"it is no consensus agent: {error.message}") from None
+    if frame is None:
+        raise Unavailable("the consensus agent went away before it answered")
+    if frame.kind != frames.ERROR:
+        return bytes(frame.body)
+    fault = msgspec.json.decode(frame.body)
+    kind_of_error = UsageError if fault["code"] == "refused" else Unavailable
+    raise kind_of_error(str(fault["text"]))
+
+
+def _answer(place: Place, kind: int, body: bytes, seconds: float) -> Frame | None:
+    reader, deadline = frames.Reader(), time.monotonic() + seconds
+    with _connected(place, kind, seconds) as sock:
+        sock.sendall(frames.head(kind, 1, len(body)) + body)
+        while data := sock.recv(1 << 16):
+            for frame in reader.feed(data):
+                return frame
+            sock.settimeout(max(0.01, deadline - time.monotonic()))
+    return None
 
 
 def status(place: Place, seconds: float = 5.0) -> dict[str, Any]:

@@ -59,6 +59,9 @@ def take(place: Place, target: str) -> Manifest:
     if path.exists():
         raise UsageError(f"{target} is there already")
     folder = path.parent
+    if not os.access(folder, os.W_OK):
+        there = "cannot be written to" if folder.is_dir() else "is no folder"
+        raise UsageError(f"{target}: {folder} {there}")
     with tempfile.TemporaryFile(dir=folder) as state:
         manifest = _fetched(place, state)
         part = path.with_name(f"{path.name}.part")

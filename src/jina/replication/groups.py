@@ -88,11 +88,11 @@ def folder_of(workspace: str, group: str, replica: int) -> str:
     return os.path.join(root, "raft", group, f"rep-{replica}")
 
 
-def one_of(groups: Iterable[Group], where: str) -> Group:
-    """The only group; raises `UsageError` where there is none, or several."""
+def one_of(groups: Iterable[Group], where: str, instead: str = "") -> Group:
+    """The only group; raises `UsageError` where there is none, with what may be meant `instead`, or several."""
     found = sorted(groups, key=lambda group: group.name)
     if not found:
-        raise UsageError(f"there is no stateful Deployment {where}")
+        raise UsageError(f"there is no stateful Deployment {where}", help=instead)
     if len(found) > 1:
         names = ", ".join(group.name for group in found)
         raise UsageError(f"there are several stateful Deployments {where}: {names}", help="name one of them")
