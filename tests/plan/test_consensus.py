@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from jina.plan.consensus import even_groups
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan, process_from_json, to_json
 from jina.spec import DeploymentSpec, load_spec, parse
@@ -26,6 +27,20 @@ def groups(**options):
 
 def shown(consensus):
     return consensus.group, consensus.replica, consensus.peers, consensus.directory
+
+
+@pytest.mark.parametrize(
+    ("replicas", "lines"),
+    [
+        (1, []),
+        (2, ["d has 2 replicas, of which none can be lost, no more than of 1"]),
+        (3, []),
+        (4, ["d has 4 replicas, of which 1 can be lost, no more than of 3"]),
+    ],
+)
+def test_an_even_number_is_told(replicas, lines):
+    spec = parse(DeploymentSpec, {"stateful": True, "workspace": "/ws", "replicas": replicas, "name": "d"})
+    assert list(even_groups(plan_deployment(spec, EXECUTOR, CountingPorts(50000)).workers)) == lines
 
 
 def test_one_group():

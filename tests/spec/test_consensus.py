@@ -10,6 +10,7 @@ from jina.spec.consensus import agent_options, complaints
     [
         ({"snapshot_treshold": 5}, "did you mean 'snapshot_threshold'"),
         ({"heartbeat_timeout": "fast"}, "'fast' is not a whole number"),
+        ({"heartbeat_timeout": -4}, "heartbeat_timeout: -4 is less than 0"),
         ({"heartbeat_timeout": 1}, "1 ms are less than 5"),
         (
             {"heartbeat_timeout": 500, "election_timeout": 100},

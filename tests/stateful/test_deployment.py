@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from jina import Deployment, Document
-from jina.errors import NotSupportedError, UsageError
+from jina.errors import ConfigError, NotSupportedError, UsageError
 from tests.stateful.conftest import Writer, check_history, group
 from tests.stateful.users import FolderLedger, Ledger
 
@@ -55,6 +55,14 @@ def test_a_missing_agent_is_said_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(NotSupportedError, match="needs the consensus agent") as caught, group(Ledger, tmp_path):
         pass
     assert "pip install 'jina[stateful]'" in str(caught.value) + caught.value.help
+
+
+def test_a_workspace_that_is_a_file_is_said_before_anything_starts(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    deployment = Deployment(uses=Ledger, name="filed", stateful=True, workspace=str(file))
+    with pytest.raises(ConfigError, match=r"^workspace: \S*rep-0 cannot be made: Not a directory"), deployment:
+        pass
 
 
 def test_only_stateful_deployments_have_a_status():

@@ -88,7 +88,7 @@ def test_a_failing_restore_is_loud_and_nothing_is_served(tmp_path):
         running.add("precious")
         running.deployment.snapshot()
     with (
-        pytest.raises(RuntimeFailToStart, match="this state cannot be read"),
+        pytest.raises(RuntimeFailToStart, match=r"failed to join its group .*this state cannot be read"),
         group(UnableToRestore, tmp_path, replicas=1),
     ):
         pass

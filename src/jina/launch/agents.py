@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from jina.errors import NotSupportedError
+from jina.errors import ConfigError, NotSupportedError
 from jina.observe import logs
 from jina.plan.plans import ConsensusPlan, ProcessPlan, TlsPlan, WorkerPlan
 
@@ -175,6 +175,9 @@ class Agents:
         from jina.replication import binary
 
         self._program = binary.path()
+        for plan in plans:
+            if isinstance(plan, WorkerPlan) and plan.consensus:
+                _make_folder(plan.consensus)
         self._folder = tempfile.mkdtemp(prefix="jina-")  # short: paths of sockets have about 100 characters
         self._nonce = os.urandom(8).hex()
         return [self._with_agent(plan) if isinstance(plan, WorkerPlan) else plan for plan in plans]
@@ -225,6 +228,17 @@ class Agents:
         self.agents.clear()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _make_folder(consensus: ConsensusPlan) -> None:
+    """Raise `ConfigError` before anything is started where a replica cannot keep its log."""
+    folder = _folder_of(consensus)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"workspace: {folder} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"workspace: {folder} cannot be written to")
 
 
 def _folder_of(consensus: ConsensusPlan) -> str:

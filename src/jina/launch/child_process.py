@@ -22,7 +22,12 @@ from jina.launch.frames import FrameReader, send_frame, send_link, send_word
 from jina.launch.siblings import Sibling
 from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan, to_json
 
-_PHASES = {"importing": "importing", "init": "in __init__", "serving": "binding its ports"}
+_PHASES = {
+    "importing": "importing",
+    "init": "in __init__",
+    "joining": "joining its group",
+    "serving": "binding its ports",
+}
 _SHELL = 128
 """What shells, and we after a second signal, add to the number of a signal for an exit code."""
 _YOUNG = 10.0

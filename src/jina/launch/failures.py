@@ -17,7 +17,7 @@ from typing import Any
 
 from jina import errors
 
-_DURING = {"importing": "to import", "init": "in __init__", "setup": "in setup_server"}
+_DURING = {"importing": "to import", "init": "in __init__", "joining": "to join its group", "setup": "in setup_server"}
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

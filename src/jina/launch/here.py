@@ -55,7 +55,7 @@ def serve_here(
         with standing(here.status):
             return run_worker(served, load, report, vitals=here.vitals)
     except Exception as error:
-        if phase not in {"importing", "init"}:
+        if phase not in {"importing", "init", "joining"}:
             raise
         failure = rebuild(plan.deployment, describe(error, phase))
         raise failure from failure.__cause__

@@ -182,6 +182,7 @@ class Lifecycle(ABC):
             return
         from jina.launch import running
         from jina.launch.sharing import all_shared, given_faces
+        from jina.plan.consensus import even_groups
 
         plan = self._plan_to_run()
         self._reloaded()  # raises before anything starts
@@ -193,7 +194,10 @@ class Lifecycle(ABC):
         given = given_faces(running.processes_of(plan))
         held = {face.port for face in given if self._reservations.hold_given(face.host, face.port)}
         plan = all_shared(plan, held)
-        self._processes.append(running.start(plan, self._blobs(), board.teller(self.name, quiet=self._quiet)))
+        tell = board.teller(self.name, quiet=self._quiet)
+        for line in even_groups(running.processes_of(plan)):
+            tell("warning", line)
+        self._processes.append(running.start(plan, self._blobs(), tell))
 
     # --- end ----------------------------------------------------------------------------------------------
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from jina.plan.pieces import tls
-from jina.plan.plans import ConsensusPlan, WorkerPlan
+from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
 from jina.spec.address import split_address
 from jina.spec.consensus import agent_options
 
@@ -33,6 +33,16 @@ def replicated(spec: DeploymentSpec, workers: list[WorkerPlan], ports: PortAlloc
             groups.setdefault(worker.shard_id, []).append(worker)
     placed = [one for shard, members in groups.items() for one in _group(spec, shard, members, ports)]
     return [*placed, *(worker for worker in workers if worker.part)]
+
+
+def even_groups(processes: Iterable[ProcessPlan]) -> Iterator[str]:
+    """What is to be said of groups of an even number, which lose no more replicas than those of one less."""
+    members = (one.consensus for one in processes if isinstance(one, WorkerPlan))
+    groups = {one.group: len(one.peers) for one in members if one is not None}
+    for name, count in groups.items():
+        if count % 2 == 0:
+            lost = (count - 1) // 2 or "none"
+            yield f"{name} has {count} replicas, of which {lost} can be lost, no more than of {count - 1}"
 
 
 def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], ports: PortAllocator) -> list[WorkerPlan]:

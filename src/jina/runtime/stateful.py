@@ -301,10 +301,11 @@ def service_of(executor: Any, plan: WorkerPlan, **options: Any) -> WorkerService
     return StatefulService(executor, plan, plan.consensus, **options)
 
 
-async def started(service: WorkerService, stop: Stop, faces: Any) -> bool:
+async def started(service: WorkerService, stop: Stop, faces: Any, report: Callable[[dict[str, Any]], None]) -> bool:
     """Wait until the service may serve; False when a stop was asked for first. On the user loop."""
     if not isinstance(service, StatefulService):
         return True
+    report({"phase": "joining"})
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
 
     def tell(_: Stop) -> None:

@@ -146,7 +146,7 @@ class _Life:
                 executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
             )
             self._telemetry.counts = service.counts
-            if not await started(service, self._stop, faces):
+            if not await started(service, self._stop, faces, self._report):
                 return
             server = self._server(service)
             links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)

@@ -38,8 +38,10 @@ def complaints(given: Mapping[str, Any]) -> Iterator[str]:
         elif name == "log_level":
             if value not in _LEVELS:
                 yield f"log_level: {value!r} is none of DEBUG, INFO, WARN, ERROR"
-        elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        elif not isinstance(value, int) or isinstance(value, bool):
             yield f"{name}: {value!r} is not a whole number"
+        elif value < 0:
+            yield f"{name}: {value} is less than 0"
         elif name.endswith("_timeout") and value < _LEAST_MS:
             yield f"{name}: {value} ms are less than {_LEAST_MS}"
     yield from _relations(agent_options(given))
@@ -60,8 +62,8 @@ def _relations(options: Mapping[str, Any]) -> Iterator[str]:
     heartbeat, election, lease = (
         options.get(name) for name in ("heartbeat_timeout", "election_timeout", "leader_lease_timeout")
     )
-    if not all(isinstance(value, int) for value in (heartbeat, election, lease)):
-        return
+    if not all(isinstance(value, int) and value >= _LEAST_MS for value in (heartbeat, election, lease)):
+        return  # which is said already
     if election < heartbeat:  # type: ignore[operator]
         yield f"election_timeout ({election}) is below heartbeat_timeout ({heartbeat})"
     if lease > heartbeat:  # type: ignore[operator]
