@@ -258,6 +258,8 @@ def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
         assert told["lines"] == ["marked one", "marked two"]
         assert json.loads(flow.post("/version", Document())[0].text)["version"] == "2"
         assert flow.port == port
+        with pytest.raises(UsageError, match="no step 'leger', did you mean 'ledger'"):
+            flow.consensus_status("leger")
         for act in (lambda: flow.consensus_status("before"), lambda: flow.add_replica("before")):
             with pytest.raises(UsageError, match="before is not stateful"):
                 act()

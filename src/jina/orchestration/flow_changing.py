@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jina.errors import ConfigError, UsageError
+from jina.errors import ConfigError, UsageError, nearest
 from jina.orchestration import changing
 from jina.orchestration.flow_state import FlowState
 from jina.orchestration.resolving import Resolved, resolve, resolve_around
@@ -72,9 +72,16 @@ class FlowChanging(FlowState):
         have_snapshots(self._agents(self._own_step(name)))
 
     def _own_step(self, name: str) -> StepSpec:
-        """A step as it was added."""
+        """A step as it was added; raises `UsageError` where there is none of that name."""
         self._running_or_raise()
-        return next(step for step in self._spec.executors if step.name == self[name].name)
+        steps = {step.name: step for step in self._spec.executors}
+        if name not in steps:
+            near = nearest(str(name), steps)
+            raise UsageError(
+                f"Flow: there is no step {name!r}" + (f", did you mean {near!r}?" if near else ""),
+                help=f"steps: {', '.join(steps)}",
+            )
+        return steps[name]
 
     def _agents(self, step: StepSpec) -> Sequence[Agent]:
         groups = {worker.consensus.group for worker in self._workers(step) if worker.consensus is not None}

@@ -24,6 +24,13 @@ _PATIENCE = 15.0
 _PAUSE = 0.1
 
 
+class _Identity(msgspec.Struct):
+    """What the agent noted of whose folder it is."""
+
+    group: str
+    replica: int
+
+
 @dataclass
 class Group:
     """The replicas of one log: where their agents are asked, or which folders they have."""
@@ -59,18 +66,28 @@ class Group:
 
 
 def of_workspace(workspace: str, name: str | None = None) -> list[Group]:
-    """The groups whose folders are in a workspace, with the agents that run on them."""
+    """The groups whose folders are in a workspace, with the agents that run on them.
+
+    `name` is that of a Deployment, which has a group for each shard, or of one group.
+    """
     groups: dict[str, Group] = {}
     root = Path(os.path.abspath(os.path.expanduser(workspace))) / "raft"
     for path in _folders(root):
-        known = msgspec.json.decode((path / _IDENTITY).read_bytes())
-        if name not in {None, known["group"]}:
+        known = _identity(path)
+        if name not in {None, known.group, known.group.partition("/")[0]}:
             continue
-        group = groups.setdefault(known["group"], Group(known["group"]))
-        group.folders[known["replica"]] = str(path)
+        group = groups.setdefault(known.group, Group(known.group))
+        group.folders[known.replica] = str(path)
         if (path / _AGENT).is_file():
-            group.places[known["replica"]] = msgspec.json.decode((path / _AGENT).read_bytes())["socket"]
+            group.places[known.replica] = msgspec.json.decode((path / _AGENT).read_bytes())["socket"]
     return list(groups.values())
+
+
+def _identity(folder: Path) -> _Identity:
+    try:
+        return msgspec.json.decode((folder / _IDENTITY).read_bytes(), type=_Identity)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{folder / _IDENTITY} cannot be read: {error}") from None
 
 
 def of_peer(address: str, name: str, papers: Papers | None = None) -> Group:
