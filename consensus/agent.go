@@ -56,6 +56,7 @@ type agent struct {
 	elections atomic.Int64 // see countElections
 	awaited   atomic.Int64 // workers that wait for the group
 	carried   atomic.Int64 // bytes proposed here, or for others
+	belonged  atomic.Bool  // whether this replica was a member once, see removed
 }
 
 func start(c config) (*agent, error) {
@@ -176,6 +177,7 @@ func (a *agent) startRaft() error {
 		return err
 	}
 	a.raft = r
+	a.belonged.Store(r.LastIndex() > 0)
 	if index, _ := a.newestSnapshot(); index > 0 {
 		a.snapIndex.Store(index)
 		a.applier.installed(index)
@@ -573,7 +575,7 @@ func (a *agent) info() *info {
 			told.Voter = told.Voter || (string(server.ID) == a.id && server.Suffrage == raft.Voter)
 		}
 	}
-	told.Removed = outside(told.Members, a.id)
+	told.Removed = a.removed(told.Members)
 	told.Serving = serving && told.Diverged == 0 && !told.Removed
 	return told
 }

@@ -399,10 +399,14 @@ func (a *agent) keepBook() {
 	}
 }
 
-// outside says whether a group is known that a replica is no member of: it was removed. Nothing that is written reaches
-// it, so it must not serve, however much it has.
-func outside(members map[string]string, id string) bool {
-	return len(members) > 0 && members[id] == ""
+// removed says whether this replica was a member of the group and is no more: nothing that is written reaches it, so it
+// must not serve, however much it has. A newcomer is given members of before its time first.
+func (a *agent) removed(members map[string]string) bool {
+	if members[a.id] != "" {
+		a.belonged.Store(true)
+		return false
+	}
+	return len(members) > 0 && a.belonged.Load()
 }
 
 // outsider has the worker know whether this replica was removed, and whether it was taken in again.
@@ -418,7 +422,7 @@ func (o *outsider) look(a *agent, members map[string]string) {
 	if w != o.worker {
 		*o = outsider{worker: w} // a new one takes itself for a member
 	}
-	if removed := outside(members, a.id); w != nil && removed != o.removed {
+	if removed := a.removed(members); w != nil && removed != o.removed {
 		o.removed = removed
 		w.writeJSON(kRemoved, 0, map[string]bool{"removed": removed})
 	}

@@ -494,3 +494,16 @@ func TestWhoWasRemovedServesNothingUntilItIsTakenInAgain(t *testing.T) {
 	g.lists[out].write("two")
 	same(t, g, 2)
 }
+
+func TestANewcomerThatIsGivenEarlierMembersWasNotRemoved(t *testing.T) {
+	a := &agent{id: "new"}
+	before, after := map[string]string{"old": "Voter"}, map[string]string{"old": "Voter", "new": "Nonvoter"}
+	for _, step := range []struct {
+		members map[string]string
+		removed bool
+	}{{nil, false}, {before, false}, {after, false}, {before, true}, {after, false}} {
+		if got := a.removed(step.members); got != step.removed {
+			t.Errorf("removed from %v: %v", step.members, got)
+		}
+	}
+}

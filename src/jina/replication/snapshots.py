@@ -35,22 +35,31 @@ class Manifest(msgspec.Struct):
 
 
 def can_snapshot(executor: Any) -> bool:
-    """Whether the class has the methods of its own; otherwise the log is kept and replayed.
+    """Whether the class has both methods of its own; otherwise the log is kept and replayed.
 
     Raises `ExecutorDefinitionError` where what one writes could not be read by the other, which would show when the
     log that it took the place of is gone.
     """
     cls = type(executor)
-    if cls.snapshot is Executor.snapshot:
+    if cls.snapshot is Executor.snapshot or cls.restore is Executor.restore:
         return False
-    where = f"{cls.__name__} ({location(cls)})"
-    if cls.restore is Executor.restore:
-        raise ExecutorDefinitionError(f"{where} has snapshot() but no restore(): nothing would read what it writes")
     forms = [_form(method) for method in (cls.snapshot, cls.restore)]
     if set(forms) == {_FILE, _FOLDER}:
         takes = "its snapshot() takes the path of {}, and restore() that of {}".format(*forms)
-        raise ExecutorDefinitionError(f"{where}: {takes}", help="name both parameters snapshot_dir, or snapshot_file")
+        raise ExecutorDefinitionError(
+            f"{cls.__name__} ({location(cls)}): {takes}", help="name both parameters snapshot_dir, or snapshot_file"
+        )
     return True
+
+
+def never_taken(executor: Any) -> Iterator[str]:
+    """Why no snapshots are taken although the class could write them."""
+    cls = type(executor)
+    if cls.snapshot is not Executor.snapshot and cls.restore is Executor.restore:
+        yield (
+            f"{cls.__name__} ({location(cls)}) has snapshot() but no restore(): no snapshot is taken, as nothing would "
+            "read it, and the log is kept"
+        )
 
 
 def _form(method: Any) -> str:

@@ -171,7 +171,7 @@ class StatefulService(WorkerService):
 
     async def start(self) -> None:
         """Join the group; returns when this replica has all that was committed before. On the protocol loop."""
-        for text in without_effect(self.executor):
+        for text in (*without_effect(self.executor), *snapshots.never_taken(self.executor)):
             self._log.warning("%s", text)
         self._replica = Replica(self._consensus, self.name, self, lambda reason: self._give_up(reason, RESTART))
         self.counts.consensus = self._counted = self._replica.counts
