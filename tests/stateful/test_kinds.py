@@ -118,6 +118,16 @@ def test_async_writes_and_documents_that_come_back(many):
     assert calls(many)[-2:] == [doc.id for doc in sent]
 
 
+@pytest.mark.parametrize(("endpoint", "error"), [("/leave", "SystemExit"), ("/leave-async", "KeyboardInterrupt")])
+def test_a_write_that_asks_for_the_end_is_a_result_as_any_other(many, endpoint, error):
+    """Applied again from the log, it would end each worker at each start."""
+    before, pids = calls(many).count("left"), [worker.pid for worker in many.workers]
+    with pytest.raises(ExecutorError, match=error):
+        many.post(endpoint, items("a"), return_type=DocList[Item])
+    assert calls(many).count("left") == before + 1
+    assert [worker.pid for worker in many.workers] == pids
+
+
 def test_an_exception_is_a_result_and_applied_once_everywhere(many):
     before = calls(many).count("raised")
     with pytest.raises(ExecutorError, match="on purpose"):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import sys
 import time
 import zlib
 
@@ -135,6 +136,18 @@ class ManyWays(Executor):
     def raising(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
         self.calls.append("raised")
         raise ValueError("on purpose")
+
+    @write
+    @requests(on="/leave")
+    def leaving(self, docs: DocList[Item], **kwargs):
+        self.calls.append("left")
+        sys.exit(3)
+
+    @write
+    @requests(on="/leave-async")
+    async def leaving_async(self, docs: DocList[Item], **kwargs):
+        self.calls.append("left")
+        raise KeyboardInterrupt
 
     @write
     @requests(on="/parameters")

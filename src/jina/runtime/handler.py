@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from asyncio import CancelledError
@@ -65,6 +66,13 @@ class Owner:
         self._exit_on = frozenset(exit_on)
         self._quiet_error = quiet_error
         self._give_up = give_up
+        self.stays = False
+
+    def lasting(self) -> Owner:
+        """The same, with the same locks, where no exception ends the worker."""
+        other = copy.copy(self)
+        other.stays = True
+        return other
 
     def failed(self, error: BaseException, path: str) -> BaseException:
         """Log what a handler raised; gives the error to answer with, and asks for the end where that is due."""
@@ -80,6 +88,8 @@ class Owner:
         return self._exit_code(error) is not None
 
     def _exit_code(self, error: BaseException) -> int | None:
+        if self.stays:
+            return None
         code = exit_code_of(error)
         listed = self._exit_on.intersection(kind.__name__ for kind in type(error).__mro__)
         return 1 if code is None and listed else code

@@ -26,7 +26,7 @@ from jina.runtime import heap
 from jina.runtime.applying import Applying, Step
 from jina.runtime.dispatch import FunctionJob
 from jina.runtime.effort import size_of, slow_to_decode
-from jina.runtime.handler import DECODED, Handler
+from jina.runtime.handler import DECODED, Handler, Owner
 from jina.runtime.service import WorkerService
 from jina.runtime.stop import Stop
 from jina.runtime.write_batches import WriteGatherer
@@ -43,6 +43,8 @@ _MOMENT = 1.0
 
 class StatefulService(WorkerService):
     """Answers requests with one replica of a stateful Executor."""
+
+    _lasting: Owner | None = None
 
     def __init__(
         self,
@@ -67,6 +69,10 @@ class StatefulService(WorkerService):
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         handler = super()._handler(endpoint)
+        if endpoint.is_write:
+            # The log would bring back what ended the worker, at each start again: it is a result as any other.
+            self._lasting = self._lasting or self._owner.lasting()
+            handler.owner = self._lasting
         if handler.gatherer is not None and endpoint.is_write and endpoint.batching is not None:
             # Documents of branches that are not merged belong to no batch.
             gathers = not self._owner.no_reduce
