@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from jina import Deployment, Document, DocumentArray, Flow, requests
-from jina.errors import JinaError, RuntimeFailToStart, UsageError
+from jina.errors import JinaError, RuntimeFailToStart, Unavailable, UsageError
 from jina.orchestration import membership
 from tests.stateful.conftest import FAST, group
 from tests.stateful.test_faults import SHORT_LOG, check, until_all_serve, wait_for_more, writing
@@ -265,7 +265,20 @@ def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
                 act()
 
 
-def test_replicas_of_all_shards_come_and_go(tmp_path):
+def fail_once(monkeypatch, at):
+    """Let the removal of a worker fail, the one with that number."""
+    remove, calls = membership._remove, []
+
+    def removing(*args):
+        calls.append(args)
+        if len(calls) == at:
+            raise Unavailable("on purpose")
+        remove(*args)
+
+    monkeypatch.setattr(membership, "_remove", removing)
+
+
+def test_replicas_of_all_shards_come_and_go(tmp_path, monkeypatch):
     options = {"shards": 2, "replicas": 1, "polling": {"/add": "ANY", "/list": "ALL"}, "consistency": "linearizable"}
     with group(FolderLedger, tmp_path, **options) as running:
         lines = [f"line {number}" for number in range(8)]
@@ -275,7 +288,10 @@ def test_replicas_of_all_shards_come_and_go(tmp_path):
         assert [(one["shard"], one["replica"]) for one in running.status()] == [
             (s, r) for s in (0, 1) for r in (0, 1, 2)
         ]
-        running.deployment.remove_replica(0)
+        fail_once(monkeypatch, at=2)
+        with pytest.raises(Unavailable, match="on purpose"):
+            running.deployment.remove_replica(0)
+        running.deployment.remove_replica(0)  # it is gone from one of the shards
         running.deployment.roll_out()
         running.add("more")
         docs = running.post("/list", Document())

@@ -88,7 +88,10 @@ class Members:
         if len(members) == 1:
             raise UsageError(f"{self._name}: the only replica of a group cannot be removed")
         planned = self._plan(set(members) - {number})
-        leaving = _those(self._workers(), number)
+        here = {(one.plan.group, one.plan.replica) for one in self._running.agents.agents}
+        places = [(worker, place_of(worker)) for worker in _those(self._workers(), number)]
+        # A shard that it left already, before one failed in which it could not, is not asked again.
+        leaving = [worker for worker, place in places if (place.group, place.replica) in here]
         for worker in leaving:
             _insist_on_leave(self._running, worker)
         for worker in leaving:
