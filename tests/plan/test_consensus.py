@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from jina.errors import ConfigError
 from jina.plan.consensus import even_groups
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan, process_from_json, to_json
@@ -27,6 +28,12 @@ def groups(**options):
 
 def shown(consensus):
     return consensus.group, consensus.replica, consensus.peers, consensus.directory
+
+
+def test_a_log_needs_a_place():
+    spec = parse(DeploymentSpec, {"stateful": True, "name": "d"})
+    with pytest.raises(ConfigError, match="d is stateful, but has no workspace"):
+        plan_deployment(spec, EXECUTOR, CountingPorts(50000), {})
 
 
 @pytest.mark.parametrize(

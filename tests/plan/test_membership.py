@@ -20,7 +20,8 @@ class Counting:
 
 
 def planned(replicas, ports, shards=1, peer_ports=None):
-    options = {"name": "x", "stateful": True, "replicas": replicas, "shards": shards, "host": "127.0.0.1"}
+    options = {"name": "x", "stateful": True, "workspace": "/ws", "host": "127.0.0.1"}
+    options |= {"replicas": replicas, "shards": shards}
     spec = parse(DeploymentSpec, options, "Deployment").model_copy(update={"peer_ports": peer_ports})
     return plan_deployment(spec, ExecutorPlan(), ports, behind_gateway=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jina.errors import ConfigError
 from jina.plan.pieces import tls
 from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
 from jina.spec.address import split_address
@@ -46,8 +47,13 @@ def even_groups(processes: Iterable[ProcessPlan]) -> Iterator[str]:
 
 
 def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], ports: PortAllocator) -> list[WorkerPlan]:
+    if not spec.workspace:
+        raise ConfigError(
+            f"{spec.name} is stateful, but has no workspace",
+            help="workspace is the folder that the log and the snapshots of its replicas are kept in",
+        )
     place = f"{spec.name}/{shard}" if spec.shards > 1 else spec.name
-    root = f"{spec.workspace or '~/.cache/jina'}/raft/{place}"
+    root = f"{spec.workspace}/raft/{place}"
     given = _given_ports(spec, shard)
     common = ConsensusPlan(
         group=place,

@@ -61,7 +61,7 @@ class ProcessOptions(Spec):
     """Name of the Deployment: the prefix of its processes in logs, and of addressed parameters (`name__key`)."""
 
     workspace: Text | None = None
-    """Folder below which the Executor keeps its files; unset: `~/.cache/jina`."""
+    """Folder below which the Executor keeps its files; unset: `~/.cache/jina`. A stateful one has to be given one."""
 
     env: Environment | None = None
     """Variables added to the environment of the process."""

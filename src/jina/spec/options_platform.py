@@ -25,7 +25,7 @@ class StatefulOptions(Spec):
     """Replicated state."""
 
     stateful: Flag = False
-    """Replicate the calls of `@write` endpoints through a consensus log."""
+    """Replicate the calls of `@write` endpoints through a consensus log, which is kept in the `workspace`."""
 
     peer_ports: PeerPorts = None
     """Ports of the replicas' consensus agents, as a list or by shard."""
