@@ -10,8 +10,9 @@ import time
 import pytest
 
 from jina import Document
+from jina.errors import JinaError
 from tests.stateful.conftest import FAST, PATIENCE, Writer, check_history, group
-from tests.stateful.users import FolderLedger, Forgetful, Ledger
+from tests.stateful.users import Fatal, FolderLedger, Forgetful, Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 FRESH = {"headers": {"jina-consistency": "linearizable"}}
@@ -254,3 +255,20 @@ def until_all_serve(running):
     while not all(one.get("serving") for one in running.status()):
         assert time.monotonic() < deadline, running.status()
         time.sleep(0.05)
+
+
+def test_a_write_that_ends_its_process_is_overcome_by_an_executor_that_raises(tmp_path):
+    mended = tmp_path / "mended"
+    options = {"uses_with": {"mended": str(mended)}}
+    with group(Fatal, tmp_path / "files", **options) as running:
+        running.add("before")
+        pids = {worker.pid for worker in running.workers}
+        with pytest.raises(JinaError):
+            running.post("/fatal", Document(), timeout=2.0)
+        deadline = time.monotonic() + 30
+        while any(worker.pid in pids for worker in running.workers):
+            assert time.monotonic() < deadline, "the replicas live on"
+    mended.touch()
+    with group(Fatal, tmp_path / "files", **options) as running:
+        running.add("after")
+        running.settled("/list", {"lines": ["before", "after"]})

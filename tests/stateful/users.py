@@ -31,6 +31,21 @@ class Ledger(Executor):
         return DocumentArray([Document(text=json.dumps({"lines": self.lines, "process": os.getpid()}))])
 
 
+class Fatal(Ledger):
+    """Has a write that ends its process, until it is mended."""
+
+    def __init__(self, mended, **kwargs):
+        super().__init__(**kwargs)
+        self.mended = mended
+
+    @write
+    @requests(on="/fatal")
+    def fatal(self, docs: DocumentArray, **kwargs):
+        if not os.path.exists(self.mended):
+            os._exit(9)
+        raise RuntimeError("mended")
+
+
 class FolderLedger(Ledger):
     """With snapshots as the founding text has them, and files of its own."""
 
