@@ -56,6 +56,8 @@ type agent struct {
 	elections atomic.Int64 // see countElections
 	awaited   atomic.Int64 // workers that wait for the group
 	carried   atomic.Int64 // bytes proposed here, or for others
+	handing   atomic.Int32 // transfers of the leadership under way
+	barred    atomic.Int64 // since when raft refuses proposals because of one, see heed; 0 while it does not
 	belonged  atomic.Bool  // whether this replica was a member once, see removed
 }
 
@@ -314,7 +316,7 @@ func (a *agent) append(entries [][]byte) (uint64, error) {
 			entries[at] = nil
 			at++
 		}
-		if err := flying[0].Error(); err != nil {
+		if err := a.heed(flying[0].Error()); err != nil {
 			return 0, proposalFault(err, alone)
 		}
 		index = flying[0].Index()
@@ -424,7 +426,7 @@ func (a *agent) confirmed(settled *uint64) readAnswer {
 	}
 	term := a.raft.CurrentTerm()
 	if *settled != term {
-		if err := a.settled(a.raft.Barrier(patience)); err != nil {
+		if err := a.heed(a.settled(a.raft.Barrier(patience))); err != nil {
 			return readAnswer{err: unavailable("%v", err)}
 		}
 		if a.raft.CurrentTerm() != term {
@@ -521,8 +523,7 @@ func (a *agent) handOver(to int) bool {
 		if told == nil || !told.Serving || told.Replica == a.Replica || !told.Voter || (to != anyReplica && to != told.Replica) {
 			continue
 		}
-		id := told.ID
-		if a.settled(a.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id))) == nil {
+		if a.transfer(told.ID) == nil {
 			return true
 		}
 	}

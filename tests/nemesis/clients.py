@@ -116,7 +116,7 @@ class Clients:
         try:
             body = asking.ask(dice.choice(self._sockets()), frames.READ, seconds=dice.uniform(0.05, 1.2))
         except (JinaError, ValueError) as error:
-            self._note("bound", type(error).__name__)
+            self._note("bound", repr(error)[:120])
         else:
             op.result, op.returned = frames.NUMBER.unpack(body)[0], time.monotonic_ns()
         self._ended.wait(dice.uniform(0.0, 0.15))

@@ -192,6 +192,11 @@ def _show(deployment):
         time.sleep(0.5)  # one after the other
     for one in deployment.consensus_status():
         sys.stderr.write(f"nemesis: {one}\n")
+    for agent in deployment._processes[0].agents.agents:
+        sys.stderr.write(f"nemesis: the agent of replica {agent.plan.replica} is process {agent.pid}\n")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(agent.pid, signal.SIGQUIT)  # a Go program shows its goroutines
+        time.sleep(0.5)
 
 
 def _kinds(told):
