@@ -32,3 +32,27 @@ func (a *agent) transfer(id string) error {
 	defer a.handing.Add(-1)
 	return a.settled(a.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)))
 }
+
+// keepLeadershipUseful hands leadership to a replica with a worker when this one has none.
+func (a *agent) keepLeadershipUseful() {
+	for a.pause(100 * time.Millisecond) {
+		serving, _, _ := a.applier.state()
+		lacking := !serving && a.awaited.Load() == 0
+		if (lacking || a.comparer.diverged() != 0) && a.raft.State() == raft.Leader {
+			a.handOver(anyReplica)
+		}
+	}
+}
+
+// handOver makes another replica the leader: that one, or any that can.
+func (a *agent) handOver(to int) bool {
+	for _, told := range a.askAll(shortly) {
+		if told == nil || !told.Serving || told.Replica == a.Replica || !told.Voter || (to != anyReplica && to != told.Replica) {
+			continue
+		}
+		if a.transfer(told.ID) == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+func (a *agent) leader() (*peer, bool, error) {
+	if a.raft.State() == raft.Leader {
+		return nil, true, nil
+	}
+	_, id := a.raft.LeaderWithID()
+	if id == "" {
+		return nil, false, unavailable("no leader is known")
+	}
+	replica, err := replicaOf(string(id))
+	if err == nil && replica == a.Replica {
+		return nil, false, unavailable("the leadership changes")
+	}
+	p := a.book.get(replica)
+	if err != nil || p == nil {
+		return nil, false, unavailable("no address is known of the leader %q", id)
+	}
+	return p, false, nil
+}
+
+// propose appends an operation to the log, here or at the leader; returns when it is committed.
+func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
+	size := 0
+	for _, entry := range entries {
+		size += len(entry)
+	}
+	if size > mostProposed {
+		return nil, refused("%d bytes are more than an operation can have", size)
+	}
+	a.carried.Add(int64(size))
+	leader, self, err := a.leader()
+	if err != nil {
+		return nil, err
+	}
+	if self {
+		index, err := a.append(entries)
+		return binary.LittleEndian.AppendUint64(nil, index), err
+	}
+	if forwarded {
+		return nil, unavailable("this replica does not lead")
+	}
+	return leader.propose(entries)
+}
+
+// append takes the entries, and lets go of each when it is committed.
+func (a *agent) append(entries [][]byte) (uint64, error) {
+	var flying []raft.ApplyFuture
+	var index uint64
+	alone, term := len(entries) == 1, a.raft.CurrentTerm()
+	seal(rand.Uint64(), entries)
+	for at := 0; at < len(entries) || len(flying) > 0; {
+		for at < len(entries) && len(flying) < window {
+			flying = append(flying, a.raft.Apply(entries[at], patience))
+			entries[at] = nil
+			at++
+		}
+		if err := a.heed(flying[0].Error()); err != nil {
+			return 0, proposalFault(err, alone)
+		}
+		index = flying[0].Index()
+		flying = slices.Delete(flying, 0, 1)
+	}
+	if !alone && a.raft.CurrentTerm() != term {
+		// Entries of two terms are no operation; this one leads again, perhaps, and the first ones were dropped.
+		return 0, &fault{Code: "unknown", Text: "the leadership changed meanwhile"}
+	}
+	return index, nil
+}
+
+func proposalFault(err error, alone bool) error {
+	switch {
+	case alone && (errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress)):
+		return unavailable("%v", err)
+	default:
+		return &fault{Code: "unknown", Text: err.Error()} // also a part of an operation: retried as a whole
+	}
+}
+
+// tellCommits lets the others apply what is committed at once rather than at the next heartbeat.
+func (a *agent) tellCommits() {
+	for {
+		select {
+		case <-a.stopping:
+			return
+		case told := <-a.commits:
+			if a.raft.State() != raft.Leader {
+				continue
+			}
+			var body [16]byte
+			binary.LittleEndian.PutUint64(body[0:], told[0])
+			binary.LittleEndian.PutUint64(body[8:], told[1])
+			for _, p := range a.book.others() {
+				p.tell(kCommit, body[:])
+			}
+		}
+	}
+}
+
+// followCommits is for what nobody tells: entries that are no operations, such as that of a new leader.
+func (a *agent) followCommits() {
+	for a.pause(20 * time.Millisecond) {
+		a.applier.commit(a.raft.CommitIndex())
+	}
+}
