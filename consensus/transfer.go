@@ -11,7 +11,8 @@ const barredFor = 2 // election timeouts; a transfer takes one
 
 // heed looks at what raft says to proposals, and passes it on. Raft refuses them while it hands the leadership over, and
 // may never get to the end of that: where it asks a replica for the second time that is cut off, and loses the leadership
-// meanwhile, it waits for somebody who is gone. It would refuse for ever, and the agent begins anew.
+// meanwhile, it waits for somebody who is gone (https://github.com/hashicorp/raft/issues/696). It would refuse for ever, and
+// the agent begins anew.
 func (a *agent) heed(err error) error {
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) || a.handing.Load() > 0 {
 		a.barred.Store(0)

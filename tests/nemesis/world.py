@@ -124,8 +124,8 @@ class World:
         clock = f"$(cat '{self.folder}/clock-{replica}' 2>/dev/null)"
         path = self.folder / f"agent-{replica}"
         path.write_text(
-            f"#!/bin/sh\nexport JINA_RAFT_DISK='{self.folder}/disk-{replica}' JINA_RAFT_PLANTED='{self.planted}'\n"
-            f"exec {clock} {enter} '{self._agent}'\n"
+            f"#!/bin/bash\nexport JINA_RAFT_DISK='{self.folder}/disk-{replica}' JINA_RAFT_PLANTED='{self.planted}'\n"
+            f"exec {clock} {enter} '{self._agent}' 2> >(exec tee -a '{self.folder}/agent-{replica}.log' >&2)\n"
         )
         path.chmod(0o755)
 
