@@ -48,14 +48,11 @@ func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
 	case "read":
 		return a.readSnapshot(wish)
 	}
-	leader, self, err := a.leader()
+	leader, err := a.leader(forwarded)
 	if err != nil {
 		return nil, err
 	}
-	if !self {
-		if forwarded {
-			return nil, unavailable("this replica does not lead")
-		}
+	if leader != nil {
 		return leader.call(kAdmin, body, time.Minute)
 	}
 	switch wish.Do {

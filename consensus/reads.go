@@ -13,14 +13,11 @@ type readAnswer struct {
 
 // readIndex is an index that covers all that was acknowledged before the call.
 func (a *agent) readIndex(forwarded bool) ([]byte, error) {
-	leader, self, err := a.leader()
+	leader, err := a.leader(forwarded)
 	if err != nil {
 		return nil, err
 	}
-	if !self {
-		if forwarded {
-			return nil, unavailable("this replica does not lead")
-		}
+	if leader != nil {
 		return leader.call(kRead, nil, patience)
 	}
 	reply := make(chan readAnswer, 1)

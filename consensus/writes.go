@@ -10,23 +10,27 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func (a *agent) leader() (*peer, bool, error) {
+// leader is whom to ask; nil for this replica itself. What was forwarded is not forwarded again.
+func (a *agent) leader(forwarded bool) (*peer, error) {
 	if a.raft.State() == raft.Leader {
-		return nil, true, nil
+		return nil, nil
 	}
 	_, id := a.raft.LeaderWithID()
 	if id == "" {
-		return nil, false, unavailable("no leader is known")
+		return nil, unavailable("no leader is known")
 	}
 	replica, err := replicaOf(string(id))
 	if err == nil && replica == a.Replica {
-		return nil, false, unavailable("the leadership changes")
+		return nil, unavailable("the leadership changes")
 	}
 	p := a.book.get(replica)
 	if err != nil || p == nil {
-		return nil, false, unavailable("no address is known of the leader %q", id)
+		return nil, unavailable("no address is known of the leader %q", id)
 	}
-	return p, false, nil
+	if forwarded {
+		return nil, unavailable("this replica does not lead")
+	}
+	return p, nil
 }
 
 // propose appends an operation to the log, here or at the leader; returns when it is committed.
@@ -39,18 +43,15 @@ func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
 		return nil, refused("%d bytes are more than an operation can have", size)
 	}
 	a.carried.Add(int64(size))
-	leader, self, err := a.leader()
+	leader, err := a.leader(forwarded)
 	if err != nil {
 		return nil, err
 	}
-	if self {
-		index, err := a.append(entries)
-		return binary.LittleEndian.AppendUint64(nil, index), err
+	if leader != nil {
+		return leader.propose(entries)
 	}
-	if forwarded {
-		return nil, unavailable("this replica does not lead")
-	}
-	return leader.propose(entries)
+	index, err := a.append(entries)
+	return binary.LittleEndian.AppendUint64(nil, index), err
 }
 
 // append takes the entries, and lets go of each when it is committed.

@@ -64,7 +64,7 @@ def _papers(options: argparse.Namespace) -> Papers | None:
 
 def the_group(options: argparse.Namespace) -> Group:
     """The one that is meant; raises `UsageError` where there is none, or several."""
-    return groups.one_of(all_groups(options), _where(options), near(options))
+    return groups.one_of(all_groups(options), _where(options), lambda: near(options))
 
 
 def none_there(options: argparse.Namespace) -> str:
@@ -100,7 +100,7 @@ def the_folders(options: argparse.Namespace) -> Group:
     """The folders of the one that is meant."""
     found = groups.of_workspace(options.workspace, options.name)
     named = f"of the name {options.name!r} " if options.name else ""
-    return groups.one_of(found, f"{named}in {options.workspace}", near(options))
+    return groups.one_of(found, f"{named}in {options.workspace}", lambda: near(options))
 
 
 def running(name: str | None = None) -> list[Group]:

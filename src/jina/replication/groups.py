@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,11 @@ def folder_of(workspace: str, group: str, replica: int) -> str:
     return os.path.join(root, "raft", group, f"rep-{replica}")
 
 
-def one_of(groups: Iterable[Group], where: str, instead: str = "") -> Group:
+def one_of(groups: Iterable[Group], where: str, instead: Callable[[], str]) -> Group:
     """The only group; raises `UsageError` where there is none, with what may be meant `instead`, or several."""
     found = sorted(groups, key=lambda group: group.name)
     if not found:
-        raise UsageError(f"there is no stateful Deployment {where}", help=instead)
+        raise UsageError(f"there is no stateful Deployment {where}", help=instead())
     if len(found) > 1:
         names = ", ".join(group.name for group in found)
         raise UsageError(f"there are several stateful Deployments {where}: {names}", help="name one of them")
