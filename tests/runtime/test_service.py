@@ -7,7 +7,7 @@ import time
 import pytest
 from docarray import BaseDoc, DocList
 
-from jina import Executor, requests
+from jina import Executor, dynamic_batching, requests
 from jina.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -164,6 +164,44 @@ def test_errors_of_the_request_itself_keep_their_class(worker):
             it.run(it.service.call(worker.request("/synk", ["a"])))
         with pytest.raises(BadRequest, match="no generator"):
             it.run(anext(it.service.stream(worker.request("/sync", ["a"]))))
+
+
+def test_a_handler_that_says_it_was_cancelled_has_failed(worker):
+    class Quitter(Executor):
+        @requests(on="/async")
+        async def asynchronous(self, **kwargs):
+            raise asyncio.CancelledError("by nobody")
+
+        @requests(on="/own-task")
+        async def own_task(self, **kwargs):
+            asyncio.current_task().cancel("by nobody")
+            await asyncio.sleep(0)
+
+        @requests(on="/sync")
+        def sync(self, **kwargs):
+            raise asyncio.CancelledError("by nobody")
+
+        @dynamic_batching(timeout=1)
+        @requests(on="/batch")
+        async def batch(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+            raise asyncio.CancelledError("by nobody")
+
+        @requests(on="/stream")
+        async def tokens(self, doc: Text, **kwargs) -> Text:
+            yield doc
+            raise asyncio.CancelledError("by nobody")
+
+    with worker.serving(Quitter()) as it:
+        for endpoint in ("/async", "/own-task", "/sync", "/batch", "/stream"):
+            with pytest.raises(ExecutorError, match="by nobody") as caught:
+                it.run(it.service.call(worker.request(endpoint, ["a"])))
+            assert caught.value.name == "CancelledError"
+
+        async def last():
+            return [reply async for reply in it.service.stream(worker.request("/stream", ["a"]))]
+
+        with pytest.raises(ExecutorError, match="by nobody"):
+            it.run(last())
 
 
 def test_exit_on_exceptions_and_system_exit_ask_for_the_end_after_the_answer(worker):

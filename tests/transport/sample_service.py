@@ -27,6 +27,7 @@ NOTE_SCHEMA = {
     "type": "object",
     "properties": {"id": {"type": "string"}, "text": {"type": "string"}, "number": {"type": "integer"}},
 }
+PATHS = ("/echo", "/upper", "/fail", "/slow", "/busy", "/explode", "/desert")
 LOOSE_SCHEMA = {"title": "Document", "type": "object", "additionalProperties": True}
 
 
@@ -50,10 +51,10 @@ class SampleService:
     name = "sample/rep-0"
 
     def __init__(self, *, default=False, with_generators=True):
-        self.endpoints = {path: info(path) for path in ("/echo", "/upper", "/fail", "/slow", "/busy", "/explode")}
+        self.endpoints = {path: info(path) for path in PATHS}
         self.endpoints["/write"] = info("/write", is_write=True, description="Keeps the notes.")
         if with_generators:
-            for path in ("/tokens", "/broken", "/forever", "/late"):
+            for path in ("/tokens", "/broken", "/forever", "/late", "/deserted"):
                 self.endpoints[path] = info(path, is_generator=True, is_single=True)
         if default:
             self.endpoints["/default"] = info("/default", input_name="Document", input_schema=LOOSE_SCHEMA)
@@ -101,6 +102,8 @@ class SampleService:
                 )
             case "/explode":
                 raise ZeroDivisionError("a bug of the service")
+            case "/desert":
+                raise asyncio.CancelledError("and nobody cancelled it")
             case "/busy":
                 raise Overloaded("the queue is full", retry_after=2.0)
             case "/slow":
@@ -120,6 +123,8 @@ class SampleService:
             raise BadRequest(f"{request.endpoint} is no generator", help="use call")
         doc = request.payload.decode(NOTES)[0]
         try:
+            if request.endpoint == "/deserted":
+                raise asyncio.CancelledError("and nobody cancelled it")
             if request.endpoint == "/late":
                 await self.release.wait()
             if request.endpoint == "/forever":

@@ -129,6 +129,7 @@ def test_handler_exception_is_in_band():
         ("/nothing", grpc.StatusCode.NOT_FOUND, "EndpointNotFound"),
         ("/busy", grpc.StatusCode.RESOURCE_EXHAUSTED, "Overloaded"),
         ("/explode", grpc.StatusCode.INTERNAL, "InternalError"),
+        ("/desert", grpc.StatusCode.INTERNAL, "InternalError"),
     ],
 )
 def test_errors_of_the_request_are_statuses(endpoint, code, name):
@@ -267,7 +268,7 @@ def test_call_in_order():
 def test_call_keeps_errors_in_band():
     async def use(channel, _service):
         call = stream(channel)()
-        for number, endpoint in enumerate(("/nothing", "/fail", "/busy", "/explode", "/upper")):
+        for number, endpoint in enumerate(("/nothing", "/fail", "/busy", "/explode", "/desert", "/upper")):
             await call.write(message_of(endpoint, "a", request_id=str(number)))
         await call.done_writing()
         answers = {answer.header.request_id: answer async for answer in call}
@@ -276,8 +277,9 @@ def test_call_keeps_errors_in_band():
             for key, answer in answers.items()
             if answer.header.status.code
         }
-        assert names == {"0": "EndpointNotFound", "1": "ExecutorError", "2": "Overloaded", "3": "InternalError"}
-        assert texts_of(answers["4"]) == ["A"]
+        internal = {"3": "InternalError", "4": "InternalError"}
+        assert names == {"0": "EndpointNotFound", "1": "ExecutorError", "2": "Overloaded", **internal}
+        assert texts_of(answers["5"]) == ["A"]
 
     with_channel(use)
 
@@ -345,8 +347,10 @@ def test_stream_doc_that_breaks():
     with_channel(use)
 
 
-@pytest.mark.parametrize(("endpoint", "code"), [("/echo", "INVALID_ARGUMENT"), ("/nothing", "NOT_FOUND")])
-def test_stream_doc_of_no_generator(endpoint, code):
+@pytest.mark.parametrize(
+    ("endpoint", "code"), [("/echo", "INVALID_ARGUMENT"), ("/nothing", "NOT_FOUND"), ("/deserted", "INTERNAL")]
+)
+def test_stream_doc_that_never_begins(endpoint, code):
     async def use(channel, _service):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             [answer async for answer in stream_doc(channel)(document_message(endpoint, "t"))]

@@ -129,6 +129,7 @@ def test_nan_is_read():
         ("/fail", {"data": []}, 500, "ExecutorError"),
         ("/busy", {"data": []}, 429, "Overloaded"),
         ("/explode", {"data": []}, 500, "InternalError"),
+        ("/desert", {"data": []}, 500, "InternalError"),
     ],
 )
 def test_errors(path, body, status, code):

@@ -80,7 +80,12 @@ def test_failure_in_the_middle():
 
 @pytest.mark.parametrize(
     ("path", "status", "where"),
-    [("/tokens?number=many", 422, "number"), ("/tokens?txt=a", 422, "txt"), ("/nothing?text=a", 404, None)],
+    [
+        ("/tokens?number=many", 422, "number"),
+        ("/tokens?txt=a", 422, "txt"),
+        ("/nothing?text=a", 404, None),
+        ("/deserted?text=a", 500, None),
+    ],
 )
 def test_failure_before_the_first_document(path, status, where):
     got, headers, text, _ = streamed("GET", path)

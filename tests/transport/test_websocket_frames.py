@@ -91,6 +91,8 @@ def test_json_errors_keep_the_socket_open():
             request_text("/fail", request_id="2"): ("ExecutorError", 500),
             request_text("/upper", {"number": "many"}, request_id="3"): ("ValidationFailed", 422),
             request_text("/explode", request_id="4"): ("InternalError", 500),
+            request_text("/desert", request_id="5"): ("InternalError", 500),
+            request_text("/deserted", {"text": "t"}, request_id="6"): ("InternalError", 500),
             "{not json": ("BadRequest", 400),
             '{"data": []}': ("BadRequest", 400),
         }

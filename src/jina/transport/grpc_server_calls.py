@@ -14,7 +14,7 @@ import grpc
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.transport.grpc_channel_rules import COMPRESSION_KEY, PUSHBACK_KEY
 from jina.transport.server_access import Access, Caller
-from jina.transport.server_errors import as_jina_error
+from jina.transport.server_errors import FAILURES, as_jina_error
 from jina.transport.server_intake import Incoming, Intake, Unusable
 from jina.transport.server_messages import (
     DRY_RUN,
@@ -131,7 +131,7 @@ class Calls:
             started = time.time()
             try:
                 answer = await self._answer(received, headers, deadline, started, None, caller)
-            except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            except FAILURES as error:  # each becomes an answer
                 source = None if isinstance(received[0], Unusable) else received[0]
                 failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._service.name, started)
                 answer = _serialised(failed)
@@ -151,7 +151,7 @@ class Calls:
         started = time.time()
         try:
             await self._stream(received, context)
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+        except FAILURES as error:  # each becomes an answer
             failed = as_jina_error(error)
             refused = await self._refuse(pb.SingleDocumentRequestProto(), received[0], failed, context, started)
             await context.write(_serialised(refused))
@@ -186,7 +186,7 @@ class Calls:
                 await compress(context, asked)
             caller = self._caller(headers, context)
             return await self._answer(received, headers, deadline_of(context), started, branches, caller)
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+        except FAILURES as error:  # each becomes an answer
             failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
             return _serialised(failed)
 

@@ -18,7 +18,7 @@ from jina.errors import (
 from jina.transport.http_bodies import DOCUMENTS, dumps, parameters_of, read_json, reply_parts
 from jina.transport.http_exchange import JSON_HEADER, ClientWatch, Exchange
 from jina.transport.http_streams import framing_of, send_stream
-from jina.transport.server_errors import as_jina_error
+from jina.transport.server_errors import as_jina_error, is_cancelled
 from jina.transport.server_messages import new_request_id
 from jina.transport.service import EndpointInfo, Service
 from jina.wire.messages import Request
@@ -90,7 +90,9 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
         raise DeadlineExceeded(
             f"no answer within the {exchange.headers.get(TIMEOUT_HEADER)} s of {TIMEOUT_HEADER}"
         ) from None
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
+        if not is_cancelled():
+            raise as_jina_error(error) from None
         _forget_cancellation()
         if watch.left:
             raise Cancelled("the client left") from None

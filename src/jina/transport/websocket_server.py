@@ -20,7 +20,7 @@ from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of
 from jina.transport.http_exchange import Receive, Scope, Send
 from jina.transport.http_pages import dry_run_status, status_content
 from jina.transport.server_access import Caller
-from jina.transport.server_errors import as_jina_error
+from jina.transport.server_errors import FAILURES, as_jina_error
 from jina.transport.server_gate import Gate
 from jina.transport.server_intake import Intake, Unusable
 from jina.transport.server_messages import new_request_id, read_request, write_failure, write_reply
@@ -187,7 +187,7 @@ class _Connection:
             await emit(exchange.failure(error))
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - each failure becomes a frame
+        except FAILURES as error:  # each becomes a frame
             await emit(exchange.failure(as_jina_error(error)))
 
     async def _stream(self, request: Request, exchange: _JsonFrames | _ByteFrames, emit: Emit[Frame]) -> None:
