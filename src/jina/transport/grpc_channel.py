@@ -18,6 +18,7 @@ from jina.transport.base_channel import (
     document_request_message,
     request_message,
 )
+from jina.transport.grpc_channel_resend import Tries, is_ours, told_by
 from jina.wire.messages import Request
 
 
@@ -36,14 +37,17 @@ class GrpcChannel:
         stubs = self._stubs_for(options)
         if not stubs.has_unary:
             return self._call_by_stream(request, options)
-        try:
-            arguments = rules.call_arguments(self._grpc, options)
-            return ProtoAnswer(stubs.single_data(request_message(request), **arguments))
-        except self._grpc.RpcError as error:
-            if error.code() is self._grpc.StatusCode.UNIMPLEMENTED:
-                stubs.has_unary = False
-                return self._call_by_stream(request, options)
-            raise rules.rpc_error(error, self._target) from None
+        tries = Tries(options)
+        while True:
+            try:
+                arguments = rules.call_arguments(self._grpc, tries.options)
+                return ProtoAnswer(stubs.single_data(request_message(request), **arguments))
+            except self._grpc.RpcError as error:
+                if error.code() is self._grpc.StatusCode.UNIMPLEMENTED:
+                    stubs.has_unary = False
+                    return self._call_by_stream(request, tries.options)
+                if not self._may_repeat(stubs, tries, error):
+                    raise rules.rpc_error(error, self._target) from None
 
     def _call_by_stream(self, request: Request, options: CallOptions) -> Answer:
         for answer in self.stream(iter((request,)), options):
@@ -72,18 +76,35 @@ class GrpcChannel:
 
     def stream_doc(self, request: Request, options: CallOptions) -> Iterator[DocAnswer]:
         """Send one document, get many."""
-        arguments = rules.call_arguments(self._grpc, options)
-        call = self._stubs_for(options).single_document(document_request_message(request), **arguments)
-        try:
-            for message in call:
-                answer = DocAnswer(message)
-                if answer.error is not None:
-                    raise answer.error
-                yield answer
-        except self._grpc.RpcError as error:
-            raise rules.rpc_error(error, self._target) from None
-        finally:
-            call.cancel()
+        stubs, tries, begun = self._stubs_for(options), Tries(options), False
+        while True:
+            arguments = rules.call_arguments(self._grpc, tries.options)
+            call = stubs.single_document(document_request_message(request), **arguments)
+            try:
+                for message in call:
+                    begun, answer = True, DocAnswer(message)
+                    if answer.error is not None:
+                        raise answer.error
+                    yield answer
+                return
+            except self._grpc.RpcError as error:
+                if begun or not self._may_repeat(stubs, tries, error):
+                    raise rules.rpc_error(error, self._target) from None
+            finally:
+                call.cancel()
+
+    def _may_repeat(self, stubs: rules.Stubs, tries: Tries, error: Any) -> bool:
+        """Whether a call that ended so was certainly not begun; who answers at the address now is asked what it is."""
+        if not tries.unbegun(error):
+            return False
+        while stubs.ours is None:
+            try:
+                stubs.ours = is_ours(stubs.status(b"", **rules.call_arguments(self._grpc, tries.for_asking)))
+            except self._grpc.RpcError as failure:
+                if not tries.unbegun(failure):
+                    stubs.ours = told_by(failure)
+                    return False
+        return stubs.ours
 
     def ready(self, options: CallOptions) -> None:
         """Ask for a dry run; a peer that has none is asked for its health."""

@@ -27,6 +27,7 @@ LIST_DATA = "/jina.JinaDataRequestRPC/process_data"
 SINGLE_DOCUMENT = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
 DISCOVERY = "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery"
 DRY_RUN = "/jina.JinaGatewayDryRunRPC/dry_run"
+STATUS = "/jina.JinaInfoRPC/_status"
 HEALTH = "/grpc.health.v1.Health/Check"
 STATUS_KEY = "jina-status-bin"
 COMPRESSION_KEY = "jina-compression"
@@ -142,11 +143,14 @@ class Stubs:
         self.channel = channel
         self.credentials = credentials
         self.has_unary = True
+        self.ours: bool | None = None
+        """Whether the server is of this implementation; None until that had to be known."""
         data, document = pb.DataRequestProto, pb.SingleDocumentRequestProto
         self.single_data = channel.unary_unary(SINGLE_DATA, data.SerializeToString, data.FromString)
         self.call = channel.stream_stream(CALL, data.SerializeToString, data.FromString)
         self.single_document = channel.unary_stream(SINGLE_DOCUMENT, document.SerializeToString, document.FromString)
         self.dry_run = channel.unary_unary(DRY_RUN, None, pb.StatusProto.FromString)
+        self.status = channel.unary_unary(STATUS, None, pb.JinaInfoProto.FromString)
         self.health = channel.unary_unary(HEALTH)
 
 

@@ -10,7 +10,8 @@ from jina.observe.logs import get_logger
 _log = get_logger("jina.transport")
 
 FAILURES = (Exception, CancelledError)
-"""What can end a request. A `CancelledError` that leaves a handler of gRPC ends the call as if it had not begun."""
+"""What can end a request. A `CancelledError` that leaves a handler of grpc.aio unasked leaves its call unanswered, or
+ends it like one that was never begun."""
 
 
 def is_cancelled() -> bool:

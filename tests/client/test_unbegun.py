@@ -1,0 +1,200 @@
+"""Calls that gRPC cancels before the server begins them are sent again, if the server is ours."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+from jina import Client
+from jina.errors import DeadlineExceeded, Unavailable
+from jina.transport.server_info import version_info
+from jina.wire import pb
+from tests.client.note_server import Note
+
+UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
+STREAM = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
+STATUS = "/jina.JinaInfoRPC/_status"
+OURS, JINA_3 = version_info()["jina"], "3.34.0"
+
+
+class Stopping(grpc.GenericRpcHandler):
+    """Ends calls as a server does that stops: the next `cancels` of documents, and the next `unsaid` of its version.
+
+    `context.cancel()` ends a call as gRPC does one that it did not give away. Without a version it does not know the
+    question for it. Calls end `late` (in seconds), and those of streams after so many documents.
+    """
+
+    def __init__(self, version=OURS, cancels=0, unsaid=0, late=0.0, after=0):
+        self.version, self.cancels, self.unsaid, self.late, self.after = version, cancels, unsaid, late, after
+        self.seen, self.left = [], []
+
+    def service(self, handler_call_details):
+        method = handler_call_details.method
+        if method == STATUS and self.version is not None:
+            return grpc.unary_unary_rpc_method_handler(self.status, None, pb.JinaInfoProto.SerializeToString)
+        if method == UNARY:
+            return grpc.unary_unary_rpc_method_handler(self.unary)
+        return grpc.unary_stream_rpc_method_handler(self.stream) if method == STREAM else None
+
+    def status(self, _request, context):
+        self.seen.append(STATUS)
+        if self.unsaid:
+            self.unsaid -= 1
+            context.cancel()
+        return pb.JinaInfoProto(jina={"jina": self.version})
+
+    def unary(self, request, context):
+        self._pass(UNARY, context)
+        return request
+
+    def stream(self, request, context):
+        for _ in range(self.after):
+            yield request
+        self._pass(STREAM, context)
+        yield request
+
+    def _pass(self, method, context):
+        self.seen.append(method)
+        self.left.append(context.time_remaining())
+        if self.cancels:
+            self.cancels -= 1
+            time.sleep(self.late)
+            context.cancel()
+
+
+@contextmanager
+def serving(handler):
+    """The port of a server of the handler."""
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, handlers=[handler])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield port
+        finally:
+            server.stop(0).wait(10)
+
+
+def post(port, **options):
+    with Client(port=port) as client:
+        return client.post("/echo", Note(text="a"), return_type=Note, **options).text
+
+
+def stream(port, **options):
+    with Client(port=port) as client:
+        return "".join(note.text for note in client.stream_doc("/echo", Note(text="a"), return_type=Note, **options))
+
+
+def post_async(port, **options):
+    async def main():
+        async with Client(port=port, asyncio=True) as client:
+            return (await client.post("/echo", Note(text="a"), return_type=Note, **options)).text
+
+    return asyncio.run(main())
+
+
+def stream_async(port, **options):
+    async def main():
+        async with Client(port=port, asyncio=True) as client:
+            notes = client.stream_doc("/echo", Note(text="a"), return_type=Note, **options)
+            return "".join([note.text async for note in notes])
+
+    return asyncio.run(main())
+
+
+WAYS = {"post": post, "stream_doc": stream, "post, async": post_async, "stream_doc, async": stream_async}
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    """A way to ask, and its method."""
+    return WAYS[request.param], STREAM if "stream" in request.param else UNARY
+
+
+def test_a_call_that_was_not_begun_is_sent_again(way):
+    ask, method = way
+    stopping = Stopping(cancels=1)
+    with serving(stopping) as port:
+        assert ask(port) == "a"
+    assert stopping.seen == [method, STATUS, method]
+
+
+def test_the_question_can_meet_the_same_end(way):
+    ask, method = way
+    stopping = Stopping(cancels=2, unsaid=1)
+    with serving(stopping) as port:
+        assert ask(port) == "a"
+    assert stopping.seen == [method, STATUS, STATUS, method, method]
+
+
+def test_it_is_sent_again_three_times(way):
+    ask, method = way
+    stopping = Stopping(cancels=9)
+    with serving(stopping) as port, pytest.raises(Unavailable, match="ended the call: CANCELLED"):
+        ask(port)
+    assert stopping.seen == [method, STATUS, method, method, method]
+
+
+@pytest.mark.parametrize("version", [JINA_3, "unknown", None])
+def test_calls_of_other_servers_may_have_been_begun(way, version):
+    ask, method = way
+    stopping = Stopping(version, cancels=1)
+    with serving(stopping) as port, pytest.raises(Unavailable, match="ended the call: CANCELLED"):
+        ask(port)
+    assert stopping.seen == ([method, STATUS] if version else [method])
+
+
+def test_what_a_server_is_is_asked_once():
+    for version, expected in ((OURS, [UNARY, STATUS, UNARY, UNARY, UNARY]), (JINA_3, [UNARY, STATUS, UNARY])):
+        stopping = Stopping(version, cancels=1)
+        with serving(stopping) as port, Client(port=port) as client:
+            for _ in range(2):
+                stopping.cancels = 1
+                try:
+                    client.post("/echo", Note())
+                except Unavailable:
+                    assert version == JINA_3
+        assert stopping.seen == expected
+
+
+def test_repetitions_get_what_is_left_of_the_time(way):
+    ask, _ = way
+    stopping = Stopping(cancels=1, late=0.2)
+    with serving(stopping) as port:
+        assert ask(port, timeout=2) == "a"
+        first, second = stopping.left
+        assert second <= first - 0.15  # it travels with two digits or three
+        stopping.cancels, stopping.late = 9, 0.1
+        with pytest.raises(DeadlineExceeded):
+            ask(port, timeout=0.25)
+
+
+def test_a_repetition_is_no_attempt():
+    stopping = Stopping(cancels=5)
+    with serving(stopping) as port:
+        assert post(port, max_attempts=2, initial_backoff=0.01) == "a"
+    assert stopping.seen.count(UNARY) == 6
+
+
+@pytest.mark.parametrize("ask", [stream, stream_async])
+def test_a_stream_that_has_begun_is_not_begun_again(ask):
+    stopping = Stopping(cancels=1, after=1)
+    with serving(stopping) as port, pytest.raises(Unavailable, match="ended the call"):
+        ask(port)
+    assert stopping.seen == [STREAM]
+
+
+def test_with_an_error_of_its_own_a_call_is_not_sent_again():
+    class Saying(Stopping):
+        def unary(self, request, context):
+            self.seen.append(UNARY)
+            context.set_trailing_metadata((("why", "because"),))
+            context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+
+    saying = Saying()
+    with serving(saying) as port, pytest.raises(Unavailable, match="ended the call"):
+        post(port)
+    assert saying.seen == [UNARY]
