@@ -145,11 +145,7 @@ func (a *agent) spawn(f func()) {
 }
 
 func (a *agent) startRaft() error {
-	// One request at a time to each follower. In a pipeline of several, raft waits for ever where a follower refuses one of
-	// them, as one with a full disk does: the sender for the reader of answers, which has left. It is no faster either.
-	a.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: &stream{a.mux, a.id}, MaxPool: 3, Timeout: patience, Logger: a.log.Named("raft"), MaxRPCsInFlight: 1,
-	})
+	a.transport = transportOver(&stream{a.mux, a.id}, a.log.Named("raft"))
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(a.id)
 	conf.HeartbeatTimeout, conf.ElectionTimeout = ms(a.HeartbeatMs), ms(a.ElectionMs)

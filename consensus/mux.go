@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -170,4 +171,13 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 func (s *stream) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	return s.Listener.Close()
+}
+
+// transportOver sends one request at a time to each follower. In a pipeline of several, raft waits for ever where a
+// follower refuses one of them, as one with a full disk does: the sender for the reader of answers, which has left. It is
+// no faster either.
+func transportOver(s raft.StreamLayer, log hclog.Logger) *raft.NetworkTransport {
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: s, MaxPool: 3, Timeout: patience, Logger: log, MaxRPCsInFlight: 1,
+	})
 }
