@@ -61,6 +61,10 @@ class Server:
         """Turn unready, stop accepting, let what is in flight finish within `grace` seconds, close all ports."""
         self._gate.draining = True
         started, self._started = self._started, []
+        if started:
+            from jina.transport.server_succession import leave
+
+            await leave({plan.port for plan in self._plans if plan.share_port})
         results = await asyncio.gather(*(face.stop(grace) for face in started), return_exceptions=True)
         if self._lifespan is not None:
             await self._lifespan.shutdown()
