@@ -133,6 +133,7 @@ class Writes:
     def _refused(self, mark: Mark, write: _Write, error: JinaError) -> None:
         if self._open.get(mark) is not write:
             return
+        write.ident = 0  # the next connection gives the same number to another write
         if isinstance(error, Refused) and error.code == "refused":
             self._finish(mark, write, BadRequest(error.message))
         elif time.monotonic() > write.give_up or self._hopeless():
