@@ -29,12 +29,19 @@ def test_the_order_of_fields_on_the_wire_does_not_matter():
     assert len({digest_of(Request("/add", payload)) for payload in payloads}) == 1
 
 
-def test_other_documents_and_endpoints_are_told_apart():
+def test_the_order_of_parameters_does_not_matter():
+    ways = [{"a": 1, "b": {"c": 2, "d": [3]}}, {"b": {"d": (3,), "c": 2}, "a": 1}]
+    assert len({digest_of(Request("/add", BytesPayload(ONE), parameters)) for parameters in ways}) == 1
+
+
+def test_other_documents_parameters_and_endpoints_are_told_apart():
     requests = [
         Request("/add", BytesPayload(ONE)),
         Request("/put", BytesPayload(ONE)),
         Request("/add", BytesPayload(document(field("text", "hello")))),
         Request("/add", JsonPayload(json.dumps([{"text": "hello"}]).encode())),
+        Request("/add", BytesPayload(ONE), {"name": "a"}),
+        Request("/add", BytesPayload(ONE), {"name": "b"}),
         Request("/add", BytesPayload(ONE), branches=[("a", BytesPayload(ONE))]),
     ]
     assert len({digest_of(request) for request in requests}) == len(requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from jina.errors import InternalError
 from jina.executor.invoke import new_moment
 from jina.replication.frames import Buffer
 from jina.transport.link_messages import read_request, write_request
+from jina.wire import parameters
 from jina.wire.messages import Payload, Request
 from jina.wire.payloads import BytesPayload, ProtoPayload
 from jina.wire.standing import Turn
@@ -115,9 +117,12 @@ def _read(data: Buffer) -> Member:
 def digest_of(request: Request) -> bytes:
     """What tells one request from another under the same id: the same wherever the request comes in.
 
-    Raises `BadRequest` for documents that cannot be read.
+    Raises `BadRequest` for documents that cannot be read, and `BadClientInput` for parameters that are no JSON.
     """
     digest = hashlib.blake2b(digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64])
+    if request.parameters:
+        told = json.dumps(parameters.plain(request.parameters), sort_keys=True).encode()
+        digest.update(hashlib.blake2b(told, digest_size=16).digest())  # of one length, so that nothing runs into it
     for payload in (request.payload, *(payload for _, payload in request.branches or ())):
         digest.update(_canonical(payload))
     return digest.digest()
