@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -254,5 +255,44 @@ func archive(t *testing.T, path string) {
 	written := os.WriteFile(filepath.Join(dir, manifestFile), []byte(`{"index": 8}`), 0o600)
 	if err := errors.Join(written, pack(dir, f), f.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A log that could not make the file behind the one that it has given up would write to the one that is gone on the disk.
+func TestALogThatCannotMakeItsNextFileTakesNothingMore(t *testing.T) {
+	for what, lo := range map[string]uint64{"all": 1, "the end": 6} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := openLog(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var told error
+			s.broken = func(err error) { told = err }
+			fill(t, s, 1, 10)
+			next := uint64(11)
+			if lo > 1 {
+				next = lo
+			}
+			path := filepath.Join(dir, fmt.Sprintf("%020d-%016x.wal", next, 1))
+			if err := os.WriteFile(path, nil, 0o600); err != nil { // what is left where there was no room for more
+				t.Fatal(err)
+			}
+			if err := s.DeleteRange(lo, 10); err == nil || told == nil {
+				t.Fatal("it goes on", err)
+			}
+			if err := s.StoreLogs(wholeEntries(11, 1, 1)); err == nil {
+				t.Fatal("it takes what is lost with the process")
+			}
+			s.Close()
+			if s, err = openLog(dir); err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if last, _ := s.LastIndex(); last != lo-1 {
+				t.Fatal(last)
+			}
+			fill(t, s, lo, 20)
+		})
 	}
 }

@@ -32,14 +32,17 @@ type logStore struct {
 	last   atomic.Uint64
 	mu     sync.Mutex // of the mark
 	marked uint64
-	newest func() (index, term uint64) // of the snapshots
-	longer func(error)                 // called when a snapshot came that does not go as far
-	stored func()                      // called when entries were stored
-	broken func(error)                 // called when nothing can be stored before the log is opened anew: there was no room for a file
-	bytes  atomic.Int64                // written since the process started
-	sync   timings
-	stop   chan struct{}
-	done   chan struct{}
+
+	changing sync.Mutex                  // of the entries
+	failed   error                       // why they cannot be changed any more
+	newest   func() (index, term uint64) // of the snapshots
+	longer   func(error)                 // called when a snapshot came that does not go as far
+	stored   func()                      // called when entries were stored
+	broken   func(error)                 // called by fail
+	bytes    atomic.Int64                // written since the process started
+	sync     timings
+	stop     chan struct{}
+	done     chan struct{}
 }
 
 func openLog(dir string) (*logStore, error) {
@@ -156,10 +159,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		size += len(one.Data)
 	}
 	began := time.Now()
-	if err := s.WAL.StoreLogs(stored); err != nil {
-		if errors.Is(err, types.ErrSealed) && s.broken != nil {
-			s.broken(err)
-		}
+	if err := s.storeLogs(stored); err != nil {
 		return err
 	}
 	s.sync.since(began)
@@ -173,6 +173,27 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		s.stored()
 	}
 	return nil
+}
+
+func (s *logStore) storeLogs(logs []*raft.Log) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	err := s.WAL.StoreLogs(logs)
+	if errors.Is(err, types.ErrSealed) {
+		s.fail(err)
+	}
+	return err
+}
+
+// fail says that nothing can be stored before the log is opened anew: there was no room for a file.
+func (s *logStore) fail(err error) {
+	s.failed = err
+	if s.broken != nil {
+		s.broken(err)
+	}
 }
 
 // GetLog reads an entry; its data are shared with others who read it.
@@ -226,7 +247,22 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 		}
 		s.last.CompareAndSwap(end, kept) // unless something was stored behind it meanwhile
 	}
-	return s.WAL.DeleteRange(lo, hi)
+	return s.deleteRange(lo, hi)
+}
+
+// deleteRange knows what the WAL forgets to say: where it cannot make the file that follows those of entries at the end,
+// they are gone on the disk though not for this process, and so would be all that it stored behind them.
+func (s *logStore) deleteRange(lo, hi uint64) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	end, err := s.WAL.LastIndex()
+	if err != nil {
+		return err
+	}
+	if err = s.WAL.DeleteRange(lo, hi); err != nil && hi >= end {
+		s.fail(err)
+	}
+	return err
 }
 
 func (s *logStore) agrees(index, term uint64) bool {
