@@ -41,6 +41,7 @@ def main():
         "--kinds", default="", help="what goes wrong, such as kill-agents=3,snapshot=1; else everything"
     )
     parser.add_argument("--readers", type=int, default=5)
+    parser.add_argument("--disk", type=int, default=96, help="megabytes that each log and its snapshots have")
     parser.add_argument("--large", type=float, default=0.02, help="how many of the writes are large, from 0 to 1")
     parser.add_argument("--repeated", type=float, default=0.1, help="how many of the writes come a second time")
     parser.add_argument("--settle", type=float, default=60.0, help="seconds in which all is well again afterwards")
@@ -75,7 +76,7 @@ class Run:
             "last": given.settle / 2,
         }
         isolated = os.environ.get(INSIDE) is not None
-        self.world = World(folder, given.agent, given.planted, isolated=isolated)
+        self.world = World(folder, given.agent, given.planted, isolated=isolated, disk=given.disk)
         self.dice = random.Random(seed)
         self.kinds = _kinds(given.kinds) or faults.some(self.dice, isolated=isolated)
         self.history = History()

@@ -17,7 +17,6 @@ from jina.launch import agents
 
 NOWHERE = "02:00:00:00:00:00"
 """A hardware address that nobody has: what is sent there is lost without a word."""
-DISK = "96m"
 ISOLATED = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
@@ -36,8 +35,8 @@ def run(*command):
 class World:
     """Networks, disks and programs of the replicas; `isolated` says whether there are the first two."""
 
-    def __init__(self, folder, agent, planted, *, isolated):
-        self.folder, self.isolated, self.planted = Path(folder), isolated, planted
+    def __init__(self, folder, agent, planted, *, isolated, disk):
+        self.folder, self.isolated, self.planted, self._disk = Path(folder), isolated, planted, disk
         self.workspace = self.folder / "workspace"
         self._agent = agent
         self._holders = []
@@ -110,7 +109,7 @@ class World:
     def _mount(self, replica):
         directory = self.directory(replica)
         directory.mkdir(parents=True, exist_ok=True)
-        run("mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(directory))
+        run("mount", "-t", "tmpfs", "-o", f"size={self._disk}m", "none", str(directory))
         # The Executor's own files have room always: an Executor that fails by itself is another subject.
         (directory / "work").mkdir()
         run("mount", "-t", "tmpfs", "none", str(directory / "work"))
