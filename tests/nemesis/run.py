@@ -188,16 +188,20 @@ def _show(deployment):
     """Where the workers are, and what the agents say, on the standard error."""
     for worker in deployment._processes[0].workers:
         sys.stderr.write(f"nemesis: {worker.name} is process {worker.pid}, {worker.phase}\n")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGUSR2)
-        time.sleep(0.5)  # one after the other
+        _ask(worker.pid, signal.SIGUSR2)
     for one in deployment.consensus_status():
         sys.stderr.write(f"nemesis: {one}\n")
     for agent in deployment._processes[0].agents.agents:
         sys.stderr.write(f"nemesis: the agent of replica {agent.plan.replica} is process {agent.pid}\n")
+        _ask(agent.pid, signal.SIGQUIT)  # a Go program shows its goroutines
+
+
+def _ask(pid, number):
+    """Have a process say where it is, if it is there: 0 would mean everybody here, those who wait for this run too."""
+    if pid:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(agent.pid, signal.SIGQUIT)  # a Go program shows its goroutines
-        time.sleep(0.5)
+            os.kill(pid, number)
+        time.sleep(0.5)  # one after the other
 
 
 def _kinds(told):
