@@ -42,7 +42,7 @@ class Callers:
         self._thread.join(30)
 
     async def _run(self):
-        async with Client(port=self._port, asyncio=True) as client:
+        async with Client(host="127.0.0.1", port=self._port, asyncio=True) as client:
             await asyncio.gather(*(self._ask(client, f"{number}") for number in range(CALLERS)))
 
     async def _ask(self, client, text):
@@ -59,7 +59,8 @@ class Callers:
 
 @pytest.mark.slow
 def test_no_request_fails():
-    with Deployment(uses=Answering, uses_with={"word": "first"}) as deployment, Callers(deployment.port) as callers:
+    served = Deployment(uses=Answering, uses_with={"word": "first"}, host="127.0.0.1", quiet=True)
+    with served as deployment, Callers(deployment.port) as callers:
         for number in range(ROUNDS):
             deployment.roll_out(uses_with={"word": f"word-{number}"})
         assert deployment.status().state == "ready"

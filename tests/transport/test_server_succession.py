@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import sys
 
@@ -103,3 +104,17 @@ def test_patience_has_an_end(opened):
     opened += connected(old.getsockname()[1], 1)
     asyncio.run(asyncio.wait_for(server_succession.leave({old.getsockname()[1]}), 10))
     assert waiting(old, opened) == 1
+
+
+def test_a_server_without_descriptors_leaves_all_the_same():
+    """Otherwise it would never come to close its ports."""
+
+    async def main():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            await server_succession.leave({1})
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    asyncio.run(main())

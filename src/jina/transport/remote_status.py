@@ -85,6 +85,7 @@ def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
     import grpc
 
     from jina.transport.base_channel import TlsFiles
+    from jina.transport.grpc_channel_rules import STATUS
     from jina.transport.tls import client_credentials
     from jina.wire import pb
 
@@ -98,7 +99,7 @@ def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
     with channel:
         try:
             ready, checks = _health(channel, timeout)
-            info = channel.unary_unary("/jina.JinaInfoRPC/_status", None, pb.JinaInfoProto.FromString)
+            info = channel.unary_unary(STATUS, None, pb.JinaInfoProto.FromString)
             try:
                 version = info(b"", timeout=timeout, metadata=metadata).jina["jina"]
             except grpc.RpcError:

@@ -35,10 +35,12 @@ async def leave(ports: Collection[int]) -> None:
     """
     if sys.platform != "linux" or not ports:
         return
-    listeners = list(_listeners(ports))
+    listeners: list[socket.socket] = []
     try:
-        turn_away(listeners)
-        await taken(listeners)
+        with contextlib.suppress(OSError):  # no /proc, or no descriptor is left: the ports are closed all the same
+            listeners.extend(_listeners(ports))
+            turn_away(listeners)
+            await taken(listeners)
     finally:
         for sock in listeners:
             sock.close()
