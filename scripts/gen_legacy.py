@@ -21,12 +21,13 @@ def modules() -> dict[str, str]:
     found = {}
     for name, homes in TABLE.items():
         folder = name.replace(".", "/")
-        found[f"{folder}/__init__.py" if name in packages else f"{folder}.py"] = text_of(name, homes)
+        is_package = name in packages
+        found[f"{folder}/__init__.py" if is_package else f"{folder}.py"] = text_of(name, homes, is_package=is_package)
     return found
 
 
-def text_of(name: str, homes: dict[str, str]) -> str:
-    """The text of one module."""
+def text_of(name: str, homes: dict[str, str], *, is_package: bool) -> str:
+    """The text of one module. A package imports its modules when they are asked for as attributes."""
     lines = [HEADER, f'"""`jina.{name}` of Jina 3."""\n']
     exported = []
     for home in sorted(homes):
@@ -34,6 +35,8 @@ def text_of(name: str, homes: dict[str, str]) -> str:
         exported += [entry.rpartition(" as ")[2] for entry in names]
         imported = "".join(f"    {entry},\n" if " as " in entry else f"    {entry} as {entry},\n" for entry in names)
         lines.append(f"\nfrom jina.{home} import (\n{imported})\n")
+    if is_package:
+        lines.append("\nfrom jina.legacy.importer import modules_of\n\n__getattr__ = modules_of(__name__)\n")
     if exported:
         lines.append("\n__all__ = [\n" + "".join(f'    "{entry}",\n' for entry in sorted(exported)) + "]\n")
     return "".join(lines)

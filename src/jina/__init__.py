@@ -58,10 +58,19 @@ def __getattr__(name: str) -> Any:
         return version("docarray")
     home = _HOMES.get(name)
     if home is None:
+        if _is_module(name):
+            return importlib.import_module(f"jina.{name}")
         raise AttributeError(f"module 'jina' has no attribute {name!r}{_hint(name)}")
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _is_module(name: str) -> bool:
+    """Whether it is a module of ours or of Jina 3, which programs use as attributes: `jina.helper.random_port()`."""
+    import importlib.util
+
+    return not name.startswith("__") and importlib.util.find_spec(f"jina.{name}") is not None
 
 
 def _hint(name: str) -> str:

@@ -57,6 +57,41 @@ def test_what_public_executors_import():
     JinaLogger("x").success("done %d", 1)
 
 
+@pytest.mark.parametrize(
+    "used",
+    [
+        "jina.helper.random_port() > 0",
+        "jina.logging.logger.JinaLogger('x').name == 'x'",
+        "jina.excepts.BadClient is jina.errors.BadClient",
+        "jina.types.request.data.Response.__name__ == 'Response'",
+        "jina.clients.Client is jina.Client",
+        "jina.clients.grpc.GRPCClient.__name__ == 'GRPCClient'",
+        "jina.enums.PollingType.ANY.name == 'ANY'",
+        "jina.serve.executors.BaseExecutor is jina.Executor",
+        "jina.serve.executors.decorators.requests is jina.requests",
+        "jina.serve.runtimes.gateway.http.fastapi.FastAPIBaseGateway is jina.FastAPIBaseGateway",
+        "jina.orchestrate.flow.base.Flow is jina.Flow",
+        "jina._docarray.Document is jina.Document",
+        "not hasattr(jina, 'no_such_module') and not hasattr(jina.serve, 'no_such_module')",
+    ],
+)
+def test_modules_are_attributes_after_a_plain_import(used):
+    code = f"import jina; assert {used}"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_module_of_the_table_is_reached_by_attributes():
+    code = f"""
+import functools
+import jina
+for name in {sorted(TABLE)!r}:
+    assert functools.reduce(getattr, name.split("."), jina).__name__ == f"jina.{{name}}"
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_document_types_come_from_docarray_switch():
     from jina._docarray import Document, DocumentArray, docarray_v2
 

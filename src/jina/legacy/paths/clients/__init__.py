@@ -5,6 +5,10 @@ from jina.client import (
     Client as Client,
 )
 
+from jina.legacy.importer import modules_of
+
+__getattr__ = modules_of(__name__)
+
 __all__ = [
     "Client",
 ]

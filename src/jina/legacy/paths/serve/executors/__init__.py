@@ -6,6 +6,10 @@ from jina.executor import (
     Executor as Executor,
 )
 
+from jina.legacy.importer import modules_of
+
+__getattr__ = modules_of(__name__)
+
 __all__ = [
     "BaseExecutor",
     "Executor",

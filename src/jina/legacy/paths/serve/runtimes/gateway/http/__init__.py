@@ -5,6 +5,10 @@ from jina.runtime.custom_gateway import (
     HTTPGateway as HTTPGateway,
 )
 
+from jina.legacy.importer import modules_of
+
+__getattr__ = modules_of(__name__)
+
 __all__ = [
     "HTTPGateway",
 ]
