@@ -4,7 +4,8 @@ import asyncio
 import functools
 import linecache
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from docarray import BaseDoc, DocList, DocVec
@@ -151,6 +152,107 @@ def test_wrong_annotations_name_method_and_line(handler, complaint):
         endpoint_of(handler)
     assert handler.__name__ in str(caught.value)
     assert f"test_endpoints.py:{handler.__code__.co_firstlineno}" in str(caught.value)
+
+
+@dataclass
+class Plain:
+    text: str = ""
+
+
+class Typed(TypedDict):
+    text: str
+
+
+def of_model(self, doc: Model, **kwargs): ...
+def of_models(self, docs: list[Model], **kwargs): ...
+def of_optional_models(self, docs: list[Model] | None, **kwargs): ...
+def of_list(self, docs: list[D], **kwargs): ...
+def of_one_list(self, doc: list[D], **kwargs): ...
+def of_untyped_list(self, docs: list, **kwargs): ...
+def of_vec(self, docs: DocVec[D], **kwargs): ...
+def of_dataclass(self, doc: Plain, **kwargs): ...
+def of_dataclasses(self, docs: list[Plain], **kwargs): ...
+def of_typed(self, doc: Typed, **kwargs): ...
+def of_text(self, doc: str, **kwargs): ...
+def of_texts(self, docs: list[str], **kwargs): ...
+def gives_text(self, docs: DocList[D], **kwargs) -> str: ...
+def gives_model(self, doc: D, **kwargs) -> Model: ...
+def gives_list(self, docs: DocList[D], **kwargs) -> list[D]: ...
+def gives_one(self, docs: DocList[D], **kwargs) -> D: ...
+def gives_many(self, doc: D, **kwargs) -> DocList[D]: ...
+def gives_texts(self, doc: D, **kwargs) -> Iterator[str]:
+    yield ""
+
+
+def takes_dataclass(self, docs, parameters: Plain, **kwargs): ...
+def takes_number(self, docs, parameters: int, **kwargs): ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem", "instead"),
+    [
+        (of_model, "doc is annotated Model (Model is a pydantic model)", "`class Model(docarray.BaseDoc)`, with"),
+        (of_models, "annotated list[Model] (Model is a pydantic model)", "write `docs: DocList[Model]` (from docarray"),
+        (of_optional_models, "annotated list[Model] | None (Model is", "write `docs: DocList[Model]`"),
+        (of_list, "annotated list[D]", "write `docs: DocList[D]` (from docarray import DocList)"),
+        (of_one_list, "annotated list[D]", "`doc: D` for one after the other"),
+        (of_untyped_list, "annotated list;", "`class Input(docarray.BaseDoc)` with a field"),
+        (of_vec, "annotated DocVec[D]", "write `docs: DocList[D]`"),
+        (of_dataclass, "Plain is a dataclass", "`class Plain(docarray.BaseDoc)`, with the same fields; write `doc: Pl"),
+        (of_dataclasses, "annotated list[Plain] (Plain is a dataclass)", "write `docs: DocList[Plain]`"),
+        (of_typed, "Typed is a TypedDict", "`class Typed(docarray.BaseDoc)`, with the same fields"),
+        (of_text, "annotated str; it has to be a document class", "write `doc: Input`"),
+        (of_texts, "annotated list[str]", "write `docs: DocList[Input]`"),
+        (gives_text, "return is annotated str", "`class Output(docarray.BaseDoc)`"),
+        (gives_model, "Model is a pydantic model", "write `-> Model`"),
+        (gives_list, "return is annotated list[D]", "write `-> DocList[D]`"),
+        (gives_one, "return is annotated D", "write `-> DocList[D]`, or name the parameter `doc`"),
+        (gives_many, "return is annotated DocList[D]", "write `-> D`, or name the parameter `docs`"),
+        (gives_texts, "return is annotated str", "write `-> Output`"),
+        (takes_dataclass, "Plain is a dataclass", "`class Plain(pydantic.BaseModel)` with the same fields"),
+        (takes_number, "parameters is annotated int", "`class Parameters(pydantic.BaseModel)` with a field"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_refused_annotations_say_what_to_write(handler, problem, instead):
+    with pytest.raises(ExecutorDefinitionError) as caught:
+        endpoint_of(handler)
+    assert problem in caught.value.message
+    assert instead in caught.value.help
+    assert f"{handler.__name__} (" in caught.value.message
+    assert f"test_endpoints.py:{handler.__code__.co_firstlineno}" in caught.value.message
+
+
+def takes_text(self, text: str, **kwargs): ...
+def takes_only_text(self, text: str): ...
+def takes_model(self, request: Model, **kwargs): ...
+def takes_docs_alone(self, docs): ...
+def takes_nothing(self): ...
+def forgot_self(docs, **kwargs): ...
+def forgot_everything(): ...
+def forgot_the_name(self, docs, /, **kwargs): ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem", "instead"),
+    [
+        (takes_text, "parameter 'text' of", "use parameters['text']"),
+        (takes_only_text, "no request carries it", "`class Input(docarray.BaseDoc)` with `text: str`"),
+        (takes_model, "parameter 'request' of", "write `doc: Model`, a class of docarray.BaseDoc"),
+        (takes_docs_alone, "lacks **kwargs", "`def takes_docs_alone(self, docs, **kwargs)`"),
+        (takes_nothing, "lacks **kwargs", "`def takes_nothing(self, docs, **kwargs)`"),
+        (forgot_self, "its first parameter is 'docs'", "`def forgot_self(self, docs, **kwargs)`"),
+        (forgot_everything, "lacks `self`", "`def forgot_everything(self, docs, **kwargs)`"),
+        (forgot_the_name, "positional-only", "leave out the `/`"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_refused_signatures_say_what_to_write(handler, problem, instead):
+    with pytest.raises(ExecutorDefinitionError) as caught:
+        requests(handler)
+    assert problem in caught.value.message
+    assert instead in caught.value.help
+    assert f"{handler.__name__} (" in caught.value.message
 
 
 def test_annotations_of_enclosing_functions_are_found_even_as_text():

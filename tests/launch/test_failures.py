@@ -29,6 +29,34 @@ def test_one_line_names_worker_place_and_cause():
     assert str(error) == f"executor0 failed in __init__ (test_failures.py:{LINE}): RuntimeError: no such file model.bin"
 
 
+def _refused():
+    """What our own check of a class raises, before any constructor runs."""
+    from jina import Executor, requests
+    from jina.executor.load import load_executor
+    from jina.plan.plans import ExecutorPlan
+
+    class Listed(Executor):
+        @requests
+        def foo(self, docs: list[str], **kwargs):
+            """Takes no documents."""
+
+    load_executor(ExecutorPlan(), {}, Listed)
+
+
+def test_a_class_that_is_refused_did_not_fail_in_init():
+    error = rebuild("executor0", _report(_refused))
+    assert str(error).startswith("executor0 failed to load the class: Listed.foo (")
+    assert "docs: DocList[Input]" in error.help
+
+
+def test_a_refusal_by_the_constructor_is_one_in_init():
+    class Constructed:
+        def __init__(self):
+            raise ConfigError("no such model: 'x'")
+
+    assert str(rebuild("e", _report(Constructed))) == "e failed in __init__: no such model: 'x'"
+
+
 def test_cause_is_the_exception_and_the_note_its_traceback():
     error = rebuild("executor0", _report(_init))
     assert type(error.__cause__) is RuntimeError

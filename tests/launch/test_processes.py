@@ -85,6 +85,18 @@ def test_the_exception_of_init_is_raised(start):
     assert "jina/launch" not in note
 
 
+def test_a_class_that_is_refused_is_told_by_the_users_line(start):
+    deployment = start("Refused")
+    with pytest.raises(RuntimeFailToStart) as caught:
+        deployment.wait_ready(DEADLINE)
+    written = (HERE / "worker_cases.py").read_text().splitlines()
+    line = written.index("class Refused(Executor):") + 2
+    assert caught.value.message.startswith("executor0 failed to load the class: Refused.foo (")
+    assert f"worker_cases.py:{line}): docs is annotated list[str]" in caught.value.message
+    assert "docs: DocList[Input]" in caught.value.help
+    assert not getattr(caught.value.__cause__, "__notes__", [])  # nothing but our own frames
+
+
 def test_a_missing_module_is_named(start):
     plan = _plan("X")
     worker = plan.workers[0]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from jina import Executor
+from jina import Executor, requests
 
 
 def record(word):
@@ -74,3 +74,9 @@ class Spinning(Executor):
 
 if __name__ != "__main__":
     record("imported")
+
+
+class Refused(Executor):
+    @requests
+    def foo(self, docs: list[str], **kwargs):
+        """Takes no documents."""

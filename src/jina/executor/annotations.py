@@ -7,6 +7,7 @@ without docarray and pydantic.
 from __future__ import annotations
 
 import collections.abc
+import dataclasses
 import inspect
 import types
 import typing
@@ -119,7 +120,7 @@ class _Reader:
                     f"{self._where}: {name!r} gets one document after the other, but is annotated {_show(annotation)};"
                     " name it `docs` to get all of a request"
                 )
-        raise self._wrong(name, annotation, "a document class")
+        raise self._no_document(name, annotation, "a document class (docarray.BaseDoc)")
 
     def documents(self, name: str, annotation: Any, schemaless: Any) -> Any:
         """The class of the documents of a list."""
@@ -133,7 +134,7 @@ class _Reader:
                     f"{self._where}: {name!r} gets all documents of a request, but is annotated {_show(annotation)};"
                     f" write `{name}: DocList[{_show(kind)}]`, or name it `doc`"
                 )
-        raise self._wrong(name, annotation, "DocList[...] or DocumentArray")
+        raise self._no_document(name, annotation, "DocList[...] or DocumentArray")
 
     def schema_argument(self, name: str, given: Any) -> Any:
         """The class that `@requests(request_schema=...)` names, as such or inside a DocList."""
@@ -141,7 +142,8 @@ class _Reader:
 
         item = given if _is_document(given) else _item_type(given, Document)
         if item is None:
-            raise self._wrong(f"@requests({name}=...)", given, "a document class or DocList[...]")
+            where = f"@requests({name}=...)"
+            raise self._no_document(where, given, "a document class (docarray.BaseDoc) or DocList[...]")
         return item
 
     def returned(self, annotation: Any, input_type: Any, schemaless: Any, *, is_single: bool) -> Any:
@@ -158,11 +160,10 @@ class _Reader:
             if not is_single and item is not None:
                 return item
             if _is_document(kind) or item is not None:
-                wanted = "one document (or None)" if is_single else "DocList[...], dict or None"
-                raise self._wrong("return", annotation, wanted)
+                raise self._wrong_number(annotation, kind if item is None else item, is_single=is_single)
         if all(_is_mapping(kind) or kind is type(None) for kind in (_alternatives(annotation) or [type(None)])):
             return input_type
-        raise self._wrong("return", annotation, "a document" if is_single else "DocList[...], dict or None")
+        raise self._no_document("return", annotation, "a document" if is_single else "DocList[...], dict or None")
 
     def parameters(self, annotation: Any) -> tuple[Any | None, bool]:
         """The pydantic model of the parameters (or None) and whether it may be absent."""
@@ -172,10 +173,79 @@ class _Reader:
                 return kind, kind is not annotation and type(None) in _members(annotation)
         if all(kind in _NOTHING or _is_mapping(kind) for kind in kinds):
             return None, False
-        raise self._wrong("parameters", annotation, "dict or a pydantic model")
+        made, what = _class_like_a_document(kinds[0]) if len(kinds) == 1 else ("", "")
+        raise ExecutorDefinitionError(
+            f"{self._where}: parameters is annotated {_show(annotation)}{what}; it has to be dict or a pydantic model",
+            help=f"write `class {made or 'Parameters'}(pydantic.BaseModel)` with"
+            f" {'the same fields' if made else 'a field for each parameter'}, and `parameters: {made or 'Parameters'}`",
+        )
 
-    def _wrong(self, name: str, annotation: Any, wanted: str) -> ExecutorDefinitionError:
-        return ExecutorDefinitionError(f"{self._where}: {name} is annotated {_show(annotation)}; it has to be {wanted}")
+    def _wrong_number(self, annotation: Any, item: Any, *, is_single: bool) -> ExecutorDefinitionError:
+        """One document instead of a list, or the other way round."""
+        shown = _show(item)
+        if is_single:
+            wanted, instead = "one document (or None)", f"write `-> {shown}`, or name the parameter `docs`"
+        else:
+            wanted, instead = "DocList[...], dict or None", f"write `-> DocList[{shown}]`, or name the parameter `doc`"
+        return ExecutorDefinitionError(
+            f"{self._where}: return is annotated {_show(annotation)}; it has to be {wanted}", help=instead
+        )
+
+    def _no_document(self, name: str, annotation: Any, wanted: str) -> ExecutorDefinitionError:
+        """What is annotated is neither a document nor a list of documents."""
+        kinds = _alternatives(annotation)
+        item, is_list = _item_of_list(kinds[0] if len(kinds) == 1 else Any)
+        made, what = _class_like_a_document(item)
+        steps = []
+        if made:
+            steps.append(f"declare `class {made}(docarray.BaseDoc)`, with the same fields")
+        elif not _is_document(item):
+            made = "Output" if name == "return" else "Input"
+            steps.append(f"declare `class {made}(docarray.BaseDoc)` with a field such as `text: str`")
+        one, many = made or _show(item), f"DocList[{made or _show(item)}]"
+        if name == "doc" and is_list:
+            steps.append(f"write `docs: {many}` for all documents of a request, `doc: {one}` for one after the other")
+        elif name in {"doc", "docs"}:
+            steps.append(f"write `{name}: {many if name == 'docs' else one}`")
+        elif name == "return":
+            steps.append(f"write `-> {many if 'DocList' in wanted else one}`")
+        else:
+            steps.append(f"write `{name.replace('...', many if is_list else one)}`")
+        origin = " (from docarray import DocList)" if "DocList" in steps[-1] else ""
+        return ExecutorDefinitionError(
+            f"{self._where}: {name} is annotated {_show(annotation)}{what}; it has to be {wanted}",
+            help="; ".join(steps) + origin,
+        )
+
+
+_LISTS = (list, tuple, set, frozenset, collections.abc.Iterable)
+
+
+def _item_of_list(kind: Any) -> tuple[Any, bool]:
+    """The class of the items of a list class that holds no documents for us, such as `list[X]`, and that it is one."""
+    from docarray import DocVec
+
+    origin = typing.get_origin(kind) or kind
+    if not isinstance(origin, type) or issubclass(origin, (str, bytes, Mapping)) or typing.is_typeddict(origin):
+        return kind, False
+    if issubclass(origin, DocVec):
+        return getattr(origin, "doc_type", Any), True
+    if origin in _LISTS or (typing.get_origin(kind) is not None and issubclass(origin, _LISTS)):
+        return (typing.get_args(kind) or (Any,))[0], True
+    return kind, False
+
+
+def _class_like_a_document(kind: Any) -> tuple[str, str]:
+    """The name of a class with fields that is no document, and what it is; nothing for all others."""
+    if not isinstance(kind, type) or _is_document(kind):
+        return "", ""
+    if _is_model(kind):
+        return kind.__name__, f" ({kind.__name__} is a pydantic model)"
+    if dataclasses.is_dataclass(kind):
+        return kind.__name__, f" ({kind.__name__} is a dataclass)"
+    if typing.is_typeddict(kind):
+        return kind.__name__, f" ({kind.__name__} is a TypedDict)"
+    return "", ""
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -237,6 +307,14 @@ def _has_fields(item: Any) -> bool:
 
 
 def _show(annotation: Any) -> str:
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__qualname__
-    return str(annotation).replace("docarray.array.doc_list.doc_list.", "").replace("docarray.array.any_array.", "")
+    """The annotation as it is written, without the modules of its classes."""
+    arguments = typing.get_args(annotation)
+    if not arguments:
+        return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
+    origin = typing.get_origin(annotation)
+    if origin in {typing.Union, types.UnionType}:
+        return " | ".join("None" if part is type(None) else _show(part) for part in arguments)
+    if isinstance(origin, type):
+        written = ", ".join("..." if part is ... else _show(part) for part in arguments)
+        return f"{origin.__qualname__.partition('[')[0]}[{written}]"
+    return str(annotation)

@@ -83,35 +83,72 @@ def moment_of(function: Any) -> frozenset[str]:
 
 def check_handler(function: Any) -> None:
     """Raise `ExecutorDefinitionError` when the method cannot be called with the keywords of a request."""
+    _check_self(function)
     names, everything = named(function), accepts(function) is None
     if {"doc", "docs"} <= names:
         raise ExecutorDefinitionError(
             f"{describe(function)} takes both `doc` and `docs`; `docs` gets all documents of a request, `doc` one"
-            " after the other"
+            " after the other",
+            help="leave out one of them",
         )
+    for parameter in parameters_of(function):
+        _check_parameter(function, parameter)
     expected = {"docs", "parameters", "docs_matrix"} - ({"docs"} if "doc" in names else set())
     if not everything and expected - names:
         missing = ", ".join(sorted(expected - names))
         raise ExecutorDefinitionError(
             f"{describe(function)} lacks **kwargs in its signature (it does not take {missing} either)",
-            help="write it as `def name(self, docs, **kwargs)`",
+            help=f"write it as `{_with_kwargs(function)}`",
         )
-    for parameter in parameters_of(function):
-        _check_parameter(function, parameter)
+
+
+def _check_self(function: Any) -> None:
+    """Methods are called on the Executor, so that a first parameter `docs` would get the Executor."""
+    first = next(iter(inspect.signature(function).parameters.values()), None) if callable(function) else None
+    if first is None or (first.name in PASSED and first.kind is not first.VAR_KEYWORD):
+        raise ExecutorDefinitionError(
+            f"{describe(function)} lacks `self`, the Executor that methods are called on: its first parameter is"
+            f" {repr(first.name) if first else 'missing'}",
+            help=f"write it as `def {function.__name__}(self, {first.name if first else 'docs'}, **kwargs)`",
+        )
+
+
+def _with_kwargs(function: Any) -> str:
+    """The head of the method with `**kwargs`, and with `docs` where it takes no documents."""
+    takes = [parameter.name for parameter in parameters_of(function) if parameter.default is parameter.empty]
+    documents = [] if {"doc", "docs"} & named(function) else ["docs"]
+    return f"def {function.__name__}({', '.join(['self', *documents, *takes, '**kwargs'])})"
 
 
 def _check_parameter(function: Any, parameter: inspect.Parameter) -> None:
     if parameter.default is not parameter.empty or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
         return
+    name = parameter.name
     if parameter.kind is parameter.POSITIONAL_ONLY:
         problem = "is positional-only, but methods are called with keywords"
-    elif parameter.name not in PASSED:
-        near = nearest(parameter.name, PASSED)
+        instead = "leave out the `/` in its signature"
+    elif name not in PASSED:
+        near = nearest(name, PASSED)
         hint = f"; did you mean {near!r}?" if near else f"; requests carry {', '.join(PASSED)}"
         problem = f"has no default, and no request carries it{hint}"
+        instead = _where_it_comes_from(function, parameter)
     else:
         return
-    raise ExecutorDefinitionError(f"parameter {parameter.name!r} of {describe(function)} {problem}")
+    raise ExecutorDefinitionError(f"parameter {name!r} of {describe(function)} {problem}", help=instead)
+
+
+def _where_it_comes_from(function: Any, parameter: inspect.Parameter) -> str:
+    """What to write for a parameter that is no part of a request."""
+    name, annotation = parameter.name, parameter.annotation
+    if hasattr(annotation, "model_fields"):  # a document or another model, told without importing pydantic
+        return f"a document is the parameter `doc`: write `doc: {annotation.__name__}`, a class of docarray.BaseDoc"
+    kind = getattr(annotation, "__name__", None) or str(annotation)
+    written = "str" if annotation is parameter.empty else kind
+    return (
+        f"make it a field of a document, `class Input(docarray.BaseDoc)` with `{name}: {written}`, and write"
+        f" `doc: Input`; or write `def {function.__name__}(self, docs, parameters, **kwargs)` and use"
+        f" parameters[{name!r}]"
+    )
 
 
 def check_init(cls: type) -> None:

@@ -17,20 +17,27 @@ from typing import Any
 
 from jina import errors
 
-_DURING = {"importing": "to import", "init": "in __init__", "joining": "to join its group", "setup": "in setup_server"}
+_DURING = {
+    "importing": "to import",
+    "class": "to load the class",
+    "init": "in __init__",
+    "joining": "to join its group",
+    "setup": "in setup_server",
+}
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def describe(exc: BaseException, phase: str) -> dict[str, Any]:
     """The report of a start that failed in `phase`."""
+    during = "class" if phase == "init" and not _ran_init(exc) else phase
     report: dict[str, Any] = {
         "phase": "failed",
-        "during": phase,
+        "during": during,
         "module": type(exc).__module__,
         "name": type(exc).__qualname__,
         "text": _text_of(exc),
         "where": _where(exc),
-        "stacks": _lines(exc),
+        "stacks": [] if during == "class" else _lines(exc),  # the message names the line of the user's
     }
     arguments = list(getattr(exc, "args", ()))
     if all(isinstance(value, str | int | float | bool | None) for value in arguments):
@@ -38,6 +45,13 @@ def describe(exc: BaseException, phase: str) -> dict[str, Any]:
     if isinstance(exc, errors.JinaError):
         report["details"] = {key: value for key, value in exc.details().items() if isinstance(value, str | int | float)}
     return report
+
+
+def _ran_init(exc: BaseException) -> bool:
+    """Whether a constructor of the user's ran; our own checks of the class come before and after it."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    ran = any(frame.name == "__init__" and not _is_ours(frame.filename) for frame in frames)
+    return ran or not isinstance(exc, errors.ConfigError)
 
 
 def files_of_user(error: BaseException | None = None) -> list[str]:
