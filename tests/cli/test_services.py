@@ -46,9 +46,10 @@ def test_executor_serves_and_sigterm_closes_it(package, capsys):
         assert call("ping", "executor", service.address("http")).returncode == 0
         main(["status", "executor"])
         assert f"executor: ready (process {service.process.pid}" in capsys.readouterr().out
-        missing = call("client", "--host", address, "--on", "/shot", "--text", "x")
-        assert missing.returncode == 2
-        assert "/shout" in missing.stderr
+        for documents in (["--text", "x"], []):  # without documents a request is sent, too
+            missing = call("client", "--host", address, "--on", "/shot", *documents)
+            assert missing.returncode == 2
+            assert "/shout" in missing.stderr
         assert service.end() == 0
     assert "closed" in service.output
 

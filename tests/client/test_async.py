@@ -73,6 +73,18 @@ def test_errors_and_callbacks(async_client):
     assert asyncio.run(main()) == (None, 1, 19)
 
 
+@pytest.mark.parametrize("inputs", [None, [], (), DocList[Note](), list])
+def test_an_empty_container_is_a_request_without_documents(server, async_client, inputs):
+    async def main():
+        async with async_client as client:
+            iterated = [len(docs) async for docs in client.post("/seen", inputs, parameters={"k": 1})]
+            return iterated, len(await client.post("/seen", inputs, parameters={"k": 2}))
+
+    before = len(server.service.requests)
+    assert asyncio.run(main()) == ([0], 0)
+    assert [request.parameters for request in server.service.requests[before:]] == [{"k": 1}, {"k": 2}]
+
+
 def test_a_broken_generator(async_client):
     async def broken():
         yield Note()

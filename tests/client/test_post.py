@@ -83,10 +83,32 @@ def test_none_is_a_request_without_documents(server, client):
     assert len(server.service.requests) == before + 1
 
 
-def test_no_documents_are_no_request(server, client):
+NOTHING = {
+    "list": [], "tuple": (), "DocList": DocList[Note](), "DocumentArray": DocumentArray(), "function": list,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("size", [100, 0])
+@pytest.mark.parametrize("inputs", NOTHING.values(), ids=NOTHING)
+def test_an_empty_container_is_a_request_without_documents(server, client, inputs, size, stream):
     before = len(server.service.requests)
-    assert len(client.post("/seen", [])) == 0
-    assert len(client.post("/seen", iter(()), return_type=DocList[Note])) == 0
+    given = {"request_size": size, "stream": stream, "parameters": {"ids": ["a"]}, "return_type": DocList[Note]}
+    assert len(client.post("/seen", inputs, **given)) == 0
+    [request] = server.service.requests[before:]
+    assert len(request.payload) == 0
+    assert request.parameters == {"ids": ["a"]}
+
+
+async def nothing_async():
+    return
+    yield
+
+
+@pytest.mark.parametrize("inputs", [lambda: iter(()), nothing_async], ids=["generator", "async generator"])
+def test_a_generator_without_documents_makes_no_request(server, client, inputs):
+    before = len(server.service.requests)
+    assert len(client.post("/seen", inputs, return_type=DocList[Note])) == 0
     assert len(server.service.requests) == before
 
 
@@ -222,7 +244,8 @@ def test_check_input(client):
     client.check_input(None)
     client.check_input([Note()])
     client.check_input(Document(text="a"))
-    for bad in (5, [5], []):
+    client.check_input([])
+    for bad in (5, [5], iter(())):
         with pytest.raises(BadClientInput):
             client.check_input(bad)
 

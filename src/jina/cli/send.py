@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
         found = client.post(
             own["on"],
-            _documents(own),
+            _documents(own) if own["text"] or own["inputs"] else None,
             parameters=parameters,
             target_executor=own["target_executor"],
             request_size=own["request_size"],

@@ -25,23 +25,25 @@ ACCEPTED = "a document, a list, tuple, DocList or generator of documents, a func
 class Inputs:
     """The `inputs` of one call.
 
-    `total` is the number of documents where it is known before they are read, else None.
+    `total` is the number of documents where it is known before they are read, else None. None and an empty
+    container (list, tuple, `DocList`) make one request without documents, which may have parameters, as in Jina 3; a
+    generator that yields nothing makes no request.
     """
 
     def __init__(self, inputs: Any, request_size: int) -> None:
         if callable(inputs) and not isinstance(inputs, BaseDoc | type):
             inputs = inputs()
-        self._empty = inputs is None
         self._source = _iterable(inputs)
         self._size = request_size if request_size > 0 else None
         self.total = len(self._source) if isinstance(self._source, Sized) else None
+        self._empty = self.total == 0
 
     @property
     def requests(self) -> int | None:
         """The number of requests where it is known before the documents are read."""
-        if self._empty or self.total is None:
-            return 1 if self._empty else None
-        return -(-self.total // (self._size or max(self.total, 1)))
+        if self.total is None:
+            return None
+        return max(1, -(-self.total // (self._size or max(self.total, 1))))
 
     @property
     def is_async(self) -> bool:
@@ -51,7 +53,7 @@ class Inputs:
     @property
     def is_single_request(self) -> bool:
         """True when all is known to fit one request."""
-        return self._empty or (self.total is not None and 0 < self.total <= (self._size or self.total))
+        return self.requests == 1
 
     def payloads(self) -> Iterator[Payload]:
         """A payload per request; an async generator runs on a loop and thread of its own meanwhile."""

@@ -53,8 +53,9 @@ class SyncClient(BaseClient):
         """Send documents to the endpoint `on`, give the documents that it returns.
 
         - `inputs`: a document, a list, tuple, `DocList` or (async) generator of documents, a function that
-          returns one of these, or None for a request without documents. Mappings, text and bytes become
-          schemaless documents. `request_size` documents go into one request; 0 puts all into one.
+          returns one of these. None and an empty container make one request without documents; a generator that
+          yields nothing makes none. Mappings, text and bytes become schemaless documents. `request_size` documents
+          go into one request; 0 puts all into one.
         - `on_done(response)`, `on_error(response[, error])`, `on_always(response)`: called with each
           `Response`. With `on_done` or `on_always`, `post` returns None and holds no documents; with `on_error`
           it does not raise what failed, also when the server cannot be reached. What a callback raises comes
