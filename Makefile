@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config
 
-.PHONY: help setup demo agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-versions check-clean check
+.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-versions check-clean check
 .PHONY: fix bench docs lock clean
 .DEFAULT_GOAL := help
 
@@ -51,6 +51,9 @@ demo: $(DEMO_READY)  ## search over WordNet, the same on replicas that are kille
 	$(BIN)/python examples/semantic_search/run.py
 	$(BIN)/python examples/semantic_search/replicate.py
 	$(BIN)/python examples/picture_search/run.py
+
+wheels: $(AGENT_READY)  ## the wheels of the package and of the agent, and an empty `jina` 4, into dist/
+	$(BIN)/python scripts/build_wheels.py dist .cache/agent/*.whl
 
 agent: $(AGENT_READY)  ## the consensus agent of stateful Executors, built from consensus/ and installed
 

@@ -1,7 +1,7 @@
 """Builds the agent and its wheel: `python consensus/build.py OUT [--goos linux --goarch amd64]`.
 
-The wheel `jina-raft` holds the binary alone, in a package that says where it is. The caches of Go are where the
-environment says (GOMODCACHE, GOCACHE).
+The wheel `rejina-raft` holds the binary alone, in a package `jina_raft` that says where it is; its version is that of
+the package. The caches of Go are where the environment says (GOMODCACHE, GOCACHE).
 """
 
 import argparse
@@ -11,11 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-VERSION = "4.0.0.dev0"
+VERSION = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 PLATFORMS = {
     ("linux", "amd64"): "manylinux2014_x86_64.musllinux_1_1_x86_64",
     ("linux", "arm64"): "manylinux2014_aarch64.musllinux_1_1_aarch64",
@@ -98,12 +99,12 @@ def licences(go: str, target: dict[str, str]) -> dict[str, bytes]:
 
 def wheel(out: Path, built: Path, binary: str, platform: str, licences: dict[str, bytes]) -> Path:
     """A wheel is a zip archive with a list of its files."""
-    info = f"jina_raft-{VERSION}.dist-info"
+    info = f"rejina_raft-{VERSION}.dist-info"
     files = {
         "jina_raft/__init__.py": MODULE.format(version=VERSION, binary=binary).encode(),
         f"jina_raft/{binary}": built.read_bytes(),
         f"{info}/METADATA": (
-            f"Metadata-Version: 2.1\nName: jina-raft\nVersion: {VERSION}\n"
+            f"Metadata-Version: 2.1\nName: rejina-raft\nVersion: {VERSION}\n"
             "Summary: The consensus agent of jina's stateful Executors.\nLicense: Apache-2.0 AND MPL-2.0 AND MIT AND BSD-3-Clause\n"
         ).encode(),
         f"{info}/WHEEL": (
@@ -117,7 +118,7 @@ def wheel(out: Path, built: Path, binary: str, platform: str, licences: dict[str
         for name, data in files.items()
     )
     files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
-    path = out / f"jina_raft-{VERSION}-py3-none-{platform}.whl"
+    path = out / f"rejina_raft-{VERSION}-py3-none-{platform}.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))

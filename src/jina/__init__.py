@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jina.runtime.custom_gateway import Gateway as Gateway
     from jina.runtime.gateway_streamer import GatewayStreamer as GatewayStreamer
 
-__version__ = "4.0.0.dev0"
+__version__ = "4.0.0"
 __proto_version__ = "0.1.27"
 
 _HOMES = {
@@ -47,8 +47,16 @@ _HOMES = {
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one table of names  # pyright: ignore[reportUnsupportedDunderAll]
 
+_FOLDER = os.path.dirname(__file__)
+
+if os.path.exists(os.path.join(_FOLDER, "helper.py")):  # a file of Jina 3, whose folder has the same name
+    raise ImportError(
+        f"Jina 3 and this package (the distribution rejina) are both installed in {_FOLDER}, where neither works\n"
+        "  help: pip uninstall -y jina rejina, then: pip install --find-links dist rejina"
+    )
+
 # Module paths of Jina 3 (`jina.serve.executors`, ...) are real files in one folder of their own.
-__path__.append(os.path.join(os.path.dirname(__file__), "legacy", "paths"))
+__path__.append(os.path.join(_FOLDER, "legacy", "paths"))
 
 
 def __getattr__(name: str) -> Any:

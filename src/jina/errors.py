@@ -372,6 +372,14 @@ def _class_of(name: str, grpc_code: int | None, http_status: int | None) -> type
     return BadServer
 
 
+def install_command(extra: str) -> str:
+    """What installs an extra of this package: the help of an error that misses it.
+
+    `dist` is the folder that `make wheels` fills. The distribution is `rejina`; `jina` on the index is Jina 3.
+    """
+    return f"pip install --find-links dist 'rejina[{extra}]'"
+
+
 _BEGINNING = 3
 """Letters that say which name was meant."""
 

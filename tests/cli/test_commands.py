@@ -46,7 +46,8 @@ def test_the_version(capsys):
     assert main(["-vf"]) == 0
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["jina"] == __version__
-    assert {"docarray", "grpcio", "python"} <= lines.keys()
+    assert lines["rejina"] == __version__  # the distribution that it came from
+    assert {"rejina-raft", "docarray", "grpcio", "python"} <= lines.keys()
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_without_the_extra_the_message_names_it(tmp_path):
         try:
             exporters.start(TelemetryPlan(**{option: True}), "w")
         except ConfigError as error:
-            assert option in str(error) and "jina[otel]" in str(error), error
+            assert option in str(error) and "rejina[otel]" in str(error), error
         else:
             raise SystemExit("no error")
     """

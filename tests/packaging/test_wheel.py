@@ -39,7 +39,7 @@ def built(tmp_path_factory) -> Path:
     """A folder with wheel and source archive; the wheel is built from the archive."""
     folder = tmp_path_factory.mktemp("dist")
     call(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
-    (source,) = folder.glob("jina-*.tar.gz")
+    (source,) = folder.glob("rejina-*.tar.gz")
     with tarfile.open(source) as archive:
         archive.extractall(folder / "source", filter="data")
     (root,) = (folder / "source").iterdir()
@@ -49,7 +49,7 @@ def built(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(built) -> Path:
-    (file,) = built.glob("jina-*-py3-none-any.whl")
+    (file,) = built.glob("rejina-*-py3-none-any.whl")
     return file
 
 
@@ -91,6 +91,7 @@ def test_the_wheel_has_the_package_with_its_data_and_nothing_else(wheel):
     assert [name for name in DATA if name not in names] == []
     assert {name.split("/")[0] for name in names} == {
         "jina",
+        "jina.py",
         "jina_cli",
         wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info",
     }
@@ -101,11 +102,11 @@ def test_the_wheel_has_the_package_with_its_data_and_nothing_else(wheel):
 
 
 def test_the_source_archive_has_what_is_needed_to_build_and_test(built):
-    (file,) = built.glob("jina-*.tar.gz")
+    (file,) = built.glob("rejina-*.tar.gz")
     with tarfile.open(file) as archive:
         tops = {name.split("/")[1] for name in archive.getnames()}
     assert tops == {
-        "src", "tests", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore",
+        "src", "tests", "packaging", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore",
     }  # fmt: skip
 
 

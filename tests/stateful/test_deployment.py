@@ -54,7 +54,7 @@ def test_a_missing_agent_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jina_raft", None)
     with pytest.raises(NotSupportedError, match="needs the consensus agent") as caught, group(Ledger, tmp_path):
         pass
-    assert "pip install 'jina[stateful]'" in str(caught.value) + caught.value.help
+    assert "pip install --find-links dist 'rejina[stateful]'" in str(caught.value) + caught.value.help
 
 
 def test_a_workspace_that_is_a_file_is_said_before_anything_starts(tmp_path):

@@ -100,7 +100,7 @@ def test_documentation_without_the_extra_needs_no_other_host(monkeypatch):
 
 
 def test_swagger_ui_is_served_where_the_extra_is_installed():
-    pytest.importorskip("swagger_ui", reason="the extra jina[swagger]")
+    pytest.importorskip("swagger_ui", reason="the extra swagger")
     status, headers, page = get("/docs")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "https://" not in page

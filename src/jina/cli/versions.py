@@ -6,11 +6,26 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("docarray", "numpy", "pydantic", "protobuf", "grpcio", "uvicorn", "aiohttp", "websockets", "orjson")
+PACKAGES = (
+    "rejina",
+    "rejina-raft",
+    "docarray",
+    "numpy",
+    "pydantic",
+    "protobuf",
+    "grpcio",
+    "uvicorn",
+    "aiohttp",
+    "websockets",
+    "orjson",
+)
 
 
 def full() -> str:
-    """The text that a report should carry."""
+    """The text that a report should carry.
+
+    `jina` is the version of this package, `rejina` that of the distribution it came from.
+    """
     from jina import __proto_version__, __version__
 
     lines = {"jina": __version__, "jina-proto": __proto_version__}

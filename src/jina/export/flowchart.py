@@ -20,7 +20,7 @@ def to_svg(shown: Shown, *, vertical: bool = False) -> str:
 
 
 def to_png(shown: Shown, *, vertical: bool = False) -> bytes:
-    """A PNG with two pixels to a CSS pixel. Raises `NotSupportedError` without the extra `jina[plot]`."""
+    """A PNG with two pixels to a CSS pixel. Raises `NotSupportedError` without the extra `plot`."""
     return raster.to_image(draw(_picture(shown), vertical=vertical), "PNG")
 
 
@@ -75,7 +75,7 @@ def render(
     """The picture in the format that a file of that suffix has (`.svg`, `.png`, `.jpg`, `.mmd`, `.txt`).
 
     `endpoints`, `classes` and `running` as in `picture_of`; they are for plans. Raises `ConfigError` for other
-    suffixes, and `NotSupportedError` for images without the extra `jina[plot]`.
+    suffixes, and `NotSupportedError` for images without the extra `plot`.
     """
     known = check_suffix(suffix)
     made = plan if isinstance(plan, GraphPicture) else picture_of(plan, endpoints, classes, running=running)

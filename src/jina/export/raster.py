@@ -1,4 +1,4 @@
-"""A scene as PNG or JPEG, drawn with Pillow (the extra `jina[plot]`); no network and no other program is needed."""
+"""A scene as PNG or JPEG, drawn with Pillow (the extra `plot`); no network and no other program is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import hypot, sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
-from jina.errors import NotSupportedError
+from jina.errors import NotSupportedError, install_command
 from jina.export.scene import INKS, Frame, Point, Scene, Stroke, Text, points_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def to_image(scene: Scene, kind: Literal["PNG", "JPEG"]) -> bytes:
     except ImportError:
         raise NotSupportedError(
             f"{kind} pictures need Pillow, which is not installed",
-            help="pip install 'jina[plot]', or write .svg, .mmd or .txt, which need nothing",
+            help=f"{install_command('plot')}, or write .svg, .mmd or .txt, which need nothing",
         ) from None
     scale = min(_SCALE, sqrt(_MOST_PIXELS / (scene.width * scene.height)))
     width, height = max(1, round(scene.width * scale)), max(1, round(scene.height * scale))

@@ -1,6 +1,6 @@
 """Sending spans and numbers to a collector by OTLP: what `tracing=True` and `metrics=True` switch on.
 
-Needs the extra `jina[otel]`. Where nothing says where the collector is, OpenTelemetry's own environment variables do
+Needs the extra `otel`. Where nothing says where the collector is, OpenTelemetry's own environment variables do
 (https://opentelemetry.io/docs/specs/otel/protocol/exporter/), whose default is `localhost:4317`.
 """
 
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jina.errors import ConfigError
+from jina.errors import ConfigError, install_command
 from jina.observe import logs
 
 if TYPE_CHECKING:
@@ -132,5 +132,5 @@ def _resource(process_name: str) -> Any:
 def _missing(option: str, error: ImportError) -> ConfigError:
     return ConfigError(
         f"{option}: sending to a collector needs OpenTelemetry's SDK and OTLP exporter: {error}",
-        help="pip install 'jina[otel]'",
+        help=install_command("otel"),
     )

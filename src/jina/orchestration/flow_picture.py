@@ -48,7 +48,7 @@ class FlowPicture:
 
         Endpoints are those of classes that are imported already, and of all Executors while the Flow runs.
 
-        The suffix of `output` decides the format: `.svg`, `.png`, `.jpg` (both need `jina[plot]`), `.mmd` (Mermaid)
+        The suffix of `output` decides the format: `.svg`, `.png`, `.jpg` (both need the extra `plot`), `.mmd` (Mermaid)
         or `.txt`. `inline_display`, or no `output`, shows it in a notebook, and the text of `describe` elsewhere.
         `build` and `copy_flow` change nothing: a picture always builds the Flow, and never changes it. Raises
         `ConfigError` for another suffix, a file that cannot be written, and whatever is wrong with the Flow.

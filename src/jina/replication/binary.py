@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from jina.errors import NotSupportedError
+from jina.errors import NotSupportedError, install_command
 
 
 def path() -> str:
@@ -14,5 +14,5 @@ def path() -> str:
     except ImportError:
         raise NotSupportedError(
             "a stateful Deployment needs the consensus agent, which is not installed",
-            help="pip install 'jina[stateful]'",
+            help=f"{install_command('stateful')} (dist: the folder that `make wheels` fills); in a checkout make agent",
         ) from None

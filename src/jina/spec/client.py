@@ -71,7 +71,7 @@ class ClientSpec(Spec):
     """Leave the root logger alone, which is what happens anyway."""
 
     tracing: Flag = False
-    """Send the spans of your program to a collector by OTLP; needs the extra `jina[otel]`."""
+    """Send the spans of your program to a collector by OTLP; needs the extra `otel`."""
 
     traces_exporter_host: Text | None = None
     """Host of the collector of traces; without host and port OpenTelemetry's own variables say it."""

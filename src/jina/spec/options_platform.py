@@ -54,7 +54,7 @@ class TelemetryOptions(Spec):
     """Port of the metrics with `monitoring`, or one for each replica; chosen at start when unset."""
 
     tracing: Flag = False
-    """Send spans to a collector by OTLP; needs the extra `jina[otel]`."""
+    """Send spans to a collector by OTLP; needs the extra `otel`."""
 
     traces_exporter_host: Text | None = None
     """Host of the collector of traces; without host and port OpenTelemetry's own variables say it."""
@@ -63,7 +63,7 @@ class TelemetryOptions(Spec):
     """Port of the collector of traces; unset: 4317."""
 
     metrics: Flag = False
-    """Send metrics to a collector by OTLP; needs the extra `jina[otel]`."""
+    """Send metrics to a collector by OTLP; needs the extra `otel`."""
 
     metrics_exporter_host: Text | None = None
     """Host of the collector of metrics; without host and port OpenTelemetry's own variables say it."""

@@ -40,7 +40,7 @@ _SWAGGER = b"""<!DOCTYPE html>
 
 @functools.cache
 def swagger_folder() -> Path | None:
-    """Where the extra `jina[swagger]` has put Swagger UI, which replaces our own page of documentation."""
+    """Where the extra `swagger` has put Swagger UI, which replaces our own page of documentation."""
     spec = importlib.util.find_spec("swagger_ui")
     found = Path(spec.submodule_search_locations[0]) / "static" if spec and spec.submodule_search_locations else None
     return found if found and all((found / name).exists() for name in _ASSETS) else None
@@ -107,14 +107,14 @@ class _Pages:
         if self._openapi is None:
             if not self._gate.service.started:
                 raise Unavailable("the service is not ready yet")
-            from importlib import metadata
+            from jina import __version__
 
             endpoints = self._gate.service.endpoints
             document = openapi_document(
                 endpoints,
                 title=self._plan.title or self._gate.service.name.partition("/")[0],
                 description=self._plan.description,
-                version=metadata.version("jina"),
+                version=__version__,
                 extra=extra_routes(self._plan, endpoints),
                 hidden=hidden_paths(self._plan),
                 closed=self._closed,

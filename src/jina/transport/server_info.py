@@ -7,14 +7,17 @@ import platform
 import time
 
 _STARTED = time.monotonic()
-_PACKAGES = ("jina", "docarray", "protobuf", "grpcio", "pyyaml", "pydantic", "uvicorn")
+_PACKAGES = ("docarray", "protobuf", "grpcio", "pyyaml", "pydantic", "uvicorn")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
 def version_info() -> dict[str, str]:
     """Versions of jina, what it stands on, and the platform; `uptime` is in seconds."""
+    from jina import __version__
+
     versions = {name: _version_of(name) for name in _PACKAGES}
     return {
+        "jina": __version__,
         **versions,
         "python": platform.python_version(),
         "platform": platform.system(),
