@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "raft backup": Entry("write the state of a stateful Deployment that runs into a file", "jina.cli.raft_backup"),
     "raft restore-backup": Entry("fill the folders of replicas from such a file", "jina.cli.raft_restore_backup"),
     "raft recover": Entry("go on from one replica after a majority was lost", "jina.cli.raft_recover"),
+    "check": Entry("list what of a project for Jina 3 will differ, without running it", "jina.cli.check"),
     "new": Entry("write a project that starts as it is", "jina.cli.new"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
     "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.hub_build"),
