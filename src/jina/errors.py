@@ -381,12 +381,20 @@ def install_command(extra: str) -> str:
 
 
 _BEGINNING = 3
+_LONGEST = 200
 """Letters that say which name was meant."""
+
+
+def quoted(text: str, limit: int = 100) -> str:
+    """`text` as in `repr`, cut to `limit` characters: what a client sent, for messages and logs."""
+    return repr(text) if len(text) <= limit else f"{text[:limit]!r}... ({len(text)} characters)"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that begins with `name`, else the one most like it, or None when nothing is near."""
     names = list(known)
+    if len(name) > _LONGEST:  # the comparison takes quadratic time, and names may come from outside
+        return None
     if len(name) >= _BEGINNING and (longer := [one for one in names if one.startswith(name)]):
         return min(longer, key=len)
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

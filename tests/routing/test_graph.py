@@ -127,7 +127,7 @@ def test_target_executor():
     steps = (node("a"), node("ab", "a"), node("c", "ab"))
     assert route(*steps, target="a").chain == ("a", "ab")
     assert route(*steps, target="a$|c").chain == ("a", "c")
-    with pytest.raises(BadRequest, match="no regular expression"):
+    with pytest.raises(BadRequest, match="not a regular expression"):
         route(*steps, target="(")
     with pytest.raises(EndpointNotFound, match="matches no Executor"):
         route(*steps, target="zz")

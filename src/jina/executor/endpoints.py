@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jina.errors import EndpointNotFound, ExecutorDefinitionError, nearest
+from jina.errors import EndpointNotFound, ExecutorDefinitionError, nearest, quoted
 from jina.executor import binding
 from jina.executor.annotations import Types, types_of
 from jina.executor.batching import Batching, batching_for, check_keys
@@ -104,7 +104,8 @@ class EndpointTable:
         near = nearest(path, self._endpoints)
         hint = f"; did you mean {near!r}?" if near else ""
         raise EndpointNotFound(
-            f"{self._name} has no endpoint {path!r}{hint}", help=f"endpoints: {', '.join(sorted(self._endpoints))}"
+            f"{self._name} has no endpoint {quoted(path)}{hint}",
+            help=f"endpoints: {', '.join(sorted(self._endpoints))}",
         )
 
 

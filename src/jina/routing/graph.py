@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 
-from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError, nearest
+from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError, nearest, quoted
 from jina.plan.plans import GraphPlan, NodePlan
 from jina.routing.conditions import Condition
+from jina.routing.patterns import PatternError, compile_pattern
 from jina.routing.route import GATEWAY, Route, Step, make_route
 
 DEFAULT = "/default"
@@ -60,7 +60,7 @@ class Graph:
         """The steps for an endpoint.
 
         Steps that know neither the endpoint nor `/default` pass their documents on, as do those whose name
-        `target_executor` does not match (`re.match`). Raises `BadRequest` where it is no regular expression, and
+        `target_executor` does not match (see `jina.routing.patterns`). Raises `BadRequest` where it is wrong, and
         `EndpointNotFound` where no step is left; side branches count only where there is nothing else, or with a
         target. With `strict`, any step that does not know the endpoint is an error.
         """
@@ -77,15 +77,18 @@ class Graph:
     def _aimed(self, target: str) -> list[NodePlan]:
         if not target:
             return self._plan.nodes
+        names = [node.name for node in self._plan.nodes]
         try:
-            pattern = re.compile(target)
-        except re.error as error:
-            raise BadRequest(f"target_executor {target!r} is no regular expression: {error}") from None
-        aimed = [node for node in self._plan.nodes if pattern.match(node.name)]
+            matching = compile_pattern(target).matching(names)
+        except PatternError as error:
+            raise BadRequest(
+                f"target_executor {quoted(target)} is not a regular expression that is matched here: {error}",
+                help="write the name of an Executor, or alternatives such as encoder|index",
+            ) from None
+        aimed = [node for node in self._plan.nodes if node.name in matching]
         if not aimed:
-            names = [node.name for node in self._plan.nodes]
             raise EndpointNotFound(
-                f"target_executor {target!r} matches no Executor{_near(target, names)}",
+                f"target_executor {quoted(target)} matches no Executor{_near(target, names)}",
                 help=f"Executors: {', '.join(names)}",
             )
         return aimed
@@ -122,7 +125,9 @@ class Graph:
         hint = f"; did you mean {near}?" if (near := nearest(endpoint, listed)) else ""
         who = next(iter(names)) if len(names) == 1 else "no Executor"
         verb = "has no endpoint" if len(names) == 1 else "has the endpoint"
-        return EndpointNotFound(f"{who} {verb} {endpoint!r}{hint}", help=f"endpoints: {', '.join(sorted(listed))}")
+        return EndpointNotFound(
+            f"{who} {verb} {quoted(endpoint)}{hint}", help=f"endpoints: {', '.join(sorted(listed))}"
+        )
 
 
 def _knows(endpoints: Collection[str] | None, endpoint: str) -> bool:

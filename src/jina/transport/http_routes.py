@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from jina.errors import ConfigError, EndpointNotFound, Unavailable, nearest
+from jina.errors import ConfigError, EndpointNotFound, Unavailable, nearest, quoted
 from jina.plan.plans import HttpPlan
 from jina.transport.http_calls import answer_call, answer_stream
 from jina.transport.http_exchange import Exchange
@@ -62,7 +62,7 @@ class Routes:
             return self._endpoint(path, endpoints["/default"])
         near = nearest(path, endpoints)
         raise EndpointNotFound(
-            f"no endpoint {path!r} here; there are {', '.join(sorted(endpoints)) or 'none'}",
+            f"no endpoint {quoted(path)} here; there are {', '.join(sorted(endpoints)) or 'none'}",
             help=f"did you mean {near!r}?" if near else "GET /docs shows what this server answers",
         )
 

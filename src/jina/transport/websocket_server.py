@@ -13,7 +13,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl
 
-from jina.errors import BadRequest, EndpointNotFound, JinaError
+from jina.errors import BadRequest, EndpointNotFound, JinaError, quoted
 from jina.transport.http_access import CALLER, refuse_websocket
 from jina.transport.http_bodies import dumps, error_content, read_json, reply_parts
 from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of
@@ -65,7 +65,7 @@ class WebSockets:
             await self._dry_run(send, subprotocol)
             return
         if not self.known(path):
-            await refuse_websocket(scope, send, EndpointNotFound(f"no endpoint {path!r} here"))
+            await refuse_websocket(scope, send, EndpointNotFound(f"no endpoint {quoted(path)} here"))
             return
         endpoint = "" if path == "/" else path
         connection = _Connection(scope, receive, send, endpoint, self._gate.service, self._intake)
