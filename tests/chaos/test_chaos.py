@@ -208,7 +208,7 @@ def test_a_kill_of_the_program_after_a_restart(tmp_path):
 
 def _told_by(pid):
     """What `jina status` sees of the processes of a program."""
-    services = map(json.loads, ask_all())
+    services = [json.loads(data) for _, data in ask_all() if data is not None]
     return next((service["processes"] for service in services if service["pid"] == pid), [])
 
 

@@ -40,6 +40,10 @@ class Mortal(Executor):
     def sleep(self, **kwargs):
         time.sleep(60)
 
+    @requests(on="/block")
+    async def block(self, **kwargs):
+        time.sleep(60)
+
     @requests(on="/spin")
     def spin(self, **kwargs):
         sum(range(10**12))  # C code that never lets another thread run

@@ -189,9 +189,34 @@ def test_a_hung_gateway_is_replaced(caplog):
     assert "was killed by signal 9 (SIGKILL): it made no progress for 1." in told
 
 
-def _ask_in_vain(port):
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", ["/spin", "/block"])
+def test_a_loop_that_does_not_turn_shows_in_the_status(endpoint):
+    with Deployment(uses=supervised.Mortal, grace=0, restart_limit=0, **LOCAL) as served:
+        assert served.status().state == "ready"
+        asking = threading.Thread(target=_ask_in_vain, args=(served.port, endpoint))
+        asking.start()
+        until(lambda: served.status().processes[0].state == "hung")
+        assert served.status().state == "degraded"
+        os.kill(served.status().processes[0].pid, signal.SIGKILL)
+        asking.join(20)
+
+
+@pytest.mark.slow
+def test_a_gateway_that_does_not_answer_shows_in_the_status():
+    with Deployment(uses=supervised.Mortal, replicas=2, **LOCAL) as served:
+        gateway = served._processes[0].front[0]
+        os.kill(gateway.pid, signal.SIGSTOP)
+        try:
+            until(lambda: served.status().processes[-1].state == "hung")
+        finally:
+            os.kill(gateway.pid, signal.SIGCONT)
+        until(lambda: served.status().state == "ready")
+
+
+def _ask_in_vain(port, endpoint="/sleep"):
     with Client(port=port) as client, pytest.raises(Unavailable):
-        client.post("/sleep", Document())
+        client.post(endpoint, Document())
 
 
 def test_status():

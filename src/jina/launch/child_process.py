@@ -56,6 +56,7 @@ class ChildProcess:
         self.files: set[str] = set()
         """Those of the user's code that it loaded, where the plan wants them watched."""
         self.vitals: dict[str, int] = {}
+        self._asked_at = 0.0
         self.asked = self.answered = 0
         self.cause = ""
         """Why it ended, where more is known than its exit status."""
@@ -148,11 +149,18 @@ class ChildProcess:
             with contextlib.suppress(OSError):  # as above
                 send_word(self.control, word)
 
+    @property
+    def silent(self) -> float:
+        """Seconds for which its event loops have not turned, or for which it owes the answer to a question."""
+        owing = time.monotonic() - self._asked_at if self.asked != self.answered else 0.0
+        return max(owing, self.vitals.get("silent_ms", 0) / 1000)
+
     def ask(self) -> bool:
         """Ask how it is, unless it still owes an answer; says whether it was asked."""
         if self.asked != self.answered or not self.running:
             return False
         self.asked += 1
+        self._asked_at = time.monotonic()
         self.send_word(ask=self.asked)
         return True
 

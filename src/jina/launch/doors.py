@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 _CREDENTIALS = struct.Struct("3i")
-_PATIENCE = 3.0
+_PATIENCE = 8.0
 """Seconds that an answer may take."""
 _numbers = itertools.count()
 
@@ -66,17 +66,22 @@ def _attend(door: socket.socket, give: Callable[[], bytes]) -> None:
             answer(door.accept()[0], give())
 
 
-def ask_all() -> Iterator[bytes]:
-    """What each service of this user answers."""
+def ask_all() -> Iterator[tuple[int, bytes | None]]:
+    """The process of each service of this user, and what it answers; None where it does not in time."""
     for name in _names():
+        pid = int(name.removeprefix(_prefix()).partition("/")[0])
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
             door.settimeout(_PATIENCE)
             door.connect(f"\0{name}")
             if _user(door) != os.getuid():
                 continue
-            data = b"".join(iter(lambda: door.recv(1 << 16), b""))
+            try:
+                data = b"".join(iter(lambda: door.recv(1 << 16), b""))
+            except TimeoutError:
+                yield pid, None
+                continue
             if data:
-                yield data
+                yield pid, data
 
 
 def _prefix() -> str:

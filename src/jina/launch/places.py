@@ -13,6 +13,9 @@ from jina.launch.hanging import HangWatch
 from jina.launch.restarting import RestartPolicy, Restarts
 from jina.plan.plans import ProcessPlan, WorkerPlan
 
+SILENT = 3.0
+"""Seconds after which a process whose event loops do not turn, or that answers no question, is called hung."""
+
 
 class Place:
     """A worker or a gateway of the plan. Changed by the supervising thread only, to be read by any.

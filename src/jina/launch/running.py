@@ -15,7 +15,7 @@ from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailabl
 from jina.launch import doors
 from jina.launch.agents import Agents
 from jina.launch.child_process import ChildProcess
-from jina.launch.places import Place, owner
+from jina.launch.places import SILENT, Place, owner
 from jina.launch.rollout import Change, Rollout
 from jina.launch.sharing import faces_of
 from jina.launch.status import ServiceStatus, status_of, with_agents
@@ -36,7 +36,7 @@ _SHOWN = 12
 """Processes that `progress` names."""
 
 
-_ANSWERING = 1.0
+_ANSWERING = SILENT + 0.1
 """Seconds that processes get to say how they are."""
 
 
@@ -207,8 +207,8 @@ class Running:
         wanted = self._supervisor.request_vitals()
         with self._changed:
             while (left := deadline - time.monotonic()) > 0 and self._supervisor.thread.is_alive():
-                silent = (process.ready and process.answered != process.asked for process in self.processes)
-                if self._supervisor.rounds >= wanted and not any(silent):
+                owing = (one for one in self.processes if one.ready and one.answered != one.asked)
+                if self._supervisor.rounds >= wanted and not any(one.silent < SILENT for one in owing):
                     return
                 self._changed.wait(min(left, _LOOK))
 

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from jina.launch.places import Place, owner
+from jina.launch.places import SILENT, Place, owner
 from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
 from jina.runtime.vitals import Vitals
 
 _PATIENCE = 1.0
 """Seconds that an agent gets to answer."""
 
-State = Literal["ready", "degraded", "starting", "down"]
+State = Literal["ready", "degraded", "starting", "down", "hung"]
 
 
 class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,10 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A service: `ready` with all processes, `degraded` where each Deployment still has one, else `down`."""
+    """A service: `ready` with all processes, `degraded` where each Deployment still has one, else `down`.
+
+    `hung` is one that does not answer.
+    """
 
     name: str
     state: State
@@ -115,7 +118,7 @@ class Here:
             name=self._plan.name,
             deployment=owner(self._plan),
             pid=os.getpid(),
-            state=self._state,
+            state="hung" if self._state == "ready" and vitals.get("silent_ms", 0) >= 1000 * SILENT else self._state,
             seconds=round(time.monotonic() - self._since, 1),
             in_flight=vitals.get("in_flight", 0),
             queued=vitals.get("queued", 0),
@@ -129,7 +132,7 @@ def _process(place: Place) -> ProcessStatus:
     process = place.process
     down = place.down() if place.restarts.given_up else place.last_end
     running = process.exit_status is None
-    hung = place.hang is not None and place.hang.reported and process.ready
+    hung = process.ready and (process.silent >= SILENT or (place.hang is not None and place.hang.reported))
     return ProcessStatus(
         name=place.name,
         deployment=place.owner,
@@ -191,12 +194,22 @@ def _told(told: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _silent(pid: int) -> ServiceStatus:
+    """A service of which the process runs and does not answer; its versions are not known."""
+    name = f"process {pid}"
+    process = ProcessStatus(name=name, deployment="", pid=pid, state="hung", seconds=0.0)
+    return ServiceStatus(name=name, state="hung", pid=pid, version="?", python="?", processes=[process])
+
+
 def services() -> list[ServiceStatus]:
     """How the services of this user on this machine are; one that ends while it answers is none."""
     from jina.launch.doors import ask_all
 
     found = []
-    for data in ask_all():
+    for pid, data in ask_all():
+        if data is None:
+            found.append(_silent(pid))
+            continue
         with contextlib.suppress(msgspec.DecodeError):
             found.append(msgspec.json.decode(data, type=ServiceStatus))
     return found

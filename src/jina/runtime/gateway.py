@@ -24,6 +24,7 @@ from jina.runtime.gateway_hops import Hops
 from jina.runtime.gateway_service import GatewayService
 from jina.runtime.link_source import LinkSource
 from jina.runtime.loops import finish, new_loop
+from jina.runtime.pulse import LoopWatch
 from jina.runtime.stop import Stop
 from jina.runtime.vitals import Vitals
 
@@ -93,6 +94,7 @@ class _Life:
         self._log = logs.get_logger(plan.name)
         self.vitals = Vitals()
         self._beats = 0
+        self._loop_watch = LoopWatch(loop)
         self._signalled = False
         self._asked = asyncio.Event()
         self._hard = asyncio.Event()
@@ -101,7 +103,7 @@ class _Life:
         """For any thread: the numbers, and `beats`, which grows by the next question if the loop goes on."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._beat)
-        return {**service.vitals(), "beats": self._beats}
+        return {**service.vitals(), "beats": self._beats, "silent_ms": round(1000 * self._loop_watch.silent)}
 
     def _beat(self) -> None:
         self._beats += 1
@@ -153,6 +155,7 @@ class _Life:
         service.state = "ready"
         self.vitals.source = partial(self._vitals_of, service)
         service.watch.start()
+        self._loop_watch.start()
         try:
             self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
             self._log.debug("ready: %s", ", ".join(front.addresses))
@@ -160,6 +163,7 @@ class _Life:
         finally:
             service.state = "draining"
             service.watch.stop()
+            self._loop_watch.stop()
             await self._drain(service, front)
             service.state = "stopped"
 

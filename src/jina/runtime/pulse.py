@@ -1,4 +1,4 @@
-"""Whether the user loop still answers, and what the Executor says of itself."""
+"""Whether event loops still turn, and what the Executor says of itself."""
 
 from __future__ import annotations
 
@@ -19,6 +19,40 @@ INTERVAL = 0.5
 
 LIMIT = 5.0
 """Seconds that the user loop, or the user's `health()`, may stay silent."""
+
+
+class LoopWatch:
+    """A timer on an event loop, whose age other threads read. `start` and `stop` may be called by any thread."""
+
+    def __init__(self, loop: AbstractEventLoop, interval: float = 1.0) -> None:
+        self._loop = loop
+        self._interval = interval
+        self._last = time.monotonic()
+        self._handle: Handle | None = None
+        self._stopped = False
+
+    @property
+    def silent(self) -> float:
+        """Seconds for which the loop has not turned, beyond the interval of the timer."""
+        return max(0.0, time.monotonic() - self._last - self._interval)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._last = time.monotonic()
+        self._loop.call_soon_threadsafe(self._turned)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._turned)
+
+    def _turned(self) -> None:
+        self._last = time.monotonic()
+        if self._handle is not None:
+            self._handle.cancel()
+        if not self._stopped:
+            self._handle = self._loop.call_later(self._interval, self._turned)
 
 
 class Pulse:
@@ -44,6 +78,11 @@ class Pulse:
         self._handle: Handle | None = None
         self._asking: Task[None] | None = None
         self._well = True
+
+    @property
+    def silent(self) -> float:
+        """Seconds for which the user loop has not turned, beyond the interval of the timer."""
+        return max(0.0, time.monotonic() - self._last - self._interval)
 
     @property
     def checks(self) -> dict[str, bool]:

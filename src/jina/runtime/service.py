@@ -24,7 +24,7 @@ from jina.runtime.gathering import Gatherer
 from jina.runtime.handler import Handler, Invocation, Owner
 from jina.runtime.lanes import Lanes
 from jina.runtime.payloads import ReplyPayload
-from jina.runtime.pulse import Pulse, health_hook
+from jina.runtime.pulse import LoopWatch, Pulse, health_hook
 from jina.runtime.room import Room
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
@@ -84,6 +84,7 @@ class WorkerService:
         self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
         self.pulse = Pulse(user_loop, self._owner.log, hook)
+        self.loop_watch = LoopWatch(protocol_loop)
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
@@ -212,7 +213,8 @@ class WorkerService:
     def vitals(self) -> dict[str, int]:
         """See `jina.runtime.vitals`; for any thread."""
         waiting = self.dispatcher.sync_lane.waiting + self.waiting_for_batches
-        return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done}
+        silent = round(1000 * max(self.pulse.silent, self.loop_watch.silent))
+        return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done, "silent_ms": silent}
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         handler = Handler(endpoint, self._owner, self._lanes.lane(endpoint), self.counts.endpoint(endpoint.path))

@@ -9,7 +9,8 @@ class Vitals:
     """Numbers by name; `source` gives them once there is a service, and may be called by any thread.
 
     `in_flight` requests are in work, `queued` of them wait for a thread, `done` grows whenever one gets on; `beats` of
-    a gateway grows from one question to the next while its loop goes on.
+    a gateway grows from one question to the next while its loop goes on. `silent_ms` is for how long one of its event
+    loops has not turned.
     """
 
     def __init__(self) -> None:

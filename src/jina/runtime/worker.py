@@ -154,6 +154,7 @@ class _Life:
             await self._monitoring.start(service)
             await faces.run(self._probes.start(service))
             service.pulse.start()
+            service.loop_watch.start()
             service.state = "ready"
             self.vitals.source = service.vitals
             links.open()
@@ -163,6 +164,7 @@ class _Life:
                 await self._asked_to_stop(executor)
             finally:
                 service.state = "draining"
+                service.loop_watch.stop()
                 await faces.run(self._probes.stop())
                 await self._drain(service, faces, server, links)
                 await ended(service, faces)
