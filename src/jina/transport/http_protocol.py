@@ -1,23 +1,29 @@
-"""uvicorn's HTTP protocol with an end to waiting: for the head of a request, and for its body."""
+"""uvicorn's HTTP protocol with time limits for the head and the body, and WebSocket as the only upgrade."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from jina.transport.arrival import Arrival
 
 MOST_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have."""
-_REASONS: Final = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
+_REASONS: Final = {405: "Method Not Allowed", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+_OF_UPGRADES: Final = {b"upgrade", b"http2-settings"}
 
 
 class HttpProtocol(HttpToolsProtocol):
     """Closes connections whose request does not arrive: slow ones, half-open ones, ones with an endless head.
 
     Waiting is timed only where a request does not come in one piece.
+
+    A request with an `Upgrade` that is not a WebSocket's is answered as if it had none (RFC 9110, section 7.8): the
+    parser takes all that follows its head for another protocol, so it is parsed a second time without the header.
     """
 
     timeout: float = 0.0
@@ -29,6 +35,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head: int | None = 0
         """Bytes of the head so far; None while the body is awaited or nothing is."""
         self._awaiting = True
+        self._parsed_again = False
+        """Whether the head that was just read is to be parsed again, without its upgrade."""
         self._arrival = Arrival(self.loop, self.timeout, self._late, lambda: self.flow.read_paused)
         self._arrival.begin()
 
@@ -44,13 +52,44 @@ class HttpProtocol(HttpToolsProtocol):
             arrival.got(len(data))
         if self._head is not None:
             self._head += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if not self._awaiting:
             arrival.end()
         elif not arrival.awaited and not self.transport.is_closing():
             arrival.begin()
         if self._head is not None and self._head > MOST_HEAD:
             self._refuse(431, "the head of the request is too long")
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._parsed_again:
+                self.handle_websocket_upgrade()
+            elif self.scope["method"] == "CONNECT":
+                self._refuse(405, "CONNECT is for proxies")
+            else:
+                self._parse_again(data[upgrade.args[0] :])
+
+    def _parse_again(self, rest: bytes) -> None:
+        self._parsed_again = False
+        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                value = b", ".join(option for option in options if option.lower() not in _OF_UPGRADES)  # noqa: PLW2901
+            if name not in _OF_UPGRADES:
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        with contextlib.suppress(AttributeError):  # httptools before 0.6.3; the constructor of uvicorn does the same
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._feed(b"".join([*head, b"\r\n", rest]))
+
+    def _should_upgrade(self) -> bool:
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -62,10 +101,16 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is there; the body has its own time."""
         self._head = None
         self._arrival.end()
-        super().on_headers_complete()
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            self._parsed_again = True
+        else:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The whole request is there."""
+        if self._parsed_again:
+            return
         self._awaiting = False
         super().on_message_complete()
 
