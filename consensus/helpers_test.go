@@ -152,7 +152,13 @@ func newLister(t testing.TB, socket string) *lister {
 }
 
 func (l *lister) connect(socket string) {
-	conn, err := net.Dial("unix", socket)
+	path, done, err := socketPath(socket)
+	if err != nil {
+		l.t.Error(err)
+		return
+	}
+	defer done()
+	conn, err := net.Dial("unix", path)
 	if err != nil {
 		l.t.Error(err)
 		return
@@ -341,7 +347,12 @@ func (l *lister) snapshotOf() []string {
 
 func dialUnix(t testing.TB, socket string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("unix", socket)
+	path, done, err := socketPath(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}

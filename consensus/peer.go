@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -260,12 +262,18 @@ func (a *agent) follows(body []byte) error {
 
 func (a *agent) listenWorkers() error {
 	os.Remove(a.Socket)
+	path, done, err := socketPath(a.Socket)
+	if err != nil {
+		return err
+	}
+	defer done()
 	old := umask(0o177)
-	l, err := net.Listen("unix", a.Socket)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	umask(old)
 	if err != nil {
 		return err
 	}
+	l.SetUnlinkOnClose(false) // the path may be one that holds only here; stop removes the socket
 	a.workers = l
 	go func() {
 		for {
@@ -277,6 +285,22 @@ func (a *agent) listenWorkers() error {
 		}
 	}()
 	return nil
+}
+
+// longestSocket is how many bytes of a path fit into the address of a socket on every system.
+const longestSocket = 100
+
+// socketPath is a name of path, by which a socket can be made or reached there however long path is. It holds until
+// done is called.
+func socketPath(path string) (name string, done func(), err error) {
+	if len(path) <= longestSocket {
+		return path, func() {}, nil
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path)), func() { folder.Close() }, nil
 }
 
 func (a *agent) serveWorker(conn net.Conn) {

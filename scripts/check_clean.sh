@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 allowed='^!! (\.venv/|\.cache/|\.pytest_cache/|\.mypy_cache/|\.ruff_cache/|\.import_linter_cache/|\.hypothesis/|(.*/)?__pycache__/)$'
 limit=${LIMIT:-600}
 scratch=$(mktemp -d)
-clone=$scratch/clone
+clone="$scratch/a folder with spaces and an ümlaut/clone"
+home="$scratch/the home folder of somebody"
+temporary="$scratch/a place for temporary files, whose path is longer than the address of a socket may be, in any system"
 found=0
 
 finding() {
@@ -54,7 +56,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-mkdir "$scratch/home" "$scratch/tmp"
+mkdir "$home" "$temporary"
 git clone -q --no-hardlinks . "$clone"
 cd "$clone"
 litter > "$scratch/before"
@@ -62,7 +64,7 @@ touch "$scratch/began"
 
 # pip and uv read their settings in the home folder; the tests get an empty one, and an empty folder for temporary files.
 step "make setup" make setup
-tests=(env HOME="$scratch/home" TMPDIR="$scratch/tmp" make test)
+tests=(env HOME="$home" TMPDIR="$temporary" make test)
 step "make test" "${tests[@]}"
 offline="ip link set lo up && exec \"\$@\""
 if [ "$(id -u)" = 0 ] && unshare -n true 2> /dev/null; then
@@ -79,10 +81,10 @@ while read -r line; do
 done < <(git status --ignored --porcelain | grep -vE "$allowed" || true)
 while read -r file; do
     finding "in the home folder: ${file#"$scratch/"}"
-done < <(find "$scratch/home" -mindepth 1)
+done < <(find "$home" -mindepth 1)
 while read -r file; do
     finding "among temporary files: ${file#"$scratch/"}"
-done < <(find "$scratch/tmp" -mindepth 1 -maxdepth 2)
+done < <(find "$temporary" -mindepth 1 -maxdepth 2)
 while read -r file; do
     finding "after the tests, by them or by others: $file"
 done < <(litter | comm -13 "$scratch/before" -)

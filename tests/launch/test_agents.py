@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_one_that_cannot_be_started_is_tried_again(tmp_path, started):
 
     started(program, Noted)
     assert tried.wait(_PATIENCE)
-    _write(program, f"read line; echo x > {ran}; read line")
+    _write(program, f"read line; echo x > {shlex.quote(str(ran))}; read line")
     _until(ran.exists)
 
 
@@ -69,5 +70,5 @@ def test_one_that_dies_before_it_is_told_anything_is_started_again(tmp_path, sta
                 self._process.wait(_PATIENCE)
             return super()._configuration(again=again)
 
-    started(_write(tmp_path / "agent", f"echo x >> {runs}"), Late)
+    started(_write(tmp_path / "agent", f"echo x >> {shlex.quote(str(runs))}"), Late)
     _until(lambda: runs.exists() and len(runs.read_text().split()) > 1)

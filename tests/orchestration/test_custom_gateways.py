@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 import gateway_cases as cases
 import pytest
@@ -113,7 +114,7 @@ def test_streams_come_document_by_document(served):
 
 
 def test_who_leaves_a_stream_closes_the_generators(served, tmp_path):
-    assert told(served, f"/leaving?path={tmp_path}/left") == ["again", "again"]
+    assert told(served, f"/leaving?path={quote(str(tmp_path))}/left") == ["again", "again"]
     deadline = time.monotonic() + WITHIN
     while len(list(tmp_path.iterdir())) < 2:
         assert time.monotonic() < deadline

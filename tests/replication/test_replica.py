@@ -3,8 +3,10 @@
 import asyncio
 import struct
 
+import pytest
+
 from jina.plan.plans import ConsensusPlan
-from jina.replication import frames
+from jina.replication import asking, frames
 from jina.replication.replica import Replica
 
 
@@ -27,12 +29,15 @@ async def agent(tmp_path, talk, replica_with):
 
     ended = asyncio.Event()
     socket = str(tmp_path / "agent")
-    async with await asyncio.start_unix_server(serve, socket):
+    with asking.socket_path(socket) as path:
+        server = await asyncio.start_unix_server(serve, path)
+    async with server:
         await replica_with(socket)
         await asyncio.wait_for(ended.wait(), 10)
 
 
-def test_what_cannot_be_applied_is_left_to_a_fresh_executor(tmp_path):
+@pytest.mark.parametrize("folder", ["", "/".join(["a folder with ümlauts"] * 12)])
+def test_what_cannot_be_applied_is_left_to_a_fresh_executor(tmp_path, folder):
     """Otherwise nothing more would be applied here, and nobody would know."""
     garbage = b"no operation"
     batch = struct.pack("<QQI", 7, 8, 1) + struct.pack("<QQI", 7, 1, len(garbage)) + garbage
@@ -53,7 +58,8 @@ def test_what_cannot_be_applied_is_left_to_a_fresh_executor(tmp_path):
         await replica.stop()
 
     async def main():
-        await agent(tmp_path, talk, replica_with)
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        await agent(tmp_path / folder, talk, replica_with)
 
     begun = asyncio.Event()
     asyncio.run(main())

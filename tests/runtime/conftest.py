@@ -85,5 +85,6 @@ def _no_thread_left():
     for thread in set(threading.enumerate()) - before:
         if "_poll_wrapper" in thread.name:  # gRPC's own, one a process
             continue
+        thread._started.wait(5)  # one that another thread starts at this moment cannot be joined yet
         thread.join(5)
         assert not thread.is_alive(), f"{thread} was left behind"

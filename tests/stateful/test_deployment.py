@@ -61,7 +61,7 @@ def test_a_workspace_that_is_a_file_is_said_before_anything_starts(tmp_path):
     file = tmp_path / "file"
     file.touch()
     deployment = Deployment(uses=Ledger, name="filed", stateful=True, workspace=str(file))
-    with pytest.raises(ConfigError, match=r"^workspace: \S*rep-0 cannot be made: Not a directory"), deployment:
+    with pytest.raises(ConfigError, match=r"^workspace: .*rep-0 cannot be made: Not a directory"), deployment:
         pass
 
 

@@ -178,7 +178,7 @@ class Agents:
         for plan in plans:
             if isinstance(plan, WorkerPlan) and plan.consensus:
                 _make_folder(plan.consensus)
-        self._folder = tempfile.mkdtemp(prefix="jina-")  # short: paths of sockets have about 100 characters
+        self._folder = tempfile.mkdtemp(prefix="jina-")
         self._nonce = os.urandom(8).hex()
         return [self._with_agent(plan) if isinstance(plan, WorkerPlan) else plan for plan in plans]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +19,10 @@ from jina.replication.papers import Papers
 
 _LONG = 70.0
 """Seconds that a group may take for a change, such as to bring a new member up to date."""
+
+
+_LONGEST_SOCKET = 100
+"""Bytes of a path that fit into the address of a socket on every system."""
 
 
 class Peer(NamedTuple):
@@ -81,7 +88,8 @@ def _connected(place: Place, kind: int, seconds: float) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(seconds)
-            sock.connect(place)
+            with socket_path(place) as path:
+                sock.connect(path)
         except OSError:
             sock.close()
             raise
@@ -93,6 +101,22 @@ def _connected(place: Place, kind: int, seconds: float) -> socket.socket:
     sock.settimeout(seconds)
     sock.sendall(_greeting(place, kind))
     return sock
+
+
+@contextlib.contextmanager
+def socket_path(path: str) -> Iterator[str]:
+    """A name of `path` by which a socket can be made or reached there however long `path` is; it holds in the context.
+
+    Raises `OSError` where the folder does not exist.
+    """
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+        yield path
+        return
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+    finally:
+        os.close(folder)
 
 
 def _greeting(peer: Peer, kind: int) -> bytes:

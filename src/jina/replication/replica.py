@@ -141,7 +141,8 @@ class Replica:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                _, link = await loop.create_unix_connection(lambda: AgentLink(self._inbox.put_nowait), self.plan.socket)
+                with asking.socket_path(self.plan.socket) as path:
+                    _, link = await loop.create_unix_connection(lambda: AgentLink(self._inbox.put_nowait), path)
                 break
             except OSError:
                 # One that served already waits: its agent may be able to go on, as when a disk has room again.
