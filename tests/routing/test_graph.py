@@ -105,12 +105,15 @@ def test_unknown_endpoint_lists_and_suggests():
     )
 
 
-def test_floating_steps_alone_do_not_answer():
+@pytest.mark.parametrize("endpoint", ["/create", "/default"])
+def test_floating_steps_alone_get_the_documents_and_the_request_is_the_reply(endpoint):
     g = graph(node("a"), node("f", "a", floating=True), ends=["a"])
-    known = {"a": {"/x"}, "f": {"/default"}}
-    with pytest.raises(EndpointNotFound, match="'/y'"):
-        g.route("/y", known)
-    assert list(g.route("/y", known, "f").steps) == ["f"]
+    r = g.route("/create", {"a": {"/x"}, "f": {endpoint}})
+    assert [(step.name, step.needs, step.floating) for step in r.steps.values()] == [("f", ("gateway",), True)]
+    assert r.ends == ("gateway",)
+    assert list(g.route("/create", {"a": {"/x"}, "f": {endpoint}}, "f").steps) == ["f"]
+    with pytest.raises(EndpointNotFound, match="no Executor has the endpoint '/creat'; did you mean /create"):
+        g.route("/creat", {"a": {"/x"}, "f": {"/create"}})
     only = graph(node("f", floating=True), ends=["gateway"])
     assert list(only.route("/y", {}).steps) == ["f"]
 

@@ -144,6 +144,32 @@ def test_floating_steps_show_nothing():
     assert (found["/go"].input_name, found["/go"].output_name) == ("Text", "Text")
 
 
+def test_an_endpoint_of_a_floating_step_alone_gives_the_documents_back():
+    seen = []
+
+    class Side(Executor):
+        @requests(on="/create")
+        def create(self, docs: DocList[Embedded], **kwargs) -> DocList[Counted]:
+            seen.append([doc.text for doc in docs])
+            return DocList[Counted]()
+
+    nodes = {"a": ["gateway"], "side": {"needs": ["a"], "floating": True}}
+    executors = {"a": executor(DocList[Text], DocList[Text]), "side": Side}
+
+    async def main():
+        async with gateway(executors, nodes) as service:
+            info = service.endpoints["/create"]
+            assert (info.input_name, info.output_name) == ("Embedded", "Embedded")
+            reply = await service.call(request("/create", ["x", "y"]))
+            assert await service.quiet(5)
+            assert len(reply.payload) == 2
+            with pytest.raises(EndpointNotFound, match="no Executor has the endpoint '/creat'; did you mean /create"):
+                await service.call(request("/creat"))
+
+    asyncio.run(main())
+    assert seen == [["x", "y"]]
+
+
 def test_parameters_of_all_steps():
     found = endpoints(
         {

@@ -53,6 +53,8 @@ def test_nothing_given_is_all_defaults():
         ("--uses-requests /x:foo", {"uses_requests": {"/x": "foo"}}),
         ('--uses-dynamic-batching /x:{"timeout":5}', {"uses_dynamic_batching": {"/x": {"timeout": 5}}}),
         ("--env A:1 B=x", {"env": {"A": "1", "B": "x"}}),
+        ("--env A=1.10 --env B=true", {"env": {"A": "1.10", "B": "true"}}),
+        ("--uses-requests /x:true", {"uses_requests": {"/x": "true"}}),
         ("--py-modules a.py b.py", {"py_modules": ["a.py", "b.py"]}),
         ("--exit-on-exceptions ValueError", {"exit_on_exceptions": ["ValueError"]}),
         ("--native", {"native": True}),
@@ -74,8 +76,9 @@ def test_problems_name_the_flag():
     assert problem("--replicas", "0") == "jina executor: --replicas: 0 is less than 1"
     assert problem("--max-message-size", "much") == "jina executor: --max-message-size: 'much' is not a whole number"
     assert problem("--protocol", "grpc", "foo").startswith("jina executor: --protocol: 'foo' is none of")
-    assert problem("--uses-with", "a") == "--uses-with: 'a' is neither key:value, key=value nor a JSON object"
-    assert problem("--uses-with", "{oops").startswith("--uses-with: ")
+    wrong = "'a' is neither key:value, key=value nor a JSON object"
+    assert problem("--uses-with", "a") == f"jina executor: --uses-with: {wrong}"
+    assert problem("--uses-with", "{oops").startswith("jina executor: --uses-with: ")
     assert problem("--shard-id", "2", error=NotSupportedError) == "jina executor: --shard-id: 2 is not available yet"
 
 

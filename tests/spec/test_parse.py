@@ -131,7 +131,9 @@ def test_all_problems_are_listed():
         ("polling", {"/x": "SOME"}, "'SOME' is none of ANY, ALL"),
         ("polling", "{oops", "'{oops' is not JSON: Expecting property name enclosed in double quotes (column 2)"),
         ("host", 5, "5 is not a host name or address"),
-        ("env", ["A=1"], "['A=1'] is not a mapping of variable names to values"),
+        ("env", [1], "[1] is not a mapping of variable names to values"),
+        ("env", ["A"], "'A' is neither key:value, key=value nor a JSON object"),
+        ("uses_with", ["a"], "'a' is neither key:value, key=value nor a JSON object"),
         ("env", {"A": [1]}, "'A' has no plain value (text, number or boolean)"),
         ("env", {"A=B": "x"}, "'A=B' cannot be the name of a variable"),
         ("env", {"": "x"}, "'' cannot be the name of a variable"),
@@ -141,6 +143,28 @@ def test_all_problems_are_listed():
 )
 def test_values_are_never_bent(option, value, rule):
     assert problem(**{option: value}) == f"Deployment: {option}: {rule}"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("env", ["A=1", "B: x=y", {"C": 2}], {"A": "1", "B": "x=y", "C": "2"}),
+        (
+            "env",
+            ["VERSION=1.10", "ON=true", "NONE=", '{"D": 3}'],
+            {"VERSION": "1.10", "ON": "true", "NONE": "", "D": "3"},
+        ),
+        ("uses_with", ["size=3", "name: x", {"deep": {"a": 1}}], {"size": 3, "name": "x", "deep": {"a": 1}}),
+        ("uses_metas", ["name=mine"], {"name": "mine"}),
+        ("uses_requests", ["/x: run"], {"/x": "run"}),
+        ("uses_dynamic_batching", ['/x: {"timeout": 5}'], {"/x": {"timeout": 5}}),
+        ("uvicorn_kwargs", ["limit_concurrency: 5"], {"limit_concurrency": 5}),
+        ("grpc_server_options", ["grpc.max_concurrent_streams=9"], {"grpc.max_concurrent_streams": 9}),
+        ("grpc_metadata", ["authorization=true"], {"authorization": "true"}),
+    ],
+)
+def test_mappings_may_be_lists_of_pairs_as_in_jina_3(option, value, expected):
+    assert getattr(deployment(**{option: value}), option) == expected
 
 
 @pytest.mark.parametrize("value", ["soon", -2, -0.5, float("inf"), float("nan"), True, None.__class__])

@@ -312,3 +312,24 @@ def test_values_that_yaml_cannot_hold_are_named():
     spec = DeploymentSpec(uses_with={"a": {"b": [1, object()]}})
     with pytest.raises(ConfigError, match=r"Deployment: uses_with\.a\.b\[1\]: YAML cannot hold <object"):
         dump_spec(spec)
+
+
+def test_a_deployment_for_jina_ai_cloud(folder, caplog):
+    text = (
+        "jtype: Deployment\njcloud: {version: 3.21.0}\ngateway:\n  port: [8000]\nwith:\n  replicas: 2\n  jcloud: {}\n"
+    )
+    assert load_spec(DeploymentSpec, str(written(folder, text))).replicas == 2
+    (record,) = caplog.records
+    assert "deployment.yml:2 jcloud, gateway, with.jcloud: for Jina AI Cloud" in record.getMessage()
+
+
+def test_options_of_deployments_and_the_cloud_in_the_file_of_an_executor(folder, caplog):
+    text = (
+        "jtype: Mine\nport: 12345\ndescription: What it does\nruntime_args: {name: x}\njcloud: {}\nmetas: {name: y}\n"
+    )
+    spec = load_spec(ExecutorSpec, str(written(folder, text, "config.yml")))
+    assert (spec.jtype, spec.metas) == ("Mine", {"name": "y"})
+    assert [record.getMessage().partition(" ")[2] for record in caplog.records] == [
+        "jcloud: for Jina AI Cloud, without effect here",
+        "port, description, runtime_args: options of a Deployment, without effect in an Executor's file",
+    ]

@@ -251,3 +251,95 @@ def test_what_jina_3_saves_is_read():
     }  # fmt: skip
     flow = load_spec(FlowSpec, json.dumps(saved))
     assert [step.ports for step in flow.executors] == [[50002], [50003, 50004]]
+
+
+CLOUD_FLOW = """
+jtype: Flow
+jcloud:
+  version: 3.14.2
+with:
+  port: 51000
+gateway:
+  port: 8081
+  jcloud: {resources: {instance: C2}}
+executors:
+  - name: a
+    jcloud:
+      autoscale: {min: 0}
+  - jtype: Deployment
+    jcloud: {}
+    with:
+      name: b
+      jcloud: {}
+"""
+
+
+def test_what_is_for_jina_ai_cloud_is_passed_over_with_one_line(caplog, folder):
+    flow = load_spec(FlowSpec, str(written(folder, CLOUD_FLOW)))
+    assert (flow.port, flow.gateway.port, [step.name for step in flow.executors]) == (51000, 8081, ["a", "b"])
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        "/flow.yml:3 jcloud, gateway.jcloud, executors[0].jcloud, executors[1].jcloud, executors[1].with.jcloud:"
+        " for Jina AI Cloud, without effect here"
+    )
+
+
+def test_options_of_earlier_versions_are_passed_over_with_a_warning(caplog):
+    text = (
+        "jtype: Flow\nwith:\n  return_results: true\n  logserver: false\ngateway:\n  sse_logger: 1\n"
+        "executors:\n  - name: a\n    read_only: true\n"
+    )
+    flow = load_spec(FlowSpec, text)
+    assert [step.name for step in flow.executors] == ["a"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().endswith(
+        "with.return_results, with.logserver, gateway.sse_logger, executors[0].read_only:"
+        " options of earlier versions of Jina, without effect here"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jtype: Flow\nwith:\n  return_result: true",  # a word that no version had
+        "jtype: Flow\nexecutors:\n  - yaml_path: indexer.yml",  # said what runs: cannot be passed over
+        "jtype: Flow\nexecutorss: []",
+    ],
+)
+def test_words_that_no_version_had_stay_errors(text):
+    with pytest.raises(ConfigError, match="unknown"):
+        load_spec(FlowSpec, text)
+
+
+def test_former_options_stay_errors_in_python():
+    with pytest.raises(ConfigError, match="unknown option 'read_only'"):
+        with_step(FlowSpec(), read_only=True)
+
+
+def test_options_of_earlier_versions_with_a_successor_keep_their_meaning():
+    flow = load_spec(FlowSpec, "jtype: Flow\nexecutors:\n  - input_condition: {tags__x: {$eq: 1}}")
+    assert flow.executors[0].when == {"tags__x": {"$eq": 1}}
+
+
+def test_deployments_may_be_said_for_executors(folder):
+    flow = load_spec(FlowSpec, "jtype: Flow\ndeployments:\n  - name: a\n  - name: b\n    replicas: 2")
+    assert [(step.name, step.replicas) for step in flow.executors] == [("a", 1), ("b", 2)]
+    assert "flow.yml:3 deployments[0]: unknown option 'replica'" in problem(
+        str(written(folder, "jtype: Flow\ndeployments:\n  - replica: 2"))
+    )
+    with pytest.raises(ConfigError, match="deployments: the same as 'executors'; give one of them"):
+        load_spec(FlowSpec, {"jtype": "Flow", "deployments": [{}], "executors": [{}]})
+
+
+def test_options_of_a_gateway_may_stand_below_with(folder):
+    flow = load_spec(FlowSpec, "jtype: Flow\ngateway:\n  protocol: http\n  with:\n    port: 8080\n    title: T")
+    assert (flow.gateway.protocol, flow.gateway.port, flow.gateway.title) == ("http", 8080, "T")
+    assert "flow.yml:4 gateway.with: unknown option 'prot'" in problem(
+        str(written(folder, "jtype: Flow\ngateway:\n  with:\n    prot: 8080"))
+    )
+
+
+def test_with_of_a_gateway_class_has_its_arguments():
+    flow = load_spec(FlowSpec, "jtype: Flow\ngateway:\n  uses: Mine\n  with: {a: 1, b: 2}\n  uses_with: {b: 3}")
+    assert (flow.gateway.uses, flow.gateway.uses_with) == ("Mine", {"a": 1, "b": 3})

@@ -61,16 +61,15 @@ class Graph:
 
         Steps that know neither the endpoint nor `/default` pass their documents on, as do those whose name
         `target_executor` does not match (see `jina.routing.patterns`). Raises `BadRequest` where it is wrong, and
-        `EndpointNotFound` where no step is left; side branches count only where there is nothing else, or with a
-        target. With `strict`, any step that does not know the endpoint is an error.
+        `EndpointNotFound` where no step is left. Where only side branches know the endpoint they get the documents,
+        and the reply is what comes through the others. With `strict`, any step that does not know it is an error.
         """
         aimed = self._aimed(target_executor)
         active = {node.name for node in aimed if _knows(known.get(node.name), endpoint)}
         if self._plan.strict and len(active) < len(aimed):
             raise self._not_found(endpoint, known, [node.name for node in aimed if node.name not in active])
         steps, sources = self._contract(active)
-        counts_all = bool(target_executor) or len(self._floating) == len(self._plan.nodes)
-        if self._plan.nodes and not (active if counts_all else active - self._floating):
+        if self._plan.nodes and not active:
             raise self._not_found(endpoint, known, [node.name for node in aimed])
         return make_route(steps, _distinct(sources[name] for name in self._ends) or (GATEWAY,))
 

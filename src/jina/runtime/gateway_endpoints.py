@@ -85,6 +85,8 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
     takes = _united(inputs(graph, known, path)) or Typed(awaited[0][0].name, first.input_name, first.input_schema)
     last_node, last = awaited[-1]
     gives = _united(_distinct(one for end in graph.ends for one in given.get(end, ())))
+    if last_node.floating:
+        gives = gives or takes  # side branches give nothing: the documents come back as they were sent
     gives = gives or Typed(last_node.name, last.output_name, last.output_schema)
     wanted = [(node.name, info) for node, info in awaited if info.parameters_schema is not None]
     parameters = _united(

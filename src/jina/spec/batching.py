@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from jina.spec.types import Count, Flag, Milliseconds, Text
+from jina.spec.types import Count, Flag, Milliseconds, Text, keys_as_text
 
 
 class BatchingOptions(TypedDict, total=False):
@@ -28,4 +28,4 @@ if TYPE_CHECKING:
     # Mappings that programs build step by step should type-check too; the values are checked at run time.
     Batching = dict[str, Any]
 else:
-    Batching = dict[Text, BatchingOptions]
+    Batching = Annotated[dict[Text, BatchingOptions], BeforeValidator(keys_as_text)]

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 
 from pydantic.fields import FieldInfo
 
-from jina.errors import ConfigError
 from jina.spec.aliases import aliases_of
 from jina.spec.base import Spec, default_of, descriptions
 from jina.spec.form import Form, form_of, group_of
@@ -20,7 +19,6 @@ from jina.spec.options_platform import InternalOptions
 from jina.spec.parsing import parse
 from jina.spec.paths import Path
 from jina.spec.rules import UNAVAILABLE
-from jina.spec.text import mapping_of
 
 S = TypeVar("S", bound=Spec)
 
@@ -84,19 +82,10 @@ class _Store(argparse.Action):
     def _value(self, before: Any, values: Any, flag: str) -> Any:
         if self.form == "flag":
             return flag not in self.negatives
-        if self.form == "mapping":
-            return {**(before or {}), **_mapping(flag, values)}
         if self.form == "text":
             return values
         items = [*_as_list(before), *values]
         return items[0] if self.form == "one_or_list" and len(items) == 1 else items
-
-
-def _mapping(flag: str, words: Sequence[str]) -> dict[str, Any]:
-    try:
-        return mapping_of(list(words))
-    except ValueError as exc:
-        raise ConfigError(f"{flag}: {exc}") from exc
 
 
 def _as_list(value: Any) -> list[Any]:

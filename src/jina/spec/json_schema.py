@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from jina.spec.aliases import CLOUD
 from jina.spec.base import Spec, descriptions
 from jina.spec.deployment import DeploymentSpec
 from jina.spec.executor import ExecutorSpec
@@ -23,6 +24,7 @@ _VARIABLE: Final = {
     "pattern": r"^\s*\$(\{\{.*\}\}|[A-Za-z_][A-Za-z0-9_]*)\s*$",
     "description": "A variable such as ${{ ENV.NAME }}, filled in when the file is read.",
 }
+_CLOUD_OPTIONS: Final = {"description": "Options of Jina AI Cloud; without effect here.", "type": "object"}
 
 
 def json_schema() -> dict[str, Any]:
@@ -40,8 +42,12 @@ def json_schema() -> dict[str, Any]:
             "FlowOptions": options_schema(FlowSpec, without={"uses", *FlowSpec.made_by_methods}),
             "DeploymentOptions": options_schema(DeploymentSpec),
             "GatewayOptions": options_schema(GatewaySpec),
+            "GatewayOfFlow": _more(
+                options_schema(GatewaySpec),
+                **{"with": {"description": "Arguments of the class in `uses`, else options.", "type": "object"}},
+            ),
             "Step": step_schema(),
-            "StepOptions": options_schema(StepSpec),
+            "StepOptions": _more(options_schema(StepSpec)),
             "Variable": _VARIABLE,
         },
     }
@@ -49,7 +55,12 @@ def json_schema() -> dict[str, Any]:
 
 def flow_schema() -> dict[str, Any]:
     """A Flow's file: its options below `with`, its gateway, its Executors in their order."""
-    gateway = [{"$ref": f"#/$defs/{name}"} for name in ("GatewayOptions", "Gateway", "Executor")]
+    gateway = [{"$ref": f"#/$defs/{name}"} for name in ("GatewayOfFlow", "Gateway", "Executor")]
+    steps = {
+        "description": "The Executors, each after the one before unless `needs` says otherwise.",
+        "type": "array",
+        "items": {"$ref": "#/$defs/Step"},
+    }
     return {
         "type": "object",
         "description": "Executors composed into one service behind a gateway.",
@@ -58,11 +69,9 @@ def flow_schema() -> dict[str, Any]:
             "version": {"enum": ["1", 1]},
             "with": {"$ref": "#/$defs/FlowOptions"},
             "gateway": {"description": "Options of the gateway.", "anyOf": [{"type": "string"}, *gateway]},
-            "executors": {
-                "description": "The Executors, each after the one before unless `needs` says otherwise.",
-                "type": "array",
-                "items": {"$ref": "#/$defs/Step"},
-            },
+            "executors": steps,
+            "deployments": {**steps, "description": "The same as `executors`."},
+            CLOUD: _CLOUD_OPTIONS,
         },
         "required": ["jtype"],
         "additionalProperties": False,
@@ -85,6 +94,7 @@ def options_file_schema(kind: str, description: str) -> dict[str, Any]:
             "jtype": {"const": kind},
             "version": {"enum": ["1", 1]},
             "with": {"$ref": f"#/$defs/{kind}Options"},
+            CLOUD: _CLOUD_OPTIONS,
         },
         "required": ["jtype", "with"],
         "additionalProperties": False,
@@ -100,6 +110,12 @@ def executor_schema() -> dict[str, Any]:
         "not": {"enum": [kind for kind in KINDS if kind != "Executor"]},
     }
     schema["properties"]["version"] = {"enum": ["1", 1]}
+    return _more(schema)
+
+
+def _more(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    """The schema with properties that are no options of ours, those of Jina AI Cloud among them."""
+    schema["properties"] |= {**properties, CLOUD: _CLOUD_OPTIONS}
     return schema
 
 

@@ -63,8 +63,14 @@ def mapping_of(words: list[str]) -> dict[str, Any]:
                 raise ValueError(f"{word!r} is not a JSON object")
             found |= parsed
             continue
-        match = _PAIR.fullmatch(word)
-        if match is None:
-            raise ValueError(f"{word!r} is neither key:value, key=value nor a JSON object")
-        found[match[1].strip()] = value_of(match[2])
+        key, value = pair_of(word)
+        found[key] = value_of(value)
     return found
+
+
+def pair_of(word: str) -> tuple[str, str]:
+    """`A=1` or `A: 1` as `("A", "1")`; raises ValueError for a word that is neither."""
+    match = _PAIR.fullmatch(word)
+    if match is None:
+        raise ValueError(f"{word!r} is neither key:value, key=value nor a JSON object")
+    return match[1].strip(), match[2].lstrip()

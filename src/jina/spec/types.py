@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainValidator, Strict, WithJsonSchema
 
 from jina.errors import nearest
+from jina.spec.text import mapping_of, pair_of
 
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _DURATION: Final = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)?\s*")
@@ -204,6 +205,7 @@ def _how_many(value: Any) -> int:
 
 
 def _environment(value: Any) -> dict[str, str]:
+    value = _from_pairs(value, _text_pair)
     if not isinstance(value, Mapping):
         raise ValueError(f"{shown(value)} is not a mapping of variable names to values")  # noqa: TRY004 - pydantic collects ValueError
     unusable = [name for name in value if not str(name) or any(char in str(name) for char in "=\0")]
@@ -215,18 +217,41 @@ def _environment(value: Any) -> dict[str, str]:
     return {str(name): str(item) for name, item in value.items()}
 
 
+def _text_pair(word: str) -> Mapping[str, Any]:
+    """The variable that a word sets; its value is text as it stands, because `1.10` is no number there."""
+    return mapping_of([word]) if word.lstrip().startswith("{") else dict([pair_of(word)])
+
+
 def _mapping_from_json(value: Any) -> Any:
-    return _keys_as_text(_json(value) if isinstance(value, str) else value)
+    return keys_as_text(_json(value) if isinstance(value, str) else value)
 
 
-def _keys_as_text(value: Any) -> Any:
+def keys_as_text(value: Any) -> Any:
+    """A mapping, or a list of `KEY=VALUE` and `KEY: VALUE`, with its keys as text; other values as they are."""
+    value = _from_pairs(value, lambda word: mapping_of([word]))
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def _text_by_text(value: Any) -> Any:
+    return keys_as_text(_from_pairs(value, _text_pair))
+
+
+def _from_pairs(value: Any, read: Callable[[str], Mapping[str, Any]]) -> Any:
+    """The mapping that a list of `KEY=VALUE` and `KEY: VALUE` is, as on command lines; other values as they are."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str | Mapping) for item in value):
+        return value
+    return {key: found for item in value for key, found in (read(item) if isinstance(item, str) else item).items()}
 
 
 def one_of_schema(single: Mapping[str, Any], *, default_null: bool = False) -> dict[str, Any]:
     """JSON Schema of "one, or a list of them"."""
     options: list[Mapping[str, Any]] = [single, {"type": "array", "items": single}]
     return {"anyOf": [*options, {"type": "null"}] if default_null else options}
+
+
+def _pairs_schema(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON Schema of "a mapping, or a list of `KEY=VALUE`"."""
+    return {"anyOf": [mapping, {"type": "array", "items": {"type": ["string", "object"]}}]}
 
 
 def _validated_as(annotation: Any) -> GetPydanticSchema:
@@ -246,9 +271,17 @@ Text = Annotated[str, BeforeValidator(_text), Strict()]
 Whole = Annotated[int, BeforeValidator(_number_from_text), Strict()]
 Count = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_number_from_text)]
 Index = Annotated[int, Strict(), Field(ge=0), BeforeValidator(_number_from_text)]
-Mapped = Annotated[dict[str, Any], BeforeValidator(_keys_as_text), Strict()]
+Mapped = Annotated[
+    dict[str, Any], BeforeValidator(keys_as_text), Strict(), WithJsonSchema(_pairs_schema({"type": "object"}))
+]
+"""A mapping once it is validated; it may be written as a list of `KEY=VALUE`, as on command lines."""
 JsonMapped = Annotated[dict[str, Any], BeforeValidator(_mapping_from_json), Strict()]
-TextMapped = Annotated[dict[str, Text], BeforeValidator(_keys_as_text), Strict()]
+TextMapped = Annotated[
+    dict[str, Text],
+    BeforeValidator(_text_by_text),
+    Strict(),
+    WithJsonSchema(_pairs_schema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}})),
+]
 TextList = Annotated[
     str | list[str],
     _validated_as(Annotated[list[Text], BeforeValidator(_list), Strict()]),
@@ -268,7 +301,9 @@ TextListFromJson = Annotated[
 Environment = Annotated[
     dict[str, Any],
     PlainValidator(_environment),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+    WithJsonSchema(
+        _pairs_schema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
+    ),
 ]
 Port = Annotated[int, PlainValidator(_port), WithJsonSchema(_PORT_SCHEMA)]
 Ports = Annotated[

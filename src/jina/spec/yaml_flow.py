@@ -10,14 +10,15 @@ from jina.spec.aliases import canonical
 from jina.spec.base import Spec
 from jina.spec.deployment import DeploymentSpec
 from jina.spec.flow import FlowSpec, StepSpec, gateway_from, step_from
+from jina.spec.gateway import GatewaySpec
 from jina.spec.parsing import parse, unknown
 from jina.spec.paths import Path
 from jina.spec.types import shown
 from jina.spec.yaml_io import Loaded, Origin, load
-from jina.spec.yaml_options import check_kind, locator, mapping_in, options_below_with, overridden
+from jina.spec.yaml_options import Ignored, check_kind, locator, mapping_in, options_below_with, overridden
 from jina.spec.yaml_text import plain_options
 
-_KEYS: Final = ("jtype", "version", "with", "gateway", "executors")
+_KEYS: Final = ("jtype", "version", "with", "gateway", "executors", "deployments")
 _SUFFIXES: Final = (".yml", ".yaml", ".json")
 
 
@@ -44,23 +45,27 @@ class _Options(NamedTuple):
 def flow_of(loaded: Loaded, overrides: Mapping[str, Any] | None, files: Files) -> FlowSpec:
     """The Flow that a configuration describes.
 
-    Each item of `executors` is a mapping of options (`method` names the way of adding), a nested Deployment or
-    Executor with `jtype`, the path of a file with one, or what `uses` may be as text.
+    Each item of `executors` (or `deployments`) is a mapping of options (`method` names the way of adding), a nested
+    Deployment or Executor with `jtype`, the path of a file with one, or what `uses` may be as text.
     """
     data, origin = mapping_in(loaded), loaded.origin
     values = {**(overrides or {})}
     if data.get("jtype") == "AsyncFlow":
         data, values = {**data, "jtype": "Flow"}, {"asyncio": True, **values}
     check_kind(FlowSpec, data, origin)
+    ignored = Ignored(origin)
+    data = ignored.without(data, ())
     for name in data.keys() - set(_KEYS):
         raise ConfigError(f"{origin.place((str(name),))} {_misplaced(str(name))}")
-    top = options_below_with(FlowSpec, {key: data[key] for key in ("version", "with") if key in data}, origin)
+    top = options_below_with(FlowSpec, {key: data[key] for key in ("version", "with") if key in data}, ignored)
     locate = locator(origin, ("with",), "Flow", values)
     flow = parse(FlowSpec, overridden(FlowSpec, top, values), locate=locate).in_folder(origin.folder)
     if data.get("gateway") is not None:
-        flow = _with_gateway(flow, data["gateway"], origin)
-    for index, item in enumerate(_list(data, origin)):
-        flow = _with_item(flow, _item_options(item, origin, ("executors", index), files))
+        flow = _with_gateway(flow, data["gateway"], ignored)
+    key, items = _list(data, origin)
+    for index, item in enumerate(items):
+        flow = _with_item(flow, _item_options(item, ignored, (key, index), files))
+    ignored.tell()
     return flow
 
 
@@ -70,27 +75,44 @@ def _misplaced(name: str) -> str:
     return unknown(name, _KEYS, "key")
 
 
-def _list(data: Mapping[str, Any], origin: Origin) -> list[Any]:
-    items = data.get("executors")
-    if items is None:
-        return []
+def _list(data: Mapping[str, Any], origin: Origin) -> tuple[str, list[Any]]:
+    """The Executors, and the key that they stand below."""
+    given = [key for key in ("executors", "deployments") if data.get(key) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{origin.at(('deployments',))}: the same as 'executors'; give one of them")
+    key = given[0] if given else "executors"
+    items = data.get(key) or []
     if not isinstance(items, list):
-        raise ConfigError(f"{origin.at(('executors',))}: {shown(items)} is not a list of Executors")
-    return items
+        raise ConfigError(f"{origin.at((key,))}: {shown(items)} is not a list of Executors")
+    return key, items
 
 
-def _with_gateway(flow: FlowSpec, value: Any, origin: Origin) -> FlowSpec:
-    path: Path = ("gateway",)
+def _with_gateway(flow: FlowSpec, value: Any, ignored: Ignored) -> FlowSpec:
+    """The gateway: its options, beside or below `with`; where `uses` names a class, `with` has its arguments."""
+    origin, path = ignored.origin, ("gateway",)
     if isinstance(value, str) or (isinstance(value, Mapping) and "jtype" in value and value["jtype"] != "Gateway"):
         value = {"uses": value}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{origin.at(path)}: {shown(value)} is not a mapping of options")
-    if "jtype" in value:
-        value, path = value.get("with") or {}, (*path, "with")
-    return gateway_from(flow, _keywords(value), locator(origin, path, "Gateway"))
+    values = {name: item for name, item in value.items() if name not in {"jtype", "version", "with"}}
+    inner = value.get("with") or {}
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f"{origin.at((*path, 'with'))}: {shown(inner)} is not a mapping of options")
+    if inner and values.get("uses") is not None:
+        values["uses_with"] = {**inner, **(values.get("uses_with") or {})}
+        inner = {}
+    values = ignored.without(values, path, GatewaySpec.model_fields)
+    inner = ignored.without(inner, (*path, "with"), GatewaySpec.model_fields)
+    beside, below = locator(origin, path, "Gateway"), locator(origin, (*path, "with"), "Gateway")
+
+    def locate(option: Path) -> tuple[str, Path]:
+        return (below if option and option[0] in inner else beside)(option)
+
+    return gateway_from(flow, _keywords({**values, **inner}), locate)
 
 
-def _item_options(item: Any, origin: Origin, path: Path, files: Files) -> _Options:
+def _item_options(item: Any, ignored: Ignored, path: Path, files: Files) -> _Options:
+    origin = ignored.origin
     if isinstance(item, str) and item.lower().endswith(_SUFFIXES):
         return _options_of_file(item, origin, path, files)
     if isinstance(item, str):
@@ -98,10 +120,10 @@ def _item_options(item: Any, origin: Origin, path: Path, files: Files) -> _Optio
     if not isinstance(item, Mapping):
         raise ConfigError(f"{origin.at(path)}: {shown(item)} is neither a mapping of options nor the path of a file")
     if "jtype" not in item:
-        return _Options(item, origin, path)
+        return _Options(ignored.without(item, path, StepSpec.model_fields), origin, path)
     if item["jtype"] != "Deployment":
         return _Options({"uses": item}, origin, path)
-    return _deployment(item, origin, path)
+    return _deployment(item, ignored, path)
 
 
 def _options_of_file(name: str, origin: Origin, path: Path, files: Files) -> _Options:
@@ -113,12 +135,16 @@ def _options_of_file(name: str, origin: Origin, path: Path, files: Files) -> _Op
     if data.get("jtype") != "Deployment":
         return _Options({"uses": name}, origin, path)
     check_kind(DeploymentSpec, data, loaded.origin)
-    values = options_below_with(DeploymentSpec, data, loaded.origin)
+    ignored = Ignored(loaded.origin)
+    values = options_below_with(DeploymentSpec, data, ignored)
+    ignored.tell()
     return _Options(values, loaded.origin, ("with",), loaded.origin.folder)
 
 
-def _deployment(item: Mapping[str, Any], origin: Origin, path: Path) -> _Options:
+def _deployment(item: Mapping[str, Any], ignored: Ignored, path: Path) -> _Options:
     """A nested Deployment: its options stand below `with`, its place in the graph may stand beside."""
+    origin = ignored.origin
+    item = ignored.without(item, path)
     inner = item.get("with") or {}
     if not isinstance(inner, Mapping):
         raise ConfigError(f"{origin.at((*path, 'with'))}: {shown(inner)} is not a mapping of options")
@@ -126,6 +152,7 @@ def _deployment(item: Mapping[str, Any], origin: Origin, path: Path) -> _Options
     for name in beside.keys() - {"needs", "name"}:
         text = unknown(str(name), ["jtype", "version", "with", "needs", "name"], "key")
         raise ConfigError(f"{origin.place((*path, str(name)))} {text}")
+    inner = ignored.without(inner, (*path, "with"), StepSpec.model_fields)
     return _Options({**inner, **beside}, origin, (*path, "with"))
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jina.errors import BadConfigSource, ConfigError, nearest
-from jina.spec.aliases import canonical
+from jina.observe.logs import get_logger
+from jina.spec.aliases import CLOUD, FORMER, canonical
 from jina.spec.base import Spec
 from jina.spec.parsing import Locate, subject_of, unknown
-from jina.spec.paths import Path
+from jina.spec.paths import Path, dotted
 from jina.spec.rules import VERSIONS
 from jina.spec.types import shown
 from jina.spec.yaml_io import Loaded, Origin
 
 KINDS: Final = ("Deployment", "Executor", "Flow", "Gateway", "Client")
 """What a configuration may describe besides an Executor class of the user."""
+
+_CLOUD_GATEWAY: Final = frozenset({"gateway"})
+"""What only Jina AI Cloud read in the file of a Deployment."""
 
 
 def mapping_in(loaded: Loaded) -> Mapping[str, Any]:
@@ -45,6 +50,48 @@ def locator(origin: Origin, prefix: Path, subject: str, replaced: Mapping[str, A
     return locate
 
 
+@dataclass(slots=True)
+class Ignored:
+    """What a file says that nothing here heeds: collected while it is read, then told in one line each."""
+
+    origin: Origin
+    cloud: list[Path] = field(default_factory=list)
+    former: list[Path] = field(default_factory=list)
+    misplaced: list[Path] = field(default_factory=list)
+    """Options of a Deployment in the file of an Executor."""
+
+    def without(self, values: Mapping[str, Any], path: Path, known: Container[str] = ()) -> dict[str, Any]:
+        """The options at `path` without those for Jina AI Cloud and those that only earlier versions had.
+
+        `known` are names that count whatever else they are.
+        """
+        kept = {}
+        for name, value in values.items():
+            if name == CLOUD:
+                self.cloud.append((*path, name))
+            elif name in FORMER and name not in known:
+                self.former.append((*path, name))
+            else:
+                kept[name] = value
+        return kept
+
+    def tell(self) -> None:
+        """Log it."""
+        log = get_logger("jina.yaml")
+        if self.cloud:
+            log.warning("%s: for Jina AI Cloud, without effect here", self._places(self.cloud))
+        if self.former:
+            log.warning("%s: options of earlier versions of Jina, without effect here", self._places(self.former))
+        if self.misplaced:
+            log.warning(
+                "%s: options of a Deployment, without effect in an Executor's file", self._places(self.misplaced)
+            )
+
+    def _places(self, paths: list[Path]) -> str:
+        first, *others = paths
+        return ", ".join([self.origin.at(first), *(dotted(path) for path in others)])
+
+
 def check_kind(model: type[Spec], data: Mapping[str, Any], origin: Origin) -> None:
     """Raise unless the configuration describes a `model`."""
     wanted = subject_of(model)
@@ -62,8 +109,15 @@ def check_kind(model: type[Spec], data: Mapping[str, Any], origin: Origin) -> No
         raise BadConfigSource(f"{origin.at(('jtype',))}: {shown(jtype)} is no {wanted}{hint}")
 
 
-def options_below_with(model: type[Spec], data: Mapping[str, Any], origin: Origin) -> Mapping[str, Any]:
+def options_below_with(
+    model: type[Spec], data: Mapping[str, Any], ignored: Ignored, path: Path = ()
+) -> Mapping[str, Any]:
     """What stands below `with`; raises for keys beside it that a configuration does not have."""
+    origin = ignored.origin
+    data = ignored.without(data, path)
+    if data.keys() >= _CLOUD_GATEWAY and subject_of(model) == "Deployment":
+        ignored.cloud += [(*path, name) for name in _CLOUD_GATEWAY]
+        data = {name: value for name, value in data.items() if name not in _CLOUD_GATEWAY}
     version = data.get("version", "1")
     if str(version) not in VERSIONS:
         raise BadConfigSource(
@@ -79,4 +133,4 @@ def options_below_with(model: type[Spec], data: Mapping[str, Any], origin: Origi
         return {}
     if not isinstance(values, Mapping):
         raise ConfigError(f"{origin.at(('with',))}: {shown(values)} is not a mapping of options")
-    return values
+    return ignored.without(values, (*path, "with"), model.model_fields)
