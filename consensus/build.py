@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -122,7 +123,9 @@ def wheel(out: Path, built: Path, binary: str, platform: str, licences: dict[str
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = (0o755 if name.endswith(binary) else 0o644) << 16
+            # With the type of file, without which pip takes no heed of the mode.
+            entry.external_attr = (stat.S_IFREG | (0o755 if name.endswith(binary) else 0o644)) << 16
+            entry.create_system = 3  # Unix, which the mode belongs to; also when built on Windows
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return path

@@ -399,3 +399,18 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return min(longer, key=len)
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+_SHELL = 128
+"""What shells, and we after a second signal, add to the number of a signal for an exit code."""
+
+
+def ending_of(status: int) -> str:
+    """How a process ended: `exited with code 3`, or, by a negative status, `was killed by signal 9 (SIGKILL)`."""
+    import signal
+
+    number = -status if status < 0 else status - _SHELL if status > _SHELL else 0
+    name = signal.Signals(number).name if number in signal.valid_signals() and number else ""
+    if status < 0:
+        return f"was killed by signal {number}" + (f" ({name})" if name else "")
+    return f"exited with code {status}" + (f" (that of {name})" if name else "")

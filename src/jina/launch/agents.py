@@ -10,14 +10,16 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from jina.errors import ConfigError, NotSupportedError
+from jina.errors import ConfigError, NotSupportedError, ending_of
 from jina.observe import logs
 from jina.plan.plans import ConsensusPlan, ProcessPlan, TlsPlan, WorkerPlan
+from jina.replication import binary
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -29,8 +31,15 @@ _LIBRARY = "consensus.raft:"
 """In lines of the consensus library, which tells of every connection that another replica's end breaks."""
 _REFUSES = 2
 """Exit code of an agent that cannot work with what it was given or found."""
-_UNSTARTED = -1
-"""In the place of an exit code."""
+_CRASHED = 1
+"""In the place of the exit code of a Go program that died, which is the same."""
+_PREFIX = "jina-raft: "
+"""Begins the line in which an agent says why it ends."""
+_READY = "ready"
+"""What an agent says when it listens."""
+_MORE = "JINA_LOG_LEVEL=DEBUG shows all that it says"
+_KEPT = 50
+"""Lines that are remembered of what an agent says, for the one that names the cause of its end."""
 
 
 class Agent:
@@ -46,6 +55,8 @@ class Agent:
         self._program = program
         self._log_level = log_level
         self._log = logs.get_logger(f"{plan.group}/rep-{plan.replica}")
+        self._was_ready = False
+        """Whether it has ever listened; until then its end is a failure of the start."""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,15 +92,16 @@ class Agent:
             code, said = self._run_once(again=again)
             if self._stopping.is_set():
                 return
-            self._log.error("the consensus agent ended with code %d%s", code, f": {said}" if said else "")
-            if code == _REFUSES:
+            self._log.error("the consensus agent ended: %s", said.replace("\n", "; "))
+            if code == _REFUSES or not self._was_ready:
                 with open(f"{self.plan.socket}.failed", "w", encoding="utf-8") as file:
                     file.write(said)
             pause = _FIRST_PAUSE if time.monotonic() - began > _SOUND else min(2 * pause, _LONGEST_PAUSE)
-            again = again or code != _REFUSES  # one that refused has done nothing yet
+            again = again or code not in {_REFUSES, None}  # one that refused or did not start has done nothing yet
             self._stopping.wait(pause)
 
-    def _run_once(self, *, again: bool) -> tuple[int, str]:
+    def _run_once(self, *, again: bool) -> tuple[int | None, str]:
+        """Its exit code, None where it could not be started, and why it ended; in a second line what to do."""
         with self._lock:
             if self._stopping.is_set():
                 return 0, ""
@@ -97,31 +109,48 @@ class Agent:
                 process = self._process = subprocess.Popen(  # noqa: S603 - our own program
                     [self._program],
                     stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
             except OSError as error:  # the machine may be short of something
-                return _UNSTARTED, str(error)
+                return None, "\n".join(binary.cannot_run(self._program, error))
         assert process.stdin is not None
-        assert process.stderr is not None
+        assert process.stdout is not None
         # Its standard input stays open: its end is how the agent learns that we are gone.
         try:
             with contextlib.suppress(OSError):  # it died already, as its end will tell
                 process.stdin.write(self._configuration(again=again))
                 process.stdin.flush()
-            said = ""
-            for line in process.stderr:
-                said = line.decode(errors="replace").strip()
-                self._tell(said)
-            return process.wait(), said
+            said: deque[str] = deque(maxlen=_KEPT)
+            for data in process.stdout:
+                line = data.decode(errors="replace").strip()
+                if line == _READY:
+                    self._is_ready()
+                elif line:
+                    said.append(line)
+                    self._tell(line)
+            return self._ended(process.wait(), said)
         finally:
-            process.stderr.close()
+            process.stdout.close()
             with contextlib.suppress(OSError):  # what could not be written is tried again here
                 process.stdin.close()
 
+    def _is_ready(self) -> None:
+        self._was_ready = True
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"{self.plan.socket}.failed")  # it does not hold any more
+
+    def _ended(self, code: int, said: Sequence[str]) -> tuple[int, str]:
+        cause = binary.cause_of_crash(said)
+        if code == _REFUSES and cause.startswith(_PREFIX):
+            return code, cause.removeprefix(_PREFIX)
+        how = f"{self._program} {ending_of(code)}"
+        told = f"{how}: {cause}" if cause else how
+        return (_CRASHED if code == _REFUSES else code), f"{told}\n{_MORE}"
+
     def _tell(self, line: str) -> None:
-        if line.startswith(("panic", "jina-raft:")) or ("[ERROR]" in line and _LIBRARY not in line):
+        if line.startswith(("panic", "fatal error", _PREFIX)) or ("[ERROR]" in line and _LIBRARY not in line):
             self._log.error("%s", line)
         else:
             self._log.debug("%s", line)
@@ -172,9 +201,7 @@ class Agents:
         """Start an agent for each stateful worker; gives the plans with where the agents listen."""
         if not any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans):
             return list(plans)
-        from jina.replication import binary
-
-        self._program = binary.path()
+        self._program = binary.checked()
         for plan in plans:
             if isinstance(plan, WorkerPlan) and plan.consensus:
                 _make_folder(plan.consensus)

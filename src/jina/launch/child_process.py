@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from jina.errors import JinaError, RuntimeFailToStart, Unavailable
+from jina.errors import JinaError, RuntimeFailToStart, Unavailable, ending_of
 from jina.launch import failures, titles
 from jina.launch.first_process import collect_orphans
 from jina.launch.frames import FrameReader, send_frame, send_link, send_word
@@ -28,8 +28,6 @@ _PHASES = {
     "joining": "joining its group",
     "serving": "binding its ports",
 }
-_SHELL = 128
-"""What shells, and we after a second signal, add to the number of a signal for an exit code."""
 _YOUNG = 10.0
 """Seconds after which a child that still imports is taken to wait for something else than the processor."""
 
@@ -253,7 +251,7 @@ class ChildProcess:
         """How the process ended: `exited with code 3`, `was killed by signal 9 (SIGKILL): out of memory`."""
         if self.exit_status is None:
             return "still runs"
-        return _told(self.exit_status) + (f": {self.cause}" if self.cause else "")
+        return ending_of(self.exit_status) + (f": {self.cause}" if self.cause else "")
 
     @property
     def _advice(self) -> str:
@@ -266,14 +264,6 @@ class ChildProcess:
         if self.exit_status is None:
             return None
         return Unavailable(f"{self.name} (process {self.pid}) {self.ending}", help=self._advice)
-
-
-def _told(status: int) -> str:
-    number = -status if status < 0 else status - _SHELL if status > _SHELL else 0
-    name = signal.Signals(number).name if number in signal.valid_signals() and number else ""
-    if status < 0:
-        return f"was killed by signal {number}" + (f" ({name})" if name else "")
-    return f"exited with code {status}" + (f" (that of {name})" if name else "")
 
 
 def _shown(plan: ChildPlan) -> str:

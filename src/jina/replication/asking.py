@@ -131,7 +131,7 @@ def look_for_failure(place: str, name: str) -> None:
     """Raise where an agent has told why it does not start."""
     try:
         with open(f"{place}.failed", encoding="utf-8", errors="replace") as file:
-            told = file.read()
+            told, _, way_out = file.read().partition("\n")
     except OSError:
         return
-    raise RuntimeFailToStart(f"the consensus agent of {name} does not start: {told}")
+    raise RuntimeFailToStart(f"the consensus agent of {name} does not start: {told}", help=way_out)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from jina.errors import UsageError
+from jina.errors import UsageError, ending_of
 from jina.replication import binary
 
 IN_USE: Final = "another agent runs here"
@@ -58,13 +58,12 @@ def recover(folder: str, generation: str) -> Disk:
 
 def _do(what: str, **options: Any) -> Disk:
     done = subprocess.run(  # noqa: S603 - our own program
-        [binary.path(), "offline"],
+        [binary.checked(), "offline"],
         input=msgspec.json.encode({"do": what, **options}),
         capture_output=True,
         check=False,
     )
     if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        told = lines[-1] if lines else f"the agent's program ended with {done.returncode}"
-        raise UsageError(told.removeprefix("jina-raft: "))
+        told = binary.cause_of_crash(done.stderr.decode(errors="replace").strip().splitlines())
+        raise UsageError(told.removeprefix("jina-raft: ") or f"the agent's program {ending_of(done.returncode)}")
     return msgspec.json.decode(done.stdout, type=Disk)
