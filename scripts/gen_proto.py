@@ -20,17 +20,23 @@ from grpc_tools import protoc
 
 WIRE = Path(__file__).resolve().parent.parent / "src" / "jina" / "wire"
 FILES = ("docarray.proto", "jina.proto", "envelope.proto")
+TOOLS = (
+    "grpc/health/v1/health.proto",
+    "grpc/reflection/v1/reflection.proto",
+    "grpc/reflection/v1alpha/reflection.proto",
+)
+"""The protocols of tools, whose classes are made from their descriptors alone."""
 
 
-def _protoc(*options: str) -> None:
+def _protoc(*options: str, files: tuple[str, ...] = FILES) -> None:
     well_known = Path(grpc_tools.__file__).parent / "_proto"
-    code = protoc.main(["protoc", f"-I{WIRE / 'protos'}", f"-I{well_known}", *options, *FILES])
+    code = protoc.main(["protoc", f"-I{WIRE / 'protos'}", f"-I{well_known}", *options, *files])
     if code:
         raise SystemExit(code)
 
 
 def _descriptors(folder: Path) -> None:
-    _protoc("--include_imports", f"--descriptor_set_out={folder / 'jina.desc'}")
+    _protoc("--include_imports", f"--descriptor_set_out={folder / 'jina.desc'}", files=FILES + TOOLS)
     files = FileDescriptorSet.FromString((folder / "jina.desc").read_bytes())
     (folder / "jina.desc").write_bytes(files.SerializeToString(deterministic=True))
 

@@ -10,6 +10,7 @@ Three families, by who must act::
     │   │   ├── FlowBuildLevelError     a running Flow cannot be changed
     │   │   ├── FlowTopologyError       the graph of a Flow is wrong
     │   │   ├── NotSupportedError       not available (yet), or not together
+    │   │   │   └── MissingExtra        a library that only some need is not installed
     │   │   └── PortAlreadyUsed         the port is taken
     │   └── BadClient           the request is at fault
     │       ├── BadClientInput      400  the inputs of `post` are no documents
@@ -110,6 +111,10 @@ class FlowTopologyError(ConfigError):
 
 class NotSupportedError(ConfigError):
     """Not available (yet), or not in this combination."""
+
+
+class MissingExtra(NotSupportedError, ImportError):
+    """A library that is not installed is needed for what was asked; the help is the command that installs it."""
 
 
 class PortAlreadyUsed(ConfigError, RuntimeError):
@@ -378,6 +383,15 @@ def install_command(extra: str) -> str:
     `dist` is the folder that `make wheels` fills. The distribution is `rejina`; `jina` on the index is Jina 3.
     """
     return f"pip install --find-links dist 'rejina[{extra}]'"
+
+
+def missing_extra(module: str, extra: str, what: str) -> MissingExtra | None:
+    """The error to raise where `what` needs a library that is not installed; None where it is."""
+    import importlib.util
+
+    if importlib.util.find_spec(module) is not None:
+        return None
+    return MissingExtra(f"{what} needs {module}, which is not installed", help=install_command(extra))
 
 
 _BEGINNING = 3

@@ -101,6 +101,14 @@ def test_health_follows_readiness():
         assert (await health(channel, "")).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
 
+        listing = unary(
+            channel, "/grpc.health.v1.Health/List", health_pb2.HealthListRequest, health_pb2.HealthListResponse
+        )
+        states = (await listing(health_pb2.HealthListRequest())).statuses
+        assert states.keys() == {"", *LISTED, "first", "first/rep-0"}
+        assert states["first"].status == health_pb2.HealthCheckResponse.SERVING
+        assert states[""].status == health_pb2.HealthCheckResponse.NOT_SERVING
+
     with_channel(use)
 
 
@@ -154,3 +162,48 @@ def test_reflection():
         assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
     with_channel(use)
+
+
+def test_questions_of_reflection_of_every_kind():
+    async def use(channel, _service):
+        for version in ("v1alpha", "v1"):
+            answer = await reflect(
+                channel, version, file_containing_symbol=f"grpc.reflection.{version}.ServerReflection"
+            )
+            (file,) = map(
+                descriptor_pb2.FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto
+            )
+            assert file.package == f"grpc.reflection.{version}"
+            answer = await reflect(channel, version, file_by_filename=file.name, host="here")
+            assert answer.file_descriptor_response.file_descriptor_proto == [file.SerializeToString()]
+            assert (answer.valid_host, answer.original_request.file_by_filename) == ("here", file.name)
+            answer = await reflect(channel, version, all_extension_numbers_of_type="jina.HeaderProto")
+            assert answer.all_extension_numbers_response.base_type_name == "jina.HeaderProto"
+            asked = {"containing_type": "jina.HeaderProto", "extension_number": 7}
+            answer = await reflect(channel, version, file_containing_extension=asked)
+            assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+            answer = await reflect(channel, version, all_extension_numbers_of_type="no.Such")
+            assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+            answer = await reflect(channel, version)
+            assert answer.error_response.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+    with_channel(use)
+
+
+def test_our_messages_of_tools_are_those_of_the_libraries():
+    for library, ours in (
+        (health_pb2.DESCRIPTOR, "grpc/health/v1/health.proto"),
+        (reflection_pb2.DESCRIPTOR, "grpc/reflection/v1alpha/reflection.proto"),
+    ):
+        wanted, found = descriptor_pb2.FileDescriptorProto(), descriptor_pb2.FileDescriptorProto()
+        library.CopyToProto(wanted)
+        pb.POOL.FindFileByName(ours).CopyToProto(found)
+        for file in (wanted, found):
+            file.ClearField("options")
+            file.ClearField("name")
+            for message in file.message_type:
+                for field in message.field:
+                    field.ClearField("json_name")
+                for field in (field for nested in message.nested_type for field in nested.field):
+                    field.ClearField("json_name")
+        assert found == wanted

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from jina.errors import missing_extra
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -46,6 +48,8 @@ def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
     if spec.tracing:
         _export_spans(spec)
     target = target_of(spec)
+    if protocol_of(target) == "websocket" and (missing := missing_extra("websockets", "websockets", "WebSocket")):
+        raise missing
     settings = ChannelSettings(
         max_message_size=spec.max_message_size,
         use_proxy=spec.proxy,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from jina.errors import FlowTopologyError, NotSupportedError
+from jina.errors import FlowTopologyError, MissingExtra, NotSupportedError, missing_extra
 from jina.spec.address import split_address
 from jina.spec.base import Spec
 from jina.spec.external import TargetError, targets
@@ -72,6 +72,12 @@ def protocols_differ(spec: Server) -> Iterator[Problem]:
     for protocol, count in Counter(spec.protocols).items():
         if count > 1:
             yield Problem("protocol", f"'{protocol}' is given twice")
+
+
+def websocket_is_installed(spec: Server) -> Iterator[Problem]:
+    """What speaks WebSocket has the library for it."""
+    if "websocket" in spec.protocols and (missing := missing_extra("websockets", "websockets", "WebSocket")):
+        yield Problem("protocol", f"{missing.message}: {missing.help}", MissingExtra)
 
 
 def certificate_and_key(spec: Server | ClientSpec) -> Iterator[Problem]:
@@ -299,6 +305,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_match_protocols,
         ports_differ,
         protocols_differ,
+        websocket_is_installed,
         certificate_and_key,
         authorities_need_certificate,
         tls_needs_certificate,
@@ -321,6 +328,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_match_protocols,
         ports_differ,
         protocols_differ,
+        websocket_is_installed,
         certificate_and_key,
         authorities_need_certificate,
         name_is_usable,
@@ -335,6 +343,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         flow_ports_match_protocols,
         ports_differ,
         protocols_differ,
+        websocket_is_installed,
         certificate_and_key,
         authorities_need_certificate,
         name_is_usable,

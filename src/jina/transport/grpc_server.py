@@ -69,9 +69,9 @@ class GrpcFace:
         }
 
     def _probes(self) -> dict[str, grpc.RpcMethodHandler]:
-        from jina.transport.grpc_server_probes import Health, reflection_handlers
+        from jina.transport.grpc_server_probes import Health, Reflection
 
-        return {**Health(self._gate).handlers(), **reflection_handlers()}
+        return {**Health(self._gate).handlers(), **Reflection().handlers()}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:
         # Up to twice the limit is let in, so that the answer can name the option; see `Intake`.

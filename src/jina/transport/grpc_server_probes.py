@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from jina.transport.server_gate import Gate
 from jina.wire import pb
@@ -29,7 +26,13 @@ JINA_SERVICES = (
 )
 """The services that reflection lists; Jina 3 clients choose their call by this list."""
 
-_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+_VERSIONS = ("v1", "v1alpha")
+"""Newer tools ask for v1 first, Jina 3's clients for v1alpha alone."""
+_REFLECTION_PACKAGE = "grpc.reflection.v1alpha"
+_REFLECTION = f"{_REFLECTION_PACKAGE}.ServerReflection"
+_ANSWER = pb.message_class(f"{_REFLECTION_PACKAGE}.ServerReflectionResponse")
+_STATE = pb.message_class("grpc.health.v1.HealthCheckResponse")
+_STATES = pb.message_class("grpc.health.v1.HealthListResponse")
 _WATCH_INTERVAL = 0.1
 """Seconds between two looks at the readiness for a client that watches it."""
 
@@ -47,9 +50,8 @@ class Health:
 
     def handlers(self) -> Handlers:
         """By full method name."""
-        from_bytes = health_pb2.HealthCheckRequest.FromString
-        to_bytes = health_pb2.HealthCheckResponse.SerializeToString
-        listed = getattr(health_pb2, "HealthListResponse", None)  # older releases of the library have none
+        from_bytes = pb.message_class("grpc.health.v1.HealthCheckRequest").FromString
+        to_bytes = _STATE.SerializeToString
         return {
             "/grpc.health.v1.Health/Check": untyped.unary_unary_rpc_method_handler(
                 self.check, request_deserializer=from_bytes, response_serializer=to_bytes
@@ -57,14 +59,8 @@ class Health:
             "/grpc.health.v1.Health/Watch": untyped.unary_stream_rpc_method_handler(
                 self.watch, request_deserializer=from_bytes, response_serializer=to_bytes
             ),
-            **(
-                {}
-                if listed is None
-                else {
-                    "/grpc.health.v1.Health/List": untyped.unary_unary_rpc_method_handler(
-                        self.list, request_deserializer=from_bytes, response_serializer=listed.SerializeToString
-                    )
-                }
+            "/grpc.health.v1.Health/List": untyped.unary_unary_rpc_method_handler(
+                self.list, response_serializer=_STATES.SerializeToString
             ),
         }
 
@@ -77,8 +73,7 @@ class Health:
     async def list(self, _request: Any, _context: Context) -> Any:
         """The states of all services and names."""
         names = (*self._known, *self._gate.service.checks)
-        listing: Any = health_pb2  # its annotations may be older than it
-        return listing.HealthListResponse(statuses={name: self._state(name) for name in names})
+        return _STATES(statuses={name: self._state(name) for name in names})
 
     async def watch(self, request: Any, _context: Context) -> AsyncIterator[Any]:
         """The state now and at each change; ends when the server stops, which would else wait for it."""
@@ -93,49 +88,74 @@ class Health:
             await asyncio.sleep(_WATCH_INTERVAL)
 
     def _state(self, service: str) -> Any:
-        states = health_pb2.HealthCheckResponse
         if not self._knows(service):
-            return states(status=states.SERVICE_UNKNOWN)
+            return _STATE(status=_STATE.SERVICE_UNKNOWN)
         good = self._gate.ready if service in self._known else self._gate.service.checks[service]
-        return states(status=states.SERVING if good and not self._gate.draining else states.NOT_SERVING)
+        return _STATE(status=_STATE.SERVING if good and not self._gate.draining else _STATE.NOT_SERVING)
 
     def _knows(self, service: str) -> bool:
         return service in self._known or service in self._gate.service.checks
 
 
-def reflection_handlers() -> Handlers:
-    """Server reflection, v1alpha and v1, over the pool that holds our messages.
+class Reflection:
+    """`grpc.reflection`, v1 and v1alpha, which have the same messages, over the pool that holds ours."""
 
-    Both versions have the same messages; the library ships v1alpha, and newer tools ask for v1 first.
-    """
-    make_servicer: Any = ReflectionServicer
-    servicer = make_servicer([*JINA_SERVICES, _REFLECTION], pool=_Pools())
-    handler = untyped.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return {
-        f"/{_REFLECTION}/ServerReflectionInfo": handler,
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": handler,
-    }
+    def handlers(self) -> Handlers:
+        """By full method name."""
+        handler = untyped.stream_stream_rpc_method_handler(
+            self.answers,
+            request_deserializer=pb.message_class(f"{_REFLECTION_PACKAGE}.ServerReflectionRequest").FromString,
+            response_serializer=_ANSWER.SerializeToString,
+        )
+        return {f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": handler for version in _VERSIONS}
+
+    async def answers(self, questions: AsyncIterator[Any], _context: Context) -> AsyncIterator[Any]:
+        """An answer to each question."""
+        async for question in questions:
+            answer = _ANSWER(valid_host=question.host, original_request=question)
+            try:
+                _answer(question, answer)
+            except KeyError:
+                _refuse(answer, grpc.StatusCode.NOT_FOUND, f"not known here: {str(question).strip()}")
+            yield answer
 
 
-class _Pools:
-    """Our private descriptor pool, and the default one for what it does not hold (reflection, health)."""
+def _answer(question: Any, answer: Any) -> None:
+    """Write the answer; raises `KeyError` for what the pool lacks."""
+    match question.WhichOneof("message_request"):
+        case "file_by_filename":
+            _write_files(pb.POOL.FindFileByName(question.file_by_filename), answer)
+        case "file_containing_symbol":
+            _write_files(pb.POOL.FindFileContainingSymbol(question.file_containing_symbol), answer)
+        case "file_containing_extension":
+            asked = question.file_containing_extension
+            extended = pb.POOL.FindMessageTypeByName(asked.containing_type)
+            extension: Any = pb.POOL.FindExtensionByNumber(extended, asked.extension_number)
+            _write_files(extension.file, answer)
+        case "all_extension_numbers_of_type":
+            extended = pb.POOL.FindMessageTypeByName(question.all_extension_numbers_of_type)
+            told = answer.all_extension_numbers_response
+            told.base_type_name = extended.full_name
+            told.extension_number.extend(sorted(found.number for found in pb.POOL.FindAllExtensions(extended)))
+        case "list_services":
+            for name in sorted((*JINA_SERVICES, _REFLECTION)):
+                answer.list_services_response.service.add(name=name)
+        case _:
+            _refuse(answer, grpc.StatusCode.INVALID_ARGUMENT, "a question of no kind that is known here")
 
-    def __init__(self) -> None:
-        from google.protobuf import descriptor_pool
 
-        self._pools = (pb.POOL, descriptor_pool.Default())
+def _refuse(answer: Any, code: grpc.StatusCode, text: str) -> None:
+    answer.error_response.error_code = code.value[0]
+    answer.error_response.error_message = text
 
-    def __getattr__(self, name: str) -> Any:
-        def find(*arguments: Any) -> Any:
-            for pool in self._pools[:-1]:
-                try:
-                    return getattr(pool, name)(*arguments)
-                except KeyError:
-                    continue
-            return getattr(self._pools[-1], name)(*arguments)
 
-        return find
+def _write_files(file: Any, answer: Any) -> None:
+    """The file with all that it imports, each once."""
+    files = {file.name: file}
+    waiting = [file]
+    while waiting:
+        for imported in waiting.pop().dependencies:
+            if imported.name not in files:
+                files[imported.name] = imported
+                waiting.append(imported)
+    answer.file_descriptor_response.file_descriptor_proto.extend(found.serialized_pb for found in files.values())

@@ -8,14 +8,15 @@ import inspect
 import socket
 import time
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
-from jina.errors import ConfigError, nearest
+from jina.errors import ConfigError, MissingExtra, missing_extra, nearest
 from jina.plan.plans import FacePlan
 from jina.transport.accepting import listen
 from jina.transport.http_app import HttpApp
+from jina.transport.http_bodies import error_body
 from jina.transport.http_exchange import AsgiApp
 from jina.transport.http_protocol import http_protocol
 from jina.transport.server_sockets import bind
@@ -54,6 +55,8 @@ class HttpFace:
     async def start(self) -> int:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
         if self._plan.protocol == "websocket":
+            if missing := missing_extra("websockets", "websockets", "WebSocket"):
+                raise missing
             import jina.transport.websocket_protocol  # noqa: F401 - needed soon
         config = self._config()
         config.load()
@@ -112,11 +115,28 @@ def _websocket_protocol(timeout: float) -> Callable[..., asyncio.Protocol]:
     """What answers an upgrade. Imported at the first one: its library takes longer than the rest of a start."""
 
     def made(**state: Any) -> asyncio.Protocol:
+        if missing := missing_extra("websockets", "websockets", "WebSocket"):
+            return _NoUpgrade(missing)
         from jina.transport.websocket_protocol import WebSocketProtocol
 
         return WebSocketProtocol(timeout, **state)
 
     return made
+
+
+class _NoUpgrade(asyncio.Protocol):
+    """The answer to an upgrade where there is nothing to speak WebSocket with."""
+
+    def __init__(self, error: MissingExtra) -> None:
+        self._error = error
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say what is missing, and close."""
+        body = error_body(self._error)
+        head = "HTTP/1.1 501 Not Implemented\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        writing = cast("asyncio.Transport", transport)
+        writing.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        writing.close()
 
 
 class _Server(uvicorn.Server):

@@ -113,18 +113,18 @@ def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
 def _health(channel: Any, timeout: float) -> tuple[bool, dict[str, bool]]:
     """Whether the whole serves, and its parts; those only of servers that list them."""
     import grpc
-    from grpc_health.v1 import health_pb2
 
-    serving = health_pb2.HealthCheckResponse.SERVING
-    response = getattr(health_pb2, "HealthListResponse", None)  # older releases of the library have none
+    from jina.wire import pb
+
+    state = pb.message_class("grpc.health.v1.HealthCheckResponse")
+    states = pb.message_class("grpc.health.v1.HealthListResponse")
     try:
-        if response is not None:
-            found = channel.unary_unary(_LIST, None, response.FromString)(b"", timeout=timeout).statuses
-            names = sorted(name for name in found if name and not name.startswith(("jina.", "grpc.")))
-            return found[""].status == serving, {name: found[name].status == serving for name in names}
+        found = channel.unary_unary(_LIST, None, states.FromString)(b"", timeout=timeout).statuses
+        names = sorted(name for name in found if name and not name.startswith(("jina.", "grpc.")))
+        return found[""].status == state.SERVING, {name: found[name].status == state.SERVING for name in names}
     except grpc.RpcError as error:
         told: Any = error
         if told.code() is not grpc.StatusCode.UNIMPLEMENTED:
             raise
-    check = channel.unary_unary(_CHECK, None, health_pb2.HealthCheckResponse.FromString)
-    return check(b"", timeout=timeout).status == serving, {}
+    check = channel.unary_unary(_CHECK, None, state.FromString)
+    return check(b"", timeout=timeout).status == state.SERVING, {}
