@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import hypot, sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
-from jina.errors import NotSupportedError, install_command
+from jina.errors import MissingExtra, install_command
 from jina.export.scene import INKS, Frame, Point, Scene, Stroke, Text, points_of
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ _OUTLINE = 1.3
 def to_image(scene: Scene, kind: Literal["PNG", "JPEG"]) -> bytes:
     """The picture on light paper, two pixels to a CSS pixel; fewer where it would exceed 24 million pixels.
 
-    Raises `NotSupportedError` where Pillow is not installed.
+    Raises `MissingExtra` where Pillow is not installed.
     """
     try:
         from PIL import Image, ImageDraw
     except ImportError:
-        raise NotSupportedError(
+        raise MissingExtra(
             f"{kind} pictures need Pillow, which is not installed",
             help=f"{install_command('plot')}, or write .svg, .mmd or .txt, which need nothing",
         ) from None

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jina.errors import ConfigError, install_command
+from jina.errors import MissingExtra, install_command
 from jina.observe import logs
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Exporters:
 
 
 def start(plan: Telemetry, process_name: str) -> Exporters:
-    """Start what the plan asks for, as OpenTelemetry's global providers; raises `ConfigError` without the extra."""
+    """Start what the plan asks for, as OpenTelemetry's global providers; raises `MissingExtra` without the extra."""
     exporters = Exporters()
     if plan.tracing:
         _export_spans(plan.traces_endpoint, process_name, exporters)
@@ -129,8 +129,8 @@ def _resource(process_name: str) -> Any:
     return Resource.create({"service.name": process_name, "process.pid": os.getpid()})
 
 
-def _missing(option: str, error: ImportError) -> ConfigError:
-    return ConfigError(
+def _missing(option: str, error: ImportError) -> MissingExtra:
+    return MissingExtra(
         f"{option}: sending to a collector needs OpenTelemetry's SDK and OTLP exporter: {error}",
         help=install_command("otel"),
     )

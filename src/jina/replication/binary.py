@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 
 import jina
-from jina.errors import NotSupportedError, RuntimeFailToStart, ending_of, install_command
+from jina.errors import MissingExtra, RuntimeFailToStart, ending_of, install_command
 
 _PATIENCE = 30.0
 """Seconds that the program gets to say its version."""
@@ -24,11 +24,11 @@ _AGAIN = (
 
 
 def path() -> str:
-    """The program; raises `NotSupportedError` where it is not installed."""
+    """The program; raises `MissingExtra` where it is not installed."""
     try:
         return str(importlib.import_module("jina_raft").PATH)
     except ImportError:
-        raise NotSupportedError(
+        raise MissingExtra(
             "a stateful Deployment needs the consensus agent, which is not installed",
             help=f"{install_command('stateful')} (dist: the folder that `make wheels` fills); in a checkout make agent",
         ) from None
