@@ -6,6 +6,7 @@ Three families, by who must act::
     ├── UsageError              fix your code, configuration or request
     │   ├── ConfigError         an option, a YAML file, a class (exit code 2)
     │   │   ├── BadConfigSource         no such file, unreadable YAML
+    │   │   │   └── ExecutorNotFound    nothing is where `uses` or `py_modules` points; also a RuntimeFailToStart
     │   │   ├── ExecutorDefinitionError the Executor class breaks the contract
     │   │   ├── FlowBuildLevelError     a running Flow cannot be changed
     │   │   ├── FlowTopologyError       the graph of a Flow is wrong
@@ -320,6 +321,13 @@ class Cancelled(RemoteError):
 
 class RuntimeFailToStart(RemoteError, SystemError):
     """A worker did not become ready; `__cause__` or the note has its own traceback."""
+
+
+class ExecutorNotFound(BadConfigSource, RuntimeFailToStart):
+    """There is no such file, module or class as `uses` or `py_modules` names.
+
+    It is found before a process starts. Jina 3 finds it in the process, whose start then fails: this is both.
+    """
 
 
 class InternalError(JinaError):

@@ -8,7 +8,7 @@ from docarray import BaseDoc, DocList, DocVec
 from pydantic import BaseModel
 
 from jina import Document, DocumentArray
-from jina.errors import BadClientInput, ConfigError
+from jina.errors import BadClientInput, ConfigError, EndpointNotFound
 from tests.client.note_server import Note
 
 
@@ -110,6 +110,13 @@ def test_a_generator_without_documents_makes_no_request(server, client, inputs):
     before = len(server.service.requests)
     assert len(client.post("/seen", inputs, return_type=DocList[Note])) == 0
     assert len(server.service.requests) == before
+
+
+def test_no_endpoint_is_the_default_one(server, client):
+    with pytest.raises(EndpointNotFound, match="/default"):
+        client.post("", notes(1))
+    with pytest.raises(BadClientInput, match="on: None is not the name"):
+        client.post(None, notes(1))
 
 
 @pytest.mark.parametrize("inputs", [5, [5], [Note(), 5], object(), 1.5, [None]])

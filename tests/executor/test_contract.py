@@ -247,6 +247,25 @@ def test_requests_override_moves_the_method():
         Moved(requests={"/new": "fooo"})
 
 
+def test_write_with_parentheses():
+    class Stateful(Executor):
+        @write()
+        @requests(on="/put")
+        def put(self, docs, **kwargs):
+            """Writes."""
+
+        @requests(on="/del")
+        @write()
+        def delete(self, docs, **kwargs):
+            """Writes."""
+
+        @requests(on="/get")
+        def get(self, docs, **kwargs):
+            """Reads."""
+
+    assert Stateful().write_endpoints == ["/put", "/del"]
+
+
 def test_write_in_either_order():
     class Stateful(Executor):
         @write

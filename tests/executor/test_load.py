@@ -10,7 +10,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from jina.errors import BadConfigSource, ConfigError, ExecutorDefinitionError, NotSupportedError
+from jina.errors import (
+    BadConfigSource,
+    ConfigError,
+    ExecutorDefinitionError,
+    ExecutorNotFound,
+    NotSupportedError,
+    RuntimeFailToStart,
+)
 from jina.executor import Executor, requests
 from jina.executor.load import load_executor
 from jina.executor.reference import reference_of, split_with
@@ -181,6 +188,98 @@ def test_yaml_text_mapping_and_json(folder):
     import json
 
     check(loaded(json.dumps(data)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """
+            jtype: Importable
+            with:
+                foo: b
+        """,
+        """
+            !Importable
+            with:
+                foo: b
+        """,
+        """            jtype: Importable
+            with: {foo: b}""",
+    ],
+)
+def test_yaml_text_that_is_indented_as_the_program_around_it(text):
+    assert loaded(text).foo == "b"
+    assert Executor.load_config(text).foo == "b"
+
+
+CALLER = """
+    from jina import Deployment, Executor, Flow
+
+    def load():
+        return Executor.load_config("config.yml")
+
+    def flow():
+        return len(Flow.load_config("flow.yml").to_dict()["executors"])
+
+    def deployment():
+        return Deployment(uses="config.yml"), Deployment(uses="FromFile", py_modules="executor.py")
+"""
+
+
+def test_paths_may_start_beside_the_file_of_the_caller(folder, tmp_path, monkeypatch):
+    write(folder / "calling.py", CALLER)
+    write(folder / "flow.yml", "jtype: Flow\nexecutors:\n  - uses: config.yml\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.syspath_prepend(folder)
+    import calling
+
+    assert type(calling.load()).__name__ == "FromFile"
+    assert calling.flow() == 1
+    for deployment in calling.deployment():
+        assert deployment.plan.workers[0].executor.py_modules == [str(folder / "executor.py")]
+        deployment.close()
+    # What the working directory has comes first.
+    write(elsewhere / "config.yml", "jtype: Importable\n")
+    assert type(calling.load()).__name__ == "Importable"
+
+
+def test_a_thread_without_a_caller_looks_where_callers_were_before(folder, tmp_path, monkeypatch):
+    write(folder / "calling.py", CALLER)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.syspath_prepend(folder)
+    import calling
+
+    from jina.spec.paths import callers_folders
+
+    calling.load()
+    seen = []
+    # The thread's first frame is that of Python's own `threading`, which calls the function itself.
+    thread = threading.Thread(target=lambda: seen.extend(callers_folders()))
+    thread.start()
+    thread.join(10)
+    assert os.path.dirname(os.path.abspath(__file__)) in seen
+
+
+@pytest.mark.parametrize(
+    ("uses", "given"),
+    [
+        ("no.yml", {}),
+        ("NotThere", {}),
+        ("no_such_module.NotThere", {}),
+        ("jtype: NotThere\n", {}),
+        ("NotThere", {"py_modules": ["no.py"]}),
+        ("NotThere", {"py_modules": ["no_such_module"]}),
+    ],
+)
+def test_what_is_missing_is_found_before_the_start_and_fails_it(uses, given):
+    with pytest.raises(ExecutorNotFound) as found:
+        reference_of(uses, **given)
+    assert isinstance(found.value, BadConfigSource)
+    assert isinstance(found.value, RuntimeFailToStart)
 
 
 def test_yaml_tag_and_minimal_text():

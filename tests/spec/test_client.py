@@ -32,3 +32,7 @@ def test_defaults_of_jina_3(monkeypatch):
         False, 1000, False, False, "default",
     )  # fmt: skip
     assert (spec.grpc_channel_options, spec.suppress_root_logging) == (None, False)
+
+
+def test_options_of_servers_that_jina_3_took_are_taken():
+    assert parse(ClientSpec, {"cors": True}).cors

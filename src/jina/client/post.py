@@ -61,8 +61,9 @@ class PostCall:
     transport: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.on, str) or not self.on:
+        if not isinstance(self.on, str):
             raise BadClientInput(f"on: {self.on!r} is not the name of an endpoint such as '/search'")
+        self.on = self.on or "/default"  # which is what a request without an endpoint asks Jina 3 for
         if self.target_executor:
             check_pattern(self.target_executor)
         self.parameters = plain_parameters(self.parameters)

@@ -131,13 +131,21 @@ def requests(
     return decorate if func is None else decorate(func)
 
 
-def write(func: F) -> F:
-    """Declare that the method changes the state of the Executor; goes above or below `@requests`.
+@overload
+def write(func: F) -> F: ...
+@overload
+def write(func: None = None) -> Callable[[F], F]: ...
+def write(func: Any = None) -> Any:
+    """Declare that the method changes the state of the Executor: `@write` or `@write()`, above or below `@requests`.
 
     Calls of such endpoints are applied in one order on every replica of a stateful Deployment.
     """
-    _mark(func, "write").write = True
-    return func
+
+    def decorate(function: F) -> F:
+        _mark(function, "write").write = True
+        return function
+
+    return decorate if func is None else decorate(func)
 
 
 @overload

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from jina.errors import BadConfigSource, ConfigError, ExecutorDefinitionError, nearest
+from jina.errors import ConfigError, ExecutorDefinitionError, ExecutorNotFound, nearest
 from jina.executor import modules, registry
 from jina.executor.base import Executor, is_initialised
 from jina.executor.endpoints import check_types
@@ -95,7 +95,8 @@ def _imported_class(module_name: str, qualname: str) -> type[Executor]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise modules.failed(module_name, error) from error
-        raise BadConfigSource(f"no module named {module_name!r}, which uses={module_name}.{qualname!r} names") from None
+        text = f"no module named {module_name!r}, which uses={module_name}.{qualname!r} names"
+        raise ExecutorNotFound(text) from None
     except Exception as error:
         raise modules.failed(module_name, error) from error
     found: Any = module

@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from jina.errors import BadConfigSource, ConfigError
+from jina.errors import BadConfigSource, ConfigError, ExecutorNotFound
 
 
 def locate(source: str, search_paths: Sequence[str] = ()) -> str:
     """What `py_modules` names: the absolute path of a file, or a module's dotted name, without importing it.
 
-    A relative path is looked for in `search_paths`, then in the working directory. Raises `BadConfigSource`
-    with the places that were tried.
+    A relative path is looked for in `search_paths`, in the working directory, then beside the files of the calling
+    program. Raises `ExecutorNotFound` with the places that were tried.
     """
-    tried = [
-        os.path.abspath(os.path.join(os.path.expanduser(base), os.path.expanduser(source))) for base in search_paths
-    ]
-    tried.append(os.path.abspath(os.path.expanduser(source)))
+    from jina.spec.paths import callers_folders
+
+    wanted = os.path.expanduser(source)
+    folders = [*search_paths, "", *callers_folders()]
+    tried = [os.path.abspath(os.path.join(os.path.expanduser(base), wanted)) for base in folders]
     for path in tried:
         if os.path.isfile(path):
             return path
@@ -32,8 +33,8 @@ def locate(source: str, search_paths: Sequence[str] = ()) -> str:
             return init
     if not source.endswith(".py") and os.sep not in source and find_spec(source) is not None:
         return source
-    places = ", ".join(dict.fromkeys(tried))
-    raise BadConfigSource(f"py_modules: {source!r} is no file and no module; looked for {places}")
+    places = ", ".join(dict.fromkeys(tried[: len(search_paths) + 2]))
+    raise ExecutorNotFound(f"py_modules: {source!r} is no file and no module; looked for {places}")
 
 
 def find_spec(name: str) -> ModuleSpec | None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
+from jina.errors import ConfigError, ExecutorNotFound, NotSupportedError, nearest
 from jina.executor import modules, registry
 from jina.executor.base import Executor
 from jina.executor.signatures import location
 from jina.plan.plans import ExecutorPlan
+from jina.spec.paths import callers_folders
 
 if TYPE_CHECKING:
     from jina.spec import ExecutorSpec
@@ -137,7 +138,7 @@ def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
     if isinstance(uses, os.PathLike):
         uses = os.fspath(uses)
     if isinstance(uses, str):
-        return _of_text(uses.strip(), given)
+        return _of_text(uses, given)
     if isinstance(uses, Mapping) or hasattr(uses, "read"):
         return _of_config(uses, given)
     wanted = f"{'an' if given.kind is EXECUTORS else 'a'} {given.kind.label} class, a name, a path, YAML or a mapping"
@@ -170,19 +171,21 @@ def _is_importable(cls: type) -> bool:
     return spec is not None and spec.origin is not None and os.path.realpath(spec.origin) == os.path.realpath(file)
 
 
-def _of_text(text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
+def _of_text(uses: str, given: _Given) -> tuple[ExecutorPlan, Any]:
+    text = uses.strip()
     if not text:
         raise ConfigError("uses is empty text")
     if scheme := _SCHEME.match(text):
         return _of_url(scheme[1].lower(), text, given)
     if "\n" in text or _INLINE.match(text):
-        return _of_config(text, given)
+        return _of_config(uses, given)  # not stripped: the first line of indented text is indented as the others are
     path = _find_path(text, given.search_paths)
     if path is not None:
         return _of_config(path, given)
     if text.endswith((".yml", ".yaml", ".json")) or os.sep in text:
-        tried = ", ".join(os.path.abspath(os.path.join(base, text)) for base in (*given.search_paths, "."))
-        raise BadConfigSource(f"uses: there is no file {text!r}; looked for {tried}")
+        folders = (*given.search_paths, ".", *callers_folders()[:1])
+        tried = ", ".join(dict.fromkeys(os.path.abspath(os.path.join(base, text)) for base in folders))
+        raise ExecutorNotFound(f"uses: there is no file {text!r}; looked for {tried}")
     if _IDENTIFIER.fullmatch(text):
         return _of_name(text, given)
     if _DOTTED.fullmatch(text):
@@ -212,14 +215,14 @@ def path_named(uses: str, search_paths: Sequence[str]) -> str | None:
 
 def _find_path(text: str, search_paths: Sequence[str]) -> str | None:
     wanted = os.path.expanduser(text)
-    for base in (*search_paths, "."):
+    for base in (*search_paths, ".", *callers_folders()):
         path = os.path.abspath(os.path.join(os.path.expanduser(base), wanted))
         if os.path.isdir(path):
             for name in ("config.yml", "config.yaml"):
                 if os.path.isfile(os.path.join(path, name)):
                     return os.path.join(path, name)
             if os.sep in text:
-                raise BadConfigSource(f"uses: the folder {path} has no config.yml")
+                raise ExecutorNotFound(f"uses: the folder {path} has no config.yml")
         elif os.path.isfile(path):
             if path.endswith(".py"):
                 raise ConfigError(f"uses: {text!r} is a Python file; give the class name, and the file as py_modules")
@@ -245,7 +248,7 @@ def _of_dotted(text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
         known = [name for name in sys.modules if name.count(".") == module.count(".")]
         near = nearest(module, known)
         hint = f"; did you mean {near!r}?" if near else ""
-        raise BadConfigSource(f"uses={text!r}: there is no module {module!r}{hint}")
+        raise ExecutorNotFound(f"uses={text!r}: there is no module {module!r}{hint}")
     plan = ExecutorPlan(
         module=module, qualname=qualname, py_modules=given.located(), search_paths=list(given.search_paths)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from jina.errors import ConfigError, nearest
+from jina.errors import ExecutorNotFound, nearest
 
 if TYPE_CHECKING:
     from jina.executor.base import Executor
@@ -29,14 +29,14 @@ def names() -> list[str]:
     return sorted(_CLASSES)
 
 
-def unknown(name: str, where: str = "", among: Iterable[str] | None = None) -> ConfigError:
+def unknown(name: str, where: str = "", among: Iterable[str] | None = None) -> ExecutorNotFound:
     """The error for a name that no class has."""
     known = sorted(set(names() if among is None else among) - BASE_NAMES)
     near = nearest(name, known)
     hint = f"; did you mean {near!r}?" if near else ""
     place = f"{where}: " if where else ""
     help_text = f"known classes: {', '.join(known)}" if known else "no Executor class has been imported"
-    return ConfigError(
+    return ExecutorNotFound(
         f"{place}no Executor class is named {name!r}{hint}",
         help=f"{help_text}; list the files that define it under py_modules",
     )

@@ -71,7 +71,7 @@ TABLE: dict[str, dict[str, str]] = {
     "serve.runtimes.gateway.composite": {"runtime.custom_gateway": "CompositeGateway"},
     "serve.runtimes.gateway.gateway": {"runtime.custom_gateway": "BaseGateway, Gateway"},
     "serve.runtimes.gateway.grpc": {"runtime.custom_gateway": "GRPCGateway"},
-    "serve.runtimes.gateway.http": {"runtime.custom_gateway": "HTTPGateway"},
+    "serve.runtimes.gateway.http": {"runtime.custom_gateway": "FastAPIBaseGateway, HTTPGateway"},
     "serve.runtimes.gateway.http.fastapi": {"runtime.custom_gateway": "FastAPIBaseGateway"},
     "serve.runtimes.gateway.load_balancer": {"legacy.later": "LoadBalancerGateway"},
     "serve.runtimes.gateway.streamer": {"runtime.gateway_streamer": "GatewayStreamer"},

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jina.errors import BadConfigSource, ConfigError
+from jina.errors import ConfigError, ExecutorNotFound
 from jina.executor import modules
 from jina.executor.reference import Kind, reference_of
 from jina.plan.plans import ExecutorPlan
@@ -55,7 +55,7 @@ def _import(plan: ExecutorPlan) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{plan.module}.".startswith(f"{error.name}."):
             raise modules.failed(plan.module, error) from error
-        raise BadConfigSource(f"no module named {plan.module!r}, which uses names") from None
+        raise ExecutorNotFound(f"no module named {plan.module!r}, which uses names") from None
     except ConfigError:
         raise
     except Exception as error:

@@ -39,7 +39,7 @@ class Owner:
     Calls of `@write` methods take turns: `def` methods among themselves, and `async def` ones among themselves.
     `names` are those by which parameters address the Executor (`a__key`), `exit_on` the names of exceptions
     that end the worker; `give_up(reason, exit code)` asks for that. With `no_reduce` the documents of several
-    branches are handed on apart; with `gathers` also one after the other, as `docs`.
+    branches are handed on apart, and one after the other as `docs`.
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class Owner:
         exit_on: Collection[str] = (),
         quiet_error: bool = False,
         no_reduce: bool = False,
-        gathers: bool = False,
         give_up: Callable[[str, int], None] | None = None,
     ) -> None:
         self.executor = executor
@@ -62,7 +61,6 @@ class Owner:
         self.write_lock = threading.Lock()
         self.async_write_lock = asyncio.Lock()
         self.no_reduce = no_reduce
-        self.gathers = gathers
         self._exit_on = frozenset(exit_on)
         self._quiet_error = quiet_error
         self._give_up = give_up
@@ -167,7 +165,7 @@ class Handler:
     def _documents_of(self, branches: dict[str, Any]) -> Any:
         """What the handler gets as `docs`."""
         lists = list(branches.values())
-        if not self.owner.gathers or len(lists) == 1:
+        if len(lists) == 1:
             return lists[0]
         return type(lists[0]).construct([doc for docs in lists for doc in docs])
 

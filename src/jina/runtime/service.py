@@ -73,7 +73,6 @@ class WorkerService:
             exit_on=plan.exit_on_exceptions,
             quiet_error=plan.log.quiet_error,
             no_reduce=plan.no_reduce,
-            gathers=plan.part == "uses_after",
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}

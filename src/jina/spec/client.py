@@ -46,6 +46,9 @@ class ClientSpec(Spec):
     ssl_keyfile: Text | None = None
     """File of the certificate's private key (PEM)."""
 
+    cors: Flag = False
+    """For servers alone; accepted because Jina 3 takes it."""
+
     asyncio: Flag = False
     """Give the client whose methods are coroutines."""
 

@@ -1,8 +1,11 @@
-"""Where a value stands inside a configuration."""
+"""Where a value stands inside a configuration, and where the files are that a configuration names."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any, Final
 
 Path = tuple[str | int, ...]
@@ -11,6 +14,27 @@ Path = tuple[str | int, ...]
 
 MISSING: Final = object()
 """What `child` gives where there is nothing."""
+
+
+_known_folders: dict[str, None] = {}
+_OURS: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+
+
+def callers_folders() -> list[str]:
+    """Folders of the source files of the program that calls, the nearest caller first.
+
+    Relative paths that lead nowhere from the working directory may start there, as in Jina 3. A thread of ours, such as
+    that of a reload, has no caller: it gets all folders that were given before.
+    """
+    folders: dict[str, None] = {}
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - `inspect.stack` would read the sources of all callers
+    while frame is not None:
+        file = os.path.abspath(frame.f_code.co_filename)
+        if not file.startswith(_OURS) and os.path.isfile(file):
+            folders[os.path.dirname(file)] = None
+        frame = frame.f_back
+    _known_folders.update(folders)
+    return list(folders or _known_folders)
 
 
 def child(value: Any, step: str | int) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from jina.errors import BadConfigSource, nearest
-from jina.spec.paths import Path, dotted
+from jina.spec.paths import Path, callers_folders, dotted
 from jina.spec.variables import substitute as fill_in
 from jina.spec.yaml_nodes import plain, read_yaml
 
@@ -56,8 +56,8 @@ def load(
 ) -> Loaded:
     """Read a configuration, with its variables filled in (`jina.spec.variables`) unless `substitute` is False.
 
-    `source` is the path of a YAML or JSON file (looked up here, then below `search_paths`), YAML or JSON text, a
-    mapping, an object with `read()`, or an http(s) URL (10 s, at most 10 MiB).
+    `source` is the path of a YAML or JSON file (looked up here, then below `search_paths`, then beside the files of the
+    calling program), YAML or JSON text, a mapping, an object with `read()`, or an http(s) URL (10 s, at most 10 MiB).
 
     Raises BadConfigSource for what cannot be found or read, ConfigError for unknown variables.
     """
@@ -117,7 +117,7 @@ def _from_file_object(source: Any) -> tuple[str, str, str | None]:
 
 def _from_file(path: str, search_paths: Sequence[str]) -> tuple[str, str, str | None]:
     expanded = os.path.expanduser(path)
-    for folder in ("", *search_paths):
+    for folder in ("", *search_paths, *callers_folders()):
         candidate = os.path.join(folder, expanded)
         if os.path.isfile(candidate):
             try:

@@ -2,6 +2,7 @@
 """`jina.serve.runtimes.gateway.http` of Jina 3."""
 
 from jina.runtime.custom_gateway import (
+    FastAPIBaseGateway as FastAPIBaseGateway,
     HTTPGateway as HTTPGateway,
 )
 
@@ -10,5 +11,6 @@ from jina.legacy.importer import modules_of
 __getattr__ = modules_of(__name__)
 
 __all__ = [
+    "FastAPIBaseGateway",
     "HTTPGateway",
 ]
