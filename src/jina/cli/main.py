@@ -126,15 +126,11 @@ def main(argv: Sequence[str]) -> int:
 
 def command_parser(name: str) -> tuple[Parser, Command]:
     """The parser of a command with its options, and the command."""
-    found = command(name)
-    parser = Parser(prog=f"jina {name}", description={**COMMANDS, **INTERNAL}[name].summary, allow_abbrev=False)
-    found.add_arguments(parser)
-    return parser, found
-
-
-def command(name: str) -> Command:
-    """The command of that name, imported."""
-    return cast("Command", importlib.import_module({**COMMANDS, **INTERNAL}[name].module))
+    listed = {**COMMANDS, **INTERNAL}[name]
+    command = cast("Command", importlib.import_module(listed.module))
+    parser = Parser(prog=f"jina {name}", description=listed.summary, allow_abbrev=False)
+    command.add_arguments(parser)
+    return parser, command
 
 
 def _run(words: list[str]) -> int:
@@ -154,8 +150,8 @@ def _run(words: list[str]) -> int:
     name, rest = _split(words)
     if name is None:
         return _other(words)
-    parser, found = command_parser(name)
-    return found.run(parser.parse_all(rest))
+    parser, command = command_parser(name)
+    return command.run(parser.parse_all(rest))
 
 
 def _split(words: list[str]) -> tuple[str | None, list[str]]:

@@ -34,8 +34,9 @@ def Client(args: Namespace | None = None, **options: Any) -> SyncClient | AsyncC
     from jina.spec import ClientSpec, parse
 
     if args is not None:
-        known = ClientSpec.model_fields
-        options = {**{name: value for name, value in vars(args).items() if name in known}, **options}
+        from jina.spec.flags import options_in
+
+        options = {**options_in(args, ClientSpec), **options}
     return client_of(parse(ClientSpec, options, "Client"))
 
 

@@ -69,27 +69,3 @@ def export_schema(*args: Any, **kwargs: Any) -> NoReturn:
     """Write the JSON Schema of the YAML files."""
     del args, kwargs
     not_yet("export_schema")
-
-
-def set_deployment_parser(*args: Any, **kwargs: Any) -> NoReturn:
-    """Command-line parser of a Deployment."""
-    del args, kwargs
-    not_yet("set_deployment_parser")
-
-
-def set_gateway_parser(*args: Any, **kwargs: Any) -> NoReturn:
-    """Command-line parser of a gateway."""
-    del args, kwargs
-    not_yet("set_gateway_parser")
-
-
-def set_pod_parser(*args: Any, **kwargs: Any) -> NoReturn:
-    """Command-line parser of a process."""
-    del args, kwargs
-    not_yet("set_pod_parser")
-
-
-def set_client_cli_parser(*args: Any, **kwargs: Any) -> NoReturn:
-    """Command-line parser of a client."""
-    del args, kwargs
-    not_yet("set_client_cli_parser")

@@ -57,8 +57,41 @@ TABLE: dict[str, dict[str, str]] = {
     "orchestrate.flow.asyncio": {"orchestration": "AsyncFlow"},
     "orchestrate.flow.base": {"orchestration": "Flow"},
     "parsers": {
-        "legacy.later": "set_client_cli_parser, set_deployment_parser, set_gateway_parser, set_pod_parser",
+        "legacy.parsers": "get_main_parser, set_client_cli_parser, set_deployment_parser, set_gateway_parser,"
+        " set_gateway_runtime_args_parser, set_help_parser, set_pod_parser"
     },
+    "parsers.base": {"legacy.parsers": "set_base_parser"},
+    "parsers.client": {"legacy.parsers": "mixin_client_features_parser, mixin_client_protocol_parser"},
+    "parsers.create": {"legacy.parsers": "set_new_project_parser"},
+    "parsers.deprecated": {"legacy.parsers": "get_deprecated_replacement"},
+    "parsers.export": {
+        "legacy.parsers": "set_export_flowchart_parser, set_export_parser, set_export_schema_parser",
+    },
+    "parsers.flow": {"legacy.parsers": "mixin_flow_features_parser, set_flow_parser"},
+    "parsers.helper": {
+        "legacy.parsers": "CastHostAction, CastPeerPorts, CastToIntAction, KVAppendAction, _ColoredHelpFormatter,"
+        " _SHOW_ALL_ARGS, _chf, add_arg_group"
+    },
+    "parsers.logging": {"legacy.parsers": "mixin_suppress_root_logging_parser"},
+    "parsers.orchestrate": {},
+    "parsers.orchestrate.base": {
+        "legacy.parsers": "mixin_base_deployment_parser, mixin_essential_parser, mixin_scalable_deployment_parser"
+    },
+    "parsers.orchestrate.deployment": {"legacy.parsers": "_mixin_deployment_only as mixin_base_deployment_parser"},
+    "parsers.orchestrate.pod": {
+        "legacy.parsers": "mixin_pod_parser, mixin_pod_runtime_args_parser, mixin_stateful_parser",
+    },
+    "parsers.orchestrate.runtimes": {},
+    "parsers.orchestrate.runtimes.container": {"legacy.parsers": "mixin_container_runtime_parser"},
+    "parsers.orchestrate.runtimes.grpc_channel": {"legacy.parsers": "mixin_grpc_channel_options_parser"},
+    "parsers.orchestrate.runtimes.head": {"legacy.parsers": "mixin_head_parser"},
+    "parsers.orchestrate.runtimes.remote": {
+        "legacy.parsers": "mixin_client_gateway_parser, mixin_gateway_parser, mixin_gateway_streamer_parser,"
+        " mixin_graphql_parser, mixin_http_gateway_parser, mixin_prefetch_parser, mixin_remote_runtime_parser"
+    },
+    "parsers.orchestrate.runtimes.runtime": {"legacy.parsers": "mixin_base_runtime_parser, mixin_raft_parser"},
+    "parsers.orchestrate.runtimes.worker": {"legacy.parsers": "mixin_worker_runtime_parser"},
+    "parsers.ping": {"legacy.parsers": "set_ping_parser"},
     "proto": {"wire": "pb as jina_pb2"},
     "schemas": {"legacy.schemas": "get_full_schema"},
     "serve": {},

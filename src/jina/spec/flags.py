@@ -7,6 +7,7 @@ switches. Underscores are accepted for dashes, and every old name of an option.
 from __future__ import annotations
 
 import argparse
+import enum
 from collections.abc import Container, Sequence
 from typing import Any, Final, TypeVar
 
@@ -59,6 +60,41 @@ def from_namespace(model: type[S], namespace: argparse.Namespace, where: str = "
 
     values = {name: value for name, value in given(namespace).items() if name in model.model_fields}
     return parse(model, values, locate=locate)
+
+
+def options_in(namespace: argparse.Namespace, model: type[Spec]) -> dict[str, Any]:
+    """The options that a namespace of any parser gives: those that differ from the defaults of `model`.
+
+    What Jina 3 decided itself and wrote into such namespaces (`runtime_cls`, `pod_role`, `workspace_id`) is left out.
+    """
+    given = {}
+    for name, value in vars(namespace).items():
+        field = model.model_fields.get(name)
+        if field is None or name in _DECIDED or name in model.made_by_methods:
+            continue
+        plain = _names_of(value)
+        if name == "provider" and isinstance(plain, list):
+            plain = plain[0]
+        if not _is_default(plain, default_of(field)):
+            given[name] = plain
+    return given
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    alone = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(alone, str) and isinstance(default, str):
+        return alone.lower() == default.lower()
+    return value is None or default in (value, alone) or (alone in ("{}", "[]") and not default)
+
+
+_DECIDED: Final = InternalOptions.model_fields.keys() - {"native", "noblock_on_start"}
+
+
+def _names_of(value: Any) -> Any:
+    """Names in the place of enumeration members."""
+    if isinstance(value, list):
+        return [_names_of(item) for item in value]
+    return value.name if isinstance(value, enum.Enum) else value
 
 
 class _Store(argparse.Action):

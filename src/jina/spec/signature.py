@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import inspect
 import types
@@ -54,9 +55,15 @@ class _OptionsMethod:
     def __call__(self, instance: Any, /, *args: Any, **options: Any) -> Any:
         from jina.spec.parsing import parse
 
-        if args:
+        model = self._load()
+        namespace = args[0] if args else options.pop("args", None)
+        if isinstance(namespace, argparse.Namespace) and len(args) <= 1:
+            from jina.spec.flags import options_in
+
+            options = {**options_in(namespace, model), **options}
+        elif args or namespace is not None:
             raise TypeError(f"{self._where} takes its options by name, not by position")
-        return self._method(instance, parse(self._load(), options, self._where))
+        return self._method(instance, parse(model, options, self._where))
 
     @property
     def __signature__(self) -> inspect.Signature:
