@@ -19,11 +19,12 @@ from tests.acceptance.services import Token
 from tests.acceptance.test_statuses import UNARY, message_of
 
 BURST = 6
-KEYS = [f"secret-number-{number}" for number in range(80)]
+KEYS = [f"secret-number-{number}" for number in range(120)]
 CALL = "/jina.JinaRPC/Call"
 STREAM = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
 ONE = '{"data": [{"text": "a"}]}'
-LIMITED = [f"limited-number-{number}" for number in range(20)]
+SCOPED = "scoped-secret-number"
+LIMITED = [f"limited-number-{number}" for number in range(50)]
 
 fresh, fresh_limited = iter(KEYS), iter(LIMITED)
 """Keys that no test has used."""
@@ -53,6 +54,8 @@ def guarded(request, tmp_path_factory):
     file = tmp_path_factory.mktemp("keys") / "keys.yml"
     lines = [f"limited{at}: {{key: {key}, endpoints: [/open, /tokens]}}\n" for at, key in enumerate(LIMITED)]
     file.write_text("# keys for some endpoints only\n" + "".join(lines))
+    with file.open("a") as more:
+        more.write(f"scoped: {{key: {SCOPED}, endpoints: [/open], scopes: [metrics]}}\n")
     options = {
         "protocol": list(PROTOCOLS),
         "host": "127.0.0.1",
@@ -132,6 +135,51 @@ CODES = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUS
 
 def of(protocol, status):
     return CODES[status] if protocol == "grpc" else status
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_a_key_in_both_headers_reaches_the_executor_in_none(ports, protocol, key, scheme):
+    with client_of(ports, protocol) as client:
+        both = {"x-api-key": key, "authorization": f"{scheme} {key}"}
+        (text,) = client.post("/open", Token(text="a"), headers=both, return_type=None).texts
+    assert set(json.loads(text)) == {"x-api-key-name"}
+
+
+def test_a_token_of_the_application_stays(ports, protocol, key):
+    with client_of(ports, protocol) as client:
+        both = {"x-api-key": key, "authorization": "Bearer of-the-application"}
+        (text,) = client.post("/open", Token(text="a"), headers=both, return_type=None).texts
+    assert json.loads(text)["authorization"] == "Bearer of-the-application"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/docs", "/openapi.json", "/status", "/redoc"])
+def test_a_key_for_some_endpoints_opens_no_pages(ports, limited, path):
+    status, _, content = get(ports["http"], path, headers=shown(limited))
+    assert (status, content["code"]) == (403, "PermissionDenied")
+
+
+def test_a_key_with_scopes_opens_their_pages(ports):
+    found = {path: get(ports["http"], path, headers=shown(SCOPED))[0] for path in ("/metrics", "/docs", "/status")}
+    assert found == {"/metrics": 200, "/docs": 403, "/status": 403}
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "PERMISSION_DENIED"),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "PERMISSION_DENIED"),
+        ("/jina.JinaInfoRPC/_status", "PERMISSION_DENIED"),
+        ("/jina.JinaGatewayDryRunRPC/dry_run", "OK"),
+    ],
+)
+def test_a_key_for_some_endpoints_and_descriptions_over_grpc(ports, limited, method, code):
+    with grpc.insecure_channel(f"127.0.0.1:{ports['grpc']}") as channel:
+        found = "OK"
+        try:
+            channel.unary_unary(method)(b"", timeout=30, metadata=(("x-api-key", limited),))
+        except grpc.RpcError as error:
+            found = error.code().name
+    assert found == code
 
 
 @pytest.mark.parametrize("form", ["x-api-key", "bearer"])

@@ -40,14 +40,30 @@ def test_keys_without_names_are_numbered():
 
 def test_endpoints():
     (key,) = keys_of({"bob": {"key": "secret-two", "endpoints": ["/search"]}})
-    assert key == ("bob", digest("secret-two"), ("/search",))
+    assert key == ("bob", digest("secret-two"), ("/search",), ())
     assert normal({"bob": {"key": "secret-two", "endpoints": None}}) == {"bob": digest("secret-two")}
+
+
+def test_scopes():
+    """Those of a key without endpoints are all, of one with endpoints none, unless they are given."""
+    open_to_all = {"bob": {"key": "secret-two"}}
+    assert keys_of(open_to_all)[0].scopes == ("docs", "metrics", "status")
+    closed = {"bob": {"key": digest("secret-two"), "scopes": []}}
+    assert keys_of(closed)[0].scopes == ()
+    mixed = {"bob": {"key": digest("secret-two"), "endpoints": ["/a"], "scopes": ["metrics"]}}
+    assert keys_of(mixed)[0].scopes == ("metrics",)
+    assert (normal(closed), normal(mixed)) == (closed, mixed)
 
 
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
         (5, "not a mapping of names to keys"),
+        (
+            {"a": {"key": "geheim-geheim", "scopes": ["everything"]}},
+            "a: scopes is not a list of any of docs, metrics, status",
+        ),
+        ({"a": {"key": "geheim-geheim", "scopes": "docs"}}, "a: scopes is not a list"),
         ({}, "there is no key in it"),
         ("", "there is no key in it"),
         (" , ", "there is no key in it"),

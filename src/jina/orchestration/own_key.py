@@ -36,9 +36,9 @@ class OwnKey:
             return process
         import secrets
 
-        from jina.spec.access import digest_of
+        from jina.spec.access import SCOPES, digest_of
 
         self.text = self.text or secrets.token_hex(16)
-        own = KeyPlan(name=NAME, digest=digest_of(self.text))
+        own = KeyPlan(name=NAME, digest=digest_of(self.text), scopes=list(SCOPES))
         changed = msgspec.structs.replace(access, keys=[*access.keys, own])
         return msgspec.structs.replace(process, access=changed)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from jina.plan.plans import AccessPlan, FacePlan, HttpPlan, KeyPlan, LogPlan, RestartPlan, TlsPlan
-from jina.spec.access import keys_of, rate_of
+from jina.spec.access import Key, keys_of, rate_of
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
@@ -48,12 +48,15 @@ def _face(spec: DeploymentSpec | GatewaySpec, protocol: Protocol, port: int, *, 
     )
 
 
+def key_plan(key: Key) -> KeyPlan:
+    """What a server has to know of a key."""
+    return KeyPlan(name=key.name, digest=key.digest, endpoints=list(key.endpoints), scopes=list(key.scopes))
+
+
 def access(spec: AccessOptions) -> AccessPlan:
     """Who may call, and how often."""
     rate, burst = rate_of(spec.rate_limit) if spec.rate_limit else (0.0, 0)
-    keys = [
-        KeyPlan(name=key.name, digest=key.digest, endpoints=list(key.endpoints)) for key in keys_of(spec.api_keys or {})
-    ]
+    keys = [key_plan(key) for key in keys_of(spec.api_keys or {})]
     return AccessPlan(keys=keys, keys_file=spec.api_keys_file or "", rate=rate, burst=burst)
 
 

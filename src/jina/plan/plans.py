@@ -23,11 +23,12 @@ class TlsPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A key by its digest (`sha256:...`), and the endpoints that it opens; none: all."""
+    """A key by its digest (`sha256:...`), the endpoints that it opens (none: all), and its scopes."""
 
     name: str
     digest: str
     endpoints: list[str] = []
+    scopes: list[str] = []
 
 
 class AccessPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,15 +16,22 @@ LEAST_LENGTH: Final = 8
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|second|min|minute|h|hour)(?:\s*,?\s*burst\s+(\d+))?")
+SCOPES: Final = ("docs", "metrics", "status")
+"""What a server tells of itself, beside its endpoints."""
 _SECONDS: Final = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 
 class Key(NamedTuple):
-    """Who has a key, the digest of the key, and what may be called with it; without endpoints all."""
+    """Who has a key, the digest of the key, and what may be called with it; without endpoints all.
+
+    `scopes` are those of `SCOPES` that the key opens: all for a key without endpoints, none for one with endpoints,
+    unless they are given.
+    """
 
     name: str
     digest: str
     endpoints: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = SCOPES
 
 
 class Rate(NamedTuple):
@@ -56,9 +63,14 @@ def normal(value: Any) -> dict[str, Any] | None:
     keys = keys_of(value)
     if not keys:
         raise ValueError("there is no key in it; leave the option out where none is needed")
-    return {
-        key.name: {"key": key.digest, "endpoints": list(key.endpoints)} if key.endpoints else key.digest for key in keys
-    }
+    return {key.name: _normal_key(key) for key in keys}
+
+
+def _normal_key(key: Key) -> dict[str, Any] | str:
+    limits: dict[str, Any] = {"endpoints": list(key.endpoints)} if key.endpoints else {}
+    if key.scopes != (() if key.endpoints else SCOPES):
+        limits["scopes"] = list(key.scopes)
+    return {"key": key.digest, **limits} if limits else key.digest
 
 
 def rate_of(text: str) -> Rate:
@@ -94,14 +106,19 @@ def _key(name: str, told: Any) -> Key:
     if not _NAME.fullmatch(name):
         raise ValueError("a name of a key must be letters, digits and any of _.@- (64 at most)")
     endpoints: Any = ()
+    scopes: Any = None
     if isinstance(told, Mapping):
-        unknown = sorted(set(map(str, told)) - {"key", "endpoints"})
+        unknown = sorted(set(map(str, told)) - {"key", "endpoints", "scopes"})
         if unknown or "key" not in told:
-            raise ValueError(f"{name}: a mapping must have 'key' and may have 'endpoints', nothing else")
-        endpoints, told = told.get("endpoints") or (), told["key"]
+            raise ValueError(f"{name}: a mapping must have 'key' and may have 'endpoints' and 'scopes', nothing else")
+        endpoints, scopes, told = told.get("endpoints") or (), told.get("scopes"), told["key"]
     if not isinstance(endpoints, list | tuple) or not all(isinstance(one, str) and one for one in endpoints):
         raise ValueError(f"{name}: endpoints is not a list of names such as '/search'")
-    return Key(name, _digest(name, told), tuple(endpoints))
+    if scopes is None:
+        scopes = () if endpoints else SCOPES
+    if not isinstance(scopes, list | tuple) or not set(scopes) <= set(SCOPES):
+        raise ValueError(f"{name}: scopes is not a list of any of {', '.join(SCOPES)}")
+    return Key(name, _digest(name, told), tuple(endpoints), tuple(scopes))
 
 
 def _digest(name: str, key: Any) -> str:
@@ -135,6 +152,6 @@ ApiKeys = Annotated[
     PlainValidator(normal),
     WithJsonSchema({"type": ["object", "array", "string", "null"]}),
 ]
-"""A mapping of names to digests, or to `{"key": digest, "endpoints": [...]}`, once it is validated."""
+"""A mapping of names to digests, or to `{"key": digest, "endpoints": [...], "scopes": [...]}`, once it is validated."""
 
 RateLimit = Annotated[str, PlainValidator(_rate_text), WithJsonSchema({"type": "string"})]

@@ -20,8 +20,9 @@ class AccessOptions(Spec):
     """Who may call, and how often."""
 
     api_keys: ApiKeys = Field(default_factory=_keys_of_environment, validate_default=True)
-    """Keys that callers must show: name -> key, or name -> `{"key": ..., "endpoints": [...]}`; a list; or text such as
-    `alice:KEY,bob:KEY`. Only digests are kept. The variable JINA_API_KEYS changes the default of none."""
+    """Keys that callers must show: name -> key, or name -> `{"key": ..., "endpoints": [...], "scopes": [...]}`; a list;
+    or text such as `alice:KEY,bob:KEY`. Only digests are kept. The variable JINA_API_KEYS changes the
+    default of none."""
 
     api_keys_file: Text | None = None
     """YAML file with further keys, as `api_keys` takes them, read by the server when it starts."""

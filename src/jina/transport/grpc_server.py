@@ -125,7 +125,8 @@ class _Table(grpc.GenericRpcHandler):
         method = handler_call_details.method
         if self._access is not None and not method.startswith(_OPEN):
             try:
-                self._access.caller(dict(text_of(handler_call_details.invocation_metadata)), "")
+                metadata = dict(text_of(handler_call_details.invocation_metadata))
+                self._access.caller(metadata, "").check_page(method)
             except JinaError as error:
                 return refusing(error)
         if self._probes is not None and method.startswith("/grpc."):

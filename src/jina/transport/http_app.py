@@ -84,7 +84,8 @@ class HttpApp:
             return
         if self.mounts and (found := self._mounted(scope)) is not None:
             app, root = found
-            await app({**scope, "root_path": root}, receive, send)
+            if self._door is None or await self._door.opens_route(scope, receive, send):
+                await app({**scope, "root_path": root}, receive, send)
         elif kind == "http":
             await self._serve(Exchange(scope, receive, send, self._last_terms if self._gate.draining else self._terms))
         elif kind == "websocket":

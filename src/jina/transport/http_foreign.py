@@ -19,7 +19,7 @@ class ForeignApp:
         self._gate = gate
         self._cors = plan.cors
         terms = Terms(0, CORS_HEADERS if plan.cors else [])
-        self._door = Door(access, terms, cors=plan.cors) if access is not None else None
+        self._door = Door(access, terms, cors=plan.cors, routes=True) if access is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -7,7 +7,7 @@ import hmac
 import time
 from collections.abc import Callable, MutableMapping
 
-from jina.errors import ConfigError, Overloaded, PermissionDenied, Unauthenticated
+from jina.errors import ConfigError, Overloaded, PermissionDenied, Unauthenticated, quoted
 from jina.plan.plans import AccessPlan, KeyPlan
 from jina.routing.rate import Buckets
 
@@ -15,7 +15,19 @@ KEY_HEADER = "x-api-key"
 NAME_HEADER = "x-api-key-name"
 """Tells the Executor whose key the request had."""
 _BEARER = "bearer "
-_NOBODY = KeyPlan(name="", digest="")
+_ANYBODY = KeyPlan(name="", digest="")
+"""Who calls where no keys are needed."""
+_PAGES = {
+    "/metrics": "metrics",
+    "/status": "status",
+    "/jina.JinaInfoRPC": "status",
+    "/docs": "docs",
+    "/redoc": "docs",
+    "/openapi.json": "docs",
+    "/grpc.reflection.v1.ServerReflection": "docs",
+    "/grpc.reflection.v1alpha.ServerReflection": "docs",
+}
+"""The scope of a key that opens a page of HTTP, or the methods of a gRPC service."""
 
 
 class Caller:
@@ -35,7 +47,22 @@ class Caller:
     def check(self, endpoint: str) -> None:
         """Raise `PermissionDenied` where the key does not open the endpoint."""
         if self._key.endpoints and endpoint not in self._key.endpoints:
-            raise PermissionDenied(f"the key {self._key.name!r} does not open {endpoint}")
+            raise PermissionDenied(f"the key {self._key.name!r} does not open {quoted(endpoint)}")
+
+    def check_page(self, path: str) -> None:
+        """Raise `PermissionDenied` where the key does not open a page or method that tells about the server."""
+        scope = next((scope for prefix, scope in _PAGES.items() if path == prefix or path.startswith(f"{prefix}/")), "")
+        if scope and self._key is not _ANYBODY and scope not in self._key.scopes:
+            raise PermissionDenied(f"the key {self._key.name!r} does not open {path}: it lacks the scope {scope!r}")
+
+    def check_route(self, path: str) -> None:
+        """Raise `PermissionDenied` where the key does not open a route of the user's own.
+
+        An endpoint that ends in `/*` opens what is below.
+        """
+        opened = self._key.endpoints
+        if opened and not any(path == one or (one.endswith("/*") and path.startswith(one[:-1])) for one in opened):
+            raise PermissionDenied(f"the key {self._key.name!r} does not open {quoted(path)}")
 
 
 class Access:
@@ -61,8 +88,8 @@ class Access:
         The key leaves the headers, which Executors may read and log; the name of its owner takes its place.
         """
         if not self._keys:
-            return Caller(self, _NOBODY, address)
-        header, shown = _shown(headers)
+            return Caller(self, _ANYBODY, address)
+        shown = headers.get(KEY_HEADER, "").strip() or _bearer(headers)
         if not shown:
             raise Unauthenticated(
                 "this service needs a key", help=f"send it as {KEY_HEADER}, or as Authorization: Bearer"
@@ -70,9 +97,16 @@ class Access:
         key = self._found(shown)
         if key is None:
             raise Unauthenticated("the key is not known here")
-        del headers[header]
+        self._remove_keys(headers)
         headers[NAME_HEADER] = key.name
         return Caller(self, key, f"key {key.name}")
+
+    def _remove_keys(self, headers: MutableMapping[str, str]) -> None:
+        """Remove the key wherever it stands. Another token of `Authorization` is the application's own."""
+        headers.pop(KEY_HEADER, None)
+        token = _bearer(headers)
+        if token and self._found(token) is not None:
+            del headers["authorization"]
 
     def _found(self, shown: str) -> KeyPlan | None:
         digest = b"sha256:" + hashlib.sha256(shown.encode("utf-8", "surrogateescape")).hexdigest().encode()
@@ -99,14 +133,10 @@ def access_of(plan: AccessPlan | None) -> Access | None:
     return Access(plan)
 
 
-def _shown(headers: MutableMapping[str, str]) -> tuple[str, str]:
-    """The header that has a key, and the key."""
-    if shown := headers.get(KEY_HEADER, "").strip():
-        return KEY_HEADER, shown
+def _bearer(headers: MutableMapping[str, str]) -> str:
+    """The token of `Authorization: Bearer`, empty without one."""
     authorization = headers.get("authorization", "")
-    if authorization[: len(_BEARER)].lower() == _BEARER:
-        return "authorization", authorization[len(_BEARER) :].strip()
-    return "", ""
+    return authorization[len(_BEARER) :].strip() if authorization[: len(_BEARER)].lower() == _BEARER else ""
 
 
 def _keys_in(path: str) -> list[KeyPlan]:
@@ -114,6 +144,7 @@ def _keys_in(path: str) -> list[KeyPlan]:
         return []
     import yaml
 
+    from jina.plan.pieces import key_plan
     from jina.spec.access import keys_of
 
     try:
@@ -127,4 +158,4 @@ def _keys_in(path: str) -> list[KeyPlan]:
         raise ConfigError(f"api_keys_file: {path!r}: {error}") from None
     if not keys:
         raise ConfigError(f"api_keys_file: {path!r} has no keys")
-    return [KeyPlan(name=key.name, digest=key.digest, endpoints=list(key.endpoints)) for key in keys]
+    return [key_plan(key) for key in keys]
