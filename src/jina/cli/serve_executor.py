@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Construct the Executor, serve, close it."""
     from jina.orchestration import Deployment
+    from jina.orchestration.part_here import is_part, serve_part
 
+    if is_part(given(options)):
+        return serve_part(given(options))
     deployment = Deployment.from_command_line(given(options), "executor")
     if not deployment.spec.reload:
         return deployment.serve_here()

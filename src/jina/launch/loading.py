@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,17 +20,38 @@ def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mappi
     """The instance, with what the orchestration decided as its `runtime_args`.
 
     `arguments` are the constructor arguments that are not in the plan. What the constructor raises passes
-    through.
+    through. Unless the metas name the Executor, `runtime_args.name` is the name of the process in the logs, so that two
+    steps of one class are told apart.
     """
     runtime_args = {
+        **({} if plan.executor.metas.get("name") else {"name": plan.name}),
         "workspace": _workspace(plan),
         "shard_id": plan.shard_id,
         "shards": plan.shards,
         "replicas": plan.replicas,
         "replica_id": plan.replica_id,
         "allow_concurrent": plan.allow_concurrent,
+        **_telemetry(plan),
+        "provider": ["NONE"],
+        "provider_endpoint": None,
     }
     return load_executor(plan.executor, runtime_args, executor_class, arguments)
+
+
+def _telemetry(plan: WorkerPlan) -> dict[str, Any]:
+    """Where an Executor records spans and numbers of its own: None for what is not on, as in Jina 3.
+
+    The registry of Prometheus is there for classes whose module imports `prometheus_client`, too, as their metrics are
+    served in any case.
+    """
+    from jina.observe import metrics, providers
+
+    registry = plan.monitoring is not None or "prometheus_client" in sys.modules
+    return {
+        "metrics_registry": metrics.users_registry() if registry else None,
+        "tracer_provider": providers.tracer_provider() if plan.telemetry.tracing else None,
+        "meter_provider": providers.meter_provider() if plan.telemetry.metrics else None,
+    }
 
 
 def _workspace(plan: WorkerPlan) -> str | None:

@@ -204,7 +204,27 @@ class _Collector:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        return self._metrics.families()
+        yield from self._metrics.families()
+        if _users is not None:
+            yield from _users.collect()
+
+
+_users: CollectorRegistry | None = None
+
+
+def users_registry() -> CollectorRegistry | None:
+    """The registry of this process for collectors of the user's Executors, which is served with our own counts.
+
+    None where `prometheus_client` is not installed, so that nothing serves metrics.
+    """
+    global _users
+    if _users is None:
+        try:
+            from prometheus_client import CollectorRegistry
+        except ImportError:
+            return None
+        _users = CollectorRegistry()
+    return _users
 
 
 _timers: dict[str, tuple[str, Summary]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, cast
 
 from jina.errors import NotSupportedError, UsageError
@@ -20,7 +20,7 @@ from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.launch.status import ServiceStatus
-    from jina.plan.plans import DeploymentPlan
+    from jina.plan.plans import DeploymentPlan, WorkerPlan
     from jina.runtime.inprocess import InProcessApp
     from jina.spec import DeploymentSpec
 
@@ -241,10 +241,11 @@ class Deployment(Replicated, Described, Calls):
         workers = self._plan.workers
         return InProcessService(self._plan, makers_of(workers, self._executors), self._declared)
 
-    def serve_here(self) -> int:
+    def serve_here(self, placed: Callable[[WorkerPlan], WorkerPlan] = lambda plan: plan) -> int:
         """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.
 
-        To be called on the main thread. Raises what `start` raises.
+        To be called on the main thread. `placed` gives the worker its place where it is one of several that others
+        start. Raises what `start` raises.
         """
         from jina.launch.here import serve_here
 
@@ -253,7 +254,7 @@ class Deployment(Replicated, Described, Calls):
                 f"{self.name!r} is more than one Executor, which is all that one process can serve",
                 help="`jina deployment` with the same options starts its replicas and shards",
             )
-        plan = self._plan.workers[0]
+        plan = placed(self._plan.workers[0])
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         try:
             return serve_here(

@@ -64,7 +64,10 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
     return NodePlan(
         name=node.name,
         needs=list(node.needs),
-        hops=[_hop(node.name, index, address) for index, address in enumerate(addresses)],
+        hops=[
+            hop(node.name, index, address, f"Gateway: deployments_addresses.{node.name}")
+            for index, address in enumerate(addresses)
+        ],
         when=spec.graph_conditions.get(node.name),
         floating=node.floating,
         no_reduce=node.name in spec.deployments_no_reduce,
@@ -77,10 +80,11 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
     )
 
 
-def _hop(name: str, index: int, address: str) -> HopPlan:
+def hop(name: str, index: int, address: str, where: str) -> HopPlan:
+    """The way to the replica `index` of what is called `name`; raises ConfigError, which `where` begins."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise ConfigError(f"Gateway: deployments_addresses.{name}: {address!r} is not grpc://host:port")
+        raise ConfigError(f"{where}: {address!r} is not grpc://host:port")
     return HopPlan(kind="grpc", name=f"{name}/rep-{index}", address=_reached(parts.netloc), tls=_SCHEMES[parts.scheme])
 
 

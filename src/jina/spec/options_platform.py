@@ -107,7 +107,7 @@ class ContainerOptions(Spec):
     """Fetch a packaged Executor again even if it is cached."""
 
     k8s_namespace: Text | None = None
-    """Kubernetes namespace."""
+    """Kubernetes namespace, as the Kubernetes files of Jina 3 name it; it changes nothing in a process."""
 
     env_from_secret: Mapped | None = None
     """Variable -> `{"name": secret, "key": key}` of a Kubernetes secret."""

@@ -293,7 +293,7 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
     "provider", "provider_endpoint", "install_requirements",
     # containers and clusters
     "entrypoint", "docker_kwargs", "volumes", "disable_auto_volume", "force_network_mode",
-    "prefer_platform", "force_update", "k8s_namespace", "env_from_secret", "image_pull_secrets",
+    "prefer_platform", "force_update", "env_from_secret", "image_pull_secrets",
     # processes of a larger whole
     "runtime_cls", "pod_role", "deployment_role", "shard_id", "uses_before_address",
     "uses_after_address", "connection_list",

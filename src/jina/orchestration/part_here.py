@@ -1,0 +1,85 @@
+"""One process of a Deployment whose others are started elsewhere, as Jina 3's Kubernetes files ask for it.
+
+`jina executor --native --shards 2 --replicas 3 --shard-id 1` is one worker that knows its place; with
+`--pod-role HEAD` it is the head, which has no Executor and shares the requests among the shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from jina.errors import ConfigError
+
+_PLACE = ("replicas", "shards", "shard_id")
+_HEAD = ("connection_list", "uses_before_address", "uses_after_address")
+_ROLES = ("native", "pod_role", "runtime_cls", "deployment_role", "k8s_namespace")
+
+
+def is_part(options: Mapping[str, Any]) -> bool:
+    """Whether the options of a command line ask for one process of a larger Deployment."""
+    return any(options.get(name) for name in ("native", "shard_id")) or is_head(options)
+
+
+def is_head(options: Mapping[str, Any]) -> bool:
+    """Whether that process is the one in front of the shards."""
+    return "HEAD" in str(options.get("pod_role", "")).upper() or options.get("runtime_cls") == "HeadRuntime"
+
+
+def serve_part(options: Mapping[str, Any], where: str = "jina executor") -> int:
+    """Serve the worker or the head until SIGTERM or Ctrl+C; gives the exit code. Main thread only.
+
+    Raises `ConfigError` naming the option, and what `jina.launch.here` raises.
+    """
+    own = {name: value for name, value in options.items() if name not in {*_ROLES, *_HEAD}}
+    if "name" in own:  # Jina 3 names the processes around shards `indexer/head`, which is no name of a folder
+        own["name"] = str(own["name"]).replace("/", "-")
+    if is_head(options):
+        return _serve_head(options, own, where)
+    from jina.orchestration import Deployment
+
+    place = _placed(own, where)
+    deployment = Deployment.from_command_line(
+        {name: value for name, value in own.items() if name not in _PLACE}, where.removeprefix("jina ")
+    )
+    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place))
+
+
+def _placed(options: Mapping[str, Any], where: str) -> dict[str, int]:
+    """Which of how many workers it is."""
+    from jina.spec import DeploymentSpec, parse
+
+    counts = parse(DeploymentSpec, {name: options[name] for name in ("replicas", "shards") if name in options}, where)
+    try:
+        shard = int(options.get("shard_id", 0))
+    except ValueError:
+        shard = -1
+    if not 0 <= shard < counts.shards:
+        raise ConfigError(
+            f"{where}: shard_id: {options['shard_id']!r} is not the number of a shard: there are {counts.shards}, "
+            "counted from 0"
+        )
+    return {"replicas": counts.replicas, "shards": counts.shards, "shard_id": shard}
+
+
+def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> int:
+    from jina.launch.here import serve_gateway_here
+    from jina.launch.ports import PortReservations
+    from jina.orchestration import board
+    from jina.plan.head import plan_head
+    from jina.spec import DeploymentSpec, parse
+    from jina.spec.text import mapping_of
+
+    given = options.get("connection_list")
+    shards = mapping_of(given if isinstance(given, list) else [given]) if not isinstance(given, Mapping) else given
+    own.setdefault("shards", str(len(shards)))
+    spec = parse(DeploymentSpec, own, where)
+    around = {name: str(options[name]) for name in _HEAD[1:] if options.get(name)}
+    ports = PortReservations()
+    try:
+        plan = plan_head(spec, shards, around, ports)
+        return serve_gateway_here(plan, None, {}, lambda: board.announce(spec.name, plan.faces, quiet=spec.quiet))
+    finally:
+        ports.close()
