@@ -29,6 +29,14 @@ class Needy(BaseDoc):
     score: float
 
 
+class Whole(BaseDoc):
+    score: int = 0
+
+
+class Empty(BaseDoc):
+    """Nothing but an id."""
+
+
 class Options(BaseModel):
     top: int
 
@@ -213,6 +221,14 @@ def test_schemaless_documents_show_as_such():
         (Text, Counted, "a and b do not fit on /go: Text.text of a is string, Counted.text of b takes number"),
         (Counted, Embedded, "a and b do not fit on /go: Counted.text of a is number, Embedded.text of b takes string"),
         (Text, Needy, "a and b do not fit on /go: Needy.score of b is required, and Text of a has no such field"),
+        (
+            Embedded,
+            Whole,
+            (
+                "a and b do not fit on /go: Embedded of a (embedding, text) and Whole of b (score) have no "
+                "field in common, so nothing would arrive"
+            ),
+        ),
     ],
 )
 def test_neighbours_that_do_not_fit_are_named(gives, takes, error):
@@ -243,13 +259,11 @@ class Optional(BaseDoc):
     score: float = 0.0
 
 
-class Whole(BaseDoc):
-    score: int = 0
-
-
 @pytest.mark.parametrize(
     ("gives", "takes"),
     [
+        (Text, Empty),
+        (Empty, Text),
         (Text, Optional),
         (Optional, Text),
         (Whole, Optional),

@@ -72,8 +72,8 @@ def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> 
     from jina.spec import DeploymentSpec, parse
     from jina.spec.text import mapping_of
 
-    given = options.get("connection_list")
-    shards = mapping_of(given if isinstance(given, list) else [given]) if not isinstance(given, Mapping) else given
+    given = options.get("connection_list") or {}
+    shards = given if isinstance(given, Mapping) else mapping_of([str(given)])
     own.setdefault("shards", str(len(shards)))
     spec = parse(DeploymentSpec, own, where)
     around = {name: str(options[name]) for name in _HEAD[1:] if options.get(name)}

@@ -20,8 +20,8 @@ def check_edges(graph: GraphPlan, known: Known) -> None:
     """Compare all neighbours on all endpoints that both answer.
 
     Raises `ConfigError`, naming both Executors, both classes and the field, where a field of one name has different
-    JSON types, or where a required one never comes. Schemaless documents fit everything, and what is on either side
-    of a generator is not compared.
+    JSON types, where a required one never comes, or where both have fields and none in common, so that nothing but
+    the ids would arrive. Schemaless documents fit everything; what is on either side of a generator is not compared.
     """
     for path in sorted({path for endpoints in known.values() for path in endpoints}):
         given = outputs(graph, known, path)
@@ -44,8 +44,12 @@ def _check(before: list[Typed], taken: Typed, path: str, *, joined: bool) -> Non
                 f" {taken.name}.{field} of {taken.owner} takes {takes}",
                 help="let both use the same document class, or rename one of the fields",
             )
-    if joined or not before or any(_Node.of(one.schema).is_open for one in before):
-        return
+    if not (joined or not before or any(_Node.of(one.schema).is_open for one in before)):
+        _check_required(before, taken, to, path)
+    _check_common(before, taken, path)
+
+
+def _check_required(before: list[Typed], taken: Typed, to: _Node, path: str) -> None:
     coming = {name for one in before for name in _Node.of(one.schema).properties}
     for field in sorted(set(to.required) - coming):
         owners, classes = " and ".join(one.owner for one in before), " and ".join(one.name for one in before)
@@ -54,6 +58,22 @@ def _check(before: list[Typed], taken: Typed, path: str, *, joined: bool) -> Non
             f" {classes} of {owners} has no such field",
             help=f"give the field to {classes}, or a default to {taken.name}.{field}",
         )
+
+
+def _check_common(before: list[Typed], taken: Typed, path: str) -> None:
+    """Raise where all that comes would be dropped: the class fills its fields by their defaults, without a word."""
+    nodes = [_Node.of(one.schema) for one in before]
+    to = _Node.of(taken.schema)
+    coming = {name for node in nodes for name in node.properties} - {"id"}
+    fields = set(to.properties) - {"id"}
+    if to.is_open or any(node.is_open for node in nodes) or not coming or not fields or coming & fields:
+        return
+    owners, classes = " and ".join(one.owner for one in before), " and ".join(one.name for one in before)
+    raise ConfigError(
+        f"{owners} and {taken.owner} do not fit on {path}: {classes} of {owners} ({', '.join(sorted(coming))}) and"
+        f" {taken.name} of {taken.owner} ({', '.join(sorted(fields))}) have no common field, so nothing would arrive",
+        help="let both use the same document class, or fields of the same names",
+    )
 
 
 def _yields(known: Known, owner: str, path: str) -> bool:
