@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import socket
 import sys
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> int:
     sock = socket.socket(fileno=int(argv[1]))
     del argv[2:]
     sock.set_inheritable(False)
+    _write_lines_at_once()
     lifeline.reset_signals()
     lifeline.die_with_parent(sock)
     data, blob = recv_frame(sock), recv_frame(sock)
@@ -103,6 +105,13 @@ def main(argv: list[str]) -> int:
     # A worker from here on, as if it had been started with this socket.
     argv[1:] = [str(forked.detach())]
     return main(argv)
+
+
+def _write_lines_at_once() -> None:
+    """Give files and pipes each line of user code as it ends, as terminals get it: no end of the process loses any."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 def _tend(plan: NurseryPlan, control: Control, sock: socket.socket) -> socket.socket | None:

@@ -1,7 +1,8 @@
 """What is shown while a service starts and once it is ready.
 
-On a terminal a line with the current phase and then a table of addresses; anywhere else one plain line. It
-goes to stderr, so that a program's own output stays its own.
+On a terminal a line now and then with what is waited for, and then a table of addresses; anywhere else one plain line.
+It goes to stderr, so that a program's own output stays its own. Executors write to the same terminal from processes of
+their own: the cursor never goes back over lines that are there, which may be theirs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from jina.plan.plans import FacePlan
 
 _SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
+_FIRST_LINE = 1.0
+"""Seconds of waiting before the first line."""
+_LONGEST_PAUSE = 10.0
+"""Seconds between two lines at most."""
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 
@@ -48,17 +53,29 @@ def network_host() -> str | None:
 
 @contextlib.contextmanager
 def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None] | None]:
-    """Show what a starting service does, a line for each process that is not ready; nothing waits for it.
+    """Show what a starting service does, at first often and then rarely; nothing waits for it.
 
-    Gives the function to tell, or None where nobody looks.
+    Gives the function to tell, or None where nobody looks. It shows the first that it is told after a second, and
+    then after twice as long each time, up to ten seconds.
     """
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
+    began, pause = time.monotonic(), _FIRST_LINE
 
-    with Console(stderr=True).status(f"{name}: starting") as status:
-        yield lambda phase: status.update(f"{name}: {phase}")
+    def tell(phase: str) -> None:
+        nonlocal pause, began
+        if time.monotonic() - began >= pause:
+            began, pause = time.monotonic(), min(2 * pause, _LONGEST_PAUSE)
+            _show(f"{name}: {'; '.join(phase.splitlines())}")
+
+    yield tell
+
+
+def _show(line: str) -> None:
+    """Write a line of its own, wherever the cursor is: at the end of a line, or at the start of one that is to stay."""
+    sys.stderr.write(f"\n{line}\n")
+    sys.stderr.flush()
 
 
 def teller(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
@@ -99,10 +116,12 @@ def announce(
     from rich.panel import Panel
     from rich.table import Table
 
+    console = Console(stderr=True)
     table = Table.grid(padding=(0, 2))
     for label, text in [*rows(faces, network_host()), *behind]:
         table.add_row(f"[dim]{label}[/dim]", text)
-    Console(stderr=True).print(Panel(table, title=f"{name} is ready to serve", expand=False))
+    console.line()  # below what Executors wrote, even where they have not ended the line
+    console.print(Panel(table, title=f"{name} is ready to serve", expand=False))
 
 
 def rows(faces: Sequence[FacePlan], network: str | None) -> list[tuple[str, str]]:
