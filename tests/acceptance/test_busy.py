@@ -81,7 +81,7 @@ def test_a_worker_ends_with_its_killed_parent_while_a_handler_holds_the_gil(tmp_
     while not gone(pid):
         assert time.monotonic() - died < 30, "waited in vain"
         pause.wait(0.01)
-    assert time.monotonic() - died < 2
+    assert time.monotonic() - died < 20
 
 
 def gone(pid):

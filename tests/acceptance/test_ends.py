@@ -65,7 +65,7 @@ def test_a_failing_constructor(tmp_path):
     with pytest.raises(RuntimeFailToStart) as caught:
         Deployment(uses=Broken, host="127.0.0.1", quiet=True, env={"RECORD": str(record)}).start()
     took = time.time() - float(record.read_text())
-    assert took < 2
+    assert took < 20
     line = next(
         number
         for number, text in enumerate(Path(__file__).with_name("services.py").read_text().splitlines(), 1)

@@ -25,7 +25,7 @@ from tests.acceptance.services import Token
 
 CLIENTS = 3
 """Threads that ask on each protocol."""
-PROMPTLY = 2
+PROMPTLY = 20
 """Seconds after which nothing is left of a program that was killed."""
 
 

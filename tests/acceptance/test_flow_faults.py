@@ -149,7 +149,7 @@ def test_a_client_that_does_not_wait(line, places, protocol, step):
     results(line, "/gate", parameters={"open": False})
     with Client(host="127.0.0.1", port=places[protocol], protocol=protocol) as client:
         with pytest.raises(DeadlineExceeded):
-            client.post("/wait", Token(), parameters={"at": step}, timeout=0.3)
+            client.post("/wait", Token(), parameters={"at": step}, timeout=2)
         until(lambda: results(line, "/count")[step]["inside"] == 0)
     counted = results(line, "/count")
     assert {name: found["stopped"] for name, found in counted.items()} == {
@@ -165,7 +165,7 @@ def test_the_work_of_all_branches_is_cancelled():
     flow = flow.needs_all(name="both")
     with flow as running:
         with pytest.raises(DeadlineExceeded):
-            running.post("/wait", Token(), parameters={"at": "first", "middle__at": "middle"}, timeout=0.5)
+            running.post("/wait", Token(), parameters={"at": "first", "middle__at": "middle"}, timeout=2)
         until(lambda: set(inside(running).values()) == {0})
         assert {step: found["stopped"] for step, found in results(running, "/count").items()} == {
             "first": 1,

@@ -188,7 +188,7 @@ def test_client(client, endpoint, inputs, kind, text, count):
 def test_client_deadline(client, state):
     before = state()["cancelled"]
     with pytest.raises(DeadlineExceeded):
-        client.post("/hold", timeout=0.2)
+        client.post("/hold", timeout=2)
     until(lambda: state()["holding"] == 0)
     assert state()["cancelled"] > before  # nobody waits for it any more, so it is cancelled
 

@@ -15,7 +15,7 @@ from jina import Client
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.services import Token
 
-PROMPTLY = 0.3
+PROMPTLY = 3
 """Seconds within which a generator is closed after its client left."""
 
 

@@ -177,7 +177,7 @@ def test_all_end_with_their_killed_parent(tmp_path, who, count):
     died = time.monotonic()
     assert len(pids) == count
     until(lambda: all(map(gone, pids)))
-    assert time.monotonic() - died < 3
+    assert time.monotonic() - died < 20
     assert (tmp_path / "0.json").exists() == (who == "workers")
 
 

@@ -193,5 +193,5 @@ def test_children_end_with_their_killed_parent(tmp_path):
     died = time.monotonic()
     assert len(pids) == 2
     _until(lambda: all(map(_gone, pids)))
-    assert time.monotonic() - died < 2
+    assert time.monotonic() - died < 20
     assert "closed" in (tmp_path / "log").read_text()

@@ -247,11 +247,14 @@ def test_a_killed_executor_fails_its_requests_only():
             time.sleep(0.01)
         assert "was killed by signal 9" in flow._processes[0].dead[0]
         assert not flow.is_ready
-        began = time.monotonic()
-        with pytest.raises(Unavailable) as caught:
-            flow.post("/add", Note(text="x"))
-        assert "was killed by signal 9 (SIGKILL)" in caught.value.message
-        assert time.monotonic() - began < 0.4  # known already: nothing to wait for
+        took = []
+        for _ in range(10):  # whatever else the machine does makes it slower: the least is what it costs
+            began = time.monotonic()
+            with pytest.raises(Unavailable) as caught:
+                flow.post("/add", Note(text="x"))
+            took.append(time.monotonic() - began)
+            assert "was killed by signal 9 (SIGKILL)" in caught.value.message
+        assert min(took) < 0.4  # known already: nothing to wait for
         gateway = flow._processes[0].front[0]
         os.kill(gateway.pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match=r"gateway .*was killed by signal 9"):
@@ -259,14 +262,16 @@ def test_a_killed_executor_fails_its_requests_only():
 
 
 def test_what_takes_too_long_is_said_at_once(tmp_path):
-    waiting = {"begun": str(tmp_path / "begun"), "go": str(tmp_path / "go")}
+    took = []
     with Flow(timeout_send=100, **LOCAL).add(uses=Add, name="a") as flow:
-        began = time.monotonic()
-        with pytest.raises(DeadlineExceeded):
-            flow.post("/slow", Note(), parameters=waiting)
-        took = time.monotonic() - began
-        open(waiting["go"], "w").close()
-    assert took < 0.5  # with the half second that a dead process takes to be known it would be 0.6
+        for number in range(5):  # as above
+            waiting = {"begun": str(tmp_path / f"begun{number}"), "go": str(tmp_path / f"go{number}")}
+            began = time.monotonic()
+            with pytest.raises(DeadlineExceeded):
+                flow.post("/slow", Note(), parameters=waiting)
+            took.append(time.monotonic() - began)
+            open(waiting["go"], "w").close()
+    assert min(took) < 0.5  # with the half second that a dead process takes to be known it would be 0.6
 
 
 def test_calls_before_the_start():
@@ -471,7 +476,7 @@ with Flow(host="127.0.0.1").add(uses="flow_steps.Add", replicas=2) as flow:
         pids = [int(pid) for pid in child.stdout.readline().split()]
         child.kill()
     assert len(pids) == 3
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not all(map(_gone, pids)):
         assert time.monotonic() < deadline, "a process outlives its parent"
         time.sleep(0.01)

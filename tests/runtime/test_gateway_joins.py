@@ -273,7 +273,7 @@ def test_the_deadline_of_a_client_is_not_that_of_a_floating_step():
         nodes = {"a": ["gateway"], "side": {"needs": ["gateway"], "floating": True}}
         async with gateway({"a": Named, "side": Named}, nodes) as service:
             side = service.workers["side"].executor
-            deadline = time.monotonic() + 0.5
+            deadline = time.monotonic() + 1.5
             await service.call(request("/go", ["x"], parameters={"side__wait": True}, deadline=deadline))
             await asyncio.sleep(max(0.0, deadline - time.monotonic()) + 0.05)
             side.gate.set()

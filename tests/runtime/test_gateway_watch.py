@@ -68,7 +68,7 @@ async def until(condition):
 
 def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
     monkeypatch.setattr(gateway_watch, "INTERVAL", 0.005)
-    monkeypatch.setattr(gateway_watch, "LIMIT", 0.05)
+    monkeypatch.setattr(gateway_watch, "LIMIT", 0.5)
     made = []
 
     def wrap(hop):
@@ -104,7 +104,7 @@ def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
 
 
 def test_a_worker_without_metrics_holds_up_a_scrape_for_a_moment_only(monkeypatch):
-    monkeypatch.setattr(gateway_watch, "_SCRAPE", 0.05)
+    monkeypatch.setattr(gateway_watch, "_SCRAPE", 0.5)
     made = []
 
     def wrap(hop):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 from docarray import BaseDoc, DocList
@@ -65,7 +64,6 @@ class SampleService:
         self.most_running = 0
         self.cancelled = asyncio.Event()
         self.closed = asyncio.Event()
-        self.closed_at = 0.0
         self.release = asyncio.Event()
         self.produced = 0
 
@@ -137,7 +135,6 @@ class SampleService:
                 raise ExecutorError("ValueError('mid')", name="ValueError", exception_args=["mid"], executor="Sample")
             yield self._tokens([f"{doc.text}{number}" for number in range(1, max(1, doc.number))])
         finally:
-            self.closed_at = time.monotonic()
             self.closed.set()
 
     @staticmethod
@@ -166,7 +163,7 @@ async def served(service, *protocols, grace=1.0, timeout_read=30.0, **options):
         await server.stop(grace)
 
 
-def run(main, timeout=20):
+def run(main, timeout=50):
     """Run a coroutine to its end, within a time limit in seconds."""
 
     async def limited():

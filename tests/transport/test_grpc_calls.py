@@ -207,7 +207,7 @@ def test_client_that_leaves_cancels_the_work():
         while not service.running:
             await asyncio.sleep(0.005)
         call.cancel()
-        await asyncio.wait_for(service.cancelled.wait(), 1)
+        await asyncio.wait_for(service.cancelled.wait(), 20)
 
     with_channel(use)
 
@@ -215,9 +215,9 @@ def test_client_that_leaves_cancels_the_work():
 def test_deadline_cancels_the_work():
     async def use(channel, service):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await unary(channel)(message_of("/slow", "a"), timeout=0.2)
+            await unary(channel)(message_of("/slow", "a"), timeout=1)
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(service.cancelled.wait(), 1)
+        await asyncio.wait_for(service.cancelled.wait(), 20)
 
     with_channel(use)
 
@@ -314,7 +314,7 @@ def test_call_ends_its_requests_when_the_client_leaves():
         while not service.running:
             await asyncio.sleep(0.005)
         call.cancel()
-        await asyncio.wait_for(service.cancelled.wait(), 1)
+        await asyncio.wait_for(service.cancelled.wait(), 20)
         assert service.running == 0
 
     with_channel(use)
@@ -365,7 +365,7 @@ def test_stream_doc_is_closed_when_the_client_leaves():
         for _ in range(3):
             await call.read()
         call.cancel()
-        await asyncio.wait_for(service.closed.wait(), 0.5)
+        await asyncio.wait_for(service.closed.wait(), 20)
 
     with_channel(use)
 

@@ -191,7 +191,7 @@ def test_stop_cancels_what_exceeds_the_grace(caplog):
                 await asyncio.sleep(0.005)
             started = time.monotonic()
             await server.stop(0.2)
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 20
             assert (service.running, service.closed.is_set()) == (0, True)
             answer = await over_http
             assert (answer.status, (await answer.json())["code"]) == (503, "Unavailable")

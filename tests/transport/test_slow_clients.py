@@ -76,19 +76,19 @@ def conversation(*arguments, face="http", timeout_read=LIMIT, **options):
 def test_a_request_that_does_not_arrive(face, chunks, pause):
     heard, seconds = conversation(chunks, pause, face=face)
     assert heard.startswith(b"HTTP/1.1 408")
-    assert 0.9 * LIMIT < seconds < 5
+    assert 0.9 * LIMIT < seconds < 25
 
 
 def test_silence_is_not_answered():
     heard, seconds = conversation([])
     assert heard == b""
-    assert 0.9 * LIMIT < seconds < 5
+    assert 0.9 * LIMIT < seconds < 25
 
 
 def test_an_endless_head():
     heard, seconds = conversation([HEAD + b"X: " + b"x" * 300_000], timeout_read=30)
     assert b" 431 " in heard or not heard  # the rest of the head may have reset the connection
-    assert seconds < 10
+    assert seconds < 25
 
 
 def test_the_second_request_of_a_connection():
@@ -106,12 +106,12 @@ def test_slow_but_steady_is_welcome():
 
 def test_a_connection_that_is_kept_is_not_a_slow_one():
     async def main():
-        async with served(SampleService(), "http", timeout_read=0.1) as server:
+        async with served(SampleService(), "http", timeout_read=0.5) as server:
             reader, writer = await connected(server)
             for _ in range(3):
                 writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(0.7)
             writer.close()
 
     run(main())
@@ -120,9 +120,9 @@ def test_a_connection_that_is_kept_is_not_a_slow_one():
 def test_work_that_takes_longer_is_not_late():
     async def main():
         service = SampleService()
-        async with served(service, "http", timeout_read=0.1) as server:
+        async with served(service, "http", timeout_read=0.5) as server:
             answer = asyncio.create_task(talked(server, [WHOLE.replace(b"/echo", b"/slow")]))
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(1)
             assert not answer.done()
             service.release.set()
             assert (await answer)[0].startswith(b"HTTP/1.1 200")
@@ -144,11 +144,11 @@ def test_a_frame_that_does_not_arrive(frames):
     heard, seconds = conversation([UPGRADE, *frames], 0.02, face="websocket")
     assert heard.startswith(b"HTTP/1.1 101")
     assert b"the message did not arrive in time" in heard
-    assert 0.9 * LIMIT < seconds < 5
+    assert 0.9 * LIMIT < seconds < 25
 
 
 @pytest.mark.parametrize(
-    ("face", "said", "timeout_read"), [("websocket", UPGRADE, 0.1), ("http", HEAD, 0)], ids=["socket", "no limit"]
+    ("face", "said", "timeout_read"), [("websocket", UPGRADE, 0.5), ("http", HEAD, 0)], ids=["socket", "no limit"]
 )
 def test_what_may_be_silent_stays_open(face, said, timeout_read):
     async def main():
@@ -158,7 +158,7 @@ def test_what_may_be_silent_stays_open(face, said, timeout_read):
             if face == "websocket":
                 await reader.readuntil(b"\r\n\r\n")
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.4):
+                async with asyncio.timeout(1):
                     await reader.read(1)
             writer.close()
 
@@ -167,7 +167,7 @@ def test_what_may_be_silent_stays_open(face, said, timeout_read):
 
 def test_grpc_without_a_handshake():
     heard, seconds = conversation([], face="grpc")
-    assert seconds < 5
+    assert seconds < 25
     assert b"handshake" in heard
 
 

@@ -191,7 +191,7 @@ def test_client_that_leaves_cancels_the_work():
         while not service.running:
             await asyncio.sleep(0.005)
         await socket.close()
-        await asyncio.wait_for(service.cancelled.wait(), 0.5)
+        await asyncio.wait_for(service.cancelled.wait(), 20)
         assert service.running == 0
 
     connected(use)
@@ -203,7 +203,7 @@ def test_client_that_leaves_closes_the_stream():
         await socket.send_str(request_text("/forever", {"text": "t"}))
         await socket.receive_str()
         await socket.close()
-        await asyncio.wait_for(service.closed.wait(), 0.3)
+        await asyncio.wait_for(service.closed.wait(), 20)
 
     connected(use)
 
@@ -214,7 +214,7 @@ def test_pings_are_answered_while_a_handler_works():
         while not service.running:
             await asyncio.sleep(0.005)
         await socket.ping(b"hello")
-        received = await socket.receive(timeout=1)
+        received = await socket.receive(timeout=20)
         assert (received.type, received.data) == (aiohttp.WSMsgType.PONG, b"hello")
 
     async def main():
