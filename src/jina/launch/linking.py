@@ -48,6 +48,16 @@ class Linking:
                 place.process.linked.discard(worker.plan.name)
                 place.process.send_word(unlink=worker.plan.name)
 
+    def given_up(self, worker: ChildProcess) -> None:
+        """Tell gateways that still wait for the worker that it does not come.
+
+        Those that reached it keep its place, and answer with the cause of its end.
+        """
+        for place in self._places:
+            gateway = place.process
+            if gateway.is_gateway and gateway.running and worker.plan.name not in gateway.linked:
+                gateway.send_word(unlink=worker.plan.name)
+
     def current(self, plan: ChildPlan) -> ChildPlan:
         """The plan of a process that is started anew: a gateway then reaches the workers that there are now."""
         if not isinstance(plan, GatewayPlan):

@@ -133,6 +133,7 @@ class Tending:
         place.crashed(time.monotonic())
         end = f"{place.process.name} (process {place.process.pid}) {place.process.ending}"
         if place.restart_at is None:
+            self._linking.given_up(place.process)
             self._tell("error", f"{end}; not started again (restart_limit={place.plan.restart.limit})")
             return
         pause = place.restart_at - time.monotonic()

@@ -34,7 +34,10 @@ class Hops:
         self._service: GatewayService | None = None
         self._forget: Callable[[], None] = lambda: None
         self._nodes = {hop.name: node for node in plan.graph.nodes for hop in node.hops if hop.kind == "link"}
-        self._waiting: dict[str, asyncio.Future[Hop]] = {}
+        self._newest: dict[str, Any] = {}
+        """By worker: the hop whose link came last, None where the worker was taken out."""
+        self._awaited: dict[str, asyncio.Event] = {}
+        """By worker that has not described itself yet: set whenever a link comes."""
         self._open: set[Hop] = set()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -44,7 +47,7 @@ class Hops:
         Raises `RuntimeFailToStart` after the `timeout_ready` of the plan.
         """
         self._service = service
-        self._waiting = {name: self._loop.create_future() for name in self._nodes}
+        self._awaited = {name: asyncio.Event() for name in self._nodes}
         self._forget = self._links.listen(self._came)
         silent = {hop.name for node in self._plan.graph.nodes for hop in node.hops}
         self._tell(silent)
@@ -70,25 +73,39 @@ class Hops:
             await hop.close()
 
     async def _met(self, node: NodePlan, plan: HopPlan, silent: set[str]) -> None:
-        """Wait until a worker has described itself, however often it must be asked."""
+        """Wait until a worker has described itself, however often it must be asked, or was taken out."""
         assert self._service is not None
+        is_link = plan.kind == "link"
+        hop: Any = None
         while True:
-            hop = await self._waiting[plan.name] if plan.kind == "link" else self._to_address(plan, node)
+            hop = await self._link_after(hop, plan.name) if is_link else self._to_address(plan, node)
+            if hop is None:
+                break
             try:
-                await hop.describe()
+                endpoints = await hop.describe()
             except HopLost as lost:
                 self._log.debug("%s is not there yet: %s", plan.name, lost.message)
                 await self._drop(hop)
-                if plan.kind == "link" and self._waiting[plan.name].done():
-                    self._waiting[plan.name] = self._loop.create_future()
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(0 if is_link else _PAUSE)
                 continue
-            silent.discard(plan.name)
-            self._tell(silent)
-            self._service.steps[node.name].put(hop)
-            if plan.kind == "link":
+            if not is_link or self._newest[plan.name] is hop:
+                self._service.steps[node.name].put(hop, endpoints)
+                break
+            await self._drop(hop)  # the worker was started again meanwhile
+        silent.discard(plan.name)
+        self._tell(silent)
+        if is_link:
+            del self._awaited[plan.name]
+            if hop is not None:
                 self._links.on_use(plan.name)
-            return
+
+    async def _link_after(self, last: Any, name: str) -> Any:
+        """The hop of the newest link to an awaited worker, other than `last`; None where the worker was removed."""
+        came = self._awaited[name]
+        while name not in self._newest or (last is not None and self._newest[name] is last):
+            came.clear()
+            await came.wait()
+        return self._newest[name]
 
     def _tell(self, silent: Collection[str]) -> None:
         names = sorted(silent)
@@ -120,14 +137,17 @@ class Hops:
             if sock is not None:
                 sock.close()
             return
-        if sock is None:
+        hop: Any = None
+        if sock is not None:
+            hop = traced(LinkHop(name, sock, self._plan.max_message_size), node.name)
+            self._open.add(hop)
+        before, self._newest[name] = self._newest.get(name), hop
+        if name in self._awaited:
+            self._awaited[name].set()
+            if before is not None:
+                self._in_background(self._drop(before))
+        elif hop is None:
             self._remove(name, node)
-            return
-        hop: Any = traced(LinkHop(name, sock, self._plan.max_message_size), node.name)
-        self._open.add(hop)
-        waiting = self._waiting.get(name)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(hop)
         else:
             self._in_background(self._replace(name, node, hop))
 
@@ -151,6 +171,9 @@ class Hops:
         except JinaError as error:
             self._log.debug("%s left before it was ready: %s", name, error.message)
             await self._drop(hop)
+            return
+        if self._newest[name] is not hop:
+            await self._drop(hop)  # another link came meanwhile, or the worker was taken out
             return
         step = self._service.steps[node.name]
         old = step.put(hop)

@@ -65,8 +65,9 @@ class Replicas:
         """Of which each has to be up for the whole to be."""
         return [self]
 
-    def put(self, hop: Hop) -> Hop | None:
-        """Take in a hop; gives the one of the same name whose place it takes."""
+    def put(self, hop: Hop, endpoints: Mapping[str, EndpointInfo] | None = None) -> Hop | None:
+        """Take in a hop, which may have told its endpoints; gives the one of the same name whose place it takes."""
+        self._endpoints = self._endpoints or endpoints or {}
         for place, other in enumerate(self.hops):
             if other.name == hop.name:
                 self.hops[place] = hop
@@ -91,9 +92,17 @@ class Replicas:
         return None
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """The endpoints of the first replica, when all that are up have told theirs."""
-        described = await asyncio.gather(*(hop.describe() for hop in self.hops if hop.up))
-        self._endpoints = described[0] if described else {}
+        """The endpoints of the first replica, when all that are up have told theirs; the last ones known where none is.
+
+        A replica that goes away meanwhile counts as down.
+        """
+        asked = (hop.describe() for hop in self.hops if hop.up)
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in told:
+            if isinstance(answer, BaseException) and not isinstance(answer, HopLost):
+                raise answer
+        described = [answer for answer in told if not isinstance(answer, BaseException)]
+        self._endpoints = described[0] if described else self._endpoints
         return self._endpoints
 
     async def ready(self) -> None:

@@ -124,7 +124,12 @@ class GatewayService:
         self.state = "ready"
 
     async def learn(self, step: str) -> None:
-        """Ask a step again for its endpoints, which count from now on; raises what `start` raises."""
+        """Ask a step again for its endpoints, which count from now on; raises what `start` raises.
+
+        Before the service is started nothing is asked: `start` does.
+        """
+        if self.state == "starting":
+            return
         endpoints = await self.steps[step].describe()
         if endpoints == self._known.get(step):
             return

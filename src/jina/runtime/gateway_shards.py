@@ -80,9 +80,9 @@ class Shards:
         """Whether any request could arrive: every shard is needed."""
         return all(part.up for part in self._parts)
 
-    def put(self, hop: Hop) -> Hop | None:
-        """Take in a hop; gives the one of the same name whose place it takes."""
-        return self._part_of(hop.name).put(hop)
+    def put(self, hop: Hop, endpoints: Mapping[str, EndpointInfo] | None = None) -> Hop | None:
+        """Take in a hop, which may have told its endpoints; gives the one of the same name whose place it takes."""
+        return self._part_of(hop.name).put(hop, endpoints)
 
     def _part_of(self, name: str) -> Replicas:
         """The part that a worker belongs to; one that is not in the plan was added since, and its name tells."""
