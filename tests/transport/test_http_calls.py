@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import time
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -66,6 +67,9 @@ def test_documents_go_in_and_come_back():
         ({"data": {"text": "one"}}, ["ONE"]),
         ([{"text": "bare"}], ["BARE"]),
         ({"text": "one bare"}, ["ONE BARE"]),
+        ({"data": {"docs": [{"text": "a"}, {"text": "b"}]}}, ["A", "B"]),
+        ({"data": {"docs": []}}, []),
+        (b'{"data": {"docs": [{"text": "a"}]}, "parameters": {"x": NaN}}', ["A"]),
         ({"data": None}, []),
         ({"data": []}, []),
         ({}, []),
@@ -78,6 +82,21 @@ def test_bodies_without_the_full_envelope(body, texts):
     status, _, answer = exchange("/upper", body)
     assert status == 200
     assert [doc["text"] for doc in answer["data"]] == texts
+
+
+def test_a_field_docs_of_a_document_is_no_list_of_documents():
+    service = SampleService()
+    told = service.endpoints["/echo"]
+    schema = {**told.input_schema, "properties": {**told.input_schema["properties"], "docs": {"type": "array"}}}
+    service.endpoints = {**service.endpoints, "/echo": replace(told, input_schema=schema)}
+    exchange("/echo", {"data": {"docs": [{"text": "a"}, {"text": "b"}]}}, service)
+    exchange("/echo", {"data": {"docs": [{"text": "a"}], "text": "x"}}, service)
+    assert [len(request.payload) for request in service.requests] == [1, 1]
+
+
+def test_faults_in_such_a_list_are_placed():
+    status, _, body = exchange("/upper", {"data": {"docs": [{"text": "a"}, {"text": []}]}})
+    assert (status, body["errors"][0]["loc"][:4]) == (422, ["body", "data", "docs", 1])
 
 
 def test_a_request_without_an_id_gets_one():

@@ -84,7 +84,7 @@ def test_no_debug_endpoints():
     plan = HttpPlan(no_debug_endpoints=True)
     answers = asked(*(("GET", path) for path in ("/status", "/dry_run", "/", "/livez", "/openapi.json")), http=plan)
     assert [status for status, _, _ in answers] == [404, 404, 200, 200, 200]
-    assert not json.loads(answers[-1][2])["paths"].keys() & {"/status", "/dry_run"}
+    assert not json.loads(answers[-1][2])["paths"].keys() & {"/status", "/dry_run", "/post"}
 
     async def over_websocket():
         async with served(Forwarder(), "websocket", http=plan) as server:
@@ -92,6 +92,16 @@ def test_no_debug_endpoints():
                 await websockets.connect(url(server, "/dry_run"))
 
     run(over_websocket())
+
+
+def test_no_debug_endpoints_close_post_to_every_endpoint():
+    body = {"json": {"data": [{"text": "a"}], "execEndpoint": "/echo"}}
+    [hidden], [open_] = (asked(("POST", "/post", body), http=HttpPlan(no_debug_endpoints=no)) for no in (True, False))
+    assert [hidden[0], open_[0]] == [404, 200]
+    # What both leave out is gone for clients too, who would have tried `/post`, then `/default`.
+    [crud] = asked(("POST", "/index", BODY), http=HttpPlan(no_debug_endpoints=True, no_crud_endpoints=True))
+    assert crud[0] == 404
+    assert json.loads(crud[2])["code"] == "EndpointNotFound"
 
 
 def test_exposed_endpoints():

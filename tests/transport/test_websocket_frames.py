@@ -56,6 +56,15 @@ def test_json_request(face):
     connected(use, headers={"x-trace": "t"}, face=face)
 
 
+def test_a_list_below_docs_is_the_documents():
+    async def use(socket, _service):
+        await socket.send_str('{"data": {"docs": [{"text": "a"}, {"text": "b"}]}, "execEndpoint": "/upper"}')
+        answer = json.loads(await socket.receive_str())
+        assert [doc["text"] for doc in answer["data"]] == ["A", "B"]
+
+    connected(use)
+
+
 def test_json_is_the_default():
     async def use(socket, _service):
         assert socket.protocol is None

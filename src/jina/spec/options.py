@@ -190,7 +190,7 @@ class GatewayOptions(Spec):
     """Requests of one connection in work at the same time; 0: no limit."""
 
     no_debug_endpoints: Flag = False
-    """Leave out `/status` and `/dry_run` of the HTTP face."""
+    """Leave out `/status`, `/dry_run` and `POST /post` of the HTTP face."""
 
     no_crud_endpoints: Flag = False
     """Leave out `/index`, `/search`, `/update` and `/delete` of the HTTP face."""

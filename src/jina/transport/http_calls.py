@@ -40,6 +40,7 @@ async def answer_call(exchange: Exchange, service: Service, endpoint: str, info:
         request = await read_get(exchange, endpoint, info)
     else:
         request = read_request(exchange, await exchange.body(), endpoint)
+        take_out_docs(request, service)
     exchange.check(request.endpoint)
     reply = await guarded(exchange, service.call(request), request.deadline)
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
@@ -59,6 +60,7 @@ async def answer_stream(exchange: Exchange, service: Service, endpoint: str, inf
         request = await read_get(exchange, endpoint, info)
     else:
         request = read_request(exchange, await exchange.body(), endpoint)
+        take_out_docs(request, service)
     exchange.check(request.endpoint)
     framing = framing_of(exchange)
     try:
@@ -121,6 +123,18 @@ def read_request(exchange: Exchange, body: bytes, endpoint: str) -> Request:
     if exchange.scope["query_string"] and (text := exchange.query().get("parameters")):
         request.parameters = {**parameters_of(text), **request.parameters}
     return _identified(exchange, request)
+
+
+def take_out_docs(request: Request, service: Service) -> None:
+    """Read `{"data": {"docs": [...]}}`, which Jina 3 took with DocArray before 0.30, as the documents in the list.
+
+    An endpoint whose documents have a field `docs` gets one document, as it is written.
+    """
+    if not isinstance(request.payload, JsonPayload) or not request.payload.may_wrap("docs"):
+        return
+    info = service.endpoints.get(request.endpoint) or service.endpoints.get("/default")
+    if info is None or "docs" not in info.input_schema.get("properties", {}):
+        request.payload = request.payload.unwrapped("docs")
 
 
 async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None) -> Request:

@@ -11,7 +11,7 @@ from jina.plan.plans import HttpPlan
 
 CRUD = {"/index": "POST", "/search": "POST", "/update": "PUT", "/delete": "DELETE"}
 """The methods by which Jina 3's gateways took these endpoints; POST works for all."""
-DEBUG = frozenset({"/status", "/dry_run"})
+DEBUG = frozenset({"/status", "/dry_run", "/post"})
 
 _DETAILS = frozenset({"summary", "description", "tags", "deprecated", "operation_id", "include_in_schema"})
 """What `expose_endpoints` may say of a route in the documentation."""

@@ -78,8 +78,10 @@ class Routes:
             # Our pages are read by GET; a POST to the same path, such as `/`, is for the Executor.
             posts = routes.get(path) or (self._endpoint(path, default) if default else {})
             routes[path] = {**posts, **methods}
-        for path in self._hidden & CRUD.keys():
-            routes[path] = {"GET": _nothing, "POST": _nothing}
+        # Where `/post` serves the same endpoints, a client is to try that.
+        hidden = _gone if "/post" in self._hidden else _nothing
+        for path in self._hidden & {"/post", *CRUD}:
+            routes[path] = {"GET": hidden, "POST": hidden}
         for route in self._exposed:
             extra = self._extra(route, service.endpoints.get(route.endpoint) or default)
             routes[route.path] = {**routes.get(route.path, {}), **extra}
@@ -99,6 +101,11 @@ class Routes:
         if info is not None and info.is_generator:
             return dict.fromkeys(route.methods, partial(answer_stream, service=service, endpoint=endpoint, info=info))
         return dict.fromkeys(route.methods, partial(answer_call, service=service, endpoint=endpoint, info=info))
+
+
+async def _gone(exchange: Exchange) -> None:
+    """As for a path that no endpoint has; `/default` does not take its place."""
+    raise EndpointNotFound(f"{exchange.path}: this server leaves the path out")
 
 
 async def _nothing(exchange: Exchange) -> None:

@@ -35,7 +35,8 @@ def openapi_document(
         paths.pop(path, None)
     for route in extra:
         _add_extra(route, endpoints, paths, components)
-    paths.setdefault("/post", {"post": _post_operation(components)})
+    if "/post" not in hidden:
+        paths.setdefault("/post", {"post": _post_operation(components)})
     for path, (summary, media_type) in _OWN_PAGES.items():
         if path not in hidden:
             paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)

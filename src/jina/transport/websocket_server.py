@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from jina.errors import BadRequest, EndpointNotFound, JinaError, quoted
 from jina.transport.http_access import CALLER, refuse_websocket
 from jina.transport.http_bodies import dumps, error_content, read_json, reply_parts
-from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of
+from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of, take_out_docs
 from jina.transport.http_exchange import Receive, Scope, Send
 from jina.transport.http_pages import dry_run_status, status_content
 from jina.transport.server_access import Caller
@@ -178,6 +178,7 @@ class _Connection:
             if caller is not None:
                 caller.take()
                 caller.check(request.endpoint)
+            take_out_docs(request, self._service)
             info = self._service.endpoints.get(request.endpoint) or self._service.endpoints.get("/default")
             if info is not None and info.is_generator:
                 await self._stream(request, exchange, emit)

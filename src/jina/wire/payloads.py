@@ -143,6 +143,19 @@ class JsonPayload:
         found = self._items if self._raw is None else self._raw
         return JsonPayload(found or b"", location=self.location, single=self.single)
 
+    def may_wrap(self, key: str) -> bool:
+        """Whether this is one object that begins with the key."""
+        if self._raw is None:
+            return self.single and next(iter(self.items()[0]), None) == key
+        return self._raw[:1] == b"{" and self._raw[1:64].lstrip().startswith(f'"{key}"'.encode())
+
+    def unwrapped(self, key: str) -> JsonPayload:
+        """The documents in the list at `key`, where nothing stands beside it; else the payload itself."""
+        items = self.items()
+        if not self.single or items[0].keys() != {key} or not isinstance(items[0][key], list):
+            return self
+        return JsonPayload(items[0][key], location=(*self.location, key))
+
     def items(self) -> list[Any]:
         """The parsed documents; raises `BadRequest` when the bytes are no JSON array of objects."""
         if self._items is None:
