@@ -44,7 +44,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class JinaError(Exception):
@@ -291,10 +291,19 @@ class Unavailable(RemoteError, ConnectionError):
     """Not ready, not reachable, or the worker is down; `retry_after` is in seconds, 0 where the server does not say."""
 
     retry_after: float = 0.0
+    reached: bool = True
+    """False where no server was reached: `post` then raises although `on_error` takes failures."""
 
     grpc_code = 14
     http_status = 503
     retryable = True
+
+    @classmethod
+    def unreached(cls, message: str) -> Self:
+        """The error where no server was reached."""
+        error = cls(message)
+        error.reached = False
+        return error
 
 
 class CrashLoop(Unavailable):

@@ -9,8 +9,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from docarray import DocList
 
-from jina import Client, Flow
+from jina import Client, Executor, Flow, requests
 from jina.errors import DeadlineExceeded, Unavailable
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.flow_asking import get, health, processes_of, results, until
@@ -34,6 +35,26 @@ WAYS = [  # how many of each protocol wait where, and whether they visit the ste
     (14, {"parameters": {"at": "first"}, "target_executor": "first|last"}),
     (14, {"parameters": {"at": "last"}}),
 ]
+
+
+class Refusing(Executor):
+    @requests(on="/count")
+    def count(self, docs: DocList[Token], **kwargs) -> DocList[Token]:
+        raise ValueError("no")
+
+
+def test_callbacks_see_what_a_failed_request_has_visited():
+    flow = Flow(**LOCAL).add(name="first", uses=First).add(name="bad", uses=Refusing)
+    with flow as running:
+        for protocol, port in ports_of(running).items():
+            failed = []
+            with Client(host="127.0.0.1", port=port, protocol=protocol) as client:
+                client.post("/count", Token(text="t"), on_error=failed.append)
+            [response] = failed
+            told = json.loads(response.json())["routes"]
+            assert [route["executor"] for route in told] == ["gateway", "first", "bad"], protocol
+            assert [route.status.code == route.status.ERROR for route in response.routes] == [False, False, True]
+            assert told[0]["start_time"] <= told[1]["start_time"] <= told[1]["end_time"] <= told[0]["end_time"]
 
 
 @pytest.mark.slow

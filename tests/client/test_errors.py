@@ -131,16 +131,17 @@ def test_nobody_there(nobody, count):
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one request", "stream"])
-def test_callbacks_hear_of_an_unreachable_server(nobody, count):
+def test_callbacks_hear_of_an_unreachable_server_and_post_raises(nobody, count):
     failed, always = [], []
-    result = nobody.post(
-        "/echo",
-        [Note()] * count,
-        request_size=1,
-        on_error=lambda response, error: failed.append((response, error)),
-        on_always=always.append,
-    )
-    assert result is None
+    with pytest.raises(ConnectionError, match=f"127.0.0.1:{nobody.port}"):
+        nobody.post(
+            "/echo",
+            [Note()] * count,
+            request_size=1,
+            on_error=lambda response, error: failed.append((response, error)),
+            on_always=always.append,
+            continue_on_error=True,
+        )
     assert failed
     assert all(isinstance(error, Unavailable) for _, error in failed)
     assert all(response.status.code == response.status.ERROR for response, _ in failed)

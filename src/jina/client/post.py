@@ -15,7 +15,7 @@ from jina.client.response import Response
 from jina.client.retries import Retries
 from jina.client.standing import Standing, Turns
 from jina.client.types import doc_type_of, is_single
-from jina.errors import BadClientCallback, BadClientInput, BadServer, ConfigError, nearest
+from jina.errors import BadClientCallback, BadClientInput, BadServer, ConfigError, Unavailable, nearest
 from jina.observe import traces
 from jina.observe.logs import get_logger
 from jina.transport.base_channel import CallOptions, FailedAnswer
@@ -219,7 +219,8 @@ class Run:
     def deliver(self, answer: Answer) -> Response | None:
         """Hand the answer to the callbacks; give it back when the caller is to see it too.
 
-        Raises the failure of the answer when no callback takes it, and `BadClientCallback` when one raises.
+        Raises the failure of the answer when no callback takes it, that of a call that reached no server in any case,
+        and `BadClientCallback` when a callback raises.
         """
         response = Response(answer, self.call.doc_type)
         error = answer.error
@@ -233,7 +234,7 @@ class Run:
             get_logger("jina.client").error("%s failed: %s", self.call.on, error)
             taken = True
         self._callback("on_always", response)
-        if not taken and error is not None:
+        if error is not None and (not taken or (isinstance(error, Unavailable) and not error.reached)):
             raise with_header(error, response.header)
         return response if error is None or self.call.return_responses else None
 

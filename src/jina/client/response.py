@@ -113,6 +113,10 @@ class Response:
         """`to_dict` as JSON."""
         return json.dumps(self.to_dict(), default=str)
 
+    def json(self) -> str:
+        """`to_json` under its other name of Jina 3."""
+        return self.to_json()
+
     def __repr__(self) -> str:
         state = "ok" if self.error is None else f"failed: {self.error.message}"
         return f"<Response {self.request_id} {self.exec_endpoint} {state}>"

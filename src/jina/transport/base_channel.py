@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jina.errors import JinaError, NotSupportedError
+from jina.transport import server_messages
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
 from jina.wire import status as wire_status
@@ -173,6 +174,8 @@ class FailedAnswer:
         self.message.header.request_id = request_id
         self.message.header.exec_endpoint = endpoint
         wire_status.write_error(error, self.message.header.status)
+        if error.routes:
+            server_messages.add_routes(self.message, error)
 
     @property
     def payload(self) -> Payload:

@@ -218,8 +218,10 @@ def _from_status(number: int, details: str, target: Target) -> JinaError:
             return Unavailable(f"{target} ended the call: {details}")
         case 4:
             return DeadlineExceeded(f"{target} did not answer in time: {details}")
-        case 5 | 14:  # a Jina 3 gateway says NOT_FOUND when a worker cannot be reached
+        case 5:  # which a Jina 3 gateway says when a worker cannot be reached
             return Unavailable(f"{target} is not available: {details}")
+        case 14:
+            return Unavailable.unreached(f"{target} is not available: {details}")
         case 8 if "larger than max" in details:
             return TooLarge(f"{target}: {details}", help="raise max_message_size on both sides, or lower request_size")
         case 8:

@@ -200,8 +200,13 @@ def error_content(error: JinaError) -> dict[str, Any]:
         detail = details["errors"] = [_in_body(fault) for fault in error.errors]
     if isinstance(error, ExecutorError):
         detail = error.message or f"{error.name}({', '.join(error.exception_args)})"
+    visited = [
+        {"executor": route.executor, "start_time": route.start_time, "end_time": route.end_time}
+        for route in error.routes
+    ]
     return {
         **details,
+        **({"routes": visited} if visited else {}),
         "detail": detail,
         "type": f"urn:jina:error:{type(error).__name__}",
         "title": error.message.partition("\n")[0],

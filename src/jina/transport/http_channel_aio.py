@@ -145,5 +145,5 @@ class AsyncHttpChannel:
             case aiohttp.ClientPayloadError():
                 return Unavailable(f"{self._target} closed the connection in the middle of its answer")
             case aiohttp.ClientError() | OSError():
-                return Unavailable(f"cannot reach {self._target}: {error}")
+                return Unavailable.unreached(f"cannot reach {self._target}: {error}")
         return error

@@ -20,7 +20,7 @@ from jina.errors import BadRequest, BadServer, JinaError, Overloaded, Unavailabl
 from jina.transport.base_channel import Target
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
-from jina.wire.messages import Payload, Request
+from jina.wire.messages import Payload, Request, Route
 from jina.wire.payloads import BytesPayload, JsonPayload
 from jina.wire.standing import HEADERS as STANDING
 
@@ -159,7 +159,17 @@ def error_of(content: Mapping[str, Any], target: Target, status: int) -> JinaErr
         message = str(detail or content.get("title") or f"HTTP status {status}")
     if not name:
         message = f"{target} answered {status}: {message}"
-    return from_wire(name, message, details, http_status=status)
+    error = from_wire(name, message, details, http_status=status)
+    error.routes = _routes_of(content.get("routes"))
+    return error
+
+
+def _routes_of(told: Any) -> list[Route]:
+    """What the request has visited, where the server says so in the form of ours."""
+    try:
+        return [msgspec.convert(one, Route) for one in told or ()]
+    except (TypeError, msgspec.ValidationError):
+        return []
 
 
 def check_dry_run(status: int, body: bytes, target: Target) -> None:

@@ -56,7 +56,7 @@ class Pool:
         except http.client.HTTPException as error:
             raise BadServer(f"{self._target} does not speak HTTP/1.1 ({error!r}); is it a port for gRPC?") from error
         except OSError as error:
-            raise Unavailable(f"cannot reach {self._target}: {error}") from error
+            raise Unavailable.unreached(f"cannot reach {self._target}: {error}") from error
         finally:
             if connection is not None:
                 connection.close()

@@ -105,13 +105,20 @@ def write_failure(into: Any, source: Any | None, error: JinaError, executor: str
         into.header.MergeFrom(source.header)
         into.header.ClearField("trace")
     status.write_error(error, into.header.status)
-    ended = time.time()
-    for visited in error.routes or (Route(executor, started, ended),):
-        add_route(into, visited.executor, visited.start_time, visited.end_time)
+    add_routes(into, error, Route(executor, started, time.time()))
+    return into
+
+
+def add_routes(into: Any, error: JinaError, own: Route | None = None) -> None:
+    """Append what the failed request has visited, `own` where the error does not say; the failing one has the status."""
+    visited = error.routes or ([own] if own is not None else [])
+    for route in visited:
+        add_route(into, route.executor, route.start_time, route.end_time)
     name = error.deployment or into.routes[-1].executor
     failed = [route for route in into.routes if route.executor == name]
-    (failed[-1] if failed else add_route(into, name, started, ended)).status.CopyFrom(into.header.status)
-    return into
+    ours = own or visited[-1]
+    one = failed[-1] if failed else add_route(into, name, ours.start_time, ours.end_time)
+    one.status.CopyFrom(into.header.status)
 
 
 class DocumentWriter:

@@ -123,9 +123,9 @@ def failure_of(error: BaseException, target: Target) -> JinaError | None:
         case InvalidHandshake() | InvalidURI():
             return BadServer(f"{target} does not speak WebSocket: {reading(error)}")
         case TimeoutError():
-            return Unavailable(f"cannot reach {target}: no connection in time")
+            return Unavailable.unreached(f"cannot reach {target}: no connection in time")
         case OSError():
-            return Unavailable(f"cannot reach {target}: {reading(error)}")
+            return Unavailable.unreached(f"cannot reach {target}: {reading(error)}")
     return None
 
 
