@@ -36,7 +36,7 @@ def pair():
 def in_work(port):
     """Requests that the gateway works on, by its own count."""
     lines = get(port, "/metrics")[2].splitlines()
-    name = 'jina_number_of_pending_requests{runtime_name="gateway"}'
+    name = 'jina_number_of_pending_requests{runtime_name="gateway/rep-0"}'
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 

@@ -540,6 +540,13 @@ def test_load_config_and_save_config(folder, tmp_path):
         Executor.load_config("exec/config.yml", contxt={})
 
 
+def test_metas_and_uses_metas_win_over_the_yaml():
+    text = "jtype: Importable\nmetas: {name: yaml, description: d}\n"
+    assert Executor.load_config(text, metas={"name": "mine"}).metas.name == "mine"
+    both = Executor.load_config(text, metas={"name": "mine", "workspace": "w"}, uses_metas={"name": "other"})
+    assert (both.metas.name, both.metas.description, both.metas.workspace) == ("other", "d", "w")
+
+
 def test_context_fills_variables(monkeypatch):
     text = "jtype: Importable\nwith:\n  foo: ${{ CONTEXT.word }}\n"
     assert Executor.load_config(text, context={"word": "hello"}).foo == "hello"

@@ -107,6 +107,43 @@ def test_a_mistake_names_the_file_and_what_is_wrong(configured, text, error, mes
         configured(text)
 
 
+JINA_3 = """
+handlers:  # enabled handlers, order does not matter
+  - RichHandler
+  - StreamHandler
+  - FileHandler
+level: INFO
+configs:
+  FileHandler:
+    format: '%(asctime)s:{name:>15}@%(process)2d[%(levelname).1s]:%(message)s'
+    output: 'OUT/jina-%(uptime)s.log'
+    type: json
+  StreamHandler:
+    format: '{name:>15}@%(process)2d[%(levelname).1s]:%(message)s'
+    formatter: PlainFormatter
+  SysLogHandler:
+    ident: # this will be prepend to all messages
+    host: # when not given then record it locally
+    port:
+    formatter: PlainFormatter
+  RichHandler:
+    format: '%(message)s'
+    markup: false
+    show_path: false
+    show_level: false
+    show_time: false
+    log_time_format: '[%x %X]'
+"""
+
+
+def test_every_form_of_jina_3s_own_files_is_read(configured, tmp_path, capsys):
+    configured(JINA_3.replace("OUT", str(tmp_path)))
+    logs.get_logger("x").info("hello")
+    assert capsys.readouterr().err.count("hello") == 2
+    [file] = tmp_path.glob("jina-2*.log")
+    assert json.loads(file.read_text())["message"] == "hello"
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nothing\.yml cannot be read"):
         logs.setup(LogPlan(config=str(tmp_path / "nothing.yml")), "w", environ={})

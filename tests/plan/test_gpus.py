@@ -123,6 +123,10 @@ def test_the_machine_is_asked_only_when_it_matters():
     assert machine.asked == 0
 
 
+def test_all_gpus_of_a_machine_without_any_are_none():
+    assert environments(machine=Machine(0), gpus="all", replicas=2)[1]["CUDA_VISIBLE_DEVICES"] == ""
+
+
 def test_a_program_that_may_use_some_gpus_hands_on_no_others():
     machine = Machine(2, variable="2,3", first=2)
     assert environments(machine=machine, gpus=1, replicas=2) == [

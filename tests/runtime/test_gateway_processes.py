@@ -65,7 +65,7 @@ async def pending(session, count):
     while True:
         async with session.get("/metrics") as answer:
             text = await answer.text()
-        if f'jina_number_of_pending_requests{{runtime_name="gateway"}} {count}.0' in text:
+        if f'jina_number_of_pending_requests{{runtime_name="gateway/rep-0"}} {count}.0' in text:
             return
         await asyncio.sleep(0.05)
 

@@ -134,12 +134,12 @@ def test_metrics_count_requests_and_what_is_sent_to_each_deployment():
             with pytest.raises(ExecutorError):
                 await service.call(request("/fail", ["x"]))
             text = (await service.metrics()).decode()
-            assert 'jina_successful_requests_total{runtime_name="gateway"} 1.0' in text
-            assert 'jina_failed_requests_total{runtime_name="gateway"} 1.0' in text
-            assert 'jina_sending_request_seconds_count{deployment="a",runtime_name="gateway"} 2.0' in text
-            assert 'jina_sending_request_seconds_count{deployment="b",runtime_name="gateway"} 1.0' in text
-            assert 'jina_sent_request_bytes_count{deployment="b",runtime_name="gateway"} 2.0' in text
-            assert 'jina_number_of_pending_requests{runtime_name="gateway"} 0.0' in text
+            assert 'jina_successful_requests_total{runtime_name="gateway/rep-0"} 1.0' in text
+            assert 'jina_failed_requests_total{runtime_name="gateway/rep-0"} 1.0' in text
+            assert 'jina_sending_request_seconds_count{deployment="a",runtime_name="gateway/rep-0"} 2.0' in text
+            assert 'jina_sending_request_seconds_count{deployment="b",runtime_name="gateway/rep-0"} 1.0' in text
+            assert 'jina_sent_request_bytes_count{deployment="b",runtime_name="gateway/rep-0"} 2.0' in text
+            assert 'jina_number_of_pending_requests{runtime_name="gateway/rep-0"} 0.0' in text
 
     asyncio.run(main())
 

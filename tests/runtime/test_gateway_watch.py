@@ -93,8 +93,8 @@ def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
                 made[1].mood = "well"
                 await until(lambda: service.ready)
                 text = (await service.metrics()).decode()
-                assert 'jina_replica_up{deployment="a",replica="a/rep-0",runtime_name="gateway"} 0.0' in text
-                assert 'jina_replica_up{deployment="a",replica="a/rep-1",runtime_name="gateway"} 1.0' in text
+                assert 'jina_replica_up{deployment="a",replica="a/rep-0",runtime_name="gateway/rep-0"} 0.0' in text
+                assert 'jina_replica_up{deployment="a",replica="a/rep-1",runtime_name="gateway/rep-0"} 1.0' in text
                 assert 'jina_ready{runtime_name="a/rep-1"} 1.0' in text
                 assert 'runtime_name="a/rep-0"' not in text.replace('replica="a/rep-0"', "")
             finally:

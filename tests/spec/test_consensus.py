@@ -31,6 +31,14 @@ def test_one_timeout_counts_for_both():
     assert agent_options({"election_timeout": 100})["leader_lease_timeout"] == 100
 
 
+def test_names_may_have_the_form_that_jina_3_hands_on():
+    given = {"LogLevel": "INFO", "HeartbeatTimeout": 1500, "BatchApplyCh": True}
+    assert list(complaints(given)) == []
+    assert agent_options(given)["log_level"] == "INFO"
+    assert agent_options(given)["election_timeout"] == 1500
+    assert any("there is no 'LogLevl'; did you mean 'log_level'" in text for text in complaints({"LogLevl": "INFO"}))
+
+
 def test_options_of_jina_3_without_an_effect_are_taken():
     assert list(complaints({"batch_apply_ch": True, "shutdown_on_remove": True})) == []
 

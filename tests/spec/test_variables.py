@@ -6,7 +6,16 @@ from jina.spec import load
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
-    values = {"P": "5", "TEXT": "abc", "FLAG": "true", "LIST": "[1, 2]", "EMPTY": "", "QUOTED": "'1'", "ZERO": "007"}
+    values = {
+        "P": "5",
+        "TEXT": "abc",
+        "FLAG": "true",
+        "LIST": "[1, 2]",
+        "OBJECT": '{"1": "2"}',
+        "EMPTY": "",
+        "QUOTED": "'1'",
+        "ZERO": "007",
+    }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("UNDEF", raising=False)
@@ -36,6 +45,9 @@ def test_the_environment_is_read_with_types(form, name, value):
     ("text", "value"),
     [
         ("x${{ ENV.P }}y", "x5y"),
+        ("${{ ENV.OBJECT }}", '{"1": "2"}'),
+        ("-${{ ENV.OBJECT }}", '-{"1": "2"}'),
+        ("${{ ENV.OBJECT }}${{ ENV.P }}", '{"1": "2"}5'),
         ("${{ ENV.P }}${{ ENV.P }}", 55),
         ("a $TEXT b", "a abc b"),
         ("http://h:${{ENV.P}}/$TEXT", "http://h:5/abc"),

@@ -99,6 +99,14 @@ def test_urls(site):
     assert problem(f"{url}/bad.yml") == f"{url}/bad.yml:2 with.replicas: 0 is less than 1"
 
 
+def test_json_in_a_variable_is_text_for_text_and_a_mapping_for_mappings(monkeypatch):
+    monkeypatch.setenv("CONF", '{"a": 1}')
+    text = "jtype: Deployment\nwith:\n  env: {CONF: '${{ ENV.CONF }}'}\n  uses_with: ${{ ENV.CONF }}\n"
+    spec = load_spec(DeploymentSpec, text)
+    assert (spec.env, spec.uses_with) == ({"CONF": '{"a": 1}'}, {"a": 1})
+    assert load_spec(DeploymentSpec, "jtype: Deployment\nwith: {env: '${{ ENV.CONF }}'}").env == {"a": "1"}
+
+
 def test_a_missing_file_names_the_path_and_the_nearest(folder):
     written(folder, DEPLOYMENT)
     text = problem("deploymnt.yml", error=BadConfigSource)

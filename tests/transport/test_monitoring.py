@@ -37,8 +37,9 @@ def asked(service, *calls):
 def test_metrics_and_probes_are_there_and_nothing_else():
     service = SampleService()
     service.checks = {"first": True}
-    metrics, ready, posted, other, head = asked(
+    top, metrics, ready, posted, other, head = asked(
         service,
+        ("GET", "/"),
         ("GET", "/metrics"),
         ("GET", "/readyz?verbose"),
         ("POST", "/metrics"),
@@ -47,6 +48,7 @@ def test_metrics_and_probes_are_there_and_nothing_else():
     )
     assert metrics[:2] == (200, "application/openmetrics-text")
     assert "sample_total 1" in metrics[2]
+    assert top == metrics
     assert (ready[0], "[+]first ok" in ready[2]) == (200, True)
     assert posted[0] == 405
     assert (other[0], "/metrics, /livez" in other[2]) == (404, True)

@@ -45,8 +45,9 @@ class Configurable:
         """The Executor that YAML describes, constructed in this process.
 
         `source` is the path or text of YAML, a mapping, an open file or a URL. What is given here wins over the
-        YAML. `context` and `substitute` steer the variables in it, `allow_py_modules=False` forbids `py_modules`.
-        Raises `ConfigError` naming the source and what is wrong, or what the constructor raises.
+        YAML. `context` and `substitute` steer the variables in it, `allow_py_modules=False` forbids `py_modules`;
+        `metas` is `uses_metas` under its other name of Jina 3. Raises `ConfigError` naming the source and what is
+        wrong, or what the constructor raises.
         """
         from jina.executor.load import load_executor
         from jina.executor.reference import reference_of
@@ -54,7 +55,7 @@ class Configurable:
         plan, found = reference_of(
             source,
             uses_with=uses_with,
-            uses_metas=uses_metas,
+            uses_metas={**(options.pop("metas", None) or {}), **(uses_metas or {})},
             uses_requests=uses_requests,
             uses_dynamic_batching=uses_dynamic_batching,
             py_modules=py_modules,

@@ -76,6 +76,7 @@ def _by_endpoint(metrics: Metrics, endpoints: Mapping[str, EndpointMetrics]) -> 
         "jina_request_seconds", "Seconds from a request's arrival to its reply, by endpoint", labels=_ENDPOINT
     )
     received = SummaryMetricFamily("jina_received_request_bytes", "Bytes of documents received", labels=_ENDPOINT)
+    former = SummaryMetricFamily("jina_request_size_bytes", "The same under its former name", labels=_ENDPOINT)
     sent = SummaryMetricFamily("jina_sent_response_bytes", "Bytes of documents sent", labels=_ENDPOINT)
     pending = GaugeMetricFamily("jina_requests_in_flight", "Requests not yet answered, by endpoint", labels=_ENDPOINT)
     errors = CounterMetricFamily(
@@ -85,11 +86,12 @@ def _by_endpoint(metrics: Metrics, endpoints: Mapping[str, EndpointMetrics]) -> 
         value = [metrics.executor, path, metrics.process_name]
         seconds.add_metric(value, one.seconds.cumulative(), one.seconds.total)
         received.add_metric(value, one.received.count, one.received.total)
+        former.add_metric(value, one.received.count, one.received.total)
         sent.add_metric(value, one.sent.count, one.sent.total)
         pending.add_metric(value, one.in_flight)
         for name, count in list(one.failures.items()):
             errors.add_metric([*value, name], count)
-    yield from (seconds, received, sent, pending, errors)
+    yield from (seconds, received, former, sent, pending, errors)
     if metrics.executor:
         yield from _handling(metrics, endpoints)
 

@@ -25,7 +25,7 @@ KINDS = ("StreamHandler", "RichHandler", "FileHandler", "SysLogHandler")
 FORMATTERS = ("PlainFormatter", "JsonFormatter", "ProfileFormatter")
 _FORMAT = "%(asctime)s:{name:>15}@%(process)2d[%(levelname).1s]:%(message)s"
 _OPTIONS = ("format", "formatter", "output", "host", "port", "ident", "markup", "rich_tracebacks", "show_path",
-            "log_time_format")  # fmt: skip
+            "show_level", "show_time", "log_time_format")  # fmt: skip
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 Formatters = Mapping[str, Callable[[], logging.Formatter]]
@@ -104,7 +104,11 @@ def _listed(told: Mapping[str, Any], path: str) -> list[str]:
 
 
 def _options(told: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
-    options = (told.get("configs") or {}).get(name) or {}
+    told_options = (told.get("configs") or {}).get(name) or {}
+    # Jina 3's files name options without a value; its older ones say `type: json` for the formatter.
+    options = {key: value for key, value in told_options.items() if value is not None}
+    if (kind := options.pop("type", None)) is not None:
+        options.setdefault("formatter", "JsonFormatter" if kind == "json" else FORMATTERS[0])
     for key in options:
         if key not in _OPTIONS:
             near = nearest(str(key), _OPTIONS)
@@ -120,7 +124,11 @@ def _handler(
     name: str, options: Mapping[str, Any], process_name: str, path: str, stderr: Callable[[], logging.Handler]
 ) -> logging.Handler:
     if name == "FileHandler":
-        output = str(options.get("output", "jina-{uptime}.log")).format_map(_words(process_name.replace("/", "-")))
+        output = (
+            str(options.get("output", "jina-{uptime}.log"))
+            .replace("%(uptime)s", "{uptime}")
+            .format_map(_words(process_name.replace("/", "-")))
+        )
         return file_handler(output)
     if name == "SysLogHandler":
         address: Any = (options["host"], int(options.get("port", 514))) if "host" in options else "/dev/log"

@@ -73,10 +73,10 @@ class Placement:
         if wish == 0:
             return [()] * workers
         found = self._inventory.gpus()
+        if wish == "all":  # of none, too: so programs run where they are written as where they are served
+            return [_names(found)] * workers
         if not found:
             raise ConfigError(f"{place}: this machine shows no GPU", help="`nvidia-smi -L` lists those that it has")
-        if wish == "all":
-            return [_names(found)] * workers
         if isinstance(wish, list):
             return _shared_out([_known(name, found, place) for name in wish], workers, place)
         return [self._taken(Fraction(str(wish)), _names(found), place) for _ in range(workers)]

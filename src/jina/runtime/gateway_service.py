@@ -60,7 +60,7 @@ class GatewayService:
     def __init__(self, plan: GatewayPlan, hops: Mapping[str, Sequence[Hop]]) -> None:
         self.name = "gateway"
         self.state: State = "starting"
-        self.counts = Metrics(plan.name)
+        self.counts = Metrics(f"{plan.name}/rep-0")  # as Jina 3 labels the only process of a gateway
         self.counts.restarts = plan.restart.count
         self._plan = plan.graph
         self._graph = Graph(plan.graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -29,12 +30,13 @@ _LEAST_MS: Final = 5
 
 def complaints(given: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a configuration."""
-    for name, value in given.items():
+    for written, value in given.items():
+        name = _own_name(written)
         if name in IGNORED:
             continue
         if name not in OPTIONS:
             near = nearest(name, OPTIONS)
-            yield f"there is no {name!r}" + (f"; did you mean {near!r}?" if near else "")
+            yield f"there is no {written!r}" + (f"; did you mean {near!r}?" if near else "")
         elif name == "log_level":
             if value not in _LEVELS:
                 yield f"log_level: {value!r} is none of DEBUG, INFO, WARN, ERROR"
@@ -49,13 +51,18 @@ def complaints(given: Mapping[str, Any]) -> Iterator[str]:
 
 def agent_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """What the agent is told; one of `heartbeat_timeout` and `election_timeout` alone counts for both."""
-    options = {name: value for name, value in given.items() if name in OPTIONS}
+    options = {name: value for written, value in given.items() if (name := _own_name(written)) in OPTIONS}
     heartbeat = options.get("heartbeat_timeout", options.get("election_timeout", 500))
     options.setdefault("heartbeat_timeout", heartbeat)
     options.setdefault("election_timeout", heartbeat)
     if isinstance(heartbeat, int):
         options.setdefault("leader_lease_timeout", max(min(250, heartbeat), _LEAST_MS))
     return options
+
+
+def _own_name(name: str) -> str:
+    """`log_level` for `LogLevel`, the form in which Jina 3 hands the options on."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _relations(options: Mapping[str, Any]) -> Iterator[str]:

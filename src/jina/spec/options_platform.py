@@ -92,7 +92,8 @@ class ContainerOptions(Spec):
     """Folders to mount, as `local:container` or `local`."""
 
     gpus: Gpus | None = None
-    """GPUs of each worker: how many, a fraction of one (0.5), `all`; or a list, shared out among the workers."""
+    """GPUs of each worker: how many, a fraction of one (0.5), `all` (also of none); or a list, shared out among
+    the workers."""
 
     disable_auto_volume: Flag = False
     """Do not mount `~/.cache/jina` into the container."""

@@ -237,7 +237,9 @@ def _text_by_text(value: Any) -> Any:
 
 
 def _from_pairs(value: Any, read: Callable[[str], Mapping[str, Any]]) -> Any:
-    """The mapping that a list of `KEY=VALUE` and `KEY: VALUE` is, as on command lines; other values as they are."""
+    """The mapping that a list of `KEY=VALUE` and `KEY: VALUE`, or JSON, stands for; other values as they are."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):  # as a variable of a YAML file holds it
+        return _json(value)
     if not isinstance(value, list | tuple) or not all(isinstance(item, str | Mapping) for item in value):
         return value
     return {key: found for item in value for key, found in (read(item) if isinstance(item, str) else item).items()}

@@ -23,9 +23,9 @@ _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 def substitute(data: Any, context: Mapping[str, Any] | None, place: Callable[[Path], str]) -> Any:
     """`data` with every variable filled in.
 
-    Text that a variable changed is read anew, so that `'1'` becomes a number; a reference that is the whole text
-    keeps the type of what it refers to. `$X` of an unknown X stays as it is; every other unknown name is a
-    ConfigError that begins with `place(path)`.
+    Text that a variable changed is read anew, so that `'1'` becomes a number, but a JSON object stays text; a reference
+    that is the whole text keeps the type of what it refers to. `$X` of an unknown X stays as it is; every other unknown
+    name is a ConfigError that begins with `place(path)`.
     """
     return _Filler(data, context or {}, place).fill(data, ())
 
@@ -60,7 +60,7 @@ class _Filler:
         whole = _REFERENCE.fullmatch(text.strip())
         if whole is not None:
             found, from_file = self._look_up(whole[1], path)
-            return value_of(found) if isinstance(found, str) and not from_file else found
+            return _read(found) if isinstance(found, str) and not from_file else found
         # One pass over the text as it was written: what a variable holds is never searched for variables.
         parts: list[str] = []
         end = 0
@@ -68,7 +68,7 @@ class _Filler:
             parts += [text[end : match.start()], self._part(match, path)]
             end = match.end()
         filled = "".join([*parts, text[end:]])
-        return text if filled == text else value_of(filled)
+        return text if filled == text else _read(filled)
 
     def _part(self, match: re.Match[str], path: Path) -> str:
         if match.re is _OLD_FORM:
@@ -121,6 +121,11 @@ class _Filler:
 
     def _error(self, path: Path, reference: str, text: str) -> ConfigError:
         return ConfigError(f"{self.place(path)}: {reference}: {text}")
+
+
+def _read(text: str) -> Any:
+    """The value of text; a JSON object stays text, as in Jina 3: options that are mappings read it themselves."""
+    return text if text.strip()[:1] == "{" else value_of(text)
 
 
 def _keys(value: Any) -> list[str]:

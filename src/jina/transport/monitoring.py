@@ -29,7 +29,8 @@ class MonitoringApp:
 
     def __init__(self, gate: Gate) -> None:
         found = pages(gate, HttpPlan())
-        self._pages = {path: found[path] for path in _PATHS}
+        # Jina 3 serves the metrics at each path of this port, and writes `/` in its pages.
+        self._pages = {**{path: found[path] for path in _PATHS}, "": found["/metrics"]}
         self._terms = Terms(_NO_BODY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

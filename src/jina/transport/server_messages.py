@@ -110,7 +110,7 @@ def write_failure(into: Any, source: Any | None, error: JinaError, executor: str
 
 
 def add_routes(into: Any, error: JinaError, own: Route | None = None) -> None:
-    """Append what the failed request has visited, `own` where the error does not say; the failing one has the status."""
+    """Append what the failed request has visited, `own` where the error does not say; the failed one has the status."""
     visited = error.routes or ([own] if own is not None else [])
     for route in visited:
         add_route(into, route.executor, route.start_time, route.end_time)
