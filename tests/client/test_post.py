@@ -49,6 +49,14 @@ def test_default_type_holds_unless_the_caller_gives_one(client):
     )
 
 
+def test_docs_is_another_name_of_inputs(client):
+    given = notes(2)
+    for documents in ({"docs": given}, {"docs": given, "inputs": given}, {"docs": None, "inputs": given}):
+        assert [doc.text for doc in client.post("/upper", return_type=DocList[Note], **documents)] == ["N0", "N1"]
+    with pytest.raises(BadClientInput, match="docs: the same argument as 'inputs'"):
+        client.post("/upper", inputs=given, docs=notes(2))
+
+
 @pytest.mark.parametrize(
     "inputs",
     [

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from jina.documents import Document, DocumentArray
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, ValidationFailed
 from jina.executor import Executor, dynamic_batching, invoke, requests, write
-from jina.executor.endpoints import RESERVED, EndpointTable
+from jina.executor.endpoints import RESERVED, EndpointTable, FunctionWithSchema
 from jina.executor.scoping import scope_parameters
 
 
@@ -659,3 +659,124 @@ def test_scoped_parameters_reach_their_executor_only(parameters):
     assert seen.get("x__y") == parameters.get("a__x__y")
     stranger = scope_parameters(parameters, ["c"])
     assert stranger == {k: v for k, v in parameters.items() if k not in {"a__k", "b__k", "a__x__y"}}
+
+
+# --- `_requests`, by which Executors of Jina 3 say their types at run time ----------------------------------
+
+
+class Generic(Executor):
+    """As generic Executors are written: the classes of their documents are known when they are constructed."""
+
+    takes, gives = D, U
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        for path, found in self._requests.items():
+            self._requests[path] = found._replace(
+                request_schema=DocList[self.takes], response_schema=DocList[self.gives]
+            )
+
+    @requests(on="/untyped")
+    def untyped(self, docs, **kwargs):
+        return DocList[self.gives]([self.gives(size=len(doc.text)) for doc in docs])
+
+
+def test_types_assigned_in_the_constructor_count():
+    endpoint = EndpointTable(Generic()).resolve("/untyped")
+    assert (endpoint.input_type, endpoint.output_type) == (D, U)
+    given = DocList[D]([D(text="four")])
+    assert [doc.size for doc in invoke.call(endpoint, given, {})[0]] == [4]
+
+
+def test_each_class_made_from_a_generic_one_has_its_own_types():
+    turned = type("Turned", (Generic,), {"takes": U, "gives": D})
+    endpoint = EndpointTable(turned()).resolve("/untyped")
+    assert (endpoint.input_type, endpoint.output_type) == (U, D)
+
+
+def test_what_an_executor_says_of_its_endpoints():
+    class Sample(Executor):
+        @requests(on="/many")
+        def many(self, docs: DocList[D], parameters: Model, **kwargs) -> DocList[U]: ...
+
+        @requests(on="/one")
+        async def one(self, doc: D, **kwargs) -> U: ...
+
+        @requests(on="/stream")
+        def stream(self, doc: D, **kwargs) -> Iterator[U]:
+            yield U()
+
+        @requests(on="/free")
+        def free(self, docs, **kwargs): ...
+
+    found = Sample()._requests
+    assert {path: tuple(entry)[1:] for path, entry in found.items()} == {
+        "/many": (False, True, False, True, Model, DocList[D], DocList[U]),
+        "/one": (False, False, True, False, None, D, U),
+        "/stream": (True, False, True, False, None, D, U),
+        "/free": (False, True, False, False, None, DocumentArray, DocumentArray),
+    }
+    assert found["/many"].fn is Sample.many
+
+
+def test_reading_what_an_executor_says_changes_nothing():
+    class Sample(Executor):
+        @requests(on="/x")
+        def run(self, docs: DocList[D], parameters: Model, **kwargs) -> DocList[U]: ...
+
+        @requests(on="/free")
+        def free(self, docs, **kwargs): ...
+
+    plain, read = Sample(), Sample()
+    assert read._requests
+    assert [_comparable(endpoint) for endpoint in EndpointTable(read)] == [
+        _comparable(endpoint) for endpoint in EndpointTable(plain)
+    ]
+
+
+def _comparable(endpoint):
+    return {name: getattr(endpoint, name) for name in endpoint.__slots__ if name != "function"}
+
+
+def test_another_function_may_be_assigned_to_an_endpoint():
+    class Sample(Executor):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self._requests["/x"] = self._requests["/x"]._replace(fn=Sample.other)
+            self._requests["/new"] = FunctionWithSchema.get_function_with_schema(Sample.other)
+
+        @requests(on="/x")
+        def run(self, docs: DocList[D], **kwargs): ...
+
+        def other(self, docs: DocList[D], **kwargs):
+            docs[0].text += "!"
+
+    table = EndpointTable(Sample())
+    for path in ("/x", "/new"):
+        assert invoke.call(table.resolve(path), DocList[D]([D(text="a")]), {})[0][0].text == "a!"
+
+
+def test_other_things_assigned_to_an_endpoint_are_refused():
+    class Sample(Executor):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self._requests["/x"] = Sample.run
+
+        @requests(on="/x")
+        def run(self, docs, **kwargs): ...
+
+    with pytest.raises(ExecutorDefinitionError, match=r"_requests\['/x'\] of Sample is .* _FunctionWithSchema"):
+        EndpointTable(Sample())
+
+
+def test_a_schema_that_is_no_document_is_refused():
+    class Sample(Executor):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self._requests["/x"] = self._requests["/x"]._replace(request_schema=int)
+
+        @requests(on="/x")
+        def run(self, docs, **kwargs): ...
+
+    with pytest.raises(ExecutorDefinitionError, match=r"run .*request_schema"):
+        EndpointTable(Sample())

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from docarray import BaseDoc, DocList
+from jina.serve.runtimes.gateway.composite import CompositeGateway
+from jina.serve.runtimes.servers.composite import CompositeServer
 
 from jina import Executor, Gateway, requests
 from jina.orchestration.gateway import FastAPIBaseGateway
@@ -324,3 +326,95 @@ class Forgets(Gateway):
 
 class NoGateway:
     pass
+
+
+class Aside(Gateway):
+    """Serves what the gateways of programs for Jina 3 put beside the built-in ones: a small server of its own."""
+
+    async def setup_server(self):
+        self.server = await asyncio.start_server(self.answer, self.host, self.port, start_serving=False)
+
+    async def answer(self, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        docs = await self.executor["upper"].post(on="/up", inputs=listed("aside"), return_type=DocList[Text])
+        body = json.dumps([self.ports, self.protocols, texts(docs)]).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async def run_server(self):
+        async with self.server:
+            await self.server.start_serving()
+            await self.server.wait_closed()
+
+    async def shutdown(self):
+        self.server.close()
+
+
+class Together(CompositeGateway):
+    """As gateways of programs for Jina 3 that serve a page of their own beside the built-in gateways."""
+
+    def __init__(self, aside: int, moved: int, **kwargs):
+        kwargs["runtime_args"]["port"][0] = moved  # something else shall listen on the port of the Flow
+        kwargs["runtime_args"]["metrics_registry"] = threading.Lock()  # cannot be copied
+        super().__init__(cors=True, **kwargs)
+        copied = self._deepcopy_with_ignore_attrs(self.runtime_args, ["metrics_registry", "monitoring"])
+        assert copied.metrics_registry is None
+        assert copied.tracing is False  # though equal to what is ignored
+        copied.port, copied.protocol = [aside], ["http"]
+        made = Aside(runtime_args=dict(vars(copied)), name=self.name, cors=True)
+        made.streamer = self.streamer
+        assert self.servers is self.gateways
+        self.gateways.insert(0, made)
+
+    async def setup_server(self):
+        await super().setup_server()
+        self.front = await asyncio.start_server(self.forward, self.host, self.taken, start_serving=False)
+
+    @property
+    def taken(self):
+        return int(os.environ["FRONT_PORT"])
+
+    async def forward(self, reader, writer):
+        """What a reverse proxy in front of the gateways does."""
+        there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        back.write(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(await there.read())
+        writer.close()
+        back.close()
+
+    async def run_server(self):
+        await self.front.start_serving()
+        await super().run_server()
+
+    async def shutdown(self):
+        self.front.close()
+        await super().shutdown()
+
+
+class Plain(Gateway, CompositeServer):
+    """The bases in this order, as programs for Jina 3 have them, and routes added when it is constructed."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        assert [type(part).__name__ for part in self.gateways] == ["HTTPGateway", "GRPCGateway"]
+
+
+class Told(FastAPIBaseGateway):
+    """Shows what the options of the HTTP face are here."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        names = (
+            "cors", "uvicorn_kwargs", "title", "description", "no_debug_endpoints", "no_crud_endpoints",
+            "expose_endpoints", "expose_graphql_endpoint",
+        )  # fmt: skip
+        self.told = {name: getattr(self, name) for name in names}
+        self.cors = True
+
+    @property
+    def app(self):
+        return Page(told=self.tell)
+
+    async def tell(self):
+        return self.told

@@ -1,6 +1,7 @@
 """Gateways of users: real processes, real requests."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -447,3 +448,47 @@ def test_a_server_that_does_not_heed_keys_is_not_started():
     )
     with pytest.raises(RuntimeFailToStart, match="Served serves with a server of its own, which does not heed"), flow:
         pass
+
+
+# --- as programs for Jina 3 write them ----------------------------------------------------------------------
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def test_gateways_of_a_program_beside_the_built_in_ones():
+    front, aside, moved = free_ports(3)
+    flow = Flow(quiet=True, host="127.0.0.1", port=front, protocol="http", env=[f"FRONT_PORT={front}"])
+    flow = flow.config_gateway(uses=cases.Together, uses_with={"aside": aside, "moved": moved})
+    with flow.add(name="upper", uses=cases.Upper) as running:
+        assert told(running, "/", port=aside) == [[aside], ["http"], ["ASIDE"]]
+        for port in (moved, front):
+            status, headers, _ = fetch(running, "/dry_run", port, Origin="http://elsewhere", Connection="close")
+            assert (status, headers["access-control-allow-origin"]) == (200, "*")
+
+
+def test_composite_server_as_a_second_base():
+    flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.Plain)
+    with flow.add(name="upper", uses=cases.Upper) as running:
+        for protocol, port in zip(("http", "grpc"), running.port, strict=True):
+            with Client(host=f"{protocol}://127.0.0.1:{port}") as client:
+                assert client.post("/up", cases.Text(text="a"), return_type=cases.Text).text == "A"
+
+
+def test_options_of_the_http_face_are_attributes_and_may_be_assigned():
+    flow = Flow(quiet=True, host="127.0.0.1", protocol="http", title="T", no_debug_endpoints=True)
+    flow = flow.config_gateway(
+        uses=cases.Told, uvicorn_kwargs={"limit_concurrency": 99}, uses_with={"description": "D"}
+    )
+    with flow.add(name="upper", uses=cases.Upper) as running:
+        assert told(running, "/told") == {
+            "cors": False, "uvicorn_kwargs": {"limit_concurrency": 99}, "title": "T", "description": "D",
+            "no_debug_endpoints": True, "no_crud_endpoints": False, "expose_endpoints": {},
+            "expose_graphql_endpoint": False,
+        }  # fmt: skip
+        assert fetch(running, "/told", Origin="http://elsewhere")[1]["access-control-allow-origin"] == "*"

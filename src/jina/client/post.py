@@ -102,7 +102,16 @@ def post_call(arguments: Mapping[str, Any], kwargs: Mapping[str, Any], prefetch:
     transport = dict(kwargs)
     default_type = transport.pop("_default_type", None)
     given = {**arguments, "prefetch": prefetch if arguments.get("prefetch") is None else arguments["prefetch"]}
+    if "docs" in transport:
+        given["inputs"] = _one_of(given.get("inputs"), transport.pop("docs"))
     return PostCall(**given, default_type=default_type, transport=transport)
+
+
+def _one_of(inputs: Any, docs: Any) -> Any:
+    """What was given as `inputs`, as `docs`, or as both: programs of Jina 3, which passed over `docs`, do the last."""
+    if inputs is not None and docs is not None and inputs is not docs:
+        raise BadClientInput("docs: the same argument as 'inputs'; give one of them")
+    return docs if inputs is None else inputs
 
 
 def failed(error: JinaError, endpoint: str, request_id: str = "") -> Answer:

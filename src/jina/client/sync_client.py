@@ -55,7 +55,7 @@ class SyncClient(BaseClient):
         - `inputs`: a document, a list, tuple, `DocList` or (async) generator of documents, a function that
           returns one of these. None and an empty container make one request without documents; a generator that
           yields nothing makes none. Mappings, text and bytes become schemaless documents. `request_size` documents
-          go into one request; 0 puts all into one.
+          go into one request; 0 puts all into one. `docs` is another name of `inputs`.
         - `on_done(response)`, `on_error(response[, error])`, `on_always(response)`: called with each
           `Response`. With `on_done` or `on_always`, `post` returns None and holds no documents; with `on_error`
           it does not raise what failed, except where no server can be reached: `on_error` is called, and `post`

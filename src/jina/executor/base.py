@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider
     from opentelemetry.trace import Tracer, TracerProvider
 
+    from jina.executor.endpoints import FunctionWithSchema
     from jina.observe.logs import JinaLogger
 
 
@@ -121,6 +122,16 @@ class Executor(Configurable):
         hints = ((name, nearest(name, known)) for name in sorted(kwargs))
         names = ", ".join(f"{name!r}; did you mean {near!r}?" if near else repr(name) for name, near in hints)
         self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
+
+    @functools.cached_property
+    def _requests(self) -> dict[str, FunctionWithSchema]:
+        """Endpoint -> method and types, as in Jina 3. What `__init__` assigns to an endpoint here counts.
+
+        So does an Executor whose document classes are known only at run time say them.
+        """
+        from jina.executor.endpoints import functions_with_schemas
+
+        return functions_with_schemas(self)
 
     @property
     def workspace(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jina.errors import EndpointNotFound, ExecutorDefinitionError, nearest, quoted
 from jina.executor import binding
@@ -65,6 +67,59 @@ class Endpoint:
         return describe(self.function)
 
 
+class FunctionWithSchema(NamedTuple):
+    """What an Executor's `_requests` holds for an endpoint; assign another one in `__init__` to change its types.
+
+    `request_schema` and `response_schema` are `DocList[...]` (or DocumentArray) for a method that takes `docs`, a
+    document class for one that takes `doc`. Class and fields are those of Jina 3.
+    """
+
+    fn: Callable[..., Any]
+    is_generator: bool
+    is_batch_docs: bool
+    is_singleton_doc: bool
+    parameters_is_pydantic_model: bool
+    parameters_model: Any
+    request_schema: Any = None
+    response_schema: Any = None
+
+    @classmethod
+    def get_function_with_schema(cls, fn: Callable[..., Any]) -> Self:
+        """What the annotations of a method say."""
+        return cls.of(fn, marks_of(fn) or Marks())
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], marks: Marks) -> Self:
+        """What annotations and decorator say."""
+        is_generator = kind_of(function)[1]
+        is_single = is_generator or "doc" in named(function)
+        found = types_of(function, marks)
+
+        def schema(kind: Any) -> Any:
+            from docarray import DocList
+
+            from jina.documents import Document, DocumentArray
+
+            return kind if is_single else DocumentArray if kind is Document else DocList[kind]
+
+        return cls(
+            fn=function,
+            is_generator=is_generator,
+            is_batch_docs=not is_single,
+            is_singleton_doc=is_single,
+            parameters_is_pydantic_model=found.parameters_model is not None,
+            parameters_model=found.parameters_model,
+            request_schema=schema(found.input_type),
+            response_schema=schema(found.output_type),
+        )
+
+
+def functions_with_schemas(executor: Executor) -> dict[str, FunctionWithSchema]:
+    """The methods of an Executor by endpoint, with their types."""
+    notes = binding.marked(type(executor))
+    return {path: FunctionWithSchema.of(*_function_of(method, notes)) for path, method in executor.requests.items()}
+
+
 class EndpointTable:
     """All endpoints of one Executor instance.
 
@@ -120,22 +175,58 @@ def _build(executor: Executor) -> dict[str, Endpoint]:
     cls = type(executor)
     notes = binding.marked(cls)
     options = executor.dynamic_batching
-    methods = {getattr(method, "__name__", "") for method in executor.requests.values()}
-    check_keys(options, executor.requests, methods | notes.keys(), cls)
+    declared: Mapping[str, FunctionWithSchema] = vars(executor).get("_requests") or {}
+    requests = {**executor.requests, **_other_functions(executor, declared)}
+    methods = {getattr(method, "__name__", "") for method in requests.values()}
+    check_keys(options, requests, methods | notes.keys(), cls)
     table: dict[str, Endpoint] = {}
-    for path, method in executor.requests.items():
-        table[path] = _endpoint(path, method, notes, options)
+    for path, method in requests.items():
+        if not inspect.ismethod(method):
+            raise ExecutorDefinitionError(f"requests[{path!r}] is {method!r}; bind it to a method of the Executor")
+        table[path] = _endpoint(path, method, notes, options, declared.get(path))
     return table
 
 
-def _endpoint(path: str, method: Any, notes: dict[str, Marks], options: dict[str, dict[str, Any]]) -> Endpoint:
-    if not inspect.ismethod(method):
-        raise ExecutorDefinitionError(f"requests[{path!r}] is {method!r}; bind it to a method of the Executor")
+def _other_functions(executor: Executor, declared: Mapping[str, FunctionWithSchema]) -> dict[str, Any]:
+    """The endpoints that `_requests` gives other functions than `requests`."""
+    others = {}
+    for path, entry in declared.items():
+        if not isinstance(entry, FunctionWithSchema):
+            raise ExecutorDefinitionError(
+                f"_requests[{path!r}] of {type(executor).__name__} is {entry!r}; it has to be a _FunctionWithSchema"
+            )
+        if getattr(executor.requests.get(path), "__func__", None) is not entry.fn:
+            others[path] = types.MethodType(entry.fn, executor)
+    return others
+
+
+def _function_of(method: Any, notes: Mapping[str, Marks]) -> tuple[Callable[..., Any], Marks]:
     function = method.__func__
+    return function, marks_of(function) or notes.get(getattr(method, "__name__", "")) or Marks()
+
+
+def _types(function: Any, marks: Marks, declared: FunctionWithSchema | None) -> Types:
+    """What annotations and decorator say, or what the Executor has put into `_requests` instead."""
+    if declared is None:
+        return types_of(function, marks)
+    schemas = {"request_schema": declared.request_schema, "response_schema": declared.response_schema}
+    given = {name: schema for name, schema in schemas.items() if schema is not None}
+    found = types_of(function, dataclasses.replace(marks, **given))
+    model = declared.parameters_model if declared.parameters_is_pydantic_model else None
+    return dataclasses.replace(found, parameters_model=model)
+
+
+def _endpoint(
+    path: str,
+    method: Any,
+    notes: dict[str, Marks],
+    options: dict[str, dict[str, Any]],
+    declared: FunctionWithSchema | None,
+) -> Endpoint:
     name = getattr(method, "__name__", "")
+    function, marks = _function_of(method, notes)
     check_handler(function)
-    marks = marks_of(function) or notes.get(name) or Marks()
-    found: Types = types_of(function, marks)
+    found = _types(function, marks, declared)
     is_async, is_generator = kind_of(function)
     _check_reserved(path, function, is_generator=is_generator)
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")

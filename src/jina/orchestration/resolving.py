@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,11 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     import msgspec
 
     uses: Any = spec.uses
-    extension = _rest_extension() if uses is None and "http" in spec.protocols else None
+    extension = None
+    if uses is None and "http" in spec.protocols and "jina.helper" in sys.modules:
+        from jina.runtime.custom_gateway import rest_extension
+
+        extension = rest_extension()
     if uses is None and extension is None:
         return None
     from jina.executor.reference import reference_of, split_with
@@ -100,12 +104,6 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     if known is Gateway or not (by_value or plan.module or plan.jtype):
         return None
     return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
-
-
-def _rest_extension() -> Callable[[Any], Any] | None:
-    """What this program put in the place of `jina.helper.extend_rest_interface`, which is how Jina 3 added routes."""
-    hook = getattr(sys.modules.get("jina.helper"), "extend_rest_interface", None)
-    return None if hook is None or hook.__module__.startswith("jina.") else hook
 
 
 def protocol_of(resolved: Resolved | None) -> str | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import importlib
+import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from jina.errors import ConfigError
+from jina.errors import ConfigError, NotSupportedError
 from jina.runtime.custom_gateway_base import BaseGateway
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from jina.transport.server import Server
 
 __all__ = [
-    "BaseGateway", "CompositeGateway", "FastAPIBaseGateway", "GRPCGateway", "Gateway", "HTTPGateway", "RestExtended",
-    "WebSocketGateway",
+    "BaseGateway", "CompositeGateway", "CompositeServer", "FastAPIBaseGateway", "GRPCGateway", "Gateway", "HTTPGateway",
+    "RestExtended", "WebSocketGateway", "rest_extension",
 ]  # fmt: skip
 
 _PAUSE = 0.1
@@ -30,6 +33,54 @@ _HTTP: Final = frozenset({
 })  # fmt: skip
 """Options of the HTTP face that a constructor may be given as well, as in Jina 3."""
 _TLS: Final = frozenset({"ssl_certfile", "ssl_keyfile"})
+_MADE: Final = frozenset({"host", "port", "protocol", "req_handler"})
+"""What gateways that make other gateways hand on to them; `runtime_args` say it too."""
+
+
+class CompositeServer:
+    """Serves by several gateways, one for each protocol at first; programs insert others of their own.
+
+    A base beside `Gateway`, as in Jina 3: `class Mine(Gateway, CompositeServer)`.
+    """
+
+    @functools.cached_property
+    def gateways(self) -> list[Any]:
+        """The gateways that serve; each has `setup_server`, `run_server` and `shutdown`."""
+        owner = cast("Gateway", self)
+        return [_part_of(owner, number) for number in range(len(owner.ports))]
+
+    @property
+    def servers(self) -> list[Any]:
+        """The same."""
+        return self.gateways
+
+    @servers.setter
+    def servers(self, servers: list[Any]) -> None:
+        vars(self)["gateways"] = servers
+
+    async def setup_server(self) -> None:
+        """Make all servers."""
+        await asyncio.gather(*(gateway.setup_server() for gateway in self.gateways))
+        self.keeps_access = all(getattr(gateway, "keeps_access", False) for gateway in self.gateways)
+
+    async def run_server(self) -> None:
+        """Serve until `shutdown`."""
+        await asyncio.gather(*(gateway.run_server() for gateway in self.gateways))
+
+    async def shutdown(self) -> None:
+        """Stop all servers, whatever the shutdown of one raises."""
+        ended = await asyncio.gather(*(gateway.shutdown() for gateway in self.gateways), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+
+    @staticmethod
+    def _deepcopy_with_ignore_attrs(obj: Any, ignore_attrs: Iterable[str]) -> Any:
+        """A deep copy in which these attributes, which cannot be copied, are None."""
+        copied = copy.copy(obj)
+        kept = {name: None if name in ignore_attrs else copy.deepcopy(value) for name, value in vars(obj).items()}
+        vars(copied).update(kept)
+        return copied
 
 
 class Gateway(BaseGateway):
@@ -48,8 +99,18 @@ class Gateway(BaseGateway):
 
     def __init__(self, **kwargs: Any) -> None:
         """Take what is injected, and options of the HTTP face, which count instead of those of the Flow."""
+        if kwargs.pop("expose_graphql_endpoint", None):
+            raise NotSupportedError("expose_graphql_endpoint: not available yet")
         self._options = {name: value for name, value in kwargs.items() if name in _HTTP | _TLS and value is not None}
-        super().__init__(**{name: value for name, value in kwargs.items() if name not in _HTTP | _TLS})
+        super().__init__(**{name: value for name, value in kwargs.items() if name not in _HTTP | _TLS | _MADE})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let `CompositeServer` serve a class that names it behind `Gateway`."""
+        super().__init_subclass__(**kwargs)
+        if issubclass(cls, CompositeServer):
+            for name in ("setup_server", "run_server", "shutdown"):
+                if getattr(cls, name) is vars(Gateway)[name]:
+                    setattr(cls, name, vars(CompositeServer)[name])
 
     @property
     def ports(self) -> list[int]:
@@ -92,7 +153,9 @@ class Gateway(BaseGateway):
         `app.mount('/path', other)` adds an ASGI application beside our routes, `app.wrap(Middleware, option=...)`
         lays a middleware around all of them. An application that is returned is served instead of ours.
         """
-        del app
+        extend = rest_extension()
+        if extend is not None:
+            _mount_extension(app, extend)
         return None
 
     def _our_server(self) -> Server:
@@ -118,17 +181,25 @@ class Gateway(BaseGateway):
         return msgspec.structs.replace(http, **given) if given else http
 
     def _our_faces(self, plan: GatewayPlan) -> list[FacePlan]:
-        """Those of the plan, in the protocol of this class where it serves but one."""
+        """Those of the plan, where and as what `runtime_args` say; in the protocol of this class if it serves one."""
         import msgspec
 
         only: Any = self.protocol_served
         both = {"http", "websocket"}  # one application answers either
         tls = self._our_tls()
+        planned = {face.port: face for face in plan.faces}
         faces = []
-        for face in plan.faces:
-            protocol = face.protocol if only is None or {face.protocol, only} <= both else only
-            faces.append(msgspec.structs.replace(face, protocol=protocol, tls=tls or face.tls))
+        for number, port in enumerate(self.ports):
+            face = planned.get(port) or msgspec.structs.replace(plan.faces[0], port=port, share_port=False)
+            protocol: Any = self.protocols[number] if number < len(self.protocols) else face.protocol
+            protocol = protocol if only is None or {protocol, only} <= both else only
+            faces.append(msgspec.structs.replace(face, host=self.host, protocol=protocol, tls=tls or face.tls))
         return faces
+
+    @property
+    def given_options(self) -> dict[str, Any]:
+        """Options of the HTTP face, and of TLS, that the constructor was given."""
+        return dict(self._options)
 
     def _our_tls(self) -> TlsPlan | None:
         given = {name: self._options.get(name) for name in sorted(_TLS)}
@@ -171,11 +242,30 @@ class Gateway(BaseGateway):
 class FastAPIBaseGateway(Gateway):
     """A gateway that serves an ASGI application of yours, FastAPI's or any other.
 
-    Ports, TLS, CORS and `uvicorn_kwargs` are those of the Flow; `GET /` tells the health unless the application
-    answers it.
+    Ports, TLS, CORS and `uvicorn_kwargs` are those of the Flow, unless the constructor is given others or they are
+    assigned; `GET /` tells the health unless the application answers it.
     """
 
     protocol_served = "http"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.title: str | None = self._http_option("title")
+        self.description: str | None = self._http_option("description")
+        self.cors: bool = self._http_option("cors") or False
+        self.uvicorn_kwargs: dict[str, Any] = dict(self._http_option("uvicorn_kwargs") or {})
+        self.no_debug_endpoints: bool = self._http_option("no_debug_endpoints") or False
+        self.no_crud_endpoints: bool = self._http_option("no_crud_endpoints") or False
+        self.expose_endpoints: Any = self._http_option("expose_endpoints") or {}
+        self.expose_graphql_endpoint = False
+
+    def _http_option(self, name: str) -> Any:
+        """What the constructor was given, else what the Flow says."""
+        return self._options.get(name, getattr(self.runtime_args, name, None))
+
+    def _our_http(self, http: HttpPlan) -> HttpPlan:
+        self._options |= {"cors": self.cors, "uvicorn_kwargs": self.uvicorn_kwargs}
+        return super()._our_http(http)
 
     @property
     def app(self) -> Any:
@@ -207,7 +297,7 @@ class WebSocketGateway(Gateway):
     protocol_served = "websocket"
 
 
-class CompositeGateway(Gateway):
+class CompositeGateway(CompositeServer, Gateway):
     """The built-in gateway, for several protocols."""
 
 
@@ -223,16 +313,37 @@ class RestExtended(Gateway):
 
     def extend_http(self, app: HttpApp) -> AsgiApp | None:
         """Give the paths that we have no route for to what `extend` makes of the application."""
-        try:
-            fastapi = importlib.import_module("fastapi")
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                "jina.helper.extend_rest_interface takes an application of FastAPI, which is not installed",
-                help="pip install fastapi, or override extend_http in a Gateway of your own",
-            ) from error
-        given = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        app.mount("/", self._extend(given) or given)
+        _mount_extension(app, self._extend)
         return None
+
+
+def rest_extension() -> Callable[[Any], Any] | None:
+    """What a gateway put in the place of `jina.helper.extend_rest_interface`, which is how Jina 3 added routes."""
+    hook = getattr(sys.modules.get("jina.helper"), "extend_rest_interface", None)
+    return None if hook is None or hook.__module__.startswith("jina.") else hook
+
+
+def _mount_extension(app: HttpApp, extend: Callable[[Any], Any]) -> None:
+    """Give the paths that we have no route for to what `extend` makes of an application of FastAPI."""
+    try:
+        fastapi = importlib.import_module("fastapi")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "jina.helper.extend_rest_interface takes an application of FastAPI, which is not installed",
+            help="pip install fastapi, or override extend_http in a Gateway of your own",
+        ) from error
+    given = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/", extend(given) or given)
+
+
+def _part_of(owner: Gateway, number: int) -> Gateway:
+    """A gateway that serves one of the ports of another one, as that one says."""
+    protocol = owner.protocols[number] if number < len(owner.protocols) else "grpc"
+    arguments = {**vars(owner.runtime_args), "port": [owner.ports[number]], "protocol": [protocol]}
+    cls = {"grpc": GRPCGateway, "http": HTTPGateway, "websocket": WebSocketGateway}[protocol]
+    part = cls(name=owner.name, runtime_args=arguments, metas=vars(owner.metas), **owner.given_options)
+    vars(part)["extend_http"] = owner.extend_http
+    return part
 
 
 def _listed(value: Any) -> list[Any]:

@@ -43,6 +43,8 @@ class _Given:
     initialised: bool = False
 
 
+_process: Surroundings | None = None
+"""Those of the process, for gateways that a gateway makes by itself."""
 _constructing: _Given | None = None
 """That of the gateway that is being constructed: `__new__` of user classes cannot be given more arguments."""
 
@@ -60,18 +62,21 @@ class BaseGateway:
     """What the YAML or `uses_metas` say: `name`, `description`, ..."""
 
     __given: _Given
+    __called: dict[str, dict[str, Any]]
+    """`runtime_args` and `metas` as the constructor was called with them, to tell what the subclass changed."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make what was given readable before the user's `__init__` runs."""
         del args
         self = super().__new__(cls)
-        given = _constructing or _Given(arguments=kwargs)
+        given = _constructing or _Given(surroundings=_process, arguments=kwargs)
         values = {**given.runtime_args, **_mapping(kwargs.get("runtime_args"))}
         values.setdefault("name", str(kwargs.get("name") or "gateway"))
         metas = {"name": cls.__name__, **given.metas, **_mapping(kwargs.get("metas"))}
         self.__dict__.update(
             {
                 "_BaseGateway__given": given,
+                "_BaseGateway__called": {name: _mapping(kwargs.get(name)) for name in ("runtime_args", "metas")},
                 "name": str(kwargs.get("name") or values["name"]),
                 "runtime_args": SimpleNamespace(**values),
                 "metas": SimpleNamespace(**metas),
@@ -86,8 +91,16 @@ class BaseGateway:
         metas: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Take what is injected. Further keywords are those of subclasses; here they change nothing."""
-        del runtime_args, metas
+        """Take what is injected, with the changes that the subclass made to it.
+
+        Further keywords are those of subclasses; here they change nothing.
+        """
+        for namespace, known, after in (
+            (self.runtime_args, self.__called["runtime_args"], runtime_args),
+            (self.metas, self.__called["metas"], metas),
+        ):
+            changed = {name: value for name, value in _mapping(after).items() if known.get(name, self) is not value}
+            vars(namespace).update(changed)
         self.__given.initialised = True
         self.name = name or self.name
         if kwargs:
@@ -148,8 +161,13 @@ class BaseGateway:
 
     @property
     def streamer(self) -> GatewayStreamer:
-        """Sends documents through the whole graph."""
-        return self._around.streamer
+        """Sends documents through the whole graph; a gateway that makes others may give them its own."""
+        given: GatewayStreamer | None = vars(self).get("_streamer")
+        return given or self._around.streamer
+
+    @streamer.setter
+    def streamer(self, streamer: GatewayStreamer) -> None:
+        self._streamer = streamer
 
     @property
     def executor(self) -> ExecutorCallers:
@@ -199,10 +217,10 @@ def construct(
     from jina.executor.signatures import describe
 
     check_arguments(cls, arguments, BaseGateway)
-    global _constructing
+    global _constructing, _process
     taken = _accepted(cls.__init__, injected)
     given = _Given(surroundings, _mapping(injected.get("runtime_args")), _mapping(injected.get("metas")), arguments)
-    _constructing = given
+    _constructing, _process = given, surroundings or _process
     try:
         self = cls(**arguments, **{name: value for name, value in taken.items() if name not in arguments})
     finally:

@@ -6,6 +6,14 @@ from jina.executor import (
     Executor as Executor,
 )
 
+from jina.executor.endpoints import (
+    FunctionWithSchema as _FunctionWithSchema,
+)
+
+from jina.legacy.constants import (
+    __dry_run_endpoint__ as __dry_run_endpoint__,
+)
+
 from jina.legacy.importer import modules_of
 
 __getattr__ = modules_of(__name__)
@@ -13,4 +21,6 @@ __getattr__ = modules_of(__name__)
 __all__ = [
     "BaseExecutor",
     "Executor",
+    "_FunctionWithSchema",
+    "__dry_run_endpoint__",
 ]

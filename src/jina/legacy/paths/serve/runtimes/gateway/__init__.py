@@ -3,6 +3,7 @@
 
 from jina.runtime.custom_gateway import (
     BaseGateway as BaseGateway,
+    CompositeGateway as CompositeGateway,
 )
 
 from jina.legacy.importer import modules_of
@@ -11,4 +12,5 @@ __getattr__ = modules_of(__name__)
 
 __all__ = [
     "BaseGateway",
+    "CompositeGateway",
 ]
