@@ -135,6 +135,38 @@ CASES = [
         "old-option", "program.py", 3, {"program.py": "from jina import Flow\n\nFlow(port_expose=1234)\n"},
         {"program.py": "from jina import Flow\n\nFlow(port=1234)\n"}, "port", "note",
     ),
+    Case(
+        "unknown-option", "program.py", 3, {"program.py": "from jina import Flow\n\nFlow(return_results=True, name='f')\n"},
+        {"program.py": "from jina import Flow\n\nFlow(name='f')\n"}, "earlier versions",
+    ),
+    Case(
+        "unknown-option", "program.py", 5,
+        {"program.py": "from jina import Client\n\n\ndef ask():\n    return Client().post('/', requst_size=3)\n"},
+        {"program.py": "from jina import Client\n\n\ndef ask():\n    return Client().post('/', request_size=3, timeout=2)\n"},
+        "request_size", "warning",
+    ),
+    Case(
+        "without-effect", "flow.yml", 5, flow("    jcloud: {resources: {cpu: 1}}\n"), flow(""), severity="note",
+    ),
+    Case("without-effect", "flow.yml", 5, flow("    read_only: true\n"), flow(""), severity="note"),
+    Case(
+        "unknown-method", "program.py", 6,
+        {"program.py": "from jina import Flow\n\n\ndef ask():\n    flow = Flow().add()\n    flow.rolling_update('a')\n"},
+        {"program.py": "from jina import Flow\n\nflow = Flow().add(name='a')\nflow.save_config('f.yml')\n"},
+        severity="warning",
+    ),
+    Case(
+        "not-available", "program.py", 6,
+        {"program.py": "from jina import Flow\n\n\ndef ask():\n    flow = Flow().add()\n    flow.to_kubernetes_yaml('x')\n"},
+        {"program.py": "from jina import Flow\n\nflow = Flow().add(name='a')\nflow.save_config('f.yml')\n"},
+        severity="warning",
+    ),
+    Case(
+        "docarray-api", "program.py", 5,
+        {"program.py": "from jina import DocumentArray\n\n\ndef keep():\n    return DocumentArray(storage='sqlite')\n"},
+        {"program.py": "from jina import Document, DocumentArray\n\nprint(DocumentArray([Document()]))\n"}, "docarray.index",
+        severity="warning",
+    ),
     Case("flow-graph", "flow.yml", 3, flow("    needs: [shelve]\n"), flow("    needs: [gateway]\n")),
     Case(
         "missing-file", "config.yml", 2, {**PLAIN, "config.yml": CONFIG.replace("shelf.py", "shelves.py")}, PLAIN
@@ -175,3 +207,18 @@ CASES = [
         runs=False,
     ),
 ]  # fmt: skip
+FIXES = [
+    ("a.py", "from jina import Flow\nFlow(read_only=1, sse_logger=2, name='a', output_type=3)\n",
+     "from jina import Flow\nFlow(name='a')\n"),
+    ("a.py", "from jina import Flow\nFlow(\n    read_only=1,\n    name='a',\n    log_sse=2,  # why\n)\n",
+     "from jina import Flow\nFlow(\n    name='a',\n    # why\n)\n"),
+    ("a.py", "from jina import Flow\nFlow(read_only=True)\n", "from jina import Flow\nFlow()\n"),
+    ("a.py", "from jina import Flow\nFlow(read_only=len('x'))\n", "from jina import Flow\nFlow(read_only=len('x'))\n"),
+    ("Dockerfile", "RUN pip install -U docarray==0.21 jina~=3.0\n", "RUN pip install -U 'docarray>=0.41' rejina\n"),
+    ("Dockerfile", 'RUN ["pip", "install", "docarray==0.21"]\n', 'RUN ["pip", "install", "docarray>=0.41"]\n'),
+    ("run.sh", "pip install 'docarray<0.30' \"jina<4\"\n", "pip install 'docarray>=0.41' \"rejina\"\n"),
+    ("setup.py", "install_requires=['jina>=3', 'docarray==0.2']\n", "install_requires=['rejina', 'docarray>=0.41']\n"),
+    ("flow.yml", "jtype: Flow\npods:\n  - name: a\n    parallel: 2\n", "jtype: Flow\nexecutors:\n  - name: a\n    replicas: 2\n"),
+    ("a.py", "try:\n    from docarray import DocumentArray\nexcept ImportError:\n    from jina import DocumentArray\n", ""),
+]  # fmt: skip
+"""Name, text before, text after `--fix`; empty where nothing changes."""

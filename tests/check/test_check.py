@@ -14,7 +14,7 @@ import pytest
 from jina.check import checking
 from jina.check.project import MOST_BYTES, Edit, Source
 from jina.cli.main import COMMANDS, main
-from tests.check.cases import CASES, CONFIG, EXECUTOR, FLOW
+from tests.check.cases import CASES, CONFIG, EXECUTOR, FIXES, FLOW
 
 OLD = '''\
 """An Executor of old."""
@@ -155,11 +155,16 @@ def test_fix_is_done_once(tmp_path, capsys):
 def test_fix_leaves_every_project_readable(case, tmp_path):
     write(tmp_path, case.fires)
     before, project = checking.check_path(tmp_path, COMMANDS)
-    changes = checking.apply_fixes(project, before)
-    fixed = checking.with_texts(project, {path: after for path, (_, after) in changes.items()})
-    after = checking.check(fixed, COMMANDS)
-    assert not checking.apply_fixes(fixed, after)
+    fixed, after = checking.fix(project, before, COMMANDS)
+    assert not any(checking.fixed(source, after.findings) != source.text for source in fixed.sources)
     assert len(after.findings) <= len(before.findings)
+
+
+@pytest.mark.parametrize(("name", "before", "after"), FIXES)
+def test_what_fix_writes(name, before, after, tmp_path):
+    write(tmp_path, {name: before})
+    assert main(["check", "--fix", str(tmp_path)]) in {0, 1}
+    assert (tmp_path / name).read_text() == (after or before)
 
 
 def test_a_change_that_could_not_be_parsed_is_not_made():
@@ -215,9 +220,8 @@ def test_garbage_is_survived(tmp_path):
         source = Source(name, mutated(text, chance))
         project = checking.Project(tmp_path, [source])
         report = checking.check(project, COMMANDS)
-        for path, (_, after) in checking.apply_fixes(project, report).items():
-            again = checking.with_texts(project, {path: after})
-            assert not checking.apply_fixes(again, checking.check(again, COMMANDS)), f"{number}: {source.text!r}"
+        fixed, after = checking.fix(project, report, COMMANDS)
+        assert checking.fixed(fixed.sources[0], after.findings) == fixed.sources[0].text, f"{number}: {source.text!r}"
     assert time.monotonic() - began < 50
 
 

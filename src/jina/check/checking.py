@@ -22,6 +22,7 @@ from jina.check.requirements import (
     is_requirements,
 )
 
+_MOST_ROUNDS = 20
 _METADATA = frozenset({"setup.py", "pyproject.toml"})
 
 
@@ -72,7 +73,7 @@ def check(project: Project, commands: Collection[str] = ()) -> Report:
 def _of_file(source: Source, project: Project, commands: Collection[str]) -> list[Finding]:
     name = source.name
     if name.endswith((".yml", ".yaml")):
-        return list(check_yaml(source, project.root.resolve()))
+        return list(check_yaml(source, project.root.resolve(), [f"/{one.path}" for one in project.sources]))
     if is_requirements(name):
         return list(check_requirements(source))
     if name in _METADATA:
@@ -119,16 +120,24 @@ def _is_readable(source: Source, text: str) -> bool:
     return True
 
 
-def apply_fixes(project: Project, report: Report) -> dict[str, tuple[str, str]]:
-    """Path -> text before and after, for the files that change; written to the disk by `write`."""
-    texts = {source.path: (source.text, fixed(source, report.findings)) for source in project.sources}
-    return {path: (before, after) for path, (before, after) in texts.items() if before != after}
+def fix(project: Project, report: Report, commands: Collection[str] = ()) -> tuple[Project, Report]:
+    """The project with what is mechanical changed, and what is left to be found; nothing is written.
+
+    Changes that touch one another are made one after the other, so that a second fix finds nothing to change.
+    """
+    for _ in range(_MOST_ROUNDS):
+        sources = [Source(source.path, fixed(source, report.findings)) for source in project.sources]
+        if all(new.text == old.text for new, old in zip(sources, project.sources, strict=True)):
+            break
+        project = replace(project, sources=sources)
+        report = check(project, commands)
+    return project, report
 
 
-def with_texts(project: Project, texts: dict[str, str]) -> Project:
-    """The project with other texts in some files."""
-    sources = [Source(source.path, texts.get(source.path, source.text)) for source in project.sources]
-    return replace(project, sources=sources)
+def changes(before: Project, after: Project) -> dict[str, tuple[str, str]]:
+    """Path -> text before and after, for the files that differ."""
+    pairs = zip(before.sources, after.sources, strict=True)
+    return {old.path: (old.text, new.text) for old, new in pairs if old.text != new.text}
 
 
 def write(project: Project, path: str, text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import yaml
 
@@ -17,10 +19,10 @@ from jina.check.project import Edit, Finding, Severity, Source
 from jina.check.python import GONE_METHODS, Module
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
-from jina.spec.aliases import canonical
+from jina.spec.aliases import FORMER, canonical
 from jina.spec.base import Spec
 from jina.spec.parsing import parse
-from jina.spec.paths import MISSING, child, step_of
+from jina.spec.paths import MISSING, child, dotted, step_of
 from jina.spec.paths import Path as Keys
 from jina.spec.rules import UNAVAILABLE_SCHEMES
 from jina.spec.yaml_io import Loaded, Origin
@@ -32,6 +34,7 @@ _TOKENS: Final = re.compile(rf"{_TOKEN}(?::(\d+))?:? ?")
 _HUB_WAY_OUT: Final = (
     "install the package of the Executor, and write uses: package.module.Class, or a class and py_modules"
 )
+_JINA1_WAY_OUT: Final = "a file of Jina 1: write an Executor with @requests, and `executors:` as a list in the Flow"
 _MOST_PROBLEMS: Final = 100
 _MOST_STEPS: Final = 5_000
 """Steps that are judged for one file: a Flow is judged again after each problem."""
@@ -133,6 +136,8 @@ class Calls:
                 if node.keywords and self._judged < _MOST_CALLS:
                     yield from self._options(node)
                 yield from self._endpoint(node, executors)
+                yield from self._methods_of(node)
+                yield from self._stores(node)
             elif isinstance(node, ast.Attribute):
                 yield from self._gone(node)
 
@@ -153,7 +158,12 @@ class Calls:
             word = words.get(name)
             rule = _rule_of(text, error)
             at = self._module.offset(word.value if word and rule == "hub-uses" else word or node)
-            yield self._module.source.find(at, rule, "error", text, instead=_instead_of(rule, text, error))
+            instead = _instead_of(rule, text, error)
+            edits: tuple[Edit, ...] = ()
+            if rule == "unknown-option" and name in FORMER:
+                instead = "leave it out: it is an option of earlier versions, without effect"
+                edits = self._left_out(node, word) if name in values else ()
+            yield self._module.source.find(at, rule, "error", text, instead=instead, edits=edits)
         for name, word in words.items():
             new = canonical(name, model.model_fields)
             if new != name and new not in words:
@@ -162,6 +172,40 @@ class Calls:
                     at, "old-option", "note", f"{name} is the old name of {new}", instead=new,
                     edits=(Edit(at, at + len(name), new),),
                 )  # fmt: skip
+
+    def _left_out(self, node: ast.Call, word: ast.keyword | None) -> tuple[Edit, ...]:
+        """The change that removes a keyword argument."""
+        if word is None:
+            return ()
+        text, start, end = self._module.source.text, self._module.offset(word), self._module.end(word)
+        before = re.search(r",\s*$", text[self._module.end(node.func) : start])
+        if before and re.compile(r"\s*\)").match(text, end):
+            return (Edit(start - len(before[0]), end, ""),)
+        return (self._module.source.cut(start, end),)
+
+    def _methods_of(self, node: ast.Call) -> Iterator[Finding]:
+        """Methods that are not there, or not available yet; arguments of `post` that it does not have."""
+        if not isinstance(node.func, ast.Attribute):
+            return
+        kind, name = self.kind(node.func.value), node.func.attr
+        if kind in {"Flow", "Deployment", "Client"} and not name.startswith("_"):
+            available = _availability(kind, name)
+            at = self._module.offset(node.func)
+            if available is None:
+                yield self._module.source.find(
+                    at, "unknown-method", "warning", f"{kind} has no method {name}",
+                    instead=nearest(name, _method_names(kind)) or "",
+                )  # fmt: skip
+            elif not available:
+                yield self._module.source.find(
+                    at, "not-available", "warning", f"{kind}.{name} is not available yet", instead="leave it out"
+                )
+        if kind in {"Flow", "Deployment", "Client"} and name in _SENDING:
+            for word in node.keywords:
+                if word.arg and (problem := _unknown_argument(word.arg)):
+                    yield self._module.source.find(
+                        self._module.offset(word), "unknown-option", "warning", problem.message, instead=problem.help
+                    )
 
     def _endpoint(self, node: ast.Call, executors: Executors) -> Iterator[Finding]:
         if not isinstance(node.func, ast.Attribute) or node.func.attr not in _SENDING or executors.open:
@@ -178,6 +222,18 @@ class Calls:
                 " back unchanged",
                 instead=near or ", ".join(sorted(executors.endpoints)),
             )  # fmt: skip
+
+    def _stores(self, node: ast.Call) -> Iterator[Finding]:
+        """Arguments of `DocumentArray` that chose a store."""
+        if self.made(node) != "DocumentArray" or not isinstance(node.func, ast.Name):
+            return
+        for word in node.keywords:
+            if word.arg in {"storage", "config"}:
+                yield self._module.source.find(
+                    self._module.offset(word), "docarray-api", "warning",
+                    f"DocumentArray takes no {word.arg}: DocArray removed its stores",
+                    instead="keep documents in a DocArray index (docarray.index), or in a database of your own",
+                )  # fmt: skip
 
     def _gone(self, node: ast.Attribute) -> Iterator[Finding]:
         if node.attr not in GONE_METHODS:
@@ -197,6 +253,46 @@ class Calls:
                 self._module.offset(node), "docarray-api", "warning", f"{kind} has no {node.attr}: DocArray removed it",
                 instead="read and write the fields of the documents yourself; docs/how-to/schemaless-documents.md",
             )  # fmt: skip
+
+
+def _classes_of(kind: str) -> list[type]:
+    import jina
+    from jina.client import async_client, sync_client
+
+    if kind != "Client":
+        return [getattr(jina, kind)]
+    modules = (vars(sync_client), vars(async_client))
+    return [
+        cls for names in modules for name, cls in names.items() if name.endswith("Client") and isinstance(cls, type)
+    ]
+
+
+@functools.cache
+def _availability(kind: str, name: str) -> bool | None:
+    """Whether a method does anything yet; None where there is none of that name."""
+    found = [method for cls in _classes_of(kind) if (method := getattr(cls, name, None)) is not None]
+    if not found:
+        return None
+    return any(getattr(method, "__annotations__", {}).get("return") not in {"NoReturn", NoReturn} for method in found)
+
+
+@functools.cache
+def _method_names(kind: str) -> list[str]:
+    return sorted({name for cls in _classes_of(kind) for name in dir(cls) if not name.startswith("_")})
+
+
+@functools.cache
+def _unknown_argument(name: str) -> ConfigError | None:
+    """What `post` says to an argument."""
+    from jina.client.post import call_options
+
+    if any(name in inspect.signature(cls.post).parameters for cls in _classes_of("Client") if hasattr(cls, "post")):
+        return None
+    try:
+        call_options({name: None})
+    except ConfigError as error:
+        return error
+    return None
 
 
 def _variable_name(node: ast.expr) -> str:
@@ -247,6 +343,11 @@ _OURS: Final = re.compile(
 )
 _VARIABLE: Final = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}|\$([A-Za-z_]\w*)")
 _TEMPLATE: Final = re.compile(r"\{%|(?<!\$)\{\{")
+_STEPS: Final = ("executors", "deployments", "pods")
+"""Keys below which a Flow has its Executors, now or of old."""
+_OF_JINA1: Final = re.compile(
+    r"^requests:\s*\n\s+on:|^\s*-?\s*!\w+Driver\b|^components:|^pods:\s*\n\s+\w+:", re.MULTILINE
+)
 _MOST_YAML: Final = 512 * 1024
 
 
@@ -268,8 +369,8 @@ class Places:
         return 0
 
 
-def check_yaml(source: Source, root: Path) -> Iterator[Finding]:
-    """What is wrong with a YAML file of jina; nothing for files of others."""
+def check_yaml(source: Source, root: Path, files: Collection[str] = ()) -> Iterator[Finding]:
+    """What is wrong with a YAML file of jina; nothing for files of others. `files` are those of the project."""
     if not _OURS.search(source.text) or len(source.text) > _MOST_YAML:
         return
     try:
@@ -280,7 +381,7 @@ def check_yaml(source: Source, root: Path) -> Iterator[Finding]:
         return
     if not isinstance(data, Mapping) or not _is_configuration(data):
         return
-    yield from _Configuration(source, root, data, places).check()
+    yield from _Configuration(source, root, data, places, files).check()
 
 
 def _unreadable(source: Source, error: BadConfigSource) -> Iterator[Finding]:
@@ -288,7 +389,10 @@ def _unreadable(source: Source, error: BadConfigSource) -> Iterator[Finding]:
     line = int(match[1]) if match and match[1] else 1
     template = _TEMPLATE.search(source.text) is not None or "---" in source.text[3:]
     severity: Severity = "warning" if template else "error"
-    yield source.find(source.offset(line, 0), "yaml-syntax", severity, error.message[match.end() if match else 0 :])
+    yield source.find(
+        source.offset(line, 0), "yaml-syntax", severity, error.message[match.end() if match else 0 :],
+        instead=_JINA1_WAY_OUT if _OF_JINA1.search(source.text) else "",
+    )  # fmt: skip
 
 
 def _places(text: str) -> Places:
@@ -321,21 +425,25 @@ def _is_configuration(data: Mapping[Any, Any]) -> bool:
 class _Configuration:
     """One YAML file: judged by its loader, again without what was found, until nothing is left."""
 
-    def __init__(self, source: Source, root: Path, data: Mapping[Any, Any], places: Places) -> None:
+    def __init__(
+        self, source: Source, root: Path, data: Mapping[Any, Any], places: Places, files: Collection[str]
+    ) -> None:
         self.source = source
         self.root = root
+        self.files = files
         self.places = places
         self.paths = places.order
         self.index = {path: number for number, path in enumerate(self.paths)}
         self.data: Any = data
         self.complete = True
+        self.ignored: list[tuple[str, Keys]] = []
         self.folder = str((root / source.folder).resolve())
 
     def check(self) -> Iterator[Finding]:
         """Every finding of the file."""
         yield from self._variables()
         load = self._loader()
-        steps = self.data.get("executors", self.data.get("pods"))
+        steps = next((self.data[key] for key in _STEPS if key in self.data), None)
         for _ in range(
             min(_MOST_PROBLEMS, _MOST_STEPS // (len(steps) if isinstance(steps, list) and steps else 1) + 1)
         ):
@@ -351,6 +459,8 @@ class _Configuration:
                 break
         else:
             yield self.source.find(0, "not-read", "note", "has more problems than are listed")
+        for text, path in dict.fromkeys((text, path) for text, path in self.ignored):
+            yield self.source.find(self.places.at(path), "without-effect", "note", f"{dotted(path)}: {text}")
         yield from self._old_names()
         yield from self._missing_files()
 
@@ -362,7 +472,8 @@ class _Configuration:
         models: dict[Any, type[Spec]] = {"Deployment": DeploymentSpec, "Client": ClientSpec, "Gateway": ExecutorSpec}
 
         def load() -> None:
-            origin = Origin(_TOKEN, self.folder, self.index)
+            self.ignored.clear()
+            origin = Origin(_TOKEN, self.folder, self.index, self.ignored)
             loaded = Loaded(self.data, origin)
             if not flow:
                 spec_of(models.get(kind, ExecutorSpec), loaded, substitute=False)
@@ -385,20 +496,26 @@ class _Configuration:
         if isinstance(error, FlowTopologyError):
             rule = "flow-graph"
         finding = self.source.find(
-            self.places.at(path), rule, "error", words, instead=_instead_of(rule, words, error),
+            self.places.at(path), rule, "error", words, instead=self._instead(path, rule, words, error),
             edits=self._edits(path, words),
         )  # fmt: skip
         return finding, path
 
+    def _instead(self, path: Keys, rule: str, words: str, error: ConfigError) -> str:
+        if _OF_JINA1.search(self.source.text):
+            return _JINA1_WAY_OUT
+        return "executors" if path == ("pods",) else _instead_of(rule, words, error)
+
     def _edits(self, path: Keys, words: str) -> tuple[Edit, ...]:
         """Keys that were renamed."""
-        if path in {("pods",), ("deployments",)} and "unknown key" in words and "executors" not in self.data:
+        steps = self.data.get(path[0]) if path else None
+        if path == ("pods",) and "unknown key" in words and "executors" not in self.data and isinstance(steps, list):
             return (Edit(*self.places.keys[path], "executors"),)
         return ()
 
     def _remove(self, path: Keys) -> bool:
         """Take what was found out, so that the rest can be judged; whether there was anything."""
-        if path in {("pods",), ("deployments",)} and "executors" not in self.data:
+        if path == ("pods",) and "executors" not in self.data:
             renamed = {("executors" if key == path[0] else key): value for key, value in self.data.items()}
             index = {
                 ("executors", *keys[1:]) if keys[:1] == path else keys: number for keys, number in self.index.items()
@@ -408,7 +525,7 @@ class _Configuration:
         for length in range(len(path), 0, -1):
             if child_at(self.data, path[:length]) is not MISSING:
                 self.data = _without(self.data, path[:length])
-                self.complete = self.complete and path[0] != "executors"
+                self.complete = self.complete and path[0] not in _STEPS
                 return True
         return False
 
@@ -419,21 +536,29 @@ class _Configuration:
             if not isinstance(text, str) or "$" not in text:
                 continue
             for match in _VARIABLE.finditer(text):
-                name = match[1] or match[2]
-                scope, _, rest = name.partition(".")
-                if match[1] is None or scope.upper() == "ENV":
-                    yield from self._variable(path, rest or name, old=match[1] is None)
+                yield from self._variable(path, match[1], match[2])
             if _VARIABLE.search(text) and path:
                 self.data = _without(self.data, path)
                 self.complete = False
 
-    def _variable(self, path: Keys, name: str, *, old: bool) -> Iterator[Finding]:
-        if name in os.environ:
-            return
-        message = f"the variable {name} is not set"
-        if not old:
-            message += ", which is an error when the file is loaded; Jina 3 kept the text"
-        yield self.source.find(self.places.at(path), "missing-variable", "note", message, instead=f"export {name}=...")
+    def _variable(self, path: Keys, name: str | None, old: str | None) -> Iterator[Finding]:
+        scope, _, rest = (name or "").partition(".")
+        if old is not None:
+            if old not in os.environ:
+                yield self._unset(path, f"the variable {old} is not set", f"export {old}=...")
+        elif scope.upper() == "ENV":
+            if rest not in os.environ:
+                text = (
+                    f"the variable {rest} is not set, which is an error when the file is loaded; Jina 3 kept the text"
+                )
+                yield self._unset(path, text, f"export {rest}=...")
+        elif scope not in {"root", "this"}:
+            given = rest if scope.upper() == "CONTEXT" else name
+            text = f"the program has to give {given}, else it is an error when the file is loaded"
+            yield self._unset(path, text, f"load_config(..., context={{'{given}': ...}})")
+
+    def _unset(self, path: Keys, text: str, instead: str) -> Finding:
+        return self.source.find(self.places.at(path), "missing-variable", "note", text, instead=instead)
 
     def _old_names(self) -> Iterator[Finding]:
         for prefix, model in self._models():
@@ -456,9 +581,10 @@ class _Configuration:
         elif self.data.get("jtype") in {None, "Flow", "AsyncFlow"}:
             yield ("with",), FlowSpec
             yield ("gateway",), GatewaySpec
-            steps = self.data.get("executors")
-            for index in range(len(steps) if isinstance(steps, list) else 0):
-                yield ("executors", index), StepSpec
+            for key in _STEPS:
+                steps = self.data.get(key)
+                for index in range(len(steps) if isinstance(steps, list) else 0):
+                    yield (key, index), StepSpec
 
     def _missing_files(self) -> Iterator[Finding]:
         """Files below `py_modules` of an Executor, which start at the file's folder."""
@@ -475,8 +601,9 @@ class _Configuration:
                 try:
                     locate(str(name), [self.folder, str(self.root)])
                 except BadConfigSource:
+                    elsewhere = any(file.endswith(f"/{os.path.basename(str(name))}") for file in self.files)
                     yield self.source.find(
-                        self.places.at(path), "missing-file", "error",
+                        self.places.at(path), "missing-file", "warning" if elsewhere else "error",
                         f"py_modules: {name!r} is no file of {self.source.folder or 'the project'}, and no module",
                     )  # fmt: skip
 
@@ -490,9 +617,9 @@ def child_at(data: Any, path: Keys) -> Any:
 
 def _without(data: Any, path: Keys) -> Any:
     """A copy without what is at a path; a step leaves an empty one, because the others are known by their numbers."""
-    if len(path) == 2 and path[0] == "executors":
-        steps = data["executors"]
-        return {**data, "executors": [{} if index == path[1] else step for index, step in enumerate(steps)]}
+    if len(path) == 2 and path[0] in _STEPS and isinstance(data, Mapping):
+        steps = data[path[0]]
+        return {**data, path[0]: [{} if index == path[1] else step for index, step in enumerate(steps)]}
     head, *rest = path
     if isinstance(data, Mapping):
         if not rest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -103,6 +104,16 @@ class Source:
             middle = (low + high) // 2
             low, high = (middle, high) if self._starts[middle] <= offset else (low, middle)
         return low + 1, offset - self._starts[low] + 1
+
+    def cut(self, start: int, end: int) -> Edit:
+        """The change that removes an item of a list with the comma behind it, and its lines where it has them alone."""
+        if comma := re.compile(r"\s*,").match(self.text, end):
+            end = comma.end()
+        line = self.text.rfind("\n", 0, start) + 1
+        rest = re.compile(r"[ \t]*(\r?\n)?").match(self.text, end)
+        if rest is None or (rest[1] and self.text[line:start].strip()):
+            return Edit(start, end, "")
+        return Edit(line if rest[1] else start, rest.end(), "")
 
     def find(self, offset: int, rule: str, severity: Severity, message: str, *, instead: str = "",
              edits: tuple[Edit, ...] = ()) -> Finding:  # fmt: skip

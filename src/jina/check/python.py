@@ -53,6 +53,7 @@ GONE_METHODS: Final = frozenset({
 })  # fmt: skip
 """Methods of DocArray 0.21; those that ours has are not reported."""
 
+_OF_EVERY_MODULE: Final = frozenset({"__name__", "__file__", "__path__", "__doc__", "__all__", "__dict__", "__spec__"})
 _CATCHING: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException", "AttributeError"})
 _MENTIONS: Final = re.compile(r"\b(jina|docarray)\b")
 
@@ -287,9 +288,8 @@ def _moved(module: Module, node: ast.ImportFrom, movable: Sequence[ast.alias]) -
 
 def _without(module: Module, node: ast.ImportFrom, aliases: Sequence[ast.alias]) -> Iterator[Edit]:
     """Each name goes with the comma behind it; without parentheses the last one with the comma before it."""
-    text = module.source.text
     kept = [alias for alias in node.names if alias not in aliases]
-    parentheses = text[module.end(node) - 1] == ")"
+    parentheses = module.source.text[module.end(node) - 1] == ")"
     for index, alias in enumerate(node.names):
         if alias in kept:
             continue
@@ -297,14 +297,7 @@ def _without(module: Module, node: ast.ImportFrom, aliases: Sequence[ast.alias])
         if not parentheses and all(module.offset(other) < start for other in kept):
             yield Edit(module.end(node.names[index - 1]), end, "")
             continue
-        comma = re.compile(r"\s*,").match(text, end)
-        end = comma.end() if comma else end
-        line = text.rfind("\n", 0, start) + 1
-        rest = re.compile(r"[ \t]*(\r?\n)?").match(text, end)
-        if not text[line:start].strip() and rest and rest[1]:
-            yield Edit(line, rest.end(), "")  # it has its lines for itself
-        else:
-            yield Edit(start, rest.start(1) if rest and rest[1] else rest.end() if rest else end, "")
+        yield module.source.cut(start, end)
 
 
 # --- what modules offer, read from their sources ------------------------------------------------------------------
@@ -382,4 +375,4 @@ def is_served(path: str, name: str) -> bool:
     names = exported(path)
     if path == "docarray" and name in JINA_NAMES:
         return False  # docarray's source names it where it refuses it
-    return not names or name in names or name.startswith("__") or is_module(f"{path}.{name}")
+    return not names or name in names or name in _OF_EVERY_MODULE or is_module(f"{path}.{name}")

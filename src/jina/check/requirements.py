@@ -120,7 +120,8 @@ def check_commands(source: Source, commands: Collection[str]) -> Iterator[Findin
     """Command lines: what pip installs, and which commands of `jina` are run."""
     for line in _INSTALL.finditer(source.text):
         for found in _PIP_WORD.finditer(source.text, line.start("words"), line.end()):
-            yield from _requirement(source, found, found.start("name"), found.end())
+            bare = source.text[found.start("name") - 1] not in "\"'"
+            yield from _requirement(source, found, found.start("name"), found.end(), shell=bare)
     for found in _COMMAND.finditer(source.text):
         shell = found["shell"] or " ".join(filter(None, [found["word"], found["second"]]))
         name = " ".join(shell.split())
@@ -136,7 +137,10 @@ def check_commands(source: Source, commands: Collection[str]) -> Iterator[Findin
         )  # fmt: skip
 
 
-def _requirement(source: Source, found: re.Match[str], start: int, end: int) -> Iterator[Finding]:
+def _requirement(
+    source: Source, found: re.Match[str], start: int, end: int, *, shell: bool = False
+) -> Iterator[Finding]:
+    """What is wrong with a requirement; where a shell reads it, `>` stands between quotes."""
     name = re.sub(r"[-_.]+", "-", found["name"]).lower()
     pins = _PIN.findall(found["pins"] or "")
     if name == "jina":
@@ -153,7 +157,8 @@ def _requirement(source: Source, found: re.Match[str], start: int, end: int) -> 
         needed = f"{found['name']}{found['extras'] or ''}>={'.'.join(map(str, lower))}"
         text = source.text[start:end].rstrip()
         # A newer DocArray is what the imports are changed for; other libraries the program may use itself.
-        edits = (Edit(start, start + len(text), needed),) if name == "docarray" else ()
+        written = f"'{needed}'" if shell else needed
+        edits = (Edit(start, start + len(text), written),) if name == "docarray" else ()
         yield source.find(
             start, "other-requirement", "error", f"{text!r} excludes what jina needs", instead=needed, edits=edits
         )

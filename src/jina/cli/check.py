@@ -30,14 +30,13 @@ def run(options: argparse.Namespace) -> int:
 
     known = [*COMMANDS, *GROUPS]
     report, project = checking.check_path(Path(options.path), known)
-    changes = checking.apply_fixes(project, report) if options.fix or options.diff else {}
+    after, left = checking.fix(project, report, known) if options.fix or options.diff else (project, report)
+    changes = checking.changes(project, after)
     diffs = {path: diff(path, *texts) for path, texts in changes.items()}
     if options.fix:
-        for path, (_, after) in changes.items():
-            checking.write(project, path, after)
-        report = checking.check(
-            checking.with_texts(project, {path: after for path, (_, after) in changes.items()}), known
-        )
+        for path, (_, text) in changes.items():
+            checking.write(project, path, text)
+        report = left
     if options.json:
         print(json.dumps(_as_json(report, diffs), indent=2, ensure_ascii=False))
     else:

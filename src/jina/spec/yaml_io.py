@@ -27,6 +27,8 @@ class Origin(NamedTuple):
     name: str
     folder: str | None
     lines: Mapping[Path, int]
+    ignored: list[tuple[str, Path]] | None = None
+    """Where given, what is without effect is noted here, with its place, instead of in the log."""
 
     def place(self, path: Path) -> str:
         """`deployment.yml:7`, by the nearest line that is known; the bare name where there are no lines."""

@@ -76,16 +76,16 @@ class Ignored:
         return kept
 
     def tell(self) -> None:
-        """Log it."""
-        log = get_logger("jina.yaml")
-        if self.cloud:
-            log.warning("%s: for Jina AI Cloud, without effect here", self._places(self.cloud))
-        if self.former:
-            log.warning("%s: options of earlier versions of Jina, without effect here", self._places(self.former))
-        if self.misplaced:
-            log.warning(
-                "%s: options of a Deployment, without effect in an Executor's file", self._places(self.misplaced)
-            )
+        """Log it, or note it where the origin collects it."""
+        for paths, text in (
+            (self.cloud, "for Jina AI Cloud, without effect here"),
+            (self.former, "options of earlier versions of Jina, without effect here"),
+            (self.misplaced, "options of a Deployment, without effect in an Executor's file"),
+        ):
+            if self.origin.ignored is not None:
+                self.origin.ignored.extend((text, path) for path in paths)
+            elif paths:
+                get_logger("jina.yaml").warning("%s: %s", self._places(paths), text)
 
     def _places(self, paths: list[Path]) -> str:
         first, *others = paths
