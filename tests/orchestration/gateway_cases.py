@@ -214,6 +214,27 @@ class Served(Calls, Gateway):
             Path(self.folder, "shut").write_text(str(os.getpid()))
 
 
+class OwnGrpc(Gateway):
+    """Runs a gRPC server by the classes of Jina's protobuf, as gateways for Jina 3 do."""
+
+    async def setup_server(self):
+        import grpc
+        from jina.proto import jina_pb2_grpc
+        from jina.serve.helper import get_server_side_grpc_options
+
+        self.server = grpc.aio.server(options=get_server_side_grpc_options({"grpc.keepalive_time_ms": 8000}))
+        jina_pb2_grpc.add_JinaRPCServicer_to_server(self.streamer._streamer, self.server)
+        jina_pb2_grpc.add_JinaSingleDataRequestRPCServicer_to_server(self.streamer._streamer, self.server)
+        self.server.add_insecure_port(f"{self.host}:{self.port}")
+        await self.server.start()
+
+    async def run_server(self):
+        await self.server.wait_for_termination()
+
+    async def shutdown(self):
+        await self.server.stop(0)
+
+
 class Any(Calls, FastAPIBaseGateway):
     """Gives an ASGI application."""
 

@@ -492,3 +492,32 @@ def test_options_of_the_http_face_are_attributes_and_may_be_assigned():
             "expose_graphql_endpoint": False,
         }  # fmt: skip
         assert fetch(running, "/told", Origin="http://elsewhere")[1]["access-control-allow-origin"] == "*"
+
+
+def test_a_gateway_of_jinas_own_protobuf_services():
+    import grpc
+    from jina.proto import jina_pb2, jina_pb2_grpc
+
+    from jina.wire import pb
+
+    flow = Flow(quiet=True, host="127.0.0.1").config_gateway(uses=cases.OwnGrpc).add(name="upper", uses=cases.Upper)
+    with flow:
+        words = [cases.Text(text=f"w{number}") for number in range(20)]
+        for size in (100, 1):
+            docs = flow.post("/up", words, request_size=size, return_type=DocList[cases.Text], results_in_order=True)
+            assert docs.text == [word.text.upper() for word in words]
+        with pytest.raises(Exception, match="nope"):
+            flow.post("/nope", words)
+        with grpc.insecure_channel(f"127.0.0.1:{flow.port}") as channel:
+            stub = jina_pb2_grpc.JinaSingleDataRequestRPCStub(channel)
+            asked = jina_pb2.DataRequestProto()
+            asked.header.exec_endpoint = "/up"
+            asked.data.docs.docs.add().data["text"].text = "hello"
+            answer = stub.process_single_data(asked, timeout=WITHIN)
+            assert answer.data.docs.docs[0].data["text"].text == "HELLO"
+            assert [route.executor for route in answer.routes] == ["gateway", "upper"]
+            calls = jina_pb2_grpc.JinaRPCStub(channel).Call(iter([asked] * 5), timeout=WITHIN)
+            assert [len(one.data.docs.docs) for one in calls] == [1] * 5
+            with pytest.raises(grpc.RpcError) as refused:
+                jina_pb2_grpc.JinaInfoRPCStub(channel)._status(pb.Empty())
+            assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED

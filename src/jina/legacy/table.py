@@ -13,6 +13,7 @@ TABLE: dict[str, dict[str, str]] = {
     "clients.grpc": {"client.async_client": "AsyncGRPCClient", "client.sync_client": "GRPCClient"},
     "clients.http": {"client.async_client": "AsyncHTTPClient", "client.sync_client": "HTTPClient"},
     "clients.websocket": {"client.async_client": "AsyncWebSocketClient", "client.sync_client": "WebSocketClient"},
+    "clients.request": {"legacy.services": "request_generator"},
     "constants": {
         "legacy.constants": "RAFT_TO_EXECUTOR_PORT, __args_executor_func__, __args_executor_init__, __cache_path__,"
         " __default_composite_gateway__, __default_endpoint__, __default_executor__, __default_grpc_gateway__,"
@@ -92,7 +93,36 @@ TABLE: dict[str, dict[str, str]] = {
     "parsers.orchestrate.runtimes.runtime": {"legacy.parsers": "mixin_base_runtime_parser, mixin_raft_parser"},
     "parsers.orchestrate.runtimes.worker": {"legacy.parsers": "mixin_worker_runtime_parser"},
     "parsers.ping": {"legacy.parsers": "set_ping_parser"},
-    "proto": {"wire": "pb as jina_pb2"},
+    "proto": {},
+    "proto.jina_pb2": {
+        "wire.pb": "DESCRIPTOR, DataRequestListProto, DataRequestProto, DataRequestProtoWoData, DocListProto, "
+        "DocProto, EndpointsProto, HeaderProto, JinaInfoProto, RelatedEntity, RestoreId, "
+        "RestoreSnapshotCommand, RestoreSnapshotStatusProto, RouteProto, SingleDocumentRequestProto, "
+        "SnapshotId, SnapshotStatusProto, StatusProto",
+    },
+    "proto.jina_pb2_grpc": {
+        "legacy.services": "JinaDataRequestRPCServicer, JinaDataRequestRPCStub, JinaDiscoverEndpointsRPCServicer, "
+        "JinaDiscoverEndpointsRPCStub, JinaExecutorRestoreProgressServicer, "
+        "JinaExecutorRestoreProgressStub, JinaExecutorRestoreServicer, JinaExecutorRestoreStub, "
+        "JinaExecutorSnapshotProgressServicer, JinaExecutorSnapshotProgressStub, "
+        "JinaExecutorSnapshotServicer, JinaExecutorSnapshotStub, JinaGatewayDryRunRPCServicer, "
+        "JinaGatewayDryRunRPCStub, JinaInfoRPCServicer, JinaInfoRPCStub, JinaRPCServicer, "
+        "JinaRPCStub, JinaSingleDataRequestRPCServicer, JinaSingleDataRequestRPCStub, "
+        "JinaSingleDocumentRequestRPCServicer, JinaSingleDocumentRequestRPCStub, "
+        "add_JinaDataRequestRPCServicer_to_server, add_JinaDiscoverEndpointsRPCServicer_to_server, "
+        "add_JinaExecutorRestoreProgressServicer_to_server, "
+        "add_JinaExecutorRestoreServicer_to_server, "
+        "add_JinaExecutorSnapshotProgressServicer_to_server, "
+        "add_JinaExecutorSnapshotServicer_to_server, add_JinaGatewayDryRunRPCServicer_to_server, "
+        "add_JinaInfoRPCServicer_to_server, add_JinaRPCServicer_to_server, "
+        "add_JinaSingleDataRequestRPCServicer_to_server, "
+        "add_JinaSingleDocumentRequestRPCServicer_to_server",
+    },
+    "proto.serializer": {
+        "wire.pb": "DataRequestListProto, DataRequestProto, EndpointsProto, JinaInfoProto, RestoreId, "
+        "RestoreSnapshotCommand, RestoreSnapshotStatusProto, SingleDocumentRequestProto, SnapshotId, "
+        "SnapshotStatusProto, StatusProto",
+    },
     "schemas": {"legacy.schemas": "get_full_schema"},
     "serve": {},
     "serve.executors": {
@@ -103,6 +133,7 @@ TABLE: dict[str, dict[str, str]] = {
     "serve.executors.decorators": {
         "executor": "dynamic_batching, monitor, requests, write",
     },
+    "serve.helper": {"legacy.services": "get_default_grpc_options, get_server_side_grpc_options"},
     "serve.runtimes": {},
     "serve.runtimes.gateway": {"runtime.custom_gateway": "BaseGateway, CompositeGateway"},
     "serve.runtimes.gateway.composite": {"runtime.custom_gateway": "CompositeGateway"},

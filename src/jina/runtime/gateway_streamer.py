@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.errors import JinaError, UsageError, nearest
-from jina.runtime.streamer_channel import REQUEST_ID, Meeting, ReplicasAnswerer, ServiceClient
+from jina.runtime.streamer_channel import REQUEST_ID, Meeting, ProtoServicer, ReplicasAnswerer, ServiceClient
 
 if TYPE_CHECKING:
     from jina.plan.plans import GatewayPlan
@@ -159,9 +160,15 @@ class GatewayStreamer:
     ) -> None:
         self._meetings = {node.name: Meeting(meet) for node in plan.graph.nodes if node.hops}
         self._whole = Meeting(meet)
+        self._own = (plan.name, prefetch)
         self._client = ServiceClient(self._whole, prefetch)
         self.executor = ExecutorCallers(self._meetings)
         """The Executors of the graph, each to be called by itself."""
+
+    @functools.cached_property
+    def _streamer(self) -> ProtoServicer:
+        """What Jina 3's gateways give to the functions of `jina.proto.jina_pb2_grpc`."""
+        return ProtoServicer(self._whole, *self._own)
 
     def begin(self, service: GatewayService, loop: AbstractEventLoop) -> None:
         """The Executors of `service` have been met; requests run on `loop`."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from jina.client.async_client import AsyncClient
 from jina.errors import DeadlineExceeded, JinaError, NotSupportedError, Unavailable
 from jina.transport.base_channel import CallOptions, ChannelSettings, Target
-from jina.transport.server_messages import add_route
+from jina.transport.server_intake import Intake, Unusable
+from jina.transport.server_messages import add_route, read_request, write_failure, write_reply
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
 from jina.wire.messages import Payload, Reply, Request
@@ -30,6 +31,9 @@ T = TypeVar("T")
 REQUEST_ID = "x-request-id"
 """The header with the id that requests shall have on their way."""
 
+_NO_WINDOW = 2**31
+_ANY_SIZE = 2**31
+"""The limits of the server that a gateway runs by itself are its own."""
 _HERE = Target("inprocess", "localhost", 0)
 
 
@@ -147,6 +151,72 @@ class ServiceChannel:
 
     async def close(self, *, abruptly: bool = False) -> None:
         """Nothing is open."""
+
+
+class ProtoServicer:
+    """`JinaRPC` and `JinaSingleDataRequestRPC` for gateways that run a gRPC server of their own.
+
+    For `add_JinaRPCServicer_to_server` and `add_JinaSingleDataRequestRPCServicer_to_server` of
+    `jina.proto.jina_pb2_grpc`, on a server of `grpc.aio`.
+    """
+
+    def __init__(self, meeting: Meeting, name: str, window: int) -> None:
+        self._meeting = meeting
+        self._name = name
+        self._window = window or _NO_WINDOW
+        self._intake = Intake(_ANY_SIZE, forwards=True)
+
+    async def process_single_data(self, request: Any, context: Any) -> bytes:
+        """The answer to one message, serialised; a failure is in its status."""
+        started = time.time()
+        message, payload, _ = self._intake.request(getattr(request, "proto", request).SerializeToString())
+        try:
+            if isinstance(message, Unusable):
+                raise message.error
+            headers = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+            left = context.time_remaining()
+            deadline = None if left is None else time.monotonic() + left
+            asked = read_request(message, payload, headers, deadline)
+            answerer, loop = await self._meeting.both()
+            reply = await _elsewhere(answerer.call(asked), loop)
+            return write_reply(message, asked, reply, self._name, started)
+        except JinaError as error:
+            source = None if isinstance(message, Unusable) else message
+            failed: bytes = write_failure(pb.DataRequestProto(), source, error, self._name, started).SerializeToString()
+            return failed
+
+    async def Call(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[bytes]:  # noqa: N802 - of the service
+        """The answers to the messages of a stream, as they come, so many at a time as the gateway's `prefetch` says."""
+        answers: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        room = asyncio.Semaphore(self._window)
+        running: set[asyncio.Task[None]] = set()
+
+        async def answer(request: Any) -> None:
+            try:
+                answers.put_nowait(await self.process_single_data(request, context))
+            finally:
+                room.release()
+
+        async def read() -> None:
+            try:
+                async for request in requests:
+                    await room.acquire()
+                    running.add(task := asyncio.create_task(answer(request)))
+                    task.add_done_callback(running.discard)
+                await asyncio.gather(*running)
+                answers.put_nowait(None)
+            except Exception as error:  # noqa: BLE001 - raised where the answers are read
+                answers.put_nowait(error)
+
+        reading = asyncio.create_task(read())
+        try:
+            while (found := await answers.get()) is not None:
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+        finally:
+            for task in (reading, *running):
+                task.cancel()
 
 
 class ReplyAnswer:

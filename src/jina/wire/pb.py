@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
     from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.struct_pb2 import ListValue, Struct, Value
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DESCRIPTOR",
     "POOL",
     "ContentEnvelopeProto",
     "DataRequestListProto",
@@ -100,6 +101,8 @@ __all__ = [
 _lock = threading.RLock()
 
 if TYPE_CHECKING:
+    DESCRIPTOR: FileDescriptor
+    """`jina.proto`, under the name that it has in modules that protoc generates."""
     POOL: DescriptorPool
     """Knows `docarray.proto`, `jina.proto` with its services, `envelope.proto` and what they import."""
 
@@ -141,7 +144,7 @@ def service(full_name: str) -> ServiceDescriptor:
 
 
 def _load() -> dict[str, Any]:
-    names: dict[str, Any] = {"POOL": _pool()}
+    names: dict[str, Any] = {"POOL": _pool(), "DESCRIPTOR": _pool().FindFileByName("jina.proto")}
     for file, package in (
         ("google/protobuf/struct.proto", "google.protobuf"),
         ("google/protobuf/empty.proto", "google.protobuf"),

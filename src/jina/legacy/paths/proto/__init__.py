@@ -1,10 +1,6 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.proto` of Jina 3."""
 
-from jina.wire import (
-    pb as jina_pb2,
-)
+from jina.legacy.importer import modules_of
 
-__all__ = [
-    "jina_pb2",
-]
+__getattr__ = modules_of(__name__)
