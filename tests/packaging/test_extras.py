@@ -48,12 +48,13 @@ EVERY_MODULE = """
 
 
 def test_few_distributions_are_needed():
-    assert len(PROJECT["dependencies"]) <= 15
+    assert len(PROJECT["dependencies"]) <= 14
 
 
+@pytest.mark.timeout(200)
 def test_no_module_of_the_core_imports_an_extra():
     code = textwrap.dedent(EVERY_MODULE).format(optional=OPTIONAL)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     failed = json.loads(done.stdout)
     assert failed.keys() == BEHIND, failed

@@ -1,8 +1,9 @@
+import sys
 from types import MappingProxyType
 
 import pytest
 
-from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
+from jina.errors import ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.spec.base import default_of
 from jina.spec.flow import with_step
@@ -13,6 +14,7 @@ TESTED: dict[str, str] = {
     "ports_match_protocols": "test_ports_match_protocols",
     "ports_differ": "test_ports_differ",
     "protocols_differ": "test_protocols_differ",
+    "websocket_is_installed": "test_websocket_is_installed",
     "certificate_and_key": "test_certificate_and_key",
     "authorities_need_certificate": "test_authorities_need_certificate",
     "tls_needs_certificate": "test_tls_needs_certificate",
@@ -55,6 +57,15 @@ def problem(model=DeploymentSpec, error=ConfigError, /, **options):
 def test_every_rule_has_a_test():
     assert {rule.__name__ for rules in RULES.values() for rule in rules} == set(TESTED)
     assert set(TESTED.values()) <= set(globals())
+
+
+def test_websocket_is_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        assert problem(model, MissingExtra, protocol=["http", "websocket"]).endswith(
+            f": protocol: WebSocket needs websockets, which is not installed: {install_command('websockets')}"
+        )
+        parse(model, {"protocol": ["http", "grpc"]})
 
 
 def test_ports_match_protocols():

@@ -15,7 +15,7 @@ PACKAGES = (
     "protobuf",
     "grpcio",
     "uvicorn",
-    "aiohttp",
+    "httptools",
     "websockets",
     "orjson",
 )

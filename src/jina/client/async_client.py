@@ -306,7 +306,7 @@ class AsyncHTTPClient(AsyncClient):
     ) -> dict[str, Any]:
         """POST a GraphQL query to `/graphql`, which Jina's servers had before version 3.12; `timeout` in seconds."""
         from jina.client.graphql import body_of, result_of
-        from jina.transport.http_channel_aio import AsyncHttpChannel
+        from jina.transport.http_channel import AsyncHttpChannel
 
         channel = cast("AsyncHttpChannel", await self._channels.get())
         options = self._options({"headers": headers}, timeout)

@@ -35,7 +35,7 @@ def open_async_channel(target: Target, settings: ChannelSettings) -> AsyncChanne
 
             return AsyncGrpcChannel(target, settings)
         case "http":
-            from jina.transport.http_channel_aio import AsyncHttpChannel
+            from jina.transport.http_channel import AsyncHttpChannel
 
             return AsyncHttpChannel(target, settings)
         case _:

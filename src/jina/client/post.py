@@ -31,7 +31,7 @@ DEFAULT_WINDOW = 1000
 NO_LIMIT = 1_000_000
 _TRANSPORT = ("metadata", "headers", "timeout", "compression", "credentials", "api_key")
 Metadata = tuple[tuple[str, str | bytes], ...]
-_AIOHTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redirects", "max_redirects")
+_HTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redirects", "max_redirects")
 
 
 @dataclass(kw_only=True)
@@ -142,7 +142,7 @@ def call_options(
     given: Mapping[str, Any], *, window: int = DEFAULT_WINDOW, results_in_order: bool = False
 ) -> CallOptions:
     """The arguments that only the transport reads. Raises `ConfigError` for an unknown one."""
-    known = (*_TRANSPORT, *_AIOHTTP)
+    known = (*_TRANSPORT, *_HTTP)
     for name in given:
         if name not in known:
             near = nearest(name, [*known, *PostCall.__dataclass_fields__])
@@ -159,7 +159,7 @@ def call_options(
         credentials=given.get("credentials"),
         window=window,
         results_in_order=results_in_order,
-        extra={name: given[name] for name in _AIOHTTP if name in given},
+        extra={name: given[name] for name in _HTTP if name in given},
     )
 
 

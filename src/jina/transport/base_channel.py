@@ -71,7 +71,7 @@ class CallOptions:
     """What holds for one call.
 
     `timeout` is in seconds; `window` is the number of requests in flight at once. `metadata` travels as gRPC
-    metadata or as HTTP headers, names in lower case. `extra` holds what only aiohttp knows (`auth`, `cookies`).
+    metadata or as HTTP headers, names in lower case. `extra` holds what only HTTP knows (`auth`, `cookies`).
     """
 
     timeout: float | None = None
@@ -83,10 +83,10 @@ class CallOptions:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def refuse_extra(self) -> None:
-        """Raise `NotSupportedError` where there is no aiohttp: an argument that does nothing is an error."""
+        """Raise `NotSupportedError` on other protocols than HTTP: an argument that does nothing is an error."""
         if self.extra:
             names = ", ".join(sorted(self.extra))
-            raise NotSupportedError(f"{names}: only the asynchronous HTTP client takes this")
+            raise NotSupportedError(f"{names}: only HTTP clients take this")
 
 
 class Answer(Protocol):

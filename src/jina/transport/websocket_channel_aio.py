@@ -64,7 +64,7 @@ class AsyncWebSocketChannel:
 
     async def ready(self, options: CallOptions) -> None:
         """Ask for a dry run over HTTP, which every WebSocket face of jina answers on its port."""
-        from jina.transport.http_channel_aio import AsyncHttpChannel
+        from jina.transport.http_channel import AsyncHttpChannel
 
         channel = AsyncHttpChannel(frames.http_target(self._target), self._settings)
         try:
