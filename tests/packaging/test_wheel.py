@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import textwrap
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +164,116 @@ def test_a_new_executor_is_served(installed):
         finally:
             service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
+
+
+def test_few_distributions_come_with_it(installed):
+    code = "import importlib.metadata as m; print(sorted({one.name.lower() for one in m.distributions()}))"
+    names = json.loads(installed.run("python", "-c", code).replace("'", '"'))
+    assert "rejina" in names
+    assert len(names) <= 34, names
+    absent = {"aiohttp", "websockets", "opentelemetry-api", "grpcio-health-checking", "grpcio-reflection", "pillow"}
+    assert not absent & set(names)
+
+
+PLAIN = """
+    import http.client, urllib.error, urllib.request
+
+    import grpc
+    from docarray import BaseDoc, DocList
+
+    from jina import Client, Deployment, Executor, Flow, requests
+    from jina.errors import MissingExtra
+    from jina.wire import pb
+
+    class Note(BaseDoc):
+        text: str = ""
+
+    class Upper(Executor):
+        @requests(on="/upper")
+        def upper(self, docs: DocList[Note], **kwargs) -> DocList[Note]:
+            with self.tracer.start_as_current_span("work"):
+                return DocList[Note]([Note(text=doc.text.upper()) for doc in docs])
+
+        @requests(on="/letters")
+        async def letters(self, doc: Note, **kwargs) -> Note:
+            for letter in doc.text:
+                yield Note(text=letter)
+
+    def fetch(path):
+        request = urllib.request.Request(f"http://127.0.0.1:{web}{path}")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def missing(name, make):
+        try:
+            made = make()
+            if made is not None:
+                made.start()
+        except MissingExtra as error:
+            assert f"pip install --find-links dist 'rejina[{name}]'" in str(error), error
+        else:
+            raise AssertionError(f"{name} is not missed")
+
+    async def on_loop():
+        async with Client(port=web, protocol="http", asyncio=True) as client:
+            one = await client.post("/upper", Note(text="a"), return_type=Note)
+            letters = client.stream_doc("/letters", Note(text="ab"), return_type=Note)
+            return one.text, [doc.text async for doc in letters]
+
+    if __name__ == "__main__":
+        import asyncio
+
+        with Deployment(uses=Upper, protocol=["grpc", "http"], quiet=True) as service:
+            own, web = service.ports
+            for protocol, port in (("grpc", own), ("http", web)):
+                with Client(port=port, protocol=protocol) as client:
+                    assert client.post("/upper", Note(text="a"), return_type=Note).text == "A"
+                    letters = client.stream_doc("/letters", Note(text="ab"), return_type=Note)
+                    assert [doc.text for doc in letters] == ["a", "b"]
+            assert asyncio.run(on_loop()) == ("A", ["a", "b"])
+            status, text = fetch("/metrics")
+            assert status == 200 and "jina_" in text, (status, text)
+            assert fetch("/docs")[0] == 200
+            assert fetch("/openapi.json")[0] == 200
+            assert fetch("/readyz")[0] == 200
+            connection = http.client.HTTPConnection("127.0.0.1", web, timeout=20)
+            upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+            connection.request("GET", "/", headers={**upgrade, "sec-websocket-version": "13", "sec-websocket-key": "a"})
+            answer = connection.getresponse()
+            status, text = answer.status, answer.read().decode()
+            assert status == 501 and "rejina[websockets]" in text, (status, text)
+            connection.close()
+            with grpc.insecure_channel(f"127.0.0.1:{own}") as channel:
+                state = pb.message_class("grpc.health.v1.HealthCheckResponse")
+                check = channel.unary_unary("/grpc.health.v1.Health/Check", None, state.FromString)
+                assert check(b"", timeout=20).status == state.SERVING
+                for version in ("v1", "v1alpha"):
+                    ask = pb.message_class(f"grpc.reflection.{version}.ServerReflectionRequest")
+                    call = channel.stream_stream(
+                        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                        ask.SerializeToString,
+                        pb.message_class(f"grpc.reflection.{version}.ServerReflectionResponse").FromString,
+                    )
+                    (answer,) = call(iter([ask(list_services="")]), timeout=20)
+                    assert "jina.JinaRPC" in {one.name for one in answer.list_services_response.service}
+        missing("websockets", lambda: Deployment(uses=Upper, protocol="websocket"))
+        missing("websockets", lambda: Client(protocol="websocket", port=1))
+        missing("websockets", lambda: Flow(protocol="websocket"))
+        missing("otel", lambda: Deployment(uses=Upper, tracing=True, quiet=True))
+        missing("otel", lambda: Deployment(uses=Upper, metrics=True, quiet=True))
+        missing("otel", lambda: Client(port=1, tracing=True))
+        missing("plot", lambda: Flow().add(uses=Upper).plot("flow.png"))
+        missing("stateful", lambda: Deployment(uses=Upper, stateful=True, workspace="w", quiet=True))
+        print("all there")
+"""
+
+
+def test_a_plain_service_needs_no_extra_and_each_extra_names_itself(installed):
+    (installed.folder / "plain.py").write_text(textwrap.dedent(PLAIN))
+    assert installed.run("python", "-W", "ignore", "plain.py").endswith("all there\n")
 
 
 def test_old_module_paths_are_installed(installed):
