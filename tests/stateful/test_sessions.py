@@ -3,11 +3,14 @@
 import json
 import urllib.error
 import urllib.request
+from typing import get_args
 
 import pytest
 
 from jina import Client, Document, DocumentArray
-from jina.errors import SessionExpired
+from jina.errors import BadRequest, SessionExpired
+from jina.spec.types import Consistency
+from jina.wire.messages import CONSISTENCIES
 from tests.stateful.conftest import PATIENCE, group
 from tests.stateful.users import FolderLedger
 
@@ -43,6 +46,17 @@ def refusal(ledger, endpoint, text="", **headers):
 
 def lines(ledger, **options):
     return json.loads(ledger.post("/list", Document(), **options)[0].text)["lines"]
+
+
+@pytest.mark.parametrize("nonsense", ["nonsense", "", "Session", "x" * 5000])
+def test_an_unknown_consistency_is_refused(ledger, nonsense):
+    assert refusal(ledger, "/list", jina_consistency=nonsense) == (400, "BadRequest")
+    with pytest.raises(BadRequest, match="one of eventual, session, linearizable"):
+        ledger.post("/list", Document(), headers={"jina-consistency": nonsense})
+
+
+def test_the_consistencies_are_those_of_the_option():
+    assert get_args(get_args(Consistency)[0]) == CONSISTENCIES
 
 
 def test_a_repeated_write_of_a_session_is_applied_once_and_answered_as_before(ledger):

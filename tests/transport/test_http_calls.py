@@ -219,8 +219,20 @@ def test_too_large_a_body():
 
 
 def test_compressed_bodies():
-    body = gzip.compress(json.dumps({"data": [{"text": "zip"}]}).encode())
+    plain = json.dumps({"data": [{"text": "zip"}]}).encode()
+    body = gzip.compress(plain)
     assert exchange("/upper", body, headers={"content-encoding": "gzip"})[2]["data"][0]["text"] == "ZIP"
+    half = len(body) // 2
+    for whole in (
+        gzip.compress(b" ") + body,
+        body + gzip.compress(b" \n"),
+        gzip.compress(plain[:9]) + gzip.compress(plain[9:]),
+    ):
+        status, _, answer = exchange("/upper", whole, headers={"content-encoding": "gzip"})
+        assert (status, answer["data"][0]["text"]) == (200, "ZIP"), "a body of several members (RFC 1952) is read whole"
+    assert exchange("/upper", body + body[:half], headers={"content-encoding": "gzip"})[0] == 400
+    assert exchange("/upper", body + b"garbage", headers={"content-encoding": "gzip"})[0] == 400
+    assert exchange("/upper", gzip.compress(b" ") * 2000 + body, headers={"content-encoding": "gzip"})[0] == 400
     assert exchange("/upper", body[:20], headers={"content-encoding": "gzip"})[0] == 400
     assert exchange("/upper", b"{}", headers={"content-encoding": "gzip"})[0] == 400
     assert exchange("/upper", b"{}", headers={"content-encoding": "br"})[0] == 400

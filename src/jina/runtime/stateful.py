@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jina.errors import InternalError, JinaError
+from jina.errors import BadRequest, InternalError, JinaError, quoted
 from jina.executor.binding import without_effect
 from jina.executor.endpoints import Endpoint
 from jina.observe import logs, traces
@@ -30,7 +30,7 @@ from jina.runtime.handler import DECODED, Handler, Owner
 from jina.runtime.service import WorkerService
 from jina.runtime.stop import Stop
 from jina.runtime.write_batches import WriteGatherer
-from jina.wire.messages import CONSISTENCY, Payload, Reply, Request
+from jina.wire.messages import CONSISTENCIES, CONSISTENCY, Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
 from jina.wire.standing import PASSED_ON, turn_of
 
@@ -93,6 +93,8 @@ class StatefulService(WorkerService):
             return await self._traced(request, handler, self._replica, span)
         self._replica.fitness.check()
         wanted = request.headers.get(CONSISTENCY, self._consistency)
+        if wanted not in CONSISTENCIES:
+            raise BadRequest(f"{CONSISTENCY} is {quoted(wanted)}; it is one of {', '.join(CONSISTENCIES)}")
         if wanted == "eventual":
             return await super().call(request)
         await (self._replica.seen(request) if wanted == "session" else self._replica.covered(request))

@@ -36,6 +36,8 @@ CORS_HEADERS: list[Header] = [
 ]
 _WATCH_AFTER = 0.05
 """Seconds between two looks at the running requests."""
+_PIECE = 64 * 1024
+_MOST_MEMBERS = 1000
 _PARTS_ABOVE = 64 * 1024
 """Bodies above this many bytes leave in parts instead of being joined."""
 
@@ -124,15 +126,12 @@ class Exchange:
             return body
         if encoding.strip().lower() not in {"gzip", "deflate"}:
             raise BadRequest(f"content-encoding {encoding!r} is not known here", help="use gzip or deflate, or none")
-        unpack = zlib.decompressobj(47)  # both formats, told apart by their headers
         try:
-            data = unpack.decompress(body, self.terms.max_body + 1)
-        except zlib.error as error:
+            data = _unpacked(body, self.terms.max_body + 1)
+        except (zlib.error, ValueError) as error:
             raise BadRequest(f"the body is not {encoding}: {error}") from None
         if len(data) > self.terms.max_body:
             raise self._too_large(f"more than {self.terms.max_body}")
-        if not unpack.eof:
-            raise BadRequest(f"the {encoding} body is cut short")
         return data
 
     def _too_large(self, size: object) -> TooLarge:
@@ -287,3 +286,32 @@ class ClientWatches:
         self._ticking = bool(self._aging)
         if self._ticking and self._loop is not None:
             self._loop.call_later(_WATCH_AFTER, self._tick)
+
+
+def _unpacked(body: bytes, limit: int) -> bytes:
+    """All members of a gzip or deflate body (RFC 1952, section 2.2), at most `limit` bytes of them.
+
+    Raises `zlib.error`, or `ValueError` for one that is cut short or has more than `_MOST_MEMBERS`.
+    """
+    parts: list[bytes] = []
+    unpack = None
+    members = 0
+    # In pieces: at the end of each member zlib copies what is left of its input.
+    for start in range(0, len(body), _PIECE):
+        rest = body[start : start + _PIECE]
+        while rest:
+            if unpack is None:
+                members += 1
+                if members > _MOST_MEMBERS:
+                    raise ValueError(f"it has more than {_MOST_MEMBERS} members")
+                unpack = zlib.decompressobj(47)  # both formats, told apart by their headers
+            parts.append(unpack.decompress(rest, limit))
+            limit -= len(parts[-1])
+            if limit <= 0:
+                return b"".join(parts)
+            rest = unpack.unused_data
+            if unpack.eof:
+                unpack = None
+    if unpack is not None or not members:
+        raise ValueError("it is cut short")
+    return b"".join(parts)

@@ -17,6 +17,10 @@ CONSISTENCY = "jina-consistency"
 """Header by which a request asks for another consistency than the Deployment's that answers it."""
 
 
+CONSISTENCIES = ("eventual", "session", "linearizable")
+"""What it may say; the same as the option `consistency`."""
+
+
 class Payload(Protocol):
     """Documents in whatever form they are held; converted only when another form is asked for."""
 
