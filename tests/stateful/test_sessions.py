@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import pytest
@@ -11,8 +12,9 @@ from jina import Client, Document, DocumentArray
 from jina.errors import BadRequest, SessionExpired
 from jina.spec.types import Consistency
 from jina.wire.messages import CONSISTENCIES
+from jina.wire.standing import numbers
 from tests.stateful.conftest import PATIENCE, group
-from tests.stateful.users import FolderLedger
+from tests.stateful.users import FolderLedger, PatientLedger
 
 pytestmark = [pytest.mark.timeout(120)]
 SESSION = {"headers": {"jina-consistency": "session"}}
@@ -21,7 +23,7 @@ SESSION = {"headers": {"jina-consistency": "session"}}
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory):
     protocols = ["grpc", "http", "websocket"]
-    with group(FolderLedger, tmp_path_factory.mktemp("sessions"), protocol=protocols, name="notes") as running:
+    with group(PatientLedger, tmp_path_factory.mktemp("sessions"), protocol=protocols, name="notes") as running:
         yield running
 
 
@@ -111,6 +113,60 @@ def test_a_read_waits_until_its_replica_has_applied_what_the_client_has_seen(led
     assert refusal(ledger, "/list", **ahead) == (504, "DeadlineExceeded")
     # Another group's log is none of its business.
     over_http(ledger, "/list", jina_consistency="session", jina_index="other=1000000")
+
+
+def place(told, group="notes"):
+    """The entry of the log that an answer tells of."""
+    return numbers(told["jina-index"])[group]
+
+
+def test_a_read_tells_what_was_written_while_its_handler_ran(ledger):
+    """Else the next session read, on another replica, could miss what this one has seen."""
+    with ThreadPoolExecutor() as pool:
+        for number in range(6):
+            word = f"awaited {number}"
+            reading = pool.submit(over_http, ledger, "/until", word, jina_consistency="session")
+            _, written = over_http(ledger, "/add", word)
+            text, told = reading.result(PATIENCE)
+            assert word in json.loads(text)
+            assert place(told) >= place(written)
+
+
+def test_an_answer_tells_of_the_other_groups_that_the_client_knows(ledger):
+    for endpoint, headers in (("/add", {}), ("/list", {"jina_consistency": "session"})):
+        _, told = over_http(ledger, endpoint, "told", jina_index="other=7, notes=1", **headers)
+        found = numbers(told["jina-index"])
+        assert (found["other"], found["notes"] > 1) == (7, True)
+
+
+def test_streams_are_as_fresh_as_other_reads(ledger):
+    with Client(port=ledger.deployment.port[0]) as client:
+        for number in range(8):
+            client.post("/add", Document(text=f"streamed {number}"))
+            for wanted in ("session", "linearizable"):
+                found = client.stream_doc("/each", Document(), headers={"jina-consistency": wanted})
+                assert [doc.text for doc in found][-1] == f"streamed {number}"
+        with pytest.raises(BadRequest, match="one of eventual, session, linearizable"):
+            list(client.stream_doc("/each", Document(), headers={"jina-consistency": "nonsense"}))
+
+
+@pytest.mark.slow
+def test_over_shards_the_newest_answer_is_all_that_has_to_be_sent_back(tmp_path):
+    """As the documentation says for HTTP: a session read of one shard misses nothing, whichever shard answered last."""
+    options = {"shards": 2, "replicas": 3, "protocol": ["grpc", "http"], "name": "notes"}
+    with group(FolderLedger, tmp_path, **options) as running:
+        index, written = "", {}
+        for number in range(40):
+            before = numbers(index)
+            _, told = over_http(running, "/add", f"line {number}", jina_index=index)
+            index = told["jina-index"]
+            (group_of,) = {one for one, at in numbers(index).items() if at > before.get(one, 0)}
+            written.setdefault(group_of, []).append(f"line {number}")
+            text, told = over_http(running, "/list", jina_consistency="session", jina_index=index)
+            index = told["jina-index"]
+            assert json.loads(text)["lines"] in [*written.values(), []][: 2 if len(written) == 2 else 3]
+        assert numbers(index).keys() == written.keys()
+        assert len(written) == 2
 
 
 def test_a_session_lasts_over_a_snapshot_and_a_restart(tmp_path):

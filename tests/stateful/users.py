@@ -77,6 +77,21 @@ class FolderLedger(Ledger):
             self.lines = json.load(file)
 
 
+class PatientLedger(FolderLedger):
+    """Has a read that waits for a write, and one that answers with a stream."""
+
+    @requests(on="/until")
+    async def until(self, docs: DocumentArray, **kwargs):
+        while docs[0].text not in self.lines:
+            await asyncio.sleep(0.001)
+        return DocumentArray([Document(text=json.dumps(self.lines))])
+
+    @requests(on="/each")
+    async def each(self, doc: Document, **kwargs) -> Document:
+        for line in list(self.lines):
+            yield Document(text=line)
+
+
 class FileLedger(Ledger):
     """With snapshots as Jina 3 has them."""
 

@@ -32,7 +32,7 @@ from jina.runtime.stop import Stop
 from jina.runtime.write_batches import WriteGatherer
 from jina.wire.messages import CONSISTENCIES, CONSISTENCY, Payload, Reply, Request
 from jina.wire.payloads import BytesPayload
-from jina.wire.standing import PASSED_ON, turn_of
+from jina.wire.standing import PASSED_ON, turn_of, with_index_of
 
 _MOST = 10_000
 """Requests in work here beyond which what the log says waits."""
@@ -91,17 +91,24 @@ class StatefulService(WorkerService):
             if span is None:
                 return await self._written(request, handler, self._replica)
             return await self._traced(request, handler, self._replica, span)
-        self._replica.fitness.check()
+        if await self._caught_up(request, self._replica) == "eventual":
+            return await super().call(request)
+        reply = await super().call(request)
+        # What was applied while the handler ran, it may have seen.
+        reply.headers = with_index_of(self._replica.standing, request.headers)
+        return reply
+
+    async def _caught_up(self, request: Request, replica: Replica) -> str:
+        """Wait until the replica has applied what a read must not miss; gives the consistency that it asks for."""
+        replica.fitness.check()
         wanted = request.headers.get(CONSISTENCY, self._consistency)
         if wanted not in CONSISTENCIES:
             raise BadRequest(f"{CONSISTENCY} is {quoted(wanted)}; it is one of {', '.join(CONSISTENCIES)}")
-        if wanted == "eventual":
-            return await super().call(request)
-        await (self._replica.seen(request) if wanted == "session" else self._replica.covered(request))
-        standing = self._replica.standing
-        reply = await super().call(request)
-        reply.headers = standing
-        return reply
+        if wanted == "session":
+            await replica.seen(request)
+        elif wanted == "linearizable":
+            await replica.covered(request)
+        return wanted
 
     async def _written(
         self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan | None = None
@@ -112,10 +119,11 @@ class StatefulService(WorkerService):
             request.payload = DECODED
         if span is not None:
             settled = replace(settled, headers=span.headers(settled.headers))
-        if not isinstance(gatherer, WriteGatherer):
-            return await replica.write(settled, digest, turn)
-        gather = await gatherer.door(settled, replica.propose)
-        return await replica.write(settled, digest, turn, gather)
+        gather = await gatherer.door(settled, replica.propose) if isinstance(gatherer, WriteGatherer) else None
+        reply = await replica.write(settled, digest, turn, gather)
+        if reply.headers:
+            reply.headers = with_index_of(reply.headers, request.headers)
+        return reply
 
     async def _digest(self, request: Request) -> bytes:
         """See `digest_of`; on a thread where the documents take long to read."""
@@ -149,7 +157,15 @@ class StatefulService(WorkerService):
         handler = self._handlers.get(request.endpoint)
         if handler is not None and handler.endpoint.is_write:
             return self._at_once(request)
-        return super().stream(request)
+        return self._read_in_parts(request)
+
+    async def _read_in_parts(self, request: Request) -> AsyncIterator[Reply]:
+        assert self._replica is not None
+        await self._caught_up(request, self._replica)
+        replies: Any = super().stream(request)
+        async with contextlib.aclosing(replies):
+            async for reply in replies:
+                yield reply
 
     async def _at_once(self, request: Request) -> AsyncIterator[Reply]:
         yield await self.call(request)

@@ -75,12 +75,29 @@ def turn_of(headers: Mapping[str, str], group: str) -> Turn | None:
 
 
 def merged(found: Iterable[Mapping[str, str] | None]) -> dict[str, str] | None:
-    """The headers of several replies as those of one."""
+    """The headers of several replies as those of one: of each group the highest number."""
     told = [one for one in found if one]
     if len(told) <= 1:
         return dict(told[0]) if told else None
     names = {name: None for one in told for name in one}
-    return {name: ", ".join(one[name] for one in told if name in one) for name in names}
+    return {name: _highest(one[name] for one in told if name in one) for name in names}
+
+
+def with_index_of(reply: Mapping[str, str], request: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a reply that also tell what the client had seen of other groups before, such as other shards.
+
+    So whoever sends back the index of the newest answer alone forgets nothing.
+    """
+    before = request.get(INDEX)
+    return {**reply, INDEX: _highest((reply[INDEX], before))} if before else dict(reply)
+
+
+def _highest(texts: Iterable[str]) -> str:
+    found: dict[str, int] = {}
+    for text in texts:
+        for group, number in numbers(text).items():
+            found[group] = max(number, found.get(group, 0))
+    return text_of(found)
 
 
 def _number(text: str, whole: str) -> int:
