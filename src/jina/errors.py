@@ -6,7 +6,8 @@ Three families, by who must act::
     ├── UsageError              fix your code, configuration or request
     │   ├── ConfigError         an option, a YAML file, a class (exit code 2)
     │   │   ├── BadConfigSource         no such file, unreadable YAML
-    │   │   │   └── ExecutorNotFound    nothing is where `uses` or `py_modules` points; also a RuntimeFailToStart
+    │   │   │   ├── ExecutorNotFound    nothing is where `uses` or `py_modules` points; also a RuntimeFailToStart
+    │   │   │   └── BadYAMLVersion      a version of the format that is not known
     │   │   ├── ExecutorDefinitionError the Executor class breaks the contract
     │   │   ├── FlowBuildLevelError     a running Flow cannot be changed
     │   │   ├── FlowTopologyError       the graph of a Flow is wrong
@@ -96,6 +97,10 @@ class ConfigError(UsageError, ValueError):
 
 class BadConfigSource(ConfigError, FileNotFoundError):
     """A configuration cannot be found or read."""
+
+
+class BadYAMLVersion(BadConfigSource):
+    """The `version` of a YAML file is not known."""
 
 
 class ExecutorDefinitionError(ConfigError, TypeError):

@@ -49,6 +49,14 @@ def test_the_version(capsys):
     assert lines["jina"] == __version__
     assert lines["rejina"] == __version__  # the distribution that it came from
     assert {"rejina-raft", "docarray", "grpcio", "python"} <= lines.keys()
+    assert {
+        "protobuf",
+        "proto-backend",
+        "pyyaml",
+        "platform-release",
+        "platform-version",
+        "architecture",
+    } <= lines.keys()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +68,9 @@ def test_the_version(capsys):
         (["executor", "--port", "99999999"], "'99999999' is not a port"),
         (["ping", "nowhere", "grpc://127.0.0.1:1"], "'nowhere' is not one of"),
         (["client", "--parameters", "[1]"], "must be a JSON object"),
-        (["help", "replicass"], "did you mean --replicas"),
+        (["help", "replicass"], "did you mean 'replicas'"),
+        (["help", "flows"], "did you mean 'flow'"),
+        (["help", "foo"], "neither a command nor an option: 'foo'\n  help: jina --help lists the commands"),
         (["hub", "build", "no/such/place"], "no such folder"),
     ],
 )

@@ -73,7 +73,7 @@ def test_errors_and_callbacks(async_client):
     assert asyncio.run(main()) == (None, 1, 19)
 
 
-@pytest.mark.parametrize("inputs", [None, [], (), DocList[Note](), list])
+@pytest.mark.parametrize("inputs", [None, [], (), DocList[Note]()])
 def test_an_empty_container_is_a_request_without_documents(server, async_client, inputs):
     async def main():
         async with async_client as client:

@@ -91,8 +91,12 @@ def test_none_is_a_request_without_documents(server, client):
     assert len(server.service.requests) == before + 1
 
 
+def no_documents():
+    return []
+
+
 NOTHING = {
-    "list": [], "tuple": (), "DocList": DocList[Note](), "DocumentArray": DocumentArray(), "function": list,
+    "list": [], "tuple": (), "DocList": DocList[Note](), "DocumentArray": DocumentArray(), "function": no_documents,
 }  # fmt: skip
 
 

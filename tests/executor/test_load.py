@@ -409,6 +409,25 @@ def test_the_document_array_that_docarray_dropped_is_explained(folder):
         loaded("exec/config.yml")
 
 
+@pytest.mark.parametrize(
+    ("helper", "executor", "place", "name"),
+    [
+        ("x = 1", "import os\n\nfrom docarray import DocumentArray", "executor.py:3", "DocumentArray"),
+        ("x = 1", "import docarray\nx = docarray.DocumentArray", "executor.py:2", "DocumentArray"),
+        ("import os\nfrom docarray import Document", "import helper_with_docs", "helper_with_docs.py:2", "Document"),
+    ],
+    ids=["direct", "attribute", "imported by it"],
+)
+def test_the_line_that_wants_it_is_named_and_docarrays_advice_is_not_given(folder, helper, executor, place, name):
+    write(folder / "helper_with_docs.py", helper)
+    write(folder / "executor.py", executor)
+    with pytest.raises(ConfigError) as caught:
+        loaded("exec/config.yml")
+    assert f"{place}: docarray has no {name} since its version 0.30" in str(caught.value)
+    assert f"write `from jina import {name}`" in str(caught.value)
+    assert "pip install" not in str(caught.value)
+
+
 def test_modules_beside_it_can_be_imported(folder):
     write(folder / "helper_of_load.py", "VALUE = 5")
     write(folder / "executor.py", "from helper_of_load import VALUE\n" + textwrap.dedent(SOURCE))

@@ -129,7 +129,20 @@ def test_readiness_and_profile(chain, capsys):
     assert chain.is_flow_ready()
     assert chain.dry_run()
     assert chain.is_ready
-    assert chain.profiling(show_table=False)
+    times = chain.profiling(show_table=True)
+    steps = [name for name, _ in chain]
+    assert len(steps) > 1
+    assert [name.strip() for name in times][-len(steps) :] == steps
+    assert all(name in capsys.readouterr().out for name in steps[:1])
+
+
+@pytest.mark.parametrize(("mode", "names"), [("COLLECT", "a i b"), ("HANG", "a i b"), ("REMOVE", "a b")])
+def test_the_steps_that_are_left_with_inspections(mode, names):
+    flow = Flow(inspect=mode).add(name="a").inspect(name="i").add(name="b")
+    assert [name for name, _ in flow] == names.split()
+    assert [flow[place].name for place in range(len(names.split()))] == names.split()
+    assert flow.num_deployments == flow.num_pods == len(names.split()) + 1
+    assert ("i" in dict(flow)) == (mode != "REMOVE")
     assert not Flow().is_flow_ready()
 
 

@@ -479,11 +479,15 @@ def test_a_metric_that_fails_fails_the_request(worker, executor):
         assert it.service.dispatcher.open == 0
 
 
-def test_another_number_of_documents_is_an_error_of_whose_request_it_is(worker, executor):
+def test_another_number_of_documents_is_an_error_of_all_requests_of_the_batch(worker, executor):
     with worker.serving(executor) as it:
         assert ask(it, worker, "/fewer", ["b"], ["c"]) == [["b"], ["c"]]
         first, second = ask(it, worker, "/fewer", ["x"], ["a"])
         assert (first, second) == (["x"], ["a"])
+        # Each would get its document if it were tried alone, which would hide the fault from both.
+        for answer in ask(it, worker, "/fewer", ["a"], ["x"]):
+            assert "was given 2 documents and gave 1; dynamic batching needs one for each" in str(answer)
+        assert executor.calls == [["b", "c"], ["x", "a"], ["a", "x"]]
         (answer,) = ask(it, worker, "/fewer", ["a", "b"])
         assert "was given 2 documents and gave 1; dynamic batching needs one for each" in str(answer)
         first, second = ask(it, worker, "/dict", ["a"], ["b"])

@@ -3,7 +3,7 @@ from types import MappingProxyType
 
 import pytest
 
-from jina.errors import ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
+from jina.errors import BadYAMLVersion, ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.spec.base import default_of
 from jina.spec.flow import with_step
@@ -278,7 +278,7 @@ def test_address_says_it_once(host, option, value):
 
 
 def test_version_is_known():
-    assert problem(ExecutorSpec, jtype="X", version="99") == (
+    assert problem(ExecutorSpec, BadYAMLVersion, jtype="X", version="99") == (
         "Executor: version: '99' is not a valid version number; there is '1'"
     )
     assert parse(ExecutorSpec, {"jtype": "X", "version": 1}).version == "1"

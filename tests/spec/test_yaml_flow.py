@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from jina.errors import BadConfigSource, ConfigError, FlowTopologyError
+from jina.errors import BadConfigSource, BadYAMLVersion, ConfigError, FlowTopologyError
 from jina.plan.topology import topology_of
 from jina.spec import DeploymentSpec, FlowSpec, GatewaySpec, dump_spec, load_spec, parse
 from jina.spec.flow import with_gateway, with_step
@@ -201,7 +201,8 @@ def test_a_file_of_a_gateway():
 def test_mistakes_name_file_line_and_option(folder, text, words):
     written(folder, f"jtype: Flow\n{text}\n")
     written(folder, "jtype: Deployment\nwith:\n  replicas: 0\n", "nested.yml")
-    error = BadConfigSource if "version" in words or "can not find" in words else ConfigError
+    errors = {"version": BadYAMLVersion, "can not find": BadConfigSource}
+    error = next((error for word, error in errors.items() if word in words), ConfigError)
     assert problem("flow.yml", error).startswith(words)
 
 

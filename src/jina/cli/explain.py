@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from difflib import SequenceMatcher
 
 from jina.cli.main import COMMANDS, command_parser, overview
 from jina.errors import UsageError, nearest
+
+_NEAR = 0.7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,12 @@ def _option(word: str) -> list[str]:
             if flag in action.option_strings:
                 found.append(f"jina {name} {flag}: {(action.help or '').replace('%%', '%')}")
     if not found:
-        near = nearest(flag, known) or nearest(word, COMMANDS)
-        raise UsageError(f"help: neither a command nor an option: {word!r}{f', did you mean {near}?' if near else ''}")
+        near = nearest(word, [*COMMANDS, *(name.removeprefix("--") for name in known)])
+        # A short word is near to many: those that differ in more than a third of their letters do not help.
+        if near and SequenceMatcher(None, word, near).ratio() < _NEAR:
+            near = None
+        raise UsageError(
+            f"help: neither a command nor an option: {word!r}{f', did you mean {near!r}?' if near else ''}",
+            help="jina --help lists the commands, jina COMMAND --help its options",
+        )
     return found

@@ -13,6 +13,7 @@ PACKAGES = (
     "numpy",
     "pydantic",
     "protobuf",
+    "pyyaml",
     "grpcio",
     "uvicorn",
     "httptools",
@@ -26,6 +27,8 @@ def full() -> str:
 
     `jina` is the version of this package, `rejina` that of the distribution it came from.
     """
+    from google.protobuf.internal import api_implementation
+
     from jina import __proto_version__, __version__
 
     lines = {"jina": __version__, "jina-proto": __proto_version__}
@@ -35,10 +38,12 @@ def full() -> str:
         except PackageNotFoundError:
             lines[package] = "not installed"
     lines |= {
+        "proto-backend": api_implementation.Type(),
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.system(),
         "platform-release": platform.release(),
+        "platform-version": platform.version(),
         "architecture": platform.machine(),
         "cpus": str(os.cpu_count()),
     }

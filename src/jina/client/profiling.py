@@ -13,7 +13,7 @@ DRY_RUN = "_jina_dry_run_"
 
 
 def measure(client: SyncClient) -> Response | None:
-    """The answer to an empty request on gRPC; the other protocols say no routes for it."""
+    """The answer to an empty request on gRPC, which no handler sees; the other protocols say no routes for it."""
     if client.protocol != "grpc":
         client.is_flow_ready()
         return None
@@ -48,7 +48,7 @@ def times_of(response: Response | None, roundtrip: float) -> dict[str, float]:
     times["Server"] = total
     if executors:
         each = {route.executor: _milliseconds(route) for route in executors}
-        times["  Gateway-executors network"] = total - sum(each.values())
+        times["  Gateway-executors network"] = max(0.0, total - sum(each.values()))
         times |= {f"  {name}": value for name, value in each.items()}
     return times
 

@@ -88,13 +88,38 @@ def import_source(source: str, search_paths: Sequence[str] = ()) -> ModuleType:
 
 def failed(place: str, error: Exception) -> ConfigError:
     """The error for a module of the user that raised while it was imported."""
+    if isinstance(error, ImportError) and (name := _old_name(error)):
+        file, number = _users_line(error)
+        return ConfigError(
+            f"importing {place} failed: {file}:{number}: docarray has no {name} since its version 0.30",
+            help=f"write `from jina import {name}`; `jina check --fix PATH` does so in all files of a project",
+        )
     line = _line_of(error, place)
     text = f"importing {place}{f':{line}' if line else ''} failed: {type(error).__name__}: {error}"
-    if isinstance(error, ImportError) and "DocumentArray" in str(error) and "docarray" in str(error):
-        return ConfigError(text, help="write `from jina import DocumentArray`: docarray itself has none since 0.30")
     if isinstance(error, ModuleNotFoundError):
         return ConfigError(text, help=f"install what provides {error.name!r}, or list its file under py_modules")
     return ConfigError(text)
+
+
+def _old_name(error: ImportError) -> str:
+    """Which class that docarray had before version 0.30, and that jina has, the module wanted from docarray.
+
+    docarray's own text, to install its version 0.21, would break what reads its newer documents.
+    """
+    text = str(error)
+    names = [name for name in ("DocumentArray", "Document") if f"'{name}'" in text]
+    return names[0] if names and "docarray" in text else ""
+
+
+def _users_line(error: Exception) -> tuple[str, int]:
+    """The file and line that the error came from, without those of docarray and of the import system."""
+    found, trace = ("", 0), error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if not frame.f_globals.get("__name__", "").startswith(("docarray", "importlib", "jina.")):
+            found = frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next
+    return found
 
 
 def _line_of(error: Exception, place: str) -> int | None:

@@ -8,6 +8,7 @@ from jina.errors import (
     BadClientInput,
     BadConfigSource,
     BadServer,
+    BadYAMLVersion,
     ConfigError,
     ExecutorError,
     FlowBuildLevelError,
@@ -39,10 +40,6 @@ class BadRequestType(JinaError, TypeError):
 
 class BadImageNameError(ConfigError):
     """There is no container image of that name."""
-
-
-class BadYAMLVersion(ConfigError):
-    """The `version` of a YAML file is unknown."""
 
 
 class RuntimeRunForeverEarlyError(JinaError):

@@ -143,7 +143,7 @@ class FlowState:
     @property
     def num_deployments(self) -> int:
         """Number of Deployments; once the Flow is built, its gateway counts too."""
-        return len(self._spec.executors) + self._built
+        return len(self._present) + self._built
 
     @property
     def num_pods(self) -> int:
@@ -156,7 +156,7 @@ class FlowState:
         return board.network_host()
 
     def __getitem__(self, key: str | int) -> FlowStep:
-        steps = self._spec.steps
+        steps = self._present
         if isinstance(key, int):
             return self._step(steps[key])
         found = next((step for step in steps if step.name == key), None)
@@ -165,7 +165,13 @@ class FlowState:
         return self._step(found)
 
     def __iter__(self) -> Iterator[tuple[str, FlowStep]]:
-        return iter([(step.name, self._step(step)) for step in self._spec.steps])
+        return iter([(step.name, self._step(step)) for step in self._present])
+
+    @property
+    def _present(self) -> list[StepSpec]:
+        """The steps that are part of the graph: inspections that `inspect` takes out are not."""
+        left = {deployment.name for deployment in self.plan.deployments}
+        return [step for step in self._spec.steps if step.name in left]
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same Deployments, with the same options."""

@@ -164,12 +164,12 @@ class BatchJob(Job):
                 span = self._span(pieces, arguments)
                 outcome: Any = None
                 try:
-                    outcome = yield docs, arguments
+                    outcome = given = yield docs, arguments
                     outcome = _checked(outcome, self._sizes[-1], self._handler.endpoint.where)
                 finally:
                     if span is not None:
                         span.end(outcome if isinstance(outcome, BaseException) else None)
-                went_well = self._answered(pieces, outcome)
+                went_well = self._answered(pieces, outcome, raised=isinstance(given, BaseException))
             following = _resumed(tries, went_well)
             if following is None:
                 return
@@ -250,13 +250,17 @@ class BatchJob(Job):
             arguments["tracing_context"] = span.context
         return span
 
-    def _answered(self, pieces: list[Piece], outcome: Any) -> bool:
-        """Answer the requests of a call; False where they are to be tried apart instead."""
+    def _answered(self, pieces: list[Piece], outcome: Any, *, raised: bool) -> bool:
+        """Answer the requests of a call; False where they are to be tried apart instead.
+
+        That is for what a handler `raised`, which may be the fault of one request. A wrong number of documents is the
+        fault of the handler: halves that happen to fit would hide it from some of the requests.
+        """
         handler, owner = self._handler, self._handler.owner
         path = handler.endpoint.path
         if isinstance(outcome, BaseException):
             final = isinstance(outcome, CancelledError) or owner.ends(outcome)
-            if len(pieces) > 1 and self._gatherer.apart and not final:
+            if raised and len(pieces) > 1 and self._gatherer.apart and not final:
                 owner.log.warning("%s raised %r for a batch of %d requests; trying them apart",
                                   path, outcome, len(pieces))  # fmt: skip
                 return False

@@ -225,11 +225,11 @@ class GatewayService:
             if span is not None:
                 span.end(None if isinstance(failure, GeneratorExit) else failure)
 
-    async def dry_run(self) -> None:
+    async def dry_run(self) -> list[Route]:
         """Ask all workers whether they would serve; raises the first failure, naming the Deployment."""
         if self.state != "ready":
             raise Unavailable(f"{self.name} is {self.state}")
-        await asyncio.gather(*(step.ready() for step in self.steps.values()))
+        return list(await asyncio.gather(*(_asked(name, step) for name, step in self.steps.items())))
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process and of its workers on this machine as text."""
@@ -291,6 +291,12 @@ class GatewayService:
     def _yields(self, name: str, endpoint: str) -> bool:
         info = answers(self._known[name], endpoint)
         return info is not None and info.is_generator
+
+
+async def _asked(name: str, step: Replicas | Shards) -> Route:
+    started = time.time()
+    await step.ready()
+    return Route(name, started, time.time())
 
 
 def _name_of(error: BaseException | None) -> str | None:

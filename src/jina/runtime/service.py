@@ -28,7 +28,7 @@ from jina.runtime.pulse import LoopWatch, Pulse, health_hook
 from jina.runtime.room import Room
 from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import Reply, Request, Route
 
 State = Literal["starting", "ready", "draining", "stopped"]
 
@@ -172,7 +172,7 @@ class WorkerService:
         job = StreamJob(handler, request, span, Buffer(self.dispatcher, to_consumer))
         return ReplyStream(self.dispatcher, handler, job, span)
 
-    async def dry_run(self) -> None:
+    async def dry_run(self) -> list[Route]:
         """Cross to the user loop and back; raises `Unavailable` where that does not work."""
         if self.state != "ready":
             raise Unavailable(f"{self.name} is {self.state}")
@@ -183,6 +183,7 @@ class WorkerService:
             raise Unavailable(f"the handlers' loop of {self.name} does not answer: {error.message}") from None
         if not self.pulse.healthy:
             raise Unavailable(f"health() of {self._owner.class_name} is not content")
+        return []
 
     @property
     def checks(self) -> Mapping[str, bool]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from jina.errors import FlowTopologyError, MissingExtra, NotSupportedError, missing_extra
+from jina.errors import BadYAMLVersion, FlowTopologyError, MissingExtra, NotSupportedError, missing_extra
 from jina.spec.address import split_address
 from jina.spec.base import Spec
 from jina.spec.external import TargetError, targets
@@ -278,7 +278,7 @@ def flow_yaml_is_loaded(spec: FlowSpec) -> Iterator[Problem]:
 def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
     """There is one version of the format."""
     if spec.version not in VERSIONS:
-        yield Problem("version", f"{shown(spec.version)} is not a valid version number; there is '1'")
+        yield Problem("version", f"{shown(spec.version)} is not a valid version number; there is '1'", BadYAMLVersion)
 
 
 VERSIONS: Final = frozenset({"1", "1.0"})

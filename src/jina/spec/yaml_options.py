@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jina.errors import BadConfigSource, ConfigError, nearest
+from jina.errors import BadConfigSource, BadYAMLVersion, ConfigError, nearest
 from jina.observe.logs import get_logger
 from jina.spec.aliases import CLOUD, FORMER, canonical
 from jina.spec.base import Spec
@@ -120,9 +120,7 @@ def options_below_with(
         data = {name: value for name, value in data.items() if name not in _CLOUD_GATEWAY}
     version = data.get("version", "1")
     if str(version) not in VERSIONS:
-        raise BadConfigSource(
-            f"{origin.at(('version',))}: {shown(version)} is not a valid version number; there is '1'"
-        )
+        raise BadYAMLVersion(f"{origin.at(('version',))}: {shown(version)} is not a valid version number; there is '1'")
     for name in data.keys() - {"jtype", "version", "with"}:
         text = unknown(str(name), ["jtype", "version", "with"], "key")
         if canonical(str(name), model.model_fields) in model.model_fields:

@@ -26,7 +26,7 @@ from jina.transport.server_messages import (
 from jina.transport.server_pipeline import Emit, Pipeline, window_of
 from jina.transport.service import Service
 from jina.wire import pb, status
-from jina.wire.messages import Payload, Reply
+from jina.wire.messages import Payload, Reply, Route
 
 Context = grpc.aio.ServicerContext[Any, Any]
 untyped: Any = grpc  # grpcio has annotations here and there only
@@ -212,8 +212,9 @@ class Calls:
         if caller is not None:
             caller.check(request.endpoint)
         if request.endpoint == DRY_RUN:
-            await self._service.dry_run()
-            reply = Reply(request.payload)
+            asked = await self._service.dry_run()
+            own = Route(self._service.name, started, time.time())
+            reply = Reply(request.payload, routes=[own, *(asked or ())])
         else:
             reply = await self._service.call(request)
         return write_reply(message, request, reply, self._service.name, started)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import Reply, Request, Route
 
 _FLAT = frozenset({"string", "integer", "number", "boolean"})
 
@@ -91,8 +91,11 @@ class Service(Protocol):
         """
         ...
 
-    async def dry_run(self) -> None:
-        """Show that a request would be served; raises a `JinaError` otherwise."""
+    async def dry_run(self) -> list[Route]:
+        """Show that a request would be served; raises a `JinaError` otherwise.
+
+        Gives whom it asked, and how long they took: the Executors behind a gateway, none of a worker.
+        """
         ...
 
     @property
