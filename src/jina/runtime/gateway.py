@@ -23,7 +23,7 @@ from jina.runtime.gateway_front import Custom, Front, front_of
 from jina.runtime.gateway_hops import Hops
 from jina.runtime.gateway_service import GatewayService
 from jina.runtime.link_source import LinkSource
-from jina.runtime.loops import finish, new_loop
+from jina.runtime.loops import run_life
 from jina.runtime.pulse import LoopWatch
 from jina.runtime.stop import Stop
 from jina.runtime.vitals import Vitals
@@ -56,19 +56,16 @@ def run_gateway(
     logs.setup(plan.log, plan.name)
     telemetry = exporters.start(plan.telemetry, plan.name)
     stop, links = stop or Stop(), links or LinkSource()
-    loop = new_loop()
-    asyncio.set_event_loop(loop)
-    life = _Life(plan, links, report, stop, loop, custom, telemetry)
-    life.vitals = vitals or life.vitals
+
+    def life_on(loop: AbstractEventLoop) -> _Life:
+        life = _Life(plan, links, report, stop, loop, custom, telemetry)
+        life.vitals = vitals or life.vitals
+        return life
+
     try:
-        with life.signals():
-            code = loop.run_until_complete(life.run())
-            finish(loop)
-            return code
+        return run_life(life_on)
     finally:
-        asyncio.set_event_loop(None)
         links.close()
-        loop.close()
         telemetry.stop()
 
 

@@ -19,7 +19,7 @@ from jina.observe import exporters, logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import WorkerPlan
 from jina.runtime.link_source import LinkSource
-from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, finish, new_loop
+from jina.runtime.loops import SWITCH_INTERVAL, LoopHere, LoopThread, run_life
 from jina.runtime.monitoring import MonitoringPort
 from jina.runtime.probes import ProbePort
 from jina.runtime.service import WorkerService, close
@@ -63,20 +63,17 @@ def run_worker(
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop = stop or Stop()
-    loop = new_loop()
-    asyncio.set_event_loop(loop)
     links = links or LinkSource()
-    life = _Life(plan, load, report, stop, loop, links, telemetry)
-    life.vitals = vitals or life.vitals
+
+    def life_on(loop: AbstractEventLoop) -> _Life:
+        life = _Life(plan, load, report, stop, loop, links, telemetry)
+        life.vitals = vitals or life.vitals
+        return life
+
     try:
-        with life.signals():
-            code = loop.run_until_complete(life.run())
-            finish(loop)
-            return code
+        return run_life(life_on)
     finally:
-        asyncio.set_event_loop(None)
         links.close()
-        loop.close()
         telemetry.stop()
         sys.setswitchinterval(interval)
 
