@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import concurrent.futures
 import logging
 import os
 import socket
@@ -255,3 +256,23 @@ def test_constants():
     assert constants.__cache_path__.endswith(os.path.join(".cache", "jina"))
     assert constants.RAFT_TO_EXECUTOR_PORT == 100
     assert constants.__unset_msg__ == "(unset)"
+
+
+def test_get_or_reuse_loop():
+    from jina.helper import get_or_reuse_loop
+
+    async def inside():
+        return get_or_reuse_loop() is asyncio.get_running_loop()
+
+    def alone():
+        first = get_or_reuse_loop()
+        assert get_or_reuse_loop() is first
+        first.close()
+        second = get_or_reuse_loop()
+        assert not second.is_closed()
+        second.close()
+        return first is not second
+
+    assert asyncio.run(inside())
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        assert threads.submit(alone).result(10)

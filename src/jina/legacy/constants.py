@@ -19,6 +19,7 @@ __cache_path__ = workspace.default_root()
 __ready_msg__ = "ready and listening"
 __stop_msg__ = "terminated"
 __unset_msg__ = "(unset)"
+GATEWAY_NAME = "gateway"
 __default_executor__ = "BaseExecutor"
 __default_endpoint__ = "/default"
 __dry_run_endpoint__ = "_jina_dry_run_"

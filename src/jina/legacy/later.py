@@ -41,18 +41,6 @@ class NetworkChecker(Later, instead="ask the service for GET /readyz or grpc.hea
     """What `jina ping` runs."""
 
 
-class DataRequest(Later, instead="clients send documents with `post` and get documents back"):
-    """Request with documents."""
-
-
-class SingleDocumentRequest(Later, instead="clients stream documents with `stream_doc`"):
-    """Request with one document."""
-
-
-class StatusMessage(Later, instead="failed requests raise the classes of jina.errors"):
-    """Status of an answer."""
-
-
 def export_kubernetes(*args: Any, **kwargs: Any) -> NoReturn:
     """Write Kubernetes YAML."""
     del args, kwargs

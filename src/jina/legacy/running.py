@@ -8,6 +8,7 @@ import contextvars
 import functools
 import inspect
 import os
+import sys
 import threading
 import time
 import warnings
@@ -47,6 +48,24 @@ def run_async(
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def get_or_reuse_loop() -> asyncio.AbstractEventLoop:
+    """The running loop, else the thread's current one, else a new one that becomes it."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            loop = asyncio.get_event_loop_policy().get_event_loop()
+        except RuntimeError:
+            loop = None
+    if loop is None or loop.is_closed():
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+    return loop
 
 
 def deprecated_alias(**aliases: str | tuple[str, int]) -> Callable[[F], F]:
@@ -146,6 +165,12 @@ def get_ci_vendor() -> str | None:
     return next((name for name in ("GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "TRAVIS") if os.environ.get(name)), None)
 
 
+def is_jupyter() -> bool:
+    """Whether this is a cell of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell" or type(shell).__module__.startswith("google.colab")
+
+
 def is_generator(func: Any) -> bool:
     """Whether the function yields."""
     return inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func)
@@ -163,5 +188,6 @@ def extend_rest_interface(app: T) -> T:
 
 __all__ = [
     "cached_property", "change_cwd", "change_env", "deprecated_alias", "deprecated_method", "extend_rest_interface",
-    "get_ci_vendor", "is_generator", "iscoroutinefunction", "retry", "run_async", "send_telemetry_event",
+    "get_ci_vendor", "get_or_reuse_loop", "is_generator", "iscoroutinefunction", "is_jupyter", "retry", "run_async",
+    "send_telemetry_event",
 ]  # fmt: skip

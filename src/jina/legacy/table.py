@@ -6,7 +6,7 @@ Path below `jina.` -> module of ours -> names, `name` or `name as other`. Module
 from __future__ import annotations
 
 TABLE: dict[str, dict[str, str]] = {
-    "_docarray": {"documents": "Document, DocumentArray", "legacy.versions": "docarray_v2"},
+    "_docarray": {"documents": "Document, DocumentArray", "legacy.versions": "docarray_v2, is_pydantic_v2"},
     "checker": {"legacy.later": "NetworkChecker"},
     "clients": {"client": "Client"},
     "clients.base": {"client.base": "BaseClient"},
@@ -41,8 +41,9 @@ TABLE: dict[str, dict[str, str]] = {
         "legacy.network": "get_internal_ip, get_public_ip, is_port_free, parse_host_scheme, random_port, random_ports",
         "legacy.namespaces": "ArgNamespace",
         "legacy.running": "cached_property, change_cwd, change_env, deprecated_alias, deprecated_method,"
-        " extend_rest_interface, get_ci_vendor, is_generator, iscoroutinefunction, retry, run_async,"
-        " send_telemetry_event",
+        " extend_rest_interface, get_ci_vendor, get_or_reuse_loop, is_generator, is_jupyter, iscoroutinefunction,"
+        " retry, run_async, send_telemetry_event",
+        "legacy.constants": "GATEWAY_NAME",
         "legacy.text": "batch_iterator, colored, dunder_get, get_full_version, get_readable_size, get_readable_time,"
         " is_yaml_filepath, parse_arg, random_identity, random_name, random_uuid, typename",
     },
@@ -144,11 +145,20 @@ TABLE: dict[str, dict[str, str]] = {
     "serve.runtimes.gateway.load_balancer": {"legacy.later": "LoadBalancerGateway"},
     "serve.runtimes.gateway.streamer": {"runtime.gateway_streamer": "GatewayStreamer"},
     "serve.runtimes.gateway.websocket": {"runtime.custom_gateway": "WebSocketGateway"},
-    "serve.runtimes.servers": {},
+    "serve.runtimes.servers": {"runtime.custom_gateway": "Gateway as BaseServer"},
     "serve.runtimes.servers.composite": {"runtime.custom_gateway": "CompositeServer"},
+    "serve.runtimes.servers.grpc": {"runtime.custom_gateway": "GRPCGateway as GRPCServer"},
+    "serve.runtimes.servers.http": {
+        "runtime.custom_gateway": "FastAPIBaseGateway as FastAPIBaseServer, HTTPGateway as HTTPServer",
+    },
+    "serve.runtimes.servers.websocket": {"runtime.custom_gateway": "WebSocketGateway as WebSocketServer"},
     "serve.streamer": {"runtime.gateway_streamer": "GatewayStreamer"},
     "types": {},
-    "types.request": {},
-    "types.request.data": {"client.response": "Response", "legacy.later": "DataRequest, SingleDocumentRequest"},
-    "types.request.status": {"legacy.later": "StatusMessage"},
+    "types.mixin": {"legacy.requests": "ProtoMessage as ProtoTypeMixin"},
+    "types.request": {"client.response": "Response", "legacy.requests": "Request"},
+    "types.request.data": {
+        "client.response": "Response",
+        "legacy.requests": "DataRequest, SingleDocumentRequest",
+    },
+    "types.request.status": {"legacy.requests": "StatusMessage"},
 }

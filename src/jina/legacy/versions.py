@@ -1,3 +1,4 @@
-"""Which docarray is in use, as `jina._docarray` says it."""
+"""Which docarray and pydantic are in use, as `jina._docarray` says it."""
 
 docarray_v2 = True
+is_pydantic_v2 = True

@@ -8,10 +8,12 @@ from jina.documents import (
 
 from jina.legacy.versions import (
     docarray_v2 as docarray_v2,
+    is_pydantic_v2 as is_pydantic_v2,
 )
 
 __all__ = [
     "Document",
     "DocumentArray",
     "docarray_v2",
+    "is_pydantic_v2",
 ]

@@ -1,6 +1,10 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.helper` of Jina 3."""
 
+from jina.legacy.constants import (
+    GATEWAY_NAME as GATEWAY_NAME,
+)
+
 from jina.legacy.namespaces import (
     ArgNamespace as ArgNamespace,
 )
@@ -22,7 +26,9 @@ from jina.legacy.running import (
     deprecated_method as deprecated_method,
     extend_rest_interface as extend_rest_interface,
     get_ci_vendor as get_ci_vendor,
+    get_or_reuse_loop as get_or_reuse_loop,
     is_generator as is_generator,
+    is_jupyter as is_jupyter,
     iscoroutinefunction as iscoroutinefunction,
     retry as retry,
     run_async as run_async,
@@ -46,6 +52,7 @@ from jina.legacy.text import (
 
 __all__ = [
     "ArgNamespace",
+    "GATEWAY_NAME",
     "batch_iterator",
     "cached_property",
     "change_cwd",
@@ -58,10 +65,12 @@ __all__ = [
     "get_ci_vendor",
     "get_full_version",
     "get_internal_ip",
+    "get_or_reuse_loop",
     "get_public_ip",
     "get_readable_size",
     "get_readable_time",
     "is_generator",
+    "is_jupyter",
     "is_port_free",
     "is_yaml_filepath",
     "iscoroutinefunction",

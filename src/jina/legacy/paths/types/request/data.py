@@ -5,7 +5,7 @@ from jina.client.response import (
     Response as Response,
 )
 
-from jina.legacy.later import (
+from jina.legacy.requests import (
     DataRequest as DataRequest,
     SingleDocumentRequest as SingleDocumentRequest,
 )

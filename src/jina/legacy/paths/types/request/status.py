@@ -1,7 +1,7 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.types.request.status` of Jina 3."""
 
-from jina.legacy.later import (
+from jina.legacy.requests import (
     StatusMessage as StatusMessage,
 )
 

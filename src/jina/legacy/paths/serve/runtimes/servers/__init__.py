@@ -1,6 +1,14 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.serve.runtimes.servers` of Jina 3."""
 
+from jina.runtime.custom_gateway import (
+    Gateway as BaseServer,
+)
+
 from jina.legacy.importer import modules_of
 
 __getattr__ = modules_of(__name__)
+
+__all__ = [
+    "BaseServer",
+]

@@ -1,0 +1,12 @@
+# Written by scripts/gen_legacy.py from jina/legacy/table.py.
+"""`jina.serve.runtimes.servers.http` of Jina 3."""
+
+from jina.runtime.custom_gateway import (
+    FastAPIBaseGateway as FastAPIBaseServer,
+    HTTPGateway as HTTPServer,
+)
+
+__all__ = [
+    "FastAPIBaseServer",
+    "HTTPServer",
+]
