@@ -190,7 +190,7 @@ SAMPLES = {
     "monitoring": True, "port_monitoring": 9090, "tracing": True, "traces_exporter_host": "h",
     "traces_exporter_port": 1, "metrics": True, "metrics_exporter_host": "h", "metrics_exporter_port": 1,
     "log_config": "x", "provider": "sagemaker", "provider_endpoint": "x", "reload": True,
-    "install_requirements": True, "entrypoint": "x", "docker_kwargs": {"a": 1}, "volumes": ["x"], "gpus": "all",
+    "entrypoint": "x", "docker_kwargs": {"a": 1}, "volumes": ["x"], "gpus": "all",
     "disable_auto_volume": True, "force_network_mode": "HOST", "prefer_platform": "linux/amd64",
     "force_update": True, "env_from_secret": {"A": {"name": "s", "key": "k"}},
     "image_pull_secrets": ["s"], "runtime_cls": "Other", "pod_role": "HEAD", "deployment_role": "JOIN",

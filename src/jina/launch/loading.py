@@ -13,6 +13,10 @@ from jina.plan.plans import ExecutorPlan, WorkerPlan
 
 def find(plan: WorkerPlan) -> type[Executor]:
     """The class that the plan names, imported; raises what `jina.executor.load.find_class` raises."""
+    if plan.executor.requirements:
+        from jina.launch.requirements import install
+
+        install(plan.executor.requirements)
     return find_class(plan.executor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +53,20 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     )
     plain, other = split_with(plan.with_args)
     known = by_value or class_at_hand(plan)
-    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+    requirements = _requirements(plan) if spec.install_requirements else ""
+    return Resolved(msgspec.structs.replace(plan, with_args=plain, requirements=requirements), known, by_value, other)
+
+
+def _requirements(plan: ExecutorPlan) -> str:
+    """The requirements file of the package that the Executor is in; empty where it has none, as in Jina 3."""
+    from jina.executor.modules import find_spec
+
+    files = [source for source in plan.py_modules if os.path.isabs(source)]
+    spec = find_spec(plan.module) if plan.module and plan.module != "__main__" else None
+    files += [spec.origin] if spec is not None and spec.origin else []
+    folders = [*map(os.path.dirname, files), *plan.search_paths]
+    found = (os.path.join(folder, "requirements.txt") for folder in folders)
+    return next((path for path in found if os.path.isfile(path)), "")
 
 
 def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
@@ -60,7 +74,7 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
     from jina.plan.copies import around, owner
     from jina.spec import DeploymentSpec
 
-    shared = {"py_modules", "extra_search_paths"} & spec.model_fields_set
+    shared = {"py_modules", "extra_search_paths", "install_requirements"} & spec.model_fields_set
     found = {}
     for part in around(spec):
         values = {name: getattr(spec, name) for name in shared}

@@ -244,7 +244,7 @@ class ExecutorOptions(Spec):
     """Calls of a handler at the same time in one replica; a mapping decides by endpoint (`*` for the others)."""
 
     install_requirements: Flag = False
-    """Install the Executor's `requirements.txt` before the start."""
+    """Install the `requirements.txt` beside the Executor's module or YAML before the start, with pip, else with uv."""
 
     reload: Flag = False
     """Reload the Executor when its files change."""

@@ -290,7 +290,7 @@ UNAVAILABLE: Final[tuple[str, ...]] = (
     # of gateways
     "expose_graphql_endpoint",
     # clouds, requirements
-    "provider", "provider_endpoint", "install_requirements",
+    "provider", "provider_endpoint",
     # containers and clusters
     "entrypoint", "docker_kwargs", "volumes", "disable_auto_volume", "force_network_mode",
     "prefer_platform", "force_update", "env_from_secret", "image_pull_secrets",
