@@ -7,12 +7,14 @@ import json
 import os
 import random
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from jina.check import checking
 from jina.check.project import MOST_BYTES, Edit, Source
+from jina.check.requirements import DISTRIBUTION
 from jina.cli.main import COMMANDS, main
 from tests.check.cases import CASES, CONFIG, EXECUTOR, FIXES, FLOW
 
@@ -61,7 +63,8 @@ def old_project(folder: Path, newline: str = "\n") -> Path:
         "shelf.py": OLD,
         "flow.yml": OLD_FLOW,
         "config.yml": CONFIG,
-        "requirements.txt": "jina[standard]>=3.1,<4 ; python_version > '3.6'  # serving\ndocarray == 0.21.0\nnumpy\n",
+        "requirements.txt": "jina[standard,perf]>=3.1,<4 ; python_version > '3.6'  # serving\n"
+        "docarray == 0.21.0\nnumpy\n",
     }
     return write(folder, {name: text.replace("\n", newline) for name, text in files.items()})
 
@@ -135,7 +138,7 @@ def test_fix_changes_what_is_mechanical_and_nothing_else(newline, tmp_path, caps
         "override_with", "uses_with"
     ).replace("\n", newline)
     assert changed["requirements.txt"].split(newline) == [
-        "rejina ; python_version > '3.6'  # serving", "docarray>=0.41", "numpy", "",
+        "rejina[standard] ; python_version > '3.6'  # serving", "docarray>=0.41", "numpy", "",
     ]  # fmt: skip
     assert (tmp_path / "shelf.py").stat().st_mode == mode
     ast.parse(changed["shelf.py"])
@@ -171,6 +174,25 @@ def test_a_change_that_could_not_be_parsed_is_not_made():
     source = Source("a.py", "import jina\n")
     finding = source.find(0, "jina-import", "error", "x", edits=(Edit(0, 6, "import ("),))
     assert checking.fixed(source, [finding]) == source.text
+
+
+def test_a_name_that_is_something_else_elsewhere_is_left_alone(tmp_path):
+    text = (
+        "from jina import Flow, Document\n\n\ndef serve():\n    f = Flow()\n    f.rolling_update()\n\n\n"
+        "def read(flow, f2=None):\n    with open('x') as f:\n        f.read()\n    flow.anything()\n\n\n"
+        "def ask():\n    from others import Client\n    Client().encode()\n\n\n"
+        "def ask_jina():\n    from jina import Client\n    Client().encode()\n\n\n"
+        "class A:\n    def __init__(self):\n        self.f = Flow()\n\n    def b(self):\n        self.f.peas()\n\n\n"
+        "class B:\n    def b(self, d=1):\n        self.f.peas()\n        for d in (1, 2):\n            d.embed()\n"
+    )
+    write(tmp_path, {"a.py": text})
+    report, _ = checking.check_path(tmp_path, COMMANDS)
+    assert [(one.line, one.rule) for one in report.findings] == [(6, "unknown-method"), (30, "unknown-method")]
+
+
+def test_the_distribution_is_ours():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
 
 
 def test_nothing_of_the_project_is_run(tmp_path):

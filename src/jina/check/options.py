@@ -80,19 +80,25 @@ _BESIDE: Final = frozenset({"copy_flow", "args", "endpoint", "config_path", "dep
 _SENDING: Final = frozenset({"post", "stream_doc"})
 
 
+_SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
 class Calls:
     """The calls of a file that make Flows, Deployments and clients, or go to them."""
 
     def __init__(self, module: Module) -> None:
         self._module = module
         self._judged = 0
-        self._kinds: dict[str, str] = {}
-        """Variable -> `Flow`, `Deployment`, `Client`, or `DocumentArray`."""
+        self._kinds: dict[tuple[ast.AST, str], str] = {}
+        """Scope and variable -> `Flow`, `Deployment`, `Client`, `Document` or `DocumentArray`."""
         for _ in range(2):
+            noted: dict[tuple[ast.AST, str], set[str]] = {}
             for node in module.nodes:
-                self._note(node)
+                self._note(node, noted)
+            # What is given to a name once and again is known where it always is of one kind.
+            self._kinds = {place: kinds.pop() for place, kinds in noted.items() if len(kinds) == 1}
 
-    def _note(self, node: ast.AST) -> None:
+    def _note(self, node: ast.AST, noted: dict[tuple[ast.AST, str], set[str]]) -> None:
         pairs: list[tuple[ast.expr, ast.expr | None]] = []
         if isinstance(node, ast.Assign):
             pairs = [(target, node.value) for target in node.targets]
@@ -100,17 +106,34 @@ class Calls:
             pairs = [(node.target, node.value)]
         elif isinstance(node, ast.withitem) and node.optional_vars is not None:
             pairs = [(node.optional_vars, node.context_expr)]
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            pairs = [(node.target, None)]
+        elif isinstance(node, ast.arg):
+            noted.setdefault((self._scope(node, node.arg), node.arg), set()).add("")
         for target, value in pairs:
-            name = _variable_name(target)
-            if name and value is not None and (kind := self.kind(value)):
-                self._kinds[name] = kind
+            if name := _variable_name(target):
+                place = (self._scope(target, name), name)
+                kind = self.kind(value) if value is not None else ""
+                noted.setdefault(place, set()).add(kind)
+                self._kinds.setdefault(place, kind)
+
+    def _scope(self, node: ast.AST, name: str) -> ast.AST:
+        """The function in which a name is given something; attributes of `self` belong to the class."""
+        kinds = (ast.ClassDef,) if name.startswith("self.") else _SCOPES
+        return next((parent for parent in self._module.around(node) if isinstance(parent, kinds)), self._module.tree)
+
+    def _looked_up(self, node: ast.expr, name: str) -> str:
+        if name.startswith("self."):
+            return self._kinds.get((self._scope(node, name), name), "")
+        scopes = [parent for parent in self._module.around(node) if isinstance(parent, (*_SCOPES, ast.Module))]
+        return next((self._kinds[scope, name] for scope in scopes if (scope, name) in self._kinds), "")
 
     def kind(self, node: ast.expr) -> str:
         """What an expression is, as far as the file says it."""
         if isinstance(node, ast.Await):
             return self.kind(node.value)
         if isinstance(node, ast.Name | ast.Attribute):
-            return self._kinds.get(_variable_name(node), "")
+            return self._looked_up(node, name) if (name := _variable_name(node)) else ""
         if not isinstance(node, ast.Call):
             return ""
         if made := self.made(node):

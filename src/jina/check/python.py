@@ -127,7 +127,14 @@ def _note_names(module: Module) -> None:
         elif isinstance(node, ast.ImportFrom):
             prefix = "." * node.level + (node.module or "")
             for alias in node.names:
-                module.names.setdefault(alias.asname or alias.name, f"{prefix}.{alias.name}")
+                name, origin = alias.asname or alias.name, f"{prefix}.{alias.name}"
+                before = module.names.setdefault(name, origin)
+                if (
+                    before != origin
+                    and _rule_of(before) != _rule_of(origin)
+                    and None in (_rule_of(before), _rule_of(origin))
+                ):
+                    module.names[name] = f"?.{name}"  # one thing here, another there
 
 
 # --- imports ------------------------------------------------------------------------------------------------------
