@@ -127,6 +127,12 @@ def test_all_gpus_of_a_machine_without_any_are_none():
     assert environments(machine=Machine(0), gpus="all", replicas=2)[1]["CUDA_VISIBLE_DEVICES"] == ""
 
 
+@pytest.mark.parametrize("wish", ["RR", "RR0:2"])
+def test_turns_on_a_machine_without_any_gpu_are_none(wish):
+    found = environments(machine=Machine(0), env={"CUDA_VISIBLE_DEVICES": wish}, replicas=2)
+    assert found == [{"CUDA_VISIBLE_DEVICES": ""}] * 2
+
+
 def test_a_program_that_may_use_some_gpus_hands_on_no_others():
     machine = Machine(2, variable="2,3", first=2)
     assert environments(machine=machine, gpus=1, replicas=2) == [
@@ -138,7 +144,7 @@ def test_a_program_that_may_use_some_gpus_hands_on_no_others():
     ("count", "options", "words"),
     [
         (0, {"gpus": 1}, "gpus: this machine shows no GPU"),
-        (0, {"env": {"CUDA_VISIBLE_DEVICES": "RR"}}, "'RR' on a machine with 0 GPU(s): that is none"),
+        (0, {"env": {"CUDA_VISIBLE_DEVICES": "RR0,1"}}, "'RR0,1' on a machine with 0 GPU(s): there is no GPU 0"),
         (2, {"gpus": 3}, "a worker needs 3, but of 2 GPU(s) only 2 has room"),
         (2, {"gpus": 0.6, "replicas": 3}, "a worker needs 0.6, but of 2 GPU(s) only 0 has room (0 is used to 60%"),
         (2, {"gpus": [0, 7]}, "there is no GPU '7'; there are 0 (GPU-0000), 1 (GPU-1010)"),

@@ -103,6 +103,8 @@ class Placement:
         if named and not _SLICE.fullmatch(wish) and not all(name.lstrip("-").isdigit() for name in named):
             return named  # of UUIDs the machine need not be asked
         count = len(self._inventory.gpus())
+        if not count and not (named and _SLICE.fullmatch(wish) is None):
+            return [""]  # none of none, as `all`: programs run where they are written as where they are served
         dealt = list(_numbers(wish, named, count))
         outside = [number for number in dealt if not 0 <= number < count]
         if outside or not dealt:
