@@ -182,7 +182,7 @@ PLAIN = """
     from docarray import BaseDoc, DocList
 
     from jina import Client, Deployment, Executor, Flow, requests
-    from jina.errors import MissingExtra
+    from jina.errors import MissingExtra, RuntimeFailToStart
     from jina.wire import pb
 
     class Note(BaseDoc):
@@ -212,7 +212,9 @@ PLAIN = """
             made = make()
             if made is not None:
                 made.start()
-        except MissingExtra as error:
+        except (MissingExtra, RuntimeFailToStart) as error:
+            cause = error if isinstance(error, MissingExtra) else error.__cause__
+            assert isinstance(cause, MissingExtra), cause
             assert f"pip install --find-links dist 'rejina[{name}]'" in str(error), error
         else:
             raise AssertionError(f"{name} is not missed")
