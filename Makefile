@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
-.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-versions check-clean check
+.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-containers test-versions check-clean check
 .PHONY: fix bench docs lock clean
 .DEFAULT_GOAL := help
 
@@ -84,9 +84,9 @@ test: $(READY)  ## the quick tests
 test-again: $(READY)  ## what failed in the last run, one test after another
 	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
 
-test-slow: $(READY)  ## tests that take longer, besides those of test-observe
+test-slow: $(READY)  ## tests that take longer, besides those of test-observe and test-containers
 	-$(MAKE) --no-print-directory agent-faults
-	$(PYTEST) -q -m "slow and not interop" -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -v ^tests/observe/ | sort)
+	$(PYTEST) -q -m "slow and not interop" -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers)/' | sort)
 
 chaos: $(READY)  ## kill, cut off and replace processes under load, at length (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos
@@ -108,6 +108,9 @@ test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 test-observe: $(READY)  ## against a real Prometheus and a real collector of OpenTelemetry data
 	scripts/env_observe.sh
 	export CI=1; $(PYTEST) -q -m slow -n 2 tests/observe
+
+test-containers: $(READY)  ## the generated Dockerfile on a container engine of its own (as root; Debian's docker.io)
+	$(PYTEST) -q -m slow -n 0 tests/containers
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies
 	scripts/test_versions.sh

@@ -399,12 +399,16 @@ def _class_of(name: str, grpc_code: int | None, http_status: int | None) -> type
     return BadServer
 
 
+DISTRIBUTION = "rejina"
+"""What the package is called where packages are installed: `jina` on the index is Jina 3."""
+
+
 def install_command(extra: str) -> str:
     """What installs an extra of this package: the help of an error that misses it.
 
-    `dist` is the folder that `make wheels` fills. The distribution is `rejina`; `jina` on the index is Jina 3.
+    `dist` is the folder that `make wheels` fills.
     """
-    return f"pip install --find-links dist 'rejina[{extra}]'"
+    return f"pip install --find-links dist '{DISTRIBUTION}[{extra}]'"
 
 
 def missing_extra(module: str, extra: str, what: str) -> MissingExtra | None:

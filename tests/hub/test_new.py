@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from jina.errors import ConfigError, UsageError
-from jina.hub.dockerfiles import TEMPLATES, dockerfile, package_dockerfile
+from jina.hub.dockerfiles import TEMPLATES, dockerfile, dockerignore, package_dockerfile
 from jina.hub.wizard import Prompt, new_package
 
 
@@ -101,6 +101,9 @@ def test_the_promises_of_a_dockerfile(name):
     assert at["COPY requirements.txt"] < at["COPY --chown"] < at["USER"] < at["ENTRYPOINT ["]
     assert lines[at["USER"]] != "USER root"
     assert "${JINA_PACKAGE}" in dockerfile(name)
+    assert lines[at["COPY requirements.txt"]] == "COPY requirements.txt wheels/*.whl ./"  # before they are installed
+    assert next(i for i, line in enumerate(lines) if "pip install" in line) > at["COPY requirements.txt"]
+    assert "wheels" not in dockerignore()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

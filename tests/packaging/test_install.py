@@ -6,10 +6,13 @@ scenario in environments of its own, and then use what was installed.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from scripts import build_wheels
+from tests import wheels
 
 import jina
 from jina.errors import install_command
@@ -134,3 +138,233 @@ def test_an_import_after_pip_took_files_away_says_what_to_do(tmp_path):
     told = broken(tmp_path, complete=False)
     assert f"ImportError: {tmp_path / 'jina'} is not complete: pip removed files" in told
     assert "help: pip install --force-reinstall --no-deps --find-links dist rejina\n" in told
+
+
+PLAIN = "pip install --find-links dist rejina"
+AGAIN = f"pip install --force-reinstall --no-deps --find-links dist rejina-raft=={jina.__version__}"
+RUN = {
+    PLAIN,
+    *map(install_command, EXTRAS),
+    "pip install --find-links dist 'jina>=4'",
+    "pip install --find-links dist -r requirements.txt",
+    "pip download --dest wheels --find-links dist 'rejina[stateful]' 'jina>=4'",
+    "pip install --no-index --find-links wheels 'rejina[stateful]'",
+    "pip uninstall -y jina rejina",
+    "pip install --force-reinstall --no-deps --find-links dist rejina",
+    AGAIN,
+}
+"""The commands that the slow tests below run."""
+
+
+def _filled(text: str) -> str:
+    """The text with what its strings are filled with."""
+    filled = {"{DISTRIBUTION}[{extra}]": "rejina[plot]", "{jina.__version__}": jina.__version__}
+    for written, value in filled.items():
+        text = text.replace(written, value)
+    return text
+
+
+def test_every_command_of_a_page_or_a_message_is_run_here():
+    read = [text for file, text in texts().items() if file.parts[0] in {"src", "docs", "packaging", "README.md"}]
+    found = {
+        re.split(r"\s+#|, then: |\\n|\"|\s+\(", match.group())[0].strip().rstrip(".;,")
+        for text in read
+        for match in COMMAND.finditer(_filled(text))
+        if "jina" in match.group() and "{" not in match.group()
+    }
+    evidence = {
+        "pip install 'jina[stateful]'",
+        "pip uninstall -y jina",
+    }  # what happened once; a part of a longer command
+    assert found - evidence <= RUN
+    assert {PLAIN, *map(install_command, EXTRAS)} <= found
+
+
+SERVES = """
+    from jina import Deployment, Document, DocumentArray, Executor, requests
+
+
+    class Shout(Executor):
+        @requests
+        def shout(self, docs: DocumentArray, **kwargs):
+            for doc in docs:
+                doc.text = doc.text.upper()
+
+
+    if __name__ == '__main__':
+        with Deployment(uses=Shout, protocol=['grpc', 'http'], {options}) as service:
+            print(service.post('/', Document(text='hello')).texts)
+"""
+
+AGREES = """
+    from jina import Deployment, Document, DocumentArray, Executor, requests, write
+
+
+    class Ledger(Executor):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.lines = []
+
+        @write
+        @requests(on='/add')
+        def add(self, docs: DocumentArray, **kwargs):
+            self.lines.extend(docs.texts)
+
+        @requests(on='/list')
+        def list(self, **kwargs) -> DocumentArray:
+            return DocumentArray([Document(text=line) for line in self.lines])
+
+        def snapshot(self, snapshot_dir):
+            pass
+
+        def restore(self, snapshot_dir):
+            pass
+
+
+    if __name__ == '__main__':
+        options = dict(stateful=True, replicas=3, workspace='files', consistency='linearizable')
+        with Deployment(uses=Ledger, **options) as ledger:
+            ledger.post('/add', Document(text='one'))
+            print(ledger.post('/list').texts)
+"""
+
+
+INDEX = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""} | {k: v for k, v in os.environ.items() if k == "PIP_CERT"}
+"""The settings with which pip asks the index after all."""
+
+
+class Fresh:
+    """A new environment with nothing in it, and a folder with `dist`, where the commands run as they are written.
+
+    The place of the index is taken by a folder with everything that is not ours.
+    """
+
+    def __init__(self, home: Path, dist: Path, others: Path) -> None:
+        home.mkdir()
+        subprocess.run([sys.executable, "-m", "venv", home / "env"], check=True, timeout=100)
+        self.work = home / "work"
+        self.work.mkdir()
+        shutil.copytree(dist, self.work / "dist")
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "PYTHON", "JINA", "VIRTUAL"))
+        }
+        self.environment = kept | {
+            "HOME": str(home),
+            "PATH": f"{home / 'env/bin'}{os.pathsep}{os.environ['PATH']}",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(others),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+
+    def run(self, command: str, *, fails: bool = False, **environment: str) -> str:
+        """What the command printed, standard error too."""
+        done = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=self.work,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert bool(done.returncode) is fails, f"{command}\n{done.stdout[-4000:]}"
+        return done.stdout
+
+    def python(self, program: str, *, fails: bool = False) -> str:
+        (self.work / "program.py").write_text(textwrap.dedent(program))
+        return self.run("python program.py", fails=fails)
+
+    def versions(self) -> dict[str, str]:
+        told = json.loads(self.run("pip list --format json"))
+        return {one["name"]: one["version"] for one in told if "jina" in one["name"]}
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory) -> Path:
+    folder = wheels.ours(tmp_path_factory.mktemp("wheels") / "dist")
+    if not list(folder.glob("rejina_raft-*")):
+        pytest.skip("the consensus agent is not built: make agent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def others() -> Path:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return wheels.dependencies(version, *(extra for extra in EXTRAS if extra != "stateful"))
+
+
+@pytest.fixture
+def fresh(dist, others, tmp_path) -> Fresh:
+    return Fresh(tmp_path / "fresh", dist, others)
+
+
+slow = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+class TestCommands:
+    """What pages and messages say, done."""
+
+    pytestmark = slow
+
+    def test_the_first_one_and_those_that_messages_print(self, fresh):
+        fresh.run(PLAIN)
+        serves = SERVES.replace("{options}", "quiet=True")
+        assert "['HELLO']" in fresh.python(serves)
+        traced = SERVES.replace("{options}", "tracing=True, traces_exporter_host='127.0.0.1', traces_exporter_port=9")
+        picture = "from jina import Flow\nFlow().add(name='a').plot('flow.png')\n"
+        frames = SERVES.replace("['grpc', 'http'], {options}", "'websocket', quiet=True")
+        programs = {"stateful": AGREES, "plot": picture, "websockets": frames, "otel": traced}
+        for extra, program in programs.items():
+            (command,) = {
+                found.split(" (")[0].split(", or")[0] for found in COMMAND.findall(fresh.python(program, fails=True))
+            }
+            assert command == install_command(extra)
+            fresh.run(command)
+            assert {"stateful": "['one']", "plot": ""}.get(extra, "['HELLO']") in fresh.python(program)
+        for extra in EXTRAS.keys() - programs.keys():
+            fresh.run(install_command(extra))
+        fresh.run(AGAIN)
+        fresh.run("pip check")
+        assert fresh.versions() == {"rejina": jina.__version__, "rejina-raft": jina.__version__}
+
+    def test_requirement_lines_that_name_jina(self, fresh):
+        page = (ROOT / "docs/how-to/install.md").read_text(encoding="utf-8")
+        (lines,) = re.findall(r'```text title="requirements.txt"\n(.*?)```', page, re.DOTALL)
+        (fresh.work / "requirements.txt").write_text(lines)
+        fresh.run("pip install --find-links dist -r requirements.txt")
+        assert fresh.versions() == dict.fromkeys(("jina", "rejina", "rejina-raft"), jina.__version__)
+        assert "['one']" in fresh.python(AGREES)
+        assert fresh.run("jina -v").strip() == jina.__version__
+        fresh.run("pip install --find-links dist 'jina>=4'")
+        fresh.run("pip check")
+
+    def test_the_folder_wins_against_the_index(self, fresh):
+        """The index has Jina 3, to which every one of these lines would lead."""
+        for line in ("jina", "jina>=3", "jina>=4", "jina[stateful,standard]>=3"):
+            said = fresh.run(f"pip install --dry-run --no-deps --find-links dist '{line}'", **INDEX)
+            assert said.rstrip().endswith(f"Would install jina-{jina.__version__}"), said
+
+    def test_without_a_network(self, fresh):
+        fresh.run("pip download --dest wheels --find-links dist 'rejina[stateful]' 'jina>=4'")
+        fresh.environment.pop("PIP_FIND_LINKS")
+        fresh.environment.pop("PIP_NO_INDEX")
+        shutil.rmtree(fresh.work / "dist")
+        fresh.run("pip install --no-index --find-links wheels 'rejina[stateful]'")
+        assert "['one']" in fresh.python(AGREES)
+
+    def test_beside_jina_3_and_in_its_place(self, fresh):
+        fresh.run("pip install --no-deps jina==3.34.0", **INDEX)
+        fresh.run(PLAIN)
+        told = fresh.run("jina -v", fails=True)
+        assert "ImportError: Jina 3 and this package" in told
+        for command in COMMAND.findall(told)[0].split(", then: "):
+            fresh.run(command)
+        assert fresh.run("jina -v").strip() == jina.__version__
+        fresh.run("pip uninstall -y jina rejina")
+        fresh.run("pip install --no-deps jina==3.34.0", **INDEX)
+        fresh.run("pip install --find-links dist 'jina>=4'")
+        (command,) = COMMAND.findall(fresh.run("python -c 'import jina'", fails=True))
+        fresh.run(command)
+        assert fresh.run("jina -v").strip() == jina.__version__
+        fresh.run("pip check")

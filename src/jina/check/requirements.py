@@ -10,10 +10,7 @@ from importlib import metadata
 from typing import Final
 
 from jina.check.project import Edit, Finding, Severity, Source
-from jina.errors import nearest
-
-DISTRIBUTION: Final = "rejina"
-"""What installs this software: on the package index the name `jina` is Jina 3."""
+from jina.errors import DISTRIBUTION, nearest
 
 _NAME: Final = r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)"
 _REQUIREMENT: Final = re.compile(

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from jina.errors import DISTRIBUTION
+
 PORT = 8080
 """The port that an Executor listens on inside its container."""
 
@@ -46,6 +48,9 @@ TEMPLATES: dict[str, Template] = {
 }
 """The four templates by name."""
 
+WHEELS = "wheels"
+"""The folder of the package from which the build takes jina, and what else the user puts there."""
+
 _VCS = re.compile(r"^\s*[^#]*\b(git|hg|svn|bzr)\+", re.MULTILINE)
 
 
@@ -57,22 +62,24 @@ def dockerfile(template: str = "cpu", *, requirements: str = "", config: str = "
     chosen = TEMPLATES[template]
     packages = (*chosen.packages, *(("git",) if _VCS.search(requirements) else ()))
     blocks = [
-        f"# {chosen.explanation}. Build: docker build -t my-executor .",
+        f"# {chosen.explanation}.",
+        f"# Copy the wheels (`make wheels` in jina's repository) to {WHEELS}/, then: docker build -t my-executor .",
         chosen.base,
-        "# Where jina comes from: a version, a wheel's address, or a path that the build can reach.",
-        'ARG JINA_PACKAGE="jina>=4"',
+        "# What to install of jina: a requirement such as rejina[stateful], or the address of a wheel.",
+        f'ARG JINA_PACKAGE="{DISTRIBUTION}>=4"',
         _environment(chosen),
         *_system(packages),
         _user(chosen),
-        "WORKDIR /workdir",
-        "# Dependencies change less often than code: a layer of their own, kept while requirements.txt is.",
-        "COPY requirements.txt ./",
+        f"WORKDIR /opt/{WHEELS}",
+        "# Dependencies change less often than code: a layer of their own, kept while requirements.txt and wheels are.",
+        f"COPY requirements.txt {WHEELS}/*.whl ./",
         _install(chosen),
+        "WORKDIR /workdir",
         f"COPY --chown={UID} . .",
         f"USER {UID}",
         f"EXPOSE {PORT}",
         (
-            "HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 \\\n"
+            "HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \\\n"
             f'    CMD ["jina", "ping", "executor", "grpc://127.0.0.1:{PORT}"]'
         ),
         "# The exec form makes the worker PID 1, so that `docker stop` reaches it and close() is called.",
@@ -123,5 +130,6 @@ def _install(template: Template) -> str:
     extra = "".join(f' "{package}"' for package in template.requirements)
     return (
         "# hadolint ignore=DL3013\n"
-        f'RUN {template.python} -m pip install --no-cache-dir "${{JINA_PACKAGE}}"{extra} -r requirements.txt'
+        f"RUN {template.python} -m pip install --no-cache-dir --find-links . "
+        f'"${{JINA_PACKAGE}}"{extra} -r requirements.txt'
     )

@@ -1,0 +1,217 @@
+"""A container engine of the tests' own, and a base image for it, made from what is on this machine.
+
+No registry is needed: the image holds this machine's Python and a few programs, under the name that a Dockerfile says.
+The engine changes nothing in the network of the host: containers use it as it is (`--network host`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+DOCKER = Path("/usr/bin/docker")  # a newer client elsewhere on PATH may lack BuildKit
+NETWORK = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none")
+READY_WITHIN = 60.0
+LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libnss_dns.so.2", "libnss_files.so.2",
+             "libresolv.so.2", "libm.so.6", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1")  # fmt: skip
+"""What compiled Python packages and the resolver load at run time."""
+LEFT_OUT = ("site-packages", "test", "config-*", "idlelib", "__pycache__", "tkinter", "turtledemo")
+
+
+class Engine:
+    """A running dockerd; `docker` calls its client."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {**os.environ, "DOCKER_HOST": f"unix://{home}/docker.sock", "HOME": str(home)}
+
+    def docker(self, *words: object, cwd: Path | None = None, buildkit: bool = False, limit: float = 170) -> str:
+        """What the client printed; fails with the end of it."""
+        command = [str(DOCKER), *map(str, words)]
+        environment = {**self.environment, "DOCKER_BUILDKIT": "1" if buildkit else "0"}
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+        return done.stdout
+
+    def said(self, name: str) -> str:
+        """What a container has written so far."""
+        command = [str(DOCKER), "logs", name]
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        return done.stdout
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[Engine]:
+    """Start an engine; skips the test where there can be none."""
+    program = _program()
+    home = Path(tempfile.mkdtemp(prefix="jina-engine-", dir="/tmp"))  # sockets need a short path
+    roots = ("--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "docker.pid")
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, *roots, "-H", f"unix://{home}/docker.sock", *NETWORK],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        made = Engine(home)
+        _wait(made, process)
+        yield made
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        _unmount(home)
+        shutil.rmtree(home)
+
+
+def _unmount(home: Path) -> None:
+    """dockerd leaves the network of the host mounted."""
+    places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed([place for place in places if place.startswith(f"{home}/")]):
+        subprocess.run(["umount", place], check=True, timeout=30)
+
+
+def _program() -> str:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("a container engine needs Linux and root")
+    if not (shutil.which("dockerd") and DOCKER.exists()):
+        if not shutil.which("apt-get"):
+            pytest.skip("no dockerd here, and no apt-get to install docker.io")
+        install = (
+            "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends docker.io"
+        )
+        done = subprocess.run(
+            ["sh", "-c", install], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=170, check=False
+        )
+        if not (shutil.which("dockerd") and DOCKER.exists()):
+            pytest.skip(f"docker.io cannot be installed: {done.stderr[-300:]}")
+    return shutil.which("dockerd") or ""
+
+
+def _wait(made: Engine, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + READY_WITHIN
+    asked = [str(DOCKER), "version"]
+    while subprocess.run(asked, env=made.environment, capture_output=True, timeout=30, check=False).returncode:
+        log = (made.home / "log").read_text(errors="replace")
+        if process.poll() is not None:
+            pytest.skip(f"dockerd does not run here: {log[-500:]}")
+        assert time.monotonic() < until, f"dockerd does not answer after {READY_WITHIN:g} s: {log[-2000:]}"
+        time.sleep(0.05)  # between two questions
+
+
+def python_for(wanted: str) -> Path | None:
+    """The prefix of a Python of that version that stands on its own: the one that runs this, or one beside it."""
+    own = Path(sys.base_prefix)
+    places = [own, *sorted(own.parent.glob(f"{wanted}.*"))]
+    return next((p for p in places if p != Path("/usr") and (p / f"bin/python{wanted}").exists()), None)
+
+
+def base_image(made: Engine, tag: str, prefix: Path, version: str) -> None:
+    """An image with a Python in /usr/local, as the official ones have it, whose pip asks no index."""
+    with tempfile.TemporaryDirectory(prefix="jina-image-", dir="/tmp") as folder:
+        root = Path(folder) / "root"
+        _tree(root)
+        _python(root, prefix, version)
+        coreutils = subprocess.run(["dpkg", "-L", "coreutils"], check=True, capture_output=True, text=True).stdout
+        programs = [line for line in coreutils.splitlines() if re.match(r"(/usr)?/bin/", line)]
+        for program in ["/bin/dash", "/usr/bin/env", "/usr/sbin/useradd", "/sbin/ldconfig", *programs]:
+            shutil.copy2(program, root / "usr/bin" / Path(program).name)
+        (root / "usr/bin/sh").symlink_to("dash")
+        _libraries(root, version)
+        _import(made, tag, Path(folder))
+
+
+def _tree(root: Path) -> None:
+    for folder in ("usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "usr/local/bin", "usr/local/lib", "tmp", "etc",
+                   "root", "home", "var/tmp", "proc", "sys", "dev", "run"):  # fmt: skip
+        (root / folder).mkdir(parents=True)
+    (root / "tmp").chmod(0o1777)
+    for link in ("bin", "sbin", "lib", "lib64"):
+        (root / link).symlink_to(f"usr/{link}")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
+    (root / "etc/ld.so.conf").write_text("/usr/local/lib\n")
+
+
+def _python(root: Path, prefix: Path, version: str) -> None:
+    local = root / "usr/local"
+    shutil.copy2(prefix / f"bin/python{version}", local / "bin")
+    (local / "bin/python3").symlink_to(f"python{version}")
+    (local / "bin/python").symlink_to("python3")
+    library = f"lib/python{version}"
+    shutil.copytree(prefix / library, local / library, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    (local / library / "site-packages").mkdir()
+    for shared in prefix.glob("lib/libpython*.so*"):
+        shutil.copy2(shared, local / "lib", follow_symlinks=False)
+
+
+def _libraries(root: Path, version: str) -> None:
+    """The shared libraries of every program in the tree, and `LIBRARIES`."""
+    known = dict(re.findall(r"^\s+(\S+) .*=> (\S+)$", _said("/sbin/ldconfig", "-p"), re.MULTILINE))
+    extra = [known[name] for name in LIBRARIES if name in known]
+    modules = (root / f"usr/local/lib/python{version}/lib-dynload").glob("*.so")
+    programs = (root / "usr/bin").iterdir()
+    found = _needed([*programs, *modules, *extra, root / f"usr/local/bin/python{version}"])
+    for library in {*found, *extra}:
+        target = root / "usr" / library.removeprefix("/usr").removeprefix("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copy2(library, target)
+
+
+def _needed(programs: Iterable[Path | str]) -> set[str]:
+    return set(re.findall(r"(?:=> |^\s+)(/\S*\.so\S*)", _said("ldd", *programs), re.MULTILINE))
+
+
+def _said(*command: object) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout
+
+
+def _import(made: Engine, tag: str, folder: Path) -> None:
+    with subprocess.Popen(["tar", "-C", folder / "root", "-c", "."], stdout=subprocess.PIPE) as tar:
+        subprocess.run(
+            [DOCKER, "import", "-", f"{tag}-raw"],
+            stdin=tar.stdout,
+            env=made.environment,
+            check=True,
+            capture_output=True,
+            timeout=100,
+        )
+    (folder / "context").mkdir()
+    (folder / "context/Dockerfile").write_text(
+        f"FROM {tag}-raw\n"
+        "ENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PIP_NO_INDEX=1\n"
+        "RUN ldconfig && python3 -m ensurepip && ln -s pip3 /usr/local/bin/pip\n"
+        'CMD ["python3"]\n'
+    )
+    made.docker("build", "--network", "host", "-t", tag, folder / "context")
