@@ -425,3 +425,14 @@ def ready_async(url):
         return await c.is_flow_ready()
 
     return in_loop(go, url)
+
+
+@call
+def unreachable(url):
+    """Whether a ConnectionError comes out, and whether `on_error` was called."""
+    seen = []
+    try:
+        Client(host=url).post("/x", Note(text="a"), on_error=seen.append)
+    except ConnectionError:
+        return [True, bool(seen)]
+    return [False, bool(seen)]

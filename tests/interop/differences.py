@@ -105,6 +105,12 @@ KNOWN = {
         "They work as on gRPC.",
         "A defect of Jina 3.",
     ),
+    "on-error-unreachable": Difference(
+        "client",
+        "Where no server is reached, `post` raises ConnectionError, and `on_error` is not called.",
+        "`on_error` and `on_always` are called with the failure, then `post` raises Unavailable, a ConnectionError.",
+        "What counts failures in a callback counts this one too.",
+    ),
     "error-members": Difference(
         "errors",
         'An HTTP error is `{"detail": ...}`.',

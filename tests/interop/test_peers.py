@@ -45,6 +45,15 @@ def test_nobody_listens(clients, client, scheme, call):
     check(clients[client].ask({"call": call, "url": url, "arguments": {}}), expected)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("scheme", ["grpc", "http", "ws"])
+def test_post_raises_although_on_error_takes_failures_where_nobody_listens(clients, client, scheme):
+    """Whether a ConnectionError was raised, and whether `on_error` was called: "on-error-unreachable"."""
+    url = f"{scheme}://127.0.0.1:{free_ports(1)[0]}"
+    seen = clients[client].ask({"call": "unreachable", "url": url, "arguments": {}})
+    assert seen["result"] == [True, client != "theirs"]
+
+
 def ping(side, url, home):
     command = [str(PYTHONS[side].with_name("jina")), "ping", "executor", url, "--timeout", "3000", "--attempts", "1"]
     environment = {"JINA_OPTOUT_TELEMETRY": "1", "PATH": "/usr/bin:/bin", "HOME": str(home)}

@@ -29,7 +29,7 @@ class Wrapped:
 
 class Counting(jina_pb2_grpc.JinaDataRequestRPCServicer):
     async def process_data(self, request, context):
-        return jina_pb2.DataRequestProto(header={"request_id": str(len(request.requests))})
+        return jina_pb2.DataRequestProto(header={"request_id": str(len(request))})
 
 
 class Streaming(jina_pb2_grpc.JinaRPCServicer):
@@ -88,11 +88,12 @@ def test_the_requests_that_post_would_send():
     words = DocList[TextDoc]([TextDoc(text=f"w{number}") for number in range(5)])
     given = {"parameters": {"a": 1}, "target_executor": "x"}
     [whole] = request_generator("/go", words, **given)
-    assert [len(one.data.docs.docs) for one in request_generator("/go", words, request_size=2)] == [2, 2, 1]
+    assert [len(one.docs) for one in request_generator("/go", words, request_size=2)] == [2, 2, 1]
     assert (whole.header.exec_endpoint, whole.header.target_executor, whole.parameters["a"]) == ("/go", "x", 1)
-    assert [doc.data["text"].text for doc in whole.data.docs.docs] == words.text
+    whole.document_array_cls = DocList[TextDoc]
+    assert whole.docs.text == words.text
     [empty] = request_generator("/go")
-    assert not empty.data.docs.docs
+    assert not empty.docs
 
 
 def test_options_given_win_over_the_defaults():

@@ -514,10 +514,11 @@ def test_a_gateway_of_jinas_own_protobuf_services():
             asked.header.exec_endpoint = "/up"
             asked.data.docs.docs.add().data["text"].text = "hello"
             answer = stub.process_single_data(asked, timeout=WITHIN)
-            assert answer.data.docs.docs[0].data["text"].text == "HELLO"
+            answer.document_array_cls = DocList[cases.Text]
+            assert answer.docs.text == ["HELLO"]
             assert [route.executor for route in answer.routes] == ["gateway", "upper"]
             calls = jina_pb2_grpc.JinaRPCStub(channel).Call(iter([asked] * 5), timeout=WITHIN)
-            assert [len(one.data.docs.docs) for one in calls] == [1] * 5
+            assert [len(one.docs) for one in calls] == [1] * 5
             with pytest.raises(grpc.RpcError) as refused:
                 jina_pb2_grpc.JinaInfoRPCStub(channel)._status(pb.Empty())
             assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED

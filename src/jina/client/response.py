@@ -18,7 +18,7 @@ class Response:
     """The answer to one request; documents and parameters are decoded when they are first read.
 
     `header` is a `jina.HeaderProto` (`request_id`, `exec_endpoint`, `target_executor`, `status`), `routes` the
-    Executors visited as `jina.RouteProto`s (none on HTTP).
+    Executors visited as `jina.RouteProto`s (over HTTP those of a failed request alone).
     """
 
     def __init__(self, answer: Answer, doc_type: type[BaseDoc]) -> None:

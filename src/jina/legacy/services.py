@@ -1,7 +1,7 @@
 """gRPC services of Jina 3's protobuf as `jina.proto.jina_pb2_grpc` has them: stubs, servicers, and how to add these.
 
-They are made of the descriptors. Messages are those of `jina.proto.jina_pb2`; where one is sent, an object with the
-message in `proto` is taken too, and a list of them for a `DataRequestListProto`.
+They are made of the descriptors. Requests are `DataRequest` and `SingleDocumentRequest` objects, lists of them for a
+`DataRequestListProto`; other messages are those of `jina.proto.jina_pb2`, which are taken in their place too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from jina.legacy.requests import DataRequest, SingleDocumentRequest
 from jina.wire import pb
 
 if TYPE_CHECKING:
@@ -41,8 +42,16 @@ def _serialised(value: Any) -> bytes:
 
 
 def _reader(full_name: str) -> Callable[[bytes], Any]:
-    reader: Callable[[bytes], Any] = pb.message_class(full_name).FromString
-    return reader
+    """What reads a message: requests become the objects that Jina 3's code expects."""
+    read: Callable[[bytes], Any] = pb.message_class(full_name).FromString
+    match full_name:
+        case "jina.DataRequestProto":
+            return lambda data: DataRequest(read(data))
+        case "jina.SingleDocumentRequestProto":
+            return lambda data: SingleDocumentRequest(read(data))
+        case "jina.DataRequestListProto":
+            return lambda data: [DataRequest(one) for one in read(data).requests]
+    return read
 
 
 def _stub(service: ServiceDescriptor) -> type:
@@ -119,7 +128,7 @@ def request_generator(
     parameters: Any = None,
     **kwargs: Any,
 ) -> Iterator[Any]:
-    """The messages that `post` would send, for the stubs; one with all documents where `request_size` is 0."""
+    """The requests that `post` would send, for the stubs; one with all documents where `request_size` is 0."""
     del data_type, kwargs
     from jina.client.post import PostCall
     from jina.transport.base_channel import request_message
@@ -132,7 +141,7 @@ def request_generator(
         parameters=parameters,
     )
     for payload in call.source.payloads():
-        yield request_message(call.request(payload))
+        yield DataRequest(request_message(call.request(payload)))
 
 
 def get_default_grpc_options() -> list[tuple[str, Any]]:
