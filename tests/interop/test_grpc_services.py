@@ -108,6 +108,9 @@ def test_status_tells_versions(channels):
     ours, theirs = (pb.JinaInfoProto.FromString(asked(channels[f"{side}.grpc"], path)) for side in SIDES)
     told = {
         "jina",
+        "jina-proto",
+        "proto-backend",
+        "platform-version",
         "docarray",
         "protobuf",
         "grpcio",

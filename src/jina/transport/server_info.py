@@ -13,15 +13,20 @@ _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
 
 def version_info() -> dict[str, str]:
     """Versions of jina, what it stands on, and the platform; `uptime` is in seconds."""
-    from jina import __version__
+    from google.protobuf.internal import api_implementation
+
+    from jina import __proto_version__, __version__
 
     versions = {name: _version_of(name) for name in _PACKAGES}
     return {
         "jina": __version__,
+        "jina-proto": __proto_version__,
         **versions,
+        "proto-backend": api_implementation.Type(),
         "python": platform.python_version(),
         "platform": platform.system(),
         "platform-release": platform.release(),
+        "platform-version": platform.version(),
         "architecture": platform.machine(),
         "uptime": f"{time.monotonic() - _STARTED:.3f}",
     }
