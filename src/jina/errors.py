@@ -424,6 +424,11 @@ _BEGINNING = 3
 _LONGEST = 200
 """Letters that say which name was meant."""
 
+_ALIKE = 0.6
+"""How like a name must be that begins with the same letter (0 to 1)."""
+_ALIKE_OTHERWISE = 0.75
+"""The same for others: below it, an ending in common, such as `_endpoint`, makes names of different things alike."""
+
 
 def quoted(text: str, limit: int = 100) -> str:
     """`text` as in `repr`, cut to `limit` characters: what a client sent, for messages and logs."""
@@ -437,8 +442,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return None
     if len(name) >= _BEGINNING and (longer := [one for one in names if one.startswith(name)]):
         return min(longer, key=len)
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    for match in difflib.get_close_matches(name, names, n=len(names) or 1, cutoff=_ALIKE):
+        if match[:1] == name[:1] or difflib.SequenceMatcher(None, match, name).ratio() >= _ALIKE_OTHERWISE:
+            return match
+    return None
 
 
 _SHELL = 128

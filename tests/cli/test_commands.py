@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from jina.cli.completion_words import following
-from jina.cli.main import COMMANDS, command_parser, main
+from jina.cli.main import COMMANDS, INTERNAL, command_parser, main
 
 JINA = str(Path(sys.executable).with_name("jina"))
 
@@ -77,6 +77,28 @@ def test_the_version(capsys):
 def test_a_wrong_line_is_exit_code_2_and_says_what_is_right(words, hint, capsys):
     assert main(words) == 2
     assert hint in capsys.readouterr().err
+
+
+OF_JINA_3 = [
+    "executor", "flow", "deployment", "gateway", "pod", "client", "ping", "export flowchart", "export kubernetes",
+    "export docker-compose", "export schema", "new", "hub new", "hub push", "hub pull", "hub status", "hub list",
+    "auth login", "auth logout", "auth token create", "auth token delete", "auth token list", "cloud", "cloud flow",
+    "help", "commands", "completions", "hello",
+]  # fmt: skip
+"""What `jina commands` of 3.34 lists, with the commands of each group."""
+
+
+@pytest.mark.parametrize("name", OF_JINA_3)
+def test_each_command_of_jina_3_is_served_or_names_what_replaces_it(name, capsys):
+    if any(" ".join(name.split()[:length]) in {**COMMANDS, **INTERNAL} for length in (1, 2)):
+        with pytest.raises(SystemExit, match="0"):
+            main([*name.split(), "--help"])
+        return
+    assert main([*name.split(), "--some", "option"]) == 2
+    told = capsys.readouterr().err
+    assert "of Jina 3 is not available" in told
+    assert "help: " in told
+    assert "did you mean" not in told
 
 
 def test_help_explains_an_option(capsys):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -47,6 +48,21 @@ def test_files_are_one_log_in_the_order_of_time(monkeypatch, tmp_path):
     ]  # fmt: skip
     assert printed(monkeypatch, tmp_path, "b/rep-0", lines=2).splitlines() == [line(4, "four"), "strange"]
     assert printed(monkeypatch, tmp_path, "a", lines=1) == f"{line(5, 'five')}\n"
+
+
+def test_without_a_folder_it_is_that_of_the_service_that_runs(monkeypatch, tmp_path):
+    (tmp_path / "a-rep-0.log").write_text(f"{line(1, 'one')}\n")
+    running = [SimpleNamespace(log_dir=str(tmp_path)), SimpleNamespace(log_dir="")]
+    monkeypatch.setattr(command, "_services", lambda: running)
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert command.run(argparse.Namespace(folder=None, names=[], lines=9, follow=False)) == 0
+    assert out.getvalue().split()[-1] == "one"
+    for folders, told in (([], "no service of this machine writes files"), (["/a", "/b"], "several services write")):
+        running[:] = [SimpleNamespace(log_dir=folder) for folder in folders]
+        with pytest.raises(UsageError, match=told) as caught:
+            command.run(argparse.Namespace(folder=None, names=[], lines=9, follow=False))
+        assert "FOLDER" in caught.value.help or "/a, /b" in caught.value.help
 
 
 def test_mistakes_are_told(tmp_path):

@@ -1,5 +1,6 @@
 """Failures and callbacks on every protocol: the class that the server raised, and who is told."""
 
+import re
 import socket
 
 import pytest
@@ -26,6 +27,21 @@ def nobody(protocol):
         held.bind(("127.0.0.1", 0))
         with Client(port=held.getsockname()[1], protocol=protocol) as client:
             yield client
+
+
+def test_a_server_that_is_not_there_is_named_with_the_way_out(nobody, protocol):
+    with pytest.raises(Unavailable) as caught:
+        nobody.post("/x", Note())
+    port = re.search(r"://127\.0\.0\.1:(\d+)", caught.value.message)[1]
+    assert f"nothing listens at 127.0.0.1:{port}" in caught.value.help
+    assert f"--port {port}" in caught.value.help
+    assert "jina status" in caught.value.help
+
+
+def test_a_host_without_an_address_is_named(protocol):
+    with Client(host="no-such-host.invalid", port=1, protocol=protocol) as client, pytest.raises(Unavailable) as caught:
+        client.post("/x", Note())
+    assert "no-such-host.invalid" in caught.value.help
 
 
 def test_executor_error(client):

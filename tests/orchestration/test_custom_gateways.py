@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -81,6 +82,112 @@ def extended():
     flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.Extended)
     with flow.add(name="upper", uses=cases.Upper) as running:
         yield running
+
+
+# --- before a Deployment ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_deployment_takes_a_gateway_of_its_own(replicas):
+    deployment = Deployment(
+        name="upper", uses=cases.Upper, gateway=cases.Extended, protocol="http", host="127.0.0.1", quiet=True,
+        replicas=replicas,
+    )  # fmt: skip
+    with deployment:
+        status, headers, body = fetch(deployment, "/shop/hello?name=bo")
+        assert (status, body) == (200, "hello BO")
+        assert float(headers["x-time"]) >= 0
+        assert deployment.post("/up", cases.Text(text="a")).text == ["A"]
+
+
+def test_a_deployments_gateway_from_yaml(tmp_path):
+    (tmp_path / "gateway.yml").write_text("jtype: gateway_cases.Any\nwith: {arg: from the file}\n")
+    (tmp_path / "deployment.yml").write_text(
+        "jtype: Deployment\nwith:\n  name: upper\n  uses: gateway_cases.Upper\n  protocol: http\n  host: 127.0.0.1\n"
+        "  quiet: true\n  gateway: {uses: gateway.yml}\n"
+    )
+    loaded = Deployment.load_config(str(tmp_path / "deployment.yml"))
+    (tmp_path / "elsewhere").mkdir()
+    loaded.save_config(str(tmp_path / "elsewhere" / "saved.yml"))
+    loaded.close()
+    with Deployment.load_config(str(tmp_path / "elsewhere" / "saved.yml")) as deployment:
+        assert told(deployment, "/attributes")["arg"] == "from the file"
+        assert told(deployment, "/one?text=abc") == ["DocList", "ABC!"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gateway": {"use": "x"}}, "gateway: unknown option 'use', did you mean 'uses'?"),
+        ({"gateway": {"uses": "x", "port": 1}}, "the other options of the gateway are the Deployment's"),
+        ({"gateway": {"uses_with": {}}}, "gateway: 'uses' is missing, the gateway class"),
+        ({"gateway": "HTTPGatway"}, "gateway: uses: no gateway class is named 'HTTPGatway'"),
+        ({"gateway": "x", "external": True, "port": 1}, "an external Deployment runs elsewhere"),
+        ({"gateway": "x", "include_gateway": False}, "'gateway' asks for one"),
+        ({"gateway": "x", "name": "gateway"}, "name: 'gateway' is the name of what is in front"),
+        ({"gateway": "x", "raft_peers": ["a:1"], "stateful": True, "workspace": "w"}, "not for replicas that are sta"),
+    ],
+)
+def test_mistakes_of_a_deployments_gateway_are_told(options, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Deployment(**{"uses": cases.Upper, **options})
+
+
+def test_a_step_leaves_its_gateway_to_the_flow():
+    for option, value in (("gateway", cases.Extended), ("expose_endpoints", {"/a": {}}), ("no_debug_endpoints", True)):
+        with pytest.raises(ConfigError, match=rf"Flow.add: {option}: in a Flow it is an option of the gateway: "):
+            Flow().add(uses=cases.Upper, **{option: value})
+    flow = Flow(expose_endpoints={"/a": {}}).add(uses=cases.Upper)
+    assert flow.plan.gateway.http.expose_endpoints == {"/a": {}}
+    assert flow.plan.deployments[0].workers[0].http.expose_endpoints == {}
+    flow.close()
+
+
+def test_a_deployment_gets_the_routes_of_the_rest_extension():
+    program = textwrap.dedent(
+        """
+        import urllib.request
+        import jina.helper
+        from jina import Deployment
+        from gateway_cases import Upper
+
+        async def hello(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"hi"})
+
+        def extend(app):
+            app.mount("/hello", hello)
+            return app
+
+        jina.helper.extend_rest_interface = extend
+        with Deployment(uses=Upper, protocol="http", host="127.0.0.1", quiet=True) as deployment:
+            with urllib.request.urlopen(f"http://127.0.0.1:{deployment.port}/hello", timeout=30) as answer:
+                print(answer.read().decode())
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "hi", done.stderr
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_deployment_exposes_endpoints_as_a_flow_does(replicas):
+    deployment = Deployment(
+        name="upper", uses=cases.Upper, protocol="http", host="127.0.0.1", quiet=True, replicas=replicas,
+        expose_endpoints={"/up": {"http_path": "/loud", "methods": ["PUT"], "summary": "Capitals"}},
+        no_debug_endpoints=True, description="What it does", api_version="2.1",
+    )  # fmt: skip
+    with deployment:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{deployment.port}/loud", b'{"data": [{"text": "a"}]}', method="PUT"
+        )
+        with urllib.request.urlopen(request, timeout=WITHIN) as response:
+            assert json.loads(response.read())["data"][0]["text"] == "A"
+        assert fetch(deployment, "/status")[0] == 404
+        described = told(deployment, "/openapi.json")
+    assert described["paths"]["/loud"]["put"]["summary"] == "Capitals"
+    assert described["info"] == {"title": "upper", "description": "What it does", "version": "2.1"}
 
 
 # --- what the class finds -----------------------------------------------------------------------------------

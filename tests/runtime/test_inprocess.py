@@ -59,6 +59,87 @@ async def post(app, path, text, *headers):
     return sent[0]["status"], json.loads(body)
 
 
+async def get(app, path, query=b""):
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "query_string": query,
+             "http_version": "1.1", "headers": []}  # fmt: skip
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
+
+
+class Prompt(BaseDoc):
+    """What to say."""
+
+    prompt: str
+    data: bytes = b""
+
+
+class Told(Executor):
+    """Writes stories.
+
+    Long ones.
+    """
+
+    @requests(on="/tell")
+    async def tell(self, doc: Prompt, **kwargs) -> Text:
+        """Tell a story.
+
+        Word by word.
+        """
+        yield Text(text=doc.prompt)
+
+    @requests(on="/plain")
+    def plain(self, docs: DocList[Prompt], **kwargs) -> DocList[Prompt]:
+        return docs
+
+
+def asked(worker, cls, path):
+    """What the class answers in this process."""
+
+    async def main():
+        app = InProcessApp(worker.plan(), cls)
+        try:
+            return await get(app, path)
+        finally:
+            await app._stop()
+
+    return asyncio.run(main())
+
+
+def test_an_error_of_a_query_names_the_query(worker):
+    status, body = asked(worker, Told, "/tell")
+    assert status == 422
+    assert [error["loc"] for error in body["errors"]] == [["query", "prompt"]]
+    assert "body" not in body["title"]
+    assert "query.prompt" in body["title"]
+
+
+def test_the_documentation_has_the_docstrings(worker):
+    status, document = asked(worker, Told, "/openapi.json")
+    assert status == 200
+    assert document["info"]["description"] == "Writes stories.\n\nLong ones."
+    for method in ("get", "post"):
+        operation = document["paths"]["/tell"][method]
+        assert (operation["summary"], operation["description"]) == ("Tell a story.", "Tell a story.\n\nWord by word.")
+    assert document["components"]["schemas"]["Prompt"]["description"] == "What to say."
+    data = document["components"]["schemas"]["Prompt"]["properties"]["data"]
+    assert (data["type"], data["format"]) == ("string", "binary")
+    assert "data:;base64," in data["description"]
+    assert any(example.startswith("data:;base64,") for example in data["examples"])
+
+
+def test_an_executor_without_a_docstring_has_none_in_the_documentation(worker):
+    _, document = asked(worker, Upper, "/openapi.json")
+    assert "description" not in document["info"]
+
+
 class Lifespan:
     """The server's side of the lifespan protocol."""
 

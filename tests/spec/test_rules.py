@@ -1,8 +1,11 @@
+import ast
 import sys
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
+import jina
 from jina.errors import BadYAMLVersion, ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
 from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.spec.base import default_of
@@ -33,6 +36,8 @@ TESTED: dict[str, str] = {
     "needs_is_a_place": "test_needs_is_a_place",
     "shards_are_started": "test_shards_are_started",
     "shards_have_no_port": "test_shards_have_no_port",
+    "gateway_is_in_front": "test_gateway_is_in_front",
+    "the_gateway_has_the_http_face": "test_the_gateway_has_the_http_face",
     "gateway_computes_nothing": "test_gateway_computes_nothing",
     "gateway_runs_once": "test_gateway_runs_once",
     "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
@@ -180,7 +185,8 @@ def test_uses_is_given(uses):
 @pytest.mark.parametrize("scheme", sorted(UNAVAILABLE_SCHEMES))
 def test_uses_scheme_is_available(scheme):
     assert problem(DeploymentSpec, NotSupportedError, uses=f"{scheme}://x/y") == (
-        f"Deployment: uses: '{scheme}://' is not available yet"
+        f"Deployment: uses: '{scheme}://' is not available yet;"
+        " give a class or a YAML file of this machine; `jina hub new` writes a package"
     )
     assert "not available yet" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
 
@@ -206,8 +212,55 @@ def test_is_available(option):
             continue
         text = problem(model, NotSupportedError, **{option: SAMPLES[option]})
         assert text.startswith(f"{model.__name__.removesuffix('Spec')}: {option}: ")
-        assert text.endswith("not available yet")
+        assert text.endswith(f"not available yet; {UNAVAILABLE[option]}")
         assert parse(model, {option: default_of(model.model_fields[option])})
+
+
+EMPTY = {
+    "docker_kwargs": {}, "volumes": [], "entrypoint": "", "prefer_platform": "", "k8s_namespace": "",
+    "env_from_secret": {}, "image_pull_secrets": [], "uses_before_address": "", "uses_after_address": "",
+    "connection_list": {}, "provider_endpoint": "", "disable_auto_volume": False, "force_update": False,
+    "deployment_role": "", "pod_role": "", "runtime_cls": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", EMPTY)
+def test_an_empty_value_of_what_is_not_available_asks_for_nothing(option):
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        if option in model.model_fields:
+            assert parse(model, {option: EMPTY[option]})
+            assert parse(model, {option: None})
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "owner"),
+    [
+        (DeploymentSpec, "prefetch", "of the gateway: Flow(...) or Flow.config_gateway(...)"),
+        (DeploymentSpec, "graph_description", "of the gateway: Flow.config_gateway(...)"),
+        (DeploymentSpec, "inspect", "of a Flow: Flow(...)"),
+        (DeploymentSpec, "results_in_order", ""),
+        (GatewaySpec, "shards", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (FlowSpec, "uses_with", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (ClientSpec, "replicas", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (ExecutorSpec, "replicas", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (DeploymentSpec, "upload_files", ""),
+    ],
+)
+def test_an_unknown_option_names_where_it_belongs(model, option, owner):
+    told = problem(model, **{option: 1})
+    assert told.endswith(f"unknown option '{option}'" + (f": it is an option {owner}" if owner else ""))
+
+
+def test_every_error_about_what_is_not_supported_says_what_to_do_instead():
+    root = Path(jina.__file__).parent
+    without = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for path in sorted(root.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("NotSupportedError")
+        if "help" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert not without
 
 
 def test_shards_are_started():
@@ -226,6 +279,24 @@ def test_shards_have_no_port():
     assert parse(DeploymentSpec, {"shards": 2, "port": 1}).ports == [1]
 
 
+def test_gateway_is_in_front():
+    assert problem(gateway="x", external=True, port=1).endswith("runs elsewhere, with its own gateway; leave it out")
+    assert problem(gateway="x", include_gateway=False).endswith("'gateway' asks for one; leave out one of them")
+    assert problem(gateway="x", name="gateway").endswith("is the name of what is in front; choose another")
+    assert parse(DeploymentSpec, {"gateway": "x"}).gateway == {"uses": "x"}
+    given = {"uses": "x", "uses_with": {"a": 1}, "py_modules": "x.py"}
+    assert parse(DeploymentSpec, {"gateway": given}).front.py_modules == ["x.py"]
+
+
+def test_the_gateway_has_the_http_face():
+    for option, value in (("gateway", "x"), ("expose_endpoints", {"/a": {}}), ("no_crud_endpoints", True)):
+        with pytest.raises(ConfigError, match=f"Flow.add: {option}: in a Flow it is an option of the gateway"):
+            with_step(parse(FlowSpec, {}), **{option: value})
+    step = with_step(parse(FlowSpec, {"expose_endpoints": {"/a": {}}}), uses="X")
+    assert step.steps[0].expose_endpoints is None
+    assert step.front.expose_endpoints == {"/a": {}}
+
+
 def test_gateway_computes_nothing():
     assert problem(GatewaySpec, gpus=1).endswith("gpus: is for Deployments; a gateway only passes requests on")
     assert parse(FlowSpec, {"gpus": 1}).gpus == 1  # the default of its Deployments
@@ -241,7 +312,7 @@ def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anywa
 def test_a_real_mistake_beside_what_is_not_available_is_a_mistake():
     lines = problem(port=[1, 2], shard_id=2).splitlines()
     assert lines[1].startswith("  Deployment: port: ")
-    assert lines[2] == "  Deployment: shard_id: 2 is not available yet"
+    assert lines[2] == f"  Deployment: shard_id: 2 is not available yet; {UNAVAILABLE['shard_id']}"
 
 
 @pytest.mark.parametrize(

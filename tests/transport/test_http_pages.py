@@ -125,6 +125,11 @@ def test_openapi_has_title_and_description():
     assert {"/echo", "/tokens", "/post", "/readyz"} <= document["paths"].keys()
 
 
+def test_openapi_takes_version_and_docstrings():
+    document = json.loads(get("/openapi.json", http=HttpPlan(version="2.1"))[2])
+    assert document["info"]["version"] == "2.1"
+
+
 def test_executors_cannot_take_our_paths():
     assert set(pages(Gate(SampleService()), HttpPlan())) == RESERVED | RESERVED_FOR_GET
 

@@ -3,8 +3,14 @@
 import json
 import re
 
+from docarray import BaseDoc
+from docarray.typing import ImageBytes
+from pydantic import Field
+
 from jina.transport.http_bodies import DOCUMENTS
 from jina.transport.openapi import openapi_document
+from jina.wire.codec import codec_for
+from jina.wire.schemas import json_schema_of
 from tests.transport.sample_service import LOOSE_SCHEMA, info
 
 INNER = {"title": "Inner", "type": "object", "properties": {"x": {"type": "integer"}}}
@@ -59,6 +65,22 @@ def test_all_references_resolve_and_operation_ids_are_unique_and_stable():
     assert document == document_of(*infos)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in document["components"]["schemas"])
     assert document["components"]["schemas"]["Document"]["additionalProperties"] is True
+
+
+def test_fields_of_bytes_say_how_base64_is_marked():
+    class File(BaseDoc):
+        data: bytes = b""
+        named: bytes = Field(b"", description="The file")
+        picture: ImageBytes | None = None
+
+    document = document_of(info("/f", input_name="File", input_schema=json_schema_of(File)))
+    told = document["components"]["schemas"]["File"]["properties"]
+    assert (told["data"]["type"], told["data"]["format"]) == ("string", "binary")
+    assert "data:;base64," in told["data"]["description"]
+    assert told["named"]["description"] == "The file"
+    assert "data:;base64," in str(told["picture"])
+    (marked,) = [example for example in told["named"]["examples"] if example.startswith("data:")]
+    assert codec_for(File).decode_json([{"data": marked}])[0].data == b"\x89PNG\r\n\x1a\n"
 
 
 def test_generators_have_both_methods_and_query_parameters():

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from docarray import BaseDoc, DocList
 from docarray.documents import ImageDoc, TextDoc
 from docarray.documents.legacy import LegacyDocument
-from pydantic import BaseModel
+from pydantic import Base64Bytes, BaseModel, ValidationError
 from tests.wire import documents
 
+from jina.errors import ValidationFailed
+from jina.wire.codec import codec_for
 from jina.wire.schemas import DIALECT, json_schema_of
 
 
@@ -52,3 +55,24 @@ def test_parameters_and_other_annotations():
 
     assert json_schema_of(Parameters)["properties"]["top_k"] == {"default": 5, "title": "Top K", "type": "integer"}
     assert json_schema_of(dict[str, int])["additionalProperties"] == {"type": "integer"}
+
+
+def test_base64_without_the_mark_is_text_as_in_jina_3():
+    class File(BaseDoc):
+        data: bytes = b""
+
+    assert codec_for(File).decode_json([{"data": "aGVsbG8="}])[0].data == b"aGVsbG8="
+
+
+def test_base64_bytes_of_pydantic_decode_at_every_hop():
+    """Why documents have `bytes` and data URLs: DocArray validates what comes over the wire, and so do we."""
+
+    class File(BaseDoc):
+        data: Base64Bytes = b""
+
+    docs = DocList[File]([File(data=b"aGVsbG8=")])
+    assert docs[0].data == b"hello"
+    with pytest.raises(ValidationError, match="Base64 decoding error"):
+        DocList[File].from_protobuf(docs.to_protobuf())
+    with pytest.raises(ValidationFailed, match="Base64 decoding error"):
+        codec_for(File).from_bytes(codec_for(File).to_bytes(docs))

@@ -9,8 +9,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jina.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from jina.launch.status import ServiceStatus
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ")
 _LOOK = 0.1
@@ -19,7 +23,12 @@ _LOOK = 0.1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which folder and processes, how much, whether to wait for more."""
-    parser.add_argument("folder", metavar="FOLDER", help="what the service was given as log_dir")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        help="what the service was given as log_dir [default: that of the one service of this machine that has one]",
+    )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only of these processes, such as encoder/rep-0 or encoder"
     )
@@ -31,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Print; with --follow until interrupted."""
     if options.lines < 0:
         raise UsageError("logs: --lines must not be negative")
-    folder = Path(options.folder)
+    folder = Path(options.folder) if options.folder is not None else _only_folder()
     if not folder.is_dir():
         raise UsageError(f"logs: there is no folder {str(folder)!r}", help="start the service with --log-dir FOLDER")
     tails = {path: Tail(path) for path in _files(folder, options.names)}
@@ -51,6 +60,26 @@ def run(options: argparse.Namespace) -> int:
                 tails[path] = Tail(path)
         _print(list(in_order(tail.read() for tail in tails.values())))
     return 0
+
+
+def _only_folder() -> Path:
+    """The folder of the services that run here, where it is but one."""
+    found = sorted({one.log_dir for one in _services() if one.log_dir})
+    if len(found) == 1:
+        return Path(found[0])
+    if found:
+        raise UsageError("logs: several services write files", help=f"name one of the folders {', '.join(found)}")
+    raise UsageError(
+        "logs: no service of this machine writes files", help="start it with --log-dir FOLDER, then: jina logs FOLDER"
+    )
+
+
+def _services() -> list[ServiceStatus]:
+    if sys.platform != "linux":
+        return []
+    from jina.launch.status import services
+
+    return services()
 
 
 class Tail:

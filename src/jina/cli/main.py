@@ -75,6 +75,25 @@ INTERNAL: dict[str, Entry] = {
 }
 """What the shell completion calls."""
 
+_BY_HAND = (
+    "`jina hub build PATH --dockerfile-only` writes the Dockerfile of a package; the other files are yours to write"
+)
+_NO_HUB = "there is no hub: packages are folders, which `jina executor --uses PATH/config.yml` serves"
+
+SUCCESSORS: dict[str, str] = {
+    "pod": "`jina executor` serves one worker, `jina gateway` a gateway in front of workers",
+    "auth": "nothing asks for an account",
+    "cloud": "nothing runs in a cloud of ours: `jina flow` and `jina deployment` serve on this machine",
+    "hub push": _NO_HUB,
+    "hub pull": _NO_HUB,
+    "hub list": _NO_HUB,
+    "hub status": _NO_HUB,
+    "export kubernetes": _BY_HAND,
+    "export docker-compose": _BY_HAND,
+    "hello": "`jina new` writes a project that starts as it is",
+}
+"""Commands of Jina 3 that are none here, and what to use instead."""
+
 GROUPS = sorted({name.split()[0] for name in COMMANDS if " " in name})
 
 
@@ -173,6 +192,9 @@ def _other(words: list[str]) -> int:
         os.execv(plugin, [plugin, *words[1:]])  # noqa: S606 - the plug-in is the user's own program
     wanted = " ".join(words[:2]) if group else words[0]
     near = nearest(wanted, COMMANDS)
+    for name in (" ".join(words[:2]), words[0]):
+        if instead := SUCCESSORS.get(name):
+            raise UsageError(f"the command {name!r} of Jina 3 is not available", help=instead)
     raise UsageError(
         f"no command {wanted!r}{f', did you mean {near!r}?' if near else ''}", help="jina --help lists the commands"
     )

@@ -28,7 +28,10 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError("status: give names, or addresses, not both")
         return _elsewhere(addresses, options)
     if sys.platform != "linux":
-        raise NotSupportedError("jina status finds the services of a machine on Linux only")
+        raise NotSupportedError(
+            "jina status finds the services of a machine on Linux only",
+            help="ask by address: jina status grpc://localhost:51000",
+        )
     import msgspec
 
     from jina.launch.status import services

@@ -22,7 +22,10 @@ def body_of(mutation: str, variables: Mapping[str, Any] | None) -> dict[str, Any
 def result_of(status: int, body: bytes, target: Target) -> dict[str, Any]:
     """The `{"data": ...}` of an answer. Raises what its `errors` say."""
     if status == 404:
-        raise NotSupportedError(f"mutate: {target} has no /graphql")
+        raise NotSupportedError(
+            f"mutate: {target} has no /graphql",
+            help="call the endpoints with `post`, as GET /docs of the service shows them",
+        )
     if status >= 400:
         raise http_error(status, body, target)
     try:

@@ -87,7 +87,9 @@ class _Bridge:
 
     def _read(self, message: Any, documents: bytes, options: CallOptions) -> Request:
         if options.compression is not None or options.credentials is not None:
-            raise NotSupportedError("compression and credentials belong to a connection; in process there is none")
+            raise NotSupportedError(
+                "compression and credentials belong to a connection; in process there is none", help="leave them out"
+            )
         options.refuse_extra()
         headers = {name: value for name, value in options.metadata if isinstance(value, str)}
         deadline = None if options.timeout is None else time.monotonic() + options.timeout

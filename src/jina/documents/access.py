@@ -75,7 +75,10 @@ class Access(DocumentList[T_doc]):
             self._delete(cell)
             return
         if item is Ellipsis or (isinstance(item, str) and item.startswith("@")):
-            raise NotSupportedError("documents cannot be deleted along a path; delete them from `chunks` or `matches`")
+            raise NotSupportedError(
+                "documents cannot be deleted along a path",
+                help="delete them from `chunks` or `matches` of their parent",
+            )
         if isinstance(item, slice):
             places: Iterable[int] = range(*item.indices(len(self)))
         else:

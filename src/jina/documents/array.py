@@ -70,7 +70,7 @@ class DocumentArray(Access[T_doc], Applying[T_doc], Grouping[T_doc], InputOutput
     def to_doc_vec(self, tensor_type: Any = None) -> Any:
         """Not available: the columns of a DocVec need a schema."""
         del tensor_type
-        raise NotSupportedError("a DocVec needs a schema: make a DocList of typed documents first")
+        raise NotSupportedError("a DocVec needs a schema", help="make a DocList of typed documents first")
 
     def summary(self) -> None:
         """Print what the documents have in common, as tables."""

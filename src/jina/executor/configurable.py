@@ -125,13 +125,16 @@ class Configurable:
     def from_hub(cls, uri: str, **options: Any) -> NoReturn:
         """Not available yet."""
         del options
-        raise NotSupportedError(f"{cls.__name__}.from_hub({uri!r}) is not available yet")
+        raise NotSupportedError(
+            f"{cls.__name__}.from_hub({uri!r}) is not available yet",
+            help="copy the package to this machine and give its config.yml to load_config",
+        )
 
     @staticmethod
     def to_kubernetes_yaml(uses: Any, output_base_path: str, **options: Any) -> NoReturn:
         """Not available yet."""
         del output_base_path, options
-        raise NotSupportedError(f"to_kubernetes_yaml of {uses!r} is not available yet")
+        raise NotSupportedError(f"to_kubernetes_yaml of {uses!r} is not available yet", help=BY_HAND)
 
     to_k8s_yaml = to_kubernetes_yaml
 
@@ -139,8 +142,14 @@ class Configurable:
     def to_docker_compose_yaml(uses: Any, output_path: str | None = None, **options: Any) -> NoReturn:
         """Not available yet."""
         del output_path, options
-        raise NotSupportedError(f"to_docker_compose_yaml of {uses!r} is not available yet")
+        raise NotSupportedError(f"to_docker_compose_yaml of {uses!r} is not available yet", help=BY_HAND)
 
+
+BY_HAND = (
+    "write the file yourself: `jina hub build PATH --dockerfile-only` makes the Dockerfile, and `jina executor --uses"
+    " config.yml` is the command of the container"
+)
+"""What to do instead of an export."""
 
 _READING = {"context", "substitute"}
 _WITHOUT_MEANING = {"allow_py_modules", "needs", "include_gateway", "noblock_on_start"}

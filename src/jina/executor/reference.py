@@ -197,7 +197,10 @@ def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     if scheme in {"http", "https"}:
         return _of_config(text, given)
     if scheme in _SCHEMES_LATER:
-        raise NotSupportedError(f"uses={text!r}: {scheme}:// is not available yet; give a class or a YAML file")
+        raise NotSupportedError(
+            f"uses={text!r}: {scheme}:// is not available yet",
+            help="give a class or a YAML file of this machine; `jina hub new` writes a package",
+        )
     near = nearest(scheme, (*_SCHEMES_LATER, "http", "https"))
     raise ConfigError(f"uses={text!r}: {scheme}:// is unknown{f'; did you mean {near}://?' if near else ''}")
 

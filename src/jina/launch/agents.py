@@ -195,7 +195,10 @@ class Agents:
         """Raise `NotSupportedError` for stateful Executors where there are no processes of their own."""
         for plan in plans:
             if isinstance(plan, WorkerPlan) and plan.consensus:
-                raise NotSupportedError(f"{plan.deployment}: a stateful Executor needs processes of its own")
+                raise NotSupportedError(
+                    f"{plan.deployment}: a stateful Executor needs processes of its own",
+                    help="start it (`with deployment:`), or leave out stateful=True in tests of its methods",
+                )
 
     def start(self, plans: Sequence[ProcessPlan]) -> list[ProcessPlan]:
         """Start an agent for each stateful worker; gives the plans with where the agents listen."""

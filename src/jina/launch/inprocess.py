@@ -79,7 +79,10 @@ class InProcess:
         from jina.runtime.service import WorkerService, close
 
         if plan.env:
-            raise NotSupportedError(f"{plan.name}: env: processes have environments, Executors in one process share it")
+            raise NotSupportedError(
+                f"{plan.name}: env: processes have environments, Executors in one process share it",
+                help="set the variables of this process instead (os.environ)",
+            )
         try:
             executor = self._makers[plan.name]()
         except Exception as error:  # noqa: BLE001 - whatever user code raises is told as a child's failure is
@@ -97,7 +100,9 @@ class InProcess:
         from jina.runtime.gateway_service import GatewayService
 
         if plan.custom is not None:
-            raise NotSupportedError("a gateway class of one's own needs a process")
+            raise NotSupportedError(
+                "a gateway class of one's own needs a process", help="start it with processes: `with flow:`"
+            )
         hops = {node.name: [self._hop(node, position, plan) for position in range(len(node.hops))]
                 for node in plan.graph.nodes}  # fmt: skip
         service = GatewayService(plan, hops)

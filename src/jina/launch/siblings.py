@@ -60,7 +60,9 @@ def threads() -> int:
 def require_one_thread() -> None:
     """Raise `NotSupportedError` where a fork would not be sound."""
     if threads() > 1:
-        raise NotSupportedError("a process with several threads cannot be forked")
+        raise NotSupportedError(
+            "a process with several threads cannot be forked", help="workers are started one by one instead"
+        )
 
 
 def fork_sibling() -> int:
@@ -98,5 +100,8 @@ def _thread_id_address(library: ctypes.PyDLL) -> ctypes.c_void_p:
     found = library.prctl(_PR_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0)
     known = found == 0 and address.value and struct.calcsize("P") == 8
     if not known or ctypes.c_int.from_address(address.value or 0).value != threading.get_native_id():
-        raise NotSupportedError("the C library does not say where it keeps the id of a thread")
+        raise NotSupportedError(
+            "the C library does not say where it keeps the id of a thread",
+            help="workers are started one by one instead",
+        )
     return address

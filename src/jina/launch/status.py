@@ -57,6 +57,10 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     python: str
     processes: list[ProcessStatus]
+    addresses: list[str] = []
+    """Where it is served, such as `grpc://0.0.0.0:51000`."""
+    log_dir: str = ""
+    """The folder of its logs, where it writes files."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -64,14 +68,13 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.state} (process {self.pid}, jina {self.version}, Python {self.python})\n" + _table(
-            self.processes
-        )
+        head = f"{self.name}: {self.state} (process {self.pid}, jina {self.version}, Python {self.python})"
+        return "\n".join([head, *(f"  {address}" for address in self.addresses), _table(self.processes)])
 
 
 def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
     """The status of the processes in `places`, by what is known of them now."""
-    return _whole(name, pid, [_process(place) for place in places])
+    return _whole(name, pid, [_process(place) for place in places], [place.plan for place in places])
 
 
 def with_agents(status: ServiceStatus) -> ServiceStatus:
@@ -85,7 +88,25 @@ def with_agents(status: ServiceStatus) -> ServiceStatus:
     return msgspec.structs.replace(status, processes=processes)
 
 
-def _whole(name: str, pid: int, processes: list[ProcessStatus]) -> ServiceStatus:
+def _addresses(plans: Sequence[ProcessPlan]) -> list[str]:
+    """The faces of the gateway, or of the workers that have ports of their own, then those of metrics."""
+    from jina.transport.base_channel import Target
+
+    return [
+        str(Target(_SCHEMES[face.protocol, face.tls is not None], face.host, face.port))
+        for plan in sorted(plans, key=lambda one: isinstance(one, WorkerPlan))
+        for face in plan.faces
+        if face.port
+    ]
+
+
+_SCHEMES = {
+    ("grpc", False): "grpc", ("grpc", True): "grpcs", ("http", False): "http", ("http", True): "https",
+    ("websocket", False): "ws", ("websocket", True): "wss",
+}  # fmt: skip
+
+
+def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[ProcessPlan]) -> ServiceStatus:
     from jina import __version__
 
     return ServiceStatus(
@@ -95,6 +116,8 @@ def _whole(name: str, pid: int, processes: list[ProcessStatus]) -> ServiceStatus
         version=__version__,
         python=platform.python_version(),
         processes=processes,
+        addresses=_addresses(plans),
+        log_dir=next((os.path.abspath(plan.log.folder) for plan in plans if plan.log.folder), ""),
     )
 
 
@@ -125,7 +148,7 @@ class Here:
             group=_consensus(self._plan).group,
             agent=_consensus(self._plan).socket,
         )
-        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process]))
+        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan]))
 
 
 def _process(place: Place) -> ProcessStatus:

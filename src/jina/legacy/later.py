@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, NoReturn
 
 from jina.errors import NotSupportedError
+from jina.executor.configurable import BY_HAND
 
 
 class Later:
@@ -28,9 +29,16 @@ def _error(cls: type) -> NotSupportedError:
     return NotSupportedError(f"{cls.__name__} is not available yet", help=instead)
 
 
+_INSTEAD = {
+    "export_kubernetes": BY_HAND,
+    "export_docker_compose": BY_HAND,
+    "export_schema": "the command `jina export schema` writes it",
+}
+
+
 def not_yet(name: str) -> NoReturn:
     """Raise the error for a function that is not available yet."""
-    raise NotSupportedError(f"{name} is not available yet")
+    raise NotSupportedError(f"{name} is not available yet", help=_INSTEAD.get(name, "use Deployment, Flow and Client"))
 
 
 class LoadBalancerGateway(Later, instead="Deployment(replicas=...) balances requests by itself"):

@@ -70,4 +70,7 @@ def get_internal_ip() -> str:
 def get_public_ip(timeout: float = 0.3) -> str:
     """Not available: it would ask a server on the internet."""
     del timeout
-    raise NotSupportedError("get_public_ip is not available: jina asks no server on the internet")
+    raise NotSupportedError(
+        "get_public_ip is not available: jina asks no server on the internet",
+        help="use get_internal_ip, or the address that you gave the machine",
+    )

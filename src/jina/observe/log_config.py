@@ -94,7 +94,8 @@ def _listed(told: Mapping[str, Any], path: str) -> list[str]:
     for name in names:
         if name == "FluentHandler":
             raise NotSupportedError(
-                f"log_config: {path}: FluentHandler is not available; write JSON to stderr or a file"
+                f"log_config: {path}: FluentHandler is not available",
+                help="use StreamHandler or FileHandler with JSON, which Fluentd reads",
             )
         if name not in KINDS:
             near = nearest(str(name), KINDS)

@@ -146,7 +146,10 @@ def _style_of(options: LogOptions, name: str) -> str:
     if name.endswith((".yml", ".yaml")):
         return "file"
     if name == "remote":
-        raise NotSupportedError(f"log_config={name!r} is not available; write JSON to stderr or a file")
+        raise NotSupportedError(
+            f"log_config={name!r} is not available",
+            help="log_config='json' writes JSON to stderr, log_dir also to files",
+        )
     near = nearest(name, _CONFIGS)
     hint = f"did you mean {near!r}?" if near else ""
     raise ConfigError(f"log_config={name!r} is neither a YAML file nor one of {', '.join(_CONFIGS)}", help=hint)

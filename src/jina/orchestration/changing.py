@@ -60,7 +60,10 @@ def _check(spec: DeploymentSpec) -> None:
     if spec.external:
         raise ConfigError(f"{spec.name} is external: whoever started it can change it")
     if spec.raft_peers:
-        raise NotSupportedError(f"{spec.name}: a replica that was started by itself is changed by starting it again")
+        raise NotSupportedError(
+            f"{spec.name}: a replica that was started by itself is changed by starting it again",
+            help="close it, and start it with the new options",
+        )
 
 
 def _with(spec: S, options: Mapping[str, Any]) -> S:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, cast
 
 from jina.errors import NotSupportedError, UsageError
+from jina.executor.configurable import BY_HAND
 from jina.orchestration import board, changing, configuration
 from jina.orchestration.calls import Calls
 from jina.orchestration.connecting import Connection
@@ -13,7 +14,7 @@ from jina.orchestration.described import Described
 from jina.orchestration.in_process import InProcessService, makers_of
 from jina.orchestration.own_key import OwnKey
 from jina.orchestration.replicated import Replicated
-from jina.orchestration.resolving import Resolved, resolve, resolve_around
+from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_around
 from jina.orchestration.return_types import declared
 from jina.plan.plans import ExecutorPlan
 from jina.spec import takes_options_from, takes_options_of
@@ -55,10 +56,13 @@ class Deployment(Replicated, Described, Calls):
         from jina.plan.deployment import plan_deployment
 
         super().__init__()
-        self._spec = spec
         self._own_key = OwnKey()
         self._resolved = Resolved(ExecutorPlan()) if spec.external else resolve(spec)
         self._around = {} if spec.external else resolve_around(spec)
+        only = protocol_of(self._around.get("gateway"))
+        if only is not None and "protocol" not in spec.model_fields_set:
+            spec = spec.model_copy(update={"protocol": only})
+        self._spec = spec
         around = {name: one.plan for name, one in self._around.items()}
         self._plan = plan_deployment(spec, self._resolved.plan, self._reservations, around, MachineGpus())
 
@@ -103,14 +107,16 @@ class Deployment(Replicated, Described, Calls):
     def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
         """Not available yet."""
         del options
-        raise NotSupportedError(f"Deployment.to_kubernetes_yaml({output_base_path!r}) is not available yet")
+        raise NotSupportedError(
+            f"Deployment.to_kubernetes_yaml({output_base_path!r}) is not available yet", help=BY_HAND
+        )
 
     to_k8s_yaml = to_kubernetes_yaml
 
     def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
         """Not available yet."""
         del output_path, options
-        raise NotSupportedError("Deployment.to_docker_compose_yaml is not available yet")
+        raise NotSupportedError("Deployment.to_docker_compose_yaml is not available yet", help=BY_HAND)
 
     @property
     def plan(self) -> DeploymentPlan:
@@ -122,6 +128,10 @@ class Deployment(Replicated, Described, Calls):
     @property
     def _quiet(self) -> bool:
         return self._spec.quiet
+
+    @property
+    def _lends_ports(self) -> bool:
+        return "gateway" in self._around
 
     @property
     def _waits_on_start(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO
 
 from jina.errors import ConfigError, FlowBuildLevelError, NotSupportedError
+from jina.executor.configurable import BY_HAND
 from jina.orchestration import configuration
 from jina.orchestration.deployment import Deployment
 from jina.orchestration.step_methods import takes_step_options
@@ -140,14 +141,14 @@ class FlowBuilding:
     def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
         """Not available yet."""
         del options
-        raise NotSupportedError(f"Flow.to_kubernetes_yaml({output_base_path!r}) is not available yet")
+        raise NotSupportedError(f"Flow.to_kubernetes_yaml({output_base_path!r}) is not available yet", help=BY_HAND)
 
     to_k8s_yaml = to_kubernetes_yaml
 
     def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
         """Not available yet."""
         del output_path, options
-        raise NotSupportedError("Flow.to_docker_compose_yaml is not available yet")
+        raise NotSupportedError("Flow.to_docker_compose_yaml is not available yet", help=BY_HAND)
 
     # --- configuration ------------------------------------------------------------------------------------
 

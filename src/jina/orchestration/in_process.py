@@ -55,7 +55,10 @@ class _InProcess(Lifecycle):
     def block(self, stop_event: Any = None) -> NoReturn:
         """Refused: nobody outside could send a request."""
         del stop_event
-        raise NotSupportedError("block(): what runs in process serves nobody else; start it with processes")
+        raise NotSupportedError(
+            "block(): what runs in process serves this process alone",
+            help="start it with processes: `with deployment: deployment.block()`",
+        )
 
     def _launch(self) -> None:
         if self._inside is None:

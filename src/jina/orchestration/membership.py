@@ -47,7 +47,10 @@ class Members:
         blob: bytes,
     ) -> None:
         if spec.raft_peers:
-            raise NotSupportedError(f"{spec.name}: replicas that are started one by one are changed by `jina raft`")
+            raise NotSupportedError(
+                f"{spec.name}: replicas that are started one by one are changed by `jina raft`",
+                help="jina raft --help lists the commands, such as `jina raft remove`",
+            )
         if not running.settled:
             raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
         self._name = spec.name

@@ -35,14 +35,28 @@ def moved(spec: S, folder: str, outer: Sequence[str] = ()) -> S:
         "py_modules": moving.modules(spec.py_modules),
     }
     changes |= {part: moving.uses(getattr(spec, part)) for part in AROUND if getattr(spec, part, None) is not None}
+    named: Mapping[str, Any] | None = getattr(spec, "gateway", None)
+    if named is not None:
+        changes["gateway"] = _moved_gateway(named, moving.places, folder)
     return spec.model_copy(update={name: value for name, value in changes.items() if value != getattr(spec, name)})
+
+
+def _moved_gateway(named: Mapping[str, Any], places: Sequence[str], folder: str) -> dict[str, Any]:
+    """What names the gateway class of a Deployment, with paths that start elsewhere."""
+    moving = _Moving([*named.get("extra_search_paths", ()), *places], folder)
+    moved = {
+        "uses": moving.uses(named["uses"]),
+        "uses_metas": moving.metas(named.get("uses_metas")),
+        "py_modules": moving.modules(named.get("py_modules")),
+    }
+    return {**named, **{name: value for name, value in moved.items() if value}}
 
 
 class _Moving:
     """From wherever paths are looked up now (`places`, then the working directory) to a folder."""
 
     def __init__(self, places: Sequence[str], folder: str) -> None:
-        self._places = places
+        self.places = places
         self._folder = os.path.abspath(folder)
 
     def uses(self, uses: Any) -> Any:
@@ -51,7 +65,7 @@ class _Moving:
 
         if isinstance(uses, Mapping):
             return self.metas({**uses, **({"metas": self.metas(uses["metas"])} if uses.get("metas") else {})})
-        if not isinstance(uses, str) or (found := path_named(uses, self._places)) is None:
+        if not isinstance(uses, str) or (found := path_named(uses, self.places)) is None:
             return uses
         return self._seen(uses, found)
 
@@ -71,7 +85,7 @@ class _Moving:
         from jina.executor.modules import locate
 
         try:
-            found = locate(source, self._places)
+            found = locate(source, self.places)
         except ConfigError:
             return source
         return self._seen(source, found) if os.path.isabs(found) else source

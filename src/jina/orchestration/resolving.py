@@ -70,7 +70,10 @@ def _requirements(plan: ExecutorPlan) -> str:
 
 
 def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
-    """The Executors around the shards of a Deployment, by `plan.copies.owner`; raises what `resolve` raises."""
+    """The Executors around the shards of a Deployment, by `plan.copies.owner`, and the user's own gateway class.
+
+    Raises what `resolve` raises.
+    """
     from jina.plan.copies import around, owner
     from jina.spec import DeploymentSpec
 
@@ -85,7 +88,19 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
             error.message = f"{part}: {error.message}"
             error.args = (error.message,)
             raise
+    if (gateway := _own_gateway(spec)) is not None:
+        found["gateway"] = gateway
     return found
+
+
+def _own_gateway(spec: DeploymentSpec) -> Resolved | None:
+    """The user's own gateway class in front of a Deployment; the rules say where there may be one."""
+    try:
+        return None if spec.external or spec.raft_peers else resolve_gateway(spec.front)
+    except ConfigError as error:
+        error.message = f"gateway: {error.message}"
+        error.args = (error.message,)
+        raise
 
 
 def resolve_gateway(spec: GatewaySpec) -> Resolved | None:

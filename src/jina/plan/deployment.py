@@ -16,6 +16,7 @@ from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, GraphPlan
 from jina.plan.telemetry import monitored_deployment
+from jina.plan.topology import GATEWAY
 
 if TYPE_CHECKING:
     from jina.plan.allocate import PortAllocator
@@ -35,7 +36,8 @@ def plan_deployment(
 ) -> DeploymentPlan:
     """What runs for `spec`: its processes with faces, names and limits, all decided.
 
-    `executor` says how a worker finds its class, `around` the same for those around its shards, see `copies.owner`;
+    `executor` says how a worker finds its class, `around` the same for those around its shards, see `copies.owner`, and
+    for a gateway class of the user's own (`gateway`), which puts a gateway in front;
     `ports` gives the ports that the user left open, `gpus` those of this machine. Several replicas or shards stand
     behind a gateway that has the faces, one does so with `behind_gateway`; an external Deployment has no processes.
     """
@@ -43,7 +45,8 @@ def plan_deployment(
         return DeploymentPlan(name=spec.name, workers=[])
     executors = {spec.name: executor, **around}
     placed = replicated(spec, processes.workers(spec, executors, Placement(gpus), "Deployment"), ports)
-    if is_plain(spec) and not behind_gateway:
+    custom = around.get(GATEWAY)
+    if is_plain(spec) and not behind_gateway and custom is None:
         served = msgspec.structs.replace(placed[0], faces=pieces.faces(spec, ports))
         return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)
     if not spec.include_gateway and spec.shards == 1:
@@ -53,10 +56,10 @@ def plan_deployment(
     # A condition is for a place in a Flow: alone it means as little as for one replica.
     step = msgspec.structs.replace(node(spec, ["gateway"]), when=None)
     graph = GraphPlan(nodes=[step], ends=[spec.name], strict=True)
-    front = spec.front
+    front = spec.front.model_copy(update={"title": spec.title or spec.name})
     plan = DeploymentPlan(
         name=spec.name,
         workers=placed,
-        gateway=processes.gateway(front, pieces.faces(front, ports), graph),
+        gateway=processes.gateway(front, pieces.faces(front, ports), graph, custom),
     )
     return monitored_deployment(plan, spec, ports)

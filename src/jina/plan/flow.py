@@ -40,6 +40,7 @@ def plan_flow(
     """
     topology = topology_of(spec)
     front = spec.front
+    front = front.model_copy(update={"title": front.title or spec.name})
     steps = [step.spec for step in topology.nodes if step.spec is not None]
     taken = _check_ports(front, steps)
     graph = GraphPlan(nodes=[_node(step) for step in topology.nodes], ends=list(topology.ends))

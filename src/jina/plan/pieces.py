@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jina.spec.address import Protocol
     from jina.spec.deployment import DeploymentSpec
     from jina.spec.gateway import GatewaySpec
-    from jina.spec.options import ExecutorOptions, GatewayOptions, ProcessOptions, ServerOptions
+    from jina.spec.options import ExecutorOptions, ProcessOptions
     from jina.spec.options_limits import AccessOptions
 
 
@@ -60,16 +60,17 @@ def access(spec: AccessOptions) -> AccessPlan:
     return AccessPlan(keys=keys, keys_file=spec.api_keys_file or "", rate=rate, burst=burst)
 
 
-def http(spec: ServerOptions, gateway: GatewayOptions | None = None) -> HttpPlan:
-    """What the HTTP face needs; `gateway` has the options that only gateways have."""
+def http(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
+    """What the HTTP face needs."""
     return HttpPlan(
         title=spec.title,
         description=spec.description,
+        version=spec.api_version,
         cors=spec.cors,
         uvicorn_kwargs=dict(spec.uvicorn_kwargs or {}),
-        no_debug_endpoints=gateway is not None and gateway.no_debug_endpoints,
-        no_crud_endpoints=gateway is not None and gateway.no_crud_endpoints,
-        expose_endpoints=dict((gateway and gateway.expose_endpoints) or {}),
+        no_debug_endpoints=spec.no_debug_endpoints,
+        no_crud_endpoints=spec.no_crud_endpoints,
+        expose_endpoints=dict(spec.expose_endpoints or {}),
     )
 
 

@@ -68,6 +68,7 @@ class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str | None = None
     description: str | None = None
+    version: str | None = None
     cors: bool = False
     uvicorn_kwargs: dict[str, Any] = {}
     no_debug_endpoints: bool = False

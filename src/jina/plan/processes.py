@@ -87,7 +87,7 @@ def gateway(
         custom=custom,
         prefetch=spec.prefetch,
         workspace=spec.workspace,
-        http=pieces.http(spec, spec),
+        http=pieces.http(spec),
         grpc_server_options=dict(spec.grpc_server_options or {}),
         max_message_size=spec.max_message_size,
         max_inflight=spec.max_inflight,

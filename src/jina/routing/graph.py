@@ -54,7 +54,10 @@ class Graph:
             if need not in seen and need != GATEWAY:
                 raise ConfigError(f"{node.name} needs {need!r}, which is no step before it{_near(need, seen)}")
         if node.when is not None and node.no_reduce and len(node.needs) > 1:
-            raise NotSupportedError(f"{node.name}: `when` filters merged documents, which `no_reduce` does without")
+            raise NotSupportedError(
+                f"{node.name}: `when` filters merged documents, which `no_reduce` does without",
+                help="leave out one of them",
+            )
 
     def route(self, endpoint: str, known: Known, target_executor: str = "") -> Route:
         """The steps for an endpoint.

@@ -82,13 +82,22 @@ class Route:
             if not later.isdisjoint(other.needs):
                 later.add(other.name)
         if step.floating:
-            raise NotSupportedError(f"{name} streams, and is floating: nobody would get its documents")
+            raise NotSupportedError(
+                f"{name} streams, and is floating: its documents would reach no client",
+                help="add it without floating=True",
+            )
         for other in (*(self.steps[each] for each in self.steps if each in later and each != name), self.end):
             beside = [each for each in other.needs if each not in later]
             if beside or (other is self.end and later.isdisjoint(other.needs)):
-                raise NotSupportedError(_unmergeable(name, other, beside))
+                raise NotSupportedError(
+                    _unmergeable(name, other, beside),
+                    help="put the step that streams behind the join, or call it without a stream",
+                )
         if len(step.branches) > 1:
-            raise NotSupportedError(f"{name} streams, and gets several branches unmerged, which is not available yet")
+            raise NotSupportedError(
+                f"{name} streams, and gets several branches unmerged, which is not available yet",
+                help="leave out no_reduce, so that it gets the merged documents",
+            )
         before = [other for other in self.steps.values() if other.name not in later]
         after = [_renamed(other, name) for other in self.steps.values() if other.name in later and other is not step]
         return make_route(before, step.needs), make_route(after, _renamed(self.end, name).needs)

@@ -100,7 +100,9 @@ class Gateway(BaseGateway):
     def __init__(self, **kwargs: Any) -> None:
         """Take what is injected, and options of the HTTP face, which count instead of those of the Flow."""
         if kwargs.pop("expose_graphql_endpoint", None):
-            raise NotSupportedError("expose_graphql_endpoint: not available yet")
+            raise NotSupportedError(
+                "expose_graphql_endpoint: not available yet", help="call the endpoints by POST, as GET /docs shows them"
+            )
         self._options = {name: value for name, value in kwargs.items() if name in _HTTP | _TLS and value is not None}
         super().__init__(**{name: value for name, value in kwargs.items() if name not in _HTTP | _TLS | _MADE})
 

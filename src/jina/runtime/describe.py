@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from jina.executor import Executor
 from jina.executor.endpoints import Endpoint
 from jina.transport.service import EndpointInfo, flat_fields
 from jina.wire.schemas import json_schema_of
@@ -22,6 +24,12 @@ def describe_endpoints(endpoints: Iterable[Endpoint]) -> dict[str, EndpointInfo]
     return {one.path: _describe(one, schema_of(one.input_type), schema_of(one.output_type)) for one in endpoints}
 
 
+def _about(endpoint: Endpoint) -> str:
+    """The docstring of the user's class; that of our own base says nothing of it."""
+    cls = type(getattr(endpoint.function, "__self__", None))
+    return inspect.cleandoc(cls.__doc__ or "") if cls is not Executor and issubclass(cls, Executor) else ""
+
+
 def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: dict[str, Any]) -> EndpointInfo:
     model = endpoint.parameters_model
     return EndpointInfo(
@@ -37,6 +45,7 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
         is_write=endpoint.is_write,
         is_safe=endpoint.is_safe,
         description=endpoint.description,
+        about=_about(endpoint),
         flat_fields=flat_fields(input_schema),
         is_passthrough=not endpoint.method_name,
     )

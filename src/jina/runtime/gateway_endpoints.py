@@ -108,6 +108,7 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
         is_safe=all(info.is_safe for _, info in steps),
         is_repeatable=len(steps) == 1 and first.is_repeatable,
         description=next((info.description for _, info in awaited if info.description), ""),
+        about="\n\n".join(dict.fromkeys(info.about for _, info in awaited if info.about)),
     )
 
 

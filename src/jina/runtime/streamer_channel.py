@@ -287,7 +287,9 @@ async def _answer(answerer: Answerer, request: Request, options: CallOptions) ->
 def _with_options(request: Request, options: CallOptions) -> Request:
     """The request as an Executor gets it: its documents are bytes from here on."""
     if options.compression is not None or options.credentials is not None:
-        raise NotSupportedError("compression and credentials belong to a connection; a gateway calls its own graph")
+        raise NotSupportedError(
+            "compression and credentials belong to a connection; a gateway calls its own graph", help="leave them out"
+        )
     options.refuse_extra()
     headers = {name: value for name, value in options.metadata if isinstance(value, str)}
     return Request(

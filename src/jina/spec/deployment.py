@@ -10,6 +10,7 @@ from jina.spec.options import (
     ExecutorOptions,
     ExternalOptions,
     HopOptions,
+    HttpOptions,
     ProcessOptions,
     ScalingOptions,
     ServerOptions,
@@ -24,6 +25,7 @@ from jina.spec.options_platform import (
     StatefulOptions,
     TelemetryOptions,
 )
+from jina.spec.types import GatewayClass
 
 if TYPE_CHECKING:
     from jina.spec.gateway import GatewaySpec
@@ -42,6 +44,7 @@ class DeploymentSpec(
     QueueOptions,
     InflightOptions,
     AccessOptions,
+    HttpOptions,
     ServerOptions,
     ProcessOptions,
     ExecutorOptions,
@@ -53,6 +56,10 @@ class DeploymentSpec(
     options that may be one value or several in one shape.
     """
 
+    gateway: GatewayClass | None = None
+    """A gateway class of your own to put in front, with its own routes: the class, its import path, its YAML file, or a
+    mapping of `uses`, `uses_with`, `uses_metas`, `py_modules` and `extra_search_paths`."""
+
     @property
     def targets(self) -> list[Target]:
         """Where the replicas of an external Deployment are; else none."""
@@ -61,6 +68,7 @@ class DeploymentSpec(
     @property
     def front(self) -> GatewaySpec:
         """The gateway that its replicas are behind where they are not part of a Flow: it has the faces."""
-        from jina.spec.gateway import gateway_of
+        from jina.spec.gateway import GatewaySpec, gateway_of
 
-        return gateway_of(self)
+        own = GatewaySpec.model_construct(set(self.gateway), **self.gateway) if self.gateway else None
+        return gateway_of(self, own)

@@ -16,6 +16,7 @@ from jina.spec.options import (
     ExecutorOptions,
     GatewayOptions,
     HopOptions,
+    HttpOptions,
     ProcessOptions,
     ScalingOptions,
     ServerOptions,
@@ -228,4 +229,6 @@ _DEFAULT_NAMES: Final[Mapping[str, str]] = {
 _CERTIFICATES: Final = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 """Those of a Flow are what its gateway shows to clients; those of an external step what it shows to that one."""
 
-_NOT_THE_STEPS: Final = frozenset({"name", "uses", "port", "port_monitoring", "protocol", "workspace_id"})
+_NOT_THE_STEPS: Final = frozenset({
+    "name", "uses", "port", "port_monitoring", "protocol", "workspace_id", "gateway", *HttpOptions.model_fields,
+})  # fmt: skip

@@ -141,10 +141,13 @@ class ServerOptions(Spec):
     """Protocol, or a list of them: grpc, http, websocket; each gets a port of its own."""
 
     title: Text | None = None
-    """Title of the HTTP documentation."""
+    """Title of the HTTP documentation; unset: the name."""
 
     description: Text | None = None
-    """Description in the HTTP documentation."""
+    """Description in the HTTP documentation; unset: the docstrings of the Executors."""
+
+    api_version: Text | None = None
+    """Version in the HTTP documentation; unset: that of jina."""
 
     cors: Flag = False
     """Let web pages of any origin call the HTTP face."""
@@ -183,11 +186,8 @@ class ServerOptions(Spec):
         return as_list(self.host)
 
 
-class GatewayOptions(Spec):
-    """How a gateway takes requests."""
-
-    prefetch: Index = 1000
-    """Requests of one connection in work at the same time; 0: no limit."""
+class HttpOptions(Spec):
+    """What the HTTP face serves beside the endpoints."""
 
     no_debug_endpoints: Flag = False
     """Leave out `/status`, `/dry_run` and `POST /post` of the HTTP face."""
@@ -200,6 +200,13 @@ class GatewayOptions(Spec):
 
     expose_graphql_endpoint: Flag = False
     """Serve GraphQL at `/graphql`."""
+
+
+class GatewayOptions(HttpOptions):
+    """How a gateway takes requests."""
+
+    prefetch: Index = 1000
+    """Requests of one connection in work at the same time; 0: no limit."""
 
 
 class UsesOptions(Spec):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -57,6 +58,35 @@ def known_names(model: type[BaseModel]) -> list[str]:
     fields = model.model_fields
     made = getattr(model, "made_by_methods", ())
     return [*(field.alias or name for name, field in fields.items() if name not in made), *aliases_of(fields)]
+
+
+_OWNERS: Final = (
+    ("deployment", "DeploymentSpec", "of a Deployment: Deployment(...) or Flow.add(...)"),
+    ("gateway", "GatewaySpec", "of the gateway: Flow(...) or Flow.config_gateway(...)"),
+    ("flow", "FlowSpec", "of a Flow: Flow(...)"),
+    ("client", "ClientSpec", "of a client: Client(...)"),
+)
+"""Module below `jina.spec`, its spec, and where the options of the spec are given."""
+
+
+def _spec(module: str, name: str) -> type[Spec]:
+    """A spec by its name: here all of them are known, which import this module."""
+    found: type[Spec] = getattr(importlib.import_module(f"jina.spec.{module}"), name)
+    return found
+
+
+def elsewhere(name: str, model: type[BaseModel]) -> str:
+    """Where an option that `model` does not have belongs; empty where nothing has it."""
+    for module, spec, place in _OWNERS:
+        owner = _spec(module, spec)
+        option = canonical(name, owner.model_fields)
+        if option in owner.model_fields and option not in owner.made_by_methods and not issubclass(model, owner):
+            by_flow = option in _spec("flow", "FlowSpec").model_fields
+            return _OF_GATEWAYS if spec == "GatewaySpec" and not by_flow else place
+    return ""
+
+
+_OF_GATEWAYS = "of the gateway: Flow.config_gateway(...)"
 
 
 def unknown(name: str, known: Iterable[str], what: str = "option") -> str:
@@ -124,7 +154,10 @@ class _Words:
         known_path = (spelled.get(str(path[0]), path[0]), *path[1:]) if path else path
         if error["type"] == "extra_forbidden":
             place, full = self.locate(known_path)
-            return _sentence(place, full[:-1], unknown(str(full[-1]), _names_at(self.model, path[:-1])))
+            name = str(full[-1])
+            if len(path) == 1 and (owner := elsewhere(name, self.model)):
+                return _sentence(place, full[:-1], f"unknown option {shown(name)}: it is an option {owner}")
+            return _sentence(place, full[:-1], unknown(name, _names_at(self.model, path[:-1])))
         template = _RULES.get(error["type"])
         if template is None:
             return self.at(known_path, f"{shown(error['input'])}: {error['msg']}")

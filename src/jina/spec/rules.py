@@ -11,6 +11,7 @@ from jina.errors import BadYAMLVersion, FlowTopologyError, MissingExtra, NotSupp
 from jina.spec.address import split_address
 from jina.spec.base import Spec
 from jina.spec.external import TargetError, targets
+from jina.spec.options import HttpOptions
 from jina.spec.problem import Problem
 from jina.spec.rules_stateful import (
     peer_ports_match_replicas,
@@ -146,7 +147,8 @@ def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Pro
     for option, uses in _executors_of(spec):
         scheme = uses.partition("://")[0].lower() if isinstance(uses, str) and "://" in uses else ""
         if scheme in UNAVAILABLE_SCHEMES:
-            yield Problem(option, f"'{scheme}://' is not available yet", NotSupportedError)
+            instead = "give a class or a YAML file of this machine; `jina hub new` writes a package"
+            yield Problem(option, f"'{scheme}://' is not available yet; {instead}", NotSupportedError)
 
 
 def _executors_of(spec: DeploymentSpec | GatewaySpec) -> Iterator[tuple[str, Any]]:
@@ -157,20 +159,19 @@ def _executors_of(spec: DeploymentSpec | GatewaySpec) -> Iterator[tuple[str, Any
 
 
 def is_available(spec: Spec) -> Iterator[Problem]:
-    """Options of the table below keep their defaults."""
+    """Options of the table below keep their defaults, or say that there is nothing: `volumes: []`."""
     for option, value in spec.non_defaults().items():
-        if option in UNAVAILABLE:
+        if option in UNAVAILABLE and value not in _NOTHING:
             plain = isinstance(value, int | str) and not isinstance(value, bool)
-            yield Problem(
-                option, (f"{shown(value)} is " if plain else "") + "not available yet", error=NotSupportedError
-            )
+            text = f"{shown(value)} is not available yet" if plain else "not available yet"
+            yield Problem(option, f"{text}; {UNAVAILABLE[option]}", error=NotSupportedError)
 
 
 def clients_do_not_count(spec: ClientSpec) -> Iterator[Problem]:
     """A client sends the program's spans; it has no numbers and no log of its own."""
     for option in ("metrics", "metrics_exporter_host", "metrics_exporter_port", "log_config"):
         if option in spec.non_defaults():
-            yield Problem(option, "is not available for clients", NotSupportedError)
+            yield Problem(option, "is not available for clients; the service has it", NotSupportedError)
 
 
 def address_is_whole(spec: ClientSpec) -> Iterator[Problem]:
@@ -237,6 +238,28 @@ def needs_is_a_place(spec: StepSpec) -> Iterator[Problem]:
         yield Problem("needs", f"follows from the Flow for {spec.method}()")
 
 
+def the_gateway_has_the_http_face(spec: StepSpec) -> Iterator[Problem]:
+    """What is served over HTTP beside the endpoints is said once, at the Flow's gateway."""
+    for option in (*HttpOptions.model_fields, "gateway"):
+        if option in spec.non_defaults():
+            where = "config_gateway(uses=...)" if option == "gateway" else "Flow(...) or Flow.config_gateway(...)"
+            yield Problem(option, f"in a Flow it is an option of the gateway: {where}")
+
+
+def gateway_is_in_front(spec: DeploymentSpec) -> Iterator[Problem]:
+    """A gateway class of the user's own is started here, in front of replicas that are started with it."""
+    if spec.gateway is None:
+        return
+    if spec.external:
+        yield Problem("gateway", "an external Deployment runs elsewhere, with its own gateway; leave it out")
+    if spec.raft_peers:
+        yield Problem("gateway", "is not for replicas that are started one by one, by raft_peers")
+    if not spec.include_gateway:
+        yield Problem("include_gateway", "is false, and 'gateway' asks for one; leave out one of them")
+    if spec.name == "gateway":
+        yield Problem("name", "'gateway' is the name of what is in front; choose another")
+
+
 def shards_are_started(spec: DeploymentSpec) -> Iterator[Problem]:
     """What runs elsewhere has its shards there, behind one address."""
     for option in ("shards", "uses_before", "uses_after"):
@@ -254,7 +277,8 @@ def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
     """Copies of a gateway need something in front."""
     for option, given in (("replicas", spec.replicas > 1), ("replica_id", spec.replica_id > 0)):
         if given:
-            yield Problem(option, "several gateways are for Kubernetes, which is not available yet", NotSupportedError)
+            text = "several gateways are for Kubernetes, which is not available yet; start `jina gateway` on each host"
+            yield Problem(option, text, NotSupportedError)
 
 
 def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
@@ -286,19 +310,39 @@ VERSIONS: Final = frozenset({"1", "1.0"})
 UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai",
                                         "jinaai+docker", "jinaai+sandbox"})  # fmt: skip
 
-UNAVAILABLE: Final[tuple[str, ...]] = (
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
+"""Values by which files of Jina 3 say that an option is not used."""
+
+_WITHOUT_CONTAINER: Final = "Executors run as processes of this machine: leave it out"
+_FROM_FILES: Final = "`uses` is a class or a YAML file of this machine: leave it out"
+_BY_ORCHESTRATION: Final = "Deployment(...) and Flow.add(...) decide it: leave it out"
+
+UNAVAILABLE: Final[Mapping[str, str]] = {
     # of gateways
-    "expose_graphql_endpoint",
+    "expose_graphql_endpoint": "call the endpoints by POST, as GET /docs shows them",
     # clouds, requirements
-    "provider", "provider_endpoint",
+    "provider": "serve it with protocol='http' and let the cloud call its endpoints",
+    "provider_endpoint": "serve it with protocol='http' and let the cloud call its endpoints",
     # containers and clusters
-    "entrypoint", "docker_kwargs", "volumes", "disable_auto_volume", "force_network_mode",
-    "prefer_platform", "force_update", "env_from_secret", "image_pull_secrets",
+    "entrypoint": _WITHOUT_CONTAINER,
+    "docker_kwargs": _WITHOUT_CONTAINER,
+    "volumes": _WITHOUT_CONTAINER,
+    "disable_auto_volume": _WITHOUT_CONTAINER,
+    "force_network_mode": _WITHOUT_CONTAINER,
+    "prefer_platform": _WITHOUT_CONTAINER,
+    "force_update": _FROM_FILES,
+    "env_from_secret": "set the variables by `env`, or in the environment of the program",
+    "image_pull_secrets": _WITHOUT_CONTAINER,
     # processes of a larger whole
-    "runtime_cls", "pod_role", "deployment_role", "shard_id", "uses_before_address",
-    "uses_after_address", "connection_list",
-)  # fmt: skip
-"""Options that raise NotSupportedError unless they keep their defaults."""
+    "runtime_cls": _BY_ORCHESTRATION,
+    "pod_role": _BY_ORCHESTRATION,
+    "deployment_role": _BY_ORCHESTRATION,
+    "shard_id": _BY_ORCHESTRATION,
+    "uses_before_address": "give the Executor itself as uses_before",
+    "uses_after_address": "give the Executor itself as uses_after",
+    "connection_list": "give `shards`, or external Deployments by host and port",
+}
+"""Options that raise NotSupportedError unless they keep their defaults or are empty, and what to do instead."""
 
 RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
     "DeploymentSpec": (
@@ -315,6 +359,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         uses_scheme_is_available,
         targets_fit,
         shards_are_started,
+        gateway_is_in_front,
         stateful_options_are_for_stateful,
         raft_configuration_fits,
         peer_ports_match_replicas,
@@ -323,7 +368,13 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         stateful_runs_here,
         is_available,
     ),
-    "StepSpec": (name_is_identifier, needs_is_a_place, external_steps_speak_grpc, shards_have_no_port),
+    "StepSpec": (
+        name_is_identifier,
+        needs_is_a_place,
+        external_steps_speak_grpc,
+        shards_have_no_port,
+        the_gateway_has_the_http_face,
+    ),
     "GatewaySpec": (
         ports_match_protocols,
         ports_differ,

@@ -131,6 +131,26 @@ def _duration(unit_name: str, *, forever: bool = False) -> PlainValidator:
     return PlainValidator(read)
 
 
+_GATEWAY_KEYS: Final = ("uses", "uses_with", "uses_metas", "py_modules", "extra_search_paths")
+
+
+def _gateway_class(value: Any) -> dict[str, Any] | None:
+    """What names a gateway class, as the options that a gateway has for it."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _json(value)
+    if not isinstance(value, Mapping):
+        return None if value is None else {"uses": value}
+    for name in value:
+        if name not in _GATEWAY_KEYS:
+            near = nearest(str(name), _GATEWAY_KEYS)
+            hint = f", did you mean '{near}'?" if near else "; the other options of the gateway are the Deployment's"
+            raise ValueError(f"unknown option {shown(name)}{hint}")
+    if not value.get("uses"):
+        raise ValueError("'uses' is missing, the gateway class")
+    lists = {name: _list(value[name]) for name in _GATEWAY_KEYS[3:] if value.get(name)}
+    return {**{name: given for name, given in value.items() if given is not None}, **lists}
+
+
 def _polling(value: Any) -> str | dict[str, str]:
     one = choice("ANY", "ALL")
     if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -347,6 +367,11 @@ Gpus = Annotated[
     WithJsonSchema(
         {"anyOf": [{"type": ["string", "number"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]}
     ),
+]
+GatewayClass = Annotated[
+    Any,
+    PlainValidator(_gateway_class),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
 ]
 Consistency = Annotated[
     Literal["eventual", "session", "linearizable"],

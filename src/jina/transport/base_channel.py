@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jina.errors import JinaError, NotSupportedError
+from jina.errors import JinaError, NotSupportedError, Unavailable
 from jina.transport import server_messages
 from jina.wire import parameters as wire_parameters
 from jina.wire import pb
@@ -40,6 +40,33 @@ class Target:
     def authority(self) -> str:
         """`host:port`, an IPv6 host in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def unreachable(target: Target, message: str, why: str) -> Unavailable:
+    """The error for a server that cannot be reached; `why` is what the system or gRPC says."""
+    told = why.lower()
+    if "refused" in told:
+        told = f"nothing listens at {target.authority}: start the service there"
+        told += (
+            f" (`with Deployment(..., port={target.port})`, or `jina executor --port {target.port}`), or correct the"
+        )
+        told += " host and port; `jina status` lists the services of this machine with their ports"
+    elif any(word in told for word in _NO_NAME):
+        told = f"no address is known for the host {target.host!r}: correct the host"
+    else:
+        told = f"see that {target.authority} is the host and port of the service, and that no firewall is between"
+    error = Unavailable.unreached(message)
+    error.help = told
+    return error
+
+
+_NO_NAME = (
+    "name or service not known",
+    "name resolution",
+    "nodename nor servname",
+    "no address associated",
+    "lookup failed",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +113,10 @@ class CallOptions:
         """Raise `NotSupportedError` on other protocols than HTTP: an argument that does nothing is an error."""
         if self.extra:
             names = ", ".join(sorted(self.extra))
-            raise NotSupportedError(f"{names}: only HTTP clients take this")
+            raise NotSupportedError(
+                f"{names}: only the asynchronous HTTP client takes this",
+                help="leave it out, or use Client(asyncio=True, protocol='http')",
+            )
 
 
 class Answer(Protocol):

@@ -17,7 +17,7 @@ from jina.errors import (
     Unavailable,
     from_wire,
 )
-from jina.transport.base_channel import CallOptions, ChannelSettings, Target
+from jina.transport.base_channel import CallOptions, ChannelSettings, Target, unreachable
 from jina.wire import pb
 from jina.wire import status as wire_status
 
@@ -221,7 +221,10 @@ def _from_status(number: int, details: str, target: Target) -> JinaError:
         case 5:  # which a Jina 3 gateway says when a worker cannot be reached
             return Unavailable(f"{target} is not available: {details}")
         case 14:
-            return Unavailable.unreached(f"{target} is not available: {details}")
+            message = f"{target} is not available: {details}"
+            ours = any(word in details for word in ("failed to connect", "resolution failed", "lookup failed"))
+            of_jina_3 = "|" in details  # what its gateway says of a worker
+            return unreachable(target, message, details) if ours and not of_jina_3 else Unavailable.unreached(message)
         case 8 if "larger than max" in details:
             return TooLarge(f"{target}: {details}", help="raise max_message_size on both sides, or lower request_size")
         case 8:

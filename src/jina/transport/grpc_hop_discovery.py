@@ -54,6 +54,7 @@ def _endpoint(path: str, told: dict[str, Any], *, is_write: bool) -> EndpointInf
         is_safe=bool(told.get("is_safe")),
         is_repeatable=bool(told.get("is_repeatable")),
         description=str(told.get("description") or ""),
+        about=str(told.get("about") or ""),
         flat_fields=flat_fields(input_schema),
         is_passthrough=bool(told.get("is_passthrough")),
     )

@@ -79,6 +79,7 @@ They refuse two Executors in a row whose fields there differ, and see none in th
 def _schemas(info: EndpointInfo) -> dict[str, Any]:
     ours = {
         "description": info.description,
+        "about": info.about,
         "is_passthrough": info.is_passthrough,
         "is_safe": info.is_safe,
         "is_repeatable": info.is_repeatable,

@@ -142,7 +142,10 @@ async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None)
     query = exchange.query()
     parameters = query.pop("parameters", None) if info is None or "parameters" not in info.flat_fields else None
     body = await exchange.body()
-    request = read_json(body, bare=True) if body.strip() else Request("", JsonPayload([_document_of(query, info)]))
+    if body.strip():
+        request = read_json(body, bare=True)
+    else:
+        request = Request("", JsonPayload([_document_of(query, info)], location=("query",), single=True))
     request.endpoint = endpoint
     if parameters:
         request.parameters = parameters_of(parameters)

@@ -117,7 +117,10 @@ def path_of(endpoint: str) -> str:
 def call_headers(options: CallOptions) -> dict[str, str]:
     """The caller's metadata as HTTP headers."""
     if options.compression is not None:
-        raise NotSupportedError("compression: not available on HTTP and WebSocket, only on gRPC")
+        raise NotSupportedError(
+            "compression: not available on HTTP and WebSocket, only on gRPC",
+            help="leave it out, or use protocol='grpc'",
+        )
     headers = {name: value if isinstance(value, str) else value.decode("latin-1") for name, value in options.metadata}
     if options.timeout is not None:
         headers.setdefault("x-request-timeout", f"{options.timeout:g}")

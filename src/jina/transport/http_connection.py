@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlencode, urljoin, urlsplit
 import httptools
 
 from jina.errors import BadServer, ConfigError, DeadlineExceeded, JinaError, TooLarge, Unavailable
-from jina.transport.base_channel import CallOptions, ChannelSettings, Target
+from jina.transport.base_channel import CallOptions, ChannelSettings, Target, unreachable
 from jina.transport.http_channel_routes import Outgoing
 from jina.transport.tls import client_context
 
@@ -375,7 +375,7 @@ def _failure(error: Exception, target: Target, timeout: float | None) -> Excepti
         case TimeoutError():
             return DeadlineExceeded(f"{target} did not answer within {timeout} s")
         case OSError():
-            return Unavailable.unreached(f"cannot reach {target}: {error}")
+            return unreachable(target, f"cannot reach {target}: {error}", str(error))
     return error
 
 

@@ -16,7 +16,7 @@ from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import dumps
 from jina.transport.http_exchange import Exchange
 from jina.transport.http_paths import extra_routes, hidden_paths
-from jina.transport.openapi import openapi_document
+from jina.transport.openapi import about, openapi_document
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
 from jina.transport.server_info import environment_info, version_info
@@ -113,8 +113,8 @@ class _Pages:
             document = openapi_document(
                 endpoints,
                 title=self._plan.title or self._gate.service.name.partition("/")[0],
-                description=self._plan.description,
-                version=__version__,
+                description=self._plan.description or about(endpoints.values()),
+                version=self._plan.version or __version__,
                 extra=extra_routes(self._plan, endpoints),
                 hidden=hidden_paths(self._plan),
                 closed=self._closed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jina.transport.http_bodies import DOCUMENTS
@@ -47,6 +47,11 @@ def openapi_document(
         "components": {"schemas": components.schemas, **({"securitySchemes": _KEYS} if closed else {})},
         **({"security": [{name: []} for name in _KEYS]} if closed else {}),
     }
+
+
+def about(endpoints: Iterable[EndpointInfo]) -> str:
+    """What the docstrings of the Executors say, each once."""
+    return "\n\n".join(dict.fromkeys(info.about for info in endpoints if info.about))
 
 
 def _add_extra(
@@ -140,6 +145,14 @@ def _closure(key: str, definitions: Mapping[str, Any]) -> set[str]:
     return found
 
 
+_BYTES = {
+    "description": "bytes: a data URL `data:;base64,...` stands for the bytes that its base64 encodes, any other text"
+    " for its UTF-8; base64 without that prefix is text",
+    "examples": ["hello", "data:;base64,iVBORw0KGgo="],
+}
+"""What fields of bytes take; said here, because gateways of Jina 3 compare the schemas that workers tell them."""
+
+
 def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
     if isinstance(schema, Mapping):
         copy = {key: _renamed(value, names) for key, value in schema.items()}
@@ -147,6 +160,8 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
         if isinstance(target, str) and target.startswith("#/$defs/"):
             name = target.removeprefix("#/$defs/")
             copy["$ref"] = _REFERENCE + names.get(name, name)
+        if copy.get("format") == "binary":
+            return {**_BYTES, **copy}
         return copy
     if isinstance(schema, list):
         return [_renamed(value, names) for value in schema]

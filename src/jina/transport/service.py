@@ -37,6 +37,9 @@ class EndpointInfo:
     is_repeatable: bool = False
     """Whether a request may come again: that of a stateful Executor runs once however often it comes."""
     description: str = ""
+    """The docstring of the method."""
+    about: str = ""
+    """The docstring of the Executor's class."""
     flat_fields: Mapping[str, str] = field(default_factory=dict)
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""
     is_passthrough: bool = False

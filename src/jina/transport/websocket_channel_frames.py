@@ -11,7 +11,7 @@ from typing import Any
 
 from jina.errors import BadRequest, BadServer, JinaError, TooLarge, Unavailable
 from jina.observe.traces import HEADERS as TRACING
-from jina.transport.base_channel import CallOptions, ChannelSettings, ProtoAnswer, Target, request_message
+from jina.transport.base_channel import CallOptions, ChannelSettings, ProtoAnswer, Target, request_message, unreachable
 from jina.transport.http_channel_routes import call_headers
 from jina.transport.tls import client_context
 from jina.wire import pb
@@ -123,9 +123,9 @@ def failure_of(error: BaseException, target: Target) -> JinaError | None:
         case InvalidHandshake() | InvalidURI():
             return BadServer(f"{target} does not speak WebSocket: {reading(error)}")
         case TimeoutError():
-            return Unavailable.unreached(f"cannot reach {target}: no connection in time")
+            return unreachable(target, f"cannot reach {target}: no connection in time", "")
         case OSError():
-            return Unavailable.unreached(f"cannot reach {target}: {reading(error)}")
+            return unreachable(target, f"cannot reach {target}: {reading(error)}", reading(error))
     return None
 
 
