@@ -36,7 +36,7 @@ class Engine:
         self.home = home
         self.environment = {**os.environ, "DOCKER_HOST": f"unix://{home}/docker.sock", "HOME": str(home)}
 
-    def docker(self, *words: object, cwd: Path | None = None, buildkit: bool = False, limit: float = 170) -> str:
+    def docker(self, *words: object, cwd: Path | None = None, buildkit: bool = False, limit: float = 500) -> str:
         """What the client printed; fails with the end of it."""
         command = [str(DOCKER), *map(str, words)]
         environment = {**self.environment, "DOCKER_BUILDKIT": "1" if buildkit else "0"}

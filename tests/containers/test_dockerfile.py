@@ -20,7 +20,12 @@ from tests.containers.engine import Engine, base_image, engine, python_for
 JINA = Path(sys.executable).with_name("jina")
 READY_WITHIN = 120.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.containers, pytest.mark.timeout(600), pytest.mark.xdist_group("containers")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.containers,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("containers"),
+]
 
 
 def bases(template: str) -> str:
