@@ -198,7 +198,7 @@ SAMPLES = {
     "log_config": "x", "provider": "sagemaker", "provider_endpoint": "x", "reload": True,
     "entrypoint": "x", "docker_kwargs": {"a": 1}, "volumes": ["x"], "gpus": "all",
     "disable_auto_volume": True, "force_network_mode": "HOST", "prefer_platform": "linux/amd64",
-    "force_update": True, "env_from_secret": {"A": {"name": "s", "key": "k"}},
+    "env_from_secret": {"A": {"name": "s", "key": "k"}},
     "image_pull_secrets": ["s"], "runtime_cls": "Other", "pod_role": "HEAD", "deployment_role": "JOIN",
     "shard_id": 1, "uses_before_address": "a", "uses_after_address": "a",
     "connection_list": {"0": "a"},

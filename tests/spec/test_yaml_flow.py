@@ -323,6 +323,17 @@ def test_options_of_earlier_versions_with_a_successor_keep_their_meaning():
     assert flow.executors[0].when == {"tags__x": {"$eq": 1}}
 
 
+def test_options_may_have_dashes(caplog):
+    text = (
+        "jtype: Flow\nwith: {pull-latest: true}\ngateway: {no-debug-endpoints: true}\nexecutors: [{timeout-ready: 5}]"
+    )
+    flow = load_spec(FlowSpec, text)
+    assert (flow.gateway.no_debug_endpoints, flow.executors[0].timeout_ready) == (True, 5)
+    assert "with.pull-latest: options of earlier versions" in caplog.text
+    with pytest.raises(ConfigError, match="unknown option 'timeout-ready', did you mean 'timeout_ready'"):
+        load_spec(FlowSpec, "jtype: Flow\nexecutors:\n  - {timeout-ready: 1, timeout_ready: 2}")
+
+
 def test_deployments_may_be_said_for_executors(folder):
     flow = load_spec(FlowSpec, "jtype: Flow\ndeployments:\n  - name: a\n  - name: b\n    replicas: 2")
     assert [(step.name, step.replicas) for step in flow.executors] == [("a", 1), ("b", 2)]

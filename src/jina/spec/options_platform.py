@@ -105,7 +105,7 @@ class ContainerOptions(Spec):
     """Platform of the image, such as `linux/amd64`."""
 
     force_update: Flag = False
-    """Fetch a packaged Executor again even if it is cached."""
+    """Fetch an Executor of the hub again even if it is cached; says nothing of any other Executor."""
 
     k8s_namespace: Text | None = None
     """Kubernetes namespace, as the Kubernetes files of Jina 3 name it; it changes nothing in a process."""

@@ -330,7 +330,6 @@ UNAVAILABLE: Final[Mapping[str, str]] = {
     "disable_auto_volume": _WITHOUT_CONTAINER,
     "force_network_mode": _WITHOUT_CONTAINER,
     "prefer_platform": _WITHOUT_CONTAINER,
-    "force_update": _FROM_FILES,
     "env_from_secret": "set the variables by `env`, or in the environment of the program",
     "image_pull_secrets": _WITHOUT_CONTAINER,
     # processes of a larger whole

@@ -67,12 +67,13 @@ class Ignored:
         """
         kept = {}
         for name, value in values.items():
+            plain = str(name).replace("-", "_")  # Jina 3 took `timeout-ready` for `timeout_ready`
             if name == CLOUD:
                 self.cloud.append((*path, name))
-            elif name in FORMER and name not in known:
+            elif plain in FORMER and name not in known:
                 self.former.append((*path, name))
             else:
-                kept[name] = value
+                kept[plain if plain in known and plain not in values else name] = value
         return kept
 
     def tell(self) -> None:
