@@ -314,7 +314,6 @@ _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 """Values by which files of Jina 3 say that an option is not used."""
 
 _WITHOUT_CONTAINER: Final = "Executors run as processes of this machine: leave it out"
-_FROM_FILES: Final = "`uses` is a class or a YAML file of this machine: leave it out"
 _BY_ORCHESTRATION: Final = "Deployment(...) and Flow.add(...) decide it: leave it out"
 
 UNAVAILABLE: Final[Mapping[str, str]] = {
