@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jina import errors
 from jina.transport.hop import Hop
+from jina.transport.limits import Limits
 from jina.transport.service import EndpointInfo
 from jina.wire import pb
 from jina.wire.messages import Reply, Request
@@ -239,7 +240,7 @@ async def serve_port(service: EchoService, max_message_size: int):
     from jina.plan.plans import FacePlan
     from jina.transport.server import serve
 
-    server = serve([FacePlan(protocol="grpc", host="127.0.0.1", port=0)], service, max_message_size=max_message_size)
+    server = serve([FacePlan(protocol="grpc", host="127.0.0.1", port=0)], service, limits=Limits(max_message_size))
     await server.start()
     return server, int(server.addresses[0].rpartition(":")[2])
 

@@ -12,6 +12,7 @@ import websockets
 from docarray import DocList
 
 from jina.transport.http_bodies import DOCUMENTS
+from jina.transport.limits import Limits
 from jina.wire import parameters, pb, status
 from jina.wire.payloads import DocsPayload
 from tests.transport.forwarding import Forwarder, no_document_read
@@ -102,7 +103,7 @@ def test_too_large(monkeypatch):
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "max_message_size" in caught.value.details()
 
-    over_grpc(monkeypatch, use, Forwarder(), max_message_size=50_000)
+    over_grpc(monkeypatch, use, Forwarder(), limits=Limits(50_000))
 
 
 @pytest.mark.parametrize("forwards", [True, False])

@@ -7,6 +7,7 @@ import pytest
 from docarray import DocList
 
 from jina.errors import ExecutorError, TooLarge
+from jina.transport.limits import Limits
 from jina.wire import parameters, pb, status
 from jina.wire.payloads import DocsPayload
 from tests.transport.sample_service import NOTES, Note, SampleService, authority, run, served
@@ -170,7 +171,7 @@ def test_too_large(size):
             trailing = dict([*caught.value.trailing_metadata()])
             assert isinstance(status.read_error(pb.StatusProto.FromString(trailing["jina-status-bin"])), TooLarge)
 
-    with_channel(use, max_message_size=1000)
+    with_channel(use, limits=Limits(1000))
 
 
 def test_garbled_message():

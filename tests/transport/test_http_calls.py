@@ -14,6 +14,7 @@ from docarray import DocList
 
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import DOCUMENTS
+from jina.transport.limits import Limits
 from jina.wire import pb
 from jina.wire.payloads import DocsPayload
 from tests.transport.sample_service import NOTES, Note, SampleService, run, served, url
@@ -199,7 +200,7 @@ def test_default_answers_any_path():
 
 def test_too_large_a_body():
     async def main():
-        async with served(SampleService(), "http", max_message_size=1000) as server:
+        async with served(SampleService(), "http", limits=Limits(1000)) as server:
             big = {"data": [{"text": "x" * 2000}]}
             status, _, data = await post(server, "/echo", big)
             assert status == 413

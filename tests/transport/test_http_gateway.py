@@ -11,6 +11,7 @@ from jina.client import Client
 from jina.errors import ConfigError, RuntimeFailToStart
 from jina.plan.plans import FacePlan, HttpPlan
 from jina.transport.http_app import build_app
+from jina.transport.limits import Limits
 from jina.transport.server import serve
 from tests.transport.forwarding import Forwarder
 from tests.transport.sample_service import Note, SampleService, run, served, url
@@ -144,7 +145,7 @@ def test_exposed_endpoints():
 )
 def test_exposed_endpoints_are_checked(exposed, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        build_app(Forwarder(), HttpPlan(expose_endpoints=exposed), 1000)
+        build_app(Forwarder(), HttpPlan(expose_endpoints=exposed), Limits(1000))
     assert "expose_endpoints" in str(caught.value)
 
 
@@ -297,7 +298,7 @@ def test_an_application_that_does_not_start(mounted):
 def test_mounts_live_in_another_server():
     """`asgi()` of ours inside somebody's server hands the lifespan on."""
     own = OwnApp("/hello")
-    app = build_app(SampleService(), HttpPlan(), 1000)
+    app = build_app(SampleService(), HttpPlan(), Limits(1000))
     app.mount("/own", own)
     sent = []
     events = iter(["lifespan.startup", "lifespan.shutdown"])

@@ -10,6 +10,7 @@ from jina.plan.plans import HttpPlan
 from jina.transport import http_pages
 from jina.transport.http_app import build_app
 from jina.transport.http_pages import pages
+from jina.transport.limits import Limits
 from jina.transport.server_gate import Gate
 from tests.transport.sample_service import LOOSE_SCHEMA, SampleService, info, run, served, url
 
@@ -151,7 +152,7 @@ async def asgi(app, method, path, body=b"", **scope):
 
 def test_application_mounted_below_another():
     async def main():
-        app = build_app(SampleService(), HttpPlan(), 1000)
+        app = build_app(SampleService(), HttpPlan(), Limits(1000))
         assert (await asgi(app, "POST", "/jina/echo", b"[]", root_path="/jina"))[0] == 200
         assert (await asgi(app, "GET", "/jina", root_path="/jina")) == (200, b"{}")
         assert (await asgi(app, "POST", "/echo/", b"[]"))[0] == 200
@@ -163,7 +164,7 @@ def test_application_mounted_below_another():
 
 def test_lifespan():
     async def main():
-        app = build_app(SampleService(), HttpPlan(), 1000)
+        app = build_app(SampleService(), HttpPlan(), Limits(1000))
         events = iter(["lifespan.startup", "lifespan.shutdown"])
         sent = []
 
@@ -183,7 +184,7 @@ def test_endpoint_without_a_leading_slash():
     async def main():
         service = SampleService()
         service.endpoints = {"bare": info("bare", input_name="Document", input_schema=LOOSE_SCHEMA)}
-        app = build_app(service, HttpPlan(), 1000)
+        app = build_app(service, HttpPlan(), Limits(1000))
         assert (await asgi(app, "POST", "/bare", b"[]"))[0] == 200
         assert service.requests[0].endpoint == "bare"
 
@@ -193,10 +194,10 @@ def test_endpoint_without_a_leading_slash():
 def test_a_default_endpoint_answers_posts_to_the_paths_of_our_pages():
     async def main():
         service = SampleService(default=True)
-        app = build_app(service, HttpPlan(), 1000)
+        app = build_app(service, HttpPlan(), Limits(1000))
         assert (await asgi(app, "POST", "/", b"[]"))[0] == 200
         assert (await asgi(app, "GET", "/")) == (200, b"{}")
         assert [request.endpoint for request in service.requests] == ["/"]
-        assert (await asgi(build_app(SampleService(), HttpPlan(), 1000), "POST", "/", b"[]"))[0] == 405
+        assert (await asgi(build_app(SampleService(), HttpPlan(), Limits(1000)), "POST", "/", b"[]"))[0] == 405
 
     run(main())

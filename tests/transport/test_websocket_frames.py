@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from jina.errors import ExecutorError
+from jina.transport.limits import Limits
 from jina.wire import parameters, pb, status
 from jina.wire.payloads import DocsPayload
 from tests.transport.sample_service import NOTES, Note, SampleService, run, served, url
@@ -244,7 +245,7 @@ def test_frames_that_are_too_large_close_the_socket():
         await socket.receive()
         assert socket.close_code == 1009
 
-    connected(use, max_message_size=1000)
+    connected(use, limits=Limits(1000))
 
 
 def test_a_client_that_sends_on_still_hears_that_a_frame_was_too_large():
@@ -260,7 +261,7 @@ def test_a_client_that_sends_on_still_hears_that_a_frame_was_too_large():
         return caught.value.rcvd and caught.value.rcvd.code
 
     async def main():
-        async with served(SampleService(), "websocket", max_message_size=1000) as server:
+        async with served(SampleService(), "websocket", limits=Limits(1000)) as server:
             address = url(server, "/echo").replace("http://", "ws://")
             codes = [await asyncio.to_thread(send_on, address) for _ in range(10)]
             assert codes == [1009] * 10

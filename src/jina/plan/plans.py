@@ -181,6 +181,8 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     http: HttpPlan = HttpPlan()
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
+    max_documents: int = 100_000
+    max_depth: int = 100
     max_inflight: int = 10_000
     max_queue: int | None = None
     access: AccessPlan = AccessPlan()
@@ -279,6 +281,8 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     http: HttpPlan = HttpPlan()
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
+    max_documents: int = 100_000
+    max_depth: int = 100
     max_inflight: int = 10_000
     access: AccessPlan = AccessPlan()
     timeout_ready: float | None = None

@@ -161,6 +161,7 @@ class Gateway(BaseGateway):
         return None
 
     def _our_server(self) -> Server:
+        from jina.transport.limits import limits_of
         from jina.transport.server import serve
 
         plan = self._around.plan
@@ -170,7 +171,7 @@ class Gateway(BaseGateway):
             self._around.service,
             http=self._our_http(plan.http),
             grpc_options=plan.grpc_server_options,
-            max_message_size=plan.max_message_size,
+            limits=limits_of(plan),
             prefetch=plan.prefetch,
             access=plan.access,
             customise=self.extend_http,

@@ -48,6 +48,7 @@ def front_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, 
     """The front of a plan; constructs the user's gateway, whose exceptions pass through."""
     if custom is not None:
         return CustomFront(plan, service, custom, report, stop)
+    from jina.transport.limits import limits_of
     from jina.transport.server import serve
 
     return serve(
@@ -55,7 +56,7 @@ def front_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, 
         service,
         http=plan.http,
         grpc_options=plan.grpc_server_options,
-        max_message_size=plan.max_message_size,
+        limits=limits_of(plan),
         prefetch=plan.prefetch,
         access=plan.access,
     )

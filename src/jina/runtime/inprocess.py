@@ -18,6 +18,7 @@ from jina.observe import logs
 from jina.plan.plans import WorkerPlan
 from jina.runtime.service import WorkerService, close
 from jina.transport.http_app import HttpApp, build_app
+from jina.transport.limits import limits_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -62,7 +63,7 @@ class InProcessApp:
         service.pulse.start()
         service.state = "ready"
         self._service = service
-        self._app = build_app(service, self._plan.http, self._plan.max_message_size, self._plan.access)
+        self._app = build_app(service, self._plan.http, limits_of(self._plan), self._plan.access)
         return self._app
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -27,6 +27,7 @@ from jina.runtime.stateful import ended, service_of, started
 from jina.runtime.stop import Stop
 from jina.runtime.vitals import Vitals
 from jina.runtime.worker_links import WorkerLinks
+from jina.transport.limits import limits_of
 from jina.transport.server import Server, serve
 
 __all__ = ["Stop", "WorkerService", "run_worker"]
@@ -178,7 +179,7 @@ class _Life:
             service,
             http=plan.http,
             grpc_options=plan.grpc_server_options,
-            max_message_size=plan.max_message_size,
+            limits=limits_of(plan),
             access=plan.access,
         )
 

@@ -167,6 +167,12 @@ class ServerOptions(Spec):
     max_message_size: Count = 64 * 1024 * 1024
     """Largest request or reply in bytes, on every protocol."""
 
+    max_documents: Count = 100_000
+    """Documents that a request may have, on every protocol."""
+
+    max_depth: Count = 100
+    """Arrays and objects that may be inside each other in a document in JSON, and in parameters."""
+
     proxy: Flag = False
     """Let clients made from it use the proxies that the environment names."""
 

@@ -13,6 +13,7 @@ from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Exchange, Receiv
 from jina.transport.http_lifespan import Lifespan
 from jina.transport.http_pages import pages
 from jina.transport.http_routes import Methods, Routes
+from jina.transport.limits import DEFAULT_LIMITS, LimitedService, Limits
 from jina.transport.server_access import Access, access_of
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
@@ -24,9 +25,11 @@ _ACCEPTED = f"{JSON}, {DOCUMENTS}".encode()
 """What a client may send; the header Accept-Post is of https://www.w3.org/TR/ldp/#header-accept-post."""
 
 
-def build_app(service: Service, plan: HttpPlan, max_message_size: int, access: AccessPlan | None = None) -> HttpApp:
-    """The application, to be served by any ASGI server; `max_message_size` is in bytes."""
-    return HttpApp(Gate(service), plan, max_message_size, access=access_of(access))
+def build_app(
+    service: Service, plan: HttpPlan, limits: Limits = DEFAULT_LIMITS, access: AccessPlan | None = None
+) -> HttpApp:
+    """The application, to be served by any ASGI server."""
+    return HttpApp(Gate(LimitedService(service, limits)), plan, limits.message_size, access=access_of(access))
 
 
 class HttpApp:

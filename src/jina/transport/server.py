@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.plan.plans import AccessPlan, FacePlan, HttpPlan
+from jina.transport.limits import DEFAULT_LIMITS, LimitedService, Limits
 from jina.transport.server_access import Access, access_of
 from jina.transport.server_gate import Gate
 from jina.transport.server_pipeline import DEFAULT_WINDOW
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from jina.transport.http_app import HttpApp
     from jina.transport.http_exchange import AsgiApp
     from jina.transport.http_lifespan import Lifespan
-
-DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
 
 class _Face(Protocol):
@@ -79,7 +78,7 @@ def serve(
     *,
     http: HttpPlan | None = None,
     grpc_options: Mapping[str, Any] | None = None,
-    max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+    limits: Limits = DEFAULT_LIMITS,
     prefetch: int = DEFAULT_WINDOW,
     access: AccessPlan | None = None,
     customise: Callable[[HttpApp], AsgiApp | None] | None = None,
@@ -87,12 +86,12 @@ def serve(
     """A server of the service on all faces; nothing is opened before `start`.
 
     HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
-    `max_message_size` is in bytes and counts for requests on every protocol. `prefetch` is the number of requests of
+    `limits` count for requests on every protocol. `prefetch` is the number of requests of
     one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
     call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
     """
-    gate = Gate(service)
+    gate = Gate(LimitedService(service, limits))
     window = prefetch or sys.maxsize
     rules = access_of(access)
     made: list[_Face] = []
@@ -101,9 +100,9 @@ def serve(
         if plan.protocol == "grpc":
             from jina.transport.grpc_server import GrpcFace
 
-            made.append(GrpcFace(plan, gate, grpc_options or {}, max_message_size, window, rules))
+            made.append(GrpcFace(plan, gate, grpc_options or {}, limits.message_size, window, rules))
         else:
-            web = web or _Web(gate, http or HttpPlan(), max_message_size, window, rules, customise)
+            web = web or _Web(gate, http or HttpPlan(), limits.message_size, window, rules, customise)
             made.append(web.face(plan))
     return Server(faces, made, gate, web.lifespan if web else None)
 

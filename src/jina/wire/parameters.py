@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import BadClientInput, BadRequest
+from jina.wire.json_limits import nested_deeper_than
 
 if TYPE_CHECKING:
     from jina.wire import pb
@@ -26,11 +27,20 @@ if TYPE_CHECKING:
     )  # fmt: skip
 
 
+_DEEPEST = 32
+"""Each dict in a `Struct` takes three of the 100 messages that readers allow inside each other
+(https://protobuf.dev/programming-guides/proto-limits)."""
+
+
 def write(parameters: Mapping[str, Any], into: Carrier) -> None:
     """Write both fields; raises `BadClientInput` for a key that is no str or a value that JSON cannot hold."""
     if not parameters:
         return
     values = plain(parameters)
+    if nested_deeper_than(_DEEPEST, values):
+        raise BadClientInput(
+            f"parameters: more than {_DEEPEST} dicts and lists inside each other, which protobuf messages cannot hold"
+        )
     into.parameters.SetInParent()
     _fill_struct(values, into.parameters)
     into.parameters_json = json.dumps(values, separators=(",", ":"), allow_nan=True).encode()
@@ -59,13 +69,15 @@ def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name in parameters:
         if not isinstance(name, str):
             raise BadClientInput(f"parameters: key {name!r} is a {type(name).__name__}; keys are str")
-    if _is_json(parameters):
-        return dict(parameters)
-    from pydantic_core import to_jsonable_python
-
     try:
+        if _is_json(parameters):
+            return dict(parameters)
+        from pydantic_core import to_jsonable_python
+
         shown = to_jsonable_python(dict(parameters), fallback=_foreign, inf_nan_mode="constants")
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise BadClientInput("parameters: too many dicts and lists inside each other") from None
+    except ValueError as error:
         raise BadClientInput(f"parameters: {error}") from None
     assert isinstance(shown, dict)
     return shown

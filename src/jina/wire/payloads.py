@@ -138,6 +138,11 @@ class JsonPayload:
         self.location = location
         self.single = single
 
+    @property
+    def text(self) -> bytes | None:
+        """The JSON that it is; None where it was parsed already."""
+        return self._raw
+
     def again(self) -> JsonPayload:
         """The same documents, to be read by somebody else."""
         found = self._items if self._raw is None else self._raw

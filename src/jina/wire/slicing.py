@@ -6,6 +6,7 @@ payload of any size is copied once, and the rest of the message can be parsed al
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,11 @@ from jina.wire import pb
 from jina.wire.splicing import field_head
 
 _DATA = 4
+_LEAST_DOCUMENT = 2
+"""Bytes of an empty document in a list: its tag, and a length of 0."""
 _DOCS, _DOCS_BYTES = 1, 2
+_MOST_BITS = 63
+"""A varint has at most ten bytes of seven bits each; without the limit each further byte costs more than the last."""
 _BY_HAND = 16 * 1024
 """Messages of more bytes are stepped through; below, to parse them with one copy more takes less time."""
 
@@ -63,6 +68,14 @@ def documents_of(content: bytes | memoryview) -> bytes | memoryview:
             documents.append(part)
             last = number
     return b"".join(documents)
+
+
+def more_documents_than(limit: int, documents: bytes | memoryview) -> bool:
+    """Whether a serialised `docarray.DocListProto` has more than `limit` documents; looks no further than needed."""
+    if len(documents) <= limit * _LEAST_DOCUMENT:
+        return False
+    numbers = (number for number, _ in fields_in(documents) if number == 1)
+    return next(itertools.islice(numbers, limit, None), None) is not None
 
 
 def documents_in(documents: bytes) -> list[bytes]:
@@ -129,6 +142,8 @@ def _varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
             value |= (byte & 0x7F) << shift
             shift += 7
             position += 1
+            if shift > _MOST_BITS:
+                raise _garbled()
     except IndexError:
         raise _garbled() from None
     return value | byte << shift, position + 1

@@ -1,0 +1,97 @@
+"""Bounds on what a request from outside may hold, as a wrapper around a service: the same on every protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, NamedTuple
+
+from jina.errors import BadRequest, JinaError, TooLarge
+from jina.plan.plans import GatewayPlan, WorkerPlan
+from jina.transport.service import Service
+from jina.wire import json_limits, slicing
+from jina.wire.json_limits import nested_deeper_than
+from jina.wire.messages import Payload, Reply, Request
+from jina.wire.payloads import BytesPayload, JsonPayload
+
+DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+
+class Limits(NamedTuple):
+    """Of one request: bytes, documents, and the depth of parameters and of documents in JSON.
+
+    The depth is the number of arrays and objects inside each other.
+    """
+
+    message_size: int = DEFAULT_MAX_MESSAGE_SIZE
+    documents: int = 100_000
+    depth: int = 100
+
+
+DEFAULT_LIMITS = Limits()
+"""The defaults."""
+
+
+def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
+    """Those of a process that serves."""
+    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth)
+
+
+class LimitedService:
+    """Refuses requests above the limits, before anything is built of their documents; else the service itself."""
+
+    def __init__(self, service: Service, limits: Limits) -> None:
+        self._service = service
+        self._limits = limits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def call(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        """See `Service`; raises `TooLarge` and `BadRequest`."""
+        self._check(request)
+        return self._service.call(request)
+
+    def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """See `Service`; raises `TooLarge` and `BadRequest`."""
+        self._check(request)
+        return self._service.stream(request)
+
+    def _check(self, request: Request) -> None:
+        _, documents, depth = self._limits
+        if _has_more_than(documents, request.payload):
+            raise TooLarge(
+                f"the request has more than {documents} documents, the max_documents of this server",
+                help="send fewer documents per request (request_size), or raise max_documents",
+            )
+        if _is_deeper_than(depth, request.payload):
+            raise _too_deep("a document", depth)
+        if request.parameters and nested_deeper_than(depth, request.parameters):
+            raise _too_deep("parameters", depth)
+
+
+def _too_deep(what: str, depth: int) -> JinaError:
+    return BadRequest(
+        f"{what}: more than {depth} arrays and objects inside each other, the max_depth of this server",
+        help="send less nested values, or raise max_depth",
+    )
+
+
+def _has_more_than(limit: int, payload: Payload) -> bool:
+    """Whether there are more documents; looks no further into those that are not parsed yet."""
+    if isinstance(payload, BytesPayload):
+        return slicing.more_documents_than(limit, payload.data)
+    if isinstance(payload, JsonPayload) and (text := payload.text) is not None:
+        return json_limits.more_documents_than(limit, text)
+    return len(payload) > limit
+
+
+def _is_deeper_than(limit: int, payload: Payload) -> bool:
+    """Whether a document in JSON has more arrays and objects inside each other.
+
+    Messages have a limit of their own, 100 (https://protobuf.dev/programming-guides/proto-limits).
+    """
+    if not isinstance(payload, JsonPayload):
+        return False
+    if (text := payload.text) is None:
+        return any(json_limits.nested_deeper_than(limit, item) for item in payload.items())
+    return json_limits.deeper_than(limit + 1, text)
