@@ -40,34 +40,14 @@ def run(options: argparse.Namespace) -> int:
         try:
             service = _service(target, asked)
             asked = {**asked, "port": service.port}
-            whole = files if _is_whole(target) else set[str]()
-            if not _serve(service, whole):
-                return 0
+            with service:
+                service.block()
+            return 0
         except JinaError as error:
             for note in getattr(error.__cause__, "__notes__", ()):
                 print(note, file=sys.stderr)
             print(f"{error}\nwaiting for a change", file=sys.stderr, flush=True)
             wait_for_change(files | (service.files if service is not None else set()), threading.Event())
-
-
-def _serve(service: Deployment | Flow, files: set[str]) -> bool:
-    """Serve until a signal comes (False), or until one of the files has changed that the reload does not know."""
-    from jina.launch.reloading import wait_for_change
-
-    changed, ended = threading.Event(), threading.Event()
-
-    def look() -> None:
-        if wait_for_change(files, ended):
-            changed.set()
-
-    with service:
-        if files:
-            threading.Thread(target=look, name="dev", daemon=True).start()
-        try:
-            service.block(changed)
-        finally:
-            ended.set()
-    return changed.is_set()
 
 
 def _service(target: str, asked: Mapping[str, Any]) -> Deployment | Flow:
@@ -81,11 +61,6 @@ def _service(target: str, asked: Mapping[str, Any]) -> Deployment | Flow:
         raise UsageError(f"jina dev: {target!r} is neither a Python nor a YAML file")
     kind = Flow if _kind(target) == "Flow" else Deployment
     return kind.from_command_line({**asked, "uses": target, "reload": True}, "dev")
-
-
-def _is_whole(target: str) -> bool:
-    """Whether the file says more than what one Executor is."""
-    return target.endswith((".yml", ".yaml")) and _kind(target) in {"Flow", "Deployment"}
 
 
 def _kind(target: str) -> Any:

@@ -21,11 +21,13 @@ class Nursery(ChildProcess):
     """The process that several workers are forked from, and the gateway before it has imported what only they need.
 
     All methods belong to the thread that called `spawn`. Where it cannot be started or cannot fork, or ends, `fork`
-    gives None, and processes are started by themselves.
+    gives None, and processes are started by themselves. One that `stays` forks those that are started later, too:
+    they serve sooner, without the time that the imports take.
     """
 
-    def __init__(self, sys_path: list[str]) -> None:
+    def __init__(self, sys_path: list[str], *, stays: bool = False) -> None:
         super().__init__(NurseryPlan(sys_path=sys_path))
+        self._stays = stays
         self._key = tuple(sys_path)
         self._stages = ["common", "ready"]
         """Those of its phases in which it forks that are not over."""
@@ -71,7 +73,7 @@ class Nursery(ChildProcess):
         """Have it import the rest, or end, when none of those that wait to be started is to be forked before."""
         if self.phase not in self._stages or self.control is None:
             return
-        wanted = {self._stage_of(process.plan) for process in waiting}
+        wanted = {self._stage_of(process.plan) for process in waiting} | ({"ready"} if self._stays else set())
         if self.phase in wanted:
             return
         with contextlib.suppress(OSError):  # it has ended
@@ -88,20 +90,22 @@ class Nursery(ChildProcess):
 
 
 def nursery_for(processes: Sequence[ChildProcess]) -> Nursery | None:
-    """A nursery, not started, for those of the processes that can share one; None for fewer than two."""
+    """A nursery, not started, for those of the processes that can share one; None for one that is never reloaded."""
     if not siblings.possible():
         return None
     keys = Counter(key for process in processes if (key := _key(process.plan)) is not None)
     for found, count in keys.most_common(1):
-        return Nursery(list(found)) if count > 1 else None
+        stays = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
+        return Nursery(list(found), stays=stays) if count > 1 or stays else None
     return None
 
 
 def _key(plan: ChildPlan) -> tuple[str, ...] | None:
     """Workers with the same key can be forked from one process; those with None from none.
 
-    Variables of the environment have to be there before libraries are imported, and faces need libraries of their own.
+    Variables of the environment have to be there before libraries are imported, and faces need libraries of their own:
+    that is worth it only where a worker is soon to be replaced.
     """
-    if not isinstance(plan, WorkerPlan) or plan.env or plan.faces:
+    if not isinstance(plan, WorkerPlan) or plan.env or (plan.faces and not plan.watch):
         return None
     return tuple(plan.executor.sys_path)

@@ -59,6 +59,12 @@ class PortReservations:
             self._held[port] = sock
         return port in self._held
 
+    def take_over(self, other: PortReservations) -> None:
+        """Hold what another one holds, in its place."""
+        while other._held:
+            port, sock = other._held.popitem()
+            self._held[port] = sock
+
     def lend(self, port: int) -> None:
         """Let any server of this user that binds with SO_REUSEADDR, as servers do, open a port that is held here."""
         self._held[port].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-INTERVAL: Final = 0.25
+INTERVAL: Final = 0.1
 """Seconds between two looks."""
 
-QUIET: Final = 0.2
+QUIET: Final = 0.15
 """Seconds without a further change after which a change counts: editors write a file in several steps."""
 
 Stamps = Mapping[str, object]

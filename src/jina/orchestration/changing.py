@@ -30,12 +30,12 @@ CHANGEABLE: Final = frozenset({
 def scaled(spec: S, replicas: int) -> S:
     """The spec with so many replicas; raises `ConfigError` for a number that is none."""
     _check(spec)
-    return _with(spec, {"replicas": replicas})
+    return with_options(spec, {"replicas": replicas})
 
 
 def checked(spec: DeploymentSpec, replicas: int) -> int:
     """The number of replicas as the option is read; raises `ConfigError` for one that is none."""
-    return int(_with(spec, {"replicas": replicas}).replicas)
+    return int(with_options(spec, {"replicas": replicas}).replicas)
 
 
 def changed(spec: S, options: Mapping[str, Any]) -> S:
@@ -53,7 +53,7 @@ def changed(spec: S, options: Mapping[str, Any]) -> S:
     for name in AROUND:
         if name in given and (given[name] is None) != (getattr(spec, name) is None):
             raise ConfigError(f"{spec.name}: {name} can be replaced, but neither added nor taken away while it runs")
-    return _with(spec, given)
+    return with_options(spec, given)
 
 
 def _check(spec: DeploymentSpec) -> None:
@@ -66,7 +66,8 @@ def _check(spec: DeploymentSpec) -> None:
         )
 
 
-def _with(spec: S, options: Mapping[str, Any]) -> S:
+def with_options(spec: S, options: Mapping[str, Any]) -> S:
+    """The spec with other options, checked as always."""
     from jina.spec import parse
 
     valid: Any = parse(type(spec), dict(options), spec.name)

@@ -89,12 +89,19 @@ class Deployment(Replicated, Described, Calls):
         `options` count instead of the file's. `context` gives the variables of `${{ CONTEXT.name }}`;
         `substitute=False` leaves all variables as they are.
         """
-        return cls.from_spec(configuration.read(source, context=context, substitute=substitute, overrides=options))
+        more: Any = {"context": context, "substitute": substitute, "overrides": options}
+        return cls._defined(source, lambda source: configuration.read(source, **more))
 
     @classmethod
     def from_command_line(cls, options: Mapping[str, Any], command: str = "deployment") -> Self:
         """The Deployment that the options of `jina deployment` or `jina executor` describe."""
-        return cls.from_spec(configuration.from_command_line(options, f"jina {command}"))
+        uses = options.get("uses")
+
+        def read(uses: Any) -> DeploymentSpec:
+            given = options if uses is None else {**options, "uses": uses}
+            return configuration.from_command_line(given, f"jina {command}")
+
+        return cls._defined(uses, read)
 
     def save_config(self, filename: str | None = None) -> None:
         """Write the options that differ from their defaults as YAML, to `<name>.yml` unless a name is given."""
@@ -197,6 +204,14 @@ class Deployment(Replicated, Described, Calls):
 
     def _reloaded(self) -> dict[str, set[str]]:
         return changing.reloaded([self._spec], {self.name: self._resolved})
+
+    @property
+    def _follows(self) -> bool:
+        return self._spec.reload and not self.external
+
+    def _with_ports(self, spec: DeploymentSpec) -> DeploymentSpec:
+        ports = [face.port for face in self._faces][: len(spec.protocols)]
+        return spec if spec.ports else changing.with_options(spec, {"port": ports})
 
     def _start_anew(self, name: str) -> None:
         del name

@@ -22,6 +22,7 @@ from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
     from jina.launch.inprocess import Make
+    from jina.launch.running import Running
     from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan
     from jina.spec import FlowSpec
     from jina.spec.options import ProcessOptions
@@ -81,6 +82,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
     def _replace(self, spec: FlowSpec) -> None:
         self._spec = spec
         self._plan = None
+        self._definition = None  # the program decides
         self._reservations.close()
 
     def build(self, copy_flow: bool = False) -> Self:
@@ -163,12 +165,23 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
     def _launch(self) -> None:
         if self._started:
             return
-        self._export_environment()
         try:
             super()._launch()
         except BaseException:
             self._end()
             raise
+
+    def _launched(self, service: Self) -> Running:
+        self._restore_environment()
+        self._export_environment(service)
+        return super()._launched(service)
+
+    def _start_whole_anew(self) -> None:
+        try:
+            super()._start_whole_anew()
+        finally:
+            self._restore_environment()
+            self._export_environment(self)
 
     def _end(self, *, now: bool = False, within: float | None = None) -> None:
         try:
@@ -176,8 +189,8 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
         finally:
             self._restore_environment()
 
-    def _export_environment(self) -> None:
-        for name, value in (self._spec.env or {}).items():
+    def _export_environment(self, service: Self) -> None:
+        for name, value in (service._spec.env or {}).items():
             self._environment[name] = os.environ.get(name)
             os.environ[name] = str(value)
 
@@ -209,6 +222,16 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
 
     def _reloaded(self) -> dict[str, set[str]]:
         return changing.reloaded(self._spec.steps, self._resolved)
+
+    @property
+    def _follows(self) -> bool:
+        return self._spec.reload
+
+    def _with_ports(self, spec: FlowSpec) -> FlowSpec:
+        from jina.spec.flow import with_gateway
+
+        ports = [face.port for face in self._faces][: len(spec.front.protocols)]
+        return spec if spec.front.ports else with_gateway(spec, port=ports)
 
     def _start_anew(self, name: str) -> None:
         Flow.roll_out(self, name)

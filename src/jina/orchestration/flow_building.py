@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO
 
 from jina.errors import ConfigError, FlowBuildLevelError, NotSupportedError
@@ -40,6 +40,11 @@ class FlowBuilding:
     """Steps and gateway, added one by one. With `copy_flow=False` the Flow itself is changed."""
 
     _spec: FlowSpec
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def _defined(cls, source: Any, read: Callable[[Any], Any]) -> Self: ...
 
     @classmethod
     @abstractmethod
@@ -166,13 +171,18 @@ class FlowBuilding:
         `options` count instead of the file's. `context` gives the variables of `${{ CONTEXT.name }}`;
         `substitute=False` leaves all variables as they are.
         """
-        spec = configuration.read_flow(source, context=context, substitute=substitute, overrides=options)
-        return cls.from_spec(spec)
+        more: Any = {"context": context, "substitute": substitute, "overrides": options}
+        return cls._defined(source, lambda source: configuration.read_flow(source, **more))
 
     @classmethod
     def from_command_line(cls, options: Mapping[str, Any], command: str = "flow") -> Self:
         """The Flow that the options of `jina flow` describe: `uses` is its YAML, which the others override."""
-        return cls.from_spec(configuration.flow_from_command_line(options, f"jina {command}"))
+
+        def read(uses: Any) -> FlowSpec:
+            given = options if uses is None else {**options, "uses": uses}
+            return configuration.flow_from_command_line(given, f"jina {command}")
+
+        return cls._defined(options.get("uses"), read)
 
     def save_config(self, filename: str | None = None) -> None:
         """Write what differs from the defaults as YAML, to `<name>.yml` unless a name is given."""

@@ -9,23 +9,36 @@ import threading
 import traceback
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from jina.errors import RuntimeFailToStart, UsageError
+from jina.errors import RuntimeFailToStart, Unavailable, UsageError
 from jina.launch.ports import PortReservations
 from jina.orchestration import board
 from jina.orchestration.blocking import Signals, StopEvent
+from jina.plan.plans import WorkerPlan
 
 if TYPE_CHECKING:
     from jina.launch.reloading import Reloader
     from jina.launch.running import Running
     from jina.launch.status import ServiceStatus
+    from jina.orchestration.own_key import OwnKey
     from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan
 
+_WHOLE = ""
+"""In the place of the name of a Deployment: all of a service."""
+_IDENTITY = frozenset({"_spec", "_plan", "_resolved", "_around", "_gateway"})
+"""What makes a service what it is, besides its processes."""
 _ABORT = 1.0
 """Seconds that the others get to end when one of them failed to start."""
+
+
+class Definition(NamedTuple):
+    """The file that describes a whole service, and what reads it into a spec, also again."""
+
+    file: str
+    read: Callable[[str], Any]
 
 
 class Lifecycle(ABC):
@@ -36,15 +49,18 @@ class Lifecycle(ABC):
     """
 
     kind: ClassVar[str]
+    _own_key: OwnKey
 
     def __init__(self) -> None:
         self._reservations = PortReservations()
-        self._processes: list[Running] = []  # none or one; shared with the finalizer
+        self._processes: list[Running] = []  # none or one, two while one takes the other's place; see the finalizer
+        self._on_end: Callable[[], None] = lambda: None
         self._reloader: Reloader | None = None
         self.files: set[str] = set()
         """With `reload`: the files of the user's code that the processes were loaded from when they last ran."""
         self._changing = threading.Lock()
         """Held while the processes are changed: each change starts from what the one before has made."""
+        self._definition: Definition | None = None
         self._stack = contextlib.ExitStack()
         self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
 
@@ -111,12 +127,11 @@ class Lifecycle(ABC):
                 raise
             raise failure from error.__cause__
         self._announce()
-        self._watch(running)
+        self._watch()
 
-    def _watch(self, running: Running) -> None:
+    def _watch(self) -> None:
         """Start what is to be reloaded anew when its files change, from a thread."""
-        watched = self._reloaded()
-        if not watched:
+        if not self._followed():
             return
         from jina.launch.reloading import Reloader
 
@@ -127,11 +142,22 @@ class Lifecycle(ABC):
                 service._reload(name)  # noqa: SLF001 - ourselves
 
         def files() -> dict[str, set[str]] | None:
-            if me() is None:
-                return None
-            return {name: found | running.files.get(name, set()) for name, found in watched.items()}
+            return None if (service := me()) is None else service._followed()  # noqa: SLF001 - ourselves
 
         self._reloader = Reloader(files, reload)
+
+    def _followed(self) -> dict[str, set[str]]:
+        """By Deployment, or `_WHOLE`: the files whose changes are followed."""
+        loaded = self._processes[0].files if self._processes else {}
+        found = {name: files | loaded.get(name, set()) for name, files in self._reloaded().items()}
+        if self._definition is not None and self._follows:
+            found[_WHOLE] = {self._definition.file}
+        return found
+
+    @property
+    def _follows(self) -> bool:
+        """Whether the file that the service was read from is followed."""
+        return False
 
     def _reloaded(self) -> Mapping[str, set[str]]:
         """The Deployments that follow changes of their files, with files that their workers do not name."""
@@ -140,13 +166,16 @@ class Lifecycle(ABC):
     def _reload(self, name: str) -> None:
         """Start a Deployment anew because its files have changed; a failure is shown, and what runs stays."""
         tell = board.teller(self.name, quiet=self._quiet)
-        which = "" if name == self.name else f"{name}: "
+        which = "" if name in {self.name, _WHOLE} else f"{name}: "
         tell("warning", f"{which}files have changed")
         try:
-            self._start_anew(name)
+            if name == _WHOLE:
+                self._start_whole_anew()
+            else:
+                self._start_anew(name)
         except Exception as error:  # noqa: BLE001 - whatever the user's new code raises is shown
-            if self._reloader is None or self._reloader.halted:
-                return  # the service ends
+            if self._ends:
+                return
             for note in getattr(error.__cause__, "__notes__", ()):
                 tell("error", str(note))
             tell("error", f"{error}; waiting for the next change")
@@ -155,6 +184,97 @@ class Lifecycle(ABC):
 
     def _start_anew(self, name: str) -> None:
         raise NotImplementedError
+
+    def _start_whole_anew(self) -> None:
+        """Serve what the service's file describes now, on the same ports; what runs goes on until that is ready.
+
+        Where the two cannot run at the same time, what runs ends before, and is started again if the new one fails.
+        """
+        assert self._definition is not None
+        with self._changing:
+            was = self._running_or_raise()
+            new = type(self).from_spec(self._with_ports(self._definition.read(self._definition.file)))
+            alone = self._makes_way_for(new)
+            if alone:
+                was.stop()
+            try:
+                running = self._ready(new)
+            except BaseException:
+                if alone and not self._ends:
+                    self._processes.remove(was)
+                    self._ready(self)
+                raise
+            self._become(new)
+            self._processes[:] = [running, was]
+        self._announce()
+        was.stop()
+        self._processes[:] = [one for one in self._processes if one is not was]
+
+    def _makes_way_for(self, service: Self) -> bool:
+        """Give a service our key and ports; says whether our processes have to end before its own start."""
+        service._own_key = self._own_key
+        self._reservations.take_over(service._reservations)
+        return self._runs_alone or service._runs_alone
+
+    def _ready(self, service: Self) -> Running:
+        """The processes of a service beside those that run, once they serve; they are ended where they do not."""
+        running = self._launched(service)
+        try:
+            if not self._ends:
+                running.wait_ready(service._ready_seconds)
+            if self._ends:
+                raise Unavailable(f"{self.name} is stopping")
+        except BaseException:
+            running.stop(within=_ABORT)
+            self._processes[:] = [one for one in self._processes if one is not running]
+            raise
+        return running
+
+    @property
+    def _ends(self) -> bool:
+        return self._reloader is None or self._reloader.halted
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> Self:
+        """A service of a spec that was validated already."""
+        raise NotImplementedError
+
+    @classmethod
+    def _defined(cls, source: Any, read: Callable[[Any], Any]) -> Self:
+        """The service of what `read(source)` gives; where `source` is a path, that file is its definition."""
+        spec = read(source)
+        service = cls.from_spec(spec)
+        service._define(source, spec, read)  # noqa: SLF001 - one of ours
+        return service
+
+    def _define(self, source: Any, spec: Any, read: Callable[[Any], Any]) -> None:
+        if isinstance(source, str | os.PathLike) and spec.folder is not None:
+            file = os.path.join(os.path.abspath(spec.folder), os.path.basename(source))
+            if os.path.isfile(file):
+                self._definition = Definition(file, read)
+
+    def _with_ports(self, spec: Any) -> Any:
+        """The spec with the ports that are served now, unless it has its own."""
+        raise NotImplementedError
+
+    @property
+    def _runs_alone(self) -> bool:
+        """Whether nothing can run beside it on its ports and folders."""
+        from jina.launch.running import processes_of
+
+        plans = processes_of(self._plan_to_run())
+        return self._lends_ports or any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans)
+
+    def _become(self, other: Self) -> None:
+        """Be what another service of this kind is."""
+        before, after = self._faces, other._faces
+        ours, theirs = (
+            [(face.protocol, face.host, face.port, face.tls) for face in faces] for faces in (before, after)
+        )
+        if ours != theirs:
+            self._release_client()
+        for name in _IDENTITY & other.__dict__.keys():
+            setattr(self, name, getattr(other, name))
 
     async def async_wait_start_success(self) -> None:
         """`wait_start_success` without blocking the running loop."""
@@ -178,26 +298,38 @@ class Lifecycle(ABC):
         return []
 
     def _launch(self) -> None:
-        if self._processes:
-            return
+        if not self._processes:
+            self._launched(self)
+
+    def _launched(self, service: Self) -> Running:
+        """Start the processes of this service, or of one that is to take its place."""
         from jina.launch import running
         from jina.launch.sharing import all_shared, given_faces
         from jina.plan.consensus import even_groups
 
-        plan = self._plan_to_run()
-        self._reloaded()  # raises before anything starts
-        for face in self._faces:
+        plan = service._plan_to_run()
+        service._reloaded()  # raises before anything starts
+        for face in service._faces:
             if face.share_port:
                 self._reservations.hold(face.port)
-                if self._lends_ports:
+                if service._lends_ports:
                     self._reservations.lend(face.port)
         given = given_faces(running.processes_of(plan))
         held = {face.port for face in given if self._reservations.hold_given(face.host, face.port)}
         plan = all_shared(plan, held)
-        tell = board.teller(self.name, quiet=self._quiet)
+        tell = board.teller(service.name, quiet=service._quiet)
         for line in even_groups(running.processes_of(plan)):
             tell("warning", line)
-        self._processes.append(running.start(plan, self._blobs(), tell))
+        started = running.start(plan, service._blobs(), tell)
+        me = weakref.ref(self)  # as above
+
+        def on_end() -> None:
+            if (ours := me()) is not None:
+                ours._on_end()  # noqa: SLF001 - ourselves
+
+        started.on_end = on_end
+        self._processes.append(started)
+        return started
 
     # --- end ----------------------------------------------------------------------------------------------
 
@@ -217,7 +349,7 @@ class Lifecycle(ABC):
         if reloader is not None:
             reloader.halt()
         try:
-            for running in self._processes:
+            for running in list(self._processes):
                 running.stop(now=now, within=within)
                 self.files = set().union(*running.files.values())
         finally:
@@ -254,21 +386,28 @@ class Lifecycle(ABC):
         is 0) when all of a Deployment, or the gateway, are given up. Signals are handled where this runs in the main
         thread.
         """
-        running = self._running_or_raise()
-        with Signals(running.kill) as signals:
+        self._running_or_raise()
+        with Signals(self._kill) as signals:
 
             def on_end() -> None:
-                if running.lost() is not None:
+                if self._lost() is not None:
                     signals.wake()
 
-            running.on_end = on_end
-            if (down := running.lost()) is None:
+            self._on_end = on_end
+            if (down := self._lost()) is None:
                 signals.wait(stop_event)
-                down = running.lost()
-            running.on_end = lambda: None
+                down = self._lost()
+            self._on_end = lambda: None
             self.close()
         if down is not None:
             raise down
+
+    def _lost(self) -> Unavailable | None:
+        return self._processes[0].lost() if self._processes else None
+
+    def _kill(self) -> None:
+        for running in list(self._processes):
+            running.kill()
 
     def join(self) -> None:
         """Wait until all processes have ended."""
