@@ -188,7 +188,7 @@ func (l *lister) run(conn *link) {
 			at, rest := binary.LittleEndian.Uint64(f.body), f.body[20:]
 			for n := binary.LittleEndian.Uint32(f.body[16:]); n > 0; n-- {
 				size := binary.LittleEndian.Uint32(rest[16:])
-				item := string(rest[20 : 20+size])
+				item := strings.TrimPrefix(string(rest[20:20+size]), operationHead)
 				if size > 1000 {
 					sum := sha256.Sum256([]byte(item))
 					item = hex.EncodeToString(sum[:]) + item[strings.LastIndexByte(item, '#'):]
@@ -320,6 +320,12 @@ func (l *lister) note(item string) bool {
 	return true
 }
 
+// operationHead is what a worker writes before the documents of a request: it has an id, and goes to "/".
+const operationHead = "\x01" + "\x06\x00\x00\x00" + "\x04\x00\x00\x00" + "\x00" + "\x93\xa1k\xc4\x00\x00" + "\x92\xa1/\xa0"
+
+// operation is one that a worker can read.
+func operation(documents string) []byte { return []byte(operationHead + documents) }
+
 var writes atomic.Uint64
 
 // write tries until it is acknowledged. A try that failed may be in the log all the same, so each says of which write it is.
@@ -328,7 +334,7 @@ func (l *lister) write(text string) {
 	id, try := writes.Add(1), 0
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		try++
-		_, err := l.ask(kPropose, fmt.Appendf(nil, "%s#%d.%d", text, id, try))
+		_, err := l.ask(kPropose, operation(fmt.Sprintf("%s#%d.%d", text, id, try)))
 		if err == nil {
 			return
 		}

@@ -128,11 +128,7 @@ func (p *peer) callParts(k kind, patience time.Duration, parts ...[]byte) ([]byt
 
 // propose forwards the entries of a proposal.
 func (p *peer) propose(entries [][]byte) ([]byte, error) {
-	parts := make([][]byte, len(entries))
-	for i, entry := range entries {
-		parts[i] = entry[chunkHead:]
-	}
-	return p.callParts(kPropose, patience, parts...)
+	return p.callParts(kPropose, patience, payload(entries)...)
 }
 
 // tell sends what needs no answer; only the newest counts, and nothing waits for it.

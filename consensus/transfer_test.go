@@ -21,7 +21,7 @@ func TestAnAgentBeginsAnewWhereATransferDoesNotEnd(t *testing.T) {
 	leading := g.agents[g.leader()]
 	hang(leading.raft)
 	until(t, "the end of the agent", func() bool {
-		leading.propose(cut(1, []byte("x")), false)
+		leading.propose(cut(1, operation("x")), false)
 		return len(leading.anew) > 0
 	})
 }

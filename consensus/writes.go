@@ -42,6 +42,9 @@ func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
 	if size > mostProposed {
 		return nil, refused("%d bytes are more than an operation can have", size)
 	}
+	if err := readable(payload(entries)); err != nil {
+		return nil, refused("no worker could read this operation: %v", err)
+	}
 	a.carried.Add(int64(size))
 	leader, err := a.leader(forwarded)
 	if err != nil {
@@ -52,6 +55,15 @@ func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
 	}
 	index, err := a.append(entries)
 	return binary.LittleEndian.AppendUint64(nil, index), err
+}
+
+// payload is what is behind the heads of entries.
+func payload(entries [][]byte) [][]byte {
+	parts := make([][]byte, len(entries))
+	for i, entry := range entries {
+		parts[i] = entry[chunkHead:]
+	}
+	return parts
 }
 
 // append takes the entries, and lets go of each when it is committed.

@@ -78,3 +78,4 @@ tests
 finish
 fuzz FuzzFrames
 fuzz FuzzEntries
+fuzz FuzzOperations

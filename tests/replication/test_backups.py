@@ -6,6 +6,7 @@ import tarfile
 
 import pytest
 
+from jina.cli.main import main
 from jina.errors import UsageError
 from jina.replication import backups
 
@@ -65,6 +66,56 @@ def test_what_is_none_is_refused(content, tmp_path):
 def test_a_later_format_is_named(tmp_path):
     with pytest.raises(UsageError, match="has format 2; this is 1"):
         backups.read(with_manifest(tmp_path / "x.backup", b"abc", format=2))
+
+
+OUTSIDE = ["/tmp/evil", "../evil", "..", ".", "a/b", "a/../../b", "a/0/1", "a\nb", "", "a/", "a/٣", "x" * 201]
+
+
+@pytest.mark.parametrize("group", OUTSIDE)
+def test_a_group_that_is_no_name_is_refused(group, tmp_path):
+    with pytest.raises(UsageError, match="not the name of a group"):
+        backups.read(with_manifest(tmp_path / "x.backup", b"abc", group=group))
+
+
+@pytest.mark.parametrize("group", OUTSIDE)
+def test_nothing_is_restored_outside_of_the_workspace(group, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = with_manifest(tmp_path / "x.backup", b"abc", sha256=SUM, group=group)
+    good = with_manifest(tmp_path / "good.backup", b"abc", sha256=SUM)
+    before = sorted(tmp_path.rglob("*"))
+    for words in ([source], [good, group] if group else [source], [good, "--replica", "0", "--generation", "../x"]):
+        assert main(["raft", "restore-backup", *words, "--workspace", "files"]) == 2
+        assert " is not " in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("replicas", [0, -1, 10**9])
+def test_as_many_replicas_as_no_group_has_are_refused(replicas, tmp_path):
+    with pytest.raises(UsageError, match="it is of"):
+        backups.read(with_manifest(tmp_path / "x.backup", b"abc", replicas=replicas))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+@pytest.mark.parametrize("name", ["manifest.json", "state.tar"])
+def test_links_and_devices_in_the_place_of_files_are_refused(kind, name, tmp_path):
+    """A link to a file outside, and one to another member."""
+    for target in ("/etc/passwd", "../../etc/passwd", "other"):
+        path = tmp_path / "x.backup"
+        told = {"manifest.json": json.dumps({**MANIFEST, "sha256": SUM}).encode(), "state.tar": b"abc"}
+        with tarfile.open(path, "w") as out:
+            for member, data in {"other": told[name], **told}.items():
+                info = tarfile.TarInfo(member)
+                if member == name:
+                    info.type, info.linkname = kind, target
+                    out.addfile(info)
+                else:
+                    info.size = len(data)
+                    out.addfile(info, io.BytesIO(data))
+        folder = tmp_path / "folder"
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match="not a plain file"), backups.unpacked(str(path), str(folder)):
+            pass
+        assert not list(folder.iterdir())
 
 
 def test_a_file_is_not_replaced(tmp_path):

@@ -34,6 +34,14 @@ def test_a_deployment_is_named_or_one_of_its_shards(tmp_path, name, found):
     assert all(sorted(group.folders) == [0, 1] for group in told)
 
 
+@pytest.mark.parametrize("name", ["..", "/tmp/x", "a/../b", "a/b/c"])
+def test_an_identity_that_is_no_name_is_refused(tmp_path, name):
+    folder = noted(tmp_path, "plain", 0)
+    (folder / "identity.json").write_text(json.dumps({"id": "x", "group": name, "replica": 0}))
+    with pytest.raises(UsageError, match="not the name of a group"):
+        groups.of_workspace(str(tmp_path))
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"group": 1, "replica": 2}'])
 def test_a_folder_whose_identity_is_damaged_is_named(tmp_path, content):
     folder = noted(tmp_path, "plain", 0)

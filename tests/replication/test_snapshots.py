@@ -1,5 +1,6 @@
 """Snapshots are folders whose every byte is vouched for."""
 
+import json
 import os
 
 import pytest
@@ -65,6 +66,17 @@ def test_a_missing_file_is_named(tmp_path):
     taken(tmp_path, IntoFolder())
     (tmp_path / "state" / "state.txt").unlink()
     with pytest.raises(InternalError, match=r"lacks state/state\.txt"):
+        snapshots.check(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other", "state/../../other", "state//x", "."])
+def test_a_manifest_names_only_what_is_inside(tmp_path, name):
+    taken(tmp_path, IntoFolder())
+    path = tmp_path / "manifest.json"
+    told = json.loads(path.read_bytes())
+    told["files"][name] = "0"
+    path.write_text(json.dumps(told))
+    with pytest.raises(InternalError, match="outside of its folder"):
         snapshots.check(str(tmp_path))
 
 

@@ -159,7 +159,7 @@ def test_tls_needs_certificate():
     assert parse(DeploymentSpec, {"tls": True, "ssl_certfile": "c", "ssl_keyfile": "k"}).tls
 
 
-@pytest.mark.parametrize("name", ["", " x", "a/b", "a\\b", "a\nb"])
+@pytest.mark.parametrize("name", ["", " x", "a/b", "a\\b", "a\nb", ".", "..", "ä" * 101])
 def test_name_is_usable(name):
     assert "must be printable, not empty, and without slashes or outer spaces" in problem(name=name)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from jina.cli import raft_places
 from jina.errors import UsageError
+from jina.spec.address import is_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
     from jina.replication import backups, groups, offline
 
     manifest = backups.read(options.file)
+    if options.generation is not None and not is_name(options.generation):
+        raise UsageError(f"--generation: {options.generation!r} is not what the first call has printed")
     count = options.replicas or manifest.replicas
     replicas = list(range(count))
     chosen = replicas if options.replica is None else [options.replica]

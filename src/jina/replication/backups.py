@@ -16,7 +16,7 @@ from typing import IO, Final
 import msgspec
 
 from jina.errors import UsageError
-from jina.replication import asking
+from jina.replication import asking, groups
 from jina.replication.asking import Place
 from jina.replication.snapshots import sync
 
@@ -25,6 +25,8 @@ _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
 _PART: Final = 4 << 20
 _TRIES: Final = 3
+_MOST_REPLICAS: Final = 1000
+_LONGEST_MANIFEST: Final = 4 << 20
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -147,14 +149,27 @@ def read(source: str) -> Manifest:
     """What a backup says of itself."""
     try:
         with tarfile.open(source, mode="r:") as archive:
-            member = archive.extractfile(_MANIFEST)
-            assert member is not None
-            manifest = msgspec.json.decode(member.read(), type=Manifest)
+            manifest = msgspec.json.decode(_member(archive, _MANIFEST).read(_LONGEST_MANIFEST), type=Manifest)
     except (OSError, tarfile.TarError, KeyError, msgspec.MsgspecError) as error:
         raise UsageError(f"{source} is no backup that can be read: {error}") from None
     if manifest.format != _FORMAT:
         raise UsageError(f"{source} has format {manifest.format}; this is {_FORMAT}")
+    try:
+        groups.check_name(manifest.group)
+    except UsageError as error:
+        raise UsageError(f"{source} is no backup that can be read: {error.message}") from None
+    if not 0 < manifest.replicas <= _MOST_REPLICAS:
+        raise UsageError(f"{source} is no backup that can be read: it is of {manifest.replicas} replicas")
     return manifest
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    """A plain file of the archive: a link could lead to another one."""
+    found = archive.getmember(name)
+    member = archive.extractfile(found) if found.isreg() else None
+    if member is None:
+        raise tarfile.ReadError(f"{name} is not a plain file in it")
+    return member
 
 
 @contextmanager
@@ -166,8 +181,7 @@ def unpacked(source: str, folder: str) -> Iterator[str]:
         digest = hashlib.sha256()
         with os.fdopen(descriptor, "wb") as file, tarfile.open(source, mode="r:") as archive:
             try:
-                member = archive.extractfile(_STATE)
-                assert member is not None
+                member = _member(archive, _STATE)
                 while data := member.read(_PART):
                     digest.update(data)
                     file.write(data)

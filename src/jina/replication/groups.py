@@ -16,6 +16,7 @@ from jina.errors import Unavailable, UsageError
 from jina.replication import asking
 from jina.replication.asking import Peer, Place
 from jina.replication.papers import Papers
+from jina.spec.address import is_name
 
 _FOLDER = re.compile(r"rep-(\d+)")
 _IDENTITY = "identity.json"
@@ -85,8 +86,10 @@ def of_workspace(workspace: str, name: str | None = None) -> list[Group]:
 
 def _identity(folder: Path) -> _Identity:
     try:
-        return msgspec.json.decode((folder / _IDENTITY).read_bytes(), type=_Identity)
-    except (OSError, msgspec.MsgspecError) as error:
+        known = msgspec.json.decode((folder / _IDENTITY).read_bytes(), type=_Identity)
+        check_name(known.group)
+        return known
+    except (OSError, msgspec.MsgspecError, UsageError) as error:
         raise UsageError(f"{folder / _IDENTITY} cannot be read: {error}") from None
 
 
@@ -102,7 +105,18 @@ def of_peer(address: str, name: str, papers: Papers | None = None) -> Group:
 def folder_of(workspace: str, group: str, replica: int) -> str:
     """Where a replica of a group has its log and its snapshots."""
     root = os.path.abspath(os.path.expanduser(workspace))
+    check_name(group)
     return os.path.join(root, "raft", group, f"rep-{replica}")
+
+
+def check_name(group: str) -> None:
+    """Raise `UsageError` unless a text is the name of a group: that of a Deployment, or of a shard of one.
+
+    It becomes part of a path, and may come out of a file that anybody wrote.
+    """
+    name, slash, shard = group.partition("/")
+    if not is_name(name) or (slash and not (shard.isascii() and shard.isdecimal())):
+        raise UsageError(f"{group!r} is not the name of a group: a Deployment's name, or NAME/SHARD")
 
 
 def one_of(groups: Iterable[Group], where: str, instead: Callable[[], str]) -> Group:

@@ -115,6 +115,8 @@ def check(folder: str) -> tuple[str, int, bytes]:
     if manifest.format != _FORMAT:
         raise InternalError(f"the snapshot has format {manifest.format}; this is {_FORMAT}")
     for name, digest in manifest.files.items():
+        if not _is_inside(name):
+            raise InternalError(f"the snapshot names {name!r}, which is outside of its folder")
         if not (root / name).is_file():
             raise InternalError(f"the snapshot lacks {name}")
         if _digest(root / name) != digest:
@@ -133,6 +135,11 @@ def fresh_workspace(directory: str) -> str:
     shutil.rmtree(root, ignore_errors=True)
     os.makedirs(root, mode=0o700, exist_ok=True)  # it may be a mount of its own
     return tempfile.mkdtemp(prefix="", dir=root)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name in a manifest is one that `_names` gives."""
+    return not name.startswith("/") and not {"", ".", ".."} & set(name.split("/"))
 
 
 def _names(root: Path) -> Iterator[str]:

@@ -25,6 +25,8 @@ _ADDRESS: Final = re.compile(
     r"(?:\[(?P<bracketed>[\w:.%]+)\]|(?P<name>[^\s:/?#@\[\]]+))"
     r"(?::(?P<port>\d+))?/?"
 )
+_LONGEST_NAME: Final = 200
+"""Bytes; a component of a path can have 255, and endings are added."""
 _BARE_IPV6: Final = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(%\w+)?")
 
 
@@ -43,6 +45,18 @@ class Target(NamedTuple):
     host: str
     port: int
     tls: bool
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a service, and so one component of a path."""
+    return (
+        bool(text)
+        and text == text.strip()
+        and text.isprintable()
+        and text not in {".", ".."}
+        and not {"/", "\\"} & set(text)
+        and len(text.encode(errors="replace")) <= _LONGEST_NAME
+    )
 
 
 def split_address(text: str) -> Address:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jina.errors import BadYAMLVersion, FlowTopologyError, MissingExtra, NotSupportedError, missing_extra
-from jina.spec.address import split_address
+from jina.spec.address import is_name, split_address
 from jina.spec.base import Spec
 from jina.spec.external import TargetError, targets
 from jina.spec.options import HttpOptions
@@ -111,9 +111,12 @@ def _is_step(spec: Server) -> bool:
 
 def name_is_usable(spec: Server) -> Iterator[Problem]:
     """The name becomes part of process names and paths."""
-    name = spec.name
-    if not name or name != name.strip() or not name.isprintable() or "/" in name or "\\" in name:
-        yield Problem("name", f"{shown(name)} must be printable, not empty, and without slashes or outer spaces")
+    if not is_name(spec.name):
+        yield Problem(
+            "name",
+            f"{shown(spec.name)} must be printable, not empty, and without slashes or outer spaces; nor '.', '..' or "
+            "longer than 200 bytes",
+        )
 
 
 def one_host(spec: Server) -> Iterator[Problem]:
