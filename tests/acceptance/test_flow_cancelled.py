@@ -56,7 +56,7 @@ async def leave_stream(client):
 
 async def leave_request(client):
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(0.3):
             await client.post("/wait", Token(text="t"), parameters={"at": "middle"}, return_type=Token)
 
 

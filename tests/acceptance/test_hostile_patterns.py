@@ -12,7 +12,7 @@ from jina.errors import BadClient
 HOSTILE = [r"(((\w?){9}){9}){9}X", "(a*)*X", "(?:(?:x?){30}x{30}){9}", "(" * 900, "(?=a)", "a\\1" * 300, "[" * 900]
 
 
-class Mark(Executor):
+class PatternMark(Executor):
     @requests(on="/mark")
     def mark(self, docs, **kwargs):
         for doc in docs:
@@ -23,7 +23,7 @@ class Mark(Executor):
 def flow():
     flow = Flow(protocol=["grpc", "http", "websocket"])
     for number in range(5):
-        flow = flow.add(uses=Mark, name=f"step_with_a_long_name_{number}")
+        flow = flow.add(uses=PatternMark, name=f"step_with_a_long_name_{number}")
     with flow:
         yield flow
 

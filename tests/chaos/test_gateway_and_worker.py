@@ -21,7 +21,7 @@ LOCAL = {"host": "127.0.0.1", "quiet": True}
 FOREVER = {"restart_limit": -1, "restart_backoff": 1}
 
 
-class Mark(Executor):
+class KilledMark(Executor):
     @requests(on="/mark")
     async def mark(self, docs: DocumentArray, **kwargs):
         docs.texts = [f"{text}m" for text in docs.texts]
@@ -40,11 +40,11 @@ class Counter(Executor):
 
 
 def plain(tmp_path):
-    return Deployment(uses=Mark, replicas=2, **FOREVER, **LOCAL)
+    return Deployment(uses=KilledMark, replicas=2, **FOREVER, **LOCAL)
 
 
 def sharded(tmp_path):
-    return Deployment(uses=Mark, shards=2, polling="any", **FOREVER, **LOCAL)
+    return Deployment(uses=KilledMark, shards=2, polling="any", **FOREVER, **LOCAL)
 
 
 def stateful(tmp_path):
@@ -52,7 +52,7 @@ def stateful(tmp_path):
 
 
 def flow(tmp_path):
-    return Flow(**LOCAL).add(uses=Mark, replicas=2, **FOREVER).add(uses=Mark, **FOREVER)
+    return Flow(**LOCAL).add(uses=KilledMark, replicas=2, **FOREVER).add(uses=KilledMark, **FOREVER)
 
 
 @pytest.mark.parametrize("made", [plain, sharded, stateful, flow])

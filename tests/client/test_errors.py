@@ -7,6 +7,7 @@ import pytest
 from docarray import DocList
 
 from jina import Client
+from jina.transport.limits import Limits
 from jina.errors import (
     BadClientCallback,
     BadServer,
@@ -193,7 +194,7 @@ def test_a_request_over_the_servers_limit(protocol):
     from jina.errors import TooLarge
     from tests.client.note_server import running
 
-    with running(max_message_size=2000) as small, Client(host=small.url(protocol)) as client:
+    with running(limits=Limits(2000)) as small, Client(host=small.url(protocol)) as client:
         with pytest.raises(TooLarge):
             client.post("/echo", Note(text="x" * 5000))
         assert client.post("/echo", Note(text="x"))[0].text == "x"

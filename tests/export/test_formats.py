@@ -141,7 +141,7 @@ def test_without_pillow_the_error_names_the_extra():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "NotSupportedError" in done.stderr
+    assert "MissingExtra" in done.stderr
     assert "pip install --find-links dist 'rejina[plot]'" in done.stderr
 
 

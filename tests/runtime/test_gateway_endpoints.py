@@ -226,7 +226,7 @@ def test_schemaless_documents_show_as_such():
             Whole,
             (
                 "a and b do not fit on /go: Embedded of a (embedding, text) and Whole of b (score) have no "
-                "field in common, so nothing would arrive"
+                "common field, so nothing would arrive"
             ),
         ),
     ],

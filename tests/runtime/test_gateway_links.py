@@ -23,7 +23,7 @@ NAMES = ("a/rep-0", "b/rep-0", "b/rep-1")
 EVENTS = st.tuples(st.sampled_from(NAMES), st.sampled_from(["link", "link slowly", "die", "serve"]), st.integers(0, 6))
 
 
-class Mark(Executor):
+class LinkMark(Executor):
     @requests(on="/mark")
     async def mark(self, docs, **kwargs):
         for doc in docs:
@@ -77,7 +77,7 @@ def gateway_plan():
 async def play(before, during):
     """Play events before the gateway connects and while it does; in the end every worker is there."""
     source = LinkSource()
-    async with workers(dict.fromkeys(NAMES, Mark)) as services:
+    async with workers(dict.fromkeys(NAMES, LinkMark)) as services:
         those = {name: Worker(name, services[name], source) for name in NAMES}
         for name, event, _ in before:
             await happen(those[name], event)
@@ -145,7 +145,7 @@ def test_in_every_order_at_length(before, during):
 def test_a_worker_that_is_taken_out_is_not_awaited():
     async def main():
         source = LinkSource()
-        async with workers(dict.fromkeys(NAMES, Mark)) as services:
+        async with workers(dict.fromkeys(NAMES, LinkMark)) as services:
             those = {name: Worker(name, services[name], source) for name in NAMES[:2]}
             plan = gateway_plan()
             hops = Hops(plan, source, lambda _: None)

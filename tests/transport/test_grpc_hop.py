@@ -9,6 +9,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from jina.transport.limits import Limits
 from jina.errors import (
     BadRequest,
     BadServer,
@@ -182,7 +183,7 @@ def test_too_large_names_the_option():
         with pytest.raises(TooLarge, match="max_message_size"):
             await hop.call(request("/echo", "a" * 3000))
 
-    with_hop(use, options={"max_message_size": 2000})
+    with_hop(use, options={"limits": Limits(2000)})
 
 
 def test_branches_travel_apart():

@@ -156,7 +156,7 @@ class GatewayService:
 
     def _span(self, request: Request) -> traces.RequestSpan:
         """Of a request in this gateway; what is sent on tells its parent by the headers."""
-        attributes = {"jina.process": self.counts.process_name, "jina.request_id": request.request_id}
+        attributes = {"jina.process": self.name, "jina.request_id": request.request_id}
         span = traces.begin(request.endpoint, request.headers, attributes)
         assert span is not None
         request.headers = span.headers(request.headers)

@@ -114,8 +114,8 @@ class CallOptions:
         if self.extra:
             names = ", ".join(sorted(self.extra))
             raise NotSupportedError(
-                f"{names}: only the asynchronous HTTP client takes this",
-                help="leave it out, or use Client(asyncio=True, protocol='http')",
+                f"{names}: only HTTP clients take this",
+                help="leave it out, or use Client(protocol='http')",
             )
 
 
