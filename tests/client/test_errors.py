@@ -7,7 +7,6 @@ import pytest
 from docarray import DocList
 
 from jina import Client
-from jina.transport.limits import Limits
 from jina.errors import (
     BadClientCallback,
     BadServer,
@@ -18,6 +17,7 @@ from jina.errors import (
     PermissionDenied,
     Unavailable,
 )
+from jina.transport.limits import Limits
 from tests.client.note_server import Note
 
 

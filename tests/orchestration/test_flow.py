@@ -118,7 +118,7 @@ def test_the_environment_is_that_of_the_flow_while_it_runs(chain):
 def test_the_environment_is_restored(monkeypatch):
     monkeypatch.setenv("COLOUR", "blue")
     flow = Flow(env={"COLOUR": "green", "SHADE": "1"})
-    flow._export_environment()
+    flow._export_environment(flow)
     assert os.environ["COLOUR"] + os.environ["SHADE"] == "green1"
     flow.close()
     assert os.environ["COLOUR"] == "blue"

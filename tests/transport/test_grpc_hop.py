@@ -9,7 +9,6 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from jina.transport.limits import Limits
 from jina.errors import (
     BadRequest,
     BadServer,
@@ -24,6 +23,7 @@ from jina.plan.plans import FacePlan, HopPlan, NodePlan
 from jina.transport.grpc_hop import GrpcHop
 from jina.transport.grpc_hop_discovery import read_endpoints
 from jina.transport.hop import HopLost
+from jina.transport.limits import Limits
 from jina.transport.server import serve
 from jina.wire import pb
 from jina.wire.messages import Request
