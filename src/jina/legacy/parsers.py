@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import os
 import re
 import textwrap
@@ -239,8 +240,10 @@ def _default(field: FieldInfo) -> Any:
 def _adapter(field: FieldInfo) -> Any:
     from pydantic import TypeAdapter
 
-    annotation: Any = field.annotation
-    return TypeAdapter(Annotated[(annotation, *field.metadata)] if field.metadata else annotation)
+    kind: Any = field.annotation
+    if field.metadata:
+        kind = operator.getitem(Annotated, (kind, *field.metadata))
+    return TypeAdapter(kind)
 
 
 def _reader(name: str, field: FieldInfo) -> Callable[[str], Any]:

@@ -171,7 +171,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
             self._end()
             raise
 
-    def _launched(self, service: Self) -> Running:
+    def _launched(self, service: Any) -> Running:
         self._restore_environment()
         self._export_environment(service)
         return super()._launched(service)

@@ -94,6 +94,7 @@ class Gateway(BaseGateway):
     """The protocol of classes that serve only one."""
 
     server: Any
+    _options: dict[str, Any]
     keeps_access = False
     """Whether the server heeds the plan's rules of access; ours does."""
 

@@ -13,7 +13,7 @@ from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Exchange, Receiv
 from jina.transport.http_lifespan import Lifespan
 from jina.transport.http_pages import pages
 from jina.transport.http_routes import Methods, Routes
-from jina.transport.limits import DEFAULT_LIMITS, LimitedService, Limits
+from jina.transport.limits import DEFAULT_LIMITS, Limits, limited
 from jina.transport.server_access import Access, access_of
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
@@ -29,7 +29,7 @@ def build_app(
     service: Service, plan: HttpPlan, limits: Limits = DEFAULT_LIMITS, access: AccessPlan | None = None
 ) -> HttpApp:
     """The application, to be served by any ASGI server."""
-    return HttpApp(Gate(LimitedService(service, limits)), plan, limits.message_size, access=access_of(access))
+    return HttpApp(Gate(limited(service, limits)), plan, limits.message_size, access=access_of(access))
 
 
 class HttpApp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from jina.errors import BadRequest, JinaError, TooLarge
 from jina.plan.plans import GatewayPlan, WorkerPlan
@@ -36,8 +36,13 @@ def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
     return Limits(plan.max_message_size, plan.max_documents, plan.max_depth)
 
 
-class LimitedService:
-    """Refuses requests above the limits, before anything is built of their documents; else the service itself."""
+def limited(service: Service, limits: Limits) -> Service:
+    """The service, which refuses requests above the limits before anything is built of their documents."""
+    return cast("Service", _LimitedService(service, limits))
+
+
+class _LimitedService:
+    """Checks what goes through `call` and `stream`; all else is the service's own."""
 
     def __init__(self, service: Service, limits: Limits) -> None:
         self._service = service

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.plan.plans import AccessPlan, FacePlan, HttpPlan
-from jina.transport.limits import DEFAULT_LIMITS, LimitedService, Limits
+from jina.transport.limits import DEFAULT_LIMITS, Limits, limited
 from jina.transport.server_access import Access, access_of
 from jina.transport.server_gate import Gate
 from jina.transport.server_pipeline import DEFAULT_WINDOW
@@ -91,7 +91,7 @@ def serve(
     call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
     """
-    gate = Gate(LimitedService(service, limits))
+    gate = Gate(limited(service, limits))
     window = prefetch or sys.maxsize
     rules = access_of(access)
     made: list[_Face] = []
