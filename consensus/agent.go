@@ -105,7 +105,8 @@ func start(c config) (*agent, error) {
 	if a.mux.guard, err = newGuard(c, a.hosts, func(text string, args ...any) { a.log.Error(fmt.Sprintf(text, args...)) }); err != nil {
 		return nil, err
 	}
-	a.mux.id, a.mux.peer = a.id, a.servePeer
+	a.mux.id, a.mux.peer, a.mux.key = a.id, a.servePeer, []byte(c.Key)
+	a.mux.doubts.say = func(text string, args ...any) { a.log.Error(fmt.Sprintf(text, args...)) }
 	a.mux.adopt(known.Generation)
 	a.mux.resolve = func(address raft.ServerAddress) (string, error) { return a.addressOf(string(address)) }
 	if a.book, err = openBook(filepath.Join(c.Dir, "peers.json"), c.Peers, c.Replica, a.mux); err != nil {

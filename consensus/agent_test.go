@@ -276,11 +276,11 @@ func TestAWorkerMayComeBackToARestartedAgent(t *testing.T) {
 func TestAnAgentOfAnotherGroupIsNotListenedTo(t *testing.T) {
 	g := newGroup(t, 1, nil)
 	g.startAll()
-	stranger := &peer{mux: &mux{group: "other"}, address: g.peers[0]}
+	stranger := &peer{mux: knows("other"), address: g.peers[0]}
 	if _, err := stranger.call(kStatus, nil, time.Second); err == nil {
 		t.Fatal("it answered")
 	}
-	friend := &peer{mux: &mux{group: "g"}, address: g.peers[0]}
+	friend := &peer{mux: knows("g"), address: g.peers[0]}
 	if _, err := friend.call(kStatus, nil, time.Second); err != nil {
 		t.Fatal(err)
 	}

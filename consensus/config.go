@@ -23,6 +23,7 @@ type config struct {
 	TLSCert   string   `json:"tls_cert"` // files: without the first, agents talk unencrypted
 	TLSKey    string   `json:"tls_key"`
 	TLSCA     string   `json:"tls_ca"`
+	Key       string   `json:"key"`        // of the group; may be missing where there is a certificate
 	SharePort bool     `json:"share_port"` // the port is held by a bound socket with SO_REUSEPORT
 
 	HeartbeatMs       int `json:"heartbeat_timeout"`
@@ -48,6 +49,10 @@ func readConfig(data []byte) (config, error) {
 	switch {
 	case c.Replica < 0 || c.Replica >= len(c.Peers) || c.Peers[c.Replica] == "":
 		return c, fmt.Errorf("the configuration: replica %d of %d", c.Replica, len(c.Peers))
+	case c.Key == "" && c.TLSCert == "":
+		return c, errors.New("the configuration needs the key of the group, or a certificate")
+	case c.Key != "" && len(c.Key) < leastKey:
+		return c, fmt.Errorf("the key of the group is shorter than %d characters", leastKey)
 	case c.Group == "" || c.Dir == "" || c.Socket == "":
 		return c, errors.New("the configuration needs group, dir and socket")
 	}

@@ -181,7 +181,7 @@ func TestASnapshotThatIsOlderThanTheLogLeavesWhatFollows(t *testing.T) {
 	}
 	defer state.Close()
 	before, _ := a.store.LastIndex()
-	other := &mux{group: "g", closed: make(chan struct{}), resolve: func(raft.ServerAddress) (string, error) { return g.peers[0], nil }}
+	other := &mux{group: "g", key: []byte(groupKey), closed: make(chan struct{}), resolve: func(raft.ServerAddress) (string, error) { return g.peers[0], nil }}
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: &stream{other, "7-leader"}, MaxPool: 1, Timeout: 10 * time.Second})
 	request := raft.InstallSnapshotRequest{
 		RPCHeader:       raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("7-leader"), Addr: []byte("7-leader")},

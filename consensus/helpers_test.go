@@ -29,6 +29,12 @@ type group struct {
 	mute   bool // start agents without workers
 }
 
+// groupKey is the one that agents of tests have in common.
+const groupKey = "0123456789abcdef0123456789abcdef"
+
+// knows is how somebody who has the key reaches them.
+func knows(group string) *mux { return &mux{group: group, key: []byte(groupKey)} }
+
 // freePort gives an address below the ports that the system hands out to whoever connects or asks for any port: one of
 // those may be taken again before it is listened to.
 func freePort(t testing.TB) string {
@@ -77,7 +83,7 @@ func (g *group) start(i int, again bool) {
 }
 
 func (g *group) config(i int) config {
-	c, err := readConfig([]byte(`{"group": "g", "dir": "x", "socket": "x", "peers": ["x"], "log_level": "ERROR"}`))
+	c, err := readConfig([]byte(`{"group": "g", "dir": "x", "socket": "x", "peers": ["x"], "log_level": "ERROR", "key": "` + groupKey + `"}`))
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -14,11 +14,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// One listener for each replica. A connection begins with what it is for and the group it belongs to.
+// One listener for each replica. A connection begins with what it is for and the group it belongs to, and
+// with a proof that both sides have the group's key, see auth.go.
 const (
 	forRaft byte = 'R'
 	forPeer byte = 'P'
-	// forStatus is known by the name of the group alone: replicas of all generations, and blank ones, may ask.
+	// forStatus needs no generation: replicas of all of them, and blank ones, may ask.
 	forStatus byte = 'S'
 	hello          = 1 + 16
 )
@@ -32,6 +33,8 @@ type mux struct {
 	peer    func(conn net.Conn, stranger bool)
 	resolve func(raft.ServerAddress) (string, error)
 	guard   *guard // of connections between agents; nil where they are not encrypted
+	key     []byte // of the group; empty where certificates are all that is asked for
+	doubts  grumble
 	closed  chan struct{}
 	once    sync.Once
 }
@@ -93,14 +96,12 @@ func (m *mux) sort(conn net.Conn) {
 		}
 		conn = safe
 	}
-	var head [hello]byte
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.ReadFull(conn, head[:]); err != nil || [16]byte(head[1:]) != m.mark(head[0], m.id) {
-		conn.Close() // of another group, for another replica, or nobody of ours
+	purpose, err := m.hear(conn)
+	if err != nil {
+		conn.Close()
 		return
 	}
-	conn.SetReadDeadline(time.Time{})
-	switch head[0] {
+	switch purpose {
 	case forRaft:
 		select {
 		case m.raft <- conn:
@@ -116,6 +117,34 @@ func (m *mux) sort(conn net.Conn) {
 	}
 }
 
+// hear finds out what a connection is for, and whether whoever made it may ask for that.
+func (m *mux) hear(conn net.Conn) (byte, error) {
+	var head [hello]byte
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return 0, err
+	}
+	purpose, keyed := head[0]&^withKey, head[0]&withKey != 0
+	if [16]byte(head[1:]) != m.mark(purpose, m.id) {
+		return 0, errors.New("it is of another group, for another replica, or nobody of ours")
+	}
+	var err error
+	switch {
+	case keyed && len(m.key) > 0:
+		err = m.admit(conn, head)
+	case keyed:
+		err = errors.New("it has a key, and this replica was started without one")
+	case len(m.key) > 0:
+		err = errNoKey
+	}
+	if err != nil {
+		m.doubts.tell("%v is refused: %v", conn.RemoteAddr(), err)
+		return 0, err
+	}
+	return purpose, conn.SetDeadline(time.Time{})
+}
+
+// dial connects to a replica: that of an id, or of a number, or any.
 func (m *mux) dial(address string, purpose byte, id string, timeout time.Duration) (net.Conn, error) {
 	conn, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
@@ -129,12 +158,30 @@ func (m *mux) dial(address string, purpose byte, id string, timeout time.Duratio
 		}
 		conn = safe
 	}
-	mark := m.mark(purpose, id)
-	if _, err := conn.Write(append([]byte{purpose}, mark[:]...)); err != nil {
+	if err := m.greet(conn, purpose, id, timeout); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
+}
+
+func (m *mux) greet(conn net.Conn, purpose byte, id string, timeout time.Duration) error {
+	mark := m.mark(purpose, id)
+	said := [hello]byte(append([]byte{purpose}, mark[:]...))
+	if len(m.key) == 0 {
+		_, err := conn.Write(said[:])
+		return err
+	}
+	said[0] |= withKey
+	conn.SetDeadline(time.Now().Add(timeout))
+	err := m.introduce(conn, said, id)
+	if errors.Is(err, errNoProof) {
+		m.doubts.tell("%v: %v", conn.RemoteAddr(), err)
+	}
+	if err != nil {
+		return err
+	}
+	return conn.SetDeadline(time.Time{})
 }
 
 // stream is the mux as raft sees it.

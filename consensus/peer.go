@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -64,7 +65,7 @@ func (p *peer) reach(purpose byte, to *way) (*caller, error) {
 	made = &dial{over: make(chan struct{})}
 	to.dial = made
 	p.mu.Unlock()
-	conn, err := p.mux.dial(p.address, purpose, "", time.Second)
+	conn, err := p.mux.dial(p.address, purpose, p.number(), time.Second)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(made.over)
@@ -82,9 +83,12 @@ func (p *peer) reach(purpose byte, to *way) (*caller, error) {
 	return made.caller, made.err
 }
 
+// number is what is known of the id of the replica that is to answer.
+func (p *peer) number() string { return strconv.Itoa(p.replica) }
+
 // alone calls on a connection of its own: small questions must not wait behind a large one.
 func (p *peer) alone(k kind, patience time.Duration, parts ...[]byte) ([]byte, error) {
-	conn, err := p.mux.dial(p.address, forPeer, "", time.Second)
+	conn, err := p.mux.dial(p.address, forPeer, p.number(), time.Second)
 	if err != nil {
 		return nil, unavailable("the agent at %s: %v", p.address, err)
 	}

@@ -87,11 +87,11 @@ func TestASilentConnectionIsGivenUp(t *testing.T) {
 	})
 }
 
-// Whoever knows the name of a group may ask how it is, and no more: not have memory reserved either.
+// Whoever asks how a group is may ask that, and no more: not have memory reserved either.
 func TestAStrangerSaysLittle(t *testing.T) {
 	g := newGroup(t, 1, nil)
 	g.startAll()
-	conn, err := (&mux{group: "g"}).dial(g.peers[0], forStatus, "", time.Second)
+	conn, err := knows("g").dial(g.peers[0], forStatus, "", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestConnectionsThatEndedLeaveNothing(t *testing.T) {
 	g.startAll()
 	before := runtime.NumGoroutine()
 	for range 100 {
-		conn, err := (&mux{group: "g"}).dial(g.peers[0], forPeer, "", time.Second)
+		conn, err := knows("g").dial(g.peers[0], forPeer, "", time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,12 +19,11 @@ import (
 type guard struct {
 	cert, key, ca string
 	hosts         func() []string // those of the replicas
-	complain      func(text string, args ...any)
+	doubts        grumble
 
-	mu      sync.Mutex
-	stamps  [3]stamp
-	loaded  *papers
-	refused time.Time // when it was told last
+	mu     sync.Mutex
+	stamps [3]stamp
+	loaded *papers
 }
 
 type papers struct {
@@ -45,7 +44,7 @@ func newGuard(c config, hosts func() []string, complain func(string, ...any)) (*
 	if c.TLSCert == "" {
 		return nil, nil
 	}
-	g := &guard{cert: c.TLSCert, key: c.TLSKey, ca: c.TLSCA, hosts: hosts, complain: complain}
+	g := &guard{cert: c.TLSCert, key: c.TLSKey, ca: c.TLSCA, hosts: hosts, doubts: grumble{say: complain}}
 	_, err := g.papers()
 	return g, err
 }
@@ -165,24 +164,11 @@ func (g *guard) shake(
 	defer cancel()
 	if err := safe.HandshakeContext(limit); err != nil {
 		if !errors.Is(err, io.EOF) { // who goes away at once only looked whether anybody is here
-			g.tell(conn, err)
+			g.doubts.tell("TLS with %s: %v", conn.RemoteAddr(), err)
 		}
 		return nil, err
 	}
 	return safe, nil
-}
-
-// tell says now and then why agents do not come together.
-func (g *guard) tell(conn net.Conn, err error) {
-	g.mu.Lock()
-	due := time.Since(g.refused) > seldom
-	if due {
-		g.refused = time.Now()
-	}
-	g.mu.Unlock()
-	if due {
-		g.complain("TLS with %s: %v", conn.RemoteAddr(), err)
-	}
 }
 
 // hosts are those of all replicas.

@@ -205,7 +205,7 @@ func TestAgentsTalkByTLS(t *testing.T) {
 	maker := newAuthority(t)
 	g := newGroup(t, 3, func(c *config) {
 		_, _, c.TLSCert, c.TLSKey = maker.make(fmt.Sprint("replica", c.Replica), []string{"127.0.0.1"})
-		c.TLSCA = maker.file
+		c.TLSCA, c.Key = maker.file, ""
 	})
 	g.startAll()
 	g.lists[g.follower()].write("x")

@@ -125,7 +125,10 @@ def test_a_deployments_gateway_from_yaml(tmp_path):
         ({"gateway": "x", "external": True, "port": 1}, "an external Deployment runs elsewhere"),
         ({"gateway": "x", "include_gateway": False}, "'gateway' asks for one"),
         ({"gateway": "x", "name": "gateway"}, "name: 'gateway' is the name of what is in front"),
-        ({"gateway": "x", "raft_peers": ["a:1"], "stateful": True, "workspace": "w"}, "not for replicas that are sta"),
+        (
+            {"gateway": "x", "raft_peers": ["a:1"], "raft_key_file": "k", "stateful": True, "workspace": "w"},
+            "not for replicas that are sta",
+        ),
     ],
 )
 def test_mistakes_of_a_deployments_gateway_are_told(options, message):

@@ -97,16 +97,21 @@ def test_each_shard_is_a_group_and_what_is_around_them_is_in_none(options):
     assert after is None
 
 
+KEY = {"raft_key_file": "group.key"}
+
+
 def test_a_replica_that_is_started_by_itself(monkeypatch):
     monkeypatch.delenv("JINA_DEFAULT_HOST", raising=False)
-    ((name, one),) = groups(raft_peers=",".join(PEERS), replica_id=2, name="d")
+    ((name, one),) = groups(**KEY, raft_peers=",".join(PEERS), replica_id=2, name="d")
     assert (name, *shown(one)) == ("d/rep-2", "d", 2, PEERS, "/ws/raft/d/rep-2")
     assert (one.listen, one.alone, one.share_port) == ("[fe80::1]:3", True, False)
-    ((_, other),) = groups(raft_peers=PEERS, replica_id=0, replicas=3, name="d", host="0.0.0.0")
+    ((_, other),) = groups(
+        raft_key_file="group.key", raft_peers=PEERS, replica_id=0, replicas=3, name="d", host="0.0.0.0"
+    )
     assert (other.listen, other.nonce) == ("0.0.0.0:1", one.nonce)
-    ((_, stranger),) = groups(raft_peers=PEERS[:2], name="d")
+    ((_, stranger),) = groups(**KEY, raft_peers=PEERS[:2], name="d")
     assert stranger.listen == "far:1"
     assert stranger.nonce != one.nonce
     monkeypatch.setenv("JINA_DEFAULT_HOST", "10.0.0.1")
-    ((_, asked),) = groups(raft_peers=PEERS, name="d")
+    ((_, asked),) = groups(**KEY, raft_peers=PEERS, name="d")
     assert asked.listen == "10.0.0.1:1"

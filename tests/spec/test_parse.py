@@ -48,7 +48,7 @@ DEFAULTS_OF_JINA_3 = {
     "include_gateway": True, "proxy": False, "needs": None,
 }  # fmt: skip
 OURS = {
-    "consistency": "eventual", "raft_peers": None,
+    "consistency": "eventual", "raft_peers": None, "raft_key_file": None,
     "max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text", "restart_limit": 10,
     "restart_backoff": 500, "timeout_hang": None, "max_documents": 100_000,
     "max_depth": 100, "restart_hung": False, "concurrency": None, "log_dir": None,

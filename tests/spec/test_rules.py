@@ -48,6 +48,7 @@ TESTED: dict[str, str] = {
     "peer_ports_match_replicas": "test_peer_ports_match_replicas",
     "stateful_runs_here": "test_stateful_runs_here",
     "raft_peers_are_addresses": "test_raft_peers_are_addresses",
+    "raft_peers_have_a_key": "test_raft_peers_have_a_key",
     "replica_is_one_of_them": "test_replica_is_one_of_them",
 }
 
@@ -105,20 +106,32 @@ def test_peer_ports_match_replicas():
 def test_raft_peers_are_addresses():
     peers = ["a:1", "b:1", "[::1]:2"]
     assert problem(raft_peers=peers) == "Deployment: raft_peers: is for stateful=True"
-    assert problem(stateful=True, raft_peers=["a"]) == "Deployment: raft_peers: 'a' is not host:port"
-    assert problem(stateful=True, raft_peers=["grpc://a:1"]).endswith("'grpc://a:1' is not host:port")
-    assert problem(stateful=True, raft_peers=["a:0"]).endswith("0 is not a port (1 to 65535)")
-    assert problem(stateful=True, raft_peers=["a:1", "a:1"]).endswith("an address is given twice")
-    assert problem(stateful=True, raft_peers=[]).endswith("raft_peers: is empty")
-    assert problem(stateful=True, raft_peers=peers, replicas=2).endswith("3 addresses for 2 replica(s)")
-    assert problem(stateful=True, raft_peers=peers, peer_ports=[1]).endswith("the ports are in raft_peers")
-    assert "shards: is not for replicas that are started" in problem(stateful=True, raft_peers=peers, shards=2)
-    parse(DeploymentSpec, {"stateful": True, "raft_peers": peers, "replicas": 3, "replica_id": 2})
+    assert problem(stateful=True, raft_peers=["a"], **KEY) == "Deployment: raft_peers: 'a' is not host:port"
+    assert problem(stateful=True, raft_peers=["grpc://a:1"], **KEY).endswith("'grpc://a:1' is not host:port")
+    assert problem(stateful=True, raft_peers=["a:0"], **KEY).endswith("0 is not a port (1 to 65535)")
+    assert problem(stateful=True, raft_peers=["a:1", "a:1"], **KEY).endswith("an address is given twice")
+    assert problem(stateful=True, raft_peers=[], **KEY).endswith("raft_peers: is empty")
+    assert problem(stateful=True, raft_peers=peers, replicas=2, **KEY).endswith("3 addresses for 2 replica(s)")
+    assert problem(stateful=True, raft_peers=peers, peer_ports=[1], **KEY).endswith("the ports are in raft_peers")
+    assert "shards: is not for replicas that are started" in problem(stateful=True, raft_peers=peers, shards=2, **KEY)
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": peers, "replicas": 3, "replica_id": 2, **KEY})
+
+
+KEY = {"raft_key_file": "group.key"}
+
+
+def test_raft_peers_have_a_key():
+    words = problem(stateful=True, raft_peers=["a:1", "b:1"])
+    assert "raft_peers: agents prove to each other who they are: give raft_key_file" in words
+    assert "openssl rand -hex 32" in words
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": ["a:1"], **KEY})
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": ["a:1"], "ssl_certfile": "c", "ssl_keyfile": "k"})
+    assert problem(raft_key_file="x") == "Deployment: raft_key_file: is for stateful=True"
 
 
 def test_replica_is_one_of_them():
     words = "replica_id: 1: there are 1 raft_peers, counted from 0"
-    assert problem(stateful=True, raft_peers=["a:1"], replica_id=1) == f"Deployment: {words}"
+    assert problem(stateful=True, raft_peers=["a:1"], replica_id=1, **KEY) == f"Deployment: {words}"
     assert "which of raft_peers" in problem(stateful=True, replica_id=1)
     assert "several gateways" in problem(GatewaySpec, NotSupportedError, replica_id=1)
 

@@ -40,6 +40,8 @@ class Replicas:
         shutil.copy(users.__file__, self.folder / "ledgers.py")
         self.port, self.peer_port = free_port(), free_port()
         self.services = {}
+        self.key_file = self.folder / "group.key"
+        self.key_file.write_text("k" * 64)
 
     @property
     def peers(self):
@@ -50,6 +52,8 @@ class Replicas:
         uses = ["--uses", "FolderLedger", "--py-modules", "ledgers.py", "--workspace", f"files-{replica}"]
         place = ["--host", HOSTS[replica], "--port", str(self.port), "--raft-configuration", FAST]
         group = ["--stateful", "--replicas", "3", "--replica-id", str(replica), "--raft-peers", ",".join(self.peers)]
+        if "--ssl-certfile" not in (*self.words, *own):
+            group += ["--raft-key-file", str(self.key_file)]
         words = [self.command, *uses, *place, *group, *self.words, *own]
         self.services[replica] = Service(words, self.folder)
 

@@ -61,12 +61,19 @@ def lines(running, replicas=3):
 
 def test_status_is_found_by_name_by_folder_and_by_address(running, workspace, jina):
     address = running.status()[1]["peers"]["2"]
-    for place in (["--workspace", workspace], ["--peer", address]):
+    key = ["--key-file", folder(workspace, 1) / "key"]
+    for place in (
+        ["--workspace", workspace],
+        ["--peer", address, *key],
+        ["--peer", address, "--workspace", workspace],
+    ):
         code, told = jina("status", NAME, *place, "--json")
         assert code == 0, told
         (found,) = json.loads(told)
         assert [one["replica"] for one in found["replicas"]] == [0, 1, 2]
         assert sorted(one["role"] for one in found["replicas"]) == ["Follower", "Follower", "Leader"]
+    code, told = jina("status", NAME, "--peer", address)
+    assert (code, "does it ask for the key of its group (--key-file)?" in told) == (2, True), told
     code, told = jina("status", NAME)
     assert code == 0, told
     assert f"{NAME}: 3 of 3 replicas serve, replica {running.leader()} leads" in told
@@ -127,7 +134,7 @@ def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
     assert jina("transfer", NAME, "--to", to) == (0, f"{NAME}: the leadership was handed over\n")
     assert running.leader() == to
     address = running.status()[0]["peers"]["1"]
-    assert jina("transfer", NAME, "--peer", address)[0] == 0
+    assert jina("transfer", NAME, "--peer", address, "--workspace", workspace)[0] == 0
     code, told = jina("transfer", NAME, "--to", 7)
     assert code == 2
     assert "replica 7 cannot lead now; members are 0-" in told

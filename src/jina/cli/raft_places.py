@@ -30,6 +30,9 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="the Deployment, or NAME/SHARD [default: the only one]")
     parser.add_argument("--workspace", metavar="FOLDER", help="the workspace of its replicas on this machine")
     parser.add_argument("--peer", metavar="HOST:PORT", help="the address of one of its agents, on any machine")
+    parser.add_argument(
+        "--key-file", metavar="FILE", help="the key of the group, with --peer [default: of --workspace]"
+    )
     for option, text in (
         ("certfile", "a replica's certificate, where its agents talk by TLS; with --peer"),
         ("keyfile", "the certificate's private key"),
@@ -50,10 +53,22 @@ def all_groups(options: argparse.Namespace) -> list[Group]:
         check_address("--peer", options.peer)
         if not options.name:
             raise UsageError("--peer: agents answer only those who know the name of their Deployment", help="add NAME")
-        return [groups.of_peer(options.peer, options.name, _papers(options))]
+        return [groups.of_peer(options.peer, options.name, _papers(options), _key(options))]
     if options.workspace:
         return [group for group in groups.of_workspace(options.workspace, options.name) if group.places]
     return running(options.name)
+
+
+def _key(options: argparse.Namespace) -> str:
+    """That of a file, or of a folder of the group in the workspace; empty where neither is given."""
+    if options.key_file:
+        return groups.read_key(options.key_file)
+    if not options.workspace:
+        return ""
+    folders = (
+        folder for group in groups.of_workspace(options.workspace, options.name) for folder in group.folders.values()
+    )
+    return next(filter(None, map(groups.key_in, folders)), "")
 
 
 def _papers(options: argparse.Namespace) -> Papers | None:

@@ -58,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
             )
             print(f"{folder}: {group} up to entry {disk.last}")
             if disk.aside:
+                if key := groups.key_in(disk.aside):
+                    groups.keep_key(folder, key)
                 print(f"{disk.aside}: what was there before")
     print(f"generation {generation}")
     return 0

@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from jina.errors import ConfigError, NotSupportedError, ending_of
+from jina.errors import ConfigError, NotSupportedError, UsageError, ending_of
 from jina.observe import logs
 from jina.plan.plans import ConsensusPlan, ProcessPlan, TlsPlan, WorkerPlan
-from jina.replication import binary
+from jina.replication import binary, groups
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -48,10 +48,13 @@ class Agent:
     One that `joins` is not of the start that all others share: it can only become a member of a group that is there.
     """
 
-    def __init__(self, program: str, plan: ConsensusPlan, log_level: str, *, joins: bool = False) -> None:
+    def __init__(
+        self, program: str, plan: ConsensusPlan, log_level: str, *, key: str = "", joins: bool = False
+    ) -> None:
         self.plan = plan
         """As the process is told when it is started again."""
         self._joins = joins
+        self._key = key
         self._program = program
         self._log_level = log_level
         self._log = logs.get_logger(f"{plan.group}/rep-{plan.replica}")
@@ -169,6 +172,7 @@ class Agent:
             "alone": plan.alone,
             "listen": plan.listen,
             **_tls(plan.tls),
+            "key": self._key,
             "share_port": plan.share_port,
             "log_level": self._log_level,
             **plan.options,
@@ -187,6 +191,8 @@ class Agents:
         self._folder = ""
         self._program = ""
         self._nonce = ""
+        self._keys: dict[str, str] = {}
+        """Of the groups; they are in no plan, which other processes are given."""
         self._numbers = itertools.count()
         self.agents: list[Agent] = []
 
@@ -208,6 +214,7 @@ class Agents:
         for plan in plans:
             if isinstance(plan, WorkerPlan) and plan.consensus:
                 _make_folder(plan.consensus)
+        self._keys |= _keys_of([plan.consensus for plan in plans if isinstance(plan, WorkerPlan) and plan.consensus])
         self._folder = tempfile.mkdtemp(prefix="jina-")
         self._nonce = os.urandom(8).hex()
         return [self._with_agent(plan) if isinstance(plan, WorkerPlan) else plan for plan in plans]
@@ -220,13 +227,18 @@ class Agents:
         directory = _folder_of(plan.consensus)
         consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
         level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
-        self.agents.append(Agent(self._program, consensus, level, joins=joins))
+        key = self._keys[consensus.group]
+        self.agents.append(Agent(self._program, consensus, level, key=key, joins=joins))
         return msgspec.structs.replace(plan, consensus=consensus)
 
     def add(self, plan: WorkerPlan) -> WorkerPlan:
         """Start the agent of one more replica, on a blank disk; gives the plan with where it listens."""
         assert plan.consensus is not None
-        _put_aside(_folder_of(plan.consensus))
+        folder = _folder_of(plan.consensus)
+        _put_aside(folder)
+        _make_folder(plan.consensus)
+        if key := self._keys[plan.consensus.group]:
+            groups.keep_key(folder, key)
         started = self._with_agent(plan, joins=True)
         self._share_peers(plan.consensus.group, plan.consensus.peers)
         return started
@@ -269,6 +281,23 @@ def _make_folder(consensus: ConsensusPlan) -> None:
         raise ConfigError(f"workspace: {folder} cannot be made: {error.strerror}") from None
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"workspace: {folder} cannot be written to")
+
+
+def _keys_of(plans: Sequence[ConsensusPlan]) -> dict[str, str]:
+    """The keys by which the agents of each group know each other; empty where certificates tell."""
+    keys: dict[str, str] = {}
+    for plan in plans:
+        if plan.group in keys:
+            continue
+        folders = [_folder_of(one) for one in plans if one.group == plan.group]
+        try:
+            if plan.key_file:
+                keys[plan.group] = groups.read_key(plan.key_file)
+            else:
+                keys[plan.group] = "" if plan.tls else groups.shared_key(folders)
+        except UsageError as error:
+            raise ConfigError(f"{plan.group}: {error.message}", help=error.help) from None
+    return keys
 
 
 def _folder_of(consensus: ConsensusPlan) -> str:

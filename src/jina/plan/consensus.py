@@ -62,6 +62,7 @@ def _group(spec: DeploymentSpec, shard: int, members: Sequence[WorkerPlan], port
         options=agent_options(spec.raft_configuration or {}),
         consistency=spec.consistency,
         tls=tls(spec),
+        key_file=spec.raft_key_file or "",
         share_port=not given and not spec.raft_peers,
     )
     if spec.raft_peers:

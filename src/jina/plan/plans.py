@@ -114,10 +114,10 @@ class ConsensusPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The replicated log of a stateful Executor, and this replica's part in it.
 
     `peers` are the addresses of the group's agents by replica, `listen` is that of this one where it is another than
-    the others see, `tls` is for the connections between them. `directory` is where this replica keeps log and
-    snapshots, made absolute when it is started. `options` are those of `jina.spec.consensus`. `socket`, where its
-    agent listens to the worker, and `nonce`, which all replicas of one start share, are set when it is started; one
-    that is started `alone` has the nonce already.
+    the others see, `tls` is for the connections between them, `key_file` what proves there who they are. `directory`
+    is where this replica keeps log and snapshots, made absolute when it is started. `options` are those of
+    `jina.spec.consensus`. `socket`, where its agent listens to the worker, and `nonce`, which all replicas of one
+    start share, are set when it is started; one that is started `alone` has the nonce already.
     """
 
     group: str
@@ -127,6 +127,7 @@ class ConsensusPlan(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     listen: str = ""
     tls: TlsPlan | None = None
+    key_file: str = ""
     alone: bool = False
     options: dict[str, Any] = {}
     consistency: str = "eventual"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import os
 import socket
 import time
@@ -21,17 +22,21 @@ _LONG = 70.0
 """Seconds that a group may take for a change, such as to bring a new member up to date."""
 
 
+_NONCE = 32
+_WITH_KEY = 0x20
+"""In the first byte: a proof follows."""
 _LONGEST_SOCKET = 100
 """Bytes of a path that fit into the address of a socket on every system."""
 
 
 class Peer(NamedTuple):
-    """An agent by the address at which other agents reach it; it answers those who know the name of its group."""
+    """An agent by the address at which other agents reach it; it answers those who have the key of its group."""
 
     address: str
     group: str
     generation: str = ""
     papers: Papers | None = None
+    key: str = ""
 
 
 Place = str | Peer
@@ -50,7 +55,9 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
     except InternalError as error:
         raise Unavailable(f"it is no consensus agent: {error.message}") from None
     if frame is None:
-        raise Unavailable("the consensus agent went away before it answered")
+        keyless = isinstance(place, Peer) and not place.key and place.papers is None
+        more = ": does it ask for the key of its group (--key-file)?" if keyless else ""
+        raise Unavailable(f"the consensus agent went away before it answered{more}")
     if frame.kind != frames.ERROR:
         return bytes(frame.body)
     fault = msgspec.json.decode(frame.body)
@@ -99,8 +106,44 @@ def _connected(place: Place, kind: int, seconds: float) -> socket.socket:
     if place.papers is not None:
         sock = papers.safe(sock, host.strip("[]"), place.papers)
     sock.settimeout(seconds)
-    sock.sendall(_greeting(place, kind))
+    hello = _greeting(place, kind)
+    if not place.key:
+        sock.sendall(hello)
+        return sock
+    try:
+        _introduce(sock, hello, place.key.encode())
+    except BaseException:
+        sock.close()
+        raise
     return sock
+
+
+def _introduce(sock: socket.socket, hello: bytes, key: bytes) -> None:
+    """Prove to an agent that we have the key of its group, and have it do the same: see `consensus/auth.go`."""
+    mine = os.urandom(_NONCE)
+    hello = bytes((hello[0] | _WITH_KEY,)) + hello[1:]
+    sock.sendall(hello + mine + b"\0")  # no replica, so without an id
+    theirs = _read(sock, _NONCE)
+    name = _read(sock, _read(sock, 1)[0])
+
+    def proof(side: bytes) -> bytes:
+        parts = (b"jina-raft 1 " + side, hello, mine, b"", theirs, name)
+        said = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+        return hmac.digest(key, said, "sha256")
+
+    if not hmac.compare_digest(_read(sock, hashlib.sha256().digest_size), proof(b"called")):
+        raise Unavailable("whoever answers does not have the key of the group")
+    sock.sendall(proof(b"caller"))
+
+
+def _read(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise Unavailable("it does not answer whoever has this name and this key of a group")
+        data += more
+    return data
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +23,10 @@ from jina.spec.address import is_name
 _FOLDER = re.compile(r"rep-(\d+)")
 _IDENTITY = "identity.json"
 _AGENT = "agent.json"
+KEY_FILE: Final = "key"
+"""In the folder of a replica: what its agent proves to others that it has."""
+_LEAST_KEY: Final = 32
+_LONGEST_KEY: Final = 4096
 _PATIENCE = 15.0
 _PAUSE = 0.1
 
@@ -93,13 +99,13 @@ def _identity(folder: Path) -> _Identity:
         raise UsageError(f"{folder / _IDENTITY} cannot be read: {error}") from None
 
 
-def of_peer(address: str, name: str, papers: Papers | None = None) -> Group:
+def of_peer(address: str, name: str, papers: Papers | None = None, key: str = "") -> Group:
     """The group that the agent at an address belongs to, with all the members that it knows."""
-    told = asking.status(Peer(address, name, papers=papers))
+    told = asking.status(Peer(address, name, papers=papers, key=key))
     if "error" in told:
         raise UsageError(f"no agent of a group {name!r} answers at {address}: {told['error']}")
-    peers = {int(number): Peer(where, name, told["generation"], papers) for number, where in told["peers"].items()}
-    return Group(name, {**peers, told["replica"]: Peer(address, name, told["generation"], papers)})
+    peers = {int(number): Peer(where, name, told["generation"], papers, key) for number, where in told["peers"].items()}
+    return Group(name, {**peers, told["replica"]: Peer(address, name, told["generation"], papers, key)})
 
 
 def folder_of(workspace: str, group: str, replica: int) -> str:
@@ -117,6 +123,64 @@ def check_name(group: str) -> None:
     name, slash, shard = group.partition("/")
     if not is_name(name) or (slash and not (shard.isascii() and shard.isdecimal())):
         raise UsageError(f"{group!r} is not the name of a group: a Deployment's name, or NAME/SHARD")
+
+
+def read_key(path: str) -> str:
+    """The key of a group that a file holds; raises `UsageError` where there is none."""
+    try:
+        with open(os.path.expanduser(path), encoding="ascii") as file:
+            key = file.read(_LONGEST_KEY + 1).strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the key of the group cannot be read from {path}: {error}") from None
+    if not _LEAST_KEY <= len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise UsageError(
+            f"{path} holds no key of a group: that is a line of {_LEAST_KEY} to {_LONGEST_KEY} characters",
+            help="openssl rand -hex 32 writes one",
+        )
+    return key
+
+
+def key_in(folder: str) -> str:
+    """The key that a replica keeps in its folder; empty where it has none."""
+    path = os.path.join(folder, KEY_FILE)
+    return read_key(path) if os.path.lexists(path) else ""
+
+
+def shared_key(folders: Iterable[str]) -> str:
+    """The key of a group whose replicas, which are started together, have these folders; made where none has one.
+
+    It is in each of the folders then, for this user alone. Raises `UsageError` where two have different ones.
+    """
+    known = {folder: key_in(folder) for folder in folders}
+    keys: dict[str, str] = {}
+    for folder, key in known.items():
+        if key:
+            keys.setdefault(key, folder)
+    if len(keys) > 1:
+        first, second, *_ = (os.path.join(folder, KEY_FILE) for folder in keys.values())
+        raise UsageError(
+            f"{first} and {second} are keys of different groups",
+            help="if these are replicas of one group, delete the files: all get a new one",
+        )
+    key = next(iter(keys), "") or secrets.token_hex(32)
+    for folder, own in known.items():
+        if not own:
+            keep_key(folder, key)
+    return key
+
+
+def keep_key(folder: str, key: str) -> None:
+    """Write it whole or not at all, readable for this user from the beginning on."""
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix=f"{KEY_FILE}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{key}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(path, os.path.join(folder, KEY_FILE))
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def one_of(groups: Iterable[Group], where: str, instead: Callable[[], str]) -> Group:

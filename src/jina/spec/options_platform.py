@@ -37,6 +37,10 @@ class StatefulOptions(Spec):
     replica_id: Index = 0
     """Which replica this one is, of those in `raft_peers`, counted from 0."""
 
+    raft_key_file: Text | None = None
+    """File with the key by which agents of one group know each other, of 32 characters or more; `raft_peers` need it
+    where they have no certificates. Unset: replicas that are started together have one in their workspace."""
+
     raft_configuration: Mapped | None = None
     """Options of the consensus log, such as `snapshot_threshold`."""
 

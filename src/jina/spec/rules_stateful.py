@@ -22,7 +22,7 @@ def raft_configuration_fits(spec: DeploymentSpec) -> Iterator[Problem]:
 
 def stateful_options_are_for_stateful(spec: DeploymentSpec) -> Iterator[Problem]:
     """What only a replicated log needs says nothing without one."""
-    for option in ("peer_ports", "raft_peers", "raft_configuration", "consistency"):
+    for option in ("peer_ports", "raft_peers", "raft_key_file", "raft_configuration", "consistency"):
         if option in spec.non_defaults() and not spec.stateful:
             yield Problem(option, "is for stateful=True")
 
@@ -52,6 +52,16 @@ def raft_peers_are_addresses(spec: DeploymentSpec) -> Iterator[Problem]:
     for option in ("uses_before", "uses_after", "shards"):
         if getattr(spec, option) not in {None, 1}:
             yield Problem(option, "is not for replicas that are started one by one, by raft_peers")
+
+
+def raft_peers_have_a_key(spec: DeploymentSpec) -> Iterator[Problem]:
+    """Agents that are started one by one have nothing in common that a stranger does not know, unless it is given."""
+    if spec.stateful and spec.raft_peers and not spec.raft_key_file and not spec.ssl_certfile:
+        yield Problem(
+            "raft_peers",
+            "agents prove to each other who they are: give raft_key_file, the same key to each of them "
+            "(openssl rand -hex 32 > group.key), or a certificate (ssl_certfile, ssl_keyfile)",
+        )
 
 
 def _no_address(peer: str) -> str:
