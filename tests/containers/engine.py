@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,17 @@ class Engine:
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
         return done.stdout
 
+    def first_event(self, name: str, *kinds: str, limit: float) -> str:
+        """The first event of these kinds of a container, now or before; empty where none comes in time."""
+        filters = [f"--filter=event={kind}" for kind in kinds]
+        command = [str(DOCKER), "events", "--since", "1", "--format", "{{.Action}}", f"--filter=container={name}"]
+        with subprocess.Popen([*command, *filters], env=self.environment, stdout=subprocess.PIPE) as events:
+            assert events.stdout is not None
+            came = select.select([events.stdout], [], [], limit)[0]
+            line = events.stdout.readline() if came else b""
+            events.kill()
+        return line.decode().strip()
+
     def said(self, name: str) -> str:
         """What a container has written so far."""
         command = [str(DOCKER), "logs", name]
@@ -73,6 +85,8 @@ def engine() -> Iterator[Engine]:
     program = _program()
     home = Path(tempfile.mkdtemp(prefix="jina-engine-", dir="/tmp"))  # sockets need a short path
     roots = ("--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "docker.pid")
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(f"{home}/notify.sock")
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, *roots, "-H", f"unix://{home}/docker.sock", *NETWORK],
@@ -80,14 +94,15 @@ def engine() -> Iterator[Engine]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={**os.environ, "NOTIFY_SOCKET": f"{home}/notify.sock"},
         )
     try:
-        made = Engine(home)
-        _wait(made, process)
-        yield made
+        _wait(home, process, told)
+        yield Engine(home)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+        told.close()
         _unmount(home)
         shutil.rmtree(home)
 
@@ -116,15 +131,18 @@ def _program() -> str:
     return shutil.which("dockerd") or ""
 
 
-def _wait(made: Engine, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + READY_WITHIN
-    asked = [str(DOCKER), "version"]
-    while subprocess.run(asked, env=made.environment, capture_output=True, timeout=30, check=False).returncode:
-        log = (made.home / "log").read_text(errors="replace")
-        if process.poll() is not None:
-            pytest.skip(f"dockerd does not run here: {log[-500:]}")
-        assert time.monotonic() < until, f"dockerd does not answer after {READY_WITHIN:g} s: {log[-2000:]}"
-        time.sleep(0.05)  # between two questions
+def _wait(home: Path, process: subprocess.Popen[bytes], told: socket.socket) -> None:
+    """Until dockerd tells that it serves, as it tells systemd (https://man7.org/linux/man-pages/man3/sd_notify.3.html)."""
+    ended = os.pidfd_open(process.pid)
+    try:
+        came = select.select([told, ended], [], [], READY_WITHIN)[0]
+    finally:
+        os.close(ended)
+    log = (home / "log").read_text(errors="replace")
+    if ended in came:
+        pytest.skip(f"dockerd does not run here: {log[-500:]}")
+    assert came, f"dockerd does not serve after {READY_WITHIN:g} s: {log[-2000:]}"
+    assert b"READY=1" in told.recv(4096)
 
 
 def python_for(wanted: str) -> Path | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
 import sys
-import time
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def bases(template: str) -> str:
     """The name of the base image of a template, with the defaults of its arguments."""
     text = dockerfile(template)
     arguments = dict(re.findall(r'^ARG (\w+)="(.*)"$', text, re.MULTILINE))
-    (base,) = re.findall(r"^FROM (\S+)$", text, re.MULTILINE)
+    (base,) = re.findall(r"^FROM (\S+) AS base$", text, re.MULTILINE)
     return re.sub(r"\$\{(\w+)\}", lambda match: arguments[match.group(1)], base)
 
 
@@ -80,46 +81,43 @@ def package(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(running, package) -> str:
-    running.docker("build", "--network", "none", "-t", "upper", package)
+    """Built once, by the builder that engines have by default."""
+    running.docker("build", "--network", "none", "-t", "upper", package, buildkit=True)
     return "upper"
-
-
-def test_buildkit_builds_it_too(running, package):
-    running.docker("build", "--network", "none", package, buildkit=True)
 
 
 POST = """
 import json, urllib.request
 body = json.dumps({'data': [{'text': 'hello'}]}).encode()
-request = urllib.request.Request('http://127.0.0.1:8080/', body, {'Content-Type': 'application/json'})
+request = urllib.request.Request('http://127.0.0.1:9000/', body, {'Content-Type': 'application/json'})
 print(json.load(urllib.request.urlopen(request, timeout=20))['data'][0]['text'])
 """
 
 
 def wait_until_healthy(running: Engine, name: str) -> None:
-    until = time.monotonic() + READY_WITHIN
-    while running.docker("inspect", "-f", "{{.State.Health.Status}}", name).strip() != "healthy":
-        check_running(running, name, until)
+    event = running.first_event(name, "health_status", "die", limit=READY_WITHIN)
+    assert event == "health_status: healthy", f"{event or f'none within {READY_WITHIN:g} s'}: {running.said(name)}"
 
 
-def check_running(running: Engine, name: str, until: float) -> None:
-    state = running.docker("inspect", "-f", "{{.State.Status}} {{json .State.Health}}", name).strip()
-    assert state.startswith("running "), f"the container is {state}: {running.said(name)}"
-    assert time.monotonic() < until, f"not ready within {READY_WITHIN:g} s: {state}: {running.said(name)}"
-    time.sleep(0.2)  # between two questions
+RUNS = {
+    "grpc": ([], [], ["jina", "client", "--port", "8080", "--text", "hello"]),
+    "http": (
+        ["--health-cmd", "jina ping executor http://127.0.0.1:9000"],
+        ["--protocol", "http", "--port", "9000"],
+        ["python", "-c", POST],
+    ),
+}
+"""Options of `docker run`, arguments after the image's name, and how to ask. Without any, the Dockerfile decides."""
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("protocol", RUNS)
 def test_it_serves_and_ends_by_sigterm(running, image, protocol):
-    """Each container has a network of its own, with the port that the Dockerfile says; the health check asks there."""
-    words = () if protocol == "grpc" else ("--protocol", protocol)
-    check = f"jina ping executor {protocol}://127.0.0.1:8080"
-    given = () if protocol == "grpc" else ("--health-cmd", check)
-    assert check.split() == re.findall(r'"(.*?)"', re.findall(r"CMD (.*)", dockerfile())[0]) or protocol != "grpc"
-    running.docker("run", "-d", "--network", "none", "--name", protocol, *given, image, *words)
+    """Each container has a network of its own, with the port that it is given; the health check asks there."""
+    options, arguments, asks = RUNS[protocol]
+    options = ["--network", "none", "--name", protocol, "--health-interval", "1s", *options]
+    running.docker("run", "-d", *options, image, *arguments)
     try:
         wait_until_healthy(running, protocol)
-        asks = ("python", "-c", POST) if protocol == "http" else ("jina", "client", "--port", "8080", "--text", "hello")
         assert "HELLO" in running.docker("exec", protocol, *asks)
         assert running.docker("exec", protocol, "id", "-u").strip() == "10001"
         running.docker("kill", "--signal", "TERM", protocol)
@@ -135,12 +133,24 @@ def test_it_holds_this_package_and_not_jina_3(running, image):
     assert {name: found.get(name) for name in ("jina", "rejina")} == {"jina": "4.0.0", "rejina": "4.0.0"}
 
 
+def test_wheels_are_in_one_layer_only(running, image, tmp_path):
+    running.docker("save", "-o", tmp_path / "image.tar", image)
+    held = []
+    with tarfile.open(tmp_path / "image.tar") as saved:
+        for member in filter(tarfile.TarInfo.isfile, saved):
+            with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=saved.extractfile(member)) as layer:
+                held += [Path(name).name for name in layer.getnames() if name.endswith(".whl")]
+    assert "rejina-4.0.0-py3-none-any.whl" in held
+    assert sorted(held) == sorted(set(held))
+
+
 @pytest.mark.parametrize("template", [name for name in TEMPLATES if not TEMPLATES[name].packages and name != "cpu"])
 def test_the_steps_of_a_gpu_template_work(template, running, image, package, tmp_path):
     """On a stand-in for its base image, which cannot be had here: what the base has and how it behaves is not seen."""
     running.docker("tag", bases("cpu"), bases(template))
     (tmp_path / "Dockerfile").write_text(dockerfile(template))
-    running.docker("build", "--network", "none", "-t", template, "-f", tmp_path / "Dockerfile", package)
+    file = tmp_path / "Dockerfile"
+    running.docker("build", "--network", "none", "-t", template, "-f", file, package, buildkit=True)
 
 
 def test_without_wheels_the_build_fails_and_says_what_is_missing(running, package, tmp_path):

@@ -86,7 +86,7 @@ def test_nothing_is_overwritten(tmp_path):
 
 
 def test_the_four_templates_differ_in_their_base():
-    bases = {name: [line for line in dockerfile(name).splitlines() if line.startswith("FROM")] for name in TEMPLATES}
+    bases = {name: [line for line in dockerfile(name).splitlines() if line.endswith(" AS base")] for name in TEMPLATES}
     assert set(TEMPLATES) == {"cpu", "torch-gpu", "tf-gpu", "jax-gpu"}
     assert all(len(lines) == 1 for lines in bases.values())
     assert len({lines[0] for lines in bases.values()}) == 4
@@ -97,13 +97,18 @@ def test_the_four_templates_differ_in_their_base():
 def test_the_promises_of_a_dockerfile(name):
     lines = dockerfile(name).splitlines()
     at = {key: next(i for i, line in enumerate(lines) if line.startswith(key)) for key in
-          ("COPY requirements.txt", "COPY --chown", "USER", "HEALTHCHECK", "ENTRYPOINT [")}  # fmt: skip
-    assert at["COPY requirements.txt"] < at["COPY --chown"] < at["USER"] < at["ENTRYPOINT ["]
+          ("COPY requirements.txt", "COPY --from=package", "USER", "HEALTHCHECK", "ENTRYPOINT [")}  # fmt: skip
+    assert at["COPY requirements.txt"] < at["COPY --from=package"] < at["USER"] < at["ENTRYPOINT ["]
     assert lines[at["USER"]] != "USER root"
     assert "${JINA_PACKAGE}" in dockerfile(name)
     assert lines[at["COPY requirements.txt"]] == "COPY requirements.txt wheels/*.whl ./"  # before they are installed
     assert next(i for i, line in enumerate(lines) if "pip install" in line) > at["COPY requirements.txt"]
     assert "wheels" not in dockerignore()
+    assert "--port" not in lines[at["ENTRYPOINT ["]]  # one given to `docker run` would be a second one
+    assert lines[-1] == 'CMD ["--port", "8080"]'
+    final = len(lines) - lines[::-1].index("FROM base")
+    assert "RUN rm -rf /workdir/wheels" in lines[:final]
+    assert not [line for line in lines[final:] if line.startswith("COPY . ")]  # the wheels would be there twice
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -61,10 +61,16 @@ def dockerfile(template: str = "cpu", *, requirements: str = "", config: str = "
     """
     chosen = TEMPLATES[template]
     packages = (*chosen.packages, *(("git",) if _VCS.search(requirements) else ()))
+    base, _, image = chosen.base.rpartition("FROM ")
     blocks = [
         f"# {chosen.explanation}.",
         f"# Copy the wheels (`make wheels` in jina's repository) to {WHEELS}/, then: docker build -t my-executor .",
-        chosen.base,
+        f"{base}FROM {image} AS base",
+        "# The package without its wheels, which the image has below already.",
+        "FROM base AS package",
+        "COPY . /workdir/",
+        f"RUN rm -rf /workdir/{WHEELS}",
+        "FROM base",
         "# What to install of jina: a requirement such as rejina[stateful], or the address of a wheel.",
         f'ARG JINA_PACKAGE="{DISTRIBUTION}>=4"',
         _environment(chosen),
@@ -75,7 +81,7 @@ def dockerfile(template: str = "cpu", *, requirements: str = "", config: str = "
         f"COPY requirements.txt {WHEELS}/*.whl ./",
         _install(chosen),
         "WORKDIR /workdir",
-        f"COPY --chown={UID} . .",
+        f"COPY --from=package --chown={UID} /workdir/ ./",
         f"USER {UID}",
         f"EXPOSE {PORT}",
         (
@@ -83,7 +89,9 @@ def dockerfile(template: str = "cpu", *, requirements: str = "", config: str = "
             f'    CMD ["jina", "ping", "executor", "grpc://127.0.0.1:{PORT}"]'
         ),
         "# The exec form makes the worker PID 1, so that `docker stop` reaches it and close() is called.",
-        f'ENTRYPOINT ["jina", "executor", "--uses", "{config}", "--port", "{PORT}"]',
+        f'ENTRYPOINT ["jina", "executor", "--uses", "{config}"]',
+        "# Arguments of `docker run` after the name of the image take the place of these.",
+        f'CMD ["--port", "{PORT}"]',
     ]
     return "\n".join(blocks) + "\n"
 
