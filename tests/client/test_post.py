@@ -1,6 +1,9 @@
 """`post` of the sync client on every protocol."""
 
 import asyncio
+import contextlib
+import pty
+import sys
 
 import numpy as np
 import pytest
@@ -291,6 +294,21 @@ def test_inside_a_running_loop(client):
         return client.post("/upper", lambda: notes_async(3), return_type=DocList[Note], request_size=1)
 
     assert {doc.text for doc in asyncio.run(main())} == {"N0", "N1", "N2"}
+
+
+def test_progress_on_a_terminal(client, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    lead, follow = pty.openpty()
+    with open(lead, "rb", buffering=0) as screen, open(follow, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        client.post("/echo", notes(3), request_size=1, show_progress=True)
+        terminal.close()
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: all of it was read
+            while part := screen.read(1 << 16):
+                shown += part
+    assert b"/echo" in shown
+    assert b"3/3" in shown
 
 
 def test_progress_is_silent_off_a_terminal(client, capfd):

@@ -1,6 +1,7 @@
 """Executors of the checks, importable by worker processes."""
 
 import asyncio
+import threading
 
 from docarray import BaseDoc, DocList
 from pydantic import BaseModel
@@ -15,6 +16,22 @@ class Item(BaseDoc):
 class Options(BaseModel):
     top: int
     mark: str = "!"
+
+
+class Priced(BaseDoc):
+    price: float
+
+
+class Together(Executor):
+    """A plain method that ends when two requests are in it at once."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.both = threading.Barrier(2, timeout=30)
+
+    @requests(on="/meet")
+    def meet(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+        self.both.wait()
 
 
 class Kinds(Executor):
@@ -57,6 +74,10 @@ class Kinds(Executor):
     @requests(on="/model")
     def model(self, docs: DocList[Item], parameters: Options, **kwargs) -> DocList[Item]:
         docs[0].text = f"{type(parameters).__name__} {parameters.top} {parameters.mark}"
+
+    @requests(on="/typed", request_schema=DocList[Item], response_schema=DocList[Priced])
+    def typed(self, docs, **kwargs):
+        return DocList[Priced]([Priced(price=len(doc.text)) for doc in docs])
 
     @requests(on="/one")
     def one(self, doc: Item, **kwargs) -> Item:

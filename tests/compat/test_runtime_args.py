@@ -57,14 +57,17 @@ def test_steps_of_one_class_are_told_apart():
     assert {last for *_, last in words} == {"executor3/rep-0"}
 
 
-def test_keys_of_jina_3_and_metrics_of_the_executors_own():
-    with Deployment(uses=Told, quiet=True, host="127.0.0.1", protocol="http") as deployment:
+def test_keys_of_jina_3_and_metrics_of_the_executors_own(tmp_path):
+    options = {"protocol": "http", "workspace": str(tmp_path)}
+    with Deployment(uses=Told, quiet=True, host="127.0.0.1", **options) as deployment:
         [response] = deployment.post("/keys", return_responses=True)
         [told] = response.parameters["__results__"].values()
         wanted = {"allow_concurrent", "meter_provider", "metrics_registry", "name", "provider", "provider_endpoint",
                   "replicas", "shard_id", "shards", "tracer_provider", "workspace"}  # fmt: skip
         assert wanted <= told.keys()
         assert told["tracer_provider"] == told["meter_provider"] == "None"
+        assert (told["name"], told["workspace"]) == ("'executor/rep-0'", repr(str(tmp_path)))
+        assert (told["shard_id"], told["shards"], told["replicas"]) == ("0", "1", "1")
         deployment.post("/", [Item(), Item()], request_size=1)
         with urllib.request.urlopen(f"http://127.0.0.1:{deployment.port}/metrics", timeout=20) as answer:
             text = answer.read().decode()

@@ -77,6 +77,19 @@ class TellsItsGpus(Executor):
             doc.text = os.environ["CUDA_VISIBLE_DEVICES"]
 
 
+def test_replicas_take_turns(monkeypatch):
+    """Shards too; each of four answers."""
+    from jina import Document, DocumentArray
+
+    monkeypatch.setenv("CUDA_TOTAL_DEVICES", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "RR")
+    with Deployment(uses=TellsItsGpus, shards=4, polling="ALL", no_reduce=True, quiet=True) as deployment:
+        assert sorted(deployment.post("/", DocumentArray([Document()])).texts) == ["0", "0", "1", "2"]
+    with Deployment(uses=TellsItsGpus, replicas=3, quiet=True) as deployment:
+        documents = DocumentArray([Document() for _ in range(30)])
+        assert set(deployment.post("/", documents, request_size=1).texts) == {"0", "1", "2"}
+
+
 def test_workers_see_their_own(monkeypatch):
     from jina import Document, DocumentArray
 

@@ -40,7 +40,13 @@ def test_names_may_have_the_form_that_jina_3_hands_on():
 
 
 def test_options_of_jina_3_without_an_effect_are_taken():
-    assert list(complaints({"batch_apply_ch": True, "shutdown_on_remove": True})) == []
+    ignored = {"batch_apply_ch": True, "shutdown_on_remove": True, "no_snapshot_restore_on_start": False}
+    assert list(complaints(ignored)) == []
+    defaults = {"heartbeat_timeout": 1000, "election_timeout": 1000, "commit_timeout": 50, "max_append_entries": 64,
+                "trailing_logs": 10240, "snapshot_interval": 120, "snapshot_threshold": 8192,
+                "leader_lease_timeout": 500, "log_level": "INFO"}  # fmt: skip
+    assert list(complaints(defaults)) == []
+    assert defaults.items() <= agent_options(defaults).items()
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,13 @@ def test_a_workspace_that_is_a_file_is_said_before_anything_starts(tmp_path):
         pass
 
 
+def test_a_workspace_is_needed():
+    """Jina 3 fails there, with an AttributeError."""
+    with pytest.raises(ConfigError, match="homeless is stateful, but has no workspace") as caught:
+        Deployment(uses=Ledger, name="homeless", stateful=True, host="127.0.0.1", quiet=True).start()
+    assert "the folder that the log and the snapshots of its replicas are kept in" in caught.value.help
+
+
 def test_only_stateful_deployments_have_a_status():
     with pytest.raises(UsageError, match="not stateful"):
         Deployment(uses=Ledger).consensus_status()
