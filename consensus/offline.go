@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,8 @@ type found struct {
 	LastTerm   uint64            `json:"last_term"`
 	Snapshot   uint64            `json:"snapshot"`
 	Members    map[string]string `json:"members"`
-	Aside      string            `json:"aside"` // where a folder that was replaced lies now
+	Unreadable map[uint64]string `json:"unreadable"` // entries that no worker can read, and why
+	Aside      string            `json:"aside"`      // where a folder that was replaced lies now
 }
 
 var currentTerm = []byte("CurrentTerm") // as the library calls it in the stable store
@@ -124,10 +126,15 @@ func (d *disk) tell() (found, error) {
 	if err != nil {
 		return told, err
 	}
+	told.Unreadable = map[uint64]string{}
+	joined := newAssembler("")
 	for index := first; index != 0 && index <= last; index++ {
 		var l raft.Log
 		if err := d.log.GetLog(index, &l); err != nil {
 			return told, err
+		}
+		if err := joined.unreadable(&l); err != nil && l.Index > told.Snapshot {
+			told.Unreadable[l.Index] = err.Error()
 		}
 		if l.Index > told.Snapshot && l.Type == raft.LogConfiguration {
 			members = raft.DecodeConfiguration(l.Data)
@@ -184,6 +191,9 @@ func (t task) takeOver(d *disk) error {
 	if told.Last == 0 {
 		return fmt.Errorf("%s holds nothing that a group could be recovered from", t.Dir)
 	}
+	if err := d.skip(told.Unreadable, t.Generation); err != nil {
+		return err
+	}
 	d.ID, d.Generation = memberID(t.Generation, d.Replica), t.Generation
 	term := max(told.Term, told.LastTerm) + 1
 	if err := d.log.SetUint64(currentTerm, term); err != nil {
@@ -195,6 +205,46 @@ func (t task) takeOver(d *disk) error {
 		return err
 	}
 	return d.identity.write(t.Dir)
+}
+
+// unreadable says why no worker can read the operation that an entry ends.
+func (a *assembler) unreadable(l *raft.Log) error {
+	if l.Type != raft.LogCommand {
+		a.pass(l.Term)
+		return nil
+	}
+	part, err := a.add(l.Index, l.Term, l.Data)
+	if err != nil || part == nil {
+		return err
+	}
+	return readable(part.pieces)
+}
+
+// skip puts entries that do nothing in the place of these. What the log was is kept beside it.
+func (d *disk) skip(indices map[uint64]string, generation string) error {
+	if len(indices) == 0 {
+		return nil
+	}
+	if err := os.CopyFS(d.log.dir+".before-"+generation, os.DirFS(d.log.dir)); err != nil {
+		return err
+	}
+	last, err := d.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	first := slices.Min(slices.Collect(maps.Keys(indices)))
+	var logs []*raft.Log
+	for index := first; index <= last; index++ {
+		l := new(raft.Log)
+		if err := d.log.GetLog(index, l); err != nil {
+			return err
+		}
+		if _, bad := indices[index]; bad {
+			l = &raft.Log{Index: l.Index, Term: l.Term, Type: raft.LogNoop}
+		}
+		logs = append(logs, l)
+	}
+	return errors.Join(d.log.DeleteRange(first, last), d.log.StoreLogs(logs))
 }
 
 // memberID is the id of a replica in a generation, which every host finds by itself.

@@ -126,6 +126,41 @@ func TestNothingUnreadableGetsIntoTheLog(t *testing.T) {
 	same(t, g, 2)
 }
 
+// A log of before may hold such an entry: whoever recovers the group from it goes on without.
+func TestALogWithAnUnreadableEntryIsRecovered(t *testing.T) {
+	g := newGroup(t, 1, nil)
+	g.startAll()
+	g.lists[0].write("before")
+	g.lists[0].close()
+	for _, text := range [][]byte{nil, make([]byte, 3), bytes.Repeat([]byte("x"), 2*chunkSize), operation("after#0.1")} {
+		entries := cut(rand.Uint64(), text)
+		for _, entry := range entries {
+			if err := g.agents[0].raft.Apply(entry, patience).Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	g.stop(0)
+	seen, err := offlineTask(t, task{Do: "inspect", Dir: g.dirs[0]})
+	if err != nil || len(seen.Unreadable) != 3 {
+		t.Fatal(seen.Unreadable, err)
+	}
+	if _, err := offlineTask(t, task{Do: "recover", Dir: g.dirs[0], Generation: "second"}); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := offlineTask(t, task{Do: "inspect", Dir: g.dirs[0]}); err != nil || len(left.Unreadable) > 0 || left.Last <= seen.Last {
+		t.Fatal(left, err)
+	}
+	if _, err := os.Stat(filepath.Join(g.dirs[0], "log.before-second")); err != nil {
+		t.Error(err)
+	}
+	g.start(0, false)
+	g.lists[0].awaitReady()
+	if items := g.lists[0].snapshotOf(); len(items) != 2 {
+		t.Fatal(items)
+	}
+}
+
 // Archives come from other replicas and from files that anybody wrote.
 func TestWhatAnArchiveNamesOutsideOfItsFolderIsRefused(t *testing.T) {
 	for _, header := range []tar.Header{

@@ -38,6 +38,10 @@ def run(options: argparse.Namespace) -> int:
     for number, disk in disks.items():
         mark = "  <- goes on" if number == chosen else ""
         print(f"{group.folders[number]}: up to entry {disk.last} of term {disk.last_term}{mark}")
+    for index, why in sorted(disks[chosen].unreadable.items()):
+        print(f"entry {index} is skipped, which no Executor can read: {why}")
+    if _are_majority(disks, chosen):
+        print("The folders of a majority are here, and the log that goes furthest: all that was acknowledged is in it.")
     print(_warning(chosen, disks[chosen]))
     if not options.yes:
         print("nothing was done: say --yes")
@@ -70,6 +74,13 @@ def _readable(group: Group) -> dict[int, Disk]:
 
 def _furthest(disks: Mapping[int, Disk]) -> int:
     return max(disks, key=lambda number: (disks[number].last_term, disks[number].last), default=-1)
+
+
+def _are_majority(disks: Mapping[int, Disk], chosen: int) -> bool:
+    """Whether the log of the chosen one has all that was ever acknowledged, as the furthest one of a majority has."""
+    voters = {member for member, kind in disks[chosen].members.items() if kind == "Voter"}
+    held = sum(disk.id in voters for disk in disks.values())
+    return 2 * held > len(voters) and chosen == _furthest(disks)
 
 
 def _warning(number: int, disk: Disk) -> str:

@@ -26,6 +26,8 @@ class Disk(msgspec.Struct):
     last_term: int
     snapshot: int
     members: dict[str, str]
+    unreadable: dict[int, str] = {}
+    """Entries of the log that no worker can read, and why: `recover` has the group go on without them."""
     aside: str = ""
     """Where what was there before lies now."""
 
