@@ -1,5 +1,6 @@
 """The class: constructor, what is injected, workspace, life, inheritance."""
 
+import abc
 import asyncio
 import logging
 import subprocess
@@ -10,6 +11,28 @@ import pytest
 
 from jina.errors import ExecutorDefinitionError, JinaError, NotSupportedError
 from jina.executor import Executor, dynamic_batching, monitor, requests, write
+
+
+def test_an_executor_can_be_of_a_class_with_a_metaclass_too():
+    class Both(type(Executor), abc.ABCMeta):
+        pass
+
+    class Limit(abc.ABC):
+        @abc.abstractmethod
+        def limit(self): ...
+
+    class Limited(Executor, Limit, metaclass=Both):
+        @requests(on="/cut")
+        def cut(self, docs, **kwargs):
+            return docs[: self.limit()]
+
+    class OfTwo(Limited):
+        def limit(self):
+            return 2
+
+    assert OfTwo().requests["/cut"]([1, 2, 3]) == [1, 2]
+    with pytest.raises(TypeError, match="abstract"):
+        Limited()
 
 
 def test_init_without_kwargs_is_an_error_when_the_class_is_made():

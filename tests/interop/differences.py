@@ -308,7 +308,8 @@ KNOWN = {
     "shards-partial": Difference(
         "shards",
         "A shard that fails, or is gone, is left out of the answer of the others without a word.",
-        "The request fails and names the shard.",
+        "The request fails and names the shard. Only a shard that raises `KeyError` or `IndexError` in a `@write` to all "
+        "is left out while another answers, with a warning and the header `jina-missed`.",
         "An answer from two thirds of the data looks like one from all of it.",
     ),
     "shards-unmerged": Difference(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docarray import BaseDoc, DocList
 
-from jina import DocumentArray, Executor, requests
+from jina import DocumentArray, Executor, requests, write
 
 
 class Hit(BaseDoc):
@@ -42,6 +42,14 @@ class Shelf(Executor):
             near = sorted(self.lines, key=lambda line, doc=doc: (abs(line.number - doc.number), line.text))
             hits = [Hit(id=line.id, text=line.text, score=-abs(line.number - doc.number)) for line in near]
             doc.hits = DocList[Hit](hits[: parameters.get("limit")])
+
+    @write
+    @requests(on="/rename")
+    def rename(self, docs: DocList[Line], **kwargs) -> DocList[Line]:
+        lines = {line.id: line for line in self.lines}
+        for doc in docs:
+            lines[doc.id].text = doc.text
+        return docs
 
     @requests(on="/count")
     def count(self, **kwargs):

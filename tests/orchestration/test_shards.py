@@ -1,9 +1,11 @@
 """Deployments whose data is divided among shards, alone and in Flows, in process and with processes."""
 
 import argparse
+import json
 import os
 import signal
 import time
+import urllib.request
 
 import pytest
 from docarray import DocList
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from shelves import Best, Line, LooseShelf, Shelf, Shout
 
 from jina import Deployment, Document, DocumentArray, Flow
-from jina.errors import ConfigError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
+from jina.errors import BadServer, ConfigError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
 from jina.orchestration.configuration import from_command_line
 from jina.spec import DeploymentSpec
 from jina.spec.flags import add_options, given
@@ -94,7 +96,7 @@ def test_restarted_processes_find_what_they_kept(tmp_path):
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     """Three shards in a step of a Flow, on every protocol."""
-    polling = {"/break": "ALL", "/letters": "ALL", "/count": "ALL"}
+    polling = {"/break": "ALL", "/rename": "ALL", "/letters": "ALL", "/count": "ALL"}
     flow = Flow(protocol=["grpc", "http", "websocket"], **LOCAL).add(
         uses=Shelf, name="shelf", shards=3, polling=polling, workspace=str(tmp_path_factory.mktemp("shelf"))
     )
@@ -130,6 +132,28 @@ def test_a_shard_that_fails_is_named(shelf, shard):
     with pytest.raises(Exception, match=f"shelf {shard} is broken") as caught:
         shelf.post("/break", lines(1), parameters={"shard": shard})
     assert f"raised in shard {shard}" in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http", "websocket"])
+def test_a_write_to_all_is_done_where_one_shard_has_the_id(shelf, protocol):
+    from jina import Client
+
+    client = Client(host="127.0.0.1", port=shelf.ports[shelf.protocols.index(protocol)], protocol=protocol)
+    text = f"renamed over {protocol}"
+    (renamed,) = client.post("/rename", DocList[Line]([Line(id="l6", text=text)]), return_type=DocList[Line])
+    assert (renamed.id, renamed.text) == ("l6", text)
+    assert ("l6", text) in [hit[:2] for hit in hits(shelf, 6.25)[0]]
+    with pytest.raises(BadServer, match="KeyError"):
+        client.post("/rename", DocList[Line]([Line(id="none", text=text)]))
+
+
+def test_the_reply_to_such_a_write_names_the_shards_that_lack_the_id(shelf):
+    body = json.dumps({"data": [{"id": "l7", "text": "t7"}]}).encode()
+    url = f"http://127.0.0.1:{shelf.ports[shelf.protocols.index('http')]}/rename"
+    with urllib.request.urlopen(urllib.request.Request(url, body, {"content-type": "application/json"})) as answer:
+        missed = answer.headers["jina-missed"].split(", ")
+    assert len(missed) == 2
+    assert set(missed) < {f"shelf/shard-{shard}" for shard in range(3)}
 
 
 def test_streams_of_all_shards_come_as_they_are_ready(shelf):

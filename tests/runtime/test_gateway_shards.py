@@ -25,6 +25,8 @@ class ShardOfText(Executor):
         super().__init__(**kwargs)
         self.number = number
         self.began = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.lacked = False
         self.cancelled = 0
         self.closed = 0
 
@@ -35,7 +37,8 @@ class ShardOfText(Executor):
             raise ValueError(f"no {self.number}")
         if self.number in parameters.get("wait", ()):
             try:
-                await asyncio.sleep(60)
+                async with asyncio.timeout(60):
+                    await self.go_on.wait()
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
@@ -47,6 +50,19 @@ class ShardOfText(Executor):
         for doc in docs:
             doc.text += str(self.number)
         return docs
+
+    @write
+    @requests(on="/change")
+    async def change(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
+        return await self.look(docs, parameters)
+
+    @requests(on="/look")
+    async def look(self, docs: DocList[Text], parameters: dict, **kwargs) -> DocList[Text]:
+        lacks = parameters.get("lacks", {}).get(str(self.number))
+        if lacks is not None:
+            self.lacked = True
+            raise {"key": KeyError, "index": IndexError, "value": ValueError}[lacks]("x")
+        return await self.go(docs, parameters)
 
     @requests(on="/stream")
     async def stream(self, doc: Text, parameters: dict, **kwargs) -> Text:
@@ -100,6 +116,61 @@ async def test_one_that_fails_cancels_the_others_and_is_named():
             async with asyncio.timeout(5):
                 while other.cancelled < 1 and other.began.is_set():
                     await asyncio.sleep(0.01)
+
+
+async def lacking(service, lacks, endpoint="/change", **parameters):
+    return await service.call(request(endpoint, "a", parameters={"lacks": lacks, **parameters}))
+
+
+@on_a_loop
+async def test_a_write_to_all_is_done_by_those_that_have_what_it_names(caplog):
+    async with shards() as service:
+        with caplog.at_level("WARNING", "jina"):
+            reply = await lacking(service, {"0": "key", "2": "index"})
+        assert texts(reply) == ["a1"]
+        assert reply.headers == {"jina-missed": "x/shard-0, x/shard-2"}
+        assert "x/shard-0 lacks what /change names: KeyError('x')" in caplog.text
+        assert "x/shard-2 lacks what /change names: IndexError('x')" in caplog.text
+        assert (await lacking(service, {})).headers is None
+
+
+@on_a_loop
+async def test_a_write_to_all_fails_where_no_shard_has_what_it_names():
+    async with shards() as service:
+        with pytest.raises(ExecutorError, match="x") as caught:
+            await lacking(service, {"0": "index", "1": "key", "2": "key"})
+        assert "raised in shard 0" in caught.value.help
+
+
+@pytest.mark.parametrize(("endpoint", "lacks"), [("/look", {"0": "key"}), ("/change", {"0": "key", "1": "value"})])
+@on_a_loop
+async def test_reads_and_other_failures_of_one_shard_fail_the_request(endpoint, lacks):
+    async with shards() as service:
+        with pytest.raises(ExecutorError):
+            await lacking(service, lacks, endpoint)
+
+
+@on_a_loop
+async def test_a_shard_that_has_it_is_not_cancelled_by_one_that_lacks_it():
+    async with shards(2) as service:
+        task = asyncio.create_task(lacking(service, {"0": "key"}, wait=[1]))
+        async with asyncio.timeout(5):
+            await service.executors[1].began.wait()
+            while not service.executors[0].lacked:
+                await asyncio.sleep(0.01)
+        for _ in range(20):  # the turns of the loop that the failure takes to be seen
+            await asyncio.sleep(0)
+        assert not task.done()
+        assert service.executors[1].cancelled == 0
+        service.executors[1].go_on.set()
+        async with asyncio.timeout(5):
+            assert texts(await task) == ["a1"]
+
+
+@on_a_loop
+async def test_without_reduction_the_documents_of_those_that_have_it_come():
+    async with shards(no_reduce=True) as service:
+        assert texts(await lacking(service, {"1": "key"})) == ["a0", "a2"]
 
 
 @on_a_loop

@@ -7,6 +7,7 @@ import urllib.request
 import pytest
 
 from jina import Client, Document, DocumentArray, Flow
+from jina.errors import BadServer
 from tests.stateful.conftest import FAST, Writer, check_history, group
 from tests.stateful.users import Counted, FolderLedger, Ledger, Marking
 
@@ -77,6 +78,19 @@ def test_a_write_that_comes_again_goes_to_the_shard_that_has_it(tmp_path):
                 with urllib.request.urlopen(asked, timeout=30) as answer:
                     assert answer.status == 200
             assert sum(shard.count(endpoint) for shard in lines(running)) == copies
+
+
+def test_a_write_to_all_is_done_by_the_shard_that_has_what_it_names(tmp_path):
+    options = {"shards": 2, "polling": {**POLLING, "/strike": "ALL"}, "uses_requests": REQUESTS}
+    with group(Ledger, tmp_path, replicas=2, **options) as running:
+        for number in range(4):
+            running.add(f"one {number}")
+        assert running.post("/strike", DocumentArray([Document(text="one 2")])).texts == ["one 2"]
+        shards = lines(running)
+        assert sorted(shards[0] + shards[1]) == ["one 0", "one 1", "one 3"]
+        with pytest.raises(BadServer, match="KeyError"):
+            running.post("/strike", DocumentArray([Document(text="one 2")]))
+        assert lines(running) == shards
 
 
 def test_what_is_around_the_shards_keeps_no_state(tmp_path):

@@ -26,6 +26,13 @@ class Ledger(Executor):
         self.lines.extend(doc.text for doc in docs)
         return DocumentArray([Document(text=str(len(self.lines) - 1)) for _ in docs])
 
+    @write
+    @requests(on="/strike")
+    def strike(self, docs: DocumentArray, **kwargs):
+        for doc in docs:
+            del self.lines[{line: place for place, line in enumerate(self.lines)}[doc.text]]
+        return docs
+
     @requests(on="/list")
     def list(self, docs: DocumentArray, **kwargs):
         return DocumentArray([Document(text=json.dumps({"lines": self.lines, "process": os.getpid()}))])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jina.errors import BadRequest
-from jina.wire.standing import INDEX, SESSION, merged, numbers, text_of, with_index_of
+from jina.wire.standing import INDEX, MISSED, SESSION, merged, numbers, text_of, with_index_of
 
 INDEXES = st.dictionaries(st.sampled_from(["a", "b", "a/shard-1", "x=y"]), st.integers(0, 1 << 40))
 
@@ -14,6 +14,11 @@ INDEXES = st.dictionaries(st.sampled_from(["a", "b", "a/shard-1", "x=y"]), st.in
 def test_of_several_replies_each_group_tells_its_highest_number(replies):
     told = numbers(merged({INDEX: text_of(one)} for one in replies)[INDEX])
     assert told == {group: max(one.get(group, 0) for one in replies) for one in replies for group in one}
+
+
+def test_of_several_replies_all_names_of_what_missed_are_told():
+    replies = [{MISSED: "a/shard-0", INDEX: "a=1"}, None, {MISSED: "b/shard-1, b/shard-2"}]
+    assert merged(replies) == {MISSED: "a/shard-0, b/shard-1, b/shard-2", INDEX: "a=1"}
 
 
 @given(INDEXES.filter(bool), INDEXES)

@@ -5,9 +5,9 @@ Gives: an instance and its endpoint table.
 Never: knows protocols or processes.
 """
 
-from jina.executor.base import Executor
+from jina.executor.base import Executor, ExecutorType
 from jina.executor.decorators import dynamic_batching, monitor, requests, write
 
 BaseExecutor = Executor
 
-__all__ = ["BaseExecutor", "Executor", "dynamic_batching", "monitor", "requests", "write"]
+__all__ = ["BaseExecutor", "Executor", "ExecutorType", "dynamic_batching", "monitor", "requests", "write"]

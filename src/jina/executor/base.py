@@ -37,7 +37,11 @@ class _Given:
     initialised: bool = False
 
 
-class Executor(Configurable):
+class ExecutorType(type):
+    """The class of Executor classes: programs derive from it beside that of another library, to subclass both."""
+
+
+class Executor(Configurable, metaclass=ExecutorType):
     """A class whose methods are served: subclass it and decorate methods with `@requests`.
 
     What the constructor is given (`metas`, `requests`, `runtime_args`, `workspace`) can be read from `self`

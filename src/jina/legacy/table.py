@@ -127,7 +127,7 @@ TABLE: dict[str, dict[str, str]] = {
     "schemas": {"legacy.schemas": "get_full_schema"},
     "serve": {},
     "serve.executors": {
-        "executor": "BaseExecutor, Executor",
+        "executor": "BaseExecutor, Executor, ExecutorType",
         "executor.endpoints": "FunctionWithSchema as _FunctionWithSchema",
         "legacy.constants": "__dry_run_endpoint__",
     },

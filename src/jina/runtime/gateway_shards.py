@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from jina.errors import JinaError, NotSupportedError
+from jina.errors import ExecutorError, JinaError, NotSupportedError
+from jina.observe import logs
 from jina.observe.metrics import HopMetrics
 from jina.plan.plans import HopPlan, NodePlan
 from jina.routing.merge import with_ids
@@ -31,6 +32,11 @@ from jina.wire.messages import Payload, Reply, Request
 
 Made = TypeVar("Made")
 
+_log = logs.get_logger("gateway.shards")
+
+_LACKS = frozenset({"IndexError", "KeyError", "LookupError"})
+"""What a handler raises, by name, when its shard has nothing under the key that was asked for."""
+
 
 def has_parts(plan: NodePlan) -> bool:
     """Whether a step is more than replicas of one Executor."""
@@ -42,7 +48,7 @@ class Shards:
 
     Before the shards comes `uses_before`, after them `uses_after`, where there are such; an Executor around the
     shards that does not know the endpoint is passed. A request fails if any shard that it needs fails, which the
-    error names.
+    error names. Only a write to all is also done when some shards lack what it names: see `_written`.
     """
 
     def __init__(self, plan: NodePlan, hops: Sequence[Hop], counts: Callable[[str], HopMetrics]) -> None:
@@ -131,7 +137,7 @@ class Shards:
         else:
             if after is None and not self.plan.no_reduce:
                 request.payload = with_ids(request.payload, self._new_ids(request))
-            replies = dict(enumerate(await self._all(request)))
+            replies = await self._all(request)
         parameters = _merged([reply.parameters or request.parameters for reply in replies.values()])
         if after is not None:
             return await self._merged_by(after, request, replies, parameters, as_json=as_json)
@@ -195,8 +201,41 @@ class Shards:
         except JinaError as error:
             raise self._blamed(error, f"shard {shard}") from error.__cause__
 
-    async def _all(self, request: Request) -> list[Reply]:
-        return await all_or_first([self._asked(shard, request) for shard in range(len(self._shards))])
+    async def _all(self, request: Request) -> dict[int, Reply]:
+        """The replies by shard."""
+        known = answers(self._known, request.endpoint)
+        if known is not None and known.is_write:
+            return await self._written(request)
+        return dict(enumerate(await all_or_first([self._asked(one, request) for one in range(len(self._shards))])))
+
+    async def _written(self, request: Request) -> dict[int, Reply]:
+        """The replies to a write of the shards that have what it names; raises where none has it.
+
+        A shard that raises `KeyError` or `IndexError` says that it lacks it. When another has it, the write is done,
+        and its caller must not be told otherwise: sent again, it would find it nowhere.
+        """
+        missed: dict[int, ExecutorError] = {}
+
+        async def asked(shard: int) -> Reply | None:
+            try:
+                return await self._asked(shard, request)
+            except ExecutorError as error:
+                if error.name not in _LACKS:
+                    raise
+                missed[shard] = error
+                return None
+
+        found = await all_or_first([asked(shard) for shard in range(len(self._shards))])
+        replies = {shard: reply for shard, reply in enumerate(found) if reply is not None}
+        if not replies:
+            raise missed[0]
+        for shard, error in sorted(missed.items()):
+            _log.warning("%s lacks what %s names: %s", self._shards[shard].name, request.endpoint, error.message)
+        if missed:
+            told = {standing.MISSED: ", ".join(self._shards[shard].name for shard in sorted(missed))}
+            first = next(iter(replies.values()))
+            first.headers = {**(first.headers or {}), **told}
+        return replies
 
     async def _merged_by(
         self, after: _Beside, request: Request, replies: Mapping[int, Reply], parameters: Parameters, *, as_json: bool

@@ -144,7 +144,7 @@ class Answer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What stateful services tell beside the documents, see `wire.standing`."""
+        """What services tell beside the documents, see `wire.standing`."""
         ...
 
     @property

@@ -74,7 +74,7 @@ def _reply(envelope: pb.EnvelopeProto | pb.SingleDocumentEnvelopeProto, document
     if envelope.header.status.code and (error := status.read_error(envelope.header.status)) is not None:
         raise error
     told = envelope.header.trace
-    headers = {name: told[name] for name in standing.HEADERS if name in told} if told else None
+    headers = {name: told[name] for name in standing.TOLD if name in told} if told else None
     return Reply(BytesPayload(documents), parameters.read(envelope), headers=headers)
 
 

@@ -22,7 +22,7 @@ from jina.wire import parameters as wire_parameters
 from jina.wire import pb
 from jina.wire.messages import Payload, Request, Route
 from jina.wire.payloads import BytesPayload, JsonPayload
-from jina.wire.standing import HEADERS as STANDING
+from jina.wire.standing import TOLD
 
 JSON = "application/json"
 DOCUMENTS = "application/vnd.docarray.doclist+protobuf"
@@ -79,7 +79,7 @@ class HttpAnswer:
     def __init__(self, payload: Payload, parameters: dict[str, Any], request: Request, headers: Headers) -> None:
         self.payload = payload
         self.parameters = parameters
-        self.headers = {name: value for name in STANDING if (value := headers.get(name, ""))}
+        self.headers = {name: value for name in TOLD if (value := headers.get(name, ""))}
         self.request_id = request.request_id
         self._endpoint = request.endpoint
         self._target_executor = request.target_executor

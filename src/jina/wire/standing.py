@@ -4,11 +4,13 @@ Groups and numbers stand as `group=number`, separated by commas. A reply tells i
 knows, which a client sends back to miss nothing of it, and in `jina-session` which session was opened. A request's
 `jina-session` begins with `client/sequence/lowest`: the client's name, the request's number, and the lowest number of
 those that it waits for; 0 as the number of a group asks for a session there.
+
+Beside these `jina-missed` in a reply to a write that went to all shards names those which lacked what it was for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from jina.errors import BadRequest
@@ -16,7 +18,10 @@ from jina.wire.messages import CONSISTENCY
 
 INDEX = "jina-index"
 SESSION = "jina-session"
+MISSED = "jina-missed"
 HEADERS = (INDEX, SESSION)
+TOLD = (*HEADERS, MISSED)
+"""What replies tell."""
 PASSED_ON = (*HEADERS, CONSISTENCY)
 """What of a request concerns stateful services."""
 _LONGEST_NAME = 64
@@ -75,12 +80,12 @@ def turn_of(headers: Mapping[str, str], group: str) -> Turn | None:
 
 
 def merged(found: Iterable[Mapping[str, str] | None]) -> dict[str, str] | None:
-    """The headers of several replies as those of one: of each group the highest number."""
+    """The headers of several replies as those of one: of each group the highest number, and all that missed."""
     told = [one for one in found if one]
     if len(told) <= 1:
         return dict(told[0]) if told else None
     names = {name: None for one in told for name in one}
-    return {name: _highest(one[name] for one in told if name in one) for name in names}
+    return {name: _joined(name, [one[name] for one in told if name in one]) for name in names}
 
 
 def with_index_of(reply: Mapping[str, str], request: Mapping[str, str]) -> dict[str, str]:
@@ -90,6 +95,10 @@ def with_index_of(reply: Mapping[str, str], request: Mapping[str, str]) -> dict[
     """
     before = request.get(INDEX)
     return {**reply, INDEX: _highest((reply[INDEX], before))} if before else dict(reply)
+
+
+def _joined(name: str, texts: Sequence[str]) -> str:
+    return ", ".join(texts) if name == MISSED else _highest(texts)
 
 
 def _highest(texts: Iterable[str]) -> str:

@@ -4,6 +4,7 @@
 from jina.executor import (
     BaseExecutor as BaseExecutor,
     Executor as Executor,
+    ExecutorType as ExecutorType,
 )
 
 from jina.executor.endpoints import (
@@ -21,6 +22,7 @@ __getattr__ = modules_of(__name__)
 __all__ = [
     "BaseExecutor",
     "Executor",
+    "ExecutorType",
     "_FunctionWithSchema",
     "__dry_run_endpoint__",
 ]
