@@ -47,6 +47,12 @@ func proposal(text string) []byte {
 	return append(head[:], text...)
 }
 
+// question asks for the status.
+func question() []byte {
+	head := headOf(kStatus, 1, 0)
+	return head[:]
+}
+
 // untouched says that the group goes on, and that nothing else was written.
 func untouched(t *testing.T, g *group, items int) {
 	t.Helper()
@@ -63,7 +69,7 @@ func TestAStrangerWithoutTheKeyIsRefused(t *testing.T) {
 	for what, said := range map[string][]byte{
 		"as before there were keys": append(salute(m, forPeer), proposal(text)...),
 		"as raft before":            append(salute(m, forRaft), 0, 0),
-		"for the status":            append(salute(m, forStatus), proposal("")...),
+		"for the status":            append(salute(m, forStatus), question()...),
 		"nothing":                   nil,
 		"an unknown purpose":        append(salute(m, 'X'), proposal(text)...),
 	} {
@@ -165,7 +171,7 @@ func TestAChallengeThatIsSentBackIsRefused(t *testing.T) {
 		}
 		own := make([]byte, proofSize)
 		io.ReadFull(conn, own)
-		conn.Write(append(proof, proposal("")...))
+		conn.Write(append(proof, question()...))
 		if rest, err := io.ReadAll(conn); len(rest) > 0 || isTimeout(err) {
 			t.Errorf("%q is answered to a proof of another connection", rest)
 		}
@@ -176,7 +182,7 @@ func TestAChallengeThatIsSentBackIsRefused(t *testing.T) {
 		again.Write(begin)
 		answer := make([]byte, nonceSize+1+len(g.agents[0].id)+proofSize)
 		io.ReadFull(again, answer)
-		again.Write(append(answer[len(answer)-proofSize:], proposal("")...))
+		again.Write(append(answer[len(answer)-proofSize:], question()...))
 		if rest, err := io.ReadAll(again); len(rest) > 0 || isTimeout(err) {
 			t.Errorf("%q is answered to the agent's own proof", rest)
 		}
