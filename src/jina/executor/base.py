@@ -73,7 +73,7 @@ class Executor(Configurable, metaclass=ExecutorType):
         defaults: dict[str, Any] = {"name": "", "description": "", "workspace": None, "py_modules": None}
         metas = SimpleNamespace(**{**defaults, **copy.deepcopy(given.metas)})
         metas.name = metas.name or cls.__name__
-        self.__dict__.update(
+        vars(self).update(
             {
                 "_Executor__given": given,
                 "metas": metas,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import operator
 import os
 import re
 import textwrap
@@ -242,7 +241,8 @@ def _adapter(field: FieldInfo) -> Any:
 
     kind: Any = field.annotation
     if field.metadata:
-        kind = operator.getitem(Annotated, (kind, *field.metadata))
+        annotated: Any = Annotated
+        kind = annotated[(kind, *field.metadata)]
     return TypeAdapter(kind)
 
 
