@@ -106,7 +106,9 @@ def test_the_dockerfile_is_generated_from_the_package(tmp_path):
     assert re.search(r"pip install .*-r requirements\.txt", dockerfile)
     assert re.search(r"apt-get install .*\bgit\b", dockerfile)  # the requirements need it
     assert (
-        dockerfile.index("COPY requirements.txt") < dockerfile.index("pip install") < dockerfile.index("COPY --chown")
+        dockerfile.index("COPY requirements.txt")
+        < dockerfile.index("pip install")
+        < dockerfile.index("COPY --from=package --chown")
     )
 
 

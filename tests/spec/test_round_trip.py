@@ -10,7 +10,11 @@ from jina.spec import DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, dump_
 from jina.spec.flow import with_gateway, with_step
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
-NAMES = st.text(string.ascii_letters + string.digits + "-_. äß", min_size=1, max_size=12).map(str.strip).filter(bool)
+NAMES = (
+    st.text(string.ascii_letters + string.digits + "-_. äß", min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(lambda name: name not in {"", ".", ".."})
+)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
 VALUES = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6

@@ -337,7 +337,7 @@ def test_options_of_deployments_and_the_cloud_in_the_file_of_an_executor(folder,
     )
     spec = load_spec(ExecutorSpec, str(written(folder, text, "config.yml")))
     assert (spec.jtype, spec.metas) == ("Mine", {"name": "y"})
-    assert [record.getMessage().partition(" ")[2] for record in caplog.records] == [
+    assert [record.getMessage().rpartition("config.yml")[2].partition(" ")[2] for record in caplog.records] == [
         "jcloud: for Jina AI Cloud, without effect here",
         "port, description, runtime_args: options of a Deployment, without effect in an Executor's file",
     ]

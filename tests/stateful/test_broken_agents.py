@@ -1,6 +1,7 @@
 """An agent that cannot run fails the start at once, with the reason, its file and the way out."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def failure(tmp_path):
 def script(program, body):
     """Put a script in the place of the agent, which lies beside it as `real`."""
     real = program.rename(program.with_name("real"))
-    program.write_text(f"#!/bin/sh\n{body.format(real=real)}\n")
+    program.write_text(f"#!/bin/sh\n{body.format(real=shlex.quote(str(real)))}\n")
     program.chmod(0o755)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from jina.errors import InternalError
 from jina.replication import binary, entries, frames
+from jina.replication.asking import socket_path
 from jina.wire.messages import Request
 from jina.wire.payloads import BytesPayload, JsonPayload
 from jina.wire.standing import Turn
@@ -55,9 +56,9 @@ def lone_agent(folder):
         process.stdin.write(msgspec.json.encode(told) + b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"ready\n"
-        with socket.socket(socket.AF_UNIX) as sock:
+        with socket.socket(socket.AF_UNIX) as sock, socket_path(place) as short:
             sock.settimeout(60)
-            sock.connect(place)
+            sock.connect(short)
             yield Asker(sock)
     finally:
         process.stdin.close()
