@@ -79,7 +79,7 @@ test-agent: $(READY)  ## the agent's own tests, with the race detector
 
 test: $(READY)  ## the quick tests
 	-$(MAKE) --no-print-directory agent
-	$(PYTEST) -q -m "not slow and not interop and not demo" -n 2
+	$(PYTEST) -q -m "not slow and not interop and not demo" -n 3
 
 test-again: $(READY)  ## what failed in the last run, one test after another
 	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
