@@ -217,7 +217,7 @@ func (a *assembler) unreadable(l *raft.Log) error {
 	if err != nil || part == nil {
 		return err
 	}
-	return readable(part.pieces)
+	return checkForm(part.pieces)
 }
 
 // skip puts entries that do nothing in the place of these. What the log was is kept beside it.

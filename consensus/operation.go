@@ -29,8 +29,8 @@ var (
 	endless  = [][]byte{[]byte("-Infinity"), []byte("Infinity"), []byte("NaN")}
 )
 
-// readable says why no worker can read an operation that comes in parts; nil where each can.
-func readable(parts [][]byte) error {
+// checkForm says why no worker can read an operation that comes in parts; nil where each can.
+func checkForm(parts [][]byte) error {
 	in := &scanner{parts: slices.Clone(parts)}
 	for _, part := range parts {
 		in.left += len(part)

@@ -57,7 +57,7 @@ func TestWhatAWorkerReadsIsAccepted(t *testing.T) {
 			for part := range slices.Chunk([]byte(text), size) {
 				parts = append(parts, part)
 			}
-			if err := readable(parts); err != nil {
+			if err := checkForm(parts); err != nil {
 				t.Errorf("%q in parts of %d: %v", text, size, err)
 			}
 		}
@@ -84,7 +84,7 @@ func TestWhatNoWorkerReadsIsRefused(t *testing.T) {
 		written(shortAbout, "\x97\xa1/\xa0\xa0\xc2\xc0\x80\x81\xa1a\xd4\x01\x00", ""), // an extension
 		written(shortAbout, "\x97\xa1/\xa0\xa0\xc2\xc0\x80\xdf\xff\xff\xff\xff", ""),
 	} {
-		if readable([][]byte{[]byte(text)}) == nil {
+		if checkForm([][]byte{[]byte(text)}) == nil {
 			t.Errorf("%q is taken", text)
 		}
 	}
@@ -96,7 +96,7 @@ func FuzzOperations(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		at := rand.IntN(len(data) + 1)
-		if one, two := readable([][]byte{data}), readable([][]byte{data[:at], nil, data[at:]}); (one == nil) != (two == nil) {
+		if one, two := checkForm([][]byte{data}), checkForm([][]byte{data[:at], nil, data[at:]}); (one == nil) != (two == nil) {
 			t.Fatalf("%v whole, %v in parts", one, two)
 		}
 	})

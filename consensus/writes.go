@@ -42,7 +42,7 @@ func (a *agent) propose(entries [][]byte, forwarded bool) ([]byte, error) {
 	if size > mostProposed {
 		return nil, refused("%d bytes are more than an operation can have", size)
 	}
-	if err := readable(payload(entries)); err != nil {
+	if err := checkForm(payload(entries)); err != nil {
 		return nil, refused("no worker could read this operation: %v", err)
 	}
 	a.carried.Add(int64(size))
