@@ -140,7 +140,9 @@ def test_what_waits_is_answered_when_the_service_ends():
 @pytest.mark.slow
 def test_what_waits_at_any_step_is_answered_when_a_flow_ends():
     service = Flow(protocol=["grpc", "http"], **QUIET).add(uses=Bakery).add(uses=Bakery)
-    end_with_waiting_requests(service, 'jina_number_of_pending_requests{runtime_name="gateway"', ["grpc!!", "http!!"])
+    end_with_waiting_requests(
+        service, 'jina_number_of_pending_requests{runtime_name="gateway/rep-0"', ["grpc!!", "http!!"]
+    )
 
 
 def end_with_waiting_requests(service, metric, expected):

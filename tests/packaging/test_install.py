@@ -247,7 +247,9 @@ class Fresh:
         (packages,) = home.glob("env/lib/python*/site-packages")
         shutil.copytree(Path(pip.__file__).parent, packages / "pip", ignore=shutil.ignore_patterns("__pycache__"))
         script = home / "env/bin/pip"
-        script.write_text(f"#!{home / 'env/bin/python'}\nfrom pip._internal.cli.main import main\nmain()\n")
+        # As pip writes scripts itself where the path of the interpreter is long or has spaces.
+        start = f"#!/bin/sh\n'''exec' \"{home / 'env/bin/python'}\" \"$0\" \"$@\"\n' '''\n"
+        script.write_text(f"{start}from pip._internal.cli.main import main\nmain()\n")
         script.chmod(0o755)
         self.work = home / "work"
         self.work.mkdir()

@@ -73,7 +73,7 @@ def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> 
     from jina.spec.text import mapping_of
 
     given = options.get("connection_list") or {}
-    shards = given if isinstance(given, Mapping) else mapping_of([str(given)])
+    shards = given if isinstance(given, Mapping) else mapping_of(given if isinstance(given, list) else [str(given)])
     own.setdefault("shards", str(len(shards)))
     spec = parse(DeploymentSpec, own, where)
     around = {name: str(options[name]) for name in _HEAD[1:] if options.get(name)}
