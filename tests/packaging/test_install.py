@@ -12,8 +12,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -291,22 +293,32 @@ class Fresh:
 
 
 @pytest.fixture(scope="session")
-def dist(tmp_path_factory) -> Path:
-    folder = wheels.ours(tmp_path_factory.mktemp("wheels") / "dist")
+def place() -> Iterator[Path]:
+    """A folder whose path has no spaces, at which pip divides the values of its variables."""
+    with tempfile.TemporaryDirectory(prefix="jina-install-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def dist(place) -> Path:
+    folder = wheels.ours(place / "dist")
     if not list(folder.glob("rejina_raft-*")):
         pytest.skip("the consensus agent is not built: make agent")
     return folder
 
 
 @pytest.fixture(scope="session")
-def others() -> Path:
+def others(place) -> Path:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return wheels.dependencies(version, *(extra for extra in EXTRAS if extra != "stateful"))
+    link = place / "others"
+    link.symlink_to(wheels.dependencies(version, *(extra for extra in EXTRAS if extra != "stateful")).resolve())
+    return link
 
 
 @pytest.fixture
-def fresh(dist, others, tmp_path) -> Fresh:
-    return Fresh(tmp_path / "fresh", dist, others)
+def fresh(dist, others, place) -> Iterator[Fresh]:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        yield Fresh(Path(folder) / "fresh", dist, others)
 
 
 slow = [pytest.mark.slow, pytest.mark.timeout(1800)]
