@@ -67,7 +67,8 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
 
 def _answer(place: Place, kind: int, body: bytes, seconds: float) -> Frame | None:
     reader, deadline = frames.Reader(), time.monotonic() + seconds
-    with _connected(place, kind, seconds) as sock:
+    # An agent that refuses closes; what it has not read of the question makes that a reset.
+    with _connected(place, kind, seconds) as sock, contextlib.suppress(ConnectionResetError, BrokenPipeError):
         sock.sendall(frames.head(kind, 1, len(body)) + body)
         while data := sock.recv(1 << 16):
             for frame in reader.feed(data):
