@@ -48,7 +48,8 @@ def test_prometheus_scrapes_a_flow(tmp_path):
             assert by_worker["first/rep-0"] + by_worker["first/rep-1"] == 8
             alone = wait_for(lambda: query(f"jina_document_processed_total{{instance='127.0.0.1:{workers[-1]}'}}"))
             assert processed(alone) == {"second/rep-0": 8}
-            latency = "histogram_quantile(0.99, sum by (le) (jina_request_seconds_bucket{runtime_name='gateway/rep-0'}))"
+            buckets = "jina_request_seconds_bucket{runtime_name='gateway/rep-0'}"
+            latency = f"histogram_quantile(0.99, sum by (le) ({buckets}))"
             assert 0 < next(iter(query(latency).values())) < 60
             assert sum(query("jina_first_seconds_count").values()) == 8  # each worker by itself, and by the gateway
 
