@@ -60,6 +60,30 @@ def test_the_version(capsys):
 
 
 @pytest.mark.parametrize(
+    ("command", "option", "owner", "takers"),
+    [
+        ("executor", "--prefetch", "the gateway", ["flow", "gateway"]),
+        ("executor", "--prefetch=4", "the gateway", ["flow", "gateway"]),
+        ("dev some.py", "--graph_conditions", "the gateway", ["gateway"]),
+        ("gateway", "--shards", "a Deployment", ["executor", "deployment", "flow", "dev"]),
+        ("gateway", "--no-stateful", "a Deployment", ["executor", "deployment", "flow", "dev"]),
+        ("flow", "--needs", "a Deployment", ["executor", "deployment", "dev"]),
+        ("client", "--replicas", "a Deployment", ["executor", "deployment", "flow", "gateway", "dev"]),
+        ("deployment", "--inspect", "a Flow", ["flow"]),
+        ("flow", "--api-key", "a client", ["client"]),
+    ],
+)
+def test_an_option_of_something_else_says_of_what_and_which_commands_take_it(command, option, owner, takers, capsys):
+    assert main([*command.split(), option, "4"]) == 2
+    message, advice = capsys.readouterr().err.splitlines()
+    name = command.split()[0]
+    assert message == f"jina: jina {name}: unknown argument '{option}': it is an option of {owner}"
+    commands = ", ".join(f"`jina {name}`" for name in takers)
+    assert advice.startswith(f"  help: {commands} {'takes' if len(takers) == 1 else 'take'} it")
+    assert ("in the YAML of a Flow" in advice) == (owner != "a client")
+
+
+@pytest.mark.parametrize(
     ("words", "hint"),
     [
         (["deploymnt"], "did you mean 'deployment'"),
@@ -72,6 +96,13 @@ def test_the_version(capsys):
         (["help", "flows"], "did you mean 'flow'"),
         (["help", "foo"], "neither a command nor an option: 'foo'\n  help: jina --help lists the commands"),
         (["hub", "build", "no/such/place"], "no such folder"),
+        (["flow", "--uses", "f.yml", "--env", "oops"], "jina flow: env: 'oops' is neither key:value, key=value"),
+        (["deployment", "--uses-with", "oops"], "uses_with: 'oops' is neither key:value, key=value"),
+        (["gateway", "--graph-description", "oops"], "graph_description: 'oops' is neither key:value, key=value"),
+        (
+            ["executor", "--pod-role", "HEAD", "--connection-list", "oops"],
+            "connection_list: ['oops'] does not give each shard its address\n  help: such as --connection-list 0=",
+        ),
     ],
 )
 def test_a_wrong_line_is_exit_code_2_and_says_what_is_right(words, hint, capsys):

@@ -4,7 +4,8 @@ import pytest
 
 from jina.errors import ConfigError, NotSupportedError
 from jina.spec import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
-from jina.spec.flags import add_options, from_namespace, given
+from jina.spec.flags import add_options, from_namespace, given, owner_of
+from jina.spec.form import form_of
 
 
 def parser_of(model=DeploymentSpec, **kwargs):
@@ -150,3 +151,34 @@ def test_words_of_a_flow():
 def test_steps_are_no_options_of_a_flow():
     known = parser_of(FlowSpec)._option_string_actions
     assert not {"--executors", "--gateway"} & set(known)
+
+
+@pytest.mark.parametrize("model", [DeploymentSpec, FlowSpec, GatewaySpec, ClientSpec])
+def test_every_option_that_is_a_mapping_is_given_as_one(model):
+    """Whoever takes what stood on the command line need not know how mappings are written there."""
+    names = [name for name, field in model.model_fields.items() if form_of(field) == "mapping"]
+    names = [name for name in names if name not in model.made_by_methods and name != "uses_dynamic_batching"]
+    words = [word for name in names for word in (f"--{name.replace('_', '-')}", "a=x", '{"b": "y"}')]
+    found = given(parser_of(model).parse_args([*words, *(f"--{names[0].replace('_', '-')}", "c:z")]))
+    assert found == {**{name: {"a": "x", "b": "y"} for name in names}, names[0]: {"a": "x", "b": "y", "c": "z"}}
+
+
+def test_the_values_are_read_as_the_option_reads_them():
+    words = ["--env", "V=1.10", "--uses-with", "v=1.10", "--uses-dynamic-batching", '{"/x": {"timeout": 5}}']
+    assert given(parser_of().parse_args(words)) == {
+        "env": {"V": "1.10"},
+        "uses_with": {"v": 1.1},
+        "uses_dynamic_batching": {"/x": {"timeout": 5}},
+    }
+
+
+@pytest.mark.parametrize("own", [DeploymentSpec, FlowSpec, GatewaySpec, ClientSpec])
+def test_every_option_of_other_specs_has_an_owner(own):
+    parser = parser_of(own)
+    for model in (DeploymentSpec, FlowSpec, GatewaySpec, ClientSpec):
+        for name in model.model_fields.keys() - own.model_fields.keys() - model.made_by_methods:
+            owner = owner_of(parser, f"--{name.replace('_', '-')}")
+            assert owner is not None, name
+            assert owner.spec != own.__name__, name
+    assert owner_of(parser, "--replicass") is None
+    assert owner_of(parser, "--port") is None

@@ -14,9 +14,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from jina.errors import JinaError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from jina.spec.parsing import Owner
 
 
 class Command(Protocol):
@@ -108,11 +111,20 @@ class Parser(argparse.ArgumentParser):
         """Parse; raises `UsageError` naming the nearest option for an unknown one."""
         options, unknown = self.parse_known_args(words)
         if unknown:
-            known = [text for action in self._actions for text in action.option_strings]
-            near = nearest(unknown[0].split("=")[0], known) if unknown[0].startswith("-") else None
-            hint = f", did you mean {near}?" if near else ""
-            self.error(f"unknown argument {unknown[0]!r}{hint}")
+            self._refuse(unknown[0])
         return options
+
+    def _refuse(self, word: str) -> NoReturn:
+        from jina.spec.flags import owner_of
+
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and (owner := owner_of(self, flag)):
+            raise UsageError(
+                f"{self.prog}: unknown argument {word!r}: it is an option of {owner.what}", help=_where(flag, owner)
+            )
+        known = [text for action in self._actions for text in action.option_strings]
+        near = nearest(flag, known) if word.startswith("-") else None
+        self.error(f"unknown argument {word!r}{f', did you mean {near}?' if near else ''}")
 
 
 def entry() -> NoReturn:
@@ -150,6 +162,20 @@ def command_parser(name: str) -> tuple[Parser, Command]:
     parser = Parser(prog=f"jina {name}", description=listed.summary, allow_abbrev=False)
     command.add_arguments(parser)
     return parser, command
+
+
+def _where(flag: str, owner: Owner) -> str:
+    """The commands that take an option for what it describes, and its place in YAML."""
+    from jina.spec.flags import model_of
+
+    takers = []
+    for name in COMMANDS:
+        model = model_of(command_parser(name)[0], flag)
+        # A client has a few options of the same names.
+        if model is not None and (model.__name__ == "ClientSpec") == (owner.spec == "ClientSpec"):
+            takers.append(f"`jina {name}`")
+    in_yaml = f"; in the YAML of a Flow it stands {owner.yaml}" if owner.yaml else ""
+    return f"{', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it{in_yaml}"
 
 
 def _run(words: list[str]) -> int:

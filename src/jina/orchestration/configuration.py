@@ -53,15 +53,13 @@ def read_flow(
 def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     """The Flow of the command line `where`: `uses` is its YAML, whose options the others override."""
     from jina.spec import FlowSpec, parse
-    from jina.spec.text import mapping_of
 
     uses = options.get("uses")
     if uses is None:
         return parse(FlowSpec, options, where)
     overrides = {name: value for name, value in options.items() if name != "uses"}
     # On this command line `env` gives the variables of the YAML, which is what Jina 3's flag did too.
-    given = overrides.pop("env", None)
-    context = mapping_of(given) if isinstance(given, list) else given
+    context = parse(FlowSpec, {"env": overrides.pop("env", None)}, where).env
     return read_flow(uses, context=context, substitute=True, overrides=overrides)
 
 

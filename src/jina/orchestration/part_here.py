@@ -70,10 +70,14 @@ def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> 
     from jina.orchestration import board
     from jina.plan.head import plan_head
     from jina.spec import DeploymentSpec, parse
-    from jina.spec.text import mapping_of
+    from jina.spec.types import shown
 
-    given = options.get("connection_list") or {}
-    shards = given if isinstance(given, Mapping) else mapping_of(given if isinstance(given, list) else [str(given)])
+    shards = options.get("connection_list") or {}
+    if not isinstance(shards, Mapping):
+        raise ConfigError(
+            f"{where}: connection_list: {shown(shards)} does not give each shard its address",
+            help="such as --connection-list 0=10.0.0.1:8081 1=10.0.0.2:8081",
+        )
     own.setdefault("shards", str(len(shards)))
     spec = parse(DeploymentSpec, own, where)
     around = {name: str(options[name]) for name in _HEAD[1:] if options.get(name)}

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import argparse
 import enum
-from collections.abc import Container, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Container, Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from jina.spec.aliases import aliases_of
 from jina.spec.base import Spec, default_of, descriptions
 from jina.spec.form import Form, form_of, group_of
 from jina.spec.options_platform import InternalOptions
-from jina.spec.parsing import parse
+from jina.spec.parsing import Owner, owner_of_option, parse
 from jina.spec.paths import Path
 from jina.spec.rules import UNAVAILABLE
 
@@ -30,7 +31,7 @@ _METAVARS: Final[dict[Form, str]] = {"text": "VALUE", "list": "VALUE", "one_or_l
 def add_options(parser: argparse.ArgumentParser, model: type[Spec], *, exclude: Container[str] = ()) -> None:
     """Declare an option for each field of `model`, in groups; those that Jina 3 hid are accepted but not shown.
 
-    Values are kept as they are written until `from_namespace` or `given`.
+    Values are kept as they are written until `from_namespace` or `given`, but mappings are read at once.
     """
     texts = descriptions(model)
     aliases = aliases_of(model.model_fields)
@@ -43,7 +44,25 @@ def add_options(parser: argparse.ArgumentParser, model: type[Spec], *, exclude: 
         old = [alias for alias, option in aliases.items() if option == name]
         hidden = name in InternalOptions.model_fields
         text = argparse.SUPPRESS if hidden else _help(name, texts.get(name, ""), field)
-        _add(parser, group, name, form_of(field), text, old)
+        action = _add(parser, group, name, form_of(field), text, old)
+        action.model, action.field = model, field
+
+
+def owner_of(parser: argparse.ArgumentParser, flag: str) -> Owner | None:
+    """What an option describes that the models of `parser` do not have; None where nothing has it."""
+    models = {action.model for action in parser._actions if isinstance(action, _Store)}  # noqa: SLF001 - it has no other list
+    written = _underscored(flag).removeprefix("--")
+    for model in models:
+        for name in (written, written.removeprefix("no_")):
+            if name not in model.model_fields and (owner := owner_of_option(name, model)):
+                return owner
+    return None
+
+
+def model_of(parser: argparse.ArgumentParser, flag: str) -> type[Spec] | None:
+    """The model by which `parser` takes an option; None where it does not, or not by a model."""
+    action = parser._option_string_actions.get(flag)  # noqa: SLF001 - it has no other list
+    return action.model if isinstance(action, _Store) else None
 
 
 def given(namespace: argparse.Namespace) -> dict[str, Any]:
@@ -102,6 +121,8 @@ class _Store(argparse.Action):
 
     form: Form = "text"
     negatives: frozenset[str] = frozenset()
+    model: type[Spec]
+    field: FieldInfo
 
     def __call__(
         self,
@@ -121,7 +142,21 @@ class _Store(argparse.Action):
         if self.form == "text":
             return values
         items = [*_as_list(before), *values]
+        if self.form == "mapping":
+            return self._mapping(items)
         return items[0] if self.form == "one_or_list" and len(items) == 1 else items
+
+    def _mapping(self, words: list[Any]) -> Any:
+        """The mapping as the option itself reads it; words that it refuses are left to `parse`, which says why."""
+        annotation: Any = self.field.annotation
+        for rule in self.field.metadata:
+            annotation = Annotated[annotation, rule]
+        option: TypeAdapter[Any] = TypeAdapter(annotation)
+        try:
+            read = option.validate_python(words)
+        except ValidationError:
+            return words
+        return read if isinstance(read, Mapping) else words
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -130,11 +165,11 @@ def _as_list(value: Any) -> list[Any]:
 
 def _add(
     parser: argparse.ArgumentParser, group: Any, name: str, form: Form, text: str, old_names: Sequence[str]
-) -> None:
+) -> _Store:
     dashed = [spelled.replace("_", "-") for spelled in (name, *old_names)]
     positives = [f"--{spelled}" for spelled in dashed]
     negatives = [f"--no-{spelled}" for spelled in dashed] if form == "flag" else []
-    action = group.add_argument(
+    action: _Store = group.add_argument(
         *positives[:1],
         *negatives[:1],
         dest=name,
@@ -151,6 +186,7 @@ def _add(
     for flag in (*positives, *negatives):
         known.setdefault(flag, action)
         known.setdefault(_underscored(flag), action)
+    return action
 
 
 def _underscored(flag: str) -> str:

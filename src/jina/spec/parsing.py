@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -60,33 +60,51 @@ def known_names(model: type[BaseModel]) -> list[str]:
     return [*(field.alias or name for name, field in fields.items() if name not in made), *aliases_of(fields)]
 
 
-_OWNERS: Final = (
-    ("deployment", "DeploymentSpec", "of a Deployment: Deployment(...) or Flow.add(...)"),
-    ("gateway", "GatewaySpec", "of the gateway: Flow(...) or Flow.config_gateway(...)"),
-    ("flow", "FlowSpec", "of a Flow: Flow(...)"),
-    ("client", "ClientSpec", "of a client: Client(...)"),
+class Owner(NamedTuple):
+    """What an option describes, and where it is given."""
+
+    module: str
+    """Below `jina.spec`."""
+    spec: str
+    what: str
+    calls: str
+    """In Python."""
+    yaml: str = ""
+    """In the YAML of a Flow; empty where it is in none."""
+
+
+_STEP: Final = Owner(
+    "deployment", "DeploymentSpec", "a Deployment", "Deployment(...) or Flow.add(...)", "with one of the `executors`"
 )
-"""Module below `jina.spec`, its spec, and where the options of the spec are given."""
+_GATEWAY: Final = Owner(
+    "gateway", "GatewaySpec", "the gateway", "Flow(...) or Flow.config_gateway(...)", "in `with` or `gateway`"
+)
+_OWN_OF_GATEWAY: Final = _GATEWAY._replace(calls="Flow.config_gateway(...)", yaml="below `gateway`")
+_FLOW: Final = Owner("flow", "FlowSpec", "a Flow", "Flow(...)", "in `with`")
+_CLIENT: Final = Owner("client", "ClientSpec", "a client", "Client(...)")
 
 
-def _spec(module: str, name: str) -> type[Spec]:
+def _spec(owner: Owner) -> type[Spec]:
     """A spec by its name: here all of them are known, which import this module."""
-    found: type[Spec] = getattr(importlib.import_module(f"jina.spec.{module}"), name)
+    found: type[Spec] = getattr(importlib.import_module(f"jina.spec.{owner.module}"), owner.spec)
     return found
+
+
+def owner_of_option(name: str, model: type[BaseModel]) -> Owner | None:
+    """What an option describes that `model` does not have; None where nothing has it."""
+    for owner in (_STEP, _GATEWAY, _FLOW, _CLIENT):
+        spec = _spec(owner)
+        option = canonical(name, spec.model_fields)
+        if option in spec.model_fields and option not in spec.made_by_methods and not issubclass(model, spec):
+            by_flow = option in _spec(_FLOW).model_fields
+            return _OWN_OF_GATEWAY if owner is _GATEWAY and not by_flow else owner
+    return None
 
 
 def elsewhere(name: str, model: type[BaseModel]) -> str:
     """Where an option that `model` does not have belongs; empty where nothing has it."""
-    for module, spec, place in _OWNERS:
-        owner = _spec(module, spec)
-        option = canonical(name, owner.model_fields)
-        if option in owner.model_fields and option not in owner.made_by_methods and not issubclass(model, owner):
-            by_flow = option in _spec("flow", "FlowSpec").model_fields
-            return _OF_GATEWAYS if spec == "GatewaySpec" and not by_flow else place
-    return ""
-
-
-_OF_GATEWAYS = "of the gateway: Flow.config_gateway(...)"
+    owner = owner_of_option(name, model)
+    return f"of {owner.what}: {owner.calls}" if owner else ""
 
 
 def unknown(name: str, known: Iterable[str], what: str = "option") -> str:
