@@ -40,6 +40,9 @@ type agent struct {
 	lock      *os.File // held as long as the agent lives
 
 	commits    chan [2]uint64
+	written    bell       // entries were stored
+	unfit      bell       // it may be better that another replica leads
+	tuning     sync.Mutex // of raft's configuration, which is read and changed
 	reads      chan chan readAnswer
 	stopping   chan struct{}
 	over       chan struct{} // closed when raft has ended
@@ -93,7 +96,11 @@ func start(c config) (*agent, error) {
 		return nil, err
 	}
 	a.applier = newApplier(a.store, a.snapshots, scratch, func(text string, args ...any) { a.log.Warn(fmt.Sprintf(text, args...)) })
-	a.store.stored = a.applier.check
+	a.applier.left = a.unfit.ring
+	a.store.stored = func() {
+		a.applier.check()
+		a.written.ring()
+	}
 	a.store.broken = func(err error) {
 		a.log.Error("nothing can be written before the agent begins anew; is the disk full?", "error", err)
 		os.Exit(1)
@@ -128,6 +135,7 @@ func start(c config) (*agent, error) {
 	a.spawn(a.followCommits)
 	a.spawn(a.tellCommits)
 	a.spawn(a.answerReads)
+	a.spawn(a.beat)
 	a.spawn(a.keepLeadershipUseful)
 	a.spawn(a.countElections)
 	a.spawn(a.keepSnapshots)
@@ -159,18 +167,7 @@ func (a *agent) startRaft() error {
 	conf.NoSnapshotRestoreOnStart = true
 	conf.ShutdownOnRemove = false
 	conf.Logger = a.log.Named("raft")
-	told := func(index, term uint64) {
-		// Only the newest matters.
-		select {
-		case <-a.commits:
-		default:
-		}
-		select {
-		case a.commits <- [2]uint64{index, term}:
-		default:
-		}
-	}
-	r, err := raft.NewRaft(conf, &machine{a.applier, told, a.snapIndex.Store}, a.store, a.store, a.snapshots, a.transport)
+	r, err := raft.NewRaft(conf, &machine{a.applier, a.announceCommit, a.snapIndex.Store}, a.store, a.store, a.snapshots, a.transport)
 	if err != nil {
 		return err
 	}
@@ -243,14 +240,5 @@ func (a *agent) settled(question raft.Future) error {
 		return err
 	case <-a.over:
 		return raft.ErrRaftShutdown
-	}
-}
-
-func (a *agent) pause(d time.Duration) bool {
-	select {
-	case <-a.stopping:
-		return false
-	case <-time.After(d):
-		return true
 	}
 }

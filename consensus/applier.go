@@ -26,6 +26,7 @@ type applier struct {
 	snapshots raft.SnapshotStore
 	dir       string
 	warn      func(string, ...any)
+	left      func() // called when a worker is gone
 
 	told      atomic.Pointer[[2]uint64]
 	mu        sync.Mutex
@@ -186,6 +187,9 @@ func (a *applier) drop(w *worker) {
 	w.wishes, w.answers = nil, nil
 	if a.worker == w {
 		a.worker = nil
+		if a.left != nil {
+			a.left()
+		}
 	}
 	a.changed.Broadcast()
 }

@@ -10,7 +10,8 @@ import (
 const (
 	remembered = 16384 // hashes of this replica that others may be compared with
 	toldAtOnce = 1024
-	newestTold = time.Second // how often the newest hash is told again: what was told before may have been lost
+	// How often the newest hash is told again, at first and at last: what was told before may have been lost.
+	newestTold, rarelyTold = time.Second, 8 * time.Second
 )
 
 type hash struct{ index, value uint64 }
@@ -28,6 +29,7 @@ type comparer struct {
 	against map[hash][]int // who told that, in which this replica differs
 	group   int
 	odd     uint64
+	said    bell // there are fresh ones
 }
 
 func newComparer(group int) *comparer {
@@ -46,6 +48,7 @@ func parseHashes(body []byte) []hash {
 
 // own takes the hashes of this replica's worker.
 func (c *comparer) own(body []byte) {
+	defer c.said.ring()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range parseHashes(body) {
@@ -181,12 +184,19 @@ func (c *comparer) newest() []hash {
 
 func (a *agent) tellHashes() {
 	var told time.Time
-	for a.pause(200 * time.Millisecond) {
+	again := newestTold
+	for {
+		heard := a.comparer.said.heard()
 		fresh := a.comparer.take()
-		if len(fresh) == 0 && time.Since(told) > newestTold {
-			fresh = a.comparer.newest()
+		if len(fresh) > 0 {
+			again = newestTold
+		} else if time.Since(told) > again {
+			fresh, again = a.comparer.newest(), min(2*again, rarelyTold)
 		}
 		if len(fresh) == 0 {
+			if !a.listen(heard) {
+				return
+			}
 			continue
 		}
 		told = time.Now()
@@ -202,6 +212,9 @@ func (a *agent) tellHashes() {
 					c.close(err)
 				}
 			}
+		}
+		if !a.pause(200 * time.Millisecond) {
+			return
 		}
 	}
 }

@@ -40,7 +40,7 @@ type config struct {
 
 func readConfig(data []byte) (config, error) {
 	c := config{
-		LogLevel: "WARN", HeartbeatMs: 500, ElectionMs: 500, LeaseMs: 250, CommitMs: 50, MaxAppendEntries: 64,
+		LogLevel: "WARN", HeartbeatMs: 500, ElectionMs: 500, LeaseMs: 500, CommitMs: 750, MaxAppendEntries: 64,
 		TrailingLogs: -1, TrailingBytes: 32 << 20, SnapshotThreshold: 8192, SnapshotBytes: 64 << 20,
 	}
 	if err := json.Unmarshal(data, &c); err != nil {

@@ -15,7 +15,10 @@ import (
 // does not.
 func (a *agent) form() {
 	wait, voted := 10*time.Millisecond, false
-	for a.pause(wait) {
+	for {
+		if wait == voteLook && !a.idle() || wait != voteLook && !a.pause(wait) {
+			return
+		}
 		mine := a.info()
 		if voted && (mine.Voter || mine.Members[a.id] == "") {
 			wait = voteLook

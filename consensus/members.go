@@ -245,7 +245,7 @@ func (a *agent) leaveOut(replica int) error {
 // keepBook asks the others for addresses of members that joined while this agent could not hear of it.
 func (a *agent) keepBook() {
 	var tell outsider
-	for a.pause(time.Second) {
+	for a.idle() {
 		members := a.info().Members
 		tell.look(a, members)
 		a.comparer.resize(len(members))
@@ -303,6 +303,10 @@ func (o *outsider) look(a *agent, members map[string]string) {
 	}
 }
 
+func counted(replicas []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(replicas), " ", ", "), "[]")
+}
+
 // planned refuses a start that would leave voters of the group behind: as many replicas, started without the others,
 // could not tell a small group from the half of a large one.
 func (a *agent) planned() error {
@@ -314,18 +318,31 @@ func (a *agent) planned() error {
 		return nil
 	}
 	voters, most, lacking := 0, 0, false
+	var members []int
 	for _, server := range future.Configuration().Servers {
 		replica, err := replicaOf(string(server.ID))
 		if err != nil || server.Suffrage != raft.Voter {
 			continue
 		}
 		voters++
+		members = append(members, replica)
 		most = max(most, replica+1)
 		lacking = lacking || replica >= len(a.Peers) || a.Peers[replica] == ""
 	}
 	if !lacking {
 		return nil
 	}
-	return fmt.Errorf("the group %q has %d replicas, the last of which is rep-%d, but only %d are to be started: start it with "+
-		"replicas=%d, and remove replicas while it runs", a.Group, voters, most-1, len(a.Peers), most)
+	var started []int
+	for replica, address := range a.Peers {
+		if address != "" {
+			started = append(started, replica)
+		}
+	}
+	slices.Sort(members)
+	wanted := voters
+	if len(started) >= voters {
+		wanted = most
+	}
+	return fmt.Errorf("the group %q has %d replicas, %s, but %s are to be started: start it with replicas=%d, and remove "+
+		"replicas while it runs", a.Group, voters, counted(members), counted(started), wanted)
 }

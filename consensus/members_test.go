@@ -254,6 +254,40 @@ func TestAStartOfFewerReplicasIsRefused(t *testing.T) {
 	same(t, g, 1)
 }
 
+// A group from which the one in the middle was removed is whole with those that are left, and with no others.
+func TestAStartWithAGapIsToldFromOneOfFewer(t *testing.T) {
+	g := newGroup(t, 4, func(c *config) { c.Whole = true })
+	g.startAll()
+	g.lists[0].write("x")
+	until(t, "replica 1 is out", func() bool {
+		leader := g.leader()
+		if leader == 1 {
+			g.agents[1].handOver(anyReplica)
+			return false
+		}
+		return g.agents[leader].remove(admin{Replica: 1}) == nil
+	})
+	for i := range g.agents {
+		g.stop(i)
+	}
+	whole := g.config(0)
+	for peers, refusal := range map[string]string{"0 1 2": "has 3 replicas, 0, 2, 3, but 0, 1, 2 are", "0 2": "0, 2 are to be started: start it with replicas=3", "0 2 3": ""} {
+		c := whole
+		c.Peers = make([]string, 4)
+		for _, one := range strings.Fields(peers) {
+			n := int(one[0] - '0')
+			c.Peers[n] = g.peers[n]
+		}
+		a, err := start(c)
+		if (err == nil) != (refusal == "") || (err != nil && !strings.Contains(err.Error(), refusal)) {
+			t.Errorf("a start with %s: %v", peers, err)
+		}
+		if a != nil {
+			a.stop()
+		}
+	}
+}
+
 func TestAStartOfMoreReplicasTakesThemIn(t *testing.T) {
 	g := newGroup(t, 3, func(c *config) { c.Whole = true })
 	g.startAll()

@@ -4,7 +4,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"time"
 )
 
 const (
@@ -24,7 +23,7 @@ func spare() {
 // tidy gives memory back to the system when what took it has been over for a while; Go itself takes minutes.
 func (a *agent) tidy() {
 	var seen, owed int64
-	for a.pause(time.Second) {
+	for a.idle() {
 		written := a.store.bytes.Load() + a.carried.Load()
 		moved := written - seen
 		seen = written

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -66,6 +68,10 @@ func (m *mux) mark(purpose byte, id string) (mark [16]byte) {
 func listen(address, group string, share bool) (*mux, error) {
 	config := sharing(share)
 	l, err := config.Listen(context.Background(), "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken: another process listens there, or has a connection from there; agents need ports "+
+			"of their own (peer_ports, raft_peers), below those that the system gives connections: %w", address, err)
+	}
 	if err != nil {
 		return nil, err
 	}

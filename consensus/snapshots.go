@@ -24,11 +24,13 @@ func (a *agent) takeSnapshot() error {
 	return nil
 }
 
+const growthLook = 200 * time.Millisecond
+
 // keepSnapshots takes a snapshot when the log has grown by the agreed bytes or entries, or the interval is over.
 func (a *agent) keepSnapshots() {
-	last, pause := time.Now(), 200*time.Millisecond
-	for a.pause(pause) {
-		pause = 200 * time.Millisecond
+	last, looked, pause := time.Now(), time.Now(), growthLook
+	for heard := a.written.heard(); a.listen(heard) && a.pause(pause-time.Since(looked)); {
+		heard, pause, looked = a.written.heard(), growthLook, time.Now()
 		a.applier.mu.Lock()
 		w := a.applier.worker
 		able := w != nil && w.ready && w.canSnapshot

@@ -87,6 +87,7 @@ func (a *agent) countElections() {
 			return
 		case <-seen:
 			a.elections.Add(1)
+			a.unfit.ring()
 		}
 	}
 }

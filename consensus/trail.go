@@ -52,6 +52,8 @@ func (t *trail) within(budget int64, last uint64) uint64 {
 
 // limitTrail has the next snapshot leave as much of the log as there is room for.
 func (a *agent) limitTrail() error {
+	a.tuning.Lock()
+	defer a.tuning.Unlock()
 	conf := a.raft.ReloadableConfig()
 	conf.TrailingLogs = a.store.trail.within(int64(a.TrailingBytes), a.raft.LastIndex())
 	if a.TrailingLogs >= 0 {
@@ -69,7 +71,10 @@ const (
 // entries that were never committed, and reached further than the snapshot. Raft agrees with no leader then, until it
 // looks again as it starts.
 func (a *agent) watchEnd() {
-	for seen := 0; a.pause(endLook); {
+	for seen := 0; ; {
+		if seen == 0 && !a.idle() || seen > 0 && !a.pause(endLook) {
+			return
+		}
 		if !a.remembersMore() {
 			seen = 0
 		} else if seen++; seen == endLooks {

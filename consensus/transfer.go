@@ -31,18 +31,29 @@ func (a *agent) heed(err error) error {
 func (a *agent) transfer(id string) error {
 	a.handing.Add(1)
 	defer a.handing.Add(-1)
+	if err := a.pace(0); err != nil { // a transfer has as long as an election
+		return err
+	}
 	return a.settled(a.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)))
 }
 
 // keepLeadershipUseful hands leadership to a replica with a worker when this one has none.
 func (a *agent) keepLeadershipUseful() {
-	for a.pause(100 * time.Millisecond) {
-		serving, _, _ := a.applier.state()
-		lacking := !serving && a.awaited.Load() == 0
-		if (lacking || a.comparer.diverged() != 0) && a.raft.State() == raft.Leader {
-			a.handOver(anyReplica)
+	for more := true; more; {
+		heard := a.unfit.heard()
+		if a.raft.State() != raft.Leader || a.useful() {
+			more = a.listen(heard)
+			continue
 		}
+		a.handOver(anyReplica)
+		more = a.pause(100 * time.Millisecond)
 	}
+}
+
+// useful says whether this replica can apply what it leads in writing.
+func (a *agent) useful() bool {
+	serving, _, _ := a.applier.state()
+	return (serving || a.awaited.Load() > 0) && a.comparer.diverged() == 0
 }
 
 // handOver makes another replica the leader: that one, or any that can.

@@ -120,9 +120,53 @@ func (a *agent) tellCommits() {
 	}
 }
 
-// followCommits is for what nobody tells: entries that are no operations, such as that of a new leader.
+// announceCommit is for what the others are to know; only the newest matters.
+func (a *agent) announceCommit(index, term uint64) {
+	select {
+	case <-a.commits:
+	default:
+	}
+	select {
+	case a.commits <- [2]uint64{index, term}:
+	default:
+	}
+}
+
+const (
+	commitLook = 20 * time.Millisecond
+	rarestLook = 10 * commitLook
+)
+
+// followCommits is for what nobody tells: entries that are no operations, such as that of a new leader. Once all that is
+// stored is committed it waits until something is.
 func (a *agent) followCommits() {
-	for a.pause(20 * time.Millisecond) {
-		a.applier.commit(a.raft.CommitIndex())
+	pause := commitLook
+	for known := uint64(0); ; {
+		heard := a.written.heard()
+		committed := a.raft.CommitIndex()
+		if committed > known {
+			a.applier.commit(committed)
+			a.announceOther(committed)
+			known, pause = committed, commitLook
+		}
+		_, _, applied := a.applier.state()
+		if max(committed, applied) >= a.raft.LastIndex() {
+			if !a.hear(heard) {
+				return
+			}
+			pause = commitLook
+		} else if !a.pause(pause) {
+			return
+		} else {
+			pause = min(2*pause, rarestLook)
+		}
+	}
+}
+
+// announceOther tells of a commit that raft tells no state machine of.
+func (a *agent) announceOther(index uint64) {
+	var l raft.Log
+	if a.raft.State() == raft.Leader && a.store.GetLog(index, &l) == nil && l.Type != raft.LogCommand {
+		a.announceCommit(index, l.Term)
 	}
 }

@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import threading
 
 import pytest
 
 from jina import Deployment, Document, DocumentArray, Flow, requests
+from jina.cli.main import main
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable, UsageError
 from jina.orchestration import membership
 from tests.stateful.conftest import FAST, group
@@ -112,7 +114,10 @@ def test_a_start_of_fewer_replicas_than_the_group_has_is_refused(tmp_path):
     with group(Ledger, tmp_path, replicas=3) as running:
         running.add("one")
     with (
-        pytest.raises(RuntimeFailToStart, match=r"has 3 replicas.*replicas=3, and remove replicas while it runs"),
+        pytest.raises(
+            RuntimeFailToStart,
+            match=r"has 3 replicas, 0, 1, 2, but 0, 1 are.*replicas=3, and remove replicas while it runs",
+        ),
         group(Ledger, tmp_path, replicas=2),
     ):
         pass
@@ -134,10 +139,82 @@ def test_a_number_in_the_middle_that_is_free_is_taken_at_the_next_start(tmp_path
         for agent in (0, 1):  # agents that are started again know who is there
             running.kill_agent(agent)
         running.add("two")
-    with pytest.raises(RuntimeFailToStart, match="replicas=3"), group(Ledger, tmp_path, replicas=2):
-        pass
+    with group(Ledger, tmp_path, replicas=2) as running:
+        assert members(running) == all_vote(0, 2)
+        assert running.everywhere("/list", 2)[0]["lines"] == ["one", "two"]
+    with pytest.raises(RuntimeFailToStart, match=r"has 2 replicas, 0, 2, but 0 are.*replicas=2"):
+        group(Ledger, tmp_path, replicas=1).__enter__()
     with group(Ledger, tmp_path) as running:
         assert running.everywhere("/list")[0]["lines"] == ["one", "two"]
+        until_all_serve(running)
+        assert [one["replica"] for one in running.status()] == [0, 1, 2]
+
+
+@pytest.mark.timeout(300)
+def test_a_start_takes_the_members_that_a_removal_left(tmp_path):
+    with group(Ledger, tmp_path, replicas=5) as running:
+        running.add("one")
+        running.deployment.remove_replica(1)
+    with group(Ledger, tmp_path, replicas=4) as running:
+        assert members(running) == all_vote(0, 2, 3, 4)
+        running.add("two")
+        assert running.everywhere("/list", 4)[0]["lines"] == ["one", "two"]
+        running.kill_agent(1)  # that of replica 2, which is told of all when it is started again
+        running.add("three")
+        assert running.deployment.add_replica() == 1
+
+
+@pytest.mark.timeout(300)
+def test_what_was_removed_while_it_ran_is_not_started_again(tmp_path):
+    with group(Ledger, tmp_path) as running:
+        running.add("one")
+        running.deployment.remove_replica(0)
+        running.deployment.close()
+        running.deployment.start()  # the same object
+        assert members(running) == all_vote(1, 2)
+        assert running.deployment.remove_replica(1) == 1
+    with group(Ledger, tmp_path, replicas=1) as running:
+        assert members(running) == all_vote(2)
+        assert running.everywhere("/list", 1)[0]["lines"] == ["one"]
+
+
+def test_a_replica_that_a_command_removed_is_left_out_at_the_next_start(tmp_path):
+    with group(Ledger, tmp_path, name="commanded", replicas=4) as running:
+        running.add("one")
+        assert main(["raft", "remove", "1", "commanded", "--workspace", str(tmp_path)]) == 0
+    with group(Ledger, tmp_path, name="commanded") as running:  # rep-1 is there still
+        assert members(running) == all_vote(0, 2, 3)
+        assert running.everywhere("/list")[0]["lines"] == ["one"]
+
+
+def test_a_member_without_its_disk_is_started_under_its_number(tmp_path):
+    with group(Ledger, tmp_path, replicas=4) as running:
+        running.add("one")
+        running.deployment.remove_replica(1)
+    shutil.rmtree(tmp_path / "raft" / "executor" / "rep-3")
+    with group(Ledger, tmp_path) as running:
+        until_all_serve(running)
+        assert [one["replica"] for one in running.status()] == [0, 2, 3]
+        assert running.everywhere("/list")[0]["lines"] == ["one"]
+
+
+def test_shards_with_given_ports_start_with_the_members_that_are_left(tmp_path):
+    with Deployment() as lent:
+        ports = [lent._reservations.port() for _ in range(6)]
+    options = {"shards": 2, "polling": {"/add": "ANY", "/list": "ALL"}, "consistency": "linearizable"}
+    with group(Ledger, tmp_path, **options) as running:
+        for number in range(6):
+            running.add(f"line {number}")
+        running.deployment.remove_replica(0)
+    given = {"0": ports[:2], "1": ports[2:4]}
+    with group(Ledger, tmp_path, replicas=2, peer_ports=given, **options) as running:
+        told = {(one["shard"], one["replica"]): one["peers"][str(one["replica"])] for one in running.status()}
+        assert told == {
+            (shard, replica): f"127.0.0.1:{port}"
+            for (shard, replica), port in zip([(0, 1), (0, 2), (1, 1), (1, 2)], ports, strict=False)
+        }
+        docs = running.post("/list", Document())
+        assert sum(len(json.loads(doc.text)["lines"]) for doc in docs) == 6
 
 
 def test_given_peer_ports_stay(tmp_path):
@@ -234,9 +311,10 @@ def test_one_replica_alone_is_replaced_with_a_pause(tmp_path):
 
 
 @contextlib.contextmanager
-def flow_with_ledger(workspace):
+def flow_with_ledger(workspace, replicas=3):
     flow = Flow(host="127.0.0.1", quiet=True).add(name="before", uses=Marking).add(
-        name="ledger", uses=Versioned, stateful=True, replicas=3, workspace=str(workspace), raft_configuration=FAST
+        name="ledger", uses=Versioned, stateful=True, replicas=replicas, workspace=str(workspace),
+        raft_configuration=FAST,
     )  # fmt: skip
     with flow:
         yield flow
@@ -263,6 +341,13 @@ def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
         for act in (lambda: flow.consensus_status("before"), lambda: flow.add_replica("before")):
             with pytest.raises(UsageError, match="before is not stateful"):
                 act()
+        flow.remove_replica("ledger", 0)
+        left = [one["replica"] for one in flow.consensus_status("ledger")]
+    assert left == [1]
+    with flow_with_ledger(tmp_path, replicas=1) as flow:
+        assert [one["replica"] for one in flow.consensus_status("ledger")] == left
+        told = json.loads(flow.post("/list", Document())[0].text)
+        assert told["lines"] == ["marked one", "marked two"]
 
 
 def fail_once(monkeypatch, at):

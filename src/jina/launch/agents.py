@@ -224,7 +224,7 @@ class Agents:
             return plan
         socket = os.path.join(self._folder, str(next(self._numbers)))
         nonce = plan.consensus.nonce or self._nonce
-        directory = _folder_of(plan.consensus)
+        directory = folder_of(plan.consensus)
         consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
         level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
         key = self._keys[consensus.group]
@@ -234,7 +234,7 @@ class Agents:
     def add(self, plan: WorkerPlan) -> WorkerPlan:
         """Start the agent of one more replica, on a blank disk; gives the plan with where it listens."""
         assert plan.consensus is not None
-        folder = _folder_of(plan.consensus)
+        folder = folder_of(plan.consensus)
         _put_aside(folder)
         _make_folder(plan.consensus)
         if key := self._keys[plan.consensus.group]:
@@ -274,7 +274,7 @@ class Agents:
 
 def _make_folder(consensus: ConsensusPlan) -> None:
     """Raise `ConfigError` before anything is started where a replica cannot keep its log."""
-    folder = _folder_of(consensus)
+    folder = folder_of(consensus)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:
@@ -289,7 +289,7 @@ def _keys_of(plans: Sequence[ConsensusPlan]) -> dict[str, str]:
     for plan in plans:
         if plan.group in keys:
             continue
-        folders = [_folder_of(one) for one in plans if one.group == plan.group]
+        folders = [folder_of(one) for one in plans if one.group == plan.group]
         try:
             if plan.key_file:
                 keys[plan.group] = groups.read_key(plan.key_file)
@@ -300,7 +300,8 @@ def _keys_of(plans: Sequence[ConsensusPlan]) -> dict[str, str]:
     return keys
 
 
-def _folder_of(consensus: ConsensusPlan) -> str:
+def folder_of(consensus: ConsensusPlan) -> str:
+    """The folder of a replica, absolute."""
     return os.path.abspath(os.path.expanduser(consensus.directory))
 
 

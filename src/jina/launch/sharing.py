@@ -19,6 +19,12 @@ def shared(plan: P, held: Collection[int]) -> P:
     changed = msgspec.structs.replace(plan, faces=[_shared(face, held) for face in plan.faces])
     if isinstance(changed, WorkerPlan) and changed.probes is not None:
         changed = msgspec.structs.replace(changed, probes=_shared(changed.probes, held))
+    if isinstance(changed, WorkerPlan) and changed.consensus is not None:
+        listened = changed.consensus.listen or changed.consensus.peers[changed.consensus.replica]
+        if int(listened.rpartition(":")[2]) in held:
+            changed = msgspec.structs.replace(
+                changed, consensus=msgspec.structs.replace(changed.consensus, share_port=True)
+            )
     return changed
 
 

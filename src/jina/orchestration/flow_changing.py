@@ -118,6 +118,26 @@ class FlowChanging(FlowState):
 
         return Planned(workers, commit)
 
+    def _recall(self) -> None:
+        from jina.orchestration.membership import at_start
+        from jina.plan.membership import numbers, renumbered
+
+        for step in self._spec.executors:
+            if not step.stateful or step.raft_peers or step.external:
+                continue
+            workers = self._workers(step)
+            members = at_start(workers)
+            if members != numbers(workers):
+                self._put(step.name, renumbered(step, workers, members))
+                self._with_members(step, members).commit()
+
+    def _put(self, name: str, workers: Sequence[WorkerPlan]) -> None:
+        plan = self.plan
+        deployments = [
+            msgspec.structs.replace(one, workers=list(workers)) if one.name == name else one for one in plan.deployments
+        ]
+        self._plan = msgspec.structs.replace(plan, deployments=deployments)
+
     def _change(self, step: StepSpec, *, renew: bool) -> None:
         from jina.plan.flow import runs
         from jina.plan.membership import numbers, spread

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jina.launch.running import Running
     from jina.launch.status import ServiceStatus
     from jina.orchestration.own_key import OwnKey
-    from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan
+    from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, ProcessPlan
 
 _WHOLE = ""
 """In the place of the name of a Deployment: all of a service."""
@@ -89,6 +89,9 @@ class Lifecycle(ABC):
     @property
     @abstractmethod
     def _ready_seconds(self) -> float | None: ...
+
+    def _recall(self) -> None:  # noqa: B027 - only what is stateful has anything there
+        """Plan what is on the disk, as far as that decides anything."""
 
     @abstractmethod
     def _plan_to_run(self) -> DeploymentPlan | FlowPlan: ...
@@ -307,6 +310,7 @@ class Lifecycle(ABC):
         from jina.launch.sharing import all_shared, given_faces
         from jina.plan.consensus import even_groups
 
+        service._recall()
         plan = service._plan_to_run()
         service._reloaded()  # raises before anything starts
         for face in service._faces:
@@ -316,7 +320,7 @@ class Lifecycle(ABC):
                     self._reservations.lend(face.port)
         given = given_faces(running.processes_of(plan))
         held = {face.port for face in given if self._reservations.hold_given(face.host, face.port)}
-        plan = all_shared(plan, held)
+        plan = all_shared(plan, held | self._hold_peer_ports(running.processes_of(plan)))
         tell = board.teller(service.name, quiet=service._quiet)
         for line in even_groups(running.processes_of(plan)):
             tell("warning", line)
@@ -330,6 +334,20 @@ class Lifecycle(ABC):
         started.on_end = on_end
         self._processes.append(started)
         return started
+
+    def _hold_peer_ports(self, plans: Sequence[ProcessPlan]) -> set[int]:
+        """Take the given ports of agents before anything here connects to anywhere; gives those that are held.
+
+        The system chooses the near end of a connection by itself, and one of those ports may be its choice.
+        """
+        held: set[int] = set()
+        for plan in plans:
+            if not isinstance(plan, WorkerPlan) or plan.consensus is None or plan.consensus.share_port:
+                continue
+            host, _, port = (plan.consensus.listen or plan.consensus.peers[plan.consensus.replica]).rpartition(":")
+            if self._reservations.hold_given(host.strip("[]"), int(port)):
+                held.add(int(port))
+        return held
 
     # --- end ----------------------------------------------------------------------------------------------
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jina.errors import ConfigError, JinaError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
+from jina.launch.agents import folder_of
 from jina.launch.rollout import Change
 from jina.plan.membership import numbers
 from jina.plan.plans import ConsensusPlan, WorkerPlan
-from jina.replication import asking
+from jina.replication import asking, groups, offline
 
 if TYPE_CHECKING:
     from jina.launch.agents import Agent
@@ -114,6 +116,23 @@ class Members:
             raise
         while len(self.numbers) > replicas:
             self.remove()
+
+
+def at_start(workers: Sequence[WorkerPlan]) -> list[int]:
+    """The numbers of the replicas of a start of as many as are planned: the members, then the lowest that are free.
+
+    A group from which some were removed has gaps. More members than are planned are the agents' to refuse.
+    """
+    planned = numbers(workers)
+    members: set[int] = set()
+    for root in sorted({os.path.dirname(folder_of(place_of(one))) for one in workers if one.consensus is not None}):
+        folders = groups.folders_in(root)
+        if folders and folders.keys() != set(planned):
+            members |= offline.members_of(folders.values()) or folders.keys()
+    if not members or len(members) > len(planned):
+        return planned
+    free = (number for number in itertools.count() if number not in members)
+    return sorted(members.union(itertools.islice(free, len(planned) - len(members))))
 
 
 def _those(workers: Sequence[WorkerPlan], number: int) -> list[WorkerPlan]:

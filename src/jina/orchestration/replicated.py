@@ -163,6 +163,19 @@ class Replicated:
             )
         return msgspec.structs.replace(now, workers=workers, gateway=gateway), wide
 
+    def _recall(self) -> None:
+        from jina.orchestration.membership import at_start
+        from jina.plan.membership import numbers, renumbered
+
+        if not self._spec.stateful or self._spec.raft_peers or self._spec.external:
+            return
+        members = at_start(self._plan.workers)
+        if members != numbers(self._plan.workers):
+            self._plan = msgspec.structs.replace(
+                self._plan, workers=renumbered(self._spec, self._plan.workers, members)
+            )
+            self._with_members(members).commit()
+
     def _agents(self) -> Sequence[Agent]:
         agents = [agent for running in self._processes for agent in running.agents.agents]
         if not agents:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
+from jina.plan.copies import copies
 from jina.plan.plans import ConsensusPlan, GatewayPlan, NodePlan, WorkerPlan
 
 if TYPE_CHECKING:
@@ -35,6 +36,25 @@ class Ports:
 def numbers(workers: Iterable[WorkerPlan]) -> list[int]:
     """The replicas of each group, which need not follow one after another."""
     return sorted({worker.replica_id for worker in workers if worker.consensus is not None})
+
+
+def renumbered(spec: DeploymentSpec, workers: Iterable[WorkerPlan], members: Collection[int]) -> list[WorkerPlan]:
+    """The workers that are planned for a start, the first one as the lowest of these members, and so on."""
+    places = sorted(members)
+    wide = spec.model_copy(update={"replicas": places[-1] + 1})
+    names = {(copy.shard, copy.replica): copy.name for copy in copies(wide) if not copy.part}
+
+    def moved(worker: WorkerPlan, consensus: ConsensusPlan) -> WorkerPlan:
+        number = places[worker.replica_id]
+        peers = [""] * (places[-1] + 1)
+        for place, address in zip(places, consensus.peers, strict=True):
+            peers[place] = address
+        consensus = msgspec.structs.replace(consensus, replica=number, peers=peers)
+        return msgspec.structs.replace(
+            worker, name=names[worker.shard_id, number], replica_id=number, consensus=consensus
+        )
+
+    return [worker if worker.consensus is None else moved(worker, worker.consensus) for worker in workers]
 
 
 def pinned(workers: Iterable[WorkerPlan], members: Collection[int], new: Callable[[], int]) -> dict[str, list[int]]:

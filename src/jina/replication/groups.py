@@ -115,6 +115,12 @@ def folder_of(workspace: str, group: str, replica: int) -> str:
     return os.path.join(root, "raft", group, f"rep-{replica}")
 
 
+def folders_in(root: str) -> dict[int, str]:
+    """By replica: the folders in that of a group that an agent has worked in."""
+    found = (path for path in Path(root).glob("rep-*") if (path / _IDENTITY).is_file())
+    return {int(match[1]): str(path) for path in found if (match := _FOLDER.fullmatch(path.name))}
+
+
 def check_name(group: str) -> None:
     """Raise `UsageError` unless a text is the name of a group: that of a Deployment, or of a shard of one.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -35,6 +37,17 @@ class Disk(msgspec.Struct):
 def inspect(folder: str) -> Disk:
     """Read a folder; raises `UsageError` where it is none, is damaged, or its agent runs."""
     return _do("inspect", dir=folder)
+
+
+def members_of(folders: Iterable[str]) -> set[int]:
+    """The numbers of the replicas that vote, by the newest of the folders of a group; none where nothing tells."""
+    disks: list[Disk] = []
+    for folder in folders:
+        with contextlib.suppress(UsageError):  # its agent will tell what is wrong with it
+            disks.append(inspect(folder))
+    newest = max(disks, key=lambda disk: (disk.last_term, disk.last), default=None)
+    found = {} if newest is None else newest.members
+    return {int(member.partition("-")[0]) for member, suffrage in found.items() if suffrage == "Voter"}
 
 
 def restore(

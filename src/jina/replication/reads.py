@@ -36,20 +36,30 @@ class Reads:
         self._hopeless = hopeless
         self._progress = progress
         self._patience = patience
+        self.asking = 0
+        """Reads that wait for the agent now."""
 
     async def covered(self) -> None:
         """Return when all is applied that was acknowledged anywhere before the call."""
+        self.asking += 1
+        try:
+            index = await self._agreed()
+        finally:
+            self.asking -= 1
+        await self._progress.wait(index)
+
+    async def _agreed(self) -> int:
+        """The entry that covers all that was acknowledged, as the group's leader tells it."""
         pause, give_up = FIRST_PAUSE, time.monotonic() + self._patience
         while True:
             try:
                 (index,) = frames.NUMBER.unpack(await self._agent().ask(frames.READ))
-                break
+                return int(index)
             except (Refused, Unavailable) as error:
                 if time.monotonic() > give_up or self._hopeless():
                     raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        await self._progress.wait(index)
 
     async def reached(self, index: int) -> None:
         """Return when the entry is applied, which the client has seen elsewhere."""

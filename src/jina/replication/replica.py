@@ -43,6 +43,8 @@ _SILENCE = 1.0
 """Seconds after which an agent that answers no ping is not waited for."""
 _MOMENT = 0.5
 """Seconds that an agent gets to tell how it is."""
+_QUIET = 4
+"""Pulses between two pings where nothing waits for the agent: each one wakes two processes."""
 _LOOKS = 20
 """Pulses between two looks at how the agent is, where nobody asks."""
 RESTART = 75
@@ -171,6 +173,8 @@ class Replica:
             await asyncio.sleep(_PULSE)
             link = self._link
             if link is None or not link.up:
+                continue
+            if pulse % _QUIET and not self._silent and not self._writes and not self._reads.asking:
                 continue
             try:
                 async with asyncio.timeout(_SILENCE):

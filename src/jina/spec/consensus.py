@@ -56,7 +56,7 @@ def agent_options(given: Mapping[str, Any]) -> dict[str, Any]:
     options.setdefault("heartbeat_timeout", heartbeat)
     options.setdefault("election_timeout", heartbeat)
     if isinstance(heartbeat, int):
-        options.setdefault("leader_lease_timeout", max(min(250, heartbeat), _LEAST_MS))
+        options.setdefault("leader_lease_timeout", max(min(500, heartbeat), _LEAST_MS))
     return options
 
 
