@@ -350,20 +350,31 @@ def test_the_hook_of_jina_3_for_routes_is_honoured():
     script = """
         import json, urllib.request
         import jina.helper
+        from gateway_cases import Upper
         from jina import Flow
 
         def extend(app):
             @app.get("/extended/{name}")
             async def extended(name: str):
                 return {"hello": name}
+
+            @app.post("/up")
+            async def up(said: dict):
+                return {"UP": said["text"].upper()}
             return app
 
+        def ask(flow, path, body=None):
+            request = urllib.request.Request(f"http://127.0.0.1:{flow.port}{path}", body)
+            request.add_header("Content-Type", "application/json")
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.loads(response.read())
+
         jina.helper.extend_rest_interface = extend
-        with Flow(quiet=True, host="127.0.0.1", protocol="http").add() as flow:
-            with urllib.request.urlopen(f"http://127.0.0.1:{flow.port}/extended/bo", timeout=30) as response:
-                print(json.loads(response.read()), [doc.text for doc in flow.post("/", [{"text": "x"}])])
+        with Flow(quiet=True, host="127.0.0.1", protocol="http").add(uses=Upper) as flow:
+            print(ask(flow, "/extended/bo"), ask(flow, "/up", b'{"text": "x"}'))
+            print([doc.text for doc in flow.post("/up", [{"text": "y"}])])
     """
-    assert run_script(script).stdout == "{'hello': 'bo'} ['x']\n"
+    assert run_script(script).stdout == "{'hello': 'bo'} {'UP': 'X'}\n['Y']\n"
 
 
 def run_script(text):

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import aiohttp
+import fastapi
 import pytest
 import websockets
 
@@ -228,6 +229,54 @@ def test_mounted_applications_and_middlewares():
     assert ["x-own" in headers for _, headers, _ in answers] == [True, True, True, False, False, True]
     assert own.seen == [("/own/hello", "/own", 7), ("/own", "/own", 7)]
     assert own.events == below.events == ["startup", "shutdown"]
+
+
+def written_routes(**options):
+    """An application of FastAPI with paths that we have too, paths of a pattern, and one of its own."""
+    app = fastapi.FastAPI(**options)
+    for path in ("/echo", "/post", "/dry_run"):
+        app.add_api_route(path, lambda: "own", methods=["POST"])
+    for path in ("/", "/echo", "/readyz", "/page"):
+        app.add_api_route(path, lambda: "own", methods=["GET"])
+    for methods in (["GET"], ["POST"]):
+        app.add_api_route("/{path:path}", lambda path: f"any {path}", methods=methods)
+    return app
+
+
+@pytest.mark.parametrize("options", [{}, {"docs_url": None, "redoc_url": None, "openapi_url": None}])
+def test_routes_that_an_application_spells_out_win(options):
+    """As before DocArray 0.30, where our gateway had no routes of the Executors' endpoints."""
+    own = [("POST", "/echo"), ("POST", "/post"), ("POST", "/dry_run")]
+    own += [("GET", "/"), ("GET", "/echo"), ("GET", "/readyz"), ("GET", "/page")]
+    other = [("POST", "/index"), ("GET", "/livez"), ("GET", "/dry_run"), ("GET", "/docs"), ("GET", "/openapi.json")]
+    below = [("GET", "/nothing"), ("POST", "/livez"), ("GET", "/index")]
+    answers = asked(
+        *((method, path, BODY if method == "POST" else {}) for method, path in own + other + below),
+        ("HEAD", "/livez"),
+        ("PUT", "/echo"),
+        customise=lambda app: app.mount("/", written_routes(**options)),
+    )
+    texts = [text for _, _, text in answers]
+    assert texts[: len(own)] == ['"own"'] * len(own)
+    assert not any(text.startswith(('"own', '"any')) for text in texts[len(own) : len(own + other)])
+    assert texts[len(own + other) : -2] == ['"any nothing"', '"any livez"', '"any index"']
+    assert [status for status, _, _ in answers[: len(own + other + below)]] == [200] * len(own + other + below)
+    assert [status for status, _, _ in answers[-2:]] == [200, 405]
+
+
+def test_our_client_calls_endpoints_beside_such_routes():
+    async def main():
+        service = Forwarder("/echo", "/post")
+        async with (
+            served(service, "http", customise=lambda app: app.mount("/", written_routes())) as server,
+            Client(host=server.addresses[0], asyncio=True) as client,
+        ):
+            for endpoint in ("/echo", "/post", "/echo"):
+                [note] = [note async for note in client.post(endpoint, Note(text="a"), return_type=Note)]
+                assert note.text == "a"
+        assert [request.endpoint for request in service.requests] == ["/echo", "/post", "/echo"]
+
+    run(main())
 
 
 def test_mounted_websockets():

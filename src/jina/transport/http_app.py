@@ -10,6 +10,7 @@ from jina.plan.plans import AccessPlan, HttpPlan
 from jina.transport.http_access import Door
 from jina.transport.http_bodies import DOCUMENTS, JSON
 from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Exchange, Receive, Scope, Send, Terms
+from jina.transport.http_foreign import has_route, path_of
 from jina.transport.http_lifespan import Lifespan
 from jina.transport.http_pages import pages
 from jina.transport.http_routes import Methods, Routes
@@ -61,6 +62,7 @@ class HttpApp:
     def mount(self, path: str, app: AsgiApp) -> None:
         """Let an application answer everything at and below a path; one at `/` gets what we have no route for.
 
+        Where that one is of FastAPI or Starlette, it also answers the paths that its own routes spell out.
         Raises `ConfigError` for a path without a leading slash, or with another application.
         """
         if not path.startswith("/"):
@@ -96,14 +98,27 @@ class HttpApp:
 
     def _mounted(self, scope: Scope) -> tuple[AsgiApp, str] | None:
         root = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root)
+        path = path_of(scope)
         for prefix, app in self.mounts.items():
             if not prefix:
-                ours = self.websockets.known(path or "/") if scope["type"] == "websocket" else self._routes.has(path)
-                return None if ours else (app, root)
+                return (app, root) if self._leaves_to(app, scope, path) else None
             if path == prefix or path.startswith(f"{prefix}/"):
                 return app, root + prefix
         return None
+
+    def _leaves_to(self, app: AsgiApp, scope: Scope, path: str) -> bool:
+        """Whether the application at `/` answers a request.
+
+        Our client calls endpoints, also where the application has a route of the same path; it accepts documents in a
+        form that no other program asks for.
+        """
+        if has_route(app, scope, spelled_out=True):
+            return not any(name == b"accept" and DOCUMENTS.encode() in value for name, value in scope["headers"])
+        if scope["type"] == "websocket":
+            return not self.websockets.known(path)
+        if not self._routes.has(path):
+            return True
+        return not self._routes.has(path, scope["method"]) and has_route(app, scope, spelled_out=False)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:

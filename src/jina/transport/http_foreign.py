@@ -1,4 +1,4 @@
-"""Somebody else's ASGI application on our ports: with a health route, CORS, and an orderly end."""
+"""Somebody else's ASGI application on our ports: beside our routes, or with a health route, CORS and an orderly end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ from jina.transport.http_bodies import JSON, error_body
 from jina.transport.http_exchange import CORS_HEADERS, AsgiApp, Header, Message, Receive, Scope, Send, Terms
 from jina.transport.server_access import Access
 from jina.transport.server_gate import Gate
+
+
+def has_route(app: AsgiApp, scope: Scope, *, spelled_out: bool) -> bool:
+    """Whether an application of Starlette or FastAPI has a route for a path and method, as far as it tells its routes.
+
+    `spelled_out` asks for one that names the path: no pattern, no application below, and none of the pages of
+    documentation that FastAPI adds by itself.
+    """
+    for route in getattr(app, "routes", ()):
+        match, found = route.matches(scope)
+        if match.name == "FULL":
+            below = "app_root_path" in found
+            return not spelled_out or not (found.get("path_params") or below or _is_documentation(app, scope))
+    return False
+
+
+_DOCUMENTATION = ("docs_url", "openapi_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
+
+
+def _is_documentation(app: AsgiApp, scope: Scope) -> bool:
+    return path_of(scope) in {getattr(app, name, None) for name in _DOCUMENTATION}
+
+
+def path_of(scope: Scope) -> str:
+    """The path of a request without that under which a server mounted us."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path or "/"
 
 
 class ForeignApp:
@@ -66,7 +93,7 @@ class _Answer:
 
 
 def _is_health(scope: Scope) -> bool:
-    return scope["method"] in {"GET", "HEAD"} and (scope["path"].removeprefix(scope.get("root_path", "")) or "/") == "/"
+    return scope["method"] in {"GET", "HEAD"} and path_of(scope) == "/"
 
 
 def _asked(scope: Scope) -> list[Header] | None:

@@ -52,9 +52,10 @@ class Routes:
             raise Unavailable("the service is not ready yet")
         return self._default_or_nothing(path)
 
-    def has(self, path: str) -> bool:
-        """Whether a page or an endpoint has the path, `/default` aside."""
-        return path in (self._made if self._made is not None else self._make())
+    def has(self, path: str, method: str | None = None) -> bool:
+        """Whether a page or an endpoint has the path, in the method if one is given; `/default` aside."""
+        methods = (self._made if self._made is not None else self._make()).get(path)
+        return methods is not None and (method is None or method in methods)
 
     def _default_or_nothing(self, path: str) -> Methods:
         endpoints = self._service.endpoints
