@@ -1,18 +1,24 @@
 """Calls that gRPC cancels before the server begins them are sent again, if the server is ours."""
 
 import asyncio
+import queue
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import grpc
+import msgspec
 import pytest
 
 from jina import Client
 from jina.errors import DeadlineExceeded, Unavailable
+from jina.plan.plans import FacePlan
+from jina.transport.server import serve
 from jina.transport.server_info import version_info
 from jina.wire import pb
 from tests.client.note_server import Note
+from tests.transport.sample_service import SampleService
 
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
 STREAM = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
@@ -24,11 +30,13 @@ class Stopping(grpc.GenericRpcHandler):
     """Ends calls as a server does that stops: the next `cancels` of documents, and the next `unsaid` of its version.
 
     `context.cancel()` ends a call as gRPC does one that it did not give away. Without a version it does not know the
-    question for it. Calls end `late` (in seconds), and those of streams after so many documents.
+    question for it; the first `away` questions find no server. Calls end `late` (in seconds), those of streams after so
+    many documents.
     """
 
-    def __init__(self, version=OURS, cancels=0, unsaid=0, late=0.0, after=0):
+    def __init__(self, version=OURS, cancels=0, unsaid=0, late=0.0, after=0, away=0):
         self.version, self.cancels, self.unsaid, self.late, self.after = version, cancels, unsaid, late, after
+        self.away = away
         self.seen, self.left = [], []
 
     def service(self, handler_call_details):
@@ -41,6 +49,9 @@ class Stopping(grpc.GenericRpcHandler):
 
     def status(self, _request, context):
         self.seen.append(STATUS)
+        if self.away:
+            self.away -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Connection reset by peer")
         if self.unsaid:
             self.unsaid -= 1
             context.cancel()
@@ -130,12 +141,28 @@ def test_the_question_can_meet_the_same_end(way):
     assert stopping.seen == [method, STATUS, STATUS, method, method]
 
 
-def test_it_is_sent_again_three_times(way):
+def test_the_question_can_find_no_server(way):
+    """It is asked while one server goes and the next one comes."""
+    ask, method = way
+    stopping = Stopping(cancels=1, away=2)
+    with serving(stopping) as port:
+        assert ask(port) == "a"
+    assert stopping.seen == [method, STATUS, STATUS, STATUS, method]
+
+
+def test_it_is_sent_again_nine_times_with_longer_and_longer_pauses(way):
+    """All calls of a connection end so until the client has read that the server goes, which it may do late."""
     ask, method = way
     stopping = Stopping(cancels=9)
+    with serving(stopping) as port:
+        began = time.monotonic()
+        assert ask(port) == "a"
+        assert time.monotonic() - began > 0.5
+    assert stopping.seen == [method, STATUS, *[method] * 9]
+    stopping = Stopping(cancels=99)
     with serving(stopping) as port, pytest.raises(Unavailable, match="ended the call: CANCELLED"):
         ask(port)
-    assert stopping.seen == [method, STATUS, method, method, method]
+    assert stopping.seen == [method, STATUS, *[method] * 9]
 
 
 @pytest.mark.parametrize("version", [JINA_3, "unknown", None])
@@ -173,10 +200,10 @@ def test_repetitions_get_what_is_left_of_the_time(way):
 
 
 def test_a_repetition_is_no_attempt():
-    stopping = Stopping(cancels=5)
+    stopping = Stopping(cancels=11)
     with serving(stopping) as port:
         assert post(port, max_attempts=2, initial_backoff=0.01) == "a"
-    assert stopping.seen.count(UNARY) == 6
+    assert stopping.seen.count(UNARY) == 12
 
 
 @pytest.mark.parametrize("ask", [stream, stream_async])
@@ -198,3 +225,47 @@ def test_with_an_error_of_its_own_a_call_is_not_sent_again():
     with serving(saying) as port, pytest.raises(Unavailable, match="ended the call"):
         post(port)
     assert saying.seen == [UNARY]
+
+
+@pytest.mark.slow
+def test_clients_see_no_end_of_servers_that_are_replaced_under_load():
+    """Each replacement cancels several calls that gRPC took on; some of them twice and more in a row."""
+    ended, asked, address = threading.Event(), [0] * 8, queue.Queue()
+
+    async def replace():
+        face = FacePlan(protocol="grpc", host="127.0.0.1", port=0, share_port=True)
+        serving = serve([face], SampleService())
+        await serving.start()
+        face = msgspec.structs.replace(face, port=int(serving.addresses[0].rpartition(":")[2]))
+        address.put(face.port)
+        for _ in range(200):
+            said, deadline = sum(asked), time.monotonic() + 30
+            while sum(asked) < said + len(asked):
+                assert time.monotonic() < deadline, "no client is answered"
+                await asyncio.sleep(0.001)
+            succeeding = serve([face], SampleService())
+            await succeeding.start()
+            await serving.stop(30)
+            serving = succeeding
+        ended.set()
+        await asyncio.to_thread(gone.wait, 30)
+        await serving.stop(1)
+
+    def ask(port, number):
+        with Client(port=port) as client:
+            while not ended.is_set():
+                assert client.post("/echo", Note(text="a"), return_type=Note).text == "a"
+                asked[number] += 1
+
+    gone = threading.Event()
+    with ThreadPoolExecutor(9) as pool:
+        replacing = pool.submit(lambda: asyncio.run(replace()))
+        port = address.get(timeout=30)
+        asking = [pool.submit(ask, port, number) for number in range(len(asked))]
+        try:
+            for one in asking:
+                one.result(300)
+        finally:
+            ended.set()
+            gone.set()
+        replacing.result(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,13 +98,15 @@ class GrpcChannel:
         """Whether a call that ended so was certainly not begun; who answers at the address now is asked what it is."""
         if not tries.unbegun(error):
             return False
+        time.sleep(tries.pause())
         while stubs.ours is None:
             try:
                 stubs.ours = is_ours(stubs.status(b"", **rules.call_arguments(self._grpc, tries.for_asking)))
             except self._grpc.RpcError as failure:
-                if not tries.unbegun(failure):
+                if not tries.unanswered(failure):
                     stubs.ours = told_by(failure)
                     return False
+                time.sleep(tries.pause())
         return stubs.ours
 
     def ready(self, options: CallOptions) -> None:

@@ -100,13 +100,15 @@ class AsyncGrpcChannel:
         """Whether a call that ended so was certainly not begun; who answers at the address now is asked what it is."""
         if not tries.unbegun(error):
             return False
+        await asyncio.sleep(tries.pause())
         while stubs.ours is None:
             try:
                 stubs.ours = is_ours(await stubs.status(b"", **rules.call_arguments(self._grpc, tries.for_asking)))
             except self._grpc.RpcError as failure:
-                if not tries.unbegun(failure):
+                if not tries.unanswered(failure):
                     stubs.ours = told_by(failure)
                     return False
+                await asyncio.sleep(tries.pause())
         return stubs.ours
 
     async def ready(self, options: CallOptions) -> None:

@@ -15,9 +15,15 @@ from jina.transport.base_channel import CallOptions
 
 _CANCELLED = 1
 _UNIMPLEMENTED = 12
+_UNAVAILABLE = 14
 _FIRST_OF_OURS = 4
 """The first major version that is this implementation."""
-_TRIES = 4
+_TRIES = 10
+_SHORTEST, _LONGEST = 0.005, 0.25
+"""Seconds before the second repetition, for each further one twice as long, and at most; none before the first.
+
+While a server stops, each call on its connection ends so, until the client has read that it shall connect anew.
+"""
 _ASKING = 5.0
 """Seconds in which a server says what it is."""
 
@@ -35,9 +41,22 @@ class Tries:
     def unbegun(self, error: Any) -> bool:
         """Whether a call that ended so was never begun, if the server is ours, and may be tried once more."""
         self._left -= 1
-        if self._due is not None:
-            self.options = replace(self.options, timeout=max(0.0, self._due - time.monotonic()))
         return self._left > 0 and never_begun(error)
+
+    def unanswered(self, error: Any) -> bool:
+        """Whether a question that ended so may be asked once more; the server may have been replaced meanwhile."""
+        code = error.code()
+        return self.unbegun(error) or (self._left > 0 and code is not None and code.value[0] == _UNAVAILABLE)
+
+    def pause(self) -> float:
+        """Seconds to wait before the next repetition, which gets the time that is left then."""
+        done = _TRIES - self._left
+        pause = min(_SHORTEST * 2 ** (done - 2), _LONGEST) if done > 1 else 0.0
+        if self._due is not None:
+            left = max(0.0, self._due - time.monotonic())
+            pause = min(pause, left)
+            self.options = replace(self.options, timeout=left - pause)
+        return pause
 
     @property
     def for_asking(self) -> CallOptions:
