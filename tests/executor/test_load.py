@@ -245,6 +245,78 @@ def test_paths_may_start_beside_the_file_of_the_caller(folder, tmp_path, monkeyp
     assert type(calling.load()).__name__ == "Importable"
 
 
+GIVING = """
+    from jina import Deployment, Flow
+
+    WAYS = {
+        "uses": lambda: Flow().add(uses="config.yml"),
+        "a folder": lambda: Flow().add(uses="inner"),
+        "py_modules": lambda: Flow().add(uses="FromFile", py_modules="executor.py"),
+        "a list": lambda: Flow().add(uses="FromFile", py_modules=["executor.py"]),
+        "uses_before": lambda: Flow().add(name="executor0", shards=2, uses="Importable", uses_before="config.yml"),
+        "uses_after": lambda: Flow().add(name="executor0", shards=2, uses="Importable", uses_after="config.yml"),
+        "needs": lambda: Flow().add(name="a", uses="config.yml").needs(["a", "gateway"], uses="config.yml"),
+        "YAML text": lambda: Flow.load_config("jtype: Flow\\nexecutors: [{uses: config.yml}]"),
+        "a mapping": lambda: Flow.load_config({"jtype": "Flow", "executors": [{"uses": "config.yml"}]}),
+        "a Deployment": lambda: Flow().add(Deployment(name="executor0", uses="config.yml")),
+        "a Deployment's file": lambda: Flow().add(Deployment.load_config("d.yml", py_modules="executor.py")),
+        "a file by its path": lambda: Flow().add("d.yml", name="executor0", py_modules="executor.py"),
+    }
+    GATEWAYS = {
+        "config_gateway": lambda: Flow().config_gateway(uses="Own", py_modules="own.py"),
+        "its file": lambda: Flow().config_gateway(uses="gateway.yml"),
+        "YAML text": lambda: Flow.load_config("jtype: Flow\\ngateway: {uses: gateway.yml}"),
+        "a Deployment": lambda: Deployment(protocol="http", gateway="gateway.yml"),
+        "a mapping": lambda: Deployment(protocol="http", gateway={"uses": "Own", "py_modules": "own.py"}),
+    }
+"""
+GATEWAY = """
+    from jina import Gateway
+
+    class Own(Gateway):
+        pass
+"""
+
+
+@pytest.fixture
+def giving(folder, tmp_path, monkeypatch):
+    """A module that gives relative paths, which are beside it and not in the working directory."""
+    (folder / "inner").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    write(folder / "giving.py", GIVING)
+    write(folder / "own.py", GATEWAY)
+    write(folder / "gateway.yml", "jtype: Own\npy_modules: own.py\n")
+    write(folder / "inner" / "config.yml", "jtype: FromFile\npy_modules: ../executor.py\n")
+    write(folder / "d.yml", "jtype: Deployment\nwith: {name: executor0, uses: FromFile}\n")
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.syspath_prepend(folder)
+    import giving
+
+    return giving
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["uses", "a folder", "py_modules", "a list", "uses_before", "uses_after", "needs", "YAML text", "a mapping",
+     "a Deployment", "a Deployment's file", "a file by its path"],
+)  # fmt: skip
+def test_paths_are_looked_up_where_they_are_given(giving, folder, way):
+    """The files of steps are read at the start of the Flow, which another module may do."""
+    flow = giving.WAYS[way]()
+    workers = [worker for deployment in flow.plan.deployments for worker in deployment.workers]
+    named = {os.path.realpath(source) for worker in workers for source in worker.executor.py_modules}
+    assert named == {str(folder / "executor.py")}
+    flow.close()
+
+
+@pytest.mark.parametrize("way", ["config_gateway", "its file", "YAML text", "a Deployment", "a mapping"])
+def test_paths_of_gateways_are_looked_up_where_they_are_given(giving, folder, way):
+    service = giving.GATEWAYS[way]()
+    assert service.plan.gateway.custom.py_modules == [str(folder / "own.py")]
+    service.close()
+
+
 def test_a_thread_without_a_caller_looks_where_callers_were_before(folder, tmp_path, monkeypatch):
     write(folder / "calling.py", CALLER)
     elsewhere = tmp_path / "elsewhere"

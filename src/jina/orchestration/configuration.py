@@ -20,8 +20,9 @@ def read(
 ) -> DeploymentSpec:
     """The spec that YAML describes, with options that count instead of the file's."""
     from jina.spec import DeploymentSpec, load_spec
+    from jina.spec.paths import located
 
-    return load_spec(DeploymentSpec, source, context=context, substitute=substitute, overrides=overrides)
+    return load_spec(DeploymentSpec, source, context=context, substitute=substitute, overrides=located(overrides))
 
 
 def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
@@ -46,8 +47,9 @@ def read_flow(
 ) -> FlowSpec:
     """The Flow that YAML describes, with options that count instead of the file's."""
     from jina.spec import FlowSpec, load_spec
+    from jina.spec.paths import located
 
-    return load_spec(FlowSpec, source, context=context, substitute=substitute, overrides=overrides)
+    return load_spec(FlowSpec, source, context=context, substitute=substitute, overrides=located(overrides))
 
 
 def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:

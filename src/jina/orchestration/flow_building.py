@@ -107,12 +107,13 @@ class FlowBuilding:
     def config_gateway(self, args: Any = None, *, copy_flow: bool = True, **options: Any) -> Self:
         """A Flow whose gateway has these options; `args` gives them as attributes."""
         from jina.spec.flow import with_gateway
+        from jina.spec.paths import located
 
         self._may_change()
         if args is not None:
             known = _gateway_spec().model_fields
             options = {**{name: value for name, value in vars(args).items() if name in known}, **options}
-        return self._changed(with_gateway(self._spec, **options), copy_flow)
+        return self._changed(with_gateway(self._spec, **located(options)), copy_flow)
 
     def expose_endpoint(self, exec_endpoint: str, path: str | None = None, **options: Any) -> Self:
         """A Flow whose HTTP gateway serves an endpoint under a path of its own; `methods`, `summary`, `tags`."""
@@ -127,9 +128,10 @@ class FlowBuilding:
         self, method: str, copy_flow: bool, deployment: DeploymentSpec | None, options: Mapping[str, Any]
     ) -> Self:
         from jina.spec.flow import with_step
+        from jina.spec.paths import located
 
         self._may_change()
-        return self._changed(with_step(self._spec, method, deployment, **options), copy_flow)
+        return self._changed(with_step(self._spec, method, deployment, **located(options)), copy_flow)
 
     def _changed(self, spec: FlowSpec, copy_flow: bool) -> Self:
         if copy_flow:

@@ -24,7 +24,7 @@ from jina.spec.options import (
 from jina.spec.options_limits import AccessOptions, InflightOptions, QueueOptions
 from jina.spec.options_platform import ContainerOptions, InternalOptions, StatefulOptions, TelemetryOptions
 from jina.spec.parsing import Locate, known_names, parse, unknown
-from jina.spec.paths import dotted
+from jina.spec.paths import dotted, located
 from jina.spec.types import Flag, Inspect, StepMethod, Text, shown
 
 S = TypeVar("S", bound=Spec)
@@ -147,6 +147,7 @@ def step_from(
     locate: Locate | None = None,
 ) -> FlowSpec:
     """`with_step` for options that stand where `locate` says, such as in a file."""
+    options = options if flow.folder else located(options)
     given = _options_of(deployment) | {name: value for name, value in options.items() if value is not None}
     default = _DEFAULT_NAMES.get(str(method)) or ("executor" if deployment is not None else f"executor{_count(flow)}")
     given["name"] = _own_name(flow, given.get("name", default))
@@ -164,6 +165,7 @@ def with_gateway(flow: FlowSpec, /, **options: Any) -> FlowSpec:
 
 def gateway_from(flow: FlowSpec, options: Mapping[str, Any], locate: Locate | None = None) -> FlowSpec:
     """`with_gateway` for options that stand where `locate` says, such as in a file."""
+    options = options if flow.folder else located(options)
     kept = {canonical(name, GatewaySpec.model_fields) for name, value in options.items() if value is not None}
     before = {name: value for name, value in _options_of(flow.gateway).items() if name not in kept}
     # Ports and protocols must fit together, whichever of them the Flow has.

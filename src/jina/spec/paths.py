@@ -37,6 +37,48 @@ def callers_folders() -> list[str]:
     return list(folders or _known_folders)
 
 
+_NAMING: Final = frozenset({"gateway", "py_modules", "uses", "uses_after", "uses_before"})
+_ENDS: Final = (".py", ".yml", ".yaml", ".json")
+_PACKAGES: Final = ("config.yml", "config.yaml", "__init__.py")
+
+
+def located(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a call, with absolute paths where relative ones lead only beside the files of who calls.
+
+    What they name may be read much later, at the start of a Flow, where another module calls.
+    """
+    if _NAMING.isdisjoint(options):
+        return dict(options)
+    extra = options.get("extra_search_paths") or ()
+    searched = ["", *([extra] if isinstance(extra, str) else extra)]
+    return {name: _located(value, searched) if name in _NAMING else value for name, value in options.items()}
+
+
+def _located(value: Any, searched: list[str]) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str):
+        return _beside_caller(value, searched)
+    if isinstance(value, list | tuple):
+        return [_located(one, searched) for one in value]
+    return located(value) if isinstance(value, Mapping) else value
+
+
+def _beside_caller(text: str, searched: list[str]) -> str:
+    path = os.path.expanduser(text.strip())
+    if not path or "\n" in path or os.path.isabs(path) or any(os.path.exists(os.path.join(s, path)) for s in searched):
+        return text
+    found = (os.path.join(folder, path) for folder in callers_folders())
+    return next((place for place in found if _is_source(place)), text)
+
+
+def _is_source(path: str) -> bool:
+    """Whether `uses` or `py_modules` can name it by its path."""
+    if path.endswith(_ENDS) and os.path.isfile(path):
+        return True
+    return any(os.path.isfile(os.path.join(path, name)) for name in _PACKAGES)
+
+
 def child(value: Any, step: str | int) -> Any:
     """What is in a mapping or list at `step`, else MISSING."""
     if isinstance(value, Mapping):

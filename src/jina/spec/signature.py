@@ -54,6 +54,7 @@ class _OptionsMethod:
 
     def __call__(self, instance: Any, /, *args: Any, **options: Any) -> Any:
         from jina.spec.parsing import parse
+        from jina.spec.paths import located
 
         model = self._load()
         namespace = args[0] if args else options.pop("args", None)
@@ -63,7 +64,7 @@ class _OptionsMethod:
             options = {**options_in(namespace, model), **options}
         elif args or namespace is not None:
             raise TypeError(f"{self._where} takes its options by name, not by position")
-        return self._method(instance, parse(model, options, self._where))
+        return self._method(instance, parse(model, located(options), self._where))
 
     @property
     def __signature__(self) -> inspect.Signature:
