@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("docarray")
-    home = _HOMES.get(name)
+    home = "jina.constants" if name == "__default_host__" else _HOMES.get(name)
     if home is None:
         if _is_module(name):
             return importlib.import_module(f"jina.{name}")

@@ -3,12 +3,14 @@
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import jina
-from jina.errors import JinaError, NotSupportedError
+from jina.errors import JinaError, NotSupportedError, RuntimeFailToStart
 from jina.legacy import later
 from jina.legacy.table import TABLE
 
@@ -54,6 +56,17 @@ def test_what_public_executors_import():
     )  # fmt: skip
     assert issubclass(BadClient, BaseJinaException)
     assert BaseJinaException is JinaError
+    # Names of earlier versions, which tests and clients of public programs import.
+    from jina.clients.base import CallbackFnType, InputType
+    from jina.excepts import BadDocType, ExecutorFailToLoad, NoAvailablePortError
+
+    from jina import __default_host__
+
+    assert __default_host__ == importlib.import_module("jina.constants").__default_host__
+    assert issubclass(NoAvailablePortError, BaseJinaException)
+    assert issubclass(BadDocType, TypeError)
+    assert ExecutorFailToLoad is RuntimeFailToStart
+    assert (CallbackFnType, InputType) == (Callable[..., None] | None, Any)
     JinaLogger("x").success("done %d", 1)
 
 

@@ -23,6 +23,7 @@ from jina.errors import (
 BaseJinaException = JinaError
 BadServerFlow = BadServer
 EstablishGrpcConnectionError = Unavailable
+ExecutorFailToLoad = RuntimeFailToStart
 InternalNetworkError = Unavailable
 
 
@@ -32,6 +33,10 @@ class RuntimeTerminated(JinaError, KeyboardInterrupt):
 
 class FlowMissingDeploymentError(ConfigError):
     """A Flow names a Deployment that it does not have."""
+
+
+class BadDocType(JinaError, TypeError):
+    """A document does not hold what the Executor needs."""
 
 
 class BadRequestType(JinaError, TypeError):
@@ -46,6 +51,10 @@ class RuntimeRunForeverEarlyError(JinaError):
     """A worker ended before it was told to."""
 
 
+class NoAvailablePortError(JinaError):
+    """No port is free."""
+
+
 class DockerVersionError(JinaError, SystemError):
     """The container engine is too old."""
 
@@ -55,9 +64,10 @@ class NoContainerizedError(ConfigError):
 
 
 __all__ = [
-    "BadClient", "BadClientCallback", "BadClientInput", "BadConfigSource", "BadImageNameError", "BadRequestType",
-    "BadServer", "BadServerFlow", "BadYAMLVersion", "BaseJinaException", "DockerVersionError",
-    "EstablishGrpcConnectionError", "ExecutorError", "FlowBuildLevelError", "FlowMissingDeploymentError",
-    "FlowTopologyError", "InternalNetworkError", "NoContainerizedError", "NotSupportedError", "PortAlreadyUsed",
+    "BadClient", "BadClientCallback", "BadClientInput", "BadConfigSource", "BadDocType", "BadImageNameError",
+    "BadRequestType", "BadServer", "BadServerFlow", "BadYAMLVersion", "BaseJinaException", "DockerVersionError",
+    "EstablishGrpcConnectionError", "ExecutorError", "ExecutorFailToLoad", "FlowBuildLevelError",
+    "FlowMissingDeploymentError", "FlowTopologyError", "InternalNetworkError", "NoAvailablePortError",
+    "NoContainerizedError", "NotSupportedError", "PortAlreadyUsed",
     "RuntimeFailToStart", "RuntimeRunForeverEarlyError", "RuntimeTerminated",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from jina.legacy.excepts import BadRequestType
@@ -325,4 +326,11 @@ class SingleDocumentRequest(Request):
         return codec_for(self.document_cls)
 
 
-__all__ = ["DataRequest", "ProtoMessage", "Request", "SingleDocumentRequest", "StatusMessage"]
+CallbackFnType = Callable[..., None] | None
+"""What `post` takes as `on_done`, `on_error` and `on_always`."""
+InputType = Any
+"""What `post` takes as `inputs`."""
+
+__all__ = [
+    "CallbackFnType", "DataRequest", "InputType", "ProtoMessage", "Request", "SingleDocumentRequest", "StatusMessage",
+]  # fmt: skip

@@ -9,7 +9,10 @@ TABLE: dict[str, dict[str, str]] = {
     "_docarray": {"documents": "Document, DocumentArray", "legacy.versions": "docarray_v2, is_pydantic_v2"},
     "checker": {"legacy.later": "NetworkChecker"},
     "clients": {"client": "Client"},
-    "clients.base": {"client.base": "BaseClient"},
+    "clients.base": {
+        "client.base": "BaseClient",
+        "legacy.requests": "CallbackFnType, InputType",
+    },
     "clients.grpc": {"client.async_client": "AsyncGRPCClient", "client.sync_client": "GRPCClient"},
     "clients.http": {"client.async_client": "AsyncHTTPClient", "client.sync_client": "HTTPClient"},
     "clients.websocket": {"client.async_client": "AsyncWebSocketClient", "client.sync_client": "WebSocketClient"},
@@ -27,10 +30,11 @@ TABLE: dict[str, dict[str, str]] = {
         " WebsocketSubProtocols"
     },
     "excepts": {
-        "legacy.excepts": "BadClient, BadClientCallback, BadClientInput, BadConfigSource, BadImageNameError,"
-        " BadRequestType, BadServer, BadServerFlow, BadYAMLVersion, BaseJinaException, DockerVersionError,"
-        " EstablishGrpcConnectionError, ExecutorError, FlowBuildLevelError, FlowMissingDeploymentError,"
-        " FlowTopologyError, InternalNetworkError, NoContainerizedError, NotSupportedError, PortAlreadyUsed,"
+        "legacy.excepts": "BadClient, BadClientCallback, BadClientInput, BadConfigSource, BadDocType,"
+        " BadImageNameError, BadRequestType, BadServer, BadServerFlow, BadYAMLVersion, BaseJinaException,"
+        " DockerVersionError, EstablishGrpcConnectionError, ExecutorError, ExecutorFailToLoad, FlowBuildLevelError,"
+        " FlowMissingDeploymentError, FlowTopologyError, InternalNetworkError, NoAvailablePortError,"
+        " NoContainerizedError, NotSupportedError, PortAlreadyUsed,"
         " RuntimeFailToStart, RuntimeRunForeverEarlyError, RuntimeTerminated"
     },
     "exporter": {

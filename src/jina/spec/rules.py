@@ -288,7 +288,8 @@ def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
 def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
     """Only workers are started anew when files change."""
     if spec.reload:
-        yield Problem("reload", "gateways are not reloaded; Executors are", NotSupportedError)
+        text = "gateways are not reloaded; Executors are. A Flow with `reload` gets another one when its YAML changes"
+        yield Problem("reload", text, NotSupportedError)
 
 
 def gateway_computes_nothing(spec: GatewaySpec) -> Iterator[Problem]:

@@ -5,6 +5,13 @@ from jina.client.base import (
     BaseClient as BaseClient,
 )
 
+from jina.legacy.requests import (
+    CallbackFnType as CallbackFnType,
+    InputType as InputType,
+)
+
 __all__ = [
     "BaseClient",
+    "CallbackFnType",
+    "InputType",
 ]
