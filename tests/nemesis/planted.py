@@ -1,12 +1,15 @@
 """Mistakes that workers of the tests make on purpose, to see that they are found; JINA_NEMESIS_PLANTED names one.
 
-Those of the agent are in `consensus/disk_faults.go`; see `PLANTED` for all.
+Those of the agent are in `consensus/disk_faults.go`; see `PLANTED` and `PLANTED_IN_READS` for all.
 """
 
+import contextvars
 import functools
 import os
 
 from jina.replication import replica, sessions, snapshots, window
+from jina.runtime import stateful
+from jina.wire import standing
 
 PLANTED = {
     "early-acknowledgement": "an agent that says that entries are on its disk before they are",
@@ -18,6 +21,11 @@ PLANTED = {
     "surviving-workspace": "a workspace that a new incarnation of an Executor finds as the old one left it",
 }
 """Name -> what it is."""
+PLANTED_IN_READS = {
+    "early-index": "a session read that tells how far the log was applied before its handler ran",
+    "forgotten-shards": "an answer that tells of the log of its own shard alone",
+}
+"""Those that session reads over shards find; see `session_reads.py`."""
 AGENTS = {"early-acknowledgement", "unverified-reads", "lost-chunks"}
 
 
@@ -76,3 +84,24 @@ def _surviving_workspace():
         return folder
 
     snapshots.fresh_workspace = the_same
+
+
+def _early_index():
+    """The index is told when the replica has caught up, before the handler runs."""
+    caught_up = stateful.StatefulService._caught_up
+    early = contextvars.ContextVar("early")
+
+    async def noted(self, request, replica):
+        wanted = await caught_up(self, request, replica)
+        early.set(replica.standing)
+        return wanted
+
+    def told(reply, request):
+        return standing.with_index_of(early.get(reply), request)
+
+    stateful.StatefulService._caught_up = noted
+    stateful.with_index_of = told
+
+
+def _forgotten_shards():
+    stateful.with_index_of = lambda reply, request: dict(reply)

@@ -132,6 +132,16 @@ def test_a_read_tells_what_was_written_while_its_handler_ran(ledger):
             assert place(told) >= place(written)
 
 
+def test_a_read_tells_of_a_write_that_it_saw_before_that_had_ended(ledger):
+    with ThreadPoolExecutor() as pool:
+        for number in range(3):
+            word = f"half done {number}"
+            writing = pool.submit(over_http, ledger, "/add_slowly", word)
+            text, told = over_http(ledger, "/until", word, jina_consistency="session")
+            assert word in json.loads(text)
+            assert place(told) >= place(writing.result(PATIENCE)[1])
+
+
 def test_an_answer_tells_of_the_other_groups_that_the_client_knows(ledger):
     for endpoint, headers in (("/add", {}), ("/list", {"jina_consistency": "session"})):
         _, told = over_http(ledger, endpoint, "told", jina_index="other=7, notes=1", **headers)

@@ -85,7 +85,13 @@ class FolderLedger(Ledger):
 
 
 class PatientLedger(FolderLedger):
-    """Has a read that waits for a write, and one that answers with a stream."""
+    """Has a read that waits for a write, one that answers with a stream, and a write that shows before it ends."""
+
+    @write
+    @requests(on="/add_slowly")
+    async def add_slowly(self, docs: DocumentArray, **kwargs):
+        self.lines.append(docs[0].text)
+        await asyncio.sleep(0.3)
 
     @requests(on="/until")
     async def until(self, docs: DocumentArray, **kwargs):

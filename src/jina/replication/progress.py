@@ -12,6 +12,8 @@ class Progress:
 
     def __init__(self) -> None:
         self.applied = 0
+        self.begun = 0
+        """Up to where a handler that runs now may see something of the log, if further."""
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
@@ -22,6 +24,10 @@ class Progress:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
                 future.set_result(None)
+
+    def begin(self, index: int) -> None:
+        """What follows up to `index` is being applied."""
+        self.begun = max(self.begun, index)
 
     async def wait(self, index: int) -> None:
         """Return when the log is applied up to `index`."""

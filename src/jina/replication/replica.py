@@ -276,6 +276,7 @@ class Replica:
         """Have the state machine execute what is pending, and note what came of it."""
         self._executing = pending
         while pending:
+            self._progress.begin(pending[-1][0])
             came = await self._machine.execute([request for _, _, request in pending])
             for (place, entry, _), outcome in zip(pending, came, strict=False):
                 chains.append(self._memory.extend(place, outcome.came))
@@ -294,6 +295,7 @@ class Replica:
             else:
                 others.append(entry)
         if steps:
+            self._progress.begin(place)
             came = await self._machine.execute_together([request for _, request in steps])
             for (entry, _), outcome in zip(steps, came, strict=True):
                 self._came(place, entry, outcome)
@@ -382,5 +384,5 @@ class Replica:
 
     @property
     def standing(self) -> dict[str, str]:
-        """What a client is told beside the answer to a read: up to where in the log it has seen now."""
-        return {INDEX: f"{self.plan.group}={self._progress.applied}"}
+        """What a client is told beside the answer to a read: up to where in the log it may have seen something now."""
+        return {INDEX: f"{self.plan.group}={max(self._progress.applied, self._progress.begun)}"}
