@@ -94,8 +94,9 @@ class Jina3(Plain):
         super().__init__(ports)
         command = [JINA_3, "-c", PROGRAM, str(ports["http"])]
         self._program = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, "PYTHONPATH": ""},
+        )  # fmt: skip
 
     def read(self, name):
         headers = {**SESSION, **({"jina-index": self._index} if self._index else {})}

@@ -281,3 +281,16 @@ def test_a_write_that_ends_its_process_is_overcome_by_an_executor_that_raises(tm
     with group(Fatal, tmp_path / "files", **options) as running:
         running.add("after")
         running.settled("/list", {"lines": ["before", "after"]})
+
+
+def test_one_replica_alone_waits_for_its_agent(tmp_path):
+    """No other one could answer: an agent that is silent for a while costs time and no request."""
+    with group(Ledger, tmp_path, replicas=1) as running:
+        running.add("one")
+        for ask in (lambda: running.add("two"), lambda: running.everywhere("/list", 1, **FRESH)):
+            running.kill_agent(0, signal.SIGSTOP)
+            again = threading.Timer(4.0, running.kill_agent, [0, signal.SIGCONT])
+            again.start()
+            ask()
+            again.join()
+        assert running.everywhere("/list", 1, **FRESH)[0]["lines"] == ["one", "two"]

@@ -80,7 +80,9 @@ class Replica:
         self._link: AgentLink | None = None
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
         self.counts = ConsensusMetrics()
-        self._writes = Writes(name, self._agent, lambda: self._silent, self.counts)
+        self._alone = sum(map(bool, plan.peers)) == 1
+        """Whether nobody else could answer what this replica's agent does not."""
+        self._writes = Writes(name, self._agent, self._hopeless, self.counts)
         self.counts.waiting = lambda: len(self._writes)
         self.counts.remembered = lambda: len(self._memory.window)
         self._executing: list[_Step] = []
@@ -89,8 +91,8 @@ class Replica:
         self._pulse: asyncio.Task[None] | None = None
         self._silent = False
         self.fitness = Fitness(name)
-        self._patience = _PATIENCE if len(plan.peers) == 1 else _SOON
-        self._reads = Reads(name, self._agent, lambda: self._silent, self._progress, self._patience)
+        self._patience = _PATIENCE if self._alone else _SOON
+        self._reads = Reads(name, self._agent, self._hopeless, self._progress, self._patience)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -202,6 +204,10 @@ class Replica:
                 self.counts.told = msgspec.json.decode(await self._agent().ask(frames.STATUS))
         except (TimeoutError, Refused, Unavailable):
             self.counts.told = {}
+
+    def _hopeless(self) -> bool:
+        """Whether to ask again is no use here, and of use elsewhere."""
+        return self._silent and not self._alone
 
     def _agent(self) -> AgentLink:
         if self._link is None or not self._link.up or self._silent:
