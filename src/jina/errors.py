@@ -295,6 +295,11 @@ class Overloaded(RemoteError):
 class Unavailable(RemoteError, ConnectionError):
     """Not ready, not reachable, or the worker is down; `retry_after` is in seconds, 0 where the server does not say."""
 
+    advice: ClassVar[str] = (
+        "ask again in a moment; if it stays so, the log of the service says why, and `jina status` shows its processes"
+    )
+    """What to do where the error does not say so itself."""
+
     retry_after: float = 0.0
     reached: bool = True
     """False where no server was reached: `post` then raises although `on_error` takes failures."""
@@ -303,10 +308,13 @@ class Unavailable(RemoteError, ConnectionError):
     http_status = 503
     retryable = True
 
+    def __init__(self, message: str = "", *, help: str = "") -> None:  # noqa: A002 - what users read
+        super().__init__(message, help=help or self.advice)
+
     @classmethod
-    def unreached(cls, message: str) -> Self:
+    def unreached(cls, message: str, *, help: str = "") -> Self:  # noqa: A002 - what users read
         """The error where no server was reached."""
-        error = cls(message)
+        error = cls(message, help=help)
         error.reached = False
         return error
 
@@ -314,6 +322,7 @@ class Unavailable(RemoteError, ConnectionError):
 class CrashLoop(Unavailable):
     """A process ended by itself again and again, and is not started any more (`restart_limit`)."""
 
+    advice = "mend what its log shows, and start the service again: by itself the process is not started any more"
     exit_code = 3
     retryable = False
 

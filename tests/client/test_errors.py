@@ -10,12 +10,14 @@ from jina import Client
 from jina.errors import (
     BadClientCallback,
     BadServer,
+    CrashLoop,
     DeadlineExceeded,
     EndpointNotFound,
     ExecutorError,
     Overloaded,
     PermissionDenied,
     Unavailable,
+    from_wire,
 )
 from jina.transport.limits import Limits
 from tests.client.note_server import Note
@@ -37,6 +39,17 @@ def test_a_server_that_is_not_there_is_named_with_the_way_out(nobody, protocol):
     assert f"nothing listens at 127.0.0.1:{port}" in caught.value.help
     assert f"--port {port}" in caught.value.help
     assert "jina status" in caught.value.help
+
+
+@pytest.mark.parametrize("text", ["http://x:1 closed the connection before it answered", "a is draining"])
+def test_every_error_of_its_kind_says_what_to_do(text):
+    """Those that know more say it instead; what came from a server of Jina 3 says nothing by itself."""
+    assert "ask again in a moment" in Unavailable(text).help
+    assert "`jina status`" in Unavailable.unreached(text).help
+    assert from_wire("Unavailable", text, {}).help == Unavailable.advice
+    assert from_wire("", text, {}, grpc_code=14).help == Unavailable.advice
+    assert from_wire("Unavailable", text, {"help": "start it"}).help == "start it"
+    assert "start the service again" in CrashLoop(text).help
 
 
 def test_a_host_without_an_address_is_named(protocol):

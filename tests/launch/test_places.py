@@ -26,6 +26,7 @@ def test_a_place_whose_process_ends():
     end(one, cause="out of memory")
     assert one.state == "restarting"
     assert "was killed by signal 9 (SIGKILL): out of memory; it is started again: in" in str(one.down())
+    assert one.down().help == Unavailable.advice
     one.renew()
     assert one.state == "restarting"
     assert "it is started again: starting" in str(one.down())
@@ -43,6 +44,7 @@ def test_a_place_that_is_given_up():
     down = one.down()
     assert type(down) is CrashLoop
     assert "exited with code 3; given up after 1 restarts" in str(down)
+    assert down.help == CrashLoop.advice  # asking again would be of no use
 
 
 def test_a_place_that_is_never_started_again():
@@ -50,6 +52,7 @@ def test_a_place_that_is_never_started_again():
     end(one, status=139)
     assert type(one.down()) is Unavailable
     assert "exited with code 139 (that of SIGSEGV)" in str(one.down())
+    assert one.down().help == CrashLoop.advice
 
 
 def test_a_successor():

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 import supervised
+from jina.helper import random_port
 from tests.acceptance.flow_asking import get, until
 
 from jina import Client, Deployment, Document, Flow
@@ -235,6 +237,31 @@ def test_status():
         assert time.monotonic() - began < 5
         os.kill(status.processes[0].pid, signal.SIGKILL)
         until(lambda: served.is_ready and served.status().processes[0].restarts == 1)
+
+
+def test_the_status_has_the_addresses_of_metrics_and_probes():
+    """They answer there, as everything else that a status names."""
+
+    def asked(address):
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return answer.read().decode()
+
+    with Deployment(
+        uses=supervised.Mortal, name="alone", monitoring=True, port_probes=random_port(), **LOCAL
+    ) as served:
+        (process,) = served.status().processes
+        lines = str(served.status()).splitlines()
+        assert [f"  {process.metrics} of {process.name}", f"  {process.probes} of {process.name}"] == lines[2:4]
+        assert "jina_" in asked(process.metrics)
+        assert asked(process.probes)
+    steps = Flow(monitoring=True, name="all", **LOCAL).add(uses=supervised.Mortal, name="a", replicas=2)
+    with steps.add(uses=supervised.Mortal, name="b", monitoring=False) as flow:
+        found = {one.name: one.metrics for one in flow.status().processes}
+        assert found.pop("b/rep-0") == ""
+        assert found.keys() == {"a/rep-0", "a/rep-1", "gateway"}
+        assert len(set(found.values())) == 3
+        for address in found.values():
+            assert "jina_" in asked(address)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")

@@ -67,7 +67,7 @@ def test_failure_names_the_step_and_cancels_the_others():
     actions = w.failed("b", Unavailable("gone"))
     assert actions[0] == Cancel("a")
     assert isinstance(actions[1], Fail)
-    assert str(actions[1].error) == "b, request r1: gone"
+    assert actions[1].error.message == "b, request r1: gone"
     assert w.in_flight == ["f"]
     assert w.replied("a", payload(), 0.0) == []
     assert w.replied("f", payload(), 0.0) == []

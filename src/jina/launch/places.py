@@ -123,11 +123,16 @@ class Place:
     def _crash_loop(self) -> Unavailable:
         end = self.last_end or Unavailable(f"{self.name} is down")
         if not self.restarts.count:
-            return end
+            return Unavailable(end.message, help=_own_help(end) or CrashLoop.advice)
         failure: JinaError = self.process.failure or end
-        error = CrashLoop(f"{failure.message}; given up after {self.restarts.count} restarts", help=failure.help)
+        error = CrashLoop(f"{failure.message}; given up after {self.restarts.count} restarts", help=_own_help(failure))
         error.__cause__ = failure.__cause__
         return error
+
+
+def _own_help(failure: JinaError) -> str:
+    """What the failure itself says to do: asking again is of no use once a process is given up."""
+    return "" if failure.help == Unavailable.advice else failure.help
 
 
 def _again(end: Unavailable, when: str) -> Unavailable:

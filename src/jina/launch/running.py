@@ -174,7 +174,10 @@ class Running:
         self._supervisor.request_change(order)
         while not order.done.wait(_LOOK):
             if not self._supervisor.thread.is_alive() and not order.done.is_set():
-                raise Unavailable(f"{self.name} does not run any more")
+                raise Unavailable(
+                    f"{self.name} does not run any more",
+                    help="change it while it runs: within its `with`, before `close()`",
+                )
         if order.error is not None:
             raise order.error
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from jina.launch.places import SILENT, Place, owner
-from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
+from jina.plan.plans import ConsensusPlan, FacePlan, ProcessPlan, WorkerPlan
 from jina.runtime.vitals import Vitals
 
 _PATIENCE = 1.0
@@ -36,6 +36,10 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     queued: int = 0
     restarts: int = 0
+    metrics: str = ""
+    """Where its metrics are, such as `http://0.0.0.0:9090/metrics`; empty where they have no port."""
+    probes: str = ""
+    """Where it is asked whether it is well, such as `http://0.0.0.0:8081/readyz`, by a small process beside it."""
     last_end: str = ""
     """How the process before ended, or why it was given up."""
     group: str = ""
@@ -69,7 +73,10 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         head = f"{self.name}: {self.state} (process {self.pid}, jina {self.version}, Python {self.python})"
-        return "\n".join([head, *(f"  {address}" for address in self.addresses), _table(self.processes)])
+        metrics = (f"  {one.metrics} of {one.name}" for one in self.processes if one.metrics)
+        probes = (f"  {one.probes} of {one.name}" for one in self.processes if one.probes)
+        addresses = (f"  {address}" for address in self.addresses)
+        return "\n".join([head, *addresses, *metrics, *probes, _table(self.processes)])
 
 
 def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
@@ -89,15 +96,24 @@ def with_agents(status: ServiceStatus) -> ServiceStatus:
 
 
 def _addresses(plans: Sequence[ProcessPlan]) -> list[str]:
-    """The faces of the gateway, or of the workers that have ports of their own, then those of metrics."""
+    """The faces of the gateway, or of the workers that have ports of their own."""
+    plans = sorted(plans, key=lambda one: isinstance(one, WorkerPlan))
+    return [_address(face) for plan in plans for face in plan.faces if face.port]
+
+
+def _address(face: FacePlan) -> str:
     from jina.transport.base_channel import Target
 
-    return [
-        str(Target(_SCHEMES[face.protocol, face.tls is not None], face.host, face.port))
-        for plan in sorted(plans, key=lambda one: isinstance(one, WorkerPlan))
-        for face in plan.faces
-        if face.port
-    ]
+    return str(Target(_SCHEMES[face.protocol, face.tls is not None], face.host, face.port))
+
+
+def _metrics(plan: ProcessPlan) -> str:
+    return f"{_address(plan.monitoring)}/metrics" if plan.monitoring else ""
+
+
+def _probes(plan: ProcessPlan) -> str:
+    face = plan.probes if isinstance(plan, WorkerPlan) else None
+    return f"{_address(face)}/readyz" if face else ""
 
 
 _SCHEMES = {
@@ -147,6 +163,8 @@ class Here:
             queued=vitals.get("queued", 0),
             group=_consensus(self._plan).group,
             agent=_consensus(self._plan).socket,
+            metrics=_metrics(self._plan),
+            probes=_probes(self._plan),
         )
         return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan]))
 
@@ -168,6 +186,8 @@ def _process(place: Place) -> ProcessStatus:
         last_end="" if down is None else down.message,
         group=_consensus(place.plan).group,
         agent=_consensus(place.plan).socket,
+        metrics=_metrics(place.plan),
+        probes=_probes(place.plan),
     )
 
 

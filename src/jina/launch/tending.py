@@ -198,7 +198,9 @@ class Tending:
         for place in self._places:
             place.restart_at = None
         for order in [*filter(None, [self._order]), *self.orders]:
-            order.error = Unavailable("the service is stopping")
+            order.error = Unavailable(
+                "the service is stopping", help="change it while it runs: within its `with`, before `close()`"
+            )
             order.done.set()
         self._order = None
         self.orders.clear()

@@ -56,7 +56,7 @@ class _Calling(Lifecycle):
             # The gateway has answered, so it is one of the workers.
             if fallen := running.fallen(error.deployment, wait=_KNOWING):
                 error.message = "; ".join([error.message, *(down.message for down in fallen)])
-                error.help = error.help or fallen[0].help
+                error.help = fallen[0].help
                 error.args = (error.message,)
             return error
         if (down := running.down(wait=_KNOWING)) is None:

@@ -226,7 +226,9 @@ class Lifecycle(ABC):
             if not self._ends:
                 running.wait_ready(service._ready_seconds)
             if self._ends:
-                raise Unavailable(f"{self.name} is stopping")
+                raise Unavailable(
+                    f"{self.name} is stopping", help="change it while it runs: within its `with`, before `close()`"
+                )
         except BaseException:
             running.stop(within=_ABORT)
             self._processes[:] = [one for one in self._processes if one is not running]

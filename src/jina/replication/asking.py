@@ -27,6 +27,9 @@ _WITH_KEY = 0x20
 """In the first byte: a proof follows."""
 _LONGEST_SOCKET = 100
 """Bytes of a path that fit into the address of a socket on every system."""
+_AGENT = "see that the replica runs (`jina status` on its machine); what the agent logs says more"
+_ADDRESS = "give the address at which the other agents reach it, as in `raft_peers`"
+_KEY = "give the name and the key file of its group (`raft_key_file`, or --key-file)"
 
 
 class Peer(NamedTuple):
@@ -51,13 +54,13 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
     try:
         frame = _answer(place, kind, body, seconds)
     except OSError as error:
-        raise Unavailable(f"the consensus agent does not answer: {error}") from None
+        raise Unavailable(f"the consensus agent does not answer: {error}", help=_AGENT) from None
     except InternalError as error:
-        raise Unavailable(f"it is no consensus agent: {error.message}") from None
+        raise Unavailable(f"it is no consensus agent: {error.message}", help=_ADDRESS) from None
     if frame is None:
         keyless = isinstance(place, Peer) and not place.key and place.papers is None
         more = ": does it ask for the key of its group (--key-file)?" if keyless else ""
-        raise Unavailable(f"the consensus agent went away before it answered{more}")
+        raise Unavailable(f"the consensus agent went away before it answered{more}", help=_AGENT)
     if frame.kind != frames.ERROR:
         return bytes(frame.body)
     fault = msgspec.json.decode(frame.body)
@@ -133,7 +136,7 @@ def _introduce(sock: socket.socket, hello: bytes, key: bytes) -> None:
         return hmac.digest(key, said, "sha256")
 
     if not hmac.compare_digest(_read(sock, hashlib.sha256().digest_size), proof(b"called")):
-        raise Unavailable("whoever answers does not have the key of the group")
+        raise Unavailable("whoever answers does not have the key of the group", help=_KEY)
     sock.sendall(proof(b"caller"))
 
 
@@ -142,7 +145,7 @@ def _read(sock: socket.socket, size: int) -> bytes:
     while len(data) < size:
         more = sock.recv(size - len(data))
         if not more:
-            raise Unavailable("it does not answer whoever has this name and this key of a group")
+            raise Unavailable("it does not answer whoever has this name and this key of a group", help=_KEY)
         data += more
     return data
 

@@ -57,6 +57,12 @@ class Fitness:
     def check(self) -> None:
         """Raise `Unavailable`, so that another replica is asked, where something is."""
         if self._diverged:
-            raise Unavailable(f"the state of {self._name} differs from that of the other replicas")
+            raise Unavailable(
+                f"the state of {self._name} differs from that of the other replicas",
+                help="another replica answers; end this one, empty its folder in the workspace and start it again: it "
+                "then takes the state of the others",
+            )
         if self._removed:
-            raise Unavailable(f"{self._name} was removed from its group")
+            raise Unavailable(
+                f"{self._name} was removed from its group", help="end it; `jina raft add-voter` takes a replica in"
+            )

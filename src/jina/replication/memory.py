@@ -115,4 +115,7 @@ def refused(verdict: Verdict, entry: Entry) -> JinaError:
             f"the session in which request {entry.key!r} was sent has expired: nobody knows if it was applied",
             help="look whether it was; a new request is written in a new session",
         )
-    return Unavailable(f"the request {entry.key!r} came back so late that nobody knows if it was applied")
+    return Unavailable(
+        f"the request {entry.key!r} came back so late that nobody knows if it was applied",
+        help="look whether it was; a new request gets a new id",
+    )

@@ -51,7 +51,9 @@ def of_error(error: JinaError) -> Outcome:
 def read(answer: Answer) -> Reply | JinaError:
     """What was told when the answer was written."""
     if not answer.kept:
-        return Unavailable("the request was applied; its answer is no longer kept")
+        return Unavailable(
+            "the request was applied; its answer is no longer kept", help="read what it changed; do not send it again"
+        )
     return read_error(answer.body) if answer.error else read_reply(0, answer.meta, answer.body)
 
 

@@ -35,7 +35,10 @@ def safe(sock: socket.socket, host: str, papers: Papers) -> ssl.SSLSocket:
     try:
         return _context(papers, strict=True).wrap_socket(again, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        raise Unavailable(f"the agent at {host} is not trusted: {error.verify_message}") from None
+        raise Unavailable(
+            f"the agent at {host} is not trusted: {error.verify_message}",
+            help="give the authority that signed the certificates of the group: ssl_ca_certs, or --ssl-ca-certs",
+        ) from None
     finally:
         again.close()  # nothing happens where the safe one has taken it over
 

@@ -11,7 +11,7 @@ from jina.errors import DeadlineExceeded, Unavailable
 from jina.replication import frames
 from jina.replication.link import AgentLink, Refused
 from jina.replication.progress import Progress
-from jina.replication.writes import FIRST_PAUSE, LONGEST_PAUSE
+from jina.replication.writes import FIRST_PAUSE, LONGEST_PAUSE, MAJORITY
 from jina.wire.messages import Request
 
 T = TypeVar("T")
@@ -57,7 +57,9 @@ class Reads:
                 return int(index)
             except (Refused, Unavailable) as error:
                 if time.monotonic() > give_up or self._hopeless():
-                    raise Unavailable(f"no majority of the replicas of {self._name}: {error.message}") from None
+                    raise Unavailable(
+                        f"no majority of the replicas of {self._name}: {error.message}", help=MAJORITY
+                    ) from None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -68,7 +70,8 @@ class Reads:
                 await self._progress.wait(index)
         except TimeoutError:
             raise Unavailable(
-                f"{self._name} is at entry {self._progress.applied} of the log, and the client has seen entry {index}"
+                f"{self._name} is at entry {self._progress.applied} of the log, and the client has seen entry {index}",
+                help="ask again in a moment, or another replica: this one has to catch up",
             ) from None
 
 

@@ -18,6 +18,8 @@ from jina.wire.messages import Reply
 
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.25
+MAJORITY = "a group works with more than half of its replicas: start those that are down; `jina raft status` lists them"
+"""What to do without a majority."""
 
 Mark = tuple[str, bytes]
 """Id and digest of a request."""
@@ -137,7 +139,8 @@ class Writes:
         if isinstance(error, Refused) and error.code == "refused":
             self._finish(mark, write, BadRequest(error.message))
         elif time.monotonic() > write.give_up or self._hopeless():
-            self._finish(mark, write, Unavailable(f"no majority of the replicas of {self._name}: {error.message}"))
+            message = f"no majority of the replicas of {self._name}: {error.message}"
+            self._finish(mark, write, Unavailable(message, help=MAJORITY))
         else:
             write.timer = asyncio.get_running_loop().call_later(write.pause, self._send, mark, write)
             write.pause = min(2 * write.pause, LONGEST_PAUSE)

@@ -30,6 +30,8 @@ from jina.runtime.streams import Buffer, RefusedStream, ReplyStream, StreamJob
 from jina.transport.service import EndpointInfo
 from jina.wire.messages import Reply, Request, Route
 
+_BLOCKED = "an `async def` that computes holds it up: make it a plain `def`, which runs in a thread"
+
 State = Literal["starting", "ready", "draining", "stopped"]
 
 
@@ -180,9 +182,14 @@ class WorkerService:
         try:
             await FunctionJob(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_lane)
         except JinaError as error:
-            raise Unavailable(f"the handlers' loop of {self.name} does not answer: {error.message}") from None
+            raise Unavailable(
+                f"the handlers' loop of {self.name} does not answer: {error.message}", help=_BLOCKED
+            ) from None
         if not self.pulse.healthy:
-            raise Unavailable(f"health() of {self._owner.class_name} is not content")
+            raise Unavailable(
+                f"health() of {self._owner.class_name} does not return True",
+                help="mend what it looks at; until it returns True no requests should be sent here",
+            )
         return []
 
     @property

@@ -73,7 +73,9 @@ class Meeting:
         if self.answerer is None and self._meet is not None:
             await self._meet()
         if self.answerer is None or self.loop is None:
-            raise Unavailable("this gateway has not met its Executors yet; call them from setup_server on")
+            raise Unavailable(
+                "this gateway has not met its Executors yet", help="call them from setup_server on, not in __init__"
+            )
         return self.answerer, self.loop
 
 

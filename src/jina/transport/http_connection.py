@@ -381,7 +381,10 @@ def _failure(error: Exception, target: Target, timeout: float | None) -> Excepti
 
 def _opened(response: Inbound, route: Route) -> None:
     if response.status // 100 != 2:
-        raise Unavailable.unreached(f"cannot reach {route.target}: the proxy answered {response.status} to CONNECT")
+        raise Unavailable.unreached(
+            f"cannot reach {route.target}: the proxy answered {response.status} to CONNECT",
+            help="correct `proxy` and `proxy_auth` of the client (or HTTPS_PROXY), or allow the proxy to connect there",
+        )
 
 
 # --- blocking ---------------------------------------------------------------------------------------------

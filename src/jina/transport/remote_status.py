@@ -74,7 +74,10 @@ def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
 
     code, text = get("/readyz?verbose")
     if code not in {200, 503}:
-        raise Unavailable(f"/readyz answers {code}, so that it is no service of this version")
+        raise Unavailable(
+            f"/readyz answers {code}, so that it is no service of this version",
+            help="give an address that `jina status` lists on the machine of the service",
+        )
     checks = {line[3:].rpartition(" ")[0]: line[1] == "+" for line in text.splitlines() if line.startswith("[")}
     code_of_info, info = get("/status")
     version = str(json.loads(info).get("jina", {}).get("jina", "")) if code_of_info == 200 else ""
