@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from jina import Deployment
+from jina import Deployment, Gateway
 from jina.errors import (
     BadConfigSource,
     ConfigError,
@@ -280,6 +280,46 @@ def test_asgi_serves_in_this_process():
 
     found = asyncio.run(ask())
     assert (found["text"], found["price"]) == ("pen£", 3)
+
+
+class Routes(Gateway):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("options", "fault", "advice"),
+    [({"gateway": Routes}, "has a gateway class", "starts both"), ({"replicas": 2}, "is more than one", "replicas")],
+)
+def test_what_one_process_cannot_serve_says_what_to_write(options, fault, advice):
+    deployment = Deployment(uses="shop.Shop", protocol="http", **options)
+    with pytest.raises(NotSupportedError, match=fault) as caught:
+        deployment.serve_here()
+    assert "`jina deployment`" in caught.value.help
+    assert advice in caught.value.help
+    with pytest.raises(NotSupportedError, match=fault) as caught:
+        deployment.asgi()
+    assert ("deployment.asgi())" in caught.value.help) == ("gateway" in options)
+    assert ("replicas" in caught.value.help) == ("replicas" in options)
+
+
+def test_the_application_is_mounted_beside_routes_of_ones_own():
+    """What the advice says."""
+    import httpx
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    async def well(request):
+        return PlainTextResponse("well")
+
+    async def ask():
+        served = Deployment(uses="shop.Shop", uses_with={"currency": "£"}).asgi()
+        app = Starlette(routes=[Route("/well", well), Mount("/", served)])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+            answer = await client.post("/price", json={"data": [{"text": "pen"}]})
+            return (await client.get("/well")).text, answer.json()["data"][0]["text"]
+
+    assert asyncio.run(ask()) == ("well", "pen£")
 
 
 def test_starting_waits_for_no_clock():

@@ -245,18 +245,34 @@ class Deployment(Replicated, Described, Calls):
     def asgi(self) -> InProcessApp:
         """The Deployment as an ASGI application, for any ASGI server or test client; nothing is started here.
 
-        The Executor lives in the server's process, constructed when the server starts and closed when it stops.
+        The Executor lives in the server's process, constructed when the server starts and closed when it stops. Raises
+        `NotSupportedError` where one process is not all that the Deployment is: a `gateway` class, replicas, shards.
         """
         from jina.launch.agents import Agents
         from jina.launch.loading import construct, find
         from jina.runtime.inprocess import InProcessApp
 
-        if self._plan.gateway or len(self._plan.workers) != 1:
-            raise UsageError(f"asgi() of {self.name!r}: one Executor can run in this process, not {self.num_pods}")
+        self._only_one(
+            "asgi()",
+            "mount it in an application of your own that has the routes: `app.mount('/', deployment.asgi())`",
+            "leave out replicas and shards, or start all of it: `with deployment:`",
+        )
         plan = self._plan.workers[0]
         Agents.refuse([plan])
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         return InProcessApp(plan, lambda: construct(plan, executor_class or find(plan), arguments))
+
+    def _only_one(self, place: str, with_gateway: str, with_several: str) -> None:
+        """Raise where it is more than one Executor, with what to do about a gateway class and about several."""
+        if self._plan.gateway is None and len(self._plan.workers) == 1:
+            return
+        if self._spec.gateway:
+            raise NotSupportedError(
+                f"{self.name!r} has a gateway class, and {place} can serve an Executor alone", help=with_gateway
+            )
+        raise NotSupportedError(
+            f"{self.name!r} is more than one Executor, which is all that {place} can serve", help=with_several
+        )
 
     def in_process(self) -> InProcessService:
         """The Deployment in this very process, without sockets: `with deployment.in_process() as running:`.
@@ -274,11 +290,8 @@ class Deployment(Replicated, Described, Calls):
         """
         from jina.launch.here import serve_here
 
-        if self._plan.gateway is not None:
-            raise UsageError(
-                f"{self.name!r} is more than one Executor, which is all that one process can serve",
-                help="`jina deployment` with the same options starts its replicas and shards",
-            )
+        instead = "`jina deployment` with the same options starts "
+        self._only_one("one process", f"{instead}both", f"{instead}its replicas and shards")
         plan = placed(self._plan.workers[0])
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         try:
