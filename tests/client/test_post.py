@@ -282,10 +282,10 @@ def test_ready(client, server):
         server.service.ready = True
 
 
-def test_profiling(client, protocol, capsys):
+def test_profiling(client, capsys):
     times = client.profiling(show_table=True)
     assert times["Roundtrip"] > 0
-    assert ("Server" in times) == (protocol == "grpc")
+    assert 0 <= times["Server"] < times["Roundtrip"]
     assert "Roundtrip" in capsys.readouterr().out
 
 

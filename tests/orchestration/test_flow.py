@@ -136,6 +136,22 @@ def test_readiness_and_profile(chain, capsys):
     assert all(name in capsys.readouterr().out for name in steps[:1])
 
 
+@pytest.mark.parametrize("protocol", ["http", "websocket"])
+def test_the_profile_names_the_executors_on_the_other_protocols_too(protocol):
+    with Flow(protocol=protocol, **LOCAL).add(name="a").add(name="b", replicas=2) as flow:
+        times = flow.profiling(show_table=False)
+        assert list(times) == [
+            "Roundtrip", "Client-server network", "Server", "  Gateway-executors network", "  a", "  b",
+        ]  # fmt: skip
+        assert 0 < times["  b"] <= times["Server"] < times["Roundtrip"]
+
+        async def ask():
+            async with Client(port=flow.port, protocol=protocol, asyncio=True, host="127.0.0.1") as client:
+                return await client.profiling(show_table=False)
+
+        assert asyncio.run(ask()).keys() == times.keys()
+
+
 @pytest.mark.parametrize(("mode", "names"), [("COLLECT", "a i b"), ("HANG", "a i b"), ("REMOVE", "a b")])
 def test_the_steps_that_are_left_with_inspections(mode, names):
     flow = Flow(inspect=mode).add(name="a").inspect(name="i").add(name="b")

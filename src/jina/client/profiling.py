@@ -8,38 +8,45 @@ if TYPE_CHECKING:
     from jina.client.async_client import AsyncClient
     from jina.client.response import Response
     from jina.client.sync_client import SyncClient
+    from jina.wire.messages import Route
 
 DRY_RUN = "_jina_dry_run_"
 
 
-def measure(client: SyncClient) -> Response | None:
-    """The answer to an empty request on gRPC, which no handler sees; the other protocols say no routes for it."""
-    if client.protocol != "grpc":
-        client.is_flow_ready()
-        return None
-    return first(client.post(DRY_RUN, return_responses=True))
+def measure(client: SyncClient) -> list[Route]:
+    """The server and the Executors behind it that a request is asked of which no handler sees."""
+    if client.protocol == "grpc":
+        return _routes(client.post(DRY_RUN, return_responses=True))
+    channel: Any = client._open_channel()  # noqa: SLF001 - a part of the client
+    routes: list[Route] = channel.visited(client._options({}))  # noqa: SLF001
+    return routes
 
 
-async def measure_async(client: AsyncClient) -> Response | None:
+async def measure_async(client: AsyncClient) -> list[Route]:
     """The same for the async client."""
-    if client.protocol != "grpc":
-        await client.is_flow_ready()
-        return None
-    return first(await client.post(DRY_RUN, return_responses=True))
+    if client.protocol == "grpc":
+        return _routes(await client.post(DRY_RUN, return_responses=True))
+    channel: Any = await client._channels.get()  # noqa: SLF001 - a part of the client
+    routes: list[Route] = await channel.visited(client._options({}))  # noqa: SLF001
+    return routes
 
 
-def first(responses: list[Response]) -> Response | None:
-    """The first of the answers."""
-    return responses[0] if responses else None
+def _routes(responses: list[Response]) -> list[Route]:
+    from jina.wire.messages import Route
+
+    def seconds(moment: Any) -> float:
+        return float(moment.ToNanoseconds()) / 1e9
+
+    told = responses[0].routes if responses else ()
+    return [Route(one.executor, seconds(one.start_time), seconds(one.end_time)) for one in told]
 
 
-def times_of(response: Response | None, roundtrip: float) -> dict[str, float]:
+def times_of(routes: list[Route], roundtrip: float) -> dict[str, float]:
     """Name -> milliseconds, the names as in Jina 3; `roundtrip` is in milliseconds.
 
     The first route is the server that was asked, the others are the Executors behind it.
     """
     times = {"Roundtrip": roundtrip}
-    routes = list(response.routes) if response is not None else []
     if not routes:
         return times
     server, *executors = routes
@@ -53,8 +60,8 @@ def times_of(response: Response | None, roundtrip: float) -> dict[str, float]:
     return times
 
 
-def _milliseconds(route: Any) -> float:
-    return float(route.end_time.ToNanoseconds() - route.start_time.ToNanoseconds()) / 1e6
+def _milliseconds(route: Route) -> float:
+    return 1e3 * (route.end_time - route.start_time)
 
 
 def print_table(times: dict[str, float], title: str) -> None:

@@ -8,13 +8,14 @@ keys, is taken as the documents themselves. A binary body is one serialised `doc
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import orjson
 
 from jina.errors import BadRequest, ExecutorError, JinaError, ValidationFailed
-from jina.wire.messages import Reply, Request
+from jina.wire.messages import Reply, Request, Route
 from jina.wire.payloads import JsonPayload
 
 JSON = "application/json"
@@ -192,6 +193,13 @@ def _reply_tail(reply: Reply, request: Request, *, more: bool) -> bytes:
     )
 
 
+def routes_content(routes: Iterable[Route]) -> list[dict[str, Any]]:
+    """What a request has visited, as JSON; times are seconds since the epoch."""
+    return [
+        {"executor": route.executor, "start_time": route.start_time, "end_time": route.end_time} for route in routes
+    ]
+
+
 def error_content(error: JinaError) -> dict[str, Any]:
     """The error as JSON: Jina's `detail` beside the members of RFC 9457 and all that rebuilds the class."""
     details = error.details()
@@ -200,10 +208,7 @@ def error_content(error: JinaError) -> dict[str, Any]:
         detail = details["errors"] = [_in_body(fault) for fault in error.errors]
     if isinstance(error, ExecutorError):
         detail = error.message or f"{error.name}({', '.join(error.exception_args)})"
-    visited = [
-        {"executor": route.executor, "start_time": route.start_time, "end_time": route.end_time}
-        for route in error.routes
-    ]
+    visited = routes_content(error.routes)
     return {
         **details,
         **({"routes": visited} if visited else {}),

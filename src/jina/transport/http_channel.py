@@ -22,7 +22,7 @@ from jina.transport.http_connection import (
     Pool,
     Routing,
 )
-from jina.wire.messages import Request
+from jina.wire.messages import Request, Route
 
 Received = tuple[int, bodies.Headers, bytes]
 """Status, headers and body."""
@@ -121,6 +121,11 @@ class HttpChannel(_Channel):
         status, _, body = self.get("/dry_run", options)
         bodies.check_dry_run(status, body, self._target)
 
+    def visited(self, options: CallOptions) -> list[Route]:
+        """The server and the Executors that a dry run asks, with its times; empty where a peer does not say so."""
+        status, _, body = self.get("/dry_run?routes", options)
+        return bodies.check_dry_run(status, body, self._target)
+
     def close(self) -> None:
         """Close the idle connections; lent ones end with their call."""
         self._pool.close()
@@ -213,6 +218,11 @@ class AsyncHttpChannel(_Channel):
         """Ask for a dry run; a peer that has none needs to answer at all."""
         status, _, body = await self.get("/dry_run", options)
         bodies.check_dry_run(status, body, self._target)
+
+    async def visited(self, options: CallOptions) -> list[Route]:
+        """The server and the Executors that a dry run asks, with its times; empty where a peer does not say so."""
+        status, _, body = await self.get("/dry_run?routes", options)
+        return bodies.check_dry_run(status, body, self._target)
 
     async def close(self, *, abruptly: bool = False) -> None:  # noqa: ARG002 - one way only
         """Close the connections."""

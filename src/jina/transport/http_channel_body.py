@@ -172,10 +172,13 @@ def _routes_of(told: Any) -> list[Route]:
         return []
 
 
-def check_dry_run(status: int, body: bytes, target: Target) -> None:
-    """Raise what `GET /dry_run` found wrong; a peer without that path serves as soon as it answers."""
+def check_dry_run(status: int, body: bytes, target: Target) -> list[Route]:
+    """Raise what `GET /dry_run` found wrong; a peer without that path serves as soon as it answers.
+
+    Gives the server and the Executors that it has asked, where it says so.
+    """
     if status == 404:
-        return
+        return []
     if status >= 400:
         raise http_error(status, body, target)
     try:
@@ -184,6 +187,7 @@ def check_dry_run(status: int, body: bytes, target: Target) -> None:
         content = {}
     if isinstance(content, dict) and content.get("code"):
         raise Unavailable(f"{target} is not ready: {content.get('description', '')}")
+    return _routes_of(content.get("routes")) if isinstance(content, dict) else []
 
 
 def _sentence(item: Any) -> str:

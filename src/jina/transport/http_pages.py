@@ -6,6 +6,7 @@ import asyncio
 import functools
 import importlib.util
 import pkgutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from jina.errors import EndpointNotFound, Unavailable
 from jina.observe.exposition import OPENMETRICS, PROMETHEUS, wants_openmetrics
 from jina.plan.plans import HttpPlan
-from jina.transport.http_bodies import dumps
+from jina.transport.http_bodies import dumps, routes_content
 from jina.transport.http_exchange import Exchange
 from jina.transport.http_paths import extra_routes, hidden_paths
 from jina.transport.openapi import about, openapi_document
@@ -22,6 +23,7 @@ from jina.transport.server_gate import Gate
 from jina.transport.server_info import environment_info, version_info
 from jina.transport.service import Service
 from jina.wire import pb, status
+from jina.wire.messages import Route
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -101,7 +103,11 @@ class _Pages:
         await exchange.respond_json(dumps({"jina": version_info(), "envs": environment_info()}))
 
     async def dry_run(self, exchange: Exchange) -> None:
-        await exchange.respond_json(dumps(status_content(await dry_run_status(self._gate.service))))
+        told, routes = await dry_run_status(self._gate.service)
+        content = status_content(told)
+        if "routes" in exchange.query():
+            content["routes"] = routes_content(routes)
+        await exchange.respond_json(dumps(content))
 
     async def openapi(self, exchange: Exchange) -> None:
         if self._openapi is None:
@@ -152,14 +158,16 @@ async def _probe(exchange: Exchange, name: str, checks: dict[str, bool], *, pass
     await exchange.respond((text.encode(),), _TEXT, status=200 if passed else 503, headers=headers)
 
 
-async def dry_run_status(service: Service) -> Any:
-    """A `jina.StatusProto` that says whether a request would be served."""
-    message = pb.StatusProto()
+async def dry_run_status(service: Service) -> tuple[Any, list[Route]]:
+    """A `jina.StatusProto` that says whether a request would be served; the service and the Executors asked for it."""
+    message, started = pb.StatusProto(), time.time()
+    routes: list[Route] = []
     try:
-        await service.dry_run()
+        asked = await service.dry_run()
+        routes = [Route(service.name, started, time.time()), *(asked or ())]
     except Exception as error:  # noqa: BLE001 - the answer carries it
         status.write_error(as_jina_error(error), message)
-    return message
+    return message, routes
 
 
 def status_content(message: Any) -> dict[str, Any]:

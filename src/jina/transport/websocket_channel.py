@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jina.errors import DeadlineExceeded, JinaError
 from jina.transport import websocket_channel_frames as frames
 from jina.transport.base_channel import Answer, CallOptions, ChannelSettings, ProtoAnswer, Target
-from jina.wire.messages import Request
+from jina.wire.messages import Request, Route
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -70,6 +70,16 @@ class WebSocketChannel:
         channel = HttpChannel(frames.http_target(self._target), self._settings)
         try:
             channel.ready(options)
+        finally:
+            channel.close()
+
+    def visited(self, options: CallOptions) -> list[Route]:
+        """The server and the Executors that a dry run asks, as HTTP tells it."""
+        from jina.transport.http_channel import HttpChannel
+
+        channel = HttpChannel(frames.http_target(self._target), self._settings)
+        try:
+            return channel.visited(options)
         finally:
             channel.close()
 

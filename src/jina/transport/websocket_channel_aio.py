@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jina.errors import DeadlineExceeded, JinaError
 from jina.transport import websocket_channel_frames as frames
 from jina.transport.base_channel import Answer, CallOptions, ChannelSettings, ProtoAnswer, Target
-from jina.wire.messages import Request
+from jina.wire.messages import Request, Route
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -69,6 +69,16 @@ class AsyncWebSocketChannel:
         channel = AsyncHttpChannel(frames.http_target(self._target), self._settings)
         try:
             await channel.ready(options)
+        finally:
+            await channel.close()
+
+    async def visited(self, options: CallOptions) -> list[Route]:
+        """The server and the Executors that a dry run asks, as HTTP tells it."""
+        from jina.transport.http_channel import AsyncHttpChannel
+
+        channel = AsyncHttpChannel(frames.http_target(self._target), self._settings)
+        try:
+            return await channel.visited(options)
         finally:
             await channel.close()
 

@@ -84,7 +84,7 @@ class WebSockets:
 
     async def _dry_run(self, send: Send, subprotocol: str | None) -> None:
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        status = await dry_run_status(self._gate.service)
+        status, _ = await dry_run_status(self._gate.service)
         if subprotocol == "bytes":
             await send({"type": "websocket.send", "bytes": status.SerializeToString()})
         else:
