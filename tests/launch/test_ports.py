@@ -1,10 +1,14 @@
 import errno
+import itertools
+import mmap
+import os
 import socket
 
 import pytest
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.launch.ports import PortReservations
+from jina.plan.plans import FacePlan
 
 
 @pytest.fixture
@@ -86,3 +90,101 @@ def test_a_wrong_range_is_named(reservations, monkeypatch, low, high):
     monkeypatch.setenv("JINA_RANDOM_PORT_MAX", high)
     with pytest.raises(ConfigError, match=f"JINA_RANDOM_PORT_MIN='?{low}"):
         reservations.port()
+
+
+def _face(port, host="127.0.0.1"):
+    return FacePlan(protocol="http", host=host, port=port)
+
+
+def test_a_given_port_that_is_taken_is_an_error_at_once(reservations):
+    other = PortReservations()
+    port = other.port()
+    with pytest.raises(PortAlreadyUsed, match=f"port: {port} is taken: another process listens on 127.0.0.1:{port}"):
+        reservations.hold_given(_face(port))
+    other.close()
+    assert reservations.hold_given(_face(port))
+    with pytest.raises(PortAlreadyUsed):
+        PortReservations().hold_given(_face(port, "0.0.0.0"))
+
+
+def test_a_given_port_that_cannot_be_held_is_left_to_the_server(reservations):
+    assert not reservations.hold_given(_face(1, "203.0.113.1"))
+
+
+def test_a_port_that_a_server_of_the_user_opens_is_claimed_once(reservations):
+    port, other = reservations.port(), PortReservations()
+    reservations.close()
+    reservations.claim(_face(port))
+    reservations.claim(_face(port))
+    with pytest.raises(PortAlreadyUsed, match=f"port: {port} is taken"):
+        other.claim(_face(port))
+    with _bind(port, share=False):
+        pass  # the claim itself keeps no server from it
+    reservations.close()
+    other.claim(_face(port))
+    other.close()
+
+
+class Barrier:
+    """Where processes that were forked wait for each other without sleeping, so that they go on at the same time."""
+
+    def __init__(self, count):
+        self._count = count
+        self._memory = mmap.mmap(-1, count)
+        self.results = mmap.mmap(-1, count)
+
+    def wait(self, who, turn):
+        self._memory[who] = turn % 256
+        while any((self._memory[other] - turn) % 256 > 1 for other in range(self._count)):
+            os.sched_yield()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_yield"), reason="POSIX")
+@pytest.mark.parametrize("lingering", [False, True])
+def test_one_of_several_processes_gets_a_port_that_they_take_at_the_same_time(lingering):
+    port = _lingering() if lingering else _free()
+    barrier, rounds = Barrier(2), 300
+    reading, writing = os.pipe()
+    other = os.fork()
+    if other == 0:
+        _race(1, port, barrier, rounds, -1)
+        os._exit(0)
+    _race(0, port, barrier, rounds, writing)
+    os.close(writing)
+    with open(reading, "rb") as told:
+        wins = told.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 0
+    assert len(wins) == rounds
+    assert set(wins) == {1}
+
+
+def _race(who, port, barrier, rounds, tell):
+    turns = itertools.count(1)
+    for _ in range(rounds):
+        reservations = PortReservations()
+        barrier.wait(who, next(turns))
+        try:
+            barrier.results[who] = int(reservations.hold_given(_face(port)))
+        except PortAlreadyUsed:
+            barrier.results[who] = 0
+        barrier.wait(who, next(turns))
+        if tell >= 0:
+            os.write(tell, bytes([sum(barrier.results[:])]))
+        barrier.wait(who, next(turns))
+        reservations.close()
+        barrier.wait(who, next(turns))
+
+
+def _free():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _lingering():
+    """A port on which a closed connection is in TIME_WAIT."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), 5) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    return port

@@ -13,7 +13,7 @@ import trustme
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.plan.plans import FacePlan, HttpPlan, TlsPlan
-from jina.transport import tls
+from jina.transport import http_server, tls
 from jina.transport.server import serve
 from tests.transport.sample_service import SampleService, authority, run, served, url
 from tests.transport.test_grpc_calls import message_of, texts_of, unary
@@ -53,6 +53,30 @@ def test_two_servers_do_not_share_a_port_of_the_user(protocol):
                 await serve([face(protocol, port)], SampleService()).start()
 
     run(main())
+
+
+@pytest.mark.parametrize("protocol", ["http", "websocket"])
+def test_a_server_that_is_bound_when_another_one_begins_to_listen_names_the_port(protocol, monkeypatch):
+    """Linux lets several bind to a port; that one of them listens shows only when the next one wants to."""
+    bound = http_server.bind
+
+    def and_another_one(plan):
+        sock = bound(plan)
+        other = bound(plan)
+        other.listen()
+        others.append(other)
+        return sock
+
+    async def main():
+        monkeypatch.setattr(http_server, "bind", and_another_one)
+        with pytest.raises(PortAlreadyUsed, match=f"port: {port} is taken"):
+            await serve([face(protocol, port)], SampleService()).start()
+
+    others = []
+    taken, port = listening_socket()
+    taken.close()
+    run(main())
+    others[0].close()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -6,14 +6,22 @@ and no other allocator gets it, and the worker, which binds with SO_REUSEPORT to
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import random
 import socket
+import sys
+import time
 from collections.abc import Iterable
 
 from jina.errors import ConfigError, PortAlreadyUsed
+from jina.plan.plans import ConsensusPlan, FacePlan
+from jina.transport.server_sockets import bind_error
 
 _TRIES = 200
+_PAUSE = 0.002
+"""Seconds, at most, between two tries for a port that others want at the same time."""
 
 
 class KeptPorts:
@@ -48,16 +56,64 @@ class PortReservations:
         """Take a port again that `close` released; raises PortAlreadyUsed when another process has it now."""
         if port in self._held:
             return
-        sock = _bind("", port, after_use=True)
-        if sock is None:
-            raise PortAlreadyUsed(f"port {port}, chosen earlier for this deployment, is now used by another process")
-        self._held[port] = sock
+        try:
+            self._held[port] = _take("", port)
+        except OSError:
+            raise PortAlreadyUsed(
+                f"port {port}, chosen earlier for this deployment, is now used by another process"
+            ) from None
 
-    def hold_given(self, host: str, port: int) -> bool:
-        """Hold a port that the user gave; says whether that was possible. The server tells why it was not."""
-        if port not in self._held and (sock := _bind(host, port, after_use=True)) is not None:
-            self._held[port] = sock
-        return port in self._held
+    def hold_given(self, face: FacePlan) -> bool:
+        """Hold a port that the user gave; of several processes that want it at the same time, one gets it.
+
+        Raises `PortAlreadyUsed` where another process has it, before anything is started that would find that out
+        late. False where it cannot be held for another reason, which the server tells.
+        """
+        if face.port not in self._held:
+            try:
+                self._held[face.port] = _take(face.host, face.port)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise bind_error(face, error) from None
+                return False
+        return True
+
+    def hold_peer(self, plan: ConsensusPlan) -> bool:
+        """The same for the port of a consensus agent.
+
+        Held before any agent runs: one that connects to another could be given the port of a third by the system.
+        """
+        host, _, text = (plan.listen or plan.peers[plan.replica]).rpartition(":")
+        port = int(text)
+        if port not in self._held:
+            try:
+                self._held[port] = _take(host.strip("[]"), port)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise PortAlreadyUsed(
+                        f"peer_ports: {port} is taken: another process listens on {host}:{port} (the consensus agent of"
+                        f" {plan.group}/rep-{plan.replica} has to)",
+                        help="give another port, or none to let jina choose a free one",
+                    ) from None
+                return False
+        return True
+
+    def claim(self, face: FacePlan) -> None:
+        """Keep other services of this user from a port that a server of the user's own opens, which may share it.
+
+        Raises `PortAlreadyUsed` where one has claimed it. Linux only.
+        """
+        if face.port in self._held or sys.platform != "linux":
+            return
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(f"\0jina-port/{os.getuid()}/{face.host}/{face.port}")  # its name vanishes with the process
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise bind_error(face, error) from None
+            return
+        self._held[face.port] = sock
 
     def take_over(self, other: PortReservations) -> None:
         """Hold what another one holds, in its place."""
@@ -91,30 +147,64 @@ def _range_of_environment() -> tuple[int, int] | None:
 
 
 def _bind_any() -> socket.socket:
-    sock = _bind("", 0)
-    if sock is None:
-        raise PortAlreadyUsed("the system has no free port left")
-    return sock
+    try:
+        return _bind("", 0)
+    except OSError:
+        raise PortAlreadyUsed("the system has no free port left") from None
 
 
 def _bind_within(low: int, high: int) -> socket.socket:
     for _ in range(_TRIES):
-        if sock := _bind("", random.randint(low, high)):  # noqa: S311 - spreads ports, guards nothing
-            return sock
+        with contextlib.suppress(OSError):
+            return _bind("", random.randint(low, high))  # noqa: S311 - spreads ports, guards nothing
     raise PortAlreadyUsed(f"found no free port from {low} to {high} (JINA_RANDOM_PORT_MIN and _MAX) in {_TRIES} tries")
 
 
-def _bind(host: str, port: int, *, after_use: bool = False) -> socket.socket | None:
+def _take(host: str, port: int) -> socket.socket:
+    """A socket that has the port, though closed connections may linger on it for a minute (TIME_WAIT)."""
+    for left in reversed(range(_TRIES)):
+        with contextlib.suppress(OSError):
+            return _bind(host, port)
+        try:
+            return _bind(host, port, after_use=True)
+        except _Contended:
+            if not left:
+                raise
+            time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - as above
+    raise AssertionError("the last try returns or raises")
+
+
+class _Contended(OSError):
+    """Another process is taking the port at this very moment: one of the two gets it in the next try."""
+
+
+def _bind(host: str, port: int, *, after_use: bool = False) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if after_use:  # closed connections linger on the port for a minute (TIME_WAIT)
+        if after_use:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
+        if after_use and sys.platform == "linux":
+            _be_the_only_one(sock)
     except OSError:
         sock.close()
-        return None
+        raise
     # Only now: bound with these options, the kernel would let others have the port too.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     if hasattr(socket, "SO_REUSEPORT"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return sock
+
+
+def _be_the_only_one(sock: socket.socket) -> None:
+    """Raise `_Contended` where another socket is bound to the port as well.
+
+    Linux lets several sockets that have SO_REUSEADDR bind to a port, and one of them listen. Once the one that listens
+    has that option no more, the others cannot listen, and it need not listen any longer to keep the port.
+    """
+    try:
+        sock.listen(0)
+    except OSError as error:
+        raise _Contended(error.errno, error.strerror) from None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    sock.shutdown(socket.SHUT_RDWR)

@@ -7,7 +7,7 @@ from typing import TypeVar, overload
 
 import msgspec
 
-from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, ProcessPlan, WorkerPlan
+from jina.plan.plans import ConsensusPlan, DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, ProcessPlan, WorkerPlan
 
 P = TypeVar("P", bound=ProcessPlan)
 
@@ -19,13 +19,21 @@ def shared(plan: P, held: Collection[int]) -> P:
     changed = msgspec.structs.replace(plan, faces=[_shared(face, held) for face in plan.faces])
     if isinstance(changed, WorkerPlan) and changed.probes is not None:
         changed = msgspec.structs.replace(changed, probes=_shared(changed.probes, held))
-    if isinstance(changed, WorkerPlan) and changed.consensus is not None:
-        listened = changed.consensus.listen or changed.consensus.peers[changed.consensus.replica]
-        if int(listened.rpartition(":")[2]) in held:
-            changed = msgspec.structs.replace(
-                changed, consensus=msgspec.structs.replace(changed.consensus, share_port=True)
-            )
+    if isinstance(changed, WorkerPlan) and changed.consensus is not None and port_of_peer(changed.consensus) in held:
+        consensus = msgspec.structs.replace(changed.consensus, share_port=True)
+        changed = msgspec.structs.replace(changed, consensus=consensus)
     return changed
+
+
+def port_of_peer(plan: ConsensusPlan) -> int:
+    """Where the agent listens to others."""
+    return int((plan.listen or plan.peers[plan.replica]).rpartition(":")[2])
+
+
+def given_peers(plans: Collection[ProcessPlan]) -> list[ConsensusPlan]:
+    """The agents whose ports the user gave."""
+    found = [plan.consensus for plan in plans if isinstance(plan, WorkerPlan) and plan.consensus is not None]
+    return [consensus for consensus in found if not consensus.share_port]
 
 
 @overload
@@ -48,6 +56,12 @@ def given_faces(plans: Collection[ProcessPlan]) -> list[FacePlan]:
     """The faces of processes whose ports can be held though the user gave them."""
     served = [plan for plan in plans if not (isinstance(plan, GatewayPlan) and plan.custom is not None)]
     return [face for plan in served for face in faces_of(plan) if not face.share_port]
+
+
+def faces_of_users(plans: Collection[ProcessPlan]) -> list[FacePlan]:
+    """Those whose ports the user gave, and a server of the user's own opens."""
+    custom = [plan for plan in plans if isinstance(plan, GatewayPlan) and plan.custom is not None]
+    return [face for plan in custom for face in plan.faces if not face.share_port]
 
 
 def faces_of(plan: ProcessPlan) -> list[FacePlan]:

@@ -289,6 +289,7 @@ class Deployment(Replicated, Described, Calls):
         start. Raises what `start` raises.
         """
         from jina.launch.here import serve_here
+        from jina.launch.sharing import shared
 
         instead = "`jina deployment` with the same options starts "
         self._only_one("one process", f"{instead}both", f"{instead}its replicas and shards")
@@ -296,7 +297,7 @@ class Deployment(Replicated, Described, Calls):
         executor_class, arguments = self._resolved.executor_class, self._resolved.arguments
         try:
             return serve_here(
-                plan,
+                shared(plan, self._hold_given([plan])),
                 executor_class,
                 arguments,
                 lambda: board.announce(self.name, self._faces, quiet=self._spec.quiet),

@@ -16,6 +16,7 @@ def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") 
     """
     from jina.launch.here import serve_gateway_here as serve
     from jina.launch.ports import PortReservations
+    from jina.launch.sharing import given_faces, shared
     from jina.orchestration.resolving import protocol_of, resolve_gateway
     from jina.plan.gateway import plan_gateway
     from jina.spec import GatewaySpec, parse
@@ -31,8 +32,10 @@ def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") 
         for face in plan.faces if resolved else ():
             if face.share_port:
                 ports.lend(face.port)
+            else:
+                ports.claim(face)
         return serve(
-            plan,
+            shared(plan, {face.port for face in given_faces([plan]) if ports.hold_given(face)}),
             resolved.executor_class if resolved else None,
             resolved.arguments if resolved else {},
             lambda: board.announce(spec.name, plan.faces, quiet=spec.quiet),

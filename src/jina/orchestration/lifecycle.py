@@ -303,13 +303,18 @@ class Lifecycle(ABC):
         return []
 
     def _launch(self) -> None:
-        if not self._processes:
+        if self._processes:
+            return
+        try:
             self._launched(self)
+        except BaseException:
+            self._reservations.close()
+            raise
 
     def _launched(self, service: Self) -> Running:
         """Start the processes of this service, or of one that is to take its place."""
         from jina.launch import running
-        from jina.launch.sharing import all_shared, given_faces
+        from jina.launch.sharing import all_shared
         from jina.plan.consensus import even_groups
 
         service._recall()
@@ -320,9 +325,7 @@ class Lifecycle(ABC):
                 self._reservations.hold(face.port)
                 if service._lends_ports:
                     self._reservations.lend(face.port)
-        given = given_faces(running.processes_of(plan))
-        held = {face.port for face in given if self._reservations.hold_given(face.host, face.port)}
-        plan = all_shared(plan, held | self._hold_peer_ports(running.processes_of(plan)))
+        plan = all_shared(plan, self._hold_given(running.processes_of(plan)))
         tell = board.teller(service.name, quiet=service._quiet)
         for line in even_groups(running.processes_of(plan)):
             tell("warning", line)
@@ -337,19 +340,14 @@ class Lifecycle(ABC):
         self._processes.append(started)
         return started
 
-    def _hold_peer_ports(self, plans: Sequence[ProcessPlan]) -> set[int]:
-        """Take the given ports of agents before anything here connects to anywhere; gives those that are held.
+    def _hold_given(self, plans: Sequence[ProcessPlan]) -> set[int]:
+        """Keep others from the ports that the user gave; gives those that our servers bind beside our holder."""
+        from jina.launch.sharing import faces_of_users, given_faces, given_peers, port_of_peer
 
-        The system chooses the near end of a connection by itself, and one of those ports may be its choice.
-        """
-        held: set[int] = set()
-        for plan in plans:
-            if not isinstance(plan, WorkerPlan) or plan.consensus is None or plan.consensus.share_port:
-                continue
-            host, _, port = (plan.consensus.listen or plan.consensus.peers[plan.consensus.replica]).rpartition(":")
-            if self._reservations.hold_given(host.strip("[]"), int(port)):
-                held.add(int(port))
-        return held
+        for face in faces_of_users(plans):
+            self._reservations.claim(face)
+        held = {face.port for face in given_faces(plans) if self._reservations.hold_given(face)}
+        return held | {port_of_peer(plan) for plan in given_peers(plans) if self._reservations.hold_peer(plan)}
 
     # --- end ----------------------------------------------------------------------------------------------
 

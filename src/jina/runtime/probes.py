@@ -36,10 +36,13 @@ class ProbePort:
         """Open the port; raises `PortAlreadyUsed`."""
         if self._plan is None:
             return
-        from jina.transport.server_sockets import bind
+        from jina.transport.server_sockets import bind, bind_error
 
         self._listening = bind(self._plan)
-        self._listening.listen(128)
+        try:
+            self._listening.listen(128)
+        except OSError as error:  # another process that was bound to the port as well began to listen first
+            raise bind_error(self._plan, error) from error
         self._spawn()
         self._telling = asyncio.get_running_loop().create_task(self._tell(service))
 

@@ -19,7 +19,7 @@ from jina.transport.http_app import HttpApp
 from jina.transport.http_bodies import error_body
 from jina.transport.http_exchange import AsgiApp
 from jina.transport.http_protocol import http_protocol
-from jina.transport.server_sockets import bind
+from jina.transport.server_sockets import bind, bind_error
 from jina.transport.tls import renew, uvicorn_options
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
@@ -64,7 +64,11 @@ class HttpFace:
         self._server = server = _Server(config)
         server.lifespan = config.lifespan_class(config)
         server.lifespan.state = self._state
-        await server.startup(sockets=[self._socket])
+        try:
+            await server.startup(sockets=[self._socket])
+        except OSError as error:  # another process that was bound to the port as well began to listen first
+            self._socket.close()
+            raise bind_error(self._plan, error) from error
         self._ticking = asyncio.create_task(server.main_loop())
         if self._plan.tls is not None and config.ssl is not None:
             self._renewing = asyncio.create_task(renew(self._plan.tls, config.ssl))
