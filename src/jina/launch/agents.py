@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import itertools
 import os
 import shutil
@@ -38,6 +40,8 @@ _PREFIX = "jina-raft: "
 _READY = "ready"
 """What an agent says when it listens."""
 _MORE = "JINA_LOG_LEVEL=DEBUG shows all that it says"
+_FOLDER = "jina-agents-"
+"""How the names of temporary folders begin."""
 _KEPT = 50
 """Lines that are remembered of what an agent says, for the one that names the cause of its end."""
 
@@ -189,6 +193,9 @@ class Agents:
 
     def __init__(self) -> None:
         self._folder = ""
+        """Where the agents listen for the workers."""
+        self._locks: list[int] = []
+        """Holds the folder, so that others do not take it for one of a program that was killed; at most one."""
         self._program = ""
         self._nonce = ""
         self._keys: dict[str, str] = {}
@@ -215,7 +222,9 @@ class Agents:
             if isinstance(plan, WorkerPlan) and plan.consensus:
                 _make_folder(plan.consensus)
         self._keys |= _keys_of([plan.consensus for plan in plans if isinstance(plan, WorkerPlan) and plan.consensus])
-        self._folder = tempfile.mkdtemp(prefix="jina-")
+        _sweep()
+        self._folder, lock = _locked_folder()
+        self._locks.append(lock)
         self._nonce = os.urandom(8).hex()
         return [self._with_agent(plan) if isinstance(plan, WorkerPlan) else plan for plan in plans]
 
@@ -270,6 +279,48 @@ class Agents:
         self.agents.clear()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(IndexError):  # stopped already, or by a signal handler at this moment
+            os.close(self._locks.pop())
+
+
+def _locked_folder() -> tuple[str, int]:
+    """A new folder, and the descriptor whose lock on it ends with this process, however that ends."""
+    while True:
+        folder = tempfile.mkdtemp(prefix=_FOLDER)
+        try:
+            lock = _opened(folder)
+        except FileNotFoundError:
+            continue  # another start found it before it was locked
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_there(folder, lock):
+            return folder, lock
+        os.close(lock)
+
+
+def _sweep() -> None:
+    """Remove the folders of programs of this user that were killed: nothing holds a lock on them."""
+    for folder in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), f"{_FOLDER}*")):
+        with contextlib.suppress(OSError):  # it is no folder, or gone, or its program lives
+            lock = _opened(folder)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock).st_uid == os.getuid() and _is_there(folder, lock):
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _opened(folder: str) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _is_there(folder: str, descriptor: int) -> bool:
+    """Whether the path leads to what was opened: the temporary folder is everybody's."""
+    try:
+        return os.path.samestat(os.lstat(folder), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _make_folder(consensus: ConsensusPlan) -> None:
