@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -56,9 +57,11 @@ def flow(tmp_path):
 
 
 @pytest.mark.parametrize("made", [plain, sharded, stateful, flow])
-def test_it_serves_again(made, tmp_path):
+def test_it_serves_again(made, tmp_path, capsys):
+    """Every try is made, so that the failure of one does not hide how the others went."""
     seed = int(os.environ.get("JINA_KILL_SEED", "0")) or random.randrange(1 << 30)
     chance = random.Random(seed)
+    tries = []
     with made(tmp_path) as served:
         places = served._processes[0].places
         gateway = next(place for place in places if place.process.is_gateway)
@@ -70,7 +73,18 @@ def test_it_serves_again(made, tmp_path):
             pause = chance.choice([0.0, chance.uniform(0, 0.3), chance.uniform(0.2, 1.7)])
             took = seconds_until_it_serves(served, killed, pause)
             names = " and ".join(place.name for place in killed)
-            assert took < BACK_WITHIN, f"number {number} of JINA_KILL_SEED={seed}: {names}, {pause:.2f} s apart"
+            told = f"number {number} of JINA_KILL_SEED={seed}: {names}, {pause:.2f} s apart: {took:.1f} s"
+            tries.append((took, told))
+    if AT_LENGTH:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{made.__name__}: served again after {distribution([took for took, _ in tries])}\n")
+    assert [told for took, told in tries if took >= BACK_WITHIN] == []
+
+
+def distribution(seconds):
+    ordered = sorted(seconds)
+    at = {share: ordered[min(len(ordered) * share // 100, len(ordered) - 1)] for share in (0, 50, 90, 99, 100)}
+    return ", ".join(f"{share} %: {took:.2f} s" for share, took in at.items())
 
 
 def seconds_until_it_serves(served, killed, pause):
