@@ -13,30 +13,15 @@ from pathlib import Path
 
 import psutil
 
-from jina import Deployment, Document, DocumentArray, Executor, Flow, requests, write
+from jina import Deployment, Document, Flow
 from jina.errors import JinaError
 from jina.launch import agents
 from jina.launch.child_process import ChildProcess
 from tests.acceptance.flow_asking import until
+from tests.chaos.services import Counting, Marking
 
 LOCAL = {"host": "127.0.0.1", "quiet": True, "restart_backoff": 0.1, "timeout_ready": 120_000}
 MAIN = "main"
-
-
-class Marking(Executor):
-    @requests(on="/mark")
-    async def mark(self, docs: DocumentArray, **kwargs):
-        docs.texts = [f"{text}m" for text in docs.texts]
-
-    def close(self):
-        threading.Event().wait(0.1)  # so that there is a moment in which it closes
-
-
-class Counting(Executor):
-    @write
-    @requests(on="/mark")
-    def mark(self, docs: DocumentArray, **kwargs):
-        docs.texts = [f"{text}m" for text in docs.texts]
 
 
 def made(kind, folder):

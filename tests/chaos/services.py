@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import threading
 
-from jina import DocumentArray, Executor, requests
+from jina import DocumentArray, Executor, requests, write
 
 
 class Ledger(Executor):
@@ -67,3 +68,19 @@ class Follower(Behind):
     """Takes its place."""
 
     kind = "second"
+
+
+class Marking(Executor):
+    @requests(on="/mark")
+    async def mark(self, docs: DocumentArray, **kwargs):
+        docs.texts = [f"{text}m" for text in docs.texts]
+
+    def close(self):
+        threading.Event().wait(0.1)  # so that there is a moment in which it closes
+
+
+class Counting(Executor):
+    @write
+    @requests(on="/mark")
+    def mark(self, docs: DocumentArray, **kwargs):
+        docs.texts = [f"{text}m" for text in docs.texts]

@@ -52,7 +52,8 @@ class Cell:
     def fatal(self):
         """Whether the start has to fail."""
         who, phase = self.event.split(":")
-        return self.victim not in {*SPARE, "main"} and phase not in {"serving", *ENDING} and who == self.victim
+        settled = {"serving", *ENDING} | ({"ready"} if who == "gateway" else set())  # it is the last one
+        return self.victim not in {*SPARE, "main"} and phase not in settled
 
 
 def rows():

@@ -130,10 +130,11 @@ class Parser(argparse.ArgumentParser):
 def entry() -> NoReturn:
     """The console script. Modules of the working folder can be named, as with `python -m`."""
     from jina.launch.first_process import step_aside
+    from jina.spec.paths import working_folder
 
     step_aside()
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if (folder := working_folder()) and folder not in sys.path:
+        sys.path.insert(0, folder)
     sys.exit(main(sys.argv[1:]))
 
 

@@ -18,7 +18,7 @@ from jina.executor import modules, registry
 from jina.executor.base import Executor
 from jina.executor.signatures import location
 from jina.plan.plans import ExecutorPlan
-from jina.spec.paths import callers_folders
+from jina.spec.paths import absolute, callers_folders, working_folder
 
 if TYPE_CHECKING:
     from jina.spec import ExecutorSpec
@@ -76,15 +76,16 @@ def reference_of(  # noqa: PLR0913 - `uses` and all that may stand beside it
     batching = {key: dict(value) for key, value in plan.dynamic_batching.items()}
     for key, values in (uses_dynamic_batching or {}).items():
         batching[key] = {**batching.get(key, {}), **values}
+    folder = working_folder()
     plan = msgspec.structs.replace(
         plan,
         with_args={**plan.with_args, **(uses_with or {})},
         metas=metas,
         requests={**plan.requests, **(uses_requests or {})},
         dynamic_batching=batching,
-        search_paths=[os.path.abspath(os.path.expanduser(path)) for path in plan.search_paths],
-        sys_path=[os.path.abspath(entry) for entry in sys.path],
-        cwd=os.getcwd(),
+        search_paths=[absolute(os.path.expanduser(path)) for path in plan.search_paths],
+        sys_path=[absolute(entry) for entry in sys.path if folder or os.path.isabs(entry)],
+        cwd=folder,
     )
     return plan, cls
 
@@ -184,7 +185,7 @@ def _of_text(uses: str, given: _Given) -> tuple[ExecutorPlan, Any]:
         return _of_config(path, given)
     if text.endswith((".yml", ".yaml", ".json")) or os.sep in text:
         folders = (*given.search_paths, ".", *callers_folders()[:1])
-        tried = ", ".join(dict.fromkeys(os.path.abspath(os.path.join(base, text)) for base in folders))
+        tried = ", ".join(dict.fromkeys(absolute(os.path.join(base, text)) for base in folders))
         raise ExecutorNotFound(f"uses: there is no file {text!r}; looked for {tried}")
     if _IDENTIFIER.fullmatch(text):
         return _of_name(text, given)
@@ -219,7 +220,7 @@ def path_named(uses: str, search_paths: Sequence[str]) -> str | None:
 def _find_path(text: str, search_paths: Sequence[str]) -> str | None:
     wanted = os.path.expanduser(text)
     for base in (*search_paths, ".", *callers_folders()):
-        path = os.path.abspath(os.path.join(os.path.expanduser(base), wanted))
+        path = absolute(os.path.join(os.path.expanduser(base), wanted))
         if os.path.isdir(path):
             for name in ("config.yml", "config.yaml"):
                 if os.path.isfile(os.path.join(path, name)):

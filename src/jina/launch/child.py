@@ -7,12 +7,14 @@ for those who look at processes.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import io
 import os
 import socket
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
@@ -122,25 +124,26 @@ def _tend(plan: NurseryPlan, control: Control, sock: socket.socket) -> socket.so
 
 def _serve(plan: ChildPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
     if isinstance(plan, GatewayPlan):
-        code = _serve_gateway(plan, blob, control, sock)
+        code, stop = _serve_gateway(plan, blob, control, sock)
     else:
         assert isinstance(plan, WorkerPlan)
-        code = _serve_worker(plan, blob, control, sock)
-    control.report({"phase": "stopped"})
+        code, stop = _serve_worker(plan, blob, control, sock)
+    control.report({"phase": "stopped", "reason": stop.reason})
     return code
 
 
-def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
     _prepare(plan.executor)
     if plan.watch:
         control.watched = sys.dont_write_bytecode = True  # bytecode is told apart by whole seconds
     from jina.runtime.worker import run_worker
 
     ties = _settled(sock, control)
-    return run_worker(plan, lambda: _load(plan, blob, control), control.report, ties.stop, ties.links, ties.vitals)
+    load = partial(_load, plan, blob, control)
+    return run_worker(plan, load, control.report, ties.stop, ties.links, ties.vitals), ties.stop
 
 
-def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
     custom = plan.custom
     if custom is not None:
         _prepare(custom)
@@ -151,7 +154,7 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
     # Requests wait here while workers compute: the usual 700 would have the collector look at each of them many times.
     gc.set_threshold(10_000)
     control.report({"phase": "starting"})
-    return run_gateway(plan, control.report, ties.stop, ties.links, load, ties.vitals)
+    return run_gateway(plan, control.report, ties.stop, ties.links, load, ties.vitals), ties.stop
 
 
 class _Ties(NamedTuple):
@@ -191,8 +194,10 @@ def _settled(sock: socket.socket, control: Control) -> _Ties:
 def _prepare(plan: ExecutorPlan) -> None:
     if plan.sys_path:
         sys.path[:] = plan.sys_path
-    if plan.cwd and plan.cwd != os.getcwd():
-        os.chdir(plan.cwd)
+    if plan.cwd:
+        # Deleted meanwhile: what started this one lives on in it, and so does this one. Paths that are relative fail.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.chdir(plan.cwd)
 
 
 def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:

@@ -58,6 +58,8 @@ class ChildProcess:
         self.asked = self.answered = 0
         self.cause = ""
         """Why it ended, where more is known than its exit status."""
+        self._told = False
+        """Whether it is to end because we said so."""
         self.failure: JinaError | None = None
         self.exit_status: int | None = None
         self.control: socket.socket | None = None
@@ -197,13 +199,17 @@ class ChildProcess:
             self.ready_at = self.since
         self.waits_for = str(report.get("for", ""))
         self.steps = report.get("steps", self.steps)
+        if not self._told and "reason" in report:
+            self.cause = str(report["reason"])
         if self.phase == "failed":
             self.failure = failures.rebuild(self.name, report)
+            self.cause = self.failure.message.removeprefix(f"{self.name} ")
 
     def terminate(self, signum: int) -> None:
         """Send a signal to the child, or to its whole process group with SIGKILL."""
         if self._process is None or self.exit_status is not None:
             return
+        self._told = True
         if signum == signal.SIGKILL:
             with contextlib.suppress(ProcessLookupError):  # one that was just forked has no group yet
                 os.killpg(self._process.pid, signum)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from jina import errors
+from jina.spec.paths import absolute
 
 _DURING = {
     "importing": "to import",
@@ -57,10 +58,10 @@ def _ran_init(exc: BaseException) -> bool:
 def files_of_user(error: BaseException | None = None) -> list[str]:
     """The files of the modules of this process that are neither libraries' nor ours, and that of a syntax error."""
     modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    files = {os.path.abspath(file) for file in modules if isinstance(file, str)}
+    files = {absolute(file) for file in modules if isinstance(file, str)}
     while error is not None:
         if isinstance(error, SyntaxError) and error.filename:
-            files.add(os.path.abspath(error.filename))
+            files.add(absolute(error.filename))
         error = error.__cause__ or error.__context__
     return sorted(file for file in files if file.endswith(".py") and not _is_ours(file) and not _is_library(file))
 

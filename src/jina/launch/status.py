@@ -14,6 +14,7 @@ import msgspec
 from jina.launch.places import SILENT, Place, owner
 from jina.plan.plans import ConsensusPlan, FacePlan, ProcessPlan, WorkerPlan
 from jina.runtime.vitals import Vitals
+from jina.spec.paths import absolute
 
 _PATIENCE = 1.0
 """Seconds that an agent gets to answer."""
@@ -133,7 +134,7 @@ def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[
         python=platform.python_version(),
         processes=processes,
         addresses=_addresses(plans),
-        log_dir=next((os.path.abspath(plan.log.folder) for plan in plans if plan.log.folder), ""),
+        log_dir=next((absolute(plan.log.folder) for plan in plans if plan.log.folder), ""),
     )
 
 

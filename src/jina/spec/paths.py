@@ -20,6 +20,22 @@ _known_folders: dict[str, None] = {}
 _OURS: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
+def working_folder() -> str:
+    """The working folder of this process; empty where it was deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+def absolute(path: str) -> str:
+    """The path from the root on; as it is where it is relative to a working folder that was deleted."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return os.path.normpath(path)
+
+
 def callers_folders() -> list[str]:
     """Folders of the source files of the program that calls, the nearest caller first.
 
@@ -29,7 +45,7 @@ def callers_folders() -> list[str]:
     folders: dict[str, None] = {}
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - `inspect.stack` would read the sources of all callers
     while frame is not None:
-        file = os.path.abspath(frame.f_code.co_filename)
+        file = absolute(frame.f_code.co_filename)
         if not file.startswith(_OURS) and os.path.isfile(file):
             folders[os.path.dirname(file)] = None
         frame = frame.f_back
