@@ -48,6 +48,7 @@ type agent struct {
 	over       chan struct{} // closed when raft has ended
 	failed     chan error    // what ends the process
 	anew       chan error    // what ends it to be started again
+	voting     chan struct{} // closed when this replica has a vote: from then on, a blank disk is a lost one
 	background sync.WaitGroup
 
 	snapBytes atomic.Int64 // log bytes at the last snapshot
@@ -68,6 +69,7 @@ func start(c config) (*agent, error) {
 	a := &agent{
 		config: c, born: time.Now(), commits: make(chan [2]uint64, 1), reads: make(chan chan readAnswer),
 		stopping: make(chan struct{}), over: make(chan struct{}), failed: make(chan error, 1), anew: make(chan error, 1),
+		voting: make(chan struct{}),
 	}
 	a.log = hclog.New(&hclog.LoggerOptions{
 		Name: fmt.Sprintf("%s/rep-%d consensus", c.Group, c.Replica), Level: hclog.LevelFromString(c.LogLevel), Output: os.Stderr,
@@ -100,6 +102,9 @@ func start(c config) (*agent, error) {
 	a.store.stored = func() {
 		a.applier.check()
 		a.written.ring()
+	}
+	a.store.troubled = func(err error) {
+		a.log.Error("the log cannot be written; no write is acknowledged until it can", "error", err)
 	}
 	a.store.broken = func(err error) {
 		a.log.Error("nothing can be written before the agent begins anew; is the disk full?", "error", err)

@@ -30,6 +30,9 @@ func (a *agent) form() {
 			return
 		}
 		if mine.Voter {
+			if !voted {
+				close(a.voting)
+			}
 			voted = true
 			continue
 		}

@@ -1,7 +1,7 @@
 // The consensus agent of one replica of a stateful Deployment. It owns the replicated log and never runs user code.
 //
 // It reads its configuration, one line of JSON, from standard input, writes "ready" to standard output when it listens,
-// and ends when standard input ends or by SIGTERM. `jina-raft offline` works on the folders of a group that does not run.
+// "member" when it has a vote, and ends when standard input ends or by SIGTERM. `jina-raft offline` works on the folders of a group that does not run.
 package main
 
 import (
@@ -46,6 +46,10 @@ func main() {
 		fail(err)
 	}
 	fmt.Println("ready")
+	go func() {
+		<-a.voting
+		fmt.Println("member")
+	}()
 	end := make(chan os.Signal, 2)
 	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
 	gone := make(chan struct{})

@@ -19,7 +19,10 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-const segmentSize = 16 << 20
+const (
+	segmentSize = 16 << 20
+	untold      = time.Minute // between two lines that say that the log cannot be written
+)
 
 // logStore is raft-wal with a check of its own on each entry (CRC-32C over index, term, type and data), and a mark of
 // how far the log had got, so that a tail that went missing is noticed.
@@ -39,6 +42,8 @@ type logStore struct {
 	longer   func(error)                 // called when a snapshot came that does not go as far
 	stored   func()                      // called when entries were stored
 	broken   func(error)                 // called by fail
+	told     time.Time                   // when troubled was called
+	troubled func(error)                 // called when entries cannot be written, now and then
 	bytes    atomic.Int64                // written since the process started
 	sync     timings
 	stop     chan struct{}
@@ -182,8 +187,12 @@ func (s *logStore) storeLogs(logs []*raft.Log) error {
 		return s.failed
 	}
 	err := s.WAL.StoreLogs(logs)
-	if errors.Is(err, types.ErrSealed) {
+	switch {
+	case errors.Is(err, types.ErrSealed):
 		s.fail(err)
+	case err != nil && s.troubled != nil && time.Since(s.told) > untold:
+		s.told = time.Now() // the library tries again and again
+		s.troubled(err)
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -39,11 +39,17 @@ _PREFIX = "jina-raft: "
 """Begins the line in which an agent says why it ends."""
 _READY = "ready"
 """What an agent says when it listens."""
+_MEMBER = "member"
+"""What it says when it has a vote."""
 _MORE = "JINA_LOG_LEVEL=DEBUG shows all that it says"
 _FOLDER = "jina-agents-"
 """How the names of temporary folders begin."""
 _KEPT = 50
 """Lines that are remembered of what an agent says, for the one that names the cause of its end."""
+
+
+Tell = Callable[[str, str], None]
+"""See `jina.launch.tending`; without it, lines are logged."""
 
 
 class Agent:
@@ -53,17 +59,26 @@ class Agent:
     """
 
     def __init__(
-        self, program: str, plan: ConsensusPlan, log_level: str, *, key: str = "", joins: bool = False
+        self,
+        program: str,
+        plan: ConsensusPlan,
+        log_level: str,
+        *,
+        key: str = "",
+        joins: bool = False,
+        tell: Tell | None = None,
     ) -> None:
         self.plan = plan
         """As the process is told when it is started again."""
-        self._joins = joins
         self._key = key
         self._program = program
         self._log_level = log_level
         self._log = logs.get_logger(f"{plan.group}/rep-{plan.replica}")
+        self._say = tell or (lambda _, line: self._log.error("%s", line))
         self._was_ready = False
         """Whether it has ever listened; until then its end is a failure of the start."""
+        self._was_member = joins
+        """Whether there may be something that it acknowledged: without its disk it must not form the group again."""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,18 +108,18 @@ class Agent:
             self._thread.join()
 
     def _keep(self) -> None:
-        pause, again = _FIRST_PAUSE, self._joins
+        pause, again = _FIRST_PAUSE, self._was_member
         while not self._stopping.is_set():
             began = time.monotonic()
             code, said = self._run_once(again=again)
             if self._stopping.is_set():
                 return
-            self._log.error("the consensus agent ended: %s", said.replace("\n", "; "))
+            self._complain(f"the consensus agent ended: {said}".replace("\n", "; "))
             if code == _REFUSES or not self._was_ready:
                 with open(f"{self.plan.socket}.failed", "w", encoding="utf-8") as file:
                     file.write(said)
             pause = _FIRST_PAUSE if time.monotonic() - began > _SOUND else min(2 * pause, _LONGEST_PAUSE)
-            again = again or code not in {_REFUSES, None}  # one that refused or did not start has done nothing yet
+            again = again or (self._was_member and code != _REFUSES)
             self._stopping.wait(pause)
 
     def _run_once(self, *, again: bool) -> tuple[int | None, str]:
@@ -134,6 +149,8 @@ class Agent:
                 line = data.decode(errors="replace").strip()
                 if line == _READY:
                     self._is_ready()
+                elif line == _MEMBER:
+                    self._was_member = True
                 elif line:
                     said.append(line)
                     self._tell(line)
@@ -156,9 +173,12 @@ class Agent:
         told = f"{how}: {cause}" if cause else how
         return (_CRASHED if code == _REFUSES else code), f"{told}\n{_MORE}"
 
+    def _complain(self, line: str) -> None:
+        self._say("error", f"{self.plan.group}/rep-{self.plan.replica}: {line}")
+
     def _tell(self, line: str) -> None:
         if line.startswith(("panic", "fatal error", _PREFIX)) or ("[ERROR]" in line and _LIBRARY not in line):
-            self._log.error("%s", line)
+            self._complain(line)
         else:
             self._log.debug("%s", line)
 
@@ -191,7 +211,8 @@ def _tls(plan: TlsPlan | None) -> dict[str, str]:
 class Agents:
     """The agents of all stateful workers of one service."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell | None = None) -> None:
+        self._say = tell
         self._folder = ""
         """Where the agents listen for the workers."""
         self._locks: list[int] = []
@@ -237,7 +258,7 @@ class Agents:
         consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
         level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
         key = self._keys[consensus.group]
-        self.agents.append(Agent(self._program, consensus, level, key=key, joins=joins))
+        self.agents.append(Agent(self._program, consensus, level, key=key, joins=joins, tell=self._say))
         return msgspec.structs.replace(plan, consensus=consensus)
 
     def add(self, plan: WorkerPlan) -> WorkerPlan:
@@ -353,7 +374,13 @@ def _keys_of(plans: Sequence[ConsensusPlan]) -> dict[str, str]:
 
 def folder_of(consensus: ConsensusPlan) -> str:
     """The folder of a replica, absolute."""
-    return os.path.abspath(os.path.expanduser(consensus.directory))
+    try:
+        return os.path.abspath(os.path.expanduser(consensus.directory))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"workspace: {consensus.directory} is relative to a working folder that was deleted",
+            help="give an absolute path",
+        ) from None
 
 
 def _put_aside(folder: str) -> None:

@@ -69,7 +69,7 @@ class Running:
         self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], tell: Tell | None = None
     ) -> None:
         self.name = name
-        self.agents = Agents()
+        self.agents = Agents(tell)
         plans = self.agents.start(plans)
         self.places = [Place(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
