@@ -11,10 +11,12 @@ configs:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -158,9 +160,40 @@ def file_handler(path: str) -> logging.Handler:
     try:
         if folder:
             os.makedirs(folder, exist_ok=True)
-        return logging.FileHandler(path, encoding="utf-8")
+        return _File(path, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"the log {path} cannot be written: {error.strerror}") from error
+
+
+class _File(logging.FileHandler):
+    """A file whose disk may be full: it says so once on stderr, not with a traceback for each record that is lost."""
+
+    def __init__(self, path: str, encoding: str) -> None:
+        super().__init__(path, encoding=encoding)
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; after some that were lost, say how many."""
+        lost = self._lost
+        super().emit(record)
+        if lost and self._lost == lost:
+            self._lost = 0
+            self._say(f"is written again; up to {lost} records are missing")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Called for what `emit` raises."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._lost += 1
+        if self._lost == 1:
+            self._say(f"cannot be written: {error.strerror}; what is logged is lost until it can")
+
+    def _say(self, text: str) -> None:
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"the log {self.baseFilename} {text}\n")
 
 
 def _words(process_name: str) -> dict[str, str]:
