@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jina.errors import RuntimeFailToStart
+from jina.errors import PortAlreadyUsed
 from tests.stateful.conftest import group
 from tests.stateful.users import Ledger
 
@@ -79,7 +79,7 @@ def test_a_peer_port_that_is_taken_is_named(tmp_path):
         port = taken.getsockname()[1]
         with (
             pytest.raises(
-                RuntimeFailToStart, match=rf"127.0.0.1:{port} is taken: .* below those that the system gives"
+                PortAlreadyUsed, match=rf"(?s)127.0.0.1:{port} is taken: .* below those that the system gives"
             ),
             group(Ledger, tmp_path, replicas=1, peer_ports=[port]),
         ):

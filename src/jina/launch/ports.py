@@ -91,9 +91,10 @@ class PortReservations:
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     raise PortAlreadyUsed(
-                        f"peer_ports: {port} is taken: another process listens on {host}:{port} (the consensus agent of"
-                        f" {plan.group}/rep-{plan.replica} has to)",
-                        help="give another port, or none to let jina choose a free one",
+                        f"peer_ports: {host}:{port} is taken: another process listens there, or has a connection from"
+                        f" there ({plan.group}/rep-{plan.replica})",
+                        help="give another port, or none to let jina choose a free one; take them below those that the"
+                        " system gives connections (Linux: net.ipv4.ip_local_port_range)",
                     ) from None
                 return False
         return True
