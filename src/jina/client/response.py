@@ -78,6 +78,8 @@ class Response:
         """The answer as a `jina.DataRequestProto`; from HTTP/JSON without its documents."""
         return self._answer.message
 
+    _pb_body = proto  # the name that callbacks of programs for Jina 3 read
+
     @property
     def response(self) -> Response:
         """This response; a name of Jina 3."""
