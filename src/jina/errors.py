@@ -303,6 +303,8 @@ class Unavailable(RemoteError, ConnectionError):
     retry_after: float = 0.0
     reached: bool = True
     """False where no server was reached: `post` then raises although `on_error` takes failures."""
+    begun: bool = True
+    """False where a server that stopped certainly never began the request, so that it may be sent again."""
 
     grpc_code = 14
     http_status = 503

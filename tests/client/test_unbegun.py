@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import grpc
 import msgspec
 import pytest
+from docarray import DocList
 
 from jina import Client
 from jina.errors import DeadlineExceeded, Unavailable
@@ -22,6 +23,7 @@ from tests.transport.sample_service import SampleService
 
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
 STREAM = "/jina.JinaSingleDocumentRequestRPC/stream_doc"
+SEVERAL = "/jina.JinaRPC/Call"
 STATUS = "/jina.JinaInfoRPC/_status"
 OURS, JINA_3 = version_info()["jina"], "3.34.0"
 
@@ -45,6 +47,8 @@ class Stopping(grpc.GenericRpcHandler):
             return grpc.unary_unary_rpc_method_handler(self.status, None, pb.JinaInfoProto.SerializeToString)
         if method == UNARY:
             return grpc.unary_unary_rpc_method_handler(self.unary)
+        if method == SEVERAL:
+            return grpc.stream_stream_rpc_method_handler(self.several)
         return grpc.unary_stream_rpc_method_handler(self.stream) if method == STREAM else None
 
     def status(self, _request, context):
@@ -66,6 +70,12 @@ class Stopping(grpc.GenericRpcHandler):
             yield request
         self._pass(STREAM, context)
         yield request
+
+    def several(self, requests, context):
+        first = next(requests)  # grpc.aio forgets how a call ended to which it writes
+        self._pass(SEVERAL, context)
+        yield first
+        yield from requests
 
     def _pass(self, method, context):
         self.seen.append(method)
@@ -94,6 +104,27 @@ def post(port, **options):
         return client.post("/echo", Note(text="a"), return_type=Note, **options).text
 
 
+def post_several(port, **options):
+    with Client(port=port) as client:
+        notes = (Note(text=text) for text in ("a", "", ""))  # which gives each of them once
+        return "".join(client.post("/echo", notes, request_size=1, return_type=DocList[Note], **options).text)
+
+
+def post_several_async(port, **options):
+    async def main():
+        async def notes():
+            for text in ("a", "", ""):
+                yield Note(text=text)
+
+        async with Client(port=port, asyncio=True) as client:
+            # The next request goes out after the first answer.
+            options.update(request_size=1, prefetch=1, return_type=DocList[Note])
+            answers = client.post("/echo", notes(), **options)
+            return "".join([text async for docs in answers for text in docs.text])
+
+    return asyncio.run(main())
+
+
 def stream(port, **options):
     with Client(port=port) as client:
         return "".join(note.text for note in client.stream_doc("/echo", Note(text="a"), return_type=Note, **options))
@@ -117,12 +148,14 @@ def stream_async(port, **options):
 
 
 WAYS = {"post": post, "stream_doc": stream, "post, async": post_async, "stream_doc, async": stream_async}
+WAYS |= {"several": post_several, "several, async": post_several_async}
 
 
 @pytest.fixture(params=WAYS)
 def way(request):
     """A way to ask, and its method."""
-    return WAYS[request.param], STREAM if "stream" in request.param else UNARY
+    kinds = {"post": UNARY, "stream_doc": STREAM, "several": SEVERAL}
+    return WAYS[request.param], kinds[request.param.partition(",")[0]]
 
 
 def test_a_call_that_was_not_begun_is_sent_again(way):
@@ -254,7 +287,9 @@ def test_clients_see_no_end_of_servers_that_are_replaced_under_load():
     def ask(port, number):
         with Client(port=port) as client:
             while not ended.is_set():
-                assert client.post("/echo", Note(text="a"), return_type=Note).text == "a"
+                count = 1 + number % 2 * 2  # over a call for each request, and over one for several
+                docs = client.post("/echo", [Note(text="a")] * count, request_size=1, return_type=DocList[Note])
+                assert docs.text == ["a"] * count
                 asked[number] += 1
 
     gone = threading.Event()

@@ -171,23 +171,28 @@ class AsyncClient(BaseClient):
             yield failed(error, call.on)
 
     async def _over_stream(self, run: Run, channel: AsyncStreamChannel) -> AsyncGenerator[Answer, None]:
-        payloads = run.call.source.payloads_async()
+        from jina.client.retries import Repetitions
+
+        payloads, repetitions = run.call.source.payloads_async(), Repetitions(run.call.options)
         attempt = 1
         async with payloads:
             while True:
                 try:
                     requests = run.outbox.attempt_async(payloads)
-                    async with Held(channel.stream(requests, run.call.options)) as answers:
+                    async with Held(channel.stream(requests, repetitions.options)) as answers:
                         async for arrived in answers:
                             for answer in run.arrived(arrived, attempt):
                                 yield answer
                     run.check_complete()
                     return
                 except JinaError as error:
+                    if repetitions.may(error) and run.outbox.whole:
+                        await asyncio.sleep(repetitions.pause())
+                        continue
                     if not run.call.retries.again(attempt, error):
                         raise
                     await asyncio.sleep(run.call.retries.wait(attempt, error))
-                attempt += 1
+                attempt, repetitions = attempt + 1, Repetitions(run.call.options)
 
     async def _call_by_call(self, run: Run, channel: AsyncChannel) -> AsyncGenerator[Answer, None]:
         call = run.call

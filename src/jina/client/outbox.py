@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from jina.transport.base_channel import Answer
     from jina.wire.messages import Payload, Request
 
+_ROOM = 1000
+"""Requests of which the documents are held before the first answer; a server that took more has begun the call."""
+
 
 class Outbox:
     """Requests on their way.
 
-    `keep` holds the documents of unanswered requests for another attempt; without it only their ids are held.
+    `keep` holds the documents of unanswered requests for another attempt; without it they are held until the first
+    answer, as a server that stops may end a call that it has not begun, and their ids from then on.
     `ordered` remembers in which order they were made, as `in_order` needs.
     A transport may take requests on a thread of its own, and still be taking one when its attempt has failed
     already: what it takes then is remembered like any other and sent again by the next attempt.
@@ -27,6 +31,7 @@ class Outbox:
     def __init__(self, make: Callable[[Payload], Request], *, keep: bool, ordered: bool) -> None:
         self._make = make
         self._keep = keep
+        self._begun = False
         self._ordered = ordered
         self._lock = threading.Lock()
         self._attempt = 0
@@ -64,10 +69,16 @@ class Outbox:
 
     def _remember(self, payload: Payload) -> Request:
         request = self._make(payload)
-        self._pending[request.request_id] = request if self._keep else None
+        held = self._keep or (not self._begun and len(self._pending) < _ROOM)
+        self._pending[request.request_id] = request if held else None
         if self._ordered:
             self._order.append(request.request_id)
         return request
+
+    @property
+    def whole(self) -> bool:
+        """Whether all requests that are not answered can be sent again."""
+        return None not in self._pending.values()
 
     @property
     def unanswered(self) -> int:
@@ -79,7 +90,11 @@ class Outbox:
         request_id = answer.request_id
         if request_id not in self._pending:
             raise BadServer(f"the server answered request {request_id!r}, which was never sent or is answered already")
-        del self._pending[request_id]
+        with self._lock:
+            del self._pending[request_id]
+            if not self._begun and not self._keep:
+                self._pending = dict.fromkeys(self._pending)
+            self._begun = True
 
     def in_order(self, answer: Answer) -> Iterator[Answer]:
         """The answers that are due after this one: those of requests in the order of sending."""

@@ -3,9 +3,43 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from jina.errors import ConfigError, InternalError, JinaError, Overloaded, Unavailable
+
+if TYPE_CHECKING:
+    from jina.transport.base_channel import CallOptions
+
+_REPETITIONS = 9
+_SHORTEST, _LONGEST = 0.005, 0.25
+
+
+class Repetitions:
+    """The repetitions of a stream of requests that a server which stops never began; they are no attempts.
+
+    `options` are those of the next, with the time that is left.
+    """
+
+    def __init__(self, options: CallOptions) -> None:
+        self.options = options
+        self._done = 0
+        self._due = None if options.timeout is None else time.monotonic() + options.timeout
+
+    def may(self, error: JinaError) -> bool:
+        """Whether the stream that ended so is to be sent once more."""
+        return isinstance(error, Unavailable) and not error.begun and self._done < _REPETITIONS
+
+    def pause(self) -> float:
+        """Seconds to wait before the next one: none at first, then longer and longer."""
+        self._done += 1
+        pause = min(_SHORTEST * 2 ** (self._done - 2), _LONGEST) if self._done > 1 else 0.0
+        if self._due is not None:
+            left = max(0.0, self._due - time.monotonic())
+            pause = min(pause, left)
+            self.options = replace(self.options, timeout=left - pause)
+        return pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

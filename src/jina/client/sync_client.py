@@ -194,20 +194,25 @@ class SyncClient(BaseClient):
             yield failed(error, call.on)
 
     def _over_stream(self, run: Run, channel: SyncStreamChannel) -> Iterator[Answer]:
-        payloads = run.call.source.payloads()
+        from jina.client.retries import Repetitions
+
+        payloads, repetitions = run.call.source.payloads(), Repetitions(run.call.options)
         attempt = 1
         while True:
             try:
                 requests = run.outbox.attempt(payloads)
-                for answer in channel.stream(requests, run.call.options):
+                for answer in channel.stream(requests, repetitions.options):
                     yield from run.arrived(answer, attempt)
                 run.check_complete()
                 return
             except JinaError as error:
+                if repetitions.may(error) and run.outbox.whole:
+                    time.sleep(repetitions.pause())
+                    continue
                 if not run.call.retries.again(attempt, error):
                     raise
                 time.sleep(run.call.retries.wait(attempt, error))
-            attempt += 1
+            attempt, repetitions = attempt + 1, Repetitions(run.call.options)
 
     def _call_by_call(self, run: Run, channel: SyncChannel) -> Iterator[Answer]:
         call = run.call

@@ -59,16 +59,19 @@ class GrpcChannel:
         """Send requests as they come over one `Call`; grpc takes them on a thread of its own."""
         source = _Source(requests, options.window)
         arguments = rules.stream_arguments(self._grpc, options)
-        call = self._stubs_for(options).call(source, **arguments)
+        stubs, begun = self._stubs_for(options), False
+        call = stubs.call(source, **arguments)
         source.on_failure = call.cancel
         try:
             for message in call:
+                begun = True
                 source.answered()
                 yield ProtoAnswer(message)
         except self._grpc.RpcError as error:
             if source.failure is not None:
                 raise source.failure from None
-            raise rules.rpc_error(error, self._target) from None
+            unbegun = not begun and self._may_repeat(stubs, Tries(options), error)
+            raise rules.rpc_error(error, self._target, unbegun=unbegun) from None
         finally:
             source.stop()
             call.cancel()

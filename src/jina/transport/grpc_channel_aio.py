@@ -60,10 +60,12 @@ class AsyncGrpcChannel:
         """Send requests as they come over one `Call`, at most `options.window` unanswered."""
         source = _Source(requests, options.window)
         arguments = rules.stream_arguments(self._grpc, options)
-        call = self._stubs_for(options).call(source.messages(), **arguments)
+        stubs, begun = self._stubs_for(options), False
+        call = stubs.call(source.messages(), **arguments)
         source.on_failure = call.cancel
         try:
             async for message in call:
+                begun = True
                 source.answered()
                 yield ProtoAnswer(message)
         except asyncio.CancelledError:
@@ -71,7 +73,10 @@ class AsyncGrpcChannel:
                 raise
             raise source.failure from None
         except self._grpc.RpcError as error:
-            raise source.failure or rules.rpc_error(error, self._target) from None
+            if source.failure is not None:
+                raise source.failure from None
+            unbegun = not begun and await self._may_repeat(stubs, Tries(options), error)
+            raise rules.rpc_error(error, self._target, unbegun=unbegun) from None
         finally:
             call.cancel()
         if source.failure is not None:

@@ -184,13 +184,15 @@ def read_status(data: bytes) -> Any:
     return pb.StatusProto.FromString(data)
 
 
-def rpc_error(error: Any, target: Target) -> JinaError:
-    """The error that the server raised, else the nearest to the gRPC status."""
+def rpc_error(error: Any, target: Target, *, unbegun: bool = False) -> JinaError:
+    """The error that the server raised, else the nearest to the gRPC status; `unbegun` of a call that it never saw."""
     if sent := sent_error(error):
         return sent
     code = error.code()
     number = code.value[0] if code is not None else 2
     failure = _from_status(number, error.details() or "", target)
+    if unbegun and isinstance(failure, Unavailable):
+        failure.begun = False
     if isinstance(failure, Overloaded) and (hint := _pushback(error)) is not None:
         failure.retry_after = hint
     return failure
