@@ -341,9 +341,9 @@ def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
         for act in (lambda: flow.consensus_status("before"), lambda: flow.add_replica("before")):
             with pytest.raises(UsageError, match="before is not stateful"):
                 act()
-        flow.remove_replica("ledger", 0)
+        flow.remove_replica("ledger", 1)
         left = [one["replica"] for one in flow.consensus_status("ledger")]
-    assert left == [1]
+    assert left == [2]
     with flow_with_ledger(tmp_path, replicas=1) as flow:
         assert [one["replica"] for one in flow.consensus_status("ledger")] == left
         told = json.loads(flow.post("/list", Document())[0].text)
