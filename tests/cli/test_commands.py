@@ -84,6 +84,24 @@ def test_an_option_of_something_else_says_of_what_and_which_commands_take_it(com
 
 
 @pytest.mark.parametrize(
+    ("command", "kind", "advice"),
+    [
+        ("deployment", "Flow", "jina flow --uses"),
+        ("executor", "Flow", "jina flow --uses"),
+        ("flow", "Deployment", "jina deployment --uses"),
+        ("flow", "Some", "jina executor --uses"),
+    ],
+)
+def test_a_file_of_another_kind_names_the_command_that_serves_it(command, kind, advice, tmp_path, capsys):
+    path = tmp_path / "some.yml"
+    path.write_text(f"jtype: {kind}\n")
+    assert main([command, "--uses", str(path)]) == 2
+    message, told = capsys.readouterr().err.splitlines()
+    assert message.startswith(f"jina: jina {command}: {str(path)!r} describes a")
+    assert told == f"  help: {advice} {path}"
+
+
+@pytest.mark.parametrize(
     ("words", "hint"),
     [
         (["deploymnt"], "did you mean 'deployment'"),
@@ -96,6 +114,8 @@ def test_an_option_of_something_else_says_of_what_and_which_commands_take_it(com
         (["help", "flows"], "did you mean 'flow'"),
         (["help", "foo"], "neither a command nor an option: 'foo'\n  help: jina --help lists the commands"),
         (["hub", "build", "no/such/place"], "no such folder"),
+        (["flow", "f.yml"], "unknown argument 'f.yml'\n  help: what is served follows --uses: jina flow --uses f.yml"),
+        (["executor", "my.yml", "--port", "1"], "jina executor --uses my.yml"),
         (["flow", "--uses", "f.yml", "--env", "oops"], "jina flow: env: 'oops' is neither key:value, key=value"),
         (["deployment", "--uses-with", "oops"], "uses_with: 'oops' is neither key:value, key=value"),
         (["gateway", "--graph-description", "oops"], "graph_description: 'oops' is neither key:value, key=value"),

@@ -3,7 +3,7 @@ import traceback
 
 import pytest
 
-from jina.errors import ConfigError, ExecutorError, PortAlreadyUsed, RuntimeFailToStart
+from jina.errors import ConfigError, ExecutorError, ExecutorNotFound, PortAlreadyUsed, RuntimeFailToStart
 from jina.launch.failures import describe, rebuild
 
 
@@ -47,6 +47,22 @@ def test_a_class_that_is_refused_did_not_fail_in_init():
     error = rebuild("executor0", _report(_refused))
     assert str(error).startswith("executor0 failed to load the class: Listed.foo (")
     assert "docs: DocList[Input]" in error.help
+
+
+def test_a_class_that_is_not_found_has_no_traceback_of_ours():
+    from jina.executor.load import find_class
+    from jina.plan.plans import ExecutorPlan
+
+    try:
+        find_class(ExecutorPlan(jtype="Missing"))
+    except ExecutorNotFound as error:
+        found = error
+    ours = found.with_traceback(found.__traceback__.tb_next)  # as in a worker, where no frame is of the user's
+    report = describe(ours, "importing")
+    assert report["stacks"] == []
+    error = rebuild("clean", report)
+    assert str(error).startswith("clean failed to import: no Executor class is named 'Missing'")
+    assert not hasattr(error.__cause__, "__notes__")
 
 
 def test_a_refusal_by_the_constructor_is_one_in_init():

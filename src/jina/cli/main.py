@@ -122,6 +122,9 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(
                 f"{self.prog}: unknown argument {word!r}: it is an option of {owner.what}", help=_where(flag, owner)
             )
+        if not word.startswith("-") and "--uses" in self._option_string_actions:
+            advice = f"what is served follows --uses: {self.prog} --uses {word}"
+            raise UsageError(f"{self.prog}: unknown argument {word!r}", help=advice)
         known = [text for action in self._actions for text in action.option_strings]
         near = nearest(flag, known) if word.startswith("-") else None
         self.error(f"unknown argument {word!r}{f', did you mean {near}?' if near else ''}")

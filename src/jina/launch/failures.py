@@ -105,12 +105,18 @@ def _where(exc: BaseException) -> str:
 
 
 def _lines(exc: BaseException) -> list[str]:
-    """The traceback from the user's first frame on; whole where there is none, and none for a file with bad syntax."""
+    """The traceback from the user's first frame on; whole where there is none.
+
+    A file with bad syntax has none, nor has an error of ours in what the user wrote.
+    """
     if isinstance(exc.__cause__, SyntaxError):
         exc = exc.__cause__
     if isinstance(exc, SyntaxError):
         return traceback.format_exception_only(exc)
-    return traceback.format_exception(type(exc), exc, _users_part(exc.__traceback__) or exc.__traceback__)
+    users = _users_part(exc.__traceback__)
+    if users is None and isinstance(exc, errors.UsageError):
+        return []  # it says itself what is to be changed, and where
+    return traceback.format_exception(type(exc), exc, users or exc.__traceback__)
 
 
 def _users_part(tb: TracebackType | None) -> TracebackType | None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from jina.errors import BadConfigSource
+
 if TYPE_CHECKING:
     from jina.spec import DeploymentSpec, FlowSpec
     from jina.spec.base import Spec
@@ -33,7 +35,10 @@ def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
     uses = options.get("uses")
     if isinstance(uses, str) and uses.endswith((".yml", ".yaml")):
         loaded = load(uses)
-        if isinstance(loaded[0], Mapping) and loaded[0].get("jtype") == "Deployment":
+        kind = _kind(loaded[0])
+        if kind == "Flow":
+            raise BadConfigSource(f"{where}: {uses!r} describes a Flow", help=f"jina flow --uses {uses}")
+        if kind == "Deployment":
             return spec_of(DeploymentSpec, loaded, {name: value for name, value in options.items() if name != "uses"})
     return parse(DeploymentSpec, options, where)
 
@@ -54,7 +59,7 @@ def read_flow(
 
 def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     """The Flow of the command line `where`: `uses` is its YAML, whose options the others override."""
-    from jina.spec import FlowSpec, parse
+    from jina.spec import FlowSpec, load, parse
 
     uses = options.get("uses")
     if uses is None:
@@ -62,7 +67,16 @@ def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     overrides = {name: value for name, value in options.items() if name != "uses"}
     # On this command line `env` gives the variables of the YAML, which is what Jina 3's flag did too.
     context = parse(FlowSpec, {"env": overrides.pop("env", None)}, where).env
+    kind = _kind(load(uses)[0])
+    if kind not in (None, "Flow"):
+        what, command = ("a Deployment", "deployment") if kind == "Deployment" else ("an Executor", "executor")
+        raise BadConfigSource(f"{where}: {uses!r} describes {what}", help=f"jina {command} --uses {uses}")
     return read_flow(uses, context=context, substitute=True, overrides=overrides)
+
+
+def _kind(loaded: Any) -> Any:
+    """What a YAML file describes, where it says so."""
+    return loaded.get("jtype") if isinstance(loaded, Mapping) else None
 
 
 def as_dict(spec: Spec) -> dict[str, Any]:
