@@ -184,6 +184,9 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     max_message_size: int = 64 * 1024 * 1024
     max_documents: int = 100_000
     max_depth: int = 100
+    max_unread: int = 32 * 1024 * 1024
+    max_unread_total: int = 256 * 1024 * 1024
+    timeout_write: float = 60.0
     max_inflight: int = 10_000
     max_queue: int | None = None
     access: AccessPlan = AccessPlan()
@@ -284,6 +287,9 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     max_message_size: int = 64 * 1024 * 1024
     max_documents: int = 100_000
     max_depth: int = 100
+    max_unread: int = 32 * 1024 * 1024
+    max_unread_total: int = 256 * 1024 * 1024
+    timeout_write: float = 60.0
     max_inflight: int = 10_000
     access: AccessPlan = AccessPlan()
     timeout_ready: float | None = None

@@ -138,6 +138,10 @@ class GatewayService:
         self._known, self._endpoints = known, merged_endpoints(self._plan, known)
         self._ways.clear()
 
+    def freed(self) -> None:
+        """Much memory was let go of: give it back to the system soon."""
+        self._spare.used()
+
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
         logs.request_id.set(request.request_id)

@@ -102,6 +102,10 @@ class WorkerService:
         """True once the Executor is constructed and served."""
         return self.state != "starting"
 
+    def freed(self) -> None:
+        """Much memory was let go of: give it back to the system soon."""
+        self._spare.used()
+
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)

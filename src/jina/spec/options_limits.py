@@ -37,6 +37,23 @@ class AccessOptions(Spec):
     """Seconds in which the head of a request must arrive, and its body, which gets a second more for each KiB; 0: no
     limit."""
 
+    timeout_write: Seconds = 60
+    """Seconds over which a client must take 1 KiB a second of the answers that wait for it, else its connection is
+    closed; 0: no limit."""
+
+    max_unread: Count = 32 * 1024 * 1024
+    """Bytes of requests in work and of answers that may wait for one client on a WebSocket or a gRPC connection; above,
+    no more of its requests are taken. One request and its answer may always be larger."""
+
+    max_unread_total: Count = 256 * 1024 * 1024
+    """Bytes of answers that may wait for all clients of one process; above, the connections that take least are
+    closed."""
+
+    @property
+    def write_seconds(self) -> float:
+        """`timeout_write` in seconds."""
+        return float(self.timeout_write)  # type: ignore[arg-type]
+
     @property
     def read_seconds(self) -> float:
         """`timeout_read` in seconds."""

@@ -12,13 +12,17 @@ from jina.errors import JinaError
 from jina.plan.plans import FacePlan
 from jina.transport.grpc_server_calls import Calls, refusing, text_of
 from jina.transport.grpc_server_info import Descriptions
+from jina.transport.limits import Limits
 from jina.transport.server_access import Access
 from jina.transport.server_gate import Gate
 from jina.transport.server_sockets import bind, bind_error
 from jina.transport.tls import grpc_credentials
+from jina.transport.unread import Unread
 
 _OPEN = "/grpc.health.v1.Health/"
 """What begins the methods for which no key is needed."""
+_MOST_STREAMS = 1000
+"""Calls of one connection at a time; a client sends further ones when others have ended."""
 _HARD_LIMIT = 2**31 - 1
 """The largest message that gRPC can carry, in bytes."""
 
@@ -27,7 +31,7 @@ class GrpcFace:
     """A gRPC server of one port on the running loop.
 
     `options` are gRPC channel arguments (https://grpc.github.io/grpc/core/group__grpc__arg__keys.html), set
-    over ours; sizes are in bytes. `window` is the number of requests of one stream in work at a time, where the client
+    over ours. `window` is the number of requests of one stream in work at a time, where the client
     does not say.
     """
 
@@ -36,14 +40,16 @@ class GrpcFace:
         plan: FacePlan,
         gate: Gate,
         options: Mapping[str, Any],
-        max_message_size: int,
+        limits: Limits,
         window: int,
-        access: Access | None = None,
+        access: Access | None,
+        unread: Unread,
     ) -> None:
         self._plan = plan
         self._gate = gate
         self._options = dict(options)
-        self._max_message_size = max_message_size
+        self._max_message_size = limits.message_size
+        self._unread = unread
         self._window = window
         self._access = access
         self._server: aio.Server | None = None
@@ -64,7 +70,7 @@ class GrpcFace:
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         service = self._gate.service
         return {
-            **Calls(service, self._max_message_size, self._window, self._access).handlers(),
+            **Calls(service, self._max_message_size, self._window, self._access, self._unread).handlers(),
             **Descriptions(service).handlers(),
         }
 
@@ -76,6 +82,7 @@ class GrpcFace:
     def _channel_arguments(self) -> list[tuple[str, Any]]:
         # Up to twice the limit is let in, so that the answer can name the option; see `Intake`.
         ours = {
+            "grpc.max_concurrent_streams": _MOST_STREAMS,
             "grpc.so_reuseport": int(self._plan.share_port),
             "grpc.max_receive_message_length": min(2 * self._max_message_size, _HARD_LIMIT),
             "grpc.max_send_message_length": -1,

@@ -25,6 +25,7 @@ from jina.transport.server_messages import (
 )
 from jina.transport.server_pipeline import Emit, Pipeline, window_of
 from jina.transport.service import Service
+from jina.transport.unread import Unread
 from jina.wire import pb, status
 from jina.wire.messages import Payload, Reply, Route
 
@@ -35,6 +36,8 @@ Branches = list[tuple[str, Payload]] | None
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
+_SMALL = 4096
+"""Bytes of an answer that is not counted while it waits for its client; `grpc.max_concurrent_streams` bounds those."""
 _METADATA_ROOM = 4096
 """Bytes of a serialised status that fit beside other metadata under gRPC's default limit of 8 KiB."""
 
@@ -70,8 +73,11 @@ def deadline_of(context: Context) -> float | None:
 class Calls:
     """Handlers of one gRPC face over one service."""
 
-    def __init__(self, service: Service, max_message_size: int, window: int, access: Access | None = None) -> None:
+    def __init__(
+        self, service: Service, max_message_size: int, window: int, access: Access | None, unread: Unread
+    ) -> None:
         self._service = service
+        self._unread = unread
         self._max_message_size = max_message_size
         self._window = window
         self._access = access
@@ -141,8 +147,9 @@ class Calls:
             work,
             context.write,
             window=window_of(headers.get("__prefetch__"), self._window),
-            max_bytes=4 * self._max_message_size,
+            max_bytes=self._unread.bounds.each,
             in_order=headers.get("__results_in_order__", "").lower() == "true",
+            waiting=self._unread.peer(context.peer()),
         )
         await pipeline.run(read)
 
@@ -171,10 +178,15 @@ class Calls:
             caller.check(request.endpoint)
         writer = DocumentWriter(message, request)
         replies = self._service.stream(request)
+        waiting = self._unread.peer(context.peer())
         try:
             async for reply in replies:
                 for response in writer.messages(reply):
-                    await context.write(response)
+                    waiting.add(len(response))
+                    try:
+                        await context.write(response)
+                    finally:
+                        waiting.take(len(response))
         finally:
             await close(replies)
 
@@ -185,10 +197,22 @@ class Calls:
             if asked := headers.get(COMPRESSION_KEY):
                 await compress(context, asked)
             caller = self._caller(headers, context)
-            return await self._answer(received, headers, deadline_of(context), started, branches, caller)
+            if self._unread.peers:
+                await self._unread.room(context.peer())
+            answer = await self._answer(received, headers, deadline_of(context), started, branches, caller)
+            if len(answer) > _SMALL:
+                self._until_sent(len(answer), context)
+            return answer
         except FAILURES as error:  # each becomes an answer
             failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
             return _serialised(failed)
+
+    def _until_sent(self, size: int, context: Context) -> None:
+        """Count an answer as waiting until the call is over, which is when its client has taken it."""
+        waiting = self._unread.peer(context.peer())
+        waiting.add(size)
+        untyped_context: Any = context
+        untyped_context.add_done_callback(lambda _: waiting.take(size))
 
     def _caller(self, headers: dict[str, str], context: Context) -> Caller | None:
         return None if self._access is None else self._access.caller(headers, address_of(context))

@@ -30,7 +30,7 @@ def build_app(
     service: Service, plan: HttpPlan, limits: Limits = DEFAULT_LIMITS, access: AccessPlan | None = None
 ) -> HttpApp:
     """The application, to be served by any ASGI server."""
-    return HttpApp(Gate(limited(service, limits)), plan, limits.message_size, access=access_of(access))
+    return HttpApp(Gate(limited(service, limits)), plan, limits, access=access_of(access))
 
 
 class HttpApp:
@@ -43,17 +43,17 @@ class HttpApp:
         self,
         gate: Gate,
         plan: HttpPlan,
-        max_message_size: int,
+        limits: Limits = DEFAULT_LIMITS,
         window: int = DEFAULT_WINDOW,
         access: Access | None = None,
     ) -> None:
         self._gate = gate
         self._plan = plan
         cors = CORS_HEADERS if plan.cors else []
-        self._terms = Terms(max_message_size, cors)
-        self._last_terms = Terms(max_message_size, [*cors, (b"connection", b"close")])
+        self._terms = Terms(limits.message_size, cors)
+        self._last_terms = Terms(limits.message_size, [*cors, (b"connection", b"close")])
         self._routes = Routes(gate.service, plan, pages(gate, plan, closed=access is not None and access.closed))
-        self.websockets = WebSockets(gate, max_message_size, window, dry_run=not plan.no_debug_endpoints)
+        self.websockets = WebSockets(gate, limits, window, dry_run=not plan.no_debug_endpoints)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
         self._entry: AsgiApp = self._answer

@@ -21,6 +21,7 @@ from jina.errors import (
 )
 from jina.transport.http_bodies import JSON, PROBLEM, error_body
 from jina.transport.server_access import Caller
+from jina.transport.unread import Waiting
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -56,7 +57,10 @@ class Terms:
 class Exchange:
     """What the handlers read of a request, and how they answer it."""
 
-    __slots__ = ("_receive", "_send", "caller", "headers", "method", "path", "request_id", "scope", "started", "terms")
+    __slots__ = (
+        "_receive", "_send", "_waiting", "caller", "headers", "method", "path", "request_id", "scope", "started",
+        "terms",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
         self.scope = scope
@@ -71,6 +75,7 @@ class Exchange:
         self.caller: Caller | None = scope.get("jina.caller")
         self._receive = receive
         self._send = send
+        self._waiting: Waiting | None = scope.get("jina.waiting")
 
     def query(self) -> dict[str, str]:
         """The query parameters; the last of equal names wins."""
@@ -162,10 +167,21 @@ class Exchange:
         if self.method == "HEAD":
             parts = ()
         elif size > _PARTS_ABOVE:
+            await self._write_large(parts, size)
+            return
+        await self._send({"type": "http.response.body", "body": b"".join(parts)})
+
+    async def _write_large(self, parts: tuple[bytes, ...], size: int) -> None:
+        waiting = self._waiting
+        if waiting is not None:
+            waiting.add(size)
+        try:
             for part in parts[:-1]:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
-            parts = parts[-1:]
-        await self._send({"type": "http.response.body", "body": b"".join(parts)})
+            await self._send({"type": "http.response.body", "body": parts[-1]})
+        finally:
+            if waiting is not None:
+                waiting.take(size)
 
     async def start_stream(self, content_type: bytes) -> None:
         """Begin a response of unknown length."""
@@ -179,7 +195,14 @@ class Exchange:
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """The next bytes of a stream."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        waiting = self._waiting if len(data) > _PARTS_ABOVE else None
+        if waiting is not None:
+            waiting.add(len(data))
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            if waiting is not None:
+                waiting.take(len(data))
 
     async def fail(self, error: JinaError, headers: Iterable[Header] = ()) -> None:
         """Answer with an error, unless a response has begun."""

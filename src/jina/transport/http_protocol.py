@@ -7,9 +7,10 @@ import contextlib
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from jina.transport.arrival import Arrival
+from jina.transport.unread import OnTransport, Unread
 
 MOST_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have."""
@@ -17,10 +18,15 @@ _REASONS: Final = {405: "Method Not Allowed", 408: "Request Timeout", 431: "Requ
 _OF_UPGRADES: Final = {b"upgrade", b"http2-settings"}
 
 
+WAITING: Final = "jina.waiting"
+"""Where the scope names what waits for the client."""
+
+
 class HttpProtocol(HttpToolsProtocol):
     """Closes connections whose request does not arrive: slow ones, half-open ones, ones with an endless head.
 
-    Waiting is timed only where a request does not come in one piece.
+    Also those whose answers are not taken; see `Unread`. Waiting is timed only where a request does not come in one
+    piece.
 
     A request with an `Upgrade` that is not a WebSocket's is answered as if it had none (RFC 9110, section 7.8): the
     parser takes all that follows its head for another protocol, so it is parsed a second time without the header.
@@ -28,10 +34,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     timeout: float = 0.0
     """Seconds for the head, and as much for the body; see `Arrival`."""
+    unread: Unread
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there: its first request must follow."""
         super().connection_made(transport)
+        self._waiting = OnTransport(self.unread, transport)
+        self._answered: RequestResponseCycle | None = None
+        """The answer that is being made; others may wait behind it."""
         self._head: int | None = 0
         """Bytes of the head so far; None while the body is awaited or nothing is."""
         self._awaiting = True
@@ -41,9 +51,28 @@ class HttpProtocol(HttpToolsProtocol):
         self._arrival.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing will come any more."""
+        """Nothing will come any more, and nothing be taken."""
         self._arrival.end()
+        self.unread.forget(self._waiting)
+        answered = self._answered
+        if answered is not None and not answered.response_complete:  # the base class knows the last of several only
+            answered.disconnected = True
+            answered.message_event.set()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not take what was sent."""
+        super().pause_writing()
+        self._waiting.pause()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._waiting.resume()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
@@ -94,6 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope[WAITING] = self._waiting  # type: ignore[typeddict-unknown-key]
         self._head = self._head or 1
         self._awaiting = True
 
@@ -118,6 +148,7 @@ class HttpProtocol(HttpToolsProtocol):
         """What comes now are frames."""
         self._awaiting = False
         self._arrival.end()
+        self.unread.forget(self._waiting)
         super().handle_websocket_upgrade()
 
     def _late(self) -> None:
@@ -139,6 +170,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def http_protocol(timeout: float) -> type[Any]:
+def http_protocol(timeout: float, unread: Unread) -> type[Any]:
     """The protocol of a server whose requests get `timeout` seconds to arrive."""
-    return type("TimedHttpProtocol", (HttpProtocol,), {"timeout": timeout})
+    return type("TimedHttpProtocol", (HttpProtocol,), {"timeout": timeout, "unread": unread})

@@ -21,6 +21,7 @@ from jina.transport.http_exchange import AsgiApp
 from jina.transport.http_protocol import http_protocol
 from jina.transport.server_sockets import bind, bind_error
 from jina.transport.tls import renew, uvicorn_options
+from jina.transport.unread import Unread
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
 """Arguments of uvicorn that jina decides."""
@@ -40,6 +41,7 @@ class HttpFace:
         app: AsgiApp,
         uvicorn_kwargs: Mapping[str, Any],
         max_message_size: int,
+        unread: Unread,
         state: dict[str, Any] | None = None,
     ) -> None:
         self._plan = plan
@@ -47,6 +49,7 @@ class HttpFace:
         self._state = {} if state is None else state
         self._options = _checked(uvicorn_kwargs)
         self._max_message_size = max_message_size
+        self._unread = unread
         self._server: _Server | None = None
         self._socket: socket.socket | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -96,8 +99,8 @@ class HttpFace:
 
     def _config(self) -> uvicorn.Config:
         options: dict[str, Any] = {
-            "http": http_protocol(self._plan.timeout_read),
-            "ws": _websocket_protocol(self._plan.timeout_read),
+            "http": http_protocol(self._plan.timeout_read, self._unread),
+            "ws": _websocket_protocol(self._plan.timeout_read, self._unread),
             "ws_max_size": self._max_message_size,
             # A full window pauses reading, and with it the pongs: their absence proves nothing.
             "ws_ping_timeout": None,
@@ -115,7 +118,7 @@ class HttpFace:
         return uvicorn.Config(self._app, lifespan="off", interface="asgi3", **{**options, **self._options})
 
 
-def _websocket_protocol(timeout: float) -> Callable[..., asyncio.Protocol]:
+def _websocket_protocol(timeout: float, unread: Unread) -> Callable[..., asyncio.Protocol]:
     """What answers an upgrade. Imported at the first one: its library takes longer than the rest of a start."""
 
     def made(**state: Any) -> asyncio.Protocol:
@@ -123,7 +126,7 @@ def _websocket_protocol(timeout: float) -> Callable[..., asyncio.Protocol]:
             return _NoUpgrade(missing)
         from jina.transport.websocket_protocol import WebSocketProtocol
 
-        return WebSocketProtocol(timeout, **state)
+        return WebSocketProtocol(timeout, unread, **state)
 
     return made
 

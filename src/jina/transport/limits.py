@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 from jina.errors import BadRequest, JinaError, TooLarge
 from jina.plan.plans import GatewayPlan, WorkerPlan
 from jina.transport.service import Service
+from jina.transport.unread import Bounds
 from jina.wire import json_limits, slicing
 from jina.wire.json_limits import nested_deeper_than
 from jina.wire.messages import Payload, Reply, Request
@@ -19,12 +20,13 @@ DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 class Limits(NamedTuple):
     """Of one request: bytes, documents, and the depth of parameters and of documents in JSON.
 
-    The depth is the number of arrays and objects inside each other.
+    The depth is the number of arrays and objects inside each other. `unread` is about answers.
     """
 
     message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     documents: int = 100_000
     depth: int = 100
+    unread: Bounds = Bounds()
 
 
 DEFAULT_LIMITS = Limits()
@@ -33,7 +35,8 @@ DEFAULT_LIMITS = Limits()
 
 def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
     """Those of a process that serves."""
-    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth)
+    unread = Bounds(plan.max_unread, plan.max_unread_total, plan.timeout_write)
+    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, unread)
 
 
 def limited(service: Service, limits: Limits) -> Service:
@@ -62,7 +65,7 @@ class _LimitedService:
         return self._service.stream(request)
 
     def _check(self, request: Request) -> None:
-        _, documents, depth = self._limits
+        documents, depth = self._limits.documents, self._limits.depth
         if _has_more_than(documents, request.payload):
             raise TooLarge(
                 f"the request has more than {documents} documents, the max_documents of this server",

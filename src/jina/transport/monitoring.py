@@ -19,9 +19,10 @@ _NO_BODY = 64 * 1024
 def monitoring_server(plan: FacePlan, service: Service) -> Server:
     """A server of `/metrics` and the probes; nothing is opened before `start`."""
     from jina.transport.http_server import HttpFace
+    from jina.transport.unread import Bounds, Unread
 
     gate = Gate(service)
-    return Server([plan], [HttpFace(plan, MonitoringApp(gate), {}, _NO_BODY)], gate)
+    return Server([plan], [HttpFace(plan, MonitoringApp(gate), {}, _NO_BODY, Unread(Bounds()))], gate)
 
 
 class MonitoringApp:

@@ -13,6 +13,7 @@ from jina.transport.server_access import Access, access_of
 from jina.transport.server_gate import Gate
 from jina.transport.server_pipeline import DEFAULT_WINDOW
 from jina.transport.service import Service
+from jina.transport.unread import Bounds, Unread
 
 if TYPE_CHECKING:
     from jina.transport.http_app import HttpApp
@@ -30,8 +31,14 @@ class Server:
     """Several ports over one service; made by `serve`. All methods run on one loop."""
 
     def __init__(
-        self, plans: Sequence[FacePlan], faces: Sequence[_Face], gate: Gate, lifespan: Lifespan | None = None
+        self,
+        plans: Sequence[FacePlan],
+        faces: Sequence[_Face],
+        gate: Gate,
+        lifespan: Lifespan | None = None,
+        unread: Unread | None = None,
     ) -> None:
+        self.unread = unread or Unread(Bounds())
         self._plans = list(plans)
         self._faces = list(faces)
         self._started: list[_Face] = []
@@ -90,21 +97,23 @@ def serve(
     one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
     call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
+    A service may have a method `freed`, which is called when much that waited for clients was let go of.
     """
     gate = Gate(limited(service, limits))
     window = prefetch or sys.maxsize
     rules = access_of(access)
+    unread = Unread(limits.unread, getattr(service, "freed", None))
     made: list[_Face] = []
     web: _Web | None = None
     for plan in faces:
         if plan.protocol == "grpc":
             from jina.transport.grpc_server import GrpcFace
 
-            made.append(GrpcFace(plan, gate, grpc_options or {}, limits.message_size, window, rules))
+            made.append(GrpcFace(plan, gate, grpc_options or {}, limits, window, rules, unread))
         else:
-            web = web or _Web(gate, http or HttpPlan(), limits.message_size, window, rules, customise)
+            web = web or _Web(gate, http or HttpPlan(), limits, window, rules, unread, customise)
             made.append(web.face(plan))
-    return Server(faces, made, gate, web.lifespan if web else None)
+    return Server(faces, made, gate, web.lifespan if web else None, unread)
 
 
 class _Web:
@@ -114,16 +123,18 @@ class _Web:
         self,
         gate: Gate,
         http: HttpPlan,
-        max_message_size: int,
+        limits: Limits,
         window: int,
         access: Access | None,
+        unread: Unread,
         customise: Callable[[HttpApp], AsgiApp | None] | None,
     ) -> None:
         from jina.transport.http_app import HttpApp
 
         self._http = http
-        self._max_message_size = max_message_size
-        ours = HttpApp(gate, http, max_message_size, window, access)
+        self._max_message_size = limits.message_size
+        self._unread = unread
+        ours = HttpApp(gate, http, limits, window, access)
         self.app: AsgiApp = ours
         other = customise(ours) if customise else None
         if other is not None and other is not ours:
@@ -140,7 +151,7 @@ class _Web:
         from jina.transport.http_server import HttpFace
 
         state = self.lifespan.state if self.lifespan else None
-        return HttpFace(plan, self.app, self._http.uvicorn_kwargs, self._max_message_size, state)
+        return HttpFace(plan, self.app, self._http.uvicorn_kwargs, self._max_message_size, self._unread, state)
 
 
 def _scheme(plan: FacePlan) -> str:

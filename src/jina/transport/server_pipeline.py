@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from jina.transport.unread import Waiting
+
 Item = TypeVar("Item")
-Frame = TypeVar("Frame")
+Frame = TypeVar("Frame", bound=str | bytes)
 Emit = Callable[[Frame], Awaitable[None]]
 
 DEFAULT_WINDOW = 1000
@@ -31,7 +33,8 @@ class Pipeline(Generic[Item, Frame]):
     """Reads items, works on up to `window` of them at once, and writes the frames that they give.
 
     `work(item, emit)` must turn its own failures into frames. With `in_order` the frames of an item leave
-    after those of all earlier items. No further item is read while those in work add up to `max_bytes`.
+    after those of all earlier items. No further item is read while those in work, and the frames that wait to be
+    written, add up to `max_bytes`. `waiting` is what waits for the client, as far as that is counted.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Pipeline(Generic[Item, Frame]):
         window: int = DEFAULT_WINDOW,
         max_bytes: int,
         in_order: bool = False,
+        waiting: Waiting | None = None,
     ) -> None:
+        self._waiting = waiting
         self._work = work
         self._write = write
         self._window = window
@@ -77,6 +82,8 @@ class Pipeline(Generic[Item, Frame]):
         finally:
             self._main = None
             await self._cancel_all()
+            # Its traceback has this frame: a cycle, which keeps what the frames hold until the next collection.
+            self._failure = None
 
     async def _read_when_room(self, read: Callable[[], Awaitable[tuple[Item, int] | None]]) -> tuple[Item, int] | None:
         while self._tasks and (len(self._tasks) >= self._window or self._bytes >= self._max_bytes):
@@ -97,7 +104,9 @@ class Pipeline(Generic[Item, Frame]):
             self._tasks.discard(task)
             self._bytes -= size
             self._room.set()
-            if not task.cancelled() and self._failure is None and (failure := task.exception()) is not None:
+            # Asked of each task: an exception that is not asked for is logged, and keeps what its frames hold.
+            failure = None if task.cancelled() else task.exception()
+            if failure is not None and self._failure is None:
                 self._failure = failure
                 if self._main is not None:
                     self._main.cancel()  # which may be reading, for ever
@@ -105,14 +114,40 @@ class Pipeline(Generic[Item, Frame]):
         task.add_done_callback(finished)
 
     async def _emit(self, frame: Frame) -> None:
-        async with self._writing:
-            await self._write(frame)
+        waiting = self._waiting
+        if waiting is None or not (waiting.paused or self._writing.locked()):
+            async with self._writing:
+                await self._write(frame)
+            return
+        size = self._wait(frame, waiting)
+        try:
+            async with self._writing:
+                await self._write(frame)
+        finally:
+            self._waited(size, waiting)
+
+    def _wait(self, frame: Frame, waiting: Waiting) -> int:
+        size = len(frame)
+        self._bytes += size
+        waiting.add(size)
+        return size
+
+    def _waited(self, size: int, waiting: Waiting) -> None:
+        self._bytes -= size
+        waiting.take(size)
+        self._room.set()
 
     async def _work_in_order(self, item: Item, before: asyncio.Event | None, written: asyncio.Event) -> None:
         async def emit(frame: Frame) -> None:
-            if before is not None:
-                await before.wait()
-            await self._write(frame)
+            waiting = self._waiting
+            size = 0 if waiting is None else self._wait(frame, waiting)
+            try:
+                if before is not None:
+                    await before.wait()
+                await self._write(frame)
+            finally:
+                if waiting is not None:
+                    self._waited(size, waiting)
 
         try:
             await self._work(item, emit)

@@ -10,6 +10,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from jina.transport.arrival import Arrival
+from jina.transport.http_protocol import WAITING
+from jina.transport.unread import OnTransport, Unread
 
 LINGER = 1.0
 """Seconds in which a client that broke the rules may read why, and what it still sends is dropped."""
@@ -21,13 +23,29 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     Closing a socket with bytes unread resets the connection, so that the close frame may never be seen.
     """
 
-    def __init__(self, timeout: float = 0.0, **state: Any) -> None:
+    def __init__(self, timeout: float, unread: Unread, **state: Any) -> None:
         super().__init__(**state)
+        self._unread = unread
         self._arrival = Arrival(self.loop, timeout, self._late, lambda: self.read_paused)
         self._begun = False
         """Frames of a message were read, and it is not complete."""
         self._lingering = False
         self._gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        super().connection_made(transport)
+        self._waiting = OnTransport(self._unread, self.transport)
+
+    def pause_writing(self) -> None:
+        """The client does not take what was sent."""
+        super().pause_writing()
+        self._waiting.pause()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._waiting.resume()
 
     def data_received(self, data: bytes) -> None:
         """More of a frame."""
@@ -58,12 +76,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
         self._arrival.end()
+        self._unread.forget(self._waiting)
         super().connection_lost(exc)
         self._gone.set()
 
     async def run_asgi(self) -> None:
         """Run the application. Older uvicorn closes at its end: not while a client may read why."""
         app = self.app
+        self.scope[WAITING] = self._waiting  # type: ignore[typeddict-unknown-key]
 
         async def whole(*asgi: Any) -> None:
             await app(*asgi)

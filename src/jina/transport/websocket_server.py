@@ -19,6 +19,7 @@ from jina.transport.http_bodies import dumps, error_content, read_json, reply_pa
 from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of, take_out_docs
 from jina.transport.http_exchange import Receive, Scope, Send
 from jina.transport.http_pages import dry_run_status, status_content
+from jina.transport.limits import Limits
 from jina.transport.server_access import Caller
 from jina.transport.server_errors import FAILURES, as_jina_error
 from jina.transport.server_gate import Gate
@@ -26,6 +27,7 @@ from jina.transport.server_intake import Intake, Unusable
 from jina.transport.server_messages import new_request_id, read_request, write_failure, write_reply
 from jina.transport.server_pipeline import DEFAULT_WINDOW, Emit, Pipeline, window_of
 from jina.transport.service import Service
+from jina.transport.unread import Waiting
 from jina.wire import pb
 from jina.wire.messages import Payload, Reply, Request
 from jina.wire.payloads import BytesPayload, JsonPayload
@@ -40,19 +42,17 @@ Frame = str | bytes
 
 
 class WebSockets:
-    """All WebSocket connections of one application; sizes are in bytes.
+    """All WebSocket connections of one application.
 
     `window` is the number of requests of one connection in work at a time, where the client does not say.
     """
 
-    def __init__(
-        self, gate: Gate, max_message_size: int, window: int = DEFAULT_WINDOW, *, dry_run: bool = True
-    ) -> None:
+    def __init__(self, gate: Gate, limits: Limits, window: int = DEFAULT_WINDOW, *, dry_run: bool = True) -> None:
         self._gate = gate
-        self._max_message_size = max_message_size
+        self._max_unread = limits.unread.each
         self._window = window
         self._has_dry_run = dry_run
-        self._intake = Intake(max_message_size, forwards=gate.service.forwards)
+        self._intake = Intake(limits.message_size, forwards=gate.service.forwards)
         self._connections: set[_Connection] = set()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +72,7 @@ class WebSockets:
         self._connections.add(connection)
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
-            await connection.run(self._window, 4 * self._max_message_size)
+            await connection.run(self._window, self._max_unread)
         finally:
             self._connections.discard(connection)
 
@@ -103,6 +103,7 @@ class _Connection:
     ) -> None:
         self._receive = receive
         self._send = send
+        self._waiting: Waiting | None = scope.get("jina.waiting")
         self._endpoint = endpoint
         self._service = service
         self._intake = intake
@@ -123,13 +124,16 @@ class _Connection:
             window=window_of(options.get("__prefetch__"), window),
             max_bytes=max_bytes,
             in_order=options.get("__results_in_order__", "").lower() == "true",
+            waiting=self._waiting,
         )
         pump = asyncio.create_task(self._pump())
         try:
             await pipeline.run(self._read)
             await self._send({"type": "websocket.close", "code": 1001 if self._draining else 1000})
-        except (asyncio.CancelledError, OSError):
-            # The client left, and the pump or uvicorn's send told so; anything else is a real cancellation.
+        except OSError:
+            return  # the client left, as uvicorn's send told
+        except asyncio.CancelledError:
+            # The client left, as the pump told; anything else is a real cancellation.
             if not self._left:
                 raise
             if self._main is not None:
