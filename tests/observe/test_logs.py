@@ -111,3 +111,43 @@ def test_asking_for_a_logger_configures_nothing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FORGED = "\n12:00:00.000 INFO     gateway@1: all is well"
+HOSTILE = f"no endpoint /a{FORGED}\r\n\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\u2028\u202e\x85end"
+
+
+@pytest.mark.parametrize("where", ["message", "argument", "request id", "exception", "name"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_clients_send_forges_no_line_and_reaches_no_terminal(where, form, capsys):
+    logs.setup(LogPlan(format=form), "gateway")
+    logger = logs.get_logger("gateway")
+    if where == "request id":
+        token = logs.request_id.set(HOSTILE)
+        logger.warning("refused")
+        logs.request_id.reset(token)
+    elif where == "exception":
+        try:
+            raise ValueError(HOSTILE)
+        except ValueError:
+            logger.exception("failed")
+    elif where == "name":
+        logger.warning("refused %r of %s", HOSTILE, {HOSTILE: 1})
+    else:
+        logger.warning(*([HOSTILE] if where == "message" else ["refused: %s", HOSTILE]))
+    written = capsys.readouterr().err
+    assert "end" in written
+    assert all(one in "\n\t" or one.isprintable() for one in written), written
+    lines = written.splitlines()
+    if form == "json":
+        assert [json.loads(line)["level"] for line in lines] == ["ERROR" if where == "exception" else "WARNING"]
+    else:
+        assert [line for line in lines if not line.startswith("  ")] == lines[:1]
+
+
+def test_json_keeps_what_text_escapes(capsys):
+    logs.setup(LogPlan(format="json"), "gateway")
+    logs.get_logger("gateway").warning("%s", HOSTILE + "\ud800 ü \U0001f600")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == HOSTILE + "\ud800 ü \U0001f600"
+    assert "ü" in line

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,19 @@ _ROOT = "jina"
 _LEVELS = {"DEBUG": 10, "INFO": 20, "SUCCESS": SUCCESS, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
 _CONFIGS = {"default": "text", "docker": "text", "plain": "text", "json": "json", "profile": "json", "quiet": "quiet"}
 _COLOURS = {"DEBUG": "2", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys, or shows in another order, instead of showing it; line feeds and tabs apart."""
 _PLAIN_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def visible(text: str) -> str:
+    """The text with escapes in place of what a terminal would obey: what clients send may be part of it."""
+    return _UNSEEN.sub(_escaped, text.replace("\r\n", "\n")) if _UNSEEN.search(text) else text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 class LogOptions(Protocol):
@@ -180,7 +193,10 @@ class StderrHandler(logging.StreamHandler[Any]):
 
 
 class _TextFormatter(logging.Formatter):
-    """`12:00:00.123 INFO     name@pid: message [request id]`; a traceback follows indented."""
+    """`12:00:00.123 INFO     name@pid: message [request id]`; its further lines and a traceback follow indented.
+
+    So a line that begins with a time is one of ours, whatever a message has taken from a request.
+    """
 
     def __init__(self, process_name: str, env: Mapping[str, str], clock: str = "%H:%M:%S") -> None:
         super().__init__()
@@ -195,12 +211,18 @@ class _TextFormatter(logging.Formatter):
         shown = f"{level:<8}"
         if self._colour and level in _COLOURS:
             shown = f"\x1b[{_COLOURS[level]}m{shown}\x1b[0m"
-        line = f"{clock} {shown} {self._prefix}: {record.getMessage()}"
+        first, *more = visible(record.getMessage()).split("\n")
+        line = f"{clock} {shown} {self._prefix}: {first}"
         if ident := request_id.get():
-            line = f"{line} [{ident}]"
-        extra = [self.formatException(record.exc_info)] if record.exc_info else []
+            line = f"{line} [{_in_one_line(ident)}]"
+        extra = more
+        extra += [self.formatException(record.exc_info)] if record.exc_info else []
         extra += [self.formatStack(record.stack_info)] if record.stack_info else []
-        return "\n".join([line, *("  " + row for text in extra for row in text.splitlines())])
+        return "\n".join([line, *("  " + row for text in extra for row in visible(text).split("\n"))])
+
+
+def _in_one_line(text: str) -> str:
+    return visible(text[:200]).replace("\n", "\\n")
 
 
 class _JsonFormatter(logging.Formatter):
@@ -227,4 +249,5 @@ class _JsonFormatter(logging.Formatter):
         if record.stack_info:
             event["stack"] = self.formatStack(record.stack_info)
         event |= {key: value for key, value in record.__dict__.items() if key not in _PLAIN_FIELDS}
-        return json.dumps(event, ensure_ascii=False, default=repr)
+        line = json.dumps(event, ensure_ascii=False, default=repr)
+        return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
