@@ -109,11 +109,16 @@ class Access:
             del headers["authorization"]
 
     def _found(self, shown: str) -> KeyPlan | None:
-        digest = b"sha256:" + hashlib.sha256(shown.encode("utf-8", "surrogateescape")).hexdigest().encode()
+        forms = [shown.encode("utf-8", "surrogateescape")]
+        if not shown.isascii():
+            # Headers are read as Latin-1; a client may have sent the key as UTF-8.
+            forms.append(shown.encode("latin-1", "replace"))
+        digests = [b"sha256:" + hashlib.sha256(form).hexdigest().encode() for form in forms]
         found = None
         for key, known in self._keys:
-            if hmac.compare_digest(digest, known):
-                found = key
+            for digest in digests:
+                if hmac.compare_digest(digest, known):
+                    found = key
         return found
 
     def take(self, ident: str, name: str) -> None:
