@@ -51,7 +51,8 @@ def grpc_call(stream, path, content, *, end=True):
     def literal(text):
         return bytes([len(text)]) + text.encode()
 
-    fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers",
+    fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x",
+              "te": "trailers",  # codespell:ignore te
               "content-type": "application/grpc"}  # fmt: skip
     head = b"".join(b"\0" + literal(name) + literal(value) for name, value in fields.items())
     body = b"\0" + struct.pack("!I", len(content)) + content
