@@ -134,6 +134,10 @@ class Model:
         require(lines == self.order[: len(lines)], what, "sees", lines)
         require(len(lines) >= least, what, "sees", len(lines), "lines of", least)
 
+    def told(self, lines, place, what):
+        """What a read saw is not beyond the entry that it is told to have seen the log up to."""
+        require(len(lines) <= self.count(place), what, "saw", len(lines), "lines, and tells only of", self.count(place))
+
 
 def state_hash(lines):
     """Of a replica's state."""

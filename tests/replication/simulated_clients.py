@@ -191,7 +191,8 @@ class Reader(Client):
                 self.at = self.chance.choice(self.places)
                 await self.pause(0.01, 0.3)
                 continue
-            self.model.read(lines, max(least, self.model.count(place)), "a linearizable read")
+            self.model.read(lines, least, "a linearizable read")
+            self.model.told(lines, place, "a linearizable read")
             self.model.acknowledged = max(self.model.acknowledged, len(lines))
             self.seen = max(self.seen, place)
             return
@@ -203,7 +204,8 @@ class Reader(Client):
             lines, place = await self._read(lambda replica, request: replica.seen(request), {INDEX: f"{GROUP}={index}"})
         except (Unavailable, Lost):
             return
-        self.model.read(lines, max(self.model.count(index), self.model.count(place)), "a read of a session")
+        self.model.read(lines, self.model.count(index), "a read of a session")
+        self.model.told(lines, place, "a read of a session")
         self.seen = max(self.seen, place)
 
     async def eventually(self):

@@ -69,7 +69,9 @@ def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     context = parse(FlowSpec, {"env": overrides.pop("env", None)}, where).env
     kind = _kind(load(uses)[0])
     if kind not in (None, "Flow"):
-        what, command = ("a Deployment", "deployment") if kind == "Deployment" else ("an Executor", "executor")
+        what, command = (
+            ("a Deployment", "deployment") if kind == "Deployment" else (f"the Executor {kind!r}", "executor")
+        )
         raise BadConfigSource(f"{where}: {uses!r} describes {what}", help=f"jina {command} --uses {uses}")
     return read_flow(uses, context=context, substitute=True, overrides=overrides)
 
