@@ -27,7 +27,7 @@ def main(group):
         try:
             served.post("/eat")
         except JinaError as error:
-            sys.stdout.write(f"{error}\n")
+            sys.stdout.write(f"{error.message}\n")
         deadline = time.monotonic() + 60
         while not (served.is_ready and served.status().processes[0].restarts) and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -51,7 +51,7 @@ def test_workers_are_started_again_on_their_port(caplog):
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"executor (process {first}) exited with code 3; started again at once (restart 1)" in told
     assert any("was killed by signal 11 (SIGSEGV); started again in" in line for line in told)
-    assert any("exited with code 0; started again" in line for line in told)
+    assert any("exited with code 0: SIGTERM; started again" in line for line in told)
 
 
 @pytest.mark.slow
