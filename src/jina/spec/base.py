@@ -52,11 +52,11 @@ class Spec(BaseModel):  # noqa: PLW1641 - frozen models have pydantic's hash
 
     def non_defaults(self) -> dict[str, Any]:
         """The options whose values differ from their defaults, by name."""
-        # A default that is no factory's is compared as it stands: a copy of it costs more than all the rest.
+        # Not `default_of`: pydantic's copies and looks at signatures cost more than all the rest of building a Flow.
         return {
             name: value
             for name, field in type(self).model_fields.items()
-            if (value := getattr(self, name)) != (default_of(field) if field.default_factory else field.default)
+            if (value := getattr(self, name)) != (make() if (make := field.default_factory) else field.default)  # type: ignore[call-arg]
         }
 
 
