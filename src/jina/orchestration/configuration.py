@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from jina.errors import BadConfigSource
+from jina.errors import BadConfigSource, ConfigError
 
 if TYPE_CHECKING:
     from jina.spec import DeploymentSpec, FlowSpec
@@ -67,13 +67,15 @@ def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     overrides = {name: value for name, value in options.items() if name != "uses"}
     # On this command line `env` gives the variables of the YAML, which is what Jina 3's flag did too.
     context = parse(FlowSpec, {"env": overrides.pop("env", None)}, where).env
-    kind = _kind(load(uses, substitute=False)[0])
-    if kind not in (None, "Flow"):
-        what, command = (
-            ("a Deployment", "deployment") if kind == "Deployment" else (f"an Executor, {kind!r}", "executor")
-        )
-        raise BadConfigSource(f"{where}: {uses!r} describes {what}", help=f"jina {command} --uses {uses}")
-    return read_flow(uses, context=context, substitute=True, overrides=overrides)
+    try:
+        return read_flow(uses, context=context, substitute=True, overrides=overrides)
+    except ConfigError:
+        kind = _kind(load(uses, substitute=False)[0])
+        if kind in (None, "Flow"):
+            raise
+        ours = kind == "Deployment"
+        what, command = ("a Deployment", "deployment") if ours else (f"an Executor, {kind!r}", "executor")
+        raise BadConfigSource(f"{where}: {uses!r} describes {what}", help=f"jina {command} --uses {uses}") from None
 
 
 def _kind(loaded: Any) -> Any:
