@@ -1,17 +1,22 @@
 """gRPC requests and replies on a real port."""
 
 import asyncio
+from urllib.parse import quote
 
 import grpc
 import pytest
 from docarray import DocList
 
-from jina.errors import ExecutorError, TooLarge
+from jina.errors import ExecutorError, TooLarge, Unavailable, ValidationFailed
+from jina.transport.grpc_channel_rules import sent_error
+from jina.transport.grpc_server_calls import status_bytes
 from jina.transport.limits import Limits
 from jina.wire import parameters, pb, status
 from jina.wire.payloads import DocsPayload
 from tests.transport.sample_service import NOTES, Note, SampleService, authority, run, served
 
+PRINTED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+"""What gRPC writes as it is in the message of a status."""
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
 
 
@@ -184,22 +189,41 @@ def test_garbled_message():
     with_channel(use)
 
 
-def test_long_error_fits_the_metadata():
+@pytest.mark.parametrize("letter", ["x", "ü", "\u65e5", "\0", '"'])
+def test_long_error_fits_the_metadata(letter):
+    """Class, help and Deployment outlast what is too long, whatever it takes in JSON and in percent encoding."""
+
     class Wordy(SampleService):
         async def _answer(self, request):
-            from jina.errors import ValidationFailed
-
-            raise ValidationFailed(
-                "x" * 50_000, errors=[{"type": "t", "loc": ["a"], "msg": "y" * 50_000, "input": None}]
-            )
+            wrong = [{"type": "t", "loc": ["a"], "msg": letter * 50_000, "input": None}]
+            error = ValidationFailed(letter * 50_000, errors=wrong, help="say " + letter * 5_000)
+            error.deployment = "twice"
+            raise error
 
     async def use(channel, _service):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await unary(channel)(message_of("/echo", "a"))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        assert "jina-status-bin" in dict([*caught.value.trailing_metadata()])
+        error = sent_error(caught.value)
+        assert type(error) is ValidationFailed
+        assert error.message.startswith(letter * 100)
+        assert error.help.startswith("say " + letter * 100)
+        assert error.deployment == "twice"
+        sent = sum(len(name) + 4 * len(value) // 3 for name, value in caught.value.trailing_metadata())
+        assert sent + len(quote(caught.value.details(), safe=PRINTED)) < 7_800
 
     with_channel(use, Wordy())
+
+
+def test_a_long_traceback_takes_nothing_from_an_error():
+    """Tracebacks name files, so they are as long as the path of the installation."""
+    error = Unavailable("gone", help="ask again")
+    error.deployment = "twice"
+    error.add_note("/a/long/path" * 1_000)
+    told = pb.StatusProto.FromString(status_bytes(error))
+    assert not told.exception.stacks
+    read = status.read_error(told)
+    assert (type(read), read.message, read.help, read.deployment) == (Unavailable, "gone", "ask again", "twice")
 
 
 def test_client_that_leaves_cancels_the_work():

@@ -6,7 +6,10 @@ request itself as a gRPC status, and everything in band on the bidirectional `Ca
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import grpc
@@ -39,7 +42,11 @@ _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Defl
 _SMALL = 4096
 """Bytes of an answer that is not counted while it waits for its client; `grpc.max_concurrent_streams` bounds those."""
 _METADATA_ROOM = 4096
-"""Bytes of a serialised status that fit beside other metadata under gRPC's default limit of 8 KiB."""
+"""Bytes of a serialised status that fit beside other metadata under gRPC's default limit of 8 KiB, in base64."""
+_TEXT_ROOM = 1000
+"""Bytes of one text in a shortened status."""
+_MESSAGE_ROOM = 1800
+"""Bytes of the message of a gRPC status, as it is sent: in percent encoding."""
 
 
 def headers_of(context: Context) -> dict[str, str]:
@@ -276,7 +283,7 @@ async def abort(context: Context, error: JinaError) -> None:
     trailing: list[tuple[str, str | bytes]] = [("is-error", "true"), ("jina-status-bin", status_bytes(error))]
     if isinstance(error, Overloaded):
         trailing.append((PUSHBACK_KEY, str(max(1, round(error.retry_after * 1000)))))
-    await context.abort(_CODES[error.grpc_code], str(error)[:_METADATA_ROOM], tuple(trailing))
+    await context.abort(_CODES[error.grpc_code], _message_of(error), tuple(trailing))
 
 
 def refusing(error: JinaError) -> grpc.RpcMethodHandler:
@@ -290,14 +297,39 @@ def refusing(error: JinaError) -> grpc.RpcMethodHandler:
 
 
 def status_bytes(error: JinaError) -> bytes:
-    """The error as a serialised `StatusProto`, shortened to what metadata can carry."""
+    """The error as a serialised `StatusProto`, shortened to what metadata can carry.
+
+    What a client rebuilds the error from goes last: its class, help and Deployment outlast tracebacks, whose length
+    depends on where the code lies, and lists.
+    """
     message = pb.StatusProto()
     status.write_error(error, message)
+    if message.ByteSize() > _METADATA_ROOM:
+        message.ClearField("exception")
+    if message.ByteSize() > _METADATA_ROOM:
+        texts = {name: _cut(value, _TEXT_ROOM) for name, value in error.details().items() if isinstance(value, str)}
+        message.details_json = json.dumps(texts).encode()
+        message.description = _cut(message.description, _TEXT_ROOM)
     data: bytes = message.SerializeToString()
-    if len(data) <= _METADATA_ROOM:
-        return data
-    message.ClearField("details_json")
-    message.ClearField("exception")
-    message.description = message.description[: _METADATA_ROOM // 4]
-    shortened: bytes = message.SerializeToString()
-    return shortened
+    return data
+
+
+def _cut(text: str, room: int) -> str:
+    """The beginning of a text that takes at most `room` bytes, as UTF-8 and in JSON."""
+    return _fitting(text, room, lambda letter: max(len(json.dumps(letter)) - 2, len(letter.encode(errors="replace"))))
+
+
+def _message_of(error: JinaError) -> str:
+    """The text of the error, cut where its percent encoding (gRPC over HTTP/2, `Percent-Encoded`) gets too long."""
+    plain = range(0x20, 0x7F)
+    encoded = 3  # %XX
+    return _fitting(
+        str(error),
+        _MESSAGE_ROOM,
+        lambda letter: 1 if ord(letter) in plain and letter != "%" else encoded * len(letter.encode(errors="replace")),
+    )
+
+
+def _fitting(text: str, room: int, size: Callable[[str], int]) -> str:
+    text = text[:room]
+    return text[: sum(total <= room for total in accumulate(map(size, text)))]
