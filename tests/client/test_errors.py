@@ -2,11 +2,13 @@
 
 import re
 import socket
+from unittest.mock import Mock
 
 import pytest
 from docarray import DocList
 
 from jina import Client
+from jina.client.response import Response
 from jina.errors import (
     BadClientCallback,
     BadServer,
@@ -115,6 +117,16 @@ def test_on_error_may_take_the_exception(client):
     [(request_id, error)] = seen
     assert len(request_id) == 32
     assert isinstance(error, ExecutorError)
+
+
+@pytest.mark.parametrize("name", ["on_done", "on_error", "on_always"])
+def test_a_callback_that_needs_one_argument_gets_one(client, name):
+    """As in Jina 3, also where it could take more."""
+    given = []
+    optional = lambda response, more=None: given.append((response, more) if more else (response,))  # noqa: E731
+    for callback in (Mock(side_effect=lambda *args: given.append(args)), lambda *args: given.append(args), optional):
+        client.post("/some", Note(number=12 if name == "on_done" else 13), **{"on_error": print, name: callback})
+    assert [[type(one) for one in args] for args in given] == [[Response]] * 3
 
 
 def test_results_are_never_partial_silently(client):

@@ -5,6 +5,8 @@
 
 import asyncio
 import contextlib
+import functools
+from unittest.mock import Mock
 
 import numpy as np
 from docarray import BaseDoc, DocList
@@ -309,6 +311,81 @@ def failing_response(url, **options):
     with client(url) as c:
         c.post("/fail", notes("a"), on_error=on_error, **options)
         return [seen, texts(c.post("/in_place", notes("b"), return_type=DocList[Note], **options))]
+
+
+class Called:
+    """A callback that notes the arguments of its calls."""
+
+    def __init__(self):
+        self.counts = []
+
+    def __call__(self, *args, **kwargs):
+        self.counts.append([len(args), sorted(kwargs)])
+
+    def method(self, *args):
+        self.counts.append([len(args), []])
+
+    def optional(self, response, more=None):
+        self.counts.append([1 if more is None else 2, []])
+
+
+def taking_any(called):
+    """A function that passes on whatever it gets."""
+
+    def callback(*args, **kwargs):
+        called(*args, **kwargs)
+
+    return callback
+
+
+FORMS = {
+    "object": lambda called: called,
+    "method": lambda called: called.method,
+    "optional": lambda called: called.optional,
+    "partial": lambda called: functools.partial(called.optional),
+    "mock": lambda called: Mock(side_effect=called),
+    "function": taking_any,
+}
+"""Callbacks that could take more than one argument, and need not."""
+
+
+def callbacks_of(form):
+    """Callbacks of one form, and what they note."""
+    called = {name: Called() for name in ("on_done", "on_error", "on_always")}
+    made = {name: FORMS[form](one) for name, one in called.items()}
+    seen = {name: one.counts for name, one in called.items()}
+    good = {name: made[name] for name in ("on_done", "on_always")}
+    bad = {name: made[name] for name in ("on_error", "on_always")}
+    return good, bad, seen
+
+
+@call
+def callback_arguments(url, **options):
+    """How many arguments the callbacks of each form get."""
+    found = {}
+    with client(url) as c:
+        for form in FORMS:
+            good, bad, found[form] = callbacks_of(form)
+            c.post("/in_place", notes("a"), **good, **options)
+            c.post("/fail", notes("a"), **bad, **options)
+    return found
+
+
+@call
+def callback_arguments_async(url, **options):
+    """The same with an asynchronous client."""
+    found = {}
+
+    async def go(c):
+        for form in FORMS:
+            good, bad, found[form] = callbacks_of(form)
+            async for _ in c.post("/in_place", notes("a"), **good, **options):
+                pass
+            async for _ in c.post("/fail", notes("a"), **bad, **options):
+                pass
+        return found
+
+    return in_loop(go, url)
 
 
 @call

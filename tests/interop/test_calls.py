@@ -9,6 +9,7 @@ from tests.interop.matrix import CLIENTS, FACES, LOST_OR_RAISED, SERVERS, STREAM
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 
 HTTP = "*.http *.flow-http"
+FORMS = ("object", "method", "optional", "partial", "mock", "function")
 REQUEST_ERROR = Raises("BadClient", "ValueError")
 SERVER_ERROR = Raises("BadServer")
 
@@ -155,6 +156,13 @@ CASES = [
         Differs("theirs>*.http theirs>*.flow-http", "on-error-http", Raises("ValueError", text="no good")),
         Differs("ours>theirs.http ours>theirs.flow-http", "http-server-errors", lambda seen: None),
     )),
+    *(
+        Case(call, {key: {"on_done": [[1, []]], "on_error": [[1, []]], "on_always": [[1, []]] * 2} for key in FORMS},
+             differs=(
+            Differs("theirs>*.http theirs>*.flow-http", "on-error-http", Raises("ValueError", text="no good")),
+        ))
+        for call in ("callback_arguments", "callback_arguments_async")
+    ),
     Case("failing_some", [["a", "b", "c"], ["KeyError('bad')"]], faces=STREAMED, differs=(
         Differs("theirs>*.http theirs>*.flow-http", "on-error-http", Raises("ValueError", text="KeyError('bad')")),
         Differs("ours>theirs.http ours>theirs.flow-http", "http-server-errors", lambda seen: None),

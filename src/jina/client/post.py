@@ -237,7 +237,7 @@ class Run:
         if error is None:
             self._callback("on_done", response)
         elif self.call.on_error is not None:
-            self._callback("on_error", response, error)
+            self._callback("on_error", *((response, error) if _needs_error(self.call.on_error) else (response,)))
             taken = True
         elif self.call.continue_on_error and answer.request_id:
             get_logger("jina.client").error("%s failed: %s", self.call.on, error)
@@ -247,12 +247,12 @@ class Run:
             raise with_header(error, response.header)
         return response if error is None or self.call.return_responses else None
 
-    def _callback(self, name: str, response: Response, *more: Any) -> None:
+    def _callback(self, name: str, *arguments: Any) -> None:
         function = getattr(self.call, name)
         if function is None:
             return
         try:
-            result = function(response, *more[: _takes(function) - 1])
+            result = function(*arguments)
             if inspect.iscoroutine(result):
                 result.close()
                 raise TypeError(f"{name} is an async function; callbacks are plain functions")
@@ -289,16 +289,14 @@ class Run:
         return documents[0] if is_single(self.call.return_type) and len(documents) == 1 else documents
 
 
-def _takes(function: Callable[..., Any]) -> int:
-    """Number of positional arguments, at most 2, that a callback takes."""
+def _needs_error(function: Callable[..., Any]) -> bool:
+    """Whether a callback cannot be called with the response alone, as every callback of Jina 3 can."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return 1
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return 2
-    positional = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
-    return max(1, min(2, len(positional)))
+        return False
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return len([one for one in parameters if one.kind in positional and one.default is one.empty]) > 1
 
 
 class _Message(str):

@@ -56,11 +56,11 @@ class SyncClient(BaseClient):
           returns one of these. None and an empty container make one request without documents; a generator that
           yields nothing makes none. Mappings, text and bytes become schemaless documents. `request_size` documents
           go into one request; 0 puts all into one. `docs` is another name of `inputs`.
-        - `on_done(response)`, `on_error(response[, error])`, `on_always(response)`: called with each
-          `Response`. With `on_done` or `on_always`, `post` returns None and holds no documents; with `on_error`
-          it does not raise what failed, except where no server can be reached: `on_error` is called, and `post`
-          raises. What a callback raises comes out as `BadClientCallback`; `continue_on_error` logs it, and failed
-          requests, instead.
+        - `on_done(response)`, `on_error(response)`, `on_always(response)`: called with each `Response`; an
+          `on_error` that needs a second argument gets the error too. With `on_done` or `on_always`, `post`
+          returns None and holds no documents; with `on_error` it does not raise what failed, except where no
+          server can be reached: `on_error` is called, and `post` raises. What a callback raises comes out as
+          `BadClientCallback`; `continue_on_error` logs it, and failed requests, instead.
         - `parameters`: a mapping or a pydantic model; `name__key` reaches only the Executor `name`.
           `target_executor`: a regular expression (matched from the start) of the Executors to visit.
         - `max_attempts`: attempts for a request whose failure may pass (not reachable, overloaded, deadline).
