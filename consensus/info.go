@@ -28,6 +28,7 @@ type info struct {
 	Diverged  uint64            `json:"diverged"`
 	Removed   bool              `json:"removed"`
 	LogBytes  int64             `json:"log_bytes_written"`
+	Disk      string            `json:"disk,omitempty"` // why the last entries could not be written to it
 
 	Group      string            `json:"group"`
 	Generation string            `json:"generation"`
@@ -44,6 +45,9 @@ func (a *agent) info() *info {
 		Snapshot: a.snapIndex.Load(), SnapFails: a.snapFails.Load(), Diverged: a.comparer.diverged(), LogBytes: a.store.bytes.Load(),
 		Members: map[string]string{}, Blank: last == 0,
 		Group: a.Group, Generation: a.mux.generation(), Peers: a.book.addresses(),
+	}
+	if why := a.store.refusal.Load(); why != nil {
+		told.Disk = *why
 	}
 	_, leader := a.raft.LeaderWithID()
 	told.Leader = string(leader)

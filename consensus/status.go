@@ -16,6 +16,7 @@ type figures struct {
 	PID           int               `json:"pid"`
 	Elections     int64             `json:"elections"`       // after which this replica knew a leader
 	Lag           map[string]*int64 `json:"lag,omitempty"`   // entries that other members do not have yet, told by the leader; null: silent
+	Disks         map[string]string `json:"disks"`           // of this replica, and told by the leader of others: why the log cannot be written there
 	Sync          distribution      `json:"sync"`            // seconds to write and sync entries
 	LogSize       int64             `json:"log_bytes"`       // on the disk
 	Unapplied     int               `json:"unapplied_bytes"` // sent to the worker and not yet applied
@@ -36,10 +37,24 @@ func (a *agent) figures() *figures {
 			told.SnapshotTime = float64(stat.ModTime().UnixMilli()) / 1000
 		}
 	}
+	seen := []*info{told.info}
 	if told.Role == raft.Leader.String() {
-		told.Lag = lags(told.info, a.askAll(shortly))
+		seen = a.askAll(shortly)
+		told.Lag = lags(told.info, seen)
 	}
+	told.Disks = refusals(seen)
 	return told
+}
+
+// refusals is why entries cannot be written, by replica where that is so.
+func refusals(told []*info) map[string]string {
+	found := map[string]string{}
+	for _, one := range told {
+		if one != nil && one.Disk != "" {
+			found[strconv.Itoa(one.Replica)] = one.Disk
+		}
+	}
+	return found
 }
 
 // lags is how many entries of the leader's log each of the other members does not have, by replica.

@@ -26,3 +26,10 @@ func TestLagsAreThoseOfTheOthersAndNullForTheSilent(t *testing.T) {
 		t.Fatalf("%s", text)
 	}
 }
+
+func TestWhyDisksRefuseEntriesIsToldByReplica(t *testing.T) {
+	found := refusals([]*info{{Replica: 0}, nil, {Replica: 2, Disk: "no space left on device"}})
+	if text, _ := json.Marshal(found); string(text) != `{"2":"no space left on device"}` {
+		t.Fatalf("%s", text)
+	}
+}

@@ -44,6 +44,7 @@ type logStore struct {
 	broken   func(error)                 // called by fail
 	told     time.Time                   // when troubled was called
 	troubled func(error)                 // called when entries cannot be written, now and then
+	refusal  atomic.Pointer[string]      // why the last entries could not be written; nil: they were
 	bytes    atomic.Int64                // written since the process started
 	sync     timings
 	stop     chan struct{}
@@ -188,12 +189,17 @@ func (s *logStore) storeLogs(logs []*raft.Log) error {
 	}
 	err := s.WAL.StoreLogs(logs)
 	switch {
+	case err == nil:
+		s.refusal.Store(nil)
+		return nil
 	case errors.Is(err, types.ErrSealed):
 		s.fail(err)
-	case err != nil && s.troubled != nil && time.Since(s.told) > untold:
+	case s.troubled != nil && time.Since(s.told) > untold:
 		s.told = time.Now() // the library tries again and again
 		s.troubled(err)
 	}
+	why := err.Error()
+	s.refusal.Store(&why)
 	return err
 }
 

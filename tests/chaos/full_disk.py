@@ -63,7 +63,7 @@ def workspace(folder):
             for _ in range(5000):
                 acknowledged = int(asked(served, "/add", LONG))
         except JinaError as error:
-            told("refused", type(error).__name__)
+            told("refused", type(error).__name__, " ".join(str(error).split()))
         told("read", int(asked(served, "/count")) >= acknowledged)
         filler.unlink()
         until(lambda: adds(served), 120)

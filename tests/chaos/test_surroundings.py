@@ -68,7 +68,10 @@ def test_a_full_disk_for_a_replicated_log(small_disk):
     done = small_disk("tests.chaos.full_disk", "workspace", "24m")
     full, refused, read, kept = done.stdout.splitlines()
     assert full == "full"
-    assert refused.startswith("refused ")
+    assert refused.startswith("refused Unavailable ")
+    assert "cannot store what is written: write /" in refused
+    assert "/raft/executor/rep-0/log/" in refused
+    assert ": no space left on device help: make room on the disk of that file" in refused
     said = [line for line in done.stderr.splitlines() if "the log cannot be written" in line]
     assert 1 <= len(said) <= 3, done.stderr
     assert "no space left on device" in said[0]

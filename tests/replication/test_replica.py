@@ -3,11 +3,15 @@
 import asyncio
 import struct
 
+import msgspec
 import pytest
 
+from jina.errors import Unavailable
 from jina.plan.plans import ConsensusPlan
 from jina.replication import asking, frames
 from jina.replication.replica import Replica
+from jina.wire.messages import Request
+from jina.wire.payloads import BytesPayload
 
 
 class Nothing:
@@ -62,4 +66,53 @@ def test_what_cannot_be_applied_is_left_to_a_fresh_executor(tmp_path, folder):
         await agent(tmp_path / folder, talk, replica_with)
 
     begun = asyncio.Event()
+    asyncio.run(main())
+
+
+MEMBERS = {"0-a": "Voter", "1-b": "Voter", "2-c": "Voter"}
+FULL = "write /w/log: no space left on device"
+
+
+@pytest.mark.parametrize(
+    ("disks", "reason"),
+    [({"0": FULL}, FULL), ({"1": FULL, "2": FULL}, f"replica 1: {FULL}; replica 2: {FULL}"), (None, "the log is lost")],
+)
+def test_a_write_that_full_disks_keep_waiting_ends_with_the_reason_before_its_deadline(tmp_path, disks, reason):
+    """At the deadline the client's own clock is faster, and says no more than that no answer came."""
+
+    async def serve(reader, writer):
+        served.append(writer)
+        taken = frames.Reader()
+        while data := await reader.read(1 << 16):
+            for frame in taken.feed(data):
+                if frame.kind == frames.HELLO:
+                    writer.write(frames.head(frames.READY, 0, 0))
+                elif frame.kind == frames.WRITE and disks is None:
+                    (tmp_path / "agent.failed").write_text("the log is lost\nfind it")
+                    server.close()
+                    writer.close()
+                elif frame.kind in {frames.PING, frames.STATUS}:
+                    body = msgspec.json.encode({"disks": disks, "members": MEMBERS})
+                    writer.write(frames.head(frames.OK, frame.id, len(body)) + body)
+
+    async def main():
+        nonlocal server
+        socket = str(tmp_path / "agent")
+        server = await asyncio.start_unix_server(serve, socket)
+        peers = ["x", "", ""] if disks is None else ["x", "y", "z"]
+        plan = ConsensusPlan(group="g", replica=0, peers=peers, directory=str(tmp_path), socket=socket)
+        replica = Replica(plan, "it", Nothing(), print)
+        await replica.start()
+        request = Request("/add", BytesPayload(b""), request_id="id")
+        with pytest.raises(Unavailable, match="it cannot store what is written: ") as caught:
+            await asyncio.wait_for(replica.write(request, b"digest"), 30)
+        assert caught.value.message.endswith(reason)
+        assert caught.value.help
+        await replica.stop()
+        server.close()
+        for writer in served:
+            writer.close()
+            await writer.wait_closed()
+
+    server, served = None, []
     asyncio.run(main())

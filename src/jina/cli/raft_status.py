@@ -54,9 +54,14 @@ def _shown(group: Group, told: Sequence[dict[str, Any]]) -> str:
     lines = [f"{group.name}: {serving} of {len(told)} replicas serve, {leads}"]
     lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     lines += [f"  replica {one['replica']}: {one['error']}" for one in told if "error" in one]
+    lines += [_full(one) for one in told if one.get("disk")]
     lines += [_odd(one) for one in told if one.get("diverged")]
     lines += [f"  replica {one['replica']}: was removed from the group" for one in told if one.get("removed")]
     return "\n".join(lines)
+
+
+def _full(one: dict[str, Any]) -> str:
+    return f"  replica {one['replica']}: its log cannot be written: {one['disk']}"
 
 
 def _odd(one: dict[str, Any]) -> str:

@@ -174,11 +174,19 @@ def _greeting(peer: Peer, kind: int) -> bytes:
     return (b"S" if kind == frames.STATUS else b"P") + hashlib.sha256(text.encode()).digest()[:16]
 
 
-def look_for_failure(place: str, name: str) -> None:
-    """Raise where an agent has told why it does not start."""
+def failure_of(place: str) -> tuple[str, str]:
+    """Why an agent does not start, and what to do; empty where it has not told."""
     try:
         with open(f"{place}.failed", encoding="utf-8", errors="replace") as file:
             told, _, way_out = file.read().partition("\n")
     except OSError:
+        return "", ""
+    return told, way_out
+
+
+def look_for_failure(place: str, name: str) -> None:
+    """Raise where an agent has told why it does not start."""
+    told, way_out = failure_of(place)
+    if not told:
         return
     raise RuntimeFailToStart(f"the consensus agent of {name} does not start: {told}", help=way_out)

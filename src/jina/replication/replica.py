@@ -47,6 +47,8 @@ _QUIET = 4
 """Pulses between two pings where nothing waits for the agent: each one wakes two processes."""
 _LOOKS = 20
 """Pulses between two looks at how the agent is, where nobody asks."""
+ROOM = "make room on the disk of that file; then it is written again, and nothing that was acknowledged is lost"
+"""What to do where a disk is full."""
 RESTART = 75
 """Exit code of a worker that has to begin anew, from a snapshot."""
 
@@ -174,7 +176,9 @@ class Replica:
         for pulse in itertools.count(1):
             await asyncio.sleep(_PULSE)
             link = self._link
+            stuck = self._writes.stuck(_SOON)
             if link is None or not link.up:
+                self._explain(stuck, *asking.failure_of(self.plan.socket))
                 continue
             if pulse % _QUIET and not self._silent and not self._writes and not self._reads.asking:
                 continue
@@ -182,11 +186,30 @@ class Replica:
                 async with asyncio.timeout(_SILENCE):
                     await link.ask(frames.PING)
                 self._silent = False
-                if pulse % _LOOKS == 0:
+                if stuck or pulse % _LOOKS == 0:
                     await self.refresh()
+                    self._explain(stuck, self._full_disks(), ROOM)
             except (TimeoutError, Refused, Unavailable):
                 self._silent = True
                 link.fail("the consensus agent is silent")
+
+    def _explain(self, stuck: Sequence[Mark], reason: str, way_out: str) -> None:
+        """End writes that cannot be stored with the reason: at their deadline, who waits for them would hear none."""
+        for mark in stuck if reason else ():
+            error = Unavailable(f"{self._name} cannot store what is written: {reason}", help=way_out)
+            self._writes.applied(mark, error)
+
+    def _full_disks(self) -> str:
+        """Which disks keep a write from being stored here, or in the group where its leader is here; empty if none."""
+        told = self.counts.told
+        disks: dict[str, str] = told.get("disks") or {}
+        if own := disks.get(str(self.plan.replica)):
+            return own
+        voters = {name.partition("-")[0] for name, kind in told.get("members", {}).items() if kind == "Voter"}
+        full = sorted(voters & disks.keys())
+        if not full or len(voters) > 2 * len(full):
+            return ""
+        return "; ".join(f"replica {number}: {disks[number]}" for number in full)
 
     @property
     def caught_up(self) -> bool:

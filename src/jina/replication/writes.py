@@ -116,9 +116,14 @@ class Writes:
             write.span.end()
 
     def applied(self, mark: Mark, told: Reply | JinaError) -> None:
-        """The log has brought it back."""
+        """The log has brought it back, or will not in time."""
         if (write := self._open.get(mark)) is not None:
             self._finish(mark, write, told)
+
+    def stuck(self, patience: float) -> list[Mark]:
+        """Those that have waited for a majority for so many seconds."""
+        since = time.monotonic() - patience
+        return [mark for mark, write in self._open.items() if write.began is not None and write.began < since]
 
     def _waiter(self, write: _Write) -> asyncio.Future[Reply]:
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
