@@ -25,6 +25,7 @@ func main() {
 		// gains (a third of the agent's time at 16 writes at once).
 		runtime.GOMAXPROCS(1)
 	}
+	umask(0o077) // the libraries' files too are for this user alone, also in a folder that was there and others may enter
 	spare()
 	if len(os.Args) > 1 && os.Args[1] == "offline" {
 		if err := offline(os.Stdin, os.Stdout); err != nil {

@@ -30,9 +30,12 @@ def path_of(metas: SimpleNamespace, runtime_args: SimpleNamespace, given: str | 
 
 
 def create(path: str) -> str:
-    """Create the folder with its parents and give its path back; raises `ConfigError` when it cannot be."""
+    """Create the folder with its parents and give its path back; raises `ConfigError` when it cannot be.
+
+    One that is made is this user's alone; one that is there keeps its mode.
+    """
     try:
-        os.makedirs(path, exist_ok=True)
+        os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"the workspace {path!r} cannot be created: {error.strerror or error}") from error
     return path

@@ -394,7 +394,7 @@ def _put_aside(folder: str) -> None:
         if moved:
             aside = os.path.join(folder, "removed")
             shutil.rmtree(aside, ignore_errors=True)
-            os.mkdir(aside)
+            os.mkdir(aside, mode=0o700)
             for name in moved:
                 os.rename(os.path.join(folder, name), os.path.join(aside, name))
     elif os.path.isdir(folder):

@@ -12,6 +12,7 @@ configs:
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import logging.handlers
 import os
@@ -19,6 +20,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from io import TextIOWrapper
 from typing import Any
 
 from jina.errors import ConfigError, NotSupportedError, nearest
@@ -155,11 +157,11 @@ def _formatter(
 
 
 def file_handler(path: str) -> logging.Handler:
-    """Appends to a file, whose folder is made."""
+    """Appends to a file, whose folder is made, for this user alone."""
     folder = os.path.dirname(path)
     try:
         if folder:
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         return _File(path, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"the log {path} cannot be written: {error.strerror}") from error
@@ -171,6 +173,20 @@ class _File(logging.FileHandler):
     def __init__(self, path: str, encoding: str) -> None:
         super().__init__(path, encoding=encoding)
         self._lost = 0
+
+    def _open(self) -> TextIOWrapper:
+        """Neither follows a link nor takes a file that another user put there, as in a folder that all may write to."""
+        path = self.baseFilename
+        known = {os.getuid(), 0, os.stat(os.path.dirname(path)).st_uid}
+        ours = os.path.islink(path) and os.lstat(path).st_uid in known
+        # A pipe without a reader is an error rather than a start that hangs.
+        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, how if ours else how | os.O_NOFOLLOW, 0o666)
+        if not ours and os.fstat(descriptor).st_uid not in known:
+            os.close(descriptor)
+            raise PermissionError(errno.EPERM, "it belongs to another user")
+        os.set_blocking(descriptor, True)
+        return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; after some that were lost, say how many."""

@@ -66,15 +66,16 @@ def take(place: Place, target: str) -> Manifest:
         raise UsageError(f"{target}: {folder} {there}")
     with tempfile.TemporaryFile(dir=folder) as state:
         manifest = _fetched(place, state)
-        part = path.with_name(f"{path.name}.part")
+        # For this user alone, and by a name that others cannot foresee: the folder may be one that all may write to.
+        descriptor, part = tempfile.mkstemp(dir=folder, prefix=f"{path.name}.")
         try:
-            with part.open("wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 _write(file, state, manifest)
                 file.flush()
                 os.fsync(file.fileno())
-            part.rename(path)
+            os.rename(part, path)
         except BaseException:
-            part.unlink(missing_ok=True)
+            os.unlink(part)
             raise
     sync(folder)
     return manifest
