@@ -96,9 +96,9 @@ chaos: $(READY)  ## kill, cut off and replace processes under load, at length (J
 nemesis: $(NEMESIS_READY)  ## 200 seeded runs against stateful Executors (JINA_NEMESIS_RUNS, JINA_NEMESIS_SEED)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 2 -m chaos tests/nemesis
 
-fuzz: $(READY)  ## 10,000 requests of garbage (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), and half a minute of overload
+fuzz: $(READY)  ## 10,000 requests of garbage, a table of 10,000 attacks (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), half a minute of overload
 	export JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30}; \
-		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/acceptance/test_overload.py
+		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/attacks tests/acceptance/test_overload.py
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
 	scripts/env_jina3.sh

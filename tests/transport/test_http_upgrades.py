@@ -63,3 +63,28 @@ def test_requests_that_follow_at_once_are_answered_in_their_order():
 def test_connect_is_refused():
     heard, _ = conversation([b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"], timeout_read=20)
     assert heard.startswith(b"HTTP/1.1 405")
+
+
+HANDSHAKE = (
+    b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (b"Content-Length: 5\r\n\r\nhello", 400),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"a: b\r\n" * 200 + b"\r\n", 431),
+        (b"a: " + b"b" * 9000 + b"\r\n\r\n", 431),
+    ],
+    ids=["a body", "chunks", "many headers", "a long header"],
+)
+@pytest.mark.parametrize("face", ["http", "websocket"])
+def test_a_handshake_that_cannot_be_read_is_answered_and_closed(face, rest, status):
+    heard, _ = conversation([HANDSHAKE + rest], face=face, timeout_read=20)
+    ((told, body),) = answers(heard)
+    error = json.loads(body)
+    assert (told, error["status"]) == (status, status)
+    assert "handshake" in error["detail"]

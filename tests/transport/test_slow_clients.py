@@ -1,6 +1,7 @@
 """Clients that do not send what they began, or not in time: their connections end, those of others do not."""
 
 import asyncio
+import json
 import socket
 import time
 
@@ -89,6 +90,49 @@ def test_an_endless_head():
     heard, seconds = conversation([HEAD + b"X: " + b"x" * 300_000], timeout_read=30)
     assert b" 431 " in heard or not heard  # the rest of the head may have reset the connection
     assert seconds < 25
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("fields", [[b"x: " + b"x" * 66_000], [b"x: " + b"x" * 1000] * 70], ids=["one", "many"])
+def test_a_head_over_the_limit_is_refused_in_one_piece_too(pieces, fields):
+    whole = b"\r\n".join([b"GET /livez HTTP/1.1", b"Host: x", b"Connection: close", *fields]) + b"\r\n\r\n"
+    size = len(whole) // pieces + 1
+    heard, _ = conversation([whole[at : at + size] for at in range(0, len(whole), size)], 0.05, timeout_read=20)
+    assert heard.startswith(b"HTTP/1.1 431")
+    assert error_of(heard)["code"] == "TooLarge"
+
+
+def test_a_large_body_in_one_piece_with_its_head_is_no_large_head():
+    body = b'[{"text": "%b"}]' % (b"x" * 200_000)
+    whole = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    assert conversation([whole], timeout_read=20)[0].startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"nonsense\r\n\r\n", 400, "BadRequest"),
+        (
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "BadRequest",
+        ),
+        (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", 400, "BadRequest"),
+        (b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405, "MethodNotAllowed"),
+        (HEAD + b"Content-Length: 50\r\n\r\n[", 408, "BadRequest"),
+    ],
+    ids=["no line", "two lengths", "no path", "CONNECT", "half a body"],
+)
+def test_what_does_not_reach_the_application_is_refused_as_everything_is(sent, status, code):
+    heard, _ = conversation([sent])
+    error = error_of(heard)
+    assert heard.startswith(b"HTTP/1.1 %d " % status)
+    assert (error["status"], error["code"]) == (status, code)
+    assert error["title"]
+
+
+def error_of(heard):
+    return json.loads(heard.partition(b"\r\n\r\n")[2])
 
 
 def test_the_second_request_of_a_connection():

@@ -9,17 +9,31 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from jina.errors import BadRequest, JinaError, MethodNotAllowed, TooLarge
 from jina.transport.arrival import Arrival
+from jina.transport.http_bodies import dumps, error_content
 from jina.transport.unread import OnTransport, Unread
 
 MOST_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have."""
-_REASONS: Final = {405: "Method Not Allowed", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+_REASONS: Final = {
+    400: "Bad Request",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+}
 _OF_UPGRADES: Final = {b"upgrade", b"http2-settings"}
 
 
 WAITING: Final = "jina.waiting"
 """Where the scope names what waits for the client."""
+
+
+def refusal(status: int, error: JinaError) -> bytes:
+    """The last answer of a connection whose request does not reach the application."""
+    body = dumps({**error_content(error), "status": status})
+    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -44,6 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
         """The answer that is being made; others may wait behind it."""
         self._head: int | None = 0
         """Bytes of the head so far; None while the body is awaited or nothing is."""
+        self._piece = 0
+        """Bytes that came last."""
         self._awaiting = True
         self._parsed_again = False
         """Whether the head that was just read is to be parsed again, without its upgrade."""
@@ -79,6 +95,7 @@ class HttpProtocol(HttpToolsProtocol):
         arrival = self._arrival
         if arrival.awaited:
             arrival.got(len(data))
+        self._piece = len(data)
         if self._head is not None:
             self._head += len(data)
         self._unset_keepalive_if_required()
@@ -88,18 +105,19 @@ class HttpProtocol(HttpToolsProtocol):
         elif not arrival.awaited and not self.transport.is_closing():
             arrival.begin()
         if self._head is not None and self._head > MOST_HEAD:
-            self._refuse(431, "the head of the request is too long")
+            self._refuse(431, TooLarge(f"the head of the request is longer than {MOST_HEAD} bytes"))
 
     def _feed(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserError as error:
+            if (self._head or 0) <= MOST_HEAD:
+                self._refuse(400, BadRequest(f"this is no request of HTTP/1.1: {error}"))
         except httptools.HttpParserUpgrade as upgrade:
             if not self._parsed_again:
                 self.handle_websocket_upgrade()
             elif self.scope["method"] == "CONNECT":
-                self._refuse(405, "CONNECT is for proxies")
+                self._refuse(405, MethodNotAllowed("CONNECT is for proxies"))
             else:
                 self._parse_again(data[upgrade.args[0] :])
 
@@ -129,6 +147,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; the body has its own time."""
+        if max(self._piece, self._head or 0) > MOST_HEAD and (size := self._size_of_head()) > MOST_HEAD:
+            self._head = size
+            raise ValueError("too long")  # which ends the parsing
         self._head = None
         self._arrival.end()
         if self.parser.should_upgrade() and not self._should_upgrade():
@@ -136,6 +157,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._parsed_again = True
         else:
             super().on_headers_complete()
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_message_complete(self) -> None:
         """The whole request is there."""
@@ -155,18 +179,16 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head == 0:
             self.transport.close()  # nothing was asked, so nothing is answered
         else:
-            self._refuse(408, "the request did not arrive in time")
+            self._refuse(408, BadRequest("the request did not arrive in time"))
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, status: int, error: JinaError) -> None:
         """Say why, where no answer has begun, and close."""
         if self.transport.is_closing():
             return
         earlier = self._head is not None  # the answer is to a request before
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (earlier or cycle.response_started):
-            body = b'{"detail":"%b"}' % text.encode()
-            head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
-            self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+            self.transport.write(refusal(status, error))
         self.transport.close()
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
 from websockets.frames import Frame
 
+from jina.errors import BadRequest, TooLarge
 from jina.transport.arrival import Arrival
-from jina.transport.http_protocol import WAITING
+from jina.transport.http_protocol import WAITING, refusal
 from jina.transport.unread import OnTransport, Unread
 
 LINGER = 1.0
@@ -53,10 +55,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if arrival.awaited:
             arrival.got(len(data))
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse_handshake(self.conn.handshake_exc)
         if not self.conn.reader.buffer and not self._begun:
             arrival.end()
         elif not arrival.awaited and not self.transport.is_closing():
             arrival.begin()
+
+    def _refuse_handshake(self, reason: Exception) -> None:
+        """Answer a handshake that the library cannot read, as one with a body: uvicorn answers those it can."""
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        cause = reason.__cause__ or reason
+        if isinstance(cause, SecurityError):
+            answer = refusal(431, TooLarge(f"the head of the WebSocket handshake is too long: {cause}"))
+        else:
+            answer = refusal(400, BadRequest(f"this is no WebSocket handshake: {cause}"))
+        self.transport.write(answer)
+        self.transport.close()
 
     def handle_text(self, event: Frame) -> None:
         """The first frame of a message."""

@@ -1,0 +1,69 @@
+"""The Executors that are attacked: what their methods do is small, and none of them fails by itself."""
+
+import asyncio
+
+from docarray import BaseDoc, DocList
+from pydantic import BaseModel
+
+from jina import DocumentArray, Executor, requests
+
+
+class Part(BaseDoc):
+    label: str = ""
+    weights: list[float] = []
+
+
+class Thing(BaseDoc):
+    text: str
+    number: int = 0
+    ratio: float | None = None
+    flags: dict[str, bool] = {}
+    parts: DocList[Part] | None = None
+    blob: bytes = b""
+
+
+class Said(BaseDoc):
+    text: str = ""
+    count: int = 0
+
+
+class Wishes(BaseModel):
+    limit: int = 3
+    words: list[str] = []
+
+
+class Taker(Executor):
+    """Tells how much it was given."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.smuggled = 0
+
+    @requests(on="/typed")
+    def typed(self, docs: DocList[Thing], **kwargs) -> DocList[Said]:
+        self.smuggled += sum(doc.text.startswith("smuggled") for doc in docs)
+        return DocList[Said]([Said(text=docs[0].text[:20] if len(docs) else "", count=len(docs))])
+
+    @requests(on="/wishes")
+    async def wishes(self, docs: DocList[Part], parameters: Wishes, **kwargs) -> DocList[Said]:
+        return DocList[Said]([Said(text="wishes", count=len(docs))])
+
+    @requests(on="/loose")
+    async def loose(self, docs: DocumentArray, parameters: dict, **kwargs) -> DocList[Said]:
+        return DocList[Said]([Said(text="loose", count=len(docs))])
+
+    @requests(on="/stream")
+    async def stream(self, doc: Part, **kwargs) -> Said:
+        for number in range(3):
+            yield Said(text=doc.label[:20], count=number)
+
+    @requests(on="/flood")
+    async def flood(self, doc: Part, **kwargs) -> Said:
+        for number in range(2000):
+            yield Said(text="x" * 20_000, count=number)
+            await asyncio.sleep(0)
+
+    @requests(on="/smuggled")
+    async def told(self, docs: DocList[Part], **kwargs) -> DocList[Said]:
+        """How many documents came in that a request had hidden."""
+        return DocList[Said]([Said(count=self.smuggled)])
