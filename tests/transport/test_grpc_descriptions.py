@@ -8,6 +8,8 @@ from google.protobuf import descriptor_pb2, json_format
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from jina.transport.grpc_server_probes import Health
+from jina.transport.server_gate import Gate
 from jina.wire import pb
 from tests.transport.sample_service import NOTE_SCHEMA, SampleService, authority, run, served
 from tests.transport.test_grpc_calls import message_of, unary, with_channel
@@ -131,6 +133,22 @@ def test_health_turns_false_before_the_server_stops():
             await asyncio.wait_for(stopping, 2)
 
     run(main())
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_who_watches_health_is_told_of_a_stop_during_the_answer_before(ready):
+    """The server begins to stop after the state was read, before what sends it goes on."""
+
+    async def main():
+        gate = Gate(SampleService())
+        gate.service.ready = ready
+        watch = Health(gate).watch(health_pb2.HealthCheckRequest(), None)
+        told = [(await anext(watch)).status]
+        gate.draining = True
+        return told + [state.status async for state in watch]
+
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    assert run(main()) == ([serving, not_serving] if ready else [not_serving])
 
 
 async def reflect(channel, version, **request):

@@ -79,11 +79,12 @@ class Health:
         """The state now and at each change; ends when the server stops, which would else wait for it."""
         told = None
         while True:
+            last = self._gate.draining  # read before the state is sent: the server may begin to stop meanwhile
             state = self._state(request.service)
             if state != told:
                 yield state
                 told = state
-            if self._gate.draining:
+            if last:
                 return
             await asyncio.sleep(_WATCH_INTERVAL)
 
