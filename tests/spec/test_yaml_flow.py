@@ -196,6 +196,32 @@ def test_a_file_of_a_gateway():
         ("version: 99", "flow.yml:2 version: 99 is not a valid version number"),
         ("executors:\n  - missing.yml", "flow.yml:3 executors[0]: can not find 'missing.yml' in"),
         ("executors:\n  - nested.yml", "nested.yml:3 with.replicas: 0 is less than 1"),
+        ("wth: {}\nexecutor: []", "flow.yml:2 unknown key 'wth', did you mean 'with'?"),
+        (
+            "executors:\n  - jtype: Deployment\n    with_: {}\n    need_: a",
+            "flow.yml:4 unknown key 'with_', did you mean 'with'?",
+        ),
+        (
+            "executors:\n  - name: a\n    uses:\n      jtype: Mine\n      wth: {size: 3}",
+            "flow.yml:6 executors[0].uses: unknown option 'wth', did you mean 'with'?",
+        ),
+        (
+            "executors:\n  - name: a\n    uses_after:\n      jtype: Mine\n      meta: {name: b}",
+            "flow.yml:6 executors[0].uses_after: unknown option 'meta', did you mean 'metas'?",
+        ),
+        (
+            "executors:\n  - jtype: Mine\n    request: {}",
+            "flow.yml:4 executors[0]: unknown option 'request', did you mean 'requests'?",
+        ),
+        (
+            "executors:\n  - jtype: Deployment\n    with:\n      uses:\n        jtype: Mine\n        wth: {}",
+            "flow.yml:7 executors[0].with.uses: unknown option 'wth', did you mean 'with'?",
+        ),
+        (
+            "gateway:\n  uses:\n    jtype: Mine\n    py_module: a.py",
+            "flow.yml:5 gateway.uses: unknown option 'py_module', did you mean 'py_modules'?",
+        ),
+        ("gateway:\n  jtype: Mine\n  wth: {a: 1}", "flow.yml:4 gateway: unknown option 'wth', did you mean 'with'?"),
     ],
 )
 def test_mistakes_name_file_line_and_option(folder, text, words):

@@ -15,7 +15,16 @@ from jina.spec.parsing import parse, unknown
 from jina.spec.paths import Path
 from jina.spec.types import shown
 from jina.spec.yaml_io import Loaded, Origin, load
-from jina.spec.yaml_options import Ignored, check_kind, locator, mapping_in, options_below_with, overridden
+from jina.spec.yaml_options import (
+    Ignored,
+    check_executor,
+    check_executors,
+    check_kind,
+    locator,
+    mapping_in,
+    options_below_with,
+    overridden,
+)
 from jina.spec.yaml_text import plain_options
 
 _KEYS: Final = ("jtype", "version", "with", "gateway", "executors", "deployments")
@@ -55,7 +64,7 @@ def flow_of(loaded: Loaded, overrides: Mapping[str, Any] | None, files: Files) -
     check_kind(FlowSpec, data, origin)
     ignored = Ignored(origin)
     data = ignored.without(data, ())
-    for name in data.keys() - set(_KEYS):
+    for name in [name for name in data if name not in _KEYS]:
         raise ConfigError(f"{origin.place((str(name),))} {_misplaced(str(name))}")
     top = options_below_with(FlowSpec, {key: data[key] for key in ("version", "with") if key in data}, ignored)
     locate = locator(origin, ("with",), "Flow", values)
@@ -91,6 +100,7 @@ def _with_gateway(flow: FlowSpec, value: Any, ignored: Ignored) -> FlowSpec:
     """The gateway: its options, beside or below `with`; where `uses` names a class, `with` has its arguments."""
     origin, path = ignored.origin, ("gateway",)
     if isinstance(value, str) or (isinstance(value, Mapping) and "jtype" in value and value["jtype"] != "Gateway"):
+        check_executor(value, origin, path)
         value = {"uses": value}
     if not isinstance(value, Mapping):
         raise ConfigError(f"{origin.at(path)}: {shown(value)} is not a mapping of options")
@@ -103,6 +113,8 @@ def _with_gateway(flow: FlowSpec, value: Any, ignored: Ignored) -> FlowSpec:
         inner = {}
     values = ignored.without(values, path, GatewaySpec.model_fields)
     inner = ignored.without(inner, (*path, "with"), GatewaySpec.model_fields)
+    check_executors(values, origin, path)
+    check_executors(inner, origin, (*path, "with"))
     beside, below = locator(origin, path, "Gateway"), locator(origin, (*path, "with"), "Gateway")
 
     def locate(option: Path) -> tuple[str, Path]:
@@ -122,6 +134,7 @@ def _item_options(item: Any, ignored: Ignored, path: Path, files: Files) -> _Opt
     if "jtype" not in item:
         return _Options(ignored.without(item, path, StepSpec.model_fields), origin, path)
     if item["jtype"] != "Deployment":
+        check_executor(item, origin, path)
         return _Options({"uses": item}, origin, path)
     return _deployment(item, ignored, path)
 
@@ -149,7 +162,7 @@ def _deployment(item: Mapping[str, Any], ignored: Ignored, path: Path) -> _Optio
     if not isinstance(inner, Mapping):
         raise ConfigError(f"{origin.at((*path, 'with'))}: {shown(inner)} is not a mapping of options")
     beside = {key: value for key, value in item.items() if key not in {"jtype", "version", "with"}}
-    for name in beside.keys() - {"needs", "name"}:
+    for name in [name for name in beside if name not in {"needs", "name"}]:
         text = unknown(str(name), ["jtype", "version", "with", "needs", "name"], "key")
         raise ConfigError(f"{origin.place((*path, str(name)))} {text}")
     inner = ignored.without(inner, (*path, "with"), StepSpec.model_fields)
@@ -162,6 +175,7 @@ def _with_item(flow: FlowSpec, options: _Options) -> FlowSpec:
     if options.folder is not None and options.folder != flow.folder:
         given = values.get("extra_search_paths") or []
         values["extra_search_paths"] = [options.folder, *([given] if isinstance(given, str) else given)]
+    check_executors(options.values, options.origin, options.path)
     return step_from(flow, method, values, locate=locator(options.origin, options.path, "Flow"))
 
 

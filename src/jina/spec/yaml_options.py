@@ -10,7 +10,9 @@ from jina.errors import BadConfigSource, BadYAMLVersion, ConfigError, nearest
 from jina.observe.logs import get_logger
 from jina.spec.aliases import CLOUD, FORMER, canonical
 from jina.spec.base import Spec
-from jina.spec.parsing import Locate, subject_of, unknown
+from jina.spec.deployment import DeploymentSpec
+from jina.spec.executor import ExecutorSpec
+from jina.spec.parsing import Locate, known_names, parse, subject_of, unknown
 from jina.spec.paths import Path, dotted
 from jina.spec.rules import VERSIONS
 from jina.spec.types import shown
@@ -21,6 +23,11 @@ KINDS: Final = ("Deployment", "Executor", "Flow", "Gateway", "Client")
 
 _CLOUD_GATEWAY: Final = frozenset({"gateway"})
 """What only Jina AI Cloud read in the file of a Deployment."""
+
+
+_METAS: Final = ("name", "description", "workspace", "py_modules")
+"""What is read of `metas`; programs may read keys of their own."""
+_USES: Final = ("uses", "uses_before", "uses_after")
 
 
 def mapping_in(loaded: Loaded) -> Mapping[str, Any]:
@@ -59,6 +66,8 @@ class Ignored:
     former: list[Path] = field(default_factory=list)
     misplaced: list[Path] = field(default_factory=list)
     """Options of a Deployment in the file of an Executor."""
+    unread: list[tuple[Path, str]] = field(default_factory=list)
+    """Keys of `metas`, each with the one that it is like."""
 
     def without(self, values: Mapping[str, Any], path: Path, known: Container[str] = ()) -> dict[str, Any]:
         """The options at `path` without those for Jina AI Cloud and those that only earlier versions had.
@@ -78,7 +87,9 @@ class Ignored:
 
     def tell(self) -> None:
         """Log it, or note it where the origin collects it."""
+        likely = [([path], f"nothing reads this key, did you mean '{near}'?") for path, near in self.unread]
         for paths, text in (
+            *likely,
             (self.cloud, "for Jina AI Cloud, without effect here"),
             (self.former, "options of earlier versions of Jina, without effect here"),
             (self.misplaced, "options of a Deployment, without effect in an Executor's file"),
@@ -122,7 +133,7 @@ def options_below_with(
     version = data.get("version", "1")
     if str(version) not in VERSIONS:
         raise BadYAMLVersion(f"{origin.at(('version',))}: {shown(version)} is not a valid version number; there is '1'")
-    for name in data.keys() - {"jtype", "version", "with"}:
+    for name in [name for name in data if name not in {"jtype", "version", "with"}]:
         text = unknown(str(name), ["jtype", "version", "with"], "key")
         if canonical(str(name), model.model_fields) in model.model_fields:
             text = f"unknown key {shown(name)}; options stand below 'with:'"
@@ -133,3 +144,31 @@ def options_below_with(
     if not isinstance(values, Mapping):
         raise ConfigError(f"{origin.at(('with',))}: {shown(values)} is not a mapping of options")
     return ignored.without(values, (*path, "with"), model.model_fields)
+
+
+def executor_options(model: type[Spec], data: Mapping[str, Any], ignored: Ignored) -> dict[str, Any]:
+    """What the file of an Executor says, without options of Deployments, over which Jina 3 passes there."""
+    values = ignored.without(data, (), model.model_fields)
+    others = {"runtime_args", *DeploymentSpec.model_fields} - set(known_names(model))
+    ignored.misplaced += [(name,) for name in values if name in others]
+    metas = values.get("metas")
+    for key in metas if isinstance(metas, Mapping) else ():
+        if key not in _METAS and (near := nearest(str(key), _METAS)):
+            ignored.unread.append((("metas", str(key)), near))
+    return {name: value for name, value in values.items() if name not in others}
+
+
+def check_executor(data: Any, origin: Origin, path: Path) -> None:
+    """Raise for what is wrong with an Executor or gateway that a file of something else describes at `path`.
+
+    It is read again when it is started, and what it says without effect is told then.
+    """
+    if isinstance(data, Mapping) and data.get("jtype") not in (None, "Deployment", "Flow", "Gateway", "Client"):
+        values = executor_options(ExecutorSpec, data, Ignored(origin))
+        parse(ExecutorSpec, values, locate=locator(origin, path, "Executor"))
+
+
+def check_executors(values: Mapping[str, Any], origin: Origin, path: Path) -> None:
+    """The same for those that the options at `path` have in `uses` and what is like it."""
+    for name in _USES:
+        check_executor(values.get(name), origin, (*path, name))

@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from jina.spec.base import Spec
-from jina.spec.deployment import DeploymentSpec
-from jina.spec.parsing import known_names, parse, subject_of
+from jina.spec.parsing import parse, subject_of
 from jina.spec.paths import Path
 from jina.spec.yaml_io import Loaded, load
-from jina.spec.yaml_options import Ignored, check_kind, locator, mapping_in, options_below_with, overridden
+from jina.spec.yaml_options import (
+    Ignored,
+    check_executors,
+    check_kind,
+    executor_options,
+    locator,
+    mapping_in,
+    options_below_with,
+    overridden,
+)
 from jina.spec.yaml_text import plain_options, yaml_text
 
 S = TypeVar("S", bound=Spec)
@@ -56,19 +64,13 @@ def spec_of(
     check_kind(model, data, origin)
     ignored = Ignored(origin)
     below = "jtype" not in model.model_fields
-    values = options_below_with(model, data, ignored) if below else _of_executor(model, data, ignored)
+    values = options_below_with(model, data, ignored) if below else executor_options(model, data, ignored)
     prefix: Path = ("with",) if below else ()
+    if below:
+        check_executors(values, origin, prefix)
     ignored.tell()
     locate = locator(origin, prefix, subject_of(model), overrides)
     return parse(model, overridden(model, values, overrides), locate=locate).in_folder(origin.folder)
-
-
-def _of_executor(model: type[Spec], data: Mapping[str, Any], ignored: Ignored) -> dict[str, Any]:
-    """What the file of an Executor says, without options of Deployments, over which Jina 3 passes there."""
-    values = ignored.without(data, (), model.model_fields)
-    others = {"runtime_args", *DeploymentSpec.model_fields} - set(known_names(model))
-    ignored.misplaced += [(name,) for name in values if name in others]
-    return {name: value for name, value in values.items() if name not in others}
 
 
 def dump_spec(spec: Spec) -> str:
