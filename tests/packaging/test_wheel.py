@@ -43,7 +43,9 @@ def built(tmp_path_factory) -> Path:
     call(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
     (source,) = folder.glob("rejina-*.tar.gz")
     with tarfile.open(source) as archive:
-        archive.extractall(folder / "source", filter="data")
+        # By name: the argument came with Python 3.11.4, and 3.11 of Debian 12 is older.
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
+        archive.extractall(folder / "source")
     (root,) = (folder / "source").iterdir()
     call(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=root)
     return folder
