@@ -140,6 +140,11 @@ def test_links_into_the_repository_lead_somewhere(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_lines_of_the_changelog_are_short():
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []
+
+
 def test_llms_txt_lists_every_page():
     text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
     pages = {path for path in (ROOT / "docs").rglob("*.md") if path.parent != ROOT / "docs"}
