@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 
 import aiohttp
 import fastapi
 import pytest
 import websockets
+from pydantic import BaseModel
 
 from jina.client import Client
 from jina.errors import ConfigError, RuntimeFailToStart
@@ -262,6 +264,82 @@ def test_routes_that_an_application_spells_out_win(options):
     assert texts[len(own + other) : -2] == ['"any nothing"', '"any livez"', '"any index"']
     assert [status for status, _, _ in answers[: len(own + other + below)]] == [200] * len(own + other + below)
     assert [status for status, _, _ in answers[-2:]] == [200, 405]
+
+
+class Note2(BaseModel):
+    """A model of an application's own, with the name of one that ours has."""
+
+    own: int
+
+
+Note2.__name__ = Note2.__qualname__ = "Note"
+
+
+def documented(customise, service=None, **options):
+    """The description of all routes that one gets who asks for it."""
+    [(status, _, text)] = asked(("GET", "/openapi.json"), service=service, customise=customise, **options)
+    assert status == 200
+    return json.loads(text)
+
+
+def test_routes_that_an_application_spells_out_are_described():
+    def customise(app):
+        own = written_routes()
+        own.add_api_route("/notes", lambda note: "own", methods=["POST"], tags=["mine"], summary="Own notes")
+        own.add_api_route("/hidden", lambda: "own", methods=["GET"], include_in_schema=False)
+        app.mount("/", own)
+
+    paths = documented(customise)["paths"]
+    own = {(path, method) for path in paths for method in paths[path] if "Lambda" in paths[path][method]["summary"]}
+    assert own == {
+        ("/echo", "post"), ("/echo", "get"), ("/post", "post"), ("/dry_run", "post"), ("/", "get"), ("/readyz", "get"),
+        ("/page", "get"), ("/{path}", "get"), ("/{path}", "post"),
+    }  # fmt: skip
+    assert (paths["/notes"]["post"]["tags"], paths["/notes"]["post"]["summary"]) == (["mine"], "Own notes")
+    assert "/hidden" not in paths
+    assert "Liveness" in paths["/livez"]["get"]["summary"]
+    assert "ready" not in paths["/readyz"]["get"]["summary"]
+
+
+def test_the_models_of_an_application_are_described_beside_ours():
+    own = fastapi.FastAPI()
+
+    def write(note: Note2) -> Note2:
+        return note
+
+    own.add_api_route("/notes", write, methods=["POST"], operation_id="post_echo")
+    document = documented(lambda app: app.mount("/", own), service=SampleService())
+    schemas = document["components"]["schemas"]
+    taken = document["paths"]["/notes"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    assert schemas[taken.rpartition("/")[2]]["properties"].keys() == {"own"}
+    assert schemas["Note"]["properties"].keys() >= {"text"}
+    named = re.findall(r'"#/components/(\w+)/([^"]+)"', json.dumps(document))
+    assert all(name in document["components"][section] for section, name in named)
+    operations = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+    assert len(operations) == len(set(operations))
+
+
+def test_applications_below_a_path_are_described_there():
+    def customise(app):
+        app.mount("/own", written_routes())
+        app.mount("/plain", OwnApp("/hello"))  # which does not tell its routes
+
+    document = documented(customise)
+    own = {path for path in document["paths"] if path.startswith("/own/")}
+    assert own == {"/own/echo", "/own/post", "/own/dry_run", "/own/", "/own/readyz", "/own/page", "/own/{path}"}
+    assert (
+        document["paths"]["/echo"]["post"]["operationId"] == documented(None)["paths"]["/echo"]["post"]["operationId"]
+    )
+
+
+def test_an_application_that_cannot_describe_itself_is_left_out(caplog):
+    def customise(app):
+        own = written_routes()
+        own.openapi = lambda: 1 / 0
+        app.mount("/", own)
+
+    assert "/page" not in documented(customise)["paths"]
+    assert "division by zero" in caplog.text
 
 
 def test_our_client_calls_endpoints_beside_such_routes():

@@ -52,7 +52,8 @@ class HttpApp:
         cors = CORS_HEADERS if plan.cors else []
         self._terms = Terms(limits.message_size, cors)
         self._last_terms = Terms(limits.message_size, [*cors, (b"connection", b"close")])
-        self._routes = Routes(gate.service, plan, pages(gate, plan, closed=access is not None and access.closed))
+        own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
+        self._routes = Routes(gate.service, plan, own)
         self.websockets = WebSockets(gate, limits, window, dry_run=not plan.no_debug_endpoints)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""

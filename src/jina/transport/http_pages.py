@@ -7,17 +7,18 @@ import functools
 import importlib.util
 import pkgutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jina.errors import EndpointNotFound, Unavailable
 from jina.observe.exposition import OPENMETRICS, PROMETHEUS, wants_openmetrics
+from jina.observe.logs import get_logger
 from jina.plan.plans import HttpPlan
 from jina.transport.http_bodies import dumps, routes_content
-from jina.transport.http_exchange import Exchange
+from jina.transport.http_exchange import AsgiApp, Exchange
 from jina.transport.http_paths import extra_routes, hidden_paths
-from jina.transport.openapi import about, openapi_document
+from jina.transport.openapi import about, add_application, openapi_document
 from jina.transport.server_errors import as_jina_error
 from jina.transport.server_gate import Gate
 from jina.transport.server_info import environment_info, version_info
@@ -48,9 +49,14 @@ def swagger_folder() -> Path | None:
     return found if found and all((found / name).exists() for name in _ASSETS) else None
 
 
-def pages(gate: Gate, plan: HttpPlan, *, closed: bool = False) -> dict[str, Handler]:
-    """The handlers of GET by path; `closed` says that callers need a key."""
-    own = _Pages(gate, plan, closed=closed)
+def pages(
+    gate: Gate, plan: HttpPlan, *, closed: bool = False, mounts: Callable[[], Mapping[str, AsgiApp]] = dict
+) -> dict[str, Handler]:
+    """The handlers of GET by path; `closed` says that callers need a key.
+
+    `mounts` gives the user's own applications by the path under which they are.
+    """
+    own = _Pages(gate, plan, mounts, closed=closed)
     return {
         "/": own.root,
         "/docs": own.docs,
@@ -65,10 +71,26 @@ def pages(gate: Gate, plan: HttpPlan, *, closed: bool = False) -> dict[str, Hand
     }
 
 
+def _description_of(app: AsgiApp, prefix: str) -> Mapping[str, Any] | None:
+    """What an application of the user's own tells of its routes, as one of FastAPI does."""
+    describe = getattr(app, "openapi", None)
+    if not callable(describe):
+        return None
+    try:
+        told = describe()
+    except Exception as error:  # noqa: BLE001 - of the user's own code; our routes are described without it
+        get_logger("jina.http").warning("the application at %r is not in /openapi.json: %r", prefix or "/", error)
+        return None
+    return told if isinstance(told, Mapping) else None
+
+
 class _Pages:
-    def __init__(self, gate: Gate, plan: HttpPlan, *, closed: bool) -> None:
+    def __init__(
+        self, gate: Gate, plan: HttpPlan, mounts: Callable[[], Mapping[str, AsgiApp]], *, closed: bool
+    ) -> None:
         self._gate = gate
         self._plan = plan
+        self._mounts = mounts
         self._closed = closed
         self._openapi: bytes | None = None
 
@@ -125,6 +147,9 @@ class _Pages:
                 hidden=hidden_paths(self._plan),
                 closed=self._closed,
             )
+            for prefix, app in self._mounts().items():
+                if (own := _description_of(app, prefix)) is not None:
+                    add_application(document, prefix, own)
             self._openapi = dumps(document)
         await exchange.respond_json(self._openapi)
 

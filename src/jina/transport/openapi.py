@@ -49,6 +49,65 @@ def openapi_document(
     }
 
 
+def add_application(document: dict[str, Any], prefix: str, own: Mapping[str, Any]) -> None:
+    """Describe the routes of a user's application that is mounted at `prefix`, whose own document is `own`.
+
+    At the root, its patterns leave the paths that we have to us, as they do when a request comes.
+    """
+    names = _free_names(document["components"], own.get("components") or {})
+    paths = document["paths"]
+    taken = {operation.get("operationId") for item in paths.values() for operation in item.values()}
+    for path, item in (own.get("paths") or {}).items():
+        ours = paths.setdefault(prefix + path, {})
+        for key, value in item.items():
+            renamed = _with_names(value, names)
+            if isinstance(renamed, dict) and renamed.get("operationId") in taken:
+                renamed["operationId"] = f"{renamed['operationId']}_{_slug(prefix + path)}_own"
+            if prefix or "{" not in path:
+                ours[key] = renamed
+            else:
+                ours.setdefault(key, renamed)
+    for section, items in (own.get("components") or {}).items():
+        target = document["components"].setdefault(section, {})
+        for name, value in items.items():
+            target[names[section, name]] = _with_names(value, names)
+    if own.get("tags"):
+        document["tags"] = [*document.get("tags", ()), *own["tags"]]
+
+
+def _free_names(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """What each component of another document is called here, by section and name."""
+    names = {}
+    for section, items in own.items():
+        taken = set(ours.get(section, ()))
+        for name in items:
+            free, number = name, 1
+            while free in taken or (free != name and free in items):
+                free, number = f"own_{name}" if number == 1 else f"own_{name}_{number}", number + 1
+            names[section, name] = free
+            taken.add(free)
+    return names
+
+
+def _with_names(value: Any, names: Mapping[tuple[str, str], str]) -> Any:
+    """A part of another document whose references are to the names that its components have here."""
+    if isinstance(value, list):
+        return [_with_names(item, names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    copy = {key: _with_names(item, names) for key, item in value.items()}
+    target = copy.get("$ref")
+    if isinstance(target, str) and target.startswith("#/components/"):
+        section, _, name = target.removeprefix("#/components/").partition("/")
+        copy["$ref"] = f"#/components/{section}/{names.get((section, name), name)}"
+    if isinstance(copy.get("security"), list):
+        copy["security"] = [
+            {names.get(("securitySchemes", name), name): scopes for name, scopes in one.items()}
+            for one in copy["security"]
+        ]
+    return copy
+
+
 def about(endpoints: Iterable[EndpointInfo]) -> str:
     """What the docstrings of the Executors say, each once."""
     return "\n\n".join(dict.fromkeys(info.about for info in endpoints if info.about))
