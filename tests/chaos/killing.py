@@ -66,6 +66,8 @@ class Killer:
             self.done.set()
             told(f"killed {victim}")
             os.kill(victim, self._number)
+            if hold := os.environ.get("JINA_KILL_HOLD"):
+                Path(hold).touch()
 
 
 def kind_of(name):
@@ -119,6 +121,8 @@ def watch_probers(killer):
 
 
 def main(kind, event, victim, number, folder):
+    if event == "worker:init":
+        os.environ["JINA_KILL_HOLD"] = f"{folder}-killed"
     killer = Killer(event, victim, int(number))
     watch(killer)
     if "prober" in {victim, event.partition(":")[0]}:

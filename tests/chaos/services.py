@@ -5,6 +5,7 @@ import os
 import threading
 
 from jina import DocumentArray, Executor, requests, write
+from tests.acceptance.flow_asking import until
 
 
 class Ledger(Executor):
@@ -70,7 +71,17 @@ class Follower(Behind):
     kind = "second"
 
 
+def hold():
+    """Return once the file named by `JINA_KILL_HOLD` is there: a quick start would be over before the signal comes."""
+    if place := os.environ.get("JINA_KILL_HOLD"):
+        until(lambda: os.path.exists(place), 120)
+
+
 class Marking(Executor):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        hold()
+
     @requests(on="/mark")
     async def mark(self, docs: DocumentArray, **kwargs):
         docs.texts = [f"{text}m" for text in docs.texts]
@@ -80,6 +91,10 @@ class Marking(Executor):
 
 
 class Counting(Executor):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        hold()
+
     @write
     @requests(on="/mark")
     def mark(self, docs: DocumentArray, **kwargs):

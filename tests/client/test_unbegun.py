@@ -32,13 +32,13 @@ class Stopping(grpc.GenericRpcHandler):
     """Ends calls as a server does that stops: the next `cancels` of documents, and the next `unsaid` of its version.
 
     `context.cancel()` ends a call as gRPC does one that it did not give away. Without a version it does not know the
-    question for it; the first `away` questions find no server. Calls end `late` (in seconds), those of streams after so
-    many documents.
+    question for it; the first `away` questions find no server. With `closes` calls end as those of a connection do.
+    Calls end `late` (in seconds), those of streams after so many documents.
     """
 
-    def __init__(self, version=OURS, cancels=0, unsaid=0, late=0.0, after=0, away=0):
+    def __init__(self, version=OURS, cancels=0, unsaid=0, late=0.0, after=0, away=0, closes=False):
         self.version, self.cancels, self.unsaid, self.late, self.after = version, cancels, unsaid, late, after
-        self.away = away
+        self.away, self.closes = away, closes
         self.seen, self.left = [], []
 
     def service(self, handler_call_details):
@@ -83,6 +83,8 @@ class Stopping(grpc.GenericRpcHandler):
         if self.cancels:
             self.cancels -= 1
             time.sleep(self.late)
+            if self.closes:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
             context.cancel()
 
 
@@ -164,6 +166,15 @@ def test_a_call_that_was_not_begun_is_sent_again(way):
     with serving(stopping) as port:
         assert ask(port) == "a"
     assert stopping.seen == [method, STATUS, method]
+
+
+def test_a_call_whose_connection_a_server_closed_before_it_began_is_sent_again(way):
+    """So gRPC ends the calls of a connection that a server closes, once those that it began have ended."""
+    ask, method = way
+    closing = Stopping(cancels=1, closes=True)
+    with serving(closing) as port:
+        assert ask(port) == "a"
+    assert closing.seen == [method, STATUS, method]
 
 
 def test_the_question_can_meet_the_same_end(way):

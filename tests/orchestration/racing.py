@@ -70,7 +70,7 @@ def told(value):
 
 def main():
     for line in sys.stdin:
-        kind, port, folder = line.split()
+        kind, port, folder = line.rstrip("\n").split(" ", 2)  # folders may have spaces
         Path(folder).mkdir(exist_ok=True)
         service = made(kind, int(port), folder)
         told("armed")

@@ -1,8 +1,8 @@
 """Calls that gRPC took on and never gave to the server.
 
-A gRPC server that stops cancels those, and their clients see a `CANCELLED` without any metadata. Servers of ours end no
-call like that once it has begun, so it may be sent again, to whoever listens at the address by then. Those of others
-may have begun it.
+A gRPC server that stops cancels those, and their clients see a `CANCELLED` without any metadata, or an `UNAVAILABLE`
+where its connections are closed first. Servers of ours end no call like that once it has begun, so it may be sent
+again, to whoever listens at the address by then. Those of others may have begun it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from jina.transport.base_channel import CallOptions
 _CANCELLED = 1
 _UNIMPLEMENTED = 12
 _UNAVAILABLE = 14
+_UNSEEN = {(_CANCELLED, "CANCELLED"), (_UNAVAILABLE, "Cancelling all calls")}
+"""Code and message of calls that gRPC itself ended."""
 _FIRST_OF_OURS = 4
 """The first major version that is this implementation."""
 _TRIES = 10
@@ -69,7 +71,7 @@ def never_begun(error: Any) -> bool:
     """Whether a call failed as those do that a server of ours never saw."""
     code = error.code()
     bare = not error.initial_metadata() and not error.trailing_metadata()
-    return code is not None and code.value[0] == _CANCELLED and error.details() == "CANCELLED" and bare
+    return code is not None and (code.value[0], error.details()) in _UNSEEN and bare
 
 
 def is_ours(info: Any) -> bool:
