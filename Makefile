@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
-.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow chaos nemesis fuzz test-interop test-observe test-containers test-versions check-clean check
+.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-containers test-versions check-clean check
 .PHONY: fix bench docs lock clean
 .DEFAULT_GOAL := help
 
@@ -86,7 +86,10 @@ test-again: $(READY)  ## what failed in the last run, one test after another
 
 test-slow: $(READY)  ## tests that take longer, besides those of test-observe and test-containers
 	-$(MAKE) --no-print-directory agent-faults
-	$(PYTEST) -q -m "slow and not interop" -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers)/' | sort)
+	$(PYTEST) -q -m "slow and not long and not interop" --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers)/' | sort)
+
+test-long: $(READY)  ## tests that take longer still: installing from the index, a million documents
+	$(PYTEST) -q -m "long" -n 2 --dist worksteal $$(grep -rlF mark.long --include='test_*.py' tests | sort)
 
 chaos: $(READY)  ## kill, cut off and replace processes under load, at length (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos

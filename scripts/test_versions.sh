@@ -10,7 +10,7 @@ export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.cache/uv}"
 home=.cache/versions
 all=(tests/packaging tests/wire tests/documents tests/executor tests/spec tests/transport tests/client tests/observe tests/orchestration)
 # On a Python in between only what depends on the language: annotations, classes, pickles.
-some=(tests/packaging tests/documents tests/executor tests/wire tests/orchestration)
+some=(tests/packaging tests/documents tests/executor tests/wire)
 
 # The interpreter of Python 3.<minor>, or nothing. A name on PATH may be a launcher of a version that is not there.
 python_of() {

@@ -176,7 +176,10 @@ def test_a_reader_that_pauses(flooded, protocol):
 
 @pytest.mark.slow
 @pytest.mark.timeout(170)
-@pytest.mark.parametrize(("protocol", "count"), [("grpc", 1_000_000), ("http", 200_000), ("websocket", 200_000)])
+@pytest.mark.parametrize(
+    ("protocol", "count"),
+    [pytest.param("grpc", 1_000_000, marks=pytest.mark.long), ("http", 200_000), ("websocket", 200_000)],
+)
 def test_a_million_documents_through_a_slow_step(flooded, protocol, count):
     """In requests of a thousand: neither the gateway nor a worker keeps what has passed."""
     flow, pids = flooded

@@ -21,7 +21,13 @@ EVERY = 20
 @pytest.mark.slow
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize(
-    ("protocol", "count"), [("grpc", 1_000_000), ("http", 200_000), ("websocket", 200_000)], ids=PROTOCOLS
+    ("protocol", "count"),
+    [
+        pytest.param("grpc", 1_000_000, marks=pytest.mark.long),
+        ("http", 200_000),
+        pytest.param("websocket", 200_000, marks=pytest.mark.long),
+    ],
+    ids=PROTOCOLS,
 )
 def test_documents_that_pass_are_not_kept(protocol, count):
     with Deployment(uses=Slow, protocol=protocol, host="127.0.0.1", quiet=True) as served:

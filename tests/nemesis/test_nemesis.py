@@ -12,7 +12,7 @@ from tests.nemesis.running import nemesis, porcupine
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(400)]
 
 AT_LENGTH = bool(os.environ.get("JINA_CHAOS"))
-RUNS = int(os.environ.get("JINA_NEMESIS_RUNS", "200" if AT_LENGTH else "6"))
+RUNS = int(os.environ.get("JINA_NEMESIS_RUNS", "200" if AT_LENGTH else "3"))
 SECONDS = float(os.environ.get("JINA_NEMESIS_SECONDS", "20" if AT_LENGTH else "10"))
 FIRST = int(os.environ.get("JINA_NEMESIS_SEED", "1"))
 

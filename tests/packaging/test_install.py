@@ -350,6 +350,7 @@ class TestCommands:
         fresh.run("pip check")
         assert fresh.versions() == {"rejina": jina.__version__, "rejina-raft": jina.__version__}
 
+    @pytest.mark.long
     def test_requirement_lines_that_name_jina(self, fresh):
         page = (ROOT / "docs/how-to/install.md").read_text(encoding="utf-8")
         (lines,) = re.findall(r'```text title="requirements.txt"\n(.*?)```', page, re.DOTALL)
@@ -361,6 +362,7 @@ class TestCommands:
         fresh.run("pip install --find-links dist 'jina>=4'")
         fresh.run("pip check")
 
+    @pytest.mark.long
     def test_the_folder_wins_against_the_index(self, fresh):
         """The index has Jina 3, to which every one of these lines would lead."""
         for line in ("jina", "jina>=3", "jina>=4", "jina[stateful,standard]>=3"):
@@ -375,6 +377,7 @@ class TestCommands:
         fresh.run("pip install --no-index --find-links wheels 'rejina[stateful]'")
         assert "['one']" in fresh.python(AGREES)
 
+    @pytest.mark.long
     def test_beside_jina_3_and_in_its_place(self, fresh):
         fresh.run("pip install --no-deps jina==3.34.0", **INDEX)
         fresh.run(PLAIN)

@@ -11,7 +11,7 @@ from .mistakes import MISTAKES
 from .simulated_clients import KINDS
 from .simulation import FAULTS, Fault, Plan, plan_of, simulate
 
-RUNS = int(os.environ.get("JINA_SIMULATION_RUNS", "250"))
+RUNS = int(os.environ.get("JINA_SIMULATION_RUNS", "100"))
 SEED = int(os.environ.get("JINA_SIMULATION_SEED", "1"))
 ATTEMPTS = 100
 

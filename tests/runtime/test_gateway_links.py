@@ -5,6 +5,7 @@ serves the link only later, and one that is taken out. Real sockets, frames and 
 """
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -19,6 +20,8 @@ from jina.runtime.gateway_service import GatewayService
 from jina.runtime.link_source import LinkSource
 from jina.transport.link_server import LinkServer
 
+EXAMPLES = int(os.environ.get("JINA_LINK_EXAMPLES", "400"))
+"""Of the long test."""
 NAMES = ("a/rep-0", "b/rep-0", "b/rep-1")
 EVENTS = st.tuples(st.sampled_from(NAMES), st.sampled_from(["link", "link slowly", "die", "serve"]), st.integers(0, 6))
 
@@ -137,7 +140,7 @@ def test_in_every_order(before, during):
 
 @pytest.mark.slow
 @given(st.lists(EVENTS, max_size=10), st.lists(EVENTS, max_size=30))
-@settings(max_examples=2000)
+@settings(max_examples=EXAMPLES)
 def test_in_every_order_at_length(before, during):
     asyncio.run(play(before, during))
 
