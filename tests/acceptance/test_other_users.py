@@ -1,5 +1,6 @@
 """A second user of a machine reads nothing of a service, reaches none of its sockets, takes no place of its files."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -8,14 +9,16 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from jina.errors import ConfigError
 from jina.executor import workspace
+from jina.launch import doors, requirements
 from jina.observe.log_config import file_handler
-from tests.acceptance.first_user import KEY, VARIABLE
+from tests.acceptance.first_user import KEY, VARIABLE, descendants
 
 OTHER = 65531
 pytestmark = [
@@ -27,7 +30,7 @@ pytestmark = [
 def as_other(**tries):
     """What another user gets by `tests.acceptance.other_user`."""
     program = [sys.executable, "-m", "tests.acceptance.other_user"]
-    asked = json.dumps({"uid": OTHER, **tries})
+    asked = json.dumps({"uid": OTHER, **tries}) + "\n"
     done = subprocess.run(program, input=asked, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -127,3 +130,70 @@ def test_new_folders_are_for_their_user_alone(tmp_path):
     file_handler(str(tmp_path / "logs" / "a.log")).close()
     for path, mode in ((was_there, 0o755), (tmp_path / "logs", 0o700), (workspace.create(f"{tmp_path}/w/x"), 0o700)):
         assert stat.S_IMODE(os.stat(path).st_mode) == mode
+
+
+@contextlib.contextmanager
+def pretending(*names):
+    """Another user's process that has sockets with these names."""
+    program = [sys.executable, "-m", "tests.acceptance.other_user"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        child.stdin.write(json.dumps({"uid": OTHER, "pretend": [names]}) + "\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "pretending\n"
+        yield
+        child.stdin.close()
+
+
+def test_sockets_with_names_of_our_services_stop_no_look_at_them():
+    """`jina status` and `jina logs` ask by such names, which anybody can take."""
+    me = f"@jina/{os.getuid()}"
+    names = [
+        f"{me}/none/0",
+        f"{me}/1",
+        f"{me}/",
+        f"{me}/99999999999/0",
+        f"{me}/1/\n x",
+        *(f"{me}/1/{n}" for n in range(9)),
+    ]
+    with pretending(*names), doors.standing(lambda: b"it is us"):
+        began = time.monotonic()
+        told = dict(doors.ask_all())
+        assert time.monotonic() - began < 20  # not 8 s for each of them
+    assert told[os.getpid()] == b"it is us"
+    assert not told.keys() & {1, 99999999999}
+
+
+def test_a_service_tells_another_user_nothing_of_itself():
+    with doors.standing(lambda: b"a secret"):
+        name = next(name for pid, name in doors._names() if pid == os.getpid())
+        assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, lambda path: path.symlink_to("/etc/hostname")])
+def test_a_lock_that_another_user_put_there_is_refused(shared, monkeypatch, make):
+    """Who may lock it could keep an installation from beginning."""
+    folder = Path(tempfile.mkdtemp(dir=shared))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    where = requirements.lock_file()
+    make(Path(where))
+    os.chown(where, OTHER, OTHER, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="install_requirements: ") as caught:
+        requirements.install("/dev/null")
+    assert where in caught.value.message
+    assert "TMPDIR" in caught.value.help
+
+
+def test_keys_on_a_command_line_are_taken_from_it():
+    """Until the program has read them they are seen; who does not want that uses JINA_API_KEYS or api_keys_file."""
+    words = ["--api-keys", "secret-of-bob-0123456789", "secret-of-all-0123456789", "--env", "TOKEN:secret-too"]
+    words += ["--name=seen", "--host", "127.0.0.1", "--uses", "tests.acceptance.first_user.Keeping"]
+    program = [sys.executable, "-m", "jina", "deployment", *words]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        said = next(line for line in child.stdout if "ready" in line or line.startswith("jina:"))
+        try:
+            told = as_other(process=descendants(child.pid))["process"]
+        finally:
+            child.terminate()
+    assert "seen is ready" in said
+    assert not any("secret" in word for shown in told for word in shown)
+    assert all(word in told[0][0] for word in ("--api-keys", "--env", "****", "--name=seen", "--uses"))

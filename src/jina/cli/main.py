@@ -97,6 +97,9 @@ SUCCESSORS: dict[str, str] = {
 }
 """Commands of Jina 3 that are none here, and what to use instead."""
 
+_SECRETS = frozenset({"--api-keys", "--api-key", "--env"})
+"""Options whose values are taken from the command line that other users see."""
+
 GROUPS = sorted({name.split()[0] for name in COMMANDS if " " in name})
 
 
@@ -135,6 +138,10 @@ def entry() -> NoReturn:
     from jina.launch.first_process import step_aside
     from jina.spec.paths import working_folder
 
+    if any(word.startswith("--") and word.partition("=")[0] in _SECRETS for word in sys.argv):
+        from jina.launch.titles import hide
+
+        hide(sys.argv, _SECRETS)
     step_aside()
     if (folder := working_folder()) and folder not in sys.path:
         sys.path.insert(0, folder)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
@@ -35,12 +37,12 @@ def opened() -> socket.socket | None:
     return door
 
 
-def answer(guest: socket.socket, data: bytes) -> None:
+def answer(guest: socket.socket, give: Callable[[], bytes]) -> None:
     """Give the answer to one who came, if it is this user or root."""
     with guest, contextlib.suppress(OSError):
         guest.settimeout(_PATIENCE)
         if _user(guest) in {os.getuid(), 0}:
-            guest.sendall(data)
+            guest.sendall(give())
 
 
 @contextmanager
@@ -63,18 +65,23 @@ def standing(give: Callable[[], bytes]) -> Generator[None]:
 def _attend(door: socket.socket, give: Callable[[], bytes]) -> None:
     with contextlib.suppress(OSError):  # it was closed
         while True:
-            answer(door.accept()[0], give())
+            answer(door.accept()[0], give)
 
 
 def ask_all() -> Iterator[tuple[int, bytes | None]]:
-    """The process of each service of this user, and what it answers; None where it does not in time."""
-    for name in _names():
-        pid = int(name.removeprefix(_prefix()).partition("/")[0])
+    """The process of each service of this user, and what it answers; None where it does not in time.
+
+    Any user can make sockets with such names: those of others are left alone, however many there are.
+    """
+    give_up = time.monotonic() + _PATIENCE
+    for pid, name in _names():
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            door.settimeout(_PATIENCE)
+            # Not that long for each that does not accept: connecting to one that does takes no time.
+            door.settimeout(max(0.0, give_up - time.monotonic()))
             door.connect(f"\0{name}")
             if _user(door) != os.getuid():
                 continue
+            door.settimeout(_PATIENCE)
             try:
                 data = b"".join(iter(lambda: door.recv(1 << 16), b""))
             except TimeoutError:
@@ -88,11 +95,11 @@ def _prefix() -> str:
     return f"jina/{os.getuid()}/"
 
 
-def _names() -> list[str]:
-    with contextlib.suppress(OSError), open("/proc/net/unix") as file:
-        words = [line.split() for line in file]
-        names = {line[-1].removeprefix("@") for line in words if line and line[-1].startswith(f"@{_prefix()}")}
-        return sorted(names)
+def _names() -> list[tuple[int, str]]:
+    form = re.compile(rf" @({re.escape(_prefix())}([0-9]+)/[0-9]+)$", re.ASCII)
+    with contextlib.suppress(OSError), open("/proc/net/unix", errors="replace") as file:
+        found = {match[1]: int(match[2]) for line in file if (match := form.search(line.rstrip("\n")))}
+        return sorted((pid, name) for name, pid in found.items())
     return []
 
 

@@ -16,6 +16,7 @@ from jina.errors import ConfigError
 
 _LINES = 5
 """Lines of the installer's output that an error repeats: the last ones say why it failed."""
+_REMOVE = "remove it, or set TMPDIR to a folder of your own"
 
 
 def install(path: str) -> None:
@@ -24,11 +25,15 @@ def install(path: str) -> None:
     Replicas that start at the same time take turns, so that all but the first find everything there. Raises
     `ConfigError` with the last lines of the installer.
     """
-    name = hashlib.sha256(os.path.realpath(sys.prefix).encode()).hexdigest()[:16]
-    place = os.path.join(tempfile.gettempdir(), f"jina-{os.getuid()}-{name}.lock")
+    place = lock_file()
     # The folder is everybody's: a link that somebody put there is not followed.
-    lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"install_requirements: {place}: {error.strerror}", help=_REMOVE) from None
+    try:
+        if os.fstat(lock).st_uid != os.getuid():  # who could keep it locked
+            raise ConfigError(f"install_requirements: {place} belongs to another user", help=_REMOVE)
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(  # noqa: S603 - pip, with a file that the user named
             [*_installer(), "-r", path], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
@@ -42,6 +47,12 @@ def install(path: str) -> None:
             help="install it by hand, or leave install_requirements out",
         )
     importlib.invalidate_caches()
+
+
+def lock_file() -> str:
+    """What installations into the environment of this interpreter lock while they last."""
+    name = hashlib.sha256(os.path.realpath(sys.prefix).encode()).hexdigest()[:16]
+    return os.path.join(tempfile.gettempdir(), f"jina-{os.getuid()}-{name}.lock")
 
 
 def _installer() -> list[str]:

@@ -74,7 +74,7 @@ class Running:
         self.places = [Place(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
         self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
-        self._supervisor.on_guest = lambda guest: doors.answer(guest, msgspec.json.encode(self.status()))
+        self._supervisor.on_guest = lambda guest: doors.answer(guest, lambda: msgspec.json.encode(self.status()))
 
     @property
     def processes(self) -> list[ChildProcess]:
