@@ -7,6 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
+from jina.transport.server_sockets import holder
+
 
 def become(uid):
     os.setgroups([])
@@ -64,7 +66,7 @@ def bind(port):
 
 
 def pretend(names):
-    """Sockets with names of another user's services, some of which never accept; ends with the standard input."""
+    """Sockets with names of another user's services, which never accept; ends with the standard input."""
     held = []
     for name in names:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -83,7 +85,7 @@ def pretend(names):
     return held
 
 
-TRIES = {"pretend": pretend, "walk": walk, "connect": connect, "process": process, "bind": bind}
+TRIES = {"pretend": pretend, "holder": holder, "walk": walk, "connect": connect, "process": process, "bind": bind}
 
 if __name__ == "__main__":
     asked = json.loads(sys.stdin.readline())

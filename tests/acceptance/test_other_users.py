@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from jina.errors import ConfigError
 from jina.executor import workspace
 from jina.launch import doors, requirements
 from jina.observe.log_config import file_handler
+from jina.transport.server_sockets import holder
 from tests.acceptance.first_user import KEY, VARIABLE, descendants
 
 OTHER = 65531
@@ -197,3 +199,11 @@ def test_keys_on_a_command_line_are_taken_from_it():
     assert "seen is ready" in said
     assert not any("secret" in word for shown in told for word in shown)
     assert all(word in told[0][0] for word in ("--api-keys", "--env", "****", "--name=seen", "--uses"))
+
+
+def test_a_port_of_another_user_is_named_as_such():
+    """Which process of theirs has it is not to be seen, and not guessed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert as_other(holder=[port])["holder"] == ["a process of user root"]
+        assert holder(port).startswith(f"process {os.getpid()} (")

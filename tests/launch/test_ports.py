@@ -3,6 +3,7 @@ import itertools
 import mmap
 import os
 import socket
+import sys
 
 import pytest
 
@@ -105,6 +106,23 @@ def test_a_given_port_that_is_taken_is_an_error_at_once(reservations):
     assert reservations.hold_given(_face(port))
     with pytest.raises(PortAlreadyUsed):
         PortReservations().hold_given(_face(port, "0.0.0.0"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
+def test_who_has_a_port_is_named(reservations):
+    """By its process and command, also where it has only a connection from there."""
+    command = f"process {os.getpid()} ({' '.join(sys.orig_argv)[:20]}"
+    with _bind(0, share=False) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(PortAlreadyUsed) as caught:
+            reservations.hold_given(_face(port))
+        assert caught.value.message.startswith(
+            f"port: {port} is taken: another process listens on 127.0.0.1:{port} (http): {command}"
+        )
+        with socket.create_connection(server.getsockname(), 5) as client:
+            with pytest.raises(PortAlreadyUsed) as caught:
+                reservations.hold(client.getsockname()[1])
+            assert command in caught.value.message
 
 
 def test_a_given_port_that_cannot_be_held_is_left_to_the_server(reservations):

@@ -76,10 +76,11 @@ def test_a_peer_port_that_is_taken_is_named(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
+        port, me = taken.getsockname()[1], os.getpid()
         with (
             pytest.raises(
-                PortAlreadyUsed, match=rf"(?s)127.0.0.1:{port} is taken: .* below those that the system gives"
+                PortAlreadyUsed,
+                match=rf"(?s)127.0.0.1:{port} is taken: process {me} .* below those that the system gives",
             ),
             group(Ledger, tmp_path, replicas=1, peer_ports=[port]),
         ):

@@ -110,3 +110,62 @@ def test_keys_of_any_characters(key, header):
             assert status == 200
 
     run(main())
+
+
+HANDSHAKE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+OTHERS = [
+    "https://evil.example",
+    "http://x.evil.example:80",
+    "http://evil.example/x",
+    "null",
+    "",
+    "http://[",
+    "x",
+    "http://",
+]
+SAME = ["http://x", "https://x", "http://X:3000", "http://x:80"]
+
+
+async def handshake(server, origin, path=b"GET /", host=b"x"):
+    """Status and body of the answer to a WebSocket handshake of a page."""
+    address, port = authority(server).split(":")
+    reader, writer = await asyncio.open_connection(address, int(port))
+    page = b"" if origin is None else b"Origin: " + origin.encode() + b"\r\n"
+    writer.write(b"%b HTTP/1.1\r\nHost: %b\r\n" % (path, host) + page + HANDSHAKE + b"\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head.split()[1])
+    body = b"" if status == 101 else await reader.read()
+    writer.close()
+    return status, body
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "http"])
+@pytest.mark.parametrize("path", [b"GET /", b"GET /echo", b"GET /dry_run"])
+def test_without_cors_no_page_of_another_host_opens_a_websocket(protocol, path):
+    """Browsers leave that to servers; what a page may open it may read."""
+
+    async def main():
+        async with served(SampleService(), protocol) as server:
+            for origin in OTHERS:
+                status, body = await handshake(server, origin, path)
+                assert status == 403, origin
+                told = json.loads(body)
+                assert told["code"] == "PermissionDenied"
+                assert "cors=True" in told["help"]
+            for origin in (None, *SAME):
+                assert (await handshake(server, origin, path))[0] == 101, origin
+            assert (await handshake(server, "http://[::1]:3000", path, b"[::1]:80"))[0] == 101
+
+    run(main())
+
+
+def test_with_cors_pages_of_any_host_open_websockets():
+    async def main():
+        async with served(SampleService(), "websocket", http=HttpPlan(cors=True)) as server:
+            for origin in ("https://evil.example", "null"):
+                assert (await handshake(server, origin))[0] == 101
+
+    run(main())

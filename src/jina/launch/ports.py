@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.plan.plans import ConsensusPlan, FacePlan
-from jina.transport.server_sockets import bind_error
+from jina.transport.server_sockets import bind_error, holder
 
 _TRIES = 200
 _PAUSE = 0.002
@@ -60,7 +60,7 @@ class PortReservations:
             self._held[port] = _take("", port)
         except OSError:
             raise PortAlreadyUsed(
-                f"port {port}, chosen earlier for this deployment, is now used by another process"
+                f"port {port}, chosen earlier for this deployment, is now used by {holder(port) or 'another process'}"
             ) from None
 
     def hold_given(self, face: FacePlan) -> bool:
@@ -90,9 +90,10 @@ class PortReservations:
                 self._held[port] = _take(host.strip("[]"), port)
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
+                    who = holder(port) or "another process"
                     raise PortAlreadyUsed(
-                        f"peer_ports: {host}:{port} is taken: another process listens there, or has a connection from"
-                        f" there ({plan.group}/rep-{plan.replica})",
+                        f"peer_ports: {host}:{port} is taken: {who} listens there, or has a connection from there"
+                        f" ({plan.group}/rep-{plan.replica})",
                         help="give another port, or none to let jina choose a free one; take them below those that the"
                         " system gives connections (Linux: net.ipv4.ip_local_port_range)",
                     ) from None

@@ -150,7 +150,7 @@ class ServerOptions(Spec):
     """Version in the HTTP documentation; unset: that of jina."""
 
     cors: Flag = False
-    """Let web pages of any origin call the HTTP face."""
+    """Let web pages of any origin call over HTTP and WebSocket; without, those of other hosts read no answer."""
 
     uvicorn_kwargs: Mapped | None = None
     """Further arguments of the HTTP server (https://www.uvicorn.org/settings/)."""

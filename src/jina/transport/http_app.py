@@ -54,7 +54,7 @@ class HttpApp:
         self._last_terms = Terms(limits.message_size, [*cors, (b"connection", b"close")])
         own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
         self._routes = Routes(gate.service, plan, own)
-        self.websockets = WebSockets(gate, limits, window, dry_run=not plan.no_debug_endpoints)
+        self.websockets = WebSockets(gate, limits, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
         self._entry: AsgiApp = self._answer

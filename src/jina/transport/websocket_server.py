@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-from jina.errors import BadRequest, EndpointNotFound, JinaError, quoted
+from jina.errors import BadRequest, EndpointNotFound, JinaError, PermissionDenied, quoted
 from jina.transport.http_access import CALLER, refuse_websocket
 from jina.transport.http_bodies import dumps, error_content, read_json, reply_parts
 from jina.transport.http_calls import TIMEOUT_HEADER, deadline_of, take_out_docs
@@ -44,11 +44,15 @@ Frame = str | bytes
 class WebSockets:
     """All WebSocket connections of one application.
 
-    `window` is the number of requests of one connection in work at a time, where the client does not say.
+    `window` is the number of requests of one connection in work at a time, where the client does not say. Pages
+    of other hosts are refused without `cors`.
     """
 
-    def __init__(self, gate: Gate, limits: Limits, window: int = DEFAULT_WINDOW, *, dry_run: bool = True) -> None:
+    def __init__(
+        self, gate: Gate, limits: Limits, window: int = DEFAULT_WINDOW, *, dry_run: bool = True, cors: bool = False
+    ) -> None:
         self._gate = gate
+        self._cors = cors
         self._max_unread = limits.unread.each
         self._window = window
         self._has_dry_run = dry_run
@@ -58,6 +62,10 @@ class WebSockets:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection until it is closed."""
         await receive()  # websocket.connect
+        if not self._cors and (page := _page_of_another_host(scope)) is not None:
+            message = f"WebSocket: a page of {quoted(page)} may not connect to this service"
+            await refuse_websocket(scope, send, PermissionDenied(message, help="cors=True lets pages of any host"))
+            return
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         offered = scope.get("subprotocols", ())
         subprotocol = next((name for name in offered if name in PROTOCOLS), None)
@@ -95,6 +103,21 @@ class WebSockets:
         """Whether requests may come under this path."""
         endpoints = self._gate.service.endpoints if self._gate.service.started else {}
         return path == "/" or path in endpoints or "/default" in endpoints
+
+
+def _page_of_another_host(scope: Scope) -> str | None:
+    """The origin of a web page that is not of the host at which it calls; browsers name it, and few others do.
+
+    Pages at other ports of the same host are no others, as for cookies.
+    """
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"origin", b"host"}}
+    if (origin := headers.get(b"origin")) is None:
+        return None
+    try:
+        theirs, ours = urlsplit(origin).hostname, urlsplit(f"//{headers.get(b'host', '')}").hostname
+    except ValueError:
+        return origin
+    return None if theirs is not None and theirs == ours else origin
 
 
 class _Connection:
