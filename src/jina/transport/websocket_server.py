@@ -110,7 +110,8 @@ def _page_of_another_host(scope: Scope) -> str | None:
 
     Pages at other ports of the same host are no others, as for cookies.
     """
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"origin", b"host"}}
+    told: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = {name: value.decode("latin-1") for name, value in told if name in {b"origin", b"host"}}
     if (origin := headers.get(b"origin")) is None:
         return None
     try:
