@@ -110,6 +110,8 @@ def test_a_file_of_another_kind_names_the_command_that_serves_it(command, kind, 
         (["executor", "--port", "99999999"], "'99999999' is not a port"),
         (["ping", "nowhere", "grpc://127.0.0.1:1"], "'nowhere' is not one of"),
         (["client", "--parameters", "[1]"], "must be a JSON object"),
+        (["client", "--parameters", "[" * 5000], "--parameters: not JSON: nested too deeply"),
+        (["executor", "--uses-with", '{"a":' * 5000], "nested too deeply"),
         (["help", "replicass"], "did you mean 'replicas'"),
         (["help", "flows"], "did you mean 'flow'"),
         (["help", "foo"], "neither a command nor an option: 'foo'\n  help: jina --help lists the commands"),
@@ -128,6 +130,11 @@ def test_a_file_of_another_kind_names_the_command_that_serves_it(command, kind, 
 def test_a_wrong_line_is_exit_code_2_and_says_what_is_right(words, hint, capsys):
     assert main(words) == 2
     assert hint in capsys.readouterr().err
+
+
+def test_a_path_that_no_system_takes_is_no_traceback(capsys):
+    assert main(["check", "x" * 5000]) == 1
+    assert "File name too long" in capsys.readouterr().err
 
 
 OF_JINA_3 = [

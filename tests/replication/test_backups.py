@@ -63,6 +63,13 @@ def test_what_is_none_is_refused(content, tmp_path):
         backups.read(source)
 
 
+@pytest.mark.parametrize("count", ["1001", "99999999999"])
+def test_more_replicas_than_a_group_has_are_refused(count, tmp_path, capsys):
+    source = with_manifest(tmp_path / "x.backup", b"abc", sha256=SUM)
+    assert main(["raft", "restore-backup", source, "--workspace", str(tmp_path / "files"), "--replicas", count]) == 2
+    assert f"--replicas {count}: a group has 1000 replicas at most" in capsys.readouterr().err
+
+
 def test_a_later_format_is_named(tmp_path):
     with pytest.raises(UsageError, match="has format 2; this is 1"):
         backups.read(with_manifest(tmp_path / "x.backup", b"abc", format=2))

@@ -115,6 +115,28 @@ def test_what_is_ready_leaves_together(worker):
 
 
 @pytest.mark.parametrize("endpoint", ["/sync", "/async"])
+def test_a_slow_reader_of_large_documents_holds_the_generator_back_by_bytes(worker, endpoint, monkeypatch):
+    monkeypatch.setattr("jina.runtime.streams.ROOM_BYTES", 100)
+    executor = Streams()
+    with worker.serving(executor) as it:
+
+        async def main():
+            replies = stream(worker, it, endpoint, 100 * ROOM)
+            first = worker.texts(await anext(replies))
+            limit = time.monotonic() + 20
+            while executor.made <= len(first):
+                assert time.monotonic() < limit
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            # Each document has an id of 32 bytes and a text.
+            assert executor.made <= len(first) + 4
+            await replies.aclose()
+            assert await asyncio.to_thread(executor.closed.wait, 20)
+
+        it.run(main())
+
+
+@pytest.mark.parametrize("endpoint", ["/sync", "/async"])
 def test_a_slow_reader_holds_the_generator_back(worker, endpoint):
     executor = Streams()
     with worker.serving(executor) as it:

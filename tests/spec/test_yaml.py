@@ -321,6 +321,20 @@ def test_nesting_without_end_is_refused():
     assert "nested too deeply" in problem("a: " + "[" * 500, ExecutorSpec, BadConfigSource)
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["1" + "0" * 5000, "!!int x", "!!float x", "!!bool x", "!!timestamp x", "2001-12-14t21:59:43.10-99:99"],
+    ids=lambda value: value[:12],
+)
+def test_a_scalar_that_cannot_be_read_is_named_by_its_line(value):
+    assert problem(f"jtype: X\nwith:\n  a: {value}", ExecutorSpec, BadConfigSource).startswith("YAML text:3: ")
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 60_000, "[" + "1" * 5000 + "]"], ids=["deep", "long"])
+def test_json_that_python_cannot_read_is_refused(text):
+    problem(text, ExecutorSpec, BadConfigSource)
+
+
 def test_json_with_tabs_is_read():
     assert load('{\t"a":\t[1,\t2]}').data == {"a": [1, 2]}
 

@@ -381,3 +381,9 @@ def test_options_of_a_gateway_may_stand_below_with(folder):
 def test_with_of_a_gateway_class_has_its_arguments():
     flow = load_spec(FlowSpec, "jtype: Flow\ngateway:\n  uses: Mine\n  with: {a: 1, b: 2}\n  uses_with: {b: 3}")
     assert (flow.gateway.uses, flow.gateway.uses_with) == ("Mine", {"a": 1, "b": 3})
+
+
+@pytest.mark.parametrize("name", ["[1]", "{a: 1}", "1.5"])
+def test_a_name_that_is_no_text_is_refused_by_its_line(name):
+    with pytest.raises(ConfigError, match=r"^YAML text:3 .*name: .* is not text"):
+        load_spec(FlowSpec, f"jtype: Flow\nexecutors:\n  - name: {name}\n    uses: Taker\n")

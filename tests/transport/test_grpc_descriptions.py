@@ -114,6 +114,26 @@ def test_health_follows_readiness():
     with_channel(use)
 
 
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("/grpc.health.v1.Health/Check", "unary_unary"),
+        ("/grpc.health.v1.Health/Watch", "unary_stream"),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "stream_stream"),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
+    ],
+)
+def test_bytes_that_are_no_message_of_a_tool_are_an_invalid_argument(method, kind):
+    async def use(channel, service):
+        calling = getattr(channel, kind)(method)
+        call = calling(iter([b"\xff" * 20]) if kind == "stream_stream" else b"\xff" * 20)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (call if kind == "unary_unary" else call.read())
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+    with_channel(use)
+
+
 def test_health_turns_false_before_the_server_stops():
     async def main():
         service = SampleService()

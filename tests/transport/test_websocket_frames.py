@@ -248,6 +248,17 @@ def test_frames_that_are_too_large_close_the_socket():
     connected(use, limits=Limits(1000))
 
 
+def test_text_that_is_not_utf8_closes_the_socket_and_leaves_no_traceback(caplog):
+    async def use(socket, _service):
+        ping = b"\x89\x80\0\0\0\0"
+        socket._writer.transport.write(b"\x81\x82\0\0\0\0\xff\xfe" + ping)
+        await socket.receive()
+        assert socket.close_code == 1007
+
+    connected(use)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_client_that_sends_on_still_hears_that_a_frame_was_too_large():
     """Closing with bytes unread would reset the connection, and the reason be lost with it."""
 

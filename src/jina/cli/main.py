@@ -164,6 +164,9 @@ def main(argv: Sequence[str]) -> int:
         # The reader of our output left (`jina ... | head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a file of the command line, such as one whose name is too long; it says which
+        print(f"jina: {error}", file=sys.stderr)
+        return 1
 
 
 def command_parser(name: str) -> tuple[Parser, Command]:

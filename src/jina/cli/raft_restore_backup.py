@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
     if options.generation is not None and not is_name(options.generation):
         raise UsageError(f"--generation: {options.generation!r} is not what the first call has printed")
     count = options.replicas or manifest.replicas
+    if count > backups.MOST_REPLICAS:
+        raise UsageError(f"--replicas {count}: a group has {backups.MOST_REPLICAS} replicas at most")
     replicas = list(range(count))
     chosen = replicas if options.replica is None else [options.replica]
     if not set(chosen) <= set(replicas):

@@ -11,6 +11,7 @@ from typing import Any
 from jina.errors import BadClientInput, UsageError
 from jina.spec import ClientSpec
 from jina.spec.flags import add_options, given
+from jina.spec.text import read_json
 
 OWN = ("on", "text", "inputs", "parameters", "target_executor", "request_size", "stream_doc", "show_progress")
 
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
     own = {name: getattr(options, name) for name in OWN}
     try:
-        parameters = json.loads(own["parameters"])
+        parameters = read_json(own["parameters"])
     except ValueError as error:
         raise UsageError(f"--parameters: not JSON: {error}") from error
     if not isinstance(parameters, dict):
@@ -91,7 +92,7 @@ def _document(file: str, number: int, line: str) -> Any:
     from jina.documents import Document
 
     try:
-        fields = json.loads(line)
+        fields = read_json(line)
     except ValueError as error:
         raise BadClientInput(f"{file}:{number}: not JSON: {error}") from error
     if not isinstance(fields, dict):

@@ -25,7 +25,7 @@ _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
 _PART: Final = 4 << 20
 _TRIES: Final = 3
-_MOST_REPLICAS: Final = 1000
+MOST_REPLICAS: Final = 1000
 _LONGEST_MANIFEST: Final = 4 << 20
 
 
@@ -159,7 +159,7 @@ def read(source: str) -> Manifest:
         groups.check_name(manifest.group)
     except UsageError as error:
         raise UsageError(f"{source} is no backup that can be read: {error.message}") from None
-    if not 0 < manifest.replicas <= _MOST_REPLICAS:
+    if not 0 < manifest.replicas <= MOST_REPLICAS:
         raise UsageError(f"{source} is no backup that can be read: it is of {manifest.replicas} replicas")
     return manifest
 

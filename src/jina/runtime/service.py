@@ -176,7 +176,7 @@ class WorkerService:
         to_consumer = self.dispatcher.from_user if handler.endpoint.is_async else self.dispatcher.back
         span = self._span(request, handler) if traces.active() else None
         job = StreamJob(handler, request, span, Buffer(self.dispatcher, to_consumer))
-        return ReplyStream(self.dispatcher, handler, job, span)
+        return ReplyStream(self.dispatcher, handler, job, span, self.freed)
 
     async def dry_run(self) -> list[Route]:
         """Cross to the user loop and back; raises `Unavailable` where that does not work."""

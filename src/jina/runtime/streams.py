@@ -10,7 +10,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop, CancelledError, Future, TimerHandle, get_running_loop
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -24,6 +24,8 @@ from jina.wire.messages import Reply, Request
 
 ROOM = 64
 """Documents that may wait for the protocol loop; more would only be memory."""
+ROOM_BYTES = 256 * 1024
+"""Bytes of texts, blobs and arrays that these may have; one document may always wait."""
 
 
 class _Closed(Exception):
@@ -38,6 +40,7 @@ class Buffer:
         self._to_consumer = to_consumer
         self._to_user = dispatcher.to_user
         self._items: deque[Any] = deque()
+        self._bytes = 0
         self._announced = False
         self._waiter: Future[None] | None = None
         self._room = threading.Event()
@@ -50,16 +53,21 @@ class Buffer:
     def put(self, item: Any) -> bool:
         """Add a document; says whether the producer has to wait for room."""
         self._items.append(item)
+        self._bytes += _bytes_in(item)
         if not self._announced:
             self._announced = True
             self._to_consumer.post(self._announce, None)
-        return len(self._items) >= ROOM
+        return self._full()
+
+    def _full(self) -> bool:
+        # The sum is changed by both sides, so it may be too large for a moment: where nothing waits there is room.
+        return len(self._items) >= ROOM or (self._bytes >= ROOM_BYTES and bool(self._items))
 
     def wait(self) -> None:
         """Block a producer's thread until there is room; raises `_Closed` when the consumer has left."""
         self._room.clear()
         # Looked at again: the consumer may have emptied it before it could see that somebody waits.
-        if len(self._items) >= ROOM and not self.closed:
+        if self._full() and not self.closed:
             self._room.wait()
         if self.closed:
             raise _Closed
@@ -67,7 +75,7 @@ class Buffer:
     async def wait_async(self, loop: AbstractEventLoop) -> None:
         """Suspend a producer on the user loop until there is room; closing cancels it."""
         room = self._async_room = loop.create_future()
-        if len(self._items) >= ROOM:
+        if self._full():
             await room
         self._async_room = None
 
@@ -77,6 +85,7 @@ class Buffer:
         """All documents that are ready."""
         items = self._items
         taken = [items.popleft() for _ in range(len(items))]
+        self._bytes = 0
         if not self._room.is_set():
             self._room.set()
         if self._async_room is not None:
@@ -107,6 +116,18 @@ class Buffer:
         room = self._async_room
         if room is not None and not room.done():
             room.set_result(None)
+
+
+def _bytes_in(document: Any) -> int:
+    """About as many bytes as the document's own fields have; what is nested in it is not looked at."""
+    size = 0
+    for value in getattr(document, "__dict__", {}).values():
+        if isinstance(value, str | bytes):
+            size += len(value)
+        else:
+            held = getattr(value, "nbytes", 0)
+            size += held if isinstance(held, int) else 0
+    return size
 
 
 class StreamJob(Job):
@@ -188,12 +209,18 @@ class StreamJob(Job):
 class ReplyStream(AsyncIterator[Reply]):
     """The replies of a streaming endpoint: each has all documents that are ready when it is asked for.
 
-    Starts with the first `__anext__`.
+    Starts with the first `__anext__`. `freed` is called at the end of one that may have held much.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, handler: Handler, job: StreamJob, span: traces.RequestSpan | None
+        self,
+        dispatcher: Dispatcher,
+        handler: Handler,
+        job: StreamJob,
+        span: traces.RequestSpan | None,
+        freed: Callable[[], None],
     ) -> None:
+        self._freed = freed
         self._dispatcher = dispatcher
         self._handler = handler
         self._job = job
@@ -263,6 +290,8 @@ class ReplyStream(AsyncIterator[Reply]):
         counts.ended(seconds, failure)
         if self._span is not None:
             self._span.end(job.error)
+        if failure == "Cancelled" or job.documents >= ROOM:
+            self._freed()
 
 
 class RefusedStream(AsyncIterator[Reply]):

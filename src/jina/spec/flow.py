@@ -201,6 +201,8 @@ def _count(flow: FlowSpec) -> int:
 
 
 def _own_name(flow: FlowSpec, name: Any) -> Any:
+    if not isinstance(name, str):
+        return name  # which is refused with all other values that are wrong
     names = {step.name for step in flow.executors}
     number = _count(flow)
     own = name

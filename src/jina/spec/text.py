@@ -43,10 +43,18 @@ def _list_of(text: str) -> list[Any]:
     return [value_of(item.strip()) for item in inside.split(",")] if inside else []
 
 
-def _json_or(text: str, otherwise: Any) -> Any:
+def read_json(text: str) -> Any:
+    """The value of JSON text; raises ValueError, also where it is nested too deeply for Python."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _json_or(text: str, otherwise: Any) -> Any:
+    try:
+        return read_json(text)
+    except ValueError:
         return otherwise
 
 
@@ -58,7 +66,7 @@ def mapping_of(words: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in words:
         if word.lstrip().startswith("{"):
-            parsed = json.loads(word)
+            parsed = read_json(word)
             if not isinstance(parsed, dict):
                 raise ValueError(f"{word!r} is not a JSON object")
             found |= parsed

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainValidator, Strict, WithJsonSchema
 
 from jina.errors import nearest
-from jina.spec.text import mapping_of, pair_of
+from jina.spec.text import mapping_of, pair_of, read_json
 
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _DURATION: Final = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)?\s*")
@@ -162,9 +162,11 @@ def _polling(value: Any) -> str | dict[str, str]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except json.JSONDecodeError as exc:
         raise ValueError(f"{shown(text)} is not JSON: {exc.msg} (column {exc.colno})") from exc
+    except ValueError as exc:
+        raise ValueError(f"{shown(text)} is not JSON: {exc}") from exc
 
 
 def _separated(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import urllib.error
@@ -12,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from jina.errors import BadConfigSource, nearest
 from jina.spec.paths import Path, callers_folders, dotted
+from jina.spec.text import read_json
 from jina.spec.variables import substitute as fill_in
 from jina.spec.yaml_nodes import plain, read_yaml
 
@@ -81,8 +81,8 @@ def _parsed(text: str, name: str) -> tuple[Any, Mapping[Path, int]]:
         # JSON may hold tabs and escapes that YAML refuses.
         if text.lstrip()[:1] in {"{", "["}:
             try:
-                return json.loads(text), {}
-            except json.JSONDecodeError:
+                return read_json(text), {}
+            except ValueError:
                 pass
         raise
 

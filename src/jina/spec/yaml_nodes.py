@@ -10,6 +10,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from jina.errors import BadConfigSource
 from jina.spec.paths import Path, step_of
+from jina.spec.types import shown
 
 _STANDARD: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = frozenset(
@@ -94,7 +95,11 @@ class _Builder:
             if node.value:
                 raise self._error(node, f"the tag !{name} stands before {node.value!r}; it needs a mapping")
             return {"jtype": name}
-        return self.loader.construct_object(node)
+        try:
+            return self.loader.construct_object(node)
+        except (ValueError, KeyError, AttributeError, OverflowError) as exc:  # what PyYAML's parsers of scalars raise
+            kind = node.tag.removeprefix(_STANDARD)
+            raise self._error(node, f"{shown(node.value)} cannot be read as {kind}: {exc}") from exc
 
     def _item(self, node: Node, path: Path) -> Any:
         self.lines[path] = _line(node)

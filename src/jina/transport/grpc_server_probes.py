@@ -31,6 +31,8 @@ _VERSIONS = ("v1", "v1alpha")
 _REFLECTION_PACKAGE = "grpc.reflection.v1alpha"
 _REFLECTION = f"{_REFLECTION_PACKAGE}.ServerReflection"
 _ANSWER = pb.message_class(f"{_REFLECTION_PACKAGE}.ServerReflectionResponse")
+_QUESTION = pb.message_class(f"{_REFLECTION_PACKAGE}.ServerReflectionRequest")
+_CHECK = pb.message_class("grpc.health.v1.HealthCheckRequest")
 _STATE = pb.message_class("grpc.health.v1.HealthCheckResponse")
 _STATES = pb.message_class("grpc.health.v1.HealthListResponse")
 _WATCH_INTERVAL = 0.1
@@ -50,22 +52,22 @@ class Health:
 
     def handlers(self) -> Handlers:
         """By full method name."""
-        from_bytes = pb.message_class("grpc.health.v1.HealthCheckRequest").FromString
         to_bytes = _STATE.SerializeToString
         return {
             "/grpc.health.v1.Health/Check": untyped.unary_unary_rpc_method_handler(
-                self.check, request_deserializer=from_bytes, response_serializer=to_bytes
+                self.check, response_serializer=to_bytes
             ),
             "/grpc.health.v1.Health/Watch": untyped.unary_stream_rpc_method_handler(
-                self.watch, request_deserializer=from_bytes, response_serializer=to_bytes
+                self.watch, response_serializer=to_bytes
             ),
             "/grpc.health.v1.Health/List": untyped.unary_unary_rpc_method_handler(
                 self.list, response_serializer=_STATES.SerializeToString
             ),
         }
 
-    async def check(self, request: Any, context: Context) -> Any:
+    async def check(self, data: bytes, context: Context) -> Any:
         """The state of a service; NOT_FOUND for a name that is not served."""
+        request = await _parsed(_CHECK, data, context)
         if not self._knows(request.service):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return self._state(request.service)
@@ -75,8 +77,9 @@ class Health:
         names = (*self._known, *self._gate.service.checks)
         return _STATES(statuses={name: self._state(name) for name in names})
 
-    async def watch(self, request: Any, _context: Context) -> AsyncIterator[Any]:
+    async def watch(self, data: bytes, context: Context) -> AsyncIterator[Any]:
         """The state now and at each change; ends when the server stops, which would else wait for it."""
+        request = await _parsed(_CHECK, data, context)
         told = None
         while True:
             last = self._gate.draining  # read before the state is sent: the server may begin to stop meanwhile
@@ -103,22 +106,27 @@ class Reflection:
 
     def handlers(self) -> Handlers:
         """By full method name."""
-        handler = untyped.stream_stream_rpc_method_handler(
-            self.answers,
-            request_deserializer=pb.message_class(f"{_REFLECTION_PACKAGE}.ServerReflectionRequest").FromString,
-            response_serializer=_ANSWER.SerializeToString,
-        )
+        handler = untyped.stream_stream_rpc_method_handler(self.answers, response_serializer=_ANSWER.SerializeToString)
         return {f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": handler for version in _VERSIONS}
 
-    async def answers(self, questions: AsyncIterator[Any], _context: Context) -> AsyncIterator[Any]:
+    async def answers(self, questions: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         """An answer to each question."""
-        async for question in questions:
+        async for data in questions:
+            question = await _parsed(_QUESTION, data, context)
             answer = _ANSWER(valid_host=question.host, original_request=question)
             try:
                 _answer(question, answer)
             except KeyError:
                 _refuse(answer, grpc.StatusCode.NOT_FOUND, f"not known here: {str(question).strip()}")
             yield answer
+
+
+async def _parsed(kind: Any, data: bytes, context: Context) -> Any:
+    """The message; INVALID_ARGUMENT for bytes that are none. What gRPC parses itself fails with UNKNOWN."""
+    try:
+        return kind.FromString(data)
+    except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.DESCRIPTOR.full_name}: {error}")
 
 
 def _answer(question: Any, answer: Any) -> None:

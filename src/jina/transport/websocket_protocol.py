@@ -73,6 +73,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(answer)
         self.transport.close()
 
+    def send_receive_event_to_app(self) -> None:
+        """A message is complete. Text that is not UTF-8 is closed with 1007 here: uvicorn logs a traceback for each."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            data = b"".join(self.frames)
+            self.frames = [data]
+            try:
+                data.isascii() or data.decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(1007, "the text is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def handle_text(self, event: Frame) -> None:
         """The first frame of a message."""
         self._begun = not event.fin
@@ -87,6 +101,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """A further frame of a message."""
         self._begun = not event.fin
         super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Answered, but not when it came together with what broke the rules: writing has ended then."""
+        if not self._lingering:
+            super().handle_ping()
+
+    def handle_close(self, event: Frame) -> None:
+        """The client closes."""
+        if not self._lingering:
+            super().handle_close(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
