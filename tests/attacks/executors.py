@@ -5,7 +5,7 @@ import asyncio
 from docarray import BaseDoc, DocList
 from pydantic import BaseModel
 
-from jina import DocumentArray, Executor, requests
+from jina import DocumentArray, Executor, requests, write
 
 
 class Part(BaseDoc):
@@ -67,3 +67,17 @@ class Taker(Executor):
     async def told(self, docs: DocList[Part], **kwargs) -> DocList[Said]:
         """How many documents came in that a request had hidden."""
         return DocList[Said]([Said(count=self.smuggled)])
+
+
+class Keeper(Taker):
+    """The same as a stateful Executor."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lines = []
+
+    @write
+    @requests(on="/add")
+    def add(self, docs: DocList[Part], **kwargs) -> DocList[Said]:
+        self.lines.extend(doc.label for doc in docs)
+        return DocList[Said]([Said(count=len(self.lines))])

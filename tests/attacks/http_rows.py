@@ -1,6 +1,7 @@
 """Attacks over HTTP: bodies, heads, paths, keys."""
 
 import asyncio
+import functools
 import gzip
 import json
 import zlib
@@ -318,16 +319,29 @@ def queries(chance, number):
 # --- compressed ----------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def bomb(size, times=1):
+    """Blanks, packed so many times."""
+    content = b"[" + b" " * size + b"]"
+    for _ in range(times):
+        content = gzip.compress(content, 9)
+    return content
+
+
+@functools.cache
+def deflated_bomb():
+    return zlib.compress(b" " * 30_000_000, 9)
+
+
 @row("compressed bodies", 0.04, raw_http)
 def compressed(chance, number):
     good = as_json(things(3))
     packed = gzip.compress(good)
-    bomb = gzip.compress(b"[" + b" " * chance.choice([4_100_000, 30_000_000]) + b"]", 9)
     kind, body, want = chance.choice([
         ("gzip", packed, "200"), ("deflate", zlib.compress(good), "200"),
         ("gzip", b"".join(gzip.compress(good[at : at + 9]) for at in range(0, len(good), 9)), "200"),
-        ("gzip", bomb, "413"), ("deflate", zlib.compress(b" " * 30_000_000, 9), "413"),
-        ("gzip", gzip.compress(gzip.compress(b" " * 30_000_000)), "400"),
+        ("gzip", bomb(chance.choice([4_100_000, 30_000_000])), "413"), ("deflate", deflated_bomb(), "413"),
+        ("gzip", bomb(30_000_000, 2), "400"),
         ("gzip", packed[:-3], "400"), ("gzip", packed[: len(packed) // 2], "400"), ("gzip", packed + b"rest", "400"),
         ("gzip", gzip.compress(b"") * 3000 + packed, "400"), ("gzip", packed[:12] + b"\xff" + packed[13:], "400"),
         ("gzip", good, "400"), ("deflate", good, "400"), ("gzip", b"", ""), ("br", good, ""), ("gzip, gzip", gzip.compress(packed), ""),

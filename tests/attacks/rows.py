@@ -69,7 +69,15 @@ def blames(answer):
     """Whether an answer says that the server is at fault, or is none."""
     if answer.status.isdigit():
         return int(answer.status) >= 500
-    return answer.status in {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED", "hang"}
+    return answer.status in {
+        "closed 1011",
+        "INTERNAL",
+        "UNKNOWN",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "DEADLINE_EXCEEDED",
+        "hang",
+    }
 
 
 def verdict(one, answer):

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 
 from tests.attacks import executors
-from tests.cli.running import Service
+from tests.cli.running import JINA, Service
 
 MIB = 1 << 20
 PATIENCE = 40
@@ -30,6 +31,9 @@ def configuration(kind):
     source = {"uses": "Taker", "py_modules": ["executors.py"]}
     if kind == "worker":
         return "deployment", {"jtype": "Deployment", "with": {**OPTIONS, **source, "name": "taker"}}
+    if kind == "stateful":
+        group = {"stateful": True, "replicas": 3, "workspace": "files", "name": "keeper"}
+        return "deployment", {"jtype": "Deployment", "with": {**OPTIONS, **source, "uses": "Keeper", **group}}
     gateway = {**OPTIONS, **({"api_keys": KEYS} if kind == "keyed" else {})}
     limits = {"max_message_size": OPTIONS["max_message_size"]}
     return "flow", {"jtype": "Flow", "with": gateway, "executors": [{"name": "taker", **source, **limits}]}
@@ -44,7 +48,7 @@ class World:
         shutil.copy(executors.__file__, self.folder / "executors.py")
         (self.folder / "service.yml").write_text(json.dumps(mapping))
         self.service = Service([command, "--uses", "service.yml"], self.folder)
-        self.helpers = []
+        self.helpers, self._peers = [], None
         self.ports = {name: self._port(name) for name in OPTIONS["protocol"]}
         self.processes = self._processes()
         self.record = self.folder / "asked.jsonl"
@@ -104,6 +108,21 @@ class World:
 
         return [line for line in self.told(after) if line[0] >= began]
 
+    @property
+    def group(self):
+        return "keeper"
+
+    def peers(self):
+        """Address and generation of each agent, as `jina raft status` tells them."""
+        if self._peers is None:
+            words = [JINA, "raft", "status", self.group, "--workspace", "files", "--json"]
+            told = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            assert told.returncode == 0, told.stdout + told.stderr
+            self._peers = [
+                (one["peers"][str(one["replica"])], one["generation"]) for one in json.loads(told.stdout)[0]["replicas"]
+            ]
+        return self._peers
+
     def end(self):
         for one in self.helpers:
             one.kill()
@@ -111,6 +130,29 @@ class World:
             one.stdout.close()
         if self.service.process.poll() is None:
             self.service.end()
+
+
+class Local:
+    """No service, but this process, in which commands are run."""
+
+    kind = "local"
+    processes: list = []
+
+    def __init__(self):
+        self.service = SimpleNamespace(output="")
+        self.began, self.base = 0.0, 0
+
+    def memory(self):
+        return psutil.Process().memory_info().rss
+
+    def asked_since(self, began):
+        return []
+
+    def alive(self):
+        pass
+
+    def end(self):
+        pass
 
 
 class Watch:
