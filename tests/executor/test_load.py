@@ -693,3 +693,20 @@ def test_serve_runs_a_deployment_until_the_event_is_set():
 def test_the_runtime_name_derives_from_metas(runtime_args, name):
     executor = load_executor(ExecutorPlan(metas={"name": "nm"}), runtime_args)
     assert executor.runtime_args.name == name
+
+
+def test_a_wrong_method_in_yaml_is_named_with_its_place(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from jina import Executor, requests\n\n\nclass Mine(Executor):\n"
+        "    @requests\n    def go(self, docs, **kwargs):\n        pass\n"
+    )
+    (tmp_path / "config.yml").write_text("jtype: Mine\npy_modules: mine.py\nrequests:\n  /good: go\n  /bad: goo\n")
+    plan, _ = reference_of("config.yml")
+    with pytest.raises(ExecutorDefinitionError) as caught:
+        load_executor(plan, {})
+    place, _, rest = str(caught.value).rpartition("config.yml")[2].partition(" ")
+    assert place == ":5"
+    assert rest.startswith("requests: '/bad' is bound to 'goo', which is no method of Mine (mine.py:4)")
+    assert rest.endswith("; did you mean 'go'?")
+    with pytest.raises(ExecutorDefinitionError, match=r"^requests: '/bad' is bound to 'gow'"):
+        load_executor(reference_of("config.yml", uses_requests={"/bad": "gow"})[0], {})

@@ -56,14 +56,22 @@ def bind(executor: Executor, overrides: Mapping[str, str]) -> dict[str, Callable
     return {path: getattr(executor, name) for path, name in {**table, **overrides}.items()}
 
 
-def _check_override(cls: type, path: str, name: Any) -> None:
+def check_overrides(cls: type, overrides: Mapping[str, str], places: Mapping[str, str]) -> None:
+    """Raise as `bind` does, naming the place in a file where the endpoint is bound."""
+    for path, name in overrides.items():
+        if path not in _IGNORED_ENDPOINTS:
+            _check_override(cls, path, name, places.get(path, ""))
+
+
+def _check_override(cls: type, path: str, name: Any, place: str = "") -> None:
     function = getattr(cls, name, None) if isinstance(name, str) else None
     if not inspect.isfunction(function):
         known = sorted(marked(cls).keys() | {key for key in vars(cls) if not key.startswith("_")})
         near = nearest(str(name), known)
         hint = f"; did you mean {near!r}?" if near else ""
         raise ExecutorDefinitionError(
-            f"requests: {path!r} is bound to {name!r}, which is no method of {cls.__name__} ({location(cls)}){hint}"
+            f"{place} requests: {path!r} is bound to {name!r}, which is no method of {cls.__name__} "
+            f"({location(cls)}){hint}".lstrip()
         )
     check_handler(function)
 

@@ -11,6 +11,7 @@ from typing import Any
 from jina.errors import ConfigError, ExecutorDefinitionError, ExecutorNotFound, nearest
 from jina.executor import modules, registry
 from jina.executor.base import Executor, is_initialised
+from jina.executor.binding import check_overrides
 from jina.executor.endpoints import check_types
 from jina.executor.references import resolve_references
 from jina.executor.signatures import check_init, describe, location
@@ -38,6 +39,7 @@ def load_executor(
     name = _instance_name(str(metas.get("name") or cls.__name__), runtime_args)
     args = {"name": name, "py_modules": list(plan.py_modules), **runtime_args}
     check_arguments(cls, arguments, Executor)
+    check_overrides(cls, plan.requests, plan.requests_at)
     injected: dict[str, Any] = {
         "metas": metas,
         "requests": dict(plan.requests),

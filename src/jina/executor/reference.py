@@ -82,6 +82,7 @@ def reference_of(  # noqa: PLR0913 - `uses` and all that may stand beside it
         with_args={**plan.with_args, **(uses_with or {})},
         metas=metas,
         requests={**plan.requests, **(uses_requests or {})},
+        requests_at={path: place for path, place in plan.requests_at.items() if path not in (uses_requests or {})},
         dynamic_batching=batching,
         search_paths=[absolute(os.path.expanduser(path)) for path in plan.search_paths],
         sys_path=[absolute(entry) for entry in sys.path if folder or os.path.isabs(entry)],
@@ -260,9 +261,15 @@ def _of_dotted(text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
 
 
 def _of_config(source: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
-    from jina.spec import ExecutorSpec, load_spec
+    from jina.spec.executor import ExecutorSpec
+    from jina.spec.yaml_io import load
+    from jina.spec.yaml_specs import spec_of
 
-    return _of_spec(load_spec(ExecutorSpec, source, **given.reading), given)
+    loaded = load(source, **given.reading)
+    plan, cls = _of_spec(spec_of(ExecutorSpec, loaded), given)
+    origin = loaded.origin
+    places = {path: origin.place(("requests", path)) for path in plan.requests} if origin.lines else {}
+    return msgspec.structs.replace(plan, requests_at=places), cls
 
 
 def _of_spec(spec: ExecutorSpec, given: _Given) -> tuple[ExecutorPlan, Any]:

@@ -82,7 +82,7 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     `module` and `qualname` name an importable class; both are empty when the class travels by pickle beside
     the plan. `jtype` with `py_modules` names a class that becomes known by importing the modules. All three
     empty: the base Executor, which passes documents through. `requirements` is a file whose distributions are
-    installed before that.
+    installed before that. `requests_at` tells where in a file each of `requests` stands.
     """
 
     module: str = ""
@@ -92,6 +92,7 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     with_args: dict[str, Any] = {}
     metas: dict[str, Any] = {}
     requests: dict[str, str] = {}
+    requests_at: dict[str, str] = {}
     dynamic_batching: dict[str, dict[str, Any]] = {}
     requirements: str = ""
     search_paths: list[str] = []
