@@ -56,6 +56,9 @@ class Echo:
             if number % 8 == 0:
                 await asyncio.sleep(0)
 
+    def freed(self) -> None:
+        """Nothing is kept."""
+
     async def dry_run(self) -> None:
         """Fine."""
 

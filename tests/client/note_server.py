@@ -149,6 +149,9 @@ class NoteService:
     def _token(text):
         return Reply(DocsPayload(DocList[Note]([Note(text=text)]), NOTES))
 
+    def freed(self):
+        return None
+
     async def dry_run(self):
         if not self.ready:
             raise Unavailable("not ready")

@@ -50,6 +50,9 @@ class Forwarder:
                 for document in documents_in(request.payload.to_bytes()):
                     yield Reply(BytesPayload(field_head(1, len(document)) + document))
 
+    def freed(self):
+        return None
+
     async def dry_run(self):
         pass
 

@@ -146,6 +146,9 @@ class EchoService:
             return Reply(JsonPayload(b'[{"text":"%d"}]' % number))
         return Reply(BytesPayload(documents(str(number)) if not size else blob(size, number)))
 
+    def freed(self) -> None:
+        return None
+
     async def dry_run(self) -> None:
         if not self.ready:
             raise errors.Unavailable("not ready")

@@ -141,6 +141,9 @@ class SampleService:
     def _tokens(texts):
         return Reply(DocsPayload(DocList[Note](Note(text=text) for text in texts), NOTES))
 
+    def freed(self):
+        return None
+
     async def dry_run(self):
         if not self.ready:
             raise Unavailable("not ready")

@@ -317,6 +317,9 @@ class Forwarder:
     name = "gateway"
     endpoints = {"/echo": EndpointInfo("/echo", "Any", {}, "Any", {})}
 
+    def freed(self):
+        return None
+
     async def call(self, request):
         return Reply(request.payload)
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from jina.errors import BadRequest, JinaError, MethodNotAllowed, TooLarge
 from jina.transport.arrival import Arrival
 from jina.transport.http_bodies import dumps, error_content
-from jina.transport.unread import OnTransport, Unread
+from jina.transport.unread import OnTransport, Pausing, Unread
 
 MOST_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have."""
@@ -36,7 +36,7 @@ def refusal(status: int, error: JinaError) -> bytes:
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(Pausing, HttpToolsProtocol):
     """Closes connections whose request does not arrive: slow ones, half-open ones, ones with an endless head.
 
     Also those whose answers are not taken; see `Unread`. Waiting is timed only where a request does not come in one
@@ -75,16 +75,6 @@ class HttpProtocol(HttpToolsProtocol):
             answered.disconnected = True
             answered.message_event.set()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The client does not take what was sent."""
-        super().pause_writing()
-        self._waiting.pause()
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        super().resume_writing()
-        self._waiting.resume()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle

@@ -97,12 +97,11 @@ def serve(
     one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
     call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
-    A service may have a method `freed`, which is called when much that waited for clients was let go of.
     """
     gate = Gate(limited(service, limits))
     window = prefetch or sys.maxsize
     rules = access_of(access)
-    unread = Unread(limits.unread, getattr(service, "freed", None))
+    unread = Unread(limits.unread, service.freed)
     made: list[_Face] = []
     web: _Web | None = None
     for plan in faces:

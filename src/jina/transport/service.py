@@ -106,6 +106,10 @@ class Service(Protocol):
         """What `ready` depends on, by name, for people who ask why."""
         ...
 
+    def freed(self) -> None:
+        """Much memory that waited for clients was let go of."""
+        ...
+
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process, and of workers behind it, as text of one of two formats; see
         `jina.observe.exposition`.

@@ -76,7 +76,13 @@ class Waiting:
         raise NotImplementedError
 
     def release(self) -> None:
-        """Nothing waits any more."""
+        """Nothing waits any more; what is dropped later does not count as waiting."""
+        self.paused = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, here or in the transport."""
+        return not self.held and not self.paused
 
     @property
     def full(self) -> bool:
@@ -180,6 +186,22 @@ class OnTransport(Waiting):
         self._transport.abort()
 
 
+class Pausing(asyncio.Protocol):
+    """A protocol whose transport tells when it takes no more, and when it does again: `Waiting` hears of it."""
+
+    _waiting: OnTransport
+
+    def pause_writing(self) -> None:
+        """The client does not take what was sent."""
+        super().pause_writing()
+        self._waiting.pause()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._waiting.resume()
+
+
 class OfPeer(Waiting):
     """What waits for a client of gRPC, which knows connections by addresses such as `ipv4:127.0.0.1:54321`.
 
@@ -216,6 +238,11 @@ class OfPeer(Waiting):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits here: what waits in gRPC is counted here too."""
+        return not self.held
 
     def _found(self) -> socket.socket | None:
         if self._socket is None and (address := _address_of(self.name)) is not None:
@@ -271,7 +298,7 @@ class Unread:
         """Less waits for it."""
         if waiting in self.waiting:
             self.held -= size
-            if not waiting.held and (isinstance(waiting, OfPeer) or not waiting.paused):
+            if waiting.idle:
                 self.forget(waiting)
 
     def watch(self, waiting: Waiting) -> None:
@@ -290,8 +317,6 @@ class Unread:
             return
         waiting.size()
         waiting.release()
-        if not isinstance(waiting, OfPeer):
-            waiting.paused = False  # what is dropped later does not count as waiting
         self.waiting.discard(waiting)
         self.held -= waiting.held
         if waiting.peak >= LARGE and self._freed is not None:

@@ -13,13 +13,13 @@ from websockets.frames import Frame
 from jina.errors import BadRequest, TooLarge
 from jina.transport.arrival import Arrival
 from jina.transport.http_protocol import WAITING, refusal
-from jina.transport.unread import OnTransport, Unread
+from jina.transport.unread import OnTransport, Pausing, Unread
 
 LINGER = 1.0
 """Seconds in which a client that broke the rules may read why, and what it still sends is dropped."""
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(Pausing, WebSocketsSansIOProtocol):
     """Reads on after a frame that cannot be read, and waits `timeout` seconds for a frame or message once it has begun.
 
     Closing a socket with bytes unread resets the connection, so that the close frame may never be seen.
@@ -38,16 +38,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """A client is there."""
         super().connection_made(transport)
         self._waiting = OnTransport(self._unread, self.transport)
-
-    def pause_writing(self) -> None:
-        """The client does not take what was sent."""
-        super().pause_writing()
-        self._waiting.pause()
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        super().resume_writing()
-        self._waiting.resume()
 
     def data_received(self, data: bytes) -> None:
         """More of a frame."""
