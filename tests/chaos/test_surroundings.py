@@ -1,5 +1,6 @@
 """What a machine may do to a service besides ending its processes: folders go, disks fill, clocks step."""
 
+import glob
 import os
 import shlex
 import shutil
@@ -7,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+from tests.chaos.clock_steps import STEPS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -76,3 +79,19 @@ def test_a_full_disk_for_a_replicated_log(small_disk):
     assert 1 <= len(said) <= 3, done.stderr
     assert "no space left on device" in said[0]
     assert (read, kept) == ("read True", "kept True")
+
+
+def faketime():
+    """The library of Debian's package `libfaketime`, or of JINA_FAKETIME."""
+    found = [os.environ.get("JINA_FAKETIME", ""), *glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")]
+    return next((path for path in found if os.path.isfile(path)), None)
+
+
+@pytest.mark.skipif(faketime() is None, reason="needs libfaketime, of the package faketime")
+def test_a_clock_that_is_set_by_an_hour_and_by_a_year(tmp_path):
+    """All processes see the step while they run, but the agent, whose binary loads no library."""
+    file = tmp_path / "time"
+    file.write_text("+0\n")
+    preloaded = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    told = output_of("tests.chaos.clock_steps", str(file), LD_PRELOAD=faketime(), **preloaded)
+    assert told == [f"{step} True {{'ready'}} 0 True" for step in STEPS]
