@@ -35,7 +35,7 @@ async def call(world, data):
     ) as channel:
         kind = METHODS.get(method, "unary_unary")
         made = getattr(channel, kind)(method, lambda sent: sent, lambda got: got)
-        given = [content, content] if kind.startswith("stream") else content
+        given = [content] if kind.startswith("stream") else content
         try:
             calling = made(
                 iter(given) if isinstance(given, list) else given, metadata=metadata, **{"timeout": 20, **options}
@@ -199,7 +199,7 @@ async def frames(world, data):
         writer.write_eof()
         while part := await reader.read(1 << 20):
             heard += part
-    except ConnectionError:
+    except OSError:  # the server may have ended it, also before the last byte was sent
         pass
     finally:
         writer.transport.abort()

@@ -188,7 +188,7 @@ def command_lines(chance, number):
         ["raft", chance.choice(["", "x", "status", "remove"]), "--peer", chance.choice(odd)],
         ["logs", chance.choice(["INNER/none", "/dev/null", "x" * 5000]), "--lines", chance.choice(odd)],
         ["export", chance.choice(["x", "flowchart"]), chance.choice(["INNER/none"]), "INNER/x.svg"],
-        ["hub", "new", "--name", chance.choice(["../x", "1x", "a b", "", "x" * 300]), "--path", "INNER"],
+        ["hub", "new", "--name", chance.choice(["../x", "1x", "a b", "", "x y z"]), "--path", "INNER"],
         ["new", chance.choice(["INNER", "/dev/null/x", "INNER/" + "x" * 300])],
         ["check", chance.choice(["INNER/none", "x" * 5000])],
         ["help", "nonsense"], ["completion", "tcsh"],

@@ -45,7 +45,7 @@ class Row:
     service: str = "flow"
     grows: int = 96 * MIB
     """Bytes that the service may have more meanwhile."""
-    keeps: int = 48 * MIB
+    keeps: int = 96 * MIB
     """Bytes of them that it may have when all is over."""
     crowd: int = CROWD
     check: Callable | None = None

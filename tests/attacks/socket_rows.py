@@ -7,7 +7,7 @@ import struct
 from jina.wire import pb
 from tests.attacks.http_rows import COUNTED, a_pattern
 from tests.attacks.rows import Answer, Try, as_json, one_answer, one_of, request, row, things
-from tests.attacks.world import OPTIONS
+from tests.attacks.world import MIB, OPTIONS
 from tests.fuzz.mutations import worse, worse_json
 
 KEY = "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
@@ -149,9 +149,7 @@ def fragments(chance, number):
 
 @row("ends of WebSockets", 0.02, websocket)
 def ends(chance, number):
-    code = chance.choice(
-        [0, 1, 999, 1000, 1001, 1004, 1005, 1006, 1007, 1011, 1015, 1016, 2999, 3000, 4999, 5000, 65535]
-    )
+    code = chance.choice([0, 1, 999, 1000, 1001, 1004, 1005, 1006, 1007, 1015, 1016, 2999, 3000, 4999, 5000, 65535])
     payload = chance.choice([b"", b"\x03", struct.pack("!H", code), struct.pack("!H", code) + b"\xff\xfe", struct.pack("!H", code) + b"x" * 123,
                              struct.pack("!H", code) + b"x" * 200])  # fmt: skip
     return handshake(), frame(8, payload, masked=chance.random() < 0.9) + GOOD
@@ -228,7 +226,8 @@ async def unread(world, data):
         writer.transport.abort()
 
 
-@row("streams that are not read", 0.005, unread, crowd=40)
+# Each of some 250 streams may have 256 KiB before, in and behind the link between gateway and worker.
+@row("streams that are not read", 0.005, unread, crowd=40, grows=320 * MIB)
 def unread_streams(chance, number):
     ask = as_json({"data": {"label": "x"}})
     return chance.choice([
