@@ -235,7 +235,7 @@ def http2_frames(chance, number):
         http2(3, 0, 1, struct.pack("!I", 8)) * 50, http2(6, 0, 0, b"12345678") * 500, http2(6, 0, 1, b"1"), http2(4, 0, 0, b"\0" * 5),
         http2(4, 0, 0, struct.pack("!HI", 4, 2**31)), http2(4, 0, 0, struct.pack("!HI", 5, 1)), http2(8, 0, 0, struct.pack("!I", 0)),
         http2(8, 0, 0, struct.pack("!I", 2**31 - 1)) * 3, http2(2, 0, 1, struct.pack("!IB", 1, 5)), http2(5, 4, 1, b"\0\0\0\2" + head_of()),
-        http2(7, 0, 0, struct.pack("!II", 0, 0)), http2(0, 0, 0, b"x"), http2(0, 0, 1, b"x", length=2**24 - 1), http2(4, 0, 0, b"\0" * 6) * 500,
+        http2(7, 0, 0, struct.pack("!II", 0, 11) + b"x\nERROR forged\x1b[31m"), http2(0, 0, 0, b"x"), http2(0, 0, 1, b"x", length=2**24 - 1), http2(4, 0, 0, b"\0" * 6) * 500,
         b"".join(http2(1, 4, at, head_of()) + http2(3, 0, at, struct.pack("!I", 8)) for at in range(3, 403, 2)),
         http2(1, 4, 5, b"\xff" * 30), http2(1, 4, 5, head_of(te2="x" * 200)), http2(1, 4, 5, head_of() + b"\0\x05:path\x01/"),
         http2(1, 4, 5, b"".join(head_of(**{f"x{at}": "y" * 200}) for at in range(60))),

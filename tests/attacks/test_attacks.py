@@ -48,6 +48,8 @@ def test_attack(row, worlds, record_property):
     text = world.service.output[logged:]
     if "Traceback" in text or len(text) > LOGGED * len(tries) + 20_000:
         wrong.append(f"{len(text)} characters of log for {len(tries)} inputs: {text[-3000:]}")
+    if "\x1b" in text or "\nERROR forged" in text:
+        wrong.append(f"a client forged a line of the log: {text[:3000]!r}")
     if watch.most - watch.base > row.grows:
         wrong.append(f"{(watch.most - watch.base) / MIB:.0f} MiB more meanwhile, {row.grows / MIB:.0f} are bearable")
     if (kept := watch.after(row.keeps) - watch.base) > row.keeps:

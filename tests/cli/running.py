@@ -22,7 +22,13 @@ class Service:
     def __init__(self, words: list[str], cwd: Path) -> None:
         environment = {**os.environ, "HOME": str(cwd), "NO_COLOR": "1"}
         self.process = subprocess.Popen(
-            [JINA, *words], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [JINA, *words],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",  # what others write through it may be no text
         )
         self.lines: list[str] = []
         self.changed = threading.Condition()

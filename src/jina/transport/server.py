@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -106,6 +107,9 @@ def serve(
     web: _Web | None = None
     for plan in faces:
         if plan.protocol == "grpc":
+            # Its library would write what clients say as it came: line feeds and escapes of terminals too. It looks at
+            # this when it is imported.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             from jina.transport.grpc_server import GrpcFace
 
             made.append(GrpcFace(plan, gate, grpc_options or {}, limits, window, rules, unread))
