@@ -2,7 +2,8 @@
 
 - `rejina`: the package.
 - `jina` 4: no file, but a dependency on `rejina` of the same version, with the same extras, so that requirement lines
-  such as `jina>=3` are met from this folder. Extras that Jina 3 had and this package has not are there and add nothing.
+  such as `jina>=3` are met from this folder. It depends on the extras whose work Jina 3 did without any: `standard` and
+  `stateful`. Extras that Jina 3 had and this package has not are there and add nothing.
 - The wheels of the agent that are given are copied.
 
 Wheels of these names that are in OUT already are removed.
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 OURS = ("rejina", "rejina_raft", "jina")
 OLD_EXTRAS = ("all", "cicd", "core", "devel", "perf", "standard", "test")
 """Extras of Jina 3 that are no names of distributions."""
+ALWAYS = ("standard", "stateful")
+"""Extras for what Jina 3 could do without any: WebSocket, traces, `stateful=True`."""
 
 
 def main() -> None:
@@ -67,7 +70,7 @@ def jina() -> str:
         f'description = "No files: requirement lines that name jina get {name}, an independent implementation."',
         f'requires-python = "{ours["requires-python"]}"',
         f'license = "{ours["license"]}"',
-        f'dependencies = ["{name}=={version}"]',
+        f'dependencies = ["{name}[{",".join(ALWAYS)}]=={version}"]',
         "[project.optional-dependencies]",
         *(f'"{extra}" = {needed}' for extra, needed in extras.items()),
         "[tool.hatch.build.targets.wheel]",

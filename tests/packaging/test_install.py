@@ -83,7 +83,7 @@ def test_one_version_everywhere_that_requirement_lines_accept():
     assert str(version) == jina.__version__
     (agent,) = EXTRAS["stateful"]
     assert agent == f"rejina-raft=={version}"
-    assert tomllib.loads(build_wheels.jina())["project"]["dependencies"] == [f"rejina=={version}"]
+    assert tomllib.loads(build_wheels.jina())["project"]["dependencies"] == [f"rejina[standard,stateful]=={version}"]
     assert not version.is_prerelease  # pip passes over pre-releases, and 4.0.0.dev0 is less than 4
     assert all(version in Requirement(line).specifier for line in ("jina>=3", "jina>=4", "jina~=4.0", "jina<5"))
 
@@ -358,6 +358,7 @@ class TestCommands:
         fresh.run("pip install --find-links dist -r requirements.txt")
         assert fresh.versions() == dict.fromkeys(("jina", "rejina", "rejina-raft"), jina.__version__)
         assert "['one']" in fresh.python(AGREES)
+        fresh.python("import websockets, opentelemetry.sdk")
         assert fresh.run("jina -v").strip() == jina.__version__
         fresh.run("pip install --find-links dist 'jina>=4'")
         fresh.run("pip check")
