@@ -98,7 +98,8 @@ def test_a_write_that_full_disks_keep_waiting_ends_with_the_reason_before_its_de
     async def main():
         nonlocal server
         socket = str(tmp_path / "agent")
-        server = await asyncio.start_unix_server(serve, socket)
+        with asking.socket_path(socket) as path:
+            server = await asyncio.start_unix_server(serve, path)
         peers = ["x", "", ""] if disks is None else ["x", "y", "z"]
         plan = ConsensusPlan(group="g", replica=0, peers=peers, directory=str(tmp_path), socket=socket)
         replica = Replica(plan, "it", Nothing(), print)

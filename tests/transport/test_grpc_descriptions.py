@@ -162,7 +162,7 @@ def test_who_watches_health_is_told_of_a_stop_during_the_answer_before(ready):
     async def main():
         gate = Gate(SampleService())
         gate.service.ready = ready
-        watch = Health(gate).watch(health_pb2.HealthCheckRequest(), None)
+        watch = Health(gate).watch(health_pb2.HealthCheckRequest().SerializeToString(), None)
         told = [(await anext(watch)).status]
         gate.draining = True
         return told + [state.status async for state in watch]
