@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
 import socket
-import stat
 import struct
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
+
+from jina.transport.unread import kept, sockets_of_process
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _RETURN = 0x06
@@ -70,15 +70,10 @@ def _waiting(sock: socket.socket) -> int:
 
 def _listeners(ports: Collection[int]) -> Iterator[socket.socket]:
     """Duplicates of the sockets by which this process listens: those of gRPC are nowhere else to be had."""
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        with contextlib.suppress(OSError):  # it is closed by now
-            if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-                continue
-            sock = socket.socket(fileno=os.dup(fd))
+    for sock in sockets_of_process():
+        with contextlib.suppress(OSError):  # of a kind that has no such option
             if _listens(sock, ports):
-                yield sock
-            else:
-                sock.close()
+                yield kept(sock)
 
 
 def _listens(sock: socket.socket, ports: Collection[int]) -> bool:

@@ -13,9 +13,10 @@ import ipaddress
 import math
 import os
 import socket
+import stat
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 from weakref import WeakValueDictionary
@@ -375,17 +376,37 @@ def _plain(host: str) -> str:
     return str(mapped or address)
 
 
+def sockets_of_process() -> Generator[socket.socket]:
+    """A duplicate of each socket of this process, those of libraries too; it is closed when the next is asked for.
+
+    `kept` keeps one. No method may be called that changes the mode (`setblocking`, `dup`): duplicates share it.
+    """
+    names = os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+    for descriptor in map(int, filter(str.isdecimal, names)):
+        with contextlib.suppress(OSError):  # it is closed by now
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            duplicate = os.dup(descriptor)
+            try:
+                sock = socket.socket(fileno=duplicate)
+            except OSError:  # the number is that of something else by now
+                os.close(duplicate)
+                continue
+            with sock:
+                yield sock
+
+
+def kept(sock: socket.socket) -> socket.socket:
+    """One of `sockets_of_process` that stays open; the caller closes it."""
+    return socket.socket(fileno=sock.detach())
+
+
 def _socket_to(address: tuple[str, int]) -> socket.socket | None:
     """A descriptor of our own of the socket of this process whose other end is at the address."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
-            with contextlib.suppress(OSError, ValueError):
-                sock = socket.socket(fileno=os.dup(int(name)))
-                try:
-                    found = sock.getpeername()
-                    if isinstance(found, tuple) and (_plain(found[0]), found[1]) == address:
-                        return sock
-                except OSError:
-                    pass
-                sock.close()
+    with contextlib.suppress(OSError), contextlib.closing(sockets_of_process()) as sockets:
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it is not connected
+                found = sock.getpeername()
+                if isinstance(found, tuple) and (_plain(found[0]), found[1]) == address:
+                    return kept(sock)
     return None
