@@ -72,9 +72,9 @@ def package(tmp_path_factory) -> Path:
         "        print('Upper is closed', flush=True)\n"
     )
     wheels.ours(folder / "wheels")
-    for file in wheels.dependencies(python_of("cpu")).iterdir():
+    for file in wheels.dependencies(python_of("cpu"), "standard").iterdir():
         shutil.copy(file, folder / "wheels")
-    # A requirement line for Jina, as programs for Jina 3 have it, must not bring Jina 3.
+    # A requirement line for Jina, as programs for Jina 3 have it, must not bring Jina 3; it brings two extras.
     (folder / "requirements.txt").write_text("jina>=3\n")
     return folder
 
