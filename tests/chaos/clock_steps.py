@@ -4,8 +4,9 @@ import sys
 import time
 from pathlib import Path
 
-from jina import Document, DocumentArray, Executor, Flow, requests, write
+from jina import Document, DocumentArray, Executor, Flow, requests
 from tests.acceptance.flow_asking import until
+from tests.chaos.services import Keeping
 
 STEPS = ("+1h", "-1h", "+365d", "-365d", "+0")
 
@@ -14,18 +15,6 @@ class Telling(Executor):
     @requests(on="/now")
     def tell(self, docs: DocumentArray, **kwargs):
         docs.texts = [str(time.time())]
-
-
-class Keeping(Executor):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.count = 0
-
-    @write
-    @requests(on="/add")
-    def add(self, docs: DocumentArray, **kwargs):
-        self.count += 1
-        docs.texts = [str(self.count)]
 
 
 def serve(file):

@@ -4,9 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from jina import Deployment, Document, DocumentArray, Executor, requests, write
+from jina import Deployment, Document, DocumentArray, Executor, requests
 from jina.errors import JinaError
 from tests.acceptance.flow_asking import until
+from tests.chaos.services import Keeping
 
 LINE = "x" * 1000
 LONG = "x" * 500_000
@@ -17,22 +18,6 @@ class Telling(Executor):
     def tell(self, docs: DocumentArray, **kwargs):
         self.logger.warning("%s %s", docs[0].text, LINE)
         docs.texts = [str(os.getpid())]
-
-
-class Keeping(Executor):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.count = 0
-
-    @write
-    @requests(on="/add")
-    def add(self, docs: DocumentArray, **kwargs):
-        self.count += 1
-        docs.texts = [str(self.count)]
-
-    @requests(on="/count")
-    def count_them(self, docs: DocumentArray, **kwargs):
-        docs.texts = [str(self.count)]
 
 
 def logs(folder):

@@ -99,3 +99,21 @@ class Counting(Executor):
     @requests(on="/mark")
     def mark(self, docs: DocumentArray, **kwargs):
         docs.texts = [f"{text}m" for text in docs.texts]
+
+
+class Keeping(Executor):
+    """Counts what was written, and tells the count."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.count = 0
+
+    @write
+    @requests(on="/add")
+    def add(self, docs: DocumentArray, **kwargs):
+        self.count += 1
+        docs.texts = [str(self.count)]
+
+    @requests(on="/count")
+    def count_them(self, docs: DocumentArray, **kwargs):
+        docs.texts = [str(self.count)]
