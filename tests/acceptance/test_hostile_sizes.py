@@ -115,6 +115,45 @@ def test_nested_values(served, protocol, where, kind):
     assert len(str(caught.value)) < 2000
 
 
+def many_parameters(form, count):
+    """`count` values, the dicts and lists that are not empty not among them."""
+    if form == "keys":
+        return {f"k{number}": number for number in range(count)}
+    if form == "list":
+        return {"v": list(range(count - 1))}
+    return {"v": [{"a": None, "b": "x,{["}] * ((count - 1) // 3)}
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http", "websocket"])
+@pytest.mark.parametrize("form", ["keys", "list", "nested"])
+def test_many_parameters(served, protocol, form):
+    port = dict(zip(["grpc", "http", "websocket"], served.port, strict=True))[protocol]
+    with Client(port=port, protocol=protocol) as client:
+        assert client.post("/count", Document(), parameters=many_parameters(form, 10_000), timeout=30).texts == ["1"]
+        with pytest.raises(TooLarge) as caught:
+            client.post("/count", Document(), parameters=many_parameters(form, 10_004), timeout=30)
+    assert "max_parameters" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["keys", "list", "nested"])
+def test_many_parameters_of_a_jina3_client(served, form):
+    """Such a client sends a Struct alone; the last of its fields is the one too many."""
+    answers = []
+    with grpc.insecure_channel(f"127.0.0.1:{served.port[0]}") as channel:
+        for count in (10_000, 10_004):
+            message = pb.DataRequestProto()
+            message.header.exec_endpoint = "/count"
+            message.data.docs.docs.add()
+            message.parameters.update(many_parameters(form, count))
+            try:
+                answers.append(channel.unary_unary(UNARY)(message.SerializeToString(), timeout=50))
+            except grpc.RpcError as error:
+                answers.append(error)
+    assert isinstance(answers[0], bytes)
+    assert answers[1].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "max_parameters" in answers[1].details()
+
+
 @pytest.mark.parametrize("depth", [101, 200, 700, 900, 5000, 100_000])
 @pytest.mark.parametrize("form", ["parameters", "document", "unclosed"])
 def test_nested_json(served, depth, form):

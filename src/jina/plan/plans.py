@@ -185,6 +185,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     max_message_size: int = 64 * 1024 * 1024
     max_documents: int = 100_000
     max_depth: int = 100
+    max_parameters: int = 10_000
     max_unread: int = 32 * 1024 * 1024
     max_unread_total: int = 256 * 1024 * 1024
     timeout_write: float = 60.0
@@ -288,6 +289,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     max_message_size: int = 64 * 1024 * 1024
     max_documents: int = 100_000
     max_depth: int = 100
+    max_parameters: int = 10_000
     max_unread: int = 32 * 1024 * 1024
     max_unread_total: int = 256 * 1024 * 1024
     timeout_write: float = 60.0

@@ -166,7 +166,7 @@ class ProtoServicer:
         self._meeting = meeting
         self._name = name
         self._window = window or _NO_WINDOW
-        self._intake = Intake(_ANY_SIZE, forwards=True)
+        self._intake = Intake(_ANY_SIZE, _ANY_SIZE, forwards=True)
 
     async def process_single_data(self, request: Any, context: Any) -> bytes:
         """The answer to one message, serialised; a failure is in its status."""

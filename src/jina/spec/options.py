@@ -173,6 +173,9 @@ class ServerOptions(Spec):
     max_depth: Count = 100
     """Arrays and objects that may be inside each other in a document in JSON, and in parameters."""
 
+    max_parameters: Count = 10_000
+    """Values that the parameters of a request may have at all depths, on every protocol."""
+
     proxy: Flag = False
     """Let clients made from it use the proxies that the environment names."""
 

@@ -48,7 +48,7 @@ class GrpcFace:
         self._plan = plan
         self._gate = gate
         self._options = dict(options)
-        self._max_message_size = limits.message_size
+        self._limits = limits
         self._unread = unread
         self._window = window
         self._access = access
@@ -70,7 +70,7 @@ class GrpcFace:
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         service = self._gate.service
         return {
-            **Calls(service, self._max_message_size, self._window, self._access, self._unread).handlers(),
+            **Calls(service, self._limits, self._window, self._access, self._unread).handlers(),
             **Descriptions(service).handlers(),
         }
 
@@ -84,7 +84,7 @@ class GrpcFace:
         ours = {
             "grpc.max_concurrent_streams": _MOST_STREAMS,
             "grpc.so_reuseport": int(self._plan.share_port),
-            "grpc.max_receive_message_length": min(2 * self._max_message_size, _HARD_LIMIT),
+            "grpc.max_receive_message_length": min(2 * self._limits.message_size, _HARD_LIMIT),
             "grpc.max_send_message_length": -1,
             "grpc.http2.min_ping_interval_without_data_ms": 5000,
             "grpc.keepalive_permit_without_calls": 1,

@@ -16,6 +16,7 @@ import grpc
 
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.transport.grpc_channel_rules import COMPRESSION_KEY, PUSHBACK_KEY
+from jina.transport.limits import Limits
 from jina.transport.server_access import Access, Caller
 from jina.transport.server_errors import FAILURES, as_jina_error
 from jina.transport.server_intake import Incoming, Intake, Unusable
@@ -80,15 +81,13 @@ def deadline_of(context: Context) -> float | None:
 class Calls:
     """Handlers of one gRPC face over one service."""
 
-    def __init__(
-        self, service: Service, max_message_size: int, window: int, access: Access | None, unread: Unread
-    ) -> None:
+    def __init__(self, service: Service, limits: Limits, window: int, access: Access | None, unread: Unread) -> None:
         self._service = service
         self._unread = unread
-        self._max_message_size = max_message_size
+        self._max_message_size = limits.message_size
         self._window = window
         self._access = access
-        self._intake = Intake(max_message_size, forwards=service.forwards)
+        self._intake = Intake(limits.message_size, limits.parameters, forwards=service.forwards)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """By full method name."""

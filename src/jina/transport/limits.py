@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from jina.errors import BadRequest, JinaError, TooLarge
 from jina.plan.plans import GatewayPlan, WorkerPlan
+from jina.transport.server_messages import too_many_parameters
 from jina.transport.service import Service
 from jina.transport.unread import Bounds
 from jina.wire import json_limits, slicing
@@ -18,7 +19,7 @@ DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
 
 class Limits(NamedTuple):
-    """Of one request: bytes, documents, and the depth of parameters and of documents in JSON.
+    """Of one request: bytes, documents, the depth of parameters and of documents in JSON, and values in parameters.
 
     The depth is the number of arrays and objects inside each other. `unread` is about answers.
     """
@@ -26,6 +27,7 @@ class Limits(NamedTuple):
     message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     documents: int = 100_000
     depth: int = 100
+    parameters: int = 10_000
     unread: Bounds = Bounds()
 
 
@@ -36,7 +38,7 @@ DEFAULT_LIMITS = Limits()
 def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
     """Those of a process that serves."""
     unread = Bounds(plan.max_unread, plan.max_unread_total, plan.timeout_write)
-    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, unread)
+    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, plan.max_parameters, unread)
 
 
 def limited(service: Service, limits: Limits) -> Service:
@@ -73,8 +75,11 @@ class _LimitedService:
             )
         if _is_deeper_than(depth, request.payload):
             raise _too_deep("a document", depth)
-        if request.parameters and nested_deeper_than(depth, request.parameters):
-            raise _too_deep("parameters", depth)
+        if request.parameters:
+            if json_limits.more_values_than(self._limits.parameters, request.parameters):
+                raise too_many_parameters(self._limits.parameters)
+            if nested_deeper_than(depth, request.parameters):
+                raise _too_deep("parameters", depth)
 
 
 def _too_deep(what: str, depth: int) -> JinaError:

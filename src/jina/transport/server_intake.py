@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jina.errors import BadRequest, JinaError
-from jina.transport.server_messages import too_large
-from jina.wire import pb
+from jina.transport.server_messages import too_large, too_many_parameters
+from jina.wire import parameters, pb
 from jina.wire.messages import Payload
 from jina.wire.payloads import BytesPayload, ProtoPayload
 from jina.wire.slicing import split_document, split_request, take_field
@@ -36,10 +36,11 @@ class Unusable:
 
 
 class Intake:
-    """How the faces of one service read messages of at most `limit` bytes."""
+    """How the faces of one service read messages of at most `limit` bytes and `parameters` values in parameters."""
 
-    def __init__(self, limit: int, *, forwards: bool) -> None:
+    def __init__(self, limit: int, parameters: int, *, forwards: bool) -> None:
         self._limit = limit
+        self._parameters = parameters
         self._forwards = forwards
         self._read = _split_request if forwards else _parse_request
         self._read_document = _split_document if forwards else _parse_document
@@ -81,6 +82,9 @@ class Intake:
             message, payload = read(data)
         except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
             return Unusable(BadRequest(f"the request is no {kind} message: {error}")), _NO_DOCUMENTS, size
+        parts = [part for part, _ in message] if isinstance(message, list) else [message]
+        if any(parameters.more_than(self._parameters, part) for part in parts):
+            return Unusable(too_many_parameters(self._parameters)), _NO_DOCUMENTS, size
         return message, payload, size
 
 

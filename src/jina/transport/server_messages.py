@@ -38,6 +38,14 @@ def too_large(size: int, limit: int) -> TooLarge:
     )
 
 
+def too_many_parameters(limit: int) -> TooLarge:
+    """The error for parameters that hold more values than the limit."""
+    return TooLarge(
+        f"the parameters hold more than {limit} values, the max_parameters of this server",
+        help="send large values as documents, or raise max_parameters",
+    )
+
+
 def read_request(message: Any, payload: Any, headers: dict[str, str], deadline: float | None) -> Request:
     """A request from the header and parameters of a message; a missing id is made up."""
     header = message.header

@@ -56,7 +56,7 @@ class WebSockets:
         self._max_unread = limits.unread.each
         self._window = window
         self._has_dry_run = dry_run
-        self._intake = Intake(limits.message_size, forwards=gate.service.forwards)
+        self._intake = Intake(limits.message_size, limits.parameters, forwards=gate.service.forwards)
         self._connections: set[_Connection] = set()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:

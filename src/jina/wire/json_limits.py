@@ -45,6 +45,25 @@ def nested_deeper_than(limit: int, value: object) -> bool:
     return bool(level)
 
 
+def more_values_than(limit: int, value: object) -> bool:
+    """Whether all dicts and lists of parsed JSON together hold more than `limit` values; an empty one counts as 1."""
+    total, level = 0, _nested([value])
+    while level and total <= limit:
+        total += sum(len(one) or 1 for one in level)
+        level = _nested(item for one in level for item in (one.values() if isinstance(one, dict) else one))
+    return total > limit
+
+
+def more_values_in_text_than(limit: int, text: bytes) -> bool:
+    """The same of a JSON text."""
+    if text.count(b",") + text.count(b"{") + text.count(b"[") <= limit:
+        return False
+    if b"\\" in text:
+        text = _ESCAPED.sub(b"", text)
+    found = _TEXTS.sub(b"", text)
+    return found.count(b",") + found.count(b"{") + found.count(b"[") > limit
+
+
 def _nested(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
     return [value for value in values if isinstance(value, dict | list)]
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import BadClientInput, BadRequest
-from jina.wire.json_limits import nested_deeper_than
+from jina.wire.json_limits import more_values_in_text_than, nested_deeper_than
 
 if TYPE_CHECKING:
     from jina.wire import pb
@@ -44,6 +44,16 @@ def write(parameters: Mapping[str, Any], into: Carrier) -> None:
     into.parameters.SetInParent()
     _fill_struct(values, into.parameters)
     into.parameters_json = json.dumps(values, separators=(",", ":"), allow_nan=True).encode()
+
+
+def more_than(limit: int, message: Carrier) -> bool:
+    """Whether a message's parameters hold more than `limit` values, without reading them."""
+    if more_values_in_text_than(limit, message.parameters_json):
+        return True
+    # No value of a Struct takes fewer bytes than four: a tag and a length of its own, and as much of what it holds.
+    if not message.HasField("parameters") or message.parameters.ByteSize() <= 4 * limit:
+        return False
+    return _more_in_struct_than(limit, message.parameters)
 
 
 def read(message: Carrier) -> dict[str, Any]:
@@ -145,6 +155,23 @@ def _value(value: pb.Value) -> Any:
     if kind == "list_value":
         return [_value(item) for item in value.list_value.values]
     return None if kind is None or kind == "null_value" else getattr(value, kind)
+
+
+def _more_in_struct_than(limit: int, struct: pb.Struct) -> bool:
+    waiting: list[Collection[pb.Value]] = [struct.fields.values()]
+    total = 0
+    while waiting and total <= limit:
+        values = waiting.pop()
+        total += len(values) or 1
+        if total > limit:
+            break
+        for value in values:
+            kind = value.WhichOneof("kind")
+            if kind == "struct_value":
+                waiting.append(value.struct_value.fields.values())
+            elif kind == "list_value":
+                waiting.append(value.list_value.values)
+    return total > limit
 
 
 def _agree(exact: Any, rounded: Any) -> bool:
