@@ -10,7 +10,7 @@ import orjson
 
 from bench.environments import python_of
 from bench.runs import Arm, bench_server, http_get, http_request
-from jina.wire import pb
+from jina.codec import pb
 
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"
 BINARY = "application/vnd.docarray.doclist+protobuf"

@@ -16,7 +16,7 @@ from bench.report import Check, Section
 from bench.runs import bench_server
 from bench.stats import ratio
 from jina import Client
-from jina.wire import pb
+from jina.codec import pb
 
 CALLS = 200
 

@@ -12,8 +12,8 @@ from docarray.typing import NdArray
 
 from bench.report import Check, Section
 from bench.stats import interval
-from jina.wire import pb
-from jina.wire.codec import codec_for
+from jina.codec import pb
+from jina.codec.codec import codec_for
 
 COUNT = 100
 REPEATS = 50

@@ -20,11 +20,11 @@ import uvloop
 from bench.procs import ROOT
 from bench.report import Check, Section, table
 from bench.stats import interval, ratio
-from jina.transport.link_hop import LinkHop
-from jina.transport.link_server import LinkServer
-from jina.transport.service import EndpointInfo
-from jina.wire.messages import Reply, Request
-from jina.wire.payloads import BytesPayload
+from jina.codec.messages import Reply, Request
+from jina.codec.payloads import BytesPayload
+from jina.ipc.client import LinkHop
+from jina.ipc.server import LinkServer
+from jina.net.service import EndpointInfo
 
 LIMIT = 64 * 1024 * 1024
 SIZES = ((40, 32, 10_000), (40, 1, 2_000), (300_000, 4, 400), (16 * 1024 * 1024, 1, 8))

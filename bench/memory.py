@@ -8,7 +8,7 @@ from bench.cases import UNARY
 from bench.report import Check, Section
 from bench.runs import Arm, bench_server, run_load
 from bench.stats import interval
-from jina.wire import pb
+from jina.codec import pb
 
 SIZE = 16 * 2**20
 

@@ -24,7 +24,7 @@ from bench.procs import Server, free_port
 from bench.report import Check, Section
 from bench.runs import bench_server, send
 from bench.stats import interval, ratio
-from jina.wire import pb
+from jina.codec import pb
 
 KB, MB = 1000, 1_000_000
 LARGE = 30 * MB

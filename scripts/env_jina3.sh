@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .cache/env-jina3: PyPI's Jina 3.34 with the versions that it works with, for the interop tests and for
-# tests/wire/make_golden.py. Does nothing when it is there already.
+# tests/codec/make_golden.py. Does nothing when it is there already.
 set -eu
 cd "$(dirname "$0")/.."
 

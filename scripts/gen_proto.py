@@ -1,10 +1,10 @@
-"""Generate what `jina.wire.pb` loads and what type checkers read, from `src/jina/wire/protos`.
+"""Generate what `jina.codec.pb` loads and what type checkers read, from `src/jina/codec/protos`.
 
 Writes `jina.desc` (a FileDescriptorSet with all imports) and one `*_pb2.pyi` a proto file. Needs grpcio-tools.
 
     python scripts/gen_proto.py [FOLDER]
 
-FOLDER is where the files go, by default `src/jina/wire`.
+FOLDER is where the files go, by default `src/jina/codec`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import grpc_tools
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
-WIRE = Path(__file__).resolve().parent.parent / "src" / "jina" / "wire"
+WIRE = Path(__file__).resolve().parent.parent / "src" / "jina" / "codec"
 FILES = ("docarray.proto", "jina.proto", "envelope.proto")
 TOOLS = (
     "grpc/health/v1/health.proto",
@@ -50,7 +50,7 @@ def _stubs(folder: Path) -> None:
 
 def _typed(stub: str) -> str:
     """Our place of import, and what strict type checkers miss in protoc's output."""
-    stub = re.sub(r"^import (\w+_pb2) as", r"from jina.wire import \1 as", stub, flags=re.MULTILINE)
+    stub = re.sub(r"^import (\w+_pb2) as", r"from jina.codec import \1 as", stub, flags=re.MULTILINE)
     stub = stub.replace("_Mapping]", "_Mapping[str, object]]")
     if "    float: float" in stub:  # a field that hides the class of its own name
         stub = stub.replace("    float: float", "    float: _float").replace("_Optional[float]", "_Optional[_float]")

@@ -7,8 +7,7 @@ from typing import Any
 
 def metric_families() -> list[Any]:
     """Those of a worker, then those that only a gateway has."""
-    from jina.observe.batch_metrics import BatchMetrics
-    from jina.observe.consensus_metrics import ConsensusMetrics
+    from jina.observe.counters import BatchMetrics, ConsensusMetrics
     from jina.observe.metrics import Metrics
 
     worker, gateway = Metrics("executor/rep-0", "MyExecutor"), Metrics("gateway")

@@ -76,47 +76,47 @@ def _methods(cls: type) -> Iterator[tuple[str, Any]]:
 
 def deployment_options() -> str:
     """Options of a Deployment."""
-    from jina.spec import DeploymentSpec
-    from jina.spec.markdown import option_sections
+    from jina.config import DeploymentSpec
+    from jina.config.markdown import option_sections
 
     return option_sections(DeploymentSpec)
 
 
 def flow_options() -> str:
     """Options that only a Flow has."""
-    from jina.spec import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
-    from jina.spec.markdown import option_sections
+    from jina.config import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
+    from jina.config.markdown import option_sections
 
     return option_sections(FlowSpec, besides=(DeploymentSpec, GatewaySpec, ClientSpec))
 
 
 def gateway_options() -> str:
     """Options of a gateway that Deployments do not have."""
-    from jina.spec import DeploymentSpec, GatewaySpec
-    from jina.spec.markdown import option_sections
+    from jina.config import DeploymentSpec, GatewaySpec
+    from jina.config.markdown import option_sections
 
     return option_sections(GatewaySpec, besides=(DeploymentSpec,))
 
 
 def client_options() -> str:
     """Options of a client."""
-    from jina.spec import ClientSpec
-    from jina.spec.markdown import option_sections
+    from jina.config import ClientSpec
+    from jina.config.markdown import option_sections
 
     return option_sections(ClientSpec)
 
 
 def executor_options() -> str:
     """Keys of an Executor's YAML."""
-    from jina.spec import ExecutorSpec
-    from jina.spec.markdown import option_sections
+    from jina.config import ExecutorSpec
+    from jina.config.markdown import option_sections
 
     return option_sections(ExecutorSpec)
 
 
 def old_names() -> str:
     """Old names of options."""
-    from jina.spec.aliases import ALIASES
+    from jina.config.base import ALIASES
 
     return _table(("old name", "option"), [(_code(old), _code(new)) for old, new in ALIASES.items()])
 
@@ -130,8 +130,8 @@ def commands() -> str:
 
 def _command(name: str, summary: str) -> str:
     from jina.cli.main import command_parser
-    from jina.spec import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
-    from jina.spec.options_platform import InternalOptions
+    from jina.config import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
+    from jina.config.options import InternalOptions
 
     parser, _ = command_parser(name)
     actions = [one for one in parser._actions if one.dest != "help" and one.help != argparse.SUPPRESS]  # noqa: SLF001 - argparse has no public list
@@ -184,8 +184,8 @@ def _error(cls: Any) -> str:
 
 def grpc_services() -> str:
     """The services that a worker answers, with their calls."""
-    from jina.transport.grpc_server_probes import JINA_SERVICES
-    from jina.wire import pb
+    from jina.codec import pb
+    from jina.server.grpc_probes import JINA_SERVICES
 
     rows = []
     for name in JINA_SERVICES:
@@ -198,8 +198,8 @@ def grpc_services() -> str:
 
 def grpc_messages() -> str:
     """The messages of those calls, and what they hold."""
-    from jina.transport.grpc_server_probes import JINA_SERVICES
-    from jina.wire import pb
+    from jina.codec import pb
+    from jina.server.grpc_probes import JINA_SERVICES
 
     seen: dict[str, Any] = {}
     for name in JINA_SERVICES:
@@ -308,14 +308,14 @@ def gateway_methods() -> str:
 
 def caller_methods() -> str:
     """Methods of what calls one Executor of a gateway."""
-    from jina.runtime.gateway_streamer import ExecutorCaller
+    from jina.gateway.streamer import ExecutorCaller
 
     return _members(ExecutorCaller)
 
 
 def streamer_methods() -> str:
     """Methods of GatewayStreamer."""
-    from jina.runtime.gateway_streamer import GatewayStreamer
+    from jina.gateway.streamer import GatewayStreamer
 
     return _members(GatewayStreamer)
 

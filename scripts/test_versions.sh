@@ -8,9 +8,9 @@ cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
 export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.cache/uv}"
 home=.cache/versions
-all=(tests/packaging tests/wire tests/documents tests/executor tests/spec tests/transport tests/client tests/observe tests/orchestration)
+all=(tests/packaging tests/codec tests/documents tests/executor tests/config tests/transport tests/client tests/observe tests/orchestration)
 # On a Python in between only what depends on the language: annotations, classes, pickles.
-some=(tests/packaging tests/documents tests/executor tests/wire)
+some=(tests/packaging tests/documents tests/executor tests/codec)
 
 # The interpreter of Python 3.<minor>, or nothing. A name on PATH may be a launcher of a version that is not there.
 python_of() {
@@ -55,7 +55,7 @@ run() {
     tr '\n' ' ' < "$home/$name.txt"
     printf '\n'
     local pytest=("$home/$name/bin/python" -m pytest -q -o "cache_dir=$home/$name-cache")
-    "${pytest[@]}" -n 2 -m "not slow and not interop and not demo" --ignore tests/wire/test_speed.py "${extra[@]}" ${tests[$name]} \
+    "${pytest[@]}" -n 2 -m "not slow and not interop and not demo" --ignore tests/codec/test_speed.py "${extra[@]}" ${tests[$name]} \
         || "${pytest[@]}" -n 0 --last-failed --last-failed-no-failures none \
         || failed+=("$name")
 }

@@ -6,7 +6,7 @@ import sys
 import grpc
 import numpy as np
 
-from jina.wire import pb
+from jina.codec import pb
 
 
 async def call(request, context):

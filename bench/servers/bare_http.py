@@ -25,7 +25,7 @@ def double_json(body: bytes) -> bytes:
 
 
 def double_binary(body: bytes) -> bytes:
-    from jina.wire import pb
+    from jina.codec import pb
 
     docs = pb.DocListProto.FromString(body)
     answer = pb.DocListProto()

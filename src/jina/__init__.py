@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from jina.client import Client as Client
     from jina.documents import Document as Document
     from jina.documents import DocumentArray as DocumentArray
-    from jina.executor import Executor as Executor
     from jina.executor import dynamic_batching as dynamic_batching
     from jina.executor import monitor as monitor
     from jina.executor import requests as requests
     from jina.executor import write as write
+    from jina.executor_serve import Executor as Executor
+    from jina.gateway.custom import FastAPIBaseGateway as FastAPIBaseGateway
+    from jina.gateway.custom import Gateway as Gateway
+    from jina.gateway.streamer import GatewayStreamer as GatewayStreamer
     from jina.orchestration import AsyncFlow as AsyncFlow
     from jina.orchestration import Deployment as Deployment
     from jina.orchestration import Flow as Flow
-    from jina.runtime.custom_gateway import FastAPIBaseGateway as FastAPIBaseGateway
-    from jina.runtime.custom_gateway import Gateway as Gateway
-    from jina.runtime.gateway_streamer import GatewayStreamer as GatewayStreamer
 
 __version__ = "4.0.0"
 __proto_version__ = "0.1.27"
@@ -34,11 +34,11 @@ _HOMES = {
     "Deployment": "jina.orchestration",
     "Document": "jina.documents",
     "DocumentArray": "jina.documents",
-    "Executor": "jina.executor",
-    "FastAPIBaseGateway": "jina.runtime.custom_gateway",
+    "Executor": "jina.executor_serve",
+    "FastAPIBaseGateway": "jina.gateway.custom",
     "Flow": "jina.orchestration",
-    "Gateway": "jina.runtime.custom_gateway",
-    "GatewayStreamer": "jina.runtime.gateway_streamer",
+    "Gateway": "jina.gateway.custom",
+    "GatewayStreamer": "jina.gateway.streamer",
     "dynamic_batching": "jina.executor",
     "monitor": "jina.executor",
     "requests": "jina.executor",

@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from jina.transport.server_sockets import holder
+from jina.net.sockets import holder
 
 
 def become(uid):

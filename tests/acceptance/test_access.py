@@ -10,9 +10,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from jina import Client, Deployment, Executor, Flow, requests
+from jina.codec import pb
+from jina.codec.status import read_error
 from jina.errors import Overloaded, Unauthenticated
-from jina.wire import pb
-from jina.wire.status import read_error
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.flow_asking import get, health
 from tests.acceptance.services import Token

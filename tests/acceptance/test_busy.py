@@ -59,7 +59,7 @@ def probe(port, endpoint):
 
 
 def test_a_worker_ends_with_its_killed_parent_while_a_handler_holds_the_gil(tmp_path):
-    """Other threads and idle workers: `tests/launch/test_processes.py`."""
+    """Other threads and idle workers: `tests/supervisor/test_processes.py`."""
     environment = {
         **os.environ,
         "RECORD": str(tmp_path / "record"),

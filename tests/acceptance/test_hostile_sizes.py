@@ -10,8 +10,8 @@ import pytest
 from websockets.sync.client import connect
 
 from jina import Client, Deployment, Document, DocumentArray, Executor, Flow, requests
+from jina.codec import pb
 from jina.errors import BadRequest, TooLarge
-from jina.wire import pb
 from tests.acceptance.test_statuses import UNARY
 
 MANY = 1_000_000
@@ -181,7 +181,7 @@ def test_the_limits_are_options():
 
 def test_a_length_without_end_is_refused():
     """A varint of a megabyte would take quadratic time (https://protobuf.dev/programming-guides/encoding#varints)."""
-    from jina.wire.slicing import split_request
+    from jina.codec.raw_fields import split_request
 
     began = time.process_time()
     with pytest.raises(BadRequest):

@@ -9,8 +9,8 @@ import pytest
 
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.errors import ConfigError, JinaError, Unavailable
+from jina.net.tls import grpc_credentials, uvicorn_options
 from jina.plan.plans import TlsPlan
-from jina.transport.tls import grpc_credentials, uvicorn_options
 from tests.acceptance.conftest import PROTOCOLS
 from tests.certificates import Authority
 

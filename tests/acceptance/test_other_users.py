@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from jina.errors import ConfigError
-from jina.executor import workspace
-from jina.launch import doors, requirements
-from jina.observe.log_config import file_handler
-from jina.transport.server_sockets import holder
+from jina.executor.base import create
+from jina.net.sockets import holder
+from jina.observe.logs import file_handler
+from jina.supervisor.loading import install, lock_file
+from jina.supervisor.status_socket import _names, ask_all, standing
 from tests.acceptance.first_user import KEY, VARIABLE, descendants
 
 OTHER = 65531
@@ -130,7 +131,7 @@ def test_new_folders_are_for_their_user_alone(tmp_path):
     was_there.mkdir(mode=0o755)
     file_handler(str(was_there / "a.log")).close()
     file_handler(str(tmp_path / "logs" / "a.log")).close()
-    for path, mode in ((was_there, 0o755), (tmp_path / "logs", 0o700), (workspace.create(f"{tmp_path}/w/x"), 0o700)):
+    for path, mode in ((was_there, 0o755), (tmp_path / "logs", 0o700), (create(f"{tmp_path}/w/x"), 0o700)):
         assert stat.S_IMODE(os.stat(path).st_mode) == mode
 
 
@@ -157,17 +158,17 @@ def test_sockets_with_names_of_our_services_stop_no_look_at_them():
         f"{me}/1/\n x",
         *(f"{me}/1/{n}" for n in range(9)),
     ]
-    with pretending(*names), doors.standing(lambda: b"it is us"):
+    with pretending(*names), standing(lambda: b"it is us"):
         began = time.monotonic()
-        told = dict(doors.ask_all())
+        told = dict(ask_all())
         assert time.monotonic() - began < 20  # not 8 s for each of them
     assert told[os.getpid()] == b"it is us"
     assert not told.keys() & {1, 99999999999}
 
 
 def test_a_service_tells_another_user_nothing_of_itself():
-    with doors.standing(lambda: b"a secret"):
-        name = next(name for pid, name in doors._names() if pid == os.getpid())
+    with standing(lambda: b"a secret"):
+        name = next(name for pid, name in _names() if pid == os.getpid())
         assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
 
 
@@ -176,11 +177,11 @@ def test_a_lock_that_another_user_put_there_is_refused(shared, monkeypatch, make
     """Who may lock it could keep an installation from beginning."""
     folder = Path(tempfile.mkdtemp(dir=shared))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    where = requirements.lock_file()
+    where = lock_file()
     make(Path(where))
     os.chown(where, OTHER, OTHER, follow_symlinks=False)
     with pytest.raises(ConfigError, match="install_requirements: ") as caught:
-        requirements.install("/dev/null")
+        install("/dev/null")
     assert where in caught.value.message
     assert "TMPDIR" in caught.value.help
 

@@ -19,6 +19,7 @@ from docarray import BaseDoc
 from websockets.sync.client import connect
 
 from jina import Client, Deployment, Document
+from jina.codec import pb
 from jina.errors import (
     DeadlineExceeded,
     EndpointNotFound,
@@ -28,7 +29,6 @@ from jina.errors import (
     Unavailable,
     ValidationFailed,
 )
-from jina.wire import pb
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.services import Desk, Item
 

@@ -5,7 +5,7 @@ import struct
 
 import grpc
 
-from jina.wire import pb
+from jina.codec import pb
 from tests.attacks.http_rows import PIECES, a_pattern
 from tests.attacks.rows import Answer, Try, one_of, row
 from tests.attacks.socket_rows import CODES, a_message

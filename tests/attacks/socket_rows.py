@@ -4,7 +4,7 @@ import asyncio
 import json
 import struct
 
-from jina.wire import pb
+from jina.codec import pb
 from tests.attacks.http_rows import COUNTED, a_pattern
 from tests.attacks.rows import Answer, Try, as_json, one_answer, one_of, request, row, things
 from tests.attacks.world import MIB, OPTIONS

@@ -15,8 +15,8 @@ import psutil
 
 from jina import Deployment, Document, Flow
 from jina.errors import JinaError
-from jina.launch import agents
-from jina.launch.child_process import ChildProcess
+from jina.supervisor import agents
+from jina.supervisor.process import ChildProcess
 from tests.acceptance.flow_asking import until
 from tests.chaos.services import Counting, Marking
 

@@ -15,7 +15,7 @@ import pytest
 
 from jina import Deployment, Document
 from jina.errors import RuntimeFailToStart, Unavailable
-from jina.launch.doors import ask_all
+from jina.supervisor.status_socket import ask_all
 from tests.acceptance.flow_asking import until
 from tests.chaos.load import Load
 from tests.chaos.services import Before, Behind, Follower, Ledger

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jina.cli.completion_words import following
 from jina.cli.main import COMMANDS, INTERNAL, command_parser, main
+from jina.cli.tools import following
 
 JINA = str(Path(sys.executable).with_name("jina"))
 

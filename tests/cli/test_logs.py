@@ -20,16 +20,16 @@ from tests.cli.running import JINA, call
 from tests.observe.steps import TracedFirst, TracedSecond
 
 from jina import Flow
-from jina.cli import logs as command
+from jina.cli import admin as command
+from jina.codec import pb
 from jina.errors import UsageError
-from jina.wire import pb
 
 
 def printed(monkeypatch, folder, *names, lines=100):
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     options = argparse.Namespace(folder=str(folder), names=list(names), lines=lines, follow=False)
-    assert command.run(options) == 0
+    assert command.run_logs(options) == 0
     return out.getvalue()
 
 
@@ -53,15 +53,15 @@ def test_files_are_one_log_in_the_order_of_time(monkeypatch, tmp_path):
 def test_without_a_folder_it_is_that_of_the_service_that_runs(monkeypatch, tmp_path):
     (tmp_path / "a-rep-0.log").write_text(f"{line(1, 'one')}\n")
     running = [SimpleNamespace(log_dir=str(tmp_path)), SimpleNamespace(log_dir="")]
-    monkeypatch.setattr(command, "_services", lambda: running)
+    monkeypatch.setattr(command, "_logging_services", lambda: running)
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    assert command.run(argparse.Namespace(folder=None, names=[], lines=9, follow=False)) == 0
+    assert command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False)) == 0
     assert out.getvalue().split()[-1] == "one"
     for folders, told in (([], "no service of this machine writes files"), (["/a", "/b"], "several services write")):
         running[:] = [SimpleNamespace(log_dir=folder) for folder in folders]
         with pytest.raises(UsageError, match=told) as caught:
-            command.run(argparse.Namespace(folder=None, names=[], lines=9, follow=False))
+            command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False))
         assert "FOLDER" in caught.value.help or "/a, /b" in caught.value.help
 
 
@@ -160,5 +160,5 @@ def _read(stream, count):
 def test_unknown_folder_is_a_usage_error(tmp_path):
     began = time.monotonic()
     with pytest.raises(UsageError):
-        command.run(argparse.Namespace(folder=str(tmp_path / "x"), names=[], lines=1, follow=True))
+        command.run_logs(argparse.Namespace(folder=str(tmp_path / "x"), names=[], lines=1, follow=True))
     assert time.monotonic() - began < 5

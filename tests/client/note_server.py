@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
 
+from jina.codec.codec import codec_for
+from jina.codec.messages import Reply
+from jina.codec.payloads import DocsPayload
 from jina.documents import Document
 from jina.errors import (
     BadRequest,
@@ -17,12 +20,9 @@ from jina.errors import (
     Unavailable,
     ValidationFailed,
 )
+from jina.net.service import EndpointInfo
 from jina.plan.plans import FacePlan
-from jina.transport.server import serve
-from jina.transport.service import EndpointInfo
-from jina.wire.codec import codec_for
-from jina.wire.messages import Reply
-from jina.wire.payloads import DocsPayload
+from jina.server.server import serve
 
 
 class Note(BaseDoc):

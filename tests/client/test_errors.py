@@ -8,7 +8,7 @@ import pytest
 from docarray import DocList
 
 from jina import Client
-from jina.client.response import Response
+from jina.client.post import Response
 from jina.errors import (
     BadClientCallback,
     BadServer,
@@ -21,7 +21,7 @@ from jina.errors import (
     Unavailable,
     from_wire,
 )
-from jina.transport.limits import Limits
+from jina.net.limits import Limits
 from tests.client.note_server import Note
 
 

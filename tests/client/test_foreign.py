@@ -11,8 +11,8 @@ import pytest
 from docarray import DocList
 
 from jina import Client
+from jina.codec import pb
 from jina.errors import BadClient, BadServer, EndpointNotFound, ExecutorError, Unavailable, ValidationFailed
-from jina.wire import pb
 from tests.client.note_server import Note
 
 

@@ -8,10 +8,10 @@ import pytest
 from docarray import BaseDoc, DocList
 
 from jina import Executor, requests
-from jina.client.inprocess import AsyncInProcessClient, InProcessClient
+from jina.client.local import AsyncInProcessClient, InProcessClient
 from jina.errors import BadRequest, DeadlineExceeded, EndpointNotFound, ExecutorError, ValidationFailed
-from jina.launch.inprocess import InProcess
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, WorkerPlan
+from jina.supervisor.in_process import InProcess
 
 
 class Note(BaseDoc):

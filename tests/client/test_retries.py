@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jina import Client
-from jina.client.retries import Retries
+from jina.client.post import Retries
 from jina.errors import ConfigError, ExecutorError, Overloaded, Unavailable
 from tests.client.note_server import Note, running
 

@@ -77,8 +77,8 @@ CHECKS = {
     17: Check("`async def` methods run at once", "compat/test_checks.py::test_async_methods_run_at_once"),
     18: Check(
         "`def` methods take turns unless `allow_concurrent` or `concurrency` says otherwise",
-        "runtime/test_concurrency.py::test_methods_in_the_common_lane_take_turns_with_each_other"
-        " runtime/test_concurrency.py::test_a_deployment_lets_calls_meet"
+        "worker/test_concurrency.py::test_methods_in_the_common_lane_take_turns_with_each_other"
+        " worker/test_concurrency.py::test_a_deployment_lets_calls_meet"
         " compat/test_checks.py::test_plain_methods_run_at_once_where_it_is_allowed",
     ),
     19: Check(
@@ -92,11 +92,11 @@ CHECKS = {
     22: Check(
         "an exception of a method reaches the client with its place, and the server lives on",
         "client/test_errors.py::test_executor_error"
-        " runtime/test_service.py::test_handlers_errors_name_the_exception_and_the_users_frames",
+        " worker/test_service.py::test_handlers_errors_name_the_exception_and_the_users_frames",
     ),
     23: Check(
         "`exit_on_exceptions` ends the worker",
-        "runtime/test_worker.py::test_an_exception_named_in_exit_on_exceptions_ends_the_worker_after_its_answer",
+        "worker/test_worker.py::test_an_exception_named_in_exit_on_exceptions_ends_the_worker_after_its_answer",
     ),
     24: Check(
         "`name__key` reaches only the Executor of that name",
@@ -109,7 +109,7 @@ CHECKS = {
     26: Check("parameters keep their types", "acceptance/test_flow_gateway.py::test_parameters_keep_their_types"),
     27: Check(
         "a join without reduction gets its branches by name and in order",
-        "runtime/test_gateway_joins.py::test_branches_are_handed_on_apart_in_the_order_of_needs",
+        "gateway/test_joins.py::test_branches_are_handed_on_apart_in_the_order_of_needs",
     ),
     28: Check(
         "a method may take the tracing context",
@@ -118,8 +118,8 @@ CHECKS = {
     29: Check(
         "a path without a method goes to /default, or through an Executor without endpoints",
         "compat/test_checks.py::test_what_has_no_method_of_its_own_goes_to_the_default"
-        " runtime/test_service.py::test_an_executor_without_endpoints_gives_the_documents_back"
-        " runtime/test_gateway_service.py::test_an_endpoint_that_nobody_knows_is_not_found",
+        " worker/test_service.py::test_an_executor_without_endpoints_gives_the_documents_back"
+        " gateway/test_service.py::test_an_endpoint_that_nobody_knows_is_not_found",
         missing=PATHS,
         lacks="decision",
     ),
@@ -140,10 +140,10 @@ CHECKS = {
         "a generator streams over gRPC",
         "client/test_streams.py::test_documents_and_parameters client/test_streams.py::test_async",
     ),
-    34: Check("a generator streams as server-sent events", "transport/test_http_streams.py::test_events"),
+    34: Check("a generator streams as server-sent events", "server/test_http_streams.py::test_events"),
     35: Check(
         "a plain generator streams, also behind a gateway",
-        "runtime/test_streams.py::test_a_sync_generator_holds_the_one_thread_until_it_ends"
+        "worker/test_streams.py::test_a_sync_generator_holds_the_one_thread_until_it_ends"
         " acceptance/test_flow_streams.py::test_a_stream",
     ),
     36: Check(
@@ -174,10 +174,10 @@ CHECKS = {
     ),
     43: Check(
         "the keys of `raft_configuration` are taken",
-        "spec/test_rules.py::test_raft_configuration_fits"
-        " spec/test_consensus.py::test_options_of_jina_3_without_an_effect_are_taken",
+        "config/test_rules.py::test_raft_configuration_fits"
+        " config/test_consensus.py::test_options_of_jina_3_without_an_effect_are_taken",
     ),
-    44: Check("the number of `peer_ports` is checked", "spec/test_rules.py::test_peer_ports_match_replicas"),
+    44: Check("the number of `peer_ports` is checked", "config/test_rules.py::test_peer_ports_match_replicas"),
     45: Check(
         "a stateful Deployment serves gRPC; HTTP, which Jina 3 refused, works too",
         "stateful/test_kinds.py::test_parameters_keep_their_types"
@@ -219,7 +219,7 @@ CHECKS = {
     ),
     54: Check(
         "a Deployment answers JSON over HTTP",
-        "compat/test_checks.py::test_json_over_http transport/test_http_calls.py::test_documents_go_in_and_come_back",
+        "compat/test_checks.py::test_json_over_http server/test_http_calls.py::test_documents_go_in_and_come_back",
     ),
     55: Check(
         "a Deployment serves several protocols at once",
@@ -241,7 +241,7 @@ CHECKS = {
     ),
     59: Check(
         "`CUDA_VISIBLE_DEVICES=RR` gives each replica a GPU",
-        "plan/test_gpus.py::test_turns_as_in_jina_3 launch/test_gpus.py::test_replicas_take_turns",
+        "plan/test_gpus.py::test_turns_as_in_jina_3 supervisor/test_gpus.py::test_replicas_take_turns",
     ),
     60: Check(
         "`install_requirements` installs the requirements of a package",
@@ -260,7 +260,7 @@ CHECKS = {
     ),
     63: Check(
         "an Executor serves as SageMaker wants it",
-        "spec/test_rules.py::test_is_available",
+        "config/test_rules.py::test_is_available",
         missing="providers. An option that asks for one of them",
         lacks="providers",
     ),
@@ -269,7 +269,7 @@ CHECKS = {
     ),
     65: Check(
         "`timeout_send` ends a call to a slow Executor",
-        "runtime/test_gateway_replicas.py::test_timeout_send_names_executor_address_and_option",
+        "gateway/test_replicas.py::test_timeout_send_names_executor_address_and_option",
     ),
     66: Check(
         "requests go on when one of two replicas is killed", "acceptance/test_flow_faults.py::test_a_killed_replica"
@@ -281,17 +281,17 @@ CHECKS = {
     ),
     68: Check(
         "branches are joined by the ids of their documents",
-        "runtime/test_gateway_joins.py::test_a_join_merges_what_each_branch_has_set",
+        "gateway/test_joins.py::test_a_join_merges_what_each_branch_has_set",
     ),
     69: Check(
         "a join without an Executor of its own takes typed documents",
-        "runtime/test_gateway_joins.py::test_a_join_without_an_executor_merges_on_the_way",
+        "gateway/test_joins.py::test_a_join_without_an_executor_merges_on_the_way",
     ),
-    70: Check("`needs` of one step is an error", "spec/test_flow.py::test_mistakes_name_the_method"),
+    70: Check("`needs` of one step is an error", "config/test_flow.py::test_mistakes_name_the_method"),
     71: Check(
         "names that are taken get a number, names that are none are refused",
-        "spec/test_flow.py::test_names_that_are_taken_get_a_number"
-        " spec/test_yaml_flow.py::test_mistakes_name_file_line_and_option",
+        "config/test_flow.py::test_names_that_are_taken_get_a_number"
+        " config/test_yaml_flow.py::test_mistakes_name_file_line_and_option",
     ),
     72: Check(
         "a name in `needs` that no step has is an error",
@@ -299,17 +299,17 @@ CHECKS = {
     ),
     73: Check(
         "nobody waits for floating steps",
-        "runtime/test_gateway_joins.py::test_floating_steps_do_not_delay_the_answer_and_are_drained"
-        " runtime/test_gateway_joins.py::test_floating_steps_finish_within_the_grace",
+        "gateway/test_joins.py::test_floating_steps_do_not_delay_the_answer_and_are_drained"
+        " gateway/test_joins.py::test_floating_steps_finish_within_the_grace",
     ),
     74: Check(
         "conditions send documents on their ways, and lose none",
         "routing/test_conditions.py::test_operators routing/test_conditions.py::test_nothing_is_lost"
-        " runtime/test_gateway_joins.py::test_documents_that_a_condition_leaves_out_go_on_in_their_place",
+        " gateway/test_joins.py::test_documents_that_a_condition_leaves_out_go_on_in_their_place",
     ),
     75: Check(
         "`no_reduce` keeps the branches apart",
-        "runtime/test_gateway_joins.py::test_branches_are_handed_on_apart_in_the_order_of_needs",
+        "gateway/test_joins.py::test_branches_are_handed_on_apart_in_the_order_of_needs",
     ),
     76: Check(
         "an external step with several needs has to merge",
@@ -318,7 +318,7 @@ CHECKS = {
     77: Check(
         "`target_executor` chooses by a regular expression",
         "orchestration/test_flow.py::test_only_the_target_is_visited"
-        " runtime/test_gateway_joins.py::test_target_executor_chooses_by_regular_expression",
+        " gateway/test_joins.py::test_target_executor_chooses_by_regular_expression",
     ),
     78: Check(
         "inspections are collected, hang, or are removed",
@@ -326,8 +326,8 @@ CHECKS = {
     ),
     79: Check(
         "neighbours whose documents do not fit are refused at the start, both named",
-        "runtime/test_gateway_endpoints.py::test_neighbours_that_do_not_fit_are_named"
-        " runtime/test_gateway_life.py::test_neighbours_that_do_not_fit_fail_the_start",
+        "gateway/test_endpoints.py::test_neighbours_that_do_not_fit_are_named"
+        " gateway/test_life.py::test_neighbours_that_do_not_fit_fail_the_start",
     ),
     80: Check(
         "Flows can be compared and count their parts",
@@ -353,30 +353,30 @@ CHECKS = {
     ),
     86: Check(
         "`/`, `/dry_run` and `/status` answer JSON",
-        "transport/test_http_pages.py::test_status_metrics_and_dry_run"
+        "server/test_http_pages.py::test_status_metrics_and_dry_run"
         " acceptance/test_flow_gateway.py::test_status_and_dry_run"
-        " transport/test_http_pages.py::test_probes",
+        " server/test_http_pages.py::test_probes",
     ),
     87: Check(
         "OpenAPI has the title, the description and the version that are given",
-        "transport/test_http_pages.py::test_openapi_has_title_and_description"
-        " transport/test_http_pages.py::test_openapi_is_titled_after_the_service_by_default"
-        " transport/test_http_pages.py::test_openapi_takes_version_and_docstrings",
+        "server/test_http_pages.py::test_openapi_has_title_and_description"
+        " server/test_http_pages.py::test_openapi_is_titled_after_the_service_by_default"
+        " server/test_http_pages.py::test_openapi_takes_version_and_docstrings",
     ),
     88: Check(
         "bodies hold one document or a list, a header and parameters",
-        "transport/test_http_calls.py::test_bodies_without_the_full_envelope"
-        " transport/test_http_calls.py::test_header_of_the_body_names_request_and_target",
+        "server/test_http_calls.py::test_bodies_without_the_full_envelope"
+        " server/test_http_calls.py::test_header_of_the_body_names_request_and_target",
     ),
-    89: Check("an error of an Executor is 500 with a detail", "transport/test_http_calls.py::test_errors"),
+    89: Check("an error of an Executor is 500 with a detail", "server/test_http_calls.py::test_errors"),
     90: Check(
         "an Executor that is down is 503",
         "acceptance/test_statuses.py::test_worker_down acceptance/test_flow_faults.py::test_a_killed_step",
     ),
     91: Check("wrong documents are 422", "acceptance/test_flow_gateway.py::test_wrong_documents_raw"),
-    92: Check("`cors` sends its headers", "transport/test_http_calls.py::test_cors"),
-    93: Check("WebSocket takes frames of bytes", "transport/test_websocket_frames.py::test_bytes_request"),
-    94: Check("WebSocket takes frames of JSON", "transport/test_websocket_frames.py::test_json_request"),
+    92: Check("`cors` sends its headers", "server/test_http_calls.py::test_cors"),
+    93: Check("WebSocket takes frames of bytes", "server/test_websocket_frames.py::test_bytes_request"),
+    94: Check("WebSocket takes frames of JSON", "server/test_websocket_frames.py::test_json_request"),
     95: Check("a Flow serves three protocols", "orchestration/test_flow.py::test_every_protocol"),
     96: Check(
         "a gateway class of one's own runs, and calls Executors by name",
@@ -400,7 +400,7 @@ CHECKS = {
     ),
     101: Check(
         "a failure sets `is-error`, and answers name their routes",
-        "transport/test_grpc_calls.py::test_handler_exception_is_in_band",
+        "server/test_grpc_calls.py::test_handler_exception_is_in_band",
     ),
     102: Check(
         "clients take URLs of all schemes, and refuse two definitions",
@@ -426,7 +426,7 @@ CHECKS = {
         "metadata, compression and timeouts of a call count",
         "client/test_post.py::test_headers_and_metadata_travel client/test_connections.py::test_compression"
         " client/test_errors.py::test_timeout"
-        " transport/test_grpc_hop.py::test_compression_of_requests_and_replies",
+        " client/test_grpc_upstream.py::test_compression_of_requests_and_replies",
     ),
     109: Check(
         "inputs that are no documents are refused, an empty list is a request",
@@ -438,12 +438,12 @@ CHECKS = {
     ),
     111: Check(
         "variables, context and references are filled in, also inside text",
-        "spec/test_variables.py::test_variables_inside_text spec/test_variables.py::test_the_context"
-        " spec/test_variables.py::test_references_inside_the_file",
+        "config/test_variables.py::test_variables_inside_text config/test_variables.py::test_the_context"
+        " config/test_variables.py::test_references_inside_the_file",
     ),
     112: Check(
         "YAML of Executors, Deployments, Flows and gateways is loaded and served",
-        "spec/test_yaml.py::test_executor_yaml orchestration/test_deployment.py::test_yaml_and_back"
+        "config/test_yaml.py::test_executor_yaml orchestration/test_deployment.py::test_yaml_and_back"
         " orchestration/test_flow.py::test_yaml_and_back"
         " orchestration/test_custom_gateways.py::test_a_gateway_is_loaded_from_yaml_without_a_flow"
         " cli/test_services.py::test_executor_serves_and_sigterm_closes_it"
@@ -453,8 +453,8 @@ CHECKS = {
     ),
     113: Check(
         "a missing file, another kind and an unknown version are errors of their own",
-        "spec/test_yaml.py::test_a_missing_file_names_the_path_and_the_nearest"
-        " spec/test_yaml.py::test_other_kinds_are_named"
+        "config/test_yaml.py::test_a_missing_file_names_the_path_and_the_nearest"
+        " config/test_yaml.py::test_other_kinds_are_named"
         " compat/test_checks.py::test_the_version_of_a_file_is_an_error_of_its_own",
     ),
     114: Check(
@@ -532,8 +532,8 @@ CHECKS = {
     ),
     127: Check(
         "requests are gathered to the preferred size and by time",
-        "runtime/test_batching.py::test_a_large_request_is_split_and_put_together_again"
-        " runtime/test_batching.py::test_a_request_waits_no_longer_than_the_timeout",
+        "worker/test_batching.py::test_a_large_request_is_split_and_put_together_again"
+        " worker/test_batching.py::test_a_request_waits_no_longer_than_the_timeout",
     ),
     128: Check(
         "batching is configured where an Executor is used",
@@ -542,11 +542,11 @@ CHECKS = {
     ),
     129: Check(
         "batching of a method with `doc` does no harm",
-        "runtime/test_batching.py::test_handlers_of_one_document_are_called_as_ever",
+        "worker/test_batching.py::test_handlers_of_one_document_are_called_as_ever",
     ),
     130: Check(
         "a batch that gives fewer documents is an error of all its requests",
-        "runtime/test_batching.py::test_another_number_of_documents_is_an_error_of_all_requests_of_the_batch",
+        "worker/test_batching.py::test_another_number_of_documents_is_an_error_of_all_requests_of_the_batch",
     ),
     131: Check(
         "SIGTERM ends everything, and nothing is left",

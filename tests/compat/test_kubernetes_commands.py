@@ -13,7 +13,7 @@ import yaml
 from docarray import BaseDoc, DocList
 
 from jina import Client
-from jina.launch.ports import PortReservations
+from jina.supervisor.ports import PortReservations
 from tests.cli.running import serving
 from tests.interop.programs import PYTHONS
 

@@ -12,12 +12,12 @@ from scripts.reference_metrics import metric_families
 
 from jina import errors
 from jina.cli.main import COMMANDS, INTERNAL
+from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec
+from jina.config.markdown import own_options
+from jina.config.options import BatchingOptions
 from jina.documents import FIELDS
-from jina.executor.signatures import PASSED
-from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec
-from jina.spec.batching import BatchingOptions
-from jina.spec.markdown import own_options
-from jina.transport.http_pages import pages
+from jina.executor.decorators import PASSED
+from jina.server.pages import pages
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"

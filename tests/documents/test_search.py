@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from jina.documents import Document, DocumentArray
-from jina.documents.metrics import NearestRows, cosine, euclidean, sqeuclidean
 from jina.documents.query import Query, QueryError
+from jina.documents.search import NearestRows, cosine, euclidean, sqeuclidean
 from jina.errors import ConfigError
 
 

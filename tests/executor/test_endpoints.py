@@ -18,7 +18,7 @@ from jina.documents import Document, DocumentArray
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, ValidationFailed
 from jina.executor import Executor, dynamic_batching, invoke, requests, write
 from jina.executor.endpoints import RESERVED, EndpointTable, FunctionWithSchema
-from jina.executor.scoping import scope_parameters
+from jina.executor.invoke import scope_parameters
 
 
 class D(BaseDoc):

@@ -19,8 +19,7 @@ from jina.errors import (
     RuntimeFailToStart,
 )
 from jina.executor import Executor, requests
-from jina.executor.load import load_executor
-from jina.executor.reference import reference_of, split_with
+from jina.executor.loading import load_executor, reference_of, split_with
 from jina.plan.plans import ExecutorPlan, WorkerPlan, process_from_json, to_json
 
 
@@ -325,7 +324,7 @@ def test_a_thread_without_a_caller_looks_where_callers_were_before(folder, tmp_p
     monkeypatch.syspath_prepend(folder)
     import calling
 
-    from jina.spec.paths import callers_folders
+    from jina.config.paths import callers_folders
 
     calling.load()
     seen = []
@@ -661,7 +660,7 @@ def test_resolving_a_class_stays_light():
     code = """
 import sys
 from jina.executor import Executor, requests
-from jina.executor.reference import reference_of
+from jina.executor.loading import reference_of
 class E(Executor):
     @requests
     def foo(self, docs, **kwargs): ...

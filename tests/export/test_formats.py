@@ -14,9 +14,8 @@ from PIL import Image
 
 from jina.errors import ConfigError, NotSupportedError
 from jina.export import flowchart, raster
-from jina.export.conditions import words_of
 from jina.export.drawing import draw
-from jina.export.picture import GraphPicture, StepPicture
+from jina.export.picture import GraphPicture, StepPicture, words_of
 from jina.export.scene import INKS, Frame
 
 from .pictures import CHAIN, SEARCH, dense, pictures

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.errors import UsageError
-from jina.export.layering import Layers, crossings, depths, layered
+from jina.export.layout import Layers, crossings, depths, layered
 
 
 @st.composite

@@ -8,8 +8,7 @@ from docarray import BaseDoc, DocList
 
 from jina import Executor, requests
 from jina.export.flowchart import render
-from jina.export.picture import EndpointPicture, picture_of
-from jina.export.signatures import endpoints_of_class
+from jina.export.picture import EndpointPicture, endpoints_of_class, picture_of
 from jina.plan.plans import (
     DeploymentPlan,
     ExecutorPlan,

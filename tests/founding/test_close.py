@@ -1,7 +1,7 @@
 """`close()` is called however an Executor ends.
 
-Killed orchestrators: `tests/launch/test_processes.py`; drained requests, `close()` that raises or blocks:
-`tests/runtime/test_worker.py`; programs that forget to close: `tests/orchestration/test_scripts.py`.
+Killed orchestrators: `tests/supervisor/test_processes.py`; drained requests, `close()` that raises or blocks:
+`tests/worker/test_worker.py`; programs that forget to close: `tests/orchestration/test_scripts.py`.
 """
 
 import signal

@@ -7,7 +7,7 @@ import pytest
 
 from jina import Deployment, Document, Executor
 from jina.errors import ConfigError
-from jina.executor.load import load_executor
+from jina.executor.loading import load_executor
 from jina.plan.plans import ExecutorPlan
 from tests.founding.marks import sentence
 from tests.founding.users import Inspect, Keeper

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from jina.wire import pb
+from jina.codec import pb
 from tests.fuzz.mutations import REQUESTS, dice, worse, worse_json
 
 pytestmark = pytest.mark.slow

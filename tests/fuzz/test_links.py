@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import pytest
 from docarray import DocList
 
+from jina.codec.messages import Reply, Request
+from jina.codec.payloads import BytesPayload, DocsPayload, JsonPayload
 from jina.errors import JinaError
-from jina.transport import link_frames as frames
-from jina.transport.link_hop import LinkHop
-from jina.transport.link_messages import write_request
-from jina.transport.link_server import LinkServer
-from jina.wire.messages import Reply, Request
-from jina.wire.payloads import BytesPayload, DocsPayload, JsonPayload
+from jina.ipc import protocol as frames
+from jina.ipc.client import LinkHop
+from jina.ipc.protocol import write_request
+from jina.ipc.server import LinkServer
 from tests.fuzz.mutations import REQUESTS, dice, worse
-from tests.transport.sample_service import NOTES, Note, SampleService
+from tests.server.sample_service import NOTES, Note, SampleService
 
 pytestmark = pytest.mark.slow
 

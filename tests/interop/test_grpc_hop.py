@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from docarray import DocList
 
+from jina.client.grpc_upstream import GrpcHop
+from jina.codec.codec import codec_for
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload, DocsPayload, JsonPayload
 from jina.errors import DeadlineExceeded, ExecutorError, JinaError
 from jina.plan.plans import HopPlan, NodePlan
-from jina.transport.grpc_hop import GrpcHop
-from jina.wire.codec import codec_for
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload, DocsPayload, JsonPayload
 from tests.interop.executors import Note, Rich
-from tests.transport.sample_service import run
+from tests.server.sample_service import run
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 

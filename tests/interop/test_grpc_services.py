@@ -6,7 +6,7 @@ from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from jina.wire import pb
+from jina.codec import pb
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 

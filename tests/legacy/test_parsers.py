@@ -21,8 +21,8 @@ from jina.parsers.orchestrate.pod import mixin_pod_parser
 from jina.parsers.orchestrate.runtimes.remote import mixin_http_gateway_parser
 
 from jina import Client, Deployment, Flow
+from jina.config import ClientSpec, DeploymentSpec, GatewaySpec
 from jina.errors import ConfigError
-from jina.spec import ClientSpec, DeploymentSpec, GatewaySpec
 
 PARSERS = {
     set_pod_parser: "WorkerRuntime", set_deployment_parser: "WorkerRuntime", set_gateway_parser: "GatewayRuntime",

@@ -5,7 +5,7 @@ import time
 import traceback
 
 from jina.errors import JinaError
-from jina.replication import asking
+from jina.replication.admin import administer
 
 LEAST, MOST = 2, 5
 PATIENCE = 120.0
@@ -56,7 +56,7 @@ class Changes:
 
     def _act(self, kind, chosen):
         if kind == "transfer":
-            asking.administer(self._nemesis.sockets[0], "transfer", replica=chosen)
+            administer(self._nemesis.sockets[0], "transfer", replica=chosen)
             return chosen
         if kind == "roll-out":
             return self._deployment.roll_out()

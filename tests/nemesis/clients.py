@@ -6,7 +6,8 @@ import threading
 import time
 
 from jina.errors import JinaError
-from jina.replication import asking, frames
+from jina.replication import admin
+from jina.replication.agent_client import NUMBER, READ
 from tests.nemesis.connection import Connection, Refused, Unanswered
 from tests.nemesis.sessions import SessionClient
 
@@ -114,11 +115,11 @@ class Clients:
         """Ask an agent directly how far a read has to wait there: gateways avoid replicas that are slow to answer."""
         op = self.history.begin(name, "bound", "", None, time.monotonic_ns())
         try:
-            body = asking.ask(dice.choice(self._sockets()), frames.READ, seconds=dice.uniform(0.05, 1.2))
+            body = admin.ask(dice.choice(self._sockets()), READ, seconds=dice.uniform(0.05, 1.2))
         except (JinaError, ValueError) as error:
             self._note("bound", repr(error)[:120])
         else:
-            op.result, op.returned = frames.NUMBER.unpack(body)[0], time.monotonic_ns()
+            op.result, op.returned = NUMBER.unpack(body)[0], time.monotonic_ns()
         self._ended.wait(dice.uniform(0.0, 0.15))
 
     def _key(self, dice):

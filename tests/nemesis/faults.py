@@ -133,12 +133,13 @@ class Nemesis:
         """What each agent tells; nothing of those that do not answer in time."""
         import msgspec
 
-        from jina.replication import asking, frames
+        from jina.replication.admin import ask
+        from jina.replication.agent_client import STATUS
 
         told = []
         for agent in self._agents.values():
             with contextlib.suppress(JinaError):
-                told.append(msgspec.json.decode(asking.ask(agent.plan.socket, frames.STATUS, seconds=seconds)))
+                told.append(msgspec.json.decode(ask(agent.plan.socket, STATUS, seconds=seconds)))
         return told
 
     # --- processes --------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ import contextvars
 import functools
 import os
 
-from jina.replication import replica, sessions, snapshots, window
-from jina.runtime import stateful
-from jina.wire import standing
+from jina.codec.session_headers import with_index_of
+from jina.replication import replica, snapshots
+from jina.replication.dedup import Sessions, Window
+from jina.worker import stateful
 
 PLANTED = {
     "early-acknowledgement": "an agent that says that entries are on its disk before they are",
@@ -37,27 +38,27 @@ def plant():
 
 
 def _forgotten_window():
-    whole = window.Window.to_bytes
+    whole = Window.to_bytes
 
     def without_ids(self):
-        copy = window.Window()
+        copy = Window()
         copy.load(whole(self))
         copy._seen.clear()
         copy._order.clear()
         copy._answered.clear()
         return whole(copy)
 
-    window.Window.to_bytes = without_ids
+    Window.to_bytes = without_ids
 
 
 def _forgotten_sessions():
-    whole = sessions.Sessions.to_bytes
-    sessions.Sessions.to_bytes = lambda self: whole(sessions.Sessions())
+    whole = Sessions.to_bytes
+    Sessions.to_bytes = lambda self: whole(Sessions())
 
 
 def _surviving_window():
     """As if it were kept by something that a worker's end does not end: here in a file."""
-    prepare, settle = replica.Replica.__init__, window.Window.settle
+    prepare, settle = replica.Replica.__init__, Window.settle
 
     def remember(self, plan, *args, **kwargs):
         prepare(self, plan, *args, **kwargs)
@@ -74,7 +75,7 @@ def _surviving_window():
         os.replace(f"{self.file}.part", self.file)
 
     replica.Replica.__init__ = functools.wraps(prepare)(remember)
-    window.Window.settle = note
+    Window.settle = note
 
 
 def _surviving_workspace():
@@ -97,7 +98,7 @@ def _early_index():
         return wanted
 
     def told(reply, request):
-        return standing.with_index_of(early.get(reply), request)
+        return with_index_of(early.get(reply), request)
 
     stateful.StatefulService._caught_up = noted
     stateful.with_index_of = told

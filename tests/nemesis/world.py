@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from jina.launch import agents
+from jina.supervisor import agents
 
 NOWHERE = "02:00:00:00:00:00"
 """A hardware address that nobody has: what is sent there is lost without a word."""

@@ -12,7 +12,7 @@ from tests.observe.collectors import collector, needs, wait_for
 from tests.observe.steps import TracedBatch, TracedFirst, TracedSecond, TracedToken
 
 from jina import Client, Deployment, Flow
-from jina.launch.ports import PortReservations
+from jina.supervisor.ports import PortReservations
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), needs("rotel")]
 

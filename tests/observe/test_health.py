@@ -9,7 +9,7 @@ import pytest
 from tests.observe.steps import Stuck
 
 from jina import Client, Deployment, DocumentArray, Executor, requests
-from jina.runtime.gateway_watch import INTERVAL, LIMIT
+from jina.gateway.replicas import INTERVAL, LIMIT
 
 SECONDS = 1.5
 P99 = 0.05
@@ -134,11 +134,11 @@ class SaysIt(Executor):
 
 @pytest.mark.parametrize("mood", [False, "raises", "hangs"])
 def test_a_plain_health_method_counts_and_blocks_nothing(mood, monkeypatch):
-    from tests.runtime.gateways import workers
+    from tests.gateway.gateways import workers
 
-    from jina.runtime import pulse
+    from jina.runtime.health import Pulse
 
-    monkeypatch.setattr(pulse.Pulse.__init__, "__kwdefaults__", {"limit": 0.2, "interval": 0.01})
+    monkeypatch.setattr(Pulse.__init__, "__kwdefaults__", {"limit": 0.2, "interval": 0.01})
     executor = SaysIt()
 
     async def main():

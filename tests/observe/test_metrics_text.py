@@ -7,9 +7,9 @@ from prometheus_client import Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
-from jina.observe import exposition
 from jina.observe import metrics as m
-from jina.observe.batch_metrics import SIZES, BatchMetrics
+from jina.observe.counters import SIZES, BatchMetrics
+from jina.observe.metrics import merged, wants_openmetrics
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from jina.observe.batch_metrics import SIZES, BatchMetrics
     ],
 )
 def test_openmetrics_unless_only_the_older_format_is_named(accept, openmetrics):
-    assert exposition.wants_openmetrics(accept) is openmetrics
+    assert wants_openmetrics(accept) is openmetrics
 
 
 def counted(name, executor="Exec", requests=1):
@@ -50,7 +50,7 @@ def values(text, *, openmetrics):
 def test_several_processes_are_one_text_with_each_family_once(openmetrics):
     processes = [counted("gateway", ""), counted("a/rep-0", requests=2), counted("a/rep-1", requests=3)]
     texts = [(one.process_name, one.exposition(openmetrics=openmetrics)) for one in processes]
-    got = values(exposition.merged(texts, openmetrics=openmetrics), openmetrics=openmetrics)
+    got = values(merged(texts, openmetrics=openmetrics), openmetrics=openmetrics)
     apart = {}
     for _, text in texts:
         apart |= values(text, openmetrics=openmetrics)
@@ -68,7 +68,7 @@ def test_samples_of_the_users_own_collectors_are_kept_apart_by_the_process():
         Counter("mine", "Mine", registry=metrics.registry).inc(value)
         Counter("yours", "Yours", ["kind"], registry=metrics.registry).labels('a"b} c').inc(value)
         texts.append((name, metrics.exposition()))
-    got = values(exposition.merged(texts, openmetrics=True), openmetrics=True)
+    got = values(merged(texts, openmetrics=True), openmetrics=True)
     assert got["mine_total", (("runtime_name", "a/rep-0"),)] == 2
     assert got["mine_total", (("runtime_name", "a/rep-1"),)] == 5
     assert got["yours_total", (("kind", 'a"b} c'), ("runtime_name", "a/rep-1"))] == 5

@@ -15,8 +15,8 @@ from tests.observe.steps import Stuck
 
 from jina import Client, Deployment, Flow
 from jina.errors import ConfigError, PortAlreadyUsed
-from jina.runtime import prober
-from jina.runtime.prober import LIMIT, Prober
+from jina.worker import prober
+from jina.worker.prober import LIMIT, Prober
 
 LOCAL = {"host": "127.0.0.1", "quiet": True}
 P99 = 0.05

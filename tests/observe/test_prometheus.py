@@ -8,7 +8,7 @@ from tests.observe.collectors import needs, prometheus, read, wait_for
 from tests.observe.steps import TracedFirst, TracedSecond
 
 from jina import Deployment, Flow
-from jina.launch.ports import PortReservations
+from jina.supervisor.ports import PortReservations
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

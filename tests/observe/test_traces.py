@@ -54,9 +54,9 @@ def test_a_handler_gets_the_tracing_context_and_spans_of_users_nest():
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from jina import Executor, requests
     from jina.plan.plans import ExecutorPlan, WorkerPlan
-    from jina.runtime.service import WorkerService
-    from jina.wire.messages import Request
-    from jina.wire.payloads import BytesPayload
+    from jina.worker.service import WorkerService
+    from jina.codec.messages import Request
+    from jina.codec.payloads import BytesPayload
 
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
@@ -124,8 +124,8 @@ def test_what_is_sent_on_names_the_span_of_the_hop():
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from jina import Executor, DocumentArray, requests
-    from jina.runtime.traced_hop import TracedHop
-    from tests.runtime.gateways import gateway, request
+    from jina.gateway.links import TracedHop
+    from tests.gateway.gateways import gateway, request
 
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
@@ -166,10 +166,10 @@ def test_the_call_of_a_batch_is_a_span_below_its_first_request_with_links_to_the
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from jina import Executor, dynamic_batching, requests
     from jina.plan.plans import ExecutorPlan, WorkerPlan
-    from jina.runtime.service import WorkerService
-    from jina.wire import pb
-    from jina.wire.messages import Request
-    from jina.wire.payloads import ProtoPayload
+    from jina.worker.service import WorkerService
+    from jina.codec import pb
+    from jina.codec.messages import Request
+    from jina.codec.payloads import ProtoPayload
 
     logging.disable(logging.CRITICAL)
     exporter = InMemorySpanExporter()

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jina.orchestration import board
+from jina.orchestration.display import address, announce, network_host, progress, rows, time
 from jina.plan.plans import FacePlan, TlsPlan
 
 
@@ -22,11 +22,11 @@ def _face(**options):
     ],
 )
 def test_address(face, text):
-    assert board.address(face) == text
+    assert address(face) == text
 
 
 def test_a_server_on_every_interface_says_so():
-    assert board.rows([_face(protocol="http")], "10.0.0.7") == [
+    assert rows([_face(protocol="http")], "10.0.0.7") == [
         ("Protocol", "HTTP"),
         ("Local", "http://127.0.0.1:12345"),
         ("Network", "http://10.0.0.7:12345"),
@@ -36,7 +36,7 @@ def test_a_server_on_every_interface_says_so():
 
 
 def test_a_local_server_has_no_network_address():
-    assert board.rows([_face(host="127.0.0.1")], "10.0.0.7") == [
+    assert rows([_face(host="127.0.0.1")], "10.0.0.7") == [
         ("Protocol", "GRPC"),
         ("Local", "grpc://127.0.0.1:12345"),
     ]
@@ -52,14 +52,14 @@ def test_a_terminal_gets_progress_and_a_table(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     now = 1000.0
-    monkeypatch.setattr(board.time, "monotonic", lambda: now)
-    with board.progress("executor") as tell:
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with progress("executor") as tell:
         for second in range(100):
             tell(f"1 of 2 ready\nencoder: in __init__ {second} s")
             now += 1
     shown = re.findall(r"executor: 1 of 2 ready; encoder: in __init__ (\d+) s\n", terminal.getvalue())
     assert list(map(int, shown)) == [1, 3, 7, 15, *range(25, 100, 10)]
-    board.announce("executor", [_face()], behind=[("Executor", "encoder, 2 replicas")])
+    announce("executor", [_face()], behind=[("Executor", "encoder, 2 replicas")])
     text = terminal.getvalue()
     assert not re.search(r"\r|\x1b\[\d*[A-K]", text)  # nothing goes back over lines, which may be of Executors
     assert "encoder, 2 replicas" in text
@@ -68,13 +68,13 @@ def test_a_terminal_gets_progress_and_a_table(monkeypatch):
 
 
 def test_elsewhere_one_line(monkeypatch, capsys):
-    with board.progress("executor") as tell:
+    with progress("executor") as tell:
         assert tell is None
-    board.announce("executor", [_face(), _face(protocol="http", port=80)])
-    board.announce("executor", [_face()], quiet=True)
+    announce("executor", [_face(), _face(protocol="http", port=80)])
+    announce("executor", [_face()], quiet=True)
     assert capsys.readouterr().err == "executor is ready: grpc://0.0.0.0:12345 http://0.0.0.0:80\n"
 
 
 def test_network_host_is_no_loopback():
-    host = board.network_host()
+    host = network_host()
     assert host is None or not host.startswith("127.")

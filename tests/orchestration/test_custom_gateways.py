@@ -619,7 +619,7 @@ def test_a_gateway_of_jinas_own_protobuf_services():
     import grpc
     from jina.proto import jina_pb2, jina_pb2_grpc
 
-    from jina.wire import pb
+    from jina.codec import pb
 
     flow = Flow(quiet=True, host="127.0.0.1").config_gateway(uses=cases.OwnGrpc).add(name="upper", uses=cases.Upper)
     with flow:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from shelves import Best, Line, LooseShelf, Shelf, Shout
 
 from jina import Deployment, Document, DocumentArray, Flow
+from jina.config import DeploymentSpec
+from jina.config.command_line import add_options, given
 from jina.errors import BadServer, ConfigError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
 from jina.orchestration.configuration import from_command_line
-from jina.spec import DeploymentSpec
-from jina.spec.flags import add_options, given
 
 LOCAL = {"host": "127.0.0.1", "quiet": True, "quiet_error": True}
 

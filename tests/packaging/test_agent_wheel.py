@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jina.errors import NotSupportedError
-from jina.replication import binary
+from jina.replication.admin import agent_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def run(*words):
 
 def test_pip_installs_a_program_that_runs(tmp_path):
     try:
-        program = Path(binary.path())
+        program = Path(agent_path())
     except NotSupportedError:
         pytest.skip("the consensus agent is not built: make agent")
     spec = importlib.util.spec_from_file_location("agent_build", ROOT / "consensus" / "build.py")

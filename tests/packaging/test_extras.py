@@ -27,7 +27,7 @@ OPTIONAL = (
     "aiohttp",
 )
 """Modules of extras, and some that the package once needed."""
-BEHIND = {"jina.transport.websocket_protocol", "jina.observe.otlp"}
+BEHIND = {"jina.server.websocket_protocol", "jina.observe.otlp"}
 """Modules that are nothing without an extra, and are imported where it is there."""
 
 EVERY_MODULE = """

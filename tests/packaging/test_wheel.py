@@ -21,7 +21,7 @@ from tests.docs.blocks import blocks_of
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 DATA = [
-    "jina/py.typed", "jina/wire/jina.desc", "jina/transport/docs.html", "jina/legacy/paths/excepts.py",
+    "jina/py.typed", "jina/codec/jina.desc", "jina/server/docs.html", "jina/legacy/paths/excepts.py",
     "jina/legacy/paths/serve/executors/__init__.py", "jina_cli/__init__.py",
 ]  # fmt: skip
 
@@ -185,7 +185,7 @@ PLAIN = """
 
     from jina import Client, Deployment, Executor, Flow, requests
     from jina.errors import MissingExtra, RuntimeFailToStart
-    from jina.wire import pb
+    from jina.codec import pb
 
     class Note(BaseDoc):
         text: str = ""

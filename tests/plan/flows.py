@@ -2,9 +2,9 @@
 
 from itertools import count
 
+from jina.config import FlowSpec, parse
+from jina.config.models import with_step
 from jina.plan.plans import ExecutorPlan
-from jina.spec import FlowSpec, parse
-from jina.spec.flow import with_step
 
 
 class CountingPorts:

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
+from jina.config import DeploymentSpec, load_spec, parse
+from jina.config.command_line import add_options, from_namespace
 from jina.errors import ConfigError
 from jina.plan.consensus import even_groups
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan, process_from_json, to_json
-from jina.spec import DeploymentSpec, load_spec, parse
-from jina.spec.flags import add_options, from_namespace
 from tests.plan.flows import CountingPorts
 
 EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import jina.plan
+from jina.config import DeploymentSpec, parse
 from jina.errors import ConfigError
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan, process_from_json, to_json
-from jina.spec import DeploymentSpec, parse
 from tests.plan.flows import CountingPorts
 
 EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")

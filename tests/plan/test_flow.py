@@ -3,10 +3,10 @@ import time
 
 import pytest
 
+from jina.config.models import with_gateway, with_step
 from jina.errors import ConfigError, FlowTopologyError, InternalError
 from jina.plan.flow import plan_flow, runs
 from jina.plan.plans import ExecutorPlan, to_json
-from jina.spec.flow import with_gateway, with_step
 from tests.plan.flows import CountingPorts, executors, flow
 
 

@@ -1,8 +1,8 @@
 import pytest
 
+from jina.config import GatewaySpec, parse
 from jina.errors import ConfigError, FlowTopologyError
 from jina.plan.gateway import plan_gateway
-from jina.spec import GatewaySpec, parse
 from tests.plan.flows import CountingPorts
 
 GRAPH = '{"start-gateway": ["a", "b"], "a": ["c"], "b": ["c"], "c": ["end-gateway"], "f": []}'

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jina.config import DeploymentSpec, parse
 from jina.errors import ConfigError
 from jina.plan.deployment import plan_deployment
 from jina.plan.flow import plan_flow
 from jina.plan.plans import ExecutorPlan
-from jina.spec import DeploymentSpec, parse
 from tests.plan.flows import CountingPorts, executors, flow
 
 ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}

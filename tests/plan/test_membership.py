@@ -2,10 +2,10 @@
 
 import pytest
 
-from jina.plan import membership
+from jina.config import DeploymentSpec, parse
+from jina.plan import consensus
 from jina.plan.deployment import plan_deployment
 from jina.plan.plans import ExecutorPlan
-from jina.spec import DeploymentSpec, parse
 
 
 class Counting:
@@ -27,7 +27,7 @@ def planned(replicas, ports, shards=1, peer_ports=None):
 
 
 def test_ports_in_use_come_first():
-    ports = membership.Ports([7, 8], Counting(100))
+    ports = consensus.Ports([7, 8], Counting(100))
     assert [ports.port() for _ in range(4)] == [7, 8, 100, 101]
 
 
@@ -36,11 +36,11 @@ def test_ports_in_use_come_first():
 def test_replicas_keep_their_numbers_and_ports_when_others_come_and_go(kept, shards):
     plan = planned(3, Counting(50), shards=shards)
     new = Counting(90)
-    pinned = membership.pinned(plan.workers, kept, new.port)
+    pinned = consensus.pinned(plan.workers, kept, new.port)
     assert len(pinned) == shards
     wide = planned(max(kept) + 1, Counting(70), shards=shards, peer_ports=pinned)
-    workers = membership.restricted(wide.workers, plan.workers, kept)
-    assert membership.numbers(workers) == sorted(kept)
+    workers = consensus.restricted(wide.workers, plan.workers, kept)
+    assert consensus.numbers(workers) == sorted(kept)
     assert new.next == 90 + (shards if 3 in kept else 0)
     for worker in workers:
         assert worker.replicas == len(kept)
@@ -50,8 +50,8 @@ def test_replicas_keep_their_numbers_and_ports_when_others_come_and_go(kept, sha
         first = 50 + 3 * worker.shard_id + worker.replica_id
         assert port == (first if worker.replica_id < 3 else 90 + worker.shard_id)
         assert worker.consensus.share_port
-    gateway = membership.in_front(plan.gateway, wide.gateway, "x", {one.name for one in workers})
+    gateway = consensus.in_front(plan.gateway, wide.gateway, "x", {one.name for one in workers})
     assert [hop.name for node in gateway.graph.nodes for hop in node.hops] == [one.name for one in workers]
     assert gateway.faces == plan.gateway.faces
-    narrowed = membership.narrowed(pinned, kept, shards=shards > 1)
+    narrowed = consensus.narrowed(pinned, kept, shards=shards > 1)
     assert len(narrowed["1"] if shards > 1 else narrowed) == len(kept)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from jina.config import DeploymentSpec, parse
 from jina.plan.deployment import plan_deployment
 from jina.plan.flow import plan_flow
 from jina.plan.plans import ExecutorPlan, process_from_json, to_json
-from jina.spec import DeploymentSpec, parse
 from tests.plan.flows import CountingPorts, executors, flow
 
 EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")

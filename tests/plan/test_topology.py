@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jina.config import FlowSpec
+from jina.config.models import StepSpec
 from jina.errors import ConfigError, FlowTopologyError
 from jina.plan.topology import topology_of
-from jina.spec import FlowSpec
-from jina.spec.flow import StepSpec
 from tests.plan.flows import flow
 
 

@@ -4,13 +4,9 @@ import asyncio
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from jina.replication.link import AgentLink
-from jina.replication.memory import Memory
-from jina.replication.reads import Reads
-from jina.replication.replica import Replica
-from jina.replication.sessions import Sessions
-from jina.replication.window import Window
-from jina.replication.writes import Writes
+from jina.replication.agent_client import AgentLink
+from jina.replication.dedup import Memory, Sessions, Window
+from jina.replication.replica import Reads, Replica, Writes
 
 from .simulation import Fault
 

@@ -6,7 +6,7 @@ Texts are written, each one once; a replica's state is the list of those that it
 import asyncio
 import hashlib
 
-from jina.replication import entries
+from jina.replication.log_entries import read_entries
 
 
 class Wrong(AssertionError):
@@ -48,7 +48,7 @@ class Model:
 
     def append(self, place, payload):
         """An operation has come into the log."""
-        for entry, request in entries.read(payload):
+        for entry, request in read_entries(payload):
             if self._is_new(place, entry):
                 self.order.append(request.parameters["text"])
                 self.places.append(place)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from jina.replication import frames
+from jina.replication import agent_client
 
 from .model import require
 from .simulated_group import LATE, SOON
@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self, wire, number):
         self.wire, self.number = wire, number
-        self.reader = frames.Reader()
+        self.reader = agent_client.Reader()
         self.gone = self.ready = self.told_ready = False
         self.can_snapshot = False
         self.applied = self.sent = self.standing = 0
@@ -42,7 +42,7 @@ class Worker:
         self.busy = False
 
     def tell(self, kind, body=b"", ident=0):
-        self.wire.tell(frames.head(kind, ident, len(body)) + body)
+        self.wire.tell(agent_client.frame_head(kind, ident, len(body)) + body)
 
 
 class Agent:
@@ -146,28 +146,28 @@ class Agent:
             self._take(worker, frame)
 
     def _take(self, worker, frame):
-        if frame.kind == frames.HELLO:
+        if frame.kind == agent_client.HELLO:
             self._welcome(worker, msgspec.json.decode(frame.body))
-        elif frame.kind == frames.APPLIED:
-            self._acknowledged(worker, [number for (number,) in frames.NUMBER.iter_unpack(frame.body)])
-        elif frame.kind == frames.DONE:
+        elif frame.kind == agent_client.APPLIED:
+            self._acknowledged(worker, [number for (number,) in agent_client.NUMBER.iter_unpack(frame.body)])
+        elif frame.kind == agent_client.DONE:
             if (done := worker.answers.pop(frame.id, None)) is not None:
                 done(msgspec.json.decode(frame.body)["error"])
-        elif frame.kind == frames.PING:
-            self.soon(worker.tell, frames.OK, b"", frame.id)
-        elif frame.kind == frames.STATUS:
-            self.soon(worker.tell, frames.OK, msgspec.json.encode({"term": self.group.term}), frame.id)
-        elif frame.kind == frames.READ:
+        elif frame.kind == agent_client.PING:
+            self.soon(worker.tell, agent_client.OK, b"", frame.id)
+        elif frame.kind == agent_client.STATUS:
+            self.soon(worker.tell, agent_client.OK, msgspec.json.encode({"term": self.group.term}), frame.id)
+        elif frame.kind == agent_client.READ:
             self._read(worker, frame.id)
         else:
-            require(frame.kind == frames.WRITE, "a worker says", frame.kind)
+            require(frame.kind == agent_client.WRITE, "a worker says", frame.kind)
             self._write(worker, frame.id, bytes(frame.body))
 
     def _fail(self, worker, ident, code, seconds):
         body = msgspec.json.encode({"code": code, "text": code})
-        self.later(seconds, worker.tell, frames.ERROR, body, ident)
+        self.later(seconds, worker.tell, agent_client.ERROR, body, ident)
         if self.group.unlucky():
-            self.later(seconds + 0.1, worker.tell, frames.ERROR, body, ident)
+            self.later(seconds + 0.1, worker.tell, agent_client.ERROR, body, ident)
 
     def _read(self, worker, ident):
         group, chance = self.group, self.group.chance
@@ -176,7 +176,7 @@ class Agent:
             return
         if chance.random() < 0.1:
             group.append(None)  # the barrier of a new term
-        self.soon(worker.tell, frames.OK, frames.NUMBER.pack(len(group.log)), ident)
+        self.soon(worker.tell, agent_client.OK, agent_client.NUMBER.pack(len(group.log)), ident)
 
     def _write(self, worker, ident, payload):
         group, chance = self.group, self.group.chance
@@ -242,7 +242,7 @@ class Agent:
     def _look_ready(self, worker):
         if worker.standing and worker.applied >= worker.standing and not worker.told_ready:
             worker.told_ready = True
-            worker.tell(frames.READY, frames.NUMBER.pack(worker.standing))
+            worker.tell(agent_client.READY, agent_client.NUMBER.pack(worker.standing))
 
     def detach(self, worker):
         worker.gone = True
@@ -255,14 +255,14 @@ class Agent:
         """The worker is to begin anew."""
         if (worker := self.worker) is not None:
             self.group.note("reset", self.number, reason)
-            worker.tell(frames.RESET, msgspec.json.encode({"reason": reason}))
+            worker.tell(agent_client.RESET, msgspec.json.encode({"reason": reason}))
             self.later(0.1, worker.wire.lose)
             worker.ready = False
 
     def tell_removed(self, *, removed=False):
         """The group has let go of this replica, or taken it in again."""
         if self.worker is not None:
-            self.worker.tell(frames.REMOVED, msgspec.json.encode({"removed": removed}))
+            self.worker.tell(agent_client.REMOVED, msgspec.json.encode({"removed": removed}))
 
     def _acknowledged(self, worker, numbers):
         index, *told = numbers
@@ -305,7 +305,7 @@ class Agent:
                 count += 1
         resume = upto + 1 - chance.choice((0, 0, 1))
         self.resumes.setdefault(upto, {0}).add(resume)
-        worker.tell(frames.APPLY, struct.pack("<QQI", upto, resume, count) + body)
+        worker.tell(agent_client.APPLY, struct.pack("<QQI", upto, resume, count) + body)
         worker.sent = upto
 
     # --- snapshots ----------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ class Agent:
                 self._keep(Snapshot(index, files))
                 self.trimmed = max(self.trimmed, index - self.group.chance.choice((0, 5)))
 
-        self._ask(worker, frames.SNAPSHOT, folder, index, done)
+        self._ask(worker, agent_client.SNAPSHOT, folder, index, done)
 
     def _restore(self, worker, snapshot):
         folder = tempfile.mkdtemp(dir=self.group.folder)
@@ -352,4 +352,4 @@ class Agent:
                 require(damaged is None, damaged, "of a snapshot is damaged, and nobody noticed")
                 self._attached(worker, snapshot.index)
 
-        self._ask(worker, frames.RESTORE, folder, snapshot.index, done)
+        self._ask(worker, agent_client.RESTORE, folder, snapshot.index, done)

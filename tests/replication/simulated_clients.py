@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import replace
 
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload
+from jina.codec.session_headers import INDEX, SESSION, Turn, index_of, numbers
 from jina.errors import BadRequest, DeadlineExceeded, SessionExpired, Unavailable
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload
-from jina.wire.standing import INDEX, SESSION, Turn, index_of, numbers
 
 from .model import require
 from .simulated_workers import GROUP, Lost

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+from jina.codec.messages import Reply
+from jina.codec.payloads import BytesPayload
 from jina.errors import BadRequest, Unavailable
 from jina.plan.plans import ConsensusPlan
-from jina.replication import outcomes, snapshots
+from jina.replication import snapshots
+from jina.replication.dedup import Sessions
+from jina.replication.log_entries import outcome_of_error, outcome_of_reply
 from jina.replication.replica import Replica
-from jina.replication.sessions import Sessions
-from jina.wire.messages import Reply
-from jina.wire.payloads import BytesPayload
 
 from .model import fails, require, state_hash
 
@@ -42,9 +43,9 @@ class Machine:
         self._group.model.applies(self.lines, text, request.moment)
         self.lines.append(text)
         if fails(text):
-            outcome = outcomes.of_error(BadRequest(f"{text} at {len(self.lines) - 1}"))
+            outcome = outcome_of_error(BadRequest(f"{text} at {len(self.lines) - 1}"))
         else:
-            outcome = outcomes.of_reply(Reply(BytesPayload(b""), {"position": len(self.lines) - 1}), request)
+            outcome = outcome_of_reply(Reply(BytesPayload(b""), {"position": len(self.lines) - 1}), request)
         return outcome._replace(came=outcome.came + state_hash(self.lines))
 
     async def execute(self, requests):

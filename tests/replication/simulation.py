@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from jina.replication import entries, reads, replica, snapshots, writes
-from jina.transport import link_messages
+from jina.ipc import protocol
+from jina.replication import log_entries, replica, snapshots
 
 from .model import require
 from .simulated_agents import Agent
@@ -105,9 +105,9 @@ def _virtual(loop, seed):
     logging.disable(logging.CRITICAL)
     try:
         with contextlib.ExitStack() as stack:
-            for module in (link_messages, reads, replica, writes):
+            for module in (protocol, replica):
                 stack.enter_context(patch.object(module, "time", clock))
-            stack.enter_context(patch.object(entries, "new_moment", moment))
+            stack.enter_context(patch.object(log_entries, "new_moment", moment))
             stack.enter_context(patch.object(snapshots, "sync", lambda path: None))
             yield
     finally:

@@ -2,10 +2,10 @@
 
 import json
 
-from jina.replication.entries import digest_of
-from jina.wire import pb
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.codec import pb
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.replication.log_entries import digest_of
 
 
 def field(name, text):

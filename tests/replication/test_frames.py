@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jina.errors import InternalError
-from jina.replication import frames
-from jina.replication.frames import Frame, Operation
-from jina.replication.intake import Intake
+from jina.replication.agent_client import Batch, Frame, Intake, Operation, Reader, frame_head, read_batch
 
 
 @given(
@@ -16,8 +14,8 @@ from jina.replication.intake import Intake
     st.lists(st.integers(1, 40), min_size=1, max_size=10),
 )
 def test_frames_are_cut_out_of_any_pieces(sent, sizes):
-    data = b"".join(frames.head(kind, ident, len(body)) + body for kind, ident, body in sent)
-    reader, got, at = frames.Reader(), [], 0
+    data = b"".join(frame_head(kind, ident, len(body)) + body for kind, ident, body in sent)
+    reader, got, at = Reader(), [], 0
     while at < len(data):
         for size in sizes:
             got += reader.feed(data[at : at + size])
@@ -30,7 +28,7 @@ def test_large_and_small_frames_are_taken_in_as_they_come(seed):
     dice = random.Random(seed)
     sizes = [dice.choice([0, 5, 30_000, 33_000, 70_000, 200_000]) for _ in range(8)]
     wanted = [Frame(kind, dice.getrandbits(64), bytes([kind]) * size) for kind, size in enumerate(sizes)]
-    data = b"".join(frames.head(*one[:2], len(one.body)) + one.body for one in wanted)
+    data = b"".join(frame_head(*one[:2], len(one.body)) + one.body for one in wanted)
     got = []
     intake, at = Intake(got.append), 0
     while at < len(data):
@@ -44,7 +42,7 @@ def test_large_and_small_frames_are_taken_in_as_they_come(seed):
 
 def test_garbage_is_refused():
     with pytest.raises(InternalError, match="a frame of"):
-        list(frames.Reader().feed(b"\xff" * 13))
+        list(Reader().feed(b"\xff" * 13))
     intake = Intake(pytest.fail)
     intake.buffer()[:13] = b"\xff" * 13
     with pytest.raises(InternalError, match="a frame of"):
@@ -55,4 +53,4 @@ def test_a_batch():
     operations = [Operation(4, 1, b"abc"), Operation(9, 2, b"")]
     body = struct.pack("<QQI", 10, 11, 2)
     body += b"".join(struct.pack("<QQI", one.place, one.term, len(one.payload)) + one.payload for one in operations)
-    assert frames.read_batch(body) == frames.Batch(10, 11, operations)
+    assert read_batch(body) == Batch(10, 11, operations)

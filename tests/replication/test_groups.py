@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jina.errors import UsageError
-from jina.replication import groups
+from jina.replication.admin import groups_of_workspace
 
 
 def noted(workspace, group, replica):
@@ -29,7 +29,7 @@ def test_a_deployment_is_named_or_one_of_its_shards(tmp_path, name, found):
     for group in ("book/0", "book/1", "plain"):
         for replica in range(2):
             noted(tmp_path, group, replica)
-    told = groups.of_workspace(str(tmp_path), name)
+    told = groups_of_workspace(str(tmp_path), name)
     assert sorted(group.name for group in told) == found
     assert all(sorted(group.folders) == [0, 1] for group in told)
 
@@ -39,7 +39,7 @@ def test_an_identity_that_is_no_name_is_refused(tmp_path, name):
     folder = noted(tmp_path, "plain", 0)
     (folder / "identity.json").write_text(json.dumps({"id": "x", "group": name, "replica": 0}))
     with pytest.raises(UsageError, match="not the name of a group"):
-        groups.of_workspace(str(tmp_path))
+        groups_of_workspace(str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"group": 1, "replica": 2}'])
@@ -47,4 +47,4 @@ def test_a_folder_whose_identity_is_damaged_is_named(tmp_path, content):
     folder = noted(tmp_path, "plain", 0)
     (folder / "identity.json").write_text(content)
     with pytest.raises(UsageError, match=r"rep-0/identity\.json cannot be read"):
-        groups.of_workspace(str(tmp_path))
+        groups_of_workspace(str(tmp_path))

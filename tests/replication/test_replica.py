@@ -6,12 +6,13 @@ import struct
 import msgspec
 import pytest
 
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload
 from jina.errors import Unavailable
 from jina.plan.plans import ConsensusPlan
-from jina.replication import asking, frames
+from jina.replication.admin import socket_path
+from jina.replication.agent_client import APPLY, HELLO, OK, PING, READY, STATUS, WRITE, Reader, frame_head
 from jina.replication.replica import Replica
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload
 
 
 class Nothing:
@@ -24,7 +25,7 @@ async def agent(tmp_path, talk, replica_with):
     async def serve(reader, writer):
         size, kind, _ = struct.unpack("<IBQ", await reader.readexactly(13))
         await reader.readexactly(size - 9)
-        assert kind == frames.HELLO
+        assert kind == HELLO
         await talk(writer)
         await reader.read()
         writer.close()
@@ -33,7 +34,7 @@ async def agent(tmp_path, talk, replica_with):
 
     ended = asyncio.Event()
     socket = str(tmp_path / "agent")
-    with asking.socket_path(socket) as path:
+    with socket_path(socket) as path:
         server = await asyncio.start_unix_server(serve, path)
     async with server:
         await replica_with(socket)
@@ -47,10 +48,10 @@ def test_what_cannot_be_applied_is_left_to_a_fresh_executor(tmp_path, folder):
     batch = struct.pack("<QQI", 7, 8, 1) + struct.pack("<QQI", 7, 1, len(garbage)) + garbage
 
     async def talk(writer):
-        writer.write(frames.head(frames.READY, 0, 0))
+        writer.write(frame_head(READY, 0, 0))
         await writer.drain()
         await begun.wait()
-        writer.write(frames.head(frames.APPLY, 0, len(batch)) + batch)
+        writer.write(frame_head(APPLY, 0, len(batch)) + batch)
 
     async def replica_with(socket):
         plan = ConsensusPlan(group="g", replica=0, peers=["x"], directory=str(tmp_path), socket=socket)
@@ -82,23 +83,23 @@ def test_a_write_that_full_disks_keep_waiting_ends_with_the_reason_before_its_de
 
     async def serve(reader, writer):
         served.append(writer)
-        taken = frames.Reader()
+        taken = Reader()
         while data := await reader.read(1 << 16):
             for frame in taken.feed(data):
-                if frame.kind == frames.HELLO:
-                    writer.write(frames.head(frames.READY, 0, 0))
-                elif frame.kind == frames.WRITE and disks is None:
+                if frame.kind == HELLO:
+                    writer.write(frame_head(READY, 0, 0))
+                elif frame.kind == WRITE and disks is None:
                     (tmp_path / "agent.failed").write_text("the log is lost\nfind it")
                     server.close()
                     writer.close()
-                elif frame.kind in {frames.PING, frames.STATUS}:
+                elif frame.kind in {PING, STATUS}:
                     body = msgspec.json.encode({"disks": disks, "members": MEMBERS})
-                    writer.write(frames.head(frames.OK, frame.id, len(body)) + body)
+                    writer.write(frame_head(OK, frame.id, len(body)) + body)
 
     async def main():
         nonlocal server
         socket = str(tmp_path / "agent")
-        with asking.socket_path(socket) as path:
+        with socket_path(socket) as path:
             server = await asyncio.start_unix_server(serve, path)
         peers = ["x", "", ""] if disks is None else ["x", "y", "z"]
         plan = ConsensusPlan(group="g", replica=0, peers=peers, directory=str(tmp_path), socket=socket)

@@ -5,15 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload
 from jina.errors import InternalError
-from jina.replication import entries
-from jina.replication.entries import Entry
-from jina.replication.memory import Memory, refused
-from jina.replication.outcomes import Answer
-from jina.replication.sessions import Sessions
-from jina.replication.window import Window
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload
+from jina.replication.dedup import Memory, Sessions, Window, refused
+from jina.replication.log_entries import Answer, Entry, is_joined, join_operations, read_entries, write_entry
 
 
 def answer(text=""):
@@ -125,15 +121,15 @@ def test_several_operations_travel_as_one():
     def request(text):
         return Request("/add", BytesPayload(text), request_id=text.decode())
 
-    single = [entries.write(Entry(name, b"d", 3, now=1.5), request(name.encode()), 1 << 20) for name in ("a", "b")]
-    assert [one.key for one, _ in entries.read(b"".join(single[0]))] == ["a"]
-    assert not entries.gathered(b"".join(single[0]))
-    assert entries.gathered(entries.together(single[:1]))
-    found = entries.read(entries.together(single))
+    single = [write_entry(Entry(name, b"d", 3, now=1.5), request(name.encode()), 1 << 20) for name in ("a", "b")]
+    assert [one.key for one, _ in read_entries(b"".join(single[0]))] == ["a"]
+    assert not is_joined(b"".join(single[0]))
+    assert is_joined(join_operations(single[:1]))
+    found = read_entries(join_operations(single))
     assert [(one.key, one.now, req.payload.data) for one, req in found] == [("a", 1.5, b"a"), ("b", 1.5, b"b")]
-    for broken in (b"", b"\x07", entries.together(single)[:-1]):
+    for broken in (b"", b"\x07", join_operations(single)[:-1]):
         with pytest.raises(InternalError, match="log holds an operation"):
-            entries.read(broken)
+            read_entries(broken)
 
 
 class Model(RuleBasedStateMachine):

@@ -3,10 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jina.replication.entries import Entry
-from jina.replication.memory import Memory
-from jina.replication.outcomes import Answer
-from jina.replication.window import Window
+from jina.replication.dedup import Memory, Window
+from jina.replication.log_entries import Answer, Entry
 
 
 def answer(text=""):

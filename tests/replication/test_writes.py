@@ -4,12 +4,11 @@ import asyncio
 
 import msgspec
 
-from jina.observe.consensus_metrics import ConsensusMetrics
-from jina.replication import frames
-from jina.replication.link import AgentLink
-from jina.replication.writes import Writes
-from jina.wire.messages import Reply
-from jina.wire.payloads import BytesPayload
+from jina.codec.messages import Reply
+from jina.codec.payloads import BytesPayload
+from jina.observe.counters import ConsensusMetrics
+from jina.replication.agent_client import ERROR, AgentLink, Reader, frame_head
+from jina.replication.replica import Writes
 
 
 class Agent(asyncio.Transport):
@@ -22,11 +21,11 @@ class Agent(asyncio.Transport):
         self.link.connection_made(self)
 
     def write(self, data):
-        self.proposed += frames.Reader().feed(data)
+        self.proposed += Reader().feed(data)
 
     def refuse(self, ident):
         body = msgspec.json.encode({"code": "unavailable", "text": "no leader"})
-        data = frames.head(frames.ERROR, ident, len(body)) + body
+        data = frame_head(ERROR, ident, len(body)) + body
         self.link.get_buffer(-1)[: len(data)] = data
         self.link.buffer_updated(len(data))
 

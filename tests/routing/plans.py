@@ -2,11 +2,11 @@
 
 import itertools
 
+from jina.codec import pb
+from jina.codec.payloads import BytesPayload
 from jina.plan.plans import GraphPlan, NodePlan
 from jina.routing.graph import Graph
 from jina.routing.walk import Cancel, Done, Fail, Send, Walk
-from jina.wire import pb
-from jina.wire.payloads import BytesPayload
 
 
 def node(name, *needs, **options):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jina.codec.codec import codec_for
+from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.errors import BadRequest, ConfigError
 from jina.routing.conditions import Condition, rejoin
-from jina.wire.codec import codec_for
-from jina.wire.payloads import BytesPayload, JsonPayload
 from tests.routing.plans import Doc, Docs, docs, payload
 
 DOC = {

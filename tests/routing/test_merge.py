@@ -12,11 +12,11 @@ from docarray.utils.reduce import reduce_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jina.codec import pb
+from jina.codec.codec import codec_for
+from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
 from jina.errors import BadClientInput, BadRequest
 from jina.routing.merge import merge, with_ids
-from jina.wire import pb
-from jina.wire.codec import codec_for
-from jina.wire.payloads import BytesPayload, JsonPayload, ProtoPayload
 from tests.routing.plans import Doc, Docs, docs, ids, payload
 
 UNSET = object()
@@ -380,7 +380,7 @@ def test_no_document_class_is_loaded():
     code = (
         "import sys, jina.routing.graph, jina.routing.walk, jina.routing.balance\n"
         "from jina.routing.merge import merge, with_ids\n"
-        "from jina.wire.payloads import JsonPayload\n"
+        "from jina.codec.payloads import JsonPayload\n"
         "base = with_ids(JsonPayload(b'[{\"t\": 1, \"e\": [1, 2]}]'), lambda: 'x')\n"
         "assert merge([base, base], base).to_json()\n"
         "assert not {'docarray', 'grpc', 'pydantic'} & set(sys.modules)\n"

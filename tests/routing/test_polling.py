@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jina.routing.polling import Polling, chosen_by
+from jina.routing.balance import Polling, chosen_by
 
 MODES = {"*": "ANY", "/index": "ANY", "/search": "ALL", "bare": "ALL"}
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jina.routing.forms import id_of
-from jina.routing.sameness import is_empty, item_key, same
-from jina.wire import pb
+from jina.codec import pb
+from jina.routing.conditions import id_of
+from jina.routing.merge import is_empty, item_key, same
 from tests.routing.plans import Doc, Docs, value
 
 NAN = float("nan")

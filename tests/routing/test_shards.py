@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jina.routing.shards import merge_shards, together
+from jina.routing.merge import merge_shards, together
 from tests.routing.plans import Docs, docs, payload
 
 QUERY = {"id": "q", "text": "t"}

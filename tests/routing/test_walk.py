@@ -114,7 +114,7 @@ def test_a_client_that_leaves_after_the_reply_stops_no_floating_branch():
 
 
 def test_a_join_for_floating_steps_alone_fails_nothing():
-    from jina.wire.payloads import BytesPayload
+    from jina.codec.payloads import BytesPayload
 
     r = route(node("a"), node("b"), node("j", "a", "b"), node("f", "j", floating=True), ends=["b"], known={"j": set()})
     w = walk(r)
@@ -172,7 +172,7 @@ def test_cancel():
 
 
 def test_garbled_documents_fail_the_request():
-    from jina.wire.payloads import BytesPayload
+    from jina.codec.payloads import BytesPayload
 
     w = walk(route(node("a"), node("b"), ends=["a", "b"]))
     (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
@@ -185,7 +185,7 @@ def test_garbled_documents_fail_the_request():
 
 @pytest.mark.parametrize("floating", [False, True])
 def test_garbled_reply_beside_documents_that_passed(floating):
-    from jina.wire.payloads import BytesPayload
+    from jina.codec.payloads import BytesPayload
 
     w = walk(route(node("a", when={"text": "x"}, floating=floating), node("b"), ends=["b"]), request_id="r")
     w.begin(payload({"text": "x"}, {"text": "y"}), 0.0)
@@ -198,7 +198,7 @@ def test_garbled_reply_beside_documents_that_passed(floating):
 
 
 def test_nothing_is_sent_beside_a_failure():
-    from jina.wire.payloads import BytesPayload
+    from jina.codec.payloads import BytesPayload
 
     w = walk(route(node("a"), node("b", when={"text": "x"}), ends=["b"]))
     (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
@@ -207,7 +207,7 @@ def test_nothing_is_sent_beside_a_failure():
 
 
 def test_garbled_documents_of_a_floating_step_do_not():
-    from jina.wire.payloads import BytesPayload
+    from jina.codec.payloads import BytesPayload
 
     garbled = BytesPayload(b"\xff\xff")
     w = walk(route(node("a"), node("f", when={"text": "x"}, floating=True), ends=["a"]))

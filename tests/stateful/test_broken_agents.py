@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jina.errors import RuntimeFailToStart
-from jina.replication import binary
+from jina.replication import admin
 from tests.stateful.conftest import group
 from tests.stateful.users import Ledger
 
@@ -25,8 +25,8 @@ _AARCH64, _X86_64 = 183, 62
 def program(tmp_path, monkeypatch):
     """A copy of the agent that is started in the place of the one that is installed."""
     copy = tmp_path / "agent"
-    shutil.copy(binary.path(), copy)
-    monkeypatch.setattr(binary, "path", lambda: str(copy))
+    shutil.copy(admin.agent_path(), copy)
+    monkeypatch.setattr(admin, "agent_path", lambda: str(copy))
     return copy
 
 
@@ -120,14 +120,14 @@ NOEXEC = """
     from pathlib import Path
     from jina import Deployment
     from jina.errors import RuntimeFailToStart
-    from jina.replication import binary
+    from jina.replication import admin
     from tests.stateful.users import Ledger
 
     folder = Path(sys.argv[1])
     subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,size=100m", "none", folder], check=True)
     copy = folder / "agent"
-    shutil.copy(binary.path(), copy)
-    binary.path = lambda: str(copy)
+    shutil.copy(admin.agent_path(), copy)
+    admin.agent_path = lambda: str(copy)
     try:
         with Deployment(uses=Ledger, stateful=True, workspace=sys.argv[2], quiet=True):
             print("started")

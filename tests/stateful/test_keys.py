@@ -9,12 +9,13 @@ import stat
 import pytest
 
 from jina import Document
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload
+from jina.codec.session_headers import Turn
 from jina.errors import ConfigError, RuntimeFailToStart, Unavailable
-from jina.replication import asking, entries, frames, groups
-from jina.replication.asking import Peer
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload
-from jina.wire.standing import Turn
+from jina.replication.admin import Peer, agent_status, ask, read_key
+from jina.replication.agent_client import PROPOSE, STATUS, frame_head
+from jina.replication.log_entries import entry_of, write_entry
 from tests.stateful.conftest import group
 from tests.stateful.users import FolderLedger
 
@@ -29,7 +30,7 @@ def keys(workspace, replicas=3):
 
 def an_operation():
     request = Request("/add", BytesPayload(b""), {}, "stranger")
-    return b"".join(entries.write(entries.entry_of("x", b"d" * 16, 0, Turn("", 0, 0, 0)), request, 1 << 20))
+    return b"".join(write_entry(entry_of("x", b"d" * 16, 0, Turn("", 0, 0, 0)), request, 1 << 20))
 
 
 def said_by_a_stranger(address, purpose, generation, *more):
@@ -53,19 +54,19 @@ def test_a_stranger_can_propose_nothing_and_the_group_goes_on(tmp_path):
         for one in told:
             address = one["peers"][str(one["replica"])]
             for operation in (b"", an_operation()):
-                frame = frames.head(frames.PROPOSE, 1, len(operation)) + operation
+                frame = frame_head(PROPOSE, 1, len(operation)) + operation
                 assert said_by_a_stranger(address, b"P", one["generation"], frame) == b""
                 for key in ("", "w" * 64):
                     with pytest.raises(Unavailable):
-                        asking.ask(Peer(address, NAME, one["generation"], key=key), frames.PROPOSE, operation)
-            assert said_by_a_stranger(address, b"S", "", frames.head(frames.STATUS, 1, 0)) == b""
+                        ask(Peer(address, NAME, one["generation"], key=key), PROPOSE, operation)
+            assert said_by_a_stranger(address, b"S", "", frame_head(STATUS, 1, 0)) == b""
             assert said_by_a_stranger(address, b"R", one["generation"], bytes(100)) == b""
         last = [one["last"] for one in running.status()]
         assert last == [one["last"] for one in told]
         running.add("after")
         assert lines(running) == [["before", "after"]] * 3
-        key = groups.read_key(str(keys(tmp_path)[0]))
-        assert asking.status(Peer(address, NAME, key=key))["group"] == NAME
+        key = read_key(str(keys(tmp_path)[0]))
+        assert agent_status(Peer(address, NAME, key=key))["group"] == NAME
 
 
 def test_the_key_is_made_once_for_this_user_alone_and_stays(tmp_path):
@@ -131,4 +132,4 @@ def test_a_key_that_is_given_counts(tmp_path):
     with group(FolderLedger, tmp_path, name=NAME, raft_key_file=str(path)) as running:
         assert running.post("/add", Document(text="x"))
         address = running.status()[0]["peers"]["0"]
-        assert asking.status(Peer(address, NAME, key="g" * 40))["group"] == NAME
+        assert agent_status(Peer(address, NAME, key="g" * 40))["group"] == NAME

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
+from jina.codec.messages import Request
+from jina.codec.payloads import BytesPayload, JsonPayload
+from jina.codec.session_headers import Turn
 from jina.errors import InternalError
-from jina.replication import binary, entries, frames
-from jina.replication.asking import socket_path
-from jina.wire.messages import Request
-from jina.wire.payloads import BytesPayload, JsonPayload
-from jina.wire.standing import Turn
+from jina.replication.admin import agent_path, socket_path
+from jina.replication.agent_client import OK, PROPOSE, Reader, frame_head
+from jina.replication.log_entries import entry_of, join_operations, read_entries, write_entry
 
 pytestmark = pytest.mark.timeout(120)
 PARAMETERS = [
@@ -29,15 +30,15 @@ def operations():
         for payload in documents:
             request = Request("/add", payload, parameters, "id", "exec.*", {"jina-x": "y"}, None, at % 2 == 0)
             turn = Turn("client", 3, 2**40, 1) if at % 2 else Turn("", 0, 0, 0)
-            yield b"".join(entries.write(entries.entry_of("key", b"d" * 16, 7, turn), request, 1 << 30))
+            yield b"".join(write_entry(entry_of("key", b"d" * 16, 7, turn), request, 1 << 30))
     branches = [("a", documents[0]), ("b", documents[1]), ("c", documents[2])]
     request = Request("/", documents[0], {}, "", branches=branches)
-    yield b"".join(entries.write(entries.entry_of("", b"", 0, Turn("", 0, 0, 0)), request, 1 << 30))
+    yield b"".join(write_entry(entry_of("", b"", 0, Turn("", 0, 0, 0)), request, 1 << 30))
 
 
 def is_readable(data):
     try:
-        return bool(entries.read(data))
+        return bool(read_entries(data))
     except InternalError:
         return False
 
@@ -51,7 +52,7 @@ def lone_agent(folder):
     place = str(folder / "agent")
     told = {"group": "g", "peers": [address], "dir": str(folder / "rep-0"), "socket": place, "nonce": "n"}
     told |= {"election_timeout": 20, "heartbeat_timeout": 20, "leader_lease_timeout": 10, "key": "k" * 64}
-    process = subprocess.Popen([binary.path()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([agent_path()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         process.stdin.write(msgspec.json.encode(told) + b"\n")
         process.stdin.flush()
@@ -68,16 +69,16 @@ def lone_agent(folder):
 
 class Asker:
     def __init__(self, sock):
-        self.sock, self.reader, self.waiting = sock, frames.Reader(), []
+        self.sock, self.reader, self.waiting = sock, Reader(), []
 
     def propose(self, data):
         """Whether an operation is taken into the log."""
         while True:
-            self.sock.sendall(frames.head(frames.PROPOSE, 1, len(data)) + data)
+            self.sock.sendall(frame_head(PROPOSE, 1, len(data)) + data)
             while not self.waiting:
                 self.waiting += self.reader.feed(self.sock.recv(1 << 16))
             frame = self.waiting.pop(0)
-            if frame.kind == frames.OK:
+            if frame.kind == OK:
                 return True
             if (fault := msgspec.json.decode(frame.body))["code"] == "refused":
                 assert "no worker could read" in fault["text"]
@@ -102,7 +103,7 @@ def changed(chosen, data):
 def test_what_workers_write_is_taken(tmp_path):
     every = list(operations())
     with lone_agent(tmp_path) as agent:
-        for data in [*every, entries.together([[one] for one in every]), entries.together([[every[0]]])]:
+        for data in [*every, join_operations([[one] for one in every]), join_operations([[every[0]]])]:
             assert is_readable(data)
             assert agent.propose(data)
 
@@ -110,7 +111,7 @@ def test_what_workers_write_is_taken(tmp_path):
 def test_what_is_taken_can_be_read(tmp_path):
     chosen = random.Random(20260801)
     every = [one for one in operations() if len(one) < 10_000]
-    every += [entries.together([[one] for one in every[:3]])]
+    every += [join_operations([[one] for one in every[:3]])]
     taken = refused = 0
     with lone_agent(tmp_path) as agent:
         for data in [b"", b"\x01", b"\x02", b"\x03", *(changed(chosen, chosen.choice(every)) for _ in range(4000))]:

@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from jina import Client, Document, DocumentArray
+from jina.codec.messages import CONSISTENCIES
+from jina.codec.session_headers import numbers
+from jina.config.types import Consistency
 from jina.errors import BadRequest, SessionExpired
-from jina.spec.types import Consistency
-from jina.wire.messages import CONSISTENCIES
-from jina.wire.standing import numbers
 from tests.stateful.conftest import PATIENCE, group
 from tests.stateful.users import FolderLedger, PatientLedger
 

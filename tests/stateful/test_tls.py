@@ -10,9 +10,7 @@ import time
 import pytest
 
 from jina import Client, Document
-from jina.replication import asking
-from jina.replication.asking import Peer
-from jina.replication.papers import Papers
+from jina.replication.admin import Credentials, Peer, agent_status
 from tests.certificates import Authority, certificate
 from tests.cli.running import call
 from tests.stateful.by_hand import FRESH, HOSTS, LONG, add, replicas
@@ -47,9 +45,9 @@ def test_replicas_of_one_certificate_trust_each_other_and_nobody_else(tmp_path, 
             assert answer_to(agent.plan.peers[agent.plan.replica]) == b""
             assert answer_to(agent.plan.peers[agent.plan.replica], context) == b""
         address, name = running.agents[0].plan.peers[0], running.deployment.name
-        told = asking.status(Peer(address, name, papers=Papers(made.file, made.key)))
+        told = agent_status(Peer(address, name, papers=Credentials(made.file, made.key)))
         assert told["replica"] == 0
-        assert "error" in asking.status(Peer(address, name))
+        assert "error" in agent_status(Peer(address, name))
         own = ["--ssl-certfile", made.file, "--ssl-keyfile", made.key]
         done = call("raft", "status", name, "--peer", address, *own)
         assert done.returncode == 0, done.stderr
@@ -85,10 +83,10 @@ def test_replicas_with_certificates_of_their_own(tmp_path):
         for host in HOSTS:
             with Client(host=f"grpcs://{host}:{three.port}", **shows) as client:
                 add(client, host)
-        shows_own = Papers(alice.file, alice.key, authority.file)
-        assert "error" in asking.status(Peer(three.peers[0], "executor", papers=shows_own))  # she is no replica
+        shows_own = Credentials(alice.file, alice.key, authority.file)
+        assert "error" in agent_status(Peer(three.peers[0], "executor", papers=shows_own))  # she is no replica
         one = authority.issue(HOSTS[1], name="operator")
-        told = asking.status(Peer(three.peers[0], "executor", papers=Papers(one.file, one.key, authority.file)))
+        told = agent_status(Peer(three.peers[0], "executor", papers=Credentials(one.file, one.key, authority.file)))
         assert told["replica"] == 0
         for replica in range(3):  # those that run read them again
             shown(replica)

@@ -98,7 +98,7 @@ def _decorator(module: Module, node: ast.expr) -> str:
 
 
 def _init(module: Module, node: ast.ClassDef) -> Iterator[Finding]:
-    from jina.executor.signatures import check_init
+    from jina.executor.decorators import check_init
 
     init = next((method for method in _methods(node) if method.name == "__init__"), None)
     if init is None or init.decorator_list:

@@ -17,16 +17,13 @@ import yaml
 from jina.check.executors import Executors, literal_keywords
 from jina.check.project import Edit, Finding, Severity, Source
 from jina.check.python import GONE_METHODS, Module
+from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
+from jina.config.base import FORMER, Spec, canonical
+from jina.config.parsing import MISSING, child, dotted, parse, step_of
+from jina.config.parsing import Path as Keys
+from jina.config.rules import UNAVAILABLE_SCHEMES
+from jina.config.yaml import Loaded, Origin, read_yaml
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
-from jina.spec import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
-from jina.spec.aliases import FORMER, canonical
-from jina.spec.base import Spec
-from jina.spec.parsing import parse
-from jina.spec.paths import MISSING, child, dotted, step_of
-from jina.spec.paths import Path as Keys
-from jina.spec.rules import UNAVAILABLE_SCHEMES
-from jina.spec.yaml_io import Loaded, Origin
-from jina.spec.yaml_nodes import read_yaml
 
 _TOKEN: Final = "\ue000"  # noqa: S105 - no secret
 """Stands for the place in messages that are taken apart here."""
@@ -488,7 +485,7 @@ class _Configuration:
         yield from self._missing_files()
 
     def _loader(self) -> Callable[[], Any]:
-        from jina.spec.yaml_specs import spec_of
+        from jina.config.yaml import spec_of
 
         kind = self.data.get("jtype")
         flow = kind in {None, "Flow", "AsyncFlow"}
@@ -611,7 +608,7 @@ class _Configuration:
 
     def _missing_files(self) -> Iterator[Finding]:
         """Files below `py_modules` of an Executor, which start at the file's folder."""
-        from jina.executor.modules import locate
+        from jina.executor.loading import locate
 
         if self.data.get("jtype") in {None, "Flow", "AsyncFlow", "Deployment", "Client"}:
             return

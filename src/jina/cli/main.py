@@ -10,79 +10,115 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn
 
 from jina.errors import JinaError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from jina.spec.parsing import Owner
+    from jina.config.parsing import Owner
+
+PACKAGES = (
+    "rejina",
+    "rejina-raft",
+    "docarray",
+    "numpy",
+    "pydantic",
+    "protobuf",
+    "pyyaml",
+    "grpcio",
+    "uvicorn",
+    "httptools",
+    "websockets",
+    "orjson",
+)
 
 
-class Command(Protocol):
-    """What a command's module offers."""
+def full_versions() -> str:
+    """The text that a report should carry.
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the options."""
-        ...
+    `jina` is the version of this package, `rejina` that of the distribution it came from.
+    """
+    from importlib.metadata import PackageNotFoundError, version
 
-    def run(self, options: argparse.Namespace) -> int:
-        """Do it; gives the exit code."""
-        ...
+    from google.protobuf.internal import api_implementation
+
+    from jina import __proto_version__, __version__
+
+    lines = {"jina": __version__, "jina-proto": __proto_version__}
+    for package in PACKAGES:
+        try:
+            lines[package] = version(package)
+        except PackageNotFoundError:
+            lines[package] = "not installed"
+    lines |= {
+        "proto-backend": api_implementation.Type(),
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.system(),
+        "platform-release": platform.release(),
+        "platform-version": platform.version(),
+        "architecture": platform.machine(),
+        "cpus": str(os.cpu_count()),
+    }
+    lines |= {name: value for name, value in sorted(os.environ.items()) if name.startswith("JINA_")}
+    return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One command: what `--help` says, and the module that does it."""
+    """One command: what `--help` says, and the module that does it.
+
+    Of `raft add-voter` the module has `add_raft_add_voter(parser)`, which declares the options, and
+    `run_raft_add_voter(options)`, which gives the exit code.
+    """
 
     summary: str
     module: str
 
 
 COMMANDS: dict[str, Entry] = {
-    "executor": Entry("serve one Executor in this process", "jina.cli.serve_executor"),
-    "deployment": Entry("serve a Deployment from its YAML", "jina.cli.serve_deployment"),
-    "flow": Entry("serve a Flow from its YAML", "jina.cli.serve_flow"),
-    "gateway": Entry("serve a gateway in front of Executors that run already", "jina.cli.serve_gateway"),
-    "client": Entry("send documents to a service and print the answer", "jina.cli.send"),
-    "dev": Entry("serve a file and start it anew when it changes", "jina.cli.dev"),
-    "status": Entry("show the services of this machine and their processes", "jina.cli.status"),
-    "ping": Entry("see whether a service answers", "jina.cli.ping"),
-    "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.logs"),
-    "raft status": Entry("show the replicas of stateful Deployments", "jina.cli.raft_status"),
-    "raft add-voter": Entry("take a replica into a group", "jina.cli.raft_add_voter"),
-    "raft remove": Entry("have a group go on without a replica", "jina.cli.raft_remove"),
-    "raft transfer": Entry("have another replica lead", "jina.cli.raft_transfer"),
-    "raft snapshot": Entry("have all replicas write their state and shorten their logs", "jina.cli.raft_snapshot"),
-    "raft backup": Entry("write the state of a stateful Deployment that runs into a file", "jina.cli.raft_backup"),
-    "raft restore-backup": Entry("fill the folders of replicas from such a file", "jina.cli.raft_restore_backup"),
-    "raft recover": Entry("go on from one replica after a majority was lost", "jina.cli.raft_recover"),
-    "check": Entry("list what of a project for Jina 3 will differ, without running it", "jina.cli.check"),
-    "new": Entry("write a project that starts as it is", "jina.cli.new"),
-    "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.hub_new"),
-    "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.hub_build"),
-    "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.export_flowchart"),
-    "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.export_schema"),
-    "export grafana": Entry("print a dashboard for Grafana", "jina.cli.export_grafana"),
-    "help": Entry("explain a command or an option", "jina.cli.explain"),
-    "completion": Entry("print the shell completion for bash, zsh or fish", "jina.cli.completion"),
+    "executor": Entry("serve one Executor in this process", "jina.cli.serve"),
+    "deployment": Entry("serve a Deployment from its YAML", "jina.cli.serve"),
+    "flow": Entry("serve a Flow from its YAML", "jina.cli.serve"),
+    "gateway": Entry("serve a gateway in front of Executors that run already", "jina.cli.serve"),
+    "client": Entry("send documents to a service and print the answer", "jina.cli.admin"),
+    "dev": Entry("serve a file and start it anew when it changes", "jina.cli.serve"),
+    "status": Entry("show the services of this machine and their processes", "jina.cli.admin"),
+    "ping": Entry("see whether a service answers", "jina.cli.admin"),
+    "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.admin"),
+    "raft status": Entry("show the replicas of stateful Deployments", "jina.cli.raft"),
+    "raft add-voter": Entry("take a replica into a group", "jina.cli.raft"),
+    "raft remove": Entry("have a group go on without a replica", "jina.cli.raft"),
+    "raft transfer": Entry("have another replica lead", "jina.cli.raft"),
+    "raft snapshot": Entry("have all replicas write their state and shorten their logs", "jina.cli.raft"),
+    "raft backup": Entry("write the state of a stateful Deployment that runs into a file", "jina.cli.raft"),
+    "raft restore-backup": Entry("fill the folders of replicas from such a file", "jina.cli.raft"),
+    "raft recover": Entry("go on from one replica after a majority was lost", "jina.cli.raft"),
+    "check": Entry("list what of a project for Jina 3 will differ, without running it", "jina.cli.tools"),
+    "new": Entry("write a project that starts as it is", "jina.cli.tools"),
+    "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.tools"),
+    "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.tools"),
+    "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.tools"),
+    "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.tools"),
+    "export grafana": Entry("print a dashboard for Grafana", "jina.cli.tools"),
+    "help": Entry("explain a command or an option", "jina.cli.tools"),
+    "completion": Entry("print the shell completion for bash, zsh or fish", "jina.cli.tools"),
 }
 """Every command, in the order of the help."""
-
 INTERNAL: dict[str, Entry] = {
-    "commands": Entry("names of the commands, one a line", "jina.cli.completion_commands"),
-    "completions": Entry("options that may follow the given words", "jina.cli.completion_words"),
+    "commands": Entry("names of the commands, one a line", "jina.cli.tools"),
+    "completions": Entry("options that may follow the given words", "jina.cli.tools"),
 }
 """What the shell completion calls."""
-
 _BY_HAND = (
     "`jina hub build PATH --dockerfile-only` writes the Dockerfile of a package; the other files are yours to write"
 )
 _NO_HUB = "there is no hub: packages are folders, which `jina executor --uses PATH/config.yml` serves"
-
 SUCCESSORS: dict[str, str] = {
     "pod": "`jina executor` serves one worker, `jina gateway` a gateway in front of workers",
     "auth": "nothing asks for an account",
@@ -96,10 +132,8 @@ SUCCESSORS: dict[str, str] = {
     "hello": "`jina new` writes a project that starts as it is",
 }
 """Commands of Jina 3 that are none here, and what to use instead."""
-
 _SECRETS = frozenset({"--api-keys", "--api-key", "--env"})
 """Options whose values are taken from the command line that other users see."""
-
 GROUPS = sorted({name.split()[0] for name in COMMANDS if " " in name})
 
 
@@ -118,7 +152,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def _refuse(self, word: str) -> NoReturn:
-        from jina.spec.flags import owner_of
+        from jina.config.command_line import owner_of
 
         flag = word.partition("=")[0]
         if flag.startswith("--") and (owner := owner_of(self, flag)):
@@ -135,11 +169,11 @@ class Parser(argparse.ArgumentParser):
 
 def entry() -> NoReturn:
     """The console script. Modules of the working folder can be named, as with `python -m`."""
-    from jina.launch.first_process import step_aside
-    from jina.spec.paths import working_folder
+    from jina.config.paths import working_folder
+    from jina.supervisor.init import step_aside
 
     if any(word.startswith("--") and word.partition("=")[0] in _SECRETS for word in sys.argv):
-        from jina.launch.titles import hide
+        from jina.supervisor.control import hide
 
         hide(sys.argv, _SECRETS)
     step_aside()
@@ -169,18 +203,20 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def command_parser(name: str) -> tuple[Parser, Command]:
-    """The parser of a command with its options, and the command."""
+def command_parser(name: str) -> tuple[Parser, Callable[[argparse.Namespace], int]]:
+    """The parser of a command with its options, and what runs the command and gives its exit code."""
     listed = {**COMMANDS, **INTERNAL}[name]
-    command = cast("Command", importlib.import_module(listed.module))
+    module = importlib.import_module(listed.module)
     parser = Parser(prog=f"jina {name}", description=listed.summary, allow_abbrev=False)
-    command.add_arguments(parser)
-    return parser, command
+    word = name.replace(" ", "_").replace("-", "_")
+    getattr(module, f"add_{word}")(parser)
+    run: Callable[[argparse.Namespace], int] = getattr(module, f"run_{word}")
+    return parser, run
 
 
 def _where(flag: str, owner: Owner) -> str:
     """The commands that take an option for what it describes, and its place in YAML."""
-    from jina.spec.flags import model_of
+    from jina.config.command_line import model_of
 
     takers = []
     for name in COMMANDS:
@@ -202,15 +238,13 @@ def _run(words: list[str]) -> int:
         print(__version__)
         return 0
     if words[0] in {"-vf", "--version-full"}:
-        from jina.cli.versions import full
-
-        print(full())
+        print(full_versions())
         return 0
     name, rest = _split(words)
     if name is None:
         return _other(words)
-    parser, command = command_parser(name)
-    return command.run(parser.parse_all(rest))
+    parser, run = command_parser(name)
+    return run(parser.parse_all(rest))
 
 
 def _split(words: list[str]) -> tuple[str | None, list[str]]:

@@ -13,10 +13,9 @@ from jina.client.loops import Held, PerLoop
 from jina.errors import BadClientInput, ConfigError, JinaError
 
 if TYPE_CHECKING:
-    from jina.client.post import PostCall, Run
-    from jina.client.response import Response
-    from jina.transport.base_channel import Answer, AsyncChannel, AsyncStreamChannel, ChannelSettings, Target
-    from jina.wire.messages import Request
+    from jina.client.post import PostCall, Response, Run
+    from jina.codec.messages import Request
+    from jina.net.channel import Answer, AsyncChannel, AsyncStreamChannel, ChannelSettings, Target
 
 PARALLEL_CALLS = 100
 """Requests in flight at most where each needs a connection of its own."""
@@ -98,8 +97,8 @@ class AsyncClient(BaseClient):
         Closing the generator closes that of the Executor. `timeout` is in seconds, for the whole stream on gRPC
         and between two documents elsewhere.
         """
-        from jina.client.types import doc_type_of
-        from jina.wire.codec import codec_for
+        from jina.client.post import doc_type_of
+        from jina.codec.codec import codec_for
 
         options = self._options(kwargs, timeout)
         request = self._stream_request(on, inputs, parameters, target_executor, options)
@@ -141,7 +140,7 @@ class AsyncClient(BaseClient):
         await self.close()
 
     async def _responses(self, run: Run) -> AsyncGenerator[Response, None]:
-        from jina.client.progress import progress_of
+        from jina.client.post import progress_of
 
         with closing(run), progress_of(run.call) as progress:
             async with Held(self._answers(run)) as answers:
@@ -171,7 +170,7 @@ class AsyncClient(BaseClient):
             yield failed(error, call.on)
 
     async def _over_stream(self, run: Run, channel: AsyncStreamChannel) -> AsyncGenerator[Answer, None]:
-        from jina.client.retries import Repetitions
+        from jina.client.post import Repetitions
 
         payloads, repetitions = run.call.source.payloads_async(), Repetitions(run.call.options)
         attempt = 1
@@ -311,7 +310,7 @@ class AsyncHTTPClient(AsyncClient):
     ) -> dict[str, Any]:
         """POST a GraphQL query to `/graphql`, which Jina's servers had before version 3.12; `timeout` in seconds."""
         from jina.client.graphql import body_of, result_of
-        from jina.transport.http_channel import AsyncHttpChannel
+        from jina.client.http import AsyncHttpChannel
 
         channel = cast("AsyncHttpChannel", await self._channels.get())
         options = self._options({"headers": headers}, timeout)

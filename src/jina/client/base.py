@@ -8,13 +8,36 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jina.client.address import protocol_of
-from jina.client.standing import Standing
+from jina.client.sessions import Standing
 from jina.errors import BadClientInput
+from jina.net.channel import Target
 
 if TYPE_CHECKING:
-    from jina.transport.base_channel import CallOptions, ChannelSettings, Target
-    from jina.wire.messages import Request
+    from jina.codec.messages import Request
+    from jina.config import ClientSpec
+    from jina.net.channel import CallOptions, ChannelSettings
+
+_SCHEMES = {
+    ("grpc", False): "grpc",
+    ("grpc", True): "grpcs",
+    ("http", False): "http",
+    ("http", True): "https",
+    ("websocket", False): "ws",
+    ("websocket", True): "wss",
+}
+_PROTOCOLS = {scheme: protocol for (protocol, _), scheme in _SCHEMES.items()}
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - servers listen there, callers cannot call it
+
+
+def target_of(spec: ClientSpec) -> Target:
+    """The address of the spec; one that only servers can use becomes this machine's."""
+    protocol, host, port, tls = spec.target
+    return Target(_SCHEMES[protocol, tls], _EVERYWHERE.get(host, host), port, tls)
+
+
+def protocol_of(target: Target) -> str:
+    """The protocol of an address: grpc, http or websocket."""
+    return _PROTOCOLS[target.scheme]
 
 
 class BaseClient:
@@ -55,7 +78,7 @@ class BaseClient:
     @staticmethod
     def check_input(inputs: Any = None, **_: Any) -> None:
         """Raise `BadClientInput` unless the first of the inputs makes a document; reads one element."""
-        from jina.client.inputs import Inputs
+        from jina.client.post import Inputs
 
         if inputs is None:
             return
@@ -80,9 +103,8 @@ class BaseClient:
     def _stream_request(
         self, on: str, inputs: Any, parameters: Any, target_executor: str | None, options: CallOptions
     ) -> Request:
-        from jina.client.inputs import as_document, payload_of
-        from jina.client.post import plain_parameters, trace_of
-        from jina.wire.messages import Request
+        from jina.client.post import as_document, payload_of, plain_parameters, trace_of
+        from jina.codec.messages import Request
 
         if isinstance(inputs, list | tuple) and len(inputs) == 1:
             inputs = inputs[0]

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jina.client.address import protocol_of
+from jina.client.base import protocol_of
 
 if TYPE_CHECKING:
-    from jina.transport.base_channel import AsyncChannel, ChannelSettings, SyncChannel, Target
+    from jina.net.channel import AsyncChannel, ChannelSettings, SyncChannel, Target
 
 
 def open_sync_channel(target: Target, settings: ChannelSettings) -> SyncChannel:
     """A channel for blocking code; it connects on its first call."""
     match protocol_of(target):
         case "grpc":
-            from jina.transport.grpc_channel import GrpcChannel
+            from jina.client.grpc import GrpcChannel
 
             return GrpcChannel(target, settings)
         case "http":
-            from jina.transport.http_channel import HttpChannel
+            from jina.client.http import HttpChannel
 
             return HttpChannel(target, settings)
         case _:
-            from jina.transport.websocket_channel import WebSocketChannel
+            from jina.client.websocket import WebSocketChannel
 
             return WebSocketChannel(target, settings)
 
@@ -31,14 +31,14 @@ def open_async_channel(target: Target, settings: ChannelSettings) -> AsyncChanne
     """A channel for the running loop; it connects on its first call."""
     match protocol_of(target):
         case "grpc":
-            from jina.transport.grpc_channel_aio import AsyncGrpcChannel
+            from jina.client.grpc import AsyncGrpcChannel
 
             return AsyncGrpcChannel(target, settings)
         case "http":
-            from jina.transport.http_channel import AsyncHttpChannel
+            from jina.client.http import AsyncHttpChannel
 
             return AsyncHttpChannel(target, settings)
         case _:
-            from jina.transport.websocket_channel_aio import AsyncWebSocketChannel
+            from jina.client.websocket import AsyncWebSocketChannel
 
             return AsyncWebSocketChannel(target, settings)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from jina.client.async_client import AsyncClient
     from jina.client.sync_client import SyncClient
-    from jina.spec import ClientSpec
+    from jina.config import ClientSpec
 
 
 @overload
@@ -26,15 +26,15 @@ def Client(args: Namespace | None = None, **options: Any) -> SyncClient | AsyncC
     """A client of the service at an address.
 
     `Client(port=12345)`, `Client(host='grpcs://example.com')`, `Client(host='127.0.0.1', port=8080,
-    protocol='http', asyncio=True)`. All options: `jina.spec.ClientSpec`; `args` gives them as attributes.
+    protocol='http', asyncio=True)`. All options: `jina.config.ClientSpec`; `args` gives them as attributes.
     Nothing is connected before the first call. Use it in a `with` block (async: `async with`), or call `close`.
 
     Raises `ConfigError` (a ValueError) for unknown or contradicting options.
     """
-    from jina.spec import ClientSpec, parse
+    from jina.config import ClientSpec, parse
 
     if args is not None:
-        from jina.spec.flags import options_in
+        from jina.config.command_line import options_in
 
         options = {**options_in(args, ClientSpec), **options}
     return client_of(parse(ClientSpec, options, "Client"))
@@ -43,8 +43,8 @@ def Client(args: Namespace | None = None, **options: Any) -> SyncClient | AsyncC
 def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
     """The client that a spec describes."""
     from jina.client import async_client, sync_client
-    from jina.client.address import protocol_of, target_of
-    from jina.transport.base_channel import ChannelSettings, TlsFiles
+    from jina.client.base import protocol_of, target_of
+    from jina.net.channel import ChannelSettings, TlsFiles
 
     if spec.tracing:
         _export_spans(spec)
@@ -74,6 +74,6 @@ def _export_spans(spec: ClientSpec) -> None:
     import atexit
 
     from jina.observe import exporters
-    from jina.plan.telemetry import telemetry
+    from jina.plan.processes import telemetry
 
     atexit.register(exporters.start(telemetry(spec), "client").stop)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from jina.client.http_messages import http_error
 from jina.errors import BadClient, BadServer, NotSupportedError
-from jina.transport.http_channel_body import http_error
 
 if TYPE_CHECKING:
-    from jina.transport.base_channel import Target
+    from jina.net.channel import Target
 
 
 def body_of(mutation: str, variables: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,31 +1,554 @@
-"""One call of `post`: its arguments checked, its answers handed to callbacks and collected. Does no I/O."""
+"""One call of `post`: inputs to requests, retries, answers handed to callbacks and collected."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import os
+import random
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, get_origin
 
-from jina.client.inputs import Inputs
-from jina.client.outbox import Outbox
-from jina.client.response import Response
-from jina.client.retries import Retries
-from jina.client.standing import Standing, Turns
-from jina.client.types import doc_type_of, is_single
-from jina.errors import BadClientCallback, BadClientInput, BadServer, ConfigError, Unavailable, nearest
+from docarray import BaseDoc, DocList, DocVec
+from docarray.base_doc import AnyDoc
+
+from jina.client.loops import Held
+from jina.client.sessions import Standing, Turns
+from jina.codec import pb
+from jina.codec.codec import codec_for
+from jina.codec.messages import Payload, Request
+from jina.codec.payloads import DocsPayload
+from jina.documents import Document
+from jina.errors import (
+    BadClientCallback,
+    BadClientInput,
+    BadServer,
+    ConfigError,
+    InternalError,
+    JinaError,
+    Overloaded,
+    Unavailable,
+    nearest,
+)
+from jina.net.channel import CallOptions, FailedAnswer
 from jina.observe import traces
 from jina.observe.logs import get_logger
-from jina.transport.base_channel import CallOptions, FailedAnswer
-from jina.wire import pb
-from jina.wire.codec import codec_for
-from jina.wire.messages import Payload, Request
 
 if TYPE_CHECKING:
-    from jina.errors import JinaError
-    from jina.transport.base_channel import Answer
+    from rich.progress import Progress, TaskID
+
+    from jina.net.channel import Answer
+
+
+def doc_type_of(return_type: Any) -> type[BaseDoc]:
+    """The document class of `T`, `DocList[T]` or `DocVec[T]`; the schemaless one for None and untyped lists."""
+    if return_type is None:
+        return Document
+    list_type = get_origin(return_type) or return_type  # DocArray gives its parametrised lists as typing aliases
+    if isinstance(list_type, type):
+        doc_type = return_type.doc_type if issubclass(list_type, DocList | DocVec) else return_type
+        if doc_type in {None, AnyDoc, BaseDoc}:
+            return Document
+        if isinstance(doc_type, type) and issubclass(doc_type, BaseDoc):
+            return doc_type
+    raise ConfigError(f"return_type: {return_type!r} is neither a document class nor DocList[such a class]")
+
+
+def is_single(return_type: Any) -> bool:
+    """True when one document, not a list, is asked for."""
+    return isinstance(return_type, type) and issubclass(return_type, BaseDoc)
+
+
+class Response:
+    """The answer to one request; documents and parameters are decoded when they are first read.
+
+    `header` is a `jina.HeaderProto` (`request_id`, `exec_endpoint`, `target_executor`, `status`), `routes` the
+    Executors visited as `jina.RouteProto`s (over HTTP those of a failed request alone).
+    """
+
+    def __init__(self, answer: Answer, doc_type: type[BaseDoc]) -> None:
+        self._answer = answer
+        self._doc_type = doc_type
+        self._docs: Any = None
+
+    @property
+    def docs(self) -> Any:
+        """The documents, a `DocList` of the call's `return_type`; decoded once."""
+        if self._docs is None:
+            self._docs = self._answer.payload.decode(codec_for(self._doc_type))
+        return self._docs
+
+    @property
+    def data(self) -> Response:
+        """This response: `response.data.docs` is `response.docs`."""
+        return self
+
+    @property
+    def error(self) -> JinaError | None:
+        """What failed, or None."""
+        return self._answer.error
+
+    @property
+    def header(self) -> Any:
+        """The header."""
+        return self._answer.message.header
+
+    @property
+    def status(self) -> Any:
+        """Success, or code, description and exception of the failure."""
+        return self.header.status
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that this answers."""
+        return self._answer.request_id
+
+    @property
+    def exec_endpoint(self) -> str:
+        """The endpoint that was called."""
+        return str(self.header.exec_endpoint)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters, with `__results__` where handlers returned dicts."""
+        return self._answer.parameters
+
+    @property
+    def routes(self) -> Any:
+        """The Executors visited, with start and end times."""
+        return self._answer.message.routes
+
+    @property
+    def proto(self) -> Any:
+        """The answer as a `jina.DataRequestProto`; from HTTP/JSON without its documents."""
+        return self._answer.message
+
+    _pb_body = proto  # the name that callbacks of programs for Jina 3 read
+
+    @property
+    def response(self) -> Response:
+        """This response; a name of Jina 3."""
+        return self
+
+    @property
+    def document_array_cls(self) -> Any:
+        """The class of `docs`; assign `DocList[T]` to decode as another one."""
+        return type(self.docs)
+
+    @document_array_cls.setter
+    def document_array_cls(self, value: Any) -> None:
+
+        self._doc_type = doc_type_of(value)
+        self._docs = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Header, parameters, routes and documents (under `data`) as plain values."""
+        from google.protobuf.json_format import MessageToDict
+
+        def plain(message: Any) -> Any:
+            return MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
+
+        return {
+            "header": plain(self.header),
+            "parameters": self.parameters,
+            "routes": [plain(route) for route in self.routes],
+            "data": json.loads(codec_for(self._doc_type).encode_json(self.docs)),
+        }
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), default=str)
+
+    def json(self) -> str:
+        """`to_json` under its other name of Jina 3."""
+        return self.to_json()
+
+    def __repr__(self) -> str:
+        state = "ok" if self.error is None else f"failed: {self.error.message}"
+        return f"<Response {self.request_id} {self.exec_endpoint} {state}>"
+
+
+_REPETITIONS = 9
+_SHORTEST, _LONGEST = 0.005, 0.25
+
+
+class Repetitions:
+    """The repetitions of a stream of requests that a server which stops never began; they are no attempts.
+
+    `options` are those of the next, with the time that is left.
+    """
+
+    def __init__(self, options: CallOptions) -> None:
+        self.options = options
+        self._done = 0
+        self._due = None if options.timeout is None else time.monotonic() + options.timeout
+
+    def may(self, error: JinaError) -> bool:
+        """Whether the stream that ended so is to be sent once more."""
+        return isinstance(error, Unavailable) and not error.begun and self._done < _REPETITIONS
+
+    def pause(self) -> float:
+        """Seconds to wait before the next one: none at first, then longer and longer."""
+        self._done += 1
+        pause = min(_SHORTEST * 2 ** (self._done - 2), _LONGEST) if self._done > 1 else 0.0
+        if self._due is not None:
+            left = max(0.0, self._due - time.monotonic())
+            pause = min(pause, left)
+            self.options = replace(self.options, timeout=left - pause)
+        return pause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """The rule of `post`'s `max_attempts`; durations are in seconds.
+
+    A second attempt may run a handler twice, so nothing is retried unless the caller raises `max_attempts`. Writes to
+    stateful Executors are an exception: they are applied once.
+    """
+
+    max_attempts: int = 1
+    initial_backoff: float = 0.5
+    max_backoff: float = 2.0
+    backoff_multiplier: float = 1.5
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts: {self.max_attempts} is less than 1")
+        for name in ("initial_backoff", "max_backoff", "backoff_multiplier"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name}: {getattr(self, name)} is not above 0")
+
+    def again(self, attempt: int, error: JinaError) -> bool:
+        """True when attempt `attempt` (from 1), which ended in `error`, is to be followed by another."""
+        return attempt < self.max_attempts and self.is_passing(error)
+
+    @staticmethod
+    def is_passing(error: JinaError) -> bool:
+        """True for failures that may be over at the next attempt."""
+        return error.retryable or isinstance(error, InternalError)
+
+    def wait(self, attempt: int, error: JinaError) -> float:
+        """Seconds to wait after attempt `attempt`: the back-off, at least what the server asks for."""
+        if attempt == 1:
+            backoff = self.initial_backoff
+        else:
+            ceiling = self.initial_backoff * self.backoff_multiplier ** (attempt - 1)
+            backoff = random.uniform(0, min(ceiling, self.max_backoff))  # noqa: S311 - jitter, not a secret
+        return max(backoff, error.retry_after) if isinstance(error, Overloaded | Unavailable) else backoff
+
+
+ACCEPTED = "a document, a list, tuple, DocList or generator of documents, a function that returns one of these, or None"
+
+
+class Inputs:
+    """The `inputs` of one call.
+
+    `total` is the number of documents where it is known before they are read, else None. None and an empty
+    container (list, tuple, `DocList`) make one request without documents, which may have parameters, as in Jina 3; a
+    generator that yields nothing makes no request.
+    """
+
+    def __init__(self, inputs: Any, request_size: int) -> None:
+        if callable(inputs) and not isinstance(inputs, BaseDoc | type):
+            inputs = inputs()
+        self._source = _iterable(inputs)
+        self._size = request_size if request_size > 0 else None
+        self.total = len(self._source) if isinstance(self._source, Sized) else None
+        self._empty = self.total == 0
+
+    @property
+    def requests(self) -> int | None:
+        """The number of requests where it is known before the documents are read."""
+        if self.total is None:
+            return None
+        return max(1, -(-self.total // (self._size or max(self.total, 1))))
+
+    @property
+    def is_async(self) -> bool:
+        """True for an async generator."""
+        return isinstance(self._source, AsyncIterable)
+
+    @property
+    def is_single_request(self) -> bool:
+        """True when all is known to fit one request."""
+        return self.requests == 1
+
+    def payloads(self) -> Iterator[Payload]:
+        """A payload per request; an async generator runs on a loop and thread of its own meanwhile."""
+        if self._empty:
+            yield payload_of([])
+            return
+        items = _from_async(self._source) if self.is_async else self._source
+        documents = (as_document(item, index) for index, item in enumerate(items))
+        while batch := list(islice(documents, self._size)):
+            yield payload_of(batch)
+
+    def payloads_async(self) -> AsyncPayloads:
+        """A payload per request, read one by one."""
+        return AsyncPayloads(Held(self._batches_async())) if self.is_async else AsyncPayloads(self.payloads())
+
+    async def _batches_async(self) -> AsyncGenerator[list[BaseDoc], None]:
+        batch: list[BaseDoc] = []
+        index = 0
+        async for item in self._source:
+            batch.append(as_document(item, index))
+            index += 1
+            if len(batch) == self._size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+class AsyncPayloads:
+    """Payloads for coroutines. A `next` that is cancelled loses nothing: the following one gives what it awaited."""
+
+    def __init__(self, source: Iterator[Payload] | Held[list[BaseDoc]]) -> None:
+        self._source = source
+        self._reading: asyncio.Future[list[BaseDoc] | None] | None = None
+
+    async def next(self) -> Payload | None:
+        """The next payload, or None after the last."""
+        if isinstance(self._source, Iterator):
+            return next(self._source, None)
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(_following(self._source))
+        batch = await asyncio.shield(self._reading)
+        self._reading = None
+        return None if batch is None else payload_of(batch)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+        if isinstance(self._source, Held):
+            await self._source.aclose()
+
+
+async def _following(batches: Held[list[BaseDoc]]) -> list[BaseDoc] | None:
+    return await anext(batches, None)
+
+
+def _iterable(inputs: Any) -> Any:
+    if inputs is None:
+        return ()
+    if isinstance(inputs, BaseDoc | Mapping | str | bytes):
+        return [inputs]
+    if isinstance(inputs, DocVec):
+        return list(inputs)
+    if isinstance(inputs, Iterable | AsyncIterable):
+        return inputs
+    raise BadClientInput(f"inputs: {_shown(inputs)} is not {ACCEPTED}")
+
+
+def _from_async(source: AsyncIterable[Any]) -> Iterator[Any]:
+    iterator = aiter(source)
+    end = object()
+
+    async def following() -> Any:
+        return await anext(iterator, end)
+
+    runner = asyncio.Runner()
+    with ThreadPoolExecutor(1, "jina-inputs") as thread:
+        try:
+            while (item := thread.submit(lambda: runner.run(following())).result()) is not end:
+                yield item
+        finally:
+            thread.submit(runner.close).result()
+
+
+def as_document(item: Any, index: int) -> BaseDoc:
+    """One element of the inputs as a document.
+
+    Mappings, text and bytes become schemaless documents: their fields, `text` and `blob`.
+    """
+    if isinstance(item, BaseDoc):
+        return item
+    try:
+        if isinstance(item, Mapping):
+            return Document(**item)
+        if isinstance(item, str):
+            return Document(text=item)
+        if isinstance(item, bytes):
+            return Document(blob=item)
+    except (ValueError, TypeError) as error:
+        raise BadClientInput(f"inputs: element {index}, {_shown(item)}, makes no document: {error}") from error
+    hint = "call the generator function without `await`" if inspect.isawaitable(item) else ""
+    raise BadClientInput(f"inputs: element {index} is {_shown(item)}, not a document", help=hint)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def payload_of(documents: list[BaseDoc]) -> Payload:
+    """The documents, not yet encoded; each class has its own codec."""
+    kinds = set(map(type, documents)) or {Document}
+    if len(kinds) == 1:
+        return DocsPayload(documents, codec_for(kinds.pop()))
+    return _MixedPayload(documents)
+
+
+class _MixedPayload:
+    """Documents of several classes."""
+
+    def __init__(self, documents: list[BaseDoc]) -> None:
+        self._documents = documents
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def decode(self, codec: Any) -> Any:
+        documents = pb.DocListProto()
+        self.write_proto(documents)
+        return codec.decode(documents)
+
+    def write_proto(self, into: Any) -> None:
+        for document in self._documents:
+            codec_for(type(document)).encode_doc(document, into.docs.add())
+
+    def to_bytes(self) -> bytes:
+        documents = pb.DocListProto()
+        self.write_proto(documents)
+        return bytes(documents.SerializeToString())
+
+    def to_json(self) -> bytes:
+        return b"[" + b",".join(self.json_items()) + b"]"
+
+    def json_items(self) -> list[bytes]:
+        return [codec_for(type(document)).encode_json_doc(document) for document in self._documents]
+
+
+_ROOM = 1000
+"""Requests of which the documents are held before the first answer; a server that took more has begun the call."""
+
+
+class Outbox:
+    """Requests on their way.
+
+    `keep` holds the documents of unanswered requests for another attempt; without it they are held until the first
+    answer, as a server that stops may end a call that it has not begun, and their ids from then on.
+    `ordered` remembers in which order they were made, as `in_order` needs.
+    A transport may take requests on a thread of its own, and still be taking one when its attempt has failed
+    already: what it takes then is remembered like any other and sent again by the next attempt.
+    """
+
+    def __init__(self, make: Callable[[Payload], Request], *, keep: bool, ordered: bool) -> None:
+        self._make = make
+        self._keep = keep
+        self._begun = False
+        self._ordered = ordered
+        self._lock = threading.Lock()
+        self._attempt = 0
+        self._pending: dict[str, Request | None] = {}
+        self._order: deque[str] = deque()
+        self._early: dict[str, Answer] = {}
+
+    def attempt(self, payloads: Iterator[Payload]) -> Iterator[Request]:
+        """Unanswered requests again, then new ones from `payloads`, which all attempts share."""
+        self._attempt += 1
+        return self._sending(payloads, self._attempt)
+
+    def _sending(self, payloads: Iterator[Payload], attempt: int) -> Iterator[Request]:
+        with self._lock:
+            again = deque(request for request in self._pending.values() if request is not None)
+        while True:
+            with self._lock:
+                if attempt != self._attempt:
+                    return
+                if again:
+                    request = again.popleft()
+                else:
+                    payload = next(payloads, None)
+                    if payload is None:
+                        return
+                    request = self._remember(payload)
+            yield request
+
+    async def attempt_async(self, payloads: AsyncPayloads) -> AsyncIterator[Request]:
+        """Unanswered requests again, then new ones from `payloads`, which all attempts share."""
+        for request in [request for request in self._pending.values() if request is not None]:
+            yield request
+        while (payload := await payloads.next()) is not None:
+            yield self._remember(payload)
+
+    def _remember(self, payload: Payload) -> Request:
+        request = self._make(payload)
+        held = self._keep or (not self._begun and len(self._pending) < _ROOM)
+        self._pending[request.request_id] = request if held else None
+        if self._ordered:
+            self._order.append(request.request_id)
+        return request
+
+    @property
+    def whole(self) -> bool:
+        """Whether all requests that are not answered can be sent again."""
+        return None not in self._pending.values()
+
+    @property
+    def unanswered(self) -> int:
+        """Number of requests sent and not answered."""
+        return len(self._pending)
+
+    def answered(self, answer: Answer) -> None:
+        """Forget the request of an answer. Raises `BadServer` when nobody asked for it."""
+        request_id = answer.request_id
+        if request_id not in self._pending:
+            raise BadServer(f"the server answered request {request_id!r}, which was never sent or is answered already")
+        with self._lock:
+            del self._pending[request_id]
+            if not self._begun and not self._keep:
+                self._pending = dict.fromkeys(self._pending)
+            self._begun = True
+
+    def in_order(self, answer: Answer) -> Iterator[Answer]:
+        """The answers that are due after this one: those of requests in the order of sending."""
+        self._early[answer.request_id] = answer
+        while self._order and (due := self._early.pop(self._order[0], None)) is not None:
+            self._order.popleft()
+            yield due
+
+
+class Bar:
+    """Counts answered requests; does nothing without a `progress`."""
+
+    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self) -> None:
+        """One request more is answered."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task)
+
+
+@contextmanager
+def progress_of(call: PostCall) -> Iterator[Bar]:
+    """A bar for the time of one call."""
+    if not call.show_progress or not sys.stderr.isatty():
+        yield Bar()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Bar(progress, progress.add_task(call.on, total=call.source.requests))
+
 
 DEFAULT_WINDOW = 1000
 NO_LIMIT = 1_000_000

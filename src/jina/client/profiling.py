@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jina.client.async_client import AsyncClient
-    from jina.client.response import Response
+    from jina.client.post import Response
     from jina.client.sync_client import SyncClient
-    from jina.wire.messages import Route
+    from jina.codec.messages import Route
 
 DRY_RUN = "_jina_dry_run_"
 
@@ -32,7 +32,7 @@ async def measure_async(client: AsyncClient) -> list[Route]:
 
 
 def _routes(responses: list[Response]) -> list[Route]:
-    from jina.wire.messages import Route
+    from jina.codec.messages import Route
 
     def seconds(moment: Any) -> float:
         return float(moment.ToNanoseconds()) / 1e9

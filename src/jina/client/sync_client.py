@@ -12,10 +12,9 @@ from jina.client.base import BaseClient
 from jina.errors import BadClientInput, ConfigError, JinaError
 
 if TYPE_CHECKING:
-    from jina.client.post import PostCall, Run
-    from jina.client.response import Response
-    from jina.transport.base_channel import Answer, SyncChannel, SyncStreamChannel
-    from jina.wire.messages import Request
+    from jina.client.post import PostCall, Response, Run
+    from jina.codec.messages import Request
+    from jina.net.channel import Answer, SyncChannel, SyncStreamChannel
 
 PARALLEL_CALLS = 32
 """Requests in flight at most where each needs a thread and a connection of its own."""
@@ -111,8 +110,8 @@ class SyncClient(BaseClient):
         Leaving the loop closes the generator of the Executor. `timeout` is in seconds, for the whole stream on
         gRPC and between two documents elsewhere.
         """
-        from jina.client.types import doc_type_of
-        from jina.wire.codec import codec_for
+        from jina.client.post import doc_type_of
+        from jina.codec.codec import codec_for
 
         options = self._options(kwargs, timeout)
         request = self._stream_request(on, inputs, parameters, target_executor, options)
@@ -165,8 +164,7 @@ class SyncClient(BaseClient):
         return channel
 
     def _post(self, arguments: dict[str, Any], kwargs: dict[str, Any]) -> Any:
-        from jina.client.post import Run, post_call
-        from jina.client.progress import progress_of
+        from jina.client.post import Run, post_call, progress_of
 
         run = Run(post_call(arguments, self._keyed(kwargs), self._prefetch), self._standing)
         with closing(run), progress_of(run.call) as progress, closing(self._answers(run)) as answers:
@@ -194,7 +192,7 @@ class SyncClient(BaseClient):
             yield failed(error, call.on)
 
     def _over_stream(self, run: Run, channel: SyncStreamChannel) -> Iterator[Answer]:
-        from jina.client.retries import Repetitions
+        from jina.client.post import Repetitions
 
         payloads, repetitions = run.call.source.payloads(), Repetitions(run.call.options)
         attempt = 1
@@ -272,7 +270,7 @@ class HTTPClient(SyncClient):
     ) -> dict[str, Any]:
         """POST a GraphQL query to `/graphql`, which Jina's servers had before version 3.12; `timeout` in seconds."""
         from jina.client.graphql import body_of, result_of
-        from jina.transport.http_channel import HttpChannel
+        from jina.client.http import HttpChannel
 
         channel = cast("HttpChannel", self._open_channel())
         options = self._options({"headers": headers}, timeout)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from jina.documents.contents import stored
+from jina.documents.document import stored
 
 _STEP = re.compile(r"([rcm])(\[[-\d:]*\])?")
 _NESTED = {"c": "chunks", "m": "matches"}

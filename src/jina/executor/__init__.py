@@ -5,6 +5,7 @@ Gives: an instance and its endpoint table.
 Never: knows protocols or processes.
 """
 
+from jina.executor import configurable as configurable  # attaches methods to Executor
 from jina.executor.base import Executor, ExecutorType
 from jina.executor.decorators import dynamic_batching, monitor, requests, write
 

@@ -1,20 +1,21 @@
-"""The class that users subclass."""
+"""The class that users subclass: its registry by name, and its workspace."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import enum
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
-from jina.errors import NotSupportedError, nearest
-from jina.executor import binding, registry, workspace
-from jina.executor.configurable import Configurable
-from jina.executor.signatures import check_init, parameters_of
+from jina.errors import ConfigError, ExecutorNotFound, NotSupportedError, nearest
+from jina.executor import binding
+from jina.executor.decorators import check_init, parameters_of
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider
@@ -22,6 +23,70 @@ if TYPE_CHECKING:
 
     from jina.executor.endpoints import FunctionWithSchema
     from jina.observe.logs import JinaLogger
+
+_CLASSES: dict[str, type[Executor]] = {}
+BASE_NAMES = frozenset({"Executor", "BaseExecutor"})
+
+
+def register(cls: type[Executor]) -> None:
+    """Make the class known by its name; a later class of the same name takes the place."""
+    _CLASSES[cls.__name__] = cls
+
+
+def registered_class(name: str) -> type[Executor] | None:
+    """The class of that name, or None."""
+    return _CLASSES.get(name)
+
+
+def registered_names() -> list[str]:
+    """All known names, sorted."""
+    return sorted(_CLASSES)
+
+
+def unknown_class(name: str, where: str = "", among: Iterable[str] | None = None) -> ExecutorNotFound:
+    """The error for a name that no class has."""
+    known = sorted(set(registered_names() if among is None else among) - BASE_NAMES)
+    near = nearest(name, known)
+    hint = f"; did you mean {near!r}?" if near else ""
+    place = f"{where}: " if where else ""
+    help_text = f"known classes: {', '.join(known)}" if known else "no Executor class has been imported"
+    return ExecutorNotFound(
+        f"{place}no Executor class is named {name!r}{hint}",
+        help=f"{help_text}; list the files that define it under py_modules",
+    )
+
+
+def default_root() -> str:
+    """`~/.cache/jina`."""
+    return os.path.join(os.path.expanduser("~"), ".cache", "jina")
+
+
+def path_of(metas: SimpleNamespace, runtime_args: SimpleNamespace, given: str | None) -> str:
+    """`<workspace>/<executor_name>/<shard_id>`, absolute; without the shard where there is none.
+
+    The workspace is that of the orchestration, else of the metas, else the constructor's, else
+    `default_root()`.
+    """
+    candidates = (getattr(runtime_args, "workspace", None), getattr(metas, "workspace", None), given)
+    root = next((str(path) for path in candidates if path), default_root())
+    name = str(metas.name)
+    if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+        raise ConfigError(f"metas.name {name!r} would put the workspace outside of {root!r}")
+    shard = getattr(runtime_args, "shard_id", None)
+    parts = [name] if shard in {None, -1} else [name, str(shard)]
+    return os.path.abspath(os.path.join(os.path.expanduser(root), *parts))
+
+
+def create(path: str) -> str:
+    """Create the folder with its parents and give its path back; raises `ConfigError` when it cannot be.
+
+    One that is made is this user's alone; one that is there keeps its mode.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the workspace {path!r} cannot be created: {error.strerror or error}") from error
+    return path
 
 
 @dataclass(slots=True)
@@ -39,6 +104,32 @@ class _Given:
 
 class ExecutorType(type):
     """The class of Executor classes: programs derive from it beside that of another library, to subclass both."""
+
+
+class StandaloneExecutorType(enum.IntEnum):
+    """Whether an Executor exported alone is used by one Flow or by several."""
+
+    EXTERNAL = 0
+    SHARED = 1
+
+
+class Configurable:
+    """What a configuration describes; `JAMLCompatible` of Jina 3.
+
+    Its methods need more than this module may import: `jina.executor.configurable` and `jina.executor_serve` attach
+    them.
+    """
+
+    StandaloneExecutorType = StandaloneExecutorType
+
+    if TYPE_CHECKING:
+        load_config: ClassVar[Callable[..., Any]]
+        save_config: Callable[..., None]
+        serve: ClassVar[Callable[..., None]]
+        from_hub: ClassVar[Callable[..., NoReturn]]
+        to_kubernetes_yaml: ClassVar[Callable[..., NoReturn]]
+        to_k8s_yaml: ClassVar[Callable[..., NoReturn]]
+        to_docker_compose_yaml: ClassVar[Callable[..., NoReturn]]
 
 
 class Executor(Configurable, metaclass=ExecutorType):
@@ -119,7 +210,7 @@ class Executor(Configurable, metaclass=ExecutorType):
         super().__init_subclass__(**kwargs)
         check_init(cls)
         binding.capture_names(cls)
-        registry.register(cls)
+        register(cls)
 
     def _warn_unused(self, kwargs: Mapping[str, Any]) -> None:
         known = {parameter.name for cls in type(self).__mro__ for parameter in _init_parameters(cls)}
@@ -140,7 +231,7 @@ class Executor(Configurable, metaclass=ExecutorType):
     @property
     def workspace(self) -> str:
         """The folder of this instance, `<workspace>/<executor_name>/<shard_id>`; created on first use."""
-        return workspace.create(workspace.path_of(self.metas, self.runtime_args, self.__given.workspace))
+        return create(path_of(self.metas, self.runtime_args, self.__given.workspace))
 
     @property
     def write_endpoints(self) -> list[str]:
@@ -157,16 +248,16 @@ class Executor(Configurable, metaclass=ExecutorType):
     @functools.cached_property
     def tracer_provider(self) -> TracerProvider:
         """OpenTelemetry's provider of tracers."""
-        from jina.observe import providers
+        from jina.observe import exporters
 
-        return getattr(self.runtime_args, "tracer_provider", None) or providers.tracer_provider()
+        return getattr(self.runtime_args, "tracer_provider", None) or exporters.tracer_provider()
 
     @functools.cached_property
     def meter_provider(self) -> MeterProvider:
         """OpenTelemetry's provider of meters."""
-        from jina.observe import providers
+        from jina.observe import exporters
 
-        return getattr(self.runtime_args, "meter_provider", None) or providers.meter_provider()
+        return getattr(self.runtime_args, "meter_provider", None) or exporters.meter_provider()
 
     @functools.cached_property
     def tracer(self) -> Tracer:

@@ -10,8 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import ExecutorDefinitionError, nearest
-from jina.executor.decorators import Marks, marks_of
-from jina.executor.signatures import check_handler, location
+from jina.executor.decorators import Marks, check_handler, location, marks_of
 
 if TYPE_CHECKING:
     from jina.executor.base import Executor

@@ -1,32 +1,21 @@
-"""Class methods of an Executor that reach beyond it: configuration files, and serving as Jina 3 knew it.
+"""Methods of an Executor that need more than its class: configuration files, and exports as Jina 3 has them.
 
-The one place of this room that looks upwards, to `jina.orchestration`, and only when `serve` is called.
+They are attached to `Configurable`, the base of `Executor`, so that `jina.executor.base` imports nothing above it.
+`serve` is attached by `jina.executor_serve`.
 """
 
 from __future__ import annotations
 
-import enum
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError
-
-if TYPE_CHECKING:
-    from jina.executor.base import Executor
+from jina.executor.base import Configurable, Executor, given_arguments
 
 
-class StandaloneExecutorType(enum.IntEnum):
-    """Whether an Executor exported alone is used by one Flow or by several."""
-
-    EXTERNAL = 0
-    SHARED = 1
-
-
-class Configurable:
+class _Methods:
     """What `Executor` offers beside the contract itself."""
-
-    StandaloneExecutorType = StandaloneExecutorType
 
     @classmethod
     def load_config(
@@ -49,8 +38,7 @@ class Configurable:
         `metas` is `uses_metas` under its other name of Jina 3. Raises `ConfigError` naming the source and what is
         wrong, or what the constructor raises.
         """
-        from jina.executor.load import load_executor
-        from jina.executor.reference import reference_of
+        from jina.executor.loading import load_executor, reference_of
 
         plan, found = reference_of(
             source,
@@ -67,17 +55,17 @@ class Configurable:
                 f"{source!r} lists py_modules {plan.py_modules}, which allow_py_modules=False forbids"
             )
         executor = load_executor(plan, runtime_args or {}, found)
-        if not isinstance(executor, cls):
+        if not issubclass(type(executor), cls):
             raise BadConfigSource(f"{source!r} describes a {type(executor).__name__}, which is no {cls.__name__}")
-        return executor
+        return cast("Self", executor)
 
     def save_config(self, filename: str | None = None) -> None:
         """Write YAML from which `load_config` makes the Executor again; `<name>.yml` unless a name is given.
 
         Raises `ConfigError` for a constructor argument that YAML cannot hold.
         """
-        from jina.executor.reference import split_with
-        from jina.spec import ExecutorSpec, dump_spec
+        from jina.config import ExecutorSpec, dump_spec
+        from jina.executor.loading import split_with
 
         executor = cast("Executor", self)
         plain, other = split_with(_constructor_arguments(executor))
@@ -90,36 +78,6 @@ class Configurable:
         )
         with open(filename or f"{executor.metas.name}.yml", "w", encoding="utf-8") as file:
             file.write(dump_spec(spec))
-
-    @classmethod
-    def serve(
-        cls,
-        uses_with: Mapping[str, Any] | None = None,
-        uses_metas: Mapping[str, Any] | None = None,
-        uses_requests: Mapping[str, str] | None = None,
-        stop_event: Any = None,
-        uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
-        *,
-        reload: bool = False,
-        **options: Any,
-    ) -> None:
-        """Serve the class until `stop_event` is set or the process is interrupted.
-
-        The same as `with Deployment(uses=cls, ...) as d: d.block()`, which is the way to write it.
-        """
-        from jina.orchestration import Deployment
-
-        given = {
-            "uses_with": uses_with,
-            "uses_metas": uses_metas,
-            "uses_requests": uses_requests,
-            "uses_dynamic_batching": uses_dynamic_batching,
-        }
-        options.update({key: value for key, value in given.items() if value is not None})
-        if reload:
-            options["reload"] = True
-        with Deployment(uses=cls, **options) as deployment:
-            deployment.block(stop_event=stop_event)
 
     @classmethod
     def from_hub(cls, uri: str, **options: Any) -> NoReturn:
@@ -167,8 +125,6 @@ def _reading_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _constructor_arguments(executor: Executor) -> dict[str, Any]:
     """What the user gave, by name, without what is injected."""
-    from jina.executor.base import given_arguments
-
     args, kwargs = given_arguments(executor)
     bound = inspect.signature(type(executor)).bind(*args, **kwargs)
     arguments: dict[str, Any] = {}
@@ -177,3 +133,15 @@ def _constructor_arguments(executor: Executor) -> dict[str, Any]:
         arguments.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
     injected = {"metas", "requests", "runtime_args", "dynamic_batching"}
     return {name: value for name, value in arguments.items() if name not in injected and value is not None}
+
+
+def attach(methods: type, to: type) -> None:
+    """Give the class `to` the methods of another class."""
+    for name, method in vars(methods).items():
+        if not name.startswith("__"):
+            function = getattr(method, "__func__", method)
+            function.__qualname__ = f"{to.__qualname__}.{function.__name__}"
+            setattr(to, name, method)
+
+
+attach(_Methods, Configurable)

@@ -1,4 +1,4 @@
-"""From a request to a call: keyword arguments, parameters of this Executor, validated models, results."""
+"""From a request to a call: arguments, parameters of this Executor, validated models; and what a handler may return."""
 
 from __future__ import annotations
 
@@ -6,17 +6,116 @@ import inspect
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from jina.errors import ValidationFailed
-from jina.executor import results
 
 if TYPE_CHECKING:
     from jina.executor.endpoints import Endpoint
+
+SEPARATOR = "__"
+
+
+def scope_parameters(parameters: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The parameters as the Executor called `names` sees them.
+
+    A key `other__key` reaches only the Executor `other`, as `key`. A dictionary under the name of this Executor
+    is merged, and stays visible under its name. The more specific value wins: `a__k`, then `{'a': {'k': ...}}`,
+    then `k`.
+    """
+    general: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
+    specific: dict[str, Any] = {}
+    for key, value in parameters.items():
+        owner, separator, rest = key.partition(SEPARATOR)
+        if owner and separator and rest:
+            if owner in names:
+                specific[rest] = value
+            continue
+        general[key] = value
+        if key in names and isinstance(value, Mapping):
+            merged.update(value)
+    return {**general, **merged, **specific}
+
+
+def normalise(endpoint: Endpoint, returned: Any, docs: Any) -> tuple[Any, dict[str, Any] | None]:
+    """The documents of the answer, and the dictionary that goes into `parameters['__results__']`.
+
+    `docs` is the DocList that the handler was called with, `returned` what it gave back: None keeps `docs` (with
+    what the handler changed in them), a DocList or DocumentArray replaces them, a dictionary is a result beside
+    them. Raises `TypeError` for anything else.
+    """
+    if returned is None or returned is docs:
+        return docs, None
+    if _is_list(returned):
+        return returned, None
+    if _is_columns(returned):
+        return returned.to_doc_list(), None
+    if isinstance(returned, Mapping):
+        return docs, dict(returned)
+    raise _wrong(endpoint, returned, "DocList, DocumentArray, dict or None")
+
+
+def normalise_one(endpoint: Endpoint, returned: Any, doc: Any) -> Any:
+    """The document that answers `doc` for a handler that takes one: what it returned, or `doc` for None.
+
+    Raises `TypeError` for anything but a document.
+    """
+    if returned is None:
+        return doc
+    if _is_document(returned):
+        return returned
+    raise _wrong(endpoint, returned, "a document or None")
+
+
+def yielded(endpoint: Endpoint, item: Any) -> Any:
+    """A document of a stream; raises `TypeError` for anything else."""
+    if _is_document(item):
+        return item
+    raise _wrong(endpoint, item, "documents", verb="yield")
+
+
+def collect(endpoint: Endpoint, docs: list[Any]) -> Any:
+    """One list of the documents that a handler gave one by one.
+
+    Its class is that of the first document, or the endpoint's output where there is none.
+    """
+    from jina.documents import array_class_of
+
+    return array_class_of(type(docs[0]) if docs else endpoint.output_type)(docs)
+
+
+def _is_document(value: Any) -> bool:
+    from docarray import BaseDoc
+
+    return isinstance(value, BaseDoc)
+
+
+def _is_list(value: Any) -> bool:
+    from docarray import DocList
+
+    return isinstance(value, DocList)
+
+
+def _is_columns(value: Any) -> bool:
+    from docarray import DocVec
+
+    return isinstance(value, DocVec)
+
+
+def _wrong(endpoint: Endpoint, value: Any, wanted: str, *, verb: str = "return") -> TypeError:
+    hint = ""
+    if isinstance(value, (list, tuple)) and value and _is_document(value[0]):
+        hint = f"; write DocList[{type(value[0]).__name__}](...) around it"
+    elif _is_document(value):
+        hint = f"; write DocList[{type(value).__name__}]([...]) around it, or take `doc` instead of `docs`"
+    shown = type(value).__qualname__
+    return TypeError(f"{endpoint.where} has to {verb} {wanted} as its return type, but gave {shown}{hint}")
+
 
 RESULTS = "__results__"
 _random = random.Random()  # noqa: S311 - its own state, so that `random.seed` of user code does not repeat it
@@ -98,9 +197,9 @@ def call(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[A
     """Call a `def` handler with the documents of a request; gives what `results.normalise` gives."""
     if not endpoint.is_single:
         keywords = {"docs": docs} if endpoint.takes("docs") else {}
-        return results.normalise(endpoint, endpoint.function(**keywords, **arguments), docs)
-    answers = [results.normalise_one(endpoint, endpoint.function(doc=doc, **arguments), doc) for doc in docs]
-    return results.collect(endpoint, answers), None
+        return normalise(endpoint, endpoint.function(**keywords, **arguments), docs)
+    answers = [normalise_one(endpoint, endpoint.function(doc=doc, **arguments), doc) for doc in docs]
+    return collect(endpoint, answers), None
 
 
 async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
@@ -110,11 +209,9 @@ async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]
         answer = endpoint.function(**keywords, **arguments)
         if isinstance(answer, CoroutineType) or inspect.isawaitable(answer):
             answer = await answer
-        return results.normalise(endpoint, answer, docs)
-    answers = [
-        results.normalise_one(endpoint, await _settled(endpoint.function(doc=doc, **arguments)), doc) for doc in docs
-    ]
-    return results.collect(endpoint, answers), None
+        return normalise(endpoint, answer, docs)
+    answers = [normalise_one(endpoint, await _settled(endpoint.function(doc=doc, **arguments)), doc) for doc in docs]
+    return collect(endpoint, answers), None
 
 
 async def _settled(value: Any) -> Any:
@@ -127,7 +224,7 @@ def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterat
     keywords = {"doc": doc} if endpoint.takes("doc") else {}
     with closing(endpoint.function(**keywords, **arguments)) as items:
         for item in items:
-            yield results.yielded(endpoint, item)
+            yield yielded(endpoint, item)
 
 
 async def stream_async(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> AsyncIterator[Any]:
@@ -135,4 +232,4 @@ async def stream_async(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any
     keywords = {"doc": doc} if endpoint.takes("doc") else {}
     async with aclosing(endpoint.function(**keywords, **arguments)) as items:
         async for item in items:
-            yield results.yielded(endpoint, item)
+            yield yielded(endpoint, item)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from jina.errors import ConfigError, nearest
-from jina.export import described, mermaid, raster, svg
+from jina.export import mermaid, raster, svg
 from jina.export.drawing import draw
-from jina.export.picture import EndpointLike, GraphPicture, picture_of
+from jina.export.picture import EndpointLike, GraphPicture, picture_of, picture_text
 from jina.plan.plans import FlowPlan
 
 Shown = GraphPicture | FlowPlan
@@ -36,7 +36,7 @@ def to_mermaid(shown: Shown, *, vertical: bool = False) -> str:
 
 def to_text(shown: Shown) -> str:
     """Plain text for a terminal."""
-    return described.to_text(_picture(shown))
+    return picture_text(_picture(shown))
 
 
 _FORMATS: dict[str, Callable[[Shown, bool], bytes]] = {

@@ -1,14 +1,54 @@
-"""What a picture of a Flow shows, made from its plan."""
+"""What a picture of a Flow shows, made from its plan; and the same as plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from jina.errors import UsageError
-from jina.export.conditions import words_of
+from jina.executor.binding import endpoints_of, marked
+from jina.executor.decorators import Marks, kind_of
+from jina.executor.endpoints import types_of
 from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan, GatewayPlan, NodePlan, WorkerPlan
+
+_SIGNS = {"$eq": "=", "$ne": "≠", "$gt": ">", "$gte": "≥", "$lt": "<", "$lte": "≤", "$in": "in", "$nin": "not in"}
+_SIGNS |= {"$regex": "matches", "$size": "has size"}
+_JOINED = {"$and": " and ", "$or": " or "}
+
+
+def words_of(when: Mapping[str, Any] | None) -> str:
+    """`tags__price > 3 and (text = 'a' or text = 'b')`; empty for no condition.
+
+    `when` is in the query language of DocArray: https://docs.docarray.org/API_reference/utils/filter/
+    """
+    return _all(when, inner=False) if when else ""
+
+
+def _all(when: Mapping[str, Any], *, inner: bool) -> str:
+    parts = [_one(key, value, alone=len(when) == 1 and not inner) for key, value in when.items()]
+    text = " and ".join(parts)
+    return f"({text})" if inner and len(parts) > 1 else text
+
+
+def _one(key: str, value: Any, *, alone: bool) -> str:
+    if key in _JOINED and isinstance(value, list | tuple):
+        text = _JOINED[key].join(_all(one, inner=True) for one in value)
+        return text if alone or len(value) < 2 else f"({text})"
+    if key == "$not" and isinstance(value, Mapping):
+        return f"not ({_all(value, inner=False)})"
+    if isinstance(value, Mapping) and value and all(str(name).startswith("$") for name in value):
+        return " and ".join(_compared(key, sign, operand) for sign, operand in value.items())
+    return f"{key} = {value!r}"
+
+
+def _compared(field: str, sign: str, operand: Any) -> str:
+    if sign == "$exists":
+        return f"{field} exists" if operand else f"{field} is missing"
+    if sign == "$not" and isinstance(operand, Mapping):
+        return f"not ({_one(field, operand, alone=True)})"
+    return f"{field} {_SIGNS.get(sign, sign)} {operand!r}"
+
 
 GATEWAY = "gateway"
 _SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
@@ -16,7 +56,7 @@ _AUXILIARY = "_aux_"
 
 
 class EndpointLike(Protocol):
-    """What is shown of an endpoint; `jina.transport.service.EndpointInfo` is one."""
+    """What is shown of an endpoint; `jina.net.service.EndpointInfo` is one."""
 
     @property
     def path(self) -> str:
@@ -208,3 +248,67 @@ def _address(face: FacePlan, *, running: bool) -> str:
 
 def _hop_address(address: str, *, tls: bool) -> str:
     return f"{'grpcs' if tls else 'grpc'}://{address}"
+
+
+def endpoints_of_class(cls: type, requests: Mapping[str, str] | None = None) -> tuple[EndpointPicture, ...]:
+    """The endpoints with the names of their document classes, in the order of the methods.
+
+    `requests` binds endpoints to methods as the option `uses_requests` does. Raises `ExecutorDefinitionError` where
+    the annotations are wrong.
+    """
+    bound = dict(requests or {})
+    moved = set(bound.values())
+    table = {path: name for path, name in endpoints_of(cls).items() if name not in moved} | bound
+    notes = marked(cls)
+    return tuple(_endpoint(path, getattr(cls, name), notes.get(name, Marks())) for path, name in table.items())
+
+
+def _endpoint(path: str, function: object, marks: Marks) -> EndpointPicture:
+    found = types_of(function, marks)
+    streams = kind_of(function)[1]
+    return EndpointPicture(path, found.input_type.__name__, found.output_type.__name__, streams)
+
+
+def picture_text(picture: GraphPicture) -> str:
+    """What a Flow consists of: each Executor with what it needs, its endpoints and types, replicas and addresses."""
+    where = " ".join(picture.addresses)
+    lines = [picture.title, "", " ".join(filter(None, ("gateway", picture.gateway, where)))]
+    for step in picture.steps:
+        lines += ["", f"{step.name} ({step.executor})" if step.executor else step.name]
+        lines += [f"  {label:<{_LABEL}}{words}".rstrip() for label, words in _facts(step)]
+    lines += ["", f"reply: {_reply(picture)}"]
+    return "\n".join(lines) + "\n"
+
+
+_LABEL = len("endpoints") + 2
+
+
+def _facts(step: StepPicture) -> Iterator[tuple[str, str]]:
+    yield "needs", ", ".join(step.needs)
+    if step.when:
+        yield "when", step.when
+    if step.copies:
+        yield "copies", step.copies
+    yield from _labelled("endpoints", _endpoint_lines(step.endpoints))
+    yield from _labelled("addresses", step.addresses)
+    notes = (("external", step.external), ("floating", step.floating), ("not merged", step.is_unmerged))
+    if found := [word for word, holds in notes if holds]:
+        yield "is", ", ".join(found)
+
+
+def _labelled(label: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for index, line in enumerate(lines):
+        yield ("" if index else label), line
+
+
+def _endpoint_lines(endpoints: Sequence[EndpointPicture]) -> list[str]:
+    widest = max((len(one.path) for one in endpoints), default=0)
+    return [
+        f"{one.path:<{widest}}  {one.types}{'  (stream)' if one.is_generator else ''}".rstrip() for one in endpoints
+    ]
+
+
+def _reply(picture: GraphPicture) -> str:
+    if picture.ends in {(), (GATEWAY,)}:
+        return "the documents of the request as they are"
+    return f"what {' and '.join(picture.ends)} give{'s' if len(picture.ends) == 1 else ', merged'}"

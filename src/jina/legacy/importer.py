@@ -46,7 +46,7 @@ class PathImporter:
     @staticmethod
     def add_modules(*paths: str) -> None:
         """Import Python files, so that their Executors are known; raises `ConfigError` naming the file."""
-        from jina.executor.modules import import_source
+        from jina.executor.loading import import_source
 
         for path in paths:
             if not isinstance(path, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jina.executor.configurable import Configurable as JAMLCompatible
+from jina.executor.base import Configurable as JAMLCompatible
 
 
 class JAML:
@@ -13,9 +13,9 @@ class JAML:
     @staticmethod
     def load(stream: Any, substitute: bool = False, context: dict[str, Any] | None = None) -> Any:
         """The data of YAML text or of an open file; raises `BadConfigSource` with file and line."""
-        from jina.spec import yaml_io
+        from jina.config import yaml
 
-        data, _ = yaml_io.load(stream, context=context, substitute=substitute)
+        data, _ = yaml.load(stream, context=context, substitute=substitute)
         return data
 
     @staticmethod

@@ -20,7 +20,7 @@ from jina.legacy import enums
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from jina.spec.base import Spec
+    from jina.config.base import Spec
 
 _ENUMS: Final[dict[str, type[enums.BetterEnum]]] = {
     "protocol": enums.ProtocolType,
@@ -53,7 +53,7 @@ class KVAppendAction(argparse.Action):
     ) -> None:
         """Add what was written to what was there."""
         del parser, option_string
-        from jina.spec.text import mapping_of
+        from jina.config.types import mapping_of
 
         try:
             found = mapping_of([values] if isinstance(values, str) else list(values))
@@ -151,10 +151,9 @@ def add_arg_group(parser: Any, title: str) -> Any:
 
 def _add_options(target: Any, model: type[Spec], names: Iterable[str], *, one: bool = False) -> None:
     """Declare the options of `model` that the parser has not yet; with `one` there is one host, port and protocol."""
-    from jina.spec.aliases import aliases_of
-    from jina.spec.base import descriptions
-    from jina.spec.flags import _help
-    from jina.spec.options_platform import InternalOptions
+    from jina.config.base import aliases_of, descriptions
+    from jina.config.command_line import _help
+    from jina.config.options import InternalOptions
 
     texts = descriptions(model)
     aliases = aliases_of(model.model_fields)
@@ -179,7 +178,7 @@ def _other_names(name: str, aliases: dict[str, str]) -> Iterator[str]:
 
 def _settings(name: str, field: FieldInfo, *, one: bool) -> dict[str, Any]:
     """How argparse is to read an option."""
-    from jina.spec.form import form_of
+    from jina.config.command_line import form_of
 
     form = form_of(field)
     default = _random_identity() if name == "workspace_id" else _default(field)
@@ -230,7 +229,7 @@ def _enum_settings(name: str, default: Any, *, several: bool) -> dict[str, Any]:
 
 
 def _default(field: FieldInfo) -> Any:
-    from jina.spec.base import default_of
+    from jina.config.base import default_of
 
     value = default_of(field)
     return _adapter(field).validate_python(value) if field.validate_default else value
@@ -293,10 +292,10 @@ class _Mixin:
 
 
 def _model(name: str) -> type[Spec]:
-    import jina.spec
-    from jina.spec.flow import StepSpec
+    import jina.config
+    from jina.config.models import StepSpec
 
-    return StepSpec if name == "StepSpec" else getattr(jina.spec, name)
+    return StepSpec if name == "StepSpec" else getattr(jina.config, name)
 
 
 _EXPORTERS = "tracing traces_exporter_host traces_exporter_port metrics metrics_exporter_host metrics_exporter_port"
@@ -448,7 +447,7 @@ def _with_the_rest(parser: Any, model: str, *, one: bool = False) -> Any:
 
 def get_deprecated_replacement(dep_arg: str) -> str | None:
     """What an old option is called now, dashed and prefixed as it was; None where it is no old one."""
-    from jina.spec.aliases import ALIASES
+    from jina.config.base import ALIASES
 
     new = ALIASES.get(dep_arg.lstrip("-").replace("-", "_"))
     if new is None:

@@ -27,7 +27,7 @@ class ProtoMessage:
         from google.protobuf import json_format
         from google.protobuf.message import DecodeError
 
-        from jina.wire import pb
+        from jina.codec import pb
 
         wanted = getattr(pb, cls.message_name)
         if isinstance(source, wanted):
@@ -107,7 +107,7 @@ class StatusMessage(ProtoMessage):
 
     def set_exception(self, ex: BaseException) -> None:
         """Say that this failed."""
-        from jina.wire.status import write_error
+        from jina.codec.status import write_error
 
         write_error(ex, self.proto)
 
@@ -129,13 +129,13 @@ class Request(ProtoMessage):
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters; assign a dictionary to change them."""
-        from jina.wire import parameters
+        from jina.codec import parameters
 
         return parameters.read(self.proto)
 
     @parameters.setter
     def parameters(self, value: Any) -> None:
-        from jina.wire import parameters
+        from jina.codec import parameters
 
         self.proto.ClearField("parameters")
         parameters.write(dict(value or {}), self.proto)
@@ -166,7 +166,7 @@ class Request(ProtoMessage):
 
     def add_exception(self, ex: BaseException, executor: Any = None) -> None:
         """Say in the header that this failed."""
-        from jina.wire.status import write_error
+        from jina.codec.status import write_error
 
         write_error(ex, self.status)
         if executor is not None:
@@ -221,7 +221,7 @@ class DataRequest(Request):
     @property
     def proto_wo_data(self) -> Any:
         """The message without its documents."""
-        from jina.wire import pb
+        from jina.codec import pb
 
         return pb.DataRequestProtoWoData(
             header=self._proto.header, parameters=self._proto.parameters, routes=self.routes
@@ -278,8 +278,8 @@ class DataRequest(Request):
         self._list_class = value
 
     def _codec(self) -> Any:
-        from jina.client.types import doc_type_of
-        from jina.wire.codec import codec_for
+        from jina.client.post import doc_type_of
+        from jina.codec.codec import codec_for
 
         return codec_for(doc_type_of(self._list_class))
 
@@ -321,7 +321,7 @@ class SingleDocumentRequest(Request):
         self._doc_class = value
 
     def _codec(self) -> Any:
-        from jina.wire.codec import codec_for
+        from jina.codec.codec import codec_for
 
         return codec_for(self.document_cls)
 

@@ -7,6 +7,6 @@ from typing import Any
 
 def get_full_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the YAML files."""
-    from jina.spec.json_schema import json_schema
+    from jina.config.schema import json_schema
 
     return json_schema()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from jina.codec import pb
 from jina.legacy.requests import DataRequest, SingleDocumentRequest
-from jina.wire import pb
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -131,7 +131,7 @@ def request_generator(
     """The requests that `post` would send, for the stubs; one with all documents where `request_size` is 0."""
     del data_type, kwargs
     from jina.client.post import PostCall
-    from jina.transport.base_channel import request_message
+    from jina.net.channel import request_message
 
     call = PostCall(
         on=exec_endpoint,

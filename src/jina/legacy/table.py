@@ -100,7 +100,7 @@ TABLE: dict[str, dict[str, str]] = {
     "parsers.ping": {"legacy.parsers": "set_ping_parser"},
     "proto": {},
     "proto.jina_pb2": {
-        "wire.pb": "DESCRIPTOR, DataRequestListProto, DataRequestProto, DataRequestProtoWoData, DocListProto, "
+        "codec.pb": "DESCRIPTOR, DataRequestListProto, DataRequestProto, DataRequestProtoWoData, DocListProto, "
         "DocProto, EndpointsProto, HeaderProto, JinaInfoProto, RelatedEntity, RestoreId, "
         "RestoreSnapshotCommand, RestoreSnapshotStatusProto, RouteProto, SingleDocumentRequestProto, "
         "SnapshotId, SnapshotStatusProto, StatusProto",
@@ -124,14 +124,15 @@ TABLE: dict[str, dict[str, str]] = {
         "add_JinaSingleDocumentRequestRPCServicer_to_server",
     },
     "proto.serializer": {
-        "wire.pb": "DataRequestListProto, DataRequestProto, EndpointsProto, JinaInfoProto, RestoreId, "
+        "codec.pb": "DataRequestListProto, DataRequestProto, EndpointsProto, JinaInfoProto, RestoreId, "
         "RestoreSnapshotCommand, RestoreSnapshotStatusProto, SingleDocumentRequestProto, SnapshotId, "
         "SnapshotStatusProto, StatusProto",
     },
     "schemas": {"legacy.schemas": "get_full_schema"},
     "serve": {},
     "serve.executors": {
-        "executor": "BaseExecutor, Executor, ExecutorType",
+        "executor": "ExecutorType",
+        "executor_serve": "BaseExecutor, Executor",
         "executor.endpoints": "FunctionWithSchema as _FunctionWithSchema",
         "legacy.constants": "__dry_run_endpoint__",
     },
@@ -140,28 +141,28 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "serve.helper": {"legacy.services": "get_default_grpc_options, get_server_side_grpc_options"},
     "serve.runtimes": {},
-    "serve.runtimes.gateway": {"runtime.custom_gateway": "BaseGateway, CompositeGateway"},
-    "serve.runtimes.gateway.composite": {"runtime.custom_gateway": "CompositeGateway"},
-    "serve.runtimes.gateway.gateway": {"runtime.custom_gateway": "BaseGateway, Gateway"},
-    "serve.runtimes.gateway.grpc": {"runtime.custom_gateway": "GRPCGateway"},
-    "serve.runtimes.gateway.http": {"runtime.custom_gateway": "FastAPIBaseGateway, HTTPGateway"},
-    "serve.runtimes.gateway.http.fastapi": {"runtime.custom_gateway": "FastAPIBaseGateway"},
+    "serve.runtimes.gateway": {"gateway.custom": "BaseGateway, CompositeGateway"},
+    "serve.runtimes.gateway.composite": {"gateway.custom": "CompositeGateway"},
+    "serve.runtimes.gateway.gateway": {"gateway.custom": "BaseGateway, Gateway"},
+    "serve.runtimes.gateway.grpc": {"gateway.custom": "GRPCGateway"},
+    "serve.runtimes.gateway.http": {"gateway.custom": "FastAPIBaseGateway, HTTPGateway"},
+    "serve.runtimes.gateway.http.fastapi": {"gateway.custom": "FastAPIBaseGateway"},
     "serve.runtimes.gateway.load_balancer": {"legacy.later": "LoadBalancerGateway"},
-    "serve.runtimes.gateway.streamer": {"runtime.gateway_streamer": "GatewayStreamer"},
-    "serve.runtimes.gateway.websocket": {"runtime.custom_gateway": "WebSocketGateway"},
-    "serve.runtimes.servers": {"runtime.custom_gateway": "Gateway as BaseServer"},
-    "serve.runtimes.servers.composite": {"runtime.custom_gateway": "CompositeServer"},
-    "serve.runtimes.servers.grpc": {"runtime.custom_gateway": "GRPCGateway as GRPCServer"},
+    "serve.runtimes.gateway.streamer": {"gateway.streamer": "GatewayStreamer"},
+    "serve.runtimes.gateway.websocket": {"gateway.custom": "WebSocketGateway"},
+    "serve.runtimes.servers": {"gateway.custom": "Gateway as BaseServer"},
+    "serve.runtimes.servers.composite": {"gateway.custom": "CompositeServer"},
+    "serve.runtimes.servers.grpc": {"gateway.custom": "GRPCGateway as GRPCServer"},
     "serve.runtimes.servers.http": {
-        "runtime.custom_gateway": "FastAPIBaseGateway as FastAPIBaseServer, HTTPGateway as HTTPServer",
+        "gateway.custom": "FastAPIBaseGateway as FastAPIBaseServer, HTTPGateway as HTTPServer",
     },
-    "serve.runtimes.servers.websocket": {"runtime.custom_gateway": "WebSocketGateway as WebSocketServer"},
-    "serve.streamer": {"runtime.gateway_streamer": "GatewayStreamer"},
+    "serve.runtimes.servers.websocket": {"gateway.custom": "WebSocketGateway as WebSocketServer"},
+    "serve.streamer": {"gateway.streamer": "GatewayStreamer"},
     "types": {},
     "types.mixin": {"legacy.requests": "ProtoMessage as ProtoTypeMixin"},
-    "types.request": {"client.response": "Response", "legacy.requests": "Request"},
+    "types.request": {"client.post": "Response", "legacy.requests": "Request"},
     "types.request.data": {
-        "client.response": "Response",
+        "client.post": "Response",
         "legacy.requests": "DataRequest, SingleDocumentRequest",
     },
     "types.request.status": {"legacy.requests": "StatusMessage"},

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from jina.errors import MissingExtra, install_command
 from jina.observe import logs
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
     from jina.observe.metrics import Metrics
 
 _LAST = 3.0
 """Seconds that what is left may take to leave when the process ends."""
 _TIMEOUT = 5
 """Seconds that the collector gets to take what is sent."""
-
 _log = logs.get_logger("telemetry")
 
 
@@ -134,3 +136,46 @@ def _missing(option: str, error: ImportError) -> MissingExtra:
         f"{option}: sending to a collector needs OpenTelemetry's SDK and OTLP exporter: {error}",
         help=install_command("otel"),
     )
+
+
+def tracer_provider() -> TracerProvider:
+    """The provider of tracers in use."""
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return cast("TracerProvider", _NOTHING)
+    return trace.get_tracer_provider()
+
+
+def meter_provider() -> MeterProvider:
+    """The provider of meters in use."""
+    try:
+        from opentelemetry import metrics
+    except ImportError:
+        return cast("MeterProvider", _NOTHING)
+    return metrics.get_meter_provider()
+
+
+class _Nothing:
+    """A provider, tracer, meter, span and instrument that does nothing: each attribute and each call gives itself.
+
+    So `with tracer.start_as_current_span('a') as span: span.set_attribute('b', 1)` works, and as a decorator, too.
+    """
+
+    def __getattr__(self, name: str) -> _Nothing:
+        if name.startswith("__"):  # what Python asks of objects, such as for copying them
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *arguments: Any, **_: Any) -> Any:
+        if len(arguments) == 1 and callable(arguments[0]):
+            return arguments[0]  # it decorates a function
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+_NOTHING = _Nothing()

@@ -25,7 +25,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from jina.observe import families
+from jina.observe import prometheus
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
@@ -74,7 +74,7 @@ class _Exporter(OTLPMetricExporter):
 
 def _metrics(counts: Metrics) -> list[Metric]:
     now, began = time.time_ns(), int(counts.started * 1e9)
-    return [one for family in families.families(counts) if (one := _metric(family, began, now)) is not None]
+    return [one for family in prometheus.families(counts) if (one := _metric(family, began, now)) is not None]
 
 
 def _metric(family: Family, began: int, now: int) -> Metric | None:

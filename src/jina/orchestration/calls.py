@@ -1,24 +1,43 @@
-"""Requests to what is running: `post` and its kin."""
+"""Requests to what is running: `post` and its kin, and their clients."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jina.errors import DeadlineExceeded, JinaError
-from jina.orchestration.connecting import new_client
 from jina.orchestration.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from jina.client.async_client import AsyncClient
     from jina.client.sync_client import SyncClient
-    from jina.orchestration.connecting import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where a client connects, and how."""
+
+    protocol: str
+    host: str
+    port: int
+    tls: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further options of `jina.Client`."""
+
+
+def new_client(connection: Connection, **options: Any) -> Any:
+    """A client; `options` are further ones of `jina.Client`."""
+    from jina.client import Client
+
+    options |= {"host": connection.host, "port": connection.port, "tls": connection.tls}
+    return Client(protocol=connection.protocol, **connection.options, **options)
+
 
 _KNOWING = 0.5
 """Seconds after a broken connection in which the end of a process becomes known."""
-
 T = TypeVar("T")
 
 

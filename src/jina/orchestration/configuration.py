@@ -1,16 +1,106 @@
-"""Specs of Deployments and Flows from YAML and from command lines, and back to YAML."""
+"""Models of Deployments and Flows from YAML and command lines, and back; paths in them written for another folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from jina.errors import BadConfigSource, ConfigError
+from jina.plan.processes import AROUND
 
 if TYPE_CHECKING:
-    from jina.spec import DeploymentSpec, FlowSpec
-    from jina.spec.base import Spec
+    from jina.config import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec
+    from jina.config.base import Spec
+
+S = TypeVar("S", "DeploymentSpec", "StepSpec", "GatewaySpec")
+
+
+def moved_flow(flow: FlowSpec, folder: str) -> FlowSpec:
+    """A Flow whose relative paths, if they lead to files, start at `folder`."""
+    outer = [*flow.extra_search_paths, *filter(None, [flow.folder])]
+    changes: dict[str, Any] = {"executors": tuple(moved(step, folder, outer) for step in flow.executors)}
+    if flow.gateway is not None:
+        changes["gateway"] = moved(flow.gateway, folder, outer)
+    if flow.py_modules:
+        changes["py_modules"] = _Moving(outer, folder).modules(flow.py_modules)
+    return flow.model_copy(update=changes)
+
+
+def moved(spec: S, folder: str, outer: Sequence[str] = ()) -> S:
+    """A Deployment, step or gateway whose relative paths start at `folder`; `outer` is where they may start too now."""
+    moving = _Moving([*spec.extra_search_paths, *filter(None, [spec.folder]), *outer], folder)
+    changes = {
+        "uses": moving.uses(spec.uses),
+        "uses_metas": moving.metas(spec.uses_metas),
+        "py_modules": moving.modules(spec.py_modules),
+    }
+    changes |= {part: moving.uses(getattr(spec, part)) for part in AROUND if getattr(spec, part, None) is not None}
+    named: Mapping[str, Any] | None = getattr(spec, "gateway", None)
+    if named is not None:
+        changes["gateway"] = _moved_gateway(named, moving.places, folder)
+    return spec.model_copy(update={name: value for name, value in changes.items() if value != getattr(spec, name)})
+
+
+def _moved_gateway(named: Mapping[str, Any], places: Sequence[str], folder: str) -> dict[str, Any]:
+    """What names the gateway class of a Deployment, with paths that start elsewhere."""
+    moving = _Moving([*named.get("extra_search_paths", ()), *places], folder)
+    moved = {
+        "uses": moving.uses(named["uses"]),
+        "uses_metas": moving.metas(named.get("uses_metas")),
+        "py_modules": moving.modules(named.get("py_modules")),
+    }
+    return {**named, **{name: value for name, value in moved.items() if value}}
+
+
+class _Moving:
+    """From wherever paths are looked up now (`places`, then the working directory) to a folder."""
+
+    def __init__(self, places: Sequence[str], folder: str) -> None:
+        self.places = places
+        self._folder = os.path.abspath(folder)
+
+    def uses(self, uses: Any) -> Any:
+        """The path of a YAML file or a folder, or the mapping that such a file holds; anything else as it is."""
+        from jina.executor.loading import path_named
+
+        if isinstance(uses, Mapping):
+            return self.metas({**uses, **({"metas": self.metas(uses["metas"])} if uses.get("metas") else {})})
+        if not isinstance(uses, str) or (found := path_named(uses, self.places)) is None:
+            return uses
+        return self._seen(uses, found)
+
+    def metas(self, mapping: Mapping[str, Any] | None) -> Any:
+        """A mapping that may name `py_modules`."""
+        if not mapping or not mapping.get("py_modules"):
+            return mapping
+        return {**mapping, "py_modules": self.modules(mapping["py_modules"])}
+
+    def modules(self, sources: Any) -> Any:
+        """Python files; names of modules stay."""
+        if isinstance(sources, str):
+            return self._module(sources)
+        return sources and [self._module(source) for source in sources]
+
+    def _module(self, source: str) -> str:
+        from jina.executor.loading import locate
+
+        try:
+            found = locate(source, self.places)
+        except ConfigError:
+            return source
+        return self._seen(source, found) if os.path.isabs(found) else source
+
+    def _seen(self, path: str, found: str) -> str:
+        """What leads from the folder to a file that was found: the path itself where it does, as it was written."""
+        if os.path.isabs(os.path.expanduser(path)):
+            return path
+        inner = os.path.relpath(found, os.path.normpath(os.path.join(self._folder, path)))
+        if not inner.startswith(os.pardir):
+            return path
+        if os.path.commonpath([found, self._folder]) == os.sep:
+            return found
+        return os.path.relpath(found, self._folder)
 
 
 def read(
@@ -21,16 +111,16 @@ def read(
     overrides: Mapping[str, Any],
 ) -> DeploymentSpec:
     """The spec that YAML describes, with options that count instead of the file's."""
-    from jina.spec import DeploymentSpec, load_spec
-    from jina.spec.paths import located
+    from jina.config import DeploymentSpec, load_spec
+    from jina.config.paths import located
 
     return load_spec(DeploymentSpec, source, context=context, substitute=substitute, overrides=located(overrides))
 
 
 def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
     """The spec of the command line `where`: if `uses` is a Deployment's YAML, the other options override it."""
-    from jina.spec import DeploymentSpec, load, parse
-    from jina.spec.yaml_specs import spec_of
+    from jina.config import DeploymentSpec, load, parse
+    from jina.config.yaml import spec_of
 
     uses = options.get("uses")
     if isinstance(uses, str) and uses.endswith((".yml", ".yaml")):
@@ -51,15 +141,15 @@ def read_flow(
     overrides: Mapping[str, Any],
 ) -> FlowSpec:
     """The Flow that YAML describes, with options that count instead of the file's."""
-    from jina.spec import FlowSpec, load_spec
-    from jina.spec.paths import located
+    from jina.config import FlowSpec, load_spec
+    from jina.config.paths import located
 
     return load_spec(FlowSpec, source, context=context, substitute=substitute, overrides=located(overrides))
 
 
 def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     """The Flow of the command line `where`: `uses` is its YAML, whose options the others override."""
-    from jina.spec import FlowSpec, load, parse
+    from jina.config import FlowSpec, load, parse
 
     uses = options.get("uses")
     if uses is None:
@@ -87,7 +177,7 @@ def as_dict(spec: Spec) -> dict[str, Any]:
     """`{"jtype": "Deployment", "with": {...}}` with the options that differ from their defaults."""
     import yaml
 
-    from jina.spec import dump_spec
+    from jina.config import dump_spec
 
     found: dict[str, Any] = yaml.safe_load(dump_spec(spec))
     return found
@@ -95,8 +185,7 @@ def as_dict(spec: Spec) -> dict[str, Any]:
 
 def write(spec: DeploymentSpec | FlowSpec, filename: str) -> None:
     """Write YAML that `read` reads back, with paths that start at the folder of the file."""
-    from jina.orchestration.moving import moved, moved_flow
-    from jina.spec import FlowSpec, dump_spec
+    from jina.config import FlowSpec, dump_spec
 
     folder = os.path.dirname(os.path.abspath(filename))
     text = dump_spec(moved_flow(spec, folder) if isinstance(spec, FlowSpec) else moved(spec, folder))

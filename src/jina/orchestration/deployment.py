@@ -3,31 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TextIO, TypeVar, cast
 
+from jina.config import takes_options_from, takes_options_of
 from jina.errors import NotSupportedError, UsageError
 from jina.executor.configurable import BY_HAND
-from jina.orchestration import board, changing, configuration
-from jina.orchestration.calls import Calls
-from jina.orchestration.connecting import Connection
-from jina.orchestration.described import Described
+from jina.orchestration import configuration
+from jina.orchestration.calls import Calls, Connection
+from jina.orchestration.changes import CHANGEABLE, Replicated, change, changed, kept, reloaded, scaled, with_options
+from jina.orchestration.display import announce, network_host, reachable
 from jina.orchestration.in_process import InProcessService, makers_of
-from jina.orchestration.own_key import OwnKey
-from jina.orchestration.replicated import Replicated
-from jina.orchestration.resolving import Resolved, protocol_of, resolve, resolve_around
-from jina.orchestration.return_types import declared
+from jina.orchestration.resolve import OwnKey, Resolved, declared, protocol_of, resolve, resolve_around
 from jina.plan.plans import ExecutorPlan
-from jina.spec import takes_options_from, takes_options_of
 
 if TYPE_CHECKING:
-    from jina.launch.status import ServiceStatus
-    from jina.plan.plans import DeploymentPlan, WorkerPlan
-    from jina.runtime.inprocess import InProcessApp
-    from jina.spec import DeploymentSpec
+    from jina.config import DeploymentSpec
+    from jina.plan.plans import DeploymentPlan, FacePlan, WorkerPlan
+    from jina.supervisor.status import ServiceStatus
+    from jina.worker.local import InProcessApp
+
+T = TypeVar("T")
+
+
+class Described:
+    """The facts of a spec and its plan."""
+
+    _spec: DeploymentSpec
+    _plan: DeploymentPlan
+
+    @property
+    def name(self) -> str:
+        """Name in logs and process names."""
+        return self._spec.name
+
+    @property
+    def ports(self) -> list[int]:
+        """One port for each protocol; those that were not given are chosen at construction."""
+        return self._spec.ports if self.external else [face.port for face in self._faces]
+
+    @property
+    def port(self) -> int | list[int]:
+        """The port, or a list of them where there are several protocols."""
+        return one_or_list(self.ports)
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols in lower case."""
+        return list(self._spec.protocols)
+
+    @property
+    def protocol(self) -> str | list[str]:
+        """The protocol, or a list of them."""
+        return one_or_list(self.protocols)
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self.hosts[0]
+
+    @property
+    def hosts(self) -> list[str]:
+        """Where it listens, as a list of one."""
+        return list(self._spec.hosts)
+
+    @property
+    def workspace(self) -> str | None:
+        """Folder below which the Executor keeps its files; None for the default."""
+        return self._spec.workspace
+
+    @property
+    def external(self) -> bool:
+        """Whether it runs elsewhere and is only connected to."""
+        return self._spec.external
+
+    @property
+    def tls_enabled(self) -> bool:
+        """Whether clients connect by TLS."""
+        return bool(self._spec.tls or self._spec.ssl_certfile)
+
+    @property
+    def grpc_metadata(self) -> dict[str, str] | None:
+        """GRPC metadata sent with every hop to it."""
+        return self._spec.grpc_metadata
+
+    @property
+    def num_pods(self) -> int:
+        """Number of processes."""
+        return len(self._plan.workers) + (self._plan.gateway is not None)
+
+    @property
+    def address_private(self) -> str | None:
+        """The address of this machine in its network; None without a network."""
+        return network_host()
+
+    @property
+    def spec(self) -> DeploymentSpec:
+        """The options, validated."""
+        return self._spec
+
+    @property
+    def _faces(self) -> list[FacePlan]:
+        if self._plan.gateway is not None:
+            return self._plan.gateway.faces
+        return self._plan.workers[0].faces if self._plan.workers else []
+
+
+def one_or_list(values: list[T]) -> T | list[T]:
+    """The value where there is one, the list otherwise."""
+    return values[0] if len(values) == 1 else values
 
 
 def _spec_class() -> type[DeploymentSpec]:
-    from jina.spec import DeploymentSpec
+    from jina.config import DeploymentSpec
 
     return DeploymentSpec
 
@@ -52,8 +139,8 @@ class Deployment(Replicated, Described, Calls):
 
     @_takes_options
     def __init__(self, spec: DeploymentSpec) -> None:
-        from jina.launch.gpus import MachineGpus
         from jina.plan.deployment import plan_deployment
+        from jina.supervisor.gpus import MachineGpus
 
         super().__init__()
         self._own_key = OwnKey()
@@ -184,7 +271,7 @@ class Deployment(Replicated, Described, Calls):
             if self._spec.stateful:
                 self._scale_group(replicas)
             else:
-                self._change(changing.scaled(self._spec, replicas), renew=False)
+                self._change(scaled(self._spec, replicas), renew=False)
 
     def roll_out(self, **options: Any) -> None:
         """Replace the replicas one by one with such that have other options: `uses`, `uses_with`, `env` and the like.
@@ -194,16 +281,16 @@ class Deployment(Replicated, Described, Calls):
         those that were replaced are again what they were.
         """
         with self._changing:
-            self._change(changing.changed(self._spec, options), renew=True)
+            self._change(changed(self._spec, options), renew=True)
 
     def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
         """`post` to `/update`; with options of a Deployment, such as `update(uses=...)`, it is `roll_out`."""
-        if inputs is None and not args and arguments and arguments.keys() <= changing.CHANGEABLE:
+        if inputs is None and not args and arguments and arguments.keys() <= CHANGEABLE:
             return self.roll_out(**arguments)
         return super().update(inputs, *args, **arguments)
 
     def _reloaded(self) -> dict[str, set[str]]:
-        return changing.reloaded([self._spec], {self.name: self._resolved})
+        return reloaded([self._spec], {self.name: self._resolved})
 
     @property
     def _follows(self) -> bool:
@@ -211,34 +298,34 @@ class Deployment(Replicated, Described, Calls):
 
     def _with_ports(self, spec: DeploymentSpec) -> DeploymentSpec:
         ports = [face.port for face in self._faces][: len(spec.protocols)]
-        return spec if spec.ports else changing.with_options(spec, {"port": ports})
+        return spec if spec.ports else with_options(spec, {"port": ports})
 
     def _start_anew(self, name: str) -> None:
         del name
         self.roll_out()
 
     def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
-        from jina.launch.running import processes_of
+        from jina.supervisor.group import processes_of
 
         running = self._running_or_raise()
         resolved, around = resolve(spec), resolve_around(spec)
         plan = self._planned_anew(spec, resolved, around)
         blobs = {name: one.blob() for name, one in {self.name: resolved, **around}.items()}
         old, new = (processes_of(self._own_key.admitted(one)) for one in (self._plan, plan))
-        changing.change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
+        change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
         self._spec, self._resolved, self._around, self._plan = spec, resolved, around, plan
 
     def _planned_anew(self, spec: DeploymentSpec, resolved: Resolved, around: Mapping[str, Resolved]) -> DeploymentPlan:
         """The plan of the changed spec, on the ports that are in use."""
-        from jina.launch.gpus import MachineGpus
-        from jina.launch.ports import KeptPorts
+        from jina.plan.consensus import numbers
         from jina.plan.deployment import plan_deployment
-        from jina.plan.membership import numbers
+        from jina.supervisor.gpus import MachineGpus
+        from jina.supervisor.ports import KeptPorts
 
         if spec.stateful:
             return self._plan_of_group(spec, resolved, around, numbers(self._plan.workers))[0]
         behind = self._plan.gateway is not None
-        ports = KeptPorts(changing.kept(self._faces))
+        ports = KeptPorts(kept(self._faces))
         others = {name: one.plan for name, one in around.items()}
         return plan_deployment(spec, resolved.plan, ports, others, MachineGpus(), behind_gateway=behind)
 
@@ -248,9 +335,9 @@ class Deployment(Replicated, Described, Calls):
         The Executor lives in the server's process, constructed when the server starts and closed when it stops. Raises
         `NotSupportedError` where one process is not all that the Deployment is: a `gateway` class, replicas, shards.
         """
-        from jina.launch.agents import Agents
-        from jina.launch.loading import construct, find
-        from jina.runtime.inprocess import InProcessApp
+        from jina.supervisor.agents import Agents
+        from jina.supervisor.loading import construct, find
+        from jina.worker.local import InProcessApp
 
         self._only_one(
             "asgi()",
@@ -288,8 +375,8 @@ class Deployment(Replicated, Described, Calls):
         To be called on the main thread. `placed` gives the worker its place where it is one of several that others
         start. Raises what `start` raises.
         """
-        from jina.launch.here import serve_here
-        from jina.launch.sharing import shared
+        from jina.supervisor.foreground import serve_here
+        from jina.supervisor.ports import shared
 
         instead = "`jina deployment` with the same options starts "
         self._only_one("one process", f"{instead}both", f"{instead}its replicas and shards")
@@ -300,7 +387,7 @@ class Deployment(Replicated, Described, Calls):
                 shared(plan, self._hold_given([plan])),
                 executor_class,
                 arguments,
-                lambda: board.announce(self.name, self._faces, quiet=self._spec.quiet),
+                lambda: announce(self.name, self._faces, quiet=self._spec.quiet),
             )
         finally:
             self._end(now=True)
@@ -313,17 +400,17 @@ class Deployment(Replicated, Described, Calls):
         if spec.grpc_channel_options:
             options["grpc_channel_options"] = spec.grpc_channel_options
         if spec.external:
-            from jina.spec.external import targets
+            from jina.config.options import targets
 
             target = targets(spec)[0]
             options |= {name: getattr(spec, name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")}
-            return Connection(target.protocol, board.reachable(target.host), target.port, target.tls, options)
+            return Connection(target.protocol, reachable(target.host), target.port, target.tls, options)
         options["api_key"] = self._own_key.text or None
         face = self._faces[0]
-        return Connection(face.protocol, board.reachable(face.host), face.port, face.tls is not None, options)
+        return Connection(face.protocol, reachable(face.host), face.port, face.tls is not None, options)
 
     def _declared(self, on: str) -> Any:
-        from jina.plan.copies import AFTER, owner
+        from jina.plan.processes import AFTER, owner
 
         for resolved in filter(None, [self._around.get(owner(self.name, AFTER)), self._resolved]):
             cls = resolved.executor_class

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jina.runtime.custom_gateway import (
+from jina.gateway.custom import (
     BaseGateway,
     CompositeGateway,
     FastAPIBaseGateway,

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from jina.client.async_client import AsyncClient
     from jina.client.sync_client import SyncClient
-    from jina.launch.inprocess import InProcess, Make
-    from jina.orchestration.connecting import Connection
-    from jina.orchestration.resolving import Resolved
+    from jina.net.service import Service
+    from jina.orchestration.calls import Connection
+    from jina.orchestration.resolve import Resolved
     from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, WorkerPlan
-    from jina.transport.service import Service
+    from jina.supervisor.in_process import InProcess, Make
 
 
 class _InProcess(Lifecycle):
@@ -62,7 +62,7 @@ class _InProcess(Lifecycle):
 
     def _launch(self) -> None:
         if self._inside is None:
-            from jina.launch.inprocess import InProcess
+            from jina.supervisor.in_process import InProcess
 
             inside = InProcess(self._plan, self._makers)
             inside.start()
@@ -80,12 +80,12 @@ class _InProcess(Lifecycle):
         return self
 
     def _new_client(self) -> SyncClient:
-        from jina.client.inprocess import InProcessClient
+        from jina.client.local import InProcessClient
 
         return InProcessClient(*self._serving())
 
     def _new_async_client(self) -> AsyncClient:
-        from jina.client.inprocess import AsyncInProcessClient
+        from jina.client.local import AsyncInProcessClient
 
         return AsyncInProcessClient(*self._serving())
 
@@ -134,14 +134,14 @@ class AsyncInProcessService(_InProcess, AsyncCalls):
 
 def makers_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
     """By worker: the function that imports and constructs its Executor."""
-    from jina.plan.copies import owner
+    from jina.plan.processes import owner
 
     return {worker.name: _maker(worker, resolved[owner(worker.deployment, worker.part)]) for worker in workers}
 
 
 def _maker(plan: WorkerPlan, resolved: Resolved) -> Make:
     def make() -> Any:
-        from jina.launch.loading import construct, find
+        from jina.supervisor.loading import construct, find
 
         return construct(plan, resolved.executor_class or find(plan), resolved.arguments)
 

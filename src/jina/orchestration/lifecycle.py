@@ -4,27 +4,96 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
+import signal
+import socket
 import sys
 import threading
 import traceback
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 from jina.errors import RuntimeFailToStart, Unavailable, UsageError
-from jina.launch.ports import PortReservations
-from jina.orchestration import board
-from jina.orchestration.blocking import Signals, StopEvent
+from jina.orchestration.display import announce, progress, teller
 from jina.plan.plans import WorkerPlan
+from jina.supervisor.ports import PortReservations
 
 if TYPE_CHECKING:
-    from jina.launch.reloading import Reloader
-    from jina.launch.running import Running
-    from jina.launch.status import ServiceStatus
-    from jina.orchestration.own_key import OwnKey
+    from jina.orchestration.resolve import OwnKey
     from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, ProcessPlan
+    from jina.supervisor.group import Running
+    from jina.supervisor.reloading import Reloader
+    from jina.supervisor.status import ServiceStatus
+
+_LOOK = 0.1
+"""Seconds between looks at a stop event, which may be of any kind and cannot be waited for beside a signal."""
+
+
+class StopEvent(Protocol):
+    """`threading.Event`, `multiprocessing.Event` and their like."""
+
+    def is_set(self) -> bool:
+        """Whether it is time to stop."""
+        ...
+
+
+class Signals:
+    """SIGTERM and SIGINT while a service blocks: the first asks to drain, the second ends everything.
+
+    `at_once` is called by the second, before the program exits. Signals reach only the main thread of a
+    program; in any other thread nothing is installed.
+    """
+
+    def __init__(self, at_once: Callable[[], None]) -> None:
+        self._at_once = at_once
+        self._received: int | None = None
+        self._woken = False
+        self._before: dict[int, Any] = {}
+        self._wakeup_before: int | None = None
+        self._readable, self._writable = socket.socketpair()
+        self._writable.setblocking(False)  # noqa: FBT003 - the standard library's signature
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._on_signal)
+            # A signal that another thread receives does not interrupt the main thread's wait; this does.
+            self._wakeup_before = signal.set_wakeup_fd(self._writable.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._wakeup_before is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._readable.close()
+        self._writable.close()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._received is not None:
+            self._at_once()
+            os._exit(128 + number)
+        self._received = number
+
+    def wake(self) -> None:
+        """End `wait`; from any thread."""
+        self._woken = True
+        with contextlib.suppress(OSError):
+            self._writable.send(b"!")
+
+    def wait(self, stop_event: StopEvent | None) -> None:
+        """Block until a signal, `wake` or the event comes."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._readable, selectors.EVENT_READ)
+            while self._received is None and not self._woken:
+                if selector.select(None if stop_event is None else _LOOK):
+                    self._readable.recv(64)
+                if stop_event is not None and stop_event.is_set():
+                    return
+
 
 _WHOLE = ""
 """In the place of the name of a Deployment: all of a service."""
@@ -98,7 +167,7 @@ class Lifecycle(ABC):
 
     @abstractmethod
     def _blobs(self) -> Mapping[str, bytes]:
-        """By Deployment: what `jina.launch.pickling.dumps` made of classes and arguments that the plan cannot hold."""
+        """By Deployment: what `jina.supervisor.pickling.dumps` made of what the plan cannot hold."""
 
     @abstractmethod
     def _release_client(self) -> None: ...
@@ -120,7 +189,7 @@ class Lifecycle(ABC):
         """Wait until the processes that `start` started serve; raises what `start` raises."""
         running = self._running_or_raise()
         try:
-            with board.progress(self.name, quiet=self._quiet) as tell:
+            with progress(self.name, quiet=self._quiet) as tell:
                 running.wait_ready(self._ready_seconds, on_wait=tell)
         except BaseException as error:
             self._end(within=_ABORT)
@@ -136,7 +205,7 @@ class Lifecycle(ABC):
         """Start what is to be reloaded anew when its files change, from a thread."""
         if not self._followed():
             return
-        from jina.launch.reloading import Reloader
+        from jina.supervisor.reloading import Reloader
 
         me = weakref.ref(self)  # nobody holds a service only because its files are looked at
 
@@ -168,7 +237,7 @@ class Lifecycle(ABC):
 
     def _reload(self, name: str) -> None:
         """Start a Deployment anew because its files have changed; a failure is shown, and what runs stays."""
-        tell = board.teller(self.name, quiet=self._quiet)
+        tell = teller(self.name, quiet=self._quiet)
         which = "" if name in {self.name, _WHOLE} else f"{name}: "
         tell("warning", f"{which}files have changed")
         try:
@@ -265,7 +334,7 @@ class Lifecycle(ABC):
     @property
     def _runs_alone(self) -> bool:
         """Whether nothing can run beside it on its ports and folders."""
-        from jina.launch.running import processes_of
+        from jina.supervisor.group import processes_of
 
         plans = processes_of(self._plan_to_run())
         return self._lends_ports or any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans)
@@ -296,7 +365,7 @@ class Lifecycle(ABC):
         return error
 
     def _announce(self) -> None:
-        board.announce(self.name, self._faces, behind=self._behind(), quiet=self._quiet)
+        announce(self.name, self._faces, behind=self._behind(), quiet=self._quiet)
 
     def _behind(self) -> list[tuple[str, str]]:
         """What the board lists besides addresses: (label, text)."""
@@ -313,9 +382,9 @@ class Lifecycle(ABC):
 
     def _launched(self, service: Self) -> Running:
         """Start the processes of this service, or of one that is to take its place."""
-        from jina.launch import running
-        from jina.launch.sharing import all_shared
         from jina.plan.consensus import even_groups
+        from jina.supervisor import group
+        from jina.supervisor.ports import all_shared
 
         service._recall()
         plan = service._plan_to_run()
@@ -325,11 +394,11 @@ class Lifecycle(ABC):
                 self._reservations.hold(face.port)
                 if service._lends_ports:
                     self._reservations.lend(face.port)
-        plan = all_shared(plan, self._hold_given(running.processes_of(plan)))
-        tell = board.teller(service.name, quiet=service._quiet)
-        for line in even_groups(running.processes_of(plan)):
+        plan = all_shared(plan, self._hold_given(group.processes_of(plan)))
+        tell = teller(service.name, quiet=service._quiet)
+        for line in even_groups(group.processes_of(plan)):
             tell("warning", line)
-        started = running.start(plan, service._blobs(), tell)
+        started = group.start(plan, service._blobs(), tell)
         me = weakref.ref(self)  # as above
 
         def on_end() -> None:
@@ -342,7 +411,7 @@ class Lifecycle(ABC):
 
     def _hold_given(self, plans: Sequence[ProcessPlan]) -> set[int]:
         """Keep others from the ports that the user gave; gives those that our servers bind beside our holder."""
-        from jina.launch.sharing import faces_of_users, given_faces, given_peers, port_of_peer
+        from jina.supervisor.ports import faces_of_users, given_faces, given_peers, port_of_peer
 
         for face in faces_of_users(plans):
             self._reservations.claim(face)

@@ -1,4 +1,4 @@
-"""More and fewer replicas in the groups of a stateful Deployment while it runs, one after another."""
+"""More and fewer replicas of a stateful Deployment, and another Executor, replica by replica, while it runs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from jina.errors import ConfigError, JinaError, NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
-from jina.launch.agents import folder_of
-from jina.launch.rollout import Change
-from jina.plan.membership import numbers
-from jina.plan.plans import ConsensusPlan, WorkerPlan
-from jina.replication import asking, groups, offline
+from jina.observe import logs
+from jina.plan.consensus import numbers
+from jina.plan.plans import ConsensusPlan, ProcessPlan, WorkerPlan
+from jina.plan.processes import owner
+from jina.replication.admin import administer, agent_status, folders_in, members_of
+from jina.supervisor.agents import folder_of
+from jina.supervisor.policies import Change, stages_between
 
 if TYPE_CHECKING:
-    from jina.launch.agents import Agent
-    from jina.launch.running import Running
-    from jina.spec import DeploymentSpec
+    from jina.config import DeploymentSpec
+    from jina.supervisor.agents import Agent
+    from jina.supervisor.group import Running
 
 _PATIENCE = 60.0
 """Seconds that the group has to agree on a change."""
@@ -126,9 +130,9 @@ def at_start(workers: Sequence[WorkerPlan]) -> list[int]:
     planned = numbers(workers)
     members: set[int] = set()
     for root in sorted({os.path.dirname(folder_of(place_of(one))) for one in workers if one.consensus is not None}):
-        folders = groups.folders_in(root)
+        folders = folders_in(root)
         if folders and folders.keys() != set(planned):
-            members |= offline.members_of(folders.values()) or folders.keys()
+            members |= members_of(folders.values()) or folders.keys()
     if not members or len(members) > len(planned):
         return planned
     free = (number for number in itertools.count() if number not in members)
@@ -148,7 +152,7 @@ def place_of(worker: WorkerPlan) -> ConsensusPlan:
 
 def _add(running: Running, worker: WorkerPlan, blob: bytes, within: float | None) -> None:
     """Start a replica: it gets everything from the others, then a vote, and then requests."""
-    from jina.launch.sharing import shared
+    from jina.supervisor.ports import shared
 
     started = running.agents.add(worker)
     place = place_of(started)
@@ -197,7 +201,7 @@ def _another(running: Running, place: ConsensusPlan) -> Agent:
     if not others:
         raise UsageError(f"{running.name}: the only replica of a group cannot be removed")
     for agent in others:
-        if "error" not in asking.status(agent.plan.socket):
+        if "error" not in agent_status(agent.plan.socket):
             return agent
     return others[0]
 
@@ -216,7 +220,7 @@ def _insist_on_leave(running: Running, worker: WorkerPlan) -> None:
 def _ask_to_leave_out(via: Agent, number: int, **options: object) -> bool:
     """Ask the leader, which alone knows who is a member now; tells whether the replica was one."""
     try:
-        asking.administer(via.plan.socket, "remove", replica=number, **options)
+        administer(via.plan.socket, "remove", replica=number, **options)
     except UsageError as error:
         if "no member" not in error.message:
             raise
@@ -227,9 +231,9 @@ def _ask_to_leave_out(via: Agent, number: int, **options: object) -> bool:
 def step_down(agent: Agent) -> None:
     """Have another replica lead."""
     socket = agent.plan.socket
-    if asking.status(socket).get("role") == "Leader":
-        asking.administer(socket, "transfer")
-        if asking.status(socket).get("role") == "Leader":
+    if agent_status(socket).get("role") == "Leader":
+        administer(socket, "transfer")
+        if agent_status(socket).get("role") == "Leader":
             raise Unavailable("it still leads")
 
 
@@ -261,7 +265,106 @@ def insist(act: Callable[[], None], otherwise: str) -> None:
 
 def _await_vote(agent: Agent) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while not asking.status(agent.plan.socket).get("voter"):
+    while not agent_status(agent.plan.socket).get("voter"):
         if time.monotonic() > deadline:
             raise RuntimeFailToStart(f"{agent.plan.group}/rep-{agent.plan.replica} got no vote within {_PATIENCE:g} s")
         time.sleep(_LOOK)
+
+
+_TRIES = 5
+if TYPE_CHECKING:
+    from jina.supervisor.group import Running
+
+    Run = tuple[ProcessPlan, bytes]
+    """What a process is told, and the pickle of its Executor."""
+
+
+def roll_out(
+    running: Running,
+    workers: Sequence[WorkerPlan],
+    blobs: Mapping[str, bytes],
+    within: float | None,
+    *,
+    alone: bool = True,
+) -> None:
+    """Replace the workers one by one; their agents, logs and ports stay, the last if they stand `alone`.
+
+    Each replica takes a snapshot, hands over if it leads, finishes what it has in work and ends; the new one gets the
+    state from its agent, and is ready before the next one's turn comes. One that is alone in its group answers nothing
+    meanwhile. If one does not become ready within so many seconds, its error is raised, and those that were replaced
+    are again what they were.
+    """
+    from jina.supervisor.ports import shared
+
+    if not running.settled:
+        raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+    before: dict[str, Run] = {place.name: (place.plan, place.process.blob) for place in running.places}
+    after: dict[str, Run] = {}
+    for worker in workers:
+        was = before[worker.name][0]
+        assert isinstance(was, WorkerPlan)
+        plan = shared(_in_place_of(was, worker, alone=alone), running.ports)
+        after[worker.name] = plan, blobs.get(owner(worker.deployment, worker.part), b"")
+    groups = [worker.name for worker in workers if worker.consensus is not None]
+    others = [after[worker.name][0] for worker in workers if worker.consensus is None]
+    done: list[str] = []
+    try:
+        for name in groups:
+            _prepare(running, after[name][0])
+            try:
+                running.change([[Change("renew", name)]], after, within)
+            except JinaError as error:
+                if not isinstance(error, Unavailable):  # the service ends
+                    _await_service(running, name)
+                raise
+            done.append(name)
+        running.change(stages_between([before[one.name][0] for one in others], others, renew=True), after, within)
+    except JinaError:
+        _undo(running, done, before)
+        raise
+
+
+def _in_place_of(was: WorkerPlan, new: WorkerPlan, *, alone: bool) -> WorkerPlan:
+    """The new worker, on the ports and with the agent of the old one."""
+    return msgspec.structs.replace(
+        new,
+        consensus=was.consensus,
+        faces=was.faces if alone else new.faces,
+        monitoring=was.monitoring,
+        probes=was.probes,
+        access=was.access if alone else new.access,
+    )
+
+
+def _prepare(running: Running, plan: ProcessPlan) -> None:
+    """Have a snapshot taken, so that little has to be applied by the new Executor, and another replica lead."""
+    assert isinstance(plan, WorkerPlan)
+    place = place_of(plan)
+    agent = agent_of(running, place)
+    with contextlib.suppress(JinaError):  # an Executor without `snapshot`: the log has everything
+        administer(agent.plan.socket, "snapshot")
+    if others_of(running, place):
+        insist(lambda: step_down(agent), f"{plan.name} leads still")
+
+
+def _undo(running: Running, done: Sequence[str], before: Mapping[str, Run]) -> None:
+    """Have the old ones back; one of them may be killed as it starts, too."""
+    for name in reversed(done):
+        for _ in range(_TRIES):
+            try:
+                running.change([[Change("renew", name)]], {name: before[name]})
+                break
+            except Unavailable:
+                return  # the service ends
+            except JinaError as error:
+                logs.get_logger(running.name).error("%s is not yet what it was: %s", name, error.message)
+
+
+def _await_service(running: Running, name: str) -> None:
+    """Wait until a replica serves again, as long as that may take."""
+
+    def look() -> None:
+        if not any(place.name == name and place.process.ready for place in running.places):
+            raise Unavailable("it does not serve yet")
+
+    insist(look, f"{name} is not what it was")

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jina.errors import ConfigError
-from jina.plan import pieces, processes
+from jina.plan import processes
 from jina.plan.consensus import replicated
-from jina.plan.copies import is_plain
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
-from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, GraphPlan
-from jina.plan.telemetry import monitored_deployment
+from jina.plan.processes import faces, is_plain, monitored_deployment, node
 from jina.plan.topology import GATEWAY
 
 if TYPE_CHECKING:
-    from jina.plan.allocate import PortAllocator
-    from jina.spec.deployment import DeploymentSpec
+    from jina.config.models import DeploymentSpec
+    from jina.plan.plans import PortAllocator
 
 _NO_GPUS = NoGpus()
 
@@ -47,7 +45,7 @@ def plan_deployment(
     placed = replicated(spec, processes.workers(spec, executors, Placement(gpus), "Deployment"), ports)
     custom = around.get(GATEWAY)
     if is_plain(spec) and not behind_gateway and custom is None:
-        served = msgspec.structs.replace(placed[0], faces=pieces.faces(spec, ports))
+        served = msgspec.structs.replace(placed[0], faces=faces(spec, ports))
         return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)
     if not spec.include_gateway and spec.shards == 1:
         raise ConfigError(
@@ -60,6 +58,6 @@ def plan_deployment(
     plan = DeploymentPlan(
         name=spec.name,
         workers=placed,
-        gateway=processes.gateway(front, pieces.faces(front, ports), graph, custom),
+        gateway=processes.gateway(front, faces(front, ports), graph, custom),
     )
     return monitored_deployment(plan, spec, ports)

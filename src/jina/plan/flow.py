@@ -6,19 +6,17 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from jina.errors import ConfigError, InternalError
-from jina.plan import pieces, processes
+from jina.plan import processes
 from jina.plan.consensus import replicated
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
-from jina.plan.nodes import node
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, GraphPlan, NodePlan
-from jina.plan.telemetry import monitored_flow
+from jina.plan.processes import faces, given_faces, monitored_flow, node
 from jina.plan.topology import GATEWAY, Node, topology_of
 
 if TYPE_CHECKING:
-    from jina.plan.allocate import PortAllocator
-    from jina.spec.address import Target
-    from jina.spec.flow import FlowSpec, StepSpec
-    from jina.spec.gateway import GatewaySpec
+    from jina.config.models import FlowSpec, GatewaySpec, StepSpec
+    from jina.config.types import Target
+    from jina.plan.plans import PortAllocator
 
 _NO_GPUS = NoGpus()
 
@@ -48,7 +46,7 @@ def plan_flow(
     plan = FlowPlan(
         name=spec.name,
         deployments=[_deployment(step, executors, placement, ports) for step in steps],
-        gateway=processes.gateway(front, pieces.faces(front, ports, taken), graph, custom_gateway),
+        gateway=processes.gateway(front, faces(front, ports, taken), graph, custom_gateway),
     )
     return monitored_flow(plan, spec, ports)
 
@@ -77,7 +75,7 @@ def _deployment(
 
 def _faces(step: StepSpec) -> list[list[FacePlan]]:
     """The faces of each replica: those whose ports were given, one port a replica where there are several."""
-    given = pieces.given_faces(step)
+    given = given_faces(step)
     if step.replicas == 1 or step.raft_peers or not given:
         return [given]
     return [given[replica : replica + 1] for replica in range(step.replicas)]

@@ -1,4 +1,4 @@
-"""The plan of a gateway that runs alone, in front of Executors that run already."""
+"""The plan of a gateway that runs alone, in front of Executors that run already; and of a head, for shards."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from jina.errors import ConfigError, nearest
-from jina.plan import pieces, processes
+from jina.plan import processes
 from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, HopPlan, NodePlan
-from jina.plan.telemetry import monitored_gateway
+from jina.plan.processes import AFTER, BEFORE, faces, monitored_gateway, node, polling
 from jina.plan.topology import GATEWAY, Node, arranged
 
 if TYPE_CHECKING:
-    from jina.plan.allocate import PortAllocator
-    from jina.spec.gateway import GatewaySpec
+    from jina.config.models import DeploymentSpec, GatewaySpec
+    from jina.plan.plans import PortAllocator
 
 START: Final = "start-gateway"
 END: Final = "end-gateway"
@@ -32,7 +34,7 @@ def plan_gateway(spec: GatewaySpec, custom: ExecutorPlan | None, ports: PortAllo
     nodes = [Node(name, "executor", tuple(before)) for name, before in needs.items()]
     topology = arranged(nodes, [GATEWAY if end == START else end for end in ends] or [GATEWAY])
     graph = GraphPlan(nodes=[_node(node, spec) for node in topology.nodes], ends=list(topology.ends))
-    return monitored_gateway(processes.gateway(spec, pieces.faces(spec, ports), graph, custom), spec, ports)
+    return monitored_gateway(processes.gateway(spec, faces(spec, ports), graph, custom), spec, ports)
 
 
 def _needs(description: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -91,3 +93,30 @@ def hop(name: str, index: int, address: str, where: str) -> HopPlan:
 def _reached(netloc: str) -> str:
     everywhere = "0.0.0.0:"
     return "127.0.0.1:" + netloc.removeprefix(everywhere) if netloc.startswith(everywhere) else netloc
+
+
+def plan_head(
+    spec: DeploymentSpec, shards: Mapping[str, Any], around: Mapping[str, str], ports: PortAllocator
+) -> GatewayPlan:
+    """The gateway in front of the shards of `spec`.
+
+    `shards` maps the number of a shard to the address of its replicas, or to a list of them; `around` has the
+    addresses of `uses_before_address` and `uses_after_address`. Raises ConfigError for shards without an address.
+    """
+    hops: list[HopPlan] = []
+    for shard in range(spec.shards):
+        addresses = shards.get(str(shard))
+        if not addresses:
+            raise ConfigError(f"connection_list: there is no address of shard {shard}; shards are {spec.shards}")
+        for index, address in enumerate([addresses] if isinstance(addresses, str) else addresses):
+            reached = hop(f"{spec.name}/shard-{shard}", index, str(address), f"connection_list.{shard}")
+            hops.append(msgspec.structs.replace(reached, shard=shard))
+    for part in (BEFORE, AFTER):
+        if address := around.get(f"{part}_address"):
+            reached = hop(f"{spec.name}/{part}", 0, address, f"{part}_address")
+            hops.append(msgspec.structs.replace(reached, part=part))
+    step = node(spec, ["gateway"])
+    step = msgspec.structs.replace(step, hops=hops, when=None, external=True, polling=polling(spec))
+    graph = GraphPlan(nodes=[step], ends=[spec.name])
+    front = spec.front
+    return monitored_gateway(processes.gateway(front, faces(front, ports), graph), front, ports)

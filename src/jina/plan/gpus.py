@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from jina.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jina.spec.deployment import DeploymentSpec
+    from jina.config.models import DeploymentSpec
 
 VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 ORDER: Final = "CUDA_DEVICE_ORDER"

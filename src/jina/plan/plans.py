@@ -5,9 +5,19 @@ A plan is what a child process or a container gets; nothing else tells it what t
 
 from __future__ import annotations
 
+import typing
 from typing import Any, Literal
 
 import msgspec
+
+
+class PortAllocator(typing.Protocol):
+    """Reserves free ports."""
+
+    def port(self) -> int:
+        """A port that is free and stays reserved for the plan's processes (1 to 65535)."""
+        ...
+
 
 Protocol = Literal["grpc", "http", "websocket"]
 Part = Literal["", "uses_before", "uses_after"]
@@ -117,7 +127,7 @@ class ConsensusPlan(msgspec.Struct, frozen=True, kw_only=True):
     `peers` are the addresses of the group's agents by replica, `listen` is that of this one where it is another than
     the others see, `tls` is for the connections between them, `key_file` what proves there who they are. `directory`
     is where this replica keeps log and snapshots, made absolute when it is started. `options` are those of
-    `jina.spec.consensus`. `socket`, where its agent listens to the worker, and `nonce`, which all replicas of one
+    `jina.config.rules`. `socket`, where its agent listens to the worker, and `nonce`, which all replicas of one
     start share, are set when it is started; one that is started `alone` has the nonce already.
     """
 

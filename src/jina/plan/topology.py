@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from jina.errors import ConfigError, FlowTopologyError, nearest
 
 if TYPE_CHECKING:
-    from jina.spec.flow import FlowSpec, StepSpec
+    from jina.config.models import FlowSpec, StepSpec
 
 GATEWAY: Final = "gateway"
 Kind = Literal["executor", "join", "inspect", "pass", "gather"]

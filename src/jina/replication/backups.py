@@ -16,8 +16,7 @@ from typing import IO, Final
 import msgspec
 
 from jina.errors import UsageError
-from jina.replication import asking, groups
-from jina.replication.asking import Place
+from jina.replication.admin import Place, administer, check_name
 from jina.replication.snapshots import sync
 
 _STATE: Final = "state.tar"
@@ -85,7 +84,7 @@ def _fetched(place: Place, state: IO[bytes]) -> Manifest:
     """Take a snapshot and copy it; again where newer ones took its place meanwhile."""
     left = _TRIES
     while True:
-        taken = msgspec.json.decode(asking.administer(place, "backup"), type=_Taken)
+        taken = msgspec.json.decode(administer(place, "backup"), type=_Taken)
         left -= 1
         try:
             digest = _copy(place, taken, state)
@@ -102,7 +101,7 @@ def _copy(place: Place, taken: _Taken, state: IO[bytes]) -> str:
     state.truncate()
     digest, at = hashlib.sha256(), 0
     while at < taken.size:
-        data = asking.administer(place, "read", name=taken.name, offset=at, length=_PART)
+        data = administer(place, "read", name=taken.name, offset=at, length=_PART)
         if not data:
             raise UsageError(f"the snapshot {taken.name} ends at {at} of {taken.size} bytes")
         state.write(data)
@@ -156,7 +155,7 @@ def read(source: str) -> Manifest:
     if manifest.format != _FORMAT:
         raise UsageError(f"{source} has format {manifest.format}; this is {_FORMAT}")
     try:
-        groups.check_name(manifest.group)
+        check_name(manifest.group)
     except UsageError as error:
         raise UsageError(f"{source} is no backup that can be read: {error.message}") from None
     if not 0 < manifest.replicas <= MOST_REPLICAS:

@@ -1,39 +1,392 @@
-"""One replica of a stateful Executor, as its worker sees it: writes go to the log, and come from the log.
-
-All of it belongs to one loop. The Executor itself is behind `StateMachine`.
-"""
+"""One replica of a stateful Executor, as its worker sees it: writes go through the log, reads wait for it."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import count
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from jina.errors import RuntimeFailToStart, Unavailable
+from jina.codec.messages import Reply, Request
+from jina.codec.payloads import BytesPayload
+from jina.codec.session_headers import INDEX, NO_TURN, Turn, index_of
+from jina.errors import BadRequest, DeadlineExceeded, JinaError, RuntimeFailToStart, Unavailable
 from jina.observe import logs, traces
-from jina.observe.consensus_metrics import ConsensusMetrics
+from jina.observe.counters import ConsensusMetrics
+from jina.observe.traces import RequestSpan
 from jina.plan.plans import ConsensusPlan
-from jina.replication import asking, entries, frames, outcomes
-from jina.replication.entries import Entry, Member, entry_of
-from jina.replication.fitness import Fitness
-from jina.replication.frames import Frame, Operation
-from jina.replication.link import AgentLink, Refused
-from jina.replication.machine import StateMachine
-from jina.replication.memory import Memory
-from jina.replication.outcomes import Outcome
-from jina.replication.progress import Progress
-from jina.replication.reads import Reads, in_time
-from jina.replication.writes import FIRST_PAUSE, Mark, Writes, mark_of
-from jina.wire.messages import Reply, Request
-from jina.wire.payloads import BytesPayload
-from jina.wire.standing import INDEX, NO_TURN, Turn, index_of
+from jina.replication import agent_client
+from jina.replication.admin import failure_of, look_for_failure, socket_path
+from jina.replication.agent_client import DIVERGED, NUMBER, READ, AgentLink, Buffer, Frame, Operation, Refused
+from jina.replication.dedup import Memory
+from jina.replication.log_entries import (
+    NO_LIMIT,
+    Entry,
+    Member,
+    Outcome,
+    entry_of,
+    is_joined,
+    join_operations,
+    read_entries,
+    reply_or_raise,
+    write_entry,
+)
 
-Gather = Callable[[Mark, Sequence[frames.Buffer]], None]
+
+class StateMachine(Protocol):
+    """The Executor."""
+
+    can_snapshot: bool
+
+    async def execute(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        """Call the `@write` methods one after another; gives the outcomes of the first ones, of one at least."""
+        ...
+
+    async def execute_together(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        """Call one `@write` method with all the requests as one batch."""
+        ...
+
+    async def snapshot(self, folder: str, index: int, window: bytes) -> None:
+        """Have the Executor write its state into the folder, and seal it."""
+        ...
+
+    async def restore(self, folder: str) -> tuple[int, bytes]:
+        """Have the Executor read the folder; gives index and window."""
+        ...
+
+
+class _Diverged(msgspec.Struct):
+    index: int
+    peer: int
+    odd: bool
+
+
+class _Removed(msgspec.Struct):
+    removed: bool
+
+
+class Fitness:
+    """What the agent has told that keeps a replica from answering."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._log = logs.get_logger(name)
+        self._diverged = False
+        self._removed = False
+
+    def take(self, frame: Frame) -> None:
+        """Note what a frame of the kinds DIVERGED and REMOVED says."""
+        if frame.kind == DIVERGED:
+            self._diverge(msgspec.json.decode(frame.body, type=_Diverged))
+            return
+        self._removed = msgspec.json.decode(frame.body, type=_Removed).removed
+        if self._removed:
+            self._log.error("%s was removed from its group: it answers nothing until it is taken in again", self._name)
+        else:
+            self._log.warning("%s is a member of its group again", self._name)
+
+    def _diverge(self, told: _Diverged) -> None:
+        self._diverged = self._diverged or told.odd
+        what = "this replica is taken out" if told.odd else f"with replica {told.peer}"
+        self._log.error("the replicas of %s differ since entry %d: %s", self._name, told.index, what)
+
+    def renew(self) -> None:
+        """Another agent tells from now on whether this is a member."""
+        self._removed = False
+
+    @property
+    def fit(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not (self._diverged or self._removed)
+
+    def check(self) -> None:
+        """Raise `Unavailable`, so that another replica is asked, where something is."""
+        if self._diverged:
+            raise Unavailable(
+                f"the state of {self._name} differs from that of the other replicas",
+                help="another replica answers; end this one, empty its folder in the workspace and start it again: it "
+                "then takes the state of the others",
+            )
+        if self._removed:
+            raise Unavailable(
+                f"{self._name} was removed from its group", help="end it; `jina raft add-voter` takes a replica in"
+            )
+
+
+class Progress:
+    """The cursor of one replica; belongs to one loop."""
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.begun = 0
+        """Up to where a handler that runs now may see something of the log, if further."""
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def reach(self, index: int) -> None:
+        """The log is applied up to `index`."""
+        self.applied = max(self.applied, index)
+        while self._waiting and self._waiting[0][0] <= self.applied:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+
+    def begin(self, index: int) -> None:
+        """What follows up to `index` is being applied."""
+        self.begun = max(self.begun, index)
+
+    async def wait(self, index: int) -> None:
+        """Return when the log is applied up to `index`."""
+        if index > self.applied:
+            future = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (index, next(self._order), future))
+            await future
+
+
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 0.25
+MAJORITY = "a group works with more than half of its replicas: start those that are down; `jina raft status` lists them"
+"""What to do without a majority."""
+Mark = tuple[str, bytes]
+"""Id and digest of a request."""
+
+
+def mark_of(operation: Buffer) -> Mark:
+    """That of several operations as one."""
+    return "together", blake2b(operation, digest_size=16).digest()
+
+
+class _Write:
+    """One operation, and who waits for it."""
+
+    __slots__ = ("began", "give_up", "ident", "operation", "pause", "span", "timer", "waiters")
+
+    def __init__(self, operation: Sequence[Buffer], give_up: float, span: RequestSpan | None) -> None:
+        self.began: float | None = time.monotonic()
+        self.span = span
+        self.operation = operation
+        self.give_up = give_up
+        self.pause = FIRST_PAUSE
+        self.ident = 0
+        self.timer: asyncio.TimerHandle | None = None
+        self.waiters: list[asyncio.Future[Reply]] = []
+
+
+class Writes:
+    """Proposes operations until the log has them, or has had them: the same one may come twice, and is applied once.
+
+    `agent()` gives the link to the agent or raises `Unavailable`; `hopeless()` says that asking again is no use.
+    """
+
+    def __init__(
+        self, name: str, agent: Callable[[], AgentLink], hopeless: Callable[[], bool], counts: ConsensusMetrics
+    ) -> None:
+        self._counts = counts
+        self._name = name
+        self._agent = agent
+        self._hopeless = hopeless
+        self._open: dict[Mark, _Write] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def join(self, mark: Mark) -> asyncio.Future[Reply] | None:
+        """The outcome of a write that is on its way already."""
+        write = self._open.get(mark)
+        return None if write is None else self._waiter(write)
+
+    def begin(
+        self, mark: Mark, operation: Sequence[Buffer], patience: float, span: RequestSpan | None = None
+    ) -> asyncio.Future[Reply]:
+        """Propose an operation; its outcome. The span ends when a majority has it."""
+        write = self._open[mark] = _Write(operation, time.monotonic() + patience, span)
+        waiter = self._waiter(write)
+        self._send(mark, write)
+        return waiter
+
+    def hold(self, mark: Mark, span: RequestSpan | None = None) -> asyncio.Future[Reply]:
+        """The outcome of an operation that is to be proposed by `together`."""
+        write = self._open[mark] = _Write((), 0.0, span)
+        return self._waiter(write)
+
+    def together(self, held: Sequence[tuple[Mark, Sequence[Buffer]]], patience: float) -> None:
+        """Propose operations as one, but for those for which nobody waits any more."""
+        waited_for = [(mark, operation) for mark, operation in held if mark in self._open]
+        if waited_for:
+            operation = join_operations([operation for _, operation in waited_for])
+            outcome = self.begin(mark_of(operation), (operation,), patience)
+            outcome.add_done_callback(partial(self._together_ended, [mark for mark, _ in waited_for]))
+
+    def _together_ended(self, marks: Sequence[Mark], outcome: asyncio.Future[Reply]) -> None:
+        error = None if outcome.cancelled() else outcome.exception()
+        if isinstance(error, JinaError):
+            for mark in marks:
+                self.applied(mark, error)
+
+    def leave(self, mark: Mark, waiter: asyncio.Future[Reply]) -> None:
+        """This one waits no more."""
+        if (write := self._open.get(mark)) is None:
+            return
+        if waiter in write.waiters:
+            write.waiters.remove(waiter)
+        if not write.waiters:
+            self._close(mark, write)
+
+    def committed(self, mark: Mark) -> None:
+        """The log has brought it back: a majority has it, and it is about to be applied."""
+        if (write := self._open.get(mark)) is None or write.began is None:
+            return
+        self._counts.commit_seconds.observe(time.monotonic() - write.began)
+        write.began = None
+        if write.span is not None:
+            write.span.end()
+
+    def applied(self, mark: Mark, told: Reply | JinaError) -> None:
+        """The log has brought it back, or will not in time."""
+        if (write := self._open.get(mark)) is not None:
+            self._finish(mark, write, told)
+
+    def stuck(self, patience: float) -> list[Mark]:
+        """Those that have waited for a majority for so many seconds."""
+        since = time.monotonic() - patience
+        return [mark for mark, write in self._open.items() if write.began is not None and write.began < since]
+
+    def _waiter(self, write: _Write) -> asyncio.Future[Reply]:
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        write.waiters.append(waiter)
+        return waiter
+
+    def _send(self, mark: Mark, write: _Write) -> None:
+        write.timer = None
+        try:
+            write.ident = self._agent().propose(write.operation, partial(self._refused, mark, write))
+        except Unavailable as error:
+            self._refused(mark, write, error)
+
+    def _refused(self, mark: Mark, write: _Write, error: JinaError) -> None:
+        if self._open.get(mark) is not write:
+            return
+        write.ident = 0  # the next connection gives the same number to another write
+        if isinstance(error, Refused) and error.code == "refused":
+            self._finish(mark, write, BadRequest(error.message))
+        elif time.monotonic() > write.give_up or self._hopeless():
+            message = f"no majority of the replicas of {self._name}: {error.message}"
+            self._finish(mark, write, Unavailable(message, help=MAJORITY))
+        else:
+            write.timer = asyncio.get_running_loop().call_later(write.pause, self._send, mark, write)
+            write.pause = min(2 * write.pause, LONGEST_PAUSE)
+
+    def _finish(self, mark: Mark, write: _Write, told: Reply | JinaError) -> None:
+        self._close(mark, write, told if isinstance(told, JinaError) else None)
+        for waiter in write.waiters:
+            if waiter.done():
+                continue
+            if isinstance(told, Reply):
+                waiter.set_result(told)
+            else:
+                waiter.set_exception(told)
+                waiter.exception()  # seen, also where it is cancelled before it looks
+
+    def _close(self, mark: Mark, write: _Write, told: JinaError | None = None) -> None:
+        del self._open[mark]
+        if write.span is not None and write.began is not None:
+            write.span.end(told)
+        if write.timer is not None:
+            write.timer.cancel()
+        if write.ident:
+            self._agent_if_there(write.ident)
+
+    def _agent_if_there(self, ident: int) -> None:
+        try:
+            self._agent().forget(ident)
+        except Unavailable:
+            return
+
+
+T = TypeVar("T")
+
+
+class Reads:
+    """Waits for at most `patience` seconds.
+
+    `agent()` gives the link to the agent or raises `Unavailable`; `hopeless()` says that asking again is no use.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        agent: Callable[[], AgentLink],
+        hopeless: Callable[[], bool],
+        progress: Progress,
+        patience: float,
+    ) -> None:
+        self._name = name
+        self._agent = agent
+        self._hopeless = hopeless
+        self._progress = progress
+        self._patience = patience
+        self.asking = 0
+        """Reads that wait for the agent now."""
+
+    async def covered(self) -> None:
+        """Return when all is applied that was acknowledged anywhere before the call."""
+        self.asking += 1
+        try:
+            index = await self._agreed()
+        finally:
+            self.asking -= 1
+        await self._progress.wait(index)
+
+    async def _agreed(self) -> int:
+        """The entry that covers all that was acknowledged, as the group's leader tells it."""
+        pause, give_up = FIRST_PAUSE, time.monotonic() + self._patience
+        while True:
+            try:
+                (index,) = NUMBER.unpack(await self._agent().ask(READ))
+                return int(index)
+            except (Refused, Unavailable) as error:
+                if time.monotonic() > give_up or self._hopeless():
+                    raise Unavailable(
+                        f"no majority of the replicas of {self._name}: {error.message}", help=MAJORITY
+                    ) from None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def reached(self, index: int) -> None:
+        """Return when the entry is applied, which the client has seen elsewhere."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._progress.wait(index)
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._name} is at entry {self._progress.applied} of the log, and the client has seen entry {index}",
+                help="ask again in a moment, or another replica: this one has to catch up",
+            ) from None
+
+
+async def in_time(work: Awaitable[T], request: Request, name: str) -> T:
+    """The result of the work, as long as the deadline of the request has not passed."""
+    if request.deadline is None:
+        return await work
+    limit = asyncio.timeout(max(0.0, request.deadline - time.monotonic()))
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise DeadlineExceeded(f"the deadline of the request passed before {name} could answer") from None
+
+
+Gather = Callable[[Mark, Sequence[agent_client.Buffer]], None]
 """Takes an operation that is to be proposed with others."""
-
 _PATIENCE = 60.0
 """Seconds that a request waits for a leader."""
 _SOON = 3.0
@@ -51,8 +404,6 @@ ROOM = "make room on the disk of that file; then it is written again, and nothin
 """What to do where a disk is full."""
 RESTART = 75
 """Exit code of a worker that has to begin anew, from a snapshot."""
-
-
 _Step = tuple[int, Entry, Request]
 """A new request at its place in the log."""
 
@@ -147,13 +498,13 @@ class Replica:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                with asking.socket_path(self.plan.socket) as path:
+                with socket_path(self.plan.socket) as path:
                     _, link = await loop.create_unix_connection(lambda: AgentLink(self._inbox.put_nowait), path)
                 break
             except OSError:
                 # One that served already waits: its agent may be able to go on, as when a disk has room again.
                 if not self._ready.is_set():
-                    asking.look_for_failure(self.plan.socket, self._name)
+                    look_for_failure(self.plan.socket, self._name)
                 await asyncio.sleep(FIRST_PAUSE)
         self._link = link
         self.fitness.renew()
@@ -162,14 +513,14 @@ class Replica:
             "resume": self._resume,
             "can_snapshot": self._machine.can_snapshot,
         }
-        link.write_json(frames.HELLO, hello)
+        link.write_json(agent_client.HELLO, hello)
         self._tell_chain()
 
     def _tell_chain(self) -> None:
         """Tell the agent the newest chain, which one that was started since does not know, nor after a restore."""
         if self._link is not None and self._memory.place:
             numbers = (0, self._memory.place, self._memory.chain)
-            self._link.write(frames.APPLIED, b"".join(map(frames.NUMBER.pack, numbers)))
+            self._link.write(agent_client.APPLIED, b"".join(map(agent_client.NUMBER.pack, numbers)))
 
     async def _feel(self) -> None:
         """Notice an agent that is there but answers nothing: others may answer what waits for it."""
@@ -178,13 +529,13 @@ class Replica:
             link = self._link
             stuck = self._writes.stuck(_SOON)
             if link is None or not link.up:
-                self._explain(stuck, *asking.failure_of(self.plan.socket))
+                self._explain(stuck, *failure_of(self.plan.socket))
                 continue
             if pulse % _QUIET and not self._silent and not self._writes and not self._reads.asking:
                 continue
             try:
                 async with asyncio.timeout(_SILENCE):
-                    await link.ask(frames.PING)
+                    await link.ask(agent_client.PING)
                 self._silent = False
                 if stuck or pulse % _LOOKS == 0:
                     await self.refresh()
@@ -224,7 +575,7 @@ class Replica:
         """Have the agent tell how it is, within a moment."""
         try:
             async with asyncio.timeout(_MOMENT):
-                self.counts.told = msgspec.json.decode(await self._agent().ask(frames.STATUS))
+                self.counts.told = msgspec.json.decode(await self._agent().ask(agent_client.STATUS))
         except (TimeoutError, Refused, Unavailable):
             self.counts.told = {}
 
@@ -240,26 +591,26 @@ class Replica:
     # --- the log ------------------------------------------------------------------------------------------
 
     async def _take(self, frame: Frame) -> None:
-        if frame.kind == frames.APPLY:
-            batch = frames.read_batch(frame.body)
-            told = bytearray(frames.NUMBER.pack(batch.upto))
+        if frame.kind == agent_client.APPLY:
+            batch = agent_client.read_batch(frame.body)
+            told = bytearray(agent_client.NUMBER.pack(batch.upto))
             for operation, chain in zip(batch.operations, await self._apply(batch.operations), strict=True):
-                told += frames.NUMBER.pack(operation.place) + frames.NUMBER.pack(chain)
+                told += agent_client.NUMBER.pack(operation.place) + agent_client.NUMBER.pack(chain)
                 self._memory.place = operation.place
             self._progress.reach(batch.upto)
             self._resume = batch.resume
             if self._link is not None:
-                self._link.write(frames.APPLIED, bytes(told))
-        elif frame.kind in {frames.SNAPSHOT, frames.RESTORE}:
+                self._link.write(agent_client.APPLIED, bytes(told))
+        elif frame.kind in {agent_client.SNAPSHOT, agent_client.RESTORE}:
             await self._carry_out(frame)
-        elif frame.kind == frames.RESET:
+        elif frame.kind == agent_client.RESET:
             reason = str(msgspec.json.decode(frame.body)["reason"])
             if not self._ready.is_set():
                 raise RuntimeFailToStart(f"{self._name} cannot be brought up: {reason}")
             self._begin_anew(reason)
-        elif frame.kind in {frames.DIVERGED, frames.REMOVED}:
+        elif frame.kind in {agent_client.DIVERGED, agent_client.REMOVED}:
             self.fitness.take(frame)
-        elif frame.kind == frames.READY:
+        elif frame.kind == agent_client.READY:
             self._ready.set()
 
     async def _apply(self, operations: Sequence[Operation]) -> list[int]:
@@ -272,10 +623,10 @@ class Replica:
         pending: list[_Step] = []
         keys: set[str] = set()
         for operation in operations:
-            members = entries.read(operation.payload)
+            members = read_entries(operation.payload)
             for entry, _ in members:
                 self._writes.committed((entry.key, entry.digest))
-            if entries.gathered(operation.payload):
+            if is_joined(operation.payload):
                 await self._execute(pending, chains)
                 keys.clear()
                 chains.append(await self._apply_together(operation, members))
@@ -347,7 +698,7 @@ class Replica:
         failure: Exception | None = None
         began = time.monotonic()
         try:
-            if frame.kind == frames.SNAPSHOT:
+            if frame.kind == agent_client.SNAPSHOT:
                 await self._machine.snapshot(wish.dir, wish.index, self._memory.to_bytes())
             else:
                 index, window = await self._machine.restore(wish.dir)
@@ -357,13 +708,13 @@ class Replica:
         except Exception as error:  # noqa: BLE001 - user code
             failure = error
         if self._link is not None:
-            self._link.write_json(frames.DONE, {"error": "" if failure is None else repr(failure)}, frame.id)
-        what = "snapshot" if frame.kind == frames.SNAPSHOT else "restore"
+            self._link.write_json(agent_client.DONE, {"error": "" if failure is None else repr(failure)}, frame.id)
+        what = "snapshot" if frame.kind == agent_client.SNAPSHOT else "restore"
         if failure is None:
             self._log.info("%s of %s at %d in %.2f s", what, self._name, wish.index, time.monotonic() - began)
             return
         self._log.error("%s of %s failed: %r", what, self._name, failure, exc_info=failure)
-        if frame.kind == frames.RESTORE:
+        if frame.kind == agent_client.RESTORE:
             raise failure
 
     # --- requests -----------------------------------------------------------------------------------------
@@ -380,11 +731,11 @@ class Replica:
         entry = entry_of(request.request_id, digest, self._progress.applied, turn or NO_TURN)
         if (seen := self._memory.answered(entry)) is not None:
             self.counts.repeated += 1
-            return outcomes.raised(self._memory.told(entry, seen))
+            return reply_or_raise(self._memory.told(entry, seen))
         mark = (entry.key, digest)
         waiter = self._writes.join(mark)
         if waiter is None:
-            operation = entries.write(entry, request, outcomes.NO_LIMIT)
+            operation = write_entry(entry, request, NO_LIMIT)
             span = traces.begin("commit", request.headers, {"jina.replica": self._name}, inside=True)
             if gather is None:
                 waiter = self._writes.begin(mark, operation, self._patience, span)
@@ -396,7 +747,7 @@ class Replica:
         finally:
             self._writes.leave(mark, waiter)
 
-    def propose(self, gathered: Sequence[tuple[Mark, Sequence[frames.Buffer]]]) -> None:
+    def propose(self, gathered: Sequence[tuple[Mark, Sequence[agent_client.Buffer]]]) -> None:
         """Bring operations into the log as one."""
         self._writes.together(gathered, self._patience)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from jina.errors import ExecutorDefinitionError, InternalError
 from jina.executor import Executor
-from jina.executor.signatures import location
+from jina.executor.decorators import location
 
 _STATE: Final = "state"
 _WINDOW: Final = "window"

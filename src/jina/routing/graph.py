@@ -1,17 +1,275 @@
-"""The graph of a gateway, contracted for each endpoint to the steps that take part."""
+"""The graph of a gateway, contracted for each endpoint to a route: the steps that take part."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError, nearest, quoted
 from jina.plan.plans import GraphPlan, NodePlan
 from jina.routing.conditions import Condition
 from jina.routing.patterns import PatternError, compile_pattern
-from jina.routing.route import GATEWAY, Route, Step, make_route
+
+GATEWAY = "gateway"
+END = ""  # no Executor can have this name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step; what follows `timeout` is worked out by `Route`.
+
+    `needs` are the steps whose documents it gets, without repetition, in the order in which they are merged.
+    `branches`, at a join that does not merge: under which name the Executor sees the documents of which step.
+    `runs` is False for a join that no Executor is asked about: its documents are merged all the same.
+    `timeout` is in seconds.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    branches: tuple[tuple[str, str], ...] = ()
+    condition: Condition | None = None
+    floating: bool = False
+    runs: bool = True
+    timeout: float | None = None
+    merges: bool = False
+    """Whether the documents that it gets are merged from several steps."""
+    fork: str = GATEWAY
+    """The newest step that each of those it needs comes from; a merge tells by its documents who changed what."""
+    json_ok: bool = False
+    """Whether its reply may be JSON: it alone is what the client gets, as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The steps for one endpoint, each after those that it needs."""
+
+    steps: Mapping[str, Step]
+    """Those of the graph, and joins that several of them share."""
+    end: Step
+    """The reply, as a step that needs the `ends`."""
+    feeds: Mapping[str, tuple[str, ...]]
+    """The steps that wait for a step, in the order of the graph; `END` where the reply waits for it."""
+    waits: Mapping[str, int]
+    """How many steps a step waits for."""
+    reads: Mapping[str, int]
+    """How often the documents of a step are read; those that nobody reads are not listed."""
+    forks: frozenset[str]
+    """Steps (or `GATEWAY`) whose documents must have ids, as they are joined again later on."""
+    chain: tuple[str, ...] | None
+    """The steps where they are one plain chain without conditions, joins and side branches; None otherwise."""
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The steps whose documents are the reply."""
+        return self.end.needs
+
+    @property
+    def needs_ids(self) -> bool:
+        """Whether the documents of the request must have ids, which `Walk` sees to."""
+        return GATEWAY in self.forks
+
+    def split_at(self, name: str) -> tuple[Route, Route]:
+        """What comes before a step that streams, and what comes after it for each document that it yields.
+
+        The first route ends with the documents that the step gets, the second one starts with one that it gave.
+        Raises `NotSupportedError` where other steps run beside it and are joined with it: a stream cannot be merged
+        with what came once.
+        """
+        step = self.steps[name]
+        later = {name}
+        for other in self.steps.values():
+            if not later.isdisjoint(other.needs):
+                later.add(other.name)
+        if step.floating:
+            raise NotSupportedError(
+                f"{name} streams, and is floating: its documents would reach no client",
+                help="add it without floating=True",
+            )
+        for other in (*(self.steps[each] for each in self.steps if each in later and each != name), self.end):
+            beside = [each for each in other.needs if each not in later]
+            if beside or (other is self.end and later.isdisjoint(other.needs)):
+                raise NotSupportedError(
+                    _unmergeable(name, other, beside),
+                    help="put the step that streams behind the join, or call it without a stream",
+                )
+        if len(step.branches) > 1:
+            raise NotSupportedError(
+                f"{name} streams, and gets several branches unmerged, which is not available yet",
+                help="leave out no_reduce, so that it gets the merged documents",
+            )
+        before = [other for other in self.steps.values() if other.name not in later]
+        after = [_renamed(other, name) for other in self.steps.values() if other.name in later and other is not step]
+        return make_route(before, step.needs), make_route(after, _renamed(self.end, name).needs)
+
+
+def _unmergeable(name: str, other: Step, beside: Sequence[str]) -> str:
+    where = "the reply" if other.name == END else other.name
+    beside = ["the request itself" if each == GATEWAY else each for each in beside]
+    if not beside or (other.name == END and len(beside) == len(other.needs)):
+        return f"{name} streams, but the reply does not come from it"
+    return f"{name} streams, so that {where} cannot join it with {' and '.join(beside)}"
+
+
+def _renamed(step: Step, start: str) -> Step:
+    """The step in a route that starts with the documents of `start`."""
+    return replace(
+        step,
+        needs=tuple(GATEWAY if need == start else need for need in step.needs),
+        branches=tuple((label, GATEWAY if source == start else source) for label, source in step.branches),
+    )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A route in the making."""
+
+    steps: dict[str, Step]
+    end: Step
+    feeds: dict[str, list[str]] = field(default_factory=dict)
+
+
+def make_route(steps: Iterable[Step], ends: Sequence[str]) -> Route:
+    """The route of steps that are each after those that they need, and whose `ends` make the reply."""
+    draft = _Draft({step.name: step for step in steps}, Step(name=END, needs=tuple(ends), runs=False))
+    _drop_idle_joins(draft)
+    _share_joins(draft)
+    _connect(draft)
+    _find_forks(draft)
+    _choose_forms(draft)
+    waits = dict.fromkeys((*draft.steps, END), 0)
+    for followers in draft.feeds.values():
+        for follower in followers:
+            waits[follower] += 1
+    joining = [step for step in (*draft.steps.values(), draft.end) if step.merges or step.branches]
+    return Route(
+        steps=draft.steps,
+        end=draft.end,
+        feeds={name: tuple(followers) for name, followers in draft.feeds.items()},
+        waits=waits,
+        reads=_reads(draft),
+        forks=frozenset(step.fork for step in joining),
+        chain=_chain(draft),
+    )
+
+
+def _drop_idle_joins(draft: _Draft) -> None:
+    """Joins without an Executor count only where somebody takes their documents, and for as long as it does."""
+    for step in reversed([step for step in draft.steps.values() if not step.runs]):
+        takers = [other for other in draft.steps.values() if step.name in other.needs]
+        if step.name in draft.end.needs:
+            continue
+        if not takers:
+            del draft.steps[step.name]
+        elif all(taker.floating for taker in takers):
+            draft.steps[step.name] = replace(step, floating=True)
+
+
+def _connect(draft: _Draft) -> None:
+    feeds: dict[str, list[str]] = {GATEWAY: [], **{name: [] for name in draft.steps}}
+    for step in draft.steps.values():
+        for need in step.needs:
+            feeds[need].append(step.name)
+    for need in draft.end.needs:
+        feeds[need].append(END)
+    for step in draft.steps.values():
+        # A side branch that is not floating is waited for, though nobody takes its documents.
+        awaited = any(name == END or not draft.steps[name].floating for name in feeds[step.name])
+        if not step.floating and not awaited:
+            feeds[step.name].append(END)
+    draft.feeds = feeds
+
+
+def _share_joins(draft: _Draft) -> None:
+    """Steps that need the same get it from one join.
+
+    What is merged once is the base for what they change: without that, a later join would tell their changes by the
+    documents before it, where all that it merged looks changed.
+    """
+    takers: dict[tuple[str, ...], list[Step]] = {}
+    for step in (*draft.steps.values(), draft.end):
+        if len(step.needs) > 1 and not step.branches:
+            takers.setdefault(step.needs, []).append(step)
+    shared = {needs: _shared_join(needs, found) for needs, found in takers.items() if len(found) > 1}
+    steps: dict[str, Step] = {}
+    for step in (*draft.steps.values(), draft.end):
+        join = None if step.branches else shared.get(step.needs)
+        if join is not None:
+            steps.setdefault(join.name, join)
+        steps[step.name] = step if join is None else replace(step, needs=(join.name,))
+    draft.end = steps.pop(END)
+    draft.steps = steps
+
+
+def _shared_join(needs: tuple[str, ...], takers: Sequence[Step]) -> Step:
+    # Its name is for messages; there are spaces in it, as in no name of an Executor.
+    name = " and ".join(taker.name or "the reply" for taker in takers)
+    return Step(name=name, needs=needs, runs=False, floating=all(taker.floating for taker in takers))
+
+
+def _find_forks(draft: _Draft) -> None:
+    before: dict[str, set[str]] = {GATEWAY: set()}
+    for step in (*draft.steps.values(), draft.end):
+        before[step.name] = {*step.needs}.union(*(before[need] for need in step.needs))
+        if len(step.needs) > 1 or step.branches:
+            merges = not step.branches
+            needs = _newest_first(step.needs, before) if merges else step.needs
+            joined = replace(step, merges=merges, fork=_fork(step.needs, before), needs=needs)
+            if step.name == END:
+                draft.end = joined
+            else:
+                draft.steps[step.name] = joined
+
+
+def _fork(needs: Sequence[str], before: Mapping[str, set[str]]) -> str:
+    """The newest step that all of `needs` come from, and that is before or after any other such step."""
+    common = set.intersection(*({need, *before[need]} for need in needs))
+
+    def in_line(one: str) -> bool:
+        return all(one == other or one in before[other] or other in before[one] for other in common)
+
+    # Those in line are before one another, so that their numbers differ; the request is always among them.
+    return next(filter(in_line, sorted(common, key=lambda one: len(before[one]), reverse=True)))
+
+
+def _newest_first(needs: tuple[str, ...], before: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """Documents that others of them were made from come last: what was made from them is newer."""
+
+    def outdated(need: str) -> bool:
+        return any(need in before[other] for other in needs)
+
+    return tuple(sorted(needs, key=outdated))
+
+
+def _choose_forms(draft: _Draft) -> None:
+    if draft.end.merges or draft.end.needs[0] == GATEWAY:
+        return
+    last = draft.steps[draft.end.needs[0]]
+    if last.runs and last.condition is None and draft.feeds[last.name] == [END]:
+        draft.steps[last.name] = replace(last, json_ok=True)
+
+
+def _reads(draft: _Draft) -> dict[str, int]:
+    reads: dict[str, int] = {}
+    for step in (*draft.steps.values(), draft.end):
+        for name in (*step.needs, *([step.fork] if step.merges else [])):
+            reads[name] = reads.get(name, 0) + 1
+    return reads
+
+
+def _chain(draft: _Draft) -> tuple[str, ...] | None:
+    names = tuple(draft.steps)
+    in_line = all(
+        _is_plain(step) and step.needs == (need,)
+        for step, need in zip(draft.steps.values(), (GATEWAY, *names), strict=False)
+    )
+    return names if in_line and draft.end.needs == ((GATEWAY, *names)[-1],) else None
+
+
+def _is_plain(step: Step) -> bool:
+    return step.runs and not step.floating and step.condition is None and not step.branches
+
 
 DEFAULT = "/default"
-
 Known = Mapping[str, Collection[str] | None]
 """The endpoints of each step, by name; None (or no entry) where it takes all."""
 

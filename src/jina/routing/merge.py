@@ -1,41 +1,138 @@
-"""Documents of several branches become one list, on messages, without a document class.
-
-Documents with the same id become one; those of the left-most branch keep their order, new ones of the others follow.
-A document that only some branches give back is kept; one without an id is never merged. The base is what the
-documents were where the branches parted. For each field of documents with the same id:
-
-| versions                                         | result                                                         |
-| ------------------------------------------------ | -------------------------------------------------------------- |
-| set in one branch only                           | that value (None and a missing field set nothing)              |
-| as in the base in some branches                  | that of the branches that changed it                           |
-| changed, to equal values                         | that value, once                                               |
-| changed in several branches:                     |                                                                |
-| - a list                                         | the left-most, then what the others have added to the base     |
-| - a set                                          | the union                                                      |
-| - a dict                                         | these rules for each key                                       |
-| - a nested document                              | these rules for each field                                     |
-| - a nested DocList                               | by id, as a whole list                                         |
-| - anything else: text, number, tensor, tuple ... | the left-most                                                  |
-
-These are DocArray's rules for `BaseDoc.update` and `DocList.reduce`, but for four points: the left-most wins a conflict
-(in `update` the right one); equal additions to lists are not doubled; the base decides who changed a field; and keys
-and nested documents that one branch removed are gone unless another changed them. Where the base lacks a field, an
-empty value (`''`, 0, False, an empty list) yields to others: it is most likely the default of a class.
-A base of JSON has no types; a number, a list or an object there equals the float, tensor or document made from it.
-"""
+"""Documents of several branches or shards become one list, on messages, without a document class."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from jina.routing.forms import id_of, proto_of
-from jina.routing.sameness import is_empty, item_key, same
-from jina.wire import pb
-from jina.wire.messages import Payload
-from jina.wire.payloads import JsonPayload, ProtoPayload
+from jina.codec import pb
+from jina.codec.messages import Payload
+from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.routing.conditions import id_of, proto_of
+
+_NUMBERS = {"integer", "float"}
+_SEQUENCES = {"list", "set", "tuple"}
+
+
+def same(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    """Whether `node` is the value that `base` was, exactly or as a class would have read it from JSON."""
+    if node == base:
+        return True
+    kind, was = node.WhichOneof("content"), base.WhichOneof("content")
+    if kind is None or was is None:
+        return bool(kind == was)
+    if kind == was and getattr(node, kind) == getattr(base, kind):
+        return True  # but for the name of a type
+    if kind in _NUMBERS and was in _NUMBERS:
+        return bool(number_key(getattr(node, kind)) == number_key(getattr(base, was)))
+    compare = _COMPARISONS.get((kind, was))
+    return compare is not None and compare(node, base)
+
+
+def number_key(number: float) -> object:
+    """Equal for equal numbers, whatever their types; NaN equals itself."""
+    return "nan" if math.isnan(number) else number
+
+
+def item_key(node: pb.NodeProto) -> object:
+    """Equal for equal items of a list."""
+    kind = node.WhichOneof("content")
+    if kind in _NUMBERS:
+        return number_key(getattr(node, kind))
+    if kind == "text":
+        return ("text", node.text)
+    return node.SerializeToString(deterministic=True)
+
+
+def is_empty(node: pb.NodeProto) -> bool:
+    """Whether the value is the empty one of its type."""
+    kind = node.WhichOneof("content")
+    if kind in _SEQUENCES or kind == "dict":
+        return not getattr(node, kind).data
+    if kind == "doc_array":
+        return not node.doc_array.docs
+    return kind is None or (kind not in {"ndarray", "doc"} and not getattr(node, kind))
+
+
+def _same_items(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    items, others = _items(node), _items(base)
+    return len(items) == len(others) and all(same(item, other) for item, other in zip(items, others, strict=True))
+
+
+def _same_set(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    return Counter(map(item_key, _items(node))) == Counter(map(item_key, _items(base)))
+
+
+def _items(node: pb.NodeProto) -> Sequence[pb.NodeProto]:
+    kind = node.WhichOneof("content")
+    assert kind is not None
+    return [pb.NodeProto(doc=doc) for doc in node.doc_array.docs] if kind == "doc_array" else getattr(node, kind).data
+
+
+def _same_dict(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    fields, others = node.dict.data, base.dict.data
+    return len(fields) == len(others) and all(name in others and same(fields[name], others[name]) for name in fields)
+
+
+def _same_doc(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    """Fields that only one has must be unset; an object of JSON gets its id when it becomes a document."""
+    fields = node.doc.data
+    others: Mapping[str, pb.NodeProto] = base.doc.data if base.HasField("doc") else base.dict.data
+    for name in {*fields, *others}:
+        if name not in others:
+            if fields[name].WhichOneof("content") is not None and name != "id":
+                return False
+        elif name not in fields:
+            if others[name].WhichOneof("content") is not None:
+                return False
+        elif not same(fields[name], others[name]):
+            return False
+    return True
+
+
+def _same_tensor(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    import numpy as np
+
+    dense = node.ndarray.dense
+    try:
+        tensor = np.frombuffer(dense.buffer, np.dtype(dense.dtype)).reshape(tuple(dense.shape))
+        was = np.asarray(_plain(base), dtype=tensor.dtype)
+    except (ValueError, TypeError, OverflowError, SyntaxError):
+        return False
+    return bool(np.array_equal(tensor, was, equal_nan=tensor.dtype.kind in "fc"))
+
+
+def _plain(node: pb.NodeProto) -> Any:
+    kind = node.WhichOneof("content")
+    if kind == "list":
+        return [_plain(item) for item in node.list.data]
+    return float("nan") if kind is None else getattr(node, kind)
+
+
+def _same_bytes(node: pb.NodeProto, base: pb.NodeProto) -> bool:
+    from jina.codec.json_text import text_to_bytes
+
+    return text_to_bytes(base.text) == node.blob
+
+
+_COMPARISONS: dict[tuple[str, str], Callable[[pb.NodeProto, pb.NodeProto], bool]] = {
+    ("list", "list"): _same_items,
+    ("tuple", "tuple"): _same_items,
+    ("tuple", "list"): _same_items,
+    ("set", "set"): _same_set,
+    ("set", "list"): _same_set,
+    ("dict", "dict"): _same_dict,
+    ("doc", "doc"): _same_doc,
+    ("doc", "dict"): _same_doc,
+    ("doc_array", "doc_array"): _same_items,
+    ("doc_array", "list"): _same_items,
+    ("ndarray", "list"): _same_tensor,
+    ("blob", "text"): _same_bytes,
+}
 
 Fields: TypeAlias = "Mapping[str, pb.NodeProto]"  # no message class is made before one is needed
 
@@ -266,3 +363,109 @@ def _docs_of(node: pb.NodeProto | None) -> Sequence[Fields]:
     if node is not None and node.WhichOneof("content") == "doc_array":
         return [doc.data for doc in node.doc_array.docs]
     return [_fields_of(item) or {} for item in _items_of(node)]
+
+
+Docs: TypeAlias = "Sequence[pb.DocProto]"
+_FIELDS: Final = ("score", "distance")
+"""Fields that hold a score as a number."""
+_NAMED: Final = "scores"
+"""The field that maps names to scores: numbers, or dicts with a `value`."""
+_DISTANCES: Final = frozenset({"distance", "cosine", "euclidean", "sqeuclidean"})
+"""Scores of which the smallest is the best, where the documents do not show it."""
+
+
+class _Key(NamedTuple):
+    """Where a score is: in a field, or in `scores` under a name."""
+
+    field: str
+    name: str = ""
+
+
+class _List(NamedTuple):
+    """A list to be ordered, with the key; `descends` is None where neither direction shows."""
+
+    docs: pb.DocListProto
+    place: str
+    key: _Key
+    descends: bool | None
+
+
+class Ranking:
+    """The merged lists of one request.
+
+    A list is ordered where all its documents have a score and each shard gave its part ordered by it. Where no part
+    of a list has two different scores, other lists of the same field tell which end is the best one, else the name.
+    """
+
+    def __init__(self) -> None:
+        self._lists: list[_List] = []
+
+    def note(self, place: str, merged: pb.DocListProto, parts: Sequence[Docs]) -> None:
+        """A list was merged from those of several shards; `place` is the field that holds it."""
+        parts = [part for part in parts if part]
+        if len(parts) < 2:
+            return
+        for key in _keys_of(parts[0][0].data):
+            scores = [[_score(doc.data, key) for doc in part] for part in parts]
+            known = [[score for score in part if score is not None] for part in scores]
+            if any(len(some) < len(part) for some, part in zip(known, scores, strict=True)):
+                continue
+            ascends, descends = all(map(_ascends, known)), all(map(_ascends, map(reversed, known)))
+            if ascends or descends:
+                self._lists.append(_List(merged, place, key, None if ascends and descends else descends))
+                return
+
+    def settle(self) -> None:
+        """Order the lists, when all are merged."""
+        shown = {(one.place, one.key): one.descends for one in self._lists if one.descends is not None}
+        for one in self._lists:
+            descends = one.descends
+            if descends is None:
+                descends = shown.get((one.place, one.key), not _DISTANCES.intersection(one.key))
+            key = one.key
+            # Those with equal scores stay in the order of the shards.
+            one.docs.docs.sort(key=lambda doc: _score(doc.data, key) or 0.0, reverse=descends)
+
+
+def _keys_of(fields: Mapping[str, pb.NodeProto]) -> Iterator[_Key]:
+    for field in _FIELDS:
+        if field in fields:
+            yield _Key(field)
+    if _NAMED in fields and fields[_NAMED].WhichOneof("content") == "dict":
+        for name in fields[_NAMED].dict.data:
+            yield _Key(_NAMED, name)
+
+
+def _score(fields: Mapping[str, pb.NodeProto], key: _Key) -> float | None:
+    node = _member(fields, key.field)
+    if key.name and node is not None:
+        node = _member(node.dict.data, key.name)
+        if node is not None and node.WhichOneof("content") == "dict":
+            node = _member(node.dict.data, "value")
+    kind = None if node is None else node.WhichOneof("content")
+    if node is None or kind not in {"float", "integer"}:
+        return None
+    score = float(getattr(node, kind))
+    return None if math.isnan(score) else score
+
+
+def _member(fields: Mapping[str, pb.NodeProto], name: str) -> pb.NodeProto | None:
+    return fields[name] if name in fields else None  # noqa: SIM401 - a protobuf map would make one
+
+
+def _ascends(scores: Iterable[float]) -> bool:
+    return all(one <= other for one, other in pairwise(scores))
+
+
+def merge_shards(answers: Sequence[Payload], base: Payload) -> Payload:
+    """The documents of all shards, that of the lowest number first, which all got those of `base`."""
+    ranking = Ranking()
+    merged = merge(answers, base, Manner(keeps_equal=True, lists=ranking.note))
+    ranking.settle()
+    return merged
+
+
+def together(answers: Sequence[Payload]) -> Payload:
+    """The documents of all shards one after the other; none is parsed."""
+    # Serialised lists of documents are one after the other the list of all of them.
+    return BytesPayload(b"".join(answer.to_bytes() for answer in answers))

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from jina.codec.messages import Payload
 from jina.errors import DeadlineExceeded, ExecutorError, JinaError
 from jina.routing.conditions import Split, rejoin
+from jina.routing.graph import END, GATEWAY, Route, Step
 from jina.routing.merge import merge, with_ids
-from jina.routing.route import END, GATEWAY, Route, Step
-from jina.wire.messages import Payload
 
 
 class Send(msgspec.Struct, frozen=True):

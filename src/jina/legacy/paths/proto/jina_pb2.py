@@ -1,7 +1,7 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.proto.jina_pb2` of Jina 3."""
 
-from jina.wire.pb import (
+from jina.codec.pb import (
     DESCRIPTOR as DESCRIPTOR,
     DataRequestListProto as DataRequestListProto,
     DataRequestProto as DataRequestProto,

@@ -1,7 +1,7 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.proto.serializer` of Jina 3."""
 
-from jina.wire.pb import (
+from jina.codec.pb import (
     DataRequestListProto as DataRequestListProto,
     DataRequestProto as DataRequestProto,
     EndpointsProto as EndpointsProto,

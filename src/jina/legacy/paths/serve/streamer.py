@@ -1,7 +1,7 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.serve.streamer` of Jina 3."""
 
-from jina.runtime.gateway_streamer import (
+from jina.gateway.streamer import (
     GatewayStreamer as GatewayStreamer,
 )
 

@@ -2,13 +2,16 @@
 """`jina.serve.executors` of Jina 3."""
 
 from jina.executor import (
-    BaseExecutor as BaseExecutor,
-    Executor as Executor,
     ExecutorType as ExecutorType,
 )
 
 from jina.executor.endpoints import (
     FunctionWithSchema as _FunctionWithSchema,
+)
+
+from jina.executor_serve import (
+    BaseExecutor as BaseExecutor,
+    Executor as Executor,
 )
 
 from jina.legacy.constants import (

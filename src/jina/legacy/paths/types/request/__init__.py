@@ -1,7 +1,7 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.types.request` of Jina 3."""
 
-from jina.client.response import (
+from jina.client.post import (
     Response as Response,
 )
 

@@ -1,7 +1,7 @@
 # Written by scripts/gen_legacy.py from jina/legacy/table.py.
 """`jina.serve.runtimes.gateway.composite` of Jina 3."""
 
-from jina.runtime.custom_gateway import (
+from jina.gateway.custom import (
     CompositeGateway as CompositeGateway,
 )
 

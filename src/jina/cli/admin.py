@@ -1,0 +1,355 @@
+"""`jina client`, `status`, `ping` and `logs`: what asks a service that runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jina.config import ClientSpec
+from jina.config.command_line import add_options, given
+from jina.config.types import read_json
+from jina.errors import BadClientInput, JinaError, NotSupportedError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from jina.supervisor.status import ServiceStatus
+
+_OWN_OPTIONS = ("on", "text", "inputs", "parameters", "target_executor", "request_size", "stream_doc", "show_progress")
+
+
+def add_client(parser: argparse.ArgumentParser) -> None:
+    """What to send, and the options of the client."""
+    own = parser.add_argument_group("request")
+    own.add_argument("--on", default="/", help="endpoint [default: /]")
+    own.add_argument("--text", action="append", default=[], help="send a document with this text; may be repeated")
+    own.add_argument(
+        "--inputs", metavar="FILE", help="send the documents of this file, one JSON object a line; - is stdin"
+    )
+    own.add_argument("--parameters", metavar="JSON", default="{}", help="parameters of the request, as a JSON object")
+    own.add_argument("--target-executor", default=None, help="regular expression of the Executors that should work")
+    own.add_argument("--request-size", type=int, default=100, help="documents in one request [default: 100]")
+    own.add_argument("--stream-doc", action="store_true", help="for generators: print documents as they come")
+    own.add_argument("--show-progress", action="store_true", help="show a progress bar on stderr")
+    add_options(parser, ClientSpec)
+
+
+def run_client(options: argparse.Namespace) -> int:
+    """Send and print."""
+    from jina.client import Client
+
+    own = {name: getattr(options, name) for name in _OWN_OPTIONS}
+    try:
+        parameters = read_json(own["parameters"])
+    except ValueError as error:
+        raise UsageError(f"--parameters: not JSON: {error}") from error
+    if not isinstance(parameters, dict):
+        raise UsageError("--parameters: must be a JSON object, such as '{\"limit\": 3}'")
+    with Client(**given(options)) as client:
+        if own["stream_doc"]:
+            for document in _documents(own):
+                for item in client.stream_doc(own["on"], inputs=document, parameters=parameters):
+                    print(_document_line(item), flush=True)
+            return 0
+        found = client.post(
+            own["on"],
+            _documents(own) if own["text"] or own["inputs"] else None,
+            parameters=parameters,
+            target_executor=own["target_executor"],
+            request_size=own["request_size"],
+            results_in_order=True,
+            show_progress=own["show_progress"],
+        )
+        for document in found:
+            print(_document_line(document))
+    return 0
+
+
+def _document_line(document: Any) -> str:
+    """What is set of the document, as JSON."""
+    fields = {
+        name: value for name, value in json.loads(document.model_dump_json()).items() if value not in (None, {}, [])
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _documents(own: dict[str, Any]) -> Iterator[Any]:
+    from jina.documents import Document
+
+    for text in own["text"]:
+        yield Document(text=text)
+    if own["inputs"] is None:
+        return
+    try:
+        source = sys.stdin if own["inputs"] == "-" else open(own["inputs"], encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise UsageError(f"--inputs: {error.strerror}: {own['inputs']}") from error
+    with source:
+        for number, line in enumerate(source, 1):
+            if line.strip():
+                yield _document(own["inputs"], number, line)
+
+
+def _document(file: str, number: int, line: str) -> Any:
+    from jina.documents import Document
+
+    try:
+        fields = read_json(line)
+    except ValueError as error:
+        raise BadClientInput(f"{file}:{number}: not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise BadClientInput(f"{file}:{number}: a document is a JSON object, this is {type(fields).__name__}")
+    return Document(**fields)
+
+
+def add_status(parser: argparse.ArgumentParser) -> None:
+    """Which ones, and in which form."""
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="names of Flows and Deployments [default: all], or addresses such as grpc://host:51000",
+    )
+    parser.add_argument("--api-key", default="", help="key to show at an address, to be told its version")
+    parser.add_argument("--json", action="store_true", help="print a JSON array instead of text")
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Ask and print; 0 if all of them are ready, 1 if one is not or there is none."""
+    addresses = [name for name in options.names if "://" in name]
+    if addresses:
+        if len(addresses) < len(options.names):
+            raise UsageError("status: give names, or addresses, not both")
+        return _status_elsewhere(addresses, options)
+    if sys.platform != "linux":
+        raise NotSupportedError(
+            "jina status finds the services of a machine on Linux only",
+            help="ask by address: jina status grpc://localhost:51000",
+        )
+    import msgspec
+
+    from jina.supervisor.status import services
+
+    found = services()
+    if options.names:
+        found = [one for one in found if one.name in options.names]
+    missing = set(options.names) - {one.name for one in found}
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        for one in found:
+            print(one)
+    if missing or not found:
+        print(f"no service {', '.join(sorted(missing)) or 'of yours'} runs on this machine", file=sys.stderr)
+        return 1
+    return 0 if all(one.state == "ready" for one in found) else 1
+
+
+def _status_elsewhere(addresses: list[str], options: argparse.Namespace) -> int:
+    """Ask services by their addresses; 0 if all of them are ready."""
+    import dataclasses
+    import json
+
+    from jina.client.remote_status import status_at
+
+    found = [status_at(address, key=options.api_key) for address in addresses]
+    if options.json:
+        print(json.dumps([dataclasses.asdict(one) for one in found]))
+    else:
+        for one in found:
+            print(one)
+    return 0 if all(one.state == "ready" for one in found) else 1
+
+
+TARGETS = ("executor", "deployment", "flow", "gateway")
+
+
+def add_ping(parser: argparse.ArgumentParser) -> None:
+    """Whom to ask, how often, how long to wait."""
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="[executor|deployment|flow|gateway] HOST",
+        help="such as executor grpc://127.0.0.1:8080",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=3000, help="milliseconds to wait for each answer [default: 3000]"
+    )
+    parser.add_argument("--attempts", type=int, default=1, help="how often to ask, a second apart [default: 1]")
+    parser.add_argument("--api-key", default=None, help="key to show, where the service asks for one")
+    parser.add_argument(
+        "--min-successful-attempts", type=int, default=1, help="answers needed for exit code 0 [default: 1]"
+    )
+
+
+def run_ping(options: argparse.Namespace) -> int:
+    """Ask; 0 if enough answers came, 1 otherwise."""
+    *target, host = options.words
+    if len(target) > 1 or (target and target[0] not in TARGETS):
+        raise UsageError(f"ping: {' '.join(target)!r} is not one of {', '.join(TARGETS)}")
+    if options.attempts < 1 or options.timeout <= 0:
+        raise UsageError("ping: --attempts must be at least 1 and --timeout above 0")
+    answered = 0
+    for attempt in range(1, options.attempts + 1):
+        started = time.monotonic()
+        if failure := _ask(host, options.timeout / 1000, options.api_key):
+            print(f"{host}: no answer ({attempt}/{options.attempts}): {failure}", file=sys.stderr)
+        else:
+            answered += 1
+            took = (time.monotonic() - started) * 1000
+            print(f"{host}: ready in {took:.1f} ms ({attempt}/{options.attempts})", file=sys.stderr)
+        if answered >= options.min_successful_attempts:
+            return 0
+        if attempt < options.attempts:
+            time.sleep(1)
+    return 1
+
+
+def _ask(host: str, timeout: float, key: str | None) -> str:
+    """Empty if the service is ready, else why not."""
+    from jina.client import Client
+
+    try:
+        with Client(host=host if "://" in host else f"grpc://{host}", api_key=key) as client:
+            return "" if client.is_flow_ready(timeout=timeout) else "not ready"
+    except JinaError as error:
+        return error.message
+
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ")
+_LOOK = 0.1
+"""Seconds between two looks at files that are followed."""
+
+
+def add_logs(parser: argparse.ArgumentParser) -> None:
+    """Which folder and processes, how much, whether to wait for more."""
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        help="what the service was given as log_dir [default: that of the one service of this machine that has one]",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="only of these processes, such as encoder/rep-0 or encoder"
+    )
+    parser.add_argument("--lines", type=int, default=100, help="how many of the last lines to print [default: 100]")
+    parser.add_argument("--follow", "-f", action="store_true", help="go on with what is written from now on")
+
+
+def run_logs(options: argparse.Namespace) -> int:
+    """Print; with --follow until interrupted."""
+    if options.lines < 0:
+        raise UsageError("logs: --lines must not be negative")
+    folder = Path(options.folder) if options.folder is not None else _only_folder()
+    if not folder.is_dir():
+        raise UsageError(f"logs: there is no folder {str(folder)!r}", help="start the service with --log-dir FOLDER")
+    tails = {path: Tail(path) for path in _log_files(folder, options.names)}
+    if options.names and not tails and not options.follow:
+        known = [path.stem for path in _log_files(folder, [])]
+        near = nearest(options.names[0].replace("/", "-"), known)
+        raise UsageError(
+            f"logs: {options.names[0]!r} wrote nothing into {folder}",
+            help=f"did you mean {near!r}?" if near else f"there are {', '.join(known) or 'no logs'}",
+        )
+    events = list(in_order(tail.read() for tail in tails.values()))
+    _print_events(events[-options.lines :] if options.lines else [])
+    while options.follow:
+        time.sleep(_LOOK)
+        for path in _log_files(folder, options.names):
+            if path not in tails:
+                tails[path] = Tail(path)
+        _print_events(list(in_order(tail.read() for tail in tails.values())))
+    return 0
+
+
+def _only_folder() -> Path:
+    """The folder of the services that run here, where it is but one."""
+    found = sorted({one.log_dir for one in _logging_services() if one.log_dir})
+    if len(found) == 1:
+        return Path(found[0])
+    if found:
+        raise UsageError("logs: several services write files", help=f"name one of the folders {', '.join(found)}")
+    raise UsageError(
+        "logs: no service of this machine writes files", help="start it with --log-dir FOLDER, then: jina logs FOLDER"
+    )
+
+
+def _logging_services() -> list[ServiceStatus]:
+    if sys.platform != "linux":
+        return []
+    from jina.supervisor.status import services
+
+    return services()
+
+
+class Tail:
+    """A file that grows; one that was cut or replaced is read from its start again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self._inode = 0
+        self._rest = b""
+
+    def read(self) -> list[str]:
+        """The lines that were ended since the last look; a traceback belongs to the line before it."""
+        try:
+            with self._path.open("rb") as file:
+                status = self._path.stat()
+                if status.st_ino != self._inode or status.st_size < self._at:
+                    self._at, self._inode, self._rest = 0, status.st_ino, b""
+                file.seek(self._at)
+                data = file.read()
+                self._at = file.tell()
+        except FileNotFoundError:
+            return []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        events: list[str] = []
+        for line in (one.decode(errors="replace") for one in lines):
+            if events and line.startswith("  "):
+                events[-1] = f"{events[-1]}\n{line}"
+            else:
+                events.append(line)
+        return events
+
+
+def in_order(files: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The events of several files by their time; each file keeps its own order."""
+    stamped: list[tuple[str, int, int, str]] = []
+    for number, events in enumerate(files):
+        last = ""
+        for place, event in enumerate(events):
+            last = max(last, _time_of(event) or last)
+            stamped.append((last, number, place, event))
+    for _, _, _, event in sorted(stamped, key=lambda one: one[:3]):
+        yield event
+
+
+def _time_of(event: str) -> str:
+    if found := _STAMP.match(event):
+        return found.group()
+    if event.startswith("{"):
+        try:
+            return str(json.loads(event).get("time", ""))
+        except ValueError:
+            return ""
+    return ""
+
+
+def _log_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    wanted = [name.replace("/", "-") for name in names]
+    return [
+        path
+        for path in sorted(folder.glob("*.log"))
+        if not wanted or any(path.stem == name or path.stem.startswith(f"{name}-") for name in wanted)
+    ]
+
+
+def _print_events(events: Sequence[str]) -> None:
+    if events:
+        sys.stdout.write("".join(f"{event}\n" for event in events))
+        sys.stdout.flush()

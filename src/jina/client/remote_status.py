@@ -1,0 +1,133 @@
+"""How a service elsewhere is, by what anybody may ask of it: its health, and its versions where no key is needed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from jina.errors import JinaError, Unavailable, UsageError
+
+_SECURE = {"grpcs", "https", "wss"}
+_SCHEMES = {"grpc", "http", "ws", *_SECURE}
+_LIST, _CHECK = "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Check"
+
+
+@dataclass
+class RemoteStatus:
+    """What a service says. `checks` are what its readiness is made of, such as the Deployments and their replicas."""
+
+    address: str
+    state: str
+    """`ready`, `not ready`, or `down` where nothing answers."""
+    checks: dict[str, bool] = field(default_factory=dict)
+    version: str = ""
+    """Of jina; empty where the service does not tell it without a key."""
+    why: str = ""
+    """Why nothing answers."""
+
+    def __str__(self) -> str:
+        version = f" (jina {self.version})" if self.version else ""
+        lines = [f"{self.address}: {self.state}{version}" + (f": {self.why}" if self.why else "")]
+        width = max(map(len, self.checks), default=0)
+        return "\n".join([*lines, *(f"  {name:<{width}}  {'ok' if ok else 'no'}" for name, ok in self.checks.items())])
+
+
+def status_at(address: str, timeout: float = 5.0, key: str = "") -> RemoteStatus:
+    """Ask the service at `grpc://host:port` or `http://host:port`; with TLS `grpcs` or `https`."""
+    parts = _parts(address)
+    ask = _by_grpc if parts.scheme.startswith("grpc") else _by_http
+    try:
+        return ask(address, parts, timeout, key)
+    except (OSError, http.client.HTTPException, ValueError, JinaError) as error:
+        return RemoteStatus(address, "down", why=error.message if isinstance(error, JinaError) else str(error))
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        if parts.scheme in _SCHEMES and parts.hostname and parts.port is not None:
+            return parts
+    except ValueError:
+        pass
+    raise UsageError(f"status: {address!r} is no address", help="such as grpc://localhost:51000 or https://host:443")
+
+
+def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
+    def get(path: str) -> tuple[int, str]:
+        assert parts.hostname
+        connection: http.client.HTTPConnection
+        if parts.scheme in _SECURE:
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+        else:
+            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        try:
+            connection.request("GET", path, headers={"X-API-Key": key} if key else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+
+    code, text = get("/readyz?verbose")
+    if code not in {200, 503}:
+        raise Unavailable(
+            f"/readyz answers {code}, so that it is no service of this version",
+            help="give an address that `jina status` lists on the machine of the service",
+        )
+    checks = {line[3:].rpartition(" ")[0]: line[1] == "+" for line in text.splitlines() if line.startswith("[")}
+    code_of_info, info = get("/status")
+    version = str(json.loads(info).get("jina", {}).get("jina", "")) if code_of_info == 200 else ""
+    return RemoteStatus(address, "ready" if code == 200 else "not ready", checks, version)
+
+
+def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
+    import grpc
+
+    from jina.codec import pb
+    from jina.net.channel import TlsFiles
+    from jina.net.grpc_common import STATUS
+    from jina.net.tls import client_credentials
+
+    untyped: Any = grpc  # grpcio has annotations here and there only
+    place = f"{parts.hostname}:{parts.port}"
+    secure = parts.scheme in _SECURE
+    channel = (
+        untyped.secure_channel(place, client_credentials(TlsFiles())) if secure else untyped.insecure_channel(place)
+    )
+    metadata = [("x-api-key", key)] if key else None
+    with channel:
+        try:
+            ready, checks = _health(channel, timeout)
+            info = channel.unary_unary(STATUS, None, pb.JinaInfoProto.FromString)
+            try:
+                version = info(b"", timeout=timeout, metadata=metadata).jina["jina"]
+            except grpc.RpcError:
+                version = ""  # it wants a key, or is somebody else's
+        except grpc.RpcError as error:
+            told: Any = error
+            raise Unavailable(told.details() or str(told.code())) from None
+    return RemoteStatus(address, "ready" if ready else "not ready", checks, version)
+
+
+def _health(channel: Any, timeout: float) -> tuple[bool, dict[str, bool]]:
+    """Whether the whole serves, and its parts; those only of servers that list them."""
+    import grpc
+
+    from jina.codec import pb
+
+    state = pb.message_class("grpc.health.v1.HealthCheckResponse")
+    states = pb.message_class("grpc.health.v1.HealthListResponse")
+    try:
+        found = channel.unary_unary(_LIST, None, states.FromString)(b"", timeout=timeout).statuses
+        names = sorted(name for name in found if name and not name.startswith(("jina.", "grpc.")))
+        return found[""].status == state.SERVING, {name: found[name].status == state.SERVING for name in names}
+    except grpc.RpcError as error:
+        told: Any = error
+        if told.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            raise
+    check = channel.unary_unary(_CHECK, None, state.FromString)
+    return check(b"", timeout=timeout).status == state.SERVING, {}

@@ -1,0 +1,99 @@
+"""Requests and replies as the rooms hand them to each other: a header, parameters and a payload.
+
+Faces (gRPC, HTTP, WebSocket) make a `Request` from what came in and write a `Reply` out. A worker decodes
+the payload once, into the endpoint's own class; a gateway forwards it undecoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from jina.codec.codec import Codec
+
+CONSISTENCY = "jina-consistency"
+"""Header by which a request asks for another consistency than the Deployment's that answers it."""
+CONSISTENCIES = ("eventual", "session", "linearizable")
+"""What it may say; the same as the option `consistency`."""
+
+
+class Payload(Protocol):
+    """Documents in whatever form they are held; converted only when another form is asked for."""
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        ...
+
+    def decode(self, codec: Codec) -> Any:
+        """The documents as a `DocList` of the codec's class.
+
+        Raises `ValidationFailed` when they do not fit the class and `BadRequest` when they are garbled.
+        """
+        ...
+
+    def write_proto(self, into: Any) -> None:
+        """Append the documents to a `docarray.DocListProto` message."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """The documents as one serialised `docarray.DocListProto`."""
+        ...
+
+    def to_json(self) -> bytes:
+        """The documents as one JSON array."""
+        ...
+
+    def json_items(self) -> list[bytes]:
+        """Each document as JSON of its own."""
+        ...
+
+
+@dataclass(slots=True)
+class Request:
+    """One request for one endpoint.
+
+    `deadline` is in `time.monotonic()` seconds. `headers` are HTTP headers or gRPC metadata, names in lower
+    case. `parameters` keep their Python types.
+    """
+
+    endpoint: str
+    payload: Payload
+    parameters: dict[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+    target_executor: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    deadline: float | None = None
+    json_reply: bool = False
+    """Whether the reply will be asked for as JSON, so that it can be encoded ahead."""
+    branches: list[tuple[str, Payload]] | None = None
+    """At a join that does not merge: the documents of each branch under the name of its last Executor, in the order
+    of `needs`. `payload` then holds those of the first."""
+    began: Callable[[], object] | None = None
+    """Called where and when the work on it begins, just before the handler; set by whoever brings the request."""
+    moment: tuple[float, int] | None = None
+    """The time and the seed that handlers are given, of a write that several replicas apply."""
+
+
+@dataclass(slots=True)
+class Route:
+    """One Executor that a request visited; times are seconds since the epoch."""
+
+    executor: str
+    start_time: float
+    end_time: float
+
+
+@dataclass(slots=True)
+class Reply:
+    """The answer to a request; failures are raised, not returned.
+
+    In a stream each reply holds the documents that are ready now (one or more), in order; a face sends each
+    document as a message of its own. `headers`, where there are any, stand beside it as those of a request do.
+    """
+
+    payload: Payload
+    parameters: dict[str, Any] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+    headers: dict[str, str] | None = None

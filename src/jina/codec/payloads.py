@@ -1,0 +1,272 @@
+"""Documents in the form they came in, converted only when another is asked for.
+
+None of these loads docarray before `decode`: a gateway forwards and merges without a document class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from google.protobuf.message import DecodeError
+
+from jina.codec import pb
+from jina.errors import BadRequest
+
+if TYPE_CHECKING:
+    from jina.codec.codec import Codec
+
+_slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""The items of a JSON array as the text that they are."""
+
+
+class ProtoPayload:
+    """Documents as a parsed `docarray.DocListProto`; `size` is in bytes, where it is known."""
+
+    __slots__ = ("message", "size")
+
+    def __init__(self, message: pb.DocListProto, size: int | None = None) -> None:
+        self.message = message
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.message.docs)
+
+    def decode(self, codec: Codec) -> Any:
+        """See `messages.Payload`."""
+        return codec.decode(self.message)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`."""
+        into.docs.extend(self.message.docs)
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.message.SerializeToString()
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        from jina.codec import plain_json
+
+        return plain_json.docs_to_json(self.message)
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        from jina.codec import plain_json
+
+        return [plain_json.doc_to_json(doc) for doc in self.message.docs]
+
+
+class BytesPayload:
+    """Documents as one serialised `docarray.DocListProto`, not looked into; large ones may be a view."""
+
+    __slots__ = ("_parsed", "data")
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self.data = data
+        self._parsed: ProtoPayload | None = None
+
+    @property
+    def _content(self) -> bytes:
+        """What protobuf reads from bytes and from views alike, though it promises only the former."""
+        return cast("bytes", self.data)
+
+    def __len__(self) -> int:
+        try:
+            return len(pb.DocListEnvelopeProto.FromString(self._content).docs)
+        except DecodeError as error:
+            raise _garbled(error) from None
+
+    def parsed(self) -> ProtoPayload:
+        """The same documents parsed, once; raises `BadRequest` when the bytes are garbled."""
+        if self._parsed is None:
+            try:
+                self._parsed = ProtoPayload(pb.DocListProto.FromString(self._content))
+            except DecodeError as error:
+                raise _garbled(error) from None
+        return self._parsed
+
+    def decode(self, codec: Codec) -> Any:
+        """See `messages.Payload`."""
+        return codec.from_bytes(self.data) if self._parsed is None else self._parsed.decode(codec)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`."""
+        try:
+            into.MergeFromString(self._content)
+        except DecodeError as error:
+            raise _garbled(error) from None
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.data if isinstance(self.data, bytes) else bytes(self.data)
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.parsed().to_json()
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        return self.parsed().json_items()
+
+
+class JsonPayload:
+    """Documents as JSON: one raw array (or one raw object), or parsed objects.
+
+    Errors of `decode` name places such as `["body", "data", 0, "text"]`: `location` is what stands before the index.
+    With `single`, the documents came as one object, and places have no index.
+    """
+
+    __slots__ = ("_items", "_raw", "location", "single")
+
+    def __init__(
+        self,
+        documents: bytes | Sequence[Any],
+        *,
+        location: tuple[str | int, ...] = ("body", "data"),
+        single: bool = False,
+    ) -> None:
+        self._raw: bytes | None = None
+        self._items: list[Any] | None = None
+        if type(documents) is bytes:
+            self._raw = documents
+        elif isinstance(documents, (bytearray, memoryview)):
+            self._raw = bytes(documents)
+        else:
+            self._items = list(documents)
+        self.location = location
+        self.single = single
+
+    @property
+    def text(self) -> bytes | None:
+        """The JSON that it is; None where it was parsed already."""
+        return self._raw
+
+    def again(self) -> JsonPayload:
+        """The same documents, to be read by somebody else."""
+        found = self._items if self._raw is None else self._raw
+        return JsonPayload(found or b"", location=self.location, single=self.single)
+
+    def may_wrap(self, key: str) -> bool:
+        """Whether this is one object that begins with the key."""
+        if self._raw is None:
+            return self.single and next(iter(self.items()[0]), None) == key
+        return self._raw[:1] == b"{" and self._raw[1:64].lstrip().startswith(f'"{key}"'.encode())
+
+    def unwrapped(self, key: str) -> JsonPayload:
+        """The documents in the list at `key`, where nothing stands beside it; else the payload itself."""
+        items = self.items()
+        if not self.single or items[0].keys() != {key} or not isinstance(items[0][key], list):
+            return self
+        return JsonPayload(items[0][key], location=(*self.location, key))
+
+    def items(self) -> list[Any]:
+        """The parsed documents; raises `BadRequest` when the bytes are no JSON array of objects."""
+        if self._items is None:
+            from jina.codec.json_text import loads
+
+            parsed = loads(self._raw or b"")
+            if isinstance(parsed, dict):
+                self.single = True
+                parsed = [parsed]
+            if not isinstance(parsed, list):
+                raise BadRequest("the documents are neither a JSON array nor an object")
+            self._items = parsed
+        return self._items
+
+    def __len__(self) -> int:
+        slices = self._sliced() if self._items is None else None
+        return len(self.items() if slices is None else slices)
+
+    def decode(self, codec: Codec) -> Any:
+        """See `messages.Payload`."""
+        docs = codec.decode_json(self.items(), location=self.location, indexed=not self.single)
+        if self._raw is not None:
+            # Parsed numbers are several times the text: let go where they were made, not when the request ends.
+            self._items = None
+        return docs
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`; without a schema, arrays of numbers travel as lists."""
+        from jina.codec import plain_json
+
+        plain_json.json_to_docs(self.items(), into)
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        message = pb.DocListProto()
+        self.write_proto(message)
+        return message.SerializeToString()
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        array = self._array()
+        return b"[" + b",".join(self.json_items()) + b"]" if array is None else array
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`; each stands on one line."""
+        if (slices := self._sliced()) is not None:
+            return [bytes(item) for item in slices]
+        from jina.codec.json_text import dumps
+
+        return [dumps(item) for item in self.items()]
+
+    def _array(self) -> bytes | None:
+        """The raw text as an array, not looked into; None where there is no text, or other text."""
+        raw = self._raw
+        if raw is None:
+            return None
+        start = raw[:64].lstrip()[:1]
+        return raw if start == b"[" else b"[" + raw + b"]" if start == b"{" else None
+
+    def _sliced(self) -> list[msgspec.Raw] | None:
+        """The documents as the text that they are; None where that takes a more lenient reader (NaN, garbled text)."""
+        array = self._array()
+        if array is None:
+            return None
+        try:
+            return _slices(msgspec.json.format(array, indent=-1) if b"\n" in array or b"\r" in array else array)
+        except msgspec.DecodeError:
+            return None
+
+
+class DocsPayload:
+    """Documents as objects, with the codec of their class."""
+
+    __slots__ = ("codec", "docs")
+
+    def __init__(self, docs: Any, codec: Codec) -> None:
+        self.docs = docs
+        self.codec = codec
+
+    def __len__(self) -> int:
+        return len(self.docs)
+
+    def decode(self, codec: Codec) -> Any:
+        """The documents themselves when they are of the codec's class, else through bytes."""
+        if codec is self.codec:
+            return self.docs
+        message = pb.DocListProto()
+        self.write_proto(message)
+        return codec.decode(message)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`; raises `BadClientInput` naming the field that has no place on the wire."""
+        self.codec.encode(self.docs, into)
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.codec.to_bytes(self.docs)
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`."""
+        return self.codec.encode_json(self.docs)
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`."""
+        return [self.codec.encode_json_doc(doc) for doc in self.docs]
+
+
+def _garbled(error: DecodeError) -> BadRequest:
+    return BadRequest(f"the documents are no docarray.DocListProto: {error}")

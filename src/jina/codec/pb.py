@@ -1,0 +1,168 @@
+"""The protobuf message classes, in a descriptor pool of their own.
+
+`jina.desc` (written by `scripts/gen_proto.py` from `protos/`) is loaded into `POOL`, never into protobuf's
+default pool: DocArray registers its own `docarray.proto` there, and a second one of that name is an error. So
+these classes and DocArray's are strangers that speak the same bytes. Reflection serves `POOL`.
+
+Loads neither docarray nor grpc; protobuf (and the pool) only when a name is asked for, as a worker that serves JSON
+alone needs none of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.struct_pb2 import ListValue, Struct, Value
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from jina.codec.docarray_pb2 import (
+        DenseNdArrayProto,
+        DictOfAnyProto,
+        DocListProto,
+        DocProto,
+        DocVecProto,
+        ListOfAnyProto,
+        ListOfDocVecProto,
+        NdArrayProto,
+        NodeProto,
+    )
+    from jina.codec.envelope_pb2 import (
+        ContentEnvelopeProto,
+        DocListEnvelopeProto,
+        EnvelopeProto,
+        SingleDocumentEnvelopeProto,
+    )
+    from jina.codec.jina_pb2 import (
+        DataRequestListProto,
+        DataRequestProto,
+        DataRequestProtoWoData,
+        EndpointsProto,
+        HeaderProto,
+        JinaInfoProto,
+        RelatedEntity,
+        RestoreId,
+        RestoreSnapshotCommand,
+        RestoreSnapshotStatusProto,
+        RouteProto,
+        SingleDocumentRequestProto,
+        SnapshotId,
+        SnapshotStatusProto,
+        StatusProto,
+    )
+
+__all__ = [
+    "DESCRIPTOR",
+    "POOL",
+    "ContentEnvelopeProto",
+    "DataRequestListProto",
+    "DataRequestProto",
+    "DataRequestProtoWoData",
+    "DenseNdArrayProto",
+    "DictOfAnyProto",
+    "DocListEnvelopeProto",
+    "DocListProto",
+    "DocProto",
+    "DocVecProto",
+    "Empty",
+    "EndpointsProto",
+    "EnvelopeProto",
+    "HeaderProto",
+    "JinaInfoProto",
+    "ListOfAnyProto",
+    "ListOfDocVecProto",
+    "ListValue",
+    "NdArrayProto",
+    "NodeProto",
+    "RelatedEntity",
+    "RestoreId",
+    "RestoreSnapshotCommand",
+    "RestoreSnapshotStatusProto",
+    "RouteProto",
+    "SingleDocumentEnvelopeProto",
+    "SingleDocumentRequestProto",
+    "SnapshotId",
+    "SnapshotStatusProto",
+    "StatusProto",
+    "Struct",
+    "Timestamp",
+    "Value",
+    "message_class",
+    "service",
+]
+
+_lock = threading.RLock()
+if TYPE_CHECKING:
+    DESCRIPTOR: FileDescriptor
+    """`jina.proto`, under the name that it has in modules that protoc generates."""
+    POOL: DescriptorPool
+    """Knows `docarray.proto`, `jina.proto` with its services, `envelope.proto` and what they import."""
+
+
+def _pool() -> DescriptorPool:
+    with _lock:
+        return _load_pool()
+
+
+@functools.cache
+def _load_pool() -> DescriptorPool:
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    described = pkgutil.get_data(__name__, "jina.desc")
+    assert described is not None
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString(described).file:
+        pool.Add(file)
+    return pool
+
+
+def message_class(full_name: str) -> Any:
+    """The class of a message by its full name, such as `jina.HeaderProto`.
+
+    Raises `KeyError` for a name that the pool lacks.
+    """
+    from google.protobuf import message_factory
+
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(full_name))
+
+
+def service(full_name: str) -> ServiceDescriptor:
+    """The descriptor of a service, such as `jina.JinaRPC`.
+
+    Raises `KeyError` for a name that the pool lacks.
+    """
+    return _pool().FindServiceByName(full_name)
+
+
+def _load() -> dict[str, Any]:
+    names: dict[str, Any] = {"POOL": _pool(), "DESCRIPTOR": _pool().FindFileByName("jina.proto")}
+    for file, package in (
+        ("google/protobuf/struct.proto", "google.protobuf"),
+        ("google/protobuf/empty.proto", "google.protobuf"),
+        ("google/protobuf/timestamp.proto", "google.protobuf"),
+        ("docarray.proto", "docarray"),
+        ("jina.proto", "jina"),
+        ("envelope.proto", "jina"),
+    ):
+        for name in _pool().FindFileByName(file).message_types_by_name:
+            names[name] = message_class(f"{package}.{name}")
+    return names
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Any public name: all are loaded at once, and stand in the module from then on."""
+        if name in __all__:
+            with _lock:  # two threads must not get classes of two pools
+                if name not in globals():
+                    globals().update(_load())
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

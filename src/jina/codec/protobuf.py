@@ -1,0 +1,614 @@
+"""Annotations -> functions that read a node, and values -> `docarray.NodeProto`, as DocArray writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Union, get_args, get_origin
+
+import numpy as np
+from docarray.array.any_array import AnyDocArray
+from docarray.base_doc.base_node import BaseNode
+from docarray.base_doc.doc import BaseDocWithoutId
+from docarray.typing import ID, AnyUrl
+from docarray.typing.bytes.base_bytes import BaseBytes
+from docarray.typing.tensor.abstract_tensor import AbstractTensor
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from jina.codec import pb
+from jina.codec.compiler import (
+    AS_SCHEMALESS,
+    NUMPY_NAMES,
+    Invalid,
+    Mismatch,
+    array_class_of,
+    hashable,
+    is_document,
+    known_members,
+    known_values,
+    list_maker,
+    own_url_rule,
+    read_loose,
+    tensor_by_name,
+    validator_of,
+)
+from jina.codec.json_text import text_to_bytes
+from jina.codec.tensors import BadTensor, array_from_json, array_of, read_tensor, reshaped, write_array
+from jina.errors import BadClientInput
+
+Reader = Callable[[Any], Any]
+
+
+class DocReader(typing.Protocol):
+    """What a reader needs of the codec of a nested document."""
+
+    list_type: Any
+
+    def read_doc(self, message: pb.DocProto, /) -> Any:
+        """One document; raises `Mismatch`."""
+        ...
+
+
+CodecOf = Callable[[type], DocReader]
+
+
+def read_text(node: pb.NodeProto) -> str:
+    """A `str` field."""
+    value = node.text
+    if (value or node.WhichOneof("content") == "text") and not node.type:
+        return value
+    raise Mismatch
+
+
+def read_integer(node: pb.NodeProto) -> int:
+    """An `int` field."""
+    value = node.integer
+    if value or node.WhichOneof("content") == "integer":
+        return value
+    raise Mismatch
+
+
+def read_float(node: pb.NodeProto) -> float:
+    """A `float` field; an integer on the wire is a float as well."""
+    value = node.float
+    if value:
+        return value
+    kind = node.WhichOneof("content")
+    if kind == "float":
+        return value
+    if kind == "integer":
+        return float(node.integer)
+    raise Mismatch
+
+
+def read_boolean(node: pb.NodeProto) -> bool:
+    """A `bool` field."""
+    value = node.boolean
+    if value or node.WhichOneof("content") == "boolean":
+        return value
+    raise Mismatch
+
+
+def read_blob(node: pb.NodeProto) -> bytes:
+    """A `bytes` field."""
+    value = node.blob
+    if value and not node.type:
+        return value
+    kind = node.WhichOneof("content")
+    if kind == "text":  # of a JSON request that passed a process without the class
+        return text_to_bytes(node.text)
+    if kind == "blob" and not node.type:
+        return value
+    raise Mismatch
+
+
+def read_nothing(node: pb.NodeProto) -> None:
+    """A field that is None."""
+    if node.WhichOneof("content") is not None:
+        raise Mismatch
+
+
+def read_id(node: pb.NodeProto) -> ID:
+    """An `ID` field."""
+    value = node.text
+    if value or node.WhichOneof("content") == "text":
+        return ID(value)
+    raise Mismatch
+
+
+def read_any(node: pb.NodeProto) -> Any:
+    """A field of any kind; nested documents are schemaless ones."""
+    return read_loose(node, AS_SCHEMALESS)
+
+
+_SCALARS: dict[Any, Reader] = {
+    str: read_text, int: read_integer, float: read_float, bool: read_boolean, bytes: read_blob, ID: read_id,
+    type(None): read_nothing, None: read_nothing, Any: read_any, object: read_any,
+}  # fmt: skip
+_KINDS: dict[Any, str] = {str: "text", int: "integer", float: "float", bool: "boolean", bytes: "blob"}
+
+
+class ReaderCompiler:
+    """Makes readers for the annotations of one document class; `codec_of` gives those of nested documents."""
+
+    def __init__(self, codec_of: CodecOf) -> None:
+        self._codec_of = codec_of
+
+    def compile(self, annotation: Any) -> Reader:
+        """The reader for an annotation; a slower one through pydantic where no faster is known."""
+        reader = _SCALARS.get(annotation) if hashable(annotation) else None
+        return reader or self._structured(annotation) or adapter_reader(annotation)
+
+    def _structured(self, annotation: Any) -> Reader | None:
+        origin = get_origin(annotation) or annotation
+        if origin is Union or origin is types.UnionType:
+            return self._union(get_args(annotation))
+        if origin is typing.Literal:
+            return _known(known_values(get_args(annotation)))
+        if not isinstance(origin, type):
+            return None
+        if origin in {list, set, tuple, dict}:
+            return self._container(origin, get_args(annotation))
+        if issubclass(origin, AnyDocArray):
+            return self._documents(annotation)
+        return self._class(origin)
+
+    def _class(self, cls: type) -> Reader | None:
+        if issubclass(cls, BaseDocWithoutId):
+            return self._document(cls)
+        if issubclass(cls, AbstractTensor):
+            return _tensor_reader(cls)
+        if issubclass(cls, AnyUrl):
+            return _url(cls) if own_url_rule(cls) else None
+        if issubclass(cls, BaseBytes):
+            return _read_named_blob(cls)
+        if issubclass(cls, enum.Enum):
+            known = known_members(cls)
+            return None if known is None else _known(known)
+        return None
+
+    def _union(self, members: Sequence[Any]) -> Reader | None:
+        rest = [member for member in members if member is not type(None)]
+        if len(rest) == 1:
+            return _optional(self.compile(rest[0]))
+        kinds: dict[str | None, Reader] = {}
+        for member in rest:
+            kind = "doc" if is_document(member) else _KINDS.get(member) if hashable(member) else None
+            if kind is None or kind in kinds:
+                return None
+            kinds[kind] = self.compile(member)
+        if len(rest) < len(members):
+            kinds[None] = read_nothing
+        return _by_kind(kinds)
+
+    def _document(self, cls: type) -> Reader:
+        codec = self._codec_of(cls)
+
+        def read(node: pb.NodeProto) -> Any:
+            if node.WhichOneof("content") != "doc":
+                raise Mismatch
+            return codec.read_doc(node.doc)
+
+        return read
+
+    def _documents(self, annotation: Any) -> Reader:
+        codec = self._codec_of(annotation.doc_type)
+        return self.documents(codec, list_maker(annotation, codec.list_type))
+
+    def documents(self, codec: DocReader, construct: Callable[[list[Any]], Any]) -> Reader:
+        """The reader of a list of documents of one class."""
+
+        def read(node: pb.NodeProto) -> Any:
+            if node.WhichOneof("content") != "doc_array":
+                raise Mismatch
+            one = codec.read_doc
+            docs: list[Any] = []
+            try:
+                for doc in node.doc_array.docs:
+                    docs.append(one(doc))  # noqa: PERF401 - the length tells which one failed
+            except Invalid as error:
+                raise error.at(len(docs)) from None
+            return construct(docs)
+
+        return read
+
+    def optional_documents(self, codec: DocReader) -> Reader:
+        """As `documents`, or None."""
+        return _optional(self.documents(codec, codec.list_type.construct))
+
+    def _container(self, origin: type, args: tuple[Any, ...]) -> Reader | None:
+        if origin is dict:
+            key, item = args or (str, Any)
+            return _mapping(self.compile(item)) if key in {str, Any} else None
+        if origin is tuple and args and args[-1] is not Ellipsis:
+            return _fixed_tuple([self.compile(arg) for arg in args])
+        return _sequence(origin, self.compile(args[0] if args else Any))
+
+
+def _optional(read_inner: Reader) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        return None if node.WhichOneof("content") is None else read_inner(node)
+
+    return read
+
+
+def _by_kind(kinds: dict[str | None, Reader]) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        reader = kinds.get(node.WhichOneof("content"))
+        if reader is None:
+            raise Mismatch
+        return reader(node)
+
+    return read
+
+
+def _known(known: dict[tuple[type, Any], Any]) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        value = read_loose(node)
+        try:
+            return known[type(value), value]
+        except (KeyError, TypeError):
+            raise Mismatch from None
+
+    return read
+
+
+def _tensor_reader(cls: Any) -> Reader:
+    plain = cls.__unparametrizedcls__ or cls
+    target = cls.__docarray_target_shape__
+    array_class = array_class_of(plain)
+    validate = cls._docarray_validate
+
+    def read(node: pb.NodeProto) -> Any:
+        name = node.type
+        try:
+            if array_class is not None and name in NUMPY_NAMES:
+                value = read_tensor(_ndarray(node), array_class)
+                return value if target is None else reshaped(value, target)
+            value = tensor_by_name(_ndarray(node), name)
+            return validate(reshaped(value, target) if isinstance(value, np.ndarray) else value)
+        except (ValueError, TypeError) as error:
+            raise Invalid(str(error), read_loose(node) if node.WhichOneof("content") != "ndarray" else None) from None
+
+    return read
+
+
+def _ndarray(node: pb.NodeProto) -> pb.NdArrayProto:
+    kind = node.WhichOneof("content")
+    if kind == "ndarray":
+        return node.ndarray
+    array = array_from_json(read_loose(node))
+    message = pb.NdArrayProto()
+    write_array(array, message)
+    return message
+
+
+def _url(cls: Any) -> Reader:
+    name = cls._proto_type_name
+    checked = cls is not AnyUrl
+
+    def read(node: pb.NodeProto) -> Any:
+        value = node.text
+        if not value or node.type not in {name, ""}:
+            raise Mismatch
+        if checked and not cls.is_extension_allowed(value):
+            raise Mismatch
+        return cls(value)
+
+    return read
+
+
+def _read_named_blob(cls: Any) -> Reader:
+    name = cls._proto_type_name
+
+    def read(node: pb.NodeProto) -> Any:
+        if node.WhichOneof("content") != "blob" or node.type not in {name, ""}:
+            raise Mismatch
+        return cls(node.blob)
+
+    return read
+
+
+def _sequence(origin: Any, read_item: Reader) -> Reader:
+    kind = origin.__name__
+
+    def read(node: pb.NodeProto) -> Any:
+        if node.WhichOneof("content") != kind:
+            raise Mismatch
+        return origin([read_item(item) for item in getattr(node, kind).data])
+
+    return read
+
+
+def _fixed_tuple(readers: Sequence[Reader]) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        items = node.tuple.data
+        if node.WhichOneof("content") != "tuple" or len(items) != len(readers):
+            raise Mismatch
+        return tuple([read_item(item) for read_item, item in zip(readers, items, strict=True)])
+
+    return read
+
+
+def _mapping(read_item: Reader) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        if node.WhichOneof("content") != "dict":
+            raise Mismatch
+        data = node.dict.data
+        return {key: read_item(data[key]) for key in data}
+
+    return read
+
+
+def adapter_reader(annotation: Any) -> Reader:
+    """Reads what the node says and lets pydantic convert it: for all that has no reader of its own."""
+    validate = validator_of(annotation)
+
+    def read(node: pb.NodeProto) -> Any:
+        try:
+            return validate(read_loose(node))
+        except (ValidationError, TypeError, ValueError):
+            raise Mismatch from None
+
+    return read
+
+
+Writer = Callable[[Any, "pb.NodeProto"], None]
+
+
+class Unwritable(Exception):
+    """A value has no place on the wire; `path` names where it was, outermost first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path: list[str] = []
+
+    def public(self, owner: str) -> BadClientInput:
+        """The error for users."""
+        where = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in self.path)
+        return BadClientInput(f"{owner}{where}: {self}")
+
+
+class Fallbacks:
+    """Counts the values that only DocArray could convert; tests hold it at zero for the listed types."""
+
+    count: ClassVar[int] = 0
+
+
+def _nothing(value: None, node: pb.NodeProto) -> None:
+    """None is a node without content."""
+
+
+def _text(value: str, node: pb.NodeProto) -> None:
+    try:
+        node.text = value
+    except UnicodeEncodeError:
+        raise Unwritable("the text has half a surrogate pair, which UTF-8 cannot hold") from None
+
+
+def _integer(value: int, node: pb.NodeProto) -> None:
+    if not -(2**31) <= value < 2**31:
+        raise Unwritable(f"integer {value} is beyond 32 bits, the limit of this wire; make the field a float or a str")
+    node.integer = value
+
+
+def _float(value: float, node: pb.NodeProto) -> None:
+    node.float = value
+
+
+def _boolean(value: bool, node: pb.NodeProto) -> None:
+    node.boolean = value
+
+
+def _blob(value: bytes, node: pb.NodeProto) -> None:
+    node.blob = bytes(value)
+
+
+def _items(values: Any, into: pb.ListOfAnyProto) -> None:
+    into.SetInParent()
+    add = into.data.add
+    for number, value in enumerate(values):
+        try:
+            _writer_of(value)(value, add())
+        except Unwritable as error:
+            error.path.insert(0, str(number))
+            raise
+
+
+def _list(value: Any, node: pb.NodeProto) -> None:
+    _items(value, node.list)
+
+
+def _set(value: Any, node: pb.NodeProto) -> None:
+    _items(value, node.set)
+
+
+def _tuple(value: Any, node: pb.NodeProto) -> None:
+    _items(value, node.tuple)
+
+
+def _dict(value: Mapping[Any, Any], node: pb.NodeProto) -> None:
+    node.dict.SetInParent()
+    write_mapping(value, node.dict.data)
+
+
+def _array(value: Any, node: pb.NodeProto) -> None:
+    try:
+        write_array(value, node.ndarray)
+    except BadTensor as error:
+        raise Unwritable(str(error)) from None
+    node.type = getattr(value, "_proto_type_name", "ndarray")
+
+
+def _tensor(value: Any, node: pb.NodeProto) -> None:
+    try:
+        write_array(array_of(value), node.ndarray)
+    except BadTensor as error:
+        raise Unwritable(str(error)) from None
+    node.type = getattr(value, "_proto_type_name", None) or "torch_tensor"
+
+
+def _named_text(value: Any, node: pb.NodeProto) -> None:
+    _text(value, node)
+    node.type = value._proto_type_name  # noqa: SLF001 - DocArray keeps the wire name there
+
+
+def _named_blob(value: Any, node: pb.NodeProto) -> None:
+    node.blob = bytes(value)
+    node.type = value._proto_type_name  # noqa: SLF001 - as above
+
+
+def _doc(value: BaseDocWithoutId, node: pb.NodeProto) -> None:
+    node.doc.SetInParent()
+    write_doc(value, node.doc)
+
+
+def _docs(value: Any, node: pb.NodeProto) -> None:
+    node.doc_array.SetInParent()
+    write_docs(value, node.doc_array)
+
+
+def _enum(value: enum.Enum, node: pb.NodeProto) -> None:
+    _writer_of(value.value)(value.value, node)
+
+
+def _scalar(value: np.generic, node: pb.NodeProto) -> None:
+    item = value.item()
+    if isinstance(item, np.generic):
+        raise Unwritable(f"numpy scalar {type(value).__name__} does not travel")
+    _writer_of(item)(item, node)
+
+
+def _model(value: BaseModel, node: pb.NodeProto) -> None:
+    _dict(dict(value), node)
+
+
+def _dataclass(value: Any, node: pb.NodeProto) -> None:
+    _dict({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, node)
+
+
+def _by_docarray(value: BaseNode, node: pb.NodeProto) -> None:
+    Fallbacks.count += 1
+    node.MergeFromString(value._to_node_protobuf().SerializeToString())  # noqa: SLF001 - the hook of custom types
+
+
+def _as_json(value: Any, node: pb.NodeProto) -> None:
+    try:
+        shown = to_jsonable_python(value)
+    except (PydanticSerializationError, ValueError) as error:
+        raise Unwritable(f"{type(value).__qualname__} does not travel: {error}") from None
+    _writer_of(shown)(shown, node)
+
+
+_WRITERS: dict[type, Writer] = {
+    type(None): _nothing, str: _text, int: _integer, float: _float, bool: _boolean, bytes: _blob, bytearray: _blob,
+    memoryview: _blob, list: _list, tuple: _tuple, set: _set, frozenset: _set, dict: _dict, np.ndarray: _array,
+}  # fmt: skip
+"""By exact class; classes met at run time are added."""
+_FAMILIES: tuple[tuple[type, Writer], ...] = (
+    (enum.Enum, _enum),
+    (BaseDocWithoutId, _doc),
+    (AnyDocArray, _docs),
+    (np.generic, _scalar),
+    (np.ndarray, _array),
+    (AbstractTensor, _tensor),
+)
+_SUBCLASSES: tuple[tuple[type, Writer], ...] = (
+    (BaseNode, _by_docarray),
+    (str, _text), (bool, _boolean), (int, _integer), (float, _float), (bytes, _blob),
+    (list, _list), (frozenset, _set), (set, _set), (tuple, _tuple), (dict, _dict), (Mapping, _dict),
+    (BaseModel, _model),
+)  # fmt: skip
+_CACHED_NAMES: dict[type, frozenset[str]] = {}
+
+
+def _is_torch(cls: type) -> bool:
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in cls.__mro__)
+
+
+def _is_docarrays(cls: type) -> bool:
+    hook = next(base for base in cls.__mro__ if "_to_node_protobuf" in vars(base))
+    return hook.__module__.startswith("docarray.")
+
+
+def _choose_writer(cls: type) -> Writer:
+    for base, writer in _FAMILIES:
+        if issubclass(cls, base):
+            return writer
+    if getattr(cls, "_proto_type_name", None) and issubclass(cls, str | bytes) and _is_docarrays(cls):
+        return _named_text if issubclass(cls, str) else _named_blob
+    if _is_torch(cls):
+        return _tensor
+    for base, writer in _SUBCLASSES:
+        if issubclass(cls, base):
+            return writer
+    return _dataclass if dataclasses.is_dataclass(cls) else _as_json
+
+
+def _writer_of(value: Any) -> Writer:
+    cls = type(value)
+    writer = _WRITERS.get(cls)
+    if writer is None:
+        writer = _WRITERS[cls] = _choose_writer(cls)
+    return writer
+
+
+def write_value(value: Any, node: pb.NodeProto) -> None:
+    """Write one value into an empty node; raises `Unwritable`."""
+    _writer_of(value)(value, node)
+
+
+def write_mapping(values: Mapping[Any, Any], data: Any) -> None:
+    """Write each item into a map of nodes by its key, a str; raises `Unwritable`."""
+    writers = _WRITERS
+    for key, value in values.items():
+        try:
+            node = data[key]
+        except TypeError:
+            raise Unwritable(f"key {key!r} is a {type(key).__name__}; keys are str on this wire") from None
+        try:
+            (writers.get(type(value)) or _writer_of(value))(value, node)
+        except Unwritable as error:
+            error.path.insert(0, str(key))
+            raise
+
+
+def write_doc(doc: BaseDocWithoutId, into: pb.DocProto) -> None:
+    """Write the fields of a document of any class; raises `Unwritable`."""
+    write_mapping(fields_of(doc), into.data)
+
+
+def write_docs(docs: Any, into: pb.DocListProto) -> None:
+    """Write documents of any classes; raises `Unwritable`."""
+    add = into.docs.add
+    for number, doc in enumerate(docs):
+        try:
+            write_mapping(fields_of(doc), add().data)
+        except Unwritable as error:
+            error.path.insert(0, str(number))
+            raise
+
+
+def fields_of(doc: Any) -> Mapping[str, Any]:
+    """The fields of a document by name, in order, with those beyond its schema that the class keeps.
+
+    Views on a `DocVec` are read column by column; what Python caches in the instance (`cached_property`) is
+    left out.
+    """
+    cls = type(doc)
+    cached = _CACHED_NAMES.get(cls)
+    if cached is None:
+        cached = _CACHED_NAMES[cls] = frozenset(
+            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, cached_property)
+        )
+    values = doc.__dict__
+    extra = doc.__pydantic_extra__
+    if type(values) is dict and not extra and not cached:
+        return values
+    names = values.keys()  # `iter()` of a DocVec's view is no iterator
+    return {**{name: values[name] for name in names if name not in cached}, **(extra or {})}

@@ -1,0 +1,628 @@
+"""The options of processes, in groups; the models of Deployments and gateways are made of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+
+from jina.config.base import Spec
+from jina.config.types import (
+    SCHEMES,
+    Addresses,
+    ApiKeys,
+    Compression,
+    Concurrency,
+    Consistency,
+    Count,
+    Environment,
+    Flag,
+    Gpus,
+    Hosts,
+    Index,
+    JsonMapped,
+    LogFormat,
+    LogLevel,
+    Mapped,
+    Milliseconds,
+    MillisecondsOrForever,
+    NetworkMode,
+    PeerPorts,
+    Polling,
+    Port,
+    Ports,
+    Protocol,
+    Protocols,
+    Provider,
+    RateLimit,
+    Seconds,
+    Target,
+    Text,
+    TextList,
+    TextMapped,
+    Whole,
+    keys_as_text,
+    split_address,
+)
+
+if TYPE_CHECKING:
+    from jina.config.models import DeploymentSpec
+
+
+class BatchingOptions(TypedDict, total=False):
+    """How the documents of several requests are gathered into one call; keys that are not given stay out."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    preferred_batch_size: Count
+    timeout: Milliseconds
+    flush_all: Flag
+    custom_metric: Any
+    use_custom_metric: Flag
+    isolate_errors: Flag
+    use_dynamic_batching: Flag
+
+
+if TYPE_CHECKING:
+    # Mappings that programs build step by step should type-check too; the values are checked at run time.
+    Batching = dict[str, Any]
+else:
+    Batching = Annotated[dict[Text, BatchingOptions], BeforeValidator(keys_as_text)]
+
+
+def default_host() -> str:
+    """Where servers listen unless told: the variable JINA_DEFAULT_HOST, else every interface."""
+    return os.environ.get("JINA_DEFAULT_HOST") or "0.0.0.0"  # noqa: S104 - containers need it; the board says so
+
+
+def _default_timeout_ctrl() -> Seconds:
+    return os.environ.get("JINA_DEFAULT_TIMEOUT_CTRL") or 60
+
+
+def _default_log_level() -> str:
+    return os.environ.get("JINA_LOG_LEVEL") or "INFO"
+
+
+class ProcessOptions(Spec):
+    """Name, life and logs of a process."""
+
+    name: Text = "executor"
+    """Name of the Deployment: the prefix of its processes in logs, and of addressed parameters (`name__key`)."""
+
+    workspace: Text | None = None
+    """Folder below which the Executor keeps its files; unset: `~/.cache/jina`. A stateful one has to be given one."""
+
+    env: Environment | None = None
+    """Variables added to the environment of the process."""
+
+    timeout_ready: MillisecondsOrForever = 600_000
+    """Milliseconds to wait until the process is ready; -1 waits for ever. Text may bring a unit: `"30s"`."""
+
+    timeout_ctrl: Seconds = Field(default_factory=_default_timeout_ctrl, validate_default=True)
+    """Seconds to wait for control messages; the variable JINA_DEFAULT_TIMEOUT_CTRL changes the default of 60."""
+
+    grace: Seconds = 30
+    """Seconds that requests in flight get to finish when the process is told to stop."""
+
+    restart_limit: Whole = 10
+    """Crashes in a row after which the process is not started again; 0: never started again, -1: always."""
+
+    restart_backoff: Milliseconds = 500
+    """Milliseconds before the second start in a row, doubled each time up to 30 seconds; the first comes at once."""
+
+    timeout_hang: Milliseconds | None = None
+    """Milliseconds without any progress on requests in work after which a process is reported; unset: never."""
+
+    restart_hung: Flag = False
+    """Kill a process that makes no progress for `timeout_hang`, and start it again."""
+
+    log_level: LogLevel = Field(default_factory=_default_log_level, validate_default=True)
+    """Least severe messages to log; the variable JINA_LOG_LEVEL changes the default of INFO."""
+
+    log_format: LogFormat = "text"
+    """`text` for people, `json` for one JSON object a line."""
+
+    log_config: Text = "default"
+    """Logging configuration: `default`, `docker`, `plain`, `json`, `profile`, `quiet`, or the path of a YAML file."""
+
+    log_dir: Text | None = None
+    """Folder in which each process writes its log to a file of its own as well, for `jina logs`."""
+
+    quiet: Flag = False
+    """Log nothing."""
+
+    quiet_error: Flag = False
+    """Log errors of handlers without their tracebacks."""
+
+    @property
+    def ready_seconds(self) -> float | None:
+        """`timeout_ready` in seconds; None waits for ever."""
+        milliseconds = cast("float", self.timeout_ready)
+        return None if milliseconds == -1 else milliseconds / 1000
+
+    @property
+    def grace_seconds(self) -> float:
+        """`grace` in seconds."""
+        return float(cast("float", self.grace))
+
+    @property
+    def restart_seconds(self) -> float:
+        """`restart_backoff` in seconds."""
+        return cast("float", self.restart_backoff) / 1000
+
+    @property
+    def hang_seconds(self) -> float | None:
+        """`timeout_hang` in seconds; None where nothing is reported."""
+        milliseconds = cast("float | None", self.timeout_hang)
+        return milliseconds / 1000 if milliseconds else None
+
+
+class ServerOptions(Spec):
+    """The server's faces."""
+
+    host: Hosts = Field(default_factory=default_host, validate_default=True)
+    """Address to listen on; the variable JINA_DEFAULT_HOST changes the default of 0.0.0.0."""
+
+    port: Ports = None
+    """Port, or one for each protocol; missing ones are chosen at start."""
+
+    protocol: Protocols = "grpc"
+    """Protocol, or a list of them: grpc, http, websocket; each gets a port of its own."""
+
+    title: Text | None = None
+    """Title of the HTTP documentation; unset: the name."""
+
+    description: Text | None = None
+    """Description in the HTTP documentation; unset: the docstrings of the Executors."""
+
+    api_version: Text | None = None
+    """Version in the HTTP documentation; unset: that of jina."""
+
+    cors: Flag = False
+    """Let web pages of any origin call over HTTP and WebSocket; without, those of other hosts read no answer."""
+
+    uvicorn_kwargs: Mapped | None = None
+    """Further arguments of the HTTP server (https://www.uvicorn.org/settings/)."""
+
+    ssl_certfile: Text | None = None
+    """File of the server's certificate (PEM); needs `ssl_keyfile`."""
+
+    ssl_keyfile: Text | None = None
+    """File of the certificate's private key (PEM)."""
+
+    grpc_server_options: Mapped | None = None
+    """Options of the gRPC server, such as `{"grpc.max_concurrent_streams": 100}`."""
+
+    max_message_size: Count = 64 * 1024 * 1024
+    """Largest request or reply in bytes, on every protocol."""
+
+    max_documents: Count = 100_000
+    """Documents that a request may have, on every protocol."""
+
+    max_depth: Count = 100
+    """Arrays and objects that may be inside each other in a document in JSON, and in parameters."""
+
+    max_parameters: Count = 10_000
+    """Values that the parameters of a request may have at all depths, on every protocol."""
+
+    proxy: Flag = False
+    """Let clients made from it use the proxies that the environment names."""
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports that the user gave."""
+        return as_list(self.port)
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols, in lower case."""
+        return as_list(self.protocol)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts; one unless external."""
+        return as_list(self.host)
+
+
+class HttpOptions(Spec):
+    """What the HTTP face serves beside the endpoints."""
+
+    no_debug_endpoints: Flag = False
+    """Leave out `/status`, `/dry_run` and `POST /post` of the HTTP face."""
+
+    no_crud_endpoints: Flag = False
+    """Leave out `/index`, `/search`, `/update` and `/delete` of the HTTP face."""
+
+    expose_endpoints: JsonMapped | None = None
+    """Endpoint -> what to serve it as over HTTP, such as `{"/foo": {"methods": ["POST"], "summary": "..."}}`."""
+
+    expose_graphql_endpoint: Flag = False
+    """Serve GraphQL at `/graphql`."""
+
+
+class GatewayOptions(HttpOptions):
+    """How a gateway takes requests."""
+
+    prefetch: Index = 1000
+    """Requests of one connection in work at the same time; 0: no limit."""
+
+
+class UsesOptions(Spec):
+    """The Executor that is served."""
+
+    uses: Any = "BaseExecutor"
+    """What to serve: an Executor class, its import path or name, a YAML file, YAML or JSON text, a mapping, a URL."""
+
+    uses_with: Mapped | None = None
+    """Arguments of the Executor's `__init__`; they override `with` of its YAML."""
+
+    uses_metas: Mapped | None = None
+    """Overrides `metas` of the Executor's YAML: name, description, workspace, py_modules."""
+
+    uses_requests: TextMapped | None = None
+    """Endpoint -> method name; replaces the endpoints that the method had."""
+
+    uses_dynamic_batching: Batching | None = None
+    """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all,
+    use_custom_metric, isolate_errors, use_dynamic_batching; on top of those of the Executor."""
+
+
+class ExecutorOptions(Spec):
+    """How the Executor is loaded and run."""
+
+    py_modules: TextList | None = None
+    """Python files or modules to import before the Executor is looked up."""
+
+    extra_search_paths: TextList = Field(default=[])
+    """Folders in which YAML files and `py_modules` are looked up as well."""
+
+    output_array_type: Text | None = None
+    """Tensor type of replies, such as `numpy`."""
+
+    exit_on_exceptions: TextList = Field(default=[])
+    """Names of exceptions that stop the worker when a handler raises them."""
+
+    allow_concurrent: Flag = False
+    """Let `def` handlers run at the same time in threads; otherwise one at a time."""
+
+    concurrency: Concurrency | None = None
+    """Calls of a handler at the same time in one replica; a mapping decides by endpoint (`*` for the others)."""
+
+    install_requirements: Flag = False
+    """Install the `requirements.txt` beside the Executor's module or YAML before the start, with pip, else with uv."""
+
+    reload: Flag = False
+    """Reload the Executor when its files change."""
+
+    provider: Provider = "NONE"
+    """Cloud whose conventions the server follows: sagemaker or azure."""
+
+    provider_endpoint: Text | None = None
+    """Endpoint that the provider's route calls."""
+
+
+class ScalingOptions(Spec):
+    """Copies of the Executor."""
+
+    replicas: Count = 1
+    """Copies of the Executor that share the requests."""
+
+    shards: Count = 1
+    """Parts of the data, each with its own workspace."""
+
+    polling: Polling = "ANY"
+    """Whether a request goes to ANY shard or to ALL; a mapping decides by endpoint (`*` for the others)."""
+
+    uses_before: Any = None
+    """Executor in front of the shards."""
+
+    uses_after: Any = None
+    """Executor that merges the replies of the shards."""
+
+    no_reduce: Flag = False
+    """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
+
+
+class HopOptions(Spec):
+    """Requests from a gateway to the Executor."""
+
+    retries: Whole = -1
+    """Attempts again for a failed hop; negative: at least 3, or one for each replica."""
+
+    timeout_send: Milliseconds | None = None
+    """Milliseconds for one hop; unset: no limit."""
+
+    compression: Compression | None = None
+    """Compression of hops: NoCompression, Deflate or Gzip."""
+
+    grpc_channel_options: Mapped | None = None
+    """Options of gRPC channels that connect to it."""
+
+    @property
+    def send_seconds(self) -> float | None:
+        """`timeout_send` in seconds; None where there is no limit (unset, or 0 as in Jina 3)."""
+        milliseconds = cast("float | None", self.timeout_send)
+        return milliseconds / 1000 if milliseconds else None
+
+
+class ExternalOptions(Spec):
+    """A service that runs already."""
+
+    external: Flag = False
+    """It runs already, elsewhere: connect to `host` and `port`, start nothing. Several addresses are replicas."""
+
+    tls: Flag = False
+    """Connect by TLS."""
+
+    grpc_metadata: TextMapped | None = None
+    """gRPC metadata sent with every hop to it."""
+
+
+class StepOptions(Spec):
+    """Place in a Flow, or alone."""
+
+    needs: TextList | None = None
+    """In a Flow: whose replies it gets, merged; `gateway` is the request itself. Unset: the step added before."""
+
+    when: Mapped | None = None
+    """In a Flow: condition on documents; the others go round it."""
+
+    floating: Flag = False
+    """In a Flow: do not wait for the reply and let nothing follow."""
+
+    include_gateway: Flag = True
+    """Put a gateway in front where one is needed; one worker serves its own ports in either case."""
+
+
+def as_list(value: Any) -> list[Any]:
+    """`value` as a list: "one, or a list of them" read uniformly; None is the empty list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def pairs(mapping: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of an optional mapping."""
+    return dict(mapping or {})
+
+
+def _keys_of_environment() -> Any:
+    return os.environ.get("JINA_API_KEYS") or None
+
+
+class AccessOptions(Spec):
+    """Who may call, and how often."""
+
+    api_keys: ApiKeys = Field(default_factory=_keys_of_environment, validate_default=True)
+    """Keys that callers must show: name -> key, or name -> `{"key": ..., "endpoints": [...], "scopes": [...]}`; a list;
+    or text such as `alice:KEY,bob:KEY`. Only digests are kept. The variable JINA_API_KEYS changes the
+    default of none."""
+
+    api_keys_file: Text | None = None
+    """YAML file with further keys, as `api_keys` takes them, read by the server when it starts."""
+
+    rate_limit: RateLimit | None = None
+    """Requests that one key, or without keys one address, may send: `100/s`, `600/min`, `100/s burst 20`."""
+
+    ssl_ca_certs: Text | None = None
+    """File of the authorities (PEM) whose certificate a client must show; of an external Deployment, those to trust."""
+
+    timeout_read: Seconds = 30
+    """Seconds in which the head of a request must arrive, and its body, which gets a second more for each KiB; 0: no
+    limit."""
+
+    timeout_write: Seconds = 60
+    """Seconds over which a client must take 1 KiB a second of the answers that wait for it, else its connection is
+    closed; 0: no limit."""
+
+    max_unread: Count = 32 * 1024 * 1024
+    """Bytes of requests in work and of answers that may wait for one client on a WebSocket or a gRPC connection; above,
+    no more of its requests are taken. One request and its answer may always be larger."""
+
+    max_unread_total: Count = 256 * 1024 * 1024
+    """Bytes of answers that may wait for all clients of one process; above, the connections that take least are
+    closed."""
+
+    @property
+    def write_seconds(self) -> float:
+        """`timeout_write` in seconds."""
+        return float(self.timeout_write)  # type: ignore[arg-type]
+
+    @property
+    def read_seconds(self) -> float:
+        """`timeout_read` in seconds."""
+        return float(self.timeout_read)  # type: ignore[arg-type]  # a number once it is validated
+
+
+class InflightOptions(Spec):
+    """How many requests at a time."""
+
+    max_inflight: Count = 10_000
+    """Requests in work or waiting in one process, worker or gateway; more are refused with 429."""
+
+
+class QueueOptions(Spec):
+    """How many requests wait."""
+
+    max_queue: Index | None = None
+    """Requests that wait for a `def` handler in one worker, a batch as one; more are refused with 429. Unset:
+    `max_inflight` alone counts."""
+
+
+class StatefulOptions(Spec):
+    """Replicated state."""
+
+    stateful: Flag = False
+    """Replicate the calls of `@write` endpoints through a consensus log, which is kept in the `workspace`."""
+
+    peer_ports: PeerPorts = None
+    """Ports of the replicas' consensus agents, as a list or by shard."""
+
+    raft_peers: Addresses | None = None
+    """Addresses `host:port` of the consensus agents of all replicas, where each replica is started by itself; the same
+    list, in the same order, for each of them."""
+
+    replica_id: Index = 0
+    """Which replica this one is, of those in `raft_peers`, counted from 0."""
+
+    raft_key_file: Text | None = None
+    """File with the key by which agents of one group know each other, of 32 characters or more; `raft_peers` need it
+    where they have no certificates. Unset: replicas that are started together have one in their workspace."""
+
+    raft_configuration: Mapped | None = None
+    """Options of the consensus log, such as `snapshot_threshold`."""
+
+    consistency: Consistency = "eventual"
+    """What a read of a stateful Deployment may miss: `eventual`, `session` or `linearizable`."""
+
+
+class TelemetryOptions(Spec):
+    """Metrics and traces."""
+
+    monitoring: Flag = False
+    """Serve metrics and probes on a port of their own as well, `port_monitoring`."""
+
+    port_monitoring: Ports = None
+    """Port of the metrics with `monitoring`, or one for each replica; chosen at start when unset."""
+
+    tracing: Flag = False
+    """Send spans to a collector by OTLP; needs the extra `otel`."""
+
+    traces_exporter_host: Text | None = None
+    """Host of the collector of traces; without host and port OpenTelemetry's own variables say it."""
+
+    traces_exporter_port: Port | None = None
+    """Port of the collector of traces; unset: 4317."""
+
+    metrics: Flag = False
+    """Send metrics to a collector by OTLP; needs the extra `otel`."""
+
+    metrics_exporter_host: Text | None = None
+    """Host of the collector of metrics; without host and port OpenTelemetry's own variables say it."""
+
+    metrics_exporter_port: Port | None = None
+    """Port of the collector of metrics; unset: 4317."""
+
+
+class ProbeOptions(Spec):
+    """Probes of one worker alone."""
+
+    port_probes: Port | None = None
+    """Port on which a small process of its own answers probes, also while C code holds the worker's interpreter."""
+
+
+class ContainerOptions(Spec):
+    """Containers and clusters."""
+
+    entrypoint: Text | None = None
+    """Command that replaces the image's own."""
+
+    docker_kwargs: Mapped | None = None
+    """Further arguments of the container."""
+
+    volumes: TextList | None = None
+    """Folders to mount, as `local:container` or `local`."""
+
+    gpus: Gpus | None = None
+    """GPUs of each worker: how many, a fraction of one (0.5), `all` (also of none); or a list, shared out among
+    the workers."""
+
+    disable_auto_volume: Flag = False
+    """Do not mount `~/.cache/jina` into the container."""
+
+    force_network_mode: NetworkMode = "AUTO"
+    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
+
+    prefer_platform: Text | None = None
+    """Platform of the image, such as `linux/amd64`."""
+
+    force_update: Flag = False
+    """Fetch an Executor of the hub again even if it is cached; says nothing of any other Executor."""
+
+    k8s_namespace: Text | None = None
+    """Kubernetes namespace, as the Kubernetes files of Jina 3 name it; it changes nothing in a process."""
+
+    env_from_secret: Mapped | None = None
+    """Variable -> `{"name": secret, "key": key}` of a Kubernetes secret."""
+
+    image_pull_secrets: TextList | None = None
+    """Kubernetes secrets to pull the image with."""
+
+
+class InternalOptions(Spec):
+    """Options that Jina 3 set itself; accepted at their defaults and where they ask for what happens anyway."""
+
+    native: Flag = False
+    """Run the Executor in a process rather than in a container, which is what happens unless `uses` is an image."""
+
+    noblock_on_start: Flag = False
+    """Return from `start` before the processes are ready."""
+
+    workspace_id: Text | None = None
+    """Identifier of the run."""
+
+    runtime_cls: Text = "WorkerRuntime"
+    """Kind of process."""
+
+    pod_role: Any = "WORKER"
+    """Role of the process."""
+
+    deployment_role: Any = None
+    """Role of the Deployment in a Flow."""
+
+    shard_id: Index = 0
+    """Which shard this process is."""
+
+    uses_before_address: Text | None = None
+    """Address of a running `uses_before`."""
+
+    uses_after_address: Text | None = None
+    """Address of a running `uses_after`."""
+
+    connection_list: Mapped | None = None
+    """Addresses of running shards."""
+
+
+class TargetError(ValueError):
+    """An option of the addresses is wrong; `option` is its name."""
+
+    def __init__(self, option: str, text: str) -> None:
+        super().__init__(text)
+        self.option = option
+
+
+def targets(spec: DeploymentSpec) -> list[Target]:
+    """One target for each replica: the hosts with their ports; a single one of either counts for all.
+
+    Raises TargetError where they do not fit together.
+    """
+    hosts, ports = spec.hosts, spec.ports
+    if len(hosts) > 1 and len(ports) > 1 and len(hosts) != len(ports):
+        raise TargetError("host", _mismatch(len(hosts), len(ports)))
+    count = max(len(hosts), len(ports))
+    if "replicas" in spec.model_fields_set and spec.replicas not in {1, count}:
+        raise TargetError("host", _mismatch(len(hosts), spec.replicas))
+    return [
+        _target(spec, hosts[index % len(hosts)], ports[index % len(ports)] if ports else None) for index in range(count)
+    ]
+
+
+def _mismatch(hosts: int, replicas: int) -> str:
+    return f"Number of hosts ({hosts}) does not match the number of replicas ({replicas})"
+
+
+def _target(spec: DeploymentSpec, text: str, port: int | None) -> Target:
+    try:
+        address = split_address(text)
+    except ValueError as exc:
+        raise TargetError("host", str(exc)) from exc
+    if address.port is not None and port not in {None, address.port}:
+        raise TargetError("port", f"the host {text!r} says it already; there can't be two definitions")
+    number = address.port or port
+    if number is None:
+        raise TargetError("port", f"missing: where to connect to on {text!r}")
+    protocol, tls = SCHEMES[address.scheme] if address.scheme else (spec.protocols[0], spec.tls)
+    return Target(protocol, address.host, number, tls)

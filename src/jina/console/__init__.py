@@ -1,1 +1,0 @@
-"""The web page that a gateway or worker serves to people."""

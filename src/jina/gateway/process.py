@@ -1,0 +1,403 @@
+"""The life of a gateway process: starting, ready, draining, stopped. One loop, on the main thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jina.errors import ConfigError
+from jina.gateway.links import Hops
+from jina.gateway.service import GatewayService
+from jina.observe import exporters, logs
+from jina.observe.exporters import Exporters
+from jina.plan.plans import AccessPlan, FacePlan, GatewayPlan
+from jina.runtime.health import LoopWatch
+from jina.runtime.process import LinkSource, Stop, Vitals, run_life
+
+if TYPE_CHECKING:
+    from jina.gateway.custom import Gateway
+    from jina.server.server import Server
+
+__all__ = ["Stop", "run_gateway"]
+
+Custom = Callable[[], tuple[type, dict[str, Any]]]
+Report = Callable[[dict[str, Any]], None]
+_FIRST_LOOK = 0.005
+_LONGEST_PAUSE = 0.1
+"""Seconds between two looks at a port that the user's server shall open."""
+_CLOSING = 1.0
+"""Seconds that `run_server` gets to return after `shutdown`, at least."""
+
+
+class Front(Protocol):
+    """Opens the ports of a gateway and closes them."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """`scheme://host:port` of each port that is open."""
+        ...
+
+    async def start(self) -> None:
+        """Open all ports."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Close them; what is in flight gets `grace` seconds."""
+        ...
+
+
+def front_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, report: Report, stop: Stop) -> Front:
+    """The front of a plan; constructs the user's gateway, whose exceptions pass through."""
+    if custom is not None:
+        return CustomFront(plan, service, custom, report, stop)
+    from jina.net.limits import limits_of
+    from jina.server.server import serve
+
+    return serve(
+        plan.faces,
+        service,
+        http=plan.http,
+        grpc_options=plan.grpc_server_options,
+        limits=limits_of(plan),
+        prefetch=plan.prefetch,
+        access=plan.access,
+    )
+
+
+class CustomFront:
+    """An instance of the user's gateway class: constructed, set up, run, shut down."""
+
+    def __init__(self, plan: GatewayPlan, service: GatewayService, custom: Custom, report: Report, stop: Stop) -> None:
+        from jina.gateway.custom import Gateway, Surroundings, construct
+        from jina.gateway.streamer import GatewayStreamer
+
+        self._plan = plan
+        self._service = service
+        self._report = report
+        self._stop = stop
+        self._log = logs.get_logger(plan.name)
+        self.addresses: list[str] = []
+        self._running: Task[None] | None = None
+        self._set_up = False
+        cls, arguments = custom()
+        self._name = cls.__name__
+        if not issubclass(cls, Gateway):
+            raise ConfigError(f"uses: {cls.__name__} is no subclass of jina.Gateway")
+        _check_ports(plan)
+        report({"phase": "init"})
+        self._streamer = GatewayStreamer.of_gateway(plan)
+        GatewayStreamer.make_current(self._streamer)
+        self._surroundings = Surroundings(plan, service, self._streamer, plan.grace)
+        made: Any = construct(cls, self._surroundings, arguments, _injected(plan))
+        self._gateway: Gateway = made
+
+    async def start(self) -> None:
+        """Set the user's server up, run it, and wait until its ports are open.
+
+        Raises what `setup_server` or `run_server` raise.
+        """
+        self._streamer.begin(self._service, asyncio.get_running_loop())
+        self._report({"phase": "setup"})
+        await self._gateway.setup_server()
+        self._set_up = True
+        if self._plan.access != AccessPlan() and not getattr(self._gateway, "keeps_access", False):
+            raise ConfigError(
+                f"api_keys, rate_limit: {self._name} serves with a server of its own, which does not heed them",
+                help="override extend_http instead, or heed them there and say so: keeps_access = True in the class",
+            )
+        self._running = running = asyncio.ensure_future(self._gateway.run_server())
+        for face in self._plan.faces:
+            await self._opened(face, running)
+            self.addresses.append(f"{_scheme(face)}://{face.host}:{face.port}")
+        running.add_done_callback(self._ended)
+
+    async def _opened(self, face: FacePlan, running: Task[None]) -> None:
+        """Return when somebody listens on the port: nothing else tells that the user's server is there."""
+        host = "127.0.0.1" if face.host in {"0.0.0.0", ""} else "::1" if face.host == "::" else face.host  # noqa: S104 - compared
+        pause, told = _FIRST_LOOK, False
+        while True:
+            if running.done():
+                running.result()
+            try:
+                _, writer = await asyncio.open_connection(host, face.port)
+            except OSError:
+                pass
+            else:
+                writer.close()
+                return
+            if not told and pause >= _LONGEST_PAUSE:
+                told = True
+                self._report({"phase": "waiting", "for": f"{self._name} to listen on port {face.port}"})
+            # One that has returned may have left a server behind that is about to listen.
+            await (asyncio.sleep(pause) if running.done() else asyncio.wait({running}, timeout=pause))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _ended(self, running: Task[None]) -> None:
+        """A server that fails takes the process with it; one that ends by itself leaves the rest to `shutdown`."""
+        if running.cancelled() or self._stop.requested:
+            return
+        error = running.exception()
+        if error is None:
+            self._log.debug("run_server of %s returned", self._name)
+            return
+        self._log.error("run_server of %s failed: %r", self._name, error, exc_info=error)
+        self._stop.request_stop(f"run_server failed: {error!r}", exit_code=1)
+
+    async def stop(self, grace: float) -> None:
+        """`shutdown()` within the grace time, then the end of `run_server`."""
+        self._surroundings.grace = grace
+        deadline = time.monotonic() + grace
+        running = self._running
+        try:
+            if self._set_up:
+                await asyncio.wait_for(self._gateway.shutdown(), max(grace, _CLOSING))
+            if running is not None:
+                await asyncio.wait({running}, timeout=max(deadline - time.monotonic(), _CLOSING))
+        except TimeoutError:
+            self._log.warning("shutdown of %s was cut off after %g s of grace", self._name, grace)
+        except Exception as error:  # noqa: BLE001 - the user's own code
+            self._log.error("shutdown of %s failed: %r", self._name, error, exc_info=error)
+        finally:
+            if running is not None and not running.done():
+                running.cancel()
+                await asyncio.wait({running}, timeout=_CLOSING)
+            if running is not None and running.done() and not running.cancelled():
+                running.exception()  # seen: `_ended` told it, or the stop made it
+            self._streamer.make_current(None)
+
+
+def _check_ports(plan: GatewayPlan) -> None:
+    """Raise `PortAlreadyUsed` for a port of another process, whose answer would pass for that of the user's server."""
+    from jina.net.sockets import bind
+
+    for face in plan.faces:
+        bind(face).close()
+
+
+def _injected(plan: GatewayPlan) -> dict[str, Any]:
+    """What the constructor gets beside the user's arguments."""
+    arguments = {
+        "name": plan.name,
+        "host": plan.faces[0].host if plan.faces else "0.0.0.0",  # noqa: S104 - the default of all servers here
+        "port": [face.port for face in plan.faces],
+        "protocol": [face.protocol for face in plan.faces],
+        "workspace": plan.workspace,
+        "title": plan.http.title,
+        "description": plan.http.description,
+        "cors": plan.http.cors,
+        "uvicorn_kwargs": dict(plan.http.uvicorn_kwargs),
+        "grpc_server_options": dict(plan.grpc_server_options),
+        "ssl_certfile": next((face.tls.certfile for face in plan.faces if face.tls), None),
+        "ssl_keyfile": next((face.tls.keyfile for face in plan.faces if face.tls), None),
+        "prefetch": plan.prefetch,
+        "no_debug_endpoints": plan.http.no_debug_endpoints,
+        "no_crud_endpoints": plan.http.no_crud_endpoints,
+        "expose_endpoints": dict(plan.http.expose_endpoints),
+        "log_level": plan.log.level,
+        "log_config": None,
+        "tracing": plan.telemetry.tracing,
+    }
+    metas = dict(plan.custom.metas) if plan.custom is not None else {}
+    return {"name": plan.name, "runtime_args": arguments, "metas": metas}
+
+
+def _scheme(face: FacePlan) -> str:
+    return {"grpc": "grpc", "http": "http", "websocket": "ws"}[face.protocol] + ("s" if face.tls else "")
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run_gateway(
+    plan: GatewayPlan,
+    report: Callable[[dict[str, Any]], None],
+    stop: Stop | None = None,
+    links: LinkSource | None = None,
+    custom: Custom | None = None,
+    vitals: Vitals | None = None,
+) -> int:
+    """Serve a graph until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
+
+    `links` gives the sockets of the local workers, at any time and again after a restart. `report` gets
+    `{"phase": "waiting", "for": "names"}` until all workers have answered, `{"phase": "ready", "addresses": [...],
+    "steps": ...}` (see `GatewayService.told`) when the ports are open, and `{"phase": "draining", "reason": ...}`.
+    `custom` imports the user's own gateway class and gives it with its arguments. Raises `ConfigError` where
+    neighbours do not fit, `PortAlreadyUsed`, and `RuntimeFailToStart` naming the workers that were silent until
+    `timeout_ready`.
+    """
+    logs.setup(plan.log, plan.name)
+    telemetry = exporters.start(plan.telemetry, plan.name)
+    stop, links = stop or Stop(), links or LinkSource()
+
+    def life_on(loop: AbstractEventLoop) -> _Life:
+        life = _Life(plan, links, report, stop, loop, custom, telemetry)
+        life.vitals = vitals or life.vitals
+        return life
+
+    try:
+        return run_life(life_on)
+    finally:
+        links.close()
+        telemetry.stop()
+
+
+class _Life:
+    def __init__(
+        self,
+        plan: GatewayPlan,
+        links: LinkSource,
+        report: Callable[[dict[str, Any]], None],
+        stop: Stop,
+        loop: AbstractEventLoop,
+        custom: Custom | None,
+        telemetry: Exporters,
+    ) -> None:
+        self._plan = plan
+        self._custom = custom
+        self._telemetry = telemetry
+        self._monitoring: Server | None = None
+        self._links = links
+        self._report = report
+        self._stop = stop
+        self._loop = loop
+        self._log = logs.get_logger(plan.name)
+        self.vitals = Vitals()
+        self._beats = 0
+        self._loop_watch = LoopWatch(loop)
+        self._signalled = False
+        self._asked = asyncio.Event()
+        self._hard = asyncio.Event()
+
+    def _vitals_of(self, service: GatewayService) -> dict[str, int]:
+        """For any thread: the numbers, and `beats`, which grows by the next question if the loop goes on."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._beat)
+        return {**service.vitals(), "beats": self._beats, "silent_ms": round(1000 * self._loop_watch.silent)}
+
+    def _beat(self) -> None:
+        self._beats += 1
+
+    async def run(self) -> int:
+        forget = self._stop.listen(self._tell)
+        hops = Hops(self._plan, self._links, self._report)
+        service = GatewayService(self._plan, {})
+        self._telemetry.counts = service.counts
+        try:
+            front = front_of(self._plan, service, self._custom, self._report, self._stop)
+            if await self._started(hops, service):
+                await self._serve(service, front)
+        finally:
+            forget()
+            await hops.close()
+        return self._stop.exit_code
+
+    async def _started(self, hops: Hops, service: GatewayService) -> bool:
+        """Whether all workers have answered before somebody asked to stop."""
+        return await self._unless_asked(hops.connect(service))
+
+    async def _unless_asked(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do what belongs to the start; says whether it was done before somebody asked to stop."""
+        starting = asyncio.create_task(work)
+        asked = asyncio.create_task(self._asked.wait())
+        try:
+            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            if not starting.done():
+                starting.cancel()
+        if self._asked.is_set():
+            self._log.log(self._stop.level, "stopped while starting: %s", self._stop.reason)
+            await asyncio.wait({starting})
+            return False
+        await starting
+        return True
+
+    async def _serve(self, service: GatewayService, front: Front) -> None:
+        started = False
+        try:
+            started = await self._unless_asked(self._open(front, service))
+        finally:
+            if not started:
+                await self._close(front, 0)
+        if not started:
+            return
+        service.state = "ready"
+        self.vitals.source = partial(self._vitals_of, service)
+        service.watch.start()
+        self._loop_watch.start()
+        try:
+            self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
+            self._log.debug("ready: %s", ", ".join(front.addresses))
+            await self._asked.wait()
+        finally:
+            service.state = "draining"
+            service.watch.stop()
+            self._loop_watch.stop()
+            await self._drain(service, front)
+            service.state = "stopped"
+
+    async def _drain(self, service: GatewayService, server: Front) -> None:
+        """Answer what is in flight within the grace time; a hard stop ends the waiting."""
+        self._report({"phase": "draining", "reason": self._stop.reason})
+        draining = asyncio.create_task(self._drain_gently(service, server))
+        giving_up = asyncio.create_task(self._hard.wait())
+        try:
+            await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            giving_up.cancel()
+        if not draining.done():
+            draining.cancel()
+        elif (error := draining.exception()) is not None:
+            self._log.error("stopping the servers failed: %r", error, exc_info=error)
+
+    async def _drain_gently(self, service: GatewayService, server: Front) -> None:
+        grace = self._plan.grace
+        deadline = time.monotonic() + grace
+        service.hurry()
+        await self._close(server, grace)
+        if not await service.quiet(max(0.0, deadline - time.monotonic())):
+            self._log.warning("floating branches were cut off after %g s of grace", grace)
+
+    async def _open(self, front: Front, service: GatewayService) -> None:
+        """All ports, or none."""
+        await front.start()
+        if self._plan.monitoring is not None:
+            from jina.server.monitoring import monitoring_server
+
+            self._monitoring = monitoring_server(self._plan.monitoring, service)
+            await self._monitoring.start()
+
+    async def _close(self, front: Front, grace: float) -> None:
+        """The port of the metrics last, so that the end can be watched."""
+        await front.stop(grace)
+        if self._monitoring is not None:
+            await self._monitoring.stop(0)
+
+    def _tell(self, stop: Stop) -> None:
+        self._loop.call_soon_threadsafe(self._asked.set)
+        if stop.hard:
+            self._loop.call_soon_threadsafe(self._hard.set)
+
+    @contextlib.contextmanager
+    def signals(self) -> Generator[None]:
+        """SIGTERM and SIGINT ask for the stop; the second one ends the process at once."""
+        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._signalled:
+            os._exit(128 + number)
+        self._signalled = True
+        self._stop.request_stop(signal.Signals(number).name)

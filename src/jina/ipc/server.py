@@ -1,0 +1,335 @@
+"""A service offered to a gateway of this machine over a local link."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import CancelledError, Future, Task
+from collections.abc import Coroutine
+from socket import socket
+from typing import Any
+
+import msgspec
+
+from jina.codec.messages import Request
+from jina.errors import BadRequest, Cancelled, JinaError, Unavailable
+from jina.ipc import protocol as frames
+from jina.ipc.client import ITEM_COST, WINDOW
+from jina.ipc.protocol import (
+    Buffer,
+    LinkConnection,
+    Marks,
+    connect,
+    greeted,
+    read_request,
+    write_endpoints,
+    write_error,
+    write_reply,
+)
+from jina.net.messages import as_jina_error
+from jina.net.service import Service
+from jina.observe.logs import get_logger
+
+_log = get_logger("jina.net.link")
+_QUESTIONS = frozenset({frames.DESCRIBE, frames.PROBE, frames.METRICS})
+_NOT_READY_YET = 0.01
+"""Seconds between two looks whether the service is ready."""
+_LAST_WORDS = 1.0
+"""Seconds that a gateway has to read what waits for it when the server stops."""
+
+
+class LinkServer:
+    """Answers the peer's requests with a service; owns the connected Unix stream socket.
+
+    Requests may come before the service is ready: they wait in the socket until `start`. `max_message_size` bounds
+    the documents of a request and of a reply, in bytes. Nothing more is read while twice that waits to be sent.
+    """
+
+    def __init__(self, sock: socket, service: Service, max_message_size: int) -> None:
+        self._sock = sock
+        self._service = service
+        self._limit = min(max_message_size, frames.MAX_BODY)
+        self._marks: Marks | None = None
+        self._opening: Task[None] | None = None
+        self._connection: LinkConnection | None = None
+        self._tasks: dict[int, Task[None]] = {}
+        self._leaving: set[Task[None]] = set()
+        """Tasks that were cancelled because nobody waits for them."""
+        self._credits: dict[int, _Credit] = {}
+        self._stopping = False
+        self._tells = bool(getattr(service, "calls_began", False))
+        self._hurried = False
+        self._idle: Future[None] | None = None
+
+    async def start(self) -> None:
+        """Serve, on the running loop, as soon as the gateway is there; returns at once."""
+        self._loop = asyncio.get_running_loop()
+        self._opening = self._loop.create_task(self._open())
+
+    async def _open(self) -> None:
+        try:
+            self._sock.setblocking(False)  # noqa: FBT003 - its only parameter
+            await _readable(self._loop, self._sock)
+            self._marks = greeted(self._sock)
+            connection = LinkConnection("the gateway", self._limit, self._deliver, self._on_lost)
+            connection.limit_replies(2 * self._limit)
+            self._connection = connection
+            self._send = connection.send
+            await connect(self._sock, connection)
+        except OSError as error:
+            self._connection = None
+            self._sock.close()
+            if not isinstance(error, ConnectionResetError):
+                _log.error("the link with the gateway cannot be used: %s", error)
+
+    async def stop(self, grace: float) -> None:
+        """Refuse what is new, let what is in work finish within `grace` seconds, close."""
+        self._stopping = True
+        if self._opening is not None:
+            if self._connection is None:
+                self._opening.cancel()
+            await asyncio.wait([self._opening])
+        connection = self._connection
+        if connection is None:
+            self._sock.close()
+            return
+        connection.send(frames.BYE, 0, 0)
+        if self._tasks or self._leaving:
+            self._idle = self._loop.create_future()
+            await asyncio.wait([self._idle], timeout=grace)
+        await self._cancel_all()
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                await connection.drain()
+                connection.close()
+                await connection.lost()
+        except TimeoutError:
+            connection.abort()
+            await connection.lost()
+
+    async def lost(self) -> None:
+        """Return when the link is closed, from either end."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._connection is not None:
+            await self._connection.lost()
+
+    def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
+        if kind == frames.CANCEL:
+            self._drop(number)
+        elif kind == frames.CREDIT:
+            credit = self._credits.get(number)
+            if credit is not None:
+                credit.add(int.from_bytes(meta, "little"))
+        elif kind == frames.HURRY:
+            self._hurry(on=True)
+        elif kind not in {frames.REQUEST, frames.STREAM, *_QUESTIONS}:
+            raise frames.LinkBroken(f"a gateway does not send messages of the kind {kind}")
+        elif self._stopping:
+            self._send(frames.REFUSED, 0, number)
+        elif kind in _QUESTIONS:
+            self._run(number, self._told(kind, flags, number))
+        else:
+            self._begin(kind, flags, number, meta, body)
+
+    def _begin(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
+        """A request came."""
+        try:
+            request = read_request(flags, meta, body)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._refuse(number, BadRequest(f"a request over the link cannot be read: {error}"))
+            return
+        if self._marks is not None:
+            self._mark(number, request, self._marks)
+        self._run(number, self._answer(number, request) if kind == frames.REQUEST else self._pour(number, request))
+
+    def _told(self, kind: int, flags: int, number: int) -> Coroutine[Any, Any, None]:
+        """Answer what a gateway asks for itself."""
+        if kind == frames.DESCRIBE:
+            return self._describe(number)
+        if kind == frames.PROBE:
+            return self._probe(number)
+        return self._measure(number, openmetrics=not flags & frames.OLDER)
+
+    def _mark(self, number: int, request: Request, marks: Marks) -> None:
+        """Have it noted when the work begins: by the service, where it says so, else now."""
+        began = marks.setter(number)
+        if self._tells:
+            request.began = began
+        else:
+            began()
+
+    def _run(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[number] = self._loop.create_task(work)
+
+    async def _answer(self, number: int, request: Request) -> None:
+        try:
+            reply = await self._service.call(request)
+            flags, meta, body = write_reply(reply, request, self._limit)
+            self._send(frames.REPLY, flags, number, meta, body)
+        except CancelledError:
+            self._given_up(number)
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            self._refuse(number, as_jina_error(error))
+        finally:
+            self._ended(number)
+
+    async def _pour(self, number: int, request: Request) -> None:
+        credit = self._credits[number] = _Credit(self._loop)
+        replies = None
+        try:
+            replies = self._service.stream(request)
+            async for reply in replies:
+                flags, meta, body = write_reply(reply, request, self._limit)
+                self._send(frames.ITEM, flags, number, meta, body)
+                if credit.spend(len(meta) + len(body)):
+                    await credit.more()
+            self._send(frames.END, 0, number)
+        except CancelledError:
+            self._given_up(number)
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            self._refuse(number, as_jina_error(error))
+        finally:
+            self._credits.pop(number, None)
+            try:
+                await _close(replies)
+            finally:
+                self._ended(number)
+
+    async def _describe(self, number: int) -> None:
+        try:
+            while not self._service.ready:  # noqa: ASYNC110 - a service has no event for it
+                await asyncio.sleep(_NOT_READY_YET)
+            self._send(frames.REPLY, 0, number, b"", write_endpoints(self._service.endpoints))
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            self._refuse(number, as_jina_error(error))
+        finally:
+            self._ended(number)
+
+    async def _probe(self, number: int) -> None:
+        try:
+            if not self._service.ready:
+                raise Unavailable(f"{self._service.name} is not ready")
+            await self._service.dry_run()
+            self._send(frames.REPLY, 0, number)
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            self._refuse(number, as_jina_error(error))
+        finally:
+            self._ended(number)
+
+    async def _measure(self, number: int, *, openmetrics: bool) -> None:
+        try:
+            self._send(frames.REPLY, 0, number, b"", await self._service.metrics(openmetrics=openmetrics))
+        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
+            self._refuse(number, as_jina_error(error))
+        finally:
+            self._ended(number)
+
+    def _refuse(self, number: int, error: JinaError) -> None:
+        self._send(frames.ERROR, 0, number, b"", write_error(error))
+
+    def _given_up(self, number: int) -> None:
+        """A task was cancelled: unless the gateway wanted that, it is told."""
+        if number in self._tasks:
+            name = self._service.name
+            stopped = Unavailable(f"{name} stopped before it answered")
+            self._refuse(number, stopped if self._stopping else Cancelled(f"{name} gave up the request"))
+
+    def _drop(self, number: int) -> None:
+        """The gateway does not wait for this one any more."""
+        assert self._connection is not None
+        self._connection.drop_incoming(number)
+        outbox = self._connection.outbox
+        if number in outbox:
+            outbox.drop(number)
+            self._send(frames.CANCEL, 0, number)
+        self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        """Cancel a task for which nobody waits."""
+        task = self._tasks.pop(number, None)
+        if task is not None:
+            task.cancel()
+            self._leaving.add(task)
+            task.add_done_callback(self._left)
+
+    def _left(self, task: Task[None]) -> None:
+        self._leaving.discard(task)
+        self._ended(0)
+
+    def _ended(self, number: int) -> None:
+        self._tasks.pop(number, None)
+        if self._idle is not None and not self._tasks and not self._leaving and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _cancel_all(self) -> None:
+        tasks = [*self._tasks.values(), *self._leaving]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    def _hurry(self, *, on: bool) -> None:
+        """Tell the service that requests need not wait for company, or that they may again."""
+        if self._hurried != on and (hurry := getattr(self._service, "hurry", None)) is not None:
+            self._hurried = on
+            hurry(on=on)
+
+    def _on_lost(self) -> None:
+        self._marks = None
+        self._hurry(on=False)
+        for number in list(self._tasks):
+            self._leave(number)
+
+
+async def _close(replies: Any) -> None:
+    """End a stream of the service; what its end raises is logged, for nobody waits for it any more."""
+    aclose = getattr(replies, "aclose", None)
+    if aclose is None:
+        return
+    try:
+        await aclose()
+    except Exception as error:  # noqa: BLE001 - a generator's `finally` is user code
+        _log.error("a stream could not be closed", exc_info=error)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket) -> None:
+    """Wait until a socket that no transport serves has something to read."""
+    waiter: Future[None] = loop.create_future()
+
+    def there() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    loop.add_reader(sock, there)
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(sock)
+
+
+class _Credit:
+    """How many bytes of a stream may still be sent."""
+
+    __slots__ = ("_left", "_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._left = WINDOW
+        self._loop = loop
+        self._waiter: Future[None] | None = None
+
+    def spend(self, size: int) -> bool:
+        """A reply of so many bytes was sent; says whether more has to wait."""
+        self._left -= max(size, ITEM_COST)
+        return self._left <= 0
+
+    def add(self, amount: int) -> None:
+        """The gateway has read so much."""
+        self._left += amount
+        if self._left > 0 and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def more(self) -> None:
+        """Wait until more may be sent."""
+        while self._left <= 0:
+            self._waiter = self._loop.create_future()
+            await self._waiter

@@ -1,0 +1,327 @@
+"""What all channels share: where to, how, and the answers that come back.
+
+A channel takes `wire.messages.Request` objects and gives `Answer`s; documents stay undecoded in both
+directions until somebody asks. Transport failures and failures of the request itself are raised as
+`JinaError`; a handler's exception comes back as the `error` of an answer, since it answers one request of
+possibly many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jina.codec import parameters as wire_parameters
+from jina.codec import pb
+from jina.codec import status as wire_status
+from jina.codec.messages import Payload, Request
+from jina.codec.payloads import ProtoPayload
+from jina.codec.session_headers import HEADERS as STANDING
+from jina.errors import JinaError, NotSupportedError, Unavailable
+from jina.net.messages import add_routes
+
+MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server's address. `str()` gives the URL that error messages show."""
+
+    scheme: str
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, an IPv6 host in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def unreachable(target: Target, message: str, why: str) -> Unavailable:
+    """The error for a server that cannot be reached; `why` is what the system or gRPC says."""
+    told = why.lower()
+    if "refused" in told:
+        told = f"nothing listens at {target.authority}: start the service there"
+        told += (
+            f" (`with Deployment(..., port={target.port})`, or `jina executor --port {target.port}`), or correct the"
+        )
+        told += " host and port; `jina status` lists the services of this machine with their ports"
+    elif any(word in told for word in _NO_NAME):
+        told = f"no address is known for the host {target.host!r}: correct the host"
+    else:
+        told = f"see that {target.authority} is the host and port of the service, and that no firewall is between"
+    error = Unavailable.unreached(message)
+    error.help = told
+    return error
+
+
+_NO_NAME = (
+    "name or service not known",
+    "name resolution",
+    "nodename nor servname",
+    "no address associated",
+    "lookup failed",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Files (PEM) with which to connect by TLS: the authorities to trust, the certificate to show and its key."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """What holds for every call of a channel.
+
+    `max_message_size` is in bytes. `use_proxy` honours `http_proxy` and its like of the environment. `api_key` is what
+    calls show that bring no key of their own.
+    """
+
+    max_message_size: int = MAX_MESSAGE_SIZE
+    use_proxy: bool = False
+    grpc_options: Mapping[str, Any] = field(default_factory=dict)
+    tls: TlsFiles = TlsFiles()
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What holds for one call.
+
+    `timeout` is in seconds; `window` is the number of requests in flight at once. `metadata` travels as gRPC
+    metadata or as HTTP headers, names in lower case. `extra` holds what only HTTP knows (`auth`, `cookies`).
+    """
+
+    timeout: float | None = None
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    compression: Any = None
+    credentials: Any = None
+    window: int = 1000
+    results_in_order: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def refuse_extra(self) -> None:
+        """Raise `NotSupportedError` on other protocols than HTTP: an argument that does nothing is an error."""
+        if self.extra:
+            names = ", ".join(sorted(self.extra))
+            raise NotSupportedError(
+                f"{names}: only HTTP clients take this",
+                help="leave it out, or use Client(protocol='http')",
+            )
+
+
+class Answer(Protocol):
+    """One reply, still undecoded."""
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that this answers; empty when the peer does not say."""
+        ...
+
+    @property
+    def error(self) -> JinaError | None:
+        """The failure of this request, or None."""
+        ...
+
+    @property
+    def payload(self) -> Payload:
+        """The documents."""
+        ...
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters, with `__results__` where handlers returned dicts."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What services tell beside the documents, see `wire.standing`."""
+        ...
+
+    @property
+    def message(self) -> Any:
+        """The answer as a `jina.DataRequestProto`; from JSON without its documents."""
+        ...
+
+
+class ProtoAnswer:
+    """An answer that came as `jina.DataRequestProto`."""
+
+    __slots__ = ("_error", "message")
+
+    def __init__(self, message: Any) -> None:
+        self.message = message
+        self._error: JinaError | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that this answers."""
+        return str(self.message.header.request_id)
+
+    @property
+    def error(self) -> JinaError | None:
+        """What `header.status` says, as an exception; the same object each time."""
+        if self._error is None and self.message.header.status.code:
+            self._error = wire_status.read_error(self.message.header.status)
+        return self._error
+
+    @property
+    def payload(self) -> Payload:
+        """The documents."""
+        return ProtoPayload(self.message.data.docs)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters with their Python types."""
+        return wire_parameters.read(self.message)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What stateful services tell beside the documents."""
+        told: Mapping[str, str] = self.message.header.trace
+        return told
+
+
+class FailedAnswer:
+    """What stands for the answer to a request that failed on the way; `request_id` is empty for a whole call."""
+
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, error: JinaError, request_id: str, endpoint: str) -> None:
+        self.error = error
+        self.request_id = request_id
+        self.message = pb.DataRequestProto()
+        self.message.header.request_id = request_id
+        self.message.header.exec_endpoint = endpoint
+        wire_status.write_error(error, self.message.header.status)
+        if error.routes:
+            add_routes(self.message, error)
+
+    @property
+    def payload(self) -> Payload:
+        """No documents."""
+        return ProtoPayload(pb.DocListProto())
+
+
+class DocAnswer:
+    """One document of a stream, as `jina.SingleDocumentRequestProto`."""
+
+    def __init__(self, message: Any) -> None:
+        self.document = message.document
+        self.header = message.header
+
+    @property
+    def error(self) -> JinaError | None:
+        """What `header.status` says, as an exception."""
+        status = self.header.status
+        return wire_status.read_error(status) if status.code else None
+
+    def decode(self, codec: Any) -> Any:
+        """The document as an object of the codec's class."""
+        return codec.decode_doc(self.document)
+
+
+def request_message(request: Request) -> Any:
+    """The request as `jina.DataRequestProto`."""
+    message = pb.DataRequestProto()
+    _write_header(request, message.header)
+    if request.parameters:
+        wire_parameters.write(request.parameters, message)
+    request.payload.write_proto(message.data.docs)
+    return message
+
+
+def document_request_message(request: Request) -> Any:
+    """The request, whose payload holds one document, as `jina.SingleDocumentRequestProto`."""
+    message = pb.SingleDocumentRequestProto()
+    _write_header(request, message.header)
+    if request.parameters:
+        wire_parameters.write(request.parameters, message)
+    documents = pb.DocListProto()
+    request.payload.write_proto(documents)
+    message.document.CopyFrom(documents.docs[0])
+    return message
+
+
+def _write_header(request: Request, header: Any) -> None:
+    header.request_id = request.request_id
+    header.exec_endpoint = request.endpoint
+    if request.target_executor:
+        header.target_executor = request.target_executor
+    # A call may carry many requests: its metadata cannot tell these of each.
+    if request.headers:
+        header.trace.update({name: request.headers[name] for name in STANDING if name in request.headers})
+
+
+class StreamedDocument(Protocol):
+    """One document of a stream, still undecoded."""
+
+    def decode(self, codec: Any) -> Any:
+        """The document as an object of the codec's class."""
+        ...
+
+
+class SyncChannel(Protocol):
+    """A channel whose calls block the calling thread; safe to share between threads."""
+
+    def call(self, request: Request, options: CallOptions) -> Answer:
+        """Send one request and wait for its answer."""
+        ...
+
+    def stream_doc(self, request: Request, options: CallOptions) -> Iterator[StreamedDocument]:
+        """Send one document, get many. Closing the iterator cancels the call."""
+        ...
+
+    def ready(self, options: CallOptions) -> None:
+        """Return when the peer would serve a request; raise a `JinaError` otherwise."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections; calls in flight fail with `Cancelled`."""
+        ...
+
+
+class SyncStreamChannel(SyncChannel, Protocol):
+    """A channel that carries many requests over one call."""
+
+    def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
+        """Send requests as they come, at most `options.window` unanswered. Closing the iterator cancels."""
+        ...
+
+
+class AsyncChannel(Protocol):
+    """A channel of one event loop."""
+
+    async def call(self, request: Request, options: CallOptions) -> Answer:
+        """Send one request and wait for its answer."""
+        ...
+
+    def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[StreamedDocument]:
+        """Send one document, get many. Closing the iterator cancels the call."""
+        ...
+
+    async def ready(self, options: CallOptions) -> None:
+        """Return when the peer would serve a request; raise a `JinaError` otherwise."""
+        ...
+
+    async def close(self, *, abruptly: bool = False) -> None:
+        """Close the connections; `abruptly` where the loop is about to end and shakes no hands."""
+        ...
+
+
+class AsyncStreamChannel(AsyncChannel, Protocol):
+    """An async channel that carries many requests over one call."""
+
+    def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncIterator[Answer]:
+        """Send requests as they come, at most `options.window` unanswered. Closing the iterator cancels."""
+        ...

@@ -1,0 +1,114 @@
+"""Sockets that listen: bound to what a plan says, and who holds a port that is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import socket
+from collections.abc import Collection
+
+from jina.errors import ConfigError, PortAlreadyUsed
+from jina.plan.plans import FacePlan
+
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Asked after a minute of silence, given up after a minute without an answer. Not all systems have all of them.
+
+What was sent and is not acknowledged is left to the system's own limit: a shorter one (TCP_USER_TIMEOUT) would also end
+connections whose client merely does not read for a while.
+"""
+_LISTENS = "0A"
+"""The state in /proc/net/tcp (https://docs.kernel.org/networking/proc_net_tcp.html)."""
+_LONGEST_COMMAND = 80
+
+
+def bind(face: FacePlan) -> socket.socket:
+    """A bound TCP socket for the face; `port` 0 lets the system choose.
+
+    With `share_port` the socket has SO_REUSEPORT and binds beside others of the same user that have it; without
+    it a taken port raises `PortAlreadyUsed`. A host that is not of this machine raises `ConfigError`.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if face.share_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _notice_dead_peers(sock)
+        sock.bind((face.host, face.port))
+    except OSError as error:
+        sock.close()
+        raise bind_error(face, error) from error
+    sock.settimeout(0)
+    return sock
+
+
+def _notice_dead_peers(sock: socket.socket) -> None:
+    """Let the system end connections whose other end is gone; those that are accepted inherit it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def bind_error(face: FacePlan, error: OSError) -> ConfigError:
+    """What the system's refusal means to the user."""
+    where = f"{face.host}:{face.port} ({face.protocol})"
+    if error.errno == errno.EADDRINUSE:
+        who = holder(face.port)
+        return PortAlreadyUsed(
+            f"port: {face.port} is taken: another process listens on {where}{who and f': {who}'}",
+            help="give another port, or none to let jina choose a free one",
+        )
+    if error.errno == errno.EACCES:
+        return ConfigError(
+            f"port: {face.port} may not be opened by this user ({where})", help="ports below 1024 need privileges"
+        )
+    return ConfigError(f"host: cannot listen on {where}: {error.strerror or error}")
+
+
+def holder(port: int) -> str:
+    """Which process has a port, as far as this user may know; empty where the system does not tell.
+
+    That is elsewhere than on Linux, and for sockets that neither listen nor are connected.
+    """
+    listening, connected = _sockets_at(port)
+    for sockets in (listening, connected):
+        for pid in sorted(_processes_with(sockets)) if sockets else ():
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().decode(errors="replace").replace("\0", " ").split()
+                return f"process {pid} ({' '.join(command)[:_LONGEST_COMMAND]})"
+        for uid in sockets.values():
+            return f"a process of {_user_name(uid)}"
+    return ""
+
+
+def _sockets_at(port: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Those that listen and the others, with the user of each."""
+    listening: dict[str, int] = {}
+    connected: dict[str, int] = {}
+    for kind in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/net/{kind}") as file:
+            for line in file.readlines()[1:]:
+                _, local, _, state, *_, uid, _, inode = line.split()[:10]
+                if int(local.rpartition(":")[2], 16) == port and inode != "0":
+                    (listening if state == _LISTENS else connected)[f"socket:[{inode}]"] = int(uid)
+    return listening, connected
+
+
+def _processes_with(sockets: Collection[str]) -> set[int]:
+    found = set()
+    for path in glob.iglob("/proc/[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(path) in sockets:
+                found.add(int(path.split("/")[2]))
+    return found
+
+
+def _user_name(uid: int) -> str:
+    import pwd  # not where there are no such users
+
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user {uid}"

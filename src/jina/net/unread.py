@@ -1,0 +1,413 @@
+"""What waits for clients that do not take it: bounded in bytes for each connection and over all, and in time.
+
+Connections are looked at once a second while something waits for one of them, and more often when it is too much. One
+that took less than `LEAST_RATE` over the last `timeout` seconds is closed. Where more than `total` bytes wait for all,
+those that take least are closed, so that the others stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import math
+import os
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Callable, Generator
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+from weakref import WeakValueDictionary
+
+from jina.observe import logs
+
+LEAST_RATE: Final = 1024
+"""Bytes a second that a client must take, or send, on average once its time is up."""
+EVERY: Final = 1.0
+"""Seconds between two looks."""
+SOON: Final = 0.05
+"""Seconds between two looks when too much waits."""
+LARGE: Final = 1024 * 1024
+"""Bytes from which it is worth to give memory back to the system."""
+COST: Final = 1024
+"""Bytes that an answer counts for at least."""
+_ACKNOWLEDGED: Final = 120
+"""Where `tcpi_bytes_acked` is in the `tcp_info` of Linux."""
+_TOLD_EVERY: Final = 10.0
+
+
+class Bounds(NamedTuple):
+    """Bytes that may wait for one connection and for all, and seconds without progress; 0 seconds: no limit."""
+
+    each: int = 32 * 1024 * 1024
+    total: int = 256 * 1024 * 1024
+    timeout: float = 60.0
+
+
+class Waiting:
+    """What waits for one client. Subclasses say how to see what it takes, and how to close its connection."""
+
+    __slots__ = (
+        "__weakref__", "_due", "_last", "_least", "_room", "answers", "began", "held", "moved", "paused", "peak",
+        "unread",
+    )  # fmt: skip
+
+    def __init__(self, unread: Unread) -> None:
+        self.unread = unread
+        self.held = 0
+        """Bytes that were not handed to the transport yet."""
+        self.answers = 0
+        self.paused = False
+        """Whether the transport takes no more."""
+        self.peak = 0
+        self.began = 0.0
+        self.moved = 0
+        """Bytes taken since then."""
+        self._last: int | None = None
+        self._due = self._least = 0.0
+        self._room: list[asyncio.Future[None]] = []
+
+    def left(self) -> int:
+        """A number that falls by each byte that the client takes: bytes in a buffer, for one."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End the connection, whatever waits."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Nothing waits any more; what is dropped later does not count as waiting."""
+        self.paused = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, here or in the transport."""
+        return not self.held and not self.paused
+
+    @property
+    def full(self) -> bool:
+        """Whether as much waits as may."""
+        return self.held >= self.unread.bounds.each
+
+    async def room(self) -> None:
+        """Return once it is not full."""
+        while self.full:
+            waiter = asyncio.get_running_loop().create_future()
+            self._room.append(waiter)
+            await waiter
+
+    def add(self, size: int) -> None:
+        """An answer waits."""
+        size = max(size, COST)
+        self.answers += 1
+        self.held += size
+        self.peak = max(self.peak, self.held)
+        self.unread.added(self, size)
+
+    def take(self, size: int) -> None:
+        """It was handed to the transport, or dropped."""
+        size = max(size, COST)
+        self.answers -= 1
+        self.held -= size
+        self.moved += size
+        self._due = 0.0
+        if self._room and not self.full:
+            for waiter in self._room:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._room.clear()
+        self.unread.taken(self, size)
+
+    def pause(self) -> None:
+        """The transport takes no more."""
+        self.paused = True
+        self.unread.watch(self)
+
+    def resume(self) -> None:
+        """The transport takes more again."""
+        self.paused = False
+        self._due = 0.0
+        if not self.held:
+            self.unread.forget(self)
+
+    def begin(self, now: float) -> None:
+        """Something waits from now on."""
+        self.began, self.moved, self.peak, self._last = now, 0, self.held, None
+        self._await(now)
+
+    def is_late(self, now: float) -> bool:
+        """Whether its time is up; looks at what it took since the last time."""
+        left = self.left()
+        moved = 0 if self._last is None else max(0, self._last - left)
+        self._last = left
+        self.moved += moved
+        if self.paused and self._due and now >= self._due and self.moved < self._least:
+            return True
+        if not (self.paused and now < self._due):
+            self._await(now)
+        return False
+
+    def _await(self, now: float) -> None:
+        """Within `timeout` seconds from now so much must be taken."""
+        timeout = self.unread.bounds.timeout
+        self._due, self._least = now + timeout, self.moved + timeout * LEAST_RATE
+
+    def size(self) -> int:
+        """Bytes that wait, with those in the transport's buffer."""
+        size = self.held + max(0, self._last or 0)
+        self.peak = max(self.peak, size)
+        return size
+
+    def rate(self, now: float) -> float:
+        """Bytes that it took a second; infinite while it is too early to say."""
+        passed = now - self.began
+        return self.moved / passed if passed >= EVERY else math.inf
+
+
+class OnTransport(Waiting):
+    """What waits for the client of a transport of asyncio."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, unread: Unread, transport: asyncio.Transport) -> None:
+        super().__init__(unread)
+        self._transport = transport
+        if unread.bounds.timeout and (sock := transport.get_extra_info("socket")) is not None:
+            # For what is left of an answer when the connection is closed: then nobody looks any more.
+            with contextlib.suppress(OSError, AttributeError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * unread.bounds.timeout))
+
+    def left(self) -> int:
+        """Bytes in the buffer of the transport."""
+        return self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Drop the buffer too."""
+        self._transport.abort()
+
+
+class Pausing(asyncio.Protocol):
+    """A protocol whose transport tells when it takes no more, and when it does again: `Waiting` hears of it."""
+
+    _waiting: OnTransport
+
+    def pause_writing(self) -> None:
+        """The client does not take what was sent."""
+        super().pause_writing()
+        self._waiting.pause()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._waiting.resume()
+
+
+class OfPeer(Waiting):
+    """What waits for a client of gRPC, which knows connections by addresses such as `ipv4:127.0.0.1:54321`.
+
+    gRPC cannot close one, nor say what of an answer is left; so the socket is looked up when that is asked.
+    """
+
+    __slots__ = ("_socket", "name")
+
+    def __init__(self, unread: Unread, name: str) -> None:
+        super().__init__(unread)
+        self.name = name
+        self.paused = True
+        self._socket: socket.socket | None = None
+
+    def left(self) -> int:
+        """A number that falls by each byte that the client acknowledges."""
+        sock = self._found()
+        if sock is None or sys.platform != "linux":
+            return 0
+        with contextlib.suppress(OSError, struct.error):
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED + 8)
+            return -int(struct.unpack_from("=Q", info, _ACKNOWLEDGED)[0])
+        return 0
+
+    def close(self) -> None:
+        """End the connection; gRPC cancels its calls and gives back what waits."""
+        if (sock := self._found()) is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self.release()
+
+    def release(self) -> None:
+        """Close our own descriptor: the connection would stay open as long as it is."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits here: what waits in gRPC is counted here too."""
+        return not self.held
+
+    def _found(self) -> socket.socket | None:
+        if self._socket is None and (address := _address_of(self.name)) is not None:
+            self._socket = _socket_to(address)
+        return self._socket
+
+
+class Unread:
+    """What waits for the clients of one server; used on its loop. `freed` is called when much was given back."""
+
+    def __init__(self, bounds: Bounds, freed: Callable[[], None] | None = None) -> None:
+        self.bounds = bounds
+        self.peers: WeakValueDictionary[str, OfPeer] = WeakValueDictionary()
+        """Those of gRPC, by the address of the client, while a call may have something to wait."""
+        self.waiting: set[Waiting] = set()
+        """The connections for which something waits."""
+        self.closed = 0
+        """How many were closed."""
+        self.held = 0
+        """Bytes that wait for all."""
+        self._freed = freed
+        self._buffered = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon = False
+        self._log = logs.get_logger("transport")
+        self._told = -_TOLD_EVERY
+        self._told_of = 0
+
+    def peer(self, name: str) -> Waiting:
+        """What waits for a client of gRPC: the same object as long as one is used."""
+        waiting = self.peers.get(name)
+        if waiting is None:
+            waiting = self.peers[name] = OfPeer(self, name)
+        return waiting
+
+    async def room(self, name: str) -> None:
+        """Return once there is room for another answer to a client of gRPC."""
+        waiting = self.peers.get(name)
+        if waiting is not None and waiting.full:
+            await waiting.room()
+
+    def added(self, waiting: Waiting, size: int) -> None:
+        """More waits for a connection."""
+        if waiting in self.waiting:
+            self.held += size
+        else:
+            self.watch(waiting)
+        if self.held + self._buffered > self.bounds.total and not self._soon:
+            self._soon = True
+            self._look_in(SOON)
+
+    def taken(self, waiting: Waiting, size: int) -> None:
+        """Less waits for it."""
+        if waiting in self.waiting:
+            self.held -= size
+            if waiting.idle:
+                self.forget(waiting)
+
+    def watch(self, waiting: Waiting) -> None:
+        """Something waits for a connection."""
+        if waiting in self.waiting:
+            return
+        self.waiting.add(waiting)
+        self.held += waiting.held
+        waiting.begin(asyncio.get_running_loop().time())
+        if self._timer is None:
+            self._look_in(self._every)
+
+    def forget(self, waiting: Waiting) -> None:
+        """Nothing waits any more, or the connection is gone."""
+        if waiting not in self.waiting:
+            return
+        waiting.size()
+        waiting.release()
+        self.waiting.discard(waiting)
+        self.held -= waiting.held
+        if waiting.peak >= LARGE and self._freed is not None:
+            self._freed()
+
+    @property
+    def _every(self) -> float:
+        return min(EVERY, self.bounds.timeout / 4) if self.bounds.timeout else EVERY
+
+    def _look_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._soon = False
+        now = asyncio.get_running_loop().time()
+        for waiting in list(self.waiting):
+            if waiting.is_late(now) and self.bounds.timeout:
+                self._close(waiting, f"it took nothing for {self.bounds.timeout:g} s (timeout_write)")
+        sizes = {waiting: waiting.size() for waiting in self.waiting}
+        total = sum(sizes.values())
+        for waiting in sorted(sizes, key=lambda one: (one.rate(now), -sizes[one])):
+            # The last one may be a single answer that is larger than all may be together.
+            if total <= self.bounds.total or (len(self.waiting) == 1 and waiting.answers <= 1):
+                break
+            total -= sizes[waiting]
+            self._close(waiting, f"more than {self.bounds.total} bytes wait for all clients (max_unread_total)")
+        self._buffered = total - self.held
+        if self.waiting:
+            self._look_in(self._every)
+
+    def _close(self, waiting: Waiting, reason: str) -> None:
+        size = waiting.size()
+        self.forget(waiting)
+        self.closed += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._told >= _TOLD_EVERY:  # not a line for each of a crowd
+            number = self.closed - self._told_of
+            self._log.warning("closed connections: %d, the last with %d bytes unread: %s", number, size, reason)
+            self._told, self._told_of = now, self.closed
+        waiting.close()
+
+
+def _address_of(peer: str) -> tuple[str, int] | None:
+    host, _, port = unquote(peer).partition(":")[2].rpartition(":")
+    with contextlib.suppress(ValueError):
+        return _plain(host.strip("[]")), int(port)
+    return None
+
+
+def _plain(host: str) -> str:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def sockets_of_process() -> Generator[socket.socket]:
+    """A duplicate of each socket of this process, those of libraries too; it is closed when the next is asked for.
+
+    `kept` keeps one. No method may be called that changes the mode (`setblocking`, `dup`): duplicates share it.
+    """
+    names = os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+    for descriptor in map(int, filter(str.isdecimal, names)):
+        with contextlib.suppress(OSError):  # it is closed by now
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            duplicate = os.dup(descriptor)
+            try:
+                sock = socket.socket(fileno=duplicate)
+            except OSError:  # the number is that of something else by now
+                os.close(duplicate)
+                continue
+            with sock:
+                yield sock
+
+
+def kept(sock: socket.socket) -> socket.socket:
+    """One of `sockets_of_process` that stays open; the caller closes it."""
+    return socket.socket(fileno=sock.detach())
+
+
+def _socket_to(address: tuple[str, int]) -> socket.socket | None:
+    """A descriptor of our own of the socket of this process whose other end is at the address."""
+    with contextlib.suppress(OSError), contextlib.closing(sockets_of_process()) as sockets:
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it is not connected
+                found = sock.getpeername()
+                if isinstance(found, tuple) and (_plain(found[0]), found[1]) == address:
+                    return kept(sock)
+    return None

@@ -1,0 +1,139 @@
+"""What is shown while a service starts and once it is ready.
+
+On a terminal a line now and then with what is waited for, and then a table of addresses; anywhere else one plain line.
+It goes to stderr, so that a program's own output stays its own. Executors write to the same terminal from processes of
+their own: the cursor never goes back over lines that are there, which may be theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jina.plan.plans import FacePlan
+
+_SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
+_FIRST_LINE = 1.0
+"""Seconds of waiting before the first line."""
+_LONGEST_PAUSE = 10.0
+"""Seconds between two lines at most."""
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
+
+
+def address(face: FacePlan, host: str | None = None) -> str:
+    """`grpc://0.0.0.0:12345`; the scheme says TLS where the face has a certificate."""
+    name = host or face.host
+    scheme = _SCHEMES[face.protocol] + ("s" if face.tls else "")
+    return f"{scheme}://[{name}]:{face.port}" if ":" in name else f"{scheme}://{name}:{face.port}"
+
+
+def reachable(host: str) -> str:
+    """The host by which this machine reaches a server that listens on `host`."""
+    return "127.0.0.1" if host in _EVERYWHERE else host
+
+
+def network_host() -> str | None:
+    """The address of this machine in its network, or None without one; sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # an address reserved for documentation: only the route is looked up
+        except OSError:
+            return None
+        host = str(sock.getsockname()[0])
+    return None if host.startswith("127.") else host
+
+
+@contextlib.contextmanager
+def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None] | None]:
+    """Show what a starting service does, at first often and then rarely; nothing waits for it.
+
+    Gives the function to tell, or None where nobody looks. It shows the first that it is told after a second, and
+    then after twice as long each time, up to ten seconds.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    began, pause = time.monotonic(), _FIRST_LINE
+
+    def tell(phase: str) -> None:
+        nonlocal pause, began
+        if time.monotonic() - began >= pause:
+            began, pause = time.monotonic(), min(2 * pause, _LONGEST_PAUSE)
+            _show(f"{name}: {'; '.join(phase.splitlines())}")
+
+    yield tell
+
+
+def _show(line: str) -> None:
+    """Write a line of its own, wherever the cursor is: at the end of a line, or at the start of one that is to stay."""
+    sys.stderr.write(f"\n{line}\n")
+    sys.stderr.flush()
+
+
+def teller(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
+    """Gives the function that tells people of a running service what happened: `tell(level, line)`.
+
+    It is logged; where the program configured no logging, warnings and errors go to stderr.
+    """
+    from jina.observe import logs
+
+    log = logs.get_logger(name)
+
+    def tell(level: str, line: str) -> None:
+        number = getattr(logging, level.upper())
+        log.log(number, "%s", line)
+        if not quiet and number >= logging.WARNING and not _logs_are_shown(log):
+            print(f"{time.strftime('%H:%M:%S')} {level.upper()} {name}: {line}", file=sys.stderr, flush=True)  # noqa: T201 - as above
+
+    return tell
+
+
+def _logs_are_shown(log: logging.Logger) -> bool:
+    found: logging.Logger | None = log
+    while found is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in found.handlers):
+            return True
+        found = found.parent if found.propagate else None
+    return False
+
+
+def announce(
+    name: str, faces: Sequence[FacePlan], *, behind: Sequence[tuple[str, str]] = (), quiet: bool = False
+) -> None:
+    """Say that a service is ready, where it listens, where its documentation is, and what is `behind` its faces."""
+    if quiet:
+        return
+    if not sys.stderr.isatty():
+        print(f"{name} is ready: {' '.join(address(face) for face in faces)}", file=sys.stderr, flush=True)  # noqa: T201 - the announcement
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    console = Console(stderr=True)
+    table = Table.grid(padding=(0, 2))
+    for label, text in [*rows(faces, network_host()), *behind]:
+        table.add_row(f"[dim]{label}[/dim]", text)
+    console.line()  # below what Executors wrote, even where they have not ended the line
+    console.print(Panel(table, title=f"{name} is ready to serve", expand=False))
+
+
+def rows(faces: Sequence[FacePlan], network: str | None) -> list[tuple[str, str]]:
+    """The lines of the board: (label, text)."""
+    found = []
+    for face in faces:
+        local = address(face, reachable(face.host))
+        found += [("Protocol", face.protocol.upper()), ("Local", local)]
+        if face.host in _EVERYWHERE and network:
+            found.append(("Network", address(face, network)))
+        if face.protocol == "http":
+            found.append(("Docs", f"{local}/docs"))
+    if any(face.host in _EVERYWHERE for face in faces):
+        found.append(("Note", "listens on every interface (0.0.0.0); host='127.0.0.1' keeps it on this machine"))
+    return found

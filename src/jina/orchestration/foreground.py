@@ -1,0 +1,122 @@
+"""One gateway, or one process of a Deployment, in this very process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from jina.errors import ConfigError
+from jina.orchestration.display import announce
+
+
+def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") -> int:
+    """Serve the gateway that options of `GatewaySpec` describe until SIGTERM or Ctrl+C; gives the exit code.
+
+    To be called on the main thread. Raises `ConfigError` naming the option, `PortAlreadyUsed`, and
+    `RuntimeFailToStart` where Executors do not answer.
+    """
+    from jina.config import GatewaySpec, parse
+    from jina.orchestration.resolve import protocol_of, resolve_gateway
+    from jina.plan.gateway import plan_gateway
+    from jina.supervisor.foreground import serve_gateway_here as serve
+    from jina.supervisor.ports import PortReservations, given_faces, shared
+
+    spec = parse(GatewaySpec, dict(options), where)
+    resolved = resolve_gateway(spec)
+    only = protocol_of(resolved)
+    if only is not None and "protocol" not in spec.model_fields_set:
+        spec = parse(GatewaySpec, {**options, "protocol": only}, where)
+    ports = PortReservations()
+    try:
+        plan = plan_gateway(spec, resolved.plan if resolved else None, ports)
+        for face in plan.faces if resolved else ():
+            if face.share_port:
+                ports.lend(face.port)
+            else:
+                ports.claim(face)
+        return serve(
+            shared(plan, {face.port for face in given_faces([plan]) if ports.hold_given(face)}),
+            resolved.executor_class if resolved else None,
+            resolved.arguments if resolved else {},
+            lambda: announce(spec.name, plan.faces, quiet=spec.quiet),
+        )
+    finally:
+        ports.close()
+
+
+_PLACE = ("replicas", "shards", "shard_id")
+_HEAD = ("connection_list", "uses_before_address", "uses_after_address")
+_ROLES = ("native", "pod_role", "runtime_cls", "deployment_role", "k8s_namespace")
+
+
+def is_part(options: Mapping[str, Any]) -> bool:
+    """Whether the options of a command line ask for one process of a larger Deployment."""
+    return any(options.get(name) for name in ("native", "shard_id")) or is_head(options)
+
+
+def is_head(options: Mapping[str, Any]) -> bool:
+    """Whether that process is the one in front of the shards."""
+    return "HEAD" in str(options.get("pod_role", "")).upper() or options.get("runtime_cls") == "HeadRuntime"
+
+
+def serve_part(options: Mapping[str, Any], where: str = "jina executor") -> int:
+    """Serve the worker or the head until SIGTERM or Ctrl+C; gives the exit code. Main thread only.
+
+    Raises `ConfigError` naming the option, and what `jina.supervisor.foreground` raises.
+    """
+    own = {name: value for name, value in options.items() if name not in {*_ROLES, *_HEAD}}
+    if "name" in own:  # Jina 3 names the processes around shards `indexer/head`, which is no name of a folder
+        own["name"] = str(own["name"]).replace("/", "-")
+    if is_head(options):
+        return _serve_head(options, own, where)
+    from jina.orchestration import Deployment
+
+    place = _placed(own, where)
+    deployment = Deployment.from_command_line(
+        {name: value for name, value in own.items() if name not in _PLACE}, where.removeprefix("jina ")
+    )
+    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place))
+
+
+def _placed(options: Mapping[str, Any], where: str) -> dict[str, int]:
+    """Which of how many workers it is."""
+    from jina.config import DeploymentSpec, parse
+
+    counts = parse(DeploymentSpec, {name: options[name] for name in ("replicas", "shards") if name in options}, where)
+    try:
+        shard = int(options.get("shard_id", 0))
+    except ValueError:
+        shard = -1
+    if not 0 <= shard < counts.shards:
+        raise ConfigError(
+            f"{where}: shard_id: {options['shard_id']!r} is not the number of a shard: there are {counts.shards}, "
+            "counted from 0"
+        )
+    return {"replicas": counts.replicas, "shards": counts.shards, "shard_id": shard}
+
+
+def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> int:
+    from jina.config import DeploymentSpec, parse
+    from jina.config.types import shown
+    from jina.orchestration.display import announce
+    from jina.plan.gateway import plan_head
+    from jina.supervisor.foreground import serve_gateway_here
+    from jina.supervisor.ports import PortReservations
+
+    shards = options.get("connection_list") or {}
+    if not isinstance(shards, Mapping):
+        raise ConfigError(
+            f"{where}: connection_list: {shown(shards)} does not give each shard its address",
+            help="such as --connection-list 0=10.0.0.1:8081 1=10.0.0.2:8081",
+        )
+    own.setdefault("shards", str(len(shards)))
+    spec = parse(DeploymentSpec, own, where)
+    around = {name: str(options[name]) for name in _HEAD[1:] if options.get(name)}
+    ports = PortReservations()
+    try:
+        plan = plan_head(spec, shards, around, ports)
+        return serve_gateway_here(plan, None, {}, lambda: announce(spec.name, plan.faces, quiet=spec.quiet))
+    finally:
+        ports.close()

@@ -1,0 +1,264 @@
+"""From what users give as `uses` to what a plan holds: classes, keys, the documents that endpoints give."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from jina.errors import ConfigError, ExecutorDefinitionError
+from jina.plan.plans import AccessPlan, DeploymentPlan, FlowPlan, GatewayPlan, KeyPlan, WorkerPlan
+
+if TYPE_CHECKING:
+    from jina.config import DeploymentSpec, GatewaySpec
+    from jina.executor import Executor
+    from jina.plan.plans import ExecutorPlan
+
+
+def class_at_hand(plan: ExecutorPlan) -> type[Executor] | None:
+    """The class that the plan names if its module is imported already; nothing is imported for it."""
+    found: Any = sys.modules.get(plan.module)
+    for part in plan.qualname.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else None
+
+
+def declared(executor_class: type, on: str, overrides: Mapping[str, str]) -> Any:
+    """The document class that the endpoint `on` declares to give; None where nothing is declared.
+
+    `overrides` is `uses_requests`: endpoint -> method name.
+    """
+    method = _method_for(executor_class, on, overrides)
+    return None if method is None else _given_by(executor_class, method)
+
+
+def declared_by_graph(plan: FlowPlan, classes: Mapping[str, type[Executor] | None], on: str) -> Any:
+    """The document class that a Flow gives for the endpoint `on`; None where the last Executors are not known here.
+
+    `classes` are those at hand, by the name of the step.
+    """
+    from jina.plan.processes import AFTER, owner
+
+    nodes = {node.name: node for node in plan.gateway.graph.nodes}
+    workers = {deployment.name: deployment.workers for deployment in plan.deployments}
+
+    def given_by(name: str) -> Any:
+        node = nodes.get(name)
+        if node is None:
+            return _NOTHING  # the request itself
+        if node.hops:
+            after = owner(name, AFTER)
+            if after in classes:
+                cls = classes[after]
+                if cls is None:
+                    return None
+                if (method := _method_for(cls, on, {})) is not None:
+                    return _given_by(cls, method)
+            cls = classes.get(name)
+            if cls is None or not workers.get(name):
+                return None
+            method = _method_for(cls, on, workers[name][0].executor.requests)
+            if method is not None:
+                return _given_by(cls, method)
+        return _common([given_by(need) for need in node.needs])  # it passes documents through
+
+    found = _common([given_by(name) for name in plan.gateway.graph.ends])
+    return None if found is _NOTHING else found
+
+
+_NOTHING = object()
+"""No Executor knows the endpoint."""
+
+
+def _common(types: list[Any]) -> Any:
+    known = [found for found in types if found is not _NOTHING]
+    if not known:
+        return _NOTHING
+    return known[0] if all(found is known[0] for found in known) else None
+
+
+def _method_for(executor_class: type, on: str, overrides: Mapping[str, str]) -> str | None:
+    from jina.executor.binding import endpoints_of
+    from jina.executor.decorators import DEFAULT_ENDPOINT
+
+    table = {**endpoints_of(executor_class), **overrides}
+    return table.get(on) or table.get(on.removeprefix("/")) or table.get(DEFAULT_ENDPOINT)
+
+
+def _given_by(executor_class: type, method: str) -> Any:
+    from jina.documents import Document
+    from jina.executor.binding import marked
+    from jina.executor.decorators import Marks
+    from jina.executor.endpoints import types_of
+
+    function = getattr(executor_class, method, None)
+    if function is None:
+        return None
+    try:
+        found = types_of(function, marked(executor_class).get(method) or Marks()).output_type
+    except ExecutorDefinitionError:  # the worker has reported it
+        return None
+    return None if found is Document else found
+
+
+P = TypeVar("P", DeploymentPlan, FlowPlan)
+S = TypeVar("S", GatewayPlan, WorkerPlan)
+NAME: Final = "jina"
+"""The name of the key in the server; one of the user's own with that name keeps it."""
+
+
+class OwnKey:
+    """Made when something that asks for keys is started, and known to this process alone."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        """Empty where no key is needed."""
+
+    def admitted(self, plan: P) -> P:
+        """The plan with the key added to those of its front."""
+        if plan.gateway is not None:
+            return msgspec.structs.replace(plan, gateway=self._added(plan.gateway))
+        if isinstance(plan, DeploymentPlan) and plan.workers:
+            return msgspec.structs.replace(plan, workers=[self._added(worker) for worker in plan.workers])
+        return plan
+
+    def _added(self, process: S) -> S:
+        access: AccessPlan = process.access
+        if not access.keys and not access.keys_file:
+            return process
+        import secrets
+
+        from jina.config.types import SCOPES, digest_of
+
+        self.text = self.text or secrets.token_hex(16)
+        own = KeyPlan(name=NAME, digest=digest_of(self.text), scopes=list(SCOPES))
+        changed = msgspec.structs.replace(access, keys=[*access.keys, own])
+        return msgspec.structs.replace(process, access=changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An Executor, found. `executor_class` is None where no module of this process holds it."""
+
+    plan: ExecutorPlan
+    executor_class: type[Any] | None = None
+    by_value: type[Any] | None = None
+    """The class where no import finds it, so that it travels by pickle."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Constructor arguments that are no JSON."""
+
+    def blob(self) -> bytes:
+        """What travels beside the plan, pickled; empty for nothing. Raises `ConfigError` naming what cannot be sent."""
+        if self.by_value is None and not self.arguments:
+            return b""
+        from jina.supervisor import pickling
+
+        return pickling.dumps(self.by_value, self.arguments)
+
+
+def resolve(spec: DeploymentSpec) -> Resolved:
+    """Find the Executor of a spec; raises `ConfigError` naming what is wrong with `uses`."""
+    import msgspec
+
+    from jina.executor.loading import reference_of, split_with
+
+    plan, by_value = reference_of(
+        spec.uses,
+        uses_with=spec.uses_with,
+        uses_metas=spec.uses_metas,
+        uses_requests=spec.uses_requests,
+        uses_dynamic_batching=spec.uses_dynamic_batching,
+        py_modules=spec.py_modules,
+        search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
+    )
+    plain, other = split_with(plan.with_args)
+    known = by_value or class_at_hand(plan)
+    requirements = _requirements(plan) if spec.install_requirements else ""
+    return Resolved(msgspec.structs.replace(plan, with_args=plain, requirements=requirements), known, by_value, other)
+
+
+def _requirements(plan: ExecutorPlan) -> str:
+    """The requirements file of the package that the Executor is in; empty where it has none, as in Jina 3."""
+    from jina.executor.loading import find_spec
+
+    files = [source for source in plan.py_modules if os.path.isabs(source)]
+    spec = find_spec(plan.module) if plan.module and plan.module != "__main__" else None
+    files += [spec.origin] if spec is not None and spec.origin else []
+    folders = [*map(os.path.dirname, files), *plan.search_paths]
+    found = (os.path.join(folder, "requirements.txt") for folder in folders)
+    return next((path for path in found if os.path.isfile(path)), "")
+
+
+def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
+    """The Executors around the shards of a Deployment, by `plan.copies.owner`, and the user's own gateway class.
+
+    Raises what `resolve` raises.
+    """
+    from jina.config import DeploymentSpec
+    from jina.plan.processes import around, owner
+
+    shared = {"py_modules", "extra_search_paths", "install_requirements"} & spec.model_fields_set
+    found = {}
+    for part in around(spec):
+        values = {name: getattr(spec, name) for name in shared}
+        own = DeploymentSpec.model_construct({*shared, "uses"}, uses=getattr(spec, part), **values)
+        try:
+            found[owner(spec.name, part)] = resolve(own.in_folder(spec.folder))
+        except ConfigError as error:
+            error.message = f"{part}: {error.message}"
+            error.args = (error.message,)
+            raise
+    if (gateway := _own_gateway(spec)) is not None:
+        found["gateway"] = gateway
+    return found
+
+
+def _own_gateway(spec: DeploymentSpec) -> Resolved | None:
+    """The user's own gateway class in front of a Deployment; the rules say where there may be one."""
+    try:
+        return None if spec.external or spec.raft_peers else resolve_gateway(spec.front)
+    except ConfigError as error:
+        error.message = f"gateway: {error.message}"
+        error.args = (error.message,)
+        raise
+
+
+def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
+    """Find the user's own gateway class; None for the built-in gateway. Raises what `resolve` raises."""
+    import msgspec
+
+    uses: Any = spec.uses
+    extension = None
+    if uses is None and "http" in spec.protocols and "jina.helper" in sys.modules:
+        from jina.gateway.custom import rest_extension
+
+        extension = rest_extension()
+    if uses is None and extension is None:
+        return None
+    from jina.executor.loading import reference_of, split_with
+    from jina.gateway.custom import BaseGateway, Gateway, RestExtended, gateways
+
+    given = spec.uses_with if extension is None else {"extend": extension}
+    plan, by_value = reference_of(
+        RestExtended if extension is not None else uses,
+        uses_with=given,
+        uses_metas=spec.uses_metas,
+        py_modules=spec.py_modules,
+        search_paths=[*spec.extra_search_paths, *filter(None, [spec.folder])],
+        kind=gateways(BaseGateway),
+    )
+    plain, other = split_with(plan.with_args)
+    known = by_value or class_at_hand(plan)
+    if known is Gateway or not (by_value or plan.module or plan.jtype):
+        return None
+    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+
+
+def protocol_of(resolved: Resolved | None) -> str | None:
+    """The protocol that a gateway class at hand serves, where it is but one."""
+    found: str | None = getattr(resolved and resolved.executor_class, "protocol_served", None)
+    return found

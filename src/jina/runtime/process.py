@@ -1,0 +1,311 @@
+"""What worker and gateway processes have in common: stop, loops, memory, links from the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import logging
+import os
+import socket
+import sys
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from jina.observe.logs import get_logger
+
+
+class Stop:
+    """Remembers that a stop was asked for and tells who listens; all methods are thread-safe.
+
+    `hard` asks to skip waiting for requests in flight, as when the orchestrator is gone. With `orchestrated` somebody
+    else tells users how the process ends, and why.
+    """
+
+    def __init__(self, *, orchestrated: bool = False) -> None:
+        self.level = logging.DEBUG if orchestrated else logging.INFO
+        """Of log lines that say that the process ends before it was ready."""
+        # Re-entrant: a signal handler runs in the middle of whatever the main thread does, here too.
+        self._lock = threading.RLock()
+        self._listeners: list[Callable[[Stop], None]] = []
+        self.requested = False
+        self.hard = False
+        self.reason = ""
+        self.exit_code = 0
+
+    def request_stop(self, reason: str, *, hard: bool = False, exit_code: int = 0) -> None:
+        """Ask for the stop; the first reason and exit code stay, a later `hard` counts. Returns at once."""
+        with self._lock:
+            if not self.requested:
+                self.requested, self.reason, self.exit_code = True, reason, exit_code
+            self.hard = self.hard or hard
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(self)
+
+    def abandon(self) -> None:
+        """Ask for the stop because the orchestrator is gone."""
+        self.request_stop("the orchestrator is gone", hard=True)
+
+    def listen(self, listener: Callable[[Stop], None]) -> Callable[[], None]:
+        """Call `listener` at each request, in the thread that asks, and now if there was one; gives its undo."""
+        with self._lock:
+            self._listeners.append(listener)
+            requested = self.requested
+        if requested:
+            listener(self)
+
+        def forget() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return forget
+
+
+class Vitals:
+    """Numbers by name; `source` gives them once there is a service, and may be called by any thread.
+
+    `in_flight` requests are in work, `queued` of them wait for a thread, `done` grows whenever one gets on; `beats` of
+    a gateway grows from one question to the next while its loop goes on. `silent_ms` is for how long one of its event
+    loops has not turned.
+    """
+
+    def __init__(self) -> None:
+        self.source: Callable[[], dict[str, int]] | None = None
+
+    def read(self) -> dict[str, int]:
+        """The numbers now; empty before there is a service."""
+        return {} if self.source is None else self.source()
+
+
+LARGE = 1024 * 1024
+"""Bytes from which a request counts as large."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names of mallopt(3)
+_KEPT = 128 * 1024 * 1024
+_LARGEST = 32 * 1024 * 1024  # the most that mallopt takes
+_QUIET = 5.0
+"""Seconds without a large request after which memory is given back."""
+_tuned = False
+
+
+def tune() -> None:
+    """Keep up to 128 MiB of freed memory; for processes that are ours alone. Does nothing but with glibc."""
+    global _tuned
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
+        libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT)
+        # What one thread lets go of is where another's next block goes: requests, documents and replies of a worker
+        # come from different threads.
+        libc.mallopt(_ARENA_MAX, 1)
+        _tuned = True
+
+
+class Spare:
+    """Gives memory back some seconds after the last large request; for one loop."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+
+    def used(self) -> None:
+        """A large request came."""
+        if not _tuned:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_QUIET, _trim)
+
+
+def _trim() -> None:
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+T = TypeVar("T")
+_log = get_logger("jina.runtime")
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that computes in Python lets another one run; the interpreter's default is ten
+times that, and the protocol loop would wait for it at each of its system calls."""
+_NESTING = ("nest_asyncio", "nest_asyncio2")
+
+
+def new_loop() -> AbstractEventLoop:
+    """A loop of uvloop where it is installed and `JINA_DISABLE_UVLOOP` is unset, else of asyncio.
+
+    Of asyncio too where `nest_asyncio.apply()` was called, which makes loops run inside themselves: uvloop's cannot.
+    """
+    nested: list[Any] = [sys.modules[name] for name in _NESTING if name in sys.modules]
+    if nested and hasattr(asyncio, "_nest_patched"):
+        loop = asyncio.new_event_loop()
+        nested[0].apply(loop)
+        return loop
+    if not os.environ.get("JINA_DISABLE_UVLOOP"):
+        try:
+            fast: AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
+        except ImportError:
+            pass
+        else:
+            return fast
+    return asyncio.new_event_loop()
+
+
+class Life(Protocol):
+    """What a process does on its main loop."""
+
+    def signals(self) -> AbstractContextManager[None]:
+        """Handles signals while it runs."""
+        ...
+
+    def run(self) -> Coroutine[Any, Any, int]:
+        """Does it; gives the exit code."""
+        ...
+
+
+def run_life(life_on: Callable[[AbstractEventLoop], Life]) -> int:
+    """Run a life on a new loop of the main thread; gives its exit code.
+
+    Where the user's code calls `nest_asyncio.apply()` while it is imported or constructed, which uvloop's loops refuse,
+    the life begins once more on asyncio's: nothing was served until then.
+    """
+    again = True
+    while True:
+        loop = new_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            life = life_on(loop)
+            with life.signals():
+                code = loop.run_until_complete(life.run())
+                finish(loop)
+                return code
+        except Exception as error:
+            if not again or not _nesting_refused(error):
+                raise
+            again = False
+            _log.info("nest_asyncio: runs on asyncio's event loop instead of uvloop's")
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def _nesting_refused(error: BaseException | None) -> bool:
+    """Whether `nest_asyncio.apply()` raised it, or what it comes from, because the loop is not asyncio's."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if isinstance(error, ValueError) and trace and trace.tb_frame.f_globals.get("__name__") in _NESTING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class LoopThread:
+    """A running loop in a daemon thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = new_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it here, on another loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Cancel what is left on the loop, close it, and wait for the thread at most `seconds`."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            finish(self.loop)
+        finally:
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+
+class LoopHere:
+    """The running loop in the place of a `LoopThread`."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine."""
+        return await work
+
+    def stop(self) -> None:
+        """The loop ends with its thread."""
+
+
+def finish(loop: AbstractEventLoop, seconds: float = 1.0) -> None:
+    """Cancel the tasks of a loop that no longer runs and let them end, at most `seconds`."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=seconds))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+Listener = Callable[[str, socket.socket | None], None]
+
+
+class LinkSource:
+    """Holds each socket until somebody listens. Every method may be called from any thread.
+
+    A socket comes under the name of its worker (`executor/rep-0`), at both ends of the link. One that comes under a
+    name that came before replaces the earlier one, whose other end is gone.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.on_use: Callable[[str], None] = lambda _: None
+        """Told by the listener when the link of a worker is used for requests."""
+        self._waiting: list[tuple[str, socket.socket | None]] = []
+        self._listener: Listener | None = None
+
+    def add(self, name: str, sock: socket.socket | None) -> None:
+        """Give a socket to the listener, or keep it until there is one."""
+        with self._lock:
+            listener = self._listener
+            if listener is None:
+                self._waiting.append((name, sock))
+                return
+        listener(name, sock)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(name, socket)` for what waits, here, and for each later one in the thread that adds it.
+
+        The listener owns the socket and returns at once. Gives the function that ends it.
+        """
+        with self._lock:
+            self._listener = listener
+            waiting, self._waiting = self._waiting, []
+        for name, sock in waiting:
+            listener(name, sock)
+
+        def forget() -> None:
+            with self._lock:
+                self._listener = None
+
+        return forget
+
+    def close(self) -> None:
+        """Close the sockets that nobody took."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for _, sock in waiting:
+            if sock is not None:
+                sock.close()

@@ -1,0 +1,6 @@
+"""gRPC, HTTP and WebSocket servers over a Service; the door to grpc and uvicorn.
+
+Takes: a Service and the plans of its listeners.
+Gives: served ports.
+Never: decides about requests; never builds a document class.
+"""

@@ -1,0 +1,726 @@
+"""One HTTP request and its response over ASGI (https://asgi.readthedocs.io): bodies, hidden paths, access."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+
+from jina.codec.messages import Reply, Request, Route
+from jina.codec.payloads import JsonPayload
+from jina.errors import (
+    BadRequest,
+    Cancelled,
+    ConfigError,
+    ExecutorError,
+    JinaError,
+    MethodNotAllowed,
+    Overloaded,
+    PermissionDenied,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    ValidationFailed,
+    nearest,
+)
+from jina.net.auth import KEY_HEADER, NAME_HEADER, Access, Caller
+from jina.net.unread import Waiting
+from jina.plan.plans import HttpPlan
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+DOCUMENTS = "application/vnd.docarray.doclist+protobuf"
+"""The media type of a serialised `docarray.DocListProto`, for requests and replies."""
+
+
+class _Header(msgspec.Struct):
+    request_id: str | None = None
+    requestId: str | None = None  # noqa: N815 - the alias that Jina 3 accepts
+    target_executor: str | None = None
+    targetExecutor: str | None = None  # noqa: N815 - the alias that Jina 3 accepts
+
+
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    header: _Header | msgspec.UnsetType | None = msgspec.UNSET
+    execEndpoint: str | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815 - Jina 3's name
+    exec_endpoint: str | msgspec.UnsetType | None = msgspec.UNSET
+    targetExecutor: str | msgspec.UnsetType | None = msgspec.UNSET  # noqa: N815 - Jina 3's name
+    target_executor: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_UNSET = msgspec.UNSET
+_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_KEYS = frozenset(_Envelope.__struct_fields__)
+
+
+def read_json(body: bytes | str, *, bare: bool = False) -> Request:
+    """The request in a JSON body; endpoint and id are empty where the body does not give them.
+
+    With `bare` an object is a document whatever its keys are. Raises `BadRequest` for text that is no JSON and
+    `ValidationFailed` for JSON of another shape.
+    """
+    text = body.encode() if isinstance(body, str) else body
+    start = text[:64].lstrip()[:1] or text.strip()[:1]
+    if not start:
+        return Request("", JsonPayload(b"[]"))
+    if start == b"[":
+        return Request("", JsonPayload(text, location=("body",)))
+    if start != b"{":
+        _loads(text)
+        raise ValidationFailed("the body is neither a JSON object nor a list", errors=[_error((), "dict_type", None)])
+    if bare:
+        return Request("", JsonPayload(text, location=("body",)))
+    try:
+        envelope = _decode_envelope(text)
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(f"the body: {error}", errors=[_error((), "body", None, str(error))]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _read_lenient(text)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    return _from_envelope(envelope, text)
+
+
+def _from_envelope(envelope: _Envelope, text: bytes) -> Request:
+    data = envelope.data
+    if data is _UNSET and all(getattr(envelope, key) is _UNSET for key in _KEYS):
+        return Request(
+            "", JsonPayload(b"[]") if not text.strip(b"{} \r\n\t") else JsonPayload(text, location=("body",))
+        )
+    header = envelope.header
+    request = Request(
+        envelope.execEndpoint or envelope.exec_endpoint or "",
+        JsonPayload(b"[]" if isinstance(data, msgspec.UnsetType) else _checked_data(bytes(data))),
+        target_executor=envelope.targetExecutor or envelope.target_executor or "",
+    )
+    if isinstance(header, _Header):
+        request.request_id = header.request_id or header.requestId or ""
+        request.target_executor = request.target_executor or header.target_executor or header.targetExecutor or ""
+    if not isinstance(envelope.parameters, msgspec.UnsetType) and (given := bytes(envelope.parameters)) != b"{}":
+        request.parameters = parameters_of(given)
+    return request
+
+
+def _checked_data(data: bytes) -> bytes:
+    if data[:1] in {b"[", b"{"}:
+        return data
+    _checked_list(_loads(data))
+    return b"[]"
+
+
+def _checked_list(data: Any) -> list[Any]:
+    if data is None:
+        return []
+    if not isinstance(data, list):
+        raise ValidationFailed(
+            "data: neither a document (an object) nor a list of documents",
+            errors=[_error(("data",), "list_type", data)],
+        )
+    return data
+
+
+def _read_lenient(text: bytes) -> Request:
+    """What the strict decoder refuses: NaN and infinities, which Jina 3 reads, or no JSON at all."""
+    content = _loads(text)
+    if not _KEYS & content.keys():
+        return Request("", JsonPayload([content], location=("body",), single=True))
+    data = content.pop("data", None)
+    parameters = content.pop("parameters", None)
+    try:
+        envelope = msgspec.convert({**content, "header": content.get("header")}, _Envelope)
+    except msgspec.ValidationError as error:
+        raise ValidationFailed(f"the body: {error}", errors=[_error((), "body", None, str(error))]) from None
+    request = _from_envelope(envelope, text)
+    request.payload = JsonPayload([data], single=True) if isinstance(data, dict) else JsonPayload(_checked_list(data))
+    request.parameters = _checked_parameters(parameters)
+    return request
+
+
+def parameters_of(text: bytes | str) -> dict[str, Any]:
+    """The parameters in a JSON object; integers of any size are kept. Raises as `read_json` does."""
+    return _checked_parameters(_loads(text))
+
+
+def _checked_parameters(parameters: Any) -> dict[str, Any]:
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise ValidationFailed("parameters: not an object", errors=[_error(("parameters",), "dict_type", parameters)])
+    return parameters
+
+
+def _loads(text: bytes | str) -> Any:
+    from jina.codec.json_text import refuse_halves
+
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    try:
+        value = json.loads(text)
+        refuse_halves(data, value)
+        return value
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def _error(where: tuple[str, ...], kind: str, value: Any, message: str = "Input has the wrong type") -> dict[str, Any]:
+    return {"type": kind, "loc": ["body", *where], "msg": message, "input": value}
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON of parameters, errors and pages; what JSON has no form for is written as text."""
+    try:
+        return orjson.dumps(value, option=_JSON_OPTIONS)
+    except TypeError:  # integers over 64 bits, sets, bytes, ...
+        pass
+    from jina.codec import json_text
+
+    try:
+        return json_text.dumps(value)
+    except (TypeError, UnicodeEncodeError):  # halves of surrogate pairs, which JSON may have and UTF-8 may not
+        return json.dumps(value, separators=(",", ":"), default=str).encode()
+
+
+def reply_parts(reply: Reply, request: Request, *, more: bool = False) -> tuple[bytes, bytes, bytes]:
+    """The JSON body of a reply in three parts, so that large documents need not be copied.
+
+    `more` tells that further replies to the same request follow.
+    """
+    return b'{"data":', reply.payload.to_json(), _reply_tail(reply, request, more=more)
+
+
+def _reply_tail(reply: Reply, request: Request, *, more: bool) -> bytes:
+    parameters = dumps(reply.parameters) if reply.parameters else b"{}"
+    target = dumps(request.target_executor) if request.target_executor else b'""'
+    return b'%b%b,"header":{"request_id":%b,"target_executor":%b%b}}' % (
+        b',"parameters":',
+        parameters,
+        dumps(request.request_id),
+        target,
+        b',"more":true' if more else b"",
+    )
+
+
+def routes_content(routes: Iterable[Route]) -> list[dict[str, Any]]:
+    """What a request has visited, as JSON; times are seconds since the epoch."""
+    return [
+        {"executor": route.executor, "start_time": route.start_time, "end_time": route.end_time} for route in routes
+    ]
+
+
+def error_content(error: JinaError) -> dict[str, Any]:
+    """The error as JSON: Jina's `detail` beside the members of RFC 9457 and all that rebuilds the class."""
+    details = error.details()
+    detail: Any = error.message or type(error).__name__
+    if isinstance(error, ValidationFailed) and error.errors:
+        detail = details["errors"] = [_in_body(fault) for fault in error.errors]
+    if isinstance(error, ExecutorError):
+        detail = error.message or f"{error.name}({', '.join(error.exception_args)})"
+    visited = routes_content(error.routes)
+    return {
+        **details,
+        **({"routes": visited} if visited else {}),
+        "detail": detail,
+        "type": f"urn:jina:error:{type(error).__name__}",
+        "title": error.message.partition("\n")[0],
+        "status": error.http_status,
+        "code": type(error).__name__,
+        "errors": details.get("errors", []),
+    }
+
+
+def _in_body(fault: dict[str, Any]) -> dict[str, Any]:
+    """A fault of the parameters placed as one of the documents is: from the body on, as Jina 3 does."""
+    place = fault.get("loc", ())
+    return {**fault, "loc": ["body", *place]} if place[:1] in (["parameters"], ("parameters",)) else fault
+
+
+def error_body(error: JinaError, *, problem: bool = False) -> bytes:
+    """`error_content` as JSON; as `application/problem+json` the detail is always text."""
+    content = error_content(error)
+    if problem:
+        content["detail"] = error.message or content["title"]
+    return dumps(content)
+
+
+CRUD = {"/index": "POST", "/search": "POST", "/update": "PUT", "/delete": "DELETE"}
+"""The methods by which Jina 3's gateways took these endpoints; POST works for all."""
+DEBUG = frozenset({"/status", "/dry_run", "/post"})
+_DETAILS = frozenset({"summary", "description", "tags", "deprecated", "operation_id", "include_in_schema"})
+"""What `expose_endpoints` may say of a route in the documentation."""
+_OPTIONS = _DETAILS | {"http_path", "exec_endpoint", "methods", "name", "response_model"}
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+
+@dataclass(frozen=True)
+class ExtraRoute:
+    """A path and methods that serve an endpoint beside its own route; `details` are for the documentation."""
+
+    path: str
+    endpoint: str
+    methods: Sequence[str]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def http_path(endpoint: str) -> str:
+    """The path of an endpoint; one bound without a leading slash gets it."""
+    return endpoint if endpoint.startswith("/") else f"/{endpoint}"
+
+
+def hidden_paths(plan: HttpPlan) -> frozenset[str]:
+    """Paths that the plan leaves out."""
+    return (DEBUG if plan.no_debug_endpoints else frozenset()) | (
+        frozenset(CRUD) if plan.no_crud_endpoints else frozenset()
+    )
+
+
+def exposed_routes(plan: HttpPlan) -> list[ExtraRoute]:
+    """What `expose_endpoints` asks for; raises `ConfigError` naming the entry."""
+    return [_exposed(endpoint, dict(told or {})) for endpoint, told in plan.expose_endpoints.items()]
+
+
+def _exposed(endpoint: str, told: dict[str, Any]) -> ExtraRoute:
+    where = f"expose_endpoints: {endpoint!r}"
+    for name in told:
+        if name not in _OPTIONS:
+            near = nearest(name, _OPTIONS)
+            raise ConfigError(f"{where}: no option {name!r}", help=f"did you mean {near!r}?" if near else "")
+    methods = told.get("methods") or ["POST"]
+    if isinstance(methods, str):
+        methods = [methods]
+    wrong = [method for method in methods if str(method).upper() not in _METHODS]
+    if wrong:
+        raise ConfigError(f"{where}: methods: {wrong[0]!r} is none of {', '.join(sorted(_METHODS))}")
+    return ExtraRoute(
+        http_path(told.get("http_path") or endpoint),
+        told.get("exec_endpoint") or endpoint,
+        [str(method).upper() for method in methods],
+        {name: value for name, value in told.items() if name in _DETAILS},
+    )
+
+
+def extra_routes(plan: HttpPlan, endpoints: Iterable[str]) -> list[ExtraRoute]:
+    """All routes beside those at the paths of the endpoints."""
+    hidden = hidden_paths(plan)
+    known = {http_path(endpoint): endpoint for endpoint in endpoints}
+    crud = [
+        ExtraRoute(path, known[path], [method])
+        for path, method in CRUD.items()
+        if path in known and path not in hidden and method != "POST"
+    ]
+    return [*crud, *exposed_routes(plan)]
+
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+JSON_HEADER = (b"content-type", JSON.encode())
+CORS_HEADERS: list[Header] = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-request-id, x-jina-parameters, retry-after"),
+]
+_WATCH_AFTER = 0.05
+"""Seconds between two looks at the running requests."""
+_PIECE = 64 * 1024
+_MOST_MEMBERS = 1000
+_PARTS_ABOVE = 64 * 1024
+"""Bodies above this many bytes leave in parts instead of being joined."""
+
+
+class Terms:
+    """What holds for all requests of an application; `max_body` is in bytes."""
+
+    __slots__ = ("headers", "max_body", "watches")
+
+    def __init__(self, max_body: int, headers: Iterable[Header] = ()) -> None:
+        self.max_body = max_body
+        self.headers = list(headers)
+        self.watches = ClientWatches()
+
+
+class Exchange:
+    """What the handlers read of a request, and how they answer it."""
+
+    __slots__ = (
+        "_receive", "_send", "_waiting", "caller", "headers", "method", "path", "request_id", "scope", "started",
+        "terms",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self.request_id = self.headers.get("x-request-id", "")
+        self.terms = terms
+        self.started = False
+        self.caller: Caller | None = scope.get("jina.caller")
+        self._receive = receive
+        self._send = send
+        self._waiting: Waiting | None = scope.get("jina.waiting")
+
+    def query(self) -> dict[str, str]:
+        """The query parameters; the last of equal names wins."""
+        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+    def check(self, endpoint: str) -> None:
+        """Raise `PermissionDenied` where the caller may not call the endpoint."""
+        if self.caller is not None:
+            self.caller.check(endpoint)
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the client names the media type in Accept."""
+        return media_type in self.headers.get("accept", "")
+
+    async def body(self) -> bytes:
+        """The whole body, decompressed.
+
+        Raises `TooLarge` as soon as the limit is passed, and `Cancelled` when the client leaves.
+        """
+        limit = self.terms.max_body
+        declared = self.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise self._too_large(declared)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Cancelled("the client left before the body was complete")
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._rest_of_body(body)
+        elif len(body) > limit:
+            raise self._too_large(len(body))
+        encoding = self.headers.get("content-encoding")
+        return self._decompressed(body, encoding) if encoding else body
+
+    async def _rest_of_body(self, first: bytes) -> bytes:
+        chunks, size, more = [first], len(first), True
+        while more:
+            if size > self.terms.max_body:
+                raise self._too_large(f"more than {self.terms.max_body}")
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Cancelled("the client left before the body was complete")
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            more = message.get("more_body", False)
+        if size > self.terms.max_body:
+            raise self._too_large(size)
+        return b"".join(chunks)
+
+    def _decompressed(self, body: bytes, encoding: str) -> bytes:
+        if encoding.strip().lower() == "identity":
+            return body
+        if encoding.strip().lower() not in {"gzip", "deflate"}:
+            raise BadRequest(f"content-encoding {encoding!r} is not known here", help="use gzip or deflate, or none")
+        try:
+            data = _unpacked(body, self.terms.max_body + 1)
+        except (zlib.error, ValueError) as error:
+            raise BadRequest(f"the body is not {encoding}: {error}") from None
+        if len(data) > self.terms.max_body:
+            raise self._too_large(f"more than {self.terms.max_body}")
+        return data
+
+    def _too_large(self, size: object) -> TooLarge:
+        return TooLarge(
+            f"the body has {size} bytes; max_message_size is {self.terms.max_body}",
+            help="send fewer documents per request, or raise max_message_size of the server",
+        )
+
+    async def respond_json(self, body: bytes, *, status: int = 200, headers: Iterable[Header] = ()) -> None:
+        """Answer with a JSON body."""
+        await self.respond((body,), JSON_HEADER, status=status, headers=headers)
+
+    async def respond(
+        self,
+        parts: tuple[bytes, ...],
+        content_type: Header | None,
+        *,
+        status: int = 200,
+        headers: Iterable[Header] = (),
+    ) -> None:
+        """Answer with the parts in a row as the body."""
+        size = sum(map(len, parts))
+        all_headers = self._response_headers(content_type)
+        all_headers.append((b"content-length", b"%d" % size))
+        all_headers.extend(headers)
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
+        if self.method == "HEAD":
+            parts = ()
+        elif size > _PARTS_ABOVE:
+            await self._write_large(parts, size)
+            return
+        await self._send({"type": "http.response.body", "body": b"".join(parts)})
+
+    async def _write_large(self, parts: tuple[bytes, ...], size: int) -> None:
+        waiting = self._waiting
+        if waiting is not None:
+            waiting.add(size)
+        try:
+            for part in parts[:-1]:
+                await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            await self._send({"type": "http.response.body", "body": parts[-1]})
+        finally:
+            if waiting is not None:
+                waiting.take(size)
+
+    async def start_stream(self, content_type: bytes) -> None:
+        """Begin a response of unknown length."""
+        self.started = True
+        headers = [
+            *self._response_headers((b"content-type", content_type)),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """The next bytes of a stream."""
+        waiting = self._waiting if len(data) > _PARTS_ABOVE else None
+        if waiting is not None:
+            waiting.add(len(data))
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            if waiting is not None:
+                waiting.take(len(data))
+
+    async def fail(self, error: JinaError, headers: Iterable[Header] = ()) -> None:
+        """Answer with an error, unless a response has begun."""
+        if self.started:
+            return
+        problem = self.accepts(PROBLEM)
+        extra = list(headers)
+        if isinstance(error, Overloaded):
+            extra.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+        elif isinstance(error, Unavailable):
+            extra.append((b"retry-after", b"1"))
+        elif isinstance(error, Unauthenticated):
+            extra.append((b"www-authenticate", b"Bearer"))
+        elif isinstance(error, TooLarge):
+            extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
+        content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
+        await self.respond((error_body(error, problem=problem),), content_type, status=error.http_status, headers=extra)
+
+    async def refuse_method(self, allowed: Iterable[str]) -> None:
+        """Answer that the path exists, but not for this method."""
+        names = ", ".join(sorted(allowed))
+        error = MethodNotAllowed(f"{self.method} {self.path} is not possible", help=f"use {names}")
+        await self.fail(error, [(b"allow", names.encode())])
+
+    async def disconnected(self) -> None:
+        """Return when the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _response_headers(self, content_type: Header | None) -> list[Header]:
+        headers = self.terms.headers.copy()
+        if content_type is not None:
+            headers.append(content_type)
+        if ident := self.request_id:
+            headers.append((b"x-request-id", _printable(ident)))
+        return headers
+
+
+def _printable(text: str) -> bytes:
+    if text.isascii() and text.isprintable():
+        return text[:200].encode()
+    return "".join(letter for letter in text[:200] if " " <= letter <= "~").encode()
+
+
+class ClientWatch:
+    """Cancels the current task when the client leaves."""
+
+    __slots__ = ("_exchange", "_main", "_watching", "left")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.left = False
+        self._exchange = exchange
+        self._main = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """The task has its answer, or gave up."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def begin(self) -> None:
+        """Watch from now on, in a task."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._exchange.disconnected()
+        self.left = True
+        if self._main is not None:
+            self._main.cancel()
+
+
+class ClientWatches:
+    """The watches of one application, on whichever loop it runs.
+
+    Most requests are answered soon and never cost a second task: one timer for all looks which are still there.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fresh: set[ClientWatch] = set()
+        self._aging: set[ClientWatch] = set()
+        self._ticking = False
+
+    def add(self, watch: ClientWatch) -> None:
+        """Begin to watch unless the request is removed within 0.05 to 0.1 seconds."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._fresh, self._aging, self._ticking = loop, set(), set(), False
+        self._fresh.add(watch)
+        if not self._ticking:
+            self._ticking = True
+            loop.call_later(_WATCH_AFTER, self._tick)
+
+    def remove(self, watch: ClientWatch) -> None:
+        """The request is answered."""
+        self._fresh.discard(watch)
+        self._aging.discard(watch)
+        watch.stop()
+
+    def _tick(self) -> None:
+        for watch in self._aging:
+            watch.begin()
+        self._aging, self._fresh = self._fresh, set()
+        self._ticking = bool(self._aging)
+        if self._ticking and self._loop is not None:
+            self._loop.call_later(_WATCH_AFTER, self._tick)
+
+
+def _unpacked(body: bytes, limit: int) -> bytes:
+    """All members of a gzip or deflate body (RFC 1952, section 2.2), at most `limit` bytes of them.
+
+    Raises `zlib.error`, or `ValueError` for one that is cut short or has more than `_MOST_MEMBERS`.
+    """
+    parts: list[bytes] = []
+    unpack = None
+    members = 0
+    # In pieces: at the end of each member zlib copies what is left of its input.
+    for start in range(0, len(body), _PIECE):
+        rest = body[start : start + _PIECE]
+        while rest:
+            if unpack is None:
+                members += 1
+                if members > _MOST_MEMBERS:
+                    raise ValueError(f"it has more than {_MOST_MEMBERS} members")
+                unpack = zlib.decompressobj(47)  # both formats, told apart by their headers
+            parts.append(unpack.decompress(rest, limit))
+            limit -= len(parts[-1])
+            if limit <= 0:
+                return b"".join(parts)
+            rest = unpack.unused_data
+            if unpack.eof:
+                unpack = None
+    if unpack is not None or not members:
+        raise ValueError("it is cut short")
+    return b"".join(parts)
+
+
+CALLER = "jina.caller"
+"""Where the scope names the caller."""
+_OPEN = frozenset({"/", "/livez", "/readyz", "/startupz"})
+"""Paths that tell the health by GET, for whom no key is needed."""
+_SECRET = {KEY_HEADER.encode(), NAME_HEADER.encode(), b"authorization"}
+
+
+class Door:
+    """Lets those in who may call. `terms` are those of the answers to the others; with `cors` preflights pass.
+
+    With `routes`, all that is behind it are routes of the user's own.
+    """
+
+    def __init__(self, access: Access, terms: Terms, *, cors: bool, routes: bool = False) -> None:
+        self._access = access
+        self._terms = terms
+        self._cors = cors
+        self._routes = routes
+
+    async def lets_in(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether the request may go on; a refusal is answered here.
+
+        Requests over HTTP are counted here, frames of a WebSocket as they come.
+        """
+        if CALLER in scope or scope["type"] not in {"http", "websocket"} or self._is_open(scope):
+            return True
+        try:
+            caller = scope[CALLER] = self._caller(scope)
+            path = _path_of(scope)
+            caller.check_page(path)
+            if self._routes:
+                caller.check_route(path)
+            if scope["type"] == "http":
+                caller.take()
+        except JinaError as error:
+            await self._refuse(error, scope, receive, send)
+            return False
+        return True
+
+    async def opens_route(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether one who was let in may use a route of the user's own; a refusal is answered here."""
+        caller: Caller | None = scope.get(CALLER)
+        try:
+            if caller is not None:
+                caller.check_route(_path_of(scope))
+        except PermissionDenied as error:
+            await self._refuse(error, scope, receive, send)
+            return False
+        return True
+
+    async def _refuse(self, error: JinaError, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await Exchange(scope, receive, send, self._terms).fail(error)
+        else:
+            await receive()  # websocket.connect
+            await refuse_websocket(scope, send, error)
+
+    def _is_open(self, scope: Scope) -> bool:
+        if scope["type"] != "http":
+            return False
+        if scope["method"] == "OPTIONS":
+            names = {name for name, _ in scope["headers"]}
+            return self._cors and {b"origin", b"access-control-request-method"} <= names
+        return scope["method"] in {"GET", "HEAD"} and _path_of(scope) in _OPEN
+
+    def _caller(self, scope: Scope) -> Caller:
+        shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in _SECRET}
+        address = (scope.get("client") or ("",))[0]
+        caller = self._access.caller(shown, address)
+        if self._access.closed:
+            others = [(name, value) for name, value in scope["headers"] if name not in _SECRET]
+            left = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in shown.items()]
+            scope["headers"] = [*others, *left]
+        return caller
+
+
+def _path_of(scope: Scope) -> str:
+    return scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+
+
+async def refuse_websocket(scope: Scope, send: Send, error: JinaError) -> None:
+    """Refuse a handshake: as an HTTP response where the server can, else by closing."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
+        return
+    headers = [(b"content-type", JSON.encode())]
+    await send({"type": "websocket.http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": error_body(error)})

@@ -1,0 +1,334 @@
+"""HTTP requests that carry documents, to the service and back; streams as server-sent events or JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Protocol
+
+from jina.codec.messages import Reply, Request
+from jina.codec.payloads import BytesPayload, JsonPayload
+from jina.errors import (
+    BadRequest,
+    Cancelled,
+    DeadlineExceeded,
+    JinaError,
+    Unavailable,
+    ValidationFailed,
+    nearest,
+)
+from jina.net.messages import as_jina_error, is_cancelled, new_request_id
+from jina.net.service import EndpointInfo, Service
+from jina.server.http import (
+    DOCUMENTS,
+    JSON_HEADER,
+    ClientWatch,
+    Exchange,
+    dumps,
+    error_body,
+    parameters_of,
+    read_json,
+    reply_parts,
+)
+
+EVENT_STREAM = "text/event-stream"
+NDJSON = "application/x-ndjson"
+PING_INTERVAL = 15.0
+"""Seconds of silence after which a stream shows that it lives."""
+
+
+class Framing(Protocol):
+    """How documents stand in a stream."""
+
+    content_type: bytes
+    ping: bytes
+    end: bytes
+
+    def documents(self, items: list[bytes]) -> bytes:
+        """The frames of documents, each given as JSON."""
+        ...
+
+    def failure(self, error: JinaError) -> bytes:
+        """The frame of an error; nothing follows it."""
+        ...
+
+
+class Events:
+    """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) with Jina 3's names."""
+
+    content_type = b"text/event-stream; charset=utf-8"
+    ping = b": ping\r\n\r\n"
+    end = b"event: end\r\n\r\n"
+
+    def documents(self, items: list[bytes]) -> bytes:
+        """`event: update` for each document."""
+        return b"event: update\r\ndata: " + b"\r\n\r\nevent: update\r\ndata: ".join(items) + b"\r\n\r\n"
+
+    def failure(self, error: JinaError) -> bytes:
+        """`event: error` with the body that a failed request has."""
+        return b"event: error\r\ndata: " + error_body(error) + b"\r\n\r\n"
+
+
+class Lines:
+    """One JSON document a line; an empty line is a sign of life, `{"error": ...}` the last line of a failure."""
+
+    content_type = b"application/x-ndjson"
+    ping = b"\n"
+    end = b""
+
+    def documents(self, items: list[bytes]) -> bytes:
+        """A line for each document."""
+        return b"\n".join(items) + b"\n"
+
+    def failure(self, error: JinaError) -> bytes:
+        """A last line with the body that a failed request has."""
+        return b'{"error":' + error_body(error) + b"}\n"
+
+
+def framing_of(exchange: Exchange) -> Framing:
+    """What the client asks for by Accept; server-sent events where it asks for nothing we know."""
+    return Lines() if exchange.accepts(NDJSON) else Events()
+
+
+async def send_stream(
+    exchange: Exchange, framing: Framing, replies: AsyncIterator[Reply], ping_interval: float = PING_INTERVAL
+) -> None:
+    """Write the replies as they come; the documents of one reply leave in one piece.
+
+    The response begins with the first document, so that an earlier error can still be an ordinary one. The
+    iterator is closed when this returns or is cancelled; the caller writes the last frame.
+    """
+    pulse = _Pulse(exchange, framing, ping_interval)
+    try:
+        async for reply in replies:
+            items = reply.payload.json_items()
+            if items:
+                pulse.silent = False
+                if not exchange.started:
+                    await pulse.start()
+                await exchange.write(framing.documents(items))
+        await pulse.start()
+    finally:
+        pulse.stop()
+        await _close(replies)
+
+
+async def _close(replies: Any) -> None:
+    aclose = getattr(replies, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+class _Pulse:
+    """Starts the response at the first document, or at the first sign of life when that takes long."""
+
+    def __init__(self, exchange: Exchange, framing: Framing, interval: float) -> None:
+        self.silent = True
+        self._exchange = exchange
+        self._framing = framing
+        self._interval = interval
+        self._beating = asyncio.create_task(self._beat())
+
+    async def start(self) -> None:
+        if not self._exchange.started:
+            await self._exchange.start_stream(self._framing.content_type)
+
+    def stop(self) -> None:
+        self._beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            if self.silent:
+                await self.start()
+                await self._exchange.write(self._framing.ping)
+            self.silent = True
+
+
+TIMEOUT_HEADER = "x-request-timeout"
+"""Seconds that the client will wait; after them the work is cancelled and the answer is 504."""
+_HEADER_ROOM = 4096
+"""Bytes of parameters that travel in a header; a reply with more, or with other than ASCII, is JSON."""
+_DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
+_TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+async def answer_call(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None = None) -> None:
+    """One request, one reply; `endpoint` may be empty where the body names it. `info` is what a GET needs."""
+    if exchange.method == "GET":
+        request = await read_get(exchange, endpoint, info)
+    else:
+        request = read_request(exchange, await exchange.body(), endpoint)
+        take_out_docs(request, service)
+    exchange.check(request.endpoint)
+    reply = await guarded(exchange, service.call(request), request.deadline)
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
+    if exchange.accepts(DOCUMENTS):
+        parameters = dumps(reply.parameters) if reply.parameters else b""
+        if len(parameters) <= _HEADER_ROOM and parameters.isascii():
+            if parameters:
+                headers.append((b"x-jina-parameters", parameters))
+            await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
+            return
+    await exchange.respond(reply_parts(reply, request), JSON_HEADER, headers=headers)
+
+
+async def answer_stream(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None) -> None:
+    """One document, a stream of documents."""
+    if exchange.method == "GET":
+        request = await read_get(exchange, endpoint, info)
+    else:
+        request = read_request(exchange, await exchange.body(), endpoint)
+        take_out_docs(request, service)
+    exchange.check(request.endpoint)
+    framing = framing_of(exchange)
+    try:
+        await guarded(exchange, send_stream(exchange, framing, service.stream(request)), request.deadline)
+        last = framing.end
+    except Cancelled:
+        raise
+    except Exception as error:
+        if not exchange.started:
+            raise
+        last = framing.failure(as_jina_error(error))
+    await exchange.write(last, more=False)
+
+
+async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | None) -> Any:
+    """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
+    watch = ClientWatch(exchange)
+    exchange.terms.watches.add(watch)
+    limit = None if deadline is None else asyncio.timeout(deadline - time.monotonic())
+    try:
+        if limit is None:
+            return await work
+        async with limit:
+            return await work
+    except TimeoutError:
+        # Not the clock: loops run timers up to a millisecond early.
+        if limit is None or not limit.expired():
+            raise
+        raise DeadlineExceeded(
+            f"no answer within the {exchange.headers.get(TIMEOUT_HEADER)} s of {TIMEOUT_HEADER}"
+        ) from None
+    except asyncio.CancelledError as error:
+        if not is_cancelled():
+            raise as_jina_error(error) from None
+        _forget_cancellation()
+        if watch.left:
+            raise Cancelled("the client left") from None
+        raise Unavailable("the server stopped before the answer was ready") from None
+    finally:
+        exchange.terms.watches.remove(watch)
+
+
+def _forget_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+def read_request(exchange: Exchange, body: bytes, endpoint: str) -> Request:
+    """The request in the body: JSON, or the binary media type."""
+    if exchange.headers.get("content-type", "").startswith(DOCUMENTS):
+        request = Request(endpoint, BytesPayload(body))
+        if text := exchange.headers.get("x-jina-parameters"):
+            request.parameters = parameters_of(text)
+    else:
+        request = read_json(body)
+        request.endpoint = request.endpoint or endpoint
+        if not request.endpoint:
+            raise BadRequest("the body names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
+    if exchange.scope["query_string"] and (text := exchange.query().get("parameters")):
+        request.parameters = {**parameters_of(text), **request.parameters}
+    return _identified(exchange, request)
+
+
+def take_out_docs(request: Request, service: Service) -> None:
+    """Read `{"data": {"docs": [...]}}`, which Jina 3 took with DocArray before 0.30, as the documents in the list.
+
+    An endpoint whose documents have a field `docs` gets one document, as it is written.
+    """
+    if not isinstance(request.payload, JsonPayload) or not request.payload.may_wrap("docs"):
+        return
+    info = service.endpoints.get(request.endpoint) or service.endpoints.get("/default")
+    if info is None or "docs" not in info.input_schema.get("properties", {}):
+        request.payload = request.payload.unwrapped("docs")
+
+
+async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None) -> Request:
+    """The document of a GET request: its body, else the query parameters; `parameters` may be JSON in the query."""
+    query = exchange.query()
+    parameters = query.pop("parameters", None) if info is None or "parameters" not in info.flat_fields else None
+    body = await exchange.body()
+    if body.strip():
+        request = read_json(body, bare=True)
+    else:
+        request = Request("", JsonPayload([_document_of(query, info)], location=("query",), single=True))
+    request.endpoint = endpoint
+    if parameters:
+        request.parameters = parameters_of(parameters)
+    return _identified(exchange, request)
+
+
+def _identified(exchange: Exchange, request: Request) -> Request:
+    request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
+    request.headers = exchange.headers
+    request.json_reply = not exchange.accepts(DOCUMENTS)
+    request.deadline = deadline_of(exchange.headers.get(TIMEOUT_HEADER, ""))
+    return request
+
+
+def deadline_of(text: str) -> float | None:
+    """The deadline that a client sets by `x-request-timeout`, in seconds of `time.monotonic()`.
+
+    Raises `BadRequest` for other text.
+    """
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        raise BadRequest(f"{TIMEOUT_HEADER}: {text!r} is no number of seconds above 0")
+    return time.monotonic() + seconds
+
+
+def _document_of(query: dict[str, str], info: EndpointInfo | None) -> dict[str, Any]:
+    fields = info.flat_fields if info is not None else {}
+    open_ended = not fields or (info is not None and info.input_schema.get("additionalProperties", False) is not False)
+    document = {}
+    errors = []
+    for name, text in query.items():
+        if name not in fields and not open_ended:
+            near = nearest(name, fields)
+            hint = f"; did you mean {near!r}?" if near else ""
+            errors.append(
+                _query_error("extra_forbidden", name, f"{info and info.input_name} has no such field{hint}", text)
+            )
+            continue
+        try:
+            document[name] = _converted(text, fields.get(name, "string"))
+        except (ValueError, KeyError):
+            errors.append(_query_error(f"{fields[name]}_parsing", name, f"not a valid {fields[name]}", text))
+    if errors:
+        raise ValidationFailed("; ".join(f"query.{e['loc'][1]}: {e['msg']}" for e in errors), errors=errors)
+    return document
+
+
+def _converted(text: str, kind: str) -> Any:
+    match kind:
+        case "integer":
+            return int(text)
+        case "number":
+            return float(text)
+        case "boolean":
+            return _TRUE[text.lower()]
+        case _:
+            return text
+
+
+def _query_error(kind: str, name: str, message: str, value: str) -> dict[str, Any]:
+    return {"type": kind, "loc": ["query", name], "msg": message, "input": value}

@@ -1,0 +1,342 @@
+"""The OpenAPI 3.1 document of a service (https://spec.openapis.org/oas/v3.1.0)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jina.net.service import EndpointInfo
+from jina.server.http import DOCUMENTS, ExtraRoute, http_path
+
+_REFERENCE = "#/components/schemas/"
+_ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
+
+
+def openapi_document(
+    endpoints: Mapping[str, EndpointInfo],
+    *,
+    title: str,
+    description: str | None,
+    version: str,
+    extra: Sequence[ExtraRoute] = (),
+    hidden: Collection[str] = (),
+    closed: bool = False,
+) -> dict[str, Any]:
+    """The document, ready for JSON; equal endpoints give equal documents. Paths of `hidden` are left out.
+
+    `closed` says that callers need a key.
+    """
+    components = Components()
+    paths = {http_path(path): _path_item(path, info, components) for path, info in endpoints.items()}
+    for path in hidden:
+        paths.pop(path, None)
+    for route in extra:
+        _add_extra(route, endpoints, paths, components)
+    if "/post" not in hidden:
+        paths.setdefault("/post", {"post": _post_operation(components)})
+    for path, (summary, media_type) in _OWN_PAGES.items():
+        if path not in hidden:
+            paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, **({"description": description} if description else {})},
+        "paths": paths,
+        "components": {"schemas": components.schemas, **({"securitySchemes": _KEYS} if closed else {})},
+        **({"security": [{name: []} for name in _KEYS]} if closed else {}),
+    }
+
+
+def add_application(document: dict[str, Any], prefix: str, own: Mapping[str, Any]) -> None:
+    """Describe the routes of a user's application that is mounted at `prefix`, whose own document is `own`.
+
+    At the root, its patterns leave the paths that we have to us, as they do when a request comes.
+    """
+    names = _free_names(document["components"], own.get("components") or {})
+    paths = document["paths"]
+    taken = {operation.get("operationId") for item in paths.values() for operation in item.values()}
+    for path, item in (own.get("paths") or {}).items():
+        ours = paths.setdefault(prefix + path, {})
+        for key, value in item.items():
+            renamed = _with_names(value, names)
+            if isinstance(renamed, dict) and renamed.get("operationId") in taken:
+                renamed["operationId"] = f"{renamed['operationId']}_{_slug(prefix + path)}_own"
+            if prefix or "{" not in path:
+                ours[key] = renamed
+            else:
+                ours.setdefault(key, renamed)
+    for section, items in (own.get("components") or {}).items():
+        target = document["components"].setdefault(section, {})
+        for name, value in items.items():
+            target[names[section, name]] = _with_names(value, names)
+    if own.get("tags"):
+        document["tags"] = [*document.get("tags", ()), *own["tags"]]
+
+
+def _free_names(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """What each component of another document is called here, by section and name."""
+    names = {}
+    for section, items in own.items():
+        taken = set(ours.get(section, ()))
+        for name in items:
+            free, number = name, 1
+            while free in taken or (free != name and free in items):
+                free, number = f"own_{name}" if number == 1 else f"own_{name}_{number}", number + 1
+            names[section, name] = free
+            taken.add(free)
+    return names
+
+
+def _with_names(value: Any, names: Mapping[tuple[str, str], str]) -> Any:
+    """A part of another document whose references are to the names that its components have here."""
+    if isinstance(value, list):
+        return [_with_names(item, names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    copy = {key: _with_names(item, names) for key, item in value.items()}
+    target = copy.get("$ref")
+    if isinstance(target, str) and target.startswith("#/components/"):
+        section, _, name = target.removeprefix("#/components/").partition("/")
+        copy["$ref"] = f"#/components/{section}/{names.get((section, name), name)}"
+    if isinstance(copy.get("security"), list):
+        copy["security"] = [
+            {names.get(("securitySchemes", name), name): scopes for name, scopes in one.items()}
+            for one in copy["security"]
+        ]
+    return copy
+
+
+def about(endpoints: Iterable[EndpointInfo]) -> str:
+    """What the docstrings of the Executors say, each once."""
+    return "\n\n".join(dict.fromkeys(info.about for info in endpoints if info.about))
+
+
+def _add_extra(
+    route: ExtraRoute, endpoints: Mapping[str, EndpointInfo], paths: dict[str, Any], components: Components
+) -> None:
+    info = endpoints.get(route.endpoint) or endpoints.get("/default")
+    details = dict(route.details)
+    if info is None or not details.pop("include_in_schema", True):
+        return
+    operation_id = details.pop("operation_id", None)
+    item = _path_item(route.endpoint, info, components)
+    for method in route.methods:
+        # A body of GET has no defined meaning (RFC 9110, 9.3.1), but our GET of a generator takes query parameters.
+        known = item.get(method.lower()) or {**item["post"]}
+        names = {"operationId": operation_id or f"{method.lower()}_{_slug(route.path)}"}
+        paths.setdefault(route.path, {})[method.lower()] = {**known, **names, **details}
+
+
+_KEYS = {
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+_OWN_PAGES = {
+    "/": ("Whether the service is ready", "application/json"),
+    "/status": ("Versions and settings", "application/json"),
+    "/dry_run": ("Whether a request would be served", "application/json"),
+    "/livez": ("Liveness probe", "text/plain"),
+    "/readyz": ("Readiness probe", "text/plain"),
+    "/startupz": ("Start-up probe", "text/plain"),
+    "/metrics": ("Metrics in OpenMetrics text", "application/openmetrics-text"),
+}
+
+
+class Components:
+    """Named schemas; equal ones are shared, different ones of one name get the endpoint into theirs."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Any] = {"Header": _HEADER, "Problem": _PROBLEM}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def add(self, name: str, schema: Mapping[str, Any], qualifier: str) -> dict[str, Any]:
+        """Register a JSON Schema with its `$defs`; gives a reference to it."""
+        definitions = {key: value for key, value in schema.get("$defs", {}).items() if isinstance(value, Mapping)}
+        root = {key: value for key, value in schema.items() if key != "$defs"}
+        if not root:
+            root = dict(_ANY_OBJECT)
+        target = root.get("$ref", "") if len(root) == 1 else ""
+        if not target.startswith("#/$defs/"):
+            target = f"#/$defs/{name}"
+            definitions[name] = root
+        names = {key: self._name(key, definitions, qualifier) for key in definitions}
+        for key, component in names.items():
+            if component not in self.schemas:
+                self.schemas[component] = _renamed(definitions[key], names)
+        return {"$ref": _REFERENCE + names[target.removeprefix("#/$defs/")]}
+
+    def _name(self, key: str, definitions: Mapping[str, Any], qualifier: str) -> str:
+        content = json.dumps({used: definitions[used] for used in sorted(_closure(key, definitions))}, sort_keys=True)
+        known = self._names.get((key, content))
+        if known is not None:
+            return known
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", key).strip("_") or "Document"
+        taken = {*self._names.values(), "Header", "Problem"}
+        name, number = plain, 1
+        while name in taken:
+            name = f"{qualifier}_{plain}" if number == 1 else f"{qualifier}_{plain}_{number}"
+            number += 1
+        self._names[key, content] = name
+        return name
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        target = schema.get("$ref")
+        if isinstance(target, str) and target.startswith("#/$defs/"):
+            yield target.removeprefix("#/$defs/")
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def _closure(key: str, definitions: Mapping[str, Any]) -> set[str]:
+    found, waiting = set(), [key]
+    while waiting:
+        name = waiting.pop()
+        if name in definitions and name not in found:
+            found.add(name)
+            waiting.extend(_references(definitions[name]))
+    return found
+
+
+_BYTES = {
+    "description": "bytes: a data URL `data:;base64,...` stands for the bytes that its base64 encodes, any other text"
+    " for its UTF-8; base64 without that prefix is text",
+    "examples": ["hello", "data:;base64,iVBORw0KGgo="],
+}
+"""What fields of bytes take; said here, because gateways of Jina 3 compare the schemas that workers tell them."""
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(schema, Mapping):
+        copy = {key: _renamed(value, names) for key, value in schema.items()}
+        target = copy.get("$ref")
+        if isinstance(target, str) and target.startswith("#/$defs/"):
+            name = target.removeprefix("#/$defs/")
+            copy["$ref"] = _REFERENCE + names.get(name, name)
+        if copy.get("format") == "binary":
+            return {**_BYTES, **copy}
+        return copy
+    if isinstance(schema, list):
+        return [_renamed(value, names) for value in schema]
+    return schema
+
+
+def _path_item(path: str, info: EndpointInfo, components: Components) -> dict[str, Any]:
+    qualifier = _slug(path)
+    document = components.add(info.input_name, info.input_schema, qualifier)
+    result = components.add(info.output_name, info.output_schema, f"{qualifier}_output")
+    parameters: dict[str, Any] = dict(_ANY_OBJECT)
+    if info.parameters_schema is not None:
+        name = info.parameters_name or "Parameters"
+        parameters = components.add(name, info.parameters_schema, f"{qualifier}_parameters")
+    needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
+    operation: dict[str, Any] = {
+        "operationId": f"post_{qualifier}",
+        "summary": info.description.partition("\n")[0],
+        "description": info.description,
+        "requestBody": _request_body(document, parameters, needs_parameters=needs_parameters),
+        "responses": {"200": _stream_of(result) if info.is_generator else _reply_of(result), "default": _FAILURE},
+    }
+    if info.is_write:
+        operation["x-jina-write"] = True
+    if not info.is_generator:
+        return {"post": operation}
+    query = [
+        {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
+        for name, kind in info.flat_fields.items()
+    ]
+    get = {key: value for key, value in operation.items() if key != "requestBody"}
+    return {"get": {**get, "operationId": f"get_{qualifier}", "parameters": query}, "post": operation}
+
+
+def _slug(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_") or "root"
+
+
+def _request_body(document: Any, parameters: Any, *, needs_parameters: bool) -> dict[str, Any]:
+    envelope = {
+        "type": "object",
+        "properties": {
+            "data": {"anyOf": [{"type": "array", "items": document}, document]},
+            "parameters": parameters,
+            "header": {"$ref": f"{_REFERENCE}Header"},
+        },
+        "required": ["data", "parameters"] if needs_parameters else ["data"],
+    }
+    return {"required": True, "content": {"application/json": {"schema": envelope}, DOCUMENTS: {"schema": _BINARY}}}
+
+
+def _reply_of(result: Any) -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "properties": {
+            "data": {"type": "array", "items": result},
+            "parameters": _ANY_OBJECT,
+            "header": {"$ref": f"{_REFERENCE}Header"},
+        },
+        "required": ["data", "parameters", "header"],
+    }
+    content = {"application/json": {"schema": body}, DOCUMENTS: {"schema": _BINARY}}
+    return {"description": "The documents that the handler gave", "content": content}
+
+
+def _stream_of(result: Any) -> dict[str, Any]:
+    content = {"text/event-stream": {"schema": result}, "application/x-ndjson": {"schema": result}}
+    return {"description": "A document for each that the handler yields", "content": content}
+
+
+def _post_operation(components: Components) -> dict[str, Any]:
+    document = components.add("AnyDocument", _ANY_OBJECT, "post")
+    body = _request_body(document, _ANY_OBJECT, needs_parameters=False)
+    schema = body["content"]["application/json"]["schema"]
+    schema["properties"]["execEndpoint"] = {"type": "string", "description": "the endpoint to call"}
+    schema["properties"]["targetExecutor"] = {"type": "string"}
+    schema["required"] = ["execEndpoint"]
+    return {
+        "operationId": "post",
+        "summary": "Any endpoint, named in the body",
+        "requestBody": body,
+        "responses": {"200": _reply_of(document), "default": _FAILURE},
+    }
+
+
+def _page_operation(path: str, summary: str, media_type: str) -> dict[str, Any]:
+    answer = {"description": summary, "content": {media_type: {"schema": {}}}}
+    return {
+        "operationId": f"get_own_{_slug(path)}",
+        "summary": summary,
+        "tags": ["server"],
+        "responses": {"200": answer},
+    }
+
+
+_BINARY = {"type": "string", "format": "binary", "description": "a serialised docarray.DocListProto"}
+_HEADER = {
+    "type": "object",
+    "properties": {"request_id": {"type": "string"}, "target_executor": {"type": "string"}},
+}
+_PROBLEM = {
+    "type": "object",
+    "description": "An error: the members of RFC 9457, with the error's class as `code`",
+    "properties": {
+        "detail": {"anyOf": [{"type": "string"}, {"type": "array", "items": _ANY_OBJECT}]},
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "errors": {"type": "array", "items": _ANY_OBJECT},
+    },
+    "required": ["detail", "type", "title", "status", "code", "errors"],
+}
+_FAILURE = {
+    "description": "An error",
+    "content": {
+        "application/json": {"schema": {"$ref": f"{_REFERENCE}Problem"}},
+        "application/problem+json": {"schema": {"$ref": f"{_REFERENCE}Problem"}},
+    },
+}

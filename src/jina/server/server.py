@@ -1,0 +1,225 @@
+"""The listeners of one service on the running loop, and leaving a port to another process that listens there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jina.net.auth import Access, access_of
+from jina.net.limits import DEFAULT_LIMITS, Limits, limited
+from jina.net.messages import DEFAULT_WINDOW
+from jina.net.service import Gate, Service
+from jina.net.unread import Bounds, Unread, kept, sockets_of_process
+from jina.plan.plans import AccessPlan, FacePlan, HttpPlan
+
+if TYPE_CHECKING:
+    from jina.server.app import HttpApp, Lifespan
+    from jina.server.http import AsgiApp
+
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_RETURN = 0x06
+_SECOND = 1
+"""Which listener gets what comes: they are counted in the order in which they began, a process before its successor."""
+_WAITING = struct.Struct("@24xI")
+"""Where `struct tcp_info` of a listener has the number of connections that nobody has taken (tcpi_unacked)."""
+_PAUSE = 0.005
+_PATIENCE = 0.25
+
+
+async def leave(ports: Collection[int]) -> None:
+    """Return when no connection waits to be taken by a listener of this process on one of the ports.
+
+    New ones go to the process that began to listen there last. Does nothing but on Linux.
+    """
+    if sys.platform != "linux" or not ports:
+        return
+    listeners: list[socket.socket] = []
+    try:
+        with contextlib.suppress(OSError):  # no /proc, or no descriptor is left: the ports are closed all the same
+            listeners.extend(_listeners(ports))
+            turn_away(listeners)
+            await taken(listeners)
+    finally:
+        for sock in listeners:
+            sock.close()
+
+
+def turn_away(listeners: Iterable[socket.socket]) -> None:
+    """Have the system give new connections to whoever listens beside these; if nobody does, nothing changes."""
+    program = ctypes.create_string_buffer(struct.pack("@HBBI", _RETURN, 0, 0, _SECOND))
+    option = struct.pack("@HP", 1, ctypes.addressof(program))
+    for sock in listeners:
+        with contextlib.suppress(OSError):  # a system that forbids it deals them out as before
+            sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, option)
+
+
+async def taken(listeners: Iterable[socket.socket]) -> None:
+    """Wait until nothing waits at any of them, for a quarter of a second at most."""
+    until, empty = time.monotonic() + _PATIENCE, 0
+    while empty < 2 and time.monotonic() < until:  # twice: a handshake may be on its way
+        await asyncio.sleep(_PAUSE)
+        empty = 0 if any(map(_waiting, listeners)) else empty + 1
+
+
+def _waiting(sock: socket.socket) -> int:
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WAITING.size)
+    return int(_WAITING.unpack(info)[0])
+
+
+def _listeners(ports: Collection[int]) -> Iterator[socket.socket]:
+    """Duplicates of the sockets by which this process listens: those of gRPC are nowhere else to be had."""
+    for sock in sockets_of_process():
+        with contextlib.suppress(OSError):  # of a kind that has no such option
+            if _listens(sock, ports):
+                yield kept(sock)
+
+
+def _listens(sock: socket.socket, ports: Collection[int]) -> bool:
+    tcp = sock.family in {socket.AF_INET, socket.AF_INET6} and sock.type == socket.SOCK_STREAM
+    return tcp and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and sock.getsockname()[1] in ports
+
+
+class _Face(Protocol):
+    async def start(self) -> int: ...
+
+    async def stop(self, grace: float) -> None: ...
+
+
+class Server:
+    """Several ports over one service; made by `serve`. All methods run on one loop."""
+
+    def __init__(
+        self,
+        plans: Sequence[FacePlan],
+        faces: Sequence[_Face],
+        gate: Gate,
+        lifespan: Lifespan | None = None,
+        unread: Unread | None = None,
+    ) -> None:
+        self.unread = unread or Unread(Bounds())
+        self._plans = list(plans)
+        self._faces = list(faces)
+        self._started: list[_Face] = []
+        self._gate = gate
+        self._lifespan = lifespan
+        self.addresses: list[str] = []
+        """`scheme://host:port` of each face, in the order of the plans; filled by `start`."""
+
+    async def start(self) -> None:
+        """Open all ports, or none: raises `PortAlreadyUsed` or `ConfigError` naming the port.
+
+        Applications of the user's own are started before; `RuntimeFailToStart` where one fails.
+        """
+        try:
+            if self._lifespan is not None:
+                await self._lifespan.startup()
+            for plan, face in zip(self._plans, self._faces, strict=True):
+                port = await face.start()
+                self._started.append(face)
+                self.addresses.append(f"{_scheme(plan)}://{plan.host}:{port}")
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def stop(self, grace: float) -> None:
+        """Turn unready, stop accepting, let what is in flight finish within `grace` seconds, close all ports."""
+        self._gate.draining = True
+        started, self._started = self._started, []
+        if started:
+            await leave({plan.port for plan in self._plans if plan.share_port})
+        results = await asyncio.gather(*(face.stop(grace) for face in started), return_exceptions=True)
+        if self._lifespan is not None:
+            await self._lifespan.shutdown()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+
+def serve(
+    faces: Sequence[FacePlan],
+    service: Service,
+    *,
+    http: HttpPlan | None = None,
+    grpc_options: Mapping[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    prefetch: int = DEFAULT_WINDOW,
+    access: AccessPlan | None = None,
+    customise: Callable[[HttpApp], AsgiApp | None] | None = None,
+) -> Server:
+    """A server of the service on all faces; nothing is opened before `start`.
+
+    HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
+    `limits` count for requests on every protocol. `prefetch` is the number of requests of
+    one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
+    call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
+    applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
+    """
+    gate = Gate(limited(service, limits))
+    window = prefetch or sys.maxsize
+    rules = access_of(access)
+    unread = Unread(limits.unread, service.freed)
+    made: list[_Face] = []
+    web: _Web | None = None
+    for plan in faces:
+        if plan.protocol == "grpc":
+            # Its library would write what clients say as it came: line feeds and escapes of terminals too. It looks at
+            # this when it is imported.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+            from jina.server.grpc import GrpcFace
+
+            made.append(GrpcFace(plan, gate, grpc_options or {}, limits, window, rules, unread))
+        else:
+            web = web or _Web(gate, http or HttpPlan(), limits, window, rules, unread, customise)
+            made.append(web.face(plan))
+    return Server(faces, made, gate, web.lifespan if web else None, unread)
+
+
+class _Web:
+    """The one application of all HTTP and WebSocket faces."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        http: HttpPlan,
+        limits: Limits,
+        window: int,
+        access: Access | None,
+        unread: Unread,
+        customise: Callable[[HttpApp], AsgiApp | None] | None,
+    ) -> None:
+        from jina.server.app import HttpApp
+
+        self._http = http
+        self._max_message_size = limits.message_size
+        self._unread = unread
+        ours = HttpApp(gate, http, limits, window, access)
+        self.app: AsgiApp = ours
+        other = customise(ours) if customise else None
+        if other is not None and other is not ours:
+            from jina.server.app import ForeignApp
+
+            self.app = ForeignApp(other, gate, http, access)
+        self.lifespan: Lifespan | None = None
+        if self.app is not ours or ours.mounts:
+            from jina.server.app import Lifespan
+
+            self.lifespan = Lifespan(self.app)
+
+    def face(self, plan: FacePlan) -> _Face:
+        from jina.server.uvicorn_server import HttpFace
+
+        state = self.lifespan.state if self.lifespan else None
+        return HttpFace(plan, self.app, self._http.uvicorn_kwargs, self._max_message_size, self._unread, state)
+
+
+def _scheme(plan: FacePlan) -> str:
+    scheme = {"grpc": "grpc", "http": "http", "websocket": "ws"}[plan.protocol]
+    return f"{scheme}s" if plan.tls else scheme

@@ -1,0 +1,278 @@
+"""One HTTP and WebSocket port: uvicorn on the running loop, on a socket of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import socket
+import ssl
+import time
+from asyncio import AbstractEventLoop, Task, TimerHandle
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Final, Protocol, cast
+
+import uvicorn
+
+from jina.errors import ConfigError, MissingExtra, missing_extra, nearest
+from jina.net.sockets import bind, bind_error
+from jina.net.tls import renew, uvicorn_options
+from jina.net.unread import Unread
+from jina.plan.plans import FacePlan
+from jina.server.app import HttpApp
+from jina.server.http import AsgiApp, error_body
+from jina.server.http_protocol import http_protocol
+
+AT_ONCE: Final = 128
+"""Connections that are taken in one round at most: those that are served already must not wait long either."""
+PAUSE: Final = 0.1
+"""Seconds until the next try when the system gives no more descriptors."""
+Factory = Callable[[], asyncio.Protocol]
+
+
+class Listening(Protocol):
+    """What takes in connections until it is closed."""
+
+    def close(self) -> None:
+        """Take in no more; those that are there stay."""
+        ...
+
+
+async def listen(sock: socket.socket, factory: Factory, context: ssl.SSLContext | None, backlog: int) -> Listening:
+    """Take in the connections of a bound socket, which is closed with the listening."""
+    loop = asyncio.get_running_loop()
+    if type(loop).__module__.partition(".")[0] == "uvloop":
+        return Acceptor(loop, sock, factory, context, backlog)
+    return await loop.create_server(factory, sock=sock, ssl=context, backlog=backlog)
+
+
+class Acceptor:
+    """See `listen`."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        sock: socket.socket,
+        factory: Factory,
+        context: ssl.SSLContext | None,
+        backlog: int,
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._factory = factory
+        self._context = context
+        self._greeting: set[Task[None]] = set()
+        self._paused: TimerHandle | None = None
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        sock.listen(backlog)
+        loop.add_reader(sock, self._take)
+
+    def close(self) -> None:
+        """Take in no more; those that are there stay."""
+        if self._paused is not None:
+            self._paused.cancel()
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
+    def _take(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, _address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:  # no descriptors, no memory: it would be told again at once
+                self._loop.remove_reader(self._sock)
+                self._paused = self._loop.call_later(PAUSE, self._resume)
+                return
+            connection.setblocking(False)  # noqa: FBT003
+            task = self._loop.create_task(self._greet(connection))
+            self._greeting.add(task)
+            task.add_done_callback(self._greeting.discard)
+
+    def _resume(self) -> None:
+        self._paused = None
+        self._loop.add_reader(self._sock, self._take)
+
+    async def _greet(self, connection: socket.socket) -> None:
+        loop: Any = self._loop
+        # A client that left meanwhile, or with which TLS cannot be agreed on, is no news.
+        with contextlib.suppress(OSError, TimeoutError):
+            await loop.connect_accepted_socket(self._factory, connection, ssl=self._context)
+
+
+_OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
+"""Arguments of uvicorn that jina decides."""
+_LINGER = 0.3
+"""Seconds that connections without a request stay open while the server stops, and cancelled requests get."""
+
+
+class HttpFace:
+    """A uvicorn server of one port; `uvicorn_kwargs` are set over ours, `max_message_size` is in bytes.
+
+    `state` is what the application's lifespan keeps for its requests.
+    """
+
+    def __init__(
+        self,
+        plan: FacePlan,
+        app: AsgiApp,
+        uvicorn_kwargs: Mapping[str, Any],
+        max_message_size: int,
+        unread: Unread,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._app = app
+        self._state = {} if state is None else state
+        self._options = _checked(uvicorn_kwargs)
+        self._max_message_size = max_message_size
+        self._unread = unread
+        self._server: _Server | None = None
+        self._socket: socket.socket | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
+        if self._plan.protocol == "websocket":
+            if missing := missing_extra("websockets", "websockets", "WebSocket"):
+                raise missing
+            import jina.server.websocket_protocol  # noqa: F401 - needed soon
+        config = self._config()
+        config.load()
+        self._socket = bind(self._plan)
+        self._server = server = _Server(config)
+        server.lifespan = config.lifespan_class(config)
+        server.lifespan.state = self._state
+        try:
+            await server.startup(sockets=[self._socket])
+        except OSError as error:  # another process that was bound to the port as well began to listen first
+            self._socket.close()
+            raise bind_error(self._plan, error) from error
+        self._ticking = asyncio.create_task(server.main_loop())
+        if self._plan.tls is not None and config.ssl is not None:
+            self._renewing = asyncio.create_task(renew(self._plan.tls, config.ssl))
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new connections, let requests in flight finish within `grace` seconds, cancel the rest."""
+        server, ticking = self._server, self._ticking
+        if server is None or ticking is None:
+            return
+        self._server = None
+        ticking.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        until = time.monotonic() + grace
+        for listening in server.servers:
+            listening.close()
+        # Uvicorn's own shutdown drops WebSockets with whatever is outstanding on them, and waits in steps of 0.1 s.
+        if isinstance(self._app, HttpApp):
+            await self._app.websockets.drain(grace)
+        await server.linger(min(_LINGER, until - time.monotonic()))
+        await server.finish(until - time.monotonic())
+
+    def _config(self) -> uvicorn.Config:
+        options: dict[str, Any] = {
+            "http": http_protocol(self._plan.timeout_read, self._unread),
+            "ws": _websocket_protocol(self._plan.timeout_read, self._unread),
+            "ws_max_size": self._max_message_size,
+            # A full window pauses reading, and with it the pongs: their absence proves nothing.
+            "ws_ping_timeout": None,
+            "ws_per_message_deflate": False,
+            "log_config": None,
+            "log_level": "warning",
+            "access_log": False,
+            "server_header": False,
+            "proxy_headers": False,
+            "timeout_keep_alive": 75,
+            "backlog": 2048,
+        }
+        if self._plan.tls is not None:
+            options |= uvicorn_options(self._plan.tls)
+        return uvicorn.Config(self._app, lifespan="off", interface="asgi3", **{**options, **self._options})
+
+
+def _websocket_protocol(timeout: float, unread: Unread) -> Callable[..., asyncio.Protocol]:
+    """What answers an upgrade. Imported at the first one: its library takes longer than the rest of a start."""
+
+    def made(**state: Any) -> asyncio.Protocol:
+        if missing := missing_extra("websockets", "websockets", "WebSocket"):
+            return _NoUpgrade(missing)
+        from jina.server.websocket_protocol import WebSocketProtocol
+
+        return WebSocketProtocol(timeout, unread, **state)
+
+    return made
+
+
+class _NoUpgrade(asyncio.Protocol):
+    """The answer to an upgrade where there is nothing to speak WebSocket with."""
+
+    def __init__(self, error: MissingExtra) -> None:
+        self._error = error
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say what is missing, and close."""
+        body = error_body(self._error)
+        head = "HTTP/1.1 501 Not Implemented\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        writing = cast("asyncio.Transport", transport)
+        writing.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        writing.close()
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in connections of the sockets; there is no lifespan."""
+        config: Any = self.config
+
+        def connected() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        self.servers: list[Any] = [await listen(sock, connected, config.ssl, config.backlog) for sock in sockets or ()]
+        self.started = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def linger(self, seconds: float) -> None:
+        """Wait for kept-alive connections to be used once more and be told to close.
+
+        Closing them at once would fail requests that are already under way to us.
+        """
+        until = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110 - uvicorn keeps a set, no event
+            await asyncio.sleep(0.01)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for running requests, cancel those that take longer, close all connections."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        running = set(self.server_state.tasks)
+        if running:
+            _, late = await asyncio.wait(running, timeout=max(0.0, seconds))
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LINGER)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    known = set(inspect.signature(uvicorn.Config).parameters)
+    for name in options:
+        if name in _OURS:
+            raise ConfigError(f"uvicorn_kwargs: {name!r} is decided by jina and cannot be set")
+        if name not in known:
+            near = nearest(name, known)
+            raise ConfigError(
+                f"uvicorn_kwargs: uvicorn has no option {name!r}", help=f"did you mean {near!r}?" if near else ""
+            )
+    return dict(options)

@@ -1,0 +1,244 @@
+"""A child process: `python -m jina.supervisor.child <fd> <name>`, started by `jina.supervisor.group` only.
+
+Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves. The name is
+for those who look at processes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import io
+import os
+import socket
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import msgspec
+
+from jina.plan.plans import ChildPlan, ExecutorPlan, GatewayPlan, NurseryPlan, WorkerPlan, process_from_json
+from jina.supervisor.control import die_with_parent, recv_frame, reset_signals, send_frame, show, watch
+
+if TYPE_CHECKING:
+    from jina.executor import Executor
+    from jina.runtime.process import LinkSource, Stop, Vitals
+
+
+class Control:
+    """The child's end of the control socket; reports may come from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+        self.phase = "importing"
+        self.was_ready = False
+        self.watched = False
+        """Whether the files that the user's code came from are wanted."""
+
+    def report(self, report: dict[str, Any]) -> None:
+        """Tell the orchestrator; silent when it is gone, which `lifeline` deals with."""
+        self.phase = str(report["phase"])
+        self.was_ready = self.was_ready or self.phase == "ready"
+        self.say(report)
+
+    def say(self, told: dict[str, Any]) -> None:
+        """Tell the orchestrator what is no phase; silent as well when it is gone."""
+        with self._lock:
+            try:
+                send_frame(self._sock, msgspec.json.encode(told))
+            except OSError:
+                return
+
+    def tell_files(self, error: BaseException | None = None) -> None:
+        """Tell from which files of the user's the code came."""
+        from jina.supervisor.process import files_of_user
+
+        self.say({"files": files_of_user(error)})
+
+    def crashed(self, error: BaseException) -> None:
+        """Report what ends the process after it was ready."""
+        self.say({"crash": f"{type(error).__name__}: {error}" if str(error) else type(error).__name__})
+
+    def fail(self, error: BaseException) -> None:
+        """Report why the start failed."""
+        from jina.supervisor.process import describe
+
+        if self.watched:
+            self.tell_files(error)
+        self.report(describe(error, self.phase))
+
+
+def main(argv: list[str]) -> int:
+    """Serve until told to stop; the exit code."""
+    gc.disable()  # until our own libraries are there, see `_settled`
+    sock = socket.socket(fileno=int(argv[1]))
+    del argv[2:]
+    sock.set_inheritable(False)
+    _write_lines_at_once()
+    reset_signals()
+    die_with_parent(sock)
+    data, blob = recv_frame(sock), recv_frame(sock)
+    if data is None or blob is None:
+        return 1
+    plan = process_from_json(data)
+    show(plan.name)
+    control = Control(sock)
+    forked: socket.socket | None = None
+    try:
+        control.report({"phase": "importing"})
+        if isinstance(plan, NurseryPlan):
+            forked = _tend(plan, control, sock)
+        else:
+            return _serve(plan, blob, control, sock)
+    except BaseException as error:  # whatever user code raises, SystemExit too, is the report
+        if control.was_ready:
+            control.crashed(error)
+            raise
+        control.fail(error)
+        _leave(1)
+    if forked is None:
+        return 0
+    # A worker from here on, as if it had been started with this socket.
+    argv[1:] = [str(forked.detach())]
+    return main(argv)
+
+
+def _write_lines_at_once() -> None:
+    """Give files and pipes each line of user code as it ends, as terminals get it: no end of the process loses any."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+
+
+def _tend(plan: NurseryPlan, control: Control, sock: socket.socket) -> socket.socket | None:
+    from jina.supervisor.forkserver import tend
+
+    return tend(plan, control.report, sock)
+
+
+def _serve(plan: ChildPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+    if isinstance(plan, GatewayPlan):
+        code, stop = _serve_gateway(plan, blob, control, sock)
+    else:
+        assert isinstance(plan, WorkerPlan)
+        code, stop = _serve_worker(plan, blob, control, sock)
+    control.report({"phase": "stopped", "reason": stop.reason})
+    return code
+
+
+def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
+    _prepare(plan.executor)
+    if plan.watch:
+        control.watched = sys.dont_write_bytecode = True  # bytecode is told apart by whole seconds
+    from jina.worker.process import run_worker
+
+    ties = _settled(sock, control)
+    load = partial(_load, plan, blob, control)
+    return run_worker(plan, load, control.report, ties.stop, ties.links, ties.vitals), ties.stop
+
+
+def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
+    custom = plan.custom
+    if custom is not None:
+        _prepare(custom)
+    from jina.gateway.process import run_gateway
+
+    ties = _settled(sock, control)
+    load = None if custom is None else lambda: _gateway_class(custom, blob, control)
+    # Requests wait here while workers compute: the usual 700 would have the collector look at each of them many times.
+    gc.set_threshold(10_000)
+    control.report({"phase": "starting"})
+    return run_gateway(plan, control.report, ties.stop, ties.links, load, ties.vitals), ties.stop
+
+
+class _Ties(NamedTuple):
+    """What connects the process with its orchestrator."""
+
+    stop: Stop
+    links: LinkSource
+    vitals: Vitals
+
+
+def _settled(sock: socket.socket, control: Control) -> _Ties:
+    """The ties, once our own libraries are imported."""
+    from jina.runtime.process import LinkSource, Stop, Vitals, tune
+
+    # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
+    gc.freeze()
+    gc.enable()
+    tune()
+    ties = _Ties(Stop(orchestrated=True), LinkSource(), Vitals())
+    ties.links.on_use = lambda name: control.say({"linked": name})
+
+    def on_word(word: dict[str, Any], link: socket.socket | None) -> None:
+        if link is not None:
+            ties.links.add(str(word["link"]), link)
+        elif "unlink" in word:
+            ties.links.add(str(word["unlink"]), None)
+        elif "ask" in word:
+            control.say({"answer": word["ask"], "vitals": ties.vitals.read()})
+
+    watch(sock, lambda: ties.stop.request_stop("the orchestrator is gone", hard=True), on_word)
+    return ties
+
+
+def _prepare(plan: ExecutorPlan) -> None:
+    if plan.sys_path:
+        sys.path[:] = plan.sys_path
+    if plan.cwd:
+        # Deleted meanwhile: what started this one lives on in it, and so does this one. Paths that are relative fail.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.chdir(plan.cwd)
+
+
+def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
+    from jina.supervisor.loading import construct, find
+
+    executor_class, arguments = _unpickled(blob)
+    executor_class = executor_class or find(plan)
+    control.report({"phase": "init"})
+    executor = construct(plan, executor_class, arguments)
+    if plan.watch:
+        control.tell_files()
+    return executor
+
+
+def _gateway_class(plan: ExecutorPlan, blob: bytes, control: Control) -> tuple[type, dict[str, Any]]:
+    """The class of the user's own gateway, and its constructor's arguments."""
+    control.report({"phase": "importing"})
+    from jina.supervisor.loading import find_named
+
+    found, arguments = _unpickled(blob)
+    return found or find_named(plan), {**plan.with_args, **arguments}
+
+
+def _unpickled(blob: bytes) -> tuple[Any, dict[str, Any]]:
+    """What came beside the plan: a class that cannot be imported, or None, and arguments that are no JSON."""
+    if not blob:
+        return None, {}
+    from jina.documents import repair_docarray
+    from jina.supervisor.pickling import loads
+
+    repair_docarray()
+    return loads(blob)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without waiting for threads that user code may have left."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def _end(code: int) -> NoReturn:
+    """Exit as the interpreter does, but without taking apart every module: that can take longer than the start did."""
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads, as the interpreter does
+    atexit._run_exitfuncs()  # noqa: SLF001 - no public name
+    _leave(code)
+
+
+if __name__ == "__main__":
+    _end(main(sys.argv))

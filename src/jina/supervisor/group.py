@@ -1,0 +1,317 @@
+"""The processes of one service: what can be asked and wished of them while they run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
+from jina.observe import logs
+from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, ProcessPlan, WorkerPlan
+from jina.plan.processes import owner as owner_of_part
+from jina.supervisor.agents import Agents
+from jina.supervisor.policies import Change, Rollout
+from jina.supervisor.ports import faces_of
+from jina.supervisor.process import ChildProcess
+from jina.supervisor.status import ServiceStatus, status_of, with_agents
+from jina.supervisor.status_socket import answer
+from jina.supervisor.supervisor import SILENT, Order, Place, Supervisor, Tell, owner
+
+_LOOK = 0.2
+"""Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
+thread blocks on a lock, is handled only when the main thread runs Python code again."""
+_TELLING = 1.0
+"""Seconds that a worker's own failure may come after the failure of the gateway that it caused."""
+_SHOWN = 12
+"""Processes that `progress` names."""
+_ANSWERING = SILENT + 0.1
+"""Seconds that processes get to say how they are."""
+
+
+def start(
+    plan: DeploymentPlan | FlowPlan, blobs: Mapping[str, bytes] | None = None, tell: Tell | None = None
+) -> Running:
+    """Start all processes of a plan and return at once; `wait_ready` tells how it went.
+
+    `blobs` are, by the name of the Deployment (`gateway` for the gateway), what `pickling.dumps` made of a class
+    that cannot be imported and of arguments that are no JSON. `tell(level, line)` is for what people should know of
+    the processes later; without it, it is logged.
+    """
+    running = Running(plan.name, processes_of(plan), blobs or {}, tell)
+    running.begin()
+    return running
+
+
+def processes_of(plan: DeploymentPlan | FlowPlan) -> list[ProcessPlan]:
+    """All processes of a plan, gateways last."""
+    if isinstance(plan, DeploymentPlan):
+        gateways: list[ProcessPlan] = [plan.gateway] if plan.gateway else []
+        return [*plan.workers, *gateways]
+    return [*(worker for deployment in plan.deployments for worker in deployment.workers), plan.gateway]
+
+
+class Running:
+    """Processes that run, or did. Every method may be called from any thread."""
+
+    def __init__(
+        self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], tell: Tell | None = None
+    ) -> None:
+        self.name = name
+        self.agents = Agents(tell)
+        plans = self.agents.start(plans)
+        self.places = [Place(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
+        self._changed = threading.Condition()
+        self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
+        self._supervisor.on_guest = lambda guest: answer(guest, lambda: msgspec.json.encode(self.status()))
+
+    @property
+    def processes(self) -> list[ChildProcess]:
+        """Those of all places; one that ended until another one has its place."""
+        return [place.process for place in self.places]
+
+    def begin(self) -> None:
+        """Start the thread that starts the processes."""
+        self._supervisor.thread.start()
+
+    @property
+    def on_end(self) -> Callable[[], None]:
+        """Called from the supervising thread when a process has ended, for whatever reason."""
+        return self._supervisor.on_end
+
+    @on_end.setter
+    def on_end(self, call: Callable[[], None]) -> None:
+        self._supervisor.on_end = call
+
+    @property
+    def workers(self) -> list[ChildProcess]:
+        """Those that run an Executor."""
+        return [process for process in self.processes if not process.is_gateway]
+
+    @property
+    def front(self) -> list[ChildProcess]:
+        """Those that clients connect to: the gateway, else the workers."""
+        return [process for process in self.processes if process.is_gateway] or self.processes
+
+    @property
+    def alive(self) -> bool:
+        """True while every process is ready to serve."""
+        return all(place.process.ready for place in self.places if not place.joining)
+
+    @property
+    def progress(self) -> str:
+        """What those that are not ready do, a line for each: `in __init__ 34 s`, with their names if several run."""
+        waiting = [process for process in self.processes if not process.ready]
+        if not waiting:
+            return "ready"
+        if len(self.processes) == 1:
+            return waiting[0].progress
+        lines = [f"{len(self.processes) - len(waiting)} of {len(self.processes)} ready"]
+        lines += [f"{process.name}: {process.progress}" for process in waiting[:_SHOWN]]
+        if len(waiting) > _SHOWN:
+            lines.append(f"and {len(waiting) - _SHOWN} more")
+        return "\n".join(lines)
+
+    def down(self, wait: float = 0.0) -> Unavailable | None:
+        """The error for any request when what clients connect to is down, naming why; None while it runs.
+
+        A connection breaks a moment before the end of the process is known: `wait` that many seconds for it.
+        """
+        front = [place for place in self.places if place.process.is_gateway] or self.places
+        found = self._down(front, wait)
+        return found[0] if found and len(found) == len(front) else None
+
+    def fallen(self, deployment: str, wait: float = 0.0) -> list[Unavailable]:
+        """The errors for the workers of a Deployment that are down; waits as `down` does for the first of them."""
+        return self._down([place for place in self.places if place.owner == deployment], wait)
+
+    def lost(self) -> Unavailable | None:
+        """Why the service cannot go on: all replicas of a Deployment or a shard, or the gateway, ended for good."""
+        for part in {place.part for place in self.places}:
+            places = [place for place in self.places if place.part == part]
+            if all(self._over(place) for place in places):
+                return next(filter(None, (place.down() for place in places)), None)
+        return None
+
+    def _over(self, place: Place) -> bool:
+        return place.restarts.given_up or (not self._supervisor.settled and place.process.exit_status is not None)
+
+    def _down(self, places: list[Place], wait: float) -> list[Unavailable]:
+        deadline = time.monotonic() + wait
+        with self._changed:
+            while True:
+                found = [error for place in places if (error := place.down())]
+                left = deadline - time.monotonic()
+                if found or not places or left <= 0:
+                    return found
+                self._changed.wait(left)
+
+    # --- changes and questions ----------------------------------------------------------------------------
+
+    def change(
+        self,
+        stages: Sequence[Sequence[Change]],
+        plans: Mapping[str, tuple[ProcessPlan, bytes]],
+        within: float | None = None,
+    ) -> None:
+        """Change the processes while they serve, and wait for it; `plans` and pickles are those of what is new.
+
+        Each new one has to be ready `within` seconds, None for as long as it lives. Raises why something new did not
+        become ready; what was done before is undone then. Raises `Unavailable` when the service is stopped meanwhile.
+        """
+        order = Order(Rollout(stages), plans, within)
+        self._supervisor.request_change(order)
+        while not order.done.wait(_LOOK):
+            if not self._supervisor.thread.is_alive() and not order.done.is_set():
+                raise Unavailable(
+                    f"{self.name} does not run any more",
+                    help="change it while it runs: within its `with`, before `close()`",
+                )
+        if order.error is not None:
+            raise order.error
+
+    @property
+    def ports(self) -> set[int]:
+        """Those that several of the processes may serve."""
+        plans = [place.plan for place in self.places]
+        return {face.port for plan in plans for face in faces_of(plan) if face.share_port}
+
+    @property
+    def settled(self) -> bool:
+        """True once all processes have been ready."""
+        return self._supervisor.settled
+
+    @property
+    def files(self) -> Mapping[str, set[str]]:
+        """By Deployment: the user's files that its workers were loaded from, or tried to, where they are watched."""
+        return self._supervisor.files
+
+    def status(self) -> ServiceStatus:
+        """How each process is, asked now."""
+        self.refresh()
+        with self._changed:
+            status = status_of(self.name, os.getpid(), self.places)
+        return with_agents(status)
+
+    def refresh(self) -> None:
+        """Have all processes that are ready say how they are, and wait a moment for the answers."""
+        deadline = time.monotonic() + _ANSWERING
+        wanted = self._supervisor.request_vitals()
+        with self._changed:
+            while (left := deadline - time.monotonic()) > 0 and self._supervisor.thread.is_alive():
+                owing = (one for one in self.processes if one.ready and one.answered != one.asked)
+                if self._supervisor.rounds >= wanted and not any(one.silent < SILENT for one in owing):
+                    return
+                self._changed.wait(min(left, _LOOK))
+
+    @property
+    def steps(self) -> Mapping[str, list[list[Any]]]:
+        """What the gateway told of the endpoints of each step; empty until it is ready, and without one."""
+        return self.front[0].steps
+
+    @property
+    def dead(self) -> list[str]:
+        """What ended though nobody asked for it: `a (process 12) was killed by signal 9 (SIGKILL)`."""
+        if self._supervisor.stopping:
+            return []
+        return [str(error) for place in self.places if (error := place.down())]
+
+    def wait_ready(self, timeout: float | None = None, *, on_wait: Callable[[str], None] | None = None) -> None:
+        """Block until every process serves; raises the failure of the first that does not.
+
+        `timeout` in seconds, None waits as long as the processes live. `on_wait` is called with `progress` a few
+        times a second. Does not stop anything.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self.alive:
+                if failure := self._failure():
+                    raise failure
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    waiting = next(process for process in self.processes if not process.ready)
+                    raise RuntimeFailToStart(
+                        f"{waiting.name} is not ready after {timeout:g} s: {waiting.progress}",
+                        help="raise timeout_ready (milliseconds; -1 waits as long as the process lives)",
+                    )
+                if on_wait:
+                    on_wait(self.progress)
+                self._changed.wait(_LOOK if left is None else min(_LOOK, left))
+
+    def _failure(self) -> JinaError | None:
+        if broken := self._supervisor.broken:
+            error = InternalError(f"supervising {self.name} failed: {broken!r}")
+            error.__cause__ = broken
+            return error
+        failed = next((place for place in self.places if _failure_of(place)), None)
+        if failed is not None and failed.process.is_gateway:
+            failed = self._culprit() or failed
+        return _failure_of(failed) if failed is not None else None
+
+    def _culprit(self) -> Place | None:
+        """The worker that made the gateway fail: its end may be known only a moment later."""
+        deadline = time.monotonic() + _TELLING
+        while (left := deadline - time.monotonic()) > 0:
+            workers = [place for place in self.places if not place.process.is_gateway]
+            if found := next((place for place in workers if _failure_of(place)), None):
+                return found
+            if all(place.process.ready for place in workers):
+                return None
+            self._changed.wait(left)
+        return None
+
+    def stop(self, *, now: bool = False, within: float | None = None) -> None:
+        """End all processes and wait for that.
+
+        First the gateway, by SIGTERM and its grace time, then the workers, by theirs. With `within` all at once,
+        with SIGKILL after that many seconds; with `now` SIGKILL for all. When the wait is interrupted (Ctrl+C), the
+        processes are killed before the interrupt goes on.
+        """
+        try:
+            if now:
+                self.kill()
+            else:
+                self._supervisor.request_stop(within)
+            self.join()
+        except BaseException:
+            self.kill()
+            self.join()
+            raise
+
+    def join(self) -> None:
+        """Wait until all processes have ended."""
+        while self._supervisor.thread.is_alive():
+            self._supervisor.thread.join(_LOOK)
+        self.agents.stop()
+
+    def kill(self) -> None:
+        """End all processes by SIGKILL and return within a second; may be called by a signal handler."""
+        self._supervisor.request_kill()
+        self._supervisor.thread.join(1.0)
+        self.agents.stop()
+
+
+def _logging(name: str) -> Tell:
+    log = logs.get_logger(name)
+    return lambda level, line: log.log(getattr(logging, level.upper()), "%s", line)
+
+
+def _executor_of(plan: ChildPlan) -> str:
+    """The name under which what travels beside the plan is kept."""
+    return owner_of_part(owner(plan), plan.part if isinstance(plan, WorkerPlan) else "")
+
+
+def _failure_of(place: Place) -> JinaError | None:
+    process = place.process
+    if place.restarts.given_up:
+        return place.down()
+    if process.failure and place.restart_at is None and place.last_end is None:
+        return process.failure
+    if process.exit_status is not None and place.restart_at is None:
+        return RuntimeFailToStart(f"{process.name} {process.ending} before it was ready")
+    return None

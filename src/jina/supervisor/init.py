@@ -1,0 +1,50 @@
+"""As process 1 of a container: a child that passes signals on, and ends what was left without a parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+_PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+
+
+def step_aside() -> None:
+    """Where this is process 1: go on in a child, and stay behind for the rest. To be called with a single thread."""
+    if os.getpid() != 1 or sys.platform != "linux":
+        return
+    watched = {*(signal.Signals[name] for name in _PASSED_ON), signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)  # a terminal's Ctrl+C comes once, passed on
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return
+    os._exit(_keep_house(pid, watched))
+
+
+def _keep_house(pid: int, watched: set[signal.Signals]) -> int:
+    """Collect what ends and pass signals on, until the child has ended; gives its exit code."""
+    while True:
+        number = signal.sigwait(watched)
+        if number != signal.SIGCHLD:
+            os.kill(pid, number)
+            continue
+        while True:
+            ended, status = os.waitpid(-1, os.WNOHANG)
+            if ended == pid:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else 128 - code
+            if ended == 0:
+                break
+
+
+def collect_orphans(group: int) -> None:
+    """Where this is process 1: collect those of a process group that were killed and have no other parent."""
+    if os.getpid() != 1:
+        return
+    try:
+        while os.waitpid(-group, 0)[0]:
+            pass
+    except ChildProcessError:
+        return

@@ -1,0 +1,555 @@
+"""One child process: started, listened to, ended; from the fork server or by itself."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from jina import errors
+from jina.config.paths import absolute
+from jina.errors import JinaError, RuntimeFailToStart, Unavailable, ending_of
+from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan, to_json
+from jina.supervisor.control import WIDTH, FrameReader, send_frame, send_link, send_word
+from jina.supervisor.forkserver import Sibling, possible
+from jina.supervisor.init import collect_orphans
+
+_DURING = {
+    "importing": "to import",
+    "class": "to load the class",
+    "init": "in __init__",
+    "joining": "to join its group",
+    "setup": "in setup_server",
+}
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def describe(exc: BaseException, phase: str) -> dict[str, Any]:
+    """The report of a start that failed in `phase`."""
+    during = "class" if phase == "init" and not _ran_init(exc) else phase
+    report: dict[str, Any] = {
+        "phase": "failed",
+        "during": during,
+        "module": type(exc).__module__,
+        "name": type(exc).__qualname__,
+        "text": _text_of(exc),
+        "where": _where(exc),
+        "stacks": [] if during == "class" else _lines(exc),  # the message names the line of the user's
+    }
+    arguments = list(getattr(exc, "args", ()))
+    if all(isinstance(value, str | int | float | bool | None) for value in arguments):
+        report["args"] = arguments
+    if isinstance(exc, errors.JinaError):
+        report["details"] = {key: value for key, value in exc.details().items() if isinstance(value, str | int | float)}
+    return report
+
+
+def _ran_init(exc: BaseException) -> bool:
+    """Whether a constructor of the user's ran; our own checks of the class come before and after it."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    ran = any(frame.name == "__init__" and not _is_ours(frame.filename) for frame in frames)
+    return ran or not isinstance(exc, errors.ConfigError)
+
+
+def files_of_user(error: BaseException | None = None) -> list[str]:
+    """The files of the modules of this process that are neither libraries' nor ours, and that of a syntax error."""
+    modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    files = {absolute(file) for file in modules if isinstance(file, str)}
+    while error is not None:
+        if isinstance(error, SyntaxError) and error.filename:
+            files.add(absolute(error.filename))
+        error = error.__cause__ or error.__context__
+    return sorted(file for file in files if file.endswith(".py") and not _is_ours(file) and not _is_library(file))
+
+
+def rebuild(worker: str, report: dict[str, Any]) -> errors.JinaError:
+    """The error to raise for a report of `describe`: `RuntimeFailToStart`, or `PortAlreadyUsed` as it is."""
+    cause = _cause(report)
+    if isinstance(cause, errors.PortAlreadyUsed):
+        return cause
+    if stacks := "".join(report.get("stacks", ())).rstrip():
+        # On the cause, which is printed first, so that the last line of a program's output is the one below.
+        cause.add_note(f"traceback of {worker}:\n{stacks}")
+    error = errors.RuntimeFailToStart(_line(worker, report, cause), help=str(getattr(cause, "help", "")))
+    error.__cause__ = cause
+    return error
+
+
+def _line(worker: str, report: dict[str, Any], cause: BaseException) -> str:
+    during = _DURING.get(report["during"], "to start")
+    if isinstance(cause, errors.JinaError) and not isinstance(cause, errors.ExecutorError):
+        return f"{worker} failed {during}: {report['text']}"  # our own errors name their place
+    where = f" ({report['where']})" if report.get("where") else ""
+    text = f": {report['text']}" if report.get("text") else ""
+    return f"{worker} failed {during}{where}: {report['name']}{text}"
+
+
+def _text_of(exc: BaseException) -> str:
+    try:
+        return exc.message if isinstance(exc, errors.JinaError) else str(exc)
+    except Exception as failure:  # noqa: BLE001 - __str__ of user code
+        return f"(its __str__ raised {type(failure).__name__})"
+
+
+def _where(exc: BaseException) -> str:
+    """`file.py:6`: the deepest frame in the user's own code, else the deepest outside jina."""
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{os.path.basename(exc.filename)}:{exc.lineno}"
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not _says_nothing(frame.filename)]
+    own = [frame for frame in frames if not _is_library(frame.filename)] or frames
+    return f"{os.path.basename(own[-1].filename)}:{own[-1].lineno}" if own else ""
+
+
+def _lines(exc: BaseException) -> list[str]:
+    """The traceback from the user's first frame on; whole where there is none.
+
+    A file with bad syntax has none, nor has an error of ours in what the user wrote.
+    """
+    if isinstance(exc.__cause__, SyntaxError):
+        exc = exc.__cause__
+    if isinstance(exc, SyntaxError):
+        return traceback.format_exception_only(exc)
+    users = _users_part(exc.__traceback__)
+    if users is None and isinstance(exc, errors.UsageError):
+        return []  # it says itself what is to be changed, and where
+    return traceback.format_exception(type(exc), exc, users or exc.__traceback__)
+
+
+def _users_part(tb: TracebackType | None) -> TracebackType | None:
+    below_ours = None  # an Executor that is installed as a library has no frames of the user's own
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if _is_ours(filename):
+            below_ours = tb.tb_next
+        elif not _is_library(filename):
+            return tb
+        tb = tb.tb_next
+    return below_ours
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_HERE + os.sep, "<frozen "))
+
+
+def _says_nothing(filename: str) -> bool:
+    return _is_ours(filename) or _is_compiled(filename)
+
+
+def _is_compiled(filename: str) -> bool:
+    return filename.endswith((".pyx", ".pxd"))  # uvloop's, named relative to nothing that is here
+
+
+def _is_library(filename: str) -> bool:
+    roots = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return _is_compiled(filename) or any(filename.startswith(root + os.sep) for root in roots)
+
+
+def _cause(report: dict[str, Any]) -> BaseException:
+    """The exception itself where its class is at hand, else an ExecutorError that describes it."""
+    arguments = report.get("args")
+    cls = _class_at_hand(report["module"], report["name"])
+    if cls is not None and issubclass(cls, errors.JinaError):
+        return cls.from_details(report["text"], report.get("details", {}))
+    if cls is not None and arguments is not None:
+        try:
+            return cls(*arguments)
+        except Exception:  # noqa: BLE001 - constructors of users may take anything
+            cls = None
+    return errors.ExecutorError(
+        f"{report['name']}: {report['text']}",
+        name=report["name"],
+        exception_args=[repr(value) for value in arguments or ()],
+    )
+
+
+def _class_at_hand(module: str, name: str) -> type[BaseException] | None:
+    """The exception class if its module is loaded here; nothing is imported for an error."""
+    home: Any = builtins if module == "builtins" else sys.modules.get(module)
+    for part in name.split("."):
+        home = getattr(home, part, None)
+    return home if isinstance(home, type) and issubclass(home, Exception) else None
+
+
+_PHASES = {
+    "importing": "importing",
+    "init": "in __init__",
+    "joining": "joining its group",
+    "serving": "binding its ports",
+}
+_YOUNG = 10.0
+"""Seconds after which a child that still imports is taken to wait for something else than the processor."""
+
+
+class ChildProcess:
+    """The child that runs one plan, a worker's or a gateway's. All methods belong to the thread that called `spawn`.
+
+    The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
+    of that report), `ready`, `steps` (what a gateway told of the endpoints behind it, see `GatewayService.told`),
+    `linked` (the workers whose links a gateway uses), `vitals` (what it said last of itself, see
+    `jina.runtime.process`) and `answered` (to which question), `failure` (why it did not start) and
+    `exit_status` (None while it runs).
+    """
+
+    def __init__(self, plan: ChildPlan, blob: bytes = b"") -> None:
+        self.plan = plan
+        self.name = _shown(plan)
+        self.phase = "starting"
+        self.since = time.monotonic()
+        self.ready = False
+        self.ready_at: float | None = None
+        self.waits_for = ""
+        self.steps: dict[str, list[list[Any]]] = {}
+        self.linked: set[str] = set()
+        self.files: set[str] = set()
+        """Those of the user's code that it loaded, where the plan wants them watched."""
+        self.vitals: dict[str, int] = {}
+        self._asked_at = 0.0
+        self.asked = self.answered = 0
+        self.cause = ""
+        """Why it ended, where more is known than its exit status."""
+        self._told = False
+        """Whether it is to end because we said so."""
+        self.failure: JinaError | None = None
+        self.exit_status: int | None = None
+        self.control: socket.socket | None = None
+        self.pidfd: int | None = None
+        self.blob = blob
+        self._process: subprocess.Popen[bytes] | Sibling | None = None
+        self._frames = FrameReader()
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def progress(self) -> str:
+        """What the child does and for how long: `in __init__ 34 s`."""
+        phase = _PHASES.get(self.phase, self.phase)
+        if self.waits_for:
+            phase = f"waiting for {self.waits_for}"
+        return f"{phase} {time.monotonic() - self.since:.0f} s"
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it takes requests from outside for others to answer."""
+        return isinstance(self.plan, GatewayPlan)
+
+    @property
+    def watched(self) -> list[socket.socket | int]:
+        """What becomes readable when the child reports something or ends."""
+        return [handle for handle in (self.control, self.pidfd) if handle is not None]
+
+    @property
+    def running(self) -> bool:
+        """True from the start of the process to its end."""
+        return self._process is not None and self.exit_status is None
+
+    @property
+    def busy_starting(self) -> bool:
+        """True while it needs the processor for its own start, before any code of the user's has the say."""
+        young = time.monotonic() - self.since < _YOUNG
+        return self.running and young and self.phase in {"starting", "importing"}
+
+    def spawn(self, fork: Callable[[socket.socket], Sibling | None] = lambda _: None) -> None:
+        """Start the child and send it its plan; a failure is kept in `failure`.
+
+        `fork` may start it with its end of the control socket, or leave that to this method.
+        """
+        ours, theirs = socket.socketpair()
+        self.control = ours
+        try:
+            with theirs:
+                self._process = fork(theirs) or self._opened(theirs)
+        except OSError as error:
+            self.failure = RuntimeFailToStart(f"{self.name} cannot be started: {error}")
+            self.exit_status = -1
+            return
+        if hasattr(os, "pidfd_open"):
+            self.pidfd = os.pidfd_open(self._process.pid)
+        # A child that died already is told by its exit, not by the broken pipe.
+        with contextlib.suppress(OSError):
+            send_frame(ours, to_json(self.plan))
+            send_frame(ours, self.blob)
+
+    def _opened(self, control: socket.socket) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, *_flags(), "-m", "jina.supervisor.child", str(control.fileno()), self._title],
+            pass_fds=[control.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=_environment(self.plan.env),
+            start_new_session=True,  # a terminal's Ctrl+C goes to the orchestrator, which drains its children
+        )
+
+    @property
+    def _title(self) -> str:
+        """What is seen of it in lists of processes; one that others are forked from leaves room for their names."""
+        return self.plan.name.ljust(WIDTH) if isinstance(self.plan, NurseryPlan) else self.plan.name
+
+    def send_link(self, name: str, link: socket.socket) -> None:
+        """Give the child a copy of its end of the local link to the worker `name`, or from it."""
+        if self.control is not None:
+            with contextlib.suppress(OSError):  # as above
+                send_link(self.control, name, link)
+
+    def send_word(self, **word: Any) -> None:
+        """Say something to the child, see `jina.supervisor.control`."""
+        if self.control is not None:
+            with contextlib.suppress(OSError):  # as above
+                send_word(self.control, word)
+
+    @property
+    def silent(self) -> float:
+        """Seconds for which its event loops have not turned, or for which it owes the answer to a question."""
+        owing = time.monotonic() - self._asked_at if self.asked != self.answered else 0.0
+        return max(owing, self.vitals.get("silent_ms", 0) / 1000)
+
+    def ask(self) -> bool:
+        """Ask how it is, unless it still owes an answer; says whether it was asked."""
+        if self.asked != self.answered or not self.running:
+            return False
+        self.asked += 1
+        self._asked_at = time.monotonic()
+        self.send_word(ask=self.asked)
+        return True
+
+    def give_up(self) -> None:
+        """End it before its process was started."""
+        self.phase, self.exit_status = "stopped", 0
+
+    def read(self) -> bool:
+        """Take in reports after the control socket became readable; False at its end."""
+        assert self.control is not None
+        try:
+            data = self.control.recv(1 << 16)
+        except OSError:
+            data = b""
+        for frame in self._frames.feed(data):
+            self._on_report(msgspec.json.decode(frame))
+        return bool(data)
+
+    def _on_report(self, report: dict[str, Any]) -> None:
+        if "phase" in report:
+            self._on_phase(report)
+        elif "linked" in report:
+            self.linked.add(str(report["linked"]))
+        elif "answer" in report:
+            self.vitals, self.answered = dict(report["vitals"]), int(report["answer"])
+        elif "files" in report:
+            self.files = set(report["files"])
+        elif "crash" in report:
+            self.cause = str(report["crash"])
+
+    def _on_phase(self, report: dict[str, Any]) -> None:
+        self.phase = str(report["phase"])
+        self.since = time.monotonic()
+        self.ready = self.phase == "ready"
+        if self.ready and self.ready_at is None:
+            self.ready_at = self.since
+        self.waits_for = str(report.get("for", ""))
+        self.steps = report.get("steps", self.steps)
+        if not self._told and "reason" in report:
+            self.cause = str(report["reason"])
+        if self.phase == "failed":
+            self.failure = rebuild(self.name, report)
+            self.cause = self.failure.message.removeprefix(f"{self.name} ")
+
+    def terminate(self, signum: int) -> None:
+        """Send a signal to the child, or to its whole process group with SIGKILL."""
+        if self._process is None or self.exit_status is not None:
+            return
+        self._told = True
+        if signum == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):  # one that was just forked has no group yet
+                os.killpg(self._process.pid, signum)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signum)
+
+    def reap(self) -> None:
+        """Collect the child, which has ended or is about to, and whatever it left in its process group."""
+        assert self._process is not None
+        if hasattr(os, "waitid"):  # not on macOS before Python 3.13
+            with contextlib.suppress(ChildProcessError):  # the program reaps every child itself
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self._process.wait()
+        # Where waitid is, before the process id is given back, so that the group can be nobody else's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        while self.read_rest():
+            pass
+        was_ready, during = self.ready, self.progress
+        self.ready = False
+        status = self._process.wait()
+        collect_orphans(self._process.pid)
+        self.exit_status = status
+        if not was_ready and self.failure is None and self.phase != "stopped":
+            self.failure = RuntimeFailToStart(f"{self.name} died while {during}: {self.ending}", help=self._advice)
+
+    def read_rest(self) -> bool:
+        """Take in reports that the child wrote just before it ended."""
+        if self.control is None:
+            return False
+        self.control.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        return self.read()
+
+    def release(self) -> None:
+        """Close the descriptors."""
+        if self.control is not None:
+            self.control.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        self.control = self.pidfd = None
+
+    @property
+    def ending(self) -> str:
+        """How the process ended: `exited with code 3`, `was killed by signal 9 (SIGKILL): out of memory`."""
+        if self.exit_status is None:
+            return "still runs"
+        return ending_of(self.exit_status) + (f": {self.cause}" if self.cause else "")
+
+    @property
+    def _advice(self) -> str:
+        if self.exit_status == -signal.SIGKILL and not self.cause:
+            return "signal 9 often comes from the kernel when memory runs out (see dmesg)"
+        return ""
+
+    def down(self) -> Unavailable | None:
+        """Why a request cannot be served by this worker, or None while it runs."""
+        if self.exit_status is None:
+            return None
+        return Unavailable(f"{self.name} (process {self.pid}) {self.ending}", help=self._advice)
+
+
+def _shown(plan: ChildPlan) -> str:
+    """The name that users gave where that is one process, the process's own otherwise."""
+    if not isinstance(plan, WorkerPlan):
+        return plan.name
+    return plan.deployment if plan.replicas == plan.shards == 1 and not plan.part else plan.name
+
+
+def _flags() -> list[str]:
+    """-P: the working directory must not hide modules of the standard library from the child."""
+    return ["-P", *(f"-W{option}" for option in sys.warnoptions)]
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    environment = {**os.environ, **extra}
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if root not in site.getsitepackages():
+        # jina was found by this program's own sys.path, which the child gets only with its plan.
+        paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), root])
+    return environment
+
+
+_PATIENCE = 10.0
+"""Seconds that a fork may take before the nursery is taken for broken."""
+
+
+class Nursery(ChildProcess):
+    """The process that several workers are forked from, and the gateway before it has imported what only they need.
+
+    All methods belong to the thread that called `spawn`. Where it cannot be started or cannot fork, or ends, `fork`
+    gives None, and processes are started by themselves. One that `stays` forks those that are started later, too:
+    they serve sooner, without the time that the imports take.
+    """
+
+    def __init__(self, sys_path: list[str], *, stays: bool = False) -> None:
+        super().__init__(NurseryPlan(sys_path=sys_path))
+        self._stays = stays
+        self._key = tuple(sys_path)
+        self._stages = ["common", "ready"]
+        """Those of its phases in which it forks that are not over."""
+        self._forked = 0
+
+    def bears(self, process: ChildProcess) -> bool:
+        """Whether a process is to be forked rather than started by itself, be it later."""
+        return self.phase != "failed" and self.exit_status is None and self._stage_of(process.plan) in self._stages
+
+    def bears_now(self, process: ChildProcess) -> bool:
+        """Whether it has imported what there is for the process."""
+        return self.bears(process) and self._stage_of(process.plan) == self.phase
+
+    def _stage_of(self, plan: ChildPlan) -> str | None:
+        """A gateway comes before the libraries of Executors, unless it is the user's own, which is like an Executor."""
+        if not isinstance(plan, GatewayPlan):
+            return "ready" if _key(plan) == self._key else None
+        if plan.env:
+            return None
+        return "ready" if plan.custom is not None and tuple(plan.custom.sys_path) == self._key else "common"
+
+    def fork(self, control: socket.socket) -> Sibling | None:
+        """A new process with this control socket, or None when it has to be started otherwise."""
+        if self.phase not in self._stages or self.control is None:
+            return None
+        self._forked = 0
+        self.control.settimeout(_PATIENCE)
+        try:
+            socket.send_fds(self.control, [b"!"], [control.fileno()])
+            while not self._forked and self.read():
+                pass
+        except OSError:
+            self._forked = 0
+        finally:
+            self.control.settimeout(None)
+        if not self._forked:
+            self.phase, self.ready = "failed", False
+            self.terminate(signal.SIGKILL)
+            return None
+        return Sibling(self._forked)
+
+    def go_on(self, waiting: Iterable[ChildProcess]) -> None:
+        """Have it import the rest, or end, when none of those that wait to be started is to be forked before."""
+        if self.phase not in self._stages or self.control is None:
+            return
+        wanted = {self._stage_of(process.plan) for process in waiting} | ({"ready"} if self._stays else set())
+        if self.phase in wanted:
+            return
+        with contextlib.suppress(OSError):  # it has ended
+            if self.phase == "common" and "ready" in wanted:
+                self._stages.remove("common")
+                self.control.send(b".")
+            else:
+                self._stages.clear()
+                self.control.shutdown(socket.SHUT_WR)
+
+    def _on_report(self, report: dict[str, Any]) -> None:
+        super()._on_report(report)
+        self._forked = int(report.get("pid", 0))
+
+
+def nursery_for(processes: Sequence[ChildProcess]) -> Nursery | None:
+    """A nursery, not started, for those of the processes that can share one; None for one that is never reloaded."""
+    if not possible():
+        return None
+    keys = Counter(key for process in processes if (key := _key(process.plan)) is not None)
+    for found, count in keys.most_common(1):
+        stays = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
+        return Nursery(list(found), stays=stays) if count > 1 or stays else None
+    return None
+
+
+def _key(plan: ChildPlan) -> tuple[str, ...] | None:
+    """Workers with the same key can be forked from one process; those with None from none.
+
+    Variables of the environment have to be there before libraries are imported, and faces need libraries of their own:
+    that is worth it only where a worker is soon to be replaced.
+    """
+    if not isinstance(plan, WorkerPlan) or plan.env or (plan.faces and not plan.watch):
+        return None
+    return tuple(plan.executor.sys_path)

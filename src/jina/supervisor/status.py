@@ -1,0 +1,258 @@
+"""How a service is: what each of its processes does, and how often it was started anew."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from jina.config.paths import absolute
+from jina.plan.plans import ConsensusPlan, FacePlan, ProcessPlan, WorkerPlan
+from jina.runtime.process import Vitals
+from jina.supervisor.supervisor import SILENT, Place, owner
+
+_PATIENCE = 1.0
+"""Seconds that an agent gets to answer."""
+State = Literal["ready", "degraded", "starting", "down", "hung"]
+
+
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of a service.
+
+    `state` is starting, ready, hung, draining, restarting, failed (given up) or stopped; `seconds` is how long it has
+    been so. `in_flight` requests are in work or wait, `queued` of them wait for a thread.
+    """
+
+    name: str
+    deployment: str
+    pid: int
+    state: str
+    seconds: float
+    in_flight: int = 0
+    queued: int = 0
+    restarts: int = 0
+    metrics: str = ""
+    """Where its metrics are, such as `http://0.0.0.0:9090/metrics`; empty where they have no port."""
+    probes: str = ""
+    """Where it is asked whether it is well, such as `http://0.0.0.0:8081/readyz`, by a small process beside it."""
+    last_end: str = ""
+    """How the process before ended, or why it was given up."""
+    group: str = ""
+    """Of a stateful Executor: the replicas that it agrees with, and the socket of its consensus agent."""
+    agent: str = ""
+    consensus: dict[str, Any] = {}
+    """What the agent of a replica of a stateful Executor tells, see `Deployment.consensus_status`."""
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A service: `ready` with all processes, `degraded` where each Deployment still has one, else `down`.
+
+    `hung` is one that does not answer.
+    """
+
+    name: str
+    state: State
+    pid: int
+    version: str
+    python: str
+    processes: list[ProcessStatus]
+    addresses: list[str] = []
+    """Where it is served, such as `grpc://0.0.0.0:51000`."""
+    log_dir: str = ""
+    """The folder of its logs, where it writes files."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def __str__(self) -> str:
+        head = f"{self.name}: {self.state} (process {self.pid}, jina {self.version}, Python {self.python})"
+        metrics = (f"  {one.metrics} of {one.name}" for one in self.processes if one.metrics)
+        probes = (f"  {one.probes} of {one.name}" for one in self.processes if one.probes)
+        addresses = (f"  {address}" for address in self.addresses)
+        return "\n".join([head, *addresses, *metrics, *probes, _table(self.processes)])
+
+
+def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
+    """The status of the processes in `places`, by what is known of them now."""
+    return _whole(name, pid, [_process(place) for place in places], [place.plan for place in places])
+
+
+def with_agents(status: ServiceStatus) -> ServiceStatus:
+    """The status with what the agents of its processes tell."""
+    if not any(one.agent for one in status.processes):
+        return status
+    from jina.replication.admin import agent_status
+
+    told = {one.name: agent_status(one.agent, _PATIENCE) for one in status.processes if one.agent}
+    processes = [msgspec.structs.replace(one, consensus=told.get(one.name, {})) for one in status.processes]
+    return msgspec.structs.replace(status, processes=processes)
+
+
+def _addresses(plans: Sequence[ProcessPlan]) -> list[str]:
+    """The faces of the gateway, or of the workers that have ports of their own."""
+    plans = sorted(plans, key=lambda one: isinstance(one, WorkerPlan))
+    return [_address(face) for plan in plans for face in plan.faces if face.port]
+
+
+def _address(face: FacePlan) -> str:
+    from jina.net.channel import Target
+
+    return str(Target(_SCHEMES[face.protocol, face.tls is not None], face.host, face.port))
+
+
+def _metrics(plan: ProcessPlan) -> str:
+    return f"{_address(plan.monitoring)}/metrics" if plan.monitoring else ""
+
+
+def _probes(plan: ProcessPlan) -> str:
+    face = plan.probes if isinstance(plan, WorkerPlan) else None
+    return f"{_address(face)}/readyz" if face else ""
+
+
+_SCHEMES = {
+    ("grpc", False): "grpc", ("grpc", True): "grpcs", ("http", False): "http", ("http", True): "https",
+    ("websocket", False): "ws", ("websocket", True): "wss",
+}  # fmt: skip
+
+
+def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[ProcessPlan]) -> ServiceStatus:
+    from jina import __version__
+
+    return ServiceStatus(
+        name=name,
+        state=_state(processes),
+        pid=pid,
+        version=__version__,
+        python=platform.python_version(),
+        processes=processes,
+        addresses=_addresses(plans),
+        log_dir=next((absolute(plan.log.folder) for plan in plans if plan.log.folder), ""),
+    )
+
+
+class Here:
+    """The status of this very process, which serves one worker or gateway; told its phases."""
+
+    def __init__(self, plan: ProcessPlan) -> None:
+        self.vitals = Vitals()
+        self._plan = plan
+        self._state, self._since = "starting", time.monotonic()
+
+    def report(self, phase: str) -> None:
+        """It has come so far."""
+        self._state = phase if phase in {"ready", "draining"} else "starting"
+        self._since = time.monotonic()
+
+    def status(self) -> bytes:
+        """The `ServiceStatus` as JSON."""
+        vitals = self.vitals.read()
+        process = ProcessStatus(
+            name=self._plan.name,
+            deployment=owner(self._plan),
+            pid=os.getpid(),
+            state="hung" if self._state == "ready" and vitals.get("silent_ms", 0) >= 1000 * SILENT else self._state,
+            seconds=round(time.monotonic() - self._since, 1),
+            in_flight=vitals.get("in_flight", 0),
+            queued=vitals.get("queued", 0),
+            group=_consensus(self._plan).group,
+            agent=_consensus(self._plan).socket,
+            metrics=_metrics(self._plan),
+            probes=_probes(self._plan),
+        )
+        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan]))
+
+
+def _process(place: Place) -> ProcessStatus:
+    process = place.process
+    down = place.down() if place.restarts.given_up else place.last_end
+    running = process.exit_status is None
+    hung = process.ready and (process.silent >= SILENT or (place.hang is not None and place.hang.reported))
+    return ProcessStatus(
+        name=place.name,
+        deployment=place.owner,
+        pid=process.pid if running else 0,
+        state="hung" if hung else place.state,
+        seconds=round(time.monotonic() - process.since, 1),
+        in_flight=process.vitals.get("in_flight", 0) if running else 0,
+        queued=process.vitals.get("queued", 0) if running else 0,
+        restarts=place.restarts.count,
+        last_end="" if down is None else down.message,
+        group=_consensus(place.plan).group,
+        agent=_consensus(place.plan).socket,
+        metrics=_metrics(place.plan),
+        probes=_probes(place.plan),
+    )
+
+
+def _consensus(plan: ProcessPlan) -> ConsensusPlan:
+    found = plan.consensus if isinstance(plan, WorkerPlan) else None
+    return found or ConsensusPlan(group="", replica=0, peers=[], directory="")
+
+
+def _state(processes: Sequence[ProcessStatus]) -> State:
+    if all(process.state == "ready" for process in processes):
+        return "ready"
+    serving = {_part(process) for process in processes if process.state in {"ready", "hung"}}
+    if serving == set(map(_part, processes)):
+        return "degraded"
+    return "starting" if any(process.state == "starting" for process in processes) else "down"
+
+
+def _part(process: ProcessStatus) -> str:
+    """What its replicas have in common: the name without the number."""
+    return process.name.rpartition("-")[0] if "/" in process.name else process.name
+
+
+_HEADS = ("process", "pid", "state", "for", "in flight", "queued", "restarts")
+
+
+def _table(processes: Sequence[ProcessStatus]) -> str:
+    rows: list[tuple[str, ...]] = [_HEADS]
+    for one in processes:
+        counts = (str(one.in_flight), str(one.queued), str(one.restarts))
+        rows.append((one.name, str(one.pid or "-"), one.state, f"{one.seconds:.0f} s", *counts))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += [f"  {one.name}: {one.last_end}" for one in processes if one.last_end]
+    lines += [f"  {one.name}: {_told(one.consensus)}" for one in processes if one.consensus]
+    return "\n".join(lines)
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    if "error" in told:
+        return str(told["error"])
+    parts = [f"{told['role'].lower()} of term {told['term']}", f"applied {told['applied']} of {told['committed']}"]
+    parts += [
+        f"rep-{peer} is silent" if lag is None else f"rep-{peer} is {lag} entries behind"
+        for peer, lag in told.get("lag", {}).items()
+        if lag != 0
+    ]
+    return ", ".join(parts)
+
+
+def _silent(pid: int) -> ServiceStatus:
+    """A service of which the process runs and does not answer; its versions are not known."""
+    name = f"process {pid}"
+    process = ProcessStatus(name=name, deployment="", pid=pid, state="hung", seconds=0.0)
+    return ServiceStatus(name=name, state="hung", pid=pid, version="?", python="?", processes=[process])
+
+
+def services() -> list[ServiceStatus]:
+    """How the services of this user on this machine are; one that ends while it answers is none."""
+    from jina.supervisor.status_socket import ask_all
+
+    found = []
+    for pid, data in ask_all():
+        if data is None:
+            found.append(_silent(pid))
+            continue
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(data, type=ServiceStatus))
+    return found

@@ -1,0 +1,352 @@
+"""The life of a worker process: starting, ready, draining, stopped."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from jina.net.limits import limits_of
+from jina.net.service import Service
+from jina.observe import exporters, logs
+from jina.observe.exporters import Exporters
+from jina.plan.plans import FacePlan, WorkerPlan
+from jina.runtime.process import SWITCH_INTERVAL, LinkSource, LoopHere, LoopThread, Stop, Vitals, run_life
+from jina.server.server import Server, serve
+from jina.worker.probes import ProbePort
+from jina.worker.service import WorkerService, close
+from jina.worker.stateful import ended, service_of, started
+
+if TYPE_CHECKING:
+    from jina.ipc.server import LinkServer
+
+__all__ = ["Stop", "WorkerService", "run_worker"]
+
+
+class WorkerLinks:
+    """Serves a service on every socket that comes, until `stop`; `loop` is the one that serves."""
+
+    def __init__(self, source: LinkSource, service: Service, max_message_size: int, loop: AbstractEventLoop) -> None:
+        self._source = source
+        self._service = service
+        self._limit = max_message_size
+        self._loop = loop
+        self._log = logs.get_logger(service.name)
+        self._serving: dict[LinkServer, Task[None]] = {}
+        self._stopped = False
+        self._forget: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        """Take the sockets that wait, and those that come; from any thread."""
+        self._forget = self._source.listen(lambda _, sock: self._came(sock))
+
+    async def stop(self, grace: float) -> None:
+        """Take no more, and let what is in work on all links finish within `grace` seconds; on the serving loop."""
+        self._forget()
+        self._stopped = True
+        serving = dict(self._serving)
+        await asyncio.gather(*(server.stop(grace) for server in serving))
+        for task in serving.values():
+            task.cancel()
+
+    def _came(self, sock: socket.socket | None) -> None:
+        if sock is None:
+            return  # it is for gateways
+        try:
+            self._loop.call_soon_threadsafe(self._serve, sock)
+        except RuntimeError:
+            sock.close()  # the loop has ended
+
+    def _serve(self, sock: socket.socket) -> None:
+        from jina.ipc.server import LinkServer
+
+        if self._stopped:
+            sock.close()
+            return
+        server = LinkServer(sock, self._service, self._limit)
+        task = self._loop.create_task(self._served(server))
+        self._serving[server] = task
+        task.add_done_callback(lambda _: self._serving.pop(server, None))
+
+    async def _served(self, server: LinkServer) -> None:
+        try:
+            await server.start()
+            await server.lost()
+        except OSError as error:
+            self._log.error("a link to a gateway failed: %s", error)
+
+
+class MonitoringPort:
+    """Does nothing without a plan."""
+
+    def __init__(self, plan: FacePlan | None) -> None:
+        self._plan = plan
+        self._thread: LoopThread | None = None
+        self._server: Server | None = None
+
+    async def start(self, service: Service) -> None:
+        """Open the port; raises `PortAlreadyUsed`."""
+        if self._plan is None:
+            return
+        from jina.server.monitoring import monitoring_server
+
+        self._thread = LoopThread("monitoring")
+        self._server = monitoring_server(self._plan, service)
+        await self._thread.run(self._server.start())
+
+    async def stop(self) -> None:
+        """Close it."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._server is not None:
+            await thread.run(self._server.stop(0))
+            thread.stop()
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_CLOSE_FAILED = 1
+_PATIENCE = 1.0
+"""Seconds beyond the grace that the main thread has to begin its part of the stop."""
+
+
+class StartAborted(BaseException):
+    """Raised inside the Executor's import or constructor when a stop is asked for; no `except Exception` holds it."""
+
+
+def run_worker(
+    plan: WorkerPlan,
+    load: Callable[[], Any],
+    report: Callable[[dict[str, Any]], None],
+    stop: Stop | None = None,
+    links: LinkSource | None = None,
+    vitals: Vitals | None = None,
+) -> int:
+    """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
+
+    `load` imports and constructs the Executor; it runs on the main thread inside the running user loop.
+    `links` gives the sockets at whose other ends gateways are, at any time; `vitals` tells how it is. `report` gets
+    `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an
+    Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
+    raised here, after `close()` where there is an instance. The exit code is not 0 when `close()` raised or a
+    handler ended the worker.
+    """
+    logs.setup(plan.log, plan.name)
+    telemetry = exporters.start(plan.telemetry, plan.name)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    stop = stop or Stop()
+    links = links or LinkSource()
+
+    def life_on(loop: AbstractEventLoop) -> _Life:
+        life = _Life(plan, load, report, stop, loop, links, telemetry)
+        life.vitals = vitals or life.vitals
+        return life
+
+    try:
+        return run_life(life_on)
+    finally:
+        links.close()
+        telemetry.stop()
+        sys.setswitchinterval(interval)
+
+
+class _Life:
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        load: Callable[[], Any],
+        report: Callable[[dict[str, Any]], None],
+        stop: Stop,
+        loop: AbstractEventLoop,
+        sockets: LinkSource,
+        telemetry: Exporters,
+    ) -> None:
+        self._plan = plan
+        self._sockets = sockets
+        self._load = load
+        self._report = report
+        self._stop = stop
+        self._loop = loop
+        self._log = logs.get_logger(plan.name)
+        self.vitals = Vitals()
+        self._loading = False
+        self._signalled = False
+        self._nudges = 0
+        self._telemetry = telemetry
+        self._monitoring = MonitoringPort(plan.monitoring)
+        self._probes = ProbePort(plan.probes)
+
+    async def run(self) -> int:
+        try:
+            executor = self._loaded()
+        except StartAborted:
+            self._log.log(self._stop.level, "stopped while starting: %s", self._stop.reason)
+            return self._stop.exit_code
+        closed = True
+        try:
+            if not self._stop.requested:
+                await self._serve(executor)
+        finally:
+            closed = await close(executor, self._log)
+        return self._stop.exit_code or (0 if closed else _CLOSE_FAILED)
+
+    def _loaded(self) -> Any:
+        """The Executor; a stop that is asked for meanwhile interrupts its constructor."""
+        self._loading = True
+        forget = self._stop.listen(self._nudge)
+        try:
+            return self._load()
+        finally:
+            self._loading = False
+            forget()
+
+    def _nudge(self, _: Stop) -> None:
+        """Another thread cannot raise in the main thread, so it has it run the handler of the signal."""
+        if threading.current_thread() is not threading.main_thread():
+            self._nudges += 1
+            _thread.interrupt_main(signal.SIGTERM)
+
+    async def _serve(self, executor: Any) -> None:
+        # Requests from a gateway of this machine alone come on the handlers' own loop: a second one would cost
+        # two changes of thread a request, a third of the worker's CPU.
+        faces = LoopThread("protocol") if self._plan.faces else LoopHere(self._loop)
+        try:
+            service = service_of(
+                executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
+            )
+            self._telemetry.counts = service.counts
+            if not await started(service, self._stop, faces, self._report):
+                return
+            server = self._server(service)
+            links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)
+            await faces.run(server.start())
+            await self._monitoring.start(service)
+            await faces.run(self._probes.start(service))
+            service.pulse.start()
+            service.loop_watch.start()
+            service.state = "ready"
+            self.vitals.source = service.vitals
+            links.open()
+            try:
+                self._report({"phase": "ready", "addresses": server.addresses})
+                self._log.debug("ready: %s", ", ".join(server.addresses))
+                await self._asked_to_stop(executor)
+            finally:
+                service.state = "draining"
+                service.loop_watch.stop()
+                await faces.run(self._probes.stop())
+                await self._drain(service, faces, server, links)
+                await ended(service, faces)
+                service.state = "stopped"
+        finally:
+            await faces.run(self._probes.stop())
+            await self._monitoring.stop()
+            faces.stop()
+
+    def _server(self, service: WorkerService) -> Server:
+        plan = self._plan
+        return serve(
+            plan.faces,
+            service,
+            http=plan.http,
+            grpc_options=plan.grpc_server_options,
+            limits=limits_of(plan),
+            access=plan.access,
+        )
+
+    async def _asked_to_stop(self, executor: Any) -> None:
+        asked = asyncio.Event()
+        limit = threading.Timer(self._plan.grace + _PATIENCE, self._user_loop_is_stuck, [executor])
+        limit.daemon = True
+
+        def tell(_: Stop) -> None:
+            if limit.ident is None:
+                limit.start()
+            self._loop.call_soon_threadsafe(asked.set)
+
+        forget = self._stop.listen(tell)
+        try:
+            await asked.wait()
+        finally:
+            forget()
+            limit.cancel()
+
+    def _user_loop_is_stuck(self, executor: Any) -> None:
+        """An async handler blocks the main thread for longer than the grace: close from here, and leave."""
+        self._log.error("an async handler blocks the loop of %s; leaving without it", self._plan.name)
+        try:
+            asyncio.run(close(executor, self._log))
+        finally:
+            os._exit(_CLOSE_FAILED)
+
+    async def _drain(
+        self, service: WorkerService, faces: LoopThread | LoopHere, server: Server, links: WorkerLinks
+    ) -> None:
+        """Answer what is in flight within the grace time; a hard stop ends the waiting."""
+        self._report({"phase": "draining", "reason": self._stop.reason})
+        self._log.debug("stopping: %s", self._stop.reason)
+        hard = asyncio.Event()
+
+        def tell(stop: Stop) -> None:
+            if stop.hard:
+                self._loop.call_soon_threadsafe(hard.set)
+
+        forget = self._stop.listen(tell)
+        draining = asyncio.create_task(self._drain_gently(service, faces, server, links))
+        giving_up = asyncio.create_task(hard.wait())
+        try:
+            await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forget()
+            giving_up.cancel()
+            service.pulse.stop()
+            service.dispatcher.stop()
+        if not draining.done():
+            draining.cancel()
+        elif (error := draining.exception()) is not None:
+            self._log.error("stopping the servers failed: %r", error, exc_info=error)
+
+    async def _drain_gently(
+        self, service: WorkerService, faces: LoopThread | LoopHere, server: Server, links: WorkerLinks
+    ) -> None:
+        grace = self._plan.grace
+        deadline = time.monotonic() + grace
+        await faces.run(service.flush())
+        await asyncio.gather(faces.run(server.stop(grace)), faces.run(links.stop(grace)))
+        rest = max(0.0, deadline - time.monotonic())
+        if not await faces.run(service.dispatcher.quiet(rest)):
+            self._log.warning("%d handlers still run after %g s of grace", service.dispatcher.open, grace)
+
+    def _give_up(self, reason: str, exit_code: int) -> None:
+        self._stop.request_stop(reason, exit_code=exit_code)
+
+    @contextmanager
+    def signals(self) -> Generator[None]:
+        """SIGTERM and SIGINT ask for the stop; the second one ends the process at once."""
+        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._nudges:
+            self._nudges -= 1
+        elif self._signalled:
+            os._exit(128 + number)
+        else:
+            self._signalled = True
+            self._stop.request_stop(signal.Signals(number).name)
+        if self._loading:
+            self._loading = False
+            raise StartAborted

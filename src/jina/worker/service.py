@@ -1,0 +1,305 @@
+"""A loaded Executor as a `Service`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from asyncio import AbstractEventLoop, CancelledError
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+from jina.codec.messages import Reply, Request, Route
+from jina.codec.schema import json_schema_of
+from jina.errors import BadRequest, JinaError, Unavailable
+from jina.executor import Executor
+from jina.executor.endpoints import Endpoint, EndpointTable
+from jina.net.service import EndpointInfo, flat_fields
+from jina.observe import logs, traces
+from jina.observe.metrics import Metrics
+from jina.plan.plans import WorkerPlan
+from jina.runtime.admission import Room
+from jina.runtime.health import LoopWatch, Pulse, health_hook
+from jina.runtime.process import LARGE, Spare
+from jina.worker.batching import Gatherer
+from jina.worker.handler import Handler, Invocation, Owner, ReplyPayload, size_of, slow_to_decode, users_part
+from jina.worker.scheduler import Dispatcher, FunctionJob, Lanes
+from jina.worker.streaming import Buffer, RefusedStream, ReplyStream, StreamJob
+
+
+def describe_endpoints(endpoints: Iterable[Endpoint]) -> dict[str, EndpointInfo]:
+    """By path; the schemas of each document class are made once."""
+    schemas: dict[Any, dict[str, Any]] = {}
+
+    def schema_of(doc_type: Any) -> dict[str, Any]:
+        if doc_type not in schemas:
+            schemas[doc_type] = json_schema_of(doc_type)
+        return schemas[doc_type]
+
+    return {one.path: _describe(one, schema_of(one.input_type), schema_of(one.output_type)) for one in endpoints}
+
+
+def _about(endpoint: Endpoint) -> str:
+    """The docstring of the user's class; that of our own base says nothing of it."""
+    cls = type(getattr(endpoint.function, "__self__", None))
+    return inspect.cleandoc(cls.__doc__ or "") if cls is not Executor and issubclass(cls, Executor) else ""
+
+
+def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: dict[str, Any]) -> EndpointInfo:
+    model = endpoint.parameters_model
+    return EndpointInfo(
+        path=endpoint.path,
+        input_name=endpoint.input_type.__name__,
+        input_schema=input_schema,
+        output_name=endpoint.output_type.__name__,
+        output_schema=output_schema,
+        parameters_name=None if model is None else model.__name__,
+        parameters_schema=None if model is None else model.model_json_schema(),
+        is_generator=endpoint.is_generator,
+        is_single=endpoint.is_single,
+        is_write=endpoint.is_write,
+        is_safe=endpoint.is_safe,
+        description=endpoint.description,
+        about=_about(endpoint),
+        flat_fields=flat_fields(input_schema),
+        is_passthrough=not endpoint.method_name,
+    )
+
+
+_BLOCKED = "an `async def` that computes holds it up: make it a plain `def`, which runs in a thread"
+State = Literal["starting", "ready", "draining", "stopped"]
+
+
+class WorkerService:
+    """Answers requests with the methods of one Executor.
+
+    Made on the user loop's thread, after the Executor's constructor; `call`, `stream`, `dry_run`, `metrics` are
+    for the protocol loop, which may be the same loop. `give_up(reason, exit code)` is called when a handler
+    asks for the end of the worker. Raises `ConfigError` for an Executor that cannot be served.
+    """
+
+    forwards = False
+    calls_began = True
+    """It calls `Request.began`."""
+
+    def __init__(
+        self,
+        executor: Any,
+        plan: WorkerPlan,
+        *,
+        protocol_loop: AbstractEventLoop,
+        user_loop: AbstractEventLoop,
+        give_up: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self.name = plan.name
+        self.executor = executor
+        self.state: State = "starting"
+        self.table = EndpointTable(executor)
+        threads = (os.cpu_count() or 1) + 4 if plan.allow_concurrent else 1
+        self.dispatcher = Dispatcher(protocol_loop, user_loop, threads=threads)
+        self._room = Room(plan.name, plan.max_inflight, plan.max_queue)
+        self.counts = Metrics(plan.name, type(executor).__name__)
+        self.counts.restarts = plan.restart.count
+        self._lanes = Lanes(self.dispatcher, plan.concurrency)
+        self.counts.queued = lambda: self._lanes.waiting
+        self.counts.ready = lambda: self.ready
+        self._owner = Owner(
+            executor,
+            plan.name,
+            names={plan.deployment, executor.metas.name},
+            exit_on=plan.exit_on_exceptions,
+            quiet_error=plan.log.quiet_error,
+            no_reduce=plan.no_reduce,
+            give_up=give_up,
+        )
+        self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        self._hurried = 0
+        """How many want no request to wait for company."""
+        self._spare = Spare()
+        self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
+        self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
+        hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
+        self.pulse = Pulse(user_loop, self._owner.log, hook)
+        self.loop_watch = LoopWatch(protocol_loop)
+
+    @property
+    def endpoints(self) -> Mapping[str, EndpointInfo]:
+        """By path."""
+        return self._endpoints
+
+    @property
+    def ready(self) -> bool:
+        """True while the Executor is loaded, not stopping, and its user loop answers."""
+        return self.state == "ready" and self.pulse.healthy
+
+    @property
+    def started(self) -> bool:
+        """True once the Executor is constructed and served."""
+        return self.state != "starting"
+
+    def freed(self) -> None:
+        """Much memory was let go of: give it back to the system soon."""
+        self._spare.used()
+
+    async def call(self, request: Request) -> Reply:
+        """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
+        handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+        self._room.check(self.dispatcher.open, handler.lane.line)
+        return await self._answer(request, handler)
+
+    async def _answer(self, request: Request, handler: Handler) -> Reply:
+        """Answer a request that was let in."""
+        counts = handler.counts
+        size = size_of(request.payload)
+        counts.received.observe(size)
+        if size >= LARGE:
+            self._spare.used()
+        counts.in_flight += 1
+        started = time.perf_counter()
+        span = self._span(request, handler) if traces.active() else None
+        failure: BaseException | None = None
+        try:
+            slow = request.branches is None and slow_to_decode(request.payload, size)
+            docs = await self._decoded(request, handler) if slow else None
+            gatherer = handler.gatherer
+            if gatherer is not None and (request.branches is None or not self._owner.no_reduce):
+                reply, slow = await gatherer.outcome(request, span, docs)
+                self._room.ended(time.perf_counter() - started)
+                return reply if not slow else await self._encoded(request, reply)
+            job = Invocation(handler, request, span, docs)
+            del docs
+            reply = await job.outcome(self.dispatcher, handler.lane)
+            counts.queue_seconds.observe(job.began - started)
+            counts.handler_seconds.observe(job.seconds)
+            counts.documents += job.documents
+            self._room.ended(time.perf_counter() - started)
+            return reply if not job.slow_to_encode else await self._encoded(request, reply)
+        except (JinaError, CancelledError) as error:
+            failure = error
+            raise
+        finally:
+            counts.in_flight -= 1
+            counts.ended(time.perf_counter() - started, _name_of(failure))
+            if span is not None:
+                span.end(failure)
+
+    async def _decoded(self, request: Request, handler: Handler) -> Any:
+        """The documents of a request that takes long to read, decoded on a thread."""
+        job = FunctionJob(partial(request.payload.decode, handler.codec), request.deadline)
+        return await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
+
+    async def _encoded(self, request: Request, reply: Reply) -> Reply:
+        """A reply that takes long to write, encoded on a thread."""
+        assert isinstance(reply.payload, ReplyPayload)
+        encode = partial(reply.payload.encode, as_json=request.json_reply)
+        await FunctionJob(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
+        return reply
+
+    def stream(self, request: Request) -> AsyncIterator[Reply]:
+        """Answer with a stream; `aclose()` of the iterator closes the user's generator."""
+        try:
+            handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+            self._room.check(self.dispatcher.open, handler.lane.line)
+            if not handler.endpoint.is_generator:
+                raise BadRequest(
+                    f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
+                    help="call it without streaming, or let the method yield",
+                )
+        except JinaError as error:
+            return RefusedStream(error)
+        handler.counts.received.observe(size_of(request.payload))
+        to_consumer = self.dispatcher.from_user if handler.endpoint.is_async else self.dispatcher.back
+        span = self._span(request, handler) if traces.active() else None
+        job = StreamJob(handler, request, span, Buffer(self.dispatcher, to_consumer))
+        return ReplyStream(self.dispatcher, handler, job, span, self.freed)
+
+    async def dry_run(self) -> list[Route]:
+        """Cross to the user loop and back; raises `Unavailable` where that does not work."""
+        if self.state != "ready":
+            raise Unavailable(f"{self.name} is {self.state}")
+        deadline = time.monotonic() + 5.0
+        try:
+            await FunctionJob(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_lane)
+        except JinaError as error:
+            raise Unavailable(
+                f"the handlers' loop of {self.name} does not answer: {error.message}", help=_BLOCKED
+            ) from None
+        if not self.pulse.healthy:
+            raise Unavailable(
+                f"health() of {self._owner.class_name} does not return True",
+                help="mend what it looks at; until it returns True no requests should be sent here",
+            )
+        return []
+
+    @property
+    def checks(self) -> Mapping[str, bool]:
+        """What `ready` depends on, by name."""
+        return {"executor-loaded": self.state == "ready", **self.pulse.checks}
+
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
+        """The metrics of this process as text."""
+        return self.counts.exposition(openmetrics=openmetrics)
+
+    @property
+    def waiting_for_batches(self) -> int:
+        """How many requests wait for company at all endpoints."""
+        return sum(handler.gatherer.waiting for handler in self._handlers.values() if handler.gatherer is not None)
+
+    def hurry(self, *, on: bool) -> None:
+        """One more of those who ask wants no request to wait for company, or one less; on the protocol loop."""
+        self._hurried += 1 if on else -1
+        for handler in self._handlers.values():
+            if handler.gatherer is not None:
+                handler.gatherer.flush(on=self._hurried > 0)
+
+    async def flush(self) -> None:
+        """From now on no request waits for company: the service is about to stop; on the protocol loop."""
+        self.hurry(on=True)
+
+    def vitals(self) -> dict[str, int]:
+        """See `jina.runtime.process`; for any thread."""
+        waiting = self.dispatcher.sync_lane.waiting + self.waiting_for_batches
+        silent = round(1000 * max(self.pulse.silent, self.loop_watch.silent))
+        return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done, "silent_ms": silent}
+
+    def _handler(self, endpoint: Endpoint) -> Handler:
+        handler = Handler(endpoint, self._owner, self._lanes.lane(endpoint), self.counts.endpoint(endpoint.path))
+        if endpoint.batching is not None:
+            if endpoint.is_single:
+                alone = "%s takes `doc` and is called once for each document: dynamic batching changes nothing"
+                self._owner.log.warning(alone, endpoint.path)
+            else:
+                handler.gatherer = Gatherer(handler, endpoint.batching, self.dispatcher)
+        return handler
+
+    def _resolve(self, path: str) -> Handler:
+        endpoint = self.table.resolve(path)
+        handler = self._by_identity.get(id(endpoint))
+        if handler is None:
+            handler = self._by_identity[id(endpoint)] = self._handler(endpoint)
+        return handler
+
+    def _span(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
+        attributes = {"jina.executor": self._owner.class_name, "jina.request_id": request.request_id}
+        return traces.begin(handler.endpoint.path, request.headers, attributes)
+
+
+async def close(executor: Any, log: logs.JinaLogger) -> bool:
+    """Call the Executor's `close()`, on the user loop; says whether it went well, and logs where not."""
+    try:
+        closing = executor.close()
+        if inspect.isawaitable(closing):
+            await closing
+        return True
+    except BaseException as error:  # noqa: BLE001 - user code; the exit code tells
+        failure = error
+    trace = (type(failure), failure, users_part(failure.__traceback__))
+    log.error("close() of %s raised %r", type(executor).__name__, failure, exc_info=trace)
+    return False
+
+
+def _name_of(error: BaseException | None) -> str | None:
+    if error is None:
+        return None
+    return "Cancelled" if isinstance(error, CancelledError) else type(error).__name__

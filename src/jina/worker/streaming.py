@@ -1,0 +1,306 @@
+"""Streaming endpoints: the user's generator on its side, an iterator of replies on the protocol loop.
+
+Between the two is a bounded buffer. The generator is resumed only while there is room, and closed where it runs
+when the iterator is closed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from asyncio import AbstractEventLoop, CancelledError, Future, TimerHandle, get_running_loop
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, closing
+from typing import Any
+
+from jina.codec.messages import Reply, Request
+from jina.errors import JinaError
+from jina.executor import invoke
+from jina.observe import traces
+from jina.worker.handler import Handler
+from jina.worker.scheduler import Dispatcher, Job, Poster, too_late
+
+ROOM = 64
+"""Documents that may wait for the protocol loop; more would only be memory."""
+ROOM_BYTES = 256 * 1024
+"""Bytes of texts, blobs and arrays that these may have; one document may always wait."""
+
+
+class _Closed(Exception):
+    """The consumer has left."""
+
+
+class Buffer:
+    """Documents on their way from one producer, on a thread or the user loop, to the protocol loop."""
+
+    def __init__(self, dispatcher: Dispatcher, to_consumer: Poster) -> None:
+        self._loop = dispatcher.loop
+        self._to_consumer = to_consumer
+        self._to_user = dispatcher.to_user
+        self._items: deque[Any] = deque()
+        self._bytes = 0
+        self._announced = False
+        self._waiter: Future[None] | None = None
+        self._room = threading.Event()
+        self._room.set()
+        self._async_room: Future[None] | None = None
+        self.closed = False
+
+    # The producer's side.
+
+    def put(self, item: Any) -> bool:
+        """Add a document; says whether the producer has to wait for room."""
+        self._items.append(item)
+        self._bytes += _bytes_in(item)
+        if not self._announced:
+            self._announced = True
+            self._to_consumer.post(self._announce, None)
+        return self._full()
+
+    def _full(self) -> bool:
+        # The sum is changed by both sides, so it may be too large for a moment: where nothing waits there is room.
+        return len(self._items) >= ROOM or (self._bytes >= ROOM_BYTES and bool(self._items))
+
+    def wait(self) -> None:
+        """Block a producer's thread until there is room; raises `_Closed` when the consumer has left."""
+        self._room.clear()
+        # Looked at again: the consumer may have emptied it before it could see that somebody waits.
+        if self._full() and not self.closed:
+            self._room.wait()
+        if self.closed:
+            raise _Closed
+
+    async def wait_async(self, loop: AbstractEventLoop) -> None:
+        """Suspend a producer on the user loop until there is room; closing cancels it."""
+        room = self._async_room = loop.create_future()
+        if self._full():
+            await room
+        self._async_room = None
+
+    # The consumer's side, on the protocol loop.
+
+    def take(self) -> list[Any]:
+        """All documents that are ready."""
+        items = self._items
+        taken = [items.popleft() for _ in range(len(items))]
+        self._bytes = 0
+        if not self._room.is_set():
+            self._room.set()
+        if self._async_room is not None:
+            self._to_user.post(self._open_async, None)
+        return taken
+
+    async def changed(self) -> None:
+        """Wait until a document is ready or `wake` is called."""
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def wake(self) -> None:
+        """Let the consumer look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        """Nothing is taken any more."""
+        self.closed = True
+        self._items.clear()
+        self._room.set()
+
+    def _announce(self, _: None) -> None:
+        self._announced = False
+        self.wake()
+
+    def _open_async(self, _: None) -> None:
+        room = self._async_room
+        if room is not None and not room.done():
+            room.set_result(None)
+
+
+def _bytes_in(document: Any) -> int:
+    """About as many bytes as the document's own fields have; what is nested in it is not looked at."""
+    size = 0
+    for value in getattr(document, "__dict__", {}).values():
+        if isinstance(value, str | bytes):
+            size += len(value)
+        else:
+            held = getattr(value, "nbytes", 0)
+            size += held if isinstance(held, int) else 0
+    return size
+
+
+class StreamJob(Job):
+    """One run of a generator; its documents go to the buffer."""
+
+    __slots__ = ("_handler", "_request", "_span", "buffer", "documents", "done", "seconds")
+
+    def __init__(self, handler: Handler, request: Request, span: traces.RequestSpan | None, buffer: Buffer) -> None:
+        super().__init__(request.deadline)
+        self._handler = handler
+        self._request = request
+        self._span = span
+        self.buffer = buffer
+        self.done = False
+        self.documents = 0
+        self.seconds: float | None = None
+
+    def work(self) -> None:
+        """Run a generator; on a thread."""
+        endpoint, buffer = self._handler.endpoint, self.buffer
+        docs, arguments = self._prepare()
+        started = time.perf_counter()
+        try:
+            for doc in docs:
+                with closing(invoke.stream(endpoint, doc, arguments)) as items:  # type: ignore[type-var]
+                    for item in items:
+                        if buffer.put(item):
+                            buffer.wait()
+                        if buffer.closed:
+                            raise _Closed
+        except _Closed:
+            return
+        except BaseException as error:
+            raise self._handler.owner.failed(error, endpoint.path) from error
+        finally:
+            self.seconds = time.perf_counter() - started
+
+    async def work_async(self) -> None:
+        """Run an asynchronous generator; on the user loop."""
+        endpoint, buffer = self._handler.endpoint, self.buffer
+        docs, arguments = self._prepare()
+        loop = get_running_loop()
+        started = time.perf_counter()
+        try:
+            for doc in docs:
+                async with aclosing(invoke.stream_async(endpoint, doc, arguments)) as items:  # type: ignore[type-var]
+                    async for item in items:
+                        if buffer.put(item):
+                            await buffer.wait_async(loop)
+                        if buffer.closed:
+                            raise _Closed
+        except _Closed:
+            return
+        except BaseException as error:
+            if self.abandoned and isinstance(error, CancelledError):
+                raise
+            raise self._handler.owner.failed(error, endpoint.path) from error
+        finally:
+            self.seconds = time.perf_counter() - started
+
+    def settle(self) -> None:
+        """The generator has ended, with or without an error."""
+        self.done = True
+        self.buffer.wake()
+
+    def expire(self) -> None:
+        """End the stream with `DeadlineExceeded`."""
+        if not self.done:
+            self.error = too_late("before the stream ended")
+            self.done = True
+            self.buffer.wake()
+
+    def _prepare(self) -> tuple[Any, dict[str, Any]]:
+        docs, arguments = self._handler.prepare(self._request, self._span)
+        self.documents = len(docs)
+        return docs, arguments
+
+
+class ReplyStream(AsyncIterator[Reply]):
+    """The replies of a streaming endpoint: each has all documents that are ready when it is asked for.
+
+    Starts with the first `__anext__`. `freed` is called at the end of one that may have held much.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        handler: Handler,
+        job: StreamJob,
+        span: traces.RequestSpan | None,
+        freed: Callable[[], None],
+    ) -> None:
+        self._freed = freed
+        self._dispatcher = dispatcher
+        self._handler = handler
+        self._job = job
+        self._span = span
+        self._timer: TimerHandle | None = None
+        self._started: float | None = None
+        self._closed = False
+
+    async def __anext__(self) -> Reply:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._started is None:
+            self._start()
+        job = self._job
+        while True:
+            if items := job.buffer.take():
+                return self._handler.stream_reply(items)
+            if job.done:
+                break
+            try:
+                await job.buffer.changed()
+            except CancelledError:
+                self._finish("Cancelled")
+                raise
+        error = job.error
+        self._finish(None if error is None else type(error).__name__)
+        if error is not None:
+            raise error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Close the user's generator, if it still runs; returns without waiting for it."""
+        self._finish("Cancelled")
+
+    def __del__(self) -> None:
+        # A consumer that forgot to close must not keep a generator running for nobody.
+        # It may be collected on any thread; the rest is done on the loop.
+        if self._started is not None and not self._closed:
+            self._dispatcher.back.post(self._finish, "Cancelled")
+
+    def _start(self) -> None:
+        self._started = time.perf_counter()
+        self._handler.counts.in_flight += 1
+        job = self._job
+        if job.deadline is not None:
+            delay = max(0.0, job.deadline - time.monotonic())
+            self._timer = self._dispatcher.loop.call_later(delay, job.expire)
+        self._dispatcher.submit(job, self._handler.lane)
+
+    def _finish(self, failure: str | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        job = self._job
+        job.buffer.close()
+        if self._started is None:
+            return
+        self._handler.lane.abandon(job)
+        counts, seconds = self._handler.counts, time.perf_counter() - self._started
+        counts.in_flight -= 1
+        counts.documents += job.documents
+        if job.began:
+            counts.queue_seconds.observe(job.began - self._started)
+        counts.handler_seconds.observe(seconds)
+        counts.ended(seconds, failure)
+        if self._span is not None:
+            self._span.end(job.error)
+        if failure == "Cancelled" or job.documents >= ROOM:
+            self._freed()
+
+
+class RefusedStream(AsyncIterator[Reply]):
+    """A stream that only raises."""
+
+    def __init__(self, error: JinaError) -> None:
+        self._error = error
+
+    async def __anext__(self) -> Reply:
+        raise self._error
+
+    async def aclose(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,460 @@
+import ast
+import sys
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+import jina
+from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
+from jina.config.base import default_of
+from jina.config.models import with_step
+from jina.config.options import InternalOptions
+from jina.config.rules import RULES, UNAVAILABLE, UNAVAILABLE_SCHEMES
+from jina.errors import BadYAMLVersion, ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
+
+TESTED: dict[str, str] = {
+    "ports_match_protocols": "test_ports_match_protocols",
+    "ports_differ": "test_ports_differ",
+    "protocols_differ": "test_protocols_differ",
+    "websocket_is_installed": "test_websocket_is_installed",
+    "certificate_and_key": "test_certificate_and_key",
+    "authorities_need_certificate": "test_authorities_need_certificate",
+    "tls_needs_certificate": "test_tls_needs_certificate",
+    "name_is_usable": "test_name_is_usable",
+    "one_host": "test_one_host",
+    "uses_is_given": "test_uses_is_given",
+    "uses_scheme_is_available": "test_uses_scheme_is_available",
+    "is_available": "test_is_available",
+    "address_is_whole": "test_address_is_whole",
+    "address_says_it_once": "test_address_says_it_once",
+    "clients_do_not_count": "test_clients_do_not_count",
+    "version_is_known": "test_version_is_known",
+    "targets_fit": "test_targets_fit",
+    "external_steps_speak_grpc": "test_external_steps_speak_grpc",
+    "name_is_identifier": "test_name_is_identifier",
+    "needs_is_a_place": "test_needs_is_a_place",
+    "shards_are_started": "test_shards_are_started",
+    "shards_have_no_port": "test_shards_have_no_port",
+    "gateway_is_in_front": "test_gateway_is_in_front",
+    "the_gateway_has_the_http_face": "test_the_gateway_has_the_http_face",
+    "gateway_computes_nothing": "test_gateway_computes_nothing",
+    "gateway_runs_once": "test_gateway_runs_once",
+    "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
+    "flow_yaml_is_loaded": "test_flow_yaml_is_loaded",
+    "flow_ports_match_protocols": "test_flow_ports_match_protocols",
+    "raft_configuration_fits": "test_raft_configuration_fits",
+    "stateful_options_are_for_stateful": "test_stateful_options_are_for_stateful",
+    "peer_ports_match_replicas": "test_peer_ports_match_replicas",
+    "stateful_runs_here": "test_stateful_runs_here",
+    "raft_peers_are_addresses": "test_raft_peers_are_addresses",
+    "raft_peers_have_a_key": "test_raft_peers_have_a_key",
+    "replica_is_one_of_them": "test_replica_is_one_of_them",
+}
+
+
+def problem(model=DeploymentSpec, error=ConfigError, /, **options):
+    with pytest.raises(error) as caught:
+        parse(model, options)
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+def test_every_rule_has_a_test():
+    assert {rule.__name__ for rules in RULES.values() for rule in rules} == set(TESTED)
+    assert set(TESTED.values()) <= set(globals())
+
+
+def test_websocket_is_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        assert problem(model, MissingExtra, protocol=["http", "websocket"]).endswith(
+            f": protocol: WebSocket needs websockets, which is not installed: {install_command('websockets')}"
+        )
+        parse(model, {"protocol": ["http", "grpc"]})
+
+
+def test_ports_match_protocols():
+    assert problem(port=[1, 2]) == (
+        "Deployment: port: 2 ports for 1 protocol(s) (grpc); each protocol is served on one port"
+    )
+    assert parse(DeploymentSpec, {"port": 1, "protocol": ["grpc", "http"]}).ports == [1]
+
+
+def test_raft_configuration_fits():
+    assert problem(stateful=True, raft_configuration={"no": 1}) == "Deployment: raft_configuration: there is no 'no'"
+    parse(DeploymentSpec, {"stateful": True, "raft_configuration": {"heartbeat_timeout": 1500}})
+
+
+def test_stateful_options_are_for_stateful():
+    assert problem(peer_ports=[1]) == "Deployment: peer_ports: is for stateful=True"
+    assert problem(consistency="session") == "Deployment: consistency: is for stateful=True"
+
+
+def test_peer_ports_match_replicas():
+    stateful = {"stateful": True, "replicas": 2}
+    assert problem(**stateful, peer_ports=[1]) == "Deployment: peer_ports: 1 ports for 2 replica(s)"
+    assert problem(**stateful, peer_ports={"0": [1, 1]}) == "Deployment: peer_ports: a port is given twice"
+    assert "each shard has ports of its own" in problem(**stateful, shards=2, peer_ports=[1, 2])
+    words = problem(**stateful, shards=2, peer_ports={"0": [1, 2], "2": [3, 4]})
+    assert words == "Deployment: peer_ports: is for the shards 0, 2; there are 0, 1"
+    parse(DeploymentSpec, {**stateful, "peer_ports": [1, 2]})
+    parse(DeploymentSpec, {**stateful, "shards": 2, "peer_ports": {0: [1, 2], "1": [3, 4]}})
+    parse(DeploymentSpec, {"stateful": True, "shards": 2, "peer_ports": {"0": 1, "1": 2}})
+
+
+def test_raft_peers_are_addresses():
+    peers = ["a:1", "b:1", "[::1]:2"]
+    assert problem(raft_peers=peers) == "Deployment: raft_peers: is for stateful=True"
+    assert problem(stateful=True, raft_peers=["a"], **KEY) == "Deployment: raft_peers: 'a' is not host:port"
+    assert problem(stateful=True, raft_peers=["grpc://a:1"], **KEY).endswith("'grpc://a:1' is not host:port")
+    assert problem(stateful=True, raft_peers=["a:0"], **KEY).endswith("0 is not a port (1 to 65535)")
+    assert problem(stateful=True, raft_peers=["a:1", "a:1"], **KEY).endswith("an address is given twice")
+    assert problem(stateful=True, raft_peers=[], **KEY).endswith("raft_peers: is empty")
+    assert problem(stateful=True, raft_peers=peers, replicas=2, **KEY).endswith("3 addresses for 2 replica(s)")
+    assert problem(stateful=True, raft_peers=peers, peer_ports=[1], **KEY).endswith("the ports are in raft_peers")
+    assert "shards: is not for replicas that are started" in problem(stateful=True, raft_peers=peers, shards=2, **KEY)
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": peers, "replicas": 3, "replica_id": 2, **KEY})
+
+
+KEY = {"raft_key_file": "group.key"}
+
+
+def test_raft_peers_have_a_key():
+    words = problem(stateful=True, raft_peers=["a:1", "b:1"])
+    assert "raft_peers: agents prove to each other who they are: give raft_key_file" in words
+    assert "openssl rand -hex 32" in words
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": ["a:1"], **KEY})
+    parse(DeploymentSpec, {"stateful": True, "raft_peers": ["a:1"], "ssl_certfile": "c", "ssl_keyfile": "k"})
+    assert problem(raft_key_file="x") == "Deployment: raft_key_file: is for stateful=True"
+
+
+def test_replica_is_one_of_them():
+    words = "replica_id: 1: there are 1 raft_peers, counted from 0"
+    assert problem(stateful=True, raft_peers=["a:1"], replica_id=1, **KEY) == f"Deployment: {words}"
+    assert "which of raft_peers" in problem(stateful=True, replica_id=1)
+    assert "several gateways" in problem(GatewaySpec, NotSupportedError, replica_id=1)
+
+
+def test_stateful_runs_here():
+    assert "keeps its own state" in problem(stateful=True, external=True)
+
+
+def test_ports_differ():
+    assert problem(port=[5, 5], protocol=["http", "websocket"]) == (
+        "Deployment: port: 5 is given twice; each protocol needs a port of its own"
+    )
+
+
+def test_protocols_differ():
+    assert problem(protocol=["http", "HTTP"]) == "Deployment: protocol: 'http' is given twice"
+
+
+def test_certificate_and_key():
+    assert problem(ssl_certfile="c.pem").startswith("Deployment: ssl_certfile: needs 'ssl_keyfile'")
+    assert problem(ssl_keyfile="k.pem").startswith("Deployment: ssl_keyfile: needs 'ssl_certfile'")
+    assert parse(DeploymentSpec, {"ssl_certfile": "c", "ssl_keyfile": "k"}).ssl_keyfile == "k"
+
+
+def test_authorities_need_certificate():
+    assert problem(ssl_ca_certs="ca.pem") == (
+        "Deployment: ssl_ca_certs: needs 'ssl_certfile': without TLS no client can show a certificate"
+    )
+    assert "needs 'ssl_certfile'" in problem(GatewaySpec, ssl_ca_certs="ca.pem")
+    assert parse(DeploymentSpec, {"ssl_ca_certs": "ca", "external": True, "port": 1, "tls": True}).ssl_ca_certs == "ca"
+    files = {"ssl_ca_certs": "ca", "ssl_certfile": "c", "ssl_keyfile": "k"}
+    assert parse(FlowSpec, files).ssl_ca_certs == "ca"
+    assert parse(ClientSpec, {"ssl_ca_certs": "ca"}).ssl_ca_certs == "ca"
+
+
+def test_tls_needs_certificate():
+    assert "to serve by TLS give 'ssl_certfile'" in problem(tls=True)
+    assert parse(DeploymentSpec, {"tls": True, "ssl_certfile": "c", "ssl_keyfile": "k"}).tls
+
+
+@pytest.mark.parametrize("name", ["", " x", "a/b", "a\\b", "a\nb", ".", "..", "ä" * 101])
+def test_name_is_usable(name):
+    assert "must be printable, not empty, and without slashes or outer spaces" in problem(name=name)
+
+
+def test_one_host():
+    assert "several hosts name an external Deployment" in problem(host=["a", "b"])
+    assert problem(host="grpc://a") == (
+        "Deployment: host: 'grpc://a': a server takes a plain host; give 'protocol' and 'port'"
+    )
+    assert "give 'protocol' and 'port'" in problem(host="a:80")
+    assert "is not host, host:port" in problem(host="a b")
+    for host in ("::1", "127.0.0.1", "localhost"):
+        assert parse(DeploymentSpec, {"host": host}).hosts == [host]
+
+
+@pytest.mark.parametrize("uses", [3, b"x", object(), ["x"]])
+def test_uses_is_given(uses):
+    assert "is not an Executor class, import path, YAML, mapping or URL" in problem(uses=uses)
+    assert parse(DeploymentSpec, {"uses": MappingProxyType({"jtype": "X"})}).uses["jtype"] == "X"
+    assert problem(uses=" ") == "Deployment: uses: is empty"
+
+
+@pytest.mark.parametrize("scheme", sorted(UNAVAILABLE_SCHEMES))
+def test_uses_scheme_is_available(scheme):
+    assert problem(DeploymentSpec, NotSupportedError, uses=f"{scheme}://x/y") == (
+        f"Deployment: uses: '{scheme}://' is not available yet;"
+        " give a class or a YAML file of this machine; `jina hub new` writes a package"
+    )
+    assert "not available yet" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
+
+
+SAMPLES = {
+    "expose_graphql_endpoint": True,
+    "monitoring": True, "port_monitoring": 9090, "tracing": True, "traces_exporter_host": "h",
+    "traces_exporter_port": 1, "metrics": True, "metrics_exporter_host": "h", "metrics_exporter_port": 1,
+    "log_config": "x", "provider": "sagemaker", "provider_endpoint": "x", "reload": True,
+    "entrypoint": "x", "docker_kwargs": {"a": 1}, "volumes": ["x"], "gpus": "all",
+    "disable_auto_volume": True, "force_network_mode": "HOST", "prefer_platform": "linux/amd64",
+    "env_from_secret": {"A": {"name": "s", "key": "k"}},
+    "image_pull_secrets": ["s"], "runtime_cls": "Other", "pod_role": "HEAD", "deployment_role": "JOIN",
+    "shard_id": 1, "uses_before_address": "a", "uses_after_address": "a",
+    "connection_list": {"0": "a"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", UNAVAILABLE)
+def test_is_available(option):
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        if option not in model.model_fields:
+            continue
+        text = problem(model, NotSupportedError, **{option: SAMPLES[option]})
+        assert text.startswith(f"{model.__name__.removesuffix('Spec')}: {option}: ")
+        assert text.endswith(f"not available yet; {UNAVAILABLE[option]}")
+        assert parse(model, {option: default_of(model.model_fields[option])})
+
+
+EMPTY = {
+    "docker_kwargs": {}, "volumes": [], "entrypoint": "", "prefer_platform": "", "k8s_namespace": "",
+    "env_from_secret": {}, "image_pull_secrets": [], "uses_before_address": "", "uses_after_address": "",
+    "connection_list": {}, "provider_endpoint": "", "disable_auto_volume": False, "force_update": False,
+    "deployment_role": "", "pod_role": "", "runtime_cls": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", EMPTY)
+def test_an_empty_value_of_what_is_not_available_asks_for_nothing(option):
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        if option in model.model_fields:
+            assert parse(model, {option: EMPTY[option]})
+            assert parse(model, {option: None})
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "owner"),
+    [
+        (DeploymentSpec, "prefetch", "of the gateway: Flow(...) or Flow.config_gateway(...)"),
+        (DeploymentSpec, "graph_description", "of the gateway: Flow.config_gateway(...)"),
+        (DeploymentSpec, "inspect", "of a Flow: Flow(...)"),
+        (DeploymentSpec, "results_in_order", ""),
+        (GatewaySpec, "shards", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (FlowSpec, "uses_with", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (ClientSpec, "replicas", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (ExecutorSpec, "replicas", "of a Deployment: Deployment(...) or Flow.add(...)"),
+        (DeploymentSpec, "upload_files", ""),
+    ],
+)
+def test_an_unknown_option_names_where_it_belongs(model, option, owner):
+    told = problem(model, **{option: 1})
+    assert told.endswith(f"unknown option '{option}'" + (f": it is an option {owner}" if owner else ""))
+
+
+def test_every_error_about_what_is_not_supported_says_what_to_do_instead():
+    root = Path(jina.__file__).parent
+    without = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for path in sorted(root.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("NotSupportedError")
+        if "help" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert not without
+
+
+def test_shards_are_started():
+    words = "is for Executors that are started here; an external one has its shards behind it"
+    for option, value in (("shards", 2), ("uses_before", "X"), ("uses_after", "X")):
+        assert problem(external=True, port=1, **{option: value}) == f"Deployment: {option}: {words}"
+    assert parse(DeploymentSpec, {"external": True, "port": 1, "shards": 1}).shards == 1
+
+
+def test_shards_have_no_port():
+    step = with_step(parse(FlowSpec, {}), shards=2).executors[0]
+    assert step.shards == 2
+    for options in ({"shards": 2}, {"uses_before": "X"}, {"uses_after": "X"}):
+        with pytest.raises(ConfigError, match="port: the shards of a step are reached through the Flow's gateway"):
+            with_step(parse(FlowSpec, {}), port=1, **options)
+    assert parse(DeploymentSpec, {"shards": 2, "port": 1}).ports == [1]
+
+
+def test_gateway_is_in_front():
+    assert problem(gateway="x", external=True, port=1).endswith("runs elsewhere, with its own gateway; leave it out")
+    assert problem(gateway="x", include_gateway=False).endswith("'gateway' asks for one; leave out one of them")
+    assert problem(gateway="x", name="gateway").endswith("is the name of what is in front; choose another")
+    assert parse(DeploymentSpec, {"gateway": "x"}).gateway == {"uses": "x"}
+    given = {"uses": "x", "uses_with": {"a": 1}, "py_modules": "x.py"}
+    assert parse(DeploymentSpec, {"gateway": given}).front.py_modules == ["x.py"]
+
+
+def test_the_gateway_has_the_http_face():
+    for option, value in (("gateway", "x"), ("expose_endpoints", {"/a": {}}), ("no_crud_endpoints", True)):
+        with pytest.raises(ConfigError, match=f"Flow.add: {option}: in a Flow it is an option of the gateway"):
+            with_step(parse(FlowSpec, {}), **{option: value})
+    step = with_step(parse(FlowSpec, {"expose_endpoints": {"/a": {}}}), uses="X")
+    assert step.steps[0].expose_endpoints is None
+    assert step.front.expose_endpoints == {"/a": {}}
+
+
+def test_gateway_computes_nothing():
+    assert problem(GatewaySpec, gpus=1).endswith("gpus: is for Deployments; a gateway only passes requests on")
+    assert parse(FlowSpec, {"gpus": 1}).gpus == 1  # the default of its Deployments
+
+
+def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anyway():
+    options = {"native": True, "noblock_on_start": True, "workspace_id": "abc", "include_gateway": False}
+    spec = parse(DeploymentSpec, options)
+    assert (spec.native, spec.include_gateway) == (True, False)
+    assert set(InternalOptions.model_fields) - set(UNAVAILABLE) == {"native", "noblock_on_start", "workspace_id"}
+
+
+def test_a_real_mistake_beside_what_is_not_available_is_a_mistake():
+    lines = problem(port=[1, 2], shard_id=2).splitlines()
+    assert lines[1].startswith("  Deployment: port: ")
+    assert lines[2] == f"  Deployment: shard_id: 2 is not available yet; {UNAVAILABLE['shard_id']}"
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (
+            "htp://x",
+            "unknown scheme 'htp', not one of grpc, grpcs, http, https, ws, wss, websocket, did you mean 'http'?",
+        ),
+        ("grpc://", "'grpc://' is not host, host:port or scheme://host:port"),
+        ("http://a/b", "'http://a/b' is not host, host:port or scheme://host:port"),
+        ("a:99999", "99999 is not a port (1 to 65535)"),
+        ("http://u@h", "'http://u@h' is not host, host:port or scheme://host:port"),
+    ],
+)
+def test_address_is_whole(host, words):
+    assert problem(ClientSpec, host=host) == f"Client: host: {words}"
+
+
+@pytest.mark.parametrize(
+    ("host", "option", "value"),
+    [
+        ("grpc://h:5", "port", 5),
+        ("h:5", "port", 6),
+        ("grpc://h", "protocol", "grpc"),
+        ("grpcs://h", "tls", True),
+        ("grpc://h", "tls", False),
+    ],
+)
+def test_address_says_it_once(host, option, value):
+    assert problem(ClientSpec, **{"host": host, option: value}) == (
+        f"Client: {option}: the host {host!r} says it already; there can't be two definitions"
+    )
+
+
+def test_version_is_known():
+    assert problem(ExecutorSpec, BadYAMLVersion, jtype="X", version="99") == (
+        "Executor: version: '99' is not a valid version number; there is '1'"
+    )
+    assert parse(ExecutorSpec, {"jtype": "X", "version": 1}).version == "1"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "port: missing: where to connect to on '0.0.0.0'"),
+        ({"host": ["a", "b", "c"], "port": [1, 2]}, "host: Number of hosts (3) does not match the number of"),
+        ({"host": ["a", "b"], "port": 1, "replicas": 3}, "host: Number of hosts (2) does not match"),
+        ({"host": "grpc://a:5", "port": 6}, "port: the host 'grpc://a:5' says it already"),
+        ({"host": "gprc://a:5"}, "host: unknown scheme 'gprc'"),
+    ],
+)  # fmt: skip
+def test_targets_fit(options, words):
+    assert problem(external=True, **options).startswith(f"Deployment: {words}")
+
+
+@pytest.mark.parametrize(
+    ("options", "targets"),
+    [
+        ({"port": 5}, [("grpc", "0.0.0.0", 5, False)]),
+        ({"host": "grpcs://a:5"}, [("grpc", "a", 5, True)]),
+        ({"host": "a", "port": [5, 6], "tls": True}, [("grpc", "a", 5, True), ("grpc", "a", 6, True)]),
+        ({"host": ["a", "b"], "port": 5, "replicas": 2}, [("grpc", "a", 5, False), ("grpc", "b", 5, False)]),
+        ({"host": ["a", "grpc://b:7"], "port": 5}, None),
+        ({"host": ["a:5", "b:6"]}, [("grpc", "a", 5, False), ("grpc", "b", 6, False)]),
+        ({"host": "http://a:5"}, [("http", "a", 5, False)]),
+    ],
+)
+def test_targets(options, targets, monkeypatch):
+    monkeypatch.delenv("JINA_DEFAULT_HOST", raising=False)
+    if targets is None:
+        assert "there can't be two definitions" in problem(external=True, **options)
+    else:
+        assert parse(DeploymentSpec, {"external": True, **options}).targets == targets
+
+
+def step_problem(error=ConfigError, **options):
+    return problem(StepSpec, error, **{"name": "a", **options})
+
+
+def test_external_steps_speak_grpc():
+    assert step_problem(external=True, host="http://a:5") == (
+        "Step: host: 'http': a Flow reaches its external Deployments by grpc"
+    )
+    assert step_problem(external=True, port=5, protocol="http").startswith("Step: protocol: 'http': a Flow reaches")
+
+
+def test_name_is_identifier():
+    assert step_problem(name="a-b") == (
+        "Step: name: a-b is invalid, please follow the python variable name conventions"
+    )
+    assert "is the name of the Flow's gateway" in step_problem(name="gateway")
+
+
+def test_needs_is_a_place():
+    assert "can not be itself" in step_problem(FlowTopologyError, needs=["b", "a"])
+    assert "is empty" in step_problem(FlowTopologyError, needs=[])
+    words = "no need to wait for a single service, need len(needs) > 1"
+    for needs in ("b", ["b"], ["b", "b"], None):
+        assert words in step_problem(FlowTopologyError, method="needs", needs=needs)
+    assert "follows from the Flow for inspect()" in step_problem(method="inspect", needs="b")
+    assert parse(StepSpec, {"name": "a", "needs": "b"}).needs == ["b"]
+
+
+def test_gateway_runs_once():
+    assert "for Kubernetes" in problem(GatewaySpec, NotSupportedError, replicas=2)
+
+
+def test_gateway_is_not_reloaded():
+    assert "gateways are not reloaded" in problem(GatewaySpec, NotSupportedError, reload=True)
+
+
+def test_flow_yaml_is_loaded():
+    assert "Flow.load_config" in problem(FlowSpec, uses="flow.yml")
+
+
+def test_flow_ports_match_protocols():
+    assert problem(FlowSpec, port=[1, 2], protocol="http").startswith("Flow: port: 2 ports for 1 protocol(s) (http)")
+    assert parse(FlowSpec, {"port": [1, 2]}).ports == [1, 2]
+    assert "2 ports for 1 protocol(s)" in problem(GatewaySpec, port=[1, 2])
+
+
+def test_a_step_with_replicas_may_have_a_port_for_each():
+    assert parse(StepSpec, {"name": "a", "replicas": 2, "port": [1, 2]}).ports == [1, 2]
+    assert "3 ports for 1 protocol(s)" in step_problem(replicas=2, port=[1, 2, 3])
+
+
+@pytest.mark.parametrize("option", ["metrics", "metrics_exporter_host", "metrics_exporter_port", "log_config"])
+def test_clients_do_not_count(option):
+    value = {"metrics": True, "metrics_exporter_port": 4317}.get(option, "x")
+    assert f"{option}: is not available for clients" in problem(ClientSpec, NotSupportedError, **{option: value})
+    assert parse(ClientSpec, {"tracing": True}).tracing

@@ -1,0 +1,161 @@
+"""What a gateway knows of its workers without asking them at the time."""
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gateway.gateways import gateway, request
+
+from jina import DocumentArray, Executor, requests
+from jina.errors import Unavailable
+from jina.gateway import replicas
+from jina.gateway.replicas import LIMIT, Vitals
+
+
+class Watched(Executor):
+    @requests(on="/x")
+    async def x(self, docs: DocumentArray, **kwargs):
+        for doc in docs:
+            doc.text += "x"
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.sampled_from(["ask", "good", "bad"])), max_size=40))
+def test_a_worker_answers_until_a_bad_answer_or_a_silence(events):
+    """Beside a model that remembers everything."""
+    vitals, now, open_since, failed = Vitals(), 0.0, None, False
+    for after, event in events:
+        now += after
+        silent = open_since is not None and now - open_since > LIMIT
+        assert vitals.answers(now) is not (failed or silent)
+        if event == "ask":
+            assert vitals.ask(now) is (open_since is None)
+            open_since = now if open_since is None else open_since
+        elif open_since is not None:
+            failed, open_since = event == "bad", None
+            vitals.answered("why" if failed else "")
+    assert vitals.answers(now + LIMIT + 0.001) is not (failed or open_since is not None)
+
+
+class Silent:
+    """A hop whose worker stopped to answer, or says that it is not well."""
+
+    def __init__(self, hop):
+        self._hop = hop
+        self.mood = "well"
+
+    def __getattr__(self, name):
+        return getattr(self._hop, name)
+
+    async def ready(self):
+        if self.mood == "silent":
+            await asyncio.Event().wait()
+        if self.mood == "ill":
+            raise Unavailable("not well")
+
+    async def metrics(self, *, openmetrics):
+        if self.mood == "silent":
+            await asyncio.Event().wait()
+        return await self._hop.metrics(openmetrics=openmetrics)
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
+    monkeypatch.setattr(replicas, "INTERVAL", 0.005)
+    monkeypatch.setattr(replicas, "LIMIT", 0.5)
+    made = []
+
+    def wrap(hop):
+        made.append(Silent(hop))
+        return made[-1]
+
+    async def main():
+        nodes = {"a": {"needs": ["gateway"], "hops": _hops("a/rep-0", "a/rep-1")}, "b": ["a"]}
+        executors = {"a/rep-0": Watched, "a/rep-1": Watched, "b/rep-0": Watched}
+        async with gateway(executors, nodes, wrap=wrap) as service:
+            service.watch.start()
+            try:
+                assert service.ready
+                made[0].mood = "silent"
+                await until(lambda: not service.checks["a/rep-0"])
+                assert service.ready
+                assert service.checks["a"]
+                made[1].mood = "ill"
+                await until(lambda: not service.ready)
+                assert not service.checks["a"]
+                assert service.checks["b"]
+                made[1].mood = "well"
+                await until(lambda: service.ready)
+                text = (await service.metrics()).decode()
+                assert 'jina_replica_up{deployment="a",replica="a/rep-0",runtime_name="gateway/rep-0"} 0.0' in text
+                assert 'jina_replica_up{deployment="a",replica="a/rep-1",runtime_name="gateway/rep-0"} 1.0' in text
+                assert 'jina_ready{runtime_name="a/rep-1"} 1.0' in text
+                assert 'runtime_name="a/rep-0"' not in text.replace('replica="a/rep-0"', "")
+            finally:
+                service.watch.stop()
+
+    asyncio.run(main())
+
+
+def test_a_worker_without_metrics_holds_up_a_scrape_for_a_moment_only(monkeypatch):
+    monkeypatch.setattr(replicas, "_SCRAPE", 0.5)
+    made = []
+
+    def wrap(hop):
+        made.append(Silent(hop))
+        return made[-1]
+
+    async def main():
+        async with gateway({"a": Watched, "b": Watched}, wrap=wrap) as service:
+            await service.call(request("/x", ["t"]))
+            made[0].mood = "silent"
+            began = time.monotonic()
+            text = (await service.metrics(openmetrics=False)).decode()
+            assert time.monotonic() - began < 5
+            assert (
+                'jina_document_processed_total{executor="Watched",executor_endpoint="/x",runtime_name="b/rep-0"} 1.0'
+                in text
+            )
+            assert 'runtime_name="a/rep-0"}' not in text.replace('replica="a/rep-0"', "")
+            assert "# EOF" not in text
+
+    asyncio.run(main())
+
+
+def _hops(*names):
+    from jina.plan.plans import HopPlan
+
+    return [HopPlan(kind="link", name=name) for name in names]
+
+
+@pytest.mark.parametrize("openmetrics", [True, False])
+def test_metrics_cross_a_link(openmetrics):
+    import socket
+
+    from tests.gateway.gateways import workers
+
+    from jina.ipc.client import LinkHop
+    from jina.ipc.server import LinkServer
+
+    async def main():
+        async with workers({"a": Watched}) as services:
+            ours, theirs = socket.socketpair()
+            server = LinkServer(theirs, services["a/rep-0" if "a/rep-0" in services else "a"], 1_000_000)
+            await server.start()
+            hop = LinkHop("a/rep-0", ours, 1_000_000)
+            try:
+                async with asyncio.timeout(10):
+                    text = (await hop.metrics(openmetrics=openmetrics)).decode()
+                assert 'jina_ready{runtime_name="a/rep-0"} 1.0' in text
+                assert text.endswith("# EOF\n") is openmetrics
+            finally:
+                await hop.close()
+                await server.stop(1)
+
+    asyncio.run(main())

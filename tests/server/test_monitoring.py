@@ -1,0 +1,75 @@
+"""The port for metrics and probes alone."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from jina.errors import PortAlreadyUsed
+from jina.plan.plans import FacePlan
+from jina.server.monitoring import monitoring_server
+from tests.server.sample_service import SampleService
+
+
+def face(port=0):
+    return FacePlan(protocol="http", host="127.0.0.1", port=port)
+
+
+def asked(service, *calls):
+    """Status, type and text of each `(method, path)`."""
+
+    async def main():
+        server = monitoring_server(face(), service)
+        await server.start()
+        found = []
+        try:
+            async with aiohttp.ClientSession(server.addresses[0]) as session:
+                for method, path in calls:
+                    async with session.request(method, path) as answer:
+                        found.append((answer.status, answer.content_type, await answer.text()))
+        finally:
+            await server.stop(0)
+        return found
+
+    return asyncio.run(main())
+
+
+def test_metrics_and_probes_are_there_and_nothing_else():
+    service = SampleService()
+    service.checks = {"first": True}
+    top, metrics, ready, posted, other, head = asked(
+        service,
+        ("GET", "/"),
+        ("GET", "/metrics"),
+        ("GET", "/readyz?verbose"),
+        ("POST", "/metrics"),
+        ("POST", "/echo"),
+        ("HEAD", "/livez"),
+    )
+    assert metrics[:2] == (200, "application/openmetrics-text")
+    assert "sample_total 1" in metrics[2]
+    assert top == metrics
+    assert (ready[0], "[+]first ok" in ready[2]) == (200, True)
+    assert posted[0] == 405
+    assert (other[0], "/metrics, /livez" in other[2]) == (404, True)
+    assert head == (200, "text/plain", "")
+
+
+def test_probes_follow_the_service():
+    service = SampleService()
+    service.ready = False
+    assert [status for status, _, _ in asked(service, ("GET", "/readyz"), ("GET", "/livez"))] == [503, 200]
+
+
+def test_a_taken_port_is_named():
+    async def main():
+        first = monitoring_server(face(), SampleService())
+        await first.start()
+        port = int(first.addresses[0].rpartition(":")[2])
+        try:
+            with pytest.raises(PortAlreadyUsed, match=str(port)):
+                await monitoring_server(face(port), SampleService()).start()
+        finally:
+            await first.stop(0)
+
+    asyncio.run(main())
