@@ -35,6 +35,8 @@ COST: Final = 1024
 """Bytes that an answer counts for at least."""
 _ACKNOWLEDGED: Final = 120
 """Where `tcpi_bytes_acked` is in the `tcp_info` of Linux."""
+_MARGIN: Final = 10.0
+"""Seconds by which a look may be late on a machine with other work."""
 _TOLD_EVERY: Final = 10.0
 
 
@@ -175,9 +177,11 @@ class OnTransport(Waiting):
         super().__init__(unread)
         self._transport = transport
         if unread.bounds.timeout and (sock := transport.get_extra_info("socket")) is not None:
-            # For what is left of an answer when the connection is closed: then nobody looks any more.
+            # For what is left of an answer when the connection is closed: it is not watched any more then. While it is
+            # watched, the kernel must not close it first, which would neither be counted nor logged.
             with contextlib.suppress(OSError, AttributeError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * unread.bounds.timeout))
+                seconds = unread.bounds.timeout + _MARGIN
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * seconds))
 
     def left(self) -> int:
         """Bytes in the buffer of the transport."""
