@@ -273,7 +273,7 @@ def decorators() -> str:
 
 def executor_methods() -> str:
     """Methods and properties of Executor."""
-    from jina.executor import Executor
+    from jina import Executor
 
     return _members(Executor)
 
