@@ -120,7 +120,7 @@ def run(walk, request, handle, choose=lambda waiting: 0):
     """Walk to the end; `handle(name, send)` gives the documents back, `choose` picks who answers next."""
     waiting, order = [], []
     result = None
-    actions = walk.begin(request, 0.0)
+    actions = walk.begin(request)
     while True:
         for action in actions:
             if isinstance(action, Send):
@@ -136,7 +136,7 @@ def run(walk, request, handle, choose=lambda waiting: 0):
         send = waiting.pop(choose(waiting))
         outcome = handle(send.node, send)
         actions = (
-            walk.failed(send.node, outcome) if isinstance(outcome, Exception) else walk.replied(send.node, outcome, 0.0)
+            walk.failed(send.node, outcome) if isinstance(outcome, Exception) else walk.replied(send.node, outcome)
         )
 
 

@@ -10,7 +10,7 @@ from tests.routing.plans import graph, node, route
 def test_plain_chain():
     r = route(node("a"), node("b", "a"), node("c", "b"))
     assert r.chain == ("a", "b", "c")
-    assert not r.needs_ids
+    assert "gateway" not in r.forks
     assert r.ends == ("c",)
     assert [step.json_ok for step in r.steps.values()] == [False, False, True]
 
@@ -29,7 +29,7 @@ def test_fan_out_and_join():
     assert r.steps["d"].merges
     assert r.steps["d"].fork == "a"
     assert r.forks == {"a"}
-    assert not r.needs_ids
+    assert "gateway" not in r.forks
     assert r.steps["d"].json_ok
     assert r.feeds == {"gateway": ("a",), "a": ("b", "c"), "b": ("d",), "c": ("d",), "d": ("",)}
 
@@ -38,7 +38,7 @@ def test_a_join_that_knows_nothing_still_merges():
     r = route(node("a"), node("b"), node("j", "a", "b"), node("c", "j"), known={"j": set()})
     assert not r.steps["j"].runs
     assert r.steps["j"].merges
-    assert r.needs_ids
+    assert "gateway" in r.forks
     assert r.chain is None
 
 
@@ -172,7 +172,7 @@ def test_branches_keep_the_names_of_needs():
     r = route(node("a"), node("b"), node("c", "a", "b", no_reduce=True), known={"b": set()})
     assert r.steps["c"].branches == (("a", "a"), ("b", "gateway"))
     assert not r.steps["c"].merges
-    assert r.needs_ids
+    assert "gateway" in r.forks
 
 
 def test_no_steps_answer_with_the_request():

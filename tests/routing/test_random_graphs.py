@@ -27,7 +27,7 @@ def graphs(draw, when=False):
             options["when"] = {"n": draw(st.sampled_from([0, {"$gt": 0}, {"$gt": 5}]))}
         elif draw(st.integers(0, 5)) == 0:
             options["no_reduce"] = True
-        nodes.append(node(name, *needs, timeout_send=draw(st.sampled_from([None, 1.0, 2.0])), **options))
+        nodes.append(node(name, *needs, **options))
     firm = [each.name for each in nodes if each.name not in floating]
     needed = {need for each in nodes if each.name in firm for need in each.needs}
     leaves = [name for name in firm if name not in needed]
@@ -54,17 +54,16 @@ def worked(send):
 class Client:
     """Holds a walk to its rules while it answers in random order."""
 
-    def __init__(self, route, random, deadline=None):
+    def __init__(self, route, random):
         self.route = route
         self.random = random
-        self.walk = walk(route, deadline=deadline)
-        self.now = 0.0
+        self.walk = walk(route)
         self.waiting = {}
         self.sent = Counter()
         self.seen_by = {}
         self.end = None
         self.cancelled = False
-        self.obey(self.walk.begin(payload(*REQUEST), self.now))
+        self.obey(self.walk.begin(payload(*REQUEST)))
 
     def obey(self, actions):
         for action in actions:
@@ -91,7 +90,7 @@ class Client:
 
     def reply(self):
         name = self.random.choice(sorted(self.waiting))
-        self.obey(self.walk.replied(name, worked(self.waiting.pop(name)), self.now))
+        self.obey(self.walk.replied(name, worked(self.waiting.pop(name))))
 
     def fail(self):
         name = self.random.choice(sorted(self.waiting))
@@ -106,16 +105,11 @@ class Client:
         self.cancelled = not over
         assert all(self.floating(name) for name in self.waiting if not over)
 
-    def wait(self):
-        self.now = self.walk.next_deadline if self.walk.next_deadline is not None else self.now + 1
-        self.obey(self.walk.tick(self.now))
-        assert self.walk.next_deadline is None or self.walk.next_deadline > self.now
-
     def late(self):
         """An answer of somebody who is not in flight any more changes nothing."""
         gone = [name for name in self.sent if name not in self.waiting]
         if gone:
-            assert self.walk.replied(self.random.choice(gone), payload(), self.now) == []
+            assert self.walk.replied(self.random.choice(gone), payload()) == []
 
     def to_the_end(self):
         while self.waiting:
@@ -165,15 +159,13 @@ def test_each_executor_once_and_the_same_answer_in_any_order(drawn, random):
 
 @settings(max_examples=150, deadline=None)
 @given(graphs(when=True), st.randoms(use_true_random=False))
-def test_failures_deadlines_and_cancels(drawn, random):
+def test_failures_and_cancels(drawn, random):
     route = routed(drawn)
     if route is None:
         return
-    client = Client(route, random, deadline=random.choice([None, 1.5, 3.0]))
+    client = Client(route, random)
     while client.waiting:
-        random.choice(
-            [client.reply, client.reply, client.reply, client.fail, client.cancel, client.wait, client.late]
-        )()
+        random.choice([client.reply, client.reply, client.reply, client.fail, client.cancel, client.late])()
     assert client.end is not None or client.cancelled
     assert max(client.sent.values(), default=0) <= 1
 
@@ -213,11 +205,11 @@ def test_documents_are_held_no_longer_than_needed(drawn):
     if route is None:
         return
     w = walk(route)
-    actions = w.begin(payload(*REQUEST), 0.0)
+    actions = w.begin(payload(*REQUEST))
     while actions:
         action = actions.pop(0)
         if isinstance(action, Send):
-            actions += w.replied(action.node, worked(action), 0.0)
+            actions += w.replied(action.node, worked(action))
     assert not w._outputs
     assert not w.in_flight
 

@@ -35,7 +35,7 @@ def test_streams_before_and_after():
     assert before.end.merges
     assert list(after.steps) == ["c", "d", "e"]
     assert after.steps["e"].fork == "gateway"
-    assert after.needs_ids
+    assert "gateway" in after.forks
     answer, order = done(after, payload({"text": "-"}), name_it)
     assert answer == [{"id": "new0", "text": "-ce"}]
     assert order == ["c", "d", "e"]
@@ -54,8 +54,8 @@ def test_side_branches_run_once_or_for_each_document():
     assert list(before.steps) == ["a", "f"]
     assert list(after.steps) == ["h", "b"]
     w = walk(before)
-    w.begin(payload(), 0.0)
-    first, last = w.replied("a", payload(), 0.0)
+    w.begin(payload())
+    first, last = w.replied("a", payload())
     assert isinstance(first, Send)
     assert not isinstance(last, Send)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jina.errors import DeadlineExceeded, ExecutorError, Unavailable
+from jina.errors import ExecutorError, Unavailable
 from tests.routing.plans import Cancel, Done, Fail, Send, docs, done, node, payload, route, run, walk
 
 
@@ -20,10 +20,10 @@ def test_chain():
 def test_chain_hands_on_the_very_payload():
     w = walk(route(node("a"), node("b", "a")))
     first, second = payload({"id": "1"}), payload({"id": "2"})
-    assert w.begin(first, 0.0) == [Send("a", first)]
-    assert w.replied("a", second, 0.0) == [Send("b", second)]
+    assert w.begin(first) == [Send("a", first)]
+    assert w.replied("a", second) == [Send("b", second)]
     assert w.in_flight == ["b"]
-    assert w.replied("b", first, 0.0) == [Done(first)]
+    assert w.replied("b", first) == [Done(first)]
     assert w.over
     assert not w._outputs
 
@@ -63,20 +63,20 @@ def test_unmerged_branches():
 
 def test_failure_names_the_step_and_cancels_the_others():
     w = walk(route(node("a"), node("b"), node("f", floating=True), ends=["a", "b"]), request_id="r1")
-    w.begin(payload({"id": "1"}), 0.0)
+    w.begin(payload({"id": "1"}))
     actions = w.failed("b", Unavailable("gone"))
     assert actions[0] == Cancel("a")
     assert isinstance(actions[1], Fail)
     assert actions[1].error.message == "b, request r1: gone"
     assert w.in_flight == ["f"]
-    assert w.replied("a", payload(), 0.0) == []
-    assert w.replied("f", payload(), 0.0) == []
+    assert w.replied("a", payload()) == []
+    assert w.replied("f", payload()) == []
     assert w.cancel() == []
 
 
 def test_what_a_handler_raised_stays_its_message():
     w = walk(route(node("a")), request_id="r1")
-    w.begin(payload(), 0.0)
+    w.begin(payload())
     (failure,) = w.failed("a", ExecutorError("ValueError('x')", name="ValueError"))
     assert failure.error.message == "ValueError('x')"
     assert failure.error.help == "raised in a, request r1"
@@ -86,31 +86,29 @@ def test_floating_steps_neither_delay_nor_fail():
     r = route(node("a"), node("f", "a", floating=True), node("g", "f"), node("b", "a"), ends=["b"])
     w = walk(r)
     request = payload({"id": "1"})
-    w.begin(request, 0.0)
-    assert w.replied("a", request, 0.0) == [Send("f", request), Send("b", request)]
-    assert w.replied("b", request, 0.0) == [Done(request)]
+    w.begin(request)
+    assert w.replied("a", request) == [Send("f", request), Send("b", request)]
+    assert w.replied("b", request) == [Done(request)]
     assert w.in_flight == ["f"]
-    assert w.replied("f", request, 0.0) == [Send("g", request)]
+    assert w.replied("f", request) == [Send("g", request)]
     assert w.failed("g", Unavailable("gone")) == []
 
 
 def test_floating_branches_go_no_further_after_a_failure():
     w = walk(route(node("a"), node("f", floating=True), node("g", "f"), ends=["a"]))
-    w.begin(payload(), 0.0)
+    w.begin(payload())
     w.failed("a", Unavailable("gone"))
     assert w.in_flight == ["f"]
-    assert w.replied("f", payload(), 0.0) == []
+    assert w.replied("f", payload()) == []
 
 
 def test_a_client_that_leaves_after_the_reply_stops_no_floating_branch():
-    w = walk(route(node("a"), node("f", floating=True), node("g", "f"), ends=["a"]), deadline=5.0)
+    w = walk(route(node("a"), node("f", floating=True), node("g", "f"), ends=["a"]))
     request = payload()
-    w.begin(request, 0.0)
-    w.replied("a", request, 0.0)
+    w.begin(request)
+    w.replied("a", request)
     assert w.cancel() == []
-    assert w.tick(9.0) == []
-    assert w.next_deadline is None
-    assert w.replied("f", request, 9.0) == [Send("g", request)]
+    assert w.replied("f", request) == [Send("g", request)]
 
 
 def test_a_join_for_floating_steps_alone_fails_nothing():
@@ -118,56 +116,26 @@ def test_a_join_for_floating_steps_alone_fails_nothing():
 
     r = route(node("a"), node("b"), node("j", "a", "b"), node("f", "j", floating=True), ends=["b"], known={"j": set()})
     w = walk(r)
-    w.begin(payload(), 0.0)
+    w.begin(payload())
     reply = payload({"id": "1"})
-    assert w.replied("b", reply, 0.0) == []
-    assert w.replied("a", BytesPayload(b"\xff"), 0.0) == [Done(reply)]
+    assert w.replied("b", reply) == []
+    assert w.replied("a", BytesPayload(b"\xff")) == [Done(reply)]
 
 
 def test_hanging_steps_are_waited_for():
     w = walk(route(node("a"), node("b"), ends=["b"]))
-    w.begin(payload(), 0.0)
+    w.begin(payload())
     reply = payload({"id": "1"})
-    assert w.replied("b", reply, 0.0) == []
-    assert w.replied("a", payload(), 0.0) == [Done(reply)]
-
-
-def test_timeout_of_a_step():
-    w = walk(route(node("a", timeout_send=2.0), node("b"), ends=["a", "b"]), request_id="r")
-    assert w.next_deadline is None
-    w.begin(payload(), 10.0)
-    assert w.next_deadline == 12.0
-    assert w.tick(11.9) == []
-    actions = w.tick(12.0)
-    assert actions[:2] == [Cancel("a"), Cancel("b")]
-    assert isinstance(actions[2].error, DeadlineExceeded)
-    assert actions[2].error.message == "a, request r: no answer within 2 s"
-    assert w.next_deadline is None
-
-
-def test_deadline_of_the_request():
-    w = walk(route(node("a", timeout_send=5.0)), deadline=3.0)
-    w.begin(payload(), 0.0)
-    assert w.next_deadline == 3.0
-    assert w.tick(2.9) == []
-    cancel, failure = w.tick(3.0)
-    assert cancel == Cancel("a")
-    assert "a: the deadline of the request has passed" in str(failure.error)
-
-
-def test_timeout_of_a_floating_step_is_silent():
-    w = walk(route(node("a"), node("f", floating=True, timeout_send=1.0), ends=["a"]), deadline=100.0)
-    w.begin(payload(), 0.0)
-    assert w.tick(1.0) == [Cancel("f")]
-    assert w.in_flight == ["a"]
+    assert w.replied("b", reply) == []
+    assert w.replied("a", payload()) == [Done(reply)]
 
 
 def test_cancel():
     w = walk(route(node("a"), node("b"), node("f", floating=True), ends=["a", "b"]))
-    w.begin(payload(), 0.0)
+    w.begin(payload())
     assert w.cancel() == [Cancel("a"), Cancel("b")]
     assert w.in_flight == ["f"]
-    assert w.replied("a", payload(), 0.0) == []
+    assert w.replied("a", payload()) == []
     assert w.cancel() == []
 
 
@@ -175,11 +143,11 @@ def test_garbled_documents_fail_the_request():
     from jina.codec.payloads import BytesPayload
 
     w = walk(route(node("a"), node("b"), ends=["a", "b"]))
-    (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
+    (failure,) = w.begin(BytesPayload(b"\xff\xff"))
     assert isinstance(failure, Fail)
     assert not w.in_flight
     w = walk(route(node("a", when={"text": "x"}), node("b")))
-    (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
+    (failure,) = w.begin(BytesPayload(b"\xff\xff"))
     assert isinstance(failure, Fail)
 
 
@@ -188,8 +156,8 @@ def test_garbled_reply_beside_documents_that_passed(floating):
     from jina.codec.payloads import BytesPayload
 
     w = walk(route(node("a", when={"text": "x"}, floating=floating), node("b"), ends=["b"]), request_id="r")
-    w.begin(payload({"text": "x"}, {"text": "y"}), 0.0)
-    actions = w.replied("a", BytesPayload(b"\xff"), 0.0)
+    w.begin(payload({"text": "x"}, {"text": "y"}))
+    actions = w.replied("a", BytesPayload(b"\xff"))
     if floating:
         assert actions == []
         return
@@ -201,7 +169,7 @@ def test_nothing_is_sent_beside_a_failure():
     from jina.codec.payloads import BytesPayload
 
     w = walk(route(node("a"), node("b", when={"text": "x"}), ends=["b"]))
-    (failure,) = w.begin(BytesPayload(b"\xff\xff"), 0.0)
+    (failure,) = w.begin(BytesPayload(b"\xff\xff"))
     assert isinstance(failure, Fail)
     assert not w.in_flight
 
@@ -211,7 +179,7 @@ def test_garbled_documents_of_a_floating_step_do_not():
 
     garbled = BytesPayload(b"\xff\xff")
     w = walk(route(node("a"), node("f", when={"text": "x"}, floating=True), ends=["a"]))
-    assert w.begin(garbled, 0.0) == [Send("a", garbled)]
+    assert w.begin(garbled) == [Send("a", garbled)]
 
 
 @pytest.mark.parametrize("pick", [0, -1])

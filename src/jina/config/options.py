@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -382,11 +381,6 @@ def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def pairs(mapping: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy of an optional mapping."""
-    return dict(mapping or {})
 
 
 def _keys_of_environment() -> Any:

@@ -111,7 +111,7 @@ class Trip:
     async def run(self) -> Reply:
         """The reply; cancelling cancels all that is waited for."""
         walk = self._walk
-        for send in self._act(walk.begin(self._request.payload, time.monotonic())):
+        for send in self._act(walk.begin(self._request.payload)):
             self._start(send)
         try:
             payload = await self._outcome
@@ -191,7 +191,7 @@ class Trip:
             failure = error
         else:
             visited.end_time = time.time()
-            return self._walk.replied(send.node, reply.payload, time.monotonic())
+            return self._walk.replied(send.node, reply.payload)
         if step.floating:
             self._journeys.log.warning("floating %s failed: %s", send.node, failure)
         elif not self._outcome.done():

@@ -16,12 +16,11 @@ END = ""  # no Executor can have this name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step; what follows `timeout` is worked out by `Route`.
+    """One step; what follows `runs` is worked out by `Route`.
 
     `needs` are the steps whose documents it gets, without repetition, in the order in which they are merged.
     `branches`, at a join that does not merge: under which name the Executor sees the documents of which step.
     `runs` is False for a join that no Executor is asked about: its documents are merged all the same.
-    `timeout` is in seconds.
     """
 
     name: str
@@ -30,7 +29,6 @@ class Step:
     condition: Condition | None = None
     floating: bool = False
     runs: bool = True
-    timeout: float | None = None
     merges: bool = False
     """Whether the documents that it gets are merged from several steps."""
     fork: str = GATEWAY
@@ -62,11 +60,6 @@ class Route:
     def ends(self) -> tuple[str, ...]:
         """The steps whose documents are the reply."""
         return self.end.needs
-
-    @property
-    def needs_ids(self) -> bool:
-        """Whether the documents of the request must have ids, which `Walk` sees to."""
-        return GATEWAY in self.forks
 
     def split_at(self, name: str) -> tuple[Route, Route]:
         """What comes before a step that streams, and what comes after it for each document that it yields.
@@ -375,7 +368,6 @@ class Graph:
                     condition=self._conditions.get(node.name) if runs else None,
                     floating=floating,
                     runs=runs,
-                    timeout=node.timeout_send,
                 )
             )
         return steps, sources

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from jina.codec.messages import Payload
-from jina.errors import DeadlineExceeded, ExecutorError, JinaError
+from jina.errors import ExecutorError, JinaError
 from jina.routing.conditions import Split, rejoin
 from jina.routing.graph import END, GATEWAY, Route, Step
 from jina.routing.merge import merge, with_ids
@@ -53,27 +52,23 @@ class Walk:
     after it no Executor is asked but those that follow floating ones in the side branch of a request that succeeded.
     Floating steps are neither waited for nor cancelled; what they raise is dropped.
 
-    `now` and `deadline` are seconds of one clock; the deadline of a step is its `timeout` after it was sent.
+    It knows no time: who sends the requests ends those that are late, and tells `failed`.
     `new_id` gives ids for documents that have none and will be merged.
     """
 
     __slots__ = (
-        "_deadline", "_due", "_failed", "_new_id", "_outputs", "_over", "_reads", "_request_id", "_splits", "_waits",
-        "route",
+        "_failed", "_new_id", "_outputs", "_over", "_reads", "_request_id", "_sent", "_splits", "_waits", "route",
     )  # fmt: skip
 
-    def __init__(
-        self, route: Route, *, new_id: Callable[[], str], request_id: str = "", deadline: float | None = None
-    ) -> None:
+    def __init__(self, route: Route, *, new_id: Callable[[], str], request_id: str = "") -> None:
         self.route = route
         self._new_id = new_id
         self._request_id = request_id
-        self._deadline = math.inf if deadline is None else deadline
         self._waits = dict(route.waits)
         self._reads = dict(route.reads)
         self._outputs: dict[str, Payload] = {}
         self._splits: dict[str, Split] = {}
-        self._due: dict[str, float] = {}
+        self._sent: dict[str, None] = {}
         self._over = False
         self._failed = False
 
@@ -85,26 +80,18 @@ class Walk:
     @property
     def in_flight(self) -> Sequence[str]:
         """The Executors that were sent something and have not been heard of, floating ones too."""
-        return list(self._due)
+        return list(self._sent)
 
-    @property
-    def next_deadline(self) -> float | None:
-        """When `tick` has something to do, if nothing else happens before."""
-        due = min(self._due.values(), default=math.inf)
-        if not self._over:
-            due = min(due, self._deadline)
-        return None if due == math.inf else due
-
-    def begin(self, payload: Payload, now: float) -> list[Action]:
+    def begin(self, payload: Payload) -> list[Action]:
         """Start with the documents of the request."""
         actions: list[Action] = []
-        self._settle(GATEWAY, payload, now, actions)
+        self._settle(GATEWAY, payload, actions)
         return actions
 
-    def replied(self, node: str, payload: Payload, now: float) -> list[Action]:
+    def replied(self, node: str, payload: Payload) -> list[Action]:
         """An Executor gave these documents back; one that is not in flight is too late and ignored."""
         actions: list[Action] = []
-        if self._due.pop(node, None) is None or self._failed:
+        if not self._was_sent(node) or self._failed:
             return actions
         if self._splits and node in self._splits:
             try:
@@ -113,29 +100,22 @@ class Walk:
                 if not self.route.steps[node].floating:
                     self._fail(named(error, node, self._request_id), actions)
                 return actions
-        self._settle(node, payload, now, actions)
+        self._settle(node, payload, actions)
         return actions
 
     def failed(self, node: str, error: JinaError) -> list[Action]:
         """An Executor could not be asked, or raised."""
         actions: list[Action] = []
-        if self._due.pop(node, None) is not None and not self.route.steps[node].floating:
+        if self._was_sent(node) and not self.route.steps[node].floating:
             self._fail(named(error, node, self._request_id), actions)
         return actions
 
-    def tick(self, now: float) -> list[Action]:
-        """Time has passed: whatever is too late is given up."""
-        actions: list[Action] = []
-        late = [node for node, due in self._due.items() if due <= now]
-        for node in [node for node in late if self.route.steps[node].floating]:
-            del self._due[node]
-            late.remove(node)
-            actions.append(Cancel(node))
-        if late:
-            self._fail(self._late_step(late[0]), actions)
-        elif self._deadline <= now and not self._over:
-            self._fail(self._late_request(), actions)
-        return actions
+    def _was_sent(self, node: str) -> bool:
+        """Whether the Executor is in flight; it is not any more."""
+        if node not in self._sent:
+            return False
+        del self._sent[node]
+        return True
 
     def cancel(self) -> list[Action]:
         """The client left."""
@@ -144,7 +124,7 @@ class Walk:
             self._stop(actions)
         return actions
 
-    def _settle(self, name: str, payload: Payload, now: float, actions: list[Action]) -> None:
+    def _settle(self, name: str, payload: Payload, actions: list[Action]) -> None:
         """A step has its documents; so may those that need no Executor, one after the other."""
         route = self.route
         settled = [(name, payload)]
@@ -161,22 +141,22 @@ class Walk:
                 self._waits[follower] -= 1
                 if self._waits[follower] or self._failed:
                     continue
-                passed = self._reach(follower, now, actions)
+                passed = self._reach(follower, actions)
                 if passed is not None:
                     settled.append((follower, passed))
 
-    def _reach(self, name: str, now: float, actions: list[Action]) -> Payload | None:
+    def _reach(self, name: str, actions: list[Action]) -> Payload | None:
         """Everything that a step needs is there; its documents where no Executor need be asked."""
         try:
             if name != END:
-                return self._enter(self.route.steps[name], now, actions)
+                return self._enter(self.route.steps[name], actions)
             actions.append(Done(self._gather(self.route.end)))
             self._over = True
         except JinaError as error:
             self._broken(name, error, actions)
         return None
 
-    def _enter(self, step: Step, now: float, actions: list[Action]) -> Payload | None:
+    def _enter(self, step: Step, actions: list[Action]) -> Payload | None:
         if step.branches:
             documents = {need: self._read(need) for need in step.needs}
             branches = [(label, documents[source]) for label, source in step.branches]
@@ -193,7 +173,7 @@ class Walk:
                     self._splits[step.name] = split
                 payload = split.matching
             actions.append(Send(step.name, payload))
-        self._due[step.name] = math.inf if step.timeout is None else now + step.timeout
+        self._sent[step.name] = None
         return None
 
     def _gather(self, step: Step) -> Payload:
@@ -222,26 +202,15 @@ class Walk:
         steps = self.route.steps
         unsent = {action.node for action in actions if isinstance(action, Send)}
         actions[:] = [action for action in actions if not isinstance(action, Send)]
-        for node in list(self._due):
+        for node in list(self._sent):
             if node in unsent:
-                del self._due[node]
+                del self._sent[node]
             elif not steps[node].floating:
-                del self._due[node]
+                del self._sent[node]
                 actions.append(Cancel(node))
         self._over = self._failed = True
         self._outputs.clear()
         self._splits.clear()
-
-    def _late_step(self, node: str) -> JinaError:
-        error = DeadlineExceeded(
-            f"no answer within {self.route.steps[node].timeout:g} s", help=f"`timeout_send` of {node} allows more time"
-        )
-        return named(error, node, self._request_id)
-
-    def _late_request(self) -> JinaError:
-        waiting = [node for node in self._due if not self.route.steps[node].floating]
-        names = ", ".join(waiting) or "the request"
-        return named(DeadlineExceeded("the deadline of the request has passed"), names, self._request_id)
 
 
 def named(error: JinaError, node: str, request_id: str) -> JinaError:
