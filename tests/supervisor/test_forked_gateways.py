@@ -46,7 +46,7 @@ def _facts(pid):
 def test_it_is_as_one_started_by_itself(start, monkeypatch):
     found = []
     for forks in (True, False):
-        monkeypatch.setattr(forkserver, "possible", lambda forks=forks: forks)
+        monkeypatch.setattr("jina.supervisor.process.possible", lambda forks=forks: forks)
         service = start("Facts", behind={})
         assert forked(service) == [forks] * 3
         found.append(_facts(service.front[0].pid))
@@ -60,7 +60,7 @@ def test_it_is_as_one_started_by_itself(start, monkeypatch):
 def test_one_of_a_user_is_as_one_started_by_itself(start, monkeypatch, tmp_path):
     found = []
     for forks in (True, False):
-        monkeypatch.setattr(forkserver, "possible", lambda forks=forks: forks)
+        monkeypatch.setattr("jina.supervisor.process.possible", lambda forks=forks: forks)
         service = start("Facts", behind={"faces": [], "custom": OWN})
         assert forked(service) == [forks] * 3
         fact = json.loads((tmp_path / "gateway.json").read_text())
