@@ -9,6 +9,9 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from jina.version import __proto_version__ as __proto_version__
+from jina.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from jina.client import Client as Client
     from jina.documents import Document as Document
@@ -24,9 +27,6 @@ if TYPE_CHECKING:
     from jina.orchestration import AsyncFlow as AsyncFlow
     from jina.orchestration import Deployment as Deployment
     from jina.orchestration import Flow as Flow
-
-__version__ = "4.0.0"
-__proto_version__ = "0.1.27"
 
 _HOMES = {
     "AsyncFlow": "jina.orchestration",

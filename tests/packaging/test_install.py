@@ -160,7 +160,7 @@ RUN = {
 
 def _filled(text: str) -> str:
     """The text with what its strings are filled with."""
-    filled = {"{DISTRIBUTION}[{extra}]": "rejina[plot]", "{jina.__version__}": jina.__version__}
+    filled = {"{DISTRIBUTION}[{extra}]": "rejina[plot]", "{__version__}": jina.__version__}
     for written, value in filled.items():
         text = text.replace(written, value)
     return text

@@ -448,7 +448,7 @@ def version_info() -> dict[str, str]:
     """Versions of jina, what it stands on, and the platform; `uptime` is in seconds."""
     from google.protobuf.internal import api_implementation
 
-    from jina import __proto_version__, __version__
+    from jina.version import __proto_version__, __version__
 
     versions = {name: _version_of(name) for name in _PACKAGES}
     return {

@@ -24,7 +24,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-import jina
 from jina.config.types import is_name
 from jina.errors import (
     ConfigError,
@@ -38,6 +37,7 @@ from jina.errors import (
     install_command,
 )
 from jina.replication.agent_client import ADMIN, ERROR, STATUS, Frame, Reader, frame_head
+from jina.version import __version__
 
 
 class Credentials(NamedTuple):
@@ -459,7 +459,7 @@ _AGENT_TIMEOUT = 30.0
 _BY_HAND = "dev"
 """The version of a program that was built without `consensus/build.py`."""
 _AGAIN = (
-    f"pip install --force-reinstall --no-deps --find-links dist rejina-raft=={jina.__version__}"
+    f"pip install --force-reinstall --no-deps --find-links dist rejina-raft=={__version__}"
     " (dist: the folder that `make wheels` fills); in a checkout make agent"
 )
 
@@ -495,8 +495,8 @@ def checked_agent() -> str:
             help=f"see what `{program} --version` says, or {_AGAIN}",
         )
     version = done.stdout.decode(errors="replace").strip()
-    if version not in {jina.__version__, _BY_HAND}:
-        raise RuntimeFailToStart(f"{name} is of version {version}, jina is of {jina.__version__}", help=_AGAIN)
+    if version not in {__version__, _BY_HAND}:
+        raise RuntimeFailToStart(f"{name} is of version {version}, jina is of {__version__}", help=_AGAIN)
     return program
 
 

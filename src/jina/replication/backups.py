@@ -119,7 +119,7 @@ def _index_of(state: IO[bytes]) -> int:
 
 
 def _manifest(taken: _Taken, index: int, digest: str) -> Manifest:
-    from jina import __version__
+    from jina.version import __version__
 
     return Manifest(
         group=taken.group,

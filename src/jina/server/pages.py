@@ -128,7 +128,7 @@ class _Pages:
         if self._openapi is None:
             if not self._gate.service.started:
                 raise Unavailable("the service is not ready yet")
-            from jina import __version__
+            from jina.version import __version__
 
             endpoints = self._gate.service.endpoints
             document = openapi_document(

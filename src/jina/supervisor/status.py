@@ -123,7 +123,7 @@ _SCHEMES = {
 
 
 def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[ProcessPlan]) -> ServiceStatus:
-    from jina import __version__
+    from jina.version import __version__
 
     return ServiceStatus(
         name=name,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from jina import Deployment, Flow
+    from jina.orchestration import Deployment, Flow
 
     Service = Deployment | Flow
 
