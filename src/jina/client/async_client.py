@@ -14,7 +14,7 @@ from jina.errors import BadClientInput, ConfigError, JinaError
 
 if TYPE_CHECKING:
     from jina.client.post import PostCall, Response, Run
-    from jina.codec.messages import Request
+    from jina.codec.messages import Request, Route
     from jina.net.channel import Answer, AsyncChannel, AsyncStreamChannel, ChannelSettings, Target
 
 PARALLEL_CALLS = 100
@@ -121,13 +121,22 @@ class AsyncClient(BaseClient):
 
     async def profiling(self, show_table: bool = True) -> dict[str, float]:
         """Where the time of one empty request goes, in milliseconds; printed as a table too."""
-        from jina.client.profiling import measure_async, print_table, times_of
+        from jina.client.profiling import print_table, times_of
 
         started = time.perf_counter()
-        times = times_of(await measure_async(self), (time.perf_counter() - started) * 1e3)
+        times = times_of(await self._visited(), (time.perf_counter() - started) * 1e3)
         if show_table:
             print_table(times, str(self.target))
         return times
+
+    async def _visited(self) -> list[Route]:
+        """The server and the Executors behind it that an empty request visits."""
+        from jina.client.profiling import measure_async
+
+        if self.protocol == "grpc":
+            return await measure_async(self.post)
+        channel: Any = await self._channels.get()
+        return cast("list[Route]", await channel.visited(self._options({})))
 
     async def close(self) -> None:
         """Close the connections of all loops; a later call opens new ones."""

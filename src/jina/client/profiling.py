@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jina.client.async_client import AsyncClient
     from jina.client.post import Response
-    from jina.client.sync_client import SyncClient
     from jina.codec.messages import Route
 
 DRY_RUN = "_jina_dry_run_"
 
 
-def measure(client: SyncClient) -> list[Route]:
-    """The server and the Executors behind it that a request is asked of which no handler sees."""
-    if client.protocol == "grpc":
-        return _routes(client.post(DRY_RUN, return_responses=True))
-    channel: Any = client._open_channel()  # noqa: SLF001 - a part of the client
-    routes: list[Route] = channel.visited(client._options({}))  # noqa: SLF001
-    return routes
+def measure(post: Callable[..., list[Response]]) -> list[Route]:
+    """The server and the Executors behind it that a gRPC request visits which no handler sees; `post` is a client's."""
+    return _routes(post(DRY_RUN, return_responses=True))
 
 
-async def measure_async(client: AsyncClient) -> list[Route]:
+async def measure_async(post: Callable[..., Awaitable[list[Response]]]) -> list[Route]:
     """The same for the async client."""
-    if client.protocol == "grpc":
-        return _routes(await client.post(DRY_RUN, return_responses=True))
-    channel: Any = await client._channels.get()  # noqa: SLF001 - a part of the client
-    routes: list[Route] = await channel.visited(client._options({}))  # noqa: SLF001
-    return routes
+    return _routes(await post(DRY_RUN, return_responses=True))
 
 
 def _routes(responses: list[Response]) -> list[Route]:

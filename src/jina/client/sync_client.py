@@ -13,7 +13,7 @@ from jina.errors import BadClientInput, ConfigError, JinaError
 
 if TYPE_CHECKING:
     from jina.client.post import PostCall, Response, Run
-    from jina.codec.messages import Request
+    from jina.codec.messages import Request, Route
     from jina.net.channel import Answer, SyncChannel, SyncStreamChannel
 
 PARALLEL_CALLS = 32
@@ -131,13 +131,22 @@ class SyncClient(BaseClient):
 
     def profiling(self, show_table: bool = True) -> dict[str, float]:
         """Where the time of one empty request goes, in milliseconds; printed as a table too."""
-        from jina.client.profiling import measure, print_table, times_of
+        from jina.client.profiling import print_table, times_of
 
         started = time.perf_counter()
-        times = times_of(measure(self), (time.perf_counter() - started) * 1e3)
+        times = times_of(self._visited(), (time.perf_counter() - started) * 1e3)
         if show_table:
             print_table(times, str(self.target))
         return times
+
+    def _visited(self) -> list[Route]:
+        """The server and the Executors behind it that an empty request visits."""
+        from jina.client.profiling import measure
+
+        if self.protocol == "grpc":
+            return measure(self.post)
+        channel: Any = self._open_channel()
+        return cast("list[Route]", channel.visited(self._options({})))
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
