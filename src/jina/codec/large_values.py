@@ -16,7 +16,7 @@ from jina.codec.tensors import BadTensor, check_dtype
 from jina.errors import BadRequest
 
 if TYPE_CHECKING:
-    from jina.codec.codec import Codec
+    from jina.codec.messages import DocumentCodec
 
 LARGE = 64 * 1024
 """Bytes from which a value goes this way; below, messages are as fast."""
@@ -124,7 +124,7 @@ def has_large_flat_values(data: bytes | memoryview) -> bool:
     return bool(kinds) and all(kind in _KINDS for kind in kinds)
 
 
-def read_docs_bytes(codec: Codec, data: bytes | memoryview) -> Any | None:
+def read_docs_bytes(codec: DocumentCodec, data: bytes | memoryview) -> Any | None:
     """The documents as a `DocList` of the codec's class; None for what is to be read as messages are.
 
     That is also what is garbled or does not fit: parsing it tells what is wrong.

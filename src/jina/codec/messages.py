@@ -6,17 +6,54 @@ the payload once, into the endpoint's own class; a gateway forwards it undecoded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from jina.codec.codec import Codec
+    from jina.codec import pb
 
 CONSISTENCY = "jina-consistency"
 """Header by which a request asks for another consistency than the Deployment's that answers it."""
 CONSISTENCIES = ("eventual", "session", "linearizable")
 """What it may say; the same as the option `consistency`."""
+
+
+class DocumentCodec(Protocol):
+    """What payloads need of `codec.Codec`, the codec of one document class."""
+
+    list_type: Any
+    """`DocList` of the class."""
+    read_doc: Callable[[Any], Any]
+    """Read one `docarray.DocProto`; raises `compiler.Mismatch` and `compiler.Invalid`."""
+
+    def decode(self, message: pb.DocListProto) -> Any:
+        """The documents of a message as a `DocList` of the class."""
+        ...
+
+    def from_bytes(self, data: bytes | memoryview) -> Any:
+        """The documents of a serialised `docarray.DocListProto`."""
+        ...
+
+    def decode_json(self, items: Sequence[Any], location: tuple[str | int, ...] = (), *, indexed: bool = True) -> Any:
+        """Documents from parsed JSON objects."""
+        ...
+
+    def encode(self, docs: Iterable[Any], into: pb.DocListProto) -> None:
+        """Append documents to a message."""
+        ...
+
+    def to_bytes(self, docs: Any) -> bytes:
+        """The documents of a list as one serialised `docarray.DocListProto`."""
+        ...
+
+    def encode_json(self, docs: Iterable[Any]) -> bytes:
+        """Documents as one JSON array."""
+        ...
+
+    def encode_json_doc(self, doc: Any) -> bytes:
+        """One document as a JSON object."""
+        ...
 
 
 class Payload(Protocol):
@@ -26,7 +63,7 @@ class Payload(Protocol):
         """Number of documents."""
         ...
 
-    def decode(self, codec: Codec) -> Any:
+    def decode(self, codec: DocumentCodec) -> Any:
         """The documents as a `DocList` of the codec's class.
 
         Raises `ValidationFailed` when they do not fit the class and `BadRequest` when they are garbled.

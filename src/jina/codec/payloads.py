@@ -15,7 +15,7 @@ from jina.codec import pb
 from jina.errors import BadRequest
 
 if TYPE_CHECKING:
-    from jina.codec.codec import Codec
+    from jina.codec.messages import DocumentCodec
 
 _slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """The items of a JSON array as the text that they are."""
@@ -33,7 +33,7 @@ class ProtoPayload:
     def __len__(self) -> int:
         return len(self.message.docs)
 
-    def decode(self, codec: Codec) -> Any:
+    def decode(self, codec: DocumentCodec) -> Any:
         """See `messages.Payload`."""
         return codec.decode(self.message)
 
@@ -87,7 +87,7 @@ class BytesPayload:
                 raise _garbled(error) from None
         return self._parsed
 
-    def decode(self, codec: Codec) -> Any:
+    def decode(self, codec: DocumentCodec) -> Any:
         """See `messages.Payload`."""
         return codec.from_bytes(self.data) if self._parsed is None else self._parsed.decode(codec)
 
@@ -179,7 +179,7 @@ class JsonPayload:
         slices = self._sliced() if self._items is None else None
         return len(self.items() if slices is None else slices)
 
-    def decode(self, codec: Codec) -> Any:
+    def decode(self, codec: DocumentCodec) -> Any:
         """See `messages.Payload`."""
         docs = codec.decode_json(self.items(), location=self.location, indexed=not self.single)
         if self._raw is not None:
@@ -236,14 +236,14 @@ class DocsPayload:
 
     __slots__ = ("codec", "docs")
 
-    def __init__(self, docs: Any, codec: Codec) -> None:
+    def __init__(self, docs: Any, codec: DocumentCodec) -> None:
         self.docs = docs
         self.codec = codec
 
     def __len__(self) -> int:
         return len(self.docs)
 
-    def decode(self, codec: Codec) -> Any:
+    def decode(self, codec: DocumentCodec) -> Any:
         """The documents themselves when they are of the codec's class, else through bytes."""
         if codec is self.codec:
             return self.docs

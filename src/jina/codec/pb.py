@@ -22,40 +22,36 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import ListValue, Struct, Value
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from jina.codec.docarray_pb2 import (
-        DenseNdArrayProto,
-        DictOfAnyProto,
-        DocListProto,
-        DocProto,
-        DocVecProto,
-        ListOfAnyProto,
-        ListOfDocVecProto,
-        NdArrayProto,
-        NodeProto,
-    )
-    from jina.codec.envelope_pb2 import (
-        ContentEnvelopeProto,
-        DocListEnvelopeProto,
-        EnvelopeProto,
-        SingleDocumentEnvelopeProto,
-    )
-    from jina.codec.jina_pb2 import (
-        DataRequestListProto,
-        DataRequestProto,
-        DataRequestProtoWoData,
-        EndpointsProto,
-        HeaderProto,
-        JinaInfoProto,
-        RelatedEntity,
-        RestoreId,
-        RestoreSnapshotCommand,
-        RestoreSnapshotStatusProto,
-        RouteProto,
-        SingleDocumentRequestProto,
-        SnapshotId,
-        SnapshotStatusProto,
-        StatusProto,
-    )
+    from jina.codec import docarray_pb2, envelope_pb2, jina_pb2
+
+    DenseNdArrayProto = docarray_pb2.DenseNdArrayProto
+    DictOfAnyProto = docarray_pb2.DictOfAnyProto
+    DocListProto = docarray_pb2.DocListProto
+    DocProto = docarray_pb2.DocProto
+    DocVecProto = docarray_pb2.DocVecProto
+    ListOfAnyProto = docarray_pb2.ListOfAnyProto
+    ListOfDocVecProto = docarray_pb2.ListOfDocVecProto
+    NdArrayProto = docarray_pb2.NdArrayProto
+    NodeProto = docarray_pb2.NodeProto
+    ContentEnvelopeProto = envelope_pb2.ContentEnvelopeProto
+    DocListEnvelopeProto = envelope_pb2.DocListEnvelopeProto
+    EnvelopeProto = envelope_pb2.EnvelopeProto
+    SingleDocumentEnvelopeProto = envelope_pb2.SingleDocumentEnvelopeProto
+    DataRequestListProto = jina_pb2.DataRequestListProto
+    DataRequestProto = jina_pb2.DataRequestProto
+    DataRequestProtoWoData = jina_pb2.DataRequestProtoWoData
+    EndpointsProto = jina_pb2.EndpointsProto
+    HeaderProto = jina_pb2.HeaderProto
+    JinaInfoProto = jina_pb2.JinaInfoProto
+    RelatedEntity = jina_pb2.RelatedEntity
+    RestoreId = jina_pb2.RestoreId
+    RestoreSnapshotCommand = jina_pb2.RestoreSnapshotCommand
+    RestoreSnapshotStatusProto = jina_pb2.RestoreSnapshotStatusProto
+    RouteProto = jina_pb2.RouteProto
+    SingleDocumentRequestProto = jina_pb2.SingleDocumentRequestProto
+    SnapshotId = jina_pb2.SnapshotId
+    SnapshotStatusProto = jina_pb2.SnapshotStatusProto
+    StatusProto = jina_pb2.StatusProto
 
 __all__ = [
     "DESCRIPTOR",
