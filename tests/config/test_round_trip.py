@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.config import DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, dump_spec, load_spec, parse
-from jina.config.models import with_gateway, with_step
+from jina.config.changes import with_gateway, with_step
 from jina.errors import ConfigError, FlowTopologyError
 from jina.plan.topology import topology_of
 

@@ -8,7 +8,7 @@ import pytest
 import jina
 from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.config.base import default_of
-from jina.config.models import with_step
+from jina.config.changes import with_step
 from jina.config.options import InternalOptions
 from jina.config.rules import RULES, UNAVAILABLE, UNAVAILABLE_SCHEMES
 from jina.errors import BadYAMLVersion, ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command

@@ -47,7 +47,7 @@ def full_versions() -> str:
 
     from google.protobuf.internal import api_implementation
 
-    from jina import __proto_version__, __version__
+    from jina.version import __proto_version__, __version__
 
     lines = {"jina": __version__, "jina-proto": __proto_version__}
     for package in PACKAGES:
@@ -217,12 +217,13 @@ def command_parser(name: str) -> tuple[Parser, Callable[[argparse.Namespace], in
 def _where(flag: str, owner: Owner) -> str:
     """The commands that take an option for what it describes, and its place in YAML."""
     from jina.config.command_line import model_of
+    from jina.config.models import ClientSpec
 
     takers = []
     for name in COMMANDS:
         model = model_of(command_parser(name)[0], flag)
         # A client has a few options of the same names.
-        if model is not None and (model.__name__ == "ClientSpec") == (owner.spec == "ClientSpec"):
+        if model is not None and (model is ClientSpec) == (owner.spec is ClientSpec):
             takers.append(f"`jina {name}`")
     in_yaml = f"; in the YAML of a Flow it stands {owner.yaml}" if owner.yaml else ""
     return f"{', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} it{in_yaml}"
@@ -233,7 +234,7 @@ def _run(words: list[str]) -> int:
         print(overview())
         return 0
     if words[0] in {"-v", "--version"}:
-        from jina import __version__
+        from jina.version import __version__
 
         print(__version__)
         return 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import Field, PlainValidator, PrivateAttr, WithJsonSchema
 
-from jina.config.base import Spec, canonical
+from jina.config.base import Spec
 from jina.config.options import (
     AccessOptions,
     Batching,
@@ -29,10 +28,7 @@ from jina.config.options import (
     TelemetryOptions,
     UsesOptions,
     default_host,
-    targets,
 )
-from jina.config.parsing import Locate, dotted, known_names, parse, unknown
-from jina.config.paths import located
 from jina.config.types import (
     SCHEMES,
     ApiKey,
@@ -56,7 +52,6 @@ from jina.config.types import (
     shown,
     split_address,
 )
-from jina.errors import ConfigError
 
 
 class ExecutorSpec(Spec):
@@ -175,6 +170,48 @@ def gateway_of(owner: Spec, own: GatewaySpec | None = None) -> GatewaySpec:
 _NOT_THE_GATEWAYS = {
     "name", "uses", "uses_with", "uses_metas", "py_modules", "replicas", "reload", "runtime_cls", "pod_role",
 }  # fmt: skip
+
+
+class TargetError(ValueError):
+    """An option of the addresses is wrong; `option` is its name."""
+
+    def __init__(self, option: str, text: str) -> None:
+        super().__init__(text)
+        self.option = option
+
+
+def targets(spec: DeploymentSpec) -> list[Target]:
+    """One target for each replica: the hosts with their ports; a single one of either counts for all.
+
+    Raises TargetError where they do not fit together.
+    """
+    hosts, ports = spec.hosts, spec.ports
+    if len(hosts) > 1 and len(ports) > 1 and len(hosts) != len(ports):
+        raise TargetError("host", _mismatch(len(hosts), len(ports)))
+    count = max(len(hosts), len(ports))
+    if "replicas" in spec.model_fields_set and spec.replicas not in {1, count}:
+        raise TargetError("host", _mismatch(len(hosts), spec.replicas))
+    return [
+        _target(spec, hosts[index % len(hosts)], ports[index % len(ports)] if ports else None) for index in range(count)
+    ]
+
+
+def _mismatch(hosts: int, replicas: int) -> str:
+    return f"Number of hosts ({hosts}) does not match the number of replicas ({replicas})"
+
+
+def _target(spec: DeploymentSpec, text: str, port: int | None) -> Target:
+    try:
+        address = split_address(text)
+    except ValueError as exc:
+        raise TargetError("host", str(exc)) from exc
+    if address.port is not None and port not in {None, address.port}:
+        raise TargetError("port", f"the host {text!r} says it already; there can't be two definitions")
+    number = address.port or port
+    if number is None:
+        raise TargetError("port", f"missing: where to connect to on {text!r}")
+    protocol, tls = SCHEMES[address.scheme] if address.scheme else (spec.protocols[0], spec.tls)
+    return Target(protocol, address.host, number, tls)
 
 
 class DeploymentSpec(
@@ -392,7 +429,7 @@ class FlowSpec(
     """A graph of Deployments behind a gateway.
 
     Options that Deployments have as well are the defaults of those that are added; options of gateways are those
-    of its gateway. `with_step` and `with_gateway` give changed copies.
+    of its gateway. `changes.with_step` and `changes.with_gateway` give changed copies.
     """
 
     made_by_methods: ClassVar[frozenset[str]] = frozenset({"gateway", "executors"})
@@ -435,92 +472,6 @@ class FlowSpec(
         return [_with_defaults(step, self) for step in self.executors]
 
 
-def with_step(
-    flow: FlowSpec, method: str = "add", /, deployment: DeploymentSpec | None = None, **options: Any
-) -> FlowSpec:
-    """A copy of the Flow with one more step, made by `method`: add, needs, needs_all, inspect or gather_inspect.
-
-    `options` are those of a Deployment, and count instead of those of `deployment`. The step gets a name of its own:
-    `executor{N}` unless one is given, with a number behind it where another step has it. Raises ConfigError, for
-    a place in the graph that cannot be FlowTopologyError; names in `needs` may belong to steps added later.
-    """
-    if "method" in options:
-        raise ConfigError(f"Flow.{method}: {unknown('method', known_names(StepSpec))}")
-    return step_from(flow, method, options, deployment)
-
-
-def step_from(
-    flow: FlowSpec,
-    method: str,
-    options: Mapping[str, Any],
-    deployment: DeploymentSpec | None = None,
-    locate: Locate | None = None,
-) -> FlowSpec:
-    """`with_step` for options that stand where `locate` says, such as in a file."""
-    options = options if flow.folder else located(options)
-    given = _options_of(deployment) | {name: value for name, value in options.items() if value is not None}
-    default = _DEFAULT_NAMES.get(str(method)) or ("executor" if deployment is not None else f"executor{_count(flow)}")
-    given["name"] = _own_name(flow, given.get("name", default))
-    given["method"] = method
-    step = parse(StepSpec, given, f"Flow.{method}", locate)
-    folder = deployment.folder if deployment is not None and deployment.folder else flow.folder
-    place = " ".join((locate(())[0], dotted(locate(())[1]))) if locate else f"Flow: {step.name}"
-    return flow.model_copy(update={"executors": (*flow.executors, step.at(place).in_folder(folder))})
-
-
-def with_gateway(flow: FlowSpec, /, **options: Any) -> FlowSpec:
-    """A copy of the Flow whose gateway has these options besides those that it was given before."""
-    return gateway_from(flow, options)
-
-
-def gateway_from(flow: FlowSpec, options: Mapping[str, Any], locate: Locate | None = None) -> FlowSpec:
-    """`with_gateway` for options that stand where `locate` says, such as in a file."""
-    options = options if flow.folder else located(options)
-    kept = {canonical(name, GatewaySpec.model_fields) for name, value in options.items() if value is not None}
-    before = {name: value for name, value in _options_of(flow.gateway).items() if name not in kept}
-    # Ports and protocols must fit together, whichever of them the Flow has.
-    shared = ({"port", "protocol"} & flow.model_fields_set) - before.keys() - kept
-    lent = {name: getattr(flow, name) for name in shared}
-    gateway = parse(GatewaySpec, {**lent, **before, **options}, "Flow.config_gateway", locate)
-    own = {name: value for name, value in _options_of(gateway).items() if name not in shared}
-    return _with_own(flow, GatewaySpec.model_construct(set(own), **own))
-
-
-def set_at_gateway(flow: FlowSpec, option: str, value: Any) -> FlowSpec:
-    """A copy of the Flow whose gateway has this option, one that Flows have too, validated alone.
-
-    What must fit together, such as ports and protocols, may be set one after the other; `plan_flow` checks it.
-    """
-    valid = parse(FlowSpec, {option: value}, "Flow")  # which says nothing of what is left open
-    own = flow.gateway or GatewaySpec.model_construct()
-    return _with_own(flow, own.model_copy(update={option: getattr(valid, option)}))
-
-
-def _with_own(flow: FlowSpec, gateway: GatewaySpec) -> FlowSpec:
-    return flow.model_copy(update={"gateway": gateway.in_folder(flow.folder)})
-
-
-def _options_of(spec: Spec | None) -> dict[str, Any]:
-    """The options that were given, by name."""
-    return {} if spec is None else {name: getattr(spec, name) for name in spec.model_fields_set}
-
-
-def _count(flow: FlowSpec) -> int:
-    """Steps so far; Jina 3 counts two for an inspection."""
-    return sum(2 if step.method == "inspect" else 1 for step in flow.executors)
-
-
-def _own_name(flow: FlowSpec, name: Any) -> Any:
-    if not isinstance(name, str):
-        return name  # which is refused with all other values that are wrong
-    names = {step.name for step in flow.executors}
-    number = _count(flow)
-    own = name
-    while own in names:
-        own, number = f"{name}{number}", number + 1
-    return own
-
-
 def _with_defaults(step: StepSpec, flow: FlowSpec) -> StepSpec:
     taken = flow.model_fields_set & StepSpec.model_fields.keys() - step.model_fields_set - _NOT_THE_STEPS
     if step.external:
@@ -535,9 +486,6 @@ def _with_defaults(step: StepSpec, flow: FlowSpec) -> StepSpec:
 
 
 _JOINS: Final = frozenset({"needs", "needs_all", "gather_inspect"})
-_DEFAULT_NAMES: Final[Mapping[str, str]] = {
-    "needs": "joiner", "needs_all": "joiner", "inspect": "inspect", "gather_inspect": "gather_inspect",
-}  # fmt: skip
 _CERTIFICATES: Final = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 """Those of a Flow are what its gateway shows to clients; those of an external step what it shows to that one."""
 _NOT_THE_STEPS: Final = frozenset({

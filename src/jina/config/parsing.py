@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import is_typeddict
 
 from jina.config.base import Spec, aliases_of, canonical
+from jina.config.models import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
 from jina.config.rules import check
 from jina.config.types import shown
 from jina.errors import ConfigError, nearest
@@ -87,8 +87,7 @@ def known_names(model: type[BaseModel]) -> list[str]:
 class Owner(NamedTuple):
     """What an option describes, and where it is given."""
 
-    spec: str
-    """Its model in `jina.config.models`."""
+    spec: type[Spec]
     what: str
     calls: str
     """In Python."""
@@ -96,28 +95,20 @@ class Owner(NamedTuple):
     """In the YAML of a Flow; empty where it is in none."""
 
 
-_STEP: Final = Owner(
-    "DeploymentSpec", "a Deployment", "Deployment(...) or Flow.add(...)", "with one of the `executors`"
-)
-_GATEWAY: Final = Owner("GatewaySpec", "the gateway", "Flow(...) or Flow.config_gateway(...)", "in `with` or `gateway`")
+_STEP: Final = Owner(DeploymentSpec, "a Deployment", "Deployment(...) or Flow.add(...)", "with one of the `executors`")
+_GATEWAY: Final = Owner(GatewaySpec, "the gateway", "Flow(...) or Flow.config_gateway(...)", "in `with` or `gateway`")
 _OWN_OF_GATEWAY: Final = _GATEWAY._replace(calls="Flow.config_gateway(...)", yaml="below `gateway`")
-_FLOW: Final = Owner("FlowSpec", "a Flow", "Flow(...)", "in `with`")
-_CLIENT: Final = Owner("ClientSpec", "a client", "Client(...)")
-
-
-def _spec(owner: Owner) -> type[Spec]:
-    """A spec by its name: here all of them are known, which import this module."""
-    found: type[Spec] = getattr(importlib.import_module("jina.config.models"), owner.spec)
-    return found
+_FLOW: Final = Owner(FlowSpec, "a Flow", "Flow(...)", "in `with`")
+_CLIENT: Final = Owner(ClientSpec, "a client", "Client(...)")
 
 
 def owner_of_option(name: str, model: type[BaseModel]) -> Owner | None:
     """What an option describes that `model` does not have; None where nothing has it."""
     for owner in (_STEP, _GATEWAY, _FLOW, _CLIENT):
-        spec = _spec(owner)
+        spec = owner.spec
         option = canonical(name, spec.model_fields)
         if option in spec.model_fields and option not in spec.made_by_methods and not issubclass(model, spec):
-            by_flow = option in _spec(_FLOW).model_fields
+            by_flow = option in FlowSpec.model_fields
             return _OWN_OF_GATEWAY if owner is _GATEWAY and not by_flow else owner
     return None
 

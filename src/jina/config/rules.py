@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from jina.config.base import Spec
-from jina.config.options import HttpOptions, TargetError, targets
+from jina.config.models import DeploymentSpec, TargetError, targets
+from jina.config.options import HttpOptions
 from jina.config.types import is_name, shown, split_address
 from jina.errors import (
     BadYAMLVersion,
@@ -20,9 +21,6 @@ from jina.errors import (
     missing_extra,
     nearest,
 )
-
-if TYPE_CHECKING:
-    from jina.config.models import DeploymentSpec
 
 
 class Problem(NamedTuple):

@@ -14,7 +14,8 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from jina.config.base import CLOUD, FORMER, Spec, canonical
-from jina.config.models import DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, gateway_from, step_from
+from jina.config.changes import gateway_from, step_from
+from jina.config.models import DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
 from jina.config.parsing import Locate, Path, dotted, known_names, parse, step_of, subject_of, unknown
 from jina.config.paths import callers_folders
 from jina.config.rules import VERSIONS

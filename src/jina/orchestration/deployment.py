@@ -400,7 +400,7 @@ class Deployment(Replicated, Described, Calls):
         if spec.grpc_channel_options:
             options["grpc_channel_options"] = spec.grpc_channel_options
         if spec.external:
-            from jina.config.options import targets
+            from jina.config.models import targets
 
             target = targets(spec)[0]
             options |= {name: getattr(spec, name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")}

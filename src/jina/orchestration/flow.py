@@ -196,7 +196,7 @@ class FlowBuilding:
     @_takes_gateway_options
     def config_gateway(self, args: Any = None, *, copy_flow: bool = True, **options: Any) -> Self:
         """A Flow whose gateway has these options; `args` gives them as attributes."""
-        from jina.config.models import with_gateway
+        from jina.config.changes import with_gateway
         from jina.config.paths import located
 
         self._may_change()
@@ -207,7 +207,7 @@ class FlowBuilding:
 
     def expose_endpoint(self, exec_endpoint: str, path: str | None = None, **options: Any) -> Self:
         """A Flow whose HTTP gateway serves an endpoint under a path of its own; `methods`, `summary`, `tags`."""
-        from jina.config.models import with_gateway
+        from jina.config.changes import with_gateway
 
         self._may_change()
         exposed = dict(self._spec.front.expose_endpoints or {})
@@ -217,7 +217,7 @@ class FlowBuilding:
     def _with_step(
         self, method: str, copy_flow: bool, deployment: DeploymentSpec | None, options: Mapping[str, Any]
     ) -> Self:
-        from jina.config.models import with_step
+        from jina.config.changes import with_step
         from jina.config.paths import located
 
         self._may_change()
@@ -511,7 +511,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
             self._gateway = resolve_gateway(self._spec.front)
         only = protocol_of(self._gateway)
         if only is not None and "protocol" not in self._spec.front.model_fields_set:
-            from jina.config.models import with_gateway
+            from jina.config.changes import with_gateway
 
             self._spec = with_gateway(self._spec, protocol=only)
         return self._spec
@@ -622,7 +622,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
         return self._spec.reload
 
     def _with_ports(self, spec: FlowSpec) -> FlowSpec:
-        from jina.config.models import with_gateway
+        from jina.config.changes import with_gateway
 
         ports = [face.port for face in self._faces][: len(spec.front.protocols)]
         return spec if spec.front.ports else with_gateway(spec, port=ports)

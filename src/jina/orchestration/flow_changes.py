@@ -205,7 +205,7 @@ class FlowState:
 
     def _configure(self, option: str, value: Any) -> None:
         """Set an option of the gateway."""
-        from jina.config.models import set_at_gateway
+        from jina.config.changes import set_at_gateway
 
         self._may_set(option)
         self._replace(set_at_gateway(self._spec, option, value))
