@@ -7,16 +7,20 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from jina.errors import ExecutorDefinitionError, nearest
 from jina.executor.decorators import Marks, check_handler, location, marks_of
 
-if TYPE_CHECKING:
-    from jina.executor.base import Executor
-
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _IGNORED_ENDPOINTS = frozenset({"_jina_dry_run_"})
+
+
+class Bound(Protocol):
+    """What is read of an Executor to know its endpoints: the attributes of `base.Executor`."""
+
+    requests: dict[str, Callable[..., Any]]
+    dynamic_batching: dict[str, dict[str, Any]]
 
 
 def marked(cls: type) -> dict[str, Marks]:
@@ -41,7 +45,7 @@ def endpoints_of(cls: type) -> dict[str, str]:
     return table
 
 
-def bind(executor: Executor, overrides: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
+def bind(executor: object, overrides: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
     """Endpoint -> bound method; a method named in `overrides` loses the endpoints it was decorated with.
 
     Raises `ExecutorDefinitionError` for a method that does not exist or cannot be called.
@@ -83,13 +87,13 @@ def batching_options(cls: type, given: Mapping[str, Mapping[str, Any]]) -> dict[
     return options
 
 
-def write_endpoints(executor: Executor) -> list[str]:
+def write_endpoints(executor: Bound) -> list[str]:
     """The endpoints whose methods are decorated with `@write`, in the order of the table."""
     notes = marked(type(executor))
     return [path for path, method in executor.requests.items() if is_write(notes, method)]
 
 
-def without_effect(executor: Executor) -> Iterator[str]:
+def without_effect(executor: Bound) -> Iterator[str]:
     """What a stateful Executor says that nothing comes of."""
     cls = type(executor)
     bound = {getattr(method, "__name__", "") for method in executor.requests.values()}

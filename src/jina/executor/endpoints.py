@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, nearest, quoted
 from jina.executor import binding
@@ -27,9 +27,6 @@ from jina.executor.decorators import (
     moment_of,
     named,
 )
-
-if TYPE_CHECKING:
-    from jina.executor.base import Executor
 
 _GENERATORS: tuple[Any, ...] = (
     collections.abc.Generator,
@@ -487,7 +484,7 @@ class FunctionWithSchema(NamedTuple):
         )
 
 
-def functions_with_schemas(executor: Executor) -> dict[str, FunctionWithSchema]:
+def functions_with_schemas(executor: binding.Bound) -> dict[str, FunctionWithSchema]:
     """The methods of an Executor by endpoint, with their types."""
     notes = binding.marked(type(executor))
     return {path: FunctionWithSchema.of(*_function_of(method, notes)) for path, method in executor.requests.items()}
@@ -500,7 +497,7 @@ class EndpointTable:
     the class, naming method, file and line.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: binding.Bound) -> None:
         self._name = type(executor).__name__
         self._endpoints = _build(executor)
 
@@ -537,14 +534,14 @@ class EndpointTable:
         )
 
 
-def check_types(cls: type[Executor]) -> None:
+def check_types(cls: type) -> None:
     """Read the annotations of all endpoints of a class, so that mistakes show before the constructor runs."""
     for name, marks in binding.marked(cls).items():
         if marks.on is not None:
             types_of(getattr(cls, name), marks)
 
 
-def _build(executor: Executor) -> dict[str, Endpoint]:
+def _build(executor: binding.Bound) -> dict[str, Endpoint]:
     cls = type(executor)
     notes = binding.marked(cls)
     options = executor.dynamic_batching
@@ -560,7 +557,7 @@ def _build(executor: Executor) -> dict[str, Endpoint]:
     return table
 
 
-def _other_functions(executor: Executor, declared: Mapping[str, FunctionWithSchema]) -> dict[str, Any]:
+def _other_functions(executor: binding.Bound, declared: Mapping[str, FunctionWithSchema]) -> dict[str, Any]:
     """The endpoints that `_requests` gives other functions than `requests`."""
     others = {}
     for path, entry in declared.items():
