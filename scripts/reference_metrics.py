@@ -9,6 +9,7 @@ def metric_families() -> list[Any]:
     """Those of a worker, then those that only a gateway has."""
     from jina.observe.counters import BatchMetrics, ConsensusMetrics
     from jina.observe.metrics import Metrics
+    from jina.observe.prometheus import families
 
     worker, gateway = Metrics("executor/rep-0", "MyExecutor"), Metrics("gateway")
     endpoint = worker.endpoint("/index")
@@ -20,7 +21,7 @@ def metric_families() -> list[Any]:
     measured = {f"jina_{name}" for name, *_ in worker.timed()}  # by users, and so by tests
     found: dict[str, Any] = {}
     for one in (worker, gateway):
-        for family in one.families():
+        for family in families(one):
             found.setdefault(family.name, family)
     return [family for name, family in found.items() if name not in measured]
 

@@ -388,6 +388,7 @@ def test_unused_arguments_are_named(caplog):
 
 def test_monitor_measures_each_kind_and_keeps_the_marks():
     from jina.observe.metrics import Metrics
+    from jina.observe.prometheus import exposition
 
     class Monitored(Executor):
         @monitor(name="contract_sync_seconds", documentation="A test.")
@@ -420,7 +421,7 @@ def test_monitor_measures_each_kind_and_keeps_the_marks():
     assert executor.sync(docs=None) == 1
     assert list(executor.stream(doc=None)) == [3]
     assert asyncio.run(run()) == (2, [4])
-    text = Metrics("test").exposition().decode()
+    text = exposition(Metrics("test")).decode()
     for name in ("sync", "block", "async", "stream", "astream"):
         assert f'jina_contract_{name}_seconds_count{{runtime_name="test"}} 1.0' in text
     with pytest.raises(ExecutorDefinitionError, match="keywords"):

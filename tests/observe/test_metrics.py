@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from jina.observe import metrics as m
+from jina.observe.prometheus import exposition, registry_of
 
 
 def samples(metrics):
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    families = text_string_to_metric_families(exposition(metrics).decode())
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families for s in f.samples}
 
 
@@ -80,7 +81,7 @@ def test_registry_takes_collectors_of_users():
     from prometheus_client import Counter
 
     metrics = m.Metrics("w")
-    Counter("mine", "Mine", registry=metrics.registry).inc(2)
+    Counter("mine", "Mine", registry=registry_of(metrics)).inc(2)
     assert samples(metrics)["mine_total", ()] == 2
 
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_prom
 from jina.observe import metrics as m
 from jina.observe.counters import SIZES, BatchMetrics
 from jina.observe.metrics import merged, wants_openmetrics
+from jina.observe.prometheus import exposition, registry_of
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def values(text, *, openmetrics):
 @pytest.mark.parametrize("openmetrics", [True, False])
 def test_several_processes_are_one_text_with_each_family_once(openmetrics):
     processes = [counted("gateway", ""), counted("a/rep-0", requests=2), counted("a/rep-1", requests=3)]
-    texts = [(one.process_name, one.exposition(openmetrics=openmetrics)) for one in processes]
+    texts = [(one.process_name, exposition(one, openmetrics=openmetrics)) for one in processes]
     got = values(merged(texts, openmetrics=openmetrics), openmetrics=openmetrics)
     apart = {}
     for _, text in texts:
@@ -65,9 +66,9 @@ def test_samples_of_the_users_own_collectors_are_kept_apart_by_the_process():
     texts = []
     for name, value in (("a/rep-0", 2), ("a/rep-1", 5)):
         metrics = m.Metrics(name, "Exec")
-        Counter("mine", "Mine", registry=metrics.registry).inc(value)
-        Counter("yours", "Yours", ["kind"], registry=metrics.registry).labels('a"b} c').inc(value)
-        texts.append((name, metrics.exposition()))
+        Counter("mine", "Mine", registry=registry_of(metrics)).inc(value)
+        Counter("yours", "Yours", ["kind"], registry=registry_of(metrics)).labels('a"b} c').inc(value)
+        texts.append((name, exposition(metrics)))
     got = values(merged(texts, openmetrics=True), openmetrics=True)
     assert got["mine_total", (("runtime_name", "a/rep-0"),)] == 2
     assert got["mine_total", (("runtime_name", "a/rep-1"),)] == 5
@@ -86,7 +87,7 @@ def test_added_histograms_are_that_of_all_samples(first, second):
 
 
 def test_batches_and_waiting_have_their_families():
-    got = values(counted("w").exposition(), openmetrics=True)
+    got = values(exposition(counted("w")), openmetrics=True)
     labels = (("executor", "Exec"), ("executor_endpoint", "/x"), ("runtime_name", "w"))
     assert got["jina_batch_size_bucket", (*labels[:2], ("le", "4.0"), labels[2])] == 1
     assert got["jina_batch_size_bucket", (*labels[:2], ("le", "2.0"), labels[2])] == 0
@@ -95,7 +96,7 @@ def test_batches_and_waiting_have_their_families():
 
 
 def test_the_process_is_measured():
-    got = values(m.Metrics("w").exposition(), openmetrics=True)
+    got = values(exposition(m.Metrics("w")), openmetrics=True)
     label = (("runtime_name", "w"),)
     assert got["process_cpu_seconds_total", label] > 0
     assert got["process_resident_memory_bytes", label] > 10_000_000
@@ -105,7 +106,7 @@ def test_the_process_is_measured():
 def test_parts_of_jina_add_gauges():
     metrics = m.Metrics("w")
     metrics.gauge("term", "Term of the log", lambda: 7)
-    assert values(metrics.exposition(), openmetrics=True)["jina_term", (("runtime_name", "w"),)] == 7
+    assert values(exposition(metrics), openmetrics=True)["jina_term", (("runtime_name", "w"),)] == 7
 
 
 def test_the_names_of_jina_3_are_there():
@@ -113,7 +114,7 @@ def test_the_names_of_jina_3_are_there():
     gateway.hop("a").seconds.observe(0.1)
     with m.timer("mine_seconds", "Mine"):
         pass
-    both = {name for one in (worker, gateway) for name, _ in values(one.exposition(), openmetrics=True)}
+    both = {name for one in (worker, gateway) for name, _ in values(exposition(one), openmetrics=True)}
     for name in (
         "jina_receiving_request_seconds", "jina_sending_request_seconds", "jina_received_response_bytes",
         "jina_sent_request_bytes", "jina_received_request_bytes", "jina_sent_response_bytes",

@@ -18,10 +18,8 @@ from jina.executor import binding
 from jina.executor.decorators import check_init, parameters_of
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter, MeterProvider
-    from opentelemetry.trace import Tracer, TracerProvider
-
     from jina.executor.endpoints import FunctionWithSchema
+    from jina.observe.exporters import Meter, MeterProvider, Tracer, TracerProvider
     from jina.observe.logs import JinaLogger
 
 _CLASSES: dict[str, type[Executor]] = {}

@@ -19,14 +19,12 @@ from jina.plan.plans import ExecutorPlan
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from opentelemetry.metrics import Meter, MeterProvider
-    from opentelemetry.trace import Tracer, TracerProvider
-    from prometheus_client import CollectorRegistry
-
     from jina.executor.loading import Kind
     from jina.gateway.service import GatewayService
     from jina.gateway.streamer import ExecutorCallers, GatewayStreamer
+    from jina.observe.exporters import Meter, MeterProvider, Tracer, TracerProvider
     from jina.observe.logs import JinaLogger
+    from jina.observe.prometheus import CollectorRegistry
     from jina.plan.plans import FacePlan, GatewayPlan, HttpPlan, TlsPlan
     from jina.server.app import HttpApp
     from jina.server.http import AsgiApp
@@ -318,7 +316,9 @@ class BaseGateway:
     @property
     def metrics_registry(self) -> CollectorRegistry:
         """Prometheus registry of the process, with our counts; collectors of your own may be registered."""
-        return self._around.service.counts.registry
+        from jina.observe.prometheus import registry_of
+
+        return registry_of(self._around.service.counts)
 
 
 def construct(

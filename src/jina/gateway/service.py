@@ -231,7 +231,9 @@ class GatewayService:
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process and of its workers on this machine as text."""
-        own = self.counts.exposition(openmetrics=openmetrics)
+        from jina.observe.prometheus import exposition
+
+        own = exposition(self.counts, openmetrics=openmetrics)
         others = await worker_metrics(self.watch.answering(), openmetrics=openmetrics)
         return merged([(self.counts.process_name, own), *others], openmetrics=openmetrics)
 

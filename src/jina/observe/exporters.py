@@ -15,10 +15,16 @@ from jina.errors import MissingExtra, install_command
 from jina.observe import logs
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry import metrics as otel_metrics
+    from opentelemetry import trace as otel_trace
 
     from jina.observe.metrics import Metrics
+
+    # The names under which other rooms know OpenTelemetry's types: they may not import it.
+    Meter = otel_metrics.Meter
+    MeterProvider = otel_metrics.MeterProvider
+    Tracer = otel_trace.Tracer
+    TracerProvider = otel_trace.TracerProvider
 
 _LAST = 3.0
 """Seconds that what is left may take to leave when the process ends."""
@@ -113,7 +119,7 @@ def _export_numbers(endpoint: str, process_name: str, exporters: Exporters) -> N
     if isinstance(metrics.get_meter_provider(), MeterProvider):
         _log.debug("numbers go where the program's own OpenTelemetry SDK sends them")
         return
-    provider = provider_of(_target(endpoint), _resource(process_name), exporters)
+    provider = provider_of(_target(endpoint), _resource(process_name), lambda: exporters.counts)
     metrics.set_meter_provider(provider)
     exporters.on_stop(provider.shutdown)
 

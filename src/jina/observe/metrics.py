@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-    from prometheus_client.core import Metric
 
     from jina.observe.counters import BatchMetrics, ConsensusMetrics
 
@@ -194,7 +193,8 @@ class Metrics:
         self.consensus: ConsensusMetrics | None = None
         """Of a replica of a stateful Executor."""
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
-        self._registry: CollectorRegistry | None = None
+        self.registry: CollectorRegistry | None = None
+        """What is scraped, once `prometheus.registry_of` has made it."""
 
     def endpoint(self, path: str) -> EndpointMetrics:
         """The counts of one endpoint; the same object each time."""
@@ -227,38 +227,9 @@ class Metrics:
         with _timers_lock:
             return [(name, text, one.count, one.total) for name, (text, one) in _timers.items()]
 
-    @property
-    def registry(self) -> CollectorRegistry:
-        """The registry that is scraped; users may register collectors of their own."""
-        if self._registry is None:
-            from prometheus_client import CollectorRegistry
 
-            self._registry = CollectorRegistry(auto_describe=False)
-            self._registry.register(_Collector(self))
-        return self._registry
-
-    def exposition(self, *, openmetrics: bool = True) -> bytes:
-        """Everything as OpenMetrics text, or as that of Prometheus before it (version 0.0.4)."""
-        return written(self.registry, openmetrics=openmetrics)
-
-    def families(self) -> Iterator[Metric]:
-        """The samples as metric families of `prometheus_client`."""
-        from jina.observe.prometheus import families
-
-        return families(self)
-
-
-class _Collector:
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._metrics.families()
-        if _users is not None:
-            yield from _users.collect()
-
-
-_users: CollectorRegistry | None = None
+users: CollectorRegistry | None = None
+"""That of `users_registry`, once it was asked for."""
 
 
 def users_registry() -> CollectorRegistry | None:
@@ -266,14 +237,14 @@ def users_registry() -> CollectorRegistry | None:
 
     None where `prometheus_client` is not installed, so that nothing serves metrics.
     """
-    global _users
-    if _users is None:
+    global users
+    if users is None:
         try:
             from prometheus_client import CollectorRegistry
         except ImportError:
             return None
-        _users = CollectorRegistry()
-    return _users
+        users = CollectorRegistry()
+    return users
 
 
 _timers: dict[str, tuple[str, Summary]] = {}

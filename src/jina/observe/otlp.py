@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from jina.observe import prometheus
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
-    from jina.observe.exporters import Exporters
     from jina.observe.metrics import Metrics
 
 _TOTAL = AggregationTemporality.CUMULATIVE
@@ -38,10 +38,13 @@ _INTERVAL = 15_000
 """Milliseconds between two exports, unless OTEL_METRIC_EXPORT_INTERVAL says otherwise."""
 
 
-def provider_of(target: dict[str, Any], resource: Any, exporters: Exporters) -> MeterProvider:
-    """A provider that exports our counts and those of users in one go; `target` says where the collector is."""
+def provider_of(target: dict[str, Any], resource: Any, counts: Callable[[], Metrics | None]) -> MeterProvider:
+    """A provider that exports our counts and those of users in one go; `target` says where the collector is.
+
+    `counts` is called for each export; None means that there are none of ours yet.
+    """
     interval = None if os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") else _INTERVAL
-    reader = PeriodicExportingMetricReader(_Exporter(target, exporters), export_interval_millis=interval)
+    reader = PeriodicExportingMetricReader(_Exporter(target, counts), export_interval_millis=interval)
     provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     began = time.monotonic()
     # Where users measure nothing, nothing else would be there to be exported.
@@ -57,13 +60,13 @@ def provider_of(target: dict[str, Any], resource: Any, exporters: Exporters) -> 
 class _Exporter(OTLPMetricExporter):
     """Adds our counts to what it sends."""
 
-    def __init__(self, target: dict[str, Any], exporters: Exporters) -> None:
+    def __init__(self, target: dict[str, Any], counts: Callable[[], Metrics | None]) -> None:
         super().__init__(**target)
-        self._exporters = exporters
+        self._counts = counts
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Send both."""
-        counts = self._exporters.counts
+        counts = self._counts()
         if counts is not None and metrics_data.resource_metrics:
             # Of several parts with one resource the exporter would send the last alone.
             first, *more = metrics_data.resource_metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -12,6 +13,7 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 
+from jina.observe import metrics as counts
 from jina.observe.counters import batch_families, consensus_families, cpu_seconds, open_files, resident_bytes
 
 if TYPE_CHECKING:
@@ -19,9 +21,36 @@ if TYPE_CHECKING:
 
     from jina.observe.metrics import EndpointMetrics, HopMetrics, Metrics
 
+__all__ = ["CollectorRegistry", "exposition", "families", "registry_of"]
+
 _ENDPOINT = ["executor", "executor_endpoint", "runtime_name"]
 _HOP = ["deployment", "runtime_name"]
 _REPLICA = ["deployment", "replica", "runtime_name"]
+
+
+class _Collector:
+    """The counts of a process, and what collectors of the user's Executors measure."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from families(self._metrics)
+        if counts.users is not None:
+            yield from counts.users.collect()
+
+
+def registry_of(metrics: Metrics) -> CollectorRegistry:
+    """The registry that is scraped; users may register collectors of their own."""
+    if metrics.registry is None:
+        metrics.registry = CollectorRegistry(auto_describe=False)
+        metrics.registry.register(_Collector(metrics))
+    return metrics.registry
+
+
+def exposition(metrics: Metrics, *, openmetrics: bool = True) -> bytes:
+    """Everything as OpenMetrics text, or as that of Prometheus before it (version 0.0.4)."""
+    return counts.written(registry_of(metrics), openmetrics=openmetrics)
 
 
 def families(metrics: Metrics) -> Iterator[Metric]:

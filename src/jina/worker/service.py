@@ -239,7 +239,9 @@ class WorkerService:
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process as text."""
-        return self.counts.exposition(openmetrics=openmetrics)
+        from jina.observe.prometheus import exposition
+
+        return exposition(self.counts, openmetrics=openmetrics)
 
     @property
     def waiting_for_batches(self) -> int:
