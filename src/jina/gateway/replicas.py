@@ -9,7 +9,7 @@ from asyncio import Task
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from jina.codec.messages import Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
@@ -22,9 +22,6 @@ from jina.plan.plans import NodePlan
 from jina.routing.balance import Balance
 from jina.routing.breaker import Breaker
 from jina.routing.walk import named
-
-if TYPE_CHECKING:
-    from jina.gateway.shards import Shards
 
 _log = logs.get_logger("jina.gateway")
 _ASKED_FOR = 5.0
@@ -400,10 +397,26 @@ class Vitals:
         return not self._failure and (self._asked is None or now - self._asked <= LIMIT)
 
 
+class Watched(Protocol):
+    """A Deployment whose workers are asked: `Replicas`, or `Shards` of them."""
+
+    plan: NodePlan
+
+    @property
+    def parts(self) -> Sequence[Replicas]:
+        """Of which each has to be up for the whole to be."""
+        ...
+
+    @property
+    def hops(self) -> Sequence[Any]:
+        """The workers."""
+        ...
+
+
 class Watch:
     """Asks every worker of this machine; those elsewhere count by their connection alone."""
 
-    def __init__(self, steps: Mapping[str, Replicas | Shards], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, steps: Mapping[str, Watched], clock: Callable[[], float] = time.monotonic) -> None:
         self._steps = steps
         self._clock = clock
         self._vitals: dict[Hop, Vitals] = {}
@@ -419,11 +432,11 @@ class Watch:
         for task in [*self._open, *([self._asking] if self._asking else [])]:
             task.cancel()
 
-    def serves(self, step: Replicas | Shards) -> bool:
+    def serves(self, step: Watched) -> bool:
         """Whether a request to the Deployment could be answered."""
         return all(not part.plan.hops or any(self._answers(hop) for hop in part.hops) for part in step.parts)
 
-    def replicas(self, step: Replicas | Shards) -> dict[str, bool]:
+    def replicas(self, step: Watched) -> dict[str, bool]:
         """Which replicas answer, by their names; those that were removed are left out."""
         return {hop.name: self._answers(hop) for hop in step.hops if not isinstance(hop, Gone)}
 

@@ -12,13 +12,13 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from jina.codec.codec import codec_for
 from jina.codec.large_values import has_large_flat_values
-from jina.codec.messages import Payload, Reply, Request
+from jina.codec.messages import DocumentCodec, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
 from jina.errors import BadClientInput, ExecutorError
 from jina.executor import invoke
@@ -30,7 +30,6 @@ from jina.worker.scheduler import Lane, ResultJob
 
 if TYPE_CHECKING:
     from jina.codec.codec import Codec
-    from jina.worker.batching import Gatherer
 
 LARGE = 256 * 1024
 """Bytes from which JSON and nested documents take long."""
@@ -160,7 +159,7 @@ class ReplyPayload:
     def __len__(self) -> int:
         return len(self.docs)
 
-    def decode(self, codec: Codec) -> Any:
+    def decode(self, codec: DocumentCodec) -> Any:
         """The documents, converted where another class is asked for."""
         if codec is self._codec:
             return codec.list_type.construct(self.docs) if type(self.docs) is list else self.docs
@@ -282,6 +281,20 @@ class Owner:
         return 1 if code is None and listed else code
 
 
+class Gathers(Protocol):
+    """What gathers requests into batches: `batching.Gatherer` and `batching.WriteGatherer`."""
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a batch."""
+
+    async def outcome(self, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> tuple[Reply, bool]:
+        """The answer to one request, and whether it takes long to encode; `docs` where they are decoded already."""
+
+    def flush(self, *, on: bool) -> None:
+        """From now on nothing waits for a batch to fill, or it does again."""
+
+
 class Handler:
     """An endpoint with what its calls need, looked up once."""
 
@@ -292,7 +305,7 @@ class Handler:
         self.owner = owner
         self.lane = lane
         self.counts = counts
-        self.gatherer: Gatherer | None = None
+        self.gatherer: Gathers | None = None
         """What gathers requests into batches, where the endpoint asks for that."""
         self.codec: Codec = codec_for(endpoint.input_type)
         self.output_codec: Codec = codec_for(endpoint.output_type)
