@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
 .PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-containers test-versions check-clean check
-.PHONY: fix bench docs lock clean
+.PHONY: fix bench figures docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -136,6 +136,9 @@ fix: $(READY)  ## format, and mend what a tool can mend
 
 bench: $(READY)  ## measure against the peers, each in an environment of its own
 	$(BIN)/python -m bench
+
+figures: $(READY)  ## size and grain of the code, and what one request runs
+	$(BIN)/python scripts/code_figures.py
 
 docs: $(READY)  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
