@@ -6,7 +6,8 @@ The figures are observations, not limits.
 
 Requests are traced by `sys.setprofile` and `threading.setprofile` in the processes that serve them: a
 `sitecustomize.py` of this script, found by their PYTHONPATH, counts the calls of functions below `src/jina`, and writes
-the counts out on SIGUSR2. A function belongs to a request if it is called at least once for every second request.
+the counts out on SIGUSR2 and at the exit. A function belongs to a request if it is called at least once for every
+second request.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import json
 import os
 import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import tokenize
@@ -101,7 +104,7 @@ def _duplicated(texts: Iterable[str]) -> float:
 
 
 _TRACER = """
-import collections, json, os, signal, sys, threading
+import atexit, collections, json, os, signal, sys, threading
 
 _source, _folder = {source!r}, {folder!r}
 _calls = collections.Counter()  # code object -> calls; threads may lose a few, which the threshold allows for
@@ -134,6 +137,7 @@ def _forked():
 
 
 os.register_at_fork(after_in_child=_forked)
+atexit.register(_write)
 signal.signal(signal.SIGUSR2, _write)
 threading.setprofile(_count)
 sys.setprofile(_count)
@@ -176,6 +180,15 @@ class Tracer:
         ]
         return [trace for trace in traces if trace]
 
+    def ended(self, program: subprocess.Popen[str]) -> set[str]:
+        """The files that run, in any of its processes, from SIGTERM to a program until it has ended."""
+        self._counts()
+        program.terminate()
+        if code := program.wait(DEADLINE):
+            raise RuntimeError(f"the program ended with {code}")
+        last = (self._folder / f"{process}.{written + 1}" for process, written in self._written.items())
+        return {name for file in last if file.exists() for name, _ in self._parsed(file)}
+
     def _counts(self) -> dict[int, dict[Function, int]]:
         """By process: what it has called since this was asked before."""
         processes = [process for process in _descendants(os.getpid()) if _handles(process, signal.SIGUSR2)]
@@ -191,21 +204,26 @@ class Tracer:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"process {process} has not written its counts in {DEADLINE:.0f} s")
             time.sleep(0.01)
+        return self._parsed(file)
+
+    @staticmethod
+    def _parsed(file: Path) -> dict[Function, int]:
         return {(name.partition(":")[0], name.partition(":")[2]): n for name, n in json.loads(file.read_text()).items()}
 
 
 def _descendants(process: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        with contextlib.suppress(OSError):
-            for child in map(int, (task / "children").read_text().split()):
-                found += [child, *_descendants(child)]
-    return found
+    children: list[int] = []
+    with contextlib.suppress(OSError):  # it has ended
+        for task in Path(f"/proc/{process}/task").iterdir():
+            children += map(int, (task / "children").read_text(encoding="ascii").split())
+    return [*children, *itertools.chain.from_iterable(map(_descendants, children))]
 
 
 def _handles(process: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal, which would end it otherwise."""
+    """Whether a process, of Python, has a handler for a signal, which would end it otherwise."""
     with contextlib.suppress(OSError):
+        if not Path(f"/proc/{process}/exe").readlink().name.startswith("python"):
+            return False
         status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
         caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
         return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
@@ -257,8 +275,50 @@ def flow_request() -> tuple[Trace, Trace]:
     return gateway, {**first, **second}
 
 
-def _executor() -> Any:
-    """A class of this script travels to its worker by value, wherever the script is."""
+def written() -> Trace:
+    """What the worker of a stateful Deployment with one replica runs for one write; needs the extra `stateful`."""
+    from jina import Deployment, write
+
+    with tracer() as tracing, tempfile.TemporaryDirectory(prefix="jina-trace-") as workspace:
+        with tracing.starting():
+            deployment = Deployment(uses=_executor(write), stateful=True, workspace=workspace, quiet=True).start()
+        with contextlib.closing(deployment):
+            (worker,) = tracing.traced(_call(deployment.port))
+    return worker
+
+
+_PROGRAM = """
+from jina import Executor, Flow, requests
+
+class Same(Executor):
+    @requests
+    def same(self, docs, **_):
+        return docs
+
+if __name__ == "__main__":
+    with Flow(quiet=True).add(uses=Same).add(uses=Same) as flow:
+        print("ready", flush=True)
+        flow.block()
+"""
+
+
+def stopped_flow() -> set[str]:
+    """The files that run in the processes of a Flow from SIGTERM to its end."""
+    with tracer() as tracing:
+        with tracing.starting():
+            program = subprocess.Popen([sys.executable, "-c", _PROGRAM], stdout=subprocess.PIPE, text=True)
+        with program:
+            try:
+                assert program.stdout is not None
+                if program.stdout.readline() != "ready\n":
+                    raise RuntimeError("the program did not start")
+                return tracing.ended(program)
+            finally:
+                program.kill()
+
+
+def _executor(mark: Callable[[Any], Any] = lambda method: method) -> Any:
+    """A class, whose method has one more decorator. It travels to its worker by value, wherever this script is."""
     from docarray import DocList
     from docarray.documents import TextDoc
 
@@ -267,6 +327,7 @@ def _executor() -> Any:
     class Upper(Executor):
         """Texts in capitals."""
 
+        @mark
         @requests(on="/upper")
         def upper(self, docs: DocList[TextDoc], **_: Any) -> DocList[TextDoc]:
             """Change the documents in place."""

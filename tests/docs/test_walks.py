@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripts import code_figures
 
 from tests.docs.blocks import ROOT
 
@@ -63,6 +64,16 @@ def test_the_page_names_the_files_that_a_grpc_request_runs(report):
     assert named(in_gateway) == gateway
     assert named(in_worker) <= worker
     assert named(section(GRPC)) == gateway | worker
+
+
+@pytest.mark.slow
+def test_the_files_that_the_page_names_for_a_write_run():
+    assert named(section(WRITE)) <= set(code_figures.files_of(code_figures.written()))
+
+
+@pytest.mark.slow
+def test_the_files_that_the_page_names_for_a_stop_run():
+    assert named(section(SIGTERM)) <= code_figures.stopped_flow()
 
 
 @pytest.mark.parametrize("heading", [HTTP, GRPC, WRITE, SIGTERM])
