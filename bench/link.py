@@ -22,7 +22,7 @@ from bench.report import Check, Section, table
 from bench.stats import interval, ratio
 from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload
-from jina.ipc.client import LinkHop
+from jina.ipc.client import LinkUpstream
 from jina.ipc.server import LinkServer
 from jina.net.service import EndpointInfo
 
@@ -82,15 +82,15 @@ class BareClient(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.waiting: list[asyncio.Future[int]] = []
-        self.came = 0
+        self.received = 0
 
     def connection_made(self, transport) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.came += len(data)
-        while self.waiting and self.came >= self.size:
-            self.came -= self.size
+        self.received += len(data)
+        while self.waiting and self.received >= self.size:
+            self.received -= self.size
             self.waiting.pop(0).set_result(self.size)
 
     def call(self, data: bytes) -> Awaitable[int]:
@@ -120,10 +120,10 @@ async def serve(what: str, sock: socket.socket) -> None:
 class Peer:
     """One kind of connection with the process at its other end."""
 
-    def __init__(self, name: str, call: Call, process: subprocess.Popen, hop: LinkHop | None = None) -> None:
+    def __init__(self, name: str, call: Call, process: subprocess.Popen, upstream: LinkUpstream | None = None) -> None:
         self.name = name
         self.call = call
-        self.hop = hop
+        self.upstream = upstream
         self._process = process
 
     def cpu_ns(self) -> int:
@@ -148,10 +148,10 @@ class Peer:
 
     async def stream(self) -> float:
         """Microseconds of CPU per reply of a stream."""
-        assert self.hop is not None
+        assert self.upstream is not None
         before, count = self.cpu_ns(), 0
         request = Request("/stream", BytesPayload(b"x" * 40), {"count": STREAMED})
-        async for _ in self.hop.stream(request):
+        async for _ in self.upstream.stream(request):
             count += 1
         if count != STREAMED:
             raise RuntimeError("link: a stream lost replies")
@@ -167,13 +167,15 @@ async def peer(what: str) -> AsyncIterator[Peer]:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT)
     try:
         if what == "link":
-            hop = LinkHop("echo", ours, LIMIT)
+            upstream = LinkUpstream("echo", ours, LIMIT)
 
             async def call(data: bytes) -> int:
-                return len((await hop.call(Request("/echo", BytesPayload(data), request_id="0" * 32))).payload.data)
+                return len(
+                    (await upstream.call(Request("/echo", BytesPayload(data), request_id="0" * 32))).payload.data
+                )
 
-            yield Peer(what, call, process, hop)
-            await hop.close()
+            yield Peer(what, call, process, upstream)
+            await upstream.close()
         else:
             ours.setblocking(False)  # noqa: FBT003
             transport, client = await asyncio.get_running_loop().create_unix_connection(BareClient, sock=ours)

@@ -1,6 +1,6 @@
 """A stateful Deployment of three replicas on loopback: writes, reads, start, memory, beside the same on Jina 3.
 
-Each round starts either side anew, on an empty workspace, and measures it while the other one is off.
+Each round starts either side again, on an empty workspace, and measures it while the other one is off.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Side:
         """Whether it is ours."""
         return self.server.name.startswith("ours")
 
-    def told(self) -> list[dict[str, Any]]:
+    def statuses(self) -> list[dict[str, Any]]:
         """What our agents tell."""
         with (self.workspace / "status").open() as file:
             return json.loads(file.readline())
@@ -68,7 +68,7 @@ class Side:
     def leader(self) -> int:
         """The number of the replica that leads."""
         if self.ours:
-            return next(one["replica"] for one in self.told() if one["role"] == "Leader")
+            return next(one["replica"] for one in self.statuses() if one["role"] == "Leader")
         return next(n for n, port in enumerate(self.ports) if not self.load(port, 1, 1, requests=1)["bad"])
 
     def load(self, port: int, size: int, clients: int, *, read: bool = False, **options: Any) -> dict:
@@ -137,11 +137,11 @@ class Side:
         began = time.monotonic()
         self.server.start()
         ready = self.workspace / "ready"
-        while not (ready.exists() and (told := ready.read_text())):
+        while not (ready.exists() and (result := ready.read_text())):
             if time.monotonic() - began > 90:
                 raise RuntimeError(f"{self.server.name} is not ready")
             time.sleep(0.005)
-        return float(told) - began
+        return float(result) - began
 
     def _rest(self) -> None:
         before, began = self.server.cpu_ns(), time.perf_counter()
@@ -150,7 +150,7 @@ class Side:
         self.found["PSS with a port each (MB)"] = self.server.pss_mb()
 
     def _large(self, size: int) -> None:
-        terms = [one["term"] for one in self.told()] if self.ours else []
+        terms = [one["term"] for one in self.statuses()] if self.ours else []
         times = []
         for _ in range(3):
             load = self.load(self.server.port, size, 1, requests=1)
@@ -160,7 +160,7 @@ class Side:
                 times.append(load["p50_ms"] / 1000)
         self.found["30 MB, slowest of 3 (s)"] = max(times) if len(times) == 3 else None
         if self.ours:
-            self.found["30 MB, elections"] = max(one["term"] for one in self.told()) - max(terms)
+            self.found["30 MB, elections"] = max(one["term"] for one in self.statuses()) - max(terms)
 
 
 @contextlib.contextmanager

@@ -35,8 +35,8 @@ class Ratio:
 
 def interval(values: Sequence[float], draws: int = 4000) -> Ratio:
     """The median of a figure over the rounds; the same values give the same interval."""
-    dice = random.Random(1)
-    medians = sorted(statistics.median(dice.choices(values, k=len(values))) for _ in range(draws))
+    rng = random.Random(1)
+    medians = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(draws))
     return Ratio(statistics.median(values), medians[int(draws * 0.025)], medians[int(draws * 0.975)], len(values))
 
 

@@ -34,7 +34,7 @@ type agent struct {
 	raft      *raft.Raft
 	applier   *applier
 	comparer  *comparer
-	book      *book
+	registry  *peerRegistry
 	workers   net.Listener
 	born      time.Time
 	lock      *os.File // held as long as the agent lives
@@ -58,7 +58,7 @@ type agent struct {
 	awaited   atomic.Int64 // workers that wait for the group
 	carried   atomic.Int64 // bytes proposed here, or for others
 	handing   atomic.Int32 // transfers of the leadership under way
-	barred    atomic.Int64 // since when raft refuses proposals because of one, see heed; 0 while it does not
+	barred    atomic.Int64 // since when raft refuses proposals because of one, see checkTransfer; 0 while it does not
 	belonged  atomic.Bool  // whether this replica was a member once, see removed
 }
 
@@ -92,7 +92,7 @@ func start(c config) (*agent, error) {
 	if err := errors.Join(sweep(c.Dir), a.checkDisk()); err != nil {
 		return nil, err
 	}
-	a.store.newest, a.store.longer = a.newestSnapshot, a.beginAnew
+	a.store.newest, a.store.longer = a.newestSnapshot, a.requestRestart
 	scratch := filepath.Join(c.Dir, "scratch")
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func start(c config) (*agent, error) {
 	a.mux.doubts.say = func(text string, args ...any) { a.log.Error(fmt.Sprintf(text, args...)) }
 	a.mux.adopt(known.Generation)
 	a.mux.resolve = func(address raft.ServerAddress) (string, error) { return a.addressOf(string(address)) }
-	if a.book, err = openBook(filepath.Join(c.Dir, "peers.json"), c.Peers, c.Replica, a.mux); err != nil {
+	if a.registry, err = openRegistry(filepath.Join(c.Dir, "peers.json"), c.Peers, c.Replica, a.mux); err != nil {
 		return nil, err
 	}
 	if err := a.startRaft(); err != nil {
@@ -135,8 +135,8 @@ func start(c config) (*agent, error) {
 	if err := a.listenWorkers(); err != nil {
 		return nil, err
 	}
-	a.spawn(a.form)
-	a.spawn(a.keepBook)
+	a.spawn(a.bootstrap)
+	a.spawn(a.keepRegistry)
 	a.spawn(a.followCommits)
 	a.spawn(a.tellCommits)
 	a.spawn(a.answerReads)
@@ -145,7 +145,7 @@ func start(c config) (*agent, error) {
 	a.spawn(a.countElections)
 	a.spawn(a.keepSnapshots)
 	a.spawn(a.tellHashes)
-	a.spawn(a.tidy)
+	a.spawn(a.freeMemory)
 	a.spawn(a.watchEnd)
 	return a, nil
 }
@@ -165,7 +165,7 @@ func (a *agent) startRaft() error {
 	conf.HeartbeatTimeout, conf.ElectionTimeout = ms(a.HeartbeatMs), ms(a.ElectionMs)
 	conf.LeaderLeaseTimeout, conf.CommitTimeout = ms(a.LeaseMs), ms(a.CommitMs)
 	conf.MaxAppendEntries = a.MaxAppendEntries
-	conf.TrailingLogs = 0                   // see limitTrail
+	conf.TrailingLogs = 0                   // see limitTrailingLog
 	conf.SnapshotThreshold = math.MaxUint64 // by bytes and on request, see keepSnapshots
 	conf.SnapshotInterval = time.Duration(manySettings) * time.Second
 	conf.BatchApplyCh = true
@@ -185,7 +185,7 @@ func (a *agent) startRaft() error {
 	return nil
 }
 
-func (a *agent) beginAnew(err error) {
+func (a *agent) requestRestart(err error) {
 	select {
 	case a.anew <- err:
 	default:
@@ -201,7 +201,7 @@ func (a *agent) newestSnapshot() (index, term uint64) {
 
 func (a *agent) addressOf(id string) (string, error) {
 	if replica, err := replicaOf(id); err == nil {
-		if p := a.book.get(replica); p != nil {
+		if p := a.registry.get(replica); p != nil {
 			return p.address, nil
 		}
 	}
@@ -219,7 +219,7 @@ func (a *agent) stop() {
 	a.raft.Shutdown().Error()
 	close(a.over)
 	a.transport.Close()
-	a.book.close()
+	a.registry.close()
 	a.background.Wait()
 	a.store.Close()
 	os.Remove(a.Socket)

@@ -171,12 +171,12 @@ func TestSnapshotsReplaceTheLog(t *testing.T) {
 	}
 	same(t, g, 100)
 	for i, l := range g.lists {
-		wish, _ := json.Marshal(admin{Do: "snapshot"})
-		if _, err := l.ask(kAdmin, wish); err != nil {
+		request, _ := json.Marshal(admin{Do: "snapshot"})
+		if _, err := l.ask(kAdmin, request); err != nil {
 			t.Fatal(err)
 		}
-		if told := g.agents[i].info(); told.First < 90 || told.Snapshot < 100 {
-			t.Fatalf("the log begins at %d, the snapshot is at %d", told.First, told.Snapshot)
+		if status := g.agents[i].info(); status.First < 90 || status.Snapshot < 100 {
+			t.Fatalf("the log begins at %d, the snapshot is at %d", status.First, status.Snapshot)
 		}
 	}
 	g.lists[1].write("later")
@@ -213,15 +213,15 @@ func TestAReplicaThatFellBehindGetsASnapshot(t *testing.T) {
 			break
 		}
 		if gone {
-			l.connect(g.agents[behind].Socket) // it was told to begin anew
+			l.connect(g.agents[behind].Socket) // it was told to restart
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("ready %v with %d items", ready, items)
 		}
 	}
 	same(t, g, 101)
-	if told := g.agents[behind].info(); told.Snapshot+1 < told.First || told.Snapshot < 50 {
-		t.Errorf("it tells of a snapshot at %d, and its log begins at %d", told.Snapshot, told.First)
+	if status := g.agents[behind].info(); status.Snapshot+1 < status.First || status.Snapshot < 50 {
+		t.Errorf("it tells of a snapshot at %d, and its log begins at %d", status.Snapshot, status.First)
 	}
 }
 
@@ -239,12 +239,12 @@ func TestABlankDiskJoinsAsANewMember(t *testing.T) {
 	g.lists[lost].awaitReady()
 	same(t, g, 20)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		told := g.agents[g.leader()].info()
-		if told.Members[g.agents[lost].id] == "Voter" && told.Members[old] == "" && len(told.Members) == 3 {
+		status := g.agents[g.leader()].info()
+		if status.Members[g.agents[lost].id] == "Voter" && status.Members[old] == "" && len(status.Members) == 3 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("members: %v", told.Members)
+			t.Fatalf("members: %v", status.Members)
 		}
 	}
 	if old == g.agents[lost].id {
@@ -314,8 +314,8 @@ func TestADamagedSnapshotIsNotServed(t *testing.T) {
 	g := newGroup(t, 1, func(c *config) { c.TrailingLogs = 0 })
 	g.startAll()
 	g.lists[0].write("x")
-	wish, _ := json.Marshal(admin{Do: "snapshot"})
-	if _, err := g.lists[0].ask(kAdmin, wish); err != nil {
+	request, _ := json.Marshal(admin{Do: "snapshot"})
+	if _, err := g.lists[0].ask(kAdmin, request); err != nil {
 		t.Fatal(err)
 	}
 	g.stop(0)

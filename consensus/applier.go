@@ -55,8 +55,8 @@ type worker struct {
 	flying   []flight
 	bytes    int
 	assembly *assembler
-	wishes   []*wish
-	answers  map[uint64]*wish
+	requests []*snapshotRequest
+	answers  map[uint64]*snapshotRequest
 	nextWish uint64
 }
 
@@ -65,8 +65,8 @@ type flight struct {
 	size int
 }
 
-// wish is a snapshot that raft wants of the worker, in its turn between the operations.
-type wish struct {
+// snapshotRequest is a snapshot that raft wants of the worker, in its turn between the operations.
+type snapshotRequest struct {
 	least  uint64
 	dir    string
 	index  uint64 // where it was taken
@@ -75,8 +75,8 @@ type wish struct {
 	data   json.RawMessage
 }
 
-// greeting is what a worker says first.
-type greeting struct {
+// helloFrame is what a worker says first.
+type helloFrame struct {
 	Applied     uint64 `json:"applied"` // 0: a fresh Executor
 	Resume      uint64 `json:"resume"`  // first entry of the oldest operation that was open then
 	CanSnapshot bool   `json:"can_snapshot"`
@@ -131,7 +131,7 @@ func (a *applier) check() {
 }
 
 // attach takes a worker that said hello; restores it if it is fresh. Returns when it may be sent operations.
-func (a *applier) attach(w *worker, hello greeting) error {
+func (a *applier) attach(w *worker, hello helloFrame) error {
 	a.mu.Lock()
 	old := a.worker
 	if w.gone || a.stopped || (old != nil && old.number > w.number) {
@@ -139,7 +139,7 @@ func (a *applier) attach(w *worker, hello greeting) error {
 		return errors.New("the worker is gone already")
 	}
 	w.canSnapshot = hello.CanSnapshot
-	w.answers = map[uint64]*wish{}
+	w.answers = map[uint64]*snapshotRequest{}
 	w.assembly = newAssembler(a.dir)
 	if old != nil {
 		a.drop(old)
@@ -178,13 +178,13 @@ func (a *applier) detach(w *worker) {
 func (a *applier) drop(w *worker) {
 	w.gone = true
 	w.conn.Close()
-	for _, one := range w.wishes {
+	for _, one := range w.requests {
 		one.answer <- errGone
 	}
 	for _, one := range w.answers {
 		one.answer <- errGone
 	}
-	w.wishes, w.answers = nil, nil
+	w.requests, w.answers = nil, nil
 	if a.worker == w {
 		a.worker = nil
 		if a.left != nil {
@@ -195,7 +195,7 @@ func (a *applier) drop(w *worker) {
 }
 
 // installed notes a snapshot, such as one that came from the leader. Nothing before its end is applied from the log any
-// more, so a worker that is not as far begins anew: while a snapshot comes, the log may still have entries at its end
+// more, so a worker that is not as far restarts: while a snapshot comes, the log may still have entries at its end
 // that no majority ever had, and they are gone a moment later only.
 func (a *applier) installed(index uint64) {
 	a.mu.Lock()
@@ -211,7 +211,7 @@ func (a *applier) reset(w *worker, reason string) {
 	a.detach(w)
 }
 
-// done takes the answer to a snapshot or restore wish.
+// done takes the answer to a snapshot or restore request.
 func (a *applier) done(w *worker, id uint64, body []byte) {
 	var told struct {
 		Error string `json:"error"`
@@ -264,15 +264,15 @@ func (a *applier) await(w *worker, index uint64) bool {
 }
 
 // snapshot has the worker write its state into dir, at least or later.
-func (a *applier) snapshot(least uint64, dir string) (*wish, error) {
-	one := &wish{least: least, dir: dir, answer: make(chan error, 1)}
+func (a *applier) snapshot(least uint64, dir string) (*snapshotRequest, error) {
+	one := &snapshotRequest{least: least, dir: dir, answer: make(chan error, 1)}
 	a.mu.Lock()
 	w := a.worker
 	if w == nil || !w.ready || !w.canSnapshot || a.stopped {
 		a.mu.Unlock()
 		return nil, errors.New("there is no worker that can write a snapshot")
 	}
-	w.wishes = append(w.wishes, one)
+	w.requests = append(w.requests, one)
 	a.changed.Broadcast()
 	a.mu.Unlock()
 	return one, <-one.answer

@@ -38,7 +38,7 @@ func attached(t *testing.T) (*applier, *link) {
 	here, there := net.Pipe()
 	t.Cleanup(func() { there.Close() })
 	a.commit(5)
-	if err := a.attach(&worker{link: newLink(here), number: 1}, greeting{Applied: 5}); err != nil {
+	if err := a.attach(&worker{link: newLink(here), number: 1}, helloFrame{Applied: 5}); err != nil {
 		t.Fatal(err)
 	}
 	there.SetDeadline(time.Now().Add(10 * time.Second))
@@ -107,7 +107,7 @@ func TestASnapshotThatEndsInEntriesThatAreNoOperationsIsWholeAtItsEnd(t *testing
 	a.installed(10)
 	w, worker := &worker{link: newLink(here), number: 1}, newLink(there)
 	attached := make(chan error, 1)
-	go func() { attached <- a.attach(w, greeting{}) }()
+	go func() { attached <- a.attach(w, helloFrame{}) }()
 	f, err := worker.read()
 	if err != nil || f.kind != kRestore || !strings.Contains(string(f.body), `"index":10`) {
 		t.Fatal(f.kind, string(f.body), err)
@@ -146,10 +146,10 @@ func TestALongEndThatWasNeverCommittedGoesForASnapshot(t *testing.T) {
 	for n := range 20 {
 		writer.write(fmt.Sprint(n))
 	}
-	wish, _ := json.Marshal(admin{Do: "snapshot"})
+	request, _ := json.Marshal(admin{Do: "snapshot"})
 	for _, i := range others {
 		g.lists[i].awaitCount(21)
-		if _, err := g.lists[i].ask(kAdmin, wish); err != nil {
+		if _, err := g.lists[i].ask(kAdmin, request); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,7 +225,7 @@ func TestLargeOperationsThatEndTogetherAreNotSentTogether(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	w, worker := &worker{link: newLink(here), number: 1}, newLink(there)
-	if err := a.attach(w, greeting{}); err != nil {
+	if err := a.attach(w, helloFrame{}); err != nil {
 		t.Fatal(err)
 	}
 	a.commit(uint64(len(all)))

@@ -26,7 +26,7 @@ import (
 // It says who is at the other end when a connection begins. What goes over it can be read and changed by who is between
 // the two: against that there is TLS.
 const (
-	withKey   byte = 0x20 // in a purpose: the rest of the greeting follows
+	withKey   byte = 0x20 // in a purpose: the rest of the helloFrame follows
 	nonceSize      = 32
 	proofSize      = sha256.Size
 	leastKey       = 32 // characters

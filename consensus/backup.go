@@ -52,35 +52,35 @@ func (a *agent) backup() ([]byte, error) {
 		return nil, refused("the snapshot %s cannot be read: %v", list[0].ID, err)
 	}
 	stream.Close()
-	told := a.info()
+	status := a.info()
 	return json.Marshal(backedUp{
-		Name: list[0].ID, Size: list[0].Size, Index: list[0].Index, Term: told.Term, Group: a.Group,
-		Generation: told.Generation, Members: told.Members,
+		Name: list[0].ID, Size: list[0].Size, Index: list[0].Index, Term: status.Term, Group: a.Group,
+		Generation: status.Generation, Members: status.Members,
 	})
 }
 
 // readSnapshot gives a part of a snapshot's archive. Two are kept, so that one may go while somebody reads it slowly.
-func (a *agent) readSnapshot(wish admin) ([]byte, error) {
-	if wish.Offset < 0 || wish.Length <= 0 || wish.Length > mostRead {
-		return nil, refused("%d bytes at %d cannot be read", wish.Length, wish.Offset)
+func (a *agent) readSnapshot(request admin) ([]byte, error) {
+	if request.Offset < 0 || request.Length <= 0 || request.Length > mostRead {
+		return nil, refused("%d bytes at %d cannot be read", request.Length, request.Offset)
 	}
 	found := false
 	list, err := a.snapshots.List()
 	for _, one := range list {
-		found = found || one.ID == wish.Name
+		found = found || one.ID == request.Name
 	}
 	if err != nil || !found {
-		return nil, refused("the snapshot %q is gone", wish.Name)
+		return nil, refused("the snapshot %q is gone", request.Name)
 	}
-	stream, err := os.Open(filepath.Join(a.Dir, "snapshots", wish.Name, "state.bin"))
+	stream, err := os.Open(filepath.Join(a.Dir, "snapshots", request.Name, "state.bin"))
 	if err != nil {
-		return nil, refused("the snapshot %q cannot be read: %v", wish.Name, err)
+		return nil, refused("the snapshot %q cannot be read: %v", request.Name, err)
 	}
 	defer stream.Close()
-	data := make([]byte, wish.Length)
-	n, err := stream.ReadAt(data, wish.Offset)
+	data := make([]byte, request.Length)
+	n, err := stream.ReadAt(data, request.Offset)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, refused("the snapshot %q cannot be read: %v", wish.Name, err)
+		return nil, refused("the snapshot %q cannot be read: %v", request.Name, err)
 	}
 	return data[:n], nil
 }

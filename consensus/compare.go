@@ -84,10 +84,10 @@ func (c *comparer) forget(replica int) {
 
 func (c *comparer) agrees(replica int) {
 	delete(c.differs, replica)
-	for told, replicas := range c.against {
-		c.against[told] = slices.DeleteFunc(replicas, func(one int) bool { return one == replica })
-		if len(c.against[told]) == 0 {
-			delete(c.against, told)
+	for theirs, replicas := range c.against {
+		c.against[theirs] = slices.DeleteFunc(replicas, func(one int) bool { return one == replica })
+		if len(c.against[theirs]) == 0 {
+			delete(c.against, theirs)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func (c *comparer) renew() {
 	c.order, c.fresh = nil, nil
 }
 
-// forgive begins anew with a worker that was brought up from snapshot and log.
+// forgive restarts with a worker that was brought up from snapshot and log.
 func (c *comparer) forgive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,12 +117,12 @@ func (c *comparer) diverged() uint64 {
 }
 
 // other takes the hashes of another replica; gives the first entry in which it differs, when that is news.
-func (c *comparer) other(replica int, told []hash) (index uint64, odd, news bool) {
+func (c *comparer) other(replica int, theirs []hash) (index uint64, odd, news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told = append(c.early[replica], told...)
+	theirs = append(c.early[replica], theirs...)
 	c.early[replica] = nil
-	for i, one := range told {
+	for i, one := range theirs {
 		mine, known := c.hashes[one.index]
 		switch {
 		case known && mine != one.value:
@@ -136,7 +136,7 @@ func (c *comparer) other(replica int, told []hash) (index uint64, odd, news bool
 		case known && one.index > c.differs[replica]:
 			c.agrees(replica) // perhaps again
 		case !known && (len(c.order) == 0 || one.index > c.order[len(c.order)-1]):
-			rest := told[i:]
+			rest := theirs[i:]
 			c.early[replica] = append([]hash(nil), rest[max(0, len(rest)-toldAtOnce):]...)
 			return index, odd, news
 		}
@@ -145,19 +145,19 @@ func (c *comparer) other(replica int, told []hash) (index uint64, odd, news bool
 }
 
 // outvoted notes who differs; gives the first entry if a majority of all agrees that it is this replica which does.
-func (c *comparer) outvoted(replica int, told hash) (first uint64) {
-	if slices.Contains(c.against[told], replica) {
+func (c *comparer) outvoted(replica int, theirs hash) (first uint64) {
+	if slices.Contains(c.against[theirs], replica) {
 		return 0
 	}
 	if len(c.against) >= remembered {
 		clear(c.against)
 	}
-	c.against[told] = append(c.against[told], replica)
-	if c.odd != 0 || 2*len(c.against[told]) <= c.group {
+	c.against[theirs] = append(c.against[theirs], replica)
+	if c.odd != 0 || 2*len(c.against[theirs]) <= c.group {
 		return 0
 	}
-	c.odd = told.index
-	for _, one := range c.against[told] {
+	c.odd = theirs.index
+	for _, one := range c.against[theirs] {
 		c.odd = min(c.odd, c.differs[one])
 	}
 	return c.odd
@@ -183,14 +183,14 @@ func (c *comparer) newest() []hash {
 }
 
 func (a *agent) tellHashes() {
-	var told time.Time
+	var theirs time.Time
 	again := newestTold
 	for {
 		heard := a.comparer.said.heard()
 		fresh := a.comparer.take()
 		if len(fresh) > 0 {
 			again = newestTold
-		} else if time.Since(told) > again {
+		} else if time.Since(theirs) > again {
 			fresh, again = a.comparer.newest(), min(2*again, rarelyTold)
 		}
 		if len(fresh) == 0 {
@@ -199,13 +199,13 @@ func (a *agent) tellHashes() {
 			}
 			continue
 		}
-		told = time.Now()
+		theirs = time.Now()
 		body := binary.LittleEndian.AppendUint32(nil, uint32(a.Replica))
 		for _, one := range fresh {
 			body = binary.LittleEndian.AppendUint64(body, one.index)
 			body = binary.LittleEndian.AppendUint64(body, one.value)
 		}
-		for _, p := range a.book.others() {
+		for _, p := range a.registry.others() {
 			if c, err := p.connected(); err == nil {
 				c.conn.SetWriteDeadline(time.Now().Add(time.Second))
 				if err := c.write(kHashes, 0, body); err != nil {

@@ -141,7 +141,7 @@ func TestAWorkerThatReadsNothingHoldsNoAgentUp(t *testing.T) {
 	defer there.Close()
 	a := &agent{comparer: newComparer(3), applier: newApplier(raft.NewInmemStore(), raft.NewInmemSnapshotStore(), t.TempDir(), nil)}
 	defer a.applier.stop()
-	if err := a.applier.attach(&worker{link: newLink(here), number: 1}, greeting{}); err != nil {
+	if err := a.applier.attach(&worker{link: newLink(here), number: 1}, helloFrame{}); err != nil {
 		t.Fatal(err)
 	}
 	told := make([]byte, 4+16)

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// planted is a mistake that is made on purpose; only builds for tests have any, see disk_faults.go.
-const planted = ""
+// injectedFault is a mistake that is made on purpose; only builds for tests have any, see disk_faults.go.
+const injectedFault = ""
 
 // segmentFiles is where the log's files are.
 func segmentFiles(dir string) types.SegmentFiler { return walfiles.NewFiler(dir, fs.New()) }

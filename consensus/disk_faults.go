@@ -18,7 +18,7 @@ import (
 // This build is for tests: its disk forgets at the end of the process what was not synced, as a machine does that loses
 // power, and takes as long for a sync as the file says that JINA_RAFT_DISK names (milliseconds). JINA_RAFT_PLANTED
 // names a mistake that it makes on purpose, which the tests have to find.
-var planted = os.Getenv("JINA_RAFT_PLANTED")
+var injectedFault = os.Getenv("JINA_RAFT_PLANTED")
 
 const lateness = 150 * time.Millisecond // of the syncs that "early-acknowledgement" does not wait for
 
@@ -101,7 +101,7 @@ func (w *writable) WriteAt(p []byte, at int64) (int, error) {
 }
 
 func (w *writable) Sync() error {
-	if planted != "early-acknowledgement" {
+	if injectedFault != "early-acknowledgement" {
 		time.Sleep(slowness())
 		return w.flush()
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // hand is a worker by hand: it says hello and answers nothing by itself.
-func hand(t *testing.T, a *agent, hello greeting) *lister {
+func hand(t *testing.T, a *agent, hello helloFrame) *lister {
 	t.Helper()
 	l := &lister{t: t}
 	conn := dialUnix(t, a.Socket)
@@ -64,7 +64,7 @@ func TestAnAgentEndsThoughItsWorkerIsBusyWithASnapshot(t *testing.T) {
 	g.lists[0].close()
 	a := g.agents[0]
 	until(t, "the end of the worker", func() bool { serving, _, _ := a.applier.state(); return !serving })
-	slow := hand(t, a, greeting{CanSnapshot: true})
+	slow := hand(t, a, helloFrame{CanSnapshot: true})
 	defer slow.close()
 	asked := make(chan error, 1)
 	for {
@@ -129,8 +129,8 @@ func TestAGroupIsRecoveredWithoutWhatASnapshotContradicts(t *testing.T) {
 	g.startAll()
 	g.lists[0].write("committed")
 	same(t, g, 1)
-	wish, _ := json.Marshal(admin{Do: "snapshot"})
-	if _, err := g.lists[0].ask(kAdmin, wish); err != nil {
+	body, _ := json.Marshal(admin{Do: "snapshot"})
+	if _, err := g.lists[0].ask(kAdmin, body); err != nil {
 		t.Fatal(err)
 	}
 	snapshot := g.agents[0].info().Snapshot
@@ -163,8 +163,8 @@ func TestASnapshotThatIsOlderThanTheLogLeavesWhatFollows(t *testing.T) {
 	g := newGroup(t, 1, func(c *config) { c.TrailingLogs = 1000 })
 	g.startAll()
 	g.lists[0].write("one")
-	wish, _ := json.Marshal(admin{Do: "snapshot"})
-	if _, err := g.lists[0].ask(kAdmin, wish); err != nil {
+	body, _ := json.Marshal(admin{Do: "snapshot"})
+	if _, err := g.lists[0].ask(kAdmin, body); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
@@ -229,8 +229,8 @@ func TestWhereFoldersAreMadeIsSynced(t *testing.T) {
 	}
 	state := filepath.Join(root, "state.tar")
 	archive(t, state)
-	wish := task{Do: "restore", Dir: dir, Group: "g", Replicas: []int{0}, Generation: "two", State: state, Term: 3}
-	if _, err := offlineTask(t, wish); err != nil {
+	request := task{Do: "restore", Dir: dir, Group: "g", Replicas: []int{0}, Generation: "two", State: state, Term: 3}
+	if _, err := offlineTask(t, request); err != nil {
 		t.Fatal(err)
 	}
 	for inside, names := range map[string][]string{

@@ -267,11 +267,11 @@ func (c *caller) call(k kind, patience time.Duration, parts ...[]byte) ([]byte, 
 			return nil, errors.New("the connection broke before the answer came")
 		}
 		if f.kind == kError {
-			var told fault
-			if err := json.Unmarshal(f.body, &told); err != nil {
+			var failure fault
+			if err := json.Unmarshal(f.body, &failure); err != nil {
 				return nil, err
 			}
-			return nil, &told
+			return nil, &failure
 		}
 		return f.body, nil
 	case <-timer.C:

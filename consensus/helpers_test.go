@@ -171,7 +171,7 @@ func (l *lister) connect(socket string) {
 	}
 	l.mu.Lock()
 	l.conn, l.gone, l.ready = newLink(conn), false, false
-	hello := greeting{Applied: l.at, Resume: l.resume, CanSnapshot: true}
+	hello := helloFrame{Applied: l.at, Resume: l.resume, CanSnapshot: true}
 	current := l.conn
 	l.mu.Unlock()
 	current.writeJSON(kHello, 0, hello)
@@ -207,23 +207,23 @@ func (l *lister) run(conn *link) {
 			l.at, l.resume = at, binary.LittleEndian.Uint64(f.body[8:])
 			conn.write(kApplied, 0, binary.LittleEndian.AppendUint64(nil, at))
 		case kSnapshot, kRestore:
-			var wish struct {
+			var request struct {
 				Dir   string `json:"dir"`
 				Index uint64 `json:"index"`
 			}
-			json.Unmarshal(f.body, &wish)
-			path := filepath.Join(wish.Dir, "list.json")
+			json.Unmarshal(f.body, &request)
+			path := filepath.Join(request.Dir, "list.json")
 			var err error
 			if f.kind == kSnapshot {
-				if wish.Index != l.at {
-					l.t.Errorf("a snapshot at %d was asked for at %d", wish.Index, l.at)
+				if request.Index != l.at {
+					l.t.Errorf("a snapshot at %d was asked for at %d", request.Index, l.at)
 				}
 				data, _ := json.Marshal(l.items)
 				err = os.WriteFile(path, data, 0o600)
 				sum := sha256.Sum256(data)
 				files := map[string]string{"list.json": hex.EncodeToString(sum[:])}
-				manifest, _ := json.Marshal(map[string]any{"index": wish.Index, "files": files})
-				os.WriteFile(filepath.Join(wish.Dir, manifestFile), manifest, 0o600)
+				manifest, _ := json.Marshal(map[string]any{"index": request.Index, "files": files})
+				os.WriteFile(filepath.Join(request.Dir, manifestFile), manifest, 0o600)
 			} else {
 				var data []byte
 				data, err = os.ReadFile(path)
@@ -232,7 +232,7 @@ func (l *lister) run(conn *link) {
 				for _, item := range l.items {
 					l.note(item)
 				}
-				l.at = wish.Index
+				l.at = request.Index
 				l.resume = 0
 			}
 			told := map[string]string{}

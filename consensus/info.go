@@ -39,31 +39,31 @@ func (a *agent) info() *info {
 	serving, applied, committed := a.applier.state()
 	first, _ := a.store.FirstIndex()
 	last := a.raft.LastIndex()
-	told := &info{
+	status := &info{
 		ID: a.id, Replica: a.Replica, Nonce: a.Nonce, Role: a.raft.State().String(), Term: a.raft.CurrentTerm(),
 		First: first, Last: last, Committed: max(committed, a.raft.CommitIndex()), Applied: applied,
 		Snapshot: a.snapIndex.Load(), SnapFails: a.snapFails.Load(), Diverged: a.comparer.diverged(), LogBytes: a.store.bytes.Load(),
 		Members: map[string]string{}, Blank: last == 0,
-		Group: a.Group, Generation: a.mux.generation(), Peers: a.book.addresses(),
+		Group: a.Group, Generation: a.mux.generation(), Peers: a.registry.addresses(),
 	}
 	if why := a.store.refusal.Load(); why != nil {
-		told.Disk = *why
+		status.Disk = *why
 	}
 	_, leader := a.raft.LeaderWithID()
-	told.Leader = string(leader)
+	status.Leader = string(leader)
 	if future := a.raft.GetConfiguration(); future.Error() == nil {
 		for _, server := range future.Configuration().Servers {
-			told.Members[string(server.ID)] = server.Suffrage.String()
-			told.Voter = told.Voter || (string(server.ID) == a.id && server.Suffrage == raft.Voter)
+			status.Members[string(server.ID)] = server.Suffrage.String()
+			status.Voter = status.Voter || (string(server.ID) == a.id && server.Suffrage == raft.Voter)
 		}
 	}
-	told.Removed = a.removed(told.Members)
-	told.Serving = serving && told.Diverged == 0 && !told.Removed
-	return told
+	status.Removed = a.removed(status.Members)
+	status.Serving = serving && status.Diverged == 0 && !status.Removed
+	return status
 }
 
 func (a *agent) askAll(patience time.Duration) []*info {
-	peers := a.book.all()
+	peers := a.registry.all()
 	answers := make([]*info, len(peers))
 	var all sync.WaitGroup
 	for i, p := range peers {
@@ -74,8 +74,8 @@ func (a *agent) askAll(patience time.Duration) []*info {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			if told, err := p.status(patience); err == nil {
-				answers[i] = told
+			if status, err := p.status(patience); err == nil {
+				answers[i] = status
 			}
 		}()
 	}

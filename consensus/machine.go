@@ -67,7 +67,7 @@ func (m *marker) Persist(sink raft.SnapshotSink) error {
 		return err
 	}
 	out := bufio.NewWriter(f)
-	if planted != "lost-chunks" {
+	if injectedFault != "lost-chunks" {
 		err = one.chunks.write(out)
 	}
 	err = errors.Join(err, out.Flush())

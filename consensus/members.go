@@ -32,21 +32,21 @@ type admin struct {
 const anyReplica = -1
 
 func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
-	wish := admin{Replica: anyReplica}
-	if err := json.Unmarshal(body, &wish); err != nil {
+	request := admin{Replica: anyReplica}
+	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, refused("garbled: %v", err)
 	}
-	switch wish.Do {
+	switch request.Do {
 	case "snapshot":
 		return nil, a.takeSnapshot()
 	case "learn":
-		return nil, a.book.learn(wish.Replica, wish.Address)
+		return nil, a.registry.learn(request.Replica, request.Address)
 	case "forget":
-		return nil, a.leaveOut(wish.Replica)
+		return nil, a.leaveOut(request.Replica)
 	case "backup":
 		return a.backup()
 	case "read":
-		return a.readSnapshot(wish)
+		return a.readSnapshot(request)
 	}
 	leader, err := a.leader(forwarded)
 	if err != nil {
@@ -55,60 +55,60 @@ func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
 	if leader != nil {
 		return leader.call(kAdmin, body, time.Minute)
 	}
-	switch wish.Do {
+	switch request.Do {
 	case "join", "add":
-		return nil, a.admit(wish)
+		return nil, a.admit(request)
 	case "remove":
-		return nil, a.remove(wish)
+		return nil, a.remove(request)
 	case "transfer":
-		if wish.Replica == a.Replica {
+		if request.Replica == a.Replica {
 			return nil, nil // it leads already
 		}
-		if !a.handOver(wish.Replica) {
-			if wish.Replica != anyReplica {
-				return nil, refused("replica %d cannot lead now; members are %s", wish.Replica, listed(a.info().Members))
+		if !a.handOver(request.Replica) {
+			if request.Replica != anyReplica {
+				return nil, refused("replica %d cannot lead now; members are %s", request.Replica, listed(a.info().Members))
 			}
 			return nil, unavailable("no other replica can lead now")
 		}
 		return nil, nil
 	}
-	return nil, refused("nobody knows how to %q", wish.Do)
+	return nil, refused("nobody knows how to %q", request.Do)
 }
 
 // --- changes, on the leader -------------------------------------------------------------------------------------
 
 // admit takes a new member in: without a vote until its worker has caught up, then in the place of the one that had its
 // number. All agents hear where it is first.
-func (a *agent) admit(wish admin) error {
-	if err := a.book.learn(wish.Replica, wish.Address); err != nil {
+func (a *agent) admit(request admin) error {
+	if err := a.registry.learn(request.Replica, request.Address); err != nil {
 		return err
 	}
-	p := a.book.get(wish.Replica)
+	p := a.registry.get(request.Replica)
 	if p == nil || p.self {
-		return refused("no address is known of replica %d", wish.Replica)
+		return refused("no address is known of replica %d", request.Replica)
 	}
-	if wish.ID == "" {
-		told, err := p.status(time.Second)
+	if request.ID == "" {
+		status, err := p.status(time.Second)
 		if err != nil {
 			return err
 		}
-		wish.ID = told.ID
+		request.ID = status.ID
 	}
-	if replica, err := replicaOf(wish.ID); err != nil || replica != wish.Replica {
-		return refused("%q is not replica %d", wish.ID, wish.Replica)
+	if replica, err := replicaOf(request.ID); err != nil || replica != request.Replica {
+		return refused("%q is not replica %d", request.ID, request.Replica)
 	}
-	a.tellAll(admin{Do: "learn", Replica: wish.Replica, Address: p.address}, wish.Replica)
-	id := raft.ServerID(wish.ID)
+	a.tellAll(admin{Do: "learn", Replica: request.Replica, Address: p.address}, request.Replica)
+	id := raft.ServerID(request.ID)
 	if err := a.settled(a.raft.AddNonvoter(id, raft.ServerAddress(id), 0, patience)); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(admission); ; {
-		told, err := p.status(time.Second)
-		if err == nil && told.ID == wish.ID && a.near(told) {
+		status, err := p.status(time.Second)
+		if err == nil && status.ID == request.ID && a.near(status) {
 			break
 		}
 		if time.Now().After(deadline) {
-			return unavailable("%s has not caught up yet", wish.ID)
+			return unavailable("%s has not caught up yet", request.ID)
 		}
 		if !a.pause(20 * time.Millisecond) {
 			return unavailable("the agent stops")
@@ -118,7 +118,7 @@ func (a *agent) admit(wish admin) error {
 		}
 	}
 	for member := range a.info().Members {
-		if replica, err := replicaOf(member); err == nil && replica == wish.Replica && member != wish.ID {
+		if replica, err := replicaOf(member); err == nil && replica == request.Replica && member != request.ID {
 			if err := a.expel(raft.ServerID(member)); err != nil {
 				return err
 			}
@@ -128,44 +128,44 @@ func (a *agent) admit(wish admin) error {
 }
 
 // near says whether a replica has what it needs to vote: the log, and a worker that has applied it.
-func (a *agent) near(told *info) bool {
+func (a *agent) near(status *info) bool {
 	committed := a.raft.CommitIndex()
-	return told.Last > 0 && told.Last+caughtUp > committed && told.Serving && told.Applied+caughtUp > committed
+	return status.Last > 0 && status.Last+caughtUp > committed && status.Serving && status.Applied+caughtUp > committed
 }
 
 // remove takes a member out, if those that stay can go on without it. A leader hands over first.
-func (a *agent) remove(wish admin) error {
+func (a *agent) remove(request admin) error {
 	members := a.info().Members
-	if wish.ID == "" {
+	if request.ID == "" {
 		for member := range members {
-			if replica, err := replicaOf(member); err == nil && replica == wish.Replica {
-				wish.ID = member
+			if replica, err := replicaOf(member); err == nil && replica == request.Replica {
+				request.ID = member
 			}
 		}
 	}
-	if _, known := members[wish.ID]; !known {
-		what := fmt.Sprintf("%q", wish.ID)
-		if wish.ID == "" {
-			what = fmt.Sprintf("with the number %d", wish.Replica)
+	if _, known := members[request.ID]; !known {
+		what := fmt.Sprintf("%q", request.ID)
+		if request.ID == "" {
+			what = fmt.Sprintf("with the number %d", request.Replica)
 		}
 		return refused("the group has no member %s; there are %s", what, listed(members))
 	}
-	if wish.Try {
-		return a.bearable(wish.ID, members)
+	if request.Try {
+		return a.bearable(request.ID, members)
 	}
-	if wish.ID == a.id {
+	if request.ID == a.id {
 		if !a.handOver(anyReplica) {
 			return refused("replica %d leads, and no other one can lead now", a.Replica)
 		}
 		return unavailable("the leadership was handed over; ask again")
 	}
-	if err := a.bearable(wish.ID, members); err != nil {
+	if err := a.bearable(request.ID, members); err != nil {
 		return err
 	}
-	if err := a.expel(raft.ServerID(wish.ID)); err != nil {
+	if err := a.expel(raft.ServerID(request.ID)); err != nil {
 		return err
 	}
-	if replica, err := replicaOf(wish.ID); err == nil {
+	if replica, err := replicaOf(request.ID); err == nil {
 		for member := range a.info().Members {
 			if other, err := replicaOf(member); err == nil && other == replica {
 				return nil // a new disk of the same number stays
@@ -216,10 +216,10 @@ func (a *agent) bearable(id string, members map[string]string) error {
 }
 
 // tellAll has the other agents do what concerns each of them alone; who does not answer learns it later.
-func (a *agent) tellAll(wish admin, except int) {
-	body, _ := json.Marshal(wish)
+func (a *agent) tellAll(request admin, except int) {
+	body, _ := json.Marshal(request)
 	done := make(chan struct{})
-	peers := a.book.others()
+	peers := a.registry.others()
 	for _, p := range peers {
 		go func() {
 			if p.replica != except {
@@ -237,13 +237,13 @@ func (a *agent) tellAll(wish admin, except int) {
 
 func (a *agent) leaveOut(replica int) error {
 	a.comparer.forget(replica)
-	return a.book.forget(replica)
+	return a.registry.forget(replica)
 }
 
 // --- what every agent looks after -------------------------------------------------------------------------------
 
-// keepBook asks the others for addresses of members that joined while this agent could not hear of it.
-func (a *agent) keepBook() {
+// keepRegistry asks the others for addresses of members that joined while this agent could not hear of it.
+func (a *agent) keepRegistry() {
 	var tell outsider
 	for a.idle() {
 		members := a.info().Members
@@ -252,7 +252,7 @@ func (a *agent) keepBook() {
 		missing := false
 		for member := range members {
 			replica, err := replicaOf(member)
-			missing = missing || (err == nil && a.book.get(replica) == nil)
+			missing = missing || (err == nil && a.registry.get(replica) == nil)
 		}
 		if !missing {
 			continue
@@ -263,10 +263,10 @@ func (a *agent) keepBook() {
 			}
 			for member := range members {
 				replica, err := replicaOf(member)
-				if err != nil || a.book.get(replica) != nil {
+				if err != nil || a.registry.get(replica) != nil {
 					continue
 				}
-				if err := a.book.learn(replica, one.Peers[fmt.Sprint(replica)]); err != nil {
+				if err := a.registry.learn(replica, one.Peers[fmt.Sprint(replica)]); err != nil {
 					a.log.Error("an address cannot be kept", "error", err)
 				}
 			}

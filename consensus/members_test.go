@@ -62,15 +62,15 @@ func (g *group) busy(by *lister) func() int {
 	}
 }
 
-func (l *lister) administer(wish admin) error {
-	body, _ := json.Marshal(wish)
+func (l *lister) administer(request admin) error {
+	body, _ := json.Marshal(request)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		_, err := l.ask(kAdmin, body)
-		var told *fault
+		var status *fault
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		if told, _ = err.(*fault); told == nil || told.Code == "refused" {
+		if status, _ = err.(*fault); status == nil || status.Code == "refused" {
 			return err
 		}
 	}
@@ -87,7 +87,7 @@ func TestANewReplicaJoinsWhileWritesGoOnAndVotes(t *testing.T) {
 	written := end()
 	same(t, g, written)
 	for replica, a := range g.agents {
-		if p := a.book.get(i); p == nil || p.address != g.peers[i] {
+		if p := a.registry.get(i); p == nil || p.address != g.peers[i] {
 			t.Errorf("replica %d does not know where replica %d is", replica, i)
 		}
 	}
@@ -132,7 +132,7 @@ func TestWhoMissedAJoinAsksTheOthers(t *testing.T) {
 	g.lists[i].awaitReady()
 	g.start(away, true)
 	until(t, "the address", func() bool {
-		p := g.agents[away].book.get(i)
+		p := g.agents[away].registry.get(i)
 		return p != nil && p.address == g.peers[i]
 	})
 }
@@ -173,7 +173,7 @@ func TestTheLeaderIsRemovedWhileWritesGoOn(t *testing.T) {
 	g.stop(old)
 	g.lists[other].write("after")
 	same(t, g, written+1)
-	if g.agents[other].book.get(old) != nil {
+	if g.agents[other].registry.get(old) != nil {
 		t.Error("its address is kept")
 	}
 }
@@ -332,13 +332,13 @@ func (g *group) state(by int) (backedUp, string) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	var told backedUp
-	if err := json.Unmarshal(answer, &told); err != nil {
+	var status backedUp
+	if err := json.Unmarshal(answer, &status); err != nil {
 		g.t.Fatal(err)
 	}
 	var data []byte
-	for int64(len(data)) < told.Size {
-		body, _ := json.Marshal(admin{Do: "read", Name: told.Name, Offset: int64(len(data)), Length: 1000})
+	for int64(len(data)) < status.Size {
+		body, _ := json.Marshal(admin{Do: "read", Name: status.Name, Offset: int64(len(data)), Length: 1000})
 		part, err := g.lists[by].ask(kAdmin, body)
 		if err != nil {
 			g.t.Fatal(err)
@@ -349,20 +349,20 @@ func (g *group) state(by int) (backedUp, string) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		g.t.Fatal(err)
 	}
-	return told, path
+	return status, path
 }
 
-func offlineTask(t *testing.T, wish task) (found, error) {
+func offlineTask(t *testing.T, request task) (found, error) {
 	t.Helper()
 	in, out := io.Pipe()
 	answer := make(chan found, 1)
 	go func() {
-		var told found
-		json.NewDecoder(in).Decode(&told)
+		var status found
+		json.NewDecoder(in).Decode(&status)
 		io.Copy(io.Discard, in)
-		answer <- told
+		answer <- status
 	}()
-	body, _ := json.Marshal(wish)
+	body, _ := json.Marshal(request)
 	err := offline(strings.NewReader(string(body)), out)
 	out.Close()
 	return <-answer, err
@@ -374,20 +374,20 @@ func TestABackupBecomesAnotherGenerationOfTheGroup(t *testing.T) {
 	for n := range 30 {
 		g.lists[n%3].write(fmt.Sprint(n))
 	}
-	told, state := g.state(g.follower())
+	status, state := g.state(g.follower())
 	g.lists[0].write("after the backup")
 	for i := range g.agents {
 		g.stop(i)
 	}
 	old := slices.Clone(g.dirs)
-	wish := task{Do: "restore", Group: "g", Replicas: []int{0, 1, 2}, Generation: "second", State: state, Term: told.Term}
+	request := task{Do: "restore", Group: "g", Replicas: []int{0, 1, 2}, Generation: "second", State: state, Term: status.Term}
 	for i := range g.dirs {
-		wish.Replica, wish.Dir = i, g.dirs[i]
-		got, err := offlineTask(t, wish)
+		request.Replica, request.Dir = i, g.dirs[i]
+		got, err := offlineTask(t, request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Last < told.Index || got.Aside == "" || got.Generation != "second" || len(got.Members) != 3 {
+		if got.Last < status.Index || got.Aside == "" || got.Generation != "second" || len(got.Members) != 3 {
 			t.Fatal(got)
 		}
 		old[i] = got.Aside
@@ -453,14 +453,14 @@ func TestFoldersInUseAreLeftAlone(t *testing.T) {
 	g := newGroup(t, 1, nil)
 	g.startAll()
 	g.lists[0].write("x")
-	told, state := g.state(0)
-	for _, wish := range []task{
+	status, state := g.state(0)
+	for _, request := range []task{
 		{Do: "recover", Dir: g.dirs[0], Generation: "second"},
 		{Do: "inspect", Dir: g.dirs[0]},
-		{Do: "restore", Dir: g.dirs[0], Group: "g", Replicas: []int{0}, Generation: "second", State: state, Term: told.Term},
+		{Do: "restore", Dir: g.dirs[0], Group: "g", Replicas: []int{0}, Generation: "second", State: state, Term: status.Term},
 	} {
-		if _, err := offlineTask(t, wish); err == nil || !strings.Contains(err.Error(), "another agent runs here") {
-			t.Errorf("%s: %v", wish.Do, err)
+		if _, err := offlineTask(t, request); err == nil || !strings.Contains(err.Error(), "another agent runs here") {
+			t.Errorf("%s: %v", request.Do, err)
 		}
 	}
 	g.lists[0].write("y")
@@ -469,15 +469,15 @@ func TestFoldersInUseAreLeftAlone(t *testing.T) {
 
 func TestTasksThatMakeNoSenseAreRefused(t *testing.T) {
 	empty := t.TempDir()
-	for _, wish := range []task{
+	for _, request := range []task{
 		{Do: "else"},
 		{Do: "inspect", Dir: empty},
 		{Do: "recover", Dir: empty, Generation: "x"},
 		{Do: "recover", Dir: empty},
 		{Do: "restore", Dir: empty, Group: "g", Replicas: []int{0}, Generation: "x", State: filepath.Join(empty, "none")},
 	} {
-		if _, err := offlineTask(t, wish); err == nil {
-			t.Errorf("%v was done", wish)
+		if _, err := offlineTask(t, request); err == nil {
+			t.Errorf("%v was done", request)
 		}
 	}
 	if left, _ := os.ReadDir(empty); len(left) != 0 {
@@ -524,8 +524,8 @@ func TestWhoWasRemovedServesNothingUntilItIsTakenInAgain(t *testing.T) {
 		}
 		return removed()
 	})
-	if told := g.agents[out].info(); told.Serving || !told.Removed {
-		t.Errorf("it was removed, and tells %+v", told)
+	if status := g.agents[out].info(); status.Serving || !status.Removed {
+		t.Errorf("it was removed, and tells %+v", status)
 	}
 	err := via.administer(admin{Do: "remove", Replica: out})
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no member with the number %d; there are ", out)) {

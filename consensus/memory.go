@@ -20,8 +20,8 @@ func spare() {
 	}
 }
 
-// tidy gives memory back to the system when what took it has been over for a while; Go itself takes minutes.
-func (a *agent) tidy() {
+// freeMemory gives memory back to the system when what took it has been over for a while; Go itself takes minutes.
+func (a *agent) freeMemory() {
 	var seen, owed int64
 	for a.idle() {
 		written := a.store.bytes.Load() + a.carried.Load()
@@ -31,7 +31,7 @@ func (a *agent) tidy() {
 		if moved > quiet || owed < worth {
 			continue
 		}
-		a.store.recent.rest()
+		a.store.entryCache.rest()
 		debug.FreeOSMemory()
 		owed = 0
 	}

@@ -51,22 +51,22 @@ func offline(in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return fmt.Errorf("the task: %w", err)
 	}
-	var told found
+	var result found
 	var err error
 	switch t.Do {
 	case "inspect":
-		told, err = t.inspect()
+		result, err = t.inspect()
 	case "restore":
-		told, err = t.restore()
+		result, err = t.restore()
 	case "recover":
-		told, err = t.recover()
+		result, err = t.recover()
 	default:
 		err = fmt.Errorf("nobody knows how to %q", t.Do)
 	}
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(out).Encode(told)
+	return json.NewEncoder(out).Encode(result)
 }
 
 // disk is the folder of a replica that does not run.
@@ -105,48 +105,48 @@ func (d *disk) close() {
 
 // tell finds the end of what the disk has, and the members by the newest configuration in it, committed or not.
 func (d *disk) tell() (found, error) {
-	told := found{ID: d.ID, Replica: d.Replica, Group: d.Group, Generation: d.Generation, Members: map[string]string{}}
+	result := found{ID: d.ID, Replica: d.Replica, Group: d.Group, Generation: d.Generation, Members: map[string]string{}}
 	var err error
-	if told.Term, err = d.log.GetUint64(currentTerm); err != nil {
-		return told, err
+	if result.Term, err = d.log.GetUint64(currentTerm); err != nil {
+		return result, err
 	}
 	var members raft.Configuration
 	list, err := d.snapshots.List()
 	if err != nil {
-		return told, err
+		return result, err
 	}
 	if len(list) > 0 {
-		told.Snapshot, told.Last, told.LastTerm, members = list[0].Index, list[0].Index, list[0].Term, list[0].Configuration
+		result.Snapshot, result.Last, result.LastTerm, members = list[0].Index, list[0].Index, list[0].Term, list[0].Configuration
 	}
 	first, err := d.log.FirstIndex()
 	if err != nil {
-		return told, err
+		return result, err
 	}
 	last, err := d.log.LastIndex()
 	if err != nil {
-		return told, err
+		return result, err
 	}
-	told.Unreadable = map[uint64]string{}
+	result.Unreadable = map[uint64]string{}
 	joined := newAssembler("")
 	for index := first; index != 0 && index <= last; index++ {
 		var l raft.Log
 		if err := d.log.GetLog(index, &l); err != nil {
-			return told, err
+			return result, err
 		}
-		if err := joined.unreadable(&l); err != nil && l.Index > told.Snapshot {
-			told.Unreadable[l.Index] = err.Error()
+		if err := joined.unreadable(&l); err != nil && l.Index > result.Snapshot {
+			result.Unreadable[l.Index] = err.Error()
 		}
-		if l.Index > told.Snapshot && l.Type == raft.LogConfiguration {
+		if l.Index > result.Snapshot && l.Type == raft.LogConfiguration {
 			members = raft.DecodeConfiguration(l.Data)
 		}
-		if l.Index > told.Last {
-			told.Last, told.LastTerm = l.Index, l.Term
+		if l.Index > result.Last {
+			result.Last, result.LastTerm = l.Index, l.Term
 		}
 	}
 	for _, server := range members.Servers {
-		told.Members[string(server.ID)] = server.Suffrage.String()
+		result.Members[string(server.ID)] = server.Suffrage.String()
 	}
-	return told, nil
+	return result, nil
 }
 
 // look opens the folder for as long as something is done with it, and tells what it holds then.
@@ -184,23 +184,23 @@ func (t task) takeOver(d *disk) error {
 			return err
 		}
 	}
-	told, err := d.tell()
+	result, err := d.tell()
 	if err != nil {
 		return err
 	}
-	if told.Last == 0 {
+	if result.Last == 0 {
 		return fmt.Errorf("%s holds nothing that a group could be recovered from", t.Dir)
 	}
-	if err := d.skip(told.Unreadable, t.Generation); err != nil {
+	if err := d.skip(result.Unreadable, t.Generation); err != nil {
 		return err
 	}
 	d.ID, d.Generation = memberID(t.Generation, d.Replica), t.Generation
-	term := max(told.Term, told.LastTerm) + 1
+	term := max(result.Term, result.LastTerm) + 1
 	if err := d.log.SetUint64(currentTerm, term); err != nil {
 		return err
 	}
 	alone := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(d.ID), Address: raft.ServerAddress(d.ID)}}}
-	entry := &raft.Log{Index: told.Last + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}
+	entry := &raft.Log{Index: result.Last + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}
 	if err := d.log.StoreLog(entry); err != nil {
 		return err
 	}
@@ -274,26 +274,26 @@ func (t task) restore() (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	told, err := d.tell()
+	result, err := d.tell()
 	d.close()
 	if err != nil {
-		return told, err
+		return result, err
 	}
 	if _, err := os.Lstat(t.Dir); err == nil {
 		held, err := lock(filepath.Join(t.Dir, "lock"))
 		if err != nil {
-			return told, err
+			return result, err
 		}
 		defer held.Close()
-		told.Aside = t.Dir + ".before-" + t.Generation
-		if err := os.Rename(t.Dir, told.Aside); err != nil {
-			return told, err
+		result.Aside = t.Dir + ".before-" + t.Generation
+		if err := os.Rename(t.Dir, result.Aside); err != nil {
+			return result, err
 		}
 	}
 	if err := os.Rename(part, t.Dir); err != nil {
-		return told, err
+		return result, err
 	}
-	return told, syncDir(filepath.Dir(t.Dir))
+	return result, syncDir(filepath.Dir(t.Dir))
 }
 
 func (t task) fill(dir string, index uint64) error {

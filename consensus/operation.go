@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// What an operation looks like is the worker's affair, see src/jina/replication/entries.py. The agent looks at its form
+// What an operation looks like is the worker's affair, see src/jina/replication/entries.py. The agent looks at its bootstrap
 // before it proposes one: what no worker can read would stop every replica, and the log never forgets it.
 //
 // An operation is a version, the lengths of what follows, flags, two MessagePack arrays (what is logged of the request,
@@ -162,7 +162,7 @@ func (s *scanner) location() error {
 	})
 }
 
-// exact is the JSON of parameters that MessagePack has no form for.
+// exact is the JSON of parameters that MessagePack has no bootstrap for.
 func (s *scanner) exact() error {
 	v, err := s.value()
 	if err != nil {

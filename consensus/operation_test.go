@@ -117,7 +117,7 @@ func TestNothingUnreadableGetsIntoTheLog(t *testing.T) {
 				}
 			}
 		}
-		other := g.agents[follower].book.get(leader)
+		other := g.agents[follower].registry.get(leader)
 		if _, err := other.call(kPropose, []byte(text), time.Second); !errors.As(err, &told) || told.Code != "refused" {
 			t.Errorf("an agent forwards %q: %v", text, err)
 		}

@@ -107,8 +107,8 @@ func (p *peer) status(patience time.Duration) (*info, error) {
 	if err != nil {
 		return nil, err
 	}
-	told := &info{}
-	return told, json.Unmarshal(body, told)
+	status := &info{}
+	return status, json.Unmarshal(body, status)
 }
 
 func (p *peer) call(k kind, body []byte, patience time.Duration) ([]byte, error) {
@@ -313,7 +313,7 @@ func (a *agent) serveWorker(conn net.Conn) {
 		}
 		switch f.kind {
 		case kHello:
-			var hello greeting
+			var hello helloFrame
 			if json.Unmarshal(f.body, &hello) != nil {
 				return
 			}
@@ -337,8 +337,8 @@ func (a *agent) serveWorker(conn net.Conn) {
 }
 
 // welcome brings a worker to where the group was when it came, and tells it then. A fresh one waits until the log or a
-// snapshot here covers that: were a snapshot to come later, it would have to begin anew.
-func (a *agent) welcome(w *worker, hello greeting) {
+// snapshot here covers that: were a snapshot to come later, it would have to restart.
+func (a *agent) welcome(w *worker, hello helloFrame) {
 	if hello.Applied == 0 && !a.covered(w) {
 		return
 	}

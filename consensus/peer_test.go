@@ -19,7 +19,7 @@ func silent(t *testing.T, first int32) (string, *atomic.Int32) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	came := new(atomic.Int32)
+	dials := new(atomic.Int32)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -27,7 +27,7 @@ func silent(t *testing.T, first int32) (string, *atomic.Int32) {
 				return
 			}
 			t.Cleanup(func() { conn.Close() })
-			if came.Add(1) <= first {
+			if dials.Add(1) <= first {
 				continue
 			}
 			go func() {
@@ -43,13 +43,13 @@ func silent(t *testing.T, first int32) (string, *atomic.Int32) {
 			}()
 		}
 	}()
-	return l.Addr().String(), came
+	return l.Addr().String(), dials
 }
 
 // A replica that is cut off lets dials run into their limit. All that want to reach it wait for the same one, and what
 // is told to it waits for nothing.
 func TestAReplicaThatCannotBeReachedHoldsNobodyUp(t *testing.T) {
-	address, came := silent(t, 1<<30)
+	address, dials := silent(t, 1<<30)
 	p := &peer{mux: &mux{group: "g", guard: newAuthority(t).guardWith("a", "127.0.0.1")}, address: address}
 	defer p.close()
 	const many = 20
@@ -60,7 +60,7 @@ func TestAReplicaThatCannotBeReachedHoldsNobodyUp(t *testing.T) {
 			failed <- err
 		}()
 	}
-	until(t, "a dial", func() bool { return came.Load() > 0 })
+	until(t, "a dial", func() bool { return dials.Load() > 0 })
 	tell := time.Now()
 	p.tell(kCommit, make([]byte, 16))
 	if took := time.Since(tell); took > 500*time.Millisecond {
@@ -147,11 +147,11 @@ func TestAReadIsNotAnsweredWhereTheLogDoesNotFollow(t *testing.T) {
 	same(t, g, 1)
 	leader, behind := g.leader(), g.follower()
 	stuck := g.agents[behind].store
-	stuck.recent.mu.Lock() // nothing is stored, and heartbeats are answered
+	stuck.entryCache.mu.Lock() // nothing is stored, and heartbeats are answered
 	writer, reader := g.lists[leader], g.lists[behind]
 	writer.write("two")
 	_, err := reader.ask(kRead, nil)
-	stuck.recent.mu.Unlock()
+	stuck.entryCache.mu.Unlock()
 	var told *fault
 	if !errors.As(err, &told) || told.Code != "unavailable" {
 		t.Fatal(err)

@@ -57,12 +57,12 @@ func (a *agent) answerReads() {
 }
 
 func (a *agent) confirmed(settled *uint64) readAnswer {
-	if planted == "unverified-reads" {
+	if injectedFault == "unverified-reads" {
 		return readAnswer{index: a.raft.CommitIndex()}
 	}
 	term := a.raft.CurrentTerm()
 	if *settled != term {
-		if err := a.heed(a.settled(a.raft.Barrier(patience))); err != nil {
+		if err := a.checkTransfer(a.settled(a.raft.Barrier(patience))); err != nil {
 			return readAnswer{err: unavailable("%v", err)}
 		}
 		if a.raft.CurrentTerm() != term {
@@ -121,7 +121,7 @@ func (a *agent) inTerm(member string, term uint64) error {
 		if err != nil {
 			return unavailable("%v", err)
 		}
-		p := a.book.get(replica)
+		p := a.registry.get(replica)
 		if p == nil {
 			return unavailable("no address is known of %s", member)
 		}

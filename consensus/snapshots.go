@@ -9,7 +9,7 @@ import (
 
 func (a *agent) takeSnapshot() error {
 	bytes := a.store.bytes.Load()
-	err := a.limitTrail()
+	err := a.limitTrailingLog()
 	if err == nil {
 		err = a.settled(a.raft.Snapshot())
 	}

@@ -25,31 +25,31 @@ type figures struct {
 }
 
 func (a *agent) figures() *figures {
-	told := &figures{info: a.info(), PID: os.Getpid(), Elections: a.elections.Load(), Sync: a.store.sync.read(), LogSize: sizeOf(a.store.dir)}
+	status := &figures{info: a.info(), PID: os.Getpid(), Elections: a.elections.Load(), Sync: a.store.sync.read(), LogSize: sizeOf(a.store.dir)}
 	a.applier.mu.Lock()
 	if w := a.applier.worker; w != nil {
-		told.Unapplied = w.bytes
+		status.Unapplied = w.bytes
 	}
 	a.applier.mu.Unlock()
 	if list, err := a.snapshots.List(); err == nil && len(list) > 0 {
-		told.SnapshotBytes = list[0].Size
+		status.SnapshotBytes = list[0].Size
 		if stat, err := os.Stat(filepath.Join(a.Dir, "snapshots", list[0].ID)); err == nil {
-			told.SnapshotTime = float64(stat.ModTime().UnixMilli()) / 1000
+			status.SnapshotTime = float64(stat.ModTime().UnixMilli()) / 1000
 		}
 	}
-	seen := []*info{told.info}
-	if told.Role == raft.Leader.String() {
+	seen := []*info{status.info}
+	if status.Role == raft.Leader.String() {
 		seen = a.askAll(shortly)
-		told.Lag = lags(told.info, seen)
+		status.Lag = lags(status.info, seen)
 	}
-	told.Disks = refusals(seen)
-	return told
+	status.Disks = refusals(seen)
+	return status
 }
 
 // refusals is why entries cannot be written, by replica where that is so.
-func refusals(told []*info) map[string]string {
+func refusals(status []*info) map[string]string {
 	found := map[string]string{}
-	for _, one := range told {
+	for _, one := range status {
 		if one != nil && one.Disk != "" {
 			found[strconv.Itoa(one.Replica)] = one.Disk
 		}
@@ -58,7 +58,7 @@ func refusals(told []*info) map[string]string {
 }
 
 // lags is how many entries of the leader's log each of the other members does not have, by replica.
-func lags(leader *info, told []*info) map[string]*int64 {
+func lags(leader *info, status []*info) map[string]*int64 {
 	found := map[string]*int64{}
 	for id := range leader.Members {
 		replica, err := replicaOf(id)
@@ -66,7 +66,7 @@ func lags(leader *info, told []*info) map[string]*int64 {
 			continue
 		}
 		var behind *int64
-		for _, one := range told {
+		for _, one := range status {
 			if one != nil && one.ID == id {
 				entries := max(0, int64(leader.Last)-int64(one.Last))
 				behind = &entries
@@ -132,9 +132,9 @@ func (t *timings) since(began time.Time) {
 }
 
 func (t *timings) read() distribution {
-	told := distribution{Bounds: bounds[:], Sum: float64(t.micros.Load()) / 1e6}
+	status := distribution{Bounds: bounds[:], Sum: float64(t.micros.Load()) / 1e6}
 	for i := range t.counts {
-		told.Counts = append(told.Counts, t.counts[i].Load())
+		status.Counts = append(status.Counts, t.counts[i].Load())
 	}
-	return told
+	return status
 }

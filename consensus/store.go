@@ -28,13 +28,13 @@ const (
 // how far the log had got, so that a tail that went missing is noticed.
 type logStore struct {
 	*wal.WAL
-	meta   *metadb.BoltMetaDB
-	recent *recent
-	trail  trail
-	dir    string
-	last   atomic.Uint64
-	mu     sync.Mutex // of the mark
-	marked uint64
+	meta       *metadb.BoltMetaDB
+	entryCache *entryCache
+	sizeIndex  sizeIndex
+	dir        string
+	last       atomic.Uint64
+	mu         sync.Mutex // of the mark
+	marked     uint64
 
 	changing sync.Mutex                  // of the entries
 	failed   error                       // why they cannot be changed any more
@@ -61,7 +61,7 @@ func openLog(dir string) (*logStore, error) {
 		meta.Close()
 		return nil, fmt.Errorf("the log in %s cannot be opened (%s): %w", dir, suspect(dir), err)
 	}
-	s := &logStore{WAL: w, meta: meta, recent: newRecent(), dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &logStore{WAL: w, meta: meta, entryCache: newEntryCache(), dir: dir, stop: make(chan struct{}), done: make(chan struct{})}
 	if err := s.check(); err != nil {
 		w.Close()
 		meta.Close()
@@ -96,7 +96,7 @@ func (s *logStore) check() error {
 		if err := s.GetLog(index, &l); err != nil {
 			return err
 		}
-		s.trail.note(index, len(l.Data))
+		s.sizeIndex.note(index, len(l.Data))
 	}
 	mark, err := readMark(s.markFile())
 	if err != nil {
@@ -169,9 +169,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		return err
 	}
 	s.sync.since(began)
-	s.recent.add(logs)
+	s.entryCache.add(logs)
 	for _, l := range logs {
-		s.trail.note(l.Index, len(l.Data))
+		s.sizeIndex.note(l.Index, len(l.Data))
 	}
 	s.bytes.Add(int64(size))
 	s.last.Store(logs[len(logs)-1].Index)
@@ -203,7 +203,7 @@ func (s *logStore) storeLogs(logs []*raft.Log) error {
 	return err
 }
 
-// fail says that nothing can be stored before the log is opened anew: there was no room for a file.
+// fail says that nothing can be stored before the log is reopened: there was no room for a file.
 func (s *logStore) fail(err error) {
 	s.failed = err
 	if s.broken != nil {
@@ -213,7 +213,7 @@ func (s *logStore) fail(err error) {
 
 // GetLog reads an entry; its data are shared with others who read it.
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
-	if s.recent.get(index, l) {
+	if s.entryCache.get(index, l) {
 		return nil
 	}
 	if err := s.WAL.GetLog(index, l); err != nil {
@@ -235,7 +235,7 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 
 // DeleteRange lowers the mark before entries at the end go. The library has all go when it takes a snapshot from the
 // leader; what follows that in a log that has its last entry was acknowledged, and stays. The library then has to look
-// at it anew, since it has taken the members from the snapshot.
+// at it again, since it has taken the members from the snapshot.
 func (s *logStore) DeleteRange(lo, hi uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +247,7 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 			return err
 		}
 	}
-	s.recent.forget(lo, hi)
+	s.entryCache.forget(lo, hi)
 	if hi >= end {
 		first, err := s.WAL.FirstIndex()
 		if err != nil {

@@ -173,7 +173,7 @@ func (g *guard) shake(
 
 // hosts are those of all replicas.
 func (a *agent) hosts() (found []string) {
-	for _, p := range a.book.all() {
+	for _, p := range a.registry.all() {
 		if host, _, err := net.SplitHostPort(p.address); err == nil {
 			found = append(found, host)
 		}

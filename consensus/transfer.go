@@ -9,11 +9,11 @@ import (
 
 const barredFor = 2 // election timeouts; a transfer takes one
 
-// heed looks at what raft says to proposals, and passes it on. Raft refuses them while it hands the leadership over, and
+// checkTransfer looks at what raft says to proposals, and passes it on. Raft refuses them while it hands the leadership over, and
 // may never get to the end of that: where it asks a replica for the second time that is cut off, and loses the leadership
 // meanwhile, it waits for somebody who is gone (https://github.com/hashicorp/raft/issues/696). It would refuse for ever, and
-// the agent begins anew.
-func (a *agent) heed(err error) error {
+// the agent restarts.
+func (a *agent) checkTransfer(err error) error {
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) || a.handing.Load() > 0 {
 		a.barred.Store(0)
 		return err
@@ -22,7 +22,7 @@ func (a *agent) heed(err error) error {
 	if since := a.barred.Load(); since == 0 {
 		a.barred.CompareAndSwap(0, now)
 	} else if time.Duration(now-since) > barredFor*ms(a.ElectionMs) {
-		a.beginAnew(errors.New("a transfer of the leadership does not end; the agent begins anew"))
+		a.requestRestart(errors.New("a transfer of the leadership does not end; the agent begins anew"))
 	}
 	return err
 }
@@ -58,11 +58,11 @@ func (a *agent) useful() bool {
 
 // handOver makes another replica the leader: that one, or any that can.
 func (a *agent) handOver(to int) bool {
-	for _, told := range a.askAll(shortly) {
-		if told == nil || !told.Serving || told.Replica == a.Replica || !told.Voter || (to != anyReplica && to != told.Replica) {
+	for _, status := range a.askAll(shortly) {
+		if status == nil || !status.Serving || status.Replica == a.Replica || !status.Voter || (to != anyReplica && to != status.Replica) {
 			continue
 		}
-		if a.transfer(told.ID) == nil {
+		if a.transfer(status.ID) == nil {
 			return true
 		}
 	}

@@ -32,21 +32,21 @@ func TestATransferThatEndsIsWaitedFor(t *testing.T) {
 	told := func() bool { return len(a.anew) > 0 }
 	a.handing.Store(1)
 	for range 5 {
-		a.heed(raft.ErrLeadershipTransferInProgress)
+		a.checkTransfer(raft.ErrLeadershipTransferInProgress)
 		time.Sleep(15 * time.Millisecond)
 	}
 	a.handing.Store(0)
 	for range 5 { // others in between
-		a.heed(raft.ErrLeadershipTransferInProgress)
+		a.checkTransfer(raft.ErrLeadershipTransferInProgress)
 		time.Sleep(15 * time.Millisecond)
-		a.heed(nil)
+		a.checkTransfer(nil)
 	}
 	if told() {
 		t.Fatal("it begins anew though transfers ended")
 	}
-	a.heed(raft.ErrLeadershipTransferInProgress)
+	a.checkTransfer(raft.ErrLeadershipTransferInProgress)
 	time.Sleep(50 * time.Millisecond)
-	a.heed(raft.ErrLeadershipTransferInProgress)
+	a.checkTransfer(raft.ErrLeadershipTransferInProgress)
 	if !told() {
 		t.Fatal("it goes on though a transfer does not end")
 	}

@@ -23,7 +23,7 @@ func (a *agent) leader(forwarded bool) (*peer, error) {
 	if err == nil && replica == a.Replica {
 		return nil, unavailable("the leadership changes")
 	}
-	p := a.book.get(replica)
+	p := a.registry.get(replica)
 	if err != nil || p == nil {
 		return nil, unavailable("no address is known of the leader %q", id)
 	}
@@ -78,7 +78,7 @@ func (a *agent) append(entries [][]byte) (uint64, error) {
 			entries[at] = nil
 			at++
 		}
-		if err := a.heed(flying[0].Error()); err != nil {
+		if err := a.checkTransfer(flying[0].Error()); err != nil {
 			return 0, proposalFault(err, alone)
 		}
 		index = flying[0].Index()
@@ -113,7 +113,7 @@ func (a *agent) tellCommits() {
 			var body [16]byte
 			binary.LittleEndian.PutUint64(body[0:], told[0])
 			binary.LittleEndian.PutUint64(body[8:], told[1])
-			for _, p := range a.book.others() {
+			for _, p := range a.registry.others() {
 				p.tell(kCommit, body[:])
 			}
 		}

@@ -31,7 +31,7 @@ SECTIONS = (
 
 
 def filled(text: str) -> str:
-    """The page with everything between the comments written anew."""
+    """The page with everything between the comments written again."""
 
     def one(match: re.Match[str]) -> str:
         return f"{match[1]}\n{GENERATED[match[2]]().strip()}\n\n{match[3]}"

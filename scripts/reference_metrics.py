@@ -16,8 +16,8 @@ def metric_families() -> list[Any]:
     endpoint.ended(0.1, "ExecutorError")
     endpoint.batches = BatchMetrics(lambda: 0)
     worker.consensus = ConsensusMetrics()
-    worker.consensus.told = {"role": "Leader", "lag": {"1": 0}}
-    gateway.hop("executor").up = lambda: {"executor/rep-0": True}
+    worker.consensus.agent_status = {"role": "Leader", "lag": {"1": 0}}
+    gateway.upstream("executor").up = lambda: {"executor/rep-0": True}
     measured = {f"jina_{name}" for name, *_ in worker.timed()}  # by users, and so by tests
     found: dict[str, Any] = {}
     for one in (worker, gateway):

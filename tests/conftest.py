@@ -24,7 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def home(tmp_path_factory):
     """An empty home folder for the tests and the processes they start."""
     with pytest.MonkeyPatch.context() as patch:
-        # Tools that keep their caches there would fetch them anew.
+        # Tools that keep their caches there would fetch them again.
         for name, folder in (("UV_CACHE_DIR", "uv"), ("PYRIGHT_PYTHON_CACHE_DIR", "pyright")):
             if name not in os.environ:
                 patch.setenv(name, str(CACHE / folder))

@@ -24,7 +24,7 @@ class Store(Executor):
         return DocList[Text]([Text(id="a", text=f"stored {self.count}")])
 
     @requests(on="/count")
-    def told(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
+    def listing(self, docs: DocList[Text], **kwargs) -> DocList[Text]:
         return DocList[Text]([Text(id="a", text=f"holds {self.count}")])
 
     def snapshot(self, snapshot_file: str):

@@ -19,15 +19,15 @@ from jina import Deployment
 if hasattr(Deployment, "consensus_status"):
     import msgspec
 
-    from jina.plan.plans import FacePlan
+    from jina.plan.plans import ListenerPlan
 
     class Stateful(Deployment):
         """Each replica listens on a port of its own, too."""
 
         def _plan_to_run(self):
             plan = super()._plan_to_run()
-            faces = [[FacePlan(protocol="grpc", host="127.0.0.1", port=port)] for port in PORTS]
-            workers = [msgspec.structs.replace(w, faces=f) for w, f in zip(plan.workers, faces, strict=True)]
+            listeners = [[ListenerPlan(protocol="grpc", host="127.0.0.1", port=port)] for port in PORTS]
+            workers = [msgspec.structs.replace(w, listeners=f) for w, f in zip(plan.workers, listeners, strict=True)]
             return msgspec.structs.replace(plan, workers=workers)
 
     def tell(service):

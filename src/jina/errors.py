@@ -74,8 +74,8 @@ class JinaError(Exception):
 
     def details(self) -> dict[str, Any]:
         """Further fields that travel with the error as JSON; see `from_wire`."""
-        told = {"help": self.help, "deployment": self.deployment}
-        return {name: value for name, value in told.items() if value}
+        result = {"help": self.help, "deployment": self.deployment}
+        return {name: value for name, value in result.items() if value}
 
     @classmethod
     def from_details(cls, message: str, details: Mapping[str, Any]) -> JinaError:

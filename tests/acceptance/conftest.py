@@ -75,4 +75,4 @@ def line():
 @pytest.fixture
 def places(line):
     """The port of each protocol."""
-    return dict(zip(PROTOCOLS, (face.port for face in line.plan.gateway.faces), strict=True))
+    return dict(zip(PROTOCOLS, (listener.port for listener in line.plan.gateway.listeners), strict=True))

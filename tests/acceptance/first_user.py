@@ -44,8 +44,8 @@ def serve(folder):
                 client.post("/add", Document())
         assert main(["raft", "snapshot", "it", "--workspace", f"{folder}/ws"]) == 0
         assert main(["raft", "backup", f"{folder}/backup", "--workspace", f"{folder}/ws"]) == 0
-        told = {"port": served.port, "pids": descendants(os.getpid())}
-        sys.stdout.write(json.dumps(told) + "\n")
+        result = {"port": served.port, "pids": descendants(os.getpid())}
+        sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

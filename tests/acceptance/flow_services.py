@@ -62,7 +62,7 @@ class Holding(Executor):
 
     @requests(on="/gate")
     async def open_or_shut(self, parameters: dict, **kwargs) -> dict:
-        """Open the gate with `open`, shut it and count anew without."""
+        """Open the gate with `open`, shut it and count again without."""
         if parameters.get("open"):
             self.gate.set()
         else:

@@ -35,8 +35,8 @@ class Porter(Executor):
 
     @requests(on="/open")
     async def open(self, docs, headers=None, **kwargs):
-        told = {name: value for name, value in headers.items() if "api-key" in name or name == "authorization"}
-        docs[0].text = json.dumps(told, sort_keys=True)
+        reply_headers = {name: value for name, value in headers.items() if "api-key" in name or name == "authorization"}
+        docs[0].text = json.dumps(reply_headers, sort_keys=True)
 
     @requests(on="/closed")
     def closed(self, docs, **kwargs):
@@ -216,12 +216,12 @@ def test_too_many_requests(ports, protocol, key):
     each = 2 if protocol == "websocket" else 1
     found = [RAW[protocol](ports[protocol], "/open", shown(key)) for _ in range(BURST // each + 1)]
     assert [status for status, _, _ in found] == [of(protocol, 200)] * (BURST // each) + [of(protocol, 429)]
-    _, name, told = found[-1]
+    _, name, result = found[-1]
     assert name == "Overloaded"
     hint = {
-        "grpc": lambda: float(told["grpc-retry-pushback-ms"]) / 1000,
-        "http": lambda: float(told["retry-after"]),
-        "websocket": lambda: told["retry_after"],
+        "grpc": lambda: float(result["grpc-retry-pushback-ms"]) / 1000,
+        "http": lambda: float(result["retry-after"]),
+        "websocket": lambda: result["retry_after"],
     }[protocol]()
     assert 0 < hint <= 601
     assert RAW[protocol](ports[protocol], "/open", shown(next(fresh)))[0] == of(protocol, 200)
@@ -326,8 +326,8 @@ def client_of(ports, protocol, **options):
 def test_client(ports, protocol, key, count):
     with client_of(ports, protocol, api_key=key) as client:
         docs = client.post("/open", [Token(text="a")] * count, request_size=1, return_type=None)
-        (told,) = {json.dumps({**json.loads(text), "x-api-key-name": "?"}) for text in docs.texts}
-        assert json.loads(told) == {"x-api-key-name": "?"}  # the key itself does not reach the Executor
+        (content,) = {json.dumps({**json.loads(text), "x-api-key-name": "?"}) for text in docs.texts}
+        assert json.loads(content) == {"x-api-key-name": "?"}  # the key itself does not reach the Executor
         assert client.is_flow_ready()
         stream = client.stream_doc("/tokens", Token(text="t"), return_type=Token)
         assert [doc.text for doc in stream] == ["t0", "t1", "t2"]

@@ -146,7 +146,7 @@ def test_what_waits_at_any_step_is_answered_when_a_flow_ends():
 
 
 def end_with_waiting_requests(service, metric, expected):
-    """Two requests wait for company, as `metric` tells, when the service is told to end; they are answered soon."""
+    """Two requests wait for a batch to fill, as `metric` shows, when the service is stopped; they are answered soon."""
     answers = []
     with service as served:
 

@@ -24,7 +24,7 @@ def pair():
     """Two steps on all protocols; the ports by protocol."""
     flow = Flow(protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True)
     with flow.add(name="first", uses=First).add(name="middle", uses=Middle) as running:
-        ports = dict(zip(PROTOCOLS, (face.port for face in running.plan.gateway.faces), strict=True))
+        ports = dict(zip(PROTOCOLS, (listener.port for listener in running.plan.gateway.listeners), strict=True))
         for protocol, port in ports.items():  # whatever is made once is made now
             with Client(host="127.0.0.1", port=port, protocol=protocol) as client:
                 client.post("/wait", Token())

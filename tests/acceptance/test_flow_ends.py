@@ -38,13 +38,13 @@ def program(folder):
     command = [sys.executable, "-m", "tests.acceptance.flow_program", str(folder)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
-            told = json.loads(child.stdout.readline() or child.stderr.read())
-            places = list(zip(PROTOCOLS, told["ports"], strict=True)) * CLIENTS
+            output = json.loads(child.stdout.readline() or child.stderr.read())
+            places = list(zip(PROTOCOLS, output["ports"], strict=True)) * CLIENTS
             warm = threading.Barrier(len(places) + 1)
             with ThreadPoolExecutor(len(places)) as pool:
                 loads = [pool.submit(ask_until_refused, port, protocol, warm) for protocol, port in places]
                 warm.wait(30)
-                yield child, told, loads
+                yield child, output, loads
         finally:
             child.kill()
 
@@ -62,24 +62,24 @@ def ask_until_refused(port, protocol, warm):
                 warm.wait(30)
 
 
-def nothing_left(told, folder):
-    assert not any(map(runs, told["processes"].values()))
+def nothing_left(result, folder):
+    assert not any(map(runs, result["processes"].values()))
     assert list((folder / "tmp").iterdir()) == []
-    for port in told["ports"]:
+    for port in result["ports"]:
         socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_sigterm_under_load(tmp_path):
     """Each request that was taken on is answered, all Executors are closed, the program exits with 0."""
-    with program(tmp_path) as (child, told, loads):
+    with program(tmp_path) as (child, facts, loads):
         below = children_of(child.pid)
-        assert set(told["processes"].values()) <= set(below)
+        assert set(facts["processes"].values()) <= set(below)
         child.send_signal(signal.SIGTERM)
         answered = [load.result(30) for load in loads]
         assert child.wait(30) == 0, child.stderr.read()
     assert min(answered) >= 1
     assert not any(map(runs, below))
-    nothing_left(told, tmp_path)
+    nothing_left(facts, tmp_path)
     counts = {int(path.read_text()) for path in tmp_path.glob("closed-*")}
     assert counts == {sum(answered)}  # no more was done than answered
     assert len(list(tmp_path.glob("closed-*"))) == 2
@@ -89,9 +89,9 @@ def test_sigterm_under_load(tmp_path):
 @pytest.mark.parametrize("victim", ["program", "gateway"])
 def test_a_kill_under_load(tmp_path, victim):
     """Whoever is killed, all others end too; one that could say so names what died."""
-    with program(tmp_path) as (child, told, loads):
+    with program(tmp_path) as (child, facts, loads):
         pids = [*children_of(child.pid)]
-        os.kill(child.pid if victim == "program" else told["processes"]["gateway"], signal.SIGKILL)
+        os.kill(child.pid if victim == "program" else facts["processes"]["gateway"], signal.SIGKILL)
         killed = time.monotonic()
         until(lambda: not any(map(runs, pids)))
         took = time.monotonic() - killed
@@ -100,7 +100,7 @@ def test_a_kill_under_load(tmp_path, victim):
             assert child.wait(30) == 3
             assert "gateway" in (said := child.stderr.read())
             assert "SIGKILL" in said
-    nothing_left(told, tmp_path)
+    nothing_left(facts, tmp_path)
     assert took < PROMPTLY
 
 
@@ -154,7 +154,7 @@ def test_nothing_is_left(tmp_path, monkeypatch):
 
 def life():
     with Flow(protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True).add(uses=Counted).add(uses=Counted) as flow:
-        ports = [face.port for face in flow.plan.gateway.faces]
+        ports = [listener.port for listener in flow.plan.gateway.listeners]
         for port, protocol in zip(ports, PROTOCOLS, strict=True):
             with Client(host="127.0.0.1", port=port, protocol=protocol) as client:
                 assert len(client.post("/count", [Token() for _ in range(3)], request_size=1)) == 3

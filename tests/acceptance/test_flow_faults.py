@@ -23,7 +23,7 @@ LOCAL = {"host": "127.0.0.1", "quiet": True, "protocol": list(PROTOCOLS)}
 
 
 def ports_of(flow):
-    return dict(zip(PROTOCOLS, (face.port for face in flow.plan.gateway.faces), strict=True))
+    return dict(zip(PROTOCOLS, (listener.port for listener in flow.plan.gateway.listeners), strict=True))
 
 
 def inside(flow, **arguments):
@@ -51,10 +51,12 @@ def test_callbacks_see_what_a_failed_request_has_visited():
             with Client(host="127.0.0.1", port=port, protocol=protocol) as client:
                 client.post("/count", Token(text="t"), on_error=failed.append)
             [response] = failed
-            told = json.loads(response.json())["routes"]
-            assert [route["executor"] for route in told] == ["gateway", "first", "bad"], protocol
+            content = json.loads(response.json())["routes"]
+            assert [route["executor"] for route in content] == ["gateway", "first", "bad"], protocol
             assert [route.status.code == route.status.ERROR for route in response.routes] == [False, False, True]
-            assert told[0]["start_time"] <= told[1]["start_time"] <= told[1]["end_time"] <= told[0]["end_time"]
+            assert (
+                content[0]["start_time"] <= content[1]["start_time"] <= content[1]["end_time"] <= content[0]["end_time"]
+            )
 
 
 @pytest.mark.slow

@@ -118,13 +118,13 @@ def test_compression(places, name):
 
 def test_cors(places):
     headers = {"origin": "http://example.com", "access-control-request-method": "POST"}
-    status, told, _ = get(places["http"], "/typed", method="OPTIONS", headers=headers)
-    told = {name.lower(): value for name, value in told.items()}
+    status, reply_headers, _ = get(places["http"], "/typed", method="OPTIONS", headers=headers)
+    reply_headers = {name.lower(): value for name, value in reply_headers.items()}
     assert status in {200, 204}
-    assert told["access-control-allow-origin"] == "*"
-    assert "POST" in told["access-control-allow-methods"]
-    told = get(places["http"], "/typed", method="POST", body=ONE, headers={"origin": "http://example.com"})[1]
-    assert {name.lower(): value for name, value in told.items()}["access-control-allow-origin"] == "*"
+    assert reply_headers["access-control-allow-origin"] == "*"
+    assert "POST" in reply_headers["access-control-allow-methods"]
+    reply_headers = get(places["http"], "/typed", method="POST", body=ONE, headers={"origin": "http://example.com"})[1]
+    assert {name.lower(): value for name, value in reply_headers.items()}["access-control-allow-origin"] == "*"
 
 
 def test_openapi(places):
@@ -157,12 +157,12 @@ def resolved(schema, part):
 
 
 def test_status_and_dry_run(places):
-    status, _, told = get(places["http"], "/status")
+    status, _, result = get(places["http"], "/status")
     assert status == 200
-    assert "jina" in told
-    status, _, told = get(places["http"], "/dry_run")
+    assert "jina" in result
+    status, _, result = get(places["http"], "/dry_run")
     assert status == 200
-    assert told["code"] == 0
+    assert result["code"] == 0
     for page in ("/readyz", "/livez", "/startupz", "/metrics"):
         assert get(places["http"], page)[0] == 200
 

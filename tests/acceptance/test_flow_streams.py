@@ -92,9 +92,9 @@ def forked():
 
 def test_a_fork_behind_a_stream(forked, protocol):
     """Each document is joined by itself, and leaves before the next is made; order is kept."""
-    face = forked.plan.gateway.faces[PROTOCOLS.index(protocol)]
+    listener = forked.plan.gateway.listeners[PROTOCOLS.index(protocol)]
     forked.post("/next", parameters={"go": False})
-    with Client(host="127.0.0.1", port=face.port, protocol=protocol) as client:
+    with Client(host="127.0.0.1", port=listener.port, protocol=protocol) as client:
         found = client.stream_doc("/words", Word(text="w"), return_type=Word, parameters={"count": 40})
         docs = [next(found)]
         forked.post("/next", parameters={"go": True})
@@ -156,7 +156,7 @@ def flooded():
 def test_a_reader_that_pauses(flooded, protocol):
     """The generator does not run ahead of who reads it, further than connections hold."""
     flow, _ = flooded
-    port = flow.plan.gateway.faces[PROTOCOLS.index(protocol)].port
+    port = flow.plan.gateway.listeners[PROTOCOLS.index(protocol)].port
 
     def made():
         return results(flow, "/made")["flood"]["made"]
@@ -183,7 +183,7 @@ def test_a_reader_that_pauses(flooded, protocol):
 def test_a_million_documents_through_a_slow_step(flooded, protocol, count):
     """In requests of a thousand: neither the gateway nor a worker keeps what has passed."""
     flow, pids = flooded
-    port = flow.plan.gateway.faces[PROTOCOLS.index(protocol)].port
+    port = flow.plan.gateway.listeners[PROTOCOLS.index(protocol)].port
     answered, samples = itertools.count(1), []
 
     def look(response):
@@ -211,7 +211,7 @@ def test_a_million_documents_through_a_slow_step(flooded, protocol, count):
 def test_a_long_stream_through_a_slow_step(flooded, protocol):
     """Each document by itself, five kilobytes each: what all of them take would not go unnoticed."""
     flow, pids = flooded
-    port = flow.plan.gateway.faces[PROTOCOLS.index(protocol)].port
+    port = flow.plan.gateway.listeners[PROTOCOLS.index(protocol)].port
     start = Stamped(number=1_000_000, ballast="x" * 5_000)
     with Client(host="127.0.0.1", port=port, protocol=protocol) as client:
         samples = []

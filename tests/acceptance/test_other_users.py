@@ -20,7 +20,7 @@ from jina.executor.base import create
 from jina.net.sockets import holder
 from jina.observe.logs import file_handler
 from jina.supervisor.loading import install, lock_file
-from jina.supervisor.status_socket import _names, ask_all, standing
+from jina.supervisor.status_socket import _names, ask_all, serve_status
 from tests.acceptance.first_user import KEY, VARIABLE, descendants
 
 OTHER = 65531
@@ -90,9 +90,9 @@ def test_ports_are_not_shared_with_another_user(service):
 
 def test_processes_show_no_secrets(shared, service):
     key = (shared / "ws/raft/it/rep-0/key").read_text().strip()
-    told = as_other(process=service["pids"])["process"]
-    assert len(told) >= 3
-    for command, *opened in told:
+    result = as_other(process=service["pids"])["process"]
+    assert len(result) >= 3
+    for command, *opened in result:
         assert command
         assert not opened
         assert not any(secret in command for secret in (KEY, VARIABLE, key))
@@ -158,16 +158,16 @@ def test_sockets_with_names_of_our_services_stop_no_look_at_them():
         f"{me}/1/\n x",
         *(f"{me}/1/{n}" for n in range(9)),
     ]
-    with pretending(*names), standing(lambda: b"it is us"):
+    with pretending(*names), serve_status(lambda: b"it is us"):
         began = time.monotonic()
-        told = dict(ask_all())
+        result = dict(ask_all())
         assert time.monotonic() - began < 20  # not 8 s for each of them
-    assert told[os.getpid()] == b"it is us"
-    assert not told.keys() & {1, 99999999999}
+    assert result[os.getpid()] == b"it is us"
+    assert not result.keys() & {1, 99999999999}
 
 
 def test_a_service_tells_another_user_nothing_of_itself():
-    with standing(lambda: b"a secret"):
+    with serve_status(lambda: b"a secret"):
         name = next(name for pid, name in _names() if pid == os.getpid())
         assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
 
@@ -194,12 +194,12 @@ def test_keys_on_a_command_line_are_taken_from_it():
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         said = next(line for line in child.stdout if "ready" in line or line.startswith("jina:"))
         try:
-            told = as_other(process=descendants(child.pid))["process"]
+            result = as_other(process=descendants(child.pid))["process"]
         finally:
             child.terminate()
     assert "seen is ready" in said
-    assert not any("secret" in word for shown in told for word in shown)
-    assert all(word in told[0][0] for word in ("--api-keys", "--env", "****", "--name=seen", "--uses"))
+    assert not any("secret" in word for shown in result for word in shown)
+    assert all(word in result[0][0] for word in ("--api-keys", "--env", "****", "--name=seen", "--uses"))
 
 
 def test_a_port_of_another_user_is_named_as_such():

@@ -76,8 +76,8 @@ def customer(port, file, key=""):
             request = urllib.request.Request(f"http://127.0.0.1:{port}/typed", body, headers)
             try:
                 with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
-                    told = json.load(reply)["data"][0]
-                status = "right" if (told["text"], told["count"]) == (f"right {number}", 3) else repr(told)
+                    content = json.load(reply)["data"][0]
+                status = "right" if (content["text"], content["count"]) == (f"right {number}", 3) else repr(content)
             except Exception as error:
                 status = repr(error)
             out.write(json.dumps([asked, "customer", time.monotonic() - asked, status]) + "\n")

@@ -56,11 +56,11 @@ def pytest_terminal_summary(terminalreporter):
     lines, inputs, fives = [], 0, 0
     for reports in terminalreporter.stats.values():
         for report in reports:
-            for name, told in getattr(report, "user_properties", []):
+            for name, result in getattr(report, "user_properties", []):
                 if name == "attack" and report.when == "call":
-                    lines.append(told["cells"])
-                    inputs += told["inputs"]
-                    fives += told["blaming"]
+                    lines.append(result["cells"])
+                    inputs += result["inputs"]
+                    fives += result["blaming"]
     if not lines:
         return
     lines.sort(key=lambda cells: cells[0])

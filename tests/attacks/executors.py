@@ -64,7 +64,7 @@ class Taker(Executor):
             await asyncio.sleep(0)
 
     @requests(on="/smuggled")
-    async def told(self, docs: DocList[Part], **kwargs) -> DocList[Said]:
+    async def listing(self, docs: DocList[Part], **kwargs) -> DocList[Said]:
         """How many documents came in that a request had hidden."""
         return DocList[Said]([Said(count=self.smuggled)])
 

@@ -174,7 +174,7 @@ def upgrades(chance, number):
     fields += chance.sample(extra, chance.randint(0, 4))
     data = request("/typed", as_json(things(3)), *fields, method=method)
     # What is answered as a request has been read with its body.
-    return Try((data, False), told=COUNTED if method == "POST" else "")
+    return Try((data, False), expected=COUNTED if method == "POST" else "")
 
 
 LENGTHS = ["{n}, {n}", "{n},{m}", "-{n}", "+{n}", "0x{n}", "{n}.0", "{n} {n}", "", " ", "99999999999999999999999", "{n}\r\n ",
@@ -349,7 +349,7 @@ def compressed(chance, number):
         ("gzip", worse(packed, chance), ""), ("deflate", worse(zlib.compress(good), chance), ""),
     ])  # fmt: skip
     answer = Try(request("/typed", body, f"Content-Encoding: {kind}"), one_of(want) if want else frozenset())
-    answer.told = COUNTED if want == "200" else ""
+    answer.expected = COUNTED if want == "200" else ""
     return answer
 
 

@@ -203,8 +203,8 @@ async def to_agent(world, data):
     """Say something to an agent as one that has no key; it may say nothing but its own half of the proof, and must end it."""
     which, purpose, generation, content = data
     peers = await asyncio.to_thread(world.peers)
-    address, told = peers[which % len(peers)]
-    parts = [world.group, *([told] if generation else [])]
+    address, result = peers[which % len(peers)]
+    parts = [world.group, *([result] if generation else [])]
     mark = hashlib.sha256("\0".join(parts).encode()).digest()[:16]
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

@@ -21,7 +21,7 @@ class Try:
 
     data: object
     want: frozenset[str] = frozenset()
-    told: str = ""
+    expected: str = ""
     """What the text of an answer 200 must contain."""
 
 
@@ -86,8 +86,8 @@ def verdict(one, answer):
         return f"{answer.status} instead of {' or '.join(sorted(one.want))}"
     if not one.want and blames(answer):
         return f"{answer.status} for bad input"
-    if answer.status == "200" and one.told not in answer.text:
-        return f"200 without {one.told!r}"
+    if answer.status == "200" and one.expected not in answer.text:
+        return f"200 without {one.expected!r}"
     return clear(answer)
 
 
@@ -98,8 +98,13 @@ def clear(answer):
     if answer.text.startswith("Failed to open a WebSocket connection:"):
         return ""
     try:
-        told = json.loads(answer.text)
-        well = isinstance(told, dict) and str(told["status"]) == answer.status and told["title"] and told["code"]
+        content = json.loads(answer.text)
+        well = (
+            isinstance(content, dict)
+            and str(content["status"]) == answer.status
+            and content["title"]
+            and content["code"]
+        )
     except (ValueError, KeyError):
         well = False
     if not well:

@@ -61,7 +61,7 @@ async def websocket(world, data):
         async for opcode, payload in frames_of(reader):
             if opcode in {9, 10}:
                 continue
-            return told(opcode, payload)
+            return answer_of(opcode, payload)
         return Answer("closed")
     except ConnectionError:
         return Answer("closed")
@@ -69,7 +69,7 @@ async def websocket(world, data):
         writer.transport.abort()
 
 
-def told(opcode, payload):
+def answer_of(opcode, payload):
     if opcode == 8:
         code = int.from_bytes(payload[:2], "big")
         return Answer(f"closed {code}", payload[2:].decode("utf-8", "replace"))

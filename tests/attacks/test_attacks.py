@@ -16,7 +16,7 @@ from tests.attacks import grpc_rows, http_rows, local_rows, socket_rows  # noqa:
 from tests.attacks.conftest import SLACK
 from tests.attacks.rows import ROWS, Try, attempts, blames, verdict
 from tests.attacks.world import MIB, Watch, part
-from tests.fuzz.mutations import REQUESTS, SEED, dice
+from tests.fuzz.mutations import REQUESTS, SEED, rng
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -32,14 +32,14 @@ TOTAL = 1.05 * REQUESTS / sum(row.share for row in ROWS)
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_attack(row, worlds, record_property):
-    chance = dice(f"attack {row.name}")
+    chance = rng(f"attack {row.name}")
     made = [row.make(chance, number) for number in range(max(5, round(TOTAL * row.share)))]
     tries = [as_try(one) for one in made]
     world = worlds(row.service)
     logged, began = len(world.service.output), time.monotonic()
     with Watch(world) as watch:
         answers = asyncio.run(attempts(row, world, tries))
-    record_property("attack", told(row, world, watch, answers, lines := world.asked_since(began)))
+    record_property("attack", table_row(row, world, watch, answers, lines := world.asked_since(began)))
     wrong = [
         f"{complaint}: {one.data!r:.300} -> {answer.text!r:.300}"
         for one, answer in zip(tries, answers, strict=True)
@@ -74,7 +74,7 @@ def as_try(made):
     return Try(*made) if isinstance(made, tuple) and isinstance(made[1], frozenset) else Try(made)
 
 
-def told(row, world, watch, answers, lines):
+def table_row(row, world, watch, answers, lines):
     """The cells of the row, as text."""
     counts = Counter(answer.status for answer in answers)
     service, idle = ([line[2] * 1000 for line in lines if line[1] == name] for name in ("service", "idle"))

@@ -54,10 +54,10 @@ class World:
         self.record = self.folder / "asked.jsonl"
         self.record.touch()
         self._begin("customer", str(self.ports["http"]), str(self.record), *([KEY] if kind == "keyed" else []))
-        self.told(lambda lines: sum(line[1:2] == ["customer"] for line in lines) >= 20)
+        self.lines_when(lambda lines: sum(line[1:2] == ["customer"] for line in lines) >= 20)
         idle = self._begin("idle").stdout.readline().decode().strip()
         self._begin("prober", str(self.ports["http"]), idle, str(self.record))
-        self.told(lambda lines: sum(line[1] == "idle" for line in lines) >= 20)
+        self.lines_when(lambda lines: sum(line[1] == "idle" for line in lines) >= 20)
         self.began, self.base = time.monotonic(), self.memory()
 
     def _port(self, name):
@@ -75,7 +75,7 @@ class World:
         root = psutil.Process(self.service.process.pid)
         return [root, *sorted(root.children(recursive=True), key=lambda one: one.pid)]
 
-    def told(self, wanted):
+    def lines_when(self, wanted):
         """The lines of prober and customer, once they are as wanted."""
         deadline = time.monotonic() + PATIENCE
         while not wanted(lines := self.lines()):
@@ -106,7 +106,7 @@ class World:
         def after(lines):
             return {line[1] for line in lines if line[0] >= end} == {"service", "idle", "customer"}
 
-        return [line for line in self.told(after) if line[0] >= began]
+        return [line for line in self.lines_when(after) if line[0] >= began]
 
     @property
     def group(self):
@@ -116,10 +116,13 @@ class World:
         """Address and generation of each agent, as `jina raft status` tells them."""
         if self._peers is None:
             words = [JINA, "raft", "status", self.group, "--workspace", "files", "--json"]
-            told = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
-            assert told.returncode == 0, told.stdout + told.stderr
+            output = subprocess.run(
+                words, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+            assert output.returncode == 0, output.stdout + output.stderr
             self._peers = [
-                (one["peers"][str(one["replica"])], one["generation"]) for one in json.loads(told.stdout)[0]["replicas"]
+                (one["peers"][str(one["replica"])], one["generation"])
+                for one in json.loads(output.stdout)[0]["replicas"]
             ]
         return self._peers
 
@@ -183,7 +186,7 @@ class Watch:
         return now
 
 
-def dice(seed, name):
+def rng(seed, name):
     return random.Random(f"{seed} {name}")
 
 

@@ -21,9 +21,9 @@ def test_series_of_different_lengths_are_an_error():
 
 
 def test_the_interval_holds_the_median_and_shrinks_with_the_spread():
-    dice = random.Random(3)
-    wide = interval([dice.gauss(10, 2) for _ in range(11)])
-    narrow = interval([dice.gauss(10, 0.2) for _ in range(11)])
+    rng = random.Random(3)
+    wide = interval([rng.gauss(10, 2) for _ in range(11)])
+    narrow = interval([rng.gauss(10, 0.2) for _ in range(11)])
     assert wide.low < wide.median < wide.high
     assert narrow.high - narrow.low < (wide.high - wide.low) / 3
     assert interval([5.0] * 4) == Ratio(5.0, 5.0, 5.0, 4)

@@ -23,20 +23,20 @@ def serve(file):
         uses=Keeping, name="keeping", stateful=True, replicas=1, workspace=str(Path(file).parent / "ws")
     )
     with served:
-        real = told(served)
+        real = time_of(served)
         for number, step in enumerate(STEPS, 1):
             before = time.monotonic()
             Path(file).write_text(f"{step}\n")
-            until(lambda step=step, real=real: abs(told(served) - real - seconds(step)) < 300, 30)
+            until(lambda step=step, real=real: abs(time_of(served) - real - seconds(step)) < 300, 30)
             for _ in range(20):
-                told(served)
+                time_of(served)
             count = served.post("/add", Document(), timeout=10).texts[0]
             states = {process.state for process in served.status().processes}
             restarts = sum(process.restarts for process in served.status().processes)
             sys.stdout.write(f"{step} {count == str(number)} {states} {restarts} {time.monotonic() - before < 60}\n")
 
 
-def told(served):
+def time_of(served):
     return float(served.post("/now", Document(), timeout=10).texts[0])
 
 

@@ -23,14 +23,14 @@ class Telling(Executor):
 def logs(folder):
     with Deployment(uses=Telling, host="127.0.0.1", log_dir=folder) as served:
         pids = {asked(served, "/tell", str(number)) for number in range(300)}
-        told("answered by", len(pids))
+        report("answered by", len(pids))
         filled = sum(path.stat().st_size for path in Path(folder).iterdir())
         for path in Path(folder).iterdir():
             os.truncate(path, 0)
         asked(served, "/tell", "last")
         asked(served, "/tell", "after all")
-        told("full at", filled)
-        told("written again", any("after all" in path.read_text() for path in Path(folder).iterdir()))
+        report("full at", filled)
+        report("written again", any("after all" in path.read_text() for path in Path(folder).iterdir()))
 
 
 def workspace(folder):
@@ -43,16 +43,16 @@ def workspace(folder):
                     file.write(b"x" * 4096)
                     file.flush()
         except OSError:
-            told("full")
+            report("full")
         try:
             for _ in range(5000):
                 acknowledged = int(asked(served, "/add", LONG))
         except JinaError as error:
-            told("refused", type(error).__name__, " ".join(str(error).split()))
-        told("read", int(asked(served, "/count")) >= acknowledged)
+            report("refused", type(error).__name__, " ".join(str(error).split()))
+        report("read", int(asked(served, "/count")) >= acknowledged)
         filler.unlink()
         until(lambda: adds(served), 120)
-        told("kept", int(asked(served, "/count")) > acknowledged)
+        report("kept", int(asked(served, "/count")) > acknowledged)
 
 
 def adds(served):
@@ -66,7 +66,7 @@ def asked(served, endpoint, text=""):
     return served.post(endpoint, Document(text=text), timeout=30).texts[0]
 
 
-def told(*words):
+def report(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 

@@ -64,14 +64,14 @@ class Killer:
             if victim is None:
                 return
             self.done.set()
-            told(f"killed {victim}")
+            report(f"killed {victim}")
             os.kill(victim, self._number)
             if hold := os.environ.get("JINA_KILL_HOLD"):
                 Path(hold).touch()
 
 
 def kind_of(name):
-    return name if name in {"nursery", "gateway", "agent", "prober"} else "worker"
+    return name if name in {"forkserver", "gateway", "agent", "prober"} else "worker"
 
 
 def watch(killer):
@@ -139,12 +139,12 @@ def main(kind, event, victim, number, folder):
                 killer.saw("agent", "serving", agent.pid)
         if killer.done.is_set():
             until(lambda: service.is_ready and answers(service), 120)
-        told("serving")
+        report("serving")
         service.block(stop)
-    told("ended")
+    report("ended")
 
 
-def told(line):
+def report(line):
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -60,11 +60,11 @@ def memory(pid):
 
 def kill_one(served, replica, within=BACK_WITHIN):
     """Kill a replica, and wait until all are there again; gives the process and the seconds."""
-    place = served._processes[0].places[replica]
-    before, pid = place.restarts.count, place.process.pid
+    slot = served._processes[0].slots[replica]
+    before, pid = slot.restarts.count, slot.process.pid
     os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    until(lambda: place.restarts.count > before and served.is_ready, 60)
+    until(lambda: slot.restarts.count > before and served.is_ready, 60)
     took = time.monotonic() - killed
     assert took < within
     return pid, took
@@ -141,8 +141,8 @@ def test_scaling_and_updates_of_shards(tmp_path):
                 until(lambda: len({text.split()[0] for text in load.seen}) == workers)
                 load.seen.clear()
                 until(lambda: sum(load.seen.values()) > RATE / 4)
-                told = {tuple(text.split()[1:]) for text in load.seen}
-                assert told == {(version, shards, after) for shards in ("1", "2")}
+                result = {tuple(text.split()[1:]) for text in load.seen}
+                assert result == {(version, shards, after) for shards in ("1", "2")}
                 return {process.name: process.pid for process in served.status().processes}
 
             first = answers(2, "1", "first")

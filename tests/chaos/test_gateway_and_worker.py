@@ -63,22 +63,22 @@ def test_it_serves_again(made, tmp_path, capsys):
     chance = random.Random(seed)
     tries = []
     with made(tmp_path) as served:
-        places = served._processes[0].places
-        gateway = next(place for place in places if place.process.is_gateway)
-        workers = [place for place in places if place is not gateway]
+        slots = served._processes[0].slots
+        gateway = next(slot for slot in slots if slot.process.is_gateway)
+        workers = [slot for slot in slots if slot is not gateway]
         for number in range(TIMES):
             until(lambda: served.is_ready and answers(served), 60)
             killed = [gateway, chance.choice(workers)]
             chance.shuffle(killed)
             pause = chance.choice([0.0, chance.uniform(0, 0.3), chance.uniform(0.2, 1.7)])
             took = seconds_until_it_serves(served, killed, pause)
-            names = " and ".join(place.name for place in killed)
-            told = f"number {number} of JINA_KILL_SEED={seed}: {names}, {pause:.2f} s apart: {took:.1f} s"
-            tries.append((took, told))
+            names = " and ".join(slot.name for slot in killed)
+            result = f"number {number} of JINA_KILL_SEED={seed}: {names}, {pause:.2f} s apart: {took:.1f} s"
+            tries.append((took, result))
     if AT_LENGTH:
         with capsys.disabled():
             sys.stdout.write(f"\n{made.__name__}: served again after {distribution([took for took, _ in tries])}\n")
-    assert [told for took, told in tries if took >= BACK_WITHIN] == []
+    assert [result for took, result in tries if took >= BACK_WITHIN] == []
 
 
 def distribution(seconds):
@@ -89,20 +89,20 @@ def distribution(seconds):
 
 def seconds_until_it_serves(served, killed, pause):
     """After the second of two processes was killed, `pause` seconds after the first."""
-    restarts = [place.restarts.count for place in killed]
+    restarts = [slot.restarts.count for slot in killed]
     kill(killed[0])
     deadline = time.monotonic() + pause
     until(lambda: time.monotonic() >= deadline, pause + 60)  # the moment of the second kill is what is tried
     kill(killed[1])
     began = time.monotonic()
-    until(lambda: all(place.restarts.count > count for place, count in zip(killed, restarts, strict=True)), 60)
+    until(lambda: all(slot.restarts.count > count for slot, count in zip(killed, restarts, strict=True)), 60)
     until(lambda: served.is_ready and answers(served), 60)
     return time.monotonic() - began
 
 
-def kill(place):
-    if place.process.running:
-        os.kill(place.process.pid, signal.SIGKILL)
+def kill(slot):
+    if slot.process.running:
+        os.kill(slot.process.pid, signal.SIGKILL)
 
 
 def answers(served):

@@ -34,7 +34,7 @@ STARTING = ["spawned", "importing", "init", "ready"]
 ENDING = ["told to end", "draining", "stopped"]
 WORKER = [*STARTING, "serving", *ENDING]
 GATEWAY = ["spawned", "starting", "waiting", "ready", "serving", *ENDING]
-SPARE = {"nursery", "agent", "prober"}
+SPARE = {"forkserver", "agent", "prober"}
 """Without which a start goes on, as they are started again, or are done without."""
 
 
@@ -60,10 +60,10 @@ def rows():
     """(kind, process, phases): the process is killed in each phase, and the main one when the process is in it."""
     yield "alone", "worker", ["serving" if phase == "ready" else phase for phase in WORKER]
     yield "alone", "prober", ["spawned"]
-    yield "replicas", "nursery", ["spawned", "common", "ready"]
+    yield "replicas", "forkserver", ["spawned", "common", "ready"]
     yield "replicas", "worker", WORKER
     yield "replicas", "gateway", GATEWAY
-    yield "reloading", "nursery", ["spawned", "common", "ready"]
+    yield "reloading", "forkserver", ["spawned", "common", "ready"]
     yield "reloading", "worker", ["init", "serving"]
     yield "around", "worker", ["init", "serving", "told to end"]
     yield "flow", "gateway", ["waiting", "serving", "told to end"]
@@ -81,8 +81,8 @@ def cells():
 
 PART = {
     ("alone", "worker:init", "worker"),
-    ("replicas", "nursery:common", "main"),
-    ("replicas", "nursery:ready", "nursery"),
+    ("replicas", "forkserver:common", "main"),
+    ("replicas", "forkserver:ready", "forkserver"),
     ("replicas", "worker:importing", "worker"),
     ("replicas", "gateway:waiting", "gateway"),
     ("replicas", "worker:told to end", "main"),

@@ -93,5 +93,5 @@ def test_a_clock_that_is_set_by_an_hour_and_by_a_year(tmp_path):
     file = tmp_path / "time"
     file.write_text("+0\n")
     preloaded = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    told = output_of("tests.chaos.clock_steps", str(file), LD_PRELOAD=faketime(), **preloaded)
-    assert told == [f"{step} True {{'ready'}} 0 True" for step in STEPS]
+    output = output_of("tests.chaos.clock_steps", str(file), LD_PRELOAD=faketime(), **preloaded)
+    assert output == [f"{step} True {{'ready'}} 0 True" for step in STEPS]

@@ -30,28 +30,28 @@ def main(when):
         shutil.rmtree(folder)
     served = Deployment(uses=Found, replicas=2, host="127.0.0.1", quiet=True, workspace=tempfile.gettempdir())
     with served:
-        told("serves", asked(served, "/where"))
+        report("serves", asked(served, "/where"))
         if when == "after":
             shutil.rmtree(folder)
-        place = served._processes[0].places[0]
-        os.kill(place.process.pid, signal.SIGKILL)
-        until(lambda: place.restarts.count and served.is_ready, 120)
-        told("started again", asked(served, "/where"))
+        slot = served._processes[0].slots[0]
+        os.kill(slot.process.pid, signal.SIGKILL)
+        until(lambda: slot.restarts.count and served.is_ready, 120)
+        report("started again", asked(served, "/where"))
         served.scale(replicas=3)
-        told("scaled", len(served.status().processes) - 1)
+        report("scaled", len(served.status().processes) - 1)
         served.roll_out()
-        told("rolled out", asked(served, "/kept").startswith(tempfile.gettempdir()))
+        report("rolled out", asked(served, "/kept").startswith(tempfile.gettempdir()))
     try:
         Deployment(uses=Found, workspace="beside", stateful=True, host="127.0.0.1", quiet=True).start()
     except JinaError as error:
-        told(type(error).__name__, error)
+        report(type(error).__name__, error)
 
 
 def asked(served, endpoint):
     return served.post(endpoint, Document()).texts[0]
 
 
-def told(*words):
+def report(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\n")
 
 

@@ -95,10 +95,10 @@ def test_what_is_not_there_is_exit_code_2(tmp_path, capsys):
 def test_json_says_the_same(tmp_path, capsys):
     old_project(tmp_path)
     assert main(["check", str(tmp_path), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["would_start"] is False
-    assert told["files"] == 4
-    first = told["findings"][0]
+    output = json.loads(capsys.readouterr().out)
+    assert output["would_start"] is False
+    assert output["files"] == 4
+    first = output["findings"][0]
     assert first == {
         "path": "flow.yml",
         "line": 3,
@@ -109,7 +109,7 @@ def test_json_says_the_same(tmp_path, capsys):
         "instead": "port",
         "fixable": True,
     }
-    assert told["changes"] == {}
+    assert output["changes"] == {}
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

@@ -96,9 +96,9 @@ def test_a_file_of_another_kind_names_the_command_that_serves_it(command, kind, 
     path = tmp_path / "some.yml"
     path.write_text(f"jtype: {kind}\n")
     assert main([command, "--uses", str(path)]) == 2
-    message, told = capsys.readouterr().err.splitlines()
+    message, output = capsys.readouterr().err.splitlines()
     assert message.startswith(f"jina: jina {command}: {str(path)!r} describes a")
-    assert told == f"  help: {advice} {path}"
+    assert output == f"  help: {advice} {path}"
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_each_command_of_jina_3_is_served_or_names_what_replaces_it(name, capsys
             main([*name.split(), "--help"])
         return
     assert main([*name.split(), "--some", "option"]) == 2
-    told = capsys.readouterr().err
-    assert "of Jina 3 is not available" in told
-    assert "help: " in told
-    assert "did you mean" not in told
+    output = capsys.readouterr().err
+    assert "of Jina 3 is not available" in output
+    assert "help: " in output
+    assert "did you mean" not in output
 
 
 def test_help_explains_an_option(capsys):

@@ -58,9 +58,9 @@ def test_without_a_folder_it_is_that_of_the_service_that_runs(monkeypatch, tmp_p
     monkeypatch.setattr(sys, "stdout", out)
     assert command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False)) == 0
     assert out.getvalue().split()[-1] == "one"
-    for folders, told in (([], "no service of this machine writes files"), (["/a", "/b"], "several services write")):
+    for folders, result in (([], "no service of this machine writes files"), (["/a", "/b"], "several services write")):
         running[:] = [SimpleNamespace(log_dir=folder) for folder in folders]
-        with pytest.raises(UsageError, match=told) as caught:
+        with pytest.raises(UsageError, match=result) as caught:
             command.run_logs(argparse.Namespace(folder=None, names=[], lines=9, follow=False))
         assert "FOLDER" in caught.value.help or "/a, /b" in caught.value.help
 

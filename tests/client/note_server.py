@@ -21,7 +21,7 @@ from jina.errors import (
     ValidationFailed,
 )
 from jina.net.service import EndpointInfo
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.server.server import serve
 
 
@@ -162,7 +162,7 @@ class NoteService:
         return b"# EOF\n"
 
 
-class Running:
+class ProcessGroup:
     """What a test knows of a server that runs in a thread."""
 
     def __init__(self, service, ports, stop):
@@ -184,11 +184,11 @@ def running(service=None, ports=None, tls=None, **options):
     outcome = {}
 
     async def main():
-        faces = [
-            FacePlan(protocol=protocol, host="127.0.0.1", port=(ports or {}).get(protocol, 0), tls=tls)
+        listeners = [
+            ListenerPlan(protocol=protocol, host="127.0.0.1", port=(ports or {}).get(protocol, 0), tls=tls)
             for protocol in protocols
         ]
-        server = serve(faces, service, **options)
+        server = serve(listeners, service, **options)
         try:
             await server.start()
         except BaseException as error:
@@ -217,6 +217,6 @@ def running(service=None, ports=None, tls=None, **options):
             thread.join(20)
 
     try:
-        yield Running(service, outcome["ports"], stop)
+        yield ProcessGroup(service, outcome["ports"], stop)
     finally:
         stop()

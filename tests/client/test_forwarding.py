@@ -303,9 +303,9 @@ import asyncio, json, sys
 import aiohttp
 import grpc
 
-from jina.plan.plans import FacePlan
-from jina.client.grpc_upstream import GrpcHop
-from jina.ipc.client import LinkHop
+from jina.plan.plans import ListenerPlan
+from jina.client.grpc_upstream import GrpcUpstream
+from jina.ipc.client import LinkUpstream
 from jina.server.server import serve
 from jina.net.service import EndpointInfo
 from jina.codec import pb
@@ -325,7 +325,7 @@ class Forwarder:
 
 
 async def main():
-    server = serve([FacePlan(protocol=one, host="127.0.0.1", port=0) for one in ("grpc", "http")], Forwarder())
+    server = serve([ListenerPlan(protocol=one, host="127.0.0.1", port=0) for one in ("grpc", "http")], Forwarder())
     await server.start()
     over_grpc, over_http = server.addresses
     message = pb.EnvelopeProto(data=b"\\n\\x00")

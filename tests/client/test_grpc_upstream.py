@@ -9,7 +9,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from jina.client.grpc_upstream import GrpcHop, read_endpoints
+from jina.client.grpc_upstream import GrpcUpstream, read_endpoints
 from jina.codec import pb
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload, JsonPayload
@@ -24,8 +24,8 @@ from jina.errors import (
     Unavailable,
 )
 from jina.net.limits import Limits
-from jina.net.service import HopLost
-from jina.plan.plans import FacePlan, HopPlan, NodePlan
+from jina.net.service import UpstreamUnavailable
+from jina.plan.plans import ListenerPlan, NodePlan, UpstreamPlan
 from jina.server.server import serve
 from tests.client.forwarding import Forwarder, no_document_read
 from tests.client.test_forwarding import doc_list
@@ -37,19 +37,19 @@ LIMIT = 64 * 1024 * 1024
 
 def hop_to(address, *, limit=LIMIT, tls=False, **node):
     name = "far/rep-0"
-    plan = HopPlan(kind="grpc", name=name, address=address, tls=tls)
-    return GrpcHop(plan, NodePlan(name="far", needs=["gateway"], hops=[plan], **node), limit)
+    plan = UpstreamPlan(kind="grpc", name=name, address=address, tls=tls)
+    return GrpcUpstream(plan, NodePlan(name="far", needs=["gateway"], upstreams=[plan], **node), limit)
 
 
 def with_hop(use, service=None, *, options=None, **node):
     async def main():
         service_ = service or SampleService()
         async with served(service_, "grpc", **(options or {})) as server:
-            hop = hop_to(authority(server), **node)
+            upstream = hop_to(authority(server), **node)
             try:
-                return await use(hop, service_)
+                return await use(upstream, service_)
             finally:
-                await hop.close()
+                await upstream.close()
 
     return run(main())
 
@@ -63,8 +63,8 @@ def texts_of(payload):
 
 
 def test_call():
-    async def use(hop, service):
-        reply = await hop.call(request("/upper", "a", "b", parameters={"k": 2**60 + 1}, target_executor="f.*"))
+    async def use(upstream, service):
+        reply = await upstream.call(request("/upper", "a", "b", parameters={"k": 2**60 + 1}, target_executor="f.*"))
         assert texts_of(reply.payload) == ["A", "B"]
         assert reply.parameters == {"k": 2**60 + 1}
         got = service.requests[0]
@@ -74,18 +74,18 @@ def test_call():
 
 
 def test_json_request_and_reply():
-    async def use(hop, _service):
+    async def use(upstream, _service):
         raw = JsonPayload(b'[{"id": "1", "text": "a", "number": 3}]')
-        reply = await hop.call(Request("/upper", raw, request_id="r", json_reply=True))
+        reply = await upstream.call(Request("/upper", raw, request_id="r", json_reply=True))
         assert reply.payload.to_json() == b'[{"id":"1","number":3,"text":"A"}]'
 
     with_hop(use)
 
 
 def test_metadata_and_deadline():
-    async def use(hop, service):
+    async def use(upstream, service):
         headers = {"traceparent": "00-1-2-01", "cookie": "secret", "jina-consistency": "session"}
-        await hop.call(request("/echo", "a", headers=headers, deadline=time.monotonic() + 5))
+        await upstream.call(request("/echo", "a", headers=headers, deadline=time.monotonic() + 5))
         got = service.requests[0]
         assert (got.headers["endpoint"], got.headers["token"], got.headers["traceparent"]) == (
             "/echo",
@@ -101,10 +101,10 @@ def test_metadata_and_deadline():
 
 @pytest.mark.slow
 def test_large_documents_are_not_parsed(monkeypatch):
-    async def use(hop, _service):
+    async def use(upstream, _service):
         documents = doc_list("x" * 16 * 1024 * 1024)
         with no_document_read(monkeypatch):
-            reply = await hop.call(Request("/echo", BytesPayload(documents), request_id="r"))
+            reply = await upstream.call(Request("/echo", BytesPayload(documents), request_id="r"))
             assert reply.payload.to_bytes() == documents
 
     with_hop(use, Forwarder())
@@ -150,13 +150,13 @@ def test_compression_of_requests_and_replies(compression):
             served(SampleService(), "grpc") as server,
             between(int(authority(server).split(":")[1]), passed=passed) as port,
         ):
-            hop = hop_to(f"127.0.0.1:{port}", compression=compression)
-            reply = await hop.call(request("/upper", "a" * 400_000))
+            upstream = hop_to(f"127.0.0.1:{port}", compression=compression)
+            reply = await upstream.call(request("/upper", "a" * 400_000))
             assert texts_of(reply.payload) == ["A" * 400_000]
-            replies = hop.stream(request("/tokens", "a" * 400_000))
+            replies = upstream.stream(request("/tokens", "a" * 400_000))
             assert texts_of((await anext(replies)).payload) == ["a" * 400_000 + "0"]
             await replies.aclose()
-            await hop.close()
+            await upstream.close()
         compressed = compression in {"gzip", "Deflate"}
         assert (sum(passed) < 100_000) == compressed, sum(passed)
 
@@ -168,27 +168,27 @@ def test_compression_of_requests_and_replies(compression):
     [("/fail", ExecutorError), ("/nothing", EndpointNotFound), ("/busy", Overloaded), ("/tokens", BadRequest)],
 )
 def test_errors_keep_their_class(endpoint, kind):
-    async def use(hop, _service):
+    async def use(upstream, _service):
         with pytest.raises(kind) as caught:
-            await hop.call(request(endpoint, "a"))
+            await upstream.call(request(endpoint, "a"))
         assert type(caught.value) is kind
-        assert hop.up
+        assert upstream.up
 
     with_hop(use)
 
 
 def test_too_large_names_the_option():
-    async def use(hop, _service):
+    async def use(upstream, _service):
         with pytest.raises(TooLarge, match="max_message_size"):
-            await hop.call(request("/echo", "a" * 3000))
+            await upstream.call(request("/echo", "a" * 3000))
 
     with_hop(use, options={"limits": Limits(2000)})
 
 
 def test_branches_travel_apart():
-    async def use(hop, service):
+    async def use(upstream, service):
         branches = [("left", BytesPayload(doc_list("a"))), ("right", JsonPayload(b'[{"text": "b"}]'))]
-        reply = await hop.call(replace(request("/upper", "a"), branches=branches))
+        reply = await upstream.call(replace(request("/upper", "a"), branches=branches))
         assert texts_of(reply.payload) == ["A", "B"]
         assert [(name, texts_of(payload)) for name, payload in service.requests[0].branches] == [
             ("left", ["a"]),
@@ -199,18 +199,18 @@ def test_branches_travel_apart():
 
 
 def test_stream():
-    async def use(hop, service):
+    async def use(upstream, service):
         doc = b'[{"text": "t", "number": 3}]'
-        texts = [texts_of(reply.payload) async for reply in hop.stream(Request("/tokens", JsonPayload(doc)))]
+        texts = [texts_of(reply.payload) async for reply in upstream.stream(Request("/tokens", JsonPayload(doc)))]
         assert texts == [["t0"], ["t1"], ["t2"]]
-        broken = hop.stream(request("/broken", "b"))
+        broken = upstream.stream(request("/broken", "b"))
         assert texts_of((await anext(broken)).payload) == ["b0"]
         with pytest.raises(ExecutorError, match="mid"):
             await anext(broken)
         with pytest.raises(BadRequest):
-            await anext(hop.stream(request("/echo", "b")))
+            await anext(upstream.stream(request("/echo", "b")))
         service.closed.clear()
-        endless = hop.stream(request("/forever", "f"))
+        endless = upstream.stream(request("/forever", "f"))
         await anext(endless)
         await endless.aclose()
         await asyncio.wait_for(service.closed.wait(), 20)
@@ -219,8 +219,8 @@ def test_stream():
 
 
 def test_cancelling_cancels_the_work():
-    async def use(hop, service):
-        task = asyncio.create_task(hop.call(request("/slow", "s")))
+    async def use(upstream, service):
+        task = asyncio.create_task(upstream.call(request("/slow", "s")))
         while not service.running:
             await asyncio.sleep(0)
         task.cancel()
@@ -232,20 +232,20 @@ def test_cancelling_cancels_the_work():
 
 
 def test_deadline():
-    async def use(hop, service):
+    async def use(upstream, service):
         with pytest.raises(DeadlineExceeded, match="grpc://"):
-            await hop.call(request("/slow", "s", deadline=time.monotonic() + 1))
+            await upstream.call(request("/slow", "s", deadline=time.monotonic() + 1))
         await service.cancelled.wait()
         with pytest.raises(DeadlineExceeded):
-            await hop.call(request("/slow", "s", deadline=time.monotonic() - 0.1))
+            await upstream.call(request("/slow", "s", deadline=time.monotonic() - 0.1))
 
     with_hop(use)
 
 
 def test_describe():
-    async def use(hop, service):
+    async def use(upstream, service):
         service.endpoints["/default"] = replace(service.endpoints["/echo"], path="/default", is_passthrough=True)
-        described = await hop.describe()
+        described = await upstream.describe()
         assert described == service.endpoints
 
     with_hop(use)
@@ -255,10 +255,10 @@ def test_a_peer_that_is_not_ready():
     service = SampleService()
     service.ready = False
 
-    async def use(hop, _service):
+    async def use(upstream, _service):
         with pytest.raises(Unavailable):
-            await hop.ready()
-        describing = asyncio.create_task(hop.describe())
+            await upstream.ready()
+        describing = asyncio.create_task(upstream.describe())
         await asyncio.sleep(0.05)
         assert not describing.done()
         service.ready = True
@@ -275,21 +275,21 @@ def free_port():
 
 def test_nobody_there():
     async def main():
-        hop = hop_to(f"127.0.0.1:{free_port()}")
+        upstream = hop_to(f"127.0.0.1:{free_port()}")
         for use in (
-            hop.describe(),
-            hop.ready(),
-            hop.call(request("/echo", "a")),
-            anext(hop.stream(request("/t", "a"))),
+            upstream.describe(),
+            upstream.ready(),
+            upstream.call(request("/echo", "a")),
+            anext(upstream.stream(request("/t", "a"))),
         ):
-            with pytest.raises(HopLost) as caught:
+            with pytest.raises(UpstreamUnavailable) as caught:
                 await use
             assert not caught.value.started
-        assert not hop.up
-        await hop.close()
-        assert not hop.up
-        with pytest.raises(HopLost):
-            await hop.call(request("/echo", "a"))
+        assert not upstream.up
+        await upstream.close()
+        assert not upstream.up
+        with pytest.raises(UpstreamUnavailable):
+            await upstream.call(request("/echo", "a"))
 
     run(main())
 
@@ -297,51 +297,51 @@ def test_nobody_there():
 def test_a_peer_that_goes_and_comes_back():
     async def main():
         service = SampleService()
-        face = FacePlan(protocol="grpc", host="127.0.0.1", port=0, share_port=True)
-        server = serve([face], service)
+        listener = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, share_port=True)
+        server = serve([listener], service)
         await server.start()
         address = authority(server)
-        hop = hop_to(address)
-        await hop.ready()
-        inside = asyncio.create_task(hop.call(request("/slow", "s")))
+        upstream = hop_to(address)
+        await upstream.ready()
+        inside = asyncio.create_task(upstream.call(request("/slow", "s")))
         while not service.running:
             await asyncio.sleep(0)
         await server.stop(0)
-        with pytest.raises(HopLost) as caught:
+        with pytest.raises(UpstreamUnavailable) as caught:
             await inside
         assert caught.value.started
-        with pytest.raises(HopLost) as caught:
+        with pytest.raises(UpstreamUnavailable) as caught:
             while True:  # the connection may still be closing
-                await hop.call(request("/echo", "a"))
+                await upstream.call(request("/echo", "a"))
         assert not caught.value.started
-        assert not hop.up
-        again = serve([replace_port(face, address)], SampleService())
+        assert not upstream.up
+        again = serve([replace_port(listener, address)], SampleService())
         await again.start()
-        while not hop.up:
+        while not upstream.up:
             await asyncio.sleep(0.01)
-        assert texts_of((await hop.call(request("/echo", "a"))).payload) == ["a"]
-        await hop.close()
+        assert texts_of((await upstream.call(request("/echo", "a"))).payload) == ["a"]
+        await upstream.close()
         await again.stop(0)
 
     run(main())
 
 
-def replace_port(face, address):
-    return FacePlan(protocol="grpc", host=face.host, port=int(address.rpartition(":")[2]), share_port=True)
+def replace_port(listener, address):
+    return ListenerPlan(protocol="grpc", host=listener.host, port=int(address.rpartition(":")[2]), share_port=True)
 
 
 def test_closing_fails_what_is_in_flight():
-    async def use(hop, service):
-        call = asyncio.create_task(hop.call(request("/slow", "s")))
-        stream = hop.stream(request("/late", "s"))
+    async def use(upstream, service):
+        call = asyncio.create_task(upstream.call(request("/slow", "s")))
+        stream = upstream.stream(request("/late", "s"))
         item = asyncio.create_task(anext(stream))
         while service.running < 1 or len(service.requests) < 2:
             await asyncio.sleep(0)
-        await hop.close()
+        await upstream.close()
         for task in (call, item):
-            with pytest.raises(HopLost):
+            with pytest.raises(UpstreamUnavailable):
                 await task
-        await hop.close()
+        await upstream.close()
 
     with_hop(use)
 
@@ -351,11 +351,11 @@ def test_tls(certificate, ca_file, monkeypatch):  # noqa: F811 - fixtures
     monkeypatch.setenv("SSL_CERT_FILE", ca_file)
 
     async def main():
-        server = serve([FacePlan(protocol="grpc", host="127.0.0.1", port=0, tls=certificate)], SampleService())
+        server = serve([ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, tls=certificate)], SampleService())
         await server.start()
-        hop = hop_to(authority(server), tls=True)
-        assert texts_of((await hop.call(request("/upper", "a"))).payload) == ["A"]
-        await hop.close()
+        upstream = hop_to(authority(server), tls=True)
+        assert texts_of((await upstream.call(request("/upper", "a"))).payload) == ["A"]
+        await upstream.close()
         await server.stop(0)
 
     run(main())
@@ -398,17 +398,17 @@ def test_a_peer_without_the_unary_call_and_without_discovery():
 
     async def main():
         async with Peer({HEALTH: health}, {"/jina.JinaRPC/Call": call}) as peer:
-            hop = hop_to(peer.address)
+            upstream = hop_to(peer.address)
             for _ in range(2):
-                assert texts_of((await hop.call(request("/any", "a"))).payload) == ["a"]
-            await hop.ready()
-            assert list(await hop.describe()) == ["/default"]
+                assert texts_of((await upstream.call(request("/any", "a"))).payload) == ["a"]
+            await upstream.ready()
+            assert list(await upstream.describe()) == ["/default"]
             branches = [("left", BytesPayload(doc_list("a"))), ("right", BytesPayload(doc_list("b")))]
-            reply = await hop.call(request("/any", "a", branches=branches))
+            reply = await upstream.call(request("/any", "a", branches=branches))
             assert texts_of(reply.payload) == ["a", "b"]
             with pytest.raises(BadServer, match="is it a jina server"):
-                await anext(hop.stream(request("/any", "a")))
-            await hop.close()
+                await anext(upstream.stream(request("/any", "a")))
+            await upstream.close()
 
     run(main())
 
@@ -429,11 +429,11 @@ def test_statuses_of_other_servers(code, details, kind):
 
     async def main():
         async with Peer({"/jina.JinaSingleDataRequestRPC/process_single_data": fail}) as peer:
-            hop = hop_to(peer.address)
+            upstream = hop_to(peer.address)
             with pytest.raises(kind) as caught:
-                await hop.call(request("/any", "a"))
+                await upstream.call(request("/any", "a"))
             assert type(caught.value) is kind
-            await hop.close()
+            await upstream.close()
 
     run(main())
 
@@ -444,10 +444,10 @@ def test_garbled_answers():
 
     async def main():
         async with Peer({"/jina.JinaSingleDataRequestRPC/process_single_data": garbage}) as peer:
-            hop = hop_to(peer.address)
+            upstream = hop_to(peer.address)
             with pytest.raises(BadServer, match="DataRequestProto"):
-                await hop.call(request("/any", "a"))
-            await hop.close()
+                await upstream.call(request("/any", "a"))
+            await upstream.close()
 
     run(main())
 
@@ -458,9 +458,9 @@ def test_a_slow_network_is_no_dead_peer():
     async def main():
         unary = {"/jina.JinaSingleDataRequestRPC/process_single_data": echo}
         async with Peer(unary) as peer, between(int(peer.address.split(":")[1]), delay=1.0) as port:
-            hop = hop_to(f"127.0.0.1:{port}")
-            assert texts_of((await hop.call(request("/any", "a"))).payload) == ["a"]
-            await hop.close()
+            upstream = hop_to(f"127.0.0.1:{port}")
+            assert texts_of((await upstream.call(request("/any", "a"))).payload) == ["a"]
+            await upstream.close()
 
     run(main())
 
@@ -479,10 +479,10 @@ def test_a_peer_whose_dry_run_fails():
 
     async def main():
         async with Peer({"/jina.JinaGatewayDryRunRPC/dry_run": dry_run}) as peer:
-            hop = hop_to(peer.address)
+            upstream = hop_to(peer.address)
             with pytest.raises(Unavailable, match="no worker"):
-                await hop.ready()
-            await hop.close()
+                await upstream.ready()
+            await upstream.close()
 
     run(main())
 
@@ -497,9 +497,9 @@ def test_a_peer_that_fails_to_tell_its_endpoints():
     async def main():
         unary = {"/jina.JinaGatewayDryRunRPC/dry_run": fine, "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery": fail}
         async with Peer(unary) as peer:
-            hop = hop_to(peer.address)
-            assert list(await hop.describe()) == ["/default"]
-            await hop.close()
+            upstream = hop_to(peer.address)
+            assert list(await upstream.describe()) == ["/default"]
+            await upstream.close()
 
     run(main())
 

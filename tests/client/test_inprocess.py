@@ -45,7 +45,7 @@ class Work(Executor):
 
 @pytest.fixture
 def running():
-    worker = WorkerPlan(name="work/rep-0", deployment="work", executor=ExecutorPlan(), faces=[])
+    worker = WorkerPlan(name="work/rep-0", deployment="work", executor=ExecutorPlan(), listeners=[])
     running = InProcess(DeploymentPlan(name="work", workers=[worker]), {"work/rep-0": Work})
     running.start()
     yield running
@@ -126,6 +126,6 @@ def test_an_executor_that_fails_to_start_says_why():
     def fail():
         raise ValueError("no model")
 
-    worker = WorkerPlan(name="work/rep-0", deployment="work", executor=ExecutorPlan(), faces=[])
+    worker = WorkerPlan(name="work/rep-0", deployment="work", executor=ExecutorPlan(), listeners=[])
     with pytest.raises(RuntimeFailToStart, match="no model"):
         InProcess(DeploymentPlan(name="work", workers=[worker]), {"work/rep-0": fail}).start()

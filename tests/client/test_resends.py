@@ -16,7 +16,7 @@ from jina import Client
 from jina.codec import pb
 from jina.errors import DeadlineExceeded, Unavailable
 from jina.net.messages import version_info
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.server.server import serve
 from tests.client.note_server import Note
 from tests.server.sample_service import SampleService
@@ -277,17 +277,17 @@ def test_clients_see_no_end_of_servers_that_are_replaced_under_load():
     ended, asked, address = threading.Event(), [0] * 8, queue.Queue()
 
     async def replace():
-        face = FacePlan(protocol="grpc", host="127.0.0.1", port=0, share_port=True)
-        serving = serve([face], SampleService())
+        listener = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, share_port=True)
+        serving = serve([listener], SampleService())
         await serving.start()
-        face = msgspec.structs.replace(face, port=int(serving.addresses[0].rpartition(":")[2]))
-        address.put(face.port)
+        listener = msgspec.structs.replace(listener, port=int(serving.addresses[0].rpartition(":")[2]))
+        address.put(listener.port)
         for _ in range(200):
             said, deadline = sum(asked), time.monotonic() + 30
             while sum(asked) < said + len(asked):
                 assert time.monotonic() < deadline, "no client is answered"
                 await asyncio.sleep(0.001)
-            succeeding = serve([face], SampleService())
+            succeeding = serve([listener], SampleService())
             await succeeding.start()
             await serving.stop(30)
             serving = succeeding

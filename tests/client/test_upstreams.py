@@ -1,4 +1,4 @@
-"""What every hop does, whatever carries it: the same scenarios for each kind."""
+"""What every upstream does, whatever carries it: the same scenarios for each kind."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ from jina.errors import (
     TooLarge,
     Unavailable,
 )
-from jina.net.service import HopLost
+from jina.net.service import UpstreamUnavailable
 from tests.client.upstream_service import (
     CONNECT,
     CONNECT_CHILD,
@@ -48,13 +48,13 @@ def hop_kind(request, monkeypatch):
 
 @pytest.fixture
 def connect(hop_kind):
-    """Called with a service, gives a hop to it as an async context."""
+    """Called with a service, gives an upstream to it as an async context."""
     return CONNECT[hop_kind]
 
 
 @pytest.fixture
 def connect_child(hop_kind):
-    """Gives a hop to a service in a child process, and the child, as an async context."""
+    """Gives an upstream to a service in a child process, and the child, as an async context."""
     return CONNECT_CHILD[hop_kind]
 
 
@@ -76,9 +76,9 @@ async def read(replies):
 def test_describes_the_endpoints_of_the_worker(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            assert hop.up
-            described = await hop.describe()
+        async with connect(service) as upstream:
+            assert upstream.up
+            described = await upstream.describe()
             assert set(described) == set(service.endpoints)
             assert described["/count"].is_generator
             assert described["/echo"].input_schema == service.endpoints["/echo"].input_schema
@@ -91,8 +91,8 @@ def test_description_waits_until_the_worker_is_ready(connect):
     async def main():
         service = EchoService()
         service.ready = False
-        async with connect(service) as hop:
-            describing = asyncio.create_task(hop.describe())
+        async with connect(service) as upstream:
+            describing = asyncio.create_task(upstream.describe())
             await asyncio.sleep(0.05)
             assert not describing.done()
             service.ready = True
@@ -104,11 +104,11 @@ def test_description_waits_until_the_worker_is_ready(connect):
 def test_ready_says_whether_a_request_would_be_served(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            await hop.ready()
+        async with connect(service) as upstream:
+            await upstream.ready()
             service.ready = False
             with pytest.raises(Unavailable):
-                await hop.ready()
+                await upstream.ready()
 
     run(main())
 
@@ -116,8 +116,8 @@ def test_ready_says_whether_a_request_would_be_served(connect):
 def test_call_carries_documents_and_header(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            reply = await hop.call(
+        async with connect(service) as upstream:
+            reply = await upstream.call(
                 request(
                     data=documents("a", "b"),
                     request_id="r1",
@@ -136,8 +136,8 @@ def test_call_carries_documents_and_header(connect):
 
 def test_call_without_documents(connect):
     async def main():
-        async with connect(EchoService()) as hop:
-            assert texts_of((await hop.call(request(data=b""))).payload) == []
+        async with connect(EchoService()) as upstream:
+            assert texts_of((await upstream.call(request(data=b""))).payload) == []
 
     run(main())
 
@@ -145,9 +145,9 @@ def test_call_without_documents(connect):
 @pytest.mark.parametrize("size", [1, 65_000, 65_536, 70_000, 1_000_001, 3_900_000])
 def test_large_documents_come_whole(connect, size):
     async def main():
-        async with connect(EchoService()) as hop:
+        async with connect(EchoService()) as upstream:
             data = blob(size, size)
-            assert (await hop.call(request(data=data))).payload.to_bytes() == data
+            assert (await upstream.call(request(data=data))).payload.to_bytes() == data
 
     run(main())
 
@@ -173,10 +173,10 @@ def same(one, other):
 def test_parameters_keep_their_types(batch):
     async def main(kind):
         service = EchoService()
-        async with CONNECT[kind](service) as hop:
+        async with CONNECT[kind](service) as upstream:
             for parameters in batch:
                 parameters.pop("pause", None)
-                reply = await hop.call(request(parameters=parameters))
+                reply = await upstream.call(request(parameters=parameters))
                 assert same(service.seen[-1].parameters, parameters)
                 assert same(reply.parameters, parameters)
 
@@ -186,11 +186,11 @@ def test_parameters_keep_their_types(batch):
 
 def test_nan_and_infinities_in_parameters(connect):
     async def main():
-        async with connect(EchoService()) as hop:
+        async with connect(EchoService()) as upstream:
             sent = {"nan": float("nan"), "list": [float("inf"), -float("inf")]}
-            came = (await hop.call(request(parameters=sent))).parameters
-            assert came["nan"] != came["nan"]
-            assert came["list"] == sent["list"]
+            reply = (await upstream.call(request(parameters=sent))).parameters
+            assert reply["nan"] != reply["nan"]
+            assert reply["list"] == sent["list"]
 
     run(main())
 
@@ -207,35 +207,35 @@ def test_errors_come_as_they_were_raised(connect, kind, endpoint):
             yield
 
     async def main():
-        async with connect(Failing()) as hop:
+        async with connect(Failing()) as upstream:
             sent = request(endpoint, parameters={"with": kind})
             raised = failure(kind)
             with pytest.raises(type(raised)) as caught:
-                await (hop.call(sent) if endpoint == "/fail" else read(hop.stream(sent)))
+                await (upstream.call(sent) if endpoint == "/fail" else read(upstream.stream(sent)))
             error = caught.value
             assert type(error) is type(raised)
             assert error.message == raised.message
             assert error.details() == raised.details()
             assert getattr(error, "__notes__", []) == getattr(raised, "__notes__", [])
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main())
 
 
 def test_unforeseen_failure_is_an_internal_error(connect):
     async def main():
-        async with connect(EchoService()) as hop:
+        async with connect(EchoService()) as upstream:
             with pytest.raises(InternalError, match="ZeroDivisionError: a bug of the service"):
-                await hop.call(request("/explode"))
+                await upstream.call(request("/explode"))
 
     run(main())
 
 
 def test_unknown_endpoint(connect):
     async def main():
-        async with connect(EchoService()) as hop:
+        async with connect(EchoService()) as upstream:
             with pytest.raises(EndpointNotFound, match="did you mean '/echo'"):
-                await hop.call(request("/eco"))
+                await upstream.call(request("/eco"))
 
     run(main())
 
@@ -243,23 +243,23 @@ def test_unknown_endpoint(connect):
 def test_too_large_request_names_the_option(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
+        async with connect(service) as upstream:
             with pytest.raises(TooLarge, match="max_message_size"):
-                await hop.call(request(data=blob(LIMIT + 1)))
+                await upstream.call(request(data=blob(LIMIT + 1)))
             with pytest.raises(TooLarge, match="max_message_size"):
-                await read(hop.stream(request("/count", data=blob(LIMIT + 1))))
+                await read(upstream.stream(request("/count", data=blob(LIMIT + 1))))
             assert not service.seen
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main())
 
 
 def test_too_large_reply_names_the_option(connect):
     async def main():
-        async with connect(EchoService()) as hop:
+        async with connect(EchoService()) as upstream:
             with pytest.raises(TooLarge, match="max_message_size"):
-                await hop.call(request("/double", data=blob(LIMIT * 3 // 4)))
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+                await upstream.call(request("/double", data=blob(LIMIT * 3 // 4)))
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main())
 
@@ -270,8 +270,8 @@ def test_too_large_reply_names_the_option(connect):
 def test_cancelling_a_call_cancels_the_work(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            waiting = [asyncio.create_task(hop.call(request("/wait"))) for _ in range(3)]
+        async with connect(service) as upstream:
+            waiting = [asyncio.create_task(upstream.call(request("/wait"))) for _ in range(3)]
             await until(lambda: service.running == 3)
             waiting[1].cancel()
             await until(lambda: service.cancelled == 1)
@@ -286,10 +286,10 @@ def test_cancelling_a_call_cancels_the_work(connect):
 def test_deadline_names_the_worker_and_cancels_the_work(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
+        async with connect(service) as upstream:
             started = time.monotonic()
             with pytest.raises(DeadlineExceeded, match=NAME):
-                await hop.call(request("/wait", deadline=started + 1))
+                await upstream.call(request("/wait", deadline=started + 1))
             assert 0.99 <= time.monotonic() - started < 20
             assert service.seen[0].deadline == pytest.approx(started + 1, abs=10)  # what is left of it travels
             await until(lambda: service.cancelled == 1)
@@ -303,9 +303,9 @@ def test_deadline_that_the_worker_keeps_names_it(connect):
             raise DeadlineExceeded("the deadline of the request passed before the handler answered")
 
     async def main():
-        async with connect(Punctual()) as hop:
+        async with connect(Punctual()) as upstream:
             with pytest.raises(DeadlineExceeded, match=NAME):
-                await hop.call(request(deadline=time.monotonic() + 5))
+                await upstream.call(request(deadline=time.monotonic() + 5))
 
     run(main())
 
@@ -313,10 +313,10 @@ def test_deadline_that_the_worker_keeps_names_it(connect):
 def test_deadline_in_the_past_is_not_sent(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            await hop.ready()
+        async with connect(service) as upstream:
+            await upstream.ready()
             with pytest.raises(DeadlineExceeded, match=NAME):
-                await hop.call(request(deadline=time.monotonic() - 1))
+                await upstream.call(request(deadline=time.monotonic() - 1))
             assert not service.seen
 
     run(main())
@@ -325,8 +325,8 @@ def test_deadline_in_the_past_is_not_sent(connect):
 def test_deadline_of_a_stream(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            replies = hop.stream(request("/first", deadline=time.monotonic() + 2))
+        async with connect(service) as upstream:
+            replies = upstream.stream(request("/first", deadline=time.monotonic() + 2))
             assert texts_of((await anext(replies)).payload) == ["0"]
             with pytest.raises(DeadlineExceeded, match=NAME):
                 await anext(replies)
@@ -342,8 +342,8 @@ def test_deadline_of_a_stream(connect):
 def test_stream_keeps_order_and_ends(connect, count):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            got = await read(hop.stream(request("/count", parameters={"count": count})))
+        async with connect(service) as upstream:
+            got = await read(upstream.stream(request("/count", parameters={"count": count})))
             assert got == [str(number) for number in range(count)]
             assert service.closed == 1
 
@@ -352,9 +352,9 @@ def test_stream_keeps_order_and_ends(connect, count):
 
 def test_stream_of_large_items(connect):
     async def main():
-        async with connect(EchoService()) as hop:
+        async with connect(EchoService()) as upstream:
             sent = request("/count", parameters={"count": 5, "size": 300_000})
-            got = [reply.payload.to_bytes() async for reply in hop.stream(sent)]
+            got = [reply.payload.to_bytes() async for reply in upstream.stream(sent)]
             assert got == [blob(300_000, number) for number in range(5)]
 
     run(main())
@@ -363,8 +363,8 @@ def test_stream_of_large_items(connect):
 def test_first_item_comes_before_the_second_is_made(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            replies = hop.stream(request("/first"))
+        async with connect(service) as upstream:
+            replies = upstream.stream(request("/first"))
             assert texts_of((await anext(replies)).payload) == ["0"]
             assert not service.release.is_set()
             await replies.aclose()
@@ -374,8 +374,8 @@ def test_first_item_comes_before_the_second_is_made(connect):
 
 def test_error_comes_after_the_items_before_it(connect):
     async def main():
-        async with connect(EchoService()) as hop:
-            replies = hop.stream(request("/broken"))
+        async with connect(EchoService()) as upstream:
+            replies = upstream.stream(request("/broken"))
             assert texts_of((await anext(replies)).payload) == ["0"]
             with pytest.raises(ExecutorError) as caught:
                 await anext(replies)
@@ -389,8 +389,8 @@ def test_error_comes_after_the_items_before_it(connect):
 def test_slow_reader_stops_the_generator(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            replies = hop.stream(request("/endless", parameters={"size": 20_000}))
+        async with connect(service) as upstream:
+            replies = upstream.stream(request("/endless", parameters={"size": 20_000}))
             for _ in range(3):
                 await anext(replies)
             produced = -1
@@ -409,9 +409,9 @@ def test_slow_reader_stops_the_generator(connect):
 def test_aclose_closes_the_generator_promptly(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
+        async with connect(service) as upstream:
             for endpoint in ("/first", "/endless"):
-                replies = hop.stream(request(endpoint))
+                replies = upstream.stream(request(endpoint))
                 await anext(replies)
                 closed, left = service.closed, time.monotonic()
                 await replies.aclose()
@@ -427,8 +427,8 @@ def test_aclose_closes_the_generator_promptly(connect):
 def test_stream_that_is_forgotten_is_closed(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            replies = hop.stream(request("/first"))
+        async with connect(service) as upstream:
+            replies = upstream.stream(request("/first"))
             await anext(replies)
             del replies
             gc.collect()
@@ -440,10 +440,10 @@ def test_stream_that_is_forgotten_is_closed(connect):
 def test_stream_that_is_never_read_costs_nothing(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            await hop.ready()
-            await hop.stream(request("/endless")).aclose()
-            await hop.ready()
+        async with connect(service) as upstream:
+            await upstream.ready()
+            await upstream.stream(request("/endless")).aclose()
+            await upstream.ready()
             assert not service.seen
 
     run(main())
@@ -453,12 +453,12 @@ def test_stream_that_is_never_read_costs_nothing(connect):
 def test_many_left_streams_leave_nothing(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            await hop.ready()
+        async with connect(service) as upstream:
+            await upstream.ready()
             before = len(others())
 
             async def leave(number):
-                replies = hop.stream(request("/endless" if number % 2 else "/first"))
+                replies = upstream.stream(request("/endless" if number % 2 else "/first"))
                 await anext(replies)
                 if number % 3 == 0:
                     reading = asyncio.create_task(anext(replies))
@@ -471,7 +471,7 @@ def test_many_left_streams_leave_nothing(connect):
                 await asyncio.gather(*(leave(number) for number in range(start, start + 50)))
             await until(lambda: service.closed == 1000 and service.running == 0)
             await until(lambda: len(others()) <= before)
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main(), timeout=40)
 
@@ -481,39 +481,39 @@ def test_many_left_streams_leave_nothing(connect):
 
 def test_death_of_the_worker_fails_what_is_in_flight(connect_child):
     async def main():
-        async with connect_child() as (hop, child):
-            replies = hop.stream(request("/first"))
+        async with connect_child() as (upstream, child):
+            replies = upstream.stream(request("/first"))
             await anext(replies)
-            in_flight = [asyncio.create_task(hop.call(request("/wait"))) for _ in range(20)]
+            in_flight = [asyncio.create_task(upstream.call(request("/wait"))) for _ in range(20)]
             in_flight.append(asyncio.create_task(anext(replies)))
-            await hop.call(request())
+            await upstream.call(request())
             child.kill()
             for ended in await asyncio.gather(*in_flight, return_exceptions=True):
-                assert isinstance(ended, HopLost), ended
+                assert isinstance(ended, UpstreamUnavailable), ended
                 assert NAME in ended.message
                 assert ended.started
             for _ in range(2):
                 # What carries the request may notice the death only while it is being sent.
-                with pytest.raises(HopLost, match=NAME) as caught:
-                    await hop.call(request())
+                with pytest.raises(UpstreamUnavailable, match=NAME) as caught:
+                    await upstream.call(request())
             assert not caught.value.started
-            assert not hop.up
+            assert not upstream.up
 
     run(main(), timeout=40)
 
 
 def test_death_in_the_middle_of_large_messages(connect_child):
     async def main():
-        async with connect_child() as (hop, child):
+        async with connect_child() as (upstream, child):
             data = blob(LIMIT - 1000)
-            calls = [asyncio.create_task(hop.call(request(data=data))) for _ in range(8)]
+            calls = [asyncio.create_task(upstream.call(request(data=data))) for _ in range(8)]
             await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             child.kill()
             ended = await asyncio.gather(*calls, return_exceptions=True)
             for one in ended:
-                assert isinstance(one, HopLost) or one.payload.to_bytes() == data, one
-            with pytest.raises(HopLost, match=NAME):
-                await hop.call(request())
+                assert isinstance(one, UpstreamUnavailable) or one.payload.to_bytes() == data, one
+            with pytest.raises(UpstreamUnavailable, match=NAME):
+                await upstream.call(request())
 
     run(main(), timeout=40)
 
@@ -521,12 +521,12 @@ def test_death_in_the_middle_of_large_messages(connect_child):
 def test_many_cancelled_calls_leave_nothing(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            await hop.ready()
+        async with connect(service) as upstream:
+            await upstream.ready()
             before = len(others())
             for start in range(0, 1000, 100):
                 calls = [
-                    asyncio.create_task(hop.call(request("/wait", data=blob(100_000 if number % 10 == 0 else 10))))
+                    asyncio.create_task(upstream.call(request("/wait", data=blob(100_000 if number % 10 == 0 else 10))))
                     for number in range(start, start + 100)
                 ]
                 for _ in range(start // 100):
@@ -536,7 +536,7 @@ def test_many_cancelled_calls_leave_nothing(connect):
                 await asyncio.wait(calls)
                 assert all(call.cancelled() for call in calls)
             await until(lambda: service.running == 0 and len(others()) <= before)
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main(), timeout=40)
 
@@ -544,17 +544,17 @@ def test_many_cancelled_calls_leave_nothing(connect):
 def test_closed_hop_fails_what_is_in_flight(connect):
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
-            waiting = asyncio.create_task(hop.call(request("/wait")))
-            streaming = asyncio.create_task(read(hop.stream(request("/first"))))
+        async with connect(service) as upstream:
+            waiting = asyncio.create_task(upstream.call(request("/wait")))
+            streaming = asyncio.create_task(read(upstream.stream(request("/first"))))
             await until(lambda: service.running == 2)
-            await hop.close()
+            await upstream.close()
             for task in (waiting, streaming):
-                with pytest.raises(HopLost, match=NAME):
+                with pytest.raises(UpstreamUnavailable, match=NAME):
                     await task
-            with pytest.raises(HopLost, match=NAME):
-                await hop.call(request())
-            assert not hop.up
+            with pytest.raises(UpstreamUnavailable, match=NAME):
+                await upstream.call(request())
+            assert not upstream.up
             await until(lambda: service.running == 0)
 
     run(main())
@@ -562,9 +562,9 @@ def test_closed_hop_fails_what_is_in_flight(connect):
 
 def test_hop_that_was_never_used_can_be_closed(connect):
     async def main():
-        async with connect(EchoService()) as hop:
-            await hop.close()
-            await hop.close()
+        async with connect(EchoService()) as upstream:
+            await upstream.close()
+            await upstream.close()
 
     run(main())
 
@@ -574,50 +574,50 @@ def test_hop_that_was_never_used_can_be_closed(connect):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_mixed_traffic_is_answered_rightly(connect, seed):
-    dice = random.Random(seed)
+    rng = random.Random(seed)
 
-    async def one(hop, number):
-        kind = dice.choice(["small", "small", "small", "big", "stream", "fail", "cancel", "leave"])
+    async def one(upstream, number):
+        kind = rng.choice(["small", "small", "small", "big", "stream", "fail", "cancel", "leave"])
         if kind == "small":
-            parameters = {"pause": dice.choice([0, 0, 0.001]), "number": number}
-            reply = await hop.call(request(data=documents(str(number)), parameters=parameters))
+            parameters = {"pause": rng.choice([0, 0, 0.001]), "number": number}
+            reply = await upstream.call(request(data=documents(str(number)), parameters=parameters))
             assert texts_of(reply.payload) == [str(number)]
             assert reply.parameters == parameters
         elif kind == "big":
-            data = blob(dice.randrange(50_000, 700_000), number)
-            assert (await hop.call(request(data=data))).payload.to_bytes() == data
+            data = blob(rng.randrange(50_000, 700_000), number)
+            assert (await upstream.call(request(data=data))).payload.to_bytes() == data
         elif kind == "stream":
-            count, size = dice.randrange(40), dice.choice([0, 0, 100_000])
+            count, size = rng.randrange(40), rng.choice([0, 0, 100_000])
             sent = request("/count", parameters={"count": count, "size": size})
-            got = [reply.payload.to_bytes() async for reply in hop.stream(sent)]
+            got = [reply.payload.to_bytes() async for reply in upstream.stream(sent)]
             assert b"".join(got) == b"".join(blob(size, n) if size else documents(str(n)) for n in range(count))
         elif kind == "fail":
             with pytest.raises(JinaError):
-                await hop.call(request("/fail", parameters={"with": dice.choice(list(FAILURES))}))
+                await upstream.call(request("/fail", parameters={"with": rng.choice(list(FAILURES))}))
         elif kind == "cancel":
-            data = blob(dice.choice([10, 600_000]), number)
-            task = asyncio.create_task(hop.call(request("/wait", data=data)))
-            await asyncio.sleep(dice.choice([0, 0, 0.002]))
+            data = blob(rng.choice([10, 600_000]), number)
+            task = asyncio.create_task(upstream.call(request("/wait", data=data)))
+            await asyncio.sleep(rng.choice([0, 0, 0.002]))
             task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
         else:
-            replies = hop.stream(request("/endless", parameters={"size": dice.choice([0, 200_000])}))
-            for _ in range(dice.randrange(1, 20)):
+            replies = upstream.stream(request("/endless", parameters={"size": rng.choice([0, 200_000])}))
+            for _ in range(rng.randrange(1, 20)):
                 await anext(replies)
             await replies.aclose()
 
     async def main():
         service = EchoService()
-        async with connect(service) as hop:
+        async with connect(service) as upstream:
             limit = asyncio.Semaphore(40)
 
             async def limited(number):
                 async with limit:
-                    await one(hop, number)
+                    await one(upstream, number)
 
             await asyncio.gather(*map(partial(limited), range(250)))
             await until(lambda: service.running == 0)
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main(), timeout=40)

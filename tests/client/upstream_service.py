@@ -1,4 +1,4 @@
-"""A small real Service for hops, and ways to reach it: in this process, or in a child that can be killed.
+"""A small real Service for upstreams, and ways to reach it: in this process, or in a child that can be killed.
 
 Loads no documents' classes, so that a child is up soon: `python -m tests.client.upstream_service <kind> <fd>`.
 """
@@ -18,7 +18,7 @@ from jina.codec import pb
 from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.net.limits import Limits
-from jina.net.service import EndpointInfo, Hop
+from jina.net.service import EndpointInfo, Upstream
 
 NAME = "echo/rep-0"
 LIMIT = 4 * 1024 * 1024
@@ -166,83 +166,83 @@ async def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
 
 
 @asynccontextmanager
-async def linked(service: EchoService, max_message_size: int = LIMIT, grace: float = 0.5) -> AsyncIterator[Hop]:
-    """A hop to a service of this process over a local link."""
-    from jina.ipc.client import LinkHop
+async def linked(service: EchoService, max_message_size: int = LIMIT, grace: float = 0.5) -> AsyncIterator[Upstream]:
+    """An upstream to a service of this process over a local link."""
+    from jina.ipc.client import LinkUpstream
     from jina.ipc.server import LinkServer
 
     ours, theirs = socket.socketpair()
     server = LinkServer(theirs, service, max_message_size)
-    hop = LinkHop(NAME, ours, max_message_size)
+    upstream = LinkUpstream(NAME, ours, max_message_size)
     await server.start()
     try:
-        yield hop
+        yield upstream
     finally:
-        await hop.close()
+        await upstream.close()
         await server.stop(grace)
 
 
 @asynccontextmanager
-async def linked_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Hop, subprocess.Popen]]:
-    """A hop to a service of a child process over a local link."""
-    from jina.ipc.client import LinkHop
+async def linked_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Upstream, subprocess.Popen]]:
+    """An upstream to a service of a child process over a local link."""
+    from jina.ipc.client import LinkUpstream
 
     ours, theirs = socket.socketpair()
     with theirs:
         child = start_child("link", theirs.fileno())
-    hop = LinkHop(NAME, ours, max_message_size)
+    upstream = LinkUpstream(NAME, ours, max_message_size)
     try:
-        await hop.describe()
-        yield hop, child
+        await upstream.describe()
+        yield upstream, child
     finally:
-        await hop.close()
+        await upstream.close()
         end_child(child)
 
 
 @asynccontextmanager
-async def remote(service: EchoService, max_message_size: int = LIMIT, grace: float = 0.5) -> AsyncIterator[Hop]:
-    """A hop to a service of this process over gRPC."""
+async def remote(service: EchoService, max_message_size: int = LIMIT, grace: float = 0.5) -> AsyncIterator[Upstream]:
+    """An upstream to a service of this process over gRPC."""
     server, port = await serve_port(service, max_message_size)
-    hop = grpc_hop(port, max_message_size)
+    upstream = grpc_hop(port, max_message_size)
     try:
-        yield hop
+        yield upstream
     finally:
-        await hop.close()
+        await upstream.close()
         await server.stop(grace)
 
 
 @asynccontextmanager
-async def remote_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Hop, subprocess.Popen]]:
-    """A hop to a service of a child process over gRPC."""
+async def remote_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Upstream, subprocess.Popen]]:
+    """An upstream to a service of a child process over gRPC."""
     ours, theirs = socket.socketpair()
     with theirs:
         child = start_child("grpc", theirs.fileno())
     with ours:
         port = int(await asyncio.to_thread(ours.recv, 16))
-    hop = grpc_hop(port, max_message_size)
+    upstream = grpc_hop(port, max_message_size)
     try:
-        await hop.describe()
-        yield hop, child
+        await upstream.describe()
+        yield upstream, child
     finally:
-        await hop.close()
+        await upstream.close()
         end_child(child)
 
 
-def grpc_hop(port: int, max_message_size: int) -> Hop:
-    """A hop to a port of this machine."""
-    from jina.client.grpc_upstream import GrpcHop
-    from jina.plan.plans import HopPlan, NodePlan
+def grpc_hop(port: int, max_message_size: int) -> Upstream:
+    """An upstream to a port of this machine."""
+    from jina.client.grpc_upstream import GrpcUpstream
+    from jina.plan.plans import NodePlan, UpstreamPlan
 
-    plan = HopPlan(kind="grpc", name=NAME, address=f"127.0.0.1:{port}")
-    return GrpcHop(plan, NodePlan(name="echo", needs=["gateway"], hops=[plan]), max_message_size)
+    plan = UpstreamPlan(kind="grpc", name=NAME, address=f"127.0.0.1:{port}")
+    return GrpcUpstream(plan, NodePlan(name="echo", needs=["gateway"], upstreams=[plan]), max_message_size)
 
 
 async def serve_port(service: EchoService, max_message_size: int):
     """A started gRPC server, and its port."""
-    from jina.plan.plans import FacePlan
+    from jina.plan.plans import ListenerPlan
     from jina.server.server import serve
 
-    server = serve([FacePlan(protocol="grpc", host="127.0.0.1", port=0)], service, limits=Limits(max_message_size))
+    server = serve([ListenerPlan(protocol="grpc", host="127.0.0.1", port=0)], service, limits=Limits(max_message_size))
     await server.start()
     return server, int(server.addresses[0].rpartition(":")[2])
 
@@ -260,14 +260,14 @@ def end_child(child: subprocess.Popen) -> None:
     child.wait(10)
 
 
-CONNECT: dict[str, Callable[..., AbstractAsyncContextManager[Hop]]] = {"link": linked, "grpc": remote}
+CONNECT: dict[str, Callable[..., AbstractAsyncContextManager[Upstream]]] = {"link": linked, "grpc": remote}
 """By kind: called with a service, `max_message_size` and `grace`."""
 
-CONNECT_CHILD: dict[str, Callable[..., AbstractAsyncContextManager[tuple[Hop, subprocess.Popen]]]] = {
+CONNECT_CHILD: dict[str, Callable[..., AbstractAsyncContextManager[tuple[Upstream, subprocess.Popen]]]] = {
     "link": linked_child,
     "grpc": remote_child,
 }
-"""By kind: a hop to a child, and the child."""
+"""By kind: an upstream to a child, and the child."""
 
 
 async def serve_link(fd: int) -> None:
@@ -282,8 +282,8 @@ async def serve_link(fd: int) -> None:
 async def serve_grpc(fd: int) -> None:
     """Serve a gRPC port, told over a socket, until killed."""
     _, port = await serve_port(EchoService(), LIMIT)
-    with socket.socket(fileno=fd) as told:
-        told.send(str(port).encode())
+    with socket.socket(fileno=fd) as channel:
+        channel.send(str(port).encode())
     await asyncio.Event().wait()
 
 

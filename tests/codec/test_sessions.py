@@ -12,8 +12,8 @@ INDEXES = st.dictionaries(st.sampled_from(["a", "b", "a/shard-1", "x=y"]), st.in
 
 @given(st.lists(INDEXES.filter(bool), min_size=1, max_size=4))
 def test_of_several_replies_each_group_tells_its_highest_number(replies):
-    told = numbers(merged({INDEX: text_of(one)} for one in replies)[INDEX])
-    assert told == {group: max(one.get(group, 0) for one in replies) for one in replies for group in one}
+    received = numbers(merged({INDEX: text_of(one)} for one in replies)[INDEX])
+    assert received == {group: max(one.get(group, 0) for one in replies) for one in replies for group in one}
 
 
 def test_of_several_replies_all_names_of_what_missed_are_told():
@@ -23,10 +23,10 @@ def test_of_several_replies_all_names_of_what_missed_are_told():
 
 @given(INDEXES.filter(bool), INDEXES)
 def test_a_reply_tells_what_the_client_knew_too(reply, known):
-    told = with_index_of({INDEX: text_of(reply), SESSION: "a=1"}, {INDEX: text_of(known)} if known else {})
+    result = with_index_of({INDEX: text_of(reply), SESSION: "a=1"}, {INDEX: text_of(known)} if known else {})
     groups = reply.keys() | known.keys()
-    assert numbers(told[INDEX]) == {group: max(reply.get(group, 0), known.get(group, 0)) for group in groups}
-    assert told[SESSION] == "a=1"
+    assert numbers(result[INDEX]) == {group: max(reply.get(group, 0), known.get(group, 0)) for group in groups}
+    assert result[SESSION] == "a=1"
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "a=-1", "a=1,", "a=x", f"a={1 << 63}"])

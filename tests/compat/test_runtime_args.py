@@ -61,14 +61,14 @@ def test_keys_of_jina_3_and_metrics_of_the_executors_own(tmp_path):
     options = {"protocol": "http", "workspace": str(tmp_path)}
     with Deployment(uses=Told, quiet=True, host="127.0.0.1", **options) as deployment:
         [response] = deployment.post("/keys", return_responses=True)
-        [told] = response.parameters["__results__"].values()
+        [result] = response.parameters["__results__"].values()
         wanted = {"allow_concurrent", "meter_provider", "metrics_registry", "name", "provider", "provider_endpoint",
                   "replicas", "shard_id", "shards", "tracer_provider", "workspace"}  # fmt: skip
-        assert wanted <= told.keys()
-        assert told["tracer_provider"] == told["meter_provider"] == "None"
-        assert (told["name"], told["workspace"]) == ("'executor/rep-0'", repr(str(tmp_path)))
-        assert (told["shard_id"], told["shards"], told["replicas"]) == ("0", "1", "1")
+        assert wanted <= result.keys()
+        assert result["tracer_provider"] == result["meter_provider"] == "None"
+        assert (result["name"], result["workspace"]) == ("'executor/rep-0'", repr(str(tmp_path)))
+        assert (result["shard_id"], result["shards"], result["replicas"]) == ("0", "1", "1")
         deployment.post("/", [Item(), Item()], request_size=1)
         with urllib.request.urlopen(f"http://127.0.0.1:{deployment.port}/metrics", timeout=20) as answer:
             text = answer.read().decode()
-    assert "told_calls_total 2.0" in text, json.dumps(told)
+    assert "told_calls_total 2.0" in text, json.dumps(result)

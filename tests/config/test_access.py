@@ -98,13 +98,13 @@ def test_a_key_is_in_nothing_that_is_shown_saved_or_sent(tmp_path):
     flow = Flow(api_keys=[f"alice:{key}"]).add(name="a").config_gateway(api_keys=key)
     deployment.save_config(str(tmp_path / "d.yml"))
     flow.save_config(str(tmp_path / "f.yml"))
-    told = [
+    result = [
         repr(deployment), repr(deployment._spec), json.dumps(deployment.to_dict()), to_json(deployment.plan).decode(),
         repr(flow), repr(flow.spec), repr(flow.plan), to_json(flow.plan).decode(), (tmp_path / "d.yml").read_text(),
         (tmp_path / "f.yml").read_text(), repr(pickle.dumps(deployment.plan)),
     ]  # fmt: skip
-    assert not any("geheim" in one for one in told)
-    assert digest(key) in told[3]
+    assert not any("geheim" in one for one in result)
+    assert digest(key) in result[3]
     again = Deployment.load_config(str(tmp_path / "d.yml"))
     assert again.plan.workers[0].access == deployment.plan.workers[0].access
     deployment.close()
@@ -155,7 +155,7 @@ def test_the_plan():
     (worker,) = deployment.plan.workers
     assert worker.access.keys == [KeyPlan(name="bob", digest=digest_of("secret-two"), endpoints=["/x"])]
     assert (worker.access.keys_file, worker.access.rate, worker.access.burst) == ("keys.yml", 2, 9)
-    assert (worker.max_inflight, worker.max_queue, worker.faces[0].timeout_read) == (7, 0, 2)
+    assert (worker.max_inflight, worker.max_queue, worker.listeners[0].timeout_read) == (7, 0, 2)
     several = Deployment(replicas=2, max_inflight=7, max_queue=3, api_keys="secret-one")
     assert several.plan.gateway.max_inflight == 7
     assert several.plan.gateway.access.keys[0].digest == digest_of("secret-one")

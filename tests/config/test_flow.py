@@ -5,7 +5,7 @@ import pytest
 
 from jina.config import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.config.base import default_of, descriptions
-from jina.config.models import set_at_gateway, with_gateway, with_step
+from jina.config.changes import set_at_gateway, with_gateway, with_step
 from jina.config.signature import signature_of
 from jina.errors import ConfigError, FlowTopologyError, NotSupportedError
 
@@ -143,8 +143,8 @@ def test_mistakes_name_the_method():
     )
     assert problem(with_step, flow, method="needs") == "Flow.add: unknown option 'method'"
     assert problem(with_step, flow, "need").startswith("Flow.need: method: 'need' is none of add, needs")
-    told = problem(with_step, flow, shard_id=2, error=NotSupportedError)
-    assert told.startswith("Flow.add: shard_id: 2 is not available yet; Deployment(...) and Flow.add(...) decide it")
+    text = problem(with_step, flow, shard_id=2, error=NotSupportedError)
+    assert text.startswith("Flow.add: shard_id: 2 is not available yet; Deployment(...) and Flow.add(...) decide it")
     assert problem(with_gateway, flow, prot="grpc") == (
         "Flow.config_gateway: unknown option 'prot', did you mean 'protocol'?"
     )

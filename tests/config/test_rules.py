@@ -37,7 +37,7 @@ TESTED: dict[str, str] = {
     "shards_are_started": "test_shards_are_started",
     "shards_have_no_port": "test_shards_have_no_port",
     "gateway_is_in_front": "test_gateway_is_in_front",
-    "the_gateway_has_the_http_face": "test_the_gateway_has_the_http_face",
+    "gateway_serves_http": "test_the_gateway_has_the_http_face",
     "gateway_computes_nothing": "test_gateway_computes_nothing",
     "gateway_runs_once": "test_gateway_runs_once",
     "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
@@ -260,8 +260,8 @@ def test_an_empty_value_of_what_is_not_available_asks_for_nothing(option):
     ],
 )
 def test_an_unknown_option_names_where_it_belongs(model, option, owner):
-    told = problem(model, **{option: 1})
-    assert told.endswith(f"unknown option '{option}'" + (f": it is an option {owner}" if owner else ""))
+    text = problem(model, **{option: 1})
+    assert text.endswith(f"unknown option '{option}'" + (f": it is an option {owner}" if owner else ""))
 
 
 def test_every_error_about_what_is_not_supported_says_what_to_do_instead():

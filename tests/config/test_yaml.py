@@ -237,7 +237,7 @@ def test_problems_of_executor_yaml_name_the_line():
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("wth: {size: 3}", "config.yml:2: unknown option 'wth', did you mean 'with'?"),
         ("meta: {name: a}", "config.yml:2: unknown option 'meta', did you mean 'metas'?"),
@@ -245,19 +245,19 @@ def test_problems_of_executor_yaml_name_the_line():
         ("py_module: a.py", "config.yml:2: unknown option 'py_module', did you mean 'py_modules'?"),
     ],
 )
-def test_wrong_keys_of_an_executors_file_are_named_with_the_place(folder, line, told):
-    assert problem(str(written(folder, f"jtype: Mine\n{line}\n", "config.yml")), ExecutorSpec).endswith(told)
+def test_wrong_keys_of_an_executors_file_are_named_with_the_place(folder, line, message):
+    assert problem(str(written(folder, f"jtype: Mine\n{line}\n", "config.yml")), ExecutorSpec).endswith(message)
 
 
 def test_the_first_of_several_wrong_keys_is_named():
     for first, second in (("wth", "with_"), ("with_", "wth")):
-        told = problem(f"jtype: Deployment\n{first}: {{}}\n{second}: {{}}\n")
-        assert told == f"YAML text:2 unknown key '{first}', did you mean 'with'?"
+        text = problem(f"jtype: Deployment\n{first}: {{}}\n{second}: {{}}\n")
+        assert text == f"YAML text:2 unknown key '{first}', did you mean 'with'?"
 
 
 def test_an_executor_in_the_yaml_of_a_deployment_is_read_with_it():
-    told = problem("jtype: Deployment\nwith:\n  uses:\n    jtype: Mine\n    wth: {size: 3}\n")
-    assert told == "YAML text:5 with.uses: unknown option 'wth', did you mean 'with'?"
+    text = problem("jtype: Deployment\nwith:\n  uses:\n    jtype: Mine\n    wth: {size: 3}\n")
+    assert text == "YAML text:5 with.uses: unknown option 'wth', did you mean 'with'?"
 
 
 def test_keys_of_metas_that_look_like_mistakes_are_told(folder, caplog):

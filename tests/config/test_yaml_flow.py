@@ -3,7 +3,7 @@ import json
 import pytest
 
 from jina.config import DeploymentSpec, FlowSpec, GatewaySpec, dump_spec, load_spec, parse
-from jina.config.models import with_gateway, with_step
+from jina.config.changes import with_gateway, with_step
 from jina.errors import BadConfigSource, BadYAMLVersion, ConfigError, FlowTopologyError
 from jina.plan.topology import topology_of
 

@@ -59,8 +59,8 @@ class Engine:
         command = [str(DOCKER), "events", "--since", "1", "--format", "{{.Action}}", f"--filter=container={name}"]
         with subprocess.Popen([*command, *filters], env=self.environment, stdout=subprocess.PIPE) as events:
             assert events.stdout is not None
-            came = select.select([events.stdout], [], [], limit)[0]
-            line = events.stdout.readline() if came else b""
+            output = select.select([events.stdout], [], [], limit)[0]
+            line = events.stdout.readline() if output else b""
             events.kill()
         return line.decode().strip()
 
@@ -85,8 +85,8 @@ def engine() -> Iterator[Engine]:
     program = _program()
     home = Path(tempfile.mkdtemp(prefix="jina-engine-", dir="/tmp"))  # sockets need a short path
     roots = ("--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "docker.pid")
-    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    told.bind(f"{home}/notify.sock")
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    channel.bind(f"{home}/notify.sock")
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, *roots, "-H", f"unix://{home}/docker.sock", *NETWORK],
@@ -97,12 +97,12 @@ def engine() -> Iterator[Engine]:
             env={**os.environ, "NOTIFY_SOCKET": f"{home}/notify.sock"},
         )
     try:
-        _wait(home, process, told)
+        _wait(home, process, channel)
         yield Engine(home)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-        told.close()
+        channel.close()
         _unmount(home)
         shutil.rmtree(home)
 
@@ -131,18 +131,18 @@ def _program() -> str:
     return shutil.which("dockerd") or ""
 
 
-def _wait(home: Path, process: subprocess.Popen[bytes], told: socket.socket) -> None:
+def _wait(home: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
     """Until dockerd tells that it serves, as it tells systemd (https://man7.org/linux/man-pages/man3/sd_notify.3.html)."""
     ended = os.pidfd_open(process.pid)
     try:
-        came = select.select([told, ended], [], [], READY_WITHIN)[0]
+        received = select.select([channel, ended], [], [], READY_WITHIN)[0]
     finally:
         os.close(ended)
     log = (home / "log").read_text(errors="replace")
-    if ended in came:
+    if ended in received:
         pytest.skip(f"dockerd does not run here: {log[-500:]}")
-    assert came, f"dockerd does not serve after {READY_WITHIN:g} s: {log[-2000:]}"
-    assert b"READY=1" in told.recv(4096)
+    assert received, f"dockerd does not serve after {READY_WITHIN:g} s: {log[-2000:]}"
+    assert b"READY=1" in channel.recv(4096)
 
 
 def python_for(wanted: str) -> Path | None:

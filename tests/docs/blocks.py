@@ -135,14 +135,14 @@ class Page:
         )
         with program:
             try:
-                told, complaints = program.communicate(timeout=RUN_WITHIN)
+                output, complaints = program.communicate(timeout=RUN_WITHIN)
             finally:
                 # What a block starts in the background and does not end, as when a line before that fails.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(program.pid, signal.SIGKILL)
         code = program.returncode
-        assert code == 0, f"{where}: exit code {code}\n{block.code}\n{told}\n{complaints}"
-        self.output = told
+        assert code == 0, f"{where}: exit code {code}\n{block.code}\n{output}\n{complaints}"
+        self.output = output
 
     def _start(self, block: Block, where: str) -> None:
         log = self.folder / f"terminal_{block.line}.log"

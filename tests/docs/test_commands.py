@@ -95,12 +95,12 @@ def test_the_list_has_nothing_that_no_page_shows_and_no_file_that_is_gone():
 def texts() -> dict[str, str]:
     """Pages without their blocks, and sources."""
     pages = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
-    told = {
+    result = {
         name: re.sub(r"^( *)```.*?^\1```", "", text, flags=re.MULTILINE | re.DOTALL) for name, text in pages.items()
     }
     for source in sorted((ROOT / "src/jina").rglob("*.py")):
-        told[str(source.relative_to(ROOT))] = source.read_text(encoding="utf-8")
-    return told
+        result[str(source.relative_to(ROOT))] = source.read_text(encoding="utf-8")
+    return result
 
 
 def test_every_command_of_jina_that_a_text_names_is_there():

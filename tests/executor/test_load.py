@@ -51,7 +51,7 @@ def loaded(uses, **given):
     plan, cls = reference_of(uses, **given)
     plain, extra = split_with(plan.with_args)
     plan = ExecutorPlan(**{**{name: getattr(plan, name) for name in plan.__struct_fields__}, "with_args": plain})
-    worker = WorkerPlan(name="w", deployment="d", executor=plan, faces=[])
+    worker = WorkerPlan(name="w", deployment="d", executor=plan, listeners=[])
     plan = process_from_json(to_json(worker)).executor
     return load_executor(plan, {"name": "executor/rep-0", "shard_id": 0}, cls, extra)
 

@@ -24,16 +24,16 @@ class WritesSomewhere(Executor):
 
 
 def test_an_executor_without_writes_replicates_nothing():
-    (told,) = without_effect(WritesNothing())
-    assert told.startswith("no endpoint of WritesNothing (")
-    assert "nothing is replicated" in told
+    (result,) = without_effect(WritesNothing())
+    assert result.startswith("no endpoint of WritesNothing (")
+    assert "nothing is replicated" in result
 
 
 def test_a_write_method_that_answers_nothing_is_named():
-    told = list(without_effect(WritesNowhere()))
-    assert told[0].startswith("WritesNowhere.add (")
-    assert "@requests is missing" in told[0]
-    assert len(told) == 2
+    result = list(without_effect(WritesNowhere()))
+    assert result[0].startswith("WritesNowhere.add (")
+    assert "@requests is missing" in result[0]
+    assert len(result) == 2
 
 
 def test_endpoints_with_writes_say_nothing():

@@ -1,4 +1,4 @@
-"""The formats of a picture, and the door to them."""
+"""The formats of a picture, and their entry point."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ from jina.export.picture import EndpointPicture, endpoints_of_class, picture_of
 from jina.plan.plans import (
     DeploymentPlan,
     ExecutorPlan,
-    FacePlan,
     FlowPlan,
     GatewayPlan,
     GraphPlan,
-    HopPlan,
+    ListenerPlan,
     NodePlan,
     TlsPlan,
+    UpstreamPlan,
     WorkerPlan,
 )
 
@@ -43,15 +43,15 @@ class Chunker(Executor):
     def spare(self, docs: DocList[Chunk], **kwargs) -> None: ...
 
 
-def node(name: str, *needs: str, hops: int = 1, **more) -> NodePlan:
-    found = [HopPlan(kind="link", name=f"{name}/rep-{i}") for i in range(hops)]
-    return NodePlan(name=name, needs=list(needs), hops=found, **more)
+def node(name: str, *needs: str, upstreams: int = 1, **more) -> NodePlan:
+    found = [UpstreamPlan(kind="link", name=f"{name}/rep-{i}") for i in range(upstreams)]
+    return NodePlan(name=name, needs=list(needs), upstreams=found, **more)
 
 
 def deployment(name: str, executor: ExecutorPlan, replicas: int = 1) -> DeploymentPlan:
     workers = [
         WorkerPlan(
-            name=f"{name}/rep-{i}", deployment=name, executor=executor, faces=[], replica_id=i, replicas=replicas
+            name=f"{name}/rep-{i}", deployment=name, executor=executor, listeners=[], replica_id=i, replicas=replicas
         )
         for i in range(replicas)
     ]
@@ -59,20 +59,20 @@ def deployment(name: str, executor: ExecutorPlan, replicas: int = 1) -> Deployme
 
 
 def plan() -> FlowPlan:
-    faces = [
-        FacePlan(protocol="grpc", host="0.0.0.0", port=1, tls=TlsPlan(certfile="c", keyfile="k")),
-        FacePlan(protocol="websocket", host="::1", port=2),
+    listeners = [
+        ListenerPlan(protocol="grpc", host="0.0.0.0", port=1, tls=TlsPlan(certfile="c", keyfile="k")),
+        ListenerPlan(protocol="websocket", host="::1", port=2),
     ]
     elsewhere = [
-        HopPlan(kind="grpc", name="far/0", address="a.example:1", tls=True),
-        HopPlan(kind="grpc", name="far/1", address="b.example:2"),
+        UpstreamPlan(kind="grpc", name="far/0", address="a.example:1", tls=True),
+        UpstreamPlan(kind="grpc", name="far/1", address="b.example:2"),
     ]
     nodes = [
-        node("chunker", "gateway", hops=2, when={"text": {"$exists": True}}),
-        node("_aux_look", "chunker", hops=0),
+        node("chunker", "gateway", upstreams=2, when={"text": {"$exists": True}}),
+        node("_aux_look", "chunker", upstreams=0),
         node("look", "chunker"),
-        NodePlan(name="far", needs=["_aux_look"], hops=elsewhere, external=True),
-        node("gather_inspect", "far", "look", hops=0),
+        NodePlan(name="far", needs=["_aux_look"], upstreams=elsewhere, external=True),
+        node("gather_inspect", "far", "look", upstreams=0),
         node("audit", "gather_inspect", floating=True, no_reduce=True),
     ]
     return FlowPlan(
@@ -83,7 +83,7 @@ def plan() -> FlowPlan:
             deployment("audit", ExecutorPlan()),
         ],
         gateway=GatewayPlan(
-            faces=faces,
+            listeners=listeners,
             graph=GraphPlan(nodes=nodes, ends=["gather_inspect"]),
             custom=ExecutorPlan(module="m", qualname="MyGateway"),
         ),
@@ -129,8 +129,8 @@ def test_classes_at_hand_tell_their_endpoints():
 
 
 def test_a_plan_is_rendered_with_endpoints_and_classes():
-    told = {"chunker": endpoints_of_class(Chunker)}
-    text = render(plan(), ".txt", endpoints=told, classes={"audit": "Audit"}).decode()
+    result = {"chunker": endpoints_of_class(Chunker)}
+    text = render(plan(), ".txt", endpoints=result, classes={"audit": "Audit"}).decode()
     assert "/stream  Page → Page  (stream)" in text
     assert "audit (Audit)" in text
-    assert render(plan(), ".svg", endpoints=told, vertical=True).startswith(b"<svg")
+    assert render(plan(), ".svg", endpoints=result, vertical=True).startswith(b"<svg")

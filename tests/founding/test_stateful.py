@@ -33,8 +33,8 @@ def add(index, *texts):
 @sentence(13, 78, 79, 80, 81, 83)
 def test_what_was_written_is_found_whichever_replica_is_hit(index):
     add(index, "a cat purrs", "a dog barks")
-    told = index.everywhere("/search", documents=DocumentArray([Document(text="cat")]), **FRESH)
-    assert [one["found"] for one in told] == [["a cat purrs"]] * 3
+    states = index.everywhere("/search", documents=DocumentArray([Document(text="cat")]), **FRESH)
+    assert [one["found"] for one in states] == [["a cat purrs"]] * 3
 
 
 @sentence(84, 85, 86, 91)
@@ -45,9 +45,9 @@ def test_concurrent_writes_leave_the_same_state_on_every_replica(index):
         thread.start()
     for thread in threads:
         thread.join()
-    told = index.everywhere("/search", documents=DocumentArray([Document(text="line")]), **FRESH)
-    assert told[0]["found"] == told[1]["found"] == told[2]["found"]
-    assert len(told[0]["found"]) == 20
+    states = index.everywhere("/search", documents=DocumentArray([Document(text="line")]), **FRESH)
+    assert states[0]["found"] == states[1]["found"] == states[2]["found"]
+    assert len(states[0]["found"]) == 20
 
 
 @sentence(87)
@@ -70,6 +70,6 @@ def test_snapshots_keep_the_log_short_and_the_state_comes_from_both(index, works
     wanted = index.everywhere("/search", documents=DocumentArray([Document(text="")]), **FRESH)[0]["found"]
     index.deployment.close()
     with group(Index, workspace) as again:
-        told = again.everywhere("/search", documents=DocumentArray([Document(text="")]))
-        assert [one["found"] for one in told] == [wanted] * 3
-        assert all(one["restored"] for one in told)
+        states = again.everywhere("/search", documents=DocumentArray([Document(text="")]))
+        assert [one["found"] for one in states] == [wanted] * 3
+        assert all(one["restored"] for one in states)

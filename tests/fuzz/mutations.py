@@ -18,7 +18,7 @@ _VALUES = [
 ]  # fmt: skip
 
 
-def dice(name):
+def rng(name):
     """Chance of one test, by its name."""
     return random.Random(f"{SEED} {name}")
 

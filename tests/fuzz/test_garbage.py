@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from jina.codec import pb
-from tests.fuzz.mutations import REQUESTS, dice, worse, worse_json
+from tests.fuzz.mutations import REQUESTS, rng, worse, worse_json
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def answer_to(port, data):
 
 
 def test_http_bodies(target):
-    chance = dice(f"bodies {target.name}")
+    chance = rng(f"bodies {target.name}")
 
     def one(number):
         body, path = worse_json(BODY, chance), chance.choice([*ENDPOINTS, "/post"]) or "/post"
@@ -103,7 +103,7 @@ def test_http_bodies(target):
 
 
 def test_http_heads(target):
-    chance = dice(f"heads {target.name}")
+    chance = rng(f"heads {target.name}")
     body = json.dumps(BODY).encode()
     whole = b"POST /typed?parameters={} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: */*\r\n"
     fixed = whole + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -164,7 +164,7 @@ OUR_FAULT = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEED
 
 
 def test_protobuf(target):
-    chance = dice(f"protobuf {target.name}")
+    chance = rng(f"protobuf {target.name}")
     with grpc.insecure_channel(f"127.0.0.1:{target.ports['grpc']}") as channel:
 
         def one(_):
@@ -209,7 +209,7 @@ def code_of(channel, method, data):
 
 def test_bytes_instead_of_http2(target):
     """Frames of HTTP/2 that are none: the connection ends, the server does not."""
-    chance = dice(f"http2 {target.name}")
+    chance = rng(f"http2 {target.name}")
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
     frame = struct.pack("!BHBBI", 0, 8, 6, 0, 0) + b"12345678"
     for _ in range(share(0.02)):
@@ -229,7 +229,7 @@ def test_frames_of_json_and_protobuf(target):
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
-    chance = dice(f"frames {target.name}")
+    chance = rng(f"frames {target.name}")
     left, answered, reasons = share(0.15), 0, []
     while left > 0:
         path = chance.choice(["/", "/typed", "/loose"])
@@ -247,8 +247,8 @@ def test_frames_of_json_and_protobuf(target):
                     answered += 1
                     assert isinstance(heard, type(frame))
                     if isinstance(heard, str):
-                        told = json.loads(heard)
-                        assert told.get("status", 200) < 500 or UNSENDABLE in told["detail"], (frame, told)
+                        content = json.loads(heard)
+                        assert content.get("status", 200) < 500 or UNSENDABLE in content["detail"], (frame, content)
                     else:
                         status = pb.DataRequestProto.FromString(heard).header.status
                         assert status.grpc_code not in {2, 13, 14, 15, 4} or UNSENDABLE in status.description, status
@@ -276,7 +276,7 @@ def may_be_cut():
 
 
 def test_raw_frames(target):
-    chance = dice(f"raw {target.name}")
+    chance = rng(f"raw {target.name}")
     upgrade = (
         b"GET /typed HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
@@ -305,7 +305,7 @@ def test_raw_frames(target):
 
 def test_half_open_and_slow_sockets(target):
     """Opened, begun and left; or fed a byte now and then. Others are served meanwhile."""
-    chance = dice(f"sockets {target.name}")
+    chance = rng(f"sockets {target.name}")
     begun = [b"", b"POST /typed HTTP/1.1\r\nHost", b"POST /typed HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
              b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00"]  # fmt: skip
 

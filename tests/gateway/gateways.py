@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from jina.codec import pb
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload
-from jina.gateway.links import DirectHop
+from jina.gateway.links import InProcessUpstream
 from jina.gateway.service import GatewayService
-from jina.plan.plans import ExecutorPlan, FacePlan, GatewayPlan, GraphPlan, HopPlan, NodePlan, WorkerPlan
+from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, ListenerPlan, NodePlan, UpstreamPlan, WorkerPlan
 from jina.worker.service import WorkerService, close
 
 
@@ -26,22 +26,22 @@ def on_a_loop(test):
 def graph_of(nodes, ends=None, **options):
     """A graph plan from `name -> needs`, or `name -> dict of NodePlan fields`."""
     made = []
-    for name, told in nodes.items():
-        fields = dict(told) if isinstance(told, dict) else {"needs": told}
-        hops = fields.pop("hops", [HopPlan(kind="link", name=f"{name}/rep-0")])
-        made.append(NodePlan(name=name, hops=hops, **fields))
+    for name, result in nodes.items():
+        fields = dict(result) if isinstance(result, dict) else {"needs": result}
+        upstreams = fields.pop("upstreams", [UpstreamPlan(kind="link", name=f"{name}/rep-0")])
+        made.append(NodePlan(name=name, upstreams=upstreams, **fields))
     needed = {need for node in made if not node.floating for need in node.needs}
     ends = ends or [node.name for node in made if node.name not in needed and not node.floating]
     return GraphPlan(nodes=made, ends=ends, **options)
 
 
 def plan_of(nodes, ends=None, *, strict=False, **options):
-    options.setdefault("faces", [])
+    options.setdefault("listeners", [])
     return GatewayPlan(graph=graph_of(nodes, ends, strict=strict), **options)
 
 
 def http_face():
-    return FacePlan(protocol="http", host="127.0.0.1", port=0)
+    return ListenerPlan(protocol="http", host="127.0.0.1", port=0)
 
 
 @asynccontextmanager
@@ -57,11 +57,11 @@ async def workers(executors, **options):
                 name=name if "/" in name else f"{name}/rep-0",
                 deployment=deployment,
                 executor=ExecutorPlan(),
-                faces=[],
+                listeners=[],
                 **options.get(deployment, {}),
             )
             service = WorkerService(executor, plan, protocol_loop=loop, user_loop=loop)
-            service.pulse.start()
+            service.watchdog.start()
             service.state = "ready"
             services[name] = service
         yield services
@@ -69,25 +69,27 @@ async def workers(executors, **options):
             assert await service.dispatcher.quiet(5), f"a handler of {service.name} still runs"
     finally:
         for service in services.values():
-            service.pulse.stop()
+            service.watchdog.stop()
             service.dispatcher.stop()
             await close(service.executor, service._owner.log)
 
 
 @asynccontextmanager
-async def gateway(executors, nodes=None, ends=None, *, wrap=lambda hop: hop, strict=False, worker=None, **options):
-    """A started GatewayService over direct hops; without `nodes` a chain in the order of `executors`.
+async def gateway(
+    executors, nodes=None, ends=None, *, wrap=lambda upstream: upstream, strict=False, worker=None, **options
+):
+    """A started GatewayService over direct upstreams; without `nodes` a chain in the order of `executors`.
 
-    `service.workers` are the worker services; `wrap(hop)` may put something around each hop.
+    `service.workers` are the worker services; `wrap(upstream)` may put something around each upstream.
     """
     if nodes is None:
         names = list(executors)
         nodes = {name: [before] for before, name in zip(["gateway", *names], names, strict=False)}
     async with workers(executors, **(worker or {})) as services:
-        hops = {}
+        upstreams = {}
         for name, service in services.items():
-            hops.setdefault(name.partition("/")[0], []).append(wrap(DirectHop(service)))
-        service = GatewayService(plan_of(nodes, ends, strict=strict, **options), hops)
+            upstreams.setdefault(name.partition("/")[0], []).append(wrap(InProcessUpstream(service)))
+        service = GatewayService(plan_of(nodes, ends, strict=strict, **options), upstreams)
         await service.start()
         service.workers = services
         yield service

@@ -19,10 +19,10 @@ class Tagging:
 
     up = True
 
-    def __init__(self, name, dice):
+    def __init__(self, name, rng):
         self.name = f"{name}/rep-0"
         self._field = name
-        self._dice = dice
+        self._rng = rng
         self.calls = 0
 
     async def describe(self):
@@ -30,7 +30,7 @@ class Tagging:
 
     async def call(self, request):
         self.calls += 1
-        for _ in range(self._dice.randrange(5)):
+        for _ in range(self._rng.randrange(5)):
             await asyncio.sleep(0)
         message = pb.DocListProto.FromString(request.payload.to_bytes())
         for doc in message.docs:
@@ -68,19 +68,19 @@ def walked(nodes, seed):
     """The fields of the documents, the parameters, and how often each was asked; with this timing."""
 
     async def main():
-        dice = random.Random(seed)
-        hops = {name: Tagging(name, dice) for name in nodes}
-        service = GatewayService(plan_of(nodes), {name: [hop] for name, hop in hops.items()})
+        rng = random.Random(seed)
+        upstreams = {name: Tagging(name, rng) for name in nodes}
+        service = GatewayService(plan_of(nodes), {name: [upstream] for name, upstream in upstreams.items()})
         await service.start()
         reply = await asyncio.wait_for(service.call(request("/go", ["x", "y"], parameters={"k": 1})), 10)
         assert await service.quiet(5)
         assert len(asyncio.all_tasks()) == 1
-        assert not service._journeys.active
+        assert not service._context.active
         awaited = {name for name in nodes if not nodes[name]["floating"]}
         assert awaited <= set(visited(reply)[1:]) <= set(nodes)
         message = pb.DocListProto.FromString(reply.payload.to_bytes())
         documents = [{name: node.text for name, node in sorted(doc.data.items())} for doc in message.docs]
-        return documents, reply.parameters, {name: hop.calls for name, hop in hops.items()}
+        return documents, reply.parameters, {name: upstream.calls for name, upstream in upstreams.items()}
 
     return asyncio.run(main())
 

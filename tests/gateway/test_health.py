@@ -11,7 +11,7 @@ from tests.gateway.gateways import gateway, request
 from jina import DocumentArray, Executor, requests
 from jina.errors import Unavailable
 from jina.gateway import replicas
-from jina.gateway.replicas import LIMIT, Vitals
+from jina.gateway.replicas import LIMIT, ProbeState
 
 
 class Watched(Executor):
@@ -24,29 +24,29 @@ class Watched(Executor):
 @given(st.lists(st.tuples(st.floats(0, 20), st.sampled_from(["ask", "good", "bad"])), max_size=40))
 def test_a_worker_answers_until_a_bad_answer_or_a_silence(events):
     """Beside a model that remembers everything."""
-    vitals, now, open_since, failed = Vitals(), 0.0, None, False
+    probe, now, open_since, failed = ProbeState(), 0.0, None, False
     for after, event in events:
         now += after
         silent = open_since is not None and now - open_since > LIMIT
-        assert vitals.answers(now) is not (failed or silent)
+        assert probe.answers(now) is not (failed or silent)
         if event == "ask":
-            assert vitals.ask(now) is (open_since is None)
+            assert probe.ask(now) is (open_since is None)
             open_since = now if open_since is None else open_since
         elif open_since is not None:
             failed, open_since = event == "bad", None
-            vitals.answered("why" if failed else "")
-    assert vitals.answers(now + LIMIT + 0.001) is not (failed or open_since is not None)
+            probe.answered("why" if failed else "")
+    assert probe.answers(now + LIMIT + 0.001) is not (failed or open_since is not None)
 
 
 class Silent:
-    """A hop whose worker stopped to answer, or says that it is not well."""
+    """An upstream whose worker stopped to answer, or says that it is not well."""
 
-    def __init__(self, hop):
-        self._hop = hop
+    def __init__(self, upstream):
+        self._upstream = upstream
         self.mood = "well"
 
     def __getattr__(self, name):
-        return getattr(self._hop, name)
+        return getattr(self._upstream, name)
 
     async def ready(self):
         if self.mood == "silent":
@@ -57,7 +57,7 @@ class Silent:
     async def metrics(self, *, openmetrics):
         if self.mood == "silent":
             await asyncio.Event().wait()
-        return await self._hop.metrics(openmetrics=openmetrics)
+        return await self._upstream.metrics(openmetrics=openmetrics)
 
 
 async def until(condition):
@@ -71,15 +71,15 @@ def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
     monkeypatch.setattr(replicas, "LIMIT", 0.5)
     made = []
 
-    def wrap(hop):
-        made.append(Silent(hop))
+    def wrap(upstream):
+        made.append(Silent(upstream))
         return made[-1]
 
     async def main():
-        nodes = {"a": {"needs": ["gateway"], "hops": _hops("a/rep-0", "a/rep-1")}, "b": ["a"]}
+        nodes = {"a": {"needs": ["gateway"], "upstreams": _upstreams("a/rep-0", "a/rep-1")}, "b": ["a"]}
         executors = {"a/rep-0": Watched, "a/rep-1": Watched, "b/rep-0": Watched}
         async with gateway(executors, nodes, wrap=wrap) as service:
-            service.watch.start()
+            service.health.start()
             try:
                 assert service.ready
                 made[0].mood = "silent"
@@ -98,7 +98,7 @@ def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
                 assert 'jina_ready{runtime_name="a/rep-1"} 1.0' in text
                 assert 'runtime_name="a/rep-0"' not in text.replace('replica="a/rep-0"', "")
             finally:
-                service.watch.stop()
+                service.health.stop()
 
     asyncio.run(main())
 
@@ -107,8 +107,8 @@ def test_a_worker_without_metrics_holds_up_a_scrape_for_a_moment_only(monkeypatc
     monkeypatch.setattr(replicas, "_SCRAPE", 0.5)
     made = []
 
-    def wrap(hop):
-        made.append(Silent(hop))
+    def wrap(upstream):
+        made.append(Silent(upstream))
         return made[-1]
 
     async def main():
@@ -128,10 +128,10 @@ def test_a_worker_without_metrics_holds_up_a_scrape_for_a_moment_only(monkeypatc
     asyncio.run(main())
 
 
-def _hops(*names):
-    from jina.plan.plans import HopPlan
+def _upstreams(*names):
+    from jina.plan.plans import UpstreamPlan
 
-    return [HopPlan(kind="link", name=name) for name in names]
+    return [UpstreamPlan(kind="link", name=name) for name in names]
 
 
 @pytest.mark.parametrize("openmetrics", [True, False])
@@ -140,7 +140,7 @@ def test_metrics_cross_a_link(openmetrics):
 
     from tests.gateway.gateways import workers
 
-    from jina.ipc.client import LinkHop
+    from jina.ipc.client import LinkUpstream
     from jina.ipc.server import LinkServer
 
     async def main():
@@ -148,14 +148,14 @@ def test_metrics_cross_a_link(openmetrics):
             ours, theirs = socket.socketpair()
             server = LinkServer(theirs, services["a/rep-0" if "a/rep-0" in services else "a"], 1_000_000)
             await server.start()
-            hop = LinkHop("a/rep-0", ours, 1_000_000)
+            upstream = LinkUpstream("a/rep-0", ours, 1_000_000)
             try:
                 async with asyncio.timeout(10):
-                    text = (await hop.metrics(openmetrics=openmetrics)).decode()
+                    text = (await upstream.metrics(openmetrics=openmetrics)).decode()
                 assert 'jina_ready{runtime_name="a/rep-0"} 1.0' in text
                 assert text.endswith("# EOF\n") is openmetrics
             finally:
-                await hop.close()
+                await upstream.close()
                 await server.stop(1)
 
     asyncio.run(main())

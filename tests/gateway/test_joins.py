@@ -198,7 +198,7 @@ def test_a_client_that_leaves_cancels_all_branches():
             for name in "ab":
                 assert await service.workers[name].dispatcher.quiet(5)
             assert [one.cancelled for one in executors] == [100, 100]
-            assert not service._journeys.active
+            assert not service._context.active
             assert service._open == 0
 
     asyncio.run(main())
@@ -257,7 +257,7 @@ def test_garbled_documents_are_refused_where_they_are_merged():
 
 def test_a_join_without_an_executor_merges_on_the_way():
     async def main():
-        nodes = {"left": ["gateway"], "right": ["gateway"], "join": {"needs": ["left", "right"], "hops": []}}
+        nodes = {"left": ["gateway"], "right": ["gateway"], "join": {"needs": ["left", "right"], "upstreams": []}}
         async with gateway({"left": Left, "right": Right, "say": Say}, {**nodes, "say": ["join"]}) as service:
             assert service.ready
             await service.dry_run()

@@ -18,8 +18,8 @@ from tests.gateway.gateways import http_face, plan_of
 from jina import Executor, requests
 from jina.errors import ConfigError, PortAlreadyUsed, RuntimeFailToStart
 from jina.gateway.process import run_gateway
-from jina.plan.plans import ExecutorPlan, HopPlan, WorkerPlan
-from jina.runtime.process import LinkSource, LoopThread, Stop
+from jina.plan.plans import ExecutorPlan, UpstreamPlan, WorkerPlan
+from jina.runtime.process import LinkInbox, LoopThread, Stop
 from jina.worker.process import WorkerLinks
 from jina.worker.service import WorkerService
 
@@ -61,7 +61,7 @@ class Site:
     """Workers on a thread of their own, linked to a gateway on the main thread."""
 
     def __init__(self):
-        self.links = LinkSource()
+        self.links = LinkInbox()
         self.stop = Stop()
         self.reports = []
         self.failures = []
@@ -73,15 +73,15 @@ class Site:
         return asyncio.run_coroutine_threadsafe(work, self._thread.loop).result(seconds)
 
     def start(self, name, executor):
-        """Start a worker, or start it anew, and link it; gives its executor."""
+        """Start or restart a worker and link it; gives its executor."""
 
         async def make():
             loop = asyncio.get_running_loop()
-            plan = WorkerPlan(name=f"{name}/rep-0", deployment=name, executor=ExecutorPlan(), faces=[])
+            plan = WorkerPlan(name=f"{name}/rep-0", deployment=name, executor=ExecutorPlan(), listeners=[])
             service = WorkerService(executor, plan, protocol_loop=loop, user_loop=loop)
-            service.pulse.start()
+            service.watchdog.start()
             service.state = "ready"
-            source = LinkSource()
+            source = LinkInbox()
             links = WorkerLinks(source, service, 2**20, loop)
             links.open()
             return service, source, links
@@ -98,7 +98,7 @@ class Site:
         async def drop():
             service, _, links = self._workers.pop(name)
             await links.stop(0)
-            service.pulse.stop()
+            service.watchdog.stop()
             service.dispatcher.stop()
 
         self.call(drop())
@@ -114,10 +114,10 @@ class Site:
             finally:
                 self.stop.request_stop("done")
 
-        def report(told):
-            self.reports.append(told)
-            if told["phase"] == "ready" and client is not None:
-                thread = threading.Thread(target=work, args=(told["addresses"][0],))
+        def report(result):
+            self.reports.append(result)
+            if result["phase"] == "ready" and client is not None:
+                thread = threading.Thread(target=work, args=(result["addresses"][0],))
                 self._clients.append(thread)
                 thread.start()
 
@@ -166,7 +166,7 @@ CHAIN = {"a": ["gateway"], "b": ["a"]}
 
 
 def chain(**options):
-    return plan_of(CHAIN, faces=[http_face()], **{"grace": 5.0, **options})
+    return plan_of(CHAIN, listeners=[http_face()], **{"grace": 5.0, **options})
 
 
 @contextmanager
@@ -195,8 +195,8 @@ def test_it_is_ready_when_all_workers_are_and_ends_when_told(site):
 
     assert site.run(chain(), client) == 0
     later.join()
-    assert [told["phase"] for told in site.reports] == ["waiting", "waiting", "ready", "draining"]
-    assert [told["for"] for told in site.reports[:2]] == ["a/rep-0, b/rep-0", "b/rep-0"]
+    assert [result["phase"] for result in site.reports] == ["waiting", "waiting", "ready", "draining"]
+    assert [result["for"] for result in site.reports[:2]] == ["a/rep-0, b/rep-0", "b/rep-0"]
 
 
 def test_what_is_in_flight_is_answered_before_the_end(site):
@@ -223,7 +223,7 @@ def test_floating_branches_are_finished_before_the_end(site):
     def client(address):
         assert post(address, "/go", parameters={"b__seconds": 0.3})[0] == 200
 
-    assert site.run(plan_of(nodes, faces=[http_face()], grace=5.0), client) == 0
+    assert site.run(plan_of(nodes, listeners=[http_face()], grace=5.0), client) == 0
     assert side.seen == 1
 
 
@@ -276,8 +276,8 @@ def test_an_address_where_nobody_is_fails_the_start(site):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        hops = [HopPlan(kind="grpc", name="a", address=address)]
-        plan = plan_of({"a": {"needs": ["gateway"], "hops": hops, "external": True}}, timeout_ready=0.3)
+        upstreams = [UpstreamPlan(kind="grpc", name="a", address=address)]
+        plan = plan_of({"a": {"needs": ["gateway"], "upstreams": upstreams, "external": True}}, timeout_ready=0.3)
         with pytest.raises(RuntimeFailToStart, match="no answer from a within"):
             site.run(plan)
 
@@ -295,16 +295,16 @@ def test_a_taken_port_fails_the_start(site):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        face = http_face()
-        face = type(face)(protocol="http", host="127.0.0.1", port=taken.getsockname()[1])
+        listener = http_face()
+        listener = type(listener)(protocol="http", host="127.0.0.1", port=taken.getsockname()[1])
         with pytest.raises(PortAlreadyUsed):
-            site.run(plan_of(CHAIN, faces=[face]))
+            site.run(plan_of(CHAIN, listeners=[listener]))
 
 
 def test_a_stop_ends_the_start(site):
     threading.Timer(0.1, lambda: site.stop.request_stop("changed my mind")).start()
     assert site.run(chain()) == 0
-    assert [told["phase"] for told in site.reports] == ["waiting"]
+    assert [result["phase"] for result in site.reports] == ["waiting"]
 
 
 def test_a_signal_ends_it(site):

@@ -20,7 +20,7 @@ class Untouchable:
 
 
 class Canned:
-    """A hop that gives new documents for each request."""
+    """An upstream that gives new documents for each request."""
 
     def __init__(self, name, *, yields=False):
         self.name = f"{name}/rep-0"
@@ -44,8 +44,8 @@ class Canned:
             yield Reply(self.gave[-1])
 
 
-async def started(hops, nodes):
-    service = GatewayService(plan_of(nodes), {name: [hop] for name, hop in hops.items()})
+async def started(upstreams, nodes):
+    service = GatewayService(plan_of(nodes), {name: [upstream] for name, upstream in upstreams.items()})
     await service.start()
     return service
 
@@ -65,7 +65,7 @@ def test_documents_of_a_chain_are_handed_on_as_they_are():
         assert b.got[0].payload is a.gave[0]
         assert reply.payload is b.gave[0]
         # Only the last one is asked for JSON.
-        assert [hop.got[0].json_reply for hop in (a, b)] == [False, True]
+        assert [upstream.got[0].json_reply for upstream in (a, b)] == [False, True]
         assert all(
             (one.request_id, one.parameters, one.headers) == ("r", {"k": 1}, {"h": "v"}) for one in (*a.got, *b.got)
         )
@@ -75,13 +75,13 @@ def test_documents_of_a_chain_are_handed_on_as_they_are():
 
 def test_documents_of_branches_that_do_not_meet_are_handed_on_as_they_are():
     async def main():
-        hops = {name: Canned(name) for name in "abc"}
-        service = await started(hops, {"a": ["gateway"], "b": {"needs": ["a"], "floating": True}, "c": ["a"]})
+        upstreams = {name: Canned(name) for name in "abc"}
+        service = await started(upstreams, {"a": ["gateway"], "b": {"needs": ["a"], "floating": True}, "c": ["a"]})
         reply = await service.call(Request("/go", Untouchable()))
         assert await service.quiet(5)
-        assert hops["b"].got[0].payload is hops["a"].gave[0]
-        assert hops["c"].got[0].payload is hops["a"].gave[0]
-        assert reply.payload is hops["c"].gave[0]
+        assert upstreams["b"].got[0].payload is upstreams["a"].gave[0]
+        assert upstreams["c"].got[0].payload is upstreams["a"].gave[0]
+        assert reply.payload is upstreams["c"].gave[0]
 
     asyncio.run(main())
 
@@ -100,7 +100,7 @@ def test_documents_of_a_generator_are_handed_on_as_they_are():
 
 _SCRIPT = """
 import asyncio, json, sys
-from jina.plan.plans import FacePlan, GatewayPlan, GraphPlan, HopPlan, NodePlan
+from jina.plan.plans import ListenerPlan, GatewayPlan, GraphPlan, UpstreamPlan, NodePlan
 import jina.gateway.process, jina.ipc.client
 from jina.gateway.service import GatewayService
 from jina.server.server import serve
@@ -125,14 +125,14 @@ async def main():
     needs = {"g": ["gateway"], "a": ["g"], "b": ["g"], "c": ["a", "b"]}
     when = {"text": {"$eq": "x"}}
     nodes = [
-        NodePlan(name=name, needs=need, hops=[HopPlan(kind="link", name=name)], when=when if name == "a" else None)
-        for name, need in needs.items()
+        NodePlan(name=name, needs=need, upstreams=[UpstreamPlan(kind="link", name=name)], when=when if name == "a" else
+        None) for name, need in needs.items()
     ]
-    face = FacePlan(protocol="http", host="127.0.0.1", port=0)
-    plan = GatewayPlan(faces=[face], graph=GraphPlan(nodes=nodes, ends=["c"]))
+    listener = ListenerPlan(protocol="http", host="127.0.0.1", port=0)
+    plan = GatewayPlan(listeners=[listener], graph=GraphPlan(nodes=nodes, ends=["c"]))
     service = GatewayService(plan, {name: [Echo(name, name == "g")] for name in needs})
     await service.start()
-    server = serve(plan.faces, service)
+    server = serve(plan.listeners, service)
     await server.start()
     documents = JsonPayload(b'[{"text": "x", "tags": {"n": 1}}, {"text": "y", "numbers": [1.5, 2]}]')
     reply = await service.call(Request("/go", documents, json_reply=True))

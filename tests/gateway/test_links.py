@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from tests.gateway.gateways import plan_of, request, texts, workers
 
 from jina import Executor, requests
-from jina.gateway.links import Hops
+from jina.gateway.links import UpstreamConnector
 from jina.gateway.service import GatewayService
 from jina.ipc.server import LinkServer
-from jina.plan.plans import HopPlan
-from jina.runtime.process import LinkSource
+from jina.plan.plans import UpstreamPlan
+from jina.runtime.process import LinkInbox
 
 EXAMPLES = int(os.environ.get("JINA_LINK_EXAMPLES", "400"))
 """Of the long test."""
@@ -73,21 +73,21 @@ class Worker:
 
 
 def gateway_plan():
-    hops = [HopPlan(kind="link", name=name) for name in NAMES if name.startswith("b")]
-    return plan_of({"a": ["gateway"], "b": {"needs": ["a"], "hops": hops}})
+    upstreams = [UpstreamPlan(kind="link", name=name) for name in NAMES if name.startswith("b")]
+    return plan_of({"a": ["gateway"], "b": {"needs": ["a"], "upstreams": upstreams}})
 
 
 async def play(before, during):
     """Play events before the gateway connects and while it does; in the end every worker is there."""
-    source = LinkSource()
+    source = LinkInbox()
     async with workers(dict.fromkeys(NAMES, LinkMark)) as services:
         those = {name: Worker(name, services[name], source) for name in NAMES}
         for name, event, _ in before:
             await happen(those[name], event)
         plan = gateway_plan()
-        hops = Hops(plan, source, lambda _: None)
+        upstreams = UpstreamConnector(plan, source, lambda _: None)
         service = GatewayService(plan, {})
-        connecting = asyncio.create_task(hops.connect(service))
+        connecting = asyncio.create_task(upstreams.connect(service))
         try:
             for name, event, turns in during:
                 for _ in range(turns):
@@ -99,14 +99,14 @@ async def play(before, during):
                     await worker.link(slowly=False)
             async with asyncio.timeout(20):
                 await connecting
-                while not all(hop.up for step in service.steps.values() for hop in step.hops):
+                while not all(upstream.up for step in service.steps.values() for upstream in step.upstreams):
                     await asyncio.sleep(0.001)  # a deadline is around it
             for _ in range(4):
                 assert texts(await service.call(request("/mark", ["x"]))) == ["xmm"]
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
-            await hops.close()
+            await upstreams.close()
             for worker in those.values():
                 await worker.die()
             source.close()
@@ -147,13 +147,13 @@ def test_in_every_order_at_length(before, during):
 
 def test_a_worker_that_is_taken_out_is_not_awaited():
     async def main():
-        source = LinkSource()
+        source = LinkInbox()
         async with workers(dict.fromkeys(NAMES, LinkMark)) as services:
             those = {name: Worker(name, services[name], source) for name in NAMES[:2]}
             plan = gateway_plan()
-            hops = Hops(plan, source, lambda _: None)
+            upstreams = UpstreamConnector(plan, source, lambda _: None)
             service = GatewayService(plan, {})
-            connecting = asyncio.create_task(hops.connect(service))
+            connecting = asyncio.create_task(upstreams.connect(service))
             for worker in those.values():
                 await worker.link(slowly=False)
             source.add(NAMES[2], None)
@@ -162,7 +162,7 @@ def test_a_worker_that_is_taken_out_is_not_awaited():
                     await connecting
                 assert texts(await service.call(request("/mark", ["x"]))) == ["xmm"]
             finally:
-                await hops.close()
+                await upstreams.close()
                 for worker in those.values():
                     await worker.die()
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from tests.gateway.gateways import plan_of
 
-from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, LogPlan, WorkerPlan
+from jina.plan.plans import DeploymentPlan, ExecutorPlan, FlowPlan, ListenerPlan, LogPlan, WorkerPlan
 from jina.supervisor.group import start
 from jina.supervisor.ports import PortReservations
 
@@ -29,11 +29,11 @@ def executor(qualname, **arguments):
 def flow_of(executors, nodes, port, **options):
     deployments = []
     for name, plan in executors.items():
-        worker = WorkerPlan(name=f"{name}/rep-0", deployment=name, executor=plan, faces=[], log=LOG, grace=3)
+        worker = WorkerPlan(name=f"{name}/rep-0", deployment=name, executor=plan, listeners=[], log=LOG, grace=3)
         deployments.append(DeploymentPlan(name=name, workers=[worker]))
-    face = FacePlan(protocol="http", host="127.0.0.1", port=port, share_port=True)
+    listener = ListenerPlan(protocol="http", host="127.0.0.1", port=port, share_port=True)
     return FlowPlan(
-        name="flow", deployments=deployments, gateway=plan_of(nodes, faces=[face], log=LOG, grace=3, **options)
+        name="flow", deployments=deployments, gateway=plan_of(nodes, listeners=[listener], log=LOG, grace=3, **options)
     )
 
 

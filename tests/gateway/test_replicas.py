@@ -10,9 +10,9 @@ from tests.replication.virtual import VirtualLoop
 
 from jina import Executor, requests
 from jina.errors import DeadlineExceeded, Unavailable, ValidationFailed
-from jina.net.service import HopLost
-from jina.plan.plans import HopPlan
-from jina.routing.breaker import FAULTS
+from jina.net.service import UpstreamUnavailable
+from jina.plan.plans import UpstreamPlan
+from jina.routing.breaker import FAILURES
 
 
 class Text(BaseDoc):
@@ -57,11 +57,11 @@ class Strict(Executor):
 
 
 class Faulty:
-    """A hop that loses requests when told so: before they began, or after."""
+    """An upstream that loses requests when told so: before they began, or after."""
 
-    def __init__(self, hop):
-        self._hop = hop
-        self.name = hop.name
+    def __init__(self, upstream):
+        self._upstream = upstream
+        self.name = upstream.name
         self.down = False
         self.losing = None
         self.lost = 0
@@ -74,33 +74,33 @@ class Faulty:
     def _fail(self):
         if self.losing in {"before", "after"}:
             self.lost += 1
-            raise HopLost("the link is closed", started=self.losing == "after")
+            raise UpstreamUnavailable("the link is closed", started=self.losing == "after")
 
     async def describe(self):
-        return await self._hop.describe()
+        return await self._upstream.describe()
 
     async def call(self, request):
         self._fail()
         if self.silent:
             await asyncio.sleep(60)
-        return await self._hop.call(request)
+        return await self._upstream.call(request)
 
     async def stream(self, request):
         self._fail()
-        async for reply in self._hop.stream(request):
+        async for reply in self._upstream.stream(request):
             yield reply
             if self.losing == "between":
-                raise HopLost("the link is closed")
+                raise UpstreamUnavailable("the link is closed")
 
     async def ready(self):
         self._fail()
-        await self._hop.ready()
+        await self._upstream.ready()
 
     async def close(self):
         pass
 
 
-REPLICAS = {"a": {"needs": ["gateway"], "hops": [HopPlan(kind="link", name=f"a/rep-{n}") for n in range(3)]}}
+REPLICAS = {"a": {"needs": ["gateway"], "upstreams": [UpstreamPlan(kind="link", name=f"a/rep-{n}") for n in range(3)]}}
 THREE = {f"a/rep-{n}": Echo for n in range(3)}
 
 
@@ -142,7 +142,7 @@ def test_one_after_the_other_are_spread_by_chance():
 def test_a_request_that_was_not_begun_goes_to_another_replica():
     async def main():
         async with three() as service:
-            first, second, _ = service.steps["a"].hops
+            first, second, _ = service.steps["a"].upstreams
             first.losing = second.losing = "before"
             for _ in range(20):
                 assert texts(await service.call(request("/go", ["x"]))) == ["x"]
@@ -158,13 +158,13 @@ def test_a_request_that_was_not_begun_goes_to_another_replica():
 def test_a_request_that_may_have_run_is_not_sent_again():
     async def main():
         async with three() as service:
-            for hop in service.steps["a"].hops:
-                hop.losing = "after"
+            for upstream in service.steps["a"].upstreams:
+                upstream.losing = "after"
             with pytest.raises(Unavailable, match=r"^a: no worker answers; a/rep-\d: the link is closed") as caught:
                 await service.call(request("/go", ["x"]))
             assert type(caught.value) is Unavailable
             assert caught.value.deployment == "a"
-            assert sum(hop.lost for hop in service.steps["a"].hops) == 1
+            assert sum(upstream.lost for upstream in service.steps["a"].upstreams) == 1
 
     asyncio.run(main())
 
@@ -172,8 +172,8 @@ def test_a_request_that_may_have_run_is_not_sent_again():
 def test_a_stream_that_has_begun_is_not_begun_again():
     async def main():
         async with three() as service:
-            for hop in service.steps["a"].hops:
-                hop.losing = "between"
+            for upstream in service.steps["a"].upstreams:
+                upstream.losing = "between"
             seen = []
             with pytest.raises(Unavailable, match="a/rep-"):
                 async for reply in service.stream(request("/stream", ["x"])):
@@ -188,11 +188,11 @@ def test_a_stream_that_has_begun_is_not_begun_again():
 def test_retries_are_counted(retries, attempts):
     async def main():
         async with three(retries=retries) as service:
-            for hop in service.steps["a"].hops:
-                hop.losing = "before"
+            for upstream in service.steps["a"].upstreams:
+                upstream.losing = "before"
             with pytest.raises(Unavailable):
                 await service.call(request("/go", ["x"]))
-            assert sum(hop.lost for hop in service.steps["a"].hops) == attempts
+            assert sum(upstream.lost for upstream in service.steps["a"].upstreams) == attempts
 
     asyncio.run(main())
 
@@ -200,7 +200,7 @@ def test_retries_are_counted(retries, attempts):
 def test_replicas_that_are_down_get_nothing():
     async def main():
         async with three() as service:
-            first, second, third = service.steps["a"].hops
+            first, second, third = service.steps["a"].upstreams
             first.down = second.down = True
             assert service.ready
             for _ in range(10):
@@ -219,7 +219,7 @@ def test_dry_run_asks_all_replicas():
     async def main():
         async with three() as service:
             await service.dry_run()
-            service.steps["a"].hops[1].losing = "before"
+            service.steps["a"].upstreams[1].losing = "before"
             with pytest.raises(Unavailable, match="a/rep-1"):
                 await service.dry_run()
 
@@ -229,10 +229,10 @@ def test_dry_run_asks_all_replicas():
 @pytest.mark.parametrize("silent", [False, True])
 def test_timeout_send_names_executor_address_and_option(silent):
     async def main():
-        hops = [HopPlan(kind="grpc", name="a/rep-0", address="127.0.0.1:1234")]
-        nodes = {"a": {"needs": ["gateway"], "hops": hops, "timeout_send": 1}}
+        upstreams = [UpstreamPlan(kind="grpc", name="a/rep-0", address="127.0.0.1:1234")]
+        nodes = {"a": {"needs": ["gateway"], "upstreams": upstreams, "timeout_send": 1}}
         async with gateway({"a": Echo}, nodes, wrap=Faulty) as service:
-            service.steps["a"].hops[0].silent = silent
+            service.steps["a"].upstreams[0].silent = silent
             with pytest.raises(DeadlineExceeded, match=r"^a: a/rep-0 \(127.0.0.1:1234\) .* 1 s of timeout_s") as caught:
                 await service.call(request("/go", ["x"], parameters={"wait": True}))
             assert caught.value.deployment == "a"
@@ -261,7 +261,7 @@ def test_timeout_send_holds_for_the_next_document_of_a_stream():
 def test_the_deadline_of_the_client_ends_the_walk(silent):
     async def main():
         async with gateway({"a": Echo, "b": Echo}, wrap=Faulty) as service:
-            service.steps["b"].hops[0].silent = silent
+            service.steps["b"].upstreams[0].silent = silent
             asked = request("/go", ["x"], parameters={"b__wait": True}, deadline=time.monotonic() + 1)
             with pytest.raises(DeadlineExceeded, match=r"^b: .*b/rep-0 answered"):
                 await service.call(asked)
@@ -282,20 +282,23 @@ def test_an_error_of_a_request_keeps_its_class():
 
 
 def losing(service, when):
-    for hop in service.steps["a"].hops:
-        hop.losing = when
+    for upstream in service.steps["a"].upstreams:
+        upstream.losing = when
 
 
 def test_a_request_that_is_safe_to_repeat_goes_to_another_replica():
     async def main():
         async with three() as service:
-            hops = service.steps["a"].hops
-            for hop in hops[:2]:
-                hop.losing = "after"
+            upstreams = service.steps["a"].upstreams
+            for upstream in upstreams[:2]:
+                upstream.losing = "after"
             for _ in range(20):
-                hops[0].down, hops[1].down = hops[1].down, not hops[1].down  # one of the two can be tried
+                upstreams[0].down, upstreams[1].down = (
+                    upstreams[1].down,
+                    not upstreams[1].down,
+                )  # one of the two can be tried
                 assert texts(await service.call(request("/safe", ["x"]))) == ["x"]
-            assert hops[0].lost + hops[1].lost > 0
+            assert upstreams[0].lost + upstreams[1].lost > 0
             assert calls_of(service)[2] == 20
 
     asyncio.run(main())
@@ -307,7 +310,7 @@ def test_a_request_that_is_not_safe_is_lost_with_its_replica():
             losing(service, "after")
             with pytest.raises(Unavailable):
                 await service.call(request("/go", ["x"]))
-            assert sum(hop.lost for hop in service.steps["a"].hops) == 1
+            assert sum(upstream.lost for upstream in service.steps["a"].upstreams) == 1
 
     asyncio.run(main())
 
@@ -318,7 +321,7 @@ def test_a_request_that_kills_replicas_does_not_get_all_of_them():
             losing(service, "after")
             with pytest.raises(Unavailable):
                 await service.call(request("/safe", ["x"]))
-            assert sum(hop.lost for hop in service.steps["a"].hops) == 2
+            assert sum(upstream.lost for upstream in service.steps["a"].upstreams) == 2
 
     asyncio.run(main())
 
@@ -327,19 +330,19 @@ def test_replicas_come_and_go_while_requests_are_in_flight():
     async def main():
         async with three() as service:
             step = service.steps["a"]
-            hops = list(step.hops)
+            upstreams = list(step.upstreams)
             calls = [
                 asyncio.create_task(service.call(request("/go", ["x"], parameters={"wait": True}))) for _ in range(3)
             ]
             while calls_of(service) != [1, 1, 1]:
                 await asyncio.sleep(0)
-            assert step.remove("a/rep-1") is hops[1]
+            assert step.remove("a/rep-1") is upstreams[1]
             assert step.remove("a/rep-1") is None
             for _ in range(20):
                 await service.call(request("/safe", ["x"]))
             assert calls_of(service)[1] == 1
             await service.dry_run()  # the one that left is not asked
-            assert step.put(hops[1]) is None
+            assert step.put(upstreams[1]) is None
             for _ in range(20):
                 await service.call(request("/safe", ["x"]))
             assert calls_of(service)[1] > 1
@@ -373,13 +376,13 @@ def virtual(monkeypatch):
 def test_a_replica_that_keeps_losing_requests_is_left_out_and_asked(virtual):
     async def main():
         async with three() as service:
-            first, second, third = service.steps["a"].hops
+            first, second, third = service.steps["a"].upstreams
             second.down = True
             first.losing = "after"
             outcomes = [await outcome(service) for _ in range(60)]
-            assert outcomes.count("lost") == first.lost == FAULTS  # then it got nothing more
+            assert outcomes.count("lost") == first.lost == FAILURES  # then it got nothing more
             later(service, 1.5)
-            while first.lost == FAULTS:  # until it is asked
+            while first.lost == FAILURES:  # until it is asked
                 assert await outcome(service) == "answered"
             assert [await outcome(service) for _ in range(40)] == ["answered"] * 40
             first.losing = None
@@ -394,7 +397,7 @@ def test_a_replica_that_keeps_losing_requests_is_left_out_and_asked(virtual):
 
 def later(service, seconds):
     """Let so much time pass for what decides when replicas are asked."""
-    for state in service.steps["a"]._trust._breaker._states:
+    for state in service.steps["a"]._health._breaker._states:
         if state.ask_at is not None:
             state.ask_at -= seconds
 
@@ -402,10 +405,10 @@ def later(service, seconds):
 def test_a_silent_replica_is_left_out(virtual):
     async def main():
         async with three(timeout_send=0.02) as service:
-            first, second, _ = service.steps["a"].hops
+            first, second, _ = service.steps["a"].upstreams
             second.down = True
             first.silent = True
-            assert [await outcome(service) for _ in range(80)].count("late") == FAULTS
+            assert [await outcome(service) for _ in range(80)].count("late") == FAILURES
 
     virtual(main())
 
@@ -413,11 +416,11 @@ def test_a_silent_replica_is_left_out(virtual):
 def test_where_all_are_left_out_all_are_tried():
     async def main():
         async with three() as service:
-            for hop in service.steps["a"].hops:
-                hop.losing = "after"
+            for upstream in service.steps["a"].upstreams:
+                upstream.losing = "after"
             assert [await outcome(service) for _ in range(40)] == ["lost"] * 40
-            for hop in service.steps["a"].hops:
-                hop.losing = None
+            for upstream in service.steps["a"].upstreams:
+                upstream.losing = None
             assert [await outcome(service) for _ in range(40)] == ["answered"] * 40
 
     asyncio.run(main())

@@ -12,8 +12,8 @@ from jina.codec import pb
 from jina.codec.payloads import JsonPayload
 from jina.errors import ExecutorError, Unavailable
 from jina.gateway.shards import all_or_first, interleaved
-from jina.net.service import HopLost
-from jina.plan.plans import HopPlan
+from jina.net.service import UpstreamUnavailable
+from jina.plan.plans import UpstreamPlan
 
 
 class Text(BaseDoc):
@@ -80,8 +80,8 @@ class ShardOfText(Executor):
 async def shards(count=3, **options):
     """A gateway in front of shards; `service.executors` are their Executors."""
     names = [f"x/shard-{n}/rep-0" for n in range(count)]
-    hops = [HopPlan(kind="link", name=name, shard=n) for n, name in enumerate(names)]
-    node = {"needs": ["gateway"], "hops": hops, "shards": count, "polling": {"*": "ALL"}, **options}
+    upstreams = [UpstreamPlan(kind="link", name=name, shard=n) for n, name in enumerate(names)]
+    node = {"needs": ["gateway"], "upstreams": upstreams, "shards": count, "polling": {"*": "ALL"}, **options}
     executors = {name: ShardOfText(n) for n, name in enumerate(names)}
     async with gateway(executors, {"x": node}) as service:
         service.executors = list(executors.values())
@@ -239,28 +239,28 @@ async def test_documents_without_ids_get_the_same_ones_when_a_stateful_step_is_a
 async def test_a_restarted_worker_takes_the_place_of_the_old_one():
     async with shards() as service:
         step = service.steps["x"]
-        (old,) = [hop for hop in step.hops if hop.name == "x/shard-2/rep-0"]
+        (old,) = [upstream for upstream in step.upstreams if upstream.name == "x/shard-2/rep-0"]
         assert step.put(old) is old
-        assert len(step.hops) == 3
+        assert len(step.upstreams) == 3
 
 
 @on_a_loop
 async def test_a_lost_shard_says_which():
     class Lost:
-        def __init__(self, hop):
-            self.name, self.up, self._hop = hop.name, True, hop
+        def __init__(self, upstream):
+            self.name, self.up, self._upstream = upstream.name, True, upstream
 
         async def describe(self):
-            return await self._hop.describe()
+            return await self._upstream.describe()
 
         async def call(self, request):
             if "shard-2" in self.name:
-                raise HopLost("the connection broke")
-            return await self._hop.call(request)
+                raise UpstreamUnavailable("the connection broke")
+            return await self._upstream.call(request)
 
-    hops = [HopPlan(kind="link", name=f"x/shard-{n}/rep-0", shard=n) for n in range(3)]
-    node = {"needs": ["gateway"], "hops": hops, "shards": 3, "polling": {"*": "ALL"}}
-    executors = {hop.name: ShardOfText(hop.shard) for hop in hops}
+    upstreams = [UpstreamPlan(kind="link", name=f"x/shard-{n}/rep-0", shard=n) for n in range(3)]
+    node = {"needs": ["gateway"], "upstreams": upstreams, "shards": 3, "polling": {"*": "ALL"}}
+    executors = {upstream.name: ShardOfText(upstream.shard) for upstream in upstreams}
     async with gateway(executors, {"x": node}, wrap=Lost) as service:
         with pytest.raises(Unavailable, match="x/shard-2/rep-0: the connection broke"):
             await service.call(request("/go", "a"))

@@ -34,7 +34,7 @@ LOST_OR_RAISED = object()
 
 @dataclass(frozen=True)
 class Differs:
-    """In combinations that match `where` (`client>server.face`) the call sees something else."""
+    """In combinations that match `where` (`client>server.listener`) the call sees something else."""
 
     where: str
     name: str
@@ -48,7 +48,7 @@ class Case:
     call: str
     expected: Any
     arguments: dict[str, Any] = field(default_factory=dict)
-    faces: tuple[str, ...] = ("grpc", "unary", "http", "ws", "flow-grpc", "flow-http", "flow-ws")
+    listeners: tuple[str, ...] = ("grpc", "unary", "http", "ws", "flow-grpc", "flow-http", "flow-ws")
     differs: tuple[Differs, ...] = ()
     label: str = ""
 

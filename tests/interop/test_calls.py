@@ -95,7 +95,7 @@ CASES = [
     Case("other_class", ["s:3.0", "t:0.0"]),
     Case("lengths", [["a!", "b!"], ["a0", "a1", "b0", "b1"], []]),
     Case("one_document", ["Note", "alone!"]),
-    Case("generator_of_documents", [f"{i}!" for i in range(7)], faces=STREAMED),
+    Case("generator_of_documents", [f"{i}!" for i in range(7)], listeners=STREAMED),
     Case("no_documents", ['{"a": "b"}']),
     Case("single_document_method", ["one x", "one y"]),
     Case("many_requests", {
@@ -104,12 +104,12 @@ CASES = [
         Differs("theirs>theirs.http", "request-id",
                 {"ids": 1, "sizes": [1] + [3] * 8, "status": [0], "texts": sorted(f"{i}!" for i in range(25))}),
     )),
-    Case("in_order", [str(i) for i in range(6)], faces=STREAMED),
-    Case("callbacks", [[["done", ["a!"]], ["always"]], None], faces=STREAMED),
+    Case("in_order", [str(i) for i in range(6)], listeners=STREAMED),
+    Case("callbacks", [[["done", ["a!"]], ["always"]], None], listeners=STREAMED),
     Case("metadata", ["m!"]),
-    Case("headers", ["h!"], faces=STREAMED),
-    Case("async_post", [f"{i}!" for i in range(5)], faces=STREAMED),
-    Case("compressed", True, faces=STREAMED, differs=(
+    Case("headers", ["h!"], listeners=STREAMED),
+    Case("async_post", [f"{i}!" for i in range(5)], listeners=STREAMED),
+    Case("compressed", True, listeners=STREAMED, differs=(
         Differs("ours>*.http ours>*.flow-http ours>*.ws ours>*.flow-ws", "compression", Raises(text="only on gRPC")),
     )),
     Case("target_executor", ["t!"], {"pattern": "dir.*"}, label="that matches"),
@@ -163,7 +163,7 @@ CASES = [
         ))
         for call in ("callback_arguments", "callback_arguments_async")
     ),
-    Case("failing_some", [["a", "b", "c"], ["KeyError('bad')"]], faces=STREAMED, differs=(
+    Case("failing_some", [["a", "b", "c"], ["KeyError('bad')"]], listeners=STREAMED, differs=(
         Differs("theirs>*.http theirs>*.flow-http", "on-error-http", Raises("ValueError", text="KeyError('bad')")),
         Differs("ours>theirs.http ours>theirs.flow-http", "http-server-errors", lambda seen: None),
     )),
@@ -185,11 +185,11 @@ CASES = [
         Differs("theirs>*.http theirs>*.flow-http", "http-server-errors", Raises("ValueError")),
         Differs("theirs>* ours>theirs.grpc ours>theirs.unary ours>theirs.flow-*", "request-errors", SERVER_ERROR),
     )),
-    Case("stream_doc", ["s 0", "s 1", "s 2"], faces=STREAMED, differs=(
+    Case("stream_doc", ["s 0", "s 1", "s 2"], listeners=STREAMED, differs=(
         Differs("theirs>*.flow-ws theirs>*.ws", "stream-over-websocket", Raises(text="__aiter__")),
         Differs("ours>theirs.flow-ws", "stream-over-websocket", SERVER_ERROR),
     )),
-    Case("stream_doc_fails", [["first"], ["BadServer", "BadServerFlow"]], faces=STREAMED, differs=(
+    Case("stream_doc_fails", [["first"], ["BadServer", "BadServerFlow"]], listeners=STREAMED, differs=(
         Differs("theirs>*.ws theirs>*.flow-ws", "stream-over-websocket", [[], []]),
         Differs("ours>theirs.flow-ws", "stream-over-websocket", [[], ["BadServer", "BadServerFlow"]]),
         Differs("*>theirs.flow-grpc *>theirs.flow-http", "stream-failure", [["first"] * 4, None]),
@@ -199,16 +199,16 @@ CASES = [
         Differs("theirs>ours.http", "stream-failure", [["first"], None]),
         Differs("theirs>theirs.http", "stream-failure", [["first"], []]),
     )),
-    Case("stream_doc_of_no_generator", Raises("BadClient"), faces=STREAMED, differs=(
+    Case("stream_doc_of_no_generator", Raises("BadClient"), listeners=STREAMED, differs=(
         Differs("theirs>*.ws theirs>*.flow-ws", "stream-over-websocket", Raises(text="__aiter__")),
         Differs("theirs>*.http theirs>*.flow-http", "stream-of-no-generator", []),
         Differs("theirs>ours.grpc", "request-errors", Raises("BadServerFlow", text="cannot be streamed")),
         Differs("*>theirs.grpc *>theirs.flow-grpc", "request-errors", Raises("BadServer", text="must be generator")),
     )),
-    Case("ready", [True, True], faces=STREAMED, differs=(
+    Case("ready", [True, True], listeners=STREAMED, differs=(
         Differs("theirs>theirs.grpc theirs>theirs.http", "dry-run", [False, False]),
     )),
-    Case("ready_async", True, faces=STREAMED, differs=(
+    Case("ready_async", True, listeners=STREAMED, differs=(
         Differs("theirs>theirs.grpc theirs>theirs.http", "dry-run", False),
     )),
 ]  # fmt: skip
@@ -218,16 +218,16 @@ def combinations():
     for case in CASES:
         for client in CLIENTS:
             for server in SERVERS:
-                for face in FACES[server]:
-                    if face in case.faces and not (face == "unary" and case.faces is STREAMED):
-                        where = f"{client}>{server}.{face}"
+                for listener in FACES[server]:
+                    if listener in case.listeners and not (listener == "unary" and case.listeners is STREAMED):
+                        where = f"{client}>{server}.{listener}"
                         label = f" {case.label}" if case.label else ""
-                        yield pytest.param(case, client, server, face, id=f"{case.call}{label}-{where}")
+                        yield pytest.param(case, client, server, listener, id=f"{case.call}{label}-{where}")
 
 
-@pytest.mark.parametrize(("case", "client", "server", "face"), list(combinations()))
-def test_call(clients, servers, case, client, server, face):
-    arguments = case.arguments | ({"stream": False} if face == "unary" else {})
-    url = servers[f"{server}.{'grpc' if face == 'unary' else face}"]
+@pytest.mark.parametrize(("case", "client", "server", "listener"), list(combinations()))
+def test_call(clients, servers, case, client, server, listener):
+    arguments = case.arguments | ({"stream": False} if listener == "unary" else {})
+    url = servers[f"{server}.{'grpc' if listener == 'unary' else listener}"]
     seen = clients[client].ask({"call": case.call, "url": url, "arguments": arguments})
-    check(seen, case.expectation(f"{client}>{server}.{face}"))
+    check(seen, case.expectation(f"{client}>{server}.{listener}"))

@@ -106,7 +106,7 @@ def test_reflection_lists_what_clients_of_jina_3_look_for(channels):
 def test_status_tells_versions(channels):
     path = "/jina.JinaInfoRPC/_status"
     ours, theirs = (pb.JinaInfoProto.FromString(asked(channels[f"{side}.grpc"], path)) for side in SIDES)
-    told = {
+    content = {
         "jina",
         "jina-proto",
         "proto-backend",
@@ -121,7 +121,7 @@ def test_status_tells_versions(channels):
         "architecture",
         "uptime",
     }
-    assert told <= set(ours.jina) & set(theirs.jina)
+    assert content <= set(ours.jina) & set(theirs.jina)
     assert ours.jina["python"] == theirs.jina["python"]
     assert {"uid", "session-id"} <= set(theirs.jina) - set(ours.jina)  # "status-members"
 

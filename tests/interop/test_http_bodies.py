@@ -156,7 +156,7 @@ def content(media, text):
 
 
 def comparable(value):
-    """Without what is made up anew for each answer, and without what is said of differences elsewhere."""
+    """Without what is made up again for each answer, and without what is said of differences elsewhere."""
     if isinstance(value, dict):
         if "detail" in value:  # "error-members", "validation-location"
             detail = value["detail"]

@@ -14,22 +14,22 @@ SIDES = ("ours", "theirs")
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("server", SIDES)
-@pytest.mark.parametrize("face", ["grpc", "http"])
+@pytest.mark.parametrize("listener", ["grpc", "http"])
 @pytest.mark.parametrize(
     ("on", "text", "tags", "factor"),
     [("/loose", "t seen", {"k": "v", "n": 1}, 2), ("/other", "default", {"k": "v"}, 1)],
 )
-def test_schemaless_documents(clients, servers, client, server, face, on, text, tags, factor):
-    url = servers[f"{server}.loose-{face}"]
+def test_schemaless_documents(clients, servers, client, server, listener, on, text, tags, factor):
+    url = servers[f"{server}.loose-{listener}"]
     seen = clients[client].ask({"call": "loose", "url": url, "arguments": {"on": on}})
-    dtype = "float32" if face == "grpc" else "float64"
+    dtype = "float32" if listener == "grpc" else "float64"
     embedding = {"dtype": dtype, "shape": [2], "values": [1.0 * factor, 2.0 * factor]}
     assert seen["result"] == {"text": text, "tags": tags, "embedding": embedding, "chunks": ["c"], "id": True}
 
 
-@pytest.mark.parametrize(("client", "face"), [("ours", "grpc"), ("ours", "http"), ("theirs", "grpc")])
-def test_tls(clients, servers, client, face):
-    seen = clients[client].ask({"call": "lengths", "url": servers[f"ours.tls-{face}"], "arguments": {}})
+@pytest.mark.parametrize(("client", "listener"), [("ours", "grpc"), ("ours", "http"), ("theirs", "grpc")])
+def test_tls(clients, servers, client, listener):
+    seen = clients[client].ask({"call": "lengths", "url": servers[f"ours.tls-{listener}"], "arguments": {}})
     assert seen["result"] == [["a!", "b!"], ["a0", "a1", "b0", "b1"], []]
 
 

@@ -30,9 +30,9 @@ class Slow(Executor):
 
 async def main(fd):
     loop = asyncio.get_running_loop()
-    plan = WorkerPlan(name="slow/rep-0", deployment="slow", executor=ExecutorPlan(), faces=[])
+    plan = WorkerPlan(name="slow/rep-0", deployment="slow", executor=ExecutorPlan(), listeners=[])
     service = WorkerService(Slow(), plan, protocol_loop=loop, user_loop=loop)
-    service.pulse.start()
+    service.watchdog.start()
     service.state = "ready"
     server = LinkServer(socket.socket(fileno=fd), service, plan.max_message_size)
     await server.start()

@@ -20,10 +20,10 @@ from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.errors import BadRequest, DeadlineExceeded, ExecutorError, TooLarge, Unavailable
 from jina.ipc import protocol as frames
-from jina.ipc.client import ITEM_COST, WINDOW, LinkHop
-from jina.ipc.protocol import HEAD, HEADERS_ROOM, SLOTS, greet, greeted, read_request, write_request
+from jina.ipc.client import ITEM_COST, WINDOW, LinkUpstream
+from jina.ipc.protocol import HEAD, HEADERS_ROOM, SLOTS, read_request, receive_handshake, send_handshake, write_request
 from jina.ipc.server import LinkServer
-from jina.net.service import HopLost
+from jina.net.service import UpstreamUnavailable
 
 
 @pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
@@ -46,9 +46,9 @@ def others():
 def test_json_travels_as_it_is():
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
+        async with linked(service) as upstream:
             raw = b' [{"text": "\xc3\xa9", "n": 1e400, "i": 123456789012345678901234567890}]'
-            reply = await hop.call(Request("/echo", JsonPayload(raw), json_reply=True))
+            reply = await upstream.call(Request("/echo", JsonPayload(raw), json_reply=True))
             assert isinstance(service.seen[0].payload, JsonPayload)
             assert service.seen[0].json_reply
             assert isinstance(reply.payload, JsonPayload)
@@ -69,11 +69,11 @@ def test_json_travels_as_it_is():
 def test_places_of_faults_stay(payload, location, single):
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
-            await hop.call(Request("/echo", payload, json_reply=True))
-            came = service.seen[0].payload
-            assert came.items() == payload.items()
-            assert (came.location, came.single) == (location, single)
+        async with linked(service) as upstream:
+            await upstream.call(Request("/echo", payload, json_reply=True))
+            received = service.seen[0].payload
+            assert received.items() == payload.items()
+            assert (received.location, received.single) == (location, single)
 
     run(main())
 
@@ -81,9 +81,9 @@ def test_places_of_faults_stay(payload, location, single):
 def test_parsed_json_keeps_what_json_lacks():
     sent = JsonPayload([{"nan": math.nan, "big": 2**80}])
     flags, meta, body = write_request(Request("/echo", sent), LIMIT)
-    came = read_request(flags, meta, body).payload.items()
-    assert math.isnan(came[0]["nan"])
-    assert came[0]["big"] == 2**80
+    received = read_request(flags, meta, body).payload.items()
+    assert math.isnan(received[0]["nan"])
+    assert received[0]["big"] == 2**80
 
 
 def test_validation_error_of_a_typed_endpoint_names_the_place():
@@ -93,10 +93,10 @@ def test_validation_error_of_a_typed_endpoint_names_the_place():
     from jina.errors import ValidationFailed
 
     async def main():
-        async with linked(SampleService()) as hop:
+        async with linked(SampleService()) as upstream:
             body = JsonPayload(b'[{"text":"a"},{"number":"many"}]')
             with pytest.raises(ValidationFailed) as caught:
-                await hop.call(Request("/upper", body, json_reply=True))
+                await upstream.call(Request("/upper", body, json_reply=True))
             assert list(caught.value.errors[0]["loc"]) == ["body", "data", 1, "number"]
 
     run(main())
@@ -109,8 +109,8 @@ def test_branches_travel_apart():
 
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
-            assert texts_of((await hop.call(sent)).payload) == ["a", "b"]
+        async with linked(service) as upstream:
+            assert texts_of((await upstream.call(sent)).payload) == ["a", "b"]
             seen = service.seen[0]
             assert [name for name, _ in seen.branches] == ["one", "two", "three"]
             assert seen.branches[0][1] is seen.payload
@@ -128,8 +128,8 @@ def test_routes_of_a_reply_travel():
             return Reply(request.payload, {"a": 1}, [Route("inner", 1.5, 2.5)])
 
     async def main():
-        async with linked(Routed()) as hop:
-            reply = await hop.call(request())
+        async with linked(Routed()) as upstream:
+            reply = await upstream.call(request())
             assert (reply.parameters, reply.routes) == ({"a": 1}, [Route("inner", 1.5, 2.5)])
 
     run(main())
@@ -140,8 +140,8 @@ def test_of_many_headers_those_of_the_trace_travel_first():
 
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
-            await hop.call(request(headers=headers))
+        async with linked(service) as upstream:
+            await upstream.call(request(headers=headers))
             seen = service.seen[0].headers
             assert (seen["traceparent"], seen["tracestate"]) == ("00-1", "a=b")
             assert sum(len(name) + len(value) for name, value in seen.items()) <= HEADERS_ROOM
@@ -154,8 +154,8 @@ def test_large_parameters_travel():
     parameters = {"text": "x" * 300_000, "surrogate": "\ud800"}
 
     async def main():
-        async with linked(EchoService()) as hop:
-            assert (await hop.call(request(parameters=parameters))).parameters == parameters
+        async with linked(EchoService()) as upstream:
+            assert (await upstream.call(request(parameters=parameters))).parameters == parameters
 
     run(main())
 
@@ -169,25 +169,25 @@ def test_small_limit_counts_for_documents_alone():
 
     async def main():
         service = EchoService()
-        async with linked(service, max_message_size=100) as hop:
-            assert set(await hop.describe()) == set(service.endpoints)
+        async with linked(service, max_message_size=100) as upstream:
+            assert set(await upstream.describe()) == set(service.endpoints)
             parameters = {"text": "x" * 50_000}
-            assert (await hop.call(request(parameters=parameters))).parameters == parameters
+            assert (await upstream.call(request(parameters=parameters))).parameters == parameters
             with pytest.raises(TooLarge, match="documents of the request have 101 bytes; max_message_size is 100"):
-                await hop.call(request(data=b"x" * 101))
-        async with linked(Verbose(), max_message_size=100) as hop:
+                await upstream.call(request(data=b"x" * 101))
+        async with linked(Verbose(), max_message_size=100) as upstream:
             with pytest.raises(ExecutorError, match=r"x{50000}"):
-                await hop.call(request())
+                await upstream.call(request())
 
     run(main())
 
 
 def test_parameters_have_a_limit_too():
     async def main():
-        async with linked(EchoService()) as hop:
+        async with linked(EchoService()) as upstream:
             with pytest.raises(TooLarge, match="parameters of the request"):
-                await hop.call(request(parameters={"text": "x" * 17 * 2**20}))
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+                await upstream.call(request(parameters={"text": "x" * 17 * 2**20}))
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main())
 
@@ -198,9 +198,9 @@ def test_gigantic_error_is_shortened():
             raise ExecutorError("x" * 20 * 2**20, name="ValueError")
 
     async def main():
-        async with linked(Gigantic()) as hop:
+        async with linked(Gigantic()) as upstream:
             with pytest.raises(ExecutorError) as caught:
-                await hop.call(request())
+                await upstream.call(request())
             assert 0 < len(caught.value.message) < 2**21
 
     run(main())
@@ -212,16 +212,16 @@ def test_gigantic_error_is_shortened():
 def test_large_message_delays_neither_small_ones_nor_cancels():
     async def main():
         service = EchoService()
-        async with linked(service, max_message_size=64 * 2**20) as hop:
+        async with linked(service, max_message_size=64 * 2**20) as upstream:
             data = blob(32 * 2**20)
-            await hop.call(request())
+            await upstream.call(request())
             ended = []
 
             async def call(name, sent):
-                await hop.call(sent)
+                await upstream.call(sent)
                 ended.append(name)
 
-            cancelled = asyncio.create_task(hop.call(request("/wait")))
+            cancelled = asyncio.create_task(upstream.call(request("/wait")))
             await until(lambda: service.running == 1)
             large = asyncio.create_task(call("large", request(data=data)))
             await asyncio.sleep(0)
@@ -239,16 +239,16 @@ def test_large_message_delays_neither_small_ones_nor_cancels():
 def test_cancelled_large_request_is_not_sent_to_its_end():
     async def main():
         service = EchoService()
-        async with linked(service, max_message_size=64 * 2**20) as hop:
-            await hop.call(request())
-            large = asyncio.create_task(hop.call(request(data=blob(32 * 2**20))))
+        async with linked(service, max_message_size=64 * 2**20) as upstream:
+            await upstream.call(request())
+            large = asyncio.create_task(upstream.call(request(data=blob(32 * 2**20))))
             await asyncio.sleep(0.001)
             large.cancel()
             await asyncio.wait([large])
-            await hop.call(request())
+            await upstream.call(request())
             assert len(service.seen) == 2
-            assert hop._connection.outbox.size == 0
-            assert hop._held == 0
+            assert upstream._connection.send_queue.size == 0
+            assert upstream._held == 0
 
     run(main())
 
@@ -265,22 +265,22 @@ def test_large_reply_that_nobody_waits_for_leaves_nothing():
     data = blob(3 * 2**20)
 
     async def main():
-        async with linked(Large()) as hop:
-            await hop.call(request())
+        async with linked(Large()) as upstream:
+            await upstream.call(request())
             for wait in range(12):
-                call = asyncio.create_task(hop.call(request()))
-                reading = asyncio.create_task(anext(hop.stream(request("/endless"))))
+                call = asyncio.create_task(upstream.call(request()))
+                reading = asyncio.create_task(anext(upstream.stream(request("/endless"))))
                 for _ in range(2 * wait):
                     await asyncio.sleep(0)
                 call.cancel()
                 reading.cancel()
                 await asyncio.wait([call, reading])
-            connection = hop._connection
+            connection = upstream._connection
             await until(lambda: not connection._inbox._sinks)
-            assert (await hop.call(request())).payload.to_bytes() == data
+            assert (await upstream.call(request())).payload.to_bytes() == data
             assert not connection._inbox._sinks
-            assert not hop._streams
-            assert not hop._calls
+            assert not upstream._streams
+            assert not upstream._calls
 
     run(main())
 
@@ -290,13 +290,13 @@ def test_requests_wait_for_room_and_can_be_left():
 
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
+        async with linked(service) as upstream:
             data = blob(LIMIT * 3 // 4)
-            calls = [asyncio.create_task(hop.call(request("/wait", data=data))) for _ in range(4)]
+            calls = [asyncio.create_task(upstream.call(request("/wait", data=data))) for _ in range(4)]
             await until(lambda: service.running == 2)
             late = request("/wait", data=data, deadline=time.monotonic() + 0.05)
             with pytest.raises(DeadlineExceeded, match=NAME):
-                await hop.call(late)
+                await upstream.call(late)
             calls[2].cancel()
             await asyncio.wait([calls[2]])
             assert service.running == 2
@@ -305,7 +305,7 @@ def test_requests_wait_for_room_and_can_be_left():
             for call in (calls[0], calls[1], calls[3]):
                 assert (await call).payload.to_bytes() == data
             assert len(service.seen) == 3
-            assert hop._held == 0
+            assert upstream._held == 0
 
     run(main())
 
@@ -313,12 +313,12 @@ def test_requests_wait_for_room_and_can_be_left():
 def test_streams_hold_room_until_their_first_reply():
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
+        async with linked(service) as upstream:
             data = blob(LIMIT * 3 // 4)
-            streams = [hop.stream(request("/first", data=data)) for _ in range(5)]
+            streams = [upstream.stream(request("/first", data=data)) for _ in range(5)]
             for replies in streams:
                 assert texts_of((await anext(replies)).payload) == ["0"]
-            assert hop._held == 0
+            assert upstream._held == 0
             for replies in streams:
                 await replies.aclose()
 
@@ -333,18 +333,18 @@ def test_worker_stops_reading_while_its_replies_are_not_read():
         service = EchoService()
         server = LinkServer(theirs, service, LIMIT)
         await server.start()
-        greet(ours)
+        send_handshake(ours)
         ours.setblocking(False)  # noqa: FBT003
         data = blob(LIMIT // 2)
         flags, meta, body = write_request(Request("/echo", BytesPayload(data)), LIMIT)
 
         async def flood():
             loop = asyncio.get_running_loop()
-            outbox = frames.Outbox()
+            send_queue = frames.SendQueue()
             for number in range(1, 60):
-                outbox.put(frames.REQUEST, flags, number, meta, body)
-                while outbox.size:
-                    await loop.sock_sendall(ours, b"".join(outbox.take()[0]))
+                send_queue.put(frames.REQUEST, flags, number, meta, body)
+                while send_queue.size:
+                    await loop.sock_sendall(ours, b"".join(send_queue.take()[0]))
 
         flooding = asyncio.create_task(flood())
         seen = -1
@@ -365,8 +365,8 @@ def test_worker_stops_reading_while_its_replies_are_not_read():
 def test_window_of_a_stream_is_kept():
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
-            replies = hop.stream(request("/endless"))
+        async with linked(service) as upstream:
+            replies = upstream.stream(request("/endless"))
             await anext(replies)
             produced = -1
             while produced != service.produced:
@@ -388,21 +388,21 @@ def test_stop_lets_requests_in_work_finish_and_refuses_new_ones():
     async def main():
         service = EchoService()
         ours, theirs = socket.socketpair()
-        server, hop = LinkServer(theirs, service, LIMIT), LinkHop(NAME, ours, LIMIT)
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
         await server.start()
-        waiting = asyncio.create_task(hop.call(request("/wait")))
+        waiting = asyncio.create_task(upstream.call(request("/wait")))
         await until(lambda: service.running == 1)
         stopping = asyncio.create_task(server.stop(5.0))
-        late = asyncio.create_task(hop.call(request()))
-        with pytest.raises(HopLost, match=NAME) as caught:
+        late = asyncio.create_task(upstream.call(request()))
+        with pytest.raises(UpstreamUnavailable, match=NAME) as caught:
             await late
         assert not caught.value.started
-        await until(lambda: not hop.up)
+        await until(lambda: not upstream.up)
         service.release.set()
         assert texts_of((await waiting).payload) == ["hello"]
         await stopping
         assert len(service.seen) == 1
-        await hop.close()
+        await upstream.close()
         assert not others()
 
     run(main())
@@ -412,9 +412,9 @@ def test_stop_gives_up_what_outlasts_the_grace():
     async def main():
         service = EchoService()
         ours, theirs = socket.socketpair()
-        server, hop = LinkServer(theirs, service, LIMIT), LinkHop(NAME, ours, LIMIT)
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
         await server.start()
-        waiting = asyncio.create_task(hop.call(request("/wait")))
+        waiting = asyncio.create_task(upstream.call(request("/wait")))
         await until(lambda: service.running == 1)
         started = time.monotonic()
         await server.stop(0.1)
@@ -422,7 +422,7 @@ def test_stop_gives_up_what_outlasts_the_grace():
         with pytest.raises(Unavailable, match=NAME):
             await waiting
         assert service.cancelled == 1
-        await hop.close()
+        await upstream.close()
 
     run(main())
 
@@ -431,21 +431,21 @@ def test_gateway_that_ends_says_that_nothing_needs_to_wait():
     class Patient(EchoService):
         said = ()
 
-        def hurry(self, *, on):
+        def flush_batches(self, *, on):
             self.said = (*self.said, on)
 
     async def main():
         service = Patient()
-        async with linked(service) as hop:
-            hop.hurry()
-            await hop.call(request())
-            hop.hurry()
-            await hop.call(request())
+        async with linked(service) as upstream:
+            upstream.flush_batches()
+            await upstream.call(request())
+            upstream.flush_batches()
+            await upstream.call(request())
             assert service.said == (True,)
         await until(lambda: service.said == (True, False))
-        async with linked(EchoService()) as hop:
-            hop.hurry()
-            await hop.call(request())
+        async with linked(EchoService()) as upstream:
+            upstream.flush_batches()
+            await upstream.call(request())
 
     run(main())
 
@@ -454,10 +454,10 @@ def test_gateway_that_leaves_cancels_its_requests():
     async def main():
         service = EchoService()
         ours, theirs = socket.socketpair()
-        server, hop = LinkServer(theirs, service, LIMIT), LinkHop(NAME, ours, LIMIT)
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
         await server.start()
-        calls = [asyncio.create_task(hop.call(request("/wait"))) for _ in range(3)]
-        replies = hop.stream(request("/first"))
+        calls = [asyncio.create_task(upstream.call(request("/wait"))) for _ in range(3)]
+        replies = upstream.stream(request("/first"))
         await anext(replies)
         await until(lambda: service.running == 4)
         ours.shutdown(socket.SHUT_RDWR)
@@ -465,10 +465,10 @@ def test_gateway_that_leaves_cancels_its_requests():
         await until(lambda: service.running == 0)
         assert (service.cancelled, service.closed) == (3, 1)
         for call in calls:
-            with pytest.raises(HopLost):
+            with pytest.raises(UpstreamUnavailable):
                 await call
         await server.stop(1.0)
-        await hop.close()
+        await upstream.close()
         await until(lambda: not others())
 
     run(main())
@@ -480,15 +480,15 @@ def test_worker_that_was_never_there(gone):
         ours, theirs = socket.socketpair()
         if gone == "before":
             theirs.close()
-        hop = LinkHop(NAME, ours, LIMIT)
+        upstream = LinkUpstream(NAME, ours, LIMIT)
         theirs.close()
-        with pytest.raises(HopLost, match=NAME) as caught:
-            await hop.describe()
-        with pytest.raises(HopLost, match=NAME) as caught:
-            await hop.call(request())
+        with pytest.raises(UpstreamUnavailable, match=NAME) as caught:
+            await upstream.describe()
+        with pytest.raises(UpstreamUnavailable, match=NAME) as caught:
+            await upstream.call(request())
         assert not caught.value.started
-        assert not hop.up
-        await hop.close()
+        assert not upstream.up
+        await upstream.close()
 
     run(main())
 
@@ -513,11 +513,11 @@ def test_gateway_that_was_never_there():
 def test_gateway_that_leaves_at_once_does_not_delay_the_stop():
     async def main():
         ours, theirs = socket.socketpair()
-        greet(ours)
+        send_handshake(ours)
         flags, meta, body = write_request(request("/wait"), LIMIT)
-        outbox = frames.Outbox()
-        outbox.put(frames.REQUEST, flags, 1, meta, body)
-        ours.sendall(b"".join(outbox.take()[0]))
+        send_queue = frames.SendQueue()
+        send_queue.put(frames.REQUEST, flags, 1, meta, body)
+        ours.sendall(b"".join(send_queue.take()[0]))
         ours.close()
         server = LinkServer(theirs, EchoService(), LIMIT)
         await server.start()
@@ -534,15 +534,15 @@ def test_gateway_that_leaves_at_once_does_not_delay_the_stop():
 def test_stop_while_opening(rounds):
     async def main():
         ours, theirs = socket.socketpair()
-        hop = LinkHop(NAME, ours, LIMIT)
+        upstream = LinkUpstream(NAME, ours, LIMIT)
         server = LinkServer(theirs, EchoService(), LIMIT)
         await server.start()
         for _ in range(rounds):
             await asyncio.sleep(0)
         await server.stop(1.0)
-        with pytest.raises(HopLost):
-            await hop.call(request())
-        await hop.close()
+        with pytest.raises(UpstreamUnavailable):
+            await upstream.call(request())
+        await upstream.close()
         assert not others()
 
     run(main())
@@ -550,9 +550,9 @@ def test_stop_while_opening(rounds):
 
 def test_first_caller_that_is_cancelled_does_not_stop_the_others():
     async def main():
-        async with linked(EchoService()) as hop:
-            first = asyncio.create_task(hop.call(request()))
-            second = asyncio.create_task(hop.call(request()))
+        async with linked(EchoService()) as upstream:
+            first = asyncio.create_task(upstream.call(request()))
+            second = asyncio.create_task(upstream.call(request()))
             await asyncio.sleep(0)
             first.cancel()
             assert texts_of((await second).payload) == ["hello"]
@@ -564,13 +564,13 @@ def test_first_caller_that_is_cancelled_does_not_stop_the_others():
 def test_requests_wait_for_a_worker_that_is_still_starting():
     async def main():
         ours, theirs = socket.socketpair()
-        hop = LinkHop(NAME, ours, LIMIT)
-        early = asyncio.create_task(hop.call(request()))
+        upstream = LinkUpstream(NAME, ours, LIMIT)
+        early = asyncio.create_task(upstream.call(request()))
         await asyncio.sleep(0.01)
         server = LinkServer(theirs, EchoService(), LIMIT)
         await server.start()
         assert texts_of((await early).payload) == ["hello"]
-        await hop.close()
+        await upstream.close()
         await server.stop(1.0)
 
     run(main())
@@ -589,14 +589,14 @@ GARBAGE = {
 def test_garbage_from_the_worker_closes_the_link(name, caplog):
     async def main():
         ours, theirs = socket.socketpair()
-        hop = LinkHop(NAME, ours, LIMIT)
-        waiting = asyncio.create_task(hop.call(request()))
+        upstream = LinkUpstream(NAME, ours, LIMIT)
+        waiting = asyncio.create_task(upstream.call(request()))
         await asyncio.sleep(0.01)
         theirs.send(GARBAGE[name])
-        with pytest.raises(HopLost, match=NAME):
+        with pytest.raises(UpstreamUnavailable, match=NAME):
             await waiting
-        assert not hop.up
-        await hop.close()
+        assert not upstream.up
+        await upstream.close()
         theirs.close()
 
     with caplog.at_level(logging.ERROR):
@@ -614,7 +614,7 @@ def test_garbage_from_the_gateway_closes_the_link(name, caplog):
         if name == "first byte":
             ours.send(b"GET")
         else:
-            greet(ours)
+            send_handshake(ours)
             ours.send(GARBAGE[name])
         await server.lost()
         with contextlib.suppress(ConnectionError):
@@ -630,13 +630,13 @@ def test_garbage_from_the_gateway_closes_the_link(name, caplog):
 
 def test_request_that_cannot_be_read_fails_alone():
     async def main():
-        async with linked(EchoService()) as hop:
-            await hop.call(request())
-            future = hop._calls[77] = asyncio.get_running_loop().create_future()
-            hop._connection.send(frames.REQUEST, 0, 77, b"\xc1\xff", b"")
+        async with linked(EchoService()) as upstream:
+            await upstream.call(request())
+            future = upstream._calls[77] = asyncio.get_running_loop().create_future()
+            upstream._connection.send(frames.REQUEST, 0, 77, b"\xc1\xff", b"")
             with pytest.raises(BadRequest, match="cannot be read"):
                 await future
-            assert texts_of((await hop.call(request())).payload) == ["hello"]
+            assert texts_of((await upstream.call(request())).payload) == ["hello"]
 
     run(main())
 
@@ -644,13 +644,13 @@ def test_request_that_cannot_be_read_fails_alone():
 @pytest.mark.parametrize("seed", range(4))
 def test_random_damage_ends_in_an_answer_or_a_lost_link(seed, caplog):
     """Bytes changed on the way never crash or hang an end."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
 
     async def main():
         ours, middle = socket.socketpair()
         other, theirs = socket.socketpair()
         service = EchoService()
-        server, hop = LinkServer(theirs, service, LIMIT), LinkHop(NAME, ours, LIMIT)
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
         await server.start()
         _, fds, _, _ = socket.recv_fds(middle, 1, 1)
         socket.send_fds(other, [b"j"], fds)
@@ -664,21 +664,23 @@ def test_random_damage_ends_in_an_answer_or_a_lost_link(seed, caplog):
             with contextlib.suppress(OSError):
                 while data := await loop.sock_recv(source, 65536):
                     damaged = bytearray(data)
-                    if dice.random() < 0.3:
-                        damaged[dice.randrange(len(damaged))] ^= dice.randrange(1, 256)
+                    if rng.random() < 0.3:
+                        damaged[rng.randrange(len(damaged))] ^= rng.randrange(1, 256)
                     await loop.sock_sendall(sink, damaged)
             sink.shutdown(socket.SHUT_RDWR) if sink.fileno() >= 0 else None
 
         pumps = [asyncio.create_task(pump(middle, other)), asyncio.create_task(pump(other, middle))]
         calls = [
-            asyncio.create_task(hop.call(request(data=blob(dice.choice([10, 200_000])), deadline=time.monotonic() + 1)))
+            asyncio.create_task(
+                upstream.call(request(data=blob(rng.choice([10, 200_000])), deadline=time.monotonic() + 1))
+            )
             for _ in range(20)
         ]
         await asyncio.wait(calls, timeout=5)
         assert all(call.done() for call in calls)
         for call in calls:
             call.exception()
-        await hop.close()
+        await upstream.close()
         await server.stop(0.1)
         for task in pumps:
             task.cancel()
@@ -705,16 +707,18 @@ def test_what_was_begun_is_known_after_the_end():
     async def main():
         service = Telling()
         ours, theirs = socket.socketpair()
-        server, hop = LinkServer(theirs, service, LIMIT), LinkHop(NAME, ours, LIMIT)
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
         await server.start()
-        calls = {begin: asyncio.create_task(hop.call(request(parameters={"begin": begin}))) for begin in (True, False)}
+        calls = {
+            begin: asyncio.create_task(upstream.call(request(parameters={"begin": begin}))) for begin in (True, False)
+        }
         await until(lambda: service.running == 2)
         server._connection.abort()
         for begin, call in calls.items():
-            with pytest.raises(HopLost) as caught:
+            with pytest.raises(UpstreamUnavailable) as caught:
                 await call
             assert caught.value.started is begin
-        await hop.close()
+        await upstream.close()
         await server.stop(0)
 
     run(main())
@@ -723,15 +727,15 @@ def test_what_was_begun_is_known_after_the_end():
 def test_what_a_worker_never_read_was_not_begun():
     async def main():
         ours, theirs = socket.socketpair()
-        hop = LinkHop(NAME, ours, LIMIT)
-        calls = [asyncio.create_task(hop.call(request())) for _ in range(3)]
+        upstream = LinkUpstream(NAME, ours, LIMIT)
+        calls = [asyncio.create_task(upstream.call(request())) for _ in range(3)]
         await asyncio.sleep(0.01)
         theirs.close()
         for call in calls:
-            with pytest.raises(HopLost) as caught:
+            with pytest.raises(UpstreamUnavailable) as caught:
                 await call
             assert not caught.value.started
-        await hop.close()
+        await upstream.close()
 
     run(main())
 
@@ -742,18 +746,18 @@ def test_without_shared_memory_what_was_sent_counts_as_begun(monkeypatch):
     async def main():
         service = EchoService()
         ours, theirs = socket.socketpair()
-        server, hop = LinkServer(theirs, service, LIMIT), LinkHop(NAME, ours, LIMIT)
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
         await server.start()
-        sent = asyncio.create_task(hop.call(request("/wait")))
+        sent = asyncio.create_task(upstream.call(request("/wait")))
         await until(lambda: service.running == 1)
-        unsent = asyncio.create_task(hop.call(request("/wait")))
+        unsent = asyncio.create_task(upstream.call(request("/wait")))
         await asyncio.sleep(0)
-        hop._connection.abort()
+        upstream._connection.abort()
         for call, started in ((sent, True), (unsent, False)):
-            with pytest.raises(HopLost) as caught:
+            with pytest.raises(UpstreamUnavailable) as caught:
                 await call
             assert caught.value.started is started
-        await hop.close()
+        await upstream.close()
         await server.stop(0)
 
     run(main())
@@ -762,14 +766,14 @@ def test_without_shared_memory_what_was_sent_counts_as_begun(monkeypatch):
 def test_numbers_that_share_a_mark():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        marks = greet(ours)
-        other = greeted(theirs)
+        bitmap = send_handshake(ours)
+        other = receive_handshake(theirs)
     other.setter(5)()
-    assert marks.begun(5, 10)
-    assert not marks.begun(6, 10)
-    marks.forget(5 + SLOTS)
-    assert not marks.begun(5 + SLOTS, 5 + SLOTS)
-    assert marks.begun(5, 5 + SLOTS), "its mark is another's now"
+    assert bitmap.begun(5, 10)
+    assert not bitmap.begun(6, 10)
+    bitmap.forget(5 + SLOTS)
+    assert not bitmap.begun(5 + SLOTS, 5 + SLOTS)
+    assert bitmap.begun(5, 5 + SLOTS), "its mark is another's now"
 
 
 # Nothing is left
@@ -779,8 +783,8 @@ def test_numbers_that_share_a_mark():
 def test_large_documents_are_held_once_by_each_end(form):
     async def main():
         service = EchoService()
-        async with linked(service, max_message_size=64 * 2**20) as hop:
-            await hop.call(request())
+        async with linked(service, max_message_size=64 * 2**20) as upstream:
+            await upstream.call(request())
             data = blob(8 * 2**20)
             sent = request(data=data)
             if form == "json":
@@ -788,7 +792,7 @@ def test_large_documents_are_held_once_by_each_end(form):
                 sent = Request("/echo", JsonPayload(data), json_reply=True)
             tracemalloc.start()
             try:
-                reply = await hop.call(sent)
+                reply = await upstream.call(sent)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
@@ -801,8 +805,8 @@ def test_large_documents_are_held_once_by_each_end(form):
 
 def test_reply_belongs_to_its_reader_alone():
     async def main():
-        async with linked(EchoService()) as hop:
-            reply = await hop.call(request())
+        async with linked(EchoService()) as upstream:
+            reply = await upstream.call(request())
             assert sys.getrefcount(reply) <= 2
 
     run(main())
@@ -811,8 +815,8 @@ def test_reply_belongs_to_its_reader_alone():
 def test_memory_stays_flat_while_a_slow_reader_streams():
     async def main():
         service = EchoService()
-        async with linked(service) as hop:
-            replies = hop.stream(request("/endless", parameters={"size": 100_000}))
+        async with linked(service) as upstream:
+            replies = upstream.stream(request("/endless", parameters={"size": 100_000}))
             for _ in range(20):
                 await anext(replies)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

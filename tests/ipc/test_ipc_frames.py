@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.ipc import protocol as frames
-from jina.ipc.protocol import CHUNK, HEAD, Inbox, LinkBroken, Outbox
+from jina.ipc.protocol import CHUNK, HEAD, Inbox, LinkBroken, SendQueue
 
 LIMIT = 32 * CHUNK
 LARGE = 16 * CHUNK
@@ -31,9 +31,11 @@ def content(size, seed):
 
 def collecting():
     """An inbox, and what it delivers."""
-    came = []
-    inbox = Inbox(LIMIT, lambda kind, flags, stream, meta, body: came.append((kind, flags, stream, bytes(meta), body)))
-    return inbox, came
+    events = []
+    inbox = Inbox(
+        LIMIT, lambda kind, flags, stream, meta, body: events.append((kind, flags, stream, bytes(meta), body))
+    )
+    return inbox, events
 
 
 def feed(inbox, data, cut=lambda room: room):
@@ -48,11 +50,11 @@ def feed(inbox, data, cut=lambda room: room):
         view = view[count:]
 
 
-def drained(outbox):
+def drained(send_queue):
     """All that waits, as bytes."""
     parts = []
-    while outbox.size:
-        batch, size = outbox.take()
+    while send_queue.size:
+        batch, size = send_queue.take()
         assert size > 0
         parts += batch
     return b"".join(parts)
@@ -62,24 +64,24 @@ def drained(outbox):
 @pytest.mark.parametrize("body", EDGES)
 def test_any_size_arrives(meta, body):
     message = (frames.REQUEST, frames.JSON, 2**40, content(meta, 1), content(body, 2))
-    outbox = Outbox()
-    outbox.put(*message)
-    inbox, came = collecting()
-    feed(inbox, drained(outbox))
-    assert came == [message]
-    assert type(came[0][4]) is bytes
+    send_queue = SendQueue()
+    send_queue.put(*message)
+    inbox, received = collecting()
+    feed(inbox, drained(send_queue))
+    assert received == [message]
+    assert type(received[0][4]) is bytes
 
 
 @pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1, LARGE + CHUNK])
 @pytest.mark.parametrize("flags", [0, frames.JSON])
 def test_large_documents_arrive_as_views_and_json_as_bytes(size, flags):
     sent = content(size, 3)
-    outbox = Outbox()
-    outbox.put(frames.REQUEST, flags, 1, b"meta", sent)
-    outbox.put(frames.CANCEL, 0, 2)
-    inbox, came = collecting()
-    feed(inbox, drained(outbox))
-    body = next(body for kind, *_, body in came if kind == frames.REQUEST)
+    send_queue = SendQueue()
+    send_queue.put(frames.REQUEST, flags, 1, b"meta", sent)
+    send_queue.put(frames.CANCEL, 0, 2)
+    inbox, received = collecting()
+    feed(inbox, drained(send_queue))
+    body = next(body for kind, *_, body in received if kind == frames.REQUEST)
     assert body == sent
     assert type(body) is (memoryview if size >= LARGE and not flags else bytes)
     assert type(body) is bytes or body.readonly
@@ -95,51 +97,51 @@ messages = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(sent=messages, seed=st.integers(0, 2**16), most=st.sampled_from([1, 7, 1000, CHUNK, 10 * CHUNK]))
 def test_streams_interleave_and_keep_their_order(sent, seed, most):
-    dice = random.Random(seed)
-    outbox = Outbox()
+    rng = random.Random(seed)
+    send_queue = SendQueue()
     expected, parts = [], []
     for place, (kind, stream, meta, body, rounds) in enumerate(sent):
         expected.append((kind, 0, stream, content(meta, place), content(body, -place)))
-        outbox.put(*expected[-1])
+        send_queue.put(*expected[-1])
         for _ in range(rounds):
-            batch, _ = outbox.take()
+            batch, _ = send_queue.take()
             parts += batch
-    data = b"".join(parts) + drained(outbox)
-    inbox, came = collecting()
+    data = b"".join(parts) + drained(send_queue)
+    inbox, received = collecting()
     if most < 1000:
         # A byte at a time through the heads and the ends, in one go through the rest.
         data, rest = data[: 40 * most], data[40 * most :]
-        feed(inbox, data, lambda room: dice.randint(1, most))
+        feed(inbox, data, lambda room: rng.randint(1, most))
         data, most = rest, 10 * CHUNK
-    feed(inbox, data, lambda room: dice.randint(1, most))
+    feed(inbox, data, lambda room: rng.randint(1, most))
     for stream in range(1, 5):
-        assert [one for one in came if one[2] == stream] == [one for one in expected if one[2] == stream]
-    assert len(came) == len(expected)
+        assert [one for one in received if one[2] == stream] == [one for one in expected if one[2] == stream]
+    assert len(received) == len(expected)
 
 
 def test_small_message_overtakes_large_one_of_another_stream():
-    outbox = Outbox()
-    outbox.put(frames.REQUEST, 0, 1, b"", bytes(6 * CHUNK))
-    outbox.take()
-    outbox.put(frames.CANCEL, 0, 2)
-    outbox.put(frames.END, 0, 1)
-    inbox, came = collecting()
-    batch, _ = outbox.take()
+    send_queue = SendQueue()
+    send_queue.put(frames.REQUEST, 0, 1, b"", bytes(6 * CHUNK))
+    send_queue.take()
+    send_queue.put(frames.CANCEL, 0, 2)
+    send_queue.put(frames.END, 0, 1)
+    inbox, received = collecting()
+    batch, _ = send_queue.take()
     feed(inbox, HEAD.pack(0x6A, frames.REQUEST, 0, 0, 6 * CHUNK, 1) + b"".join(batch))
-    assert [kind for kind, *_ in came] == [frames.CANCEL]
-    feed(inbox, drained(outbox))
-    assert [kind for kind, *_ in came] == [frames.CANCEL, frames.REQUEST, frames.END]
+    assert [kind for kind, *_ in received] == [frames.CANCEL]
+    feed(inbox, drained(send_queue))
+    assert [kind for kind, *_ in received] == [frames.CANCEL, frames.REQUEST, frames.END]
 
 
 def test_large_messages_take_turns():
-    outbox = Outbox()
+    send_queue = SendQueue()
     for stream in range(1, 9):
-        outbox.put(frames.REPLY, 0, stream, b"", bytes(3 * CHUNK))
+        send_queue.put(frames.REPLY, 0, stream, b"", bytes(3 * CHUNK))
     ends = []
     inbox = Inbox(LIMIT, lambda kind, flags, stream, meta, body: ends.append(stream))
     taken = 0
-    while outbox.size:
-        batch, size = outbox.take()
+    while send_queue.size:
+        batch, size = send_queue.take()
         taken += size
         feed(inbox, b"".join(batch))
         if taken < 8 * 3 * CHUNK * 0.7:
@@ -148,41 +150,41 @@ def test_large_messages_take_turns():
 
 
 def test_dropped_message_leaves_no_trace():
-    outbox = Outbox()
-    inbox, came = collecting()
-    outbox.put(frames.REQUEST, 0, 1, b"", bytes(5 * CHUNK))
-    outbox.put(frames.REQUEST, 0, 2, b"", b"x" * 5 * CHUNK)
+    send_queue = SendQueue()
+    inbox, received = collecting()
+    send_queue.put(frames.REQUEST, 0, 1, b"", bytes(5 * CHUNK))
+    send_queue.put(frames.REQUEST, 0, 2, b"", b"x" * 5 * CHUNK)
     for _ in range(3):
-        feed(inbox, b"".join(outbox.take()[0]))
-    assert not outbox.drop(1), "a part of it has left"
+        feed(inbox, b"".join(send_queue.take()[0]))
+    assert not send_queue.drop(1), "a part of it has left"
     inbox.drop(1)
-    outbox.put(frames.CANCEL, 0, 1)
-    feed(inbox, drained(outbox))
-    assert [(kind, stream) for kind, _, stream, *_ in came] == [(frames.CANCEL, 1), (frames.REQUEST, 2)]
-    assert outbox.size == 0
+    send_queue.put(frames.CANCEL, 0, 1)
+    feed(inbox, drained(send_queue))
+    assert [(kind, stream) for kind, _, stream, *_ in received] == [(frames.CANCEL, 1), (frames.REQUEST, 2)]
+    assert send_queue.size == 0
 
 
 def test_dropping_what_has_not_begun_to_leave():
-    outbox = Outbox()
-    outbox.put(frames.REQUEST, 0, 1, b"", bytes(2 * CHUNK))
-    assert outbox.untouched(1)
-    assert outbox.drop(1)
-    assert not outbox.drop(1)
-    assert outbox.size == 0
-    assert outbox.take() == ([], 0)
+    send_queue = SendQueue()
+    send_queue.put(frames.REQUEST, 0, 1, b"", bytes(2 * CHUNK))
+    assert send_queue.untouched(1)
+    assert send_queue.drop(1)
+    assert not send_queue.drop(1)
+    assert send_queue.size == 0
+    assert send_queue.take() == ([], 0)
 
 
 def test_parts_of_a_dropped_message_are_skipped():
-    outbox = Outbox()
-    outbox.put(frames.REPLY, 0, 1, b"", bytes(5 * CHUNK))
-    outbox.put(frames.REPLY, 0, 2, b"", b"small")
-    data = drained(outbox)
-    inbox, came = collecting()
+    send_queue = SendQueue()
+    send_queue.put(frames.REPLY, 0, 1, b"", bytes(5 * CHUNK))
+    send_queue.put(frames.REPLY, 0, 2, b"", b"small")
+    data = drained(send_queue)
+    inbox, received = collecting()
     half = len(data) // 2 + 11
     feed(inbox, data[:half])
     inbox.drop(1)
     feed(inbox, data[half:])
-    assert [(stream, body) for _, _, stream, _, body in came] == [(2, b"small")]
+    assert [(stream, body) for _, _, stream, _, body in received] == [(2, b"small")]
 
 
 def head(kind, meta=0, body=0, stream=1, magic=0x6A):
@@ -207,10 +209,10 @@ def head(kind, meta=0, body=0, stream=1, magic=0x6A):
     ids=["text", "kind 0", "unknown kind", "magic", "body", "meta", "part", "too many parts"],
 )
 def test_garbage_breaks_the_link(data):
-    inbox, came = collecting()
+    inbox, received = collecting()
     with pytest.raises(LinkBroken):
         feed(inbox, data)
-    assert not came
+    assert not received
 
 
 @settings(max_examples=150, deadline=None)

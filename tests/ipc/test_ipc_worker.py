@@ -11,8 +11,8 @@ from tests.server.sample_service import run
 
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload
-from jina.ipc.client import LinkHop
-from jina.net.service import HopLost
+from jina.ipc.client import LinkUpstream
+from jina.net.service import UpstreamUnavailable
 
 
 @pytest.mark.slow
@@ -25,18 +25,18 @@ def test_a_killed_worker_has_begun_only_what_its_handler_had():
                 [sys.executable, "-m", "tests.ipc.ipc_worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE,
             )  # fmt: skip
-        hop = LinkHop("slow/rep-0", ours, 2**20)
+        upstream = LinkUpstream("slow/rep-0", ours, 2**20)
         try:
-            assert "/block" in await hop.describe()
-            calls = [asyncio.create_task(hop.call(Request("/block", BytesPayload(b"")))) for _ in range(20)]
+            assert "/block" in await upstream.describe()
+            calls = [asyncio.create_task(upstream.call(Request("/block", BytesPayload(b"")))) for _ in range(20)]
             assert await asyncio.to_thread(child.stdout.readline) == b"begun\n"
-            await hop.call(Request("/ping", BytesPayload(b"")))
+            await upstream.call(Request("/ping", BytesPayload(b"")))
             child.kill()
             lost = await asyncio.gather(*calls, return_exceptions=True)
-            assert all(isinstance(one, HopLost) for one in lost), lost
+            assert all(isinstance(one, UpstreamUnavailable) for one in lost), lost
             assert sum(one.started for one in lost) == 1
         finally:
-            await hop.close()
+            await upstream.close()
             child.kill()
             child.wait(10)
             child.stdout.close()

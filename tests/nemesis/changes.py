@@ -15,9 +15,9 @@ PATIENCE = 120.0
 class Changes:
     """Those of one run. `tell` takes what was done; `mistakes` are errors that nobody may see."""
 
-    def __init__(self, nemesis, deployment, dice, tell):
+    def __init__(self, nemesis, deployment, rng, tell):
         self.mistakes = []
-        self._nemesis, self._deployment, self._dice, self._tell = nemesis, deployment, dice, tell
+        self._nemesis, self._deployment, self._rng, self._tell = nemesis, deployment, rng, tell
         self._threads = []
 
     def begin(self):
@@ -28,7 +28,7 @@ class Changes:
         else:
             choices = ["transfer", "roll-out", *(["add"] * 3 if len(members) < MOST else [])]
             choices += ["remove", "remove-leader", "replace"] if len(members) > LEAST else []
-        kind, chosen = self._dice.choice(choices), self._dice.choice(members)
+        kind, chosen = self._rng.choice(choices), self._rng.choice(members)
         if not kind:
             return "goes on"
         if kind == "remove-leader":

@@ -87,17 +87,17 @@ def check_registers(ops):
     return [f"register {key} is not linearizable" for key, some in by_key.items() if not linearizable(some)]
 
 
-def check_replicas(told):
+def check_replicas(result):
     """That all replicas are in the same state, in memory and on disk."""
     found = []
-    for one in told:
+    for one in result:
         if one["written"] != one["lines"]:
             found.append(
                 f"replica {one['replica']} has {len(one['written'])} lines on disk, {len(one['lines'])} in memory"
             )
         for what in ("lines", "registers", "hash"):
-            if one[what] != told[0][what]:
-                found.append(f"replicas {told[0]['replica']} and {one['replica']} differ: {what}")
+            if one[what] != result[0][what]:
+                found.append(f"replicas {result[0]['replica']} and {one['replica']} differ: {what}")
     return found
 
 

@@ -51,85 +51,85 @@ class Clients:
             thread.join()
 
     def _work(self, name, act):
-        dice, connection, number = random.Random(f"{self._seed} {name}"), Connection(self._port), 0
+        rng, connection, number = random.Random(f"{self._seed} {name}"), Connection(self._port), 0
         known, again = {}, []
         while not self._ended.is_set():
             number += 1
-            act(name, number, dice, connection, known, again)
-            self._ended.wait(dice.uniform(0.0, 0.02))
+            act(name, number, rng, connection, known, again)
+            self._ended.wait(rng.uniform(0.0, 0.02))
         connection.close()
 
     def _work_in_sessions(self, name):
-        dice = random.Random(f"{self._seed} {name}")
-        client = SessionClient(name, self._seed, self._port, dice, self.wrong.append, self._note)
+        rng = random.Random(f"{self._seed} {name}")
+        client = SessionClient(name, self._seed, self._port, rng, self.wrong.append, self._note)
         number = 0
         while not self._ended.is_set():
             number += 1
-            kind, key, value, text = self._choose(name, number, dice, {})
-            wish = client.begin(f"/{kind}", text)
-            told = self._until_answered(name, kind, key, value, lambda wish=wish: client.ask(wish))
-            if told is not None:
-                client.answered(wish, told)
-            self._ended.wait(dice.uniform(0.0, 0.02) if dice.random() < 0.97 else dice.uniform(1.0, 4.0))
-            if dice.random() < 2 * self._repeated:
+            kind, key, value, text = self._choose(name, number, rng, {})
+            operation = client.begin(f"/{kind}", text)
+            reply = self._until_answered(name, kind, key, value, lambda operation=operation: client.ask(operation))
+            if reply is not None:
+                client.answered(operation, reply)
+            self._ended.wait(rng.uniform(0.0, 0.02) if rng.random() < 0.97 else rng.uniform(1.0, 4.0))
+            if rng.random() < 2 * self._repeated:
                 client.look_back()
         client.close()
 
     # --- one operation ------------------------------------------------------------------------------------
 
-    def _write(self, name, number, dice, connection, known, again):
-        kind, key, value, text = self._choose(name, number, dice, known)
+    def _write(self, name, number, rng, connection, known, again):
+        kind, key, value, text = self._choose(name, number, rng, known)
         request_id = f"{self._seed}-{name}-{number}"
-        told = self._until_answered(
+        reply = self._until_answered(
             name, kind, key, value, lambda: connection.ask(f"/{kind}", text, request_id, "eventual")
         )
-        if told is not None and dice.random() < self._repeated:
+        if reply is not None and rng.random() < self._repeated:
             # As if the answer had been lost: what comes again must be told the same.
-            again.append((time.monotonic() + dice.uniform(0.0, 2.0), f"/{kind}", text, request_id, told))
+            again.append((time.monotonic() + rng.uniform(0.0, 2.0), f"/{kind}", text, request_id, reply))
         while again and again[0][0] < time.monotonic():
             _, endpoint, text, request_id, before = again.pop(0)
             self._repeat(connection, endpoint, text, request_id, before)
 
-    def _choose(self, name, number, dice, known):
+    def _choose(self, name, number, rng, known):
         """What to write: kind, key, value, and how it is told."""
-        kind, key = dice.choice(["append"] * 3 + ["set", "swap"]), self._key(dice)
+        kind, key = rng.choice(["append"] * 3 + ["set", "swap"]), self._key(rng)
         if kind == "append":
             key = f"{name}-{number}"
-            more = " " + "x" * dice.randrange(300_000, 4_000_000) if dice.random() < self._large else ""
+            more = " " + "x" * rng.randrange(300_000, 4_000_000) if rng.random() < self._large else ""
             return kind, key, None, key + more
         value = f"{name}-{number}" if kind == "set" else [known.get(key), f"{name}-{number}"]
         return kind, key, value, json.dumps([key, value] if kind == "set" else [key, *value])
 
-    def _read(self, name, number, dice, connection, known, again):
-        kind = dice.choice(["read", "read", "get", "get", "glance"])
-        key = self._key(dice) if kind == "get" else ""
+    def _read(self, name, number, rng, connection, known, again):
+        kind = rng.choice(["read", "read", "get", "get", "glance"])
+        key = self._key(rng) if kind == "get" else ""
         endpoint, consistency = "/get" if kind == "get" else "/read", "eventual" if kind == "glance" else "linearizable"
         request_id = f"{self._seed}-{name}-{number}"
-        told = self._until_answered(
+        reply = self._until_answered(
             name, kind, key, None, lambda: connection.ask(endpoint, key, request_id, consistency), attempts=1
         )
-        if kind == "get" and told is not None:
-            known[key] = told
+        if kind == "get" and reply is not None:
+            known[key] = reply
 
-    def _ask(self, name, number, dice, connection, known, again):
+    def _ask(self, name, number, rng, connection, known, again):
         """Ask an agent directly how far a read has to wait there: gateways avoid replicas that are slow to answer."""
         op = self.history.begin(name, "bound", "", None, time.monotonic_ns())
         try:
-            body = admin.ask(dice.choice(self._sockets()), READ, seconds=dice.uniform(0.05, 1.2))
+            body = admin.ask(rng.choice(self._sockets()), READ, seconds=rng.uniform(0.05, 1.2))
         except (JinaError, ValueError) as error:
             self._note("bound", repr(error)[:120])
         else:
             op.result, op.returned = NUMBER.unpack(body)[0], time.monotonic_ns()
-        self._ended.wait(dice.uniform(0.0, 0.15))
+        self._ended.wait(rng.uniform(0.0, 0.15))
 
-    def _key(self, dice):
-        return f"{int(time.monotonic())}-{dice.randrange(KEYS)}"
+    def _key(self, rng):
+        return f"{int(time.monotonic())}-{rng.randrange(KEYS)}"
 
     def _until_answered(self, name, kind, key, value, ask, attempts=10**6):
         op = self.history.begin(name, kind, key, value, time.monotonic_ns())
         for attempt in range(attempts):
             try:
-                told = ask()
+                answer = ask()
             except Refused as error:
                 self.wrong.append(f"{kind} {key} of {name}: refused as too late: {error}")
                 break
@@ -139,19 +139,19 @@ class Clients:
                     break
                 time.sleep(min(0.02 * 2**attempt, 0.3))
             else:
-                op.result, op.returned = told, time.monotonic_ns()
+                op.result, op.returned = answer, time.monotonic_ns()
                 self._answered(kind)
-                return told
+                return answer
         return None
 
     def _repeat(self, connection, endpoint, text, request_id, before):
         try:
-            told = connection.ask(endpoint, text, request_id, "eventual")
+            reply = connection.ask(endpoint, text, request_id, "eventual")
         except Unanswered as error:
             self._note("repeated", error)
         else:
-            if told != before:
-                self.wrong.append(f"{request_id} was answered {before}, and when it came again {told}")
+            if reply != before:
+                self.wrong.append(f"{request_id} was answered {before}, and when it came again {reply}")
 
     def _answered(self, kind):
         with self._lock:

@@ -33,12 +33,12 @@ class Connection:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
             self._connection.request("POST", endpoint, json.dumps(body), headers)
             answer = self._connection.getresponse()
-            told = answer.read()
+            result = answer.read()
             if answer.status != 200:
                 failure = Refused if answer.status == EXPIRED else Unanswered
-                raise failure(f"{answer.status}: {_brief(told)}")
+                raise failure(f"{answer.status}: {_brief(result)}")
             self.beside = {name.lower(): value for name, value in answer.getheaders()}
-            return json.loads(json.loads(told)["data"][0]["text"])
+            return json.loads(json.loads(result)["data"][0]["text"])
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Unanswered(repr(error)) from error
@@ -49,8 +49,8 @@ class Connection:
             self._connection = None
 
 
-def _brief(told):
+def _brief(result):
     """What an error says, without what is different each time."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return re.sub(r"nemesis, request [^:]*: |'[^']*'|rep-\d|\d+", "", json.loads(told)["detail"])[:80]
-    return told[:80]
+        return re.sub(r"nemesis, request [^:]*: |'[^']*'|rep-\d|\d+", "", json.loads(result)["detail"])[:80]
+    return result[:80]

@@ -27,10 +27,10 @@ ISOLATED = {"halves": 4, "one-way": 4, "flapping": 2, "full-disk": 2, "slow-disk
 """What needs networks and disks of their own."""
 
 
-def some(dice, *, isolated):
+def some(rng, *, isolated):
     """What goes wrong in one run: half of all there is, so that runs differ more than if each had everything."""
     kinds = {**PROCESSES, **(ISOLATED if isolated else {})}
-    chosen = dice.sample(sorted(kinds), len(kinds) // 2)
+    chosen = rng.sample(sorted(kinds), len(kinds) // 2)
     return {kind: kinds[kind] for kind in chosen}
 
 
@@ -41,25 +41,25 @@ _SOME = 20
 class Nemesis:
     """Does harm to a running Deployment until it is told to mend everything."""
 
-    def __init__(self, deployment, world, dice, kinds, written):
-        self.deployment, self.world, self.dice, self.kinds = deployment, world, dice, kinds
+    def __init__(self, deployment, world, rng, kinds, written):
+        self.deployment, self.world, self.rng, self.kinds = deployment, world, rng, kinds
         self.done, self.snapshots_refused = [], 0
         self._written = written  # () -> how many writes were acknowledged
         self._mending = []
         self._shooting = []
         self._began = time.monotonic()
-        self.changes = Changes(self, deployment, dice, self._tell)
+        self.changes = Changes(self, deployment, rng, self._tell)
 
     def run(self, seconds):
         """Do one thing after another; some of it lasts while the next begins."""
         self._rest(_SOME)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            kind = self.dice.choices(list(self.kinds), list(self.kinds.values()))[0]
+            kind = self.rng.choices(list(self.kinds), list(self.kinds.values()))[0]
             self._do(kind)
             if kind == "everything-killed":
                 self._rest(_SOME)  # nothing can be learned of a service that never gets up
-            until = min(end, time.monotonic() + self.dice.uniform(0.1, 1.5))
+            until = min(end, time.monotonic() + self.rng.uniform(0.1, 1.5))
             while time.monotonic() < until:
                 self._mend_due()
                 time.sleep(0.01)
@@ -110,17 +110,17 @@ class Nemesis:
 
     def _do(self, kind):
         name = kind.replace("-", "_")
-        told = getattr(self, f"_{name}", None) or getattr(self, f"_{name.partition('_')[0]}")
-        what = told(kind.partition("-")[2]) if told.__name__ in {"_kill", "_stop"} else told()
+        result = getattr(self, f"_{name}", None) or getattr(self, f"_{name.partition('_')[0]}")
+        what = result(kind.partition("-")[2]) if result.__name__ in {"_kill", "_stop"} else result()
         self._tell(f"{kind} {what}")
 
     def _some(self):
         """One replica, two or all; often the leader is among them."""
-        count = self.dice.choice([1, 1, 1, 1, 2, 2, 3])
+        count = self.rng.choice([1, 1, 1, 1, 2, 2, 3])
         members = self.members
-        chosen = self.dice.sample(members, min(count, len(members)))
+        chosen = self.rng.sample(members, min(count, len(members)))
         leader = self.leader()
-        if leader is not None and leader not in chosen and self.dice.random() < 0.5:
+        if leader is not None and leader not in chosen and self.rng.random() < 0.5:
             chosen[0] = leader
         return sorted(chosen)
 
@@ -136,11 +136,11 @@ class Nemesis:
         from jina.replication.admin import ask
         from jina.replication.agent_client import STATUS
 
-        told = []
+        events = []
         for agent in self._agents.values():
             with contextlib.suppress(JinaError):
-                told.append(msgspec.json.decode(ask(agent.plan.socket, STATUS, seconds=seconds)))
-        return told
+                events.append(msgspec.json.decode(ask(agent.plan.socket, STATUS, seconds=seconds)))
+        return events
 
     # --- processes --------------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Nemesis:
         return ""
 
     def _stop(self, which):
-        chosen, seconds = self._some(), self.dice.choice([0.1, 0.5, 1.0, 2.0, 3.0]) * self.dice.uniform(0.5, 1.5)
+        chosen, seconds = self._some(), self.rng.choice([0.1, 0.5, 1.0, 2.0, 3.0]) * self.rng.uniform(0.5, 1.5)
         self._stop_for([self._pid(replica, agent=agent) for replica in chosen for agent in _which(which)], seconds)
         return chosen, round(seconds, 2)
 
@@ -181,7 +181,7 @@ class Nemesis:
 
     def _stop_leader(self):
         """Its agent, for as long as others need to elect another; it wakes up and has missed that."""
-        leader, seconds = self.leader(), self.dice.uniform(0.5, 1.2)
+        leader, seconds = self.leader(), self.rng.uniform(0.5, 1.2)
         if leader is not None:
             self._stop_for([self._pid(leader, agent=True)], seconds)
         return leader, round(seconds, 2)
@@ -209,24 +209,24 @@ class Nemesis:
 
     def _sides(self):
         everyone = self.members
-        one = self.dice.sample(everyone, self.dice.randrange(1, len(everyone)))
+        one = self.rng.sample(everyone, self.rng.randrange(1, len(everyone)))
         return one, [replica for replica in everyone if replica not in one]
 
     def _halves(self):
         one, other = self._sides()
-        seconds = self.dice.uniform(0.5, 4.0)
+        seconds = self.rng.uniform(0.5, 4.0)
         self._cut([*itertools.product(one, other), *itertools.product(other, one)], seconds)
         return one, other, round(seconds, 2)
 
     def _one_way(self):
         one, other = self._sides()
-        seconds = self.dice.uniform(0.5, 4.0)
+        seconds = self.rng.uniform(0.5, 4.0)
         self._cut(list(itertools.product(one, other)), seconds)
         return one, other, round(seconds, 2)
 
     def _flapping(self):
         one, other = self._sides()
-        pairs, period = [*itertools.product(one, other), *itertools.product(other, one)], self.dice.uniform(0.1, 0.5)
+        pairs, period = [*itertools.product(one, other), *itertools.product(other, one)], self.rng.uniform(0.1, 0.5)
         for turn in range(5):
             self._later(2 * turn * period, lambda: [self.world.cut(*pair) for pair in pairs])
             self._later((2 * turn + 1) * period, lambda: [self.world.mend(*pair) for pair in pairs])
@@ -235,19 +235,19 @@ class Nemesis:
     # --- disks and clocks -------------------------------------------------------------------------------------
 
     def _full_disk(self):
-        replica, seconds = self.dice.choice(self.members), self.dice.uniform(0.5, 3.0)
+        replica, seconds = self.rng.choice(self.members), self.rng.uniform(0.5, 3.0)
         self.world.fill(replica)
         self._later(seconds, lambda: self.world.free(replica))
         return replica, round(seconds, 2)
 
     def _slow_disk(self):
-        return self._slow([self.dice.choice(self.members)])
+        return self._slow([self.rng.choice(self.members)])
 
     def _slow_disks(self):
         return self._slow(self.members)
 
     def _slow(self, chosen):
-        seconds, delay = self.dice.uniform(1.0, 4.0), self.dice.choice([20, 100, 400])
+        seconds, delay = self.rng.uniform(1.0, 4.0), self.rng.choice([20, 100, 400])
         for replica in chosen:
             self.world.slow(replica, delay)
         self._later(seconds, lambda: [self.world.slow(replica, 0) for replica in chosen])
@@ -255,7 +255,7 @@ class Nemesis:
 
     def _clock(self):
         """An agent that is started again finds another clock, hours ahead or behind; the wall's cannot be had alone."""
-        replica, seconds = self.dice.choice(self.members), self.dice.randrange(0, 100_000)
+        replica, seconds = self.rng.choice(self.members), self.rng.randrange(0, 100_000)
         self.world.shift(replica, seconds)
         self._signal(self._pid(replica, agent=True), signal.SIGKILL)
         return replica, seconds

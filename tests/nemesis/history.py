@@ -45,9 +45,9 @@ class History:
         """Write it, in the order in which operations began."""
         with open(path, "w") as file:
             for op in sorted(self.ops, key=lambda op: op.invoked):
-                told = asdict(op)
-                told["returned"] = None if op.returned == NEVER else op.returned
-                file.write(json.dumps(told) + "\n")
+                result = asdict(op)
+                result["returned"] = None if op.returned == NEVER else op.returned
+                file.write(json.dumps(result) + "\n")
 
 
 def load(path):
@@ -56,6 +56,6 @@ def load(path):
         return [_read(json.loads(line)) for line in file]
 
 
-def _read(told):
-    told["returned"] = NEVER if told["returned"] is None else told["returned"]
-    return Op(**told)
+def _read(result):
+    result["returned"] = NEVER if result["returned"] is None else result["returned"]
+    return Op(**result)

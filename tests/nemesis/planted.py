@@ -9,7 +9,7 @@ import os
 
 from jina.codec.session_headers import with_index_of
 from jina.replication import replica, snapshots
-from jina.replication.dedup import Sessions, Window
+from jina.replication.dedup import DedupWindow, Sessions
 from jina.worker import stateful
 
 PLANTED = {
@@ -38,17 +38,17 @@ def plant():
 
 
 def _forgotten_window():
-    whole = Window.to_bytes
+    whole = DedupWindow.to_bytes
 
     def without_ids(self):
-        copy = Window()
+        copy = DedupWindow()
         copy.load(whole(self))
         copy._seen.clear()
         copy._order.clear()
         copy._answered.clear()
         return whole(copy)
 
-    Window.to_bytes = without_ids
+    DedupWindow.to_bytes = without_ids
 
 
 def _forgotten_sessions():
@@ -58,15 +58,15 @@ def _forgotten_sessions():
 
 def _surviving_window():
     """As if it were kept by something that a worker's end does not end: here in a file."""
-    prepare, settle = replica.Replica.__init__, Window.settle
+    prepare, settle = replica.Replica.__init__, DedupWindow.settle
 
     def remember(self, plan, *args, **kwargs):
         prepare(self, plan, *args, **kwargs)
-        self._memory.window.file = os.path.join(plan.directory, "window")
-        if os.path.exists(self._memory.window.file):
-            with open(self._memory.window.file, "rb") as file:
-                self._memory.window.load(file.read())
-        self._memory.window.load = lambda data: None
+        self._dedup.window.file = os.path.join(plan.directory, "window")
+        if os.path.exists(self._dedup.window.file):
+            with open(self._dedup.window.file, "rb") as file:
+                self._dedup.window.load(file.read())
+        self._dedup.window.load = lambda data: None
 
     def note(self, *args, **kwargs):
         settle(self, *args, **kwargs)
@@ -75,7 +75,7 @@ def _surviving_window():
         os.replace(f"{self.file}.part", self.file)
 
     replica.Replica.__init__ = functools.wraps(prepare)(remember)
-    Window.settle = note
+    DedupWindow.settle = note
 
 
 def _surviving_workspace():
@@ -94,14 +94,14 @@ def _early_index():
 
     async def noted(self, request, replica):
         wanted = await caught_up(self, request, replica)
-        early.set(replica.standing)
+        early.set(replica.index_headers)
         return wanted
 
-    def told(reply, request):
+    def adjusted(reply, request):
         return with_index_of(early.get(reply), request)
 
     stateful.StatefulService._caught_up = noted
-    stateful.with_index_of = told
+    stateful.with_index_of = adjusted
 
 
 def _forgotten_shards():

@@ -77,8 +77,8 @@ class Run:
         }
         isolated = os.environ.get(INSIDE) is not None
         self.world = World(folder, given.agent, given.planted, isolated=isolated, disk=given.disk)
-        self.dice = random.Random(seed)
-        self.kinds = _kinds(given.kinds) or faults.some(self.dice, isolated=isolated)
+        self.rng = random.Random(seed)
+        self.kinds = _kinds(given.kinds) or faults.some(self.rng, isolated=isolated)
         self.history = History()
         self.wrong, self.late = [], []  # what must never be, and what took too long
 
@@ -96,7 +96,7 @@ class Run:
                 host="127.0.0.1", protocol="http", quiet=True, restart_limit=-1, restart_backoff=100,
                 raft_configuration=SHORT_LOG,
             ) as deployment:  # fmt: skip
-                nemesis = faults.Nemesis(deployment, self.world, self.dice, self.kinds, lambda: clients.written)
+                nemesis = faults.Nemesis(deployment, self.world, self.rng, self.kinds, lambda: clients.written)
                 clients = Clients(deployment.port, lambda: nemesis.sockets, self.history, self.seed, **self.load)
                 with clients:
                     nemesis.run(self.seconds)
@@ -117,23 +117,23 @@ class Run:
         """Wait until all replicas serve, and agree on how far they are."""
         deadline = time.monotonic() + self.settle
         while time.monotonic() < deadline:
-            told = nemesis.status()
-            if any(one["diverged"] for one in told):
-                self.wrong.append(f"diverged: {[(one['replica'], one['diverged']) for one in told]}")
+            statuses = nemesis.status()
+            if any(one["diverged"] for one in statuses):
+                self.wrong.append(f"diverged: {[(one['replica'], one['diverged']) for one in statuses]}")
                 return
-            if self._settled(told, nemesis.members):
+            if self._settled(statuses, nemesis.members):
                 return
             time.sleep(0.1)
         brief = [
             {name: one[name] for name in ("replica", "role", "term", "serving", "applied", "committed", "members")}
-            for one in told
+            for one in statuses
         ]
         self.late.append(f"not all replicas serve {self.settle:.0f} s after the last fault: {brief}")
 
-    def _settled(self, told, members):
+    def _settled(self, result, members):
         """Whether the group is of these replicas alone, and all of them serve."""
-        leading = [one for one in told if one["role"] == "Leader"]
-        if len(leading) != 1 or sorted(one["replica"] for one in told if one["serving"]) != members:
+        leading = [one for one in result if one["role"] == "Leader"]
+        if len(leading) != 1 or sorted(one["replica"] for one in result if one["serving"]) != members:
             return False
         votes = sorted((int(member.partition("-")[0]), vote) for member, vote in leading[0]["members"].items())
         return votes == [(number, "Voter") for number in members]
@@ -148,8 +148,8 @@ class Run:
                 break
             try:
                 headers = {"jina-consistency": "linearizable"}
-                told = json.loads(deployment.post("/all", Document(), headers=headers, timeout=5)[0].text)
-                found[told["replica"]] = told
+                reply_headers = json.loads(deployment.post("/all", Document(), headers=headers, timeout=5)[0].text)
+                found[reply_headers["replica"]] = reply_headers
             except JinaError as error:
                 sys.stderr.write(f"nemesis: at the end: {error}\n")
         if found.keys() - set(members):
@@ -204,8 +204,8 @@ def _ask(pid, number):
         time.sleep(0.5)  # one after the other
 
 
-def _kinds(told):
-    return {name: int(weight or 1) for name, _, weight in (part.partition("=") for part in told.split(",") if part)}
+def _kinds(result):
+    return {name: int(weight or 1) for name, _, weight in (part.partition("=") for part in result.split(",") if part)}
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ def nemesis(seed, seconds, folder, *, planted="", kinds="", settle=60.0, **load)
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            told, _ = process.communicate(timeout=seconds + 180 + 2 * settle)
+            output, _ = process.communicate(timeout=seconds + 180 + 2 * settle)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    found = told.splitlines()[-1]
+    found = output.splitlines()[-1]
     (Path(folder) / "found.json").write_text(found)
     return json.loads(found)
 

@@ -130,21 +130,21 @@ class Run:
         """Return when there were enough reads, or after that many seconds."""
         for thread in self._threads:
             thread.start()
-        dice, end = random.Random(self._seed), time.monotonic() + seconds
+        rng, end = random.Random(self._seed), time.monotonic() + seconds
         while not self._enough.is_set() and time.monotonic() < end:
-            undo = self._harm(dice)
-            self._enough.wait(dice.uniform(0.3, 1.5))
+            undo = self._harm(rng)
+            self._enough.wait(rng.uniform(0.3, 1.5))
             undo()
         self._enough.set()
         for thread in self._threads:
             thread.join()
 
-    def _harm(self, dice):
+    def _harm(self, rng):
         """Something to one replica of a shard: what it was, and what ends it."""
-        shard, replica = dice.randrange(2), dice.randrange(3)
+        shard, replica = rng.randrange(2), rng.randrange(3)
         agents = [one for one in self._deployment._processes[0].agents.agents if one.plan.shard == shard]
         workers = [one for one in self._deployment._processes[0].workers if one.plan.shard_id == shard]
-        kind = dice.choice(["kill-agent", "kill-worker", "stop-agent", "stop-agent", "stop-worker", "snapshot"])
+        kind = rng.choice(["kill-agent", "kill-worker", "stop-agent", "stop-agent", "stop-worker", "snapshot"])
         self.faults.append(f"{kind} {shard}/{replica}")
         if kind == "snapshot":
             with contextlib.suppress(JinaError):
@@ -158,11 +158,11 @@ class Run:
     def _work(self, number, make):
         client = make()
         kind = type(client).__name__
-        dice, seen, at = random.Random(f"{self._seed} {number}"), {}, 0
+        rng, seen, at = random.Random(f"{self._seed} {number}"), {}, 0
         while not self._enough.is_set():
             at += 1
             name = f"{self._seed}-{number}-{at}"
-            is_read = dice.randrange(READS_PER_WRITE + 1) > 0
+            is_read = rng.randrange(READS_PER_WRITE + 1) > 0
             try:
                 shard, count = client.read(name) if is_read else client.write(name, name)
             except (JinaError, Unanswered) as error:

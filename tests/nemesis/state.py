@@ -71,8 +71,8 @@ class NemesisState(Executor):
             with open(self._page(number)) as page:
                 written += page.read().splitlines()
             number += PAGE
-        told = {"lines": self.lines, "written": written, "registers": self.registers, "process": os.getpid()}
-        return _told({**told, "hash": str(self.state_hash()), "replica": self.runtime_args.replica_id})
+        result = {"lines": self.lines, "written": written, "registers": self.registers, "process": os.getpid()}
+        return _told({**result, "hash": str(self.state_hash()), "replica": self.runtime_args.replica_id})
 
     # --- what replication asks of it ----------------------------------------------------------------------
 

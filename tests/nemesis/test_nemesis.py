@@ -19,8 +19,8 @@ FIRST = int(os.environ.get("JINA_NEMESIS_SEED", "1"))
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
 def test_nothing_is_lost(seed, tmp_path):
-    told = nemesis(seed, SECONDS, tmp_path)
-    assert told["wrong"] == told["late"] == [], told
+    report = nemesis(seed, SECONDS, tmp_path)
+    assert report["wrong"] == report["late"] == [], report
     assert porcupine(tmp_path) in {"linearizable", None}
-    assert told["acknowledged"] > 50
-    assert told["writes_unanswered"] == 0
+    assert report["acknowledged"] > 50
+    assert report["writes_unanswered"] == 0

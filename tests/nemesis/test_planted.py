@@ -30,13 +30,13 @@ ATTEMPTS = 15
 @pytest.mark.parametrize("mistake", sorted(PLANTED))
 def test_the_harness_finds(mistake, tmp_path):
     for seed in range(1, ATTEMPTS + 1):
-        told = nemesis(seed, folder=tmp_path / str(seed), planted=mistake, settle=10, **RUNS[mistake])
-        if told["wrong"]:
+        report = nemesis(seed, folder=tmp_path / str(seed), planted=mistake, settle=10, **RUNS[mistake])
+        if report["wrong"]:
             return
     pytest.fail(f"{ATTEMPTS} runs with the mistake look well")
 
 
 @pytest.mark.parametrize("mistake", sorted(PLANTED))
 def test_without_the_mistake_the_same_run_finds_nothing(mistake, tmp_path):
-    told = nemesis(1, folder=tmp_path, **RUNS[mistake])
-    assert told["wrong"] == told["late"] == [], told
+    report = nemesis(1, folder=tmp_path, **RUNS[mistake])
+    assert report["wrong"] == report["late"] == [], report

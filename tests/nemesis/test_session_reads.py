@@ -24,11 +24,11 @@ def session_reads(*, reads, planted="", seed=1, seconds=900):
 
 
 def test_no_session_read_is_stale():
-    told = session_reads(reads=READS)
-    assert told["stale"] == 0, told
-    counts = told["counts"]
-    assert sum(count for what, count in counts.items() if what.startswith("reads")) >= READS, told
-    assert counts["reads Plain"] > 0 < counts["reads Ours"], told
+    report = session_reads(reads=READS)
+    assert report["stale"] == 0, report
+    counts = report["counts"]
+    assert sum(count for what, count in counts.items() if what.startswith("reads")) >= READS, report
+    assert counts["reads Plain"] > 0 < counts["reads Ours"], report
 
 
 @pytest.mark.parametrize("mistake", sorted(PLANTED_IN_READS))

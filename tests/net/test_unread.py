@@ -136,11 +136,11 @@ async def ended(sock):
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_connection_whose_answers_are_not_taken_is_closed(name):
-    face, greeting, pieces = ATTACKS[name]
+    listener, greeting, pieces = ATTACKS[name]
 
     async def main():
         service = Large()
-        async with served(service, face, limits=Limits(unread=Bounds(4 * MB, 64 * MB, 1.0))) as server:
+        async with served(service, listener, limits=Limits(unread=Bounds(4 * MB, 64 * MB, 1.0))) as server:
             attacking = asyncio.create_task(attack(server, greeting, pieces))
             unread = server.unread
             await until(lambda: unread.closed, "the server closes it")
@@ -175,11 +175,11 @@ async def until(condition, what):
 @pytest.mark.parametrize("name", ["websocket", "grpc call"])
 def test_no_more_requests_are_taken_than_may_wait(name):
     """Of 40 requests whose answers have a megabyte, with a limit of 4."""
-    face, greeting, pieces = ATTACKS[name]
+    listener, greeting, pieces = ATTACKS[name]
 
     async def main():
         service = Large()
-        async with served(service, face, limits=Limits(unread=Bounds(4 * MB, 64 * MB, 0))) as server:
+        async with served(service, listener, limits=Limits(unread=Bounds(4 * MB, 64 * MB, 0))) as server:
             attacking = asyncio.create_task(attack(server, greeting, pieces))
             await until(lambda: server.unread.waiting, "an answer waits")
             seen = -1
@@ -192,15 +192,15 @@ def test_no_more_requests_are_taken_than_may_wait(name):
     run(main())
 
 
-@pytest.mark.parametrize("face", ["http", "websocket", "grpc"])
-def test_where_all_wait_for_too_much_those_that_take_least_are_closed(face):
+@pytest.mark.parametrize("listener", ["http", "websocket", "grpc"])
+def test_where_all_wait_for_too_much_those_that_take_least_are_closed(listener):
     """Ten connections with 2 MB each, and 8 MB for all: some are closed at once, without any time limit."""
-    name = {"http": "http", "websocket": "websocket", "grpc": "grpc"}[face]
+    name = {"http": "http", "websocket": "websocket", "grpc": "grpc"}[listener]
     _, greeting, pieces = ATTACKS[name]
 
     async def main():
         service = Large()
-        async with served(service, face, limits=Limits(unread=Bounds(40 * MB, 8 * MB, 0))) as server:
+        async with served(service, listener, limits=Limits(unread=Bounds(40 * MB, 8 * MB, 0))) as server:
             attacking = [asyncio.create_task(attack(server, greeting, pieces)) for _ in range(10)]
             await until(lambda: server.unread.closed >= 2, "some are closed")
             await until(lambda: server.unread.held <= 16 * MB, "not much more waits than may")

@@ -82,21 +82,21 @@ def test_a_gateway_tells_of_workers_whose_interpreter_is_held(behind):
     sum(range(rounds))
     rounds = int(rounds * (LIMIT + 2 * INTERVAL + 2) / (time.perf_counter() - began))
     threads = [busy(port, "/gil", rounds=rounds) for _ in range(2)]
-    told, slowest, began = None, 0.0, time.monotonic()
+    result, slowest, began = None, 0.0, time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    while told is None and any(thread.is_alive() for thread in threads):
+    while result is None and any(thread.is_alive() for thread in threads):
         asked = time.perf_counter()
         connection.request("GET", "/readyz?verbose")
         answer = connection.getresponse()
         text = answer.read().decode()
         slowest = max(slowest, time.perf_counter() - asked)
         if answer.status == 503:
-            told = time.monotonic() - began
+            result = time.monotonic() - began
             assert "[-]executor ok" not in text
             assert "[-]executor/rep-0 failed" in text
             assert "[-]executor/rep-1 failed" in text
-    assert told is not None, "ready all the time"
-    assert told < LIMIT + INTERVAL + 3, "the start of the handler and a loaded machine aside"
+    assert result is not None, "ready all the time"
+    assert result < LIMIT + INTERVAL + 3, "the start of the handler and a loaded machine aside"
     for thread in threads:
         thread.join(60)
     deadline = time.monotonic() + 20
@@ -136,9 +136,9 @@ class SaysIt(Executor):
 def test_a_plain_health_method_counts_and_blocks_nothing(mood, monkeypatch):
     from tests.gateway.gateways import workers
 
-    from jina.runtime.health import Pulse
+    from jina.runtime.health import LoopWatchdog
 
-    monkeypatch.setattr(Pulse.__init__, "__kwdefaults__", {"limit": 0.2, "interval": 0.01})
+    monkeypatch.setattr(LoopWatchdog.__init__, "__kwdefaults__", {"limit": 0.2, "interval": 0.01})
     executor = SaysIt()
 
     async def main():

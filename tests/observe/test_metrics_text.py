@@ -111,7 +111,7 @@ def test_parts_of_jina_add_gauges():
 
 def test_the_names_of_jina_3_are_there():
     worker, gateway = counted("a/rep-0"), counted("gateway", "")
-    gateway.hop("a").seconds.observe(0.1)
+    gateway.upstream("a").seconds.observe(0.1)
     with m.timer("mine_seconds", "Mine"):
         pass
     both = {name for one in (worker, gateway) for name, _ in values(exposition(one), openmetrics=True)}

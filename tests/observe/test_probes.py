@@ -23,15 +23,15 @@ P99 = 0.05
 
 
 @contextlib.contextmanager
-def told(*words):
+def prober_after(*words):
     """A prober that was told these words, all at the time 0."""
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listening:
         made = Prober(listening, theirs)
         for word in words:
             ours.send(bytes([word]))
-            assert made._hear()
-        made._heard = 0.0
+            assert made._read_checks()
+        made._checks_at = 0.0
         yield made
 
 
@@ -40,11 +40,11 @@ def status(made, path, now=0.0, method="GET"):
 
 
 def test_what_the_worker_said_last_counts_for_a_while():
-    with told(0) as made:
+    with prober_after(0) as made:
         assert [status(made, path) for path in ("/livez", "/startupz", "/readyz")] == [200, 503, 503]
-    with told(0, 1) as made:
+    with prober_after(0, 1) as made:
         assert [status(made, path) for path in ("/livez", "/startupz", "/readyz")] == [200, 200, 503]
-    with told(0, 1, 3) as made:
+    with prober_after(0, 1, 3) as made:
         assert [status(made, path, LIMIT) for path in ("/livez", "/startupz", "/readyz?verbose")] == [200, 200, 200]
         assert [status(made, path, LIMIT + 0.1) for path in ("/livez", "/startupz", "/readyz")] == [200, 200, 503]
         assert b"[-]worker-answers failed" in made.answer(b"GET /readyz HTTP/1.1\r\n\r\n", LIMIT + 0.1)

@@ -76,7 +76,7 @@ def test_a_handler_gets_the_tracing_context_and_spans_of_users_nest():
 
     async def main():
         loop = asyncio.get_running_loop()
-        plan = WorkerPlan(name="w", deployment="w", executor=ExecutorPlan(), faces=[])
+        plan = WorkerPlan(name="w", deployment="w", executor=ExecutorPlan(), listeners=[])
         service = WorkerService(Traced(), plan, protocol_loop=loop, user_loop=loop)
         await service.call(Request("/x", BytesPayload(b"")))
 
@@ -124,7 +124,7 @@ def test_what_is_sent_on_names_the_span_of_the_hop():
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from jina import Executor, DocumentArray, requests
-    from jina.gateway.links import TracedHop
+    from jina.gateway.links import TracedUpstream
     from tests.gateway.gateways import gateway, request
 
     exporter = InMemorySpanExporter()
@@ -139,7 +139,7 @@ def test_what_is_sent_on_names_the_span_of_the_hop():
 
     async def main():
         nodes = {"a": ["gateway"], "b": ["gateway"], "c": ["a", "b"]}
-        wrap = lambda hop: TracedHop(hop, hop.name[0])
+        wrap = lambda upstream: TracedUpstream(upstream, upstream.name[0])
         async with gateway({"a": Hopped, "b": Hopped, "c": Hopped}, nodes, wrap=wrap) as service:
             await service.call(request("/x", ["t"]))
 
@@ -149,8 +149,8 @@ def test_what_is_sent_on_names_the_span_of_the_hop():
     assert len({span.context.trace_id for span in spans}) == 1
     (root,) = [span for span in spans if span.parent is None]
     assert (root.name, root.attributes["jina.process"]) == ("/x", "gateway")
-    hops = [span for span in spans if span.name in {"a /x", "b /x", "c /x"}]
-    assert len(hops) == 3 and {span.parent.span_id for span in hops} == {root.context.span_id}
+    upstreams = [span for span in spans if span.name in {"a /x", "b /x", "c /x"}]
+    assert len(upstreams) == 3 and {span.parent.span_id for span in upstreams} == {root.context.span_id}
     handlers = [span for span in spans if span.name == "Hopped.x"]
     assert {by_id[by_id[span.parent.span_id].parent.span_id].name for span in handlers} == {"a /x", "b /x", "c /x"}
     """)
@@ -198,7 +198,7 @@ def test_the_call_of_a_batch_is_a_span_below_its_first_request_with_links_to_the
 
     async def main(*texts):
         loop = asyncio.get_running_loop()
-        plan = WorkerPlan(name="w", deployment="w", executor=ExecutorPlan(), faces=[])
+        plan = WorkerPlan(name="w", deployment="w", executor=ExecutorPlan(), listeners=[])
         service = WorkerService(TracedBatches(), plan, protocol_loop=loop, user_loop=loop)
         return await asyncio.gather(*(service.call(request(text)) for text in texts), return_exceptions=True)
 

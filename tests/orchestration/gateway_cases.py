@@ -63,9 +63,9 @@ class Page:
         path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
         route = self.routes.get(path)
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
-        status, told = (404, "nothing") if route is None else (200, await route(**query))
+        status, result = (404, "nothing") if route is None else (200, await route(**query))
         await send({"type": "http.response.start", "status": status, "headers": [(b"x-page", path.encode())]})
-        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(result).encode()})
 
 
 def texts(docs):
@@ -139,20 +139,20 @@ class Calls:
         return [texts(docs) async for docs in batches]
 
     async def failing(self):
-        told = []
+        events = []
         async for docs, error in self.streamer.stream(
             listed("a", "bad", "c"), request_size=1, exec_endpoint="/up", results_in_order=True,
             return_type=DocList[Text],
         ):  # fmt: skip
-            told.append(texts(docs) if error is None else [type(error).__name__, error.name, error.executor])
+            events.append(texts(docs) if error is None else [type(error).__name__, error.name, error.executor])
         try:
             async for _ in self.streamer.stream_docs(listed("bad"), exec_endpoint="/up"):
-                told.append("not reached")
+                events.append("not reached")
         except RuntimeError as error:
-            told.append(type(error).__name__)
+            events.append(type(error).__name__)
         async for doc, error in self.streamer.stream_doc(Text(text="x"), exec_endpoint="/none"):
-            told.append([doc, type(error).__name__])
-        return told
+            events.append([doc, type(error).__name__])
+        return events
 
     async def results(self):
         found = self.streamer.stream(
@@ -422,7 +422,7 @@ class Plain(Gateway, CompositeServer):
 
 
 class Told(FastAPIBaseGateway):
-    """Shows what the options of the HTTP face are here."""
+    """Shows what the options of the HTTP listener are here."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

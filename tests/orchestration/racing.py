@@ -63,7 +63,7 @@ def made(kind, port, folder):
     return Deployment(uses=Kept, stateful=True, peer_ports=port, workspace=folder, **LOCAL)
 
 
-def told(value):
+def report(value):
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
@@ -73,16 +73,16 @@ def main():
         kind, port, folder = line.rstrip("\n").split(" ", 2)  # folders may have spaces
         Path(folder).mkdir(exist_ok=True)
         service = made(kind, int(port), folder)
-        told("armed")
+        report("armed")
         sys.stdin.readline()
         try:
             service.start()
-            told("won")
+            report("won")
         except Exception as error:
-            told({"error": type(error).__name__, "says": str(error)})
+            report({"error": type(error).__name__, "says": str(error)})
         sys.stdin.readline()
         service.close()
-        told(["ended", len(psutil.Process().children(recursive=True))])
+        report(["ended", len(psutil.Process().children(recursive=True))])
 
 
 if __name__ == "__main__":

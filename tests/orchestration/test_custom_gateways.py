@@ -38,7 +38,7 @@ def fetch(flow, path, port=None, **headers):
         return error.code, error.headers, error.read()
 
 
-def told(flow, path, port=None):
+def body_of(flow, path, port=None):
     status, _, body = fetch(flow, path, port)
     assert status == 200, body
     return body
@@ -111,8 +111,8 @@ def test_a_deployments_gateway_from_yaml(tmp_path):
     loaded.save_config(str(tmp_path / "elsewhere" / "saved.yml"))
     loaded.close()
     with Deployment.load_config(str(tmp_path / "elsewhere" / "saved.yml")) as deployment:
-        assert told(deployment, "/attributes")["arg"] == "from the file"
-        assert told(deployment, "/one?text=abc") == ["DocList", "ABC!"]
+        assert body_of(deployment, "/attributes")["arg"] == "from the file"
+        assert body_of(deployment, "/one?text=abc") == ["DocList", "ABC!"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_deployment_exposes_endpoints_as_a_flow_does(replicas):
         with urllib.request.urlopen(request, timeout=WITHIN) as response:
             assert json.loads(response.read())["data"][0]["text"] == "A"
         assert fetch(deployment, "/status")[0] == 404
-        described = told(deployment, "/openapi.json")
+        described = body_of(deployment, "/openapi.json")
     assert described["paths"]["/loud"]["put"]["summary"] == "Capitals"
     assert described["info"] == {"title": "upper", "description": "What it does", "version": "2.1"}
 
@@ -197,7 +197,7 @@ def test_a_deployment_exposes_endpoints_as_a_flow_does(replicas):
 
 
 def test_attributes(served):
-    found = told(served, "/attributes")
+    found = body_of(served, "/attributes")
     assert {name: found[name] for name in ("port", "ports", "protocols", "host", "name", "arg", "metas")} == {
         "port": served.port, "ports": [served.port], "protocols": ["http"], "host": "127.0.0.1", "name": "gateway",
         "arg": "given", "metas": "Served",
@@ -211,21 +211,21 @@ def test_attributes(served):
 
 
 def test_one_executor_is_called_by_itself(served):
-    assert told(served, "/one?text=abc") == ["DocList", "ABC!"]
-    assert told(served, "/order") == list("ABCDEF")
-    assert told(served, "/plain")[1:] == ["D"]
+    assert body_of(served, "/one?text=abc") == ["DocList", "ABC!"]
+    assert body_of(served, "/order") == list("ABCDEF")
+    assert body_of(served, "/plain")[1:] == ["D"]
 
 
 def test_documents_go_through_the_whole_graph(served):
-    assert told(served, "/through") == [["A.A.", "B.B."], ["C.C."]]
+    assert body_of(served, "/through") == [["A.A.", "B.B."], ["C.C."]]
 
 
 def test_streams_come_document_by_document(served):
-    assert told(served, "/letters?text=abc") == [["a", "b", "c"], [["a", None], ["b", None], ["c", None]]]
+    assert body_of(served, "/letters?text=abc") == [["a", "b", "c"], [["a", None], ["b", None], ["c", None]]]
 
 
 def test_who_leaves_a_stream_closes_the_generators(served, tmp_path):
-    assert told(served, f"/leaving?path={quote(str(tmp_path))}/left") == ["again", "again"]
+    assert body_of(served, f"/leaving?path={quote(str(tmp_path))}/left") == ["again", "again"]
     deadline = time.monotonic() + WITHIN
     while len(list(tmp_path.iterdir())) < 2:
         assert time.monotonic() < deadline
@@ -233,7 +233,7 @@ def test_who_leaves_a_stream_closes_the_generators(served, tmp_path):
 
 
 def test_failures_come_beside_the_documents(served):
-    assert told(served, "/failing") == [
+    assert body_of(served, "/failing") == [
         ["AA"],
         ["ExecutorError", "ValueError", "Upper"],
         ["CC"],
@@ -243,11 +243,11 @@ def test_failures_come_beside_the_documents(served):
 
 
 def test_whole_responses(served):
-    assert told(served, "/results") == [[["A"], ["gateway", "upper"], "mine"]]
+    assert body_of(served, "/results") == [[["A"], ["gateway", "upper"], "mine"]]
 
 
 def test_the_streamer_is_found_from_another_thread_and_loop(served):
-    assert told(served, "/elsewhere") == [[["TT"]], ["x", "y"]]
+    assert body_of(served, "/elsewhere") == [[["TT"]], ["x", "y"]]
 
 
 def test_readiness_of_a_service(served):
@@ -259,16 +259,16 @@ def test_readiness_of_a_service(served):
 
 
 def test_an_unknown_executor_is_named(served):
-    assert "did you mean 'upper'" in told(served, "/missing")
+    assert "did you mean 'upper'" in body_of(served, "/missing")
 
 
 # --- applications ---------------------------------------------------------------------------------------------
 
 
 def test_an_application_is_served(application):
-    assert told(application, "/one?text=abc") == ["DocList", "ABC!"]
-    assert told(application, "/attributes")["metas"] == "mine"
-    assert told(application, "/attributes")["arg"] == "from the file"
+    assert body_of(application, "/one?text=abc") == ["DocList", "ABC!"]
+    assert body_of(application, "/attributes")["metas"] == "mine"
+    assert body_of(application, "/attributes")["arg"] == "from the file"
 
 
 def test_an_application_without_a_health_route_gets_one(application):
@@ -286,7 +286,7 @@ def test_routes_and_middlewares_beside_ours(extended):
     for served_by in ("http", "grpc"):
         with Client(host=f"{served_by}://127.0.0.1:{extended.ports[served_by == 'grpc']}") as client:
             assert cases.texts(client.post("/up", cases.listed("a"), return_type=DocList[cases.Text])) == ["A"]
-    described = told(extended, "/openapi.json", port)
+    described = body_of(extended, "/openapi.json", port)
     assert set(described["paths"]) >= {"/up"}
     assert described["info"]["title"] == "Extended"
     assert fetch(extended, "/status", port)[1]["access-control-allow-origin"] == "*"
@@ -296,7 +296,7 @@ def test_routes_and_middlewares_beside_ours(extended):
 def test_a_server_for_each_port():
     flow = Flow(quiet=True, host="127.0.0.1", protocol=["http", "grpc"]).config_gateway(uses=cases.TwoServers)
     with flow.add(name="upper", uses=cases.Upper) as flow:
-        assert told(flow, "/hello", flow.ports[0]) == ["http", "grpc"]
+        assert body_of(flow, "/hello", flow.ports[0]) == ["http", "grpc"]
         with socket.create_connection(("127.0.0.1", flow.ports[1]), timeout=WITHIN) as connection:
             connection.sendall(b"hi\n")
             assert connection.recv(10) == b"HI"
@@ -587,7 +587,7 @@ def test_gateways_of_a_program_beside_the_built_in_ones():
     flow = Flow(quiet=True, host="127.0.0.1", port=front, protocol="http", env=[f"FRONT_PORT={front}"])
     flow = flow.config_gateway(uses=cases.Together, uses_with={"aside": aside, "moved": moved})
     with flow.add(name="upper", uses=cases.Upper) as running:
-        assert told(running, "/", port=aside) == [[aside], ["http"], ["ASIDE"]]
+        assert body_of(running, "/", port=aside) == [[aside], ["http"], ["ASIDE"]]
         for port in (moved, front):
             status, headers, _ = fetch(running, "/dry_run", port, Origin="http://elsewhere", Connection="close")
             assert (status, headers["access-control-allow-origin"]) == (200, "*")
@@ -607,7 +607,7 @@ def test_options_of_the_http_face_are_attributes_and_may_be_assigned():
         uses=cases.Told, uvicorn_kwargs={"limit_concurrency": 99}, uses_with={"description": "D"}
     )
     with flow.add(name="upper", uses=cases.Upper) as running:
-        assert told(running, "/told") == {
+        assert body_of(running, "/told") == {
             "cors": False, "uvicorn_kwargs": {"limit_concurrency": 99}, "title": "T", "description": "D",
             "no_debug_endpoints": True, "no_crud_endpoints": False, "expose_endpoints": {},
             "expose_graphql_endpoint": False,

@@ -85,10 +85,10 @@ def test_one_of_two_commands_gets_the_port(protocol, tmp_path):
         both = [subprocess.Popen([*command, "--port", str(port)], **said) for _ in range(2)]
         ended = until(lambda both=both: [one for one in both if one.poll() is not None], 120)
         assert len(ended) == 1
-        told = ended[0].stdout.read()
+        output = ended[0].stdout.read()
         assert ended[0].returncode not in {0, -9}
-        assert f"port: {port} is taken" in told
-        assert "Traceback" not in told
+        assert f"port: {port} is taken" in output
+        assert "Traceback" not in output
         (left,) = (one for one in both if one is not ended[0])
         until(lambda port=port: _accepts(port), 120)
         left.terminate()

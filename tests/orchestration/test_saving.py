@@ -74,7 +74,7 @@ def test_paths_from_the_working_folder(project, monkeypatch):
 
 
 def test_what_shares_nothing_but_the_root_is_absolute(project):
-    from jina.orchestration.configuration import moved
+    from jina.orchestration.configuration import rebased
 
     deployment = Deployment(uses="parts/shout.yml", extra_search_paths=[str(project)], name="d")
-    assert moved(deployment.spec, "/srv").uses == str(project / "parts" / "shout.yml")
+    assert rebased(deployment.spec, "/srv").uses == str(project / "parts" / "shout.yml")

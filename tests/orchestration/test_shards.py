@@ -343,7 +343,7 @@ def test_what_cannot_be(options, words):
 def test_a_deployment_with_shards_has_its_gateway_in_any_case():
     plan = Deployment(uses=Shelf, shards=2, include_gateway=False).plan
     assert plan.gateway is not None
-    assert [worker.faces for worker in plan.workers] == [[], []]
+    assert [worker.listeners for worker in plan.workers] == [[], []]
 
 
 def test_one_process_cannot_serve_them_here():

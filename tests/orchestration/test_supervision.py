@@ -48,10 +48,10 @@ def test_workers_are_started_again_on_their_port(caplog):
         until(lambda: served.status().processes[0].restarts == 3 and served.is_ready)
         assert who(served)[1] != second
         assert served.port == port
-    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert f"executor (process {first}) exited with code 3; started again at once (restart 1)" in told
-    assert any("was killed by signal 11 (SIGSEGV); started again in" in line for line in told)
-    assert any("exited with code 0: SIGTERM; started again" in line for line in told)
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"executor (process {first}) exited with code 3; started again at once (restart 1)" in messages
+    assert any("was killed by signal 11 (SIGSEGV); started again in" in line for line in messages)
+    assert any("exited with code 0: SIGTERM; started again" in line for line in messages)
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_one_of_several_replicas_is_given_up(tmp_path):
         assert not served.is_ready
         assert who(served)[0] == "one"  # the other one serves
         os.kill(served._processes[0].front[0].pid, signal.SIGKILL)
-        until(lambda: served._processes[0].places[-1].restarts.count == 1 and served._processes[0].front[0].ready)
+        until(lambda: served._processes[0].slots[-1].restarts.count == 1 and served._processes[0].front[0].ready)
         assert who(served)[0] == "one"  # the gateway does not wait for the one that is gone
         threading.Timer(0.1, lambda: served._processes[0].workers[0].terminate(signal.SIGKILL)).start()
         threading.Timer(0.1, lambda: served._processes[0].workers[1].terminate(signal.SIGKILL)).start()
@@ -162,9 +162,9 @@ def test_a_hung_handler_is_reported_and_replaced(endpoint, caplog):
             served.post(endpoint, Document())
         until(lambda: served.is_ready)
         assert who(served)[1] != before
-    told = "\n".join(record.getMessage() for record in caplog.records)
-    assert "makes no progress for 0.3" in told
-    assert "was killed by signal 9 (SIGKILL): it made no progress for 0.3" in told
+    messages = "\n".join(record.getMessage() for record in caplog.records)
+    assert "makes no progress for 0.3" in messages
+    assert "was killed by signal 9 (SIGKILL): it made no progress for 0.3" in messages
 
 
 @pytest.mark.slow
@@ -188,9 +188,9 @@ def test_a_hung_gateway_is_replaced(caplog):
         until(lambda: served.is_ready)
         assert who(served)[0] == "one"
         assert [process.restarts for process in served.status().processes] == [0, 0, 1]
-    told = "\n".join(record.getMessage() for record in caplog.records)
-    assert "gateway (process " in told
-    assert "was killed by signal 9 (SIGKILL): it made no progress for 1." in told
+    messages = "\n".join(record.getMessage() for record in caplog.records)
+    assert "gateway (process " in messages
+    assert "was killed by signal 9 (SIGKILL): it made no progress for 1." in messages
 
 
 @pytest.mark.slow

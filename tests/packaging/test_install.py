@@ -41,14 +41,14 @@ def texts() -> dict[Path, str]:
     """All that users read of ours: the package, pages, programs and what builds it. Tests and locks are left out."""
     places = ["src", "docs", "examples", "consensus", "scripts", "bench", "packaging", ".ci", "Makefile", "README.md",
               "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "mkdocs.yml"]  # fmt: skip
-    told = {}
+    result = {}
     for place in places:
         path = ROOT / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.suffix not in {".pyc", ".desc", ".svg", ".json"}:
-                told[file.relative_to(ROOT)] = file.read_text(encoding="utf-8", errors="replace")
-    assert len(told) > 300
-    return told
+                result[file.relative_to(ROOT)] = file.read_text(encoding="utf-8", errors="replace")
+    assert len(result) > 300
+    return result
 
 
 def test_no_text_leads_to_the_other_jina():
@@ -131,15 +131,15 @@ def broken(folder: Path, *, complete: bool) -> str:
 
 
 def test_an_import_beside_jina_3_says_what_to_do(tmp_path):
-    told = broken(tmp_path, complete=True)
-    assert f"ImportError: Jina 3 and this package (the distribution rejina) are both installed in {tmp_path}" in told
-    assert "help: pip uninstall -y jina rejina, then: pip install --find-links dist rejina\n" in told
+    result = broken(tmp_path, complete=True)
+    assert f"ImportError: Jina 3 and this package (the distribution rejina) are both installed in {tmp_path}" in result
+    assert "help: pip uninstall -y jina rejina, then: pip install --find-links dist rejina\n" in result
 
 
 def test_an_import_after_pip_took_files_away_says_what_to_do(tmp_path):
-    told = broken(tmp_path, complete=False)
-    assert f"ImportError: {tmp_path / 'jina'} is not complete: pip removed files" in told
-    assert "help: pip install --force-reinstall --no-deps --find-links dist rejina\n" in told
+    result = broken(tmp_path, complete=False)
+    assert f"ImportError: {tmp_path / 'jina'} is not complete: pip removed files" in result
+    assert "help: pip install --force-reinstall --no-deps --find-links dist rejina\n" in result
 
 
 PLAIN = "pip install --find-links dist rejina"
@@ -288,8 +288,8 @@ class Fresh:
         return self.run("python program.py", fails=fails)
 
     def versions(self) -> dict[str, str]:
-        told = json.loads(self.run("pip list --format json"))
-        return {one["name"]: one["version"] for one in told if "jina" in one["name"]}
+        content = json.loads(self.run("pip list --format json"))
+        return {one["name"]: one["version"] for one in content if "jina" in one["name"]}
 
 
 @pytest.fixture(scope="session")
@@ -382,9 +382,9 @@ class TestCommands:
     def test_beside_jina_3_and_in_its_place(self, fresh):
         fresh.run("pip install --no-deps jina==3.34.0", **INDEX)
         fresh.run(PLAIN)
-        told = fresh.run("jina -v", fails=True)
-        assert "ImportError: Jina 3 and this package" in told
-        for command in COMMAND.findall(told)[0].split(", then: "):
+        result = fresh.run("jina -v", fails=True)
+        assert "ImportError: Jina 3 and this package" in result
+        for command in COMMAND.findall(result)[0].split(", then: "):
             fresh.run(command)
         assert fresh.run("jina -v").strip() == jina.__version__
         fresh.run("pip uninstall -y jina rejina")

@@ -3,7 +3,7 @@
 from itertools import count
 
 from jina.config import FlowSpec, parse
-from jina.config.models import with_step
+from jina.config.changes import with_step
 from jina.plan.plans import ExecutorPlan
 
 

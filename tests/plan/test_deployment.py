@@ -24,8 +24,8 @@ def worker(**options):
     return only
 
 
-def faces(**options):
-    return [(face.protocol, face.port, face.share_port) for face in worker(**options).faces]
+def listeners(**options):
+    return [(listener.protocol, listener.port, listener.share_port) for listener in worker(**options).listeners]
 
 
 def test_defaults_give_one_worker_with_one_grpc_face(monkeypatch):
@@ -34,14 +34,20 @@ def test_defaults_give_one_worker_with_one_grpc_face(monkeypatch):
     assert plan.name == "executor"
     (only,) = plan.workers
     assert (only.name, only.deployment) == ("executor/rep-0", "executor")
-    (face,) = only.faces
-    assert (face.protocol, face.host, face.port, face.share_port, face.tls) == ("grpc", "0.0.0.0", 50000, True, None)
+    (listener,) = only.listeners
+    assert (listener.protocol, listener.host, listener.port, listener.share_port, listener.tls) == (
+        "grpc",
+        "0.0.0.0",
+        50000,
+        True,
+        None,
+    )
     assert only.executor is EXECUTOR
     assert (only.timeout_ready, only.grace, only.max_message_size) == (600.0, 30.0, 64 * 1024 * 1024)
 
 
 def test_given_ports_are_bound_alone_and_missing_ones_chosen():
-    assert faces(protocol=["GRPC", "http", "Websocket"], port=[1234]) == [
+    assert listeners(protocol=["GRPC", "http", "Websocket"], port=[1234]) == [
         ("grpc", 1234, False),
         ("http", 50000, True),
         ("websocket", 50001, True),
@@ -50,18 +56,18 @@ def test_given_ports_are_bound_alone_and_missing_ones_chosen():
 
 def test_a_chosen_port_never_equals_a_given_one():
     plan = planned(start=1234, protocol=["grpc", "http"], port=1234)
-    assert [face.port for face in plan.workers[0].faces] == [1234, 1235]
+    assert [listener.port for listener in plan.workers[0].listeners] == [1234, 1235]
 
 
 def test_host_of_the_environment_and_of_the_option(monkeypatch):
     monkeypatch.setenv("JINA_DEFAULT_HOST", "127.0.0.9")
-    assert worker().faces[0].host == "127.0.0.9"
-    assert worker(host="127.0.0.1").faces[0].host == "127.0.0.1"
+    assert worker().listeners[0].host == "127.0.0.9"
+    assert worker(host="127.0.0.1").listeners[0].host == "127.0.0.1"
 
 
 def test_a_certificate_serves_every_face_by_tls():
-    for face in worker(protocol=["grpc", "http"], ssl_certfile="c.pem", ssl_keyfile="k.pem").faces:
-        assert (face.tls.certfile, face.tls.keyfile) == ("c.pem", "k.pem")
+    for listener in worker(protocol=["grpc", "http"], ssl_certfile="c.pem", ssl_keyfile="k.pem").listeners:
+        assert (listener.tls.certfile, listener.tls.keyfile) == ("c.pem", "k.pem")
 
 
 @pytest.mark.parametrize(
@@ -123,18 +129,20 @@ def test_several_replicas_stand_behind_a_gateway_that_has_the_faces():
         name="shop", replicas=3, protocol=["grpc", "http"], port=[5], title="T", cors=True, env={"A": 1},
         timeout_send=1500, retries=2, grpc_server_options={"grpc.x": 1}, grace=3, workspace="w",
     )  # fmt: skip
-    assert [(worker.name, worker.replica_id, worker.replicas, worker.faces) for worker in plan.workers] == [
+    assert [(worker.name, worker.replica_id, worker.replicas, worker.listeners) for worker in plan.workers] == [
         ("shop/rep-0", 0, 3, []), ("shop/rep-1", 1, 3, []), ("shop/rep-2", 2, 3, []),
     ]  # fmt: skip
     gateway = plan.gateway
-    assert [(face.protocol, face.port, face.share_port) for face in gateway.faces] == [
+    assert [(listener.protocol, listener.port, listener.share_port) for listener in gateway.listeners] == [
         ("grpc", 5, False), ("http", 50000, True),
     ]  # fmt: skip
     assert (gateway.name, gateway.http.title, gateway.http.cors, gateway.env) == ("gateway", "T", True, {"A": "1"})
     assert (gateway.grpc_server_options, gateway.grace, gateway.workspace) == ({"grpc.x": 1}, 3.0, "w")
     (node,) = gateway.graph.nodes
     assert (node.name, node.needs, node.timeout_send, node.retries) == ("shop", ["gateway"], 1.5, 2)
-    assert [(hop.kind, hop.name) for hop in node.hops] == [("link", worker.name) for worker in plan.workers]
+    assert [(upstream.kind, upstream.name) for upstream in node.upstreams] == [
+        ("link", worker.name) for worker in plan.workers
+    ]
     assert (gateway.graph.ends, gateway.graph.strict) == (["shop"], True)
     assert process_from_json(to_json(gateway)) == gateway
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from jina.config.models import with_gateway, with_step
+from jina.config.changes import with_gateway, with_step
 from jina.errors import ConfigError, FlowTopologyError, InternalError
 from jina.plan.flow import plan_flow, runs
 from jina.plan.plans import ExecutorPlan, to_json
@@ -30,7 +30,7 @@ def workers(spec):
 def test_workers_stand_behind_links_and_the_gateway_has_the_face():
     plan = planned(flow("a", {"name": "b", "replicas": 2}))
     assert (plan.name, plan.gateway.name) == ("flow", "gateway")
-    assert [(face.protocol, face.host, face.port, face.share_port) for face in plan.gateway.faces] == [
+    assert [(one.protocol, one.host, one.port, one.share_port) for one in plan.gateway.listeners] == [
         ("grpc", "0.0.0.0", 50000, True)
     ]
     assert [part.name for part in plan.deployments] == ["a", "b"]
@@ -38,10 +38,10 @@ def test_workers_stand_behind_links_and_the_gateway_has_the_face():
     assert [(w.name, w.deployment, w.replica_id, w.replicas) for w in found] == [
         ("a/rep-0", "a", 0, 1), ("b/rep-0", "b", 0, 2), ("b/rep-1", "b", 1, 2),
     ]  # fmt: skip
-    assert all(not worker.faces for worker in found)
+    assert all(not worker.listeners for worker in found)
     assert [worker.executor.qualname for worker in found] == ["a", "b", "b"]
     a, b = plan.gateway.graph.nodes
-    assert [(hop.kind, hop.name) for hop in [*a.hops, *b.hops]] == [
+    assert [(upstream.kind, upstream.name) for upstream in [*a.upstreams, *b.upstreams]] == [
         ("link", "a/rep-0"), ("link", "b/rep-0"), ("link", "b/rep-1"),
     ]  # fmt: skip
     assert (a.needs, b.needs, plan.gateway.graph.ends, plan.gateway.graph.strict) == (["gateway"], ["a"], ["b"], False)
@@ -55,7 +55,7 @@ def test_external_steps_are_addresses_and_have_no_workers():
     plan = plan_flow(spec, {}, None, CountingPorts())
     assert [part.workers for part in plan.deployments] == [[], []]
     a, b = plan.gateway.graph.nodes
-    assert [(hop.kind, hop.name, hop.address, hop.tls) for hop in [*a.hops, *b.hops]] == [
+    assert [(one.kind, one.name, one.address, one.tls) for one in [*a.upstreams, *b.upstreams]] == [
         ("grpc", "a/rep-0", "127.0.0.1:5", False), ("grpc", "a/rep-1", "127.0.0.1:6", False),
         ("grpc", "b/rep-0", "x:7", True), ("grpc", "b/rep-1", "[::1]:8", False),
     ]  # fmt: skip
@@ -66,7 +66,7 @@ def test_joins_without_an_executor_have_neither_workers_nor_hops():
     spec = flow("a", ("b", "gateway"), {"method": "needs", "needs": ["a", "b"]})
     plan = planned(spec)
     assert plan.deployments[2].workers == []
-    assert plan.gateway.graph.nodes[2].hops == []
+    assert plan.gateway.graph.nodes[2].upstreams == []
     assert [runs(step) for step in spec.executors] == [True, True, False]
     real = flow("a", ("b", "gateway"), {"method": "needs", "needs": ["a", "b"], "uses": "Join"})
     assert [worker.name for worker in planned(real).deployments[2].workers] == ["joiner/rep-0"]
@@ -92,8 +92,8 @@ def test_name_port_and_protocol_of_the_flow_are_not_those_of_its_deployments():
     plan = planned(spec)
     assert plan.name == "shop"
     assert [worker.name for part in plan.deployments for worker in part.workers] == ["executor0/rep-0"]
-    assert plan.deployments[0].workers[0].faces == []
-    assert [(face.protocol, face.port, face.share_port) for face in plan.gateway.faces] == [
+    assert plan.deployments[0].workers[0].listeners == []
+    assert [(listener.protocol, listener.port, listener.share_port) for listener in plan.gateway.listeners] == [
         ("http", 1, False), ("grpc", 2, False),
     ]  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_options_of_the_gateway_count_before_those_of_the_flow():
     spec = with_gateway(spec, title="U", env={"X": 1})
     spec = with_gateway(spec, protocol=["http", "grpc", "websocket"], no_debug_endpoints=True)
     gateway = planned(spec).gateway
-    assert [(face.protocol, face.host, face.port, face.share_port) for face in gateway.faces] == [
+    assert [(one.protocol, one.host, one.port, one.share_port) for one in gateway.listeners] == [
         ("http", "127.0.0.1", 1, False), ("grpc", "127.0.0.1", 2, False), ("websocket", "127.0.0.1", 50000, True),
     ]  # fmt: skip
     assert (gateway.http.title, gateway.http.cors, gateway.http.no_debug_endpoints) == ("U", True, True)
@@ -116,13 +116,13 @@ def test_too_many_ports_are_refused_when_the_gateway_is_known():
     spec = flow("a", port=[1, 2])
     with pytest.raises(ConfigError, match=r"Flow: port: 2 ports for 1 protocol\(s\) \(grpc\)"):
         planned(spec)
-    faces = planned(with_gateway(spec, protocol=["grpc", "http"])).gateway.faces
-    assert [face.port for face in faces] == [1, 2]
+    listeners = planned(with_gateway(spec, protocol=["grpc", "http"])).gateway.listeners
+    assert [listener.port for listener in listeners] == [1, 2]
 
 
 def test_the_options_of_a_deployment_count_before_those_of_the_gateway():
-    hop = {"timeout_send": 500, "retries": 2, "compression": "Gzip", "grpc_channel_options": {"b": 2}}
-    spec = flow("a", {"name": "b", **hop}, timeout_send=2000, retries=1, grpc_channel_options={"a": 1})
+    upstream = {"timeout_send": 500, "retries": 2, "compression": "Gzip", "grpc_channel_options": {"b": 2}}
+    spec = flow("a", {"name": "b", **upstream}, timeout_send=2000, retries=1, grpc_channel_options={"a": 1})
     spec = with_gateway(spec, timeout_send=1000)
     a, b = planned(spec).gateway.graph.nodes
     assert (a.timeout_send, a.retries, a.compression, a.grpc_channel_options) == (1.0, 1, None, {"a": 1})
@@ -149,8 +149,11 @@ def test_steps_that_were_given_ports_serve_them_as_well():
         {"name": "b", "port": [9, 10], "replicas": 2},
         {"name": "c", "port": 11, "replicas": 2},
     )
-    faces = {name: [(face.protocol, face.port) for face in worker.faces] for name, worker in workers(spec).items()}
-    assert faces == {
+    listeners = {
+        name: [(listener.protocol, listener.port) for listener in worker.listeners]
+        for name, worker in workers(spec).items()
+    }
+    assert listeners == {
         "a/rep-0": [("http", 7), ("grpc", 8)],
         "b/rep-0": [("grpc", 9)], "b/rep-1": [("grpc", 10)],
         "c/rep-0": [("grpc", 11)], "c/rep-1": [],
@@ -173,7 +176,7 @@ def test_clashing_ports():
 
 def test_a_chosen_port_is_none_of_the_given_ones():
     spec = flow({"name": "a", "port": 50000}, protocol=["grpc", "http"], port=50001)
-    assert [face.port for face in planned(spec).gateway.faces] == [50001, 50002]
+    assert [listener.port for listener in planned(spec).gateway.listeners] == [50001, 50002]
 
 
 def test_a_gateway_class_of_the_users_own():

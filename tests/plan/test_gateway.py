@@ -29,16 +29,16 @@ def test_a_gateway_of_a_graph_in_json():
     }  # fmt: skip
     assert plan.graph.ends == ["c"]
     assert [node.name for node in plan.graph.nodes if node.floating] == ["f"]
-    assert [(hop.name, hop.address, hop.tls) for hop in nodes["a"].hops] == [
+    assert [(upstream.name, upstream.address, upstream.tls) for upstream in nodes["a"].upstreams] == [
         ("a/rep-0", "127.0.0.1:1", False), ("a/rep-1", "x:2", True),
     ]  # fmt: skip
-    assert nodes["b"].hops[0].address == "y:3"
-    assert nodes["c"].hops[0].address == "[::1]:4"
+    assert nodes["b"].upstreams[0].address == "y:3"
+    assert nodes["c"].upstreams[0].address == "[::1]:4"
     assert (nodes["a"].when, nodes["a"].grpc_metadata, nodes["a"].timeout_send) == (
         {"text": {"$exists": True}}, {"k": "1"}, 0.5,
     )  # fmt: skip
     assert [node.no_reduce for node in plan.graph.nodes] == [False, False, True, False]
-    assert [(face.protocol, face.port) for face in plan.faces] == [("grpc", 9)]
+    assert [(listener.protocol, listener.port) for listener in plan.listeners] == [("grpc", 9)]
 
 
 def test_a_gateway_without_a_graph_gives_back_the_request():

@@ -51,7 +51,9 @@ def test_replicas_keep_their_numbers_and_ports_when_others_come_and_go(kept, sha
         assert port == (first if worker.replica_id < 3 else 90 + worker.shard_id)
         assert worker.consensus.share_port
     gateway = consensus.in_front(plan.gateway, wide.gateway, "x", {one.name for one in workers})
-    assert [hop.name for node in gateway.graph.nodes for hop in node.hops] == [one.name for one in workers]
-    assert gateway.faces == plan.gateway.faces
+    assert [upstream.name for node in gateway.graph.nodes for upstream in node.upstreams] == [
+        one.name for one in workers
+    ]
+    assert gateway.listeners == plan.gateway.listeners
     narrowed = consensus.narrowed(pinned, kept, shards=shards > 1)
     assert len(narrowed["1"] if shards > 1 else narrowed) == len(kept)

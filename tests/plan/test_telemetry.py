@@ -69,9 +69,9 @@ def test_in_a_flow_each_process_has_one():
 def test_collectors_are_addresses(host, port, endpoint):
     options = {"traces_exporter_host": host, "metrics_exporter_port": port, "metrics_exporter_host": host}
     (worker,) = deployment(tracing=True, metrics=True, traces_exporter_port=port, **options).workers
-    told = worker.telemetry
-    assert (told.tracing, told.traces_endpoint) == (True, endpoint)
-    assert (told.metrics, told.metrics_endpoint) == (True, endpoint)
+    result = worker.telemetry
+    assert (result.tracing, result.traces_endpoint) == (True, endpoint)
+    assert (result.metrics, result.metrics_endpoint) == (True, endpoint)
     assert process_from_json(to_json(worker)) == worker
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from jina.replication.agent_client import AgentLink
-from jina.replication.dedup import Memory, Sessions, Window
+from jina.replication.dedup import DedupTable, DedupWindow, Sessions
 from jina.replication.replica import Reads, Replica, Writes
 
 from .simulation import Fault
@@ -13,22 +13,22 @@ from .simulation import Fault
 
 def always_new():
     """What was applied is applied again."""
-    return patch.object(Window, "judge", lambda self, entry: "new")
+    return patch.object(DedupWindow, "classify", lambda self, entry: "new")
 
 
 def sessions_always_new():
     """The same in sessions."""
-    judge = Sessions.judge
+    classify = Sessions.classify
 
     def forgetful(self, entry):
-        return "new" if judge(self, entry) == "known" else judge(self, entry)
+        return "new" if classify(self, entry) == "known" else classify(self, entry)
 
-    return patch.object(Sessions, "judge", forgetful)
+    return patch.object(Sessions, "classify", forgetful)
 
 
 def window_not_in_snapshots():
     """A snapshot lacks the ids of what was applied."""
-    load = Window.load
+    load = DedupWindow.load
 
     def without_ids(self, data):
         load(self, data)
@@ -36,7 +36,7 @@ def window_not_in_snapshots():
         self._order.clear()
         self._answered.clear()
 
-    return patch.object(Window, "load", without_ids)
+    return patch.object(DedupWindow, "load", without_ids)
 
 
 def sessions_not_in_snapshots():
@@ -46,13 +46,13 @@ def sessions_not_in_snapshots():
 
 def chain_not_in_snapshots():
     """Replicas could not be compared any more."""
-    load = Window.load
+    load = DedupWindow.load
 
     def without_chain(self, data):
         load(self, data)
         self.chain = 0
 
-    return patch.object(Window, "load", without_chain)
+    return patch.object(DedupWindow, "load", without_chain)
 
 
 def reads_at_once():
@@ -71,7 +71,7 @@ def reached_before_applied():
 
     async def early(self, operations):
         if operations:
-            self._progress.reach(operations[-1].place)
+            self._applied_index.reach(operations[-1].log_index)
         return await apply(self, operations)
 
     return patch.object(Replica, "_apply", early)
@@ -99,21 +99,23 @@ def hello_without_cursor():
 
 def answers_of_another():
     """What came again is answered with its own place."""
-    told = Memory.told
+    result = DedupTable.stored_reply
 
     def place_of_now(self, entry, seen):
-        reply = told(self, entry, seen)
+        reply = result(self, entry, seen)
         if getattr(reply, "headers", None):
-            reply.headers = self.headers(entry, self.place + 1)
+            reply.headers = self.headers(entry, self.log_index + 1)
         return reply
 
-    return patch.object(Memory, "told", place_of_now)
+    return patch.object(DedupTable, "stored_reply", place_of_now)
 
 
 def moments_of_replicas():
     """Each replica takes its own time."""
-    moment = Memory.moment
-    return patch.object(Memory, "moment", lambda self, entry: (moment(self, entry)[0] + id(self), entry.seed))
+    clock_and_seed = DedupTable.clock_and_seed
+    return patch.object(
+        DedupTable, "clock_and_seed", lambda self, entry: (clock_and_seed(self, entry)[0] + id(self), entry.seed)
+    )
 
 
 def numbers_of_another_connection():
@@ -131,12 +133,12 @@ def numbers_of_another_connection():
 @contextmanager
 def gathered_twice():
     """What was proposed together is applied though some of it was applied before."""
-    judge = Memory.judge
+    classify = DedupTable.classify
     apply = Replica._apply_together
 
     async def all_new(self, operation, members):
         with patch.object(
-            Memory, "judge", lambda memory, entry: "new" if memory is self._memory else judge(memory, entry)
+            DedupTable, "judge", lambda memory, entry: "new" if memory is self._dedup else classify(memory, entry)
         ):
             return await apply(self, operation, members)
 

@@ -13,10 +13,10 @@ class Wrong(AssertionError):
     """A promise that was not kept."""
 
 
-def require(kept, *told):
+def require(kept, *result):
     """As `assert`, and it ends the run whoever catches it."""
     if not kept:
-        error = Wrong(" ".join(map(str, told)))
+        error = Wrong(" ".join(map(str, result)))
         asyncio.get_running_loop().found(error)
         raise error
 
@@ -94,15 +94,19 @@ class Model:
 
     # --- what replicas do ---------------------------------------------------------------------------------
 
-    def applies(self, lines, text, moment):
+    def applies(self, lines, text, clock_and_seed):
         """A replica that has applied these lines is about to apply a text."""
         position = len(lines)
         require(text not in lines, text, "is applied twice")
         require(position < len(self.order), text, "is applied, which the log does not have")
         require(self.order[position] == text, text, "is applied where the log has", self.order[position])
-        require(self.moments.setdefault(position, moment) == moment, text, "has another time or seed than elsewhere")
-        earlier = self.moments.get(position - 1, moment)
-        require(earlier[0] <= moment[0], "the time goes back at", text)
+        require(
+            self.moments.setdefault(position, clock_and_seed) == clock_and_seed,
+            text,
+            "has another time or seed than elsewhere",
+        )
+        earlier = self.moments.get(position - 1, clock_and_seed)
+        require(earlier[0] <= clock_and_seed[0], "the time goes back at", text)
 
     def holds(self, lines, index):
         """A state that goes up to an entry, such as that of a snapshot."""
@@ -134,7 +138,7 @@ class Model:
         require(lines == self.order[: len(lines)], what, "sees", lines)
         require(len(lines) >= least, what, "sees", len(lines), "lines of", least)
 
-    def told(self, lines, place, what):
+    def check_index(self, lines, place, what):
         """What a read saw is not beyond the entry that it is told to have seen the log up to."""
         require(len(lines) <= self.count(place), what, "saw", len(lines), "lines, and tells only of", self.count(place))
 

@@ -1,7 +1,7 @@
 """Consensus agents without consensus: one log in memory, and agents that bring it to workers as the real ones do.
 
-They speak the real frames; what they answer and when follows `consensus/peer.go`, `applier.go`, `sending.go` and
-`restoring.go`. What may go wrong between them goes wrong here by chance.
+They speak the real frames; what they answer and when follows `consensus/peer.go`, `applier.go`, `send.go` and
+`restore.go`. What may go wrong between them goes wrong here by chance.
 """
 
 import struct
@@ -36,7 +36,7 @@ class Worker:
         self.reader = agent_client.Reader()
         self.gone = self.ready = self.told_ready = False
         self.can_snapshot = False
-        self.applied = self.sent = self.standing = 0
+        self.applied = self.sent = self.log_size = 0
         self.asked = 0
         self.answers = {}
         self.busy = False
@@ -208,8 +208,8 @@ class Agent:
         """A fresh worker waits until the log here covers what was acknowledged, and is restored."""
         if worker.gone:
             return
-        applied, standing = hello["applied"], len(self.group.log)
-        if not applied and (not self.group.leads(self) or self.known < standing):
+        applied, log_size = hello["applied"], len(self.group.log)
+        if not applied and (not self.group.leads(self) or self.known < log_size):
             self.later(0.05, self._welcome, worker, hello)
             return
         require(hello["resume"] in self.resumes.get(applied, {0}), "a worker that has applied", applied, "says", hello)
@@ -236,13 +236,13 @@ class Agent:
         if not self.group.leads(self):
             self.later(0.05, self._stand, worker)
             return
-        worker.standing = len(self.group.log)
+        worker.log_size = len(self.group.log)
         self._look_ready(worker)
 
     def _look_ready(self, worker):
-        if worker.standing and worker.applied >= worker.standing and not worker.told_ready:
+        if worker.log_size and worker.applied >= worker.log_size and not worker.told_ready:
             worker.told_ready = True
-            worker.tell(agent_client.READY, agent_client.NUMBER.pack(worker.standing))
+            worker.tell(agent_client.READY, agent_client.NUMBER.pack(worker.log_size))
 
     def detach(self, worker):
         worker.gone = True
@@ -252,7 +252,7 @@ class Agent:
         worker.answers.clear()
 
     def reset(self, reason="a snapshot overtook it"):
-        """The worker is to begin anew."""
+        """The worker is to start over."""
         if (worker := self.worker) is not None:
             self.group.note("reset", self.number, reason)
             worker.tell(agent_client.RESET, msgspec.json.encode({"reason": reason}))
@@ -265,8 +265,8 @@ class Agent:
             self.worker.tell(agent_client.REMOVED, msgspec.json.encode({"removed": removed}))
 
     def _acknowledged(self, worker, numbers):
-        index, *told = numbers
-        for place, chain in zip(told[::2], told[1::2], strict=True):
+        index, *result = numbers
+        for place, chain in zip(result[::2], result[1::2], strict=True):
             self.group.model.chain(place, chain)
         require(index <= max(worker.sent, worker.applied), "entry", index, "is applied, and was not sent")
         worker.applied = max(worker.applied, index)

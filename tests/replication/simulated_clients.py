@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload
-from jina.codec.session_headers import INDEX, SESSION, Turn, index_of, numbers
+from jina.codec.session_headers import INDEX, SESSION, SessionRef, index_of, numbers
 from jina.errors import BadRequest, DeadlineExceeded, SessionExpired, Unavailable
 
 from .model import require
@@ -69,10 +69,10 @@ class Client:
         """Answered."""
         request = request_of(text, key or text, self.chance.choice(self.sizes))
         reply = await self.until_answered(text, request)
-        self.told(text, reply, least)
+        self.check_reply(text, reply, least)
         return reply
 
-    def told(self, text, reply, least):
+    def check_reply(self, text, reply, least):
         if isinstance(reply, SessionExpired):
             require(self.gone or self.model.forgets, text, "is not answered as its session has expired")
         elif isinstance(reply, BadRequest):
@@ -81,24 +81,24 @@ class Client:
             place = index_of(reply.headers, GROUP)
             self.model.answered(text, place, reply.parameters["position"], least)
 
-    async def until_answered(self, text, request, turn=lambda: None, digest=None):
+    async def until_answered(self, text, request, session=lambda: None, digest=None):
         """Asked at one replica after another."""
         while True:
             try:
-                return await self.once(request, digest or text.encode(), turn())
+                return await self.once(request, digest or text.encode(), session())
             except (BadRequest, SessionExpired) as error:
                 return error
             except (Unavailable, DeadlineExceeded, Lost):
                 self.at = self.chance.choice((self.at, *self.places))
                 await self.pause(0.0, 0.01, 0.05, 0.3)
 
-    async def once(self, request, digest, turn):
+    async def once(self, request, digest, session):
         self.group.note("sends", request.request_id, self.at.agent.number)
         patience = self.chance.choice((None, None, 0.02, 0.2, 1.0))
         if patience is not None and self.chance.random() < 0.5:
             request = replace(request, deadline=asyncio.get_running_loop().time() + patience)
             patience = None
-        return await self.at.call(lambda replica, _: replica.write(request, digest, turn), patience)
+        return await self.at.call(lambda replica, _: replica.write(request, digest, session), patience)
 
     async def another(self, text):
         """Another request under the same id, which is refused."""
@@ -113,9 +113,9 @@ class Gathering(Client):
 
     sizes = (0, 0, 0, 5_000)
 
-    async def once(self, request, digest, turn):
+    async def once(self, request, digest, session):
         if len(request.parameters["more"]) > max(self.sizes):
-            return await super().once(request, digest, turn)
+            return await super().once(request, digest, session)
 
         async def write(replica, machine):
             def gather(mark, operation):
@@ -127,7 +127,7 @@ class Gathering(Client):
                 held, machine.held = machine.held, []
                 replica.propose(held)
 
-            return await replica.write(request, digest, turn, gather)
+            return await replica.write(request, digest, session, gather)
 
         return await self.at.call(write, self.chance.choice((None, 1.0)))
 
@@ -139,13 +139,13 @@ class InSession(Client):
 
     async def run(self):
         reply = await self.until_answered("", request_of(f"{self.name}-opens", f"{self.name}-opens"), self._opening)
-        self.told(f"{self.name}-opens", reply, 0)
+        self.check_reply(f"{self.name}-opens", reply, 0)
         self.opened = numbers(reply.headers[SESSION])[GROUP]
         self._attempts, self._numbers, self._flying = 0, {}, set()
         await super().run()
 
     def _opening(self):
-        return Turn(self.name, 0, 0, 0)
+        return SessionRef(self.name, 0, 0, 0)
 
     async def write(self, text):
         self._numbers[text] = len(self._numbers)
@@ -162,14 +162,14 @@ class InSession(Client):
         key = f"{self.name}-try-{self._attempts}"
         return await super().sent(text, least, key)
 
-    async def until_answered(self, text, request, turn=None, digest=None):
-        if turn is None:
+    async def until_answered(self, text, request, session=None, digest=None):
+        if session is None:
             number = self._numbers[text]
 
-            def turn():
-                return Turn(self.name, self.opened, number, min((number, *self._flying)))
+            def session():
+                return SessionRef(self.name, self.opened, number, min((number, *self._flying)))
 
-        return await super().until_answered(text, request, turn, digest)
+        return await super().until_answered(text, request, session, digest)
 
 
 class Reader(Client):
@@ -192,7 +192,7 @@ class Reader(Client):
                 await self.pause(0.01, 0.3)
                 continue
             self.model.read(lines, least, "a linearizable read")
-            self.model.told(lines, place, "a linearizable read")
+            self.model.check_index(lines, place, "a linearizable read")
             self.model.acknowledged = max(self.model.acknowledged, len(lines))
             self.seen = max(self.seen, place)
             return
@@ -205,7 +205,7 @@ class Reader(Client):
         except (Unavailable, Lost):
             return
         self.model.read(lines, self.model.count(index), "a read of a session")
-        self.model.told(lines, place, "a read of a session")
+        self.model.check_index(lines, place, "a read of a session")
         self.seen = max(self.seen, place)
 
     async def eventually(self):
@@ -216,7 +216,7 @@ class Reader(Client):
     async def _read(self, wait, headers=None):
         async def read(replica, machine):
             await wait(replica, Request("/all", BytesPayload(b""), headers=headers or {}))
-            return list(machine.lines), index_of(replica.standing, GROUP)
+            return list(machine.lines), index_of(replica.index_headers, GROUP)
 
         return await self.at.call(read, self.chance.choice((None, None, 0.5)))
 

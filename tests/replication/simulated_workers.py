@@ -40,26 +40,26 @@ class Machine:
 
     def _apply(self, request):
         text = request.parameters["text"]
-        self._group.model.applies(self.lines, text, request.moment)
+        self._group.model.applies(self.lines, text, request.clock_and_seed)
         self.lines.append(text)
         if fails(text):
             outcome = outcome_of_error(BadRequest(f"{text} at {len(self.lines) - 1}"))
         else:
             outcome = outcome_of_reply(Reply(BytesPayload(b""), {"position": len(self.lines) - 1}), request)
-        return outcome._replace(came=outcome.came + state_hash(self.lines))
+        return outcome._replace(compared=outcome.compared + state_hash(self.lines))
 
     async def execute(self, requests):
         """The outcomes of some of them."""
-        came = []
+        events = []
         if self._troubled() and self._troubled():
             raise OSError("the Executor cannot be reached")
         for request in requests[: self._group.chance.randint(1, len(requests))]:
             await self._moment()
             place = self._group.model.places[len(self.lines)]
-            came.append(self._apply(request))
-            require(self.replica.place_of(request) == place, "a method is told another entry than its own")
+            events.append(self._apply(request))
+            require(self.replica.log_index_of(request) == place, "a method is told another entry than its own")
         await self._moment()
-        return came
+        return events
 
     async def execute_together(self, requests):
         await self._moment()
@@ -109,7 +109,7 @@ class Place:
             self._end = asyncio.get_running_loop().create_future()
             machine = Machine(self._group, self._group.unlucky)
             machine.replica = replica = Replica(self._plan, f"it/{self.agent.number}", machine, self.kill)
-            replica._memory.sessions = Sessions(most=self._group.sessions)
+            replica._dedup.sessions = Sessions(most=self._group.sessions)
             try:
                 await self._serve(replica, machine)
             finally:
@@ -128,7 +128,7 @@ class Place:
             if error := starting.exception():
                 self._group.note("start fails", self.agent.number, type(error).__name__)
                 return
-            self._group.note("serves", self.agent.number, replica._progress.applied)
+            self._group.note("serves", self.agent.number, replica._applied_index.applied)
             self.replica, self.machine = replica, machine
             await self._end
         finally:

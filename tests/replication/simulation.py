@@ -98,7 +98,7 @@ def _virtual(loop, seed):
     """The code under test has the loop's time, and moments that the seed decides; no disk is waited for."""
     clock, chance = SimpleNamespace(monotonic=loop.time), random.Random(seed)
 
-    def moment():
+    def clock_and_seed():
         return loop.time() + chance.uniform(-5, 5), chance.getrandbits(63)  # clocks of replicas differ
 
     disabled = logging.root.manager.disable
@@ -107,7 +107,7 @@ def _virtual(loop, seed):
         with contextlib.ExitStack() as stack:
             for module in (protocol, replica):
                 stack.enter_context(patch.object(module, "time", clock))
-            stack.enter_context(patch.object(log_entries, "new_moment", moment))
+            stack.enter_context(patch.object(log_entries, "new_clock_and_seed", clock_and_seed))
             stack.enter_context(patch.object(snapshots, "sync", lambda path: None))
             yield
     finally:
@@ -187,7 +187,7 @@ async def _settled(group, places):
 
 
 def _waits_for(place, last):
-    if place.replica is None or place.replica._progress.applied < last:
+    if place.replica is None or place.replica._applied_index.applied < last:
         return "entries"
     inside = place.replica
-    return (inside._writes._open and "writes") or (inside._progress._waiting and "reads") or inside._link._proposed
+    return (inside._writes._open and "writes") or (inside._applied_index._waiting and "reads") or inside._link._proposed

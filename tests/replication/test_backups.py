@@ -108,9 +108,9 @@ def test_links_and_devices_in_the_place_of_files_are_refused(kind, name, tmp_pat
     """A link to a file outside, and one to another member."""
     for target in ("/etc/passwd", "../../etc/passwd", "other"):
         path = tmp_path / "x.backup"
-        told = {"manifest.json": json.dumps({**MANIFEST, "sha256": SUM}).encode(), "state.tar": b"abc"}
+        result = {"manifest.json": json.dumps({**MANIFEST, "sha256": SUM}).encode(), "state.tar": b"abc"}
         with tarfile.open(path, "w") as out:
-            for member, data in {"other": told[name], **told}.items():
+            for member, data in {"other": result[name], **result}.items():
                 info = tarfile.TarInfo(member)
                 if member == name:
                     info.type, info.linkname = kind, target

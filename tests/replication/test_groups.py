@@ -29,9 +29,9 @@ def test_a_deployment_is_named_or_one_of_its_shards(tmp_path, name, found):
     for group in ("book/0", "book/1", "plain"):
         for replica in range(2):
             noted(tmp_path, group, replica)
-    told = groups_of_workspace(str(tmp_path), name)
-    assert sorted(group.name for group in told) == found
-    assert all(sorted(group.folders) == [0, 1] for group in told)
+    text = groups_of_workspace(str(tmp_path), name)
+    assert sorted(group.name for group in text) == found
+    assert all(sorted(group.folders) == [0, 1] for group in text)
 
 
 @pytest.mark.parametrize("name", ["..", "/tmp/x", "a/../b", "a/b/c"])

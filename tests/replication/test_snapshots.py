@@ -73,9 +73,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_manifest_names_only_what_is_inside(tmp_path, name):
     taken(tmp_path, IntoFolder())
     path = tmp_path / "manifest.json"
-    told = json.loads(path.read_bytes())
-    told["files"][name] = "0"
-    path.write_text(json.dumps(told))
+    content = json.loads(path.read_bytes())
+    content["files"][name] = "0"
+    path.write_text(json.dumps(content))
     with pytest.raises(InternalError, match="outside of its folder"):
         snapshots.check(str(tmp_path))
 
@@ -123,8 +123,8 @@ def test_snapshots_of_another_form_than_restore_reads_are_refused():
 
 def test_no_snapshot_is_taken_that_nothing_would_read():
     assert not snapshots.can_snapshot(WithoutRestore())
-    (told,) = snapshots.never_taken(WithoutRestore())
-    assert told.startswith("WithoutRestore (")
+    (result,) = snapshots.never_taken(WithoutRestore())
+    assert result.startswith("WithoutRestore (")
     assert list(snapshots.never_taken(IntoFile())) == list(snapshots.never_taken(WithoutSnapshots())) == []
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jina.replication.dedup import Memory, Window
+from jina.replication.dedup import DedupTable, DedupWindow
 from jina.replication.log_entries import Answer, Entry
 
 
@@ -17,19 +17,19 @@ def applied(window, index, entry, answer):
 
 
 def test_a_known_request_is_answered_as_before():
-    window = Window()
+    window = DedupWindow()
     entry = Entry("a", b"1", 0)
-    assert window.judge(entry) == "new"
+    assert window.classify(entry) == "new"
     applied(window, 5, entry, answer("five"))
-    assert window.judge(Entry("a", b"1", 3)) == "known"
+    assert window.classify(Entry("a", b"1", 3)) == "known"
     assert window.seen(entry).answer.body == b"five"
 
 
 def test_a_request_that_is_being_applied_has_no_answer_yet():
-    memory = Memory("notes")
+    memory = DedupTable("notes")
     entry = Entry("a", b"1", 0)
     memory.enter(1, entry)
-    assert memory.judge(entry) == "known"
+    assert memory.classify(entry) == "known"
     assert memory.answered(entry) is None
     memory.settle(entry, answer("one"))
     assert memory.answered(entry).answer.body == b"one"
@@ -37,24 +37,24 @@ def test_a_request_that_is_being_applied_has_no_answer_yet():
 
 
 def test_another_request_under_a_known_id_is_told_from_it():
-    window = Window()
+    window = DedupWindow()
     applied(window, 1, Entry("a", b"1", 0), answer())
-    assert window.judge(Entry("a", b"2", 1)) == "other"
+    assert window.classify(Entry("a", b"2", 1)) == "other"
 
 
 def test_what_is_forgotten_is_refused_rather_than_applied_again():
-    window = Window(ids=2)
+    window = DedupWindow(ids=2)
     for index in range(1, 4):
         applied(window, index, Entry(str(index), b"", 0), answer())
-    assert window.judge(Entry("1", b"", 0)) == "expired"
-    assert window.judge(Entry("new", b"", window.horizon)) == "new"
+    assert window.classify(Entry("1", b"", 0)) == "expired"
+    assert window.classify(Entry("new", b"", window.horizon)) == "new"
 
 
 def test_answers_are_forgotten_before_ids():
-    window = Window(answers=10)
+    window = DedupWindow(answers=10)
     applied(window, 1, Entry("a", b"", 0), answer("x" * 8))
     applied(window, 2, Entry("b", b"", 0), answer("y" * 8))
-    assert window.judge(Entry("a", b"", 0)) == "known"
+    assert window.classify(Entry("a", b"", 0)) == "known"
     assert not window.seen(Entry("a", b"", 0)).answer.kept
     assert window.seen(Entry("b", b"", 0)).answer.body == b"y" * 8
 
@@ -67,13 +67,13 @@ def test_no_request_is_applied_twice_wherever_a_snapshot_is_taken(log, ids, at):
     """A replica that went through a snapshot decides as one that did not."""
 
     def run(cut):
-        window, done, verdicts = Window(ids=ids, answers=30), [], []
+        window, done, verdicts = DedupWindow(ids=ids, answers=30), [], []
         for index, (key, lag) in enumerate(log, 1):
             if index == cut:
-                data, window = window.to_bytes(), Window(ids=ids, answers=30)
+                data, window = window.to_bytes(), DedupWindow(ids=ids, answers=30)
                 window.load(data)
             entry = Entry(str(key), b"", max(0, index - 1 - lag))
-            verdict = window.judge(entry)
+            verdict = window.classify(entry)
             verdicts.append(verdict)
             if verdict == "new":
                 done.append((key, index))

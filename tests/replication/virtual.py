@@ -37,10 +37,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         await asyncio.wait({task, self._verdict}, return_when=asyncio.FIRST_COMPLETED)
         if self._verdict.done():
             self._verdict.result()
-        told = task.result()
+        result = task.result()
         if left := asyncio.all_tasks() - {asyncio.current_task()}:
             raise Stuck(f"tasks are left: {left}")
-        return told
+        return result
 
     def time(self):
         return self._now
@@ -128,7 +128,7 @@ class Wire(asyncio.Transport):
     def join(self, chance, received, gone, held):
         """The agent's end: `received(data)` and `gone()` are called; the agent reads nothing while it is held."""
         self._high = chance.choice((64, 1000, 1 << 16))
-        self._out, self._in = Pipe(self._loop, chance, received, held), Pipe(self._loop, chance, self._came)
+        self._out, self._in = Pipe(self._loop, chance, received, held), Pipe(self._loop, chance, self._on_received)
         self._gone = gone
         self.protocol.connection_made(self)
 
@@ -137,7 +137,7 @@ class Wire(asyncio.Transport):
         if not self._closing:
             self._in.write(data)
 
-    def _came(self, data):
+    def _on_received(self, data):
         """As a real transport fills the buffers of a `BufferedProtocol`."""
         while data and not self._closing:
             room = self.protocol.get_buffer(-1)

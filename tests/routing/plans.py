@@ -10,7 +10,7 @@ from jina.routing.walk import Cancel, Done, Fail, Send, Walk
 
 
 def node(name, *needs, **options):
-    return NodePlan(name=name, needs=list(needs) or ["gateway"], hops=[], **options)
+    return NodePlan(name=name, needs=list(needs) or ["gateway"], upstreams=[], **options)
 
 
 def graph(*nodes, ends=None, strict=False):

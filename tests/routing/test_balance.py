@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jina.errors import Unavailable
-from jina.routing.balance import Balance
+from jina.routing.balance import LoadBalancer
 
 
 def balance(n, seed=0):
-    return Balance("e", [f"e/rep-{i}" for i in range(n)], random.Random(seed).randrange)
+    return LoadBalancer("e", [f"e/rep-{i}" for i in range(n)], random.Random(seed).randrange)
 
 
 def test_the_idlest_gets_it():

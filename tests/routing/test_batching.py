@@ -13,7 +13,7 @@ from jina.routing.batching import Batcher, Part, Rules, attempts, pieces
 
 def taken(batcher, now):
     """The next batch as (ticket, start, stop)."""
-    return [(part.ticket, part.start, part.stop) for part in batcher.take(now)]
+    return [(part.item, part.start, part.stop) for part in batcher.take(now)]
 
 
 def test_a_batch_is_due_when_it_is_full_or_when_its_first_request_waited_long_enough():
@@ -36,8 +36,8 @@ def test_a_batch_is_due_when_it_is_full_or_when_its_first_request_waited_long_en
 
 def test_requests_are_not_cut_unless_one_alone_is_larger_than_a_batch():
     batcher = Batcher(Rules(4, 1.0))
-    for ticket, size in (("a", 3), ("b", 2), ("c", 9)):
-        batcher.add(0.0, "", ticket, size)
+    for item, size in (("a", 3), ("b", 2), ("c", 9)):
+        batcher.add(0.0, "", item, size)
     assert taken(batcher, 0.0) == [("a", 0, 3)]
     assert taken(batcher, 0.0) == [("b", 0, 2)]
     assert taken(batcher, 0.0) == [("c", 0, 4)]
@@ -164,7 +164,7 @@ def test_after_an_error_only_what_fails_alone_fails(bad, count, apart):
     parts = next(tries)
     while parts is not None:
         calls += 1
-        numbers = [part.ticket for part in parts]
+        numbers = [part.item for part in parts]
         well = not bad.intersection(numbers)
         if well:
             done += numbers
@@ -181,7 +181,7 @@ def test_after_an_error_only_what_fails_alone_fails(bad, count, apart):
 
 
 class Machine(RuleBasedStateMachine):
-    """The batcher against a plain model: a list of what waits, looked through anew each time."""
+    """The batcher against a plain model: a list of what waits, looked through again each time."""
 
     @initialize(
         size=st.integers(1, 9), timeout=st.sampled_from([0.0, 1.0, 3.0]), all_at_once=st.booleans(), apart=st.booleans()
@@ -197,26 +197,26 @@ class Machine(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from("xyz"), weights=st.one_of(st.integers(0, 3), WEIGHTS), bad=st.integers(0, 5))
     def add(self, key, weights, bad):
-        ticket = next(self.names)
-        self.batcher.add(self.now, key, ticket, weights)
+        item = next(self.names)
+        self.batcher.add(self.now, key, item, weights)
         each = [1.0] * weights if isinstance(weights, int) else weights
-        self.sizes[ticket], self.answered[ticket] = each, []
+        self.sizes[item], self.answered[item] = each, []
         if not bad:
-            self.bad.add(ticket)
-        self.waiting[key] += [(ticket, *piece, self.now) for piece in pieces(weights, self.rules)]
+            self.bad.add(item)
+        self.waiting[key] += [(item, *piece, self.now) for piece in pieces(weights, self.rules)]
 
     @precondition(lambda self: self.sizes)
     @rule(data=st.data())
     def cancel(self, data):
         # The last ones mostly wait still.
-        ticket = data.draw(st.sampled_from(sorted(self.sizes)[-4:]))
-        self.gone.add(ticket)
-        self.leave(ticket)
+        item = data.draw(st.sampled_from(sorted(self.sizes)[-4:]))
+        self.gone.add(item)
+        self.leave(item)
 
-    def leave(self, ticket):
-        self.batcher.discard(ticket)
+    def leave(self, item):
+        self.batcher.discard(item)
         for key, parts in self.waiting.items():
-            self.waiting[key] = [part for part in parts if part[0] != ticket]
+            self.waiting[key] = [part for part in parts if part[0] != item]
 
     @rule(seconds=st.sampled_from([0.25, 0.5, 1.0, 2.0]))
     def wait(self, seconds):
@@ -245,7 +245,7 @@ class Machine(RuleBasedStateMachine):
         assert bool(batch) == bool(due)
         if not batch:
             return
-        rows = [(part.ticket, part.start, part.stop, part.weight, part.arrived) for part in batch]
+        rows = [(part.item, part.start, part.stop, part.weight, part.arrived) for part in batch]
         (key,) = [key for key in due if self.waiting[key][: len(rows)] == rows]
         rest = self.waiting[key] = self.waiting[key][len(rows) :]
         weight = sum(part.weight for part in batch)
@@ -259,7 +259,7 @@ class Machine(RuleBasedStateMachine):
         late = [rows[0] for rows in self.waiting.values() if rows and self.now >= rows[0][4] + self.rules.timeout]
         if self.now >= batch[0].arrived + self.rules.timeout:
             assert all(batch[0].arrived <= other[4] for other in late)
-        assert not {part.ticket for part in batch} & (self.gone | self.failed)
+        assert not {part.item for part in batch} & (self.gone | self.failed)
         self.run_batch(batch)
 
     def run_batch(self, batch):
@@ -267,14 +267,14 @@ class Machine(RuleBasedStateMachine):
         tries = attempts(batch, apart=self.apart)
         parts = next(tries, None)
         while parts is not None:
-            well = not any(part.ticket in self.bad for part in parts)
+            well = not any(part.item in self.bad for part in parts)
             for part in parts:
                 if well:
-                    self.answered[part.ticket] += range(part.start, part.stop)
+                    self.answered[part.item] += range(part.start, part.stop)
                 elif len(parts) == 1 or not self.apart:
-                    assert self.apart <= (part.ticket in self.bad)
-                    self.failed.add(part.ticket)
-                    self.leave(part.ticket)
+                    assert self.apart <= (part.item in self.bad)
+                    self.failed.add(part.item)
+                    self.leave(part.item)
             try:
                 parts = tries.send(well)
             except StopIteration:
@@ -296,11 +296,11 @@ class Machine(RuleBasedStateMachine):
         self.flush()
         while self.batcher.ready(self.now):
             self.take()
-        for ticket, documents in self.answered.items():
-            whole = list(range(len(self.sizes[ticket])))
+        for item, documents in self.answered.items():
+            whole = list(range(len(self.sizes[item])))
             assert documents == whole[: len(documents)]
-            assert documents == whole or ticket in self.gone | self.failed
-            assert ticket not in self.bad or ticket in self.gone | self.failed
+            assert documents == whole or item in self.gone | self.failed
+            assert item not in self.bad or item in self.gone | self.failed
 
 
 TestMachine = Machine.TestCase

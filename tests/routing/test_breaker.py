@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from jina.routing.breaker import FAULTS, FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from jina.routing.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 
 
 def left_out(breaker, count):
@@ -13,47 +13,47 @@ def left_out(breaker, count):
 
 def test_faults_in_a_row():
     breaker = Breaker(2)
-    for _ in range(FAULTS - 1):
-        assert not breaker.fault(0, 0.0)
-    breaker.well(0)
-    assert [breaker.fault(0, 0.0) for _ in range(FAULTS)] == [False] * (FAULTS - 1) + [True]
+    for _ in range(FAILURES - 1):
+        assert not breaker.record_failure(0, 0.0)
+    breaker.record_success(0)
+    assert [breaker.record_failure(0, 0.0) for _ in range(FAILURES)] == [False] * (FAILURES - 1) + [True]
     assert left_out(breaker, 2) == [True, False]
-    assert not breaker.all_trusted
+    assert not breaker.all_closed
     assert breaker.usable([True, False]) == [True, False]  # better than nobody
     assert breaker.usable([True, True], tried=[1]) == [True, True]
 
 
 def test_asked_after_pauses_that_grow():
     breaker, now, pause = Breaker(1), 0.0, FIRST_PAUSE
-    for _ in range(FAULTS):
-        breaker.fault(0, now)
+    for _ in range(FAILURES):
+        breaker.record_failure(0, now)
     for _ in range(8):
         assert breaker.due(now + pause - 0.01) == []
         now += pause
         assert breaker.due(now) == [0]
         assert breaker.due(now) == []  # once at a time
-        breaker.answered(0, now, well=False)
+        breaker.answered(0, now, healthy=False)
         pause = min(2 * pause, LONGEST_PAUSE)
     assert breaker.due(now + LONGEST_PAUSE) == [0]
-    breaker.answered(0, now, well=True)
-    assert breaker.all_trusted
-    assert breaker.fault(0, now)  # it said so, and was not
+    breaker.answered(0, now, healthy=True)
+    assert breaker.all_closed
+    assert breaker.record_failure(0, now)  # it said so, and was not
     assert breaker.due(now + LONGEST_PAUSE - 0.01) == []
     breaker.due(now + LONGEST_PAUSE)
-    breaker.answered(0, now, well=True)
-    breaker.well(0)
-    assert not breaker.fault(0, now)
+    breaker.answered(0, now, healthy=True)
+    breaker.record_success(0)
+    assert not breaker.record_failure(0, now)
 
 
 def test_another_process_in_its_place():
     breaker = Breaker(1)
-    for _ in range(FAULTS):
-        breaker.fault(0, 0.0)
+    for _ in range(FAILURES):
+        breaker.record_failure(0, 0.0)
     assert breaker.due(100.0) == [0]
     breaker.replaced(0)
-    assert breaker.all_trusted
-    breaker.answered(0, 100.0, well=False)  # of the one before
-    assert breaker.all_trusted
+    assert breaker.all_closed
+    breaker.answered(0, 100.0, healthy=False)  # of the one before
+    assert breaker.all_closed
 
 
 class Replicas(RuleBasedStateMachine):
@@ -71,18 +71,18 @@ class Replicas(RuleBasedStateMachine):
         return data.draw(st.integers(0, self.count - 1))
 
     @rule(data=st.data())
-    def fault(self, data):
+    def record_failure(self, data):
         place = self.place(data)
         self.row[place] += 1
-        self.breaker.fault(place, self.now)
-        if self.row[place] >= FAULTS:
+        self.breaker.record_failure(place, self.now)
+        if self.row[place] >= FAILURES:
             assert left_out(self.breaker, self.count)[place] or self.count == sum(self.out())
 
     @rule(data=st.data())
-    def well(self, data):
+    def record_success(self, data):
         place = self.place(data)
         self.row[place] = 0
-        self.breaker.well(place)
+        self.breaker.record_success(place)
         assert not self.out()[place]
 
     @rule(seconds=st.floats(0, 40))
@@ -93,11 +93,11 @@ class Replicas(RuleBasedStateMachine):
         self.asked |= set(due)
 
     @precondition(lambda self: self.asked)
-    @rule(well=st.booleans())
-    def answer(self, well):
+    @rule(healthy=st.booleans())
+    def answer(self, healthy):
         place = self.asked.pop()
-        self.breaker.answered(place, self.now, well=well)
-        if well:
+        self.breaker.answered(place, self.now, healthy=healthy)
+        if healthy:
             assert not self.out()[place]
 
     def out(self):
@@ -106,7 +106,7 @@ class Replicas(RuleBasedStateMachine):
     @invariant()
     def books_agree(self):
         if hasattr(self, "breaker"):
-            assert self.breaker.all_trusted == (not any(self.out()))
+            assert self.breaker.all_closed == (not any(self.out()))
             assert any(self.breaker.usable([True] * self.count))
 
 

@@ -153,7 +153,7 @@ def test_broken_graphs(nodes, message):
 @pytest.mark.parametrize(
     ("nodes", "ends", "message"),
     [
-        ([NodePlan(name="a", needs=[], hops=[])], ["a"], "a needs no step"),
+        ([NodePlan(name="a", needs=[], upstreams=[])], ["a"], "a needs no step"),
         ([node("index")], ["indx"], "the reply needs 'indx', which is no step; did you mean 'index'?"),
         ([node("gateway")], ["gateway"], "name 'gateway'"),
     ],

@@ -347,9 +347,9 @@ def test_as_docarray_reduces(family):
 @given(families())
 def test_a_branch_that_did_nothing_changes_nothing(family):
     base, (branch, *_) = family
-    came, changed = payload_of(base), payload_of(branch)
-    for order in ([came, changed], [changed, came]):
-        assert {doc["id"]: doc for doc in docs(merge(order, came))} == {doc["id"]: doc for doc in docs(changed)}
+    received, changed = payload_of(base), payload_of(branch)
+    for order in ([received, changed], [changed, received]):
+        assert {doc["id"]: doc for doc in docs(merge(order, received))} == {doc["id"]: doc for doc in docs(changed)}
 
 
 def test_linear_time():

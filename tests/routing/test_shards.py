@@ -114,11 +114,11 @@ def test_together_keeps_every_document():
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_any_split_of_ordered_matches_is_put_together_again(scores, shards, descending, dice):
+def test_any_split_of_ordered_matches_is_put_together_again(scores, shards, descending, rng):
     whole = [match(f"m{score}", float(score)) for score in sorted(scores, reverse=descending)]
     parts = [[] for _ in range(shards)]
     for one in whole:
-        dice.choice(parts).append(one)
+        rng.choice(parts).append(one)
     merged = found(*parts)
     names = [one["id"] for one in whole]
     shown = any(len(part) > 1 for part in parts)

@@ -18,7 +18,7 @@ heap.tune()
 heap._QUIET = 0.2
 
 async def main():
-    spare = heap.Spare()
+    spare = heap.MemoryTrimmer()
     before = resident()
     blocks = [bytearray(16 << 20) for _ in range(4)]
     for block in blocks:

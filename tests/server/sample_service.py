@@ -11,7 +11,7 @@ from jina.codec.messages import Reply, Request
 from jina.codec.payloads import DocsPayload
 from jina.errors import BadRequest, EndpointNotFound, ExecutorError, Overloaded, Unavailable
 from jina.net.service import EndpointInfo
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.server.server import Server, serve
 
 
@@ -157,8 +157,10 @@ class SampleService:
 @contextlib.asynccontextmanager
 async def served(service, *protocols, grace=1.0, timeout_read=30.0, **options):
     """A started server with a free port for each protocol."""
-    faces = [FacePlan(protocol=protocol, host="127.0.0.1", port=0, timeout_read=timeout_read) for protocol in protocols]
-    server: Server = serve(faces, service, **options)
+    listeners = [
+        ListenerPlan(protocol=protocol, host="127.0.0.1", port=0, timeout_read=timeout_read) for protocol in protocols
+    ]
+    server: Server = serve(listeners, service, **options)
     await server.start()
     try:
         yield server
@@ -177,10 +179,10 @@ def run(main, timeout=50):
 
 
 def authority(server, index=0):
-    """`host:port` of a face."""
+    """`host:port` of a listener."""
     return server.addresses[index].partition("://")[2]
 
 
 def url(server, path="", index=0):
-    """The URL of a path on a face."""
+    """The URL of a path on a listener."""
     return server.addresses[index] + path

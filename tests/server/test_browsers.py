@@ -152,9 +152,9 @@ def test_without_cors_no_page_of_another_host_opens_a_websocket(protocol, path):
             for origin in OTHERS:
                 status, body = await handshake(server, origin, path)
                 assert status == 403, origin
-                told = json.loads(body)
-                assert told["code"] == "PermissionDenied"
-                assert "cors=True" in told["help"]
+                content = json.loads(body)
+                assert content["code"] == "PermissionDenied"
+                assert "cors=True" in content["help"]
             for origin in (None, *SAME):
                 assert (await handshake(server, origin, path))[0] == 101, origin
             assert (await handshake(server, "http://[::1]:3000", path, b"[::1]:80"))[0] == 101

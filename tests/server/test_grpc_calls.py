@@ -220,9 +220,9 @@ def test_a_long_traceback_takes_nothing_from_an_error():
     error = Unavailable("gone", help="ask again")
     error.deployment = "twice"
     error.add_note("/a/long/path" * 1_000)
-    told = pb.StatusProto.FromString(status_bytes(error))
-    assert not told.exception.stacks
-    read = status.read_error(told)
+    result = pb.StatusProto.FromString(status_bytes(error))
+    assert not result.exception.stacks
+    read = status.read_error(result)
     assert (type(read), read.message, read.help, read.deployment) == (Unavailable, "gone", "ask again", "twice")
 
 

@@ -163,9 +163,9 @@ def test_who_watches_health_is_told_of_a_stop_during_the_answer_before(ready):
         gate = Gate(SampleService())
         gate.service.ready = ready
         watch = Health(gate).watch(health_pb2.HealthCheckRequest().SerializeToString(), None)
-        told = [(await anext(watch)).status]
+        result = [(await anext(watch)).status]
         gate.draining = True
-        return told + [state.status async for state in watch]
+        return result + [state.status async for state in watch]
 
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     assert run(main()) == ([serving, not_serving] if ready else [not_serving])

@@ -87,9 +87,9 @@ def test_bodies_without_the_full_envelope(body, texts):
 
 def test_a_field_docs_of_a_document_is_no_list_of_documents():
     service = SampleService()
-    told = service.endpoints["/echo"]
-    schema = {**told.input_schema, "properties": {**told.input_schema["properties"], "docs": {"type": "array"}}}
-    service.endpoints = {**service.endpoints, "/echo": replace(told, input_schema=schema)}
+    result = service.endpoints["/echo"]
+    schema = {**result.input_schema, "properties": {**result.input_schema["properties"], "docs": {"type": "array"}}}
+    service.endpoints = {**service.endpoints, "/echo": replace(result, input_schema=schema)}
     exchange("/echo", {"data": {"docs": [{"text": "a"}, {"text": "b"}]}}, service)
     exchange("/echo", {"data": {"docs": [{"text": "a"}], "text": "x"}}, service)
     assert [len(request.payload) for request in service.requests] == [1, 1]

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from jina.client import Client
 from jina.errors import ConfigError, RuntimeFailToStart
 from jina.net.limits import Limits
-from jina.plan.plans import FacePlan, HttpPlan
+from jina.plan.plans import HttpPlan, ListenerPlan
 from jina.server.app import build_app
 from jina.server.server import serve
 from tests.client.forwarding import Forwarder
@@ -413,8 +413,8 @@ def test_an_application_that_does_not_start(mounted):
         return OwnApp(fails=True)
 
     async def main():
-        face = FacePlan(protocol="http", host="127.0.0.1", port=0)
-        server = serve([face], Forwarder(), customise=customise)
+        listener = ListenerPlan(protocol="http", host="127.0.0.1", port=0)
+        server = serve([listener], Forwarder(), customise=customise)
         with pytest.raises(RuntimeFailToStart, match="no model"):
             await server.start()
         assert asyncio.all_tasks() == {asyncio.current_task()}

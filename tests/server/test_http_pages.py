@@ -78,9 +78,9 @@ def test_routes_appear_when_the_service_has_started():
 
 
 def test_status_metrics_and_dry_run():
-    told = json.loads(get("/status")[2])["jina"]
-    assert {"jina", "jina-proto", "proto-backend", "platform-version", "uptime"} <= told.keys()
-    assert not {"uid", "session-id", "processor"} & told.keys()  # nothing that tells machine or user
+    content = json.loads(get("/status")[2])["jina"]
+    assert {"jina", "jina-proto", "proto-backend", "platform-version", "uptime"} <= content.keys()
+    assert not {"uid", "session-id", "processor"} & content.keys()  # nothing that tells machine or user
     assert json.loads(get("/dry_run")[2]) == {"code": 0, "description": "", "exception": None}
     service = SampleService()
     service.ready = False

@@ -31,14 +31,14 @@ def answers(heard):
 LAST = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-@pytest.mark.parametrize("face", ["http", "websocket"])
+@pytest.mark.parametrize("listener", ["http", "websocket"])
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0", b"nonsense"])
 @pytest.mark.parametrize("pieces", [1, 7, 10_000])
-def test_the_body_is_kept(face, upgrade, pieces):
+def test_the_body_is_kept(listener, upgrade, pieces):
     whole = request(H2C.replace(b"h2c", upgrade)) + LAST
     size = max(1, len(whole) // pieces)
     chunks = [whole[at : at + size] for at in range(0, len(whole), size)]
-    heard, _ = conversation(chunks, face=face, timeout_read=20)
+    heard, _ = conversation(chunks, listener=listener, timeout_read=20)
     first, *others = answers(heard)
     assert first[0] == 200
     assert [doc["text"] for doc in json.loads(first[1])["data"]] == ["kept"]
@@ -56,8 +56,8 @@ def test_requests_that_follow_at_once_are_answered_in_their_order():
     texts = [b"one", b"two", b"three"]
     whole = b"".join(request(H2C, BODY.replace(b"kept", text)) for text in texts)
     heard, _ = conversation([whole + LAST], timeout_read=20)
-    told = [json.loads(answer)["data"][0]["text"].encode() for _, answer in answers(heard)[:-1]]
-    assert told == texts
+    content = [json.loads(answer)["data"][0]["text"].encode() for _, answer in answers(heard)[:-1]]
+    assert content == texts
 
 
 def test_connect_is_refused():
@@ -81,10 +81,10 @@ HANDSHAKE = (
     ],
     ids=["a body", "chunks", "many headers", "a long header"],
 )
-@pytest.mark.parametrize("face", ["http", "websocket"])
-def test_a_handshake_that_cannot_be_read_is_answered_and_closed(face, rest, status):
-    heard, _ = conversation([HANDSHAKE + rest], face=face, timeout_read=20)
-    ((told, body),) = answers(heard)
+@pytest.mark.parametrize("listener", ["http", "websocket"])
+def test_a_handshake_that_cannot_be_read_is_answered_and_closed(listener, rest, status):
+    heard, _ = conversation([HANDSHAKE + rest], listener=listener, timeout_read=20)
+    ((result, body),) = answers(heard)
     error = json.loads(body)
-    assert (told, error["status"]) == (status, status)
+    assert (result, error["status"]) == (status, status)
     assert "handshake" in error["detail"]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jina.server.server import leave, turn_away
+from jina.server.server import hand_over_ports, stop_new_connections
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems deal connections out in other ways")
 
@@ -50,7 +50,7 @@ def test_new_connections_go_to_the_one_that_listens_last(opened):
     opened += [old, new]
     clients = connected(port, 50)
     opened += clients
-    turn_away([old])
+    stop_new_connections([old])
     before = waiting(old, opened)
     assert 0 < before < 50
     opened += connected(port, 50)
@@ -58,7 +58,7 @@ def test_new_connections_go_to_the_one_that_listens_last(opened):
     assert waiting(new, opened) == 50 - before + 50
     newest = listener(port)
     opened.append(newest)
-    turn_away([new])
+    stop_new_connections([new])
     opened += connected(port, 50)
     assert waiting(newest, opened) == 50
 
@@ -66,7 +66,7 @@ def test_new_connections_go_to_the_one_that_listens_last(opened):
 def test_one_that_listens_alone_goes_on(opened):
     old = listener()
     opened.append(old)
-    turn_away([old])
+    stop_new_connections([old])
     opened += connected(old.getsockname()[1], 20)
     assert waiting(old, opened) == 20
 
@@ -79,7 +79,7 @@ def test_what_waits_is_taken_before_the_port_is_left(opened):
     opened += [*clients, *connected(other.getsockname()[1], 1)]  # nobody takes this one, but it is none of theirs
 
     async def main():
-        leaving = asyncio.create_task(leave({port}))
+        leaving = asyncio.create_task(hand_over_ports({port}))
         loop = asyncio.get_running_loop()
         while not leaving.done():
             try:
@@ -102,7 +102,7 @@ def test_patience_has_an_end(opened):
     old = listener()
     opened.append(old)
     opened += connected(old.getsockname()[1], 1)
-    asyncio.run(asyncio.wait_for(leave({old.getsockname()[1]}), 10))
+    asyncio.run(asyncio.wait_for(hand_over_ports({old.getsockname()[1]}), 10))
     assert waiting(old, opened) == 1
 
 
@@ -113,7 +113,7 @@ def test_a_server_without_descriptors_leaves_all_the_same():
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            await leave({1})
+            await hand_over_ports({1})
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

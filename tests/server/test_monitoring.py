@@ -6,20 +6,20 @@ import aiohttp
 import pytest
 
 from jina.errors import PortAlreadyUsed
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.server.monitoring import monitoring_server
 from tests.server.sample_service import SampleService
 
 
-def face(port=0):
-    return FacePlan(protocol="http", host="127.0.0.1", port=port)
+def listener(port=0):
+    return ListenerPlan(protocol="http", host="127.0.0.1", port=port)
 
 
 def asked(service, *calls):
     """Status, type and text of each `(method, path)`."""
 
     async def main():
-        server = monitoring_server(face(), service)
+        server = monitoring_server(listener(), service)
         await server.start()
         found = []
         try:
@@ -63,12 +63,12 @@ def test_probes_follow_the_service():
 
 def test_a_taken_port_is_named():
     async def main():
-        first = monitoring_server(face(), SampleService())
+        first = monitoring_server(listener(), SampleService())
         await first.start()
         port = int(first.addresses[0].rpartition(":")[2])
         try:
             with pytest.raises(PortAlreadyUsed, match=str(port)):
-                await monitoring_server(face(port), SampleService()).start()
+                await monitoring_server(listener(port), SampleService()).start()
         finally:
             await first.stop(0)
 

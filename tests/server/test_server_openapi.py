@@ -74,12 +74,12 @@ def test_fields_of_bytes_say_how_base64_is_marked():
         picture: ImageBytes | None = None
 
     document = document_of(info("/f", input_name="File", input_schema=json_schema_of(File)))
-    told = document["components"]["schemas"]["File"]["properties"]
-    assert (told["data"]["type"], told["data"]["format"]) == ("string", "binary")
-    assert "data:;base64," in told["data"]["description"]
-    assert told["named"]["description"] == "The file"
-    assert "data:;base64," in str(told["picture"])
-    (marked,) = [example for example in told["named"]["examples"] if example.startswith("data:")]
+    result = document["components"]["schemas"]["File"]["properties"]
+    assert (result["data"]["type"], result["data"]["format"]) == ("string", "binary")
+    assert "data:;base64," in result["data"]["description"]
+    assert result["named"]["description"] == "The file"
+    assert "data:;base64," in str(result["picture"])
+    (marked,) = [example for example in result["named"]["examples"] if example.startswith("data:")]
     assert codec_for(File).decode_json([{"data": marked}])[0].data == b"\x89PNG\r\n\x1a\n"
 
 

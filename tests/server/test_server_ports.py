@@ -13,7 +13,7 @@ import trustme
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.net import tls
-from jina.plan.plans import FacePlan, HttpPlan, TlsPlan
+from jina.plan.plans import HttpPlan, ListenerPlan, TlsPlan
 from jina.server import uvicorn_server
 from jina.server.server import serve
 from tests.server.sample_service import SampleService, authority, run, served, url
@@ -22,8 +22,8 @@ from tests.server.test_grpc_calls import message_of, texts_of, unary
 PROTOCOLS = ["grpc", "http", "websocket"]
 
 
-def face(protocol, port=0, **more):
-    return FacePlan(protocol=protocol, host=more.pop("host", "127.0.0.1"), port=port, **more)
+def listener(protocol, port=0, **more):
+    return ListenerPlan(protocol=protocol, host=more.pop("host", "127.0.0.1"), port=port, **more)
 
 
 def listening_socket():
@@ -36,7 +36,7 @@ def test_taken_port_is_an_error_that_names_it(protocol, capfd):
     taken, port = listening_socket()
 
     async def main():
-        server = serve([face(protocol, port)], SampleService())
+        server = serve([listener(protocol, port)], SampleService())
         with pytest.raises(PortAlreadyUsed, match=str(port)):
             await server.start()
 
@@ -51,7 +51,7 @@ def test_two_servers_do_not_share_a_port_of_the_user(protocol):
         async with served(SampleService(), protocol) as first:
             port = int(authority(first).rpartition(":")[2])
             with pytest.raises(PortAlreadyUsed, match=str(port)):
-                await serve([face(protocol, port)], SampleService()).start()
+                await serve([listener(protocol, port)], SampleService()).start()
 
     run(main())
 
@@ -71,7 +71,7 @@ def test_a_server_that_is_bound_when_another_one_begins_to_listen_names_the_port
     async def main():
         monkeypatch.setattr(uvicorn_server, "bind", and_another_one)
         with pytest.raises(PortAlreadyUsed, match=f"port: {port} is taken"):
-            await serve([face(protocol, port)], SampleService()).start()
+            await serve([listener(protocol, port)], SampleService()).start()
 
     others = []
     taken, port = listening_socket()
@@ -89,7 +89,7 @@ def test_port_held_by_the_parent_is_shared(protocol):
 
     async def main():
         for _ in range(2):
-            server = serve([face(protocol, port, share_port=True)], SampleService())
+            server = serve([listener(protocol, port, share_port=True)], SampleService())
             await server.start()
             try:
                 assert server.addresses[0].endswith(f":{port}")
@@ -108,7 +108,7 @@ def test_all_ports_or_none():
 
     async def main():
         with pytest.raises(PortAlreadyUsed):
-            await serve([face("http", free_port), face("grpc", port)], SampleService()).start()
+            await serve([listener("http", free_port), listener("grpc", port)], SampleService()).start()
         socket.create_server(("127.0.0.1", free_port)).close()
 
     with taken:
@@ -119,15 +119,15 @@ def test_host_of_another_machine():
     async def main():
         for protocol in PROTOCOLS:
             with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
-                await serve([face(protocol, host="192.0.2.1")], SampleService()).start()
+                await serve([listener(protocol, host="192.0.2.1")], SampleService()).start()
 
     run(main())
 
 
 def test_all_interfaces():
     async def main():
-        faces = [face(protocol, host="0.0.0.0") for protocol in PROTOCOLS]
-        server = serve(faces, SampleService())
+        listeners = [listener(protocol, host="0.0.0.0") for protocol in PROTOCOLS]
+        server = serve(listeners, SampleService())
         await server.start()
         try:
             assert [address.partition("://")[0] for address in server.addresses] == ["grpc", "http", "ws"]
@@ -232,7 +232,7 @@ def test_stop_cancels_what_exceeds_the_grace(caplog):
 
 def test_stop_twice_and_before_start():
     async def main():
-        server = serve([face("http")], SampleService())
+        server = serve([listener("http")], SampleService())
         await server.stop(0)
         async with served(SampleService(), "grpc", "http") as server:
             await server.stop(0)
@@ -243,9 +243,11 @@ def test_stop_twice_and_before_start():
 def test_uvicorn_options():
     async def main():
         with pytest.raises(ConfigError, match="timeout_keep_alive"):
-            await serve([face("http")], SampleService(), http=HttpPlan(uvicorn_kwargs={"timeout_keepalive": 1})).start()
+            await serve(
+                [listener("http")], SampleService(), http=HttpPlan(uvicorn_kwargs={"timeout_keepalive": 1})
+            ).start()
         with pytest.raises(ConfigError, match="workers"):
-            await serve([face("http")], SampleService(), http=HttpPlan(uvicorn_kwargs={"workers": 2})).start()
+            await serve([listener("http")], SampleService(), http=HttpPlan(uvicorn_kwargs={"workers": 2})).start()
         plan = HttpPlan(uvicorn_kwargs={"headers": [["x-own", "yes"]]})
         async with (
             served(SampleService(), "http", http=plan) as server,
@@ -280,7 +282,7 @@ def ca_file(certificate, authority_file):
 
 def test_tls(certificate, ca_file):
     async def main():
-        server = serve([face(protocol, tls=certificate) for protocol in PROTOCOLS], SampleService())
+        server = serve([listener(protocol, tls=certificate) for protocol in PROTOCOLS], SampleService())
         await server.start()
         try:
             assert [address.partition("://")[0] for address in server.addresses] == ["grpcs", "https", "wss"]
@@ -325,7 +327,7 @@ def test_a_certificate_that_is_renewed_while_it_is_served(tmp_path, monkeypatch,
 
     async def main():
         first = issue()
-        server = serve([face(protocol, tls=plan) for protocol in PROTOCOLS], SampleService())
+        server = serve([listener(protocol, tls=plan) for protocol in PROTOCOLS], SampleService())
         await server.start()
         try:
             await until_all_show(server, first)
@@ -347,7 +349,7 @@ def test_a_certificate_that_is_renewed_while_it_is_served(tmp_path, monkeypatch,
 def test_client_certificates(certificate, ca_file):
     async def main():
         plan = TlsPlan(certfile=certificate.certfile, keyfile=certificate.keyfile, ca_file=ca_file)
-        server = serve([face("http", tls=plan)], SampleService())
+        server = serve([listener("http", tls=plan)], SampleService())
         await server.start()
         try:
             context = ssl.create_default_context(cafile=ca_file)
@@ -377,6 +379,6 @@ def test_bad_certificates_are_named(protocol, certificate, tmp_path):
             (TlsPlan(certfile=certificate.certfile, keyfile=str(nonsense)), "nonsense.pem"),
         ):
             with pytest.raises(ConfigError, match=name):
-                await serve([face(protocol, tls=plan)], SampleService()).start()
+                await serve([listener(protocol, tls=plan)], SampleService()).start()
 
     run(main())

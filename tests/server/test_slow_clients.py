@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from jina.net.sockets import bind
 from jina.net.unread import LEAST_RATE
-from jina.plan.plans import FacePlan
-from jina.server.http_protocol import Arrival
+from jina.plan.plans import ListenerPlan
+from jina.server.http_protocol import ReadDeadline
 from tests.server.sample_service import SampleService, authority, run, served
 
 LIMIT = 0.3
@@ -54,15 +54,15 @@ async def talked(server, chunks, pause=0.0, index=0):
     return heard, time.monotonic() - began
 
 
-def conversation(*arguments, face="http", timeout_read=LIMIT, **options):
+def conversation(*arguments, listener="http", timeout_read=LIMIT, **options):
     async def main():
-        async with served(SampleService(), face, timeout_read=timeout_read) as server:
+        async with served(SampleService(), listener, timeout_read=timeout_read) as server:
             return await talked(server, *arguments, **options)
 
     return run(main())
 
 
-@pytest.mark.parametrize("face", ["http", "websocket"])
+@pytest.mark.parametrize("listener", ["http", "websocket"])
 @pytest.mark.parametrize(
     ("chunks", "pause"),
     [
@@ -75,8 +75,8 @@ def conversation(*arguments, face="http", timeout_read=LIMIT, **options):
     ],
     ids=["a line", "half a head", "head in drops", "half a body", "body in drops", "chunks in drops"],
 )
-def test_a_request_that_does_not_arrive(face, chunks, pause):
-    heard, seconds = conversation(chunks, pause, face=face)
+def test_a_request_that_does_not_arrive(listener, chunks, pause):
+    heard, seconds = conversation(chunks, pause, listener=listener)
     assert heard.startswith(b"HTTP/1.1 408")
     assert 0.9 * LIMIT < seconds < 25
 
@@ -186,21 +186,21 @@ def test_work_that_takes_longer_is_not_late():
     ids=["half a frame", "in drops", "half a continuation", "no continuation"],
 )
 def test_a_frame_that_does_not_arrive(frames):
-    heard, seconds = conversation([UPGRADE, *frames], 0.02, face="websocket")
+    heard, seconds = conversation([UPGRADE, *frames], 0.02, listener="websocket")
     assert heard.startswith(b"HTTP/1.1 101")
     assert b"the message did not arrive in time" in heard
     assert 0.9 * LIMIT < seconds < 25
 
 
 @pytest.mark.parametrize(
-    ("face", "said", "timeout_read"), [("websocket", UPGRADE, 0.5), ("http", HEAD, 0)], ids=["socket", "no limit"]
+    ("listener", "said", "timeout_read"), [("websocket", UPGRADE, 0.5), ("http", HEAD, 0)], ids=["socket", "no limit"]
 )
-def test_what_may_be_silent_stays_open(face, said, timeout_read):
+def test_what_may_be_silent_stays_open(listener, said, timeout_read):
     async def main():
-        async with served(SampleService(), face, timeout_read=timeout_read) as server:
+        async with served(SampleService(), listener, timeout_read=timeout_read) as server:
             reader, writer = await connected(server)
             writer.write(said)
-            if face == "websocket":
+            if listener == "websocket":
                 await reader.readuntil(b"\r\n\r\n")
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1):
@@ -211,7 +211,7 @@ def test_what_may_be_silent_stays_open(face, said, timeout_read):
 
 
 def test_grpc_without_a_handshake():
-    heard, seconds = conversation([], face="grpc")
+    heard, seconds = conversation([], listener="grpc")
     assert seconds < 25
     assert b"handshake" in heard
 
@@ -231,7 +231,7 @@ def test_others_are_served_meanwhile_and_nothing_is_left():
 
 
 def test_the_system_looks_after_dead_peers():
-    with bind(FacePlan(protocol="http", host="127.0.0.1", port=0)) as listening:
+    with bind(ListenerPlan(protocol="http", host="127.0.0.1", port=0)) as listening:
         listening.listen()
         with socket.create_connection(listening.getsockname()):
             listening.settimeout(5)
@@ -276,20 +276,20 @@ class Clock:
 @given(st.floats(0.1, 60), st.lists(st.tuples(st.floats(0, 20), st.integers(0, 100_000)), max_size=30))
 def test_late_exactly_when_the_rate_is_too_low(timeout, steps):
     clock, late, size = Clock(), [], 0
-    arrival = Arrival(clock, timeout, lambda: late.append(clock.now), lambda: False)
-    arrival.begin()
+    reading = ReadDeadline(clock, timeout, lambda: late.append(clock.now), lambda: False)
+    reading.begin()
     for seconds, more in steps:
         clock.advance(seconds)
         due = timeout + size / LEAST_RATE
         assert bool(late) == (clock.now >= due) or abs(clock.now - due) < 1e-6
         if late:
             break
-        arrival.got(more)
+        reading.got(more)
         size += more
     else:
         clock.advance(timeout + size / LEAST_RATE)
     assert late == [pytest.approx(timeout + size / LEAST_RATE)]
-    assert not arrival.awaited
+    assert not reading.awaited
     clock.advance(1000)
     assert len(late) == 1
 
@@ -297,14 +297,14 @@ def test_late_exactly_when_the_rate_is_too_low(timeout, steps):
 @given(st.floats(0.1, 60), st.integers(1, 20))
 def test_while_we_do_not_read_nobody_is_late(timeout, times):
     clock, late, paused = Clock(), [], [True]
-    arrival = Arrival(clock, timeout, lambda: late.append(clock.now), lambda: paused[0])
-    arrival.begin()
+    reading = ReadDeadline(clock, timeout, lambda: late.append(clock.now), lambda: paused[0])
+    reading.begin()
     clock.advance(times * timeout)
     assert not late
     paused[0] = False
     clock.advance(2.01 * timeout)
     assert late
-    arrival.begin()
-    arrival.end()
+    reading.begin()
+    reading.end()
     clock.advance(1000)
     assert len(late) == 1

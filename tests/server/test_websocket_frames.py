@@ -18,10 +18,10 @@ from tests.server.sample_service import NOTES, Note, SampleService, run, served,
 from tests.server.test_grpc_calls import message_of, texts_of
 
 
-def connected(use, *, protocols=("json",), path="/", headers=None, service=None, face="websocket", **options):
+def connected(use, *, protocols=("json",), path="/", headers=None, service=None, listener="websocket", **options):
     async def main():
         sample = service or SampleService()
-        async with served(sample, face, **options) as server, aiohttp.ClientSession() as session:
+        async with served(sample, listener, **options) as server, aiohttp.ClientSession() as session:
             target = url(server, path).replace("http://", "ws://")
             async with session.ws_connect(target, protocols=protocols, headers=headers or {}) as socket:
                 return await use(socket, sample)
@@ -40,8 +40,8 @@ async def frames_until_close(socket):
     return frames
 
 
-@pytest.mark.parametrize("face", ["websocket", "http"])
-def test_json_request(face):
+@pytest.mark.parametrize("listener", ["websocket", "http"])
+def test_json_request(listener):
     async def use(socket, service):
         assert socket.protocol == "json"
         await socket.send_str(request_text("/upper", {"id": "1", "text": "a"}, parameters={"k": 2**60 + 1}))
@@ -54,7 +54,7 @@ def test_json_request(face):
         assert (await socket.receive()).type == aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 1000
 
-    connected(use, headers={"x-trace": "t"}, face=face)
+    connected(use, headers={"x-trace": "t"}, listener=listener)
 
 
 def test_a_list_below_docs_is_the_documents():

@@ -39,18 +39,18 @@ class Group:
         found, deadline = {}, time.monotonic() + PATIENCE
         while len(found) < count:
             assert time.monotonic() < deadline, f"only {len(found)} replicas answer"
-            told = json.loads(self.post(endpoint, documents or DocumentArray([Document()]), **options)[0].text)
-            found[told.pop("process", len(found))] = told
+            reply = json.loads(self.post(endpoint, documents or DocumentArray([Document()]), **options)[0].text)
+            found[reply.pop("process", len(found))] = reply
         return list(found.values())
 
     def settled(self, endpoint, wanted, count=3):
         """Wait until all replicas tell `wanted`."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            told = self.everywhere(endpoint, count)
-            if all(one == wanted for one in told):
+            states = self.everywhere(endpoint, count)
+            if all(one == wanted for one in states):
                 return
-            assert time.monotonic() < deadline, told
+            assert time.monotonic() < deadline, states
 
     def status(self):
         return self.deployment.consensus_status()

@@ -29,9 +29,9 @@ def items(*texts):
 
 def batches(running):
     """What the replicas noted, which is the same."""
-    told = running.everywhere("/list", documents=items("x"), return_type=DocList[Item], **FRESH)
-    assert told[0] == told[1] == told[2]
-    return told[0]["batches"]
+    states = running.everywhere("/list", documents=items("x"), return_type=DocList[Item], **FRESH)
+    assert states[0] == states[1] == states[2]
+    return states[0]["batches"]
 
 
 def over_http(running, endpoint, data, request_id):
@@ -62,8 +62,8 @@ def test_a_member_that_comes_again_is_applied_once(gathering):
         found = list(pool.map(lambda one: over_http(gathering, "/add", *one), bodies * 3))
     assert all(status == 200 for status, _ in found)
     for number in range(4):
-        told = {found[place][1][0]["text"] for place in range(number, 12, 4)}
-        assert len(told) == 1, "a repeated write is answered as before"
+        result = {found[place][1][0]["text"] for place in range(number, 12, 4)}
+        assert len(result) == 1, "a repeated write is answered as before"
     noted = [text for text in chain(*batches(gathering)) if text.startswith("again")]
     assert sorted(noted) == [f"again{number}" for number in range(4)]
 

@@ -82,7 +82,7 @@ def test_another_version(tmp_path, program):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("kill -SEGV $$", "was killed by signal 11 (SIGSEGV)"),
         ("echo no luck today >&2; exit 9", "exited with code 9: no luck today"),
@@ -90,24 +90,24 @@ def test_another_version(tmp_path, program):
         ("ulimit -v 100000; exec {real} $*", "exited with code 2: fatal error: "),
     ],
 )
-def test_a_crash_before_it_says_its_version(tmp_path, program, body, told):
+def test_a_crash_before_it_says_its_version(tmp_path, program, body, message):
     script(program, body)
     error = failure(tmp_path)
-    assert error.message.startswith(f"the consensus agent {program} {told}")
+    assert error.message.startswith(f"the consensus agent {program} {message}")
     assert f"{program} --version" in error.help
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("kill -SEGV $$", "was killed by signal 11 (SIGSEGV)"),
         ("read line; echo no luck today >&2; exit 9", "exited with code 9: no luck today"),
         ("ulimit -v 100000; exec {real} $*", "exited with code 2: fatal error: "),
     ],
 )
-def test_a_crash_before_it_is_ready(tmp_path, program, body, told):
+def test_a_crash_before_it_is_ready(tmp_path, program, body, message):
     script(program, f'test "$1" = --version && exec {{real}} --version\n{body}')
-    assert f"does not start: {program} {told}" in failure(tmp_path).message
+    assert f"does not start: {program} {message}" in failure(tmp_path).message
 
 
 def test_one_that_goes_missing_between_two_steps_of_the_start(tmp_path, program):

@@ -57,11 +57,11 @@ def test_a_flow_elsewhere_goes_on_when_one_is_lost(three):
         assert json.loads(flow.post("/list", **FRESH)[0].text)["lines"][-1] == "last"
         three.start(0)
         three.await_ready(0)
-    told = [three.lines(replica) for replica in range(3)]
-    assert told[0] == told[1] == told[2]
+    result = [three.lines(replica) for replica in range(3)]
+    assert result[0] == result[1] == result[2]
     attempts = {line: place for one in writers for line, place in one.attempts.items()}
-    check_history({**attempts, **dict.fromkeys([*told[0][:before], "last"])}, told[0])
-    assert len(told[0]) == before + 121
+    check_history({**attempts, **dict.fromkeys([*result[0][:before], "last"])}, result[0])
+    assert len(result[0]) == before + 121
 
 
 def test_a_gateway_by_command_goes_on_and_all_come_back_from_their_disks(three):

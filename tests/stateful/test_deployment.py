@@ -28,10 +28,10 @@ def test_every_replica_applies_every_write_in_one_order(ledger):
         thread.start()
     for thread in threads:
         thread.join()
-    told = ledger.everywhere("/list", **FRESH)
-    assert told[0] == told[1] == told[2]
+    states = ledger.everywhere("/list", **FRESH)
+    assert states[0] == states[1] == states[2]
     check_history(
-        {key: place for one in writers for key, place in one.attempts.items()}, told[0]["lines"], all_of_them=False
+        {key: place for one in writers for key, place in one.attempts.items()}, states[0]["lines"], all_of_them=False
     )
     assert not [error for one in writers for error in one.errors]
 
@@ -39,15 +39,15 @@ def test_every_replica_applies_every_write_in_one_order(ledger):
 def test_linearizable_reads_miss_nothing_on_any_replica(ledger):
     for number in range(30):
         ledger.add(f"fresh{number}")
-        told = json.loads(ledger.post("/list", Document(), **FRESH)[0].text)
-        assert told["lines"][-1] == f"fresh{number}"
+        reply = json.loads(ledger.post("/list", Document(), **FRESH)[0].text)
+        assert reply["lines"][-1] == f"fresh{number}"
 
 
 def test_status_tells_of_every_replica(ledger):
-    told = ledger.status()
-    assert [one["replica"] for one in told] == [0, 1, 2]
-    assert sorted(one["role"] for one in told) == ["Follower", "Follower", "Leader"]
-    assert all(one["serving"] and list(one["members"].values()) == ["Voter"] * 3 for one in told)
+    statuses = ledger.status()
+    assert [one["replica"] for one in statuses] == [0, 1, 2]
+    assert sorted(one["role"] for one in statuses) == ["Follower", "Follower", "Leader"]
+    assert all(one["serving"] and list(one["members"].values()) == ["Voter"] * 3 for one in statuses)
 
 
 def test_a_missing_agent_is_said_in_one_line(tmp_path, monkeypatch):

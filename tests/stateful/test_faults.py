@@ -58,9 +58,9 @@ def wait_for_more(writers, more=20):
 
 
 def check(running, writers, replicas=3):
-    told = running.everywhere("/list", replicas, **FRESH)
-    assert all(one == told[0] for one in told)
-    check_history(attempts_of(writers), told[0]["lines"])
+    states = running.everywhere("/list", replicas, **FRESH)
+    assert all(one == states[0] for one in states)
+    check_history(attempts_of(writers), states[0]["lines"])
 
 
 def test_the_leaders_agent_is_killed(tmp_path):
@@ -133,29 +133,29 @@ def test_a_follower_that_was_stopped_catches_up(tmp_path):
                 running.add(name)
         finally:
             running.kill_agent(behind, signal.SIGCONT)
-        told = running.everywhere("/list", **FRESH)
-        assert all(one == told[0] for one in told)
-        assert told[0]["lines"] == names
+        states = running.everywhere("/list", **FRESH)
+        assert all(one == states[0] for one in states)
+        assert states[0]["lines"] == names
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_random_nemesis(seed, tmp_path):
     """Agents and workers are killed or stopped at random under load, with a short log: nothing is lost or doubled."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with group(FolderLedger, tmp_path, raft_configuration=SHORT_LOG) as running:
         with writing(running) as writers:
             until = time.monotonic() + 8.0
             while time.monotonic() < until:
-                for replica in dice.sample(range(3), dice.choice([1, 1, 2, 3])):
+                for replica in rng.sample(range(3), rng.choice([1, 1, 2, 3])):
                     with contextlib.suppress(ProcessLookupError):
-                        if (kind := dice.random()) < 0.15:
+                        if (kind := rng.random()) < 0.15:
                             running.kill_worker(replica)
                         elif kind < 0.6:
                             running.kill_agent(replica)
                         else:
                             running.kill_agent(replica, signal.SIGSTOP)
-                            threading.Timer(dice.uniform(0.1, 1.0), waken, [running, replica]).start()
-                threading.Event().wait(dice.uniform(0.3, 1.2))
+                            threading.Timer(rng.uniform(0.1, 1.0), waken, [running, replica]).start()
+                threading.Event().wait(rng.uniform(0.3, 1.2))
             for replica in range(3):
                 waken(running, replica)
             until_all_serve(running)
@@ -176,8 +176,8 @@ def test_a_replica_that_did_something_else_is_taken_out(tmp_path):
         assert all(one["diverged"] == 0 for one in running.status())
         running.add("odd")
         until_odd(running)
-        told = running.everywhere("/list", 2, **FRESH)
-        assert [one["lines"] for one in told] == [["even", "odd"]] * 2
+        states = running.everywhere("/list", 2, **FRESH)
+        assert [one["lines"] for one in states] == [["even", "odd"]] * 2
         for _ in range(10):
             running.add("later")
         assert not [one for one in running.everywhere("/list", 2, **FRESH) if "odd" not in one["lines"]]

@@ -64,8 +64,8 @@ def test_ports_in_a_row_that_connections_use_are_held_from_the_beginning(tmp_pat
     ports = in_a_row(3)
     with group(Ledger, tmp_path, peer_ports=ports) as running:
         assert set(ports) <= running.deployment._reservations._held.keys()
-        told = {one["replica"]: one["peers"][str(one["replica"])] for one in running.status()}
-        assert told == {number: f"127.0.0.1:{port}" for number, port in enumerate(ports)}
+        statuses = {one["replica"]: one["peers"][str(one["replica"])] for one in running.status()}
+        assert statuses == {number: f"127.0.0.1:{port}" for number, port in enumerate(ports)}
     for port in ports:
         with socket.socket() as free:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -11,7 +11,7 @@ import pytest
 from jina import Document
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload
-from jina.codec.session_headers import Turn
+from jina.codec.session_headers import SessionRef
 from jina.errors import ConfigError, RuntimeFailToStart, Unavailable
 from jina.replication.admin import Peer, agent_status, ask, read_key
 from jina.replication.agent_client import PROPOSE, STATUS, frame_head
@@ -30,7 +30,7 @@ def keys(workspace, replicas=3):
 
 def an_operation():
     request = Request("/add", BytesPayload(b""), {}, "stranger")
-    return b"".join(write_entry(entry_of("x", b"d" * 16, 0, Turn("", 0, 0, 0)), request, 1 << 20))
+    return b"".join(write_entry(entry_of("x", b"d" * 16, 0, SessionRef("", 0, 0, 0)), request, 1 << 20))
 
 
 def said_by_a_stranger(address, purpose, generation, *more):
@@ -50,8 +50,8 @@ def lines(running):
 def test_a_stranger_can_propose_nothing_and_the_group_goes_on(tmp_path):
     with group(FolderLedger, tmp_path, name=NAME) as running:
         running.add("before")
-        told = running.status()
-        for one in told:
+        statuses = running.status()
+        for one in statuses:
             address = one["peers"][str(one["replica"])]
             for operation in (b"", an_operation()):
                 frame = frame_head(PROPOSE, 1, len(operation)) + operation
@@ -62,7 +62,7 @@ def test_a_stranger_can_propose_nothing_and_the_group_goes_on(tmp_path):
             assert said_by_a_stranger(address, b"S", "", frame_head(STATUS, 1, 0)) == b""
             assert said_by_a_stranger(address, b"R", one["generation"], bytes(100)) == b""
         last = [one["last"] for one in running.status()]
-        assert last == [one["last"] for one in told]
+        assert last == [one["last"] for one in statuses]
         running.add("after")
         assert lines(running) == [["before", "after"]] * 3
         key = read_key(str(keys(tmp_path)[0]))
@@ -72,15 +72,15 @@ def test_a_stranger_can_propose_nothing_and_the_group_goes_on(tmp_path):
 def test_the_key_is_made_once_for_this_user_alone_and_stays(tmp_path):
     with group(FolderLedger, tmp_path, name=NAME) as running:
         running.add("one")
-        told = {path.read_text() for path in keys(tmp_path)}
-        assert len(told) == 1
-        assert len(told.copy().pop().strip()) == 64
+        result = {path.read_text() for path in keys(tmp_path)}
+        assert len(result) == 1
+        assert len(result.copy().pop().strip()) == 64
         assert {stat.S_IMODE(os.stat(path).st_mode) for path in keys(tmp_path)} == {0o600}
         running.deployment.add_replica()
-        assert keys(tmp_path, 4)[3].read_text() in told
+        assert keys(tmp_path, 4)[3].read_text() in result
     keys(tmp_path)[1].unlink()
     with group(FolderLedger, tmp_path, name=NAME, replicas=4) as running:
-        assert {path.read_text() for path in keys(tmp_path, 4)} == told
+        assert {path.read_text() for path in keys(tmp_path, 4)} == result
         assert running.everywhere("/list", 4, **FRESH)[0]["lines"] == ["one"]
 
 

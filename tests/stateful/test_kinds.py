@@ -42,9 +42,9 @@ def items(*texts):
 
 def calls(many):
     """What the replicas noted, which is the same."""
-    told = many.everywhere("/calls", documents=items("x"), return_type=DocList[Item], **FRESH)
-    assert told[0] == told[1] == told[2]
-    return told[0]["calls"]
+    states = many.everywhere("/calls", documents=items("x"), return_type=DocList[Item], **FRESH)
+    assert states[0] == states[1] == states[2]
+    return states[0]["calls"]
 
 
 def test_snapshots_shorten_the_log_of_each_replica(tmp_path):
@@ -58,9 +58,9 @@ def test_snapshots_shorten_the_log_of_each_replica(tmp_path):
         assert all(one["first"] > 20 and one["snapshot"] > 20 for one in running.status()), running.status()
         running.add("after the snapshot")
     with group(FolderLedger, tmp_path) as running:
-        told = running.everywhere("/list")
-        assert told[0] == told[1] == told[2]
-        assert told[0]["lines"] == [*map(str, range(100)), *(f"later{n}" for n in range(30)), "after the snapshot"]
+        states = running.everywhere("/list")
+        assert states[0] == states[1] == states[2]
+        assert states[0]["lines"] == [*map(str, range(100)), *(f"later{n}" for n in range(30)), "after the snapshot"]
         # Files of an earlier incarnation are gone: what is to last belongs into the snapshot.
         assert running.everywhere("/kept", **FRESH) == [{"kept": [], "found": []}] * 3
 
@@ -106,9 +106,9 @@ def test_writes_go_on_during_a_snapshot(tmp_path):
             writer.write(number)
         shooting.join()
         assert not writer.errors
-        told = running.everywhere("/list", **FRESH)
-        assert told[0] == told[1] == told[2]
-        assert len(told[0]["lines"]) == 6
+        states = running.everywhere("/list", **FRESH)
+        assert states[0] == states[1] == states[2]
+        assert len(states[0]["lines"]) == 6
 
 
 def test_async_writes_and_documents_that_come_back(many):
@@ -142,12 +142,12 @@ def test_parameters_keep_their_types(many):
 
 def test_time_and_seed_are_the_same_on_every_replica(many):
     before = time.time() - 1
-    told = [many.post("/moment", items("x"), return_type=DocList[Item])[0].text for _ in range(9)]
-    assert calls(many)[-9:] == told
-    times = [float(one.split()[0]) for one in told]
+    reply = [many.post("/moment", items("x"), return_type=DocList[Item])[0].text for _ in range(9)]
+    assert calls(many)[-9:] == reply
+    times = [float(one.split()[0]) for one in reply]
     assert times == sorted(times)
     assert before < times[0] <= times[-1] < time.time() + 1
-    assert len({one.split()[1] for one in told}) > 1
+    assert len({one.split()[1] for one in reply}) > 1
 
 
 def over_http(many, endpoint, body):
@@ -206,9 +206,9 @@ def test_as_a_step_of_a_flow(tmp_path):
     with flow:
         for number in range(10):
             flow.post("/add", DocumentArray([Document(text=str(number))]))
-        told = [json.loads(flow.post("/list", Document(), **FRESH)[0].text) for _ in range(9)]
-        assert all(one["lines"] == [*map(str, range(10))] for one in told)
-        assert len({one["process"] for one in told}) > 1
+        reply = [json.loads(flow.post("/list", Document(), **FRESH)[0].text) for _ in range(9)]
+        assert all(one["lines"] == [*map(str, range(10))] for one in reply)
+        assert len({one["process"] for one in reply}) > 1
 
 
 def test_a_write_applied_by_one_replica_alone_is_an_ordinary_one(tmp_path):

@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 def members(running):
     """The members that the leader tells of, by number."""
-    told = next(one for one in running.status() if one["role"] == "Leader")
-    return sorted((int(member.partition("-")[0]), vote) for member, vote in told["members"].items())
+    statuses = next(one for one in running.status() if one["role"] == "Leader")
+    return sorted((int(member.partition("-")[0]), vote) for member, vote in statuses["members"].items())
 
 
 def all_vote(*numbers):
@@ -208,8 +208,8 @@ def test_shards_with_given_ports_start_with_the_members_that_are_left(tmp_path):
         running.deployment.remove_replica(0)
     given = {"0": ports[:2], "1": ports[2:4]}
     with group(Ledger, tmp_path, replicas=2, peer_ports=given, **options) as running:
-        told = {(one["shard"], one["replica"]): one["peers"][str(one["replica"])] for one in running.status()}
-        assert told == {
+        statuses = {(one["shard"], one["replica"]): one["peers"][str(one["replica"])] for one in running.status()}
+        assert statuses == {
             (shard, replica): f"127.0.0.1:{port}"
             for (shard, replica), port in zip([(0, 1), (0, 2), (1, 1), (1, 2)], ports, strict=False)
         }
@@ -223,8 +223,8 @@ def test_given_peer_ports_stay(tmp_path):
     with group(Ledger, tmp_path, peer_ports=ports) as running:
         running.deployment.add_replica()
         running.deployment.remove_replica(0)
-        told = {one["replica"]: one["peers"][str(one["replica"])] for one in running.status()}
-        assert {told[1], told[2]} == {f"127.0.0.1:{port}" for port in ports[1:]}
+        statuses = {one["replica"]: one["peers"][str(one["replica"])] for one in running.status()}
+        assert {statuses[1], statuses[2]} == {f"127.0.0.1:{port}" for port in ports[1:]}
         running.add("x")
 
 
@@ -268,7 +268,7 @@ class Versioned(FolderLedger):
             raise ValueError("this version does not start")
 
     @requests(on="/version")
-    def told(self, docs, **kwargs):
+    def version_of(self, docs, **kwargs):
         return DocumentArray([Document(text=json.dumps({"version": self.version, "process": os.getpid()}))])
 
 
@@ -332,8 +332,8 @@ def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
         flow.snapshot("ledger")
         flow.scale("ledger", 2)
         flow.post("/add", Document(text="two"))
-        told = json.loads(flow.post("/list", Document(), headers={"jina-consistency": "linearizable"})[0].text)
-        assert told["lines"] == ["marked one", "marked two"]
+        headers = json.loads(flow.post("/list", Document(), headers={"jina-consistency": "linearizable"})[0].text)
+        assert headers["lines"] == ["marked one", "marked two"]
         assert json.loads(flow.post("/version", Document())[0].text)["version"] == "2"
         assert flow.port == port
         with pytest.raises(UsageError, match="no step 'leger', did you mean 'ledger'"):
@@ -346,8 +346,8 @@ def test_a_step_of_a_flow_is_changed_while_it_runs(tmp_path):
     assert left == [2]
     with flow_with_ledger(tmp_path, replicas=1) as flow:
         assert [one["replica"] for one in flow.consensus_status("ledger")] == left
-        told = json.loads(flow.post("/list", Document())[0].text)
-        assert told["lines"] == ["marked one", "marked two"]
+        headers = json.loads(flow.post("/list", Document())[0].text)
+        assert headers["lines"] == ["marked one", "marked two"]
 
 
 def fail_once(monkeypatch, at):

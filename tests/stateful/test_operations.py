@@ -10,7 +10,7 @@ import pytest
 
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload, JsonPayload
-from jina.codec.session_headers import Turn
+from jina.codec.session_headers import SessionRef
 from jina.errors import InternalError
 from jina.replication.admin import agent_path, socket_path
 from jina.replication.agent_client import OK, PROPOSE, Reader, frame_head
@@ -29,11 +29,11 @@ def operations():
     for at, parameters in enumerate(PARAMETERS):
         for payload in documents:
             request = Request("/add", payload, parameters, "id", "exec.*", {"jina-x": "y"}, None, at % 2 == 0)
-            turn = Turn("client", 3, 2**40, 1) if at % 2 else Turn("", 0, 0, 0)
-            yield b"".join(write_entry(entry_of("key", b"d" * 16, 7, turn), request, 1 << 30))
+            session = SessionRef("client", 3, 2**40, 1) if at % 2 else SessionRef("", 0, 0, 0)
+            yield b"".join(write_entry(entry_of("key", b"d" * 16, 7, session), request, 1 << 30))
     branches = [("a", documents[0]), ("b", documents[1]), ("c", documents[2])]
     request = Request("/", documents[0], {}, "", branches=branches)
-    yield b"".join(write_entry(entry_of("", b"", 0, Turn("", 0, 0, 0)), request, 1 << 30))
+    yield b"".join(write_entry(entry_of("", b"", 0, SessionRef("", 0, 0, 0)), request, 1 << 30))
 
 
 def is_readable(data):
@@ -50,11 +50,11 @@ def lone_agent(folder):
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     place = str(folder / "agent")
-    told = {"group": "g", "peers": [address], "dir": str(folder / "rep-0"), "socket": place, "nonce": "n"}
-    told |= {"election_timeout": 20, "heartbeat_timeout": 20, "leader_lease_timeout": 10, "key": "k" * 64}
+    text = {"group": "g", "peers": [address], "dir": str(folder / "rep-0"), "socket": place, "nonce": "n"}
+    text |= {"election_timeout": 20, "heartbeat_timeout": 20, "leader_lease_timeout": 10, "key": "k" * 64}
     process = subprocess.Popen([agent_path()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        process.stdin.write(msgspec.json.encode(told) + b"\n")
+        process.stdin.write(msgspec.json.encode(text) + b"\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"ready\n"
         with socket.socket(socket.AF_UNIX) as sock, socket_path(place) as short:

@@ -81,7 +81,7 @@ def test_a_stateful_deployment_in_deep_folders(tmp_path):
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["texts"] == ["one", str(work)]
-    assert told["snapshot"][0] == 0, told["snapshot"][1]
+    output = json.loads(ran.stdout.splitlines()[-1])
+    assert output["texts"] == ["one", str(work)]
+    assert output["snapshot"][0] == 0, output["snapshot"][1]
     assert not list(temporary.iterdir())

@@ -49,14 +49,14 @@ def folder(workspace, replica):
 
 def answering(running):
     """The processes that reads go to, which take turns."""
-    told = (running.post("/list", Document(), headers={"jina-consistency": "eventual"}) for _ in range(12))
-    return {json.loads(docs[0].text)["process"] for docs in told}
+    headers = (running.post("/list", Document(), headers={"jina-consistency": "eventual"}) for _ in range(12))
+    return {json.loads(docs[0].text)["process"] for docs in headers}
 
 
 def lines(running, replicas=3):
-    told = running.everywhere("/list", replicas, headers={"jina-consistency": "linearizable"})
-    assert all(one == told[0] for one in told)
-    return told[0]["lines"]
+    states = running.everywhere("/list", replicas, headers={"jina-consistency": "linearizable"})
+    assert all(one == states[0] for one in states)
+    return states[0]["lines"]
 
 
 def test_status_is_found_by_name_by_folder_and_by_address(running, workspace, jina):
@@ -67,17 +67,17 @@ def test_status_is_found_by_name_by_folder_and_by_address(running, workspace, ji
         ["--peer", address, *key],
         ["--peer", address, "--workspace", workspace],
     ):
-        code, told = jina("status", NAME, *place, "--json")
-        assert code == 0, told
-        (found,) = json.loads(told)
+        code, output = jina("status", NAME, *place, "--json")
+        assert code == 0, output
+        (found,) = json.loads(output)
         assert [one["replica"] for one in found["replicas"]] == [0, 1, 2]
         assert sorted(one["role"] for one in found["replicas"]) == ["Follower", "Follower", "Leader"]
-    code, told = jina("status", NAME, "--peer", address)
-    assert (code, "does it ask for the key of its group (--key-file)?" in told) == (2, True), told
-    code, told = jina("status", NAME)
-    assert code == 0, told
-    assert f"{NAME}: 3 of 3 replicas serve, replica {running.leader()} leads" in told
-    assert address in told
+    code, output = jina("status", NAME, "--peer", address)
+    assert (code, "does it ask for the key of its group (--key-file)?" in output) == (2, True), output
+    code, output = jina("status", NAME)
+    assert code == 0, output
+    assert f"{NAME}: 3 of 3 replicas serve, replica {running.leader()} leads" in output
+    assert address in output
 
 
 def test_who_is_not_there_is_told(workspace, jina):
@@ -100,8 +100,8 @@ def test_who_is_not_there_is_told(workspace, jina):
     ],
 )
 def test_wrong_arguments_are_named_at_once(jina, words, text):
-    code, told = jina(*words)
-    assert (code, text in told, told.count("\n") <= 2) == (2, True, True), told
+    code, output = jina(*words)
+    assert (code, text in output, output.count("\n") <= 2) == (2, True, True), output
 
 
 def test_a_name_that_is_nearly_right_is_suggested(running, workspace, jina):
@@ -109,24 +109,24 @@ def test_a_name_that_is_nearly_right_is_suggested(running, workspace, jina):
         1,
         f"there is no stateful Deployment of the name 'commandet' running here; did you mean '{NAME}'?\n",
     )
-    code, told = jina("snapshot", "commandet", "--workspace", workspace)
-    assert (code, f"did you mean '{NAME}'?" in told) == (2, True)
-    code, told = jina("recover", "commandet", "--workspace", workspace)
-    assert (code, f"did you mean '{NAME}'?" in told) == (2, True)
+    code, output = jina("snapshot", "commandet", "--workspace", workspace)
+    assert (code, f"did you mean '{NAME}'?" in output) == (2, True)
+    code, output = jina("recover", "commandet", "--workspace", workspace)
+    assert (code, f"did you mean '{NAME}'?" in output) == (2, True)
 
 
 def test_a_port_of_something_else_is_no_agent(running, jina):
-    code, told = jina("status", NAME, "--peer", f"127.0.0.1:{running.deployment.port}")
-    assert (code, "no agent of a group" in told) == (2, True)
+    code, output = jina("status", NAME, "--peer", f"127.0.0.1:{running.deployment.port}")
+    assert (code, "no agent of a group" in output) == (2, True)
 
 
 def test_what_cannot_be_written_is_said(running, tmp_path, workspace, jina):
-    code, told = jina("backup", tmp_path / "nowhere" / "file", NAME)
-    assert (code, "nowhere is no folder" in told) == (2, True)
+    code, output = jina("backup", tmp_path / "nowhere" / "file", NAME)
+    assert (code, "nowhere is no folder" in output) == (2, True)
     file = tmp_path / "ledger.backup"
     assert jina("backup", file, NAME)[0] == 0
-    code, told = jina("restore-backup", file, "--workspace", file)
-    assert (code, "--workspace: " in told, "cannot be made: Not a directory" in told) == (2, True, True)
+    code, output = jina("restore-backup", file, "--workspace", file)
+    assert (code, "--workspace: " in output, "cannot be made: Not a directory" in output) == (2, True, True)
 
 
 def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
@@ -135,9 +135,9 @@ def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
     assert running.leader() == to
     address = running.status()[0]["peers"]["1"]
     assert jina("transfer", NAME, "--peer", address, "--workspace", workspace)[0] == 0
-    code, told = jina("transfer", NAME, "--to", 7)
+    code, output = jina("transfer", NAME, "--to", 7)
     assert code == 2
-    assert "replica 7 cannot lead now; members are 0-" in told
+    assert "replica 7 cannot lead now; members are 0-" in output
     leads = running.leader()
     assert jina("transfer", NAME, "--to", leads)[0] == 0
     assert running.leader() == leads
@@ -145,9 +145,9 @@ def test_the_leadership_goes_where_it_is_wanted(running, workspace, jina):
 
 def test_all_replicas_write_snapshots(running, jina):
     running.add("for the snapshot")
-    code, told = jina("snapshot", NAME)
+    code, output = jina("snapshot", NAME)
     assert code == 0
-    assert told.count("the newest snapshot is at entry") == 3
+    assert output.count("the newest snapshot is at entry") == 3
     assert all(one["snapshot"] for one in running.status())
 
 
@@ -156,18 +156,18 @@ def test_a_member_is_removed_and_taken_in_again(running, jina):
     address = running.status()[0]["peers"][str(removed)]
     assert jina("remove", removed, NAME)[0] == 0
     assert len(members(running)) == 2
-    code, told = jina("status", NAME)
+    code, output = jina("status", NAME)
     assert code == 1
-    assert f"{NAME}: 2 of 3 replicas serve" in told
-    assert f"replica {removed}: was removed from the group" in told
+    assert f"{NAME}: 2 of 3 replicas serve" in output
+    assert f"replica {removed}: was removed from the group" in output
     deadline = time.monotonic() + PATIENCE
     while running.workers[removed].pid in answering(running):
         assert time.monotonic() < deadline, "the removed replica answers still"
-    code, told = jina("remove", "9-nobody", NAME)
+    code, output = jina("remove", "9-nobody", NAME)
     assert code == 2
-    assert "no member '9-nobody'; there are 0-" in told.replace('"', "'")
-    code, told = jina("remove", 9, NAME)
-    assert (code, "no member with the number 9; there are 0-" in told) == (2, True)
+    assert "no member '9-nobody'; there are 0-" in output.replace('"', "'")
+    code, output = jina("remove", 9, NAME)
+    assert (code, "no member with the number 9; there are 0-" in output) == (2, True)
     assert jina("add-voter", removed, address, NAME)[0] == 0
     assert members(running) == all_vote(0, 1, 2)
 
@@ -177,22 +177,22 @@ def test_a_backup_is_restored_as_another_generation(tmp_path, jina):
     with group(FolderLedger, tmp_path, name=NAME) as running:
         running.add("one", "two")
         assert jina("backup", file, NAME, "--workspace", tmp_path)[0] == 0
-        code, told = jina("backup", file, NAME, "--workspace", tmp_path)
-        assert (code, "there already" in told) == (2, True)
+        code, output = jina("backup", file, NAME, "--workspace", tmp_path)
+        assert (code, "there already" in output) == (2, True)
         running.add("after the backup")
-        code, told = jina("restore-backup", file, "--workspace", tmp_path)
-        assert (code, "another agent runs here" in told) == (2, True)
+        code, output = jina("restore-backup", file, "--workspace", tmp_path)
+        assert (code, "another agent runs here" in output) == (2, True)
     data = bytearray(file.read_bytes())
     data[data.index(b'["one"')] ^= 1
     damaged.write_bytes(data)
-    code, told = jina("restore-backup", damaged, "--workspace", tmp_path)
-    assert (code, "the checksum of the state differs" in told) == (2, True)
+    code, output = jina("restore-backup", damaged, "--workspace", tmp_path)
+    assert (code, "the checksum of the state differs" in output) == (2, True)
     with tarfile.open(file) as archive:
         manifest = json.load(archive.extractfile("manifest.json"))
     assert (manifest["group"], manifest["replicas"], len(manifest["members"])) == (NAME, 3, 3)
-    code, told = jina("restore-backup", file, "--workspace", tmp_path)
-    assert code == 0, told
-    assert told.count("what was there before") == 3
+    code, output = jina("restore-backup", file, "--workspace", tmp_path)
+    assert code == 0, output
+    assert output.count("what was there before") == 3
     with group(FolderLedger, tmp_path, name=NAME) as running:
         assert lines(running) == ["one", "two"]
         running.add("three")
@@ -216,10 +216,10 @@ def test_a_lost_majority_is_recovered_from_one_replica(tmp_path, jina):
         assert lines(running) == ["one", "two"]
     for lost in (0, 1):
         shutil.rmtree(folder(tmp_path, lost))
-    code, told = jina("recover", "--workspace", tmp_path)
+    code, output = jina("recover", "--workspace", tmp_path)
     assert code == 1
-    assert "WARNING: of 3 members, only replica 2 goes on" in told
-    assert "--yes" in told
+    assert "WARNING: of 3 members, only replica 2 goes on" in output
+    assert "--yes" in output
     assert jina("recover", "--workspace", tmp_path, "--yes")[0] == 0
     with group(FolderLedger, tmp_path, name=NAME) as running:
         running.add("three")

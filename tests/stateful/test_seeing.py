@@ -40,9 +40,9 @@ def scraped(ledger):
 
 def test_metrics_of_agents_and_workers_come_with_those_of_the_gateway(ledger):
     ledger.settled("/list", ledger.everywhere("/list", headers={"jina-consistency": "linearizable"})[0])
-    told, seen, leader = ledger.status(), scraped(ledger), str(ledger.leader())
+    statuses, seen, leader = ledger.status(), scraped(ledger), str(ledger.leader())
     assert {key for key, value in seen["role"].items() if value and key[1] == "leader"} == {(leader, "leader")}
-    assert set(seen["term"].values()) == {told[0]["term"]}
+    assert set(seen["term"].values()) == {statuses[0]["term"]}
     assert all(seen["applied_index"][n] == seen["committed_index"][n] >= 5 for n in "012")
     assert all(seen["elections_total"][n] >= 1 for n in "012")
     assert seen["peer_up"] == {(leader, n): 1 for n in "012" if n != leader}

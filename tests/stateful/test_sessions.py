@@ -34,8 +34,8 @@ def over_http(ledger, endpoint, text="", **headers):
     url = f"http://127.0.0.1:{ledger.deployment.port[1]}{endpoint}"
     asked = urllib.request.Request(url, body, {"Content-Type": "application/json", **named})
     with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
-        told = {name: value for name, value in answer.headers.items() if name.startswith("jina-")}
-        return json.loads(answer.read())["data"][0]["text"], told
+        reply_headers = {name: value for name, value in answer.headers.items() if name.startswith("jina-")}
+        return json.loads(answer.read())["data"][0]["text"], reply_headers
 
 
 def refusal(ledger, endpoint, text="", **headers):
@@ -62,11 +62,11 @@ def test_the_consistencies_are_those_of_the_option():
 
 
 def test_a_repeated_write_of_a_session_is_applied_once_and_answered_as_before(ledger):
-    _, told = over_http(ledger, "/add", "opens", jina_session="me/0/0, notes=0")
-    assert told["jina-session"] == told["jina-index"]
-    opened = told["jina-session"]
-    first, told = over_http(ledger, "/add", "once", jina_session=f"me/1/0, {opened}")
-    assert "jina-session" not in told
+    _, headers = over_http(ledger, "/add", "opens", jina_session="me/0/0, notes=0")
+    assert headers["jina-session"] == headers["jina-index"]
+    opened = headers["jina-session"]
+    first, headers = over_http(ledger, "/add", "once", jina_session=f"me/1/0, {opened}")
+    assert "jina-session" not in headers
     # Each has a request id of its own: it is the number that counts.
     assert {over_http(ledger, "/add", "once", jina_session=f"me/1/0, {opened}")[0] for _ in range(6)} == {first}
     assert lines(ledger, headers={"jina-consistency": "linearizable"}).count("once") == 1
@@ -93,31 +93,31 @@ def test_clients_keep_a_session_and_see_what_they_wrote(ledger, protocol):
     port = dict(zip(ledger.deployment.protocol, ledger.deployment.port, strict=True))[protocol]
     with Client(port=port, protocol=protocol) as client:
         assert client.post("/list", Document())[0].text
-        assert not client._standing.known, "a client that has not met a stateful service pays nothing"
+        assert not client._session_state.known, "a client that has not met a stateful service pays nothing"
         for number in range(12):
             client.post("/add", Document(text=f"{protocol}{number}"))
-            told = json.loads(client.post("/list", Document(), **SESSION)[0].text)["lines"]
-            assert told[-1] == f"{protocol}{number}"
-        assert list(client._standing._sessions) == ["notes"]
+            reply = json.loads(client.post("/list", Document(), **SESSION)[0].text)["lines"]
+            assert reply[-1] == f"{protocol}{number}"
+        assert list(client._session_state._sessions) == ["notes"]
         many = client.post("/add", DocumentArray([Document(text=f"{protocol}+{n}") for n in range(30)]), request_size=1)
         assert len(set(many.texts)) == 30
-        assert not client._standing._flying
+        assert not client._session_state._flying
 
 
 def test_a_read_waits_until_its_replica_has_applied_what_the_client_has_seen(ledger):
-    _, told = over_http(ledger, "/add", "seen")
-    text, beside = over_http(ledger, "/list", jina_consistency="session", jina_index=told["jina-index"])
+    _, headers = over_http(ledger, "/add", "seen")
+    text, beside = over_http(ledger, "/list", jina_consistency="session", jina_index=headers["jina-index"])
     assert json.loads(text)["lines"][-1] == "seen"
-    assert int(beside["jina-index"].partition("=")[2]) >= int(told["jina-index"].partition("=")[2])
+    assert int(beside["jina-index"].partition("=")[2]) >= int(headers["jina-index"].partition("=")[2])
     ahead = {"jina_consistency": "session", "jina_index": "notes=1000000", "x_request_timeout": 0.3}
     assert refusal(ledger, "/list", **ahead) == (504, "DeadlineExceeded")
     # Another group's log is none of its business.
     over_http(ledger, "/list", jina_consistency="session", jina_index="other=1000000")
 
 
-def place(told, group="notes"):
+def place(result, group="notes"):
     """The entry of the log that an answer tells of."""
-    return numbers(told["jina-index"])[group]
+    return numbers(result["jina-index"])[group]
 
 
 def test_a_read_tells_what_was_written_while_its_handler_ran(ledger):
@@ -127,9 +127,9 @@ def test_a_read_tells_what_was_written_while_its_handler_ran(ledger):
             word = f"awaited {number}"
             reading = pool.submit(over_http, ledger, "/until", word, jina_consistency="session")
             _, written = over_http(ledger, "/add", word)
-            text, told = reading.result(PATIENCE)
+            text, result = reading.result(PATIENCE)
             assert word in json.loads(text)
-            assert place(told) >= place(written)
+            assert place(result) >= place(written)
 
 
 def test_a_read_tells_of_a_write_that_it_saw_before_that_had_ended(ledger):
@@ -137,15 +137,15 @@ def test_a_read_tells_of_a_write_that_it_saw_before_that_had_ended(ledger):
         for number in range(3):
             word = f"half done {number}"
             writing = pool.submit(over_http, ledger, "/add_slowly", word)
-            text, told = over_http(ledger, "/until", word, jina_consistency="session")
+            text, headers = over_http(ledger, "/until", word, jina_consistency="session")
             assert word in json.loads(text)
-            assert place(told) >= place(writing.result(PATIENCE)[1])
+            assert place(headers) >= place(writing.result(PATIENCE)[1])
 
 
 def test_an_answer_tells_of_the_other_groups_that_the_client_knows(ledger):
     for endpoint, headers in (("/add", {}), ("/list", {"jina_consistency": "session"})):
-        _, told = over_http(ledger, endpoint, "told", jina_index="other=7, notes=1", **headers)
-        found = numbers(told["jina-index"])
+        _, reply_headers = over_http(ledger, endpoint, "told", jina_index="other=7, notes=1", **headers)
+        found = numbers(reply_headers["jina-index"])
         assert (found["other"], found["notes"] > 1) == (7, True)
 
 
@@ -168,12 +168,12 @@ def test_over_shards_the_newest_answer_is_all_that_has_to_be_sent_back(tmp_path)
         index, written = "", {}
         for number in range(40):
             before = numbers(index)
-            _, told = over_http(running, "/add", f"line {number}", jina_index=index)
-            index = told["jina-index"]
+            _, headers = over_http(running, "/add", f"line {number}", jina_index=index)
+            index = headers["jina-index"]
             (group_of,) = {one for one, at in numbers(index).items() if at > before.get(one, 0)}
             written.setdefault(group_of, []).append(f"line {number}")
-            text, told = over_http(running, "/list", jina_consistency="session", jina_index=index)
-            index = told["jina-index"]
+            text, headers = over_http(running, "/list", jina_consistency="session", jina_index=index)
+            index = headers["jina-index"]
             assert json.loads(text)["lines"] in [*written.values(), []][: 2 if len(written) == 2 else 3]
         assert numbers(index).keys() == written.keys()
         assert len(written) == 2

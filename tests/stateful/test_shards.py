@@ -19,16 +19,16 @@ REQUESTS = {"/add": "add", "/everywhere": "add", "/list": "list"}
 
 def lines(running):
     """What each shard has, read so that nothing acknowledged is missing."""
-    told = running.post("/list", Document(), **FRESH)
-    return sorted(json.loads(text)["lines"] for text in told.texts)
+    reply = running.post("/list", Document(), **FRESH)
+    return sorted(json.loads(text)["lines"] for text in reply.texts)
 
 
 def test_each_shard_is_a_group_of_its_own(tmp_path):
     options = {"shards": 2, "polling": POLLING, "uses_requests": REQUESTS}
     with group(FolderLedger, tmp_path, replicas=2, name="ledger", **options) as running:
-        told = running.status()
-        assert [(one["shard"], one["replica"]) for one in told] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-        members = [set(one["members"]) for one in told]
+        statuses = running.status()
+        assert [(one["shard"], one["replica"]) for one in statuses] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        members = [set(one["members"]) for one in statuses]
         assert members[0] == members[1]
         assert members[2] == members[3]
         assert not members[0] & members[2]
@@ -115,6 +115,6 @@ def test_shards_in_a_flow(tmp_path):
     with flow, Client(host="127.0.0.1", port=flow.port) as client:
         for number in range(8):
             client.post("/add", Document(text=str(number)))
-        told = client.post("/list", Document(), **FRESH)
-        found = [line for text in told.texts for line in json.loads(text)["lines"]]
+        reply = client.post("/list", Document(), **FRESH)
+        found = [line for text in reply.texts for line in json.loads(text)["lines"]]
         assert sorted(found) == [str(number) for number in range(8)]

@@ -45,8 +45,8 @@ def test_replicas_of_one_certificate_trust_each_other_and_nobody_else(tmp_path, 
             assert answer_to(agent.plan.peers[agent.plan.replica]) == b""
             assert answer_to(agent.plan.peers[agent.plan.replica], context) == b""
         address, name = running.agents[0].plan.peers[0], running.deployment.name
-        told = agent_status(Peer(address, name, papers=Credentials(made.file, made.key)))
-        assert told["replica"] == 0
+        status = agent_status(Peer(address, name, credentials=Credentials(made.file, made.key)))
+        assert status["replica"] == 0
         assert "error" in agent_status(Peer(address, name))
         own = ["--ssl-certfile", made.file, "--ssl-keyfile", made.key]
         done = call("raft", "status", name, "--peer", address, *own)
@@ -84,10 +84,12 @@ def test_replicas_with_certificates_of_their_own(tmp_path):
             with Client(host=f"grpcs://{host}:{three.port}", **shows) as client:
                 add(client, host)
         shows_own = Credentials(alice.file, alice.key, authority.file)
-        assert "error" in agent_status(Peer(three.peers[0], "executor", papers=shows_own))  # she is no replica
+        assert "error" in agent_status(Peer(three.peers[0], "executor", credentials=shows_own))  # she is no replica
         one = authority.issue(HOSTS[1], name="operator")
-        told = agent_status(Peer(three.peers[0], "executor", papers=Credentials(one.file, one.key, authority.file)))
-        assert told["replica"] == 0
+        status = agent_status(
+            Peer(three.peers[0], "executor", credentials=Credentials(one.file, one.key, authority.file))
+        )
+        assert status["replica"] == 0
         for replica in range(3):  # those that run read them again
             shown(replica)
         three.kill(0)

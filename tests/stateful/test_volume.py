@@ -59,9 +59,9 @@ def test_a_damaged_log_is_refused_by_file_and_byte_and_its_replica_joins_anew(tm
     at = flip(segment, b"line 3")
     with pytest.raises(RuntimeFailToStart, match=r"entry \d+ of the log is damaged") as caught, group(Ledger, tmp_path):
         pass
-    told = str(caught.value)
-    assert str(segment) in told
-    assert at - 500 < int(re.search(r", byte (\d+)", told)[1]) <= at
+    text = str(caught.value)
+    assert str(segment) in text
+    assert at - 500 < int(re.search(r", byte (\d+)", text)[1]) <= at
     assert not any(agent.pid for agent in agents)
     shutil.rmtree(damaged)
     with group(Ledger, tmp_path) as running:
@@ -138,9 +138,9 @@ def test_a_replica_with_a_blank_disk_gets_a_large_state(tmp_path):
     shutil.rmtree(folder_of(tmp_path, 2))
     with group(Blob, tmp_path) as running:
         until_all_serve(running)
-        told = running.everywhere("/sums", **FRESH)
-        assert told[0] == told[1] == told[2]
-        assert len(told[0]["sums"]) == 12
+        states = running.everywhere("/sums", **FRESH)
+        assert states[0] == states[1] == states[2]
+        assert len(states[0]["sums"]) == 12
         deadline = time.monotonic() + PATIENCE
         while not all(list(one["members"].values()) == ["Voter"] * 3 for one in running.status()):
             assert time.monotonic() < deadline, running.status()
@@ -159,9 +159,9 @@ def test_a_new_replica_gets_a_large_state_while_writes_go_on(tmp_path):
             wait_for_more(writers)
         assert not writers[0].errors
         assert writers[0].longest_gap < (1.5 if AT_LENGTH else 10.0)
-        told = running.everywhere("/sums", 4, **FRESH)
-        assert all(one["sums"] == told[0]["sums"] for one in told)
-        assert len(told[0]["sums"]) == megabytes // piece
+        states = running.everywhere("/sums", 4, **FRESH)
+        assert all(one["sums"] == states[0]["sums"] for one in states)
+        assert len(states[0]["sums"]) == megabytes // piece
         check(running, writers, 4)
     if AT_LENGTH:
         assert megabytes / took >= 50, f"{megabytes / took:.0f} MB/s"
@@ -175,7 +175,7 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path):
     program = [sys.executable, "-m", "tests.stateful.full_disk", str(tmp_path / "ws")]
     ran = subprocess.run([*namespace, *program], capture_output=True, text=True, check=False, timeout=170)
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["sums"][0] == told["sums"][1] == told["sums"][2]
-    assert set(told["acknowledged"]) <= set(told["sums"][0])
-    assert told["acknowledged"][-10:] == [str(number) for number in range(60, 70)]
+    output = json.loads(ran.stdout.splitlines()[-1])
+    assert output["sums"][0] == output["sums"][1] == output["sums"][2]
+    assert set(output["acknowledged"]) <= set(output["sums"][0])
+    assert output["acknowledged"][-10:] == [str(number) for number in range(60, 70)]

@@ -156,7 +156,7 @@ class Gathering(Executor):
         return docs
 
     @requests(on="/list")
-    def told(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+    def listing(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
         return DocList[Item]([Item(text=json.dumps({"batches": self.batches, "process": os.getpid()}))])
 
 
@@ -216,7 +216,7 @@ class ManyWays(Executor):
         return DocList[Item]([Item(id=docs[0].id, text=self.calls[-1])])
 
     @requests(on="/calls")
-    def told(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
+    def listing(self, docs: DocList[Item], **kwargs) -> DocList[Item]:
         return DocList[Item]([Item(text=json.dumps({"calls": self.calls, "process": os.getpid()}))])
 
 

@@ -1,4 +1,4 @@
-"""What tests of processes that come from a nursery share."""
+"""What tests of processes that come from a fork server share."""
 
 import pytest
 from tests.supervisor.forkservers import DEADLINE, plan_of

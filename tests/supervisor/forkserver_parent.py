@@ -1,7 +1,7 @@
 """Starts two workers behind a gateway, prints process ids, and waits to be killed.
 
-`nursery`: that of the nursery, at once. `gateway`: those of the nursery and the gateway that it forked, before there
-are workers. `workers`: those of the workers and their gateway, when one of them holds the GIL.
+`forkserver`: that of the fork server, at once. `gateway`: those of the fork server and the gateway that it forked,
+before there are workers. `workers`: those of the workers and their gateway, when one of them holds the GIL.
 """
 
 import sys
@@ -12,7 +12,7 @@ from forkservers import plan_of
 from jina.supervisor.group import start
 
 started = start(plan_of("Spinning", behind={}))
-nursery = started._supervisor._nursery
+fork_server = started._supervisor._fork_server
 gateway = started.front[0]
 
 
@@ -21,12 +21,12 @@ def wait_while(condition):
         time.sleep(0.001)
 
 
-if sys.argv[1] == "nursery":
-    wait_while(lambda: not nursery.pid)
-    pids = [nursery.pid]
+if sys.argv[1] == "forkserver":
+    wait_while(lambda: not fork_server.pid)
+    pids = [fork_server.pid]
 elif sys.argv[1] == "gateway":
     wait_while(lambda: not gateway.pid)
-    pids = [nursery.pid, gateway.pid]
+    pids = [fork_server.pid, gateway.pid]
 else:
     wait_while(lambda: any(process.phase in {"starting", "importing"} for process in started.processes))
     pids = [process.pid for process in started.processes]

@@ -1,4 +1,4 @@
-"""Services whose processes come from a nursery."""
+"""Services whose processes come from a fork server."""
 
 import sys
 import time
@@ -7,11 +7,11 @@ from pathlib import Path
 from jina.plan.plans import (
     DeploymentPlan,
     ExecutorPlan,
-    FacePlan,
     GatewayPlan,
     GraphPlan,
-    HopPlan,
+    ListenerPlan,
     NodePlan,
+    UpstreamPlan,
     WorkerPlan,
 )
 from jina.supervisor.forkserver import Sibling
@@ -29,7 +29,7 @@ def plan_of(executor, count=2, *, behind=None, **options):
     workers = [
         WorkerPlan(
             name=f"d/rep-{number}", deployment="d", executor=executor_of(executor), replica_id=number, replicas=count,
-            **{"faces": [], **options},
+            **{"listeners": [], **options},
         )
         for number in range(count)
     ]  # fmt: skip
@@ -38,10 +38,10 @@ def plan_of(executor, count=2, *, behind=None, **options):
 
 
 def _gateway_of(workers, **options):
-    hops = [HopPlan(kind="link", name=worker.name) for worker in workers]
-    node = NodePlan(name="d", needs=["gateway"], hops=hops)
-    face = FacePlan(protocol="http", host="127.0.0.1", port=0)
-    return GatewayPlan(**{"faces": [face], "graph": GraphPlan(nodes=[node], ends=["d"]), **options})
+    upstreams = [UpstreamPlan(kind="link", name=worker.name) for worker in workers]
+    node = NodePlan(name="d", needs=["gateway"], upstreams=upstreams)
+    listener = ListenerPlan(protocol="http", host="127.0.0.1", port=0)
+    return GatewayPlan(**{"listeners": [listener], "graph": GraphPlan(nodes=[node], ends=["d"]), **options})
 
 
 def until(condition):
@@ -64,5 +64,5 @@ def forked(deployment):
     return [isinstance(process._process, Sibling) for process in deployment.processes]
 
 
-def nursery_of(deployment):
-    return deployment._supervisor._nursery
+def fork_server_of(deployment):
+    return deployment._supervisor._fork_server

@@ -30,9 +30,9 @@ PLACES = {
     },
     "supervisor/process.py": {"ChildProcess.spawn": NAMELESS},
     "supervisor/status_socket.py": {
-        "opened": "answers this user and root alone; others' are not believed (SO_PEERCRED)"
+        "open_status_socket": "answers this user and root alone; others' are not believed (SO_PEERCRED)"
     },
-    "supervisor/supervisor.py": {"Linking._link": NAMELESS, "Supervisor.__init__": NAMELESS},
+    "supervisor/supervisor.py": {"Linker._link": NAMELESS, "Supervisor.__init__": NAMELESS},
     "supervisor/ports.py": {
         "PortReservations.claim": "who takes the name keeps a port from us, as who takes the port does",
         "_bind": "the kernel shares ports among processes of one user only",
@@ -56,7 +56,7 @@ PLACES = {
     },
     "gateway/custom.py": {"BaseGateway.save_config": NAMED},
     "worker/probes.py": {"ProbePort._spawn": NAMELESS},
-    "ipc/protocol.py": {"greet": NAMELESS},
+    "ipc/protocol.py": {"send_handshake": NAMELESS},
     "net/sockets.py": {"bind": "the kernel shares ports among processes of one user only"},
 }
 
@@ -78,11 +78,11 @@ def made(node):
     if name == "open":
         return any("O_CREAT" in word or word == "mode" or word[:2] in {"'w", "'a", "'x"} for word in words)
     if name == "bind":
-        return owner in {"sock", "door", "probe"}
+        return owner in {"sock", "server", "probe"}
     return name in {"rename", "replace", "renames"} and owner == "os"
 
 
-def places(tree, within=()):
+def slots(tree, within=()):
     """The functions in which something is made."""
     for node in ast.iter_child_nodes(tree):
         inner = within
@@ -90,13 +90,13 @@ def places(tree, within=()):
             inner = (*within, node.name)
         if isinstance(node, ast.Call) and made(node):
             yield ".".join(within)
-        yield from places(node, inner)
+        yield from slots(node, inner)
 
 
 def test_the_table_has_each_place_that_makes_something():
     found = {
         path.relative_to(SOURCES).as_posix(): names
         for path in SOURCES.rglob("*.py")
-        if (names := set(places(ast.parse(path.read_text(encoding="utf-8")))))
+        if (names := set(slots(ast.parse(path.read_text(encoding="utf-8")))))
     }
-    assert found == {module: set(told) for module, told in PLACES.items()}
+    assert found == {module: set(result) for module, result in PLACES.items()}

@@ -1,4 +1,4 @@
-"""Gateways that are forked from the nursery: like those that are started by themselves."""
+"""Gateways that are forked from the fork server: like those that are started by themselves."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from tests.supervisor.forkservers import executor_of, forked, plan_of, until
 from jina.plan.plans import RestartPlan
 from jina.supervisor import forkserver
 from jina.supervisor.group import processes_of
-from jina.supervisor.process import ChildProcess, nursery_for
+from jina.supervisor.process import ChildProcess, fork_server_for
 
-pytestmark = pytest.mark.skipif(not forkserver.possible(), reason="processes are forked on Linux only")
+pytestmark = pytest.mark.skipif(not forkserver.is_supported(), reason="processes are forked on Linux only")
 LIBRARIES = ("numpy", "pydantic_core", "grpc/_cython")
 OWN = executor_of("FactsOfGateway", "forkserver_gateway")
 
@@ -46,7 +46,7 @@ def _facts(pid):
 def test_it_is_as_one_started_by_itself(start, monkeypatch):
     found = []
     for forks in (True, False):
-        monkeypatch.setattr("jina.supervisor.process.possible", lambda forks=forks: forks)
+        monkeypatch.setattr("jina.supervisor.process.is_supported", lambda forks=forks: forks)
         service = start("Facts", behind={})
         assert forked(service) == [forks] * 3
         found.append(_facts(service.front[0].pid))
@@ -60,8 +60,8 @@ def test_it_is_as_one_started_by_itself(start, monkeypatch):
 def test_one_of_a_user_is_as_one_started_by_itself(start, monkeypatch, tmp_path):
     found = []
     for forks in (True, False):
-        monkeypatch.setattr("jina.supervisor.process.possible", lambda forks=forks: forks)
-        service = start("Facts", behind={"faces": [], "custom": OWN})
+        monkeypatch.setattr("jina.supervisor.process.is_supported", lambda forks=forks: forks)
+        service = start("Facts", behind={"listeners": [], "custom": OWN})
         assert forked(service) == [forks] * 3
         fact = json.loads((tmp_path / "gateway.json").read_text())
         assert fact["pid"] == fact["session"] == fact["native"] == service.front[0].pid
@@ -74,7 +74,7 @@ def test_one_of_a_user_is_as_one_started_by_itself(start, monkeypatch, tmp_path)
 
 @pytest.mark.slow
 def test_one_with_variables_of_its_own_is_not_forked(start, tmp_path):
-    service = start("Facts", behind={"faces": [], "custom": OWN, "env": {"MOOD": "good"}})
+    service = start("Facts", behind={"listeners": [], "custom": OWN, "env": {"MOOD": "good"}})
     assert forked(service) == [True, True, False]
     assert json.loads((tmp_path / "gateway.json").read_text())["mood"] == "good"
 
@@ -84,24 +84,24 @@ def test_one_of_a_user_whose_modules_are_elsewhere(start, tmp_path):
     """It is forked as well, but before there is anything of the workers' path."""
     elsewhere = executor_of("FactsOfGateway", "forkserver_gateway")
     elsewhere.sys_path.append(str(tmp_path))
-    service = start("Facts", behind={"faces": [], "custom": elsewhere})
+    service = start("Facts", behind={"listeners": [], "custom": elsewhere})
     assert forked(service) == [True] * 3
     assert json.loads((tmp_path / "gateway.json").read_text())["path"] == elsewhere.sys_path
 
 
 def test_who_comes_when():
-    """A gateway before what only workers need; alone with one worker it needs no nursery."""
+    """A gateway before what only workers need; alone with one worker it needs no fork server."""
     *workers, gateway = together = [ChildProcess(plan) for plan in processes_of(plan_of("Facts", behind={}))]
-    nursery = nursery_for(together)
-    assert nursery_for([workers[0], gateway]) is None
-    assert list(map(nursery.bears, together)) == [True] * 3
-    assert list(map(nursery.bears_now, together)) == [False] * 3
-    nursery.phase = "common"
-    assert list(map(nursery.bears_now, together)) == [False, False, True]
-    nursery.phase = "ready"
-    assert list(map(nursery.bears_now, together)) == [True, True, False]
-    nursery.phase = "failed"
-    assert list(map(nursery.bears, together)) == [False] * 3
+    fork_server = fork_server_for(together)
+    assert fork_server_for([workers[0], gateway]) is None
+    assert list(map(fork_server.can_fork, together)) == [True] * 3
+    assert list(map(fork_server.can_fork_now, together)) == [False] * 3
+    fork_server.phase = "common"
+    assert list(map(fork_server.can_fork_now, together)) == [False, False, True]
+    fork_server.phase = "ready"
+    assert list(map(fork_server.can_fork_now, together)) == [True, True, False]
+    fork_server.phase = "failed"
+    assert list(map(fork_server.can_fork, together)) == [False] * 3
 
 
 def test_a_killed_one_is_started_again_by_itself(start):
@@ -113,7 +113,7 @@ def test_a_killed_one_is_started_again_by_itself(start):
     assert first.exit_status == -signal.SIGKILL
     assert forked(service) == [True, True, False]
     until(lambda: service.front[0].linked == {"d/rep-0", "d/rep-1"})
-    assert service.places[-1].restarts.count == 1
+    assert service.slots[-1].restarts.count == 1
 
 
 @pytest.mark.slow

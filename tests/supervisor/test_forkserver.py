@@ -1,4 +1,4 @@
-"""Workers that are forked from a nursery: like those that are started by themselves, and as well tied to us."""
+"""Workers that are forked from a fork server: like those that are started by themselves, and as well tied to us."""
 
 import json
 import os
@@ -10,13 +10,13 @@ import time
 
 import numpy as np
 import pytest
-from tests.supervisor.forkservers import DEADLINE, HERE, forked, gone, nursery_of, until
+from tests.supervisor.forkservers import DEADLINE, HERE, fork_server_of, forked, gone, until
 
 from jina.errors import NotSupportedError, RuntimeFailToStart
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.supervisor import forkserver
 
-pytestmark = pytest.mark.skipif(not forkserver.possible(), reason="workers are forked on Linux only")
+pytestmark = pytest.mark.skipif(not forkserver.is_supported(), reason="workers are forked on Linux only")
 
 
 def _told(tmp_path, count=2):
@@ -30,10 +30,10 @@ def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatc
     facts = _told(tmp_path)
     for fact, process in zip(facts, first.processes, strict=True):
         assert fact["pid"] == fact["session"] == fact["native"] == process.pid
-    monkeypatch.setattr("jina.supervisor.process.possible", lambda: False)
+    monkeypatch.setattr("jina.supervisor.process.is_supported", lambda: False)
     direct = start("Facts")
     assert forked(direct) == [False, False]
-    assert nursery_of(direct) is None
+    assert fork_server_of(direct) is None
     for fact, other in zip(facts, _told(tmp_path), strict=True):
         for one in (fact, other):
             assert one["argv"].pop().isdigit()
@@ -46,7 +46,7 @@ def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatc
 @pytest.mark.parametrize("forks", [True, False])
 def test_lists_of_processes_show_names(start, monkeypatch, forks):
     if not forks:
-        monkeypatch.setattr("jina.supervisor.process.possible", lambda: False)
+        monkeypatch.setattr("jina.supervisor.process.is_supported", lambda: False)
     deployment = start("Facts")
     assert forked(deployment) == [forks] * 2
     for process in deployment.processes:
@@ -62,7 +62,7 @@ def test_ready_then_stopped_leaves_nothing(start):
     assert forked(deployment) == [True] * 3
     pids = [process.pid for process in deployment.processes]
     assert not any(map(gone, pids))
-    until(lambda: gone(nursery_of(deployment).pid))  # it has nothing left to do
+    until(lambda: gone(fork_server_of(deployment).pid))  # it has nothing left to do
     assert deployment.alive
     assert deployment.dead == []
     deployment.stop()
@@ -73,7 +73,7 @@ def test_ready_then_stopped_leaves_nothing(start):
 
 
 def test_no_two_workers_draw_the_same_numbers(start, tmp_path, monkeypatch):
-    """Not even where a library that the nursery imports has used them up to there."""
+    """Not even where a library that the fork server imports has used them up to there."""
     (tmp_path / "sitecustomize.py").write_text(
         "import random, numpy.random\nrandom.seed(1)\nnumpy.random.seed(1)\nimport jina.net.messages\n"
     )
@@ -118,26 +118,26 @@ def test_how_a_worker_ended_is_known(start):
     assert other.exit_status == -signal.SIGKILL
 
 
-def test_without_the_nursery_all_start_by_themselves(start):
+def test_without_the_fork_server_all_start_by_themselves(start):
     deployment = start("Facts", ready=False, behind={})
-    nursery = nursery_of(deployment)
-    until(lambda: nursery.pid)
-    os.kill(nursery.pid, signal.SIGKILL)
+    fork_server = fork_server_of(deployment)
+    until(lambda: fork_server.pid)
+    os.kill(fork_server.pid, signal.SIGKILL)
     deployment.wait_ready(DEADLINE)
     assert forked(deployment) == [False] * 3
 
 
 @pytest.mark.slow
-def test_a_nursery_that_ends_when_it_has_forked_the_gateway(start):
+def test_a_fork_server_that_ends_when_it_has_forked_the_gateway(start):
     deployment = start("Facts", ready=False, behind={})
     until(lambda: deployment.front[0].pid)
-    os.kill(nursery_of(deployment).pid, signal.SIGKILL)
+    os.kill(fork_server_of(deployment).pid, signal.SIGKILL)
     deployment.wait_ready(DEADLINE)
     assert forked(deployment) == [False, False, True]
 
 
 @pytest.mark.slow
-def test_a_nursery_that_cannot_fork_is_given_up(start, tmp_path, monkeypatch):
+def test_a_fork_server_that_cannot_fork_is_given_up(start, tmp_path, monkeypatch):
     """As where a library keeps a thread of its own."""
     (tmp_path / "sitecustomize.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=[600], daemon=True).start()\n"
@@ -153,18 +153,18 @@ def test_a_stop_before_there_are_workers_leaves_nothing(start):
     deployment.stop()
     assert [process.pid != 0 for process in deployment.processes] == [False, False, True]
     assert gone(deployment.front[0].pid)
-    assert gone(nursery_of(deployment).pid)
+    assert gone(fork_server_of(deployment).pid)
 
 
 @pytest.mark.slow
-def test_who_does_not_come_from_the_nursery(start):
-    assert nursery_of(start("Facts", count=1)) is None
-    assert nursery_of(start("Facts", env={"A": "b"})) is None
-    assert nursery_of(start("Facts", faces=[FacePlan(protocol="http", host="127.0.0.1", port=0)])) is None
+def test_processes_that_no_fork_server_forks(start):
+    assert fork_server_of(start("Facts", count=1)) is None
+    assert fork_server_of(start("Facts", env={"A": "b"})) is None
+    assert fork_server_of(start("Facts", listeners=[ListenerPlan(protocol="http", host="127.0.0.1", port=0)])) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("who", "count"), [("workers", 3), ("gateway", 2), ("nursery", 1)])
+@pytest.mark.parametrize(("who", "count"), [("workers", 3), ("gateway", 2), ("forkserver", 1)])
 def test_all_end_with_their_killed_parent(tmp_path, who, count):
     """Also while code holds the GIL, and before all or anything is forked."""
     environment = {**os.environ, "RECORD": str(tmp_path), "PYTHONPATH": str(HERE)}

@@ -3,11 +3,11 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jina.supervisor.policies import HangWatch
+from jina.supervisor.policies import HangDetector
 
 
 def test_one_that_gets_on_is_never_stuck():
-    watch = HangWatch(10)
+    watch = HangDetector(10)
     for second in range(100):
         watch.asked(second)
         watch.answered(second, 1, second)
@@ -15,7 +15,7 @@ def test_one_that_gets_on_is_never_stuck():
 
 
 def test_one_that_has_nothing_to_do_is_never_stuck():
-    watch = HangWatch(10)
+    watch = HangDetector(10)
     for second in range(100):
         watch.asked(second)
         watch.answered(second + 0.1, 0, 7)
@@ -23,7 +23,7 @@ def test_one_that_has_nothing_to_do_is_never_stuck():
 
 
 def test_requests_in_work_without_progress():
-    watch = HangWatch(10)
+    watch = HangDetector(10)
     watch.answered(5, 2, 7)
     watch.answered(14, 3, 7)  # another request does not help the one before
     assert watch.stuck(14.9) is None
@@ -35,7 +35,7 @@ def test_requests_in_work_without_progress():
 
 
 def test_one_that_cannot_even_answer():
-    watch = HangWatch(2)
+    watch = HangDetector(2)
     watch.asked(10)
     assert watch.stuck(11) is None
     watch.asked(11)
@@ -47,7 +47,7 @@ def test_one_that_cannot_even_answer():
 @example([(1, 0, False), (1, 1, False), (1, 1, False)], 1.0)
 @given(st.lists(st.tuples(st.floats(0.01, 3), st.integers(0, 2), st.booleans()), max_size=50), st.floats(0.5, 10))
 def test_stuck_is_exactly_no_progress_for_the_limit(steps, limit):
-    watch, now, done, since = HangWatch(limit), 0.0, 0, None
+    watch, now, done, since = HangDetector(limit), 0.0, 0, None
     for pause, in_work, moves in steps:
         now += pause
         done += moves

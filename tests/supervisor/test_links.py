@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from jina.errors import InternalError
-from jina.plan.plans import DeploymentPlan, ExecutorPlan, GatewayPlan, GraphPlan, HopPlan, NodePlan, WorkerPlan
-from jina.runtime.process import LinkSource
-from jina.supervisor.control import received_words, send_link
-from jina.supervisor.group import Running, start
+from jina.plan.plans import DeploymentPlan, ExecutorPlan, GatewayPlan, GraphPlan, NodePlan, UpstreamPlan, WorkerPlan
+from jina.runtime.process import LinkInbox
+from jina.supervisor.control import receive_messages, send_link
+from jina.supervisor.group import ProcessGroup, start
 
 HERE = Path(__file__).parent
 DEADLINE = 40.0
@@ -21,7 +21,9 @@ DEADLINE = 40.0
 
 def _worker(number):
     plan = ExecutorPlan(module="worker_cases", qualname="Plain", sys_path=[str(HERE), *sys.path], cwd=os.getcwd())
-    return WorkerPlan(name=f"d/rep-{number}", deployment="d", executor=plan, faces=[], replica_id=number, replicas=3)
+    return WorkerPlan(
+        name=f"d/rep-{number}", deployment="d", executor=plan, listeners=[], replica_id=number, replicas=3
+    )
 
 
 def test_links_arrive_under_their_names_and_are_connected():
@@ -40,7 +42,7 @@ def test_links_arrive_under_their_names_and_are_connected():
 
         sender = threading.Thread(target=send)
         sender.start()
-        got = list(received_words(theirs))
+        got = list(receive_messages(theirs))
         sender.join()
         assert [word["link"] for word, _ in got] == [f"a/rep-{number}" for number in range(300)]
         for number, (_, link) in enumerate(got):
@@ -50,7 +52,7 @@ def test_links_arrive_under_their_names_and_are_connected():
 
 
 def test_links_wait_for_who_listens():
-    source, got = LinkSource(), []
+    source, got = LinkInbox(), []
     first, second, third = (socket.socket() for _ in range(3))
     source.add("a", first)
     forget = source.listen(lambda name, sock: got.append((name, sock)))
@@ -66,14 +68,14 @@ def test_links_wait_for_who_listens():
 
 
 def test_a_link_to_nobody_is_refused():
-    node = NodePlan(name="a", needs=["gateway"], hops=[HopPlan(kind="link", name="b/rep-0")])
-    gateway = GatewayPlan(faces=[], graph=GraphPlan(nodes=[node], ends=["a"]))
+    node = NodePlan(name="a", needs=["gateway"], upstreams=[UpstreamPlan(kind="link", name="b/rep-0")])
+    gateway = GatewayPlan(listeners=[], graph=GraphPlan(nodes=[node], ends=["a"]))
     with pytest.raises(InternalError, match="gateway is to be linked to b/rep-0"):
         start(DeploymentPlan(name="d", workers=[_worker(0)], gateway=gateway))
 
 
 def test_processes_start_in_turns():
-    started = Running("d", [_worker(number) for number in range(3)], {})
+    started = ProcessGroup("d", [_worker(number) for number in range(3)], {})
     started._supervisor._at_once = 1
     most = 0
     started.begin()
@@ -91,7 +93,7 @@ def test_processes_start_in_turns():
 
 
 def test_those_that_wait_for_their_turn_never_start():
-    started = Running("d", [_worker(number) for number in range(3)], {})
+    started = ProcessGroup("d", [_worker(number) for number in range(3)], {})
     started._supervisor._at_once = 1
     started.begin()
     started.stop(within=2)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from jina.errors import ConfigError, PortAlreadyUsed
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.supervisor.ports import PortReservations
 
 
@@ -93,19 +93,19 @@ def test_a_wrong_range_is_named(reservations, monkeypatch, low, high):
         reservations.port()
 
 
-def _face(port, host="127.0.0.1"):
-    return FacePlan(protocol="http", host=host, port=port)
+def _listener(port, host="127.0.0.1"):
+    return ListenerPlan(protocol="http", host=host, port=port)
 
 
 def test_a_given_port_that_is_taken_is_an_error_at_once(reservations):
     other = PortReservations()
     port = other.port()
     with pytest.raises(PortAlreadyUsed, match=f"port: {port} is taken: another process listens on 127.0.0.1:{port}"):
-        reservations.hold_given(_face(port))
+        reservations.hold_given(_listener(port))
     other.close()
-    assert reservations.hold_given(_face(port))
+    assert reservations.hold_given(_listener(port))
     with pytest.raises(PortAlreadyUsed):
-        PortReservations().hold_given(_face(port, "0.0.0.0"))
+        PortReservations().hold_given(_listener(port, "0.0.0.0"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
@@ -115,7 +115,7 @@ def test_who_has_a_port_is_named(reservations):
     with _bind(0, share=False) as server:
         port = server.getsockname()[1]
         with pytest.raises(PortAlreadyUsed) as caught:
-            reservations.hold_given(_face(port))
+            reservations.hold_given(_listener(port))
         assert caught.value.message.startswith(
             f"port: {port} is taken: another process listens on 127.0.0.1:{port} (http): {command}"
         )
@@ -126,20 +126,20 @@ def test_who_has_a_port_is_named(reservations):
 
 
 def test_a_given_port_that_cannot_be_held_is_left_to_the_server(reservations):
-    assert not reservations.hold_given(_face(1, "203.0.113.1"))
+    assert not reservations.hold_given(_listener(1, "203.0.113.1"))
 
 
 def test_a_port_that_a_server_of_the_user_opens_is_claimed_once(reservations):
     port, other = reservations.port(), PortReservations()
     reservations.close()
-    reservations.claim(_face(port))
-    reservations.claim(_face(port))
+    reservations.claim(_listener(port))
+    reservations.claim(_listener(port))
     with pytest.raises(PortAlreadyUsed, match=f"port: {port} is taken"):
-        other.claim(_face(port))
+        other.claim(_listener(port))
     with _bind(port, share=False):
         pass  # the claim itself keeps no server from it
     reservations.close()
-    other.claim(_face(port))
+    other.claim(_listener(port))
     other.close()
 
 
@@ -169,8 +169,8 @@ def test_one_of_several_processes_gets_a_port_that_they_take_at_the_same_time(li
         os._exit(0)
     _race(0, port, barrier, rounds, writing)
     os.close(writing)
-    with open(reading, "rb") as told:
-        wins = told.read()
+    with open(reading, "rb") as result:
+        wins = result.read()
     assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 0
     assert len(wins) == rounds
     assert set(wins) == {1}
@@ -182,7 +182,7 @@ def _race(who, port, barrier, rounds, tell):
         reservations = PortReservations()
         barrier.wait(who, next(turns))
         try:
-            barrier.results[who] = int(reservations.hold_given(_face(port)))
+            barrier.results[who] = int(reservations.hold_given(_listener(port)))
         except PortAlreadyUsed:
             barrier.results[who] = 0
         barrier.wait(who, next(turns))

@@ -5,14 +5,19 @@ import msgspec
 from jina.errors import CrashLoop, Unavailable
 from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, RestartPlan, WorkerPlan
 from jina.supervisor.status import status_of
-from jina.supervisor.supervisor import Place
+from jina.supervisor.supervisor import ProcessSlot
 
 
-def place(**restart):
+def slot(**restart):
     plan = WorkerPlan(
-        name="a/rep-0", deployment="a", executor=ExecutorPlan(), faces=[], replicas=2, restart=RestartPlan(**restart)
+        name="a/rep-0",
+        deployment="a",
+        executor=ExecutorPlan(),
+        listeners=[],
+        replicas=2,
+        restart=RestartPlan(**restart),
     )
-    return Place(plan)
+    return ProcessSlot(plan)
 
 
 def end(one, status=-9, cause=""):
@@ -21,7 +26,7 @@ def end(one, status=-9, cause=""):
 
 
 def test_a_place_whose_process_ends():
-    one = place(limit=2)
+    one = slot(limit=2)
     assert (one.state, one.down()) == ("starting", None)
     end(one, cause="out of memory")
     assert one.state == "restarting"
@@ -36,7 +41,7 @@ def test_a_place_whose_process_ends():
 
 
 def test_a_place_that_is_given_up():
-    one = place(limit=1)
+    one = slot(limit=1)
     end(one)
     one.renew()
     end(one, status=3)
@@ -48,7 +53,7 @@ def test_a_place_that_is_given_up():
 
 
 def test_a_place_that_is_never_started_again():
-    one = place(limit=0)
+    one = slot(limit=0)
     end(one, status=139)
     assert type(one.down()) is Unavailable
     assert "exited with code 139 (that of SIGSEGV)" in str(one.down())
@@ -56,7 +61,7 @@ def test_a_place_that_is_never_started_again():
 
 
 def test_a_successor():
-    one = place(limit=1)
+    one = slot(limit=1)
     end(one)
     successor = one.prepare(one.plan, b"")
     assert one.processes == [one.process, successor]
@@ -67,26 +72,26 @@ def test_a_successor():
 
 def test_what_may_hang_is_watched_where_that_is_asked_for():
     restart = RestartPlan(timeout_hang=1)
-    assert place(timeout_hang=1).hang is not None
-    assert Place(GatewayPlan(faces=[], graph=GraphPlan(nodes=[], ends=[]), restart=restart)).hang is not None
-    assert place().hang is None
+    assert slot(timeout_hang=1).hang is not None
+    assert ProcessSlot(GatewayPlan(listeners=[], graph=GraphPlan(nodes=[], ends=[]), restart=restart)).hang is not None
+    assert slot().hang is None
 
 
 def test_a_service_that_lacks_a_whole_shard_is_down():
-    places = []
+    slots = []
     for shard in range(2):
         for replica in range(2):
             plan = msgspec.structs.replace(
-                place(limit=0).plan, name=f"a/shard-{shard}/rep-{replica}", shard_id=shard, shards=2
+                slot(limit=0).plan, name=f"a/shard-{shard}/rep-{replica}", shard_id=shard, shards=2
             )
-            places.append(Place(plan))
-    for one in places:
+            slots.append(ProcessSlot(plan))
+    for one in slots:
         one.process.phase, one.process.ready = "ready", True
-    assert status_of("a", 1, places).state == "ready"
-    end(places[0])
-    assert status_of("a", 1, places).state == "degraded"
-    end(places[2])
-    assert status_of("a", 1, places).state == "degraded"
-    end(places[3])
-    assert status_of("a", 1, places).state == "down"
-    assert [one.part for one in places] == [("a", "", 0)] * 2 + [("a", "", 1)] * 2
+    assert status_of("a", 1, slots).state == "ready"
+    end(slots[0])
+    assert status_of("a", 1, slots).state == "degraded"
+    end(slots[2])
+    assert status_of("a", 1, slots).state == "degraded"
+    end(slots[3])
+    assert status_of("a", 1, slots).state == "down"
+    assert [one.part for one in slots] == [("a", "", 0)] * 2 + [("a", "", 1)] * 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jina.errors import InternalError, PortAlreadyUsed, RuntimeFailToStart
-from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, WorkerPlan
+from jina.plan.plans import DeploymentPlan, ExecutorPlan, ListenerPlan, WorkerPlan
 from jina.supervisor import group, supervisor
 
 HERE = Path(__file__).parent
@@ -22,8 +22,10 @@ DEADLINE = 40.0
 
 def _plan(executor, *, port=0, env=None, name="executor0", **options):
     plan = ExecutorPlan(module="worker_cases", qualname=executor, sys_path=[str(HERE), *sys.path], cwd=os.getcwd())
-    faces = [FacePlan(protocol="http", host="127.0.0.1", port=port)]
-    worker = WorkerPlan(name=f"{name}/rep-0", deployment=name, executor=plan, faces=faces, env=env or {}, **options)
+    listeners = [ListenerPlan(protocol="http", host="127.0.0.1", port=port)]
+    worker = WorkerPlan(
+        name=f"{name}/rep-0", deployment=name, executor=plan, listeners=listeners, env=env or {}, **options
+    )
     return DeploymentPlan(name=name, workers=[worker])
 
 
@@ -130,11 +132,11 @@ def test_a_taken_port_is_an_error_of_its_own(start):
 def test_a_time_limit_names_the_phase(start):
     deployment = start("Sleeping")
     _until(lambda: deployment.workers[0].phase == "init")
-    told = []
+    events = []
     with pytest.raises(RuntimeFailToStart, match=r"executor0 is not ready after 0.5 s: in __init__ \d+ s") as caught:
-        deployment.wait_ready(0.5, on_wait=told.append)
+        deployment.wait_ready(0.5, on_wait=events.append)
     assert "timeout_ready" in caught.value.help
-    assert told[0].startswith("in __init__")
+    assert events[0].startswith("in __init__")
     deployment.stop()  # SIGTERM interrupts the constructor
     assert deployment.workers[0].exit_status == 0
 

@@ -40,5 +40,5 @@ def test_a_folder_that_is_a_disk_of_its_own_is_emptied(tmp_path):
         pytest.skip("mounts are not permitted here")
     command = [*namespace, sys.executable, "-c", MOUNTED, tmp_path]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    told = ["['removed'] ['first']", "['removed'] ['second']", "['removed'] ['second']"]
-    assert ran.stdout.splitlines() == told, ran.stderr
+    result = ["['removed'] ['first']", "['removed'] ['second']", "['removed'] ['second']"]
+    assert ran.stdout.splitlines() == result, ran.stderr

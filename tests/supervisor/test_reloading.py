@@ -44,16 +44,16 @@ def test_the_reloader_calls_for_what_changed_only(tmp_path):
     files = {name: tmp_path / f"{name}.py" for name in "ab"}
     for file in files.values():
         file.write_text("1")
-    called, told = [], threading.Event()
+    called, events = [], threading.Event()
 
     def reload(name):
         called.append(name)
-        told.set()
+        events.set()
 
     reloader = Reloader(lambda: {name: {str(file)} for name, file in files.items()}, reload)
     try:
         files["b"].write_text("22")
-        assert told.wait(10)
+        assert events.wait(10)
     finally:
         reloader.stop()
     assert called == ["b"]

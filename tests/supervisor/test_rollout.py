@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jina.plan.plans import ExecutorPlan, FacePlan, GatewayPlan, GraphPlan, WorkerPlan
+from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, ListenerPlan, WorkerPlan
 from jina.supervisor.policies import Change, Discard, Retire, Rollout, Start, Take, stages_between
 
 
@@ -147,11 +147,11 @@ def test_what_concerns_nobody_changes_nothing(name):
 
 
 def worker(number, port=None):
-    faces = [] if port is None else [FacePlan(protocol="grpc", host="127.0.0.1", port=port)]
-    return WorkerPlan(name=f"a/rep-{number}", deployment="a", executor=ExecutorPlan(), faces=faces)
+    listeners = [] if port is None else [ListenerPlan(protocol="grpc", host="127.0.0.1", port=port)]
+    return WorkerPlan(name=f"a/rep-{number}", deployment="a", executor=ExecutorPlan(), listeners=listeners)
 
 
-GATEWAY = GatewayPlan(faces=[], graph=GraphPlan(nodes=[], ends=[]))
+GATEWAY = GatewayPlan(listeners=[], graph=GraphPlan(nodes=[], ends=[]))
 
 
 def test_stages():

@@ -16,7 +16,13 @@ from jina.worker.service import WorkerService
 
 
 def plan(**options):
-    options = {"name": "executor/rep-0", "deployment": "executor", "executor": ExecutorPlan(), "faces": [], **options}
+    options = {
+        "name": "executor/rep-0",
+        "deployment": "executor",
+        "executor": ExecutorPlan(),
+        "listeners": [],
+        **options,
+    }
     return WorkerPlan(**options)
 
 
@@ -45,7 +51,7 @@ def serving(executor, *, one_loop=False, give_up=None, **options):
         service = WorkerService(
             executor, plan(**options), protocol_loop=protocol or loop, user_loop=loop, give_up=give_up
         )
-        service.pulse.start()
+        service.watchdog.start()
         service.state = "ready"
         made.append(service)
 
@@ -65,7 +71,7 @@ def serving(executor, *, one_loop=False, give_up=None, **options):
         yield SimpleNamespace(service=service, run=run, user=user)
         assert run(service.dispatcher.quiet(5)), "a handler still runs"
     finally:
-        user.loop.call_soon_threadsafe(service.pulse.stop)
+        user.loop.call_soon_threadsafe(service.watchdog.stop)
         service.dispatcher.stop()
         user.stop()
         if protocol is not None:

@@ -552,13 +552,13 @@ def test_batches_of_async_handlers_run_at_once(worker):
 def test_the_work_on_each_request_is_told_to_have_begun_once(worker, executor):
     begun = []
 
-    def told(name):
+    def note_begin(name):
         return lambda: begun.append(name)
 
     with worker.serving(executor) as it:
-        requests = [worker.request("/picky", [text], began=told(text)) for text in ("a", "bad", "c")]
-        requests.append(worker.request("/picky", list("abcdefghijk"), began=told("large")))
-        send_all = [*requests, worker.request("/picky", list("abcde"), began=told("last"))]
+        requests = [worker.request("/picky", [text], began=note_begin(text)) for text in ("a", "bad", "c")]
+        requests.append(worker.request("/picky", list("abcdefghijk"), began=note_begin("large")))
+        send_all = [*requests, worker.request("/picky", list("abcde"), began=note_begin("last"))]
         send(it, worker, *send_all)
         assert begun == ["a", "bad", "c", "large", "last"]
 
@@ -634,19 +634,19 @@ class StormExec(Executor):
     ],
 )
 def test_each_of_many_requests_gets_its_own_whatever_happens_to_the_others(worker, endpoint, options):
-    dice = random.Random(7)
+    rng = random.Random(7)
     executor = StormExec()
     seen = Counter()
 
     async def one(number):
-        sent = [f"{number}.{place}" for place in range(dice.choice([0, 1, 1, 1, 2, 3, 7, 16]))]
-        if fails := dice.random() < 0.1:
+        sent = [f"{number}.{place}" for place in range(rng.choice([0, 1, 1, 1, 2, 3, 7, 16]))]
+        if fails := rng.random() < 0.1:
             sent.append("bad")
-        k, patience = dice.choice([1, 2, "x"]), dice.choice([10, 10, 10, 0.004])
+        k, patience = rng.choice([1, 2, "x"]), rng.choice([10, 10, 10, 0.004])
         request = worker.request(endpoint, sent, parameters={"k": k})
-        if dice.random() < 0.1:
+        if rng.random() < 0.1:
             request.deadline = time.monotonic() + 0.004
-        await asyncio.sleep(dice.random() * 0.05)
+        await asyncio.sleep(rng.random() * 0.05)
         try:
             reply = await asyncio.wait_for(it.service.call(request), patience)
         except TimeoutError:

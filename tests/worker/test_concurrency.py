@@ -135,7 +135,7 @@ async def test_methods_in_the_common_lane_take_turns_with_each_other():
         tasks = [asyncio.create_task(service.call(request(path, "a"))) for path in ("/plain", "/other", "/wide")]
         await settled(service.executor)
         assert sorted(service.executor.inside.items()) in ([("/plain", 1), ("/wide", 1)], [("/other", 1), ("/wide", 1)])
-        assert service._lanes.waiting == 1
+        assert service._pools.waiting == 1
         service.executor.open.set()
         async with asyncio.timeout(10):
             await asyncio.gather(*tasks)
@@ -160,7 +160,7 @@ async def test_those_that_wait_may_leave_or_be_too_late():
             await asyncio.gather(*inside, staying)
         assert service.executor.most == {"/narrow": 2}
         assert service.dispatcher.open == 0
-        assert service._lanes.waiting == 0
+        assert service._pools.waiting == 0
 
 
 @on_a_loop

@@ -143,9 +143,9 @@ def test_jobs_run_where_they_belong():
         return threading.current_thread().name
 
     with two_loops() as (dispatcher, run):
-        sync = Work(lambda: threading.current_thread().name).outcome(dispatcher, dispatcher.sync_lane)
+        sync = Work(lambda: threading.current_thread().name).outcome(dispatcher, dispatcher.sync_pool)
         assert run(sync).startswith("handler")
-        assert run(Work(here).outcome(dispatcher, dispatcher.async_lane)) == "user"
+        assert run(Work(here).outcome(dispatcher, dispatcher.async_pool)) == "user"
 
 
 def test_one_loop_can_be_both():
@@ -157,8 +157,8 @@ def test_one_loop_can_be_both():
             await asyncio.sleep(0)
             return asyncio.get_running_loop() is loop
 
-        assert await Work(double).outcome(dispatcher, dispatcher.async_lane)
-        assert await Work(lambda: 4).outcome(dispatcher, dispatcher.sync_lane) == 4
+        assert await Work(double).outcome(dispatcher, dispatcher.async_pool)
+        assert await Work(lambda: 4).outcome(dispatcher, dispatcher.sync_pool) == 4
         assert await dispatcher.quiet(1)
         dispatcher.stop()
 
@@ -194,9 +194,9 @@ def test_errors_of_any_kind_reach_the_waiter_and_leave_the_lanes_alive(error):
         return 1
 
     with two_loops() as (dispatcher, run):
-        assert run(Told(fail).outcome(dispatcher, dispatcher.sync_lane)) is error
-        assert run(Told(fail_async).outcome(dispatcher, dispatcher.async_lane)) is error
-        assert run(Work(one).outcome(dispatcher, dispatcher.async_lane)) == 1
+        assert run(Told(fail).outcome(dispatcher, dispatcher.sync_pool)) is error
+        assert run(Told(fail_async).outcome(dispatcher, dispatcher.async_pool)) is error
+        assert run(Work(one).outcome(dispatcher, dispatcher.async_pool)) == 1
 
 
 def test_handlers_on_threads_run_one_at_a_time_by_default_and_side_by_side_when_allowed():
@@ -216,7 +216,7 @@ def test_handlers_on_threads_run_one_at_a_time_by_default_and_side_by_side_when_
         with two_loops(threads=threads) as (dispatcher, run):
 
             async def all_of_them(dispatcher=dispatcher, work=work):
-                await asyncio.gather(*(Work(work).outcome(dispatcher, dispatcher.sync_lane) for _ in range(4)))
+                await asyncio.gather(*(Work(work).outcome(dispatcher, dispatcher.sync_pool) for _ in range(4)))
 
             run(all_of_them())
         assert most == expected
@@ -233,8 +233,8 @@ def test_queued_work_of_a_client_that_left_never_runs_but_running_work_goes_on()
     with two_loops() as (dispatcher, run):
 
         async def main():
-            one = asyncio.ensure_future(Work(first).outcome(dispatcher, dispatcher.sync_lane))
-            two = asyncio.ensure_future(Work(lambda: ran.append("second")).outcome(dispatcher, dispatcher.sync_lane))
+            one = asyncio.ensure_future(Work(first).outcome(dispatcher, dispatcher.sync_pool))
+            two = asyncio.ensure_future(Work(lambda: ran.append("second")).outcome(dispatcher, dispatcher.sync_pool))
             await asyncio.to_thread(began.wait, 5)
             for task in (one, two):
                 task.cancel()
@@ -261,7 +261,7 @@ def test_cancelling_cancels_the_coroutine_on_the_user_loop():
     with two_loops() as (dispatcher, run):
 
         async def main():
-            task = asyncio.ensure_future(Work(forever).outcome(dispatcher, dispatcher.async_lane))
+            task = asyncio.ensure_future(Work(forever).outcome(dispatcher, dispatcher.async_pool))
             await asyncio.to_thread(began.wait, 5)
             task.cancel()
             await asyncio.wait({task})
@@ -282,9 +282,9 @@ def test_deadlines_before_the_start_and_while_running():
 
     with two_loops() as (dispatcher, run):
         with pytest.raises(DeadlineExceeded):
-            run(Work(lambda: ran.append(1), time.monotonic() - 1).outcome(dispatcher, dispatcher.sync_lane))
+            run(Work(lambda: ran.append(1), time.monotonic() - 1).outcome(dispatcher, dispatcher.sync_pool))
         with pytest.raises(DeadlineExceeded):
-            run(Work(forever, time.monotonic() + 0.05).outcome(dispatcher, dispatcher.async_lane))
+            run(Work(forever, time.monotonic() + 0.05).outcome(dispatcher, dispatcher.async_pool))
         assert run(asyncio.to_thread(cancelled.wait, 5))
     assert ran == []
 
@@ -303,6 +303,6 @@ def test_each_job_has_a_context_of_its_own_copied_from_where_the_dispatcher_was_
 
     with two_loops() as (dispatcher, run):
         variable.set("of the caller")
-        for lane, function in ((dispatcher.sync_lane, swap), (dispatcher.async_lane, swap_async)):
+        for pool, function in ((dispatcher.sync_pool, swap), (dispatcher.async_pool, swap_async)):
             for _ in range(2):
-                assert run(Work(function).outcome(dispatcher, lane)) == "from the start"
+                assert run(Work(function).outcome(dispatcher, pool)) == "from the start"

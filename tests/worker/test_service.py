@@ -366,7 +366,7 @@ def test_a_line_that_is_too_long_is_not_joined(worker):
             await refused()
             release.set()
             assert len(await asyncio.gather(running, *waiting)) == 3
-            assert it.service.dispatcher.sync_lane.line == 0
+            assert it.service.dispatcher.sync_pool.backlog == 0
 
         it.run(main())
 
@@ -484,7 +484,7 @@ def test_ready_tells_the_truth(worker, monkeypatch):
     from jina.runtime import health
 
     monkeypatch.setattr(health, "LIMIT", 1.0)
-    monkeypatch.setattr(health.Pulse.__init__, "__kwdefaults__", {"limit": 1.0, "interval": 0.02})
+    monkeypatch.setattr(health.LoopWatchdog.__init__, "__kwdefaults__", {"limit": 1.0, "interval": 0.02})
     release, computing = threading.Event(), threading.Event()
 
     class Moody(Executor):

@@ -19,7 +19,7 @@ HEAD = """
 import asyncio, json, os, sys, threading, time
 from docarray import BaseDoc, DocList
 from jina import Executor, requests
-from jina.plan.plans import ExecutorPlan, FacePlan, WorkerPlan
+from jina.plan.plans import ExecutorPlan, ListenerPlan, WorkerPlan
 from jina.worker.process import Stop, run_worker
 
 class Text(BaseDoc):
@@ -33,7 +33,7 @@ stop = Stop()
 def work(cls, port=0, host="127.0.0.1", **options):
     options = {"grace": 5.0, **options}
     plan = WorkerPlan(name="executor/rep-0", deployment="executor", executor=ExecutorPlan(),
-                      faces=[FacePlan(protocol="http", host=host, port=port)], **options)
+                      listeners=[ListenerPlan(protocol="http", host=host, port=port)], **options)
     try:
         code = run_worker(plan, cls, lambda report: say(**report), stop)
     except Exception as error:

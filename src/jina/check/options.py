@@ -16,7 +16,7 @@ import yaml
 
 from jina.check.executors import Executors, literal_keywords
 from jina.check.project import Edit, Finding, Severity, Source
-from jina.check.python import GONE_METHODS, Module
+from jina.check.python import REMOVED_METHODS, Module
 from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
 from jina.config.base import FORMER, Spec, canonical
 from jina.config.parsing import MISSING, child, dotted, parse, step_of
@@ -28,10 +28,10 @@ from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
 _TOKEN: Final = "\ue000"  # noqa: S105 - no secret
 """Stands for the place in messages that are taken apart here."""
 _TOKENS: Final = re.compile(rf"{_TOKEN}(?::(\d+))?:? ?")
-_HUB_WAY_OUT: Final = (
+_HUB_REPLACEMENT: Final = (
     "install the package of the Executor, and write uses: package.module.Class, or a class and py_modules"
 )
-_JINA1_WAY_OUT: Final = "a file of Jina 1: write an Executor with @requests, and `executors:` as a list in the Flow"
+_JINA1_REPLACEMENT: Final = "a file of Jina 1: write an Executor with @requests, and `executors:` as a list in the Flow"
 _MOST_PROBLEMS: Final = 100
 _MOST_STEPS: Final = 5_000
 """Steps that are judged for one file: a Flow is judged again after each problem."""
@@ -57,7 +57,7 @@ def _rule_of(text: str, error: ConfigError) -> str:
 
 def _instead_of(rule: str, text: str, error: ConfigError) -> str:
     if rule == "hub-uses":
-        return _HUB_WAY_OUT
+        return _HUB_REPLACEMENT
     near = re.search(r", did you mean '([^']+)'\?", text)
     if near:
         return near[1]
@@ -256,7 +256,7 @@ class Calls:
                 )  # fmt: skip
 
     def _gone(self, node: ast.Attribute) -> Iterator[Finding]:
-        if node.attr not in GONE_METHODS:
+        if node.attr not in REMOVED_METHODS:
             return
         origin = self._module.origin(node.value)
         documents = origin.startswith(("jina.", "docarray.")) and origin.rpartition(".")[2] in {
@@ -411,7 +411,7 @@ def _unreadable(source: Source, error: BadConfigSource) -> Iterator[Finding]:
     severity: Severity = "warning" if template else "error"
     yield source.find(
         source.offset(line, 0), "yaml-syntax", severity, error.message[match.end() if match else 0 :],
-        instead=_JINA1_WAY_OUT if _OF_JINA1.search(source.text) else "",
+        instead=_JINA1_REPLACEMENT if _OF_JINA1.search(source.text) else "",
     )  # fmt: skip
 
 
@@ -523,7 +523,7 @@ class _Configuration:
 
     def _instead(self, path: Keys, rule: str, words: str, error: ConfigError) -> str:
         if _OF_JINA1.search(self.source.text):
-            return _JINA1_WAY_OUT
+            return _JINA1_REPLACEMENT
         return "executors" if path == ("pods",) else _instead_of(rule, words, error)
 
     def _edits(self, path: Keys, words: str) -> tuple[Edit, ...]:
@@ -658,5 +658,9 @@ def hub_names(module: Module) -> Iterator[Finding]:
         scheme = node.value.partition("://")[0].lower()
         if scheme in UNAVAILABLE_SCHEMES and scheme != "docker" and " " not in node.value:
             yield module.source.find(
-                module.offset(node), "hub-uses", "warning", f"'{scheme}://' is not available yet", instead=_HUB_WAY_OUT
+                module.offset(node),
+                "hub-uses",
+                "warning",
+                f"'{scheme}://' is not available yet",
+                instead=_HUB_REPLACEMENT,
             )

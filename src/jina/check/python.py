@@ -16,7 +16,7 @@ from jina.check.project import Edit, Finding, Severity, Source
 JINA_NAMES: Final = ("Document", "DocumentArray")
 """What DocArray 0.21 had, and jina has itself."""
 
-WAYS_OUT: Final[dict[str, str]] = {
+REPLACEMENTS: Final[dict[str, str]] = {
     "jina.peapods": "Flow and Deployment start processes themselves",
     "jina.drivers": "write a method of an Executor with @requests",
     "jina.executors": "from jina import Executor, requests",
@@ -33,7 +33,7 @@ WAYS_OUT: Final[dict[str, str]] = {
 }
 """Module or name of old -> what to write."""
 
-GONE_METHODS: Final = frozenset({
+REMOVED_METHODS: Final = frozenset({
     "cloud_delete", "cloud_list", "cloud_pull", "cloud_push", "dataloader", "embed", "embed_and_evaluate",
     "evaluate", "from_files", "from_huggingface_datasets", "from_lines", "from_ndjson", "from_pydantic_model",
     "from_strawberry_type", "get_json_schema", "get_vocabulary", "plot_embeddings", "plot_image_sprites", "post",
@@ -229,11 +229,11 @@ def _is_ours(name: str) -> bool:
 
 def _instead(path: str, name: str) -> str:
     full = f"{path}.{name}" if name else path
-    longest = max((old for old in WAYS_OUT if f"{full}.".startswith(f"{old}.")), key=len, default="")
+    longest = max((old for old in REPLACEMENTS if f"{full}.".startswith(f"{old}.")), key=len, default="")
     if _is_ours(name):
         return f"from jina import {name}"
     if longest:
-        return WAYS_OUT[longest]
+        return REPLACEMENTS[longest]
     from jina.errors import nearest
 
     known = list(exported(path)) if is_module(path) else []

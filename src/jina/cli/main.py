@@ -87,7 +87,7 @@ COMMANDS: dict[str, Entry] = {
     "flow": Entry("serve a Flow from its YAML", "jina.cli.serve"),
     "gateway": Entry("serve a gateway in front of Executors that run already", "jina.cli.serve"),
     "client": Entry("send documents to a service and print the answer", "jina.cli.admin"),
-    "dev": Entry("serve a file and start it anew when it changes", "jina.cli.serve"),
+    "dev": Entry("serve a file and restart it when it changes", "jina.cli.serve"),
     "status": Entry("show the services of this machine and their processes", "jina.cli.admin"),
     "ping": Entry("see whether a service answers", "jina.cli.admin"),
     "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.admin"),
@@ -170,13 +170,13 @@ class Parser(argparse.ArgumentParser):
 def entry() -> NoReturn:
     """The console script. Modules of the working folder can be named, as with `python -m`."""
     from jina.config.paths import working_folder
-    from jina.supervisor.init import step_aside
+    from jina.supervisor.init import run_as_init
 
     if any(word.startswith("--") and word.partition("=")[0] in _SECRETS for word in sys.argv):
         from jina.supervisor.control import hide
 
         hide(sys.argv, _SECRETS)
-    step_aside()
+    run_as_init()
     if (folder := working_folder()) and folder not in sys.path:
         sys.path.insert(0, folder)
     sys.exit(main(sys.argv[1:]))

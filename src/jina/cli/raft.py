@@ -67,9 +67,9 @@ def all_groups(options: argparse.Namespace) -> list[Group]:
         check_address("--peer", options.peer)
         if not options.name:
             raise UsageError("--peer: agents answer only those who know the name of their Deployment", help="add NAME")
-        return [group_of_peer(options.peer, options.name, _papers(options), _key(options))]
+        return [group_of_peer(options.peer, options.name, _credentials(options), _key(options))]
     if options.workspace:
-        return [group for group in groups_of_workspace(options.workspace, options.name) if group.places]
+        return [group for group in groups_of_workspace(options.workspace, options.name) if group.agents]
     return running_groups(options.name)
 
 
@@ -85,7 +85,7 @@ def _key(options: argparse.Namespace) -> str:
     return next(filter(None, map(key_in, folders)), "")
 
 
-def _papers(options: argparse.Namespace) -> Credentials | None:
+def _credentials(options: argparse.Namespace) -> Credentials | None:
     if bool(options.ssl_certfile) != bool(options.ssl_keyfile):
         raise UsageError("--ssl-certfile and --ssl-keyfile come together")
     return (
@@ -93,12 +93,12 @@ def _papers(options: argparse.Namespace) -> Credentials | None:
     )
 
 
-def the_group(options: argparse.Namespace) -> Group:
+def chosen_group(options: argparse.Namespace) -> Group:
     """The one that is meant; raises `UsageError` where there is none, or several."""
     return one_group(all_groups(options), _where(options), lambda: nearby_groups(options))
 
 
-def none_there(options: argparse.Namespace) -> str:
+def no_replica_message(options: argparse.Namespace) -> str:
     """What is said where no group that runs fits the options."""
     return f"there is no stateful Deployment {_where(options)}"
 
@@ -144,7 +144,7 @@ def running_groups(name: str | None = None) -> list[Group]:
             if process.agent and name in {None, process.group, process.deployment, service.name}:
                 number = int(process.name.rpartition("-")[2])
                 group = found.setdefault((service.pid, process.group), Group(process.group))
-                group.places[number] = process.agent
+                group.agents[number] = process.agent
     return list(found.values())
 
 
@@ -163,38 +163,38 @@ def run_raft_status(options: argparse.Namespace) -> int:
 
     found = [(group, group.status()) for group in all_groups(options)]
     if options.json:
-        print(msgspec.json.encode([{"group": group.name, "replicas": told} for group, told in found]).decode())
+        print(msgspec.json.encode([{"group": group.name, "replicas": result} for group, result in found]).decode())
     else:
-        for group, told in found:
-            print(_status_table(group, told))
+        for group, result in found:
+            print(_status_table(group, result))
     if not found:
         instead = nearby_groups(options)
-        print(none_there(options) + (f"; {instead}" if instead else ""), file=sys.stderr)
+        print(no_replica_message(options) + (f"; {instead}" if instead else ""), file=sys.stderr)
         return 1
-    return 0 if all(_is_well(told) for _, told in found) else 1
+    return 0 if all(_is_healthy(result) for _, result in found) else 1
 
 
-def _leader(told: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    leaders = [one for one in told if one.get("role") == "Leader"]
+def _leader(statuses: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    leaders = [one for one in statuses if one.get("role") == "Leader"]
     return max(leaders, key=lambda one: int(one["term"]), default=None)
 
 
-def _is_well(told: Sequence[dict[str, Any]]) -> bool:
-    return _leader(told) is not None and all(one.get("serving") for one in told)
+def _is_healthy(statuses: Sequence[dict[str, Any]]) -> bool:
+    return _leader(statuses) is not None and all(one.get("serving") for one in statuses)
 
 
-def _status_table(group: Group, told: Sequence[dict[str, Any]]) -> str:
-    leader = _leader(told)
-    serving = sum(bool(one.get("serving")) for one in told)
+def _status_table(group: Group, statuses: Sequence[dict[str, Any]]) -> str:
+    leader = _leader(statuses)
+    serving = sum(bool(one.get("serving")) for one in statuses)
     leads = f"replica {leader['replica']} leads in term {leader['term']}" if leader else "nobody leads"
-    rows = [_HEADS, *map(_status_row, told)]
+    rows = [_HEADS, *map(_status_row, statuses)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"{group.name}: {serving} of {len(told)} replicas serve, {leads}"]
+    lines = [f"{group.name}: {serving} of {len(statuses)} replicas serve, {leads}"]
     lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines += [f"  replica {one['replica']}: {one['error']}" for one in told if "error" in one]
-    lines += [_full(one) for one in told if one.get("disk")]
-    lines += [_odd(one) for one in told if one.get("diverged")]
-    lines += [f"  replica {one['replica']}: was removed from the group" for one in told if one.get("removed")]
+    lines += [f"  replica {one['replica']}: {one['error']}" for one in statuses if "error" in one]
+    lines += [_full(one) for one in statuses if one.get("disk")]
+    lines += [_odd(one) for one in statuses if one.get("diverged")]
+    lines += [f"  replica {one['replica']}: was removed from the group" for one in statuses if one.get("removed")]
     return "\n".join(lines)
 
 
@@ -232,9 +232,9 @@ def add_raft_add_voter(parser: argparse.ArgumentParser) -> None:
 
 
 def run_raft_add_voter(options: argparse.Namespace) -> int:
-    """Have the group take it in; 0 when it has caught up and has a vote."""
+    """Add it to the group; 0 when it has caught up and has a vote."""
     check_address("HOST:PORT", options.address)
-    group = the_group(options)
+    group = chosen_group(options)
     group.change("add", replica=options.replica, address=options.address)
     print(f"{group.name}: replica {options.replica} at {options.address} has a vote")
     return 0
@@ -247,8 +247,8 @@ def add_raft_remove(parser: argparse.ArgumentParser) -> None:
 
 
 def run_raft_remove(options: argparse.Namespace) -> int:
-    """Have the group go on without it; 0 when that is agreed."""
-    group = the_group(options)
+    """Remove it from the group; 0 when that is agreed."""
+    group = chosen_group(options)
     number = options.replica.isdecimal()
     wish = {"replica": int(options.replica)} if number else {"id": options.replica}
     group.change("remove", **wish)
@@ -263,8 +263,8 @@ def add_raft_transfer(parser: argparse.ArgumentParser) -> None:
 
 
 def run_raft_transfer(options: argparse.Namespace) -> int:
-    """Have the leader hand over; 0 when another one has the lead."""
-    group = the_group(options)
+    """Transfer the leadership; 0 when another replica leads."""
+    group = chosen_group(options)
     wish = {} if options.to is None else {"replica": options.to}
     group.change("transfer", **wish)
     print(f"{group.name}: the leadership was handed over")
@@ -277,11 +277,11 @@ def add_raft_snapshot(parser: argparse.ArgumentParser) -> None:
 
 
 def run_raft_snapshot(options: argparse.Namespace) -> int:
-    """Have the replicas write one after another; 0 when all have."""
-    group = the_group(options)
-    for number, place in sorted(group.places.items()):
-        administer(place, "snapshot")
-        print(f"{group.name}/rep-{number}: the newest snapshot is at entry {agent_status(place).get('snapshot')}")
+    """Write a snapshot of one replica after another; 0 when all have."""
+    group = chosen_group(options)
+    for number, agent in sorted(group.agents.items()):
+        administer(agent, "snapshot")
+        print(f"{group.name}/rep-{number}: the newest snapshot is at entry {agent_status(agent).get('snapshot')}")
     return 0
 
 
@@ -292,11 +292,11 @@ def add_raft_backup(parser: argparse.ArgumentParser) -> None:
 
 
 def run_raft_backup(options: argparse.Namespace) -> int:
-    """Have a replica write a snapshot and copy it; 0 when the file is whole and synced."""
+    """Take a snapshot of a replica and copy it; 0 when the file is complete and synced."""
     from jina.replication import backups
 
-    group = the_group(options)
-    manifest = backups.take(group.someone(leading=False), options.file)
+    group = chosen_group(options)
+    manifest = backups.take(group.any_member(leading=False), options.file)
     print(f"{options.file}: {group.name} up to entry {manifest.index}, {manifest.size:,} bytes")
     return 0
 

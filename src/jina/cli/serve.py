@@ -34,7 +34,7 @@ def run_executor(options: argparse.Namespace) -> int:
     deployment = Deployment.from_command_line(given(options), "executor")
     if not deployment.spec.reload:
         return deployment.serve_here()
-    with deployment:  # what is started anew has to be a process of its own
+    with deployment:  # what is restarted has to be a process of its own
         deployment.block()
     return 0
 

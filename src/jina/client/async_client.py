@@ -186,7 +186,7 @@ class AsyncClient(BaseClient):
         async with payloads:
             while True:
                 try:
-                    requests = run.outbox.attempt_async(payloads)
+                    requests = run.pending.attempt_async(payloads)
                     async with Held(channel.stream(requests, repetitions.options)) as answers:
                         async for arrived in answers:
                             for answer in run.arrived(arrived, attempt):
@@ -194,7 +194,7 @@ class AsyncClient(BaseClient):
                     run.check_complete()
                     return
                 except JinaError as error:
-                    if repetitions.may(error) and run.outbox.whole:
+                    if repetitions.may(error) and run.pending.whole:
                         await asyncio.sleep(repetitions.pause())
                         continue
                     if not run.call.retries.again(attempt, error):
@@ -210,7 +210,7 @@ class AsyncClient(BaseClient):
         flying: set[asyncio.Task[Answer]] = set()
         try:
             async with payloads:
-                async for request in run.outbox.attempt_async(payloads):
+                async for request in run.pending.attempt_async(payloads):
                     if width == 1 or call.source.is_single_request:
                         for answer in run.arrived(await self._attempts(call, channel, request), last):
                             yield answer
@@ -258,7 +258,7 @@ class Answers:
 
         self._client = client
         call = post_call(arguments, client._keyed(kwargs), client._prefetch)  # noqa: SLF001 - one thing in two classes
-        self._run = Run(call, client._standing)  # noqa: SLF001
+        self._run = Run(call, client._session_state)  # noqa: SLF001
         self._iterator: AsyncGenerator[Any, None] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jina.client.sessions import Standing
+from jina.client.sessions import SessionState
 from jina.errors import BadClientInput
 from jina.net.channel import Target
 
@@ -50,7 +50,7 @@ class BaseClient:
         self._settings = settings
         self._prefetch = prefetch
         self._lock = threading.Lock()
-        self._standing = Standing()
+        self._session_state = SessionState()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.target}>"
@@ -114,5 +114,5 @@ class BaseClient:
             parameters=plain_parameters(parameters),
             request_id=os.urandom(16).hex(),
             target_executor=target_executor or "",
-            headers={**trace_of(options), **self._standing.headers()},
+            headers={**trace_of(options), **self._session_state.headers()},
         )

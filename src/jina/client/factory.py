@@ -70,7 +70,7 @@ def client_of(spec: ClientSpec) -> SyncClient | AsyncClient:
 
 
 def _export_spans(spec: ClientSpec) -> None:
-    """Have the program's spans sent to a collector, for as long as it runs; raises `ConfigError` without the extra."""
+    """Send the program's spans to a collector while it runs; raises `ConfigError` without the extra."""
     import atexit
 
     from jina.observe import exporters

@@ -34,7 +34,7 @@ _TRIES = 10
 _SHORTEST, _LONGEST = 0.005, 0.25
 """Seconds before the second repetition, for each further one twice as long, and at most; none before the first.
 
-While a server stops, each call on its connection ends so, until the client has read that it shall connect anew.
+While a server stops, each call on its connection ends so, until the client has read that it shall reconnect.
 """
 _ASKING = 5.0
 """Seconds in which a server says what it is."""
@@ -90,7 +90,7 @@ def is_ours(info: Any) -> bool:
     return major.isdecimal() and int(major) >= _FIRST_OF_OURS
 
 
-def told_by(error: Any) -> bool | None:
+def answered_by_server(error: Any) -> bool | None:
     """What the failure of the question says: a server that does not know it is another's, else nothing."""
     code = error.code()
     return False if code is not None and code.value[0] == _UNIMPLEMENTED else None
@@ -180,7 +180,7 @@ class GrpcChannel:
                 stubs.ours = is_ours(stubs.status(b"", **rules.call_arguments(self._grpc, tries.for_asking)))
             except self._grpc.RpcError as failure:
                 if not tries.unanswered(failure):
-                    stubs.ours = told_by(failure)
+                    stubs.ours = answered_by_server(failure)
                     return False
                 time.sleep(tries.pause())
         return stubs.ours
@@ -351,7 +351,7 @@ class AsyncGrpcChannel:
                 stubs.ours = is_ours(await stubs.status(b"", **rules.call_arguments(self._grpc, tries.for_asking)))
             except self._grpc.RpcError as failure:
                 if not tries.unanswered(failure):
-                    stubs.ours = told_by(failure)
+                    stubs.ours = answered_by_server(failure)
                     return False
                 await asyncio.sleep(tries.pause())
         return stubs.ours

@@ -18,10 +18,10 @@ from jina.executor.invoke import SEPARATOR, scope_parameters
 from jina.net import grpc_common as rules
 from jina.net.channel import CallOptions, ChannelSettings, Target, TlsFiles
 from jina.net.messages import DRY_RUN, too_large
-from jina.net.service import EndpointInfo, HopLost, flat_fields
+from jina.net.service import EndpointInfo, UpstreamUnavailable, flat_fields
 from jina.observe.logs import get_logger
 from jina.observe.traces import HEADERS as TRACING
-from jina.plan.plans import HopPlan, NodePlan
+from jina.plan.plans import NodePlan, UpstreamPlan
 
 _REQUESTS = 1
 _DOCUMENT = 4
@@ -83,8 +83,8 @@ def read_document(data: bytes) -> Reply:
 def _reply(envelope: pb.EnvelopeProto | pb.SingleDocumentEnvelopeProto, documents: bytes | memoryview) -> Reply:
     if envelope.header.status.code and (error := status.read_error(envelope.header.status)) is not None:
         raise error
-    told = envelope.header.trace
-    headers = {name: told[name] for name in TOLD if name in told} if told else None
+    reply_headers = envelope.header.trace
+    headers = {name: reply_headers[name] for name in TOLD if name in reply_headers} if reply_headers else None
     return Reply(BytesPayload(documents), parameters.read(envelope), headers=headers)
 
 
@@ -125,10 +125,10 @@ def read_endpoints(data: bytes) -> dict[str, EndpointInfo]:
     }
 
 
-def _endpoint(path: str, told: dict[str, Any], *, is_write: bool) -> EndpointInfo:
-    input_name, input_schema = _document(told.get("input"))
-    output_name, output_schema = _document(told.get("output"))
-    parameters = told.get("parameters") or {}
+def _endpoint(path: str, entry: dict[str, Any], *, is_write: bool) -> EndpointInfo:
+    input_name, input_schema = _document(entry.get("input"))
+    output_name, output_schema = _document(entry.get("output"))
+    parameters = entry.get("parameters") or {}
     model = parameters.get("model")
     return EndpointInfo(
         path=path,
@@ -138,24 +138,24 @@ def _endpoint(path: str, told: dict[str, Any], *, is_write: bool) -> EndpointInf
         output_schema=output_schema,
         parameters_name=parameters.get("name") or (model.get("title", "Parameters") if model else None),
         parameters_schema=_with_defs(model) if model else None,
-        is_generator=bool(told.get("is_generator")),
-        is_single=bool(told.get("is_singleton_doc")),
+        is_generator=bool(entry.get("is_generator")),
+        is_single=bool(entry.get("is_singleton_doc")),
         is_write=is_write,
-        is_safe=bool(told.get("is_safe")),
-        is_repeatable=bool(told.get("is_repeatable")),
-        description=str(told.get("description") or ""),
-        about=str(told.get("about") or ""),
+        is_safe=bool(entry.get("is_safe")),
+        is_repeatable=bool(entry.get("is_repeatable")),
+        description=str(entry.get("description") or ""),
+        about=str(entry.get("about") or ""),
         flat_fields=flat_fields(input_schema),
-        is_passthrough=bool(told.get("is_passthrough")),
+        is_passthrough=bool(entry.get("is_passthrough")),
     )
 
 
-def _document(told: Any) -> tuple[str, dict[str, Any]]:
-    told = told if isinstance(told, dict) else {}
-    model = told.get("model") or ({} if "name" in told else told)
+def _document(entry: Any) -> tuple[str, dict[str, Any]]:
+    entry = entry if isinstance(entry, dict) else {}
+    model = entry.get("model") or ({} if "name" in entry else entry)
     if not isinstance(model, dict) or not model:
-        return str(told.get("name") or "Document"), _ANYTHING
-    return str(told.get("name") or model.get("title") or "Document"), _with_defs(model)
+        return str(entry.get("name") or "Document"), _ANYTHING
+    return str(entry.get("name") or model.get("title") or "Document"), _with_defs(model)
 
 
 def _with_defs(schema: Any) -> Any:
@@ -202,29 +202,29 @@ _OPTIONS = {
     "grpc.keepalive_timeout_ms": 60_000,
 }
 _PROBE_TIMEOUT = 10.0
-"""Seconds in which a peer says whether it would serve."""
+"""Seconds in which a peer returns whether it would serve."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 """Seconds between two questions to a peer that is not ready yet."""
 _UNREACHED = ("failed to connect", "connection refused", "dns resolution failed", "name resolution")
 """What gRPC says of calls for which it never had a connection."""
 
 
-class GrpcHop:
-    """One peer at `hop.address`, for the loop that is running when it is made; see `hop.Hop`.
+class GrpcUpstream:
+    """One peer at `upstream.address`, for the loop that is running when it is made; see `upstream.Upstream`.
 
     Documents are sent and received as the bytes that they are. Of `node` compression, metadata and channel options
     count; `max_message_size` is in bytes. The reply is never JSON.
     """
 
-    def __init__(self, hop: HopPlan, node: NodePlan, max_message_size: int) -> None:
-        self.name = hop.name
+    def __init__(self, upstream: UpstreamPlan, node: NodePlan, max_message_size: int) -> None:
+        self.name = upstream.name
         self._node = node.name
         self._grpc = rules.import_grpc()
         import grpc.aio
 
-        host, _, port = hop.address.rpartition(":")
-        self._target = Target("grpcs" if hop.tls else "grpc", host.strip("[]"), int(port), hop.tls)
-        self._place = f"{hop.name} ({self._target})"
+        host, _, port = upstream.address.rpartition(":")
+        self._target = Target("grpcs" if upstream.tls else "grpc", host.strip("[]"), int(port), upstream.tls)
+        self._place = f"{upstream.name} ({self._target})"
         self._limit = max_message_size
         options = {**_OPTIONS, **node.grpc_channel_options}
         settings = ChannelSettings(max_message_size=max_message_size, grpc_options=options, tls=_files(node))
@@ -242,17 +242,17 @@ class GrpcHop:
 
     @property
     def up(self) -> bool:
-        """See `hop.Hop`: false from a failed connection until the next good one."""
+        """See `upstream.Upstream`: false from a failed connection until the next good one."""
         return self._up and not self._closed
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `hop.Hop`; a peer that does not tell its endpoints counts as one that answers any."""
+        """See `upstream.Upstream`; a peer that does not tell its endpoints counts as one that answers any."""
         pause = _FIRST_PAUSE
         while True:
             try:
                 await self.ready()
                 found = await self._guarded(lambda: self._stubs.discover(b"", **self._probing))
-            except HopLost:
+            except UpstreamUnavailable:
                 raise
             except BadServer as error:  # gateways of Jina 3 fail over nested documents
                 _log.warning("%s does not tell its endpoints, so any is sent there: %s", self._place, error.message)
@@ -264,7 +264,7 @@ class GrpcHop:
             return read_endpoints(found)
 
     async def ready(self) -> None:
-        """See `hop.Hop`: a dry run; a peer that has none is asked for its health."""
+        """See `upstream.Upstream`: a dry run; a peer that has none is asked for its health."""
         try:
             status = await self._guarded(lambda: self._stubs.dry_run(b"", **self._probing))
         except _Unimplemented:
@@ -275,12 +275,12 @@ class GrpcHop:
             if status.code:
                 raise Unavailable(f"{self._place} is not ready: {status.description or status.exception.name}")
 
-    async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `hop.Hop`
-        """See `hop.Hop`: a peer elsewhere is scraped where it is."""
+    async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `upstream.Upstream`
+        """See `upstream.Upstream`: a peer elsewhere is scraped where it is."""
         return b""
 
     async def call(self, request: Request) -> Reply:
-        """See `hop.Hop`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
+        """See `upstream.Upstream`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
         request = self._scoped(request)
         arguments = self._arguments(request)
         if request.branches is not None:
@@ -299,7 +299,7 @@ class GrpcHop:
         return read_reply(await self._guarded(lambda: self._over_stream(data, arguments)))
 
     async def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `hop.Hop`; of several documents each is answered after the one before."""
+        """See `upstream.Upstream`; of several documents each is answered after the one before."""
         request = self._scoped(request)
         head = document_head(request)
         for document in documents_in(request.payload.to_bytes()) or [b""]:
@@ -313,11 +313,11 @@ class GrpcHop:
                 self._streams.discard(call)
                 call.cancel()
 
-    def hurry(self) -> None:
-        """See `hop.Hop`; gRPC has no word for it, and the worker may serve others."""
+    def flush_batches(self) -> None:
+        """See `upstream.Upstream`; gRPC has no word for it, and the worker may serve others."""
 
     async def close(self) -> None:
-        """See `hop.Hop`."""
+        """See `upstream.Upstream`."""
         self._closed = True
         if self._watching is not None:
             self._watching.cancel()
@@ -363,7 +363,7 @@ class GrpcHop:
     async def _guarded(self, begin: Callable[[], Awaitable[Any]]) -> Any:
         """The result of a call, its failure as one of our errors."""
         if self._closed:
-            raise HopLost(f"{self._place}: the connection is closed", started=False)
+            raise UpstreamUnavailable(f"{self._place}: the connection is closed", started=False)
         if self._watching is None:
             self._watching = asyncio.create_task(self._follow())
         try:
@@ -371,11 +371,11 @@ class GrpcHop:
         except asyncio.CancelledError:
             if not self._cancelled_by_closing():
                 raise
-            raise HopLost(f"{self._place}: the connection was closed before it answered") from None
+            raise UpstreamUnavailable(f"{self._place}: the connection was closed before it answered") from None
         except self._grpc.RpcError as error:
             raise self._error(error) from None
         except self._grpc.aio.UsageError as error:
-            raise HopLost(f"{self._place}: the connection is closed: {error}", started=False) from None
+            raise UpstreamUnavailable(f"{self._place}: the connection is closed: {error}", started=False) from None
 
     def _cancelled_by_closing(self) -> bool:
         """Closing the channel cancels its calls, and they say so as if the caller had been cancelled."""
@@ -393,8 +393,8 @@ class GrpcHop:
             return self._naming(rules.rpc_error(error, self._target))
         if any(words in details.lower() for words in _UNREACHED):
             self._up = False
-            return HopLost(f"{self._place} cannot be reached: {details}", started=False)
-        return HopLost(f"{self._place} went away before it answered: {details}")
+            return UpstreamUnavailable(f"{self._place} cannot be reached: {details}", started=False)
+        return UpstreamUnavailable(f"{self._place} went away before it answered: {details}")
 
     def _naming(self, error: JinaError) -> JinaError:
         """The error; one about time says which worker took it."""

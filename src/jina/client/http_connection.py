@@ -564,7 +564,7 @@ class AsyncConnection(asyncio.Protocol):
         return made
 
     async def open_tunnel(self) -> None:
-        """Have the proxy connect us to the target, and begin TLS with that."""
+        """Connect to the target through the proxy, and begin TLS."""
         route = self.route
         assert self._transport is not None
         assert route.context is not None

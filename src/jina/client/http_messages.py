@@ -173,10 +173,10 @@ def error_of(content: Mapping[str, Any], target: Target, status: int) -> JinaErr
     return error
 
 
-def _routes_of(told: Any) -> list[Route]:
+def _routes_of(entry: Any) -> list[Route]:
     """What the request has visited, where the server says so in the form of ours."""
     try:
-        return [msgspec.convert(one, Route) for one in told or ()]
+        return [msgspec.convert(one, Route) for one in entry or ()]
     except (TypeError, msgspec.ValidationError):
         return []
 

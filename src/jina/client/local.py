@@ -36,7 +36,7 @@ _LARGEST_WINDOW = 100
 
 
 class _Bridge:
-    """The service, asked on its own loop; requests and replies are written and read as a gRPC face does."""
+    """The service, asked on its own loop; requests and replies are written and read as a gRPC listener does."""
 
     def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
         self._service = service

@@ -23,7 +23,7 @@ from docarray import BaseDoc, DocList, DocVec
 from docarray.base_doc import AnyDoc
 
 from jina.client.loops import Held
-from jina.client.sessions import Standing, Turns
+from jina.client.sessions import CallSession, SessionState
 from jina.codec import pb
 from jina.codec.codec import codec_for
 from jina.codec.messages import Payload, Request
@@ -437,7 +437,7 @@ _ROOM = 1000
 """Requests of which the documents are held before the first answer; a server that took more has begun the call."""
 
 
-class Outbox:
+class PendingRequests:
     """Requests on their way.
 
     `keep` holds the documents of unanswered requests for another attempt; without it they are held until the first
@@ -712,21 +712,21 @@ def _with_key(metadata: Metadata, key: str | None) -> Metadata:
 class Run:
     """What becomes of the answers of one call."""
 
-    def __init__(self, call: PostCall, standing: Standing) -> None:
+    def __init__(self, call: PostCall, session_state: SessionState) -> None:
         self.call = call
-        self._turns = Turns(standing)
-        self.outbox = Outbox(self._request, keep=call.max_attempts > 1, ordered=call.results_in_order)
+        self._session = CallSession(session_state)
+        self.pending = PendingRequests(self._request, keep=call.max_attempts > 1, ordered=call.results_in_order)
         self._responses: list[Response] = []
         self._documents: list[Any] = []
         self._list_type: Any = None
         self._last_failure: JinaError | None = None
 
     def _request(self, payload: Payload) -> Request:
-        return self._turns.take(self.call.request(payload))
+        return self._session.take(self.call.request(payload))
 
     def close(self) -> None:
         """No request is sent again, whatever came of it."""
-        self._turns.close()
+        self._session.close()
 
     def arrived(self, answer: Answer, attempt: int) -> Iterator[Answer]:
         """The answers to hand out now; none when this one is a failure that another attempt may mend."""
@@ -735,16 +735,16 @@ class Run:
         if answer.error is not None and self.call.retries.again(attempt, answer.error):
             self._last_failure = answer.error
             return
-        self.outbox.answered(answer)
-        self._turns.over(answer)
+        self.pending.answered(answer)
+        self._session.over(answer)
         if self.call.results_in_order and not self.call.source.is_single_request:
-            yield from self.outbox.in_order(answer)
+            yield from self.pending.in_order(answer)
         else:
             yield answer
 
     def check_complete(self) -> None:
         """Raise when the peer ended the call and left requests unanswered: results are never partial silently."""
-        if count := self.outbox.unanswered:
+        if count := self.pending.unanswered:
             failure, self._last_failure = self._last_failure, None
             raise failure or BadServer(f"the server ended the call with {count} requests unanswered")
 

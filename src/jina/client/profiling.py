@@ -28,8 +28,8 @@ def _routes(responses: list[Response]) -> list[Route]:
     def seconds(moment: Any) -> float:
         return float(moment.ToNanoseconds()) / 1e9
 
-    told = responses[0].routes if responses else ()
-    return [Route(one.executor, seconds(one.start_time), seconds(one.end_time)) for one in told]
+    visited = responses[0].routes if responses else ()
+    return [Route(one.executor, seconds(one.start_time), seconds(one.end_time)) for one in visited]
 
 
 def times_of(routes: list[Route], roundtrip: float) -> dict[str, float]:

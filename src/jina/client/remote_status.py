@@ -108,8 +108,8 @@ def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
             except grpc.RpcError:
                 version = ""  # it wants a key, or is somebody else's
         except grpc.RpcError as error:
-            told: Any = error
-            raise Unavailable(told.details() or str(told.code())) from None
+            result: Any = error
+            raise Unavailable(result.details() or str(result.code())) from None
     return RemoteStatus(address, "ready" if ready else "not ready", checks, version)
 
 
@@ -126,8 +126,8 @@ def _health(channel: Any, timeout: float) -> tuple[bool, dict[str, bool]]:
         names = sorted(name for name in found if name and not name.startswith(("jina.", "grpc.")))
         return found[""].status == state.SERVING, {name: found[name].status == state.SERVING for name in names}
     except grpc.RpcError as error:
-        told: Any = error
-        if told.code() is not grpc.StatusCode.UNIMPLEMENTED:
+        result: Any = error
+        if result.code() is not grpc.StatusCode.UNIMPLEMENTED:
             raise
     check = channel.unary_unary(_CHECK, None, state.FromString)
     return check(b"", timeout=timeout).status == state.SERVING, {}

@@ -23,7 +23,7 @@ _WIDTH = 2048
 which keeps answers for twice as many."""
 
 
-class Standing:
+class SessionState:
     """Of one client; shared by its threads."""
 
     def __init__(self) -> None:
@@ -89,18 +89,18 @@ class Standing:
             self._sessions.clear()
 
 
-class Turns:
+class CallSession:
     """The requests of one call."""
 
-    def __init__(self, standing: Standing) -> None:
-        self._standing = standing
+    def __init__(self, session_state: SessionState) -> None:
+        self._session_state = session_state
         self._numbers: dict[str, int] = {}
         self._closed = False
 
     def take(self, request: Request) -> Request:
         """The request with its headers."""
-        if self._standing.known:
-            number, headers = self._standing.begin()
+        if self._session_state.known:
+            number, headers = self._session_state.begin()
             self._numbers[request.request_id] = number
             request.headers = {**request.headers, **headers}
             if self._closed:  # a transport's own thread took one more request of a call that is over
@@ -110,17 +110,17 @@ class Turns:
     def over(self, answer: Answer) -> None:
         """The request of an answer will not be sent again."""
         if answer.headers:
-            self._standing.heard(answer.headers)
+            self._session_state.heard(answer.headers)
         if self._numbers and (number := self._numbers.pop(answer.request_id, None)) is not None:
-            self._standing.end(number)
+            self._session_state.end(number)
             self._failed(answer.error)
 
     def _failed(self, error: JinaError | None) -> None:
         if isinstance(error, SessionExpired):
-            self._standing.expired()
+            self._session_state.expired()
 
     def close(self) -> None:
         """None of the requests will be sent again."""
         self._closed = True
         while self._numbers:
-            self._standing.end(self._numbers.popitem()[1])
+            self._session_state.end(self._numbers.popitem()[1])

@@ -175,7 +175,7 @@ class SyncClient(BaseClient):
     def _post(self, arguments: dict[str, Any], kwargs: dict[str, Any]) -> Any:
         from jina.client.post import Run, post_call, progress_of
 
-        run = Run(post_call(arguments, self._keyed(kwargs), self._prefetch), self._standing)
+        run = Run(post_call(arguments, self._keyed(kwargs), self._prefetch), self._session_state)
         with closing(run), progress_of(run.call) as progress, closing(self._answers(run)) as answers:
             for answer in answers:
                 response = run.deliver(answer)
@@ -207,13 +207,13 @@ class SyncClient(BaseClient):
         attempt = 1
         while True:
             try:
-                requests = run.outbox.attempt(payloads)
+                requests = run.pending.attempt(payloads)
                 for answer in channel.stream(requests, repetitions.options):
                     yield from run.arrived(answer, attempt)
                 run.check_complete()
                 return
             except JinaError as error:
-                if repetitions.may(error) and run.outbox.whole:
+                if repetitions.may(error) and run.pending.whole:
                     time.sleep(repetitions.pause())
                     continue
                 if not run.call.retries.again(attempt, error):
@@ -224,7 +224,7 @@ class SyncClient(BaseClient):
     def _call_by_call(self, run: Run, channel: SyncChannel) -> Iterator[Answer]:
         call = run.call
         last = call.max_attempts  # each request has made its attempts when it is handed to `arrived`
-        requests = run.outbox.attempt(call.source.payloads())
+        requests = run.pending.attempt(call.source.payloads())
         if call.source.is_single_request or self.protocol != "http" or not call.stream:
             for request in requests:
                 yield from run.arrived(self._attempts(call, channel, request), last)

@@ -162,14 +162,14 @@ class WebSocketChannel:
     def call(self, request: Request, options: CallOptions) -> Answer:
         """Send one request and wait for its answer."""
         frame = frame_of(request)
-        with self._lent(options) as connection:
+        with self._leased(options) as connection:
             connection.send(frame)
             return whole(self._receive(connection, _sync_deadline(options)))
 
     def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
         """Send requests as they come, from a thread of its own; at most `options.window` are unanswered."""
         deadline = _sync_deadline(options)
-        with self._lent(options) as connection:
+        with self._leased(options) as connection:
             sender = _SyncSender(connection, requests, options.window)
             try:
                 while sender.more():
@@ -189,13 +189,13 @@ class WebSocketChannel:
         """Send one document; each answer carries one, an empty one ends the stream."""
         frame = frame_of(request)
         deadline = _sync_deadline(options)
-        with self._lent(options) as connection:
+        with self._leased(options) as connection:
             connection.send(frame)
             while documents := streamed(self._receive(connection, deadline)):
                 yield from documents
 
     def ready(self, options: CallOptions) -> None:
-        """Ask for a dry run over HTTP, which every WebSocket face of jina answers on its port."""
+        """Ask for a dry run over HTTP, which every WebSocket listener of jina answers on its port."""
         from jina.client.http import HttpChannel
 
         channel = HttpChannel(http_target(self._target), self._settings)
@@ -224,7 +224,7 @@ class WebSocketChannel:
     __del__ = close
 
     @contextmanager
-    def _lent(self, options: CallOptions) -> Iterator[ClientConnection]:
+    def _leased(self, options: CallOptions) -> Iterator[ClientConnection]:
         """A connection, kept afterwards unless something was raised while it was lent."""
         key = connection_key(options)
         try:
@@ -353,14 +353,14 @@ class AsyncWebSocketChannel:
         """Send one request and wait for its answer."""
         frame = frame_of(request)
         deadline = _loop_deadline(options)
-        async with self._lent(options) as connection:
+        async with self._leased(options) as connection:
             await connection.send(frame)
             return whole(await self._receive(connection, deadline))
 
     async def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncIterator[Answer]:
         """Send requests as they come, from a task of its own; at most `options.window` are unanswered."""
         deadline = _loop_deadline(options)
-        async with self._lent(options) as connection:
+        async with self._leased(options) as connection:
             sender = _AsyncSender(connection, requests, options.window)
             try:
                 while await sender.more():
@@ -380,14 +380,14 @@ class AsyncWebSocketChannel:
         """Send one document; each answer carries one, an empty one ends the stream."""
         frame = frame_of(request)
         deadline = _loop_deadline(options)
-        async with self._lent(options) as connection:
+        async with self._leased(options) as connection:
             await connection.send(frame)
             while documents := streamed(await self._receive(connection, deadline)):
                 for document in documents:
                     yield document
 
     async def ready(self, options: CallOptions) -> None:
-        """Ask for a dry run over HTTP, which every WebSocket face of jina answers on its port."""
+        """Ask for a dry run over HTTP, which every WebSocket listener of jina answers on its port."""
         from jina.client.http import AsyncHttpChannel
 
         channel = AsyncHttpChannel(http_target(self._target), self._settings)
@@ -412,8 +412,8 @@ class AsyncWebSocketChannel:
         for _, connection in idle:
             await (_drop(connection) if abruptly else connection.close())
 
-    def _lent(self, options: CallOptions) -> _Loan:
-        return _Loan(self, options)
+    def _leased(self, options: CallOptions) -> _Lease:
+        return _Lease(self, options)
 
     async def take(self, options: CallOptions) -> AsyncConnection:
         """An idle connection, else a new one."""
@@ -462,7 +462,7 @@ class AsyncWebSocketChannel:
         return answer_of(frame, self._target)
 
 
-class _Loan:
+class _Lease:
     """A connection for one call; a class, because a generator would be closed by a loop that ends."""
 
     def __init__(self, channel: AsyncWebSocketChannel, options: CallOptions) -> None:

@@ -31,7 +31,7 @@ from jina.codec.compiler import (
     layer,
     message_reader,
     plain_annotations,
-    read_loose,
+    read_untyped,
     tacit_nones,
     validate,
     validated,
@@ -92,7 +92,7 @@ class Codec:
             try:
                 return self.read_doc(message)
             except Mismatch:
-                return validate(self.doc_type, self.loosen(message), location)
+                return validate(self.doc_type, self.untyped(message), location)
         except Invalid as error:
             raise invalid(error, self.doc_type.__name__, location) from None
 
@@ -151,7 +151,7 @@ class Codec:
         """One document as a JSON object."""
         return self.json.encode_doc(doc)
 
-    def loosen(self, message: pb.DocProto) -> dict[str, Any]:
+    def untyped(self, message: pb.DocProto) -> dict[str, Any]:
         """The fields as their annotations say, or where they do not fit as the wire says, for pydantic to judge.
 
         Names are those of JSON.
@@ -165,7 +165,7 @@ class Codec:
         for name in data if keep_all else [name for name in self._readers if name in data]:
             read = self._readers.get(name)
             try:
-                values[self._json_names.get(name, name)] = self._read_or_loosen(read, data[name])
+                values[self._json_names.get(name, name)] = self._read_or_untyped(read, data[name])
             except Invalid as error:
                 raise error.at(name) from None
         for name in self._tacit_nones:
@@ -177,17 +177,17 @@ class Codec:
         """What reads one field, without pydantic where it does not fit; raises `Invalid` for what is of no use."""
         self._compiled()
         read = self._readers.get(name)
-        return lambda node: self._read_or_loosen(read, node)
+        return lambda node: self._read_or_untyped(read, node)
 
     @staticmethod
-    def _read_or_loosen(read: Reader | None, node: pb.NodeProto) -> Any:
+    def _read_or_untyped(read: Reader | None, node: pb.NodeProto) -> Any:
         try:
             if read is not None:
                 return read(node)
         except Mismatch:
             pass
         try:
-            return read_loose(node)
+            return read_untyped(node)
         except (ValueError, TypeError) as error:
             raise Invalid(str(error)) from None
 
@@ -223,7 +223,7 @@ class Codec:
 
     def _call(self, message: pb.DocProto) -> Any:
         try:
-            return validated(self.doc_type, self.loosen(message))
+            return validated(self.doc_type, self.untyped(message))
         except (ValidationError, TypeError, ValueError):
             raise Mismatch from None
 

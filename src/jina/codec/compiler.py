@@ -80,7 +80,7 @@ def _typed(node: pb.NodeProto, kind: str, name: str) -> Any:
     return cls(value)
 
 
-def read_loose(node: pb.NodeProto, make_doc: DocMaker = AS_DICT) -> Any:
+def read_untyped(node: pb.NodeProto, make_doc: DocMaker = AS_DICT) -> Any:
     """The value of a node; raises `Invalid` for a tensor that is none."""
     kind = node.WhichOneof("content")
     if kind is None:
@@ -92,10 +92,10 @@ def read_loose(node: pb.NodeProto, make_doc: DocMaker = AS_DICT) -> Any:
     return reader(node, make_doc) if reader else getattr(node, kind)
 
 
-def read_loose_doc(message: pb.DocProto, make_doc: DocMaker = AS_DICT) -> Any:
-    """All fields of a document, given to `make_doc`; raises as `read_loose`."""
+def read_untyped_doc(message: pb.DocProto, make_doc: DocMaker = AS_DICT) -> Any:
+    """All fields of a document, given to `make_doc`; raises as `read_untyped`."""
     data = message.data
-    return make_doc.one({name: read_loose(data[name], make_doc) for name in data})
+    return make_doc.one({name: read_untyped(data[name], make_doc) for name in data})
 
 
 def _tensor(node: pb.NodeProto, _: DocMaker) -> Any:
@@ -106,11 +106,11 @@ def _tensor(node: pb.NodeProto, _: DocMaker) -> Any:
 
 
 def _list(node: pb.NodeProto, make_doc: DocMaker) -> list[Any]:
-    return [read_loose(item, make_doc) for item in node.list.data]
+    return [read_untyped(item, make_doc) for item in node.list.data]
 
 
 def _set(node: pb.NodeProto, make_doc: DocMaker) -> Any:
-    items = [read_loose(item, make_doc) for item in node.set.data]
+    items = [read_untyped(item, make_doc) for item in node.set.data]
     try:
         return set(items)
     except TypeError:
@@ -118,18 +118,18 @@ def _set(node: pb.NodeProto, make_doc: DocMaker) -> Any:
 
 
 def _tuple(node: pb.NodeProto, make_doc: DocMaker) -> tuple[Any, ...]:
-    return tuple(read_loose(item, make_doc) for item in node.tuple.data)
+    return tuple(read_untyped(item, make_doc) for item in node.tuple.data)
 
 
 def _dict(node: pb.NodeProto, make_doc: DocMaker) -> dict[str, Any]:
     data = node.dict.data
-    return {key: read_loose(data[key], make_doc) for key in data}
+    return {key: read_untyped(data[key], make_doc) for key in data}
 
 
 _READERS: dict[str, Callable[[pb.NodeProto, DocMaker], Any]] = {
     "ndarray": _tensor,
-    "doc": lambda node, make_doc: read_loose_doc(node.doc, make_doc),
-    "doc_array": lambda node, make_doc: make_doc.many([read_loose_doc(doc, make_doc) for doc in node.doc_array.docs]),
+    "doc": lambda node, make_doc: read_untyped_doc(node.doc, make_doc),
+    "doc_array": lambda node, make_doc: make_doc.many([read_untyped_doc(doc, make_doc) for doc in node.doc_array.docs]),
     "list": _list,
     "set": _set,
     "tuple": _tuple,
@@ -180,8 +180,8 @@ def _read(reader: Reader, value: Any, name: str) -> Any:
         raise error.at(name) from None
 
 
-def _loosely(node: Any) -> Any:
-    return read_loose(node, AS_SCHEMALESS)
+def _read_schemaless(node: Any) -> Any:
+    return read_untyped(node, AS_SCHEMALESS)
 
 
 def message_reader(readers: Mapping[str, Reader]) -> Reader:
@@ -195,7 +195,7 @@ def message_reader(readers: Mapping[str, Reader]) -> Reader:
         for name in data:
             reader = readers.get(name)
             if reader is None:
-                extra[name] = _read(_loosely, data[name], name)
+                extra[name] = _read(_read_schemaless, data[name], name)
             else:
                 values[name] = _read(reader, data[name], name)
         if "id" not in data:
@@ -480,8 +480,8 @@ def failure(owner: str, found: Sequence[dict[str, Any]]) -> ValidationFailed:
     first = found[0]
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    told = f"{where}: {first['msg']}" if where else str(first["msg"])
-    return ValidationFailed(f"{owner}: {told}{more}", errors=found)
+    message = f"{where}: {first['msg']}" if where else str(first["msg"])
+    return ValidationFailed(f"{owner}: {message}{more}", errors=found)
 
 
 def _shown(value: Any) -> Any:

@@ -65,7 +65,7 @@ class JsonDocReader(typing.Protocol):
         """One document; raises `Mismatch` or `Invalid`."""
         ...
 
-    def loosen(self, item: Any) -> Any:
+    def untyped(self, item: Any) -> Any:
         """The document's values, as far as they are readable, for pydantic; raises `Invalid`."""
         ...
 
@@ -130,19 +130,19 @@ class JsonReaderCompiler:
         reader = _SCALARS.get(annotation) if hashable(annotation) else None
         return reader or self._structured(annotation) or _adapter(annotation)
 
-    def loosener(self, annotation: Any) -> Reader | None:
+    def untyped_reader(self, annotation: Any) -> Reader | None:
         """What makes a value that did not fit ready for pydantic: nested documents as dicts of readable values."""
         origin = get_origin(annotation) or annotation
         if origin is Union or origin is types.UnionType:
-            inner = [self.loosener(member) for member in get_args(annotation) if member is not type(None)]
+            inner = [self.untyped_reader(member) for member in get_args(annotation) if member is not type(None)]
             return inner[0] if len(inner) == 1 else None
         if is_document(origin):
-            return self._codec_of(origin).loosen
+            return self._codec_of(origin).untyped
         doc_type = getattr(annotation, "doc_type", None)
         if isinstance(origin, type) and issubclass(origin, AnyDocArray) and doc_type is not None:
-            return _each(self._codec_of(doc_type).loosen)
+            return _each(self._codec_of(doc_type).untyped)
         if origin in {list, set, tuple} and get_args(annotation):
-            item = self.loosener(get_args(annotation)[0])
+            item = self.untyped_reader(get_args(annotation)[0])
             return _each(item) if item else None
         return None
 
@@ -237,9 +237,9 @@ def read_each(read: Reader, items: Sequence[Any]) -> list[Any]:
     return values
 
 
-def _each(loosen: Reader) -> Reader:
+def _each(untyped: Reader) -> Reader:
     def read(value: Any) -> Any:
-        return read_each(loosen, value) if isinstance(value, list) else value
+        return read_each(untyped, value) if isinstance(value, list) else value
 
     return read
 
@@ -331,7 +331,7 @@ class JsonCodec:
         self.list_type: Any = list_type() if is_schemaless(doc_type) else DocList[doc_type]  # type: ignore[valid-type]
         self.read_json: Callable[[Any], Any] = self._compile_and_read
         self._readers: dict[str, Reader] = {}
-        self._looseners: dict[str, Reader] = {}
+        self._untyped_readers: dict[str, Reader] = {}
         self._tacit_nones: frozenset[str] = frozenset()
 
     def decode(self, items: Sequence[Any], location: Location = (), *, indexed: bool = True) -> Any:
@@ -354,11 +354,11 @@ class JsonCodec:
             try:
                 return self.read_json(item)
             except Mismatch:
-                return validate(self.doc_type, self.loosen(item), location)
+                return validate(self.doc_type, self.untyped(item), location)
         except Invalid as error:
             raise invalid(error, self.doc_type.__name__, location) from None
 
-    def loosen(self, item: Any) -> Any:
+    def untyped(self, item: Any) -> Any:
         """The values of a document as far as they are readable, the others as they are; raises `Invalid`."""
         if not isinstance(item, dict):
             return item
@@ -370,17 +370,17 @@ class JsonCodec:
             try:
                 values[name] = read(item[name])
             except Mismatch:
-                loosen = self._looseners.get(name)
-                if loosen is not None:
-                    values[name] = self._loosened(name, loosen, item[name])
+                untyped = self._untyped_readers.get(name)
+                if untyped is not None:
+                    values[name] = self._read_untyped(name, untyped, item[name])
             except Invalid as error:
                 raise error.at(name) from None
         return values
 
     @staticmethod
-    def _loosened(name: str, loosen: Reader, value: Any) -> Any:
+    def _read_untyped(name: str, untyped: Reader, value: Any) -> Any:
         try:
-            return loosen(value)
+            return untyped(value)
         except Invalid as error:
             raise error.at(name) from None
 
@@ -408,8 +408,8 @@ class JsonCodec:
         names = json_names(cls)
         self._tacit_nones = tacit_nones(cls)
         self._readers = {names.get(name, name): compiler.compile(each) for name, each in annotations.items()}
-        loosest = {names.get(name, name): compiler.loosener(each) for name, each in annotations.items()}
-        self._looseners = {name: loosen for name, loosen in loosest.items() if loosen is not None}
+        untyped_readers = {names.get(name, name): compiler.untyped_reader(each) for name, each in annotations.items()}
+        self._untyped_readers = {name: untyped for name, untyped in untyped_readers.items() if untyped is not None}
         if is_plain(cls) and not has_aliases(cls):
             makers = {name: default_maker(field) for name, field in cls.model_fields.items()}
             return _plain_reader(layer(cls), self._readers, makers)
@@ -426,7 +426,7 @@ class JsonCodec:
         if type(item) is not dict:
             raise Mismatch
         try:
-            return validated(self.doc_type, self.loosen(item))
+            return validated(self.doc_type, self.untyped(item))
         except (ValidationError, TypeError, ValueError):
             raise Mismatch from None
 

@@ -109,7 +109,7 @@ class Request:
     of `needs`. `payload` then holds those of the first."""
     began: Callable[[], object] | None = None
     """Called where and when the work on it begins, just before the handler; set by whoever brings the request."""
-    moment: tuple[float, int] | None = None
+    clock_and_seed: tuple[float, int] | None = None
     """The time and the seed that handlers are given, of a write that several replicas apply."""
 
 
@@ -126,7 +126,7 @@ class Route:
 class Reply:
     """The answer to a request; failures are raised, not returned.
 
-    In a stream each reply holds the documents that are ready now (one or more), in order; a face sends each
+    In a stream each reply holds the documents that are ready now (one or more), in order; a listener sends each
     document as a message of its own. `headers`, where there are any, stand beside it as those of a request do.
     """
 

@@ -33,7 +33,7 @@ from jina.codec.compiler import (
     known_values,
     list_maker,
     own_url_rule,
-    read_loose,
+    read_untyped,
     tensor_by_name,
     validator_of,
 )
@@ -123,7 +123,7 @@ def read_id(node: pb.NodeProto) -> ID:
 
 def read_any(node: pb.NodeProto) -> Any:
     """A field of any kind; nested documents are schemaless ones."""
-    return read_loose(node, AS_SCHEMALESS)
+    return read_untyped(node, AS_SCHEMALESS)
 
 
 _SCALARS: dict[Any, Reader] = {
@@ -249,7 +249,7 @@ def _by_kind(kinds: dict[str | None, Reader]) -> Reader:
 
 def _known(known: dict[tuple[type, Any], Any]) -> Reader:
     def read(node: pb.NodeProto) -> Any:
-        value = read_loose(node)
+        value = read_untyped(node)
         try:
             return known[type(value), value]
         except (KeyError, TypeError):
@@ -273,7 +273,7 @@ def _tensor_reader(cls: Any) -> Reader:
             value = tensor_by_name(_ndarray(node), name)
             return validate(reshaped(value, target) if isinstance(value, np.ndarray) else value)
         except (ValueError, TypeError) as error:
-            raise Invalid(str(error), read_loose(node) if node.WhichOneof("content") != "ndarray" else None) from None
+            raise Invalid(str(error), read_untyped(node) if node.WhichOneof("content") != "ndarray" else None) from None
 
     return read
 
@@ -282,7 +282,7 @@ def _ndarray(node: pb.NodeProto) -> pb.NdArrayProto:
     kind = node.WhichOneof("content")
     if kind == "ndarray":
         return node.ndarray
-    array = array_from_json(read_loose(node))
+    array = array_from_json(read_untyped(node))
     message = pb.NdArrayProto()
     write_array(array, message)
     return message
@@ -351,7 +351,7 @@ def adapter_reader(annotation: Any) -> Reader:
 
     def read(node: pb.NodeProto) -> Any:
         try:
-            return validate(read_loose(node))
+            return validate(read_untyped(node))
         except (ValidationError, TypeError, ValueError):
             raise Mismatch from None
 

@@ -65,8 +65,10 @@ def _tensor_class(schema: Any) -> Any:
 def _tensor_schema(cls: Any) -> dict[str, Any]:
     """The form that DocArray gives tensors of any rank; Jina 3 gateways know them by it."""
     shape = cls.__docarray_target_shape__
-    told = "not specified" if shape is None else "[" + ", ".join("..." if d is ... else str(d) for d in shape) + "]"
-    return {"type": "array", "items": {"type": "number"}, "tensor/array shape": told}
+    shape_text = (
+        "not specified" if shape is None else "[" + ", ".join("..." if d is ... else str(d) for d in shape) + "]"
+    )
+    return {"type": "array", "items": {"type": "number"}, "tensor/array shape": shape_text}
 
 
 def json_schema_of(doc_type: type) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _LONGEST_NAME = 64
 _LARGEST = 1 << 63
 
 
-class Turn(NamedTuple):
+class SessionRef(NamedTuple):
     """A request in a session: the client, the log entry that opened the session (0: open one), and its number."""
 
     client: str
@@ -37,7 +37,7 @@ class Turn(NamedTuple):
     lowest: int
 
 
-NO_TURN = Turn("", 0, 0, 0)
+NO_SESSION = SessionRef("", 0, 0, 0)
 """Of a request that is in no session."""
 
 
@@ -61,7 +61,7 @@ def index_of(headers: Mapping[str, str], group: str) -> int:
     return numbers(text).get(group, 0) if text else 0
 
 
-def turn_of(headers: Mapping[str, str], group: str) -> Turn | None:
+def session_of(headers: Mapping[str, str], group: str) -> SessionRef | None:
     """The request's place in a session with a group, None where it is in none."""
     text = headers.get(SESSION)
     if not text:
@@ -76,16 +76,16 @@ def turn_of(headers: Mapping[str, str], group: str) -> Turn | None:
     sequence, lowest = (_number(one, text) for one in rest)
     if lowest > sequence:
         raise BadRequest(f"{SESSION}: {text!r}: the lowest number is above that of the request")
-    return Turn(client, opened, sequence, lowest)
+    return SessionRef(client, opened, sequence, lowest)
 
 
 def merged(found: Iterable[Mapping[str, str] | None]) -> dict[str, str] | None:
     """The headers of several replies as those of one: of each group the highest number, and all that missed."""
-    told = [one for one in found if one]
-    if len(told) <= 1:
-        return dict(told[0]) if told else None
-    names = {name: None for one in told for name in one}
-    return {name: _joined(name, [one[name] for one in told if name in one]) for name in names}
+    result = [one for one in found if one]
+    if len(result) <= 1:
+        return dict(result[0]) if result else None
+    names = {name: None for one in result for name in one}
+    return {name: _joined(name, [one[name] for one in result if name in one]) for name in names}
 
 
 def with_index_of(reply: Mapping[str, str], request: Mapping[str, str]) -> dict[str, str]:

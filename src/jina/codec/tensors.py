@@ -128,11 +128,11 @@ def array_of(value: Any) -> np.ndarray[Any, Any]:
     if isinstance(value, np.ndarray):
         return value
     if not isinstance(value, AbstractTensor):
-        value = NdArray._docarray_validate(value)  # noqa: SLF001 - DocArray's only door from foreign tensors
+        value = NdArray._docarray_validate(value)  # noqa: SLF001 - DocArray's only way from foreign tensors
     tensor: Any = value
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu()
-    array: np.ndarray[Any, Any] = tensor._docarray_to_ndarray()  # noqa: SLF001 - its only door to numpy
+    array: np.ndarray[Any, Any] = tensor._docarray_to_ndarray()  # noqa: SLF001 - its only way to numpy
     return array
 
 

@@ -14,7 +14,6 @@ from jina.config.options import (
     ExecutorOptions,
     ExternalOptions,
     GatewayOptions,
-    HopOptions,
     HttpOptions,
     InflightOptions,
     InternalOptions,
@@ -26,6 +25,7 @@ from jina.config.options import (
     StatefulOptions,
     StepOptions,
     TelemetryOptions,
+    UpstreamOptions,
     UsesOptions,
     default_host,
 )
@@ -103,7 +103,7 @@ class GatewaySpec(
     ContainerOptions,
     TelemetryOptions,
     GraphOptions,
-    HopOptions,
+    UpstreamOptions,
     GatewayOptions,
     InflightOptions,
     AccessOptions,
@@ -222,7 +222,7 @@ class DeploymentSpec(
     StatefulOptions,
     StepOptions,
     ExternalOptions,
-    HopOptions,
+    UpstreamOptions,
     ScalingOptions,
     QueueOptions,
     InflightOptions,
@@ -250,7 +250,7 @@ class DeploymentSpec(
 
     @property
     def front(self) -> GatewaySpec:
-        """The gateway that its replicas are behind where they are not part of a Flow: it has the faces."""
+        """The gateway that its replicas are behind where they are not part of a Flow: it has the listeners."""
         own = GatewaySpec.model_construct(set(self.gateway), **self.gateway) if self.gateway else None
         return gateway_of(self, own)
 
@@ -416,7 +416,7 @@ class FlowSpec(
     ContainerOptions,
     TelemetryOptions,
     StatefulOptions,
-    HopOptions,
+    UpstreamOptions,
     ScalingOptions,
     GatewayOptions,
     QueueOptions,
@@ -478,8 +478,8 @@ def _with_defaults(step: StepSpec, flow: FlowSpec) -> StepSpec:
         taken -= {"replicas", *_CERTIFICATES}
     values: dict[str, Any] = {name: getattr(flow, name) for name in taken}
     if flow.gateway is not None:
-        hops = flow.gateway.model_fields_set & HopOptions.model_fields.keys() - step.model_fields_set
-        values |= {name: getattr(flow.gateway, name) for name in hops}
+        upstreams = flow.gateway.model_fields_set & UpstreamOptions.model_fields.keys() - step.model_fields_set
+        values |= {name: getattr(flow.gateway, name) for name in upstreams}
     if flow.env and step.env:
         values["env"] = {**flow.env, **step.env}
     return step.model_copy(update=values) if values else step

@@ -154,7 +154,7 @@ class ProcessOptions(Spec):
 
 
 class ServerOptions(Spec):
-    """The server's faces."""
+    """The server's listeners."""
 
     host: Hosts = Field(default_factory=default_host, validate_default=True)
     """Address to listen on; the variable JINA_DEFAULT_HOST changes the default of 0.0.0.0."""
@@ -221,13 +221,13 @@ class ServerOptions(Spec):
 
 
 class HttpOptions(Spec):
-    """What the HTTP face serves beside the endpoints."""
+    """What the HTTP listener serves beside the endpoints."""
 
     no_debug_endpoints: Flag = False
-    """Leave out `/status`, `/dry_run` and `POST /post` of the HTTP face."""
+    """Leave out `/status`, `/dry_run` and `POST /post` of the HTTP listener."""
 
     no_crud_endpoints: Flag = False
-    """Leave out `/index`, `/search`, `/update` and `/delete` of the HTTP face."""
+    """Leave out `/index`, `/search`, `/update` and `/delete` of the HTTP listener."""
 
     expose_endpoints: JsonMapped | None = None
     """Endpoint -> what to serve it as over HTTP, such as `{"/foo": {"methods": ["POST"], "summary": "..."}}`."""
@@ -319,17 +319,17 @@ class ScalingOptions(Spec):
     """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
 
 
-class HopOptions(Spec):
+class UpstreamOptions(Spec):
     """Requests from a gateway to the Executor."""
 
     retries: Whole = -1
-    """Attempts again for a failed hop; negative: at least 3, or one for each replica."""
+    """Attempts again for a failed call; negative: at least 3, or one for each replica."""
 
     timeout_send: Milliseconds | None = None
-    """Milliseconds for one hop; unset: no limit."""
+    """Milliseconds for one call to a worker; unset: no limit."""
 
     compression: Compression | None = None
-    """Compression of hops: NoCompression, Deflate or Gzip."""
+    """Compression of requests to workers: NoCompression, Deflate or Gzip."""
 
     grpc_channel_options: Mapped | None = None
     """Options of gRPC channels that connect to it."""
@@ -351,7 +351,7 @@ class ExternalOptions(Spec):
     """Connect by TLS."""
 
     grpc_metadata: TextMapped | None = None
-    """gRPC metadata sent with every hop to it."""
+    """gRPC metadata sent with every request to it."""
 
 
 class StepOptions(Spec):

@@ -408,7 +408,7 @@ def needs_is_a_place(spec: StepSpec) -> Iterator[Problem]:
         yield Problem("needs", f"follows from the Flow for {spec.method}()")
 
 
-def the_gateway_has_the_http_face(spec: StepSpec) -> Iterator[Problem]:
+def gateway_serves_http(spec: StepSpec) -> Iterator[Problem]:
     """What is served over HTTP beside the endpoints is said once, at the Flow's gateway."""
     for option in (*HttpOptions.model_fields, "gateway"):
         if option in spec.non_defaults():
@@ -452,7 +452,7 @@ def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
 
 
 def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
-    """Only workers are started anew when files change."""
+    """Only workers are restarted when files change."""
     if spec.reload:
         text = "gateways are not reloaded; Executors are. A Flow with `reload` gets another one when its YAML changes"
         yield Problem("reload", text, NotSupportedError)
@@ -538,7 +538,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         needs_is_a_place,
         external_steps_speak_grpc,
         shards_have_no_port,
-        the_gateway_has_the_http_face,
+        gateway_serves_http,
     ),
     "GatewaySpec": (
         ports_match_protocols,

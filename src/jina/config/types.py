@@ -201,7 +201,7 @@ def digest_of(key: str) -> str:
 
 def keys_of(value: Any) -> list[Key]:
     """The keys in a mapping, a list or text; raises ValueError, whose message never has a key in it."""
-    keys = [_key(name, told) for name, told in _named(value)]
+    keys = [_key(name, entry) for name, entry in _named(value)]
     names = [key.name for key in keys]
     for name in names:
         if names.count(name) > 1:
@@ -240,7 +240,7 @@ def rate_of(text: str) -> Rate:
 
 def _named(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        return [(str(name), told) for name, told in value.items()]
+        return [(str(name), entry) for name, entry in value.items()]
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
@@ -255,23 +255,23 @@ def _split(item: str, number: int) -> tuple[str, str]:
     return name.strip(), key.strip()
 
 
-def _key(name: str, told: Any) -> Key:
+def _key(name: str, entry: Any) -> Key:
     if not _NAME.fullmatch(name):
         raise ValueError("a name of a key must be letters, digits and any of _.@- (64 at most)")
     endpoints: Any = ()
     scopes: Any = None
-    if isinstance(told, Mapping):
-        unknown = sorted(set(map(str, told)) - {"key", "endpoints", "scopes"})
-        if unknown or "key" not in told:
+    if isinstance(entry, Mapping):
+        unknown = sorted(set(map(str, entry)) - {"key", "endpoints", "scopes"})
+        if unknown or "key" not in entry:
             raise ValueError(f"{name}: a mapping must have 'key' and may have 'endpoints' and 'scopes', nothing else")
-        endpoints, scopes, told = told.get("endpoints") or (), told.get("scopes"), told["key"]
+        endpoints, scopes, entry = entry.get("endpoints") or (), entry.get("scopes"), entry["key"]
     if not isinstance(endpoints, list | tuple) or not all(isinstance(one, str) and one for one in endpoints):
         raise ValueError(f"{name}: endpoints is not a list of names such as '/search'")
     if scopes is None:
         scopes = () if endpoints else SCOPES
     if not isinstance(scopes, list | tuple) or not set(scopes) <= set(SCOPES):
         raise ValueError(f"{name}: scopes is not a list of any of {', '.join(SCOPES)}")
-    return Key(name, _digest(name, told), tuple(endpoints), tuple(scopes))
+    return Key(name, _digest(name, entry), tuple(endpoints), tuple(scopes))
 
 
 def _digest(name: str, key: Any) -> str:

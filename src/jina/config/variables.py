@@ -23,9 +23,9 @@ _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 def substitute(data: Any, context: Mapping[str, Any] | None, place: Callable[[Path], str]) -> Any:
     """`data` with every variable filled in.
 
-    Text that a variable changed is read anew, so that `'1'` becomes a number, but a JSON object stays text; a reference
-    that is the whole text keeps the type of what it refers to. `$X` of an unknown X stays as it is; every other unknown
-    name is a ConfigError that begins with `place(path)`.
+    Text that a variable changed is read again, so that `'1'` becomes a number, but a JSON object stays text; a
+    reference that is the whole text keeps the type of what it refers to. `$X` of an unknown X stays as it is; every
+    other unknown name is a ConfigError that begins with `place(path)`.
     """
     return _Filler(data, context or {}, place).fill(data, ())
 

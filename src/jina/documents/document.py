@@ -239,7 +239,7 @@ def _as_array(value: Any, numpy_class: Any, any_class: Any) -> Any:
     if isinstance(value, np.generic):
         return np.asarray(value).view(numpy_class)
     if isinstance(value, AbstractTensor) or _is_framework_tensor(value):
-        return any_class._docarray_validate(value)  # noqa: SLF001 - the only door to the other frameworks
+        return any_class._docarray_validate(value)  # noqa: SLF001 - the only way to the other frameworks
     raise ValueError(f"expected an array or a list of numbers, got {type(value).__name__}")
 
 

@@ -16,9 +16,9 @@ from typing import Any, TypeVar, cast, overload
 
 from jina.errors import ExecutorDefinitionError, nearest
 
-MOMENT = ("now", "seed")
+CLOCK_AND_SEED = ("now", "seed")
 """Keywords that only a method is called with that names them and gives no default."""
-PASSED = ("docs", "doc", "parameters", "docs_matrix", "docs_map", "tracing_context", "headers", *MOMENT)
+PASSED = ("docs", "doc", "parameters", "docs_matrix", "docs_map", "tracing_context", "headers", *CLOCK_AND_SEED)
 """Keywords that a method may be called with; `headers` only where the method names it."""
 INJECTED = ("metas", "requests", "runtime_args")
 """Keywords that the constructor must take by name when it has no `**kwargs`."""
@@ -82,9 +82,9 @@ def named(function: Any) -> frozenset[str]:
     return frozenset(p.name for p in parameters_of(function) if p.kind in kinds)
 
 
-def moment_of(function: Any) -> frozenset[str]:
+def clock_and_seed_of(function: Any) -> frozenset[str]:
     """Those of `now` and `seed` that a method asks for."""
-    return frozenset(p.name for p in parameters_of(function) if p.name in MOMENT and p.default is p.empty)
+    return frozenset(p.name for p in parameters_of(function) if p.name in CLOCK_AND_SEED and p.default is p.empty)
 
 
 def check_handler(function: Any) -> None:

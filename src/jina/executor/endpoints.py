@@ -20,11 +20,11 @@ from jina.executor.decorators import (
     Marks,
     accepts,
     check_handler,
+    clock_and_seed_of,
     describe,
     kind_of,
     location,
     marks_of,
-    moment_of,
     named,
 )
 
@@ -424,7 +424,7 @@ class Endpoint:
     accepts: frozenset[str] | None
     names: frozenset[str]
     description: str
-    moment: frozenset[str] = frozenset()
+    clock_and_seed: frozenset[str] = frozenset()
     """Those of `now` and `seed` that the method asks for."""
 
     def takes(self, keyword: str) -> bool:
@@ -624,7 +624,7 @@ def _endpoint(
         batching=batching,
         accepts=accepts(function),
         names=named(function),
-        moment=moment_of(function),
+        clock_and_seed=clock_and_seed_of(function),
         description=inspect.getdoc(function) or "",
     )
 

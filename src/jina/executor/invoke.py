@@ -128,7 +128,7 @@ class Extras:
     """What a handler can be given beside its documents.
 
     `docs_matrix` and `docs_map` hold the documents of several branches; `headers` are HTTP headers or gRPC
-    metadata in lower case. `moment` is the time and the seed of a write that is applied on several replicas.
+    metadata in lower case. `clock_and_seed` is the time and the seed of a write that is applied on several replicas.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Extras:
     docs_map: dict[str, Any] | None = None
     tracing_context: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    moment: tuple[float, int] | None = None
+    clock_and_seed: tuple[float, int] | None = None
 
 
 def call_arguments(endpoint: Endpoint, extras: Extras) -> dict[str, Any]:
@@ -154,13 +154,13 @@ def call_arguments(endpoint: Endpoint, extras: Extras) -> dict[str, Any]:
         arguments["parameters"] = validate_parameters(endpoint, extras.parameters)
     if "headers" in endpoint.names:
         arguments["headers"] = dict(extras.headers)
-    if endpoint.moment:
-        now, seed = extras.moment or new_moment()
-        arguments.update({name: now if name == "now" else seed for name in endpoint.moment})
+    if endpoint.clock_and_seed:
+        now, seed = extras.clock_and_seed or new_clock_and_seed()
+        arguments.update({name: now if name == "now" else seed for name in endpoint.clock_and_seed})
     return arguments
 
 
-def new_moment() -> tuple[float, int]:
+def new_clock_and_seed() -> tuple[float, int]:
     """The time in seconds since the epoch, and a seed of 63 bits."""
     return time.time(), _random.getrandbits(63)
 

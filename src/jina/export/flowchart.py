@@ -1,4 +1,4 @@
-"""Pictures of a Flow in every format: the door to this part of the room."""
+"""Pictures of a Flow in every format: the entry point of this part of the room."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from jina.errors import UsageError
 from jina.executor.binding import endpoints_of, marked
 from jina.executor.decorators import Marks, kind_of
 from jina.executor.endpoints import types_of
-from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan, GatewayPlan, NodePlan, WorkerPlan
+from jina.plan.plans import ExecutorPlan, FlowPlan, GatewayPlan, ListenerPlan, NodePlan, WorkerPlan
 
 _SIGNS = {"$eq": "=", "$ne": "≠", "$gt": ">", "$gte": "≥", "$lt": "<", "$lte": "≤", "$in": "in", "$nin": "not in"}
 _SIGNS |= {"$regex": "matches", "$size": "has size"}
@@ -175,16 +175,17 @@ def picture_of(
     is `running`.
     """
     workers = {one.name: one.workers for one in plan.deployments}
-    told, named = endpoints or {}, classes or {}
+    known_endpoints, named = endpoints or {}, classes or {}
     nodes, hidden = _shown(plan.gateway.graph.nodes)
     steps = tuple(
-        _step(node, workers.get(node.name, []), told.get(node.name, ()), named.get(node.name, "")) for node in nodes
+        _step(node, workers.get(node.name, []), known_endpoints.get(node.name, ()), named.get(node.name, ""))
+        for node in nodes
     )
     return GraphPicture(
         name=plan.name,
         steps=tuple(replace(step, needs=_seen(step.needs, hidden)) for step in steps),
         ends=_seen(plan.gateway.graph.ends, hidden),
-        addresses=tuple(_address(face, running=running) for face in plan.gateway.faces),
+        addresses=tuple(_address(listener, running=running) for listener in plan.gateway.listeners),
         gateway=_gateway_class(plan.gateway),
     )
 
@@ -193,7 +194,7 @@ def _shown(nodes: list[NodePlan]) -> tuple[list[NodePlan], dict[str, str]]:
     """The nodes but those that an inspection adds to hand documents on, and for each of these the one before it."""
     hidden: dict[str, str] = {}
     for node in nodes:
-        if node.name.startswith(_AUXILIARY) and not node.hops and len(node.needs) == 1:
+        if node.name.startswith(_AUXILIARY) and not node.upstreams and len(node.needs) == 1:
             hidden[node.name] = hidden.get(node.needs[0], node.needs[0])
     return [node for node in nodes if node.name not in hidden], hidden
 
@@ -203,7 +204,7 @@ def _seen(names: Iterable[str], hidden: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _step(node: NodePlan, workers: list[WorkerPlan], endpoints: Iterable[EndpointLike], name: str) -> StepPicture:
-    hops = len({hop.name for hop in node.hops})
+    upstreams = len({upstream.name for upstream in node.upstreams})
     shards = max((worker.shards for worker in workers), default=1)
     return StepPicture(
         name=node.name,
@@ -212,16 +213,18 @@ def _step(node: NodePlan, workers: list[WorkerPlan], endpoints: Iterable[Endpoin
         endpoints=tuple(
             EndpointPicture(one.path, one.input_name, one.output_name, one.is_generator) for one in endpoints
         ),
-        replicas=max([worker.replicas for worker in workers] or [hops // shards, 1]),
+        replicas=max([worker.replicas for worker in workers] or [upstreams // shards, 1]),
         shards=shards,
         before=_part(workers, "uses_before"),
         after=_part(workers, "uses_after"),
         when=words_of(node.when),
         floating=node.floating,
         external=node.external,
-        joins=not node.hops,
+        joins=not node.upstreams,
         no_reduce=node.no_reduce,
-        addresses=tuple(_hop_address(hop.address, tls=hop.tls) for hop in node.hops if hop.address),
+        addresses=tuple(
+            _upstream_address(upstream.address, tls=upstream.tls) for upstream in node.upstreams if upstream.address
+        ),
     )
 
 
@@ -238,15 +241,15 @@ def _gateway_class(gateway: GatewayPlan) -> str:
     return class_name(gateway.custom) if gateway.custom else ""
 
 
-def _address(face: FacePlan, *, running: bool) -> str:
-    scheme = _SCHEMES[face.protocol] + ("s" if face.tls else "")
-    if face.share_port and not running:
+def _address(listener: ListenerPlan, *, running: bool) -> str:
+    scheme = _SCHEMES[listener.protocol] + ("s" if listener.tls else "")
+    if listener.share_port and not running:
         return scheme
-    host = f"[{face.host}]" if ":" in face.host else face.host
-    return f"{scheme}://{host}:{face.port}"
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    return f"{scheme}://{host}:{listener.port}"
 
 
-def _hop_address(address: str, *, tls: bool) -> str:
+def _upstream_address(address: str, *, tls: bool) -> str:
     return f"{'grpcs' if tls else 'grpc'}://{address}"
 
 

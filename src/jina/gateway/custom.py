@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jina.observe.exporters import Meter, MeterProvider, Tracer, TracerProvider
     from jina.observe.logs import JinaLogger
     from jina.observe.prometheus import CollectorRegistry
-    from jina.plan.plans import FacePlan, GatewayPlan, HttpPlan, TlsPlan
+    from jina.plan.plans import GatewayPlan, HttpPlan, ListenerPlan, TlsPlan
     from jina.server.app import HttpApp
     from jina.server.http import AsgiApp
     from jina.server.server import Server
@@ -135,7 +135,7 @@ def read_config(source: Any, options: Mapping[str, Any], base: type) -> tuple[Ex
 
 
 @dataclass(slots=True)
-class Surroundings:
+class GatewayContext:
     """What the process gives to the gateway that it constructs; `grace` is in seconds."""
 
     plan: GatewayPlan
@@ -148,14 +148,14 @@ class Surroundings:
 class _Given:
     """What a gateway is constructed with, besides what stands in the call of its constructor."""
 
-    surroundings: Surroundings | None = None
+    context: GatewayContext | None = None
     runtime_args: Mapping[str, Any] = field(default_factory=dict)
     metas: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     initialised: bool = False
 
 
-_process: Surroundings | None = None
+_process: GatewayContext | None = None
 """Those of the process, for gateways that a gateway makes by itself."""
 _constructing: _Given | None = None
 """That of the gateway that is being constructed: `__new__` of user classes cannot be given more arguments."""
@@ -181,7 +181,7 @@ class BaseGateway:
         """Make what was given readable before the user's `__init__` runs."""
         del args
         self = super().__new__(cls)
-        given = _constructing or _Given(surroundings=_process, arguments=kwargs)
+        given = _constructing or _Given(context=_process, arguments=kwargs)
         values = {**given.runtime_args, **_mapping(kwargs.get("runtime_args"))}
         values.setdefault("name", str(kwargs.get("name") or "gateway"))
         metas = {"name": cls.__name__, **given.metas, **_mapping(kwargs.get("metas"))}
@@ -259,15 +259,15 @@ class BaseGateway:
         return logs.get_logger(self.name)
 
     @property
-    def _around(self) -> Surroundings:
+    def _around(self) -> GatewayContext:
         """Plan and service of the process that runs it; raises `UsageError` for one that was made by hand."""
-        surroundings = self.__given.surroundings
-        if surroundings is None:
+        context = self.__given.context
+        if context is None:
             raise UsageError(
                 f"{type(self).__name__} was made by hand, so there are no Executors behind it",
                 help=f"let a Flow run it: Flow().config_gateway(uses={type(self).__name__})",
             )
-        return surroundings
+        return context
 
     @property
     def streamer(self) -> GatewayStreamer:
@@ -322,7 +322,7 @@ class BaseGateway:
 
 
 def construct(
-    cls: type[BaseGateway], surroundings: Surroundings | None, arguments: Mapping[str, Any], injected: dict[str, Any]
+    cls: type[BaseGateway], context: GatewayContext | None, arguments: Mapping[str, Any], injected: dict[str, Any]
 ) -> BaseGateway:
     """The instance; `injected` goes to the constructor as far as it takes that."""
     from jina.executor.decorators import describe
@@ -331,8 +331,8 @@ def construct(
     check_arguments(cls, arguments, BaseGateway)
     global _constructing, _process
     taken = _accepted(cls.__init__, injected)
-    given = _Given(surroundings, _mapping(injected.get("runtime_args")), _mapping(injected.get("metas")), arguments)
-    _constructing, _process = given, surroundings or _process
+    given = _Given(context, _mapping(injected.get("runtime_args")), _mapping(injected.get("metas")), arguments)
+    _constructing, _process = given, context or _process
     try:
         self = cls(**arguments, **{name: value for name, value in taken.items() if name not in arguments})
     finally:
@@ -360,7 +360,7 @@ _PAUSE = 0.1
 _HTTP: Final = frozenset({
     "title", "description", "cors", "uvicorn_kwargs", "no_debug_endpoints", "no_crud_endpoints", "expose_endpoints",
 })  # fmt: skip
-"""Options of the HTTP face that a constructor may be given as well, as in Jina 3."""
+"""Options of the HTTP listener that a constructor may be given as well, as in Jina 3."""
 _TLS: Final = frozenset({"ssl_certfile", "ssl_keyfile"})
 _MADE: Final = frozenset({"host", "port", "protocol", "req_handler"})
 """What gateways that make other gateways hand on to them; `runtime_args` say it too."""
@@ -428,7 +428,7 @@ class Gateway(BaseGateway):
     """Whether the server heeds the plan's rules of access; ours does."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Take what is injected, and options of the HTTP face, which count instead of those of the Flow."""
+        """Take what is injected, and options of the HTTP listener, which count instead of those of the Flow."""
         if kwargs.pop("expose_graphql_endpoint", None):
             raise NotSupportedError(
                 "expose_graphql_endpoint: not available yet", help="call the endpoints by POST, as GET /docs shows them"
@@ -497,7 +497,7 @@ class Gateway(BaseGateway):
         plan = self._around.plan
         self.keeps_access = True
         return serve(
-            self._our_faces(plan),
+            self._our_listeners(plan),
             self._around.service,
             http=self._our_http(plan.http),
             grpc_options=plan.grpc_server_options,
@@ -513,25 +513,27 @@ class Gateway(BaseGateway):
         given = {name: value for name, value in self._options.items() if name in _HTTP}
         return msgspec.structs.replace(http, **given) if given else http
 
-    def _our_faces(self, plan: GatewayPlan) -> list[FacePlan]:
+    def _our_listeners(self, plan: GatewayPlan) -> list[ListenerPlan]:
         """Those of the plan, where and as what `runtime_args` say; in the protocol of this class if it serves one."""
         import msgspec
 
         only: Any = self.protocol_served
         both = {"http", "websocket"}  # one application answers either
         tls = self._our_tls()
-        planned = {face.port: face for face in plan.faces}
-        faces = []
+        planned = {listener.port: listener for listener in plan.listeners}
+        listeners = []
         for number, port in enumerate(self.ports):
-            face = planned.get(port) or msgspec.structs.replace(plan.faces[0], port=port, share_port=False)
-            protocol: Any = self.protocols[number] if number < len(self.protocols) else face.protocol
+            listener = planned.get(port) or msgspec.structs.replace(plan.listeners[0], port=port, share_port=False)
+            protocol: Any = self.protocols[number] if number < len(self.protocols) else listener.protocol
             protocol = protocol if only is None or {protocol, only} <= both else only
-            faces.append(msgspec.structs.replace(face, host=self.host, protocol=protocol, tls=tls or face.tls))
-        return faces
+            listeners.append(
+                msgspec.structs.replace(listener, host=self.host, protocol=protocol, tls=tls or listener.tls)
+            )
+        return listeners
 
     @property
     def given_options(self) -> dict[str, Any]:
-        """Options of the HTTP face, and of TLS, that the constructor was given."""
+        """Options of the HTTP listener, and of TLS, that the constructor was given."""
         return dict(self._options)
 
     def _our_tls(self) -> TlsPlan | None:
@@ -563,7 +565,7 @@ class Gateway(BaseGateway):
     def wait_for_ready_or_shutdown(
         timeout: float | None, ready_or_shutdown_event: Any, ctrl_address: str, protocol: str = "grpc", **_: Any
     ) -> bool:
-        """Wait at most `timeout` seconds for the service at `host:port`, or for the event; says whether one came."""
+        """Wait at most `timeout` seconds for the service at `host:port`, or for the event; returns whether one came."""
         until = None if timeout is None else time.monotonic() + timeout
         while until is None or time.monotonic() < until:
             if ready_or_shutdown_event.is_set() or Gateway.is_ready(ctrl_address, protocol):

@@ -1,4 +1,4 @@
-"""One request on its way through the graph: does what the walk says; and streams, document by document."""
+"""Runs one request through the graph, as the walk decides; and streams, document by document."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _SENT_ON = BytesPayload(b"")
 Parameters = dict[str, Any]
 
 
-class Asked(Protocol):
-    """One Deployment as a request meets it."""
+class StepCaller(Protocol):
+    """A Deployment that a step calls."""
 
     async def call(self, request: Request) -> Reply:
         """Its reply."""
@@ -40,16 +40,16 @@ class Asked(Protocol):
 
 
 @dataclass(slots=True)
-class Journeys:
+class RunContext:
     """What all requests of one gateway share; `background` holds the tasks of floating branches."""
 
-    steps: Mapping[str, Asked]
+    steps: Mapping[str, StepCaller]
     log: logs.JinaLogger
     background: set[Task[None]] = field(default_factory=set)
     active: set[Task[None]] = field(default_factory=set)
 
 
-def onward(request: Request, payload: Payload, parameters: Parameters, *, as_json: bool) -> Request:
+def forwarded(request: Request, payload: Payload, parameters: Parameters, *, as_json: bool) -> Request:
     """The request as a worker gets it. `target_executor` has been obeyed."""
     return Request(
         request.endpoint,
@@ -63,13 +63,13 @@ def onward(request: Request, payload: Payload, parameters: Parameters, *, as_jso
     )
 
 
-async def travel(journeys: Journeys, path: Path, request: Request, routes: list[Route]) -> Reply:
+async def run_path(context: RunContext, path: Path, request: Request, routes: list[Route]) -> Reply:
     """Send a request along a path; raises what the first failing Executor raised, with the `routes` so far.
 
     `routes` gets a record for each Executor. A plain chain is followed without a task.
     """
     if path.chain is None:
-        return await Trip(journeys, path, request, routes).run()
+        return await GraphRun(context, path, request, routes).run()
     payload, parameters = request.payload, request.parameters
     request.payload = _SENT_ON
     name, headers = "", None
@@ -78,8 +78,8 @@ async def travel(journeys: Journeys, path: Path, request: Request, routes: list[
             step = path.steps[name]
             visited = Route(name, time.time(), 0.0)
             routes.append(visited)
-            reply = await journeys.steps[name].call(
-                onward(request, payload, parameters, as_json=request.json_reply and step.json_ok)
+            reply = await context.steps[name].call(
+                forwarded(request, payload, parameters, as_json=request.json_reply and step.json_ok)
             )
             visited.end_time = time.time()
             payload, parameters = reply.payload, reply.parameters or parameters
@@ -91,14 +91,14 @@ async def travel(journeys: Journeys, path: Path, request: Request, routes: list[
     return Reply(payload, parameters, headers=headers)
 
 
-class Trip:
+class GraphRun:
     """One request along a path with forks, joins, conditions or floating branches.
 
     Floating branches go on when the reply is there, and when the client has left.
     """
 
-    def __init__(self, journeys: Journeys, path: Path, request: Request, routes: list[Route]) -> None:
-        self._journeys = journeys
+    def __init__(self, context: RunContext, path: Path, request: Request, routes: list[Route]) -> None:
+        self._context = context
         self._path = path
         self._request = request
         self._routes = routes
@@ -118,7 +118,7 @@ class Trip:
         except CancelledError:
             self._act(walk.cancel())
             if self._outcome.done() and not self._outcome.cancelled():
-                self._outcome.exception()  # seen: asyncio would complain that nobody looked at it
+                self._outcome.exception()  # seen: asyncio would log that it was never retrieved
             raise
         return Reply(payload, self._final_parameters(), headers=self._headers)
 
@@ -143,7 +143,7 @@ class Trip:
     def _start(self, send: Send) -> None:
         task = get_running_loop().create_task(self._go(send))
         floating = self._path.steps[send.node].floating
-        kept = self._journeys.background if floating else self._journeys.active
+        kept = self._context.background if floating else self._context.active
         kept.add(task)
         task.add_done_callback(kept.discard)
         task.add_done_callback(self._ended)
@@ -154,7 +154,7 @@ class Trip:
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        self._journeys.log.error("the walk of a request failed: %r", error, exc_info=error)
+        self._context.log.error("the walk of a request failed: %r", error, exc_info=error)
         self._act(self._walk.cancel())
         if not self._outcome.done():
             self._outcome.set_exception(InternalError(f"{type(error).__name__}: {error}"))
@@ -165,7 +165,7 @@ class Trip:
         following: Send | None = send
         while following is not None:
             send = following
-            sends = self._act(await self._told(send))
+            sends = self._act(await self._ask_step(send))
             self._tasks.pop(send.node, None)
             following = self._next(sends, floating=self._path.steps[send.node].floating)
             for other in sends:
@@ -178,7 +178,7 @@ class Trip:
         """The one of which this task takes care: tasks of floating branches are counted apart."""
         return next((send for send in sends if self._path.steps[send.node].floating is floating), None)
 
-    async def _told(self, send: Send) -> list[Action]:
+    async def _ask_step(self, send: Send) -> list[Action]:
         """What the walk says to the Executor's answer."""
         step = self._path.steps[send.node]
         visited = Route(send.node, time.time(), 0.0)
@@ -193,7 +193,7 @@ class Trip:
             visited.end_time = time.time()
             return self._walk.replied(send.node, reply.payload)
         if step.floating:
-            self._journeys.log.warning("floating %s failed: %s", send.node, failure)
+            self._context.log.warning("floating %s failed: %s", send.node, failure)
         elif not self._outcome.done():
             # The last one is the one that failed: so read those who write the failure.
             self._routes.remove(visited)
@@ -203,11 +203,11 @@ class Trip:
     async def _asked(self, step: Step, send: Send) -> Reply:
         parameters = self._merged(step.needs)
         as_json = self._request.json_reply and step.json_ok
-        request = onward(self._request, send.payload, parameters, as_json=as_json)
+        request = forwarded(self._request, send.payload, parameters, as_json=as_json)
         request.branches = send.branches
         if step.floating:
             request.deadline = None  # the client does not wait for it
-        reply = await self._journeys.steps[send.node].call(request)
+        reply = await self._context.steps[send.node].call(request)
         self._given[send.node] = reply.parameters or parameters
         if reply.headers:
             self._headers = merged((self._headers, reply.headers))
@@ -241,9 +241,9 @@ def merged_parameters(found: Sequence[Parameters]) -> Parameters:
     for one in reversed(found):
         merged.update(one)
     for one in found:
-        told = one.get(RESULTS)
-        if isinstance(told, Mapping):
-            results.update({name: value for name, value in told.items() if name not in results})
+        own_results = one.get(RESULTS)
+        if isinstance(own_results, Mapping):
+            results.update({name: value for name, value in own_results.items() if name not in results})
     if results:
         merged[RESULTS] = results
     return merged
@@ -296,32 +296,32 @@ def cut(path: Path, yields: Mapping[str, bool], endpoint: str) -> Cut:
     return Cut(stages, path)
 
 
-async def stream(journeys: Journeys, way: Cut, request: Request, routes: list[Route]) -> AsyncGenerator[Reply]:
+async def stream(context: RunContext, cut_path: Cut, request: Request, routes: list[Route]) -> AsyncGenerator[Reply]:
     """The replies as they come; closing this closes all generators on the way."""
-    first = way.stages[0]
+    first = cut_path.stages[0]
     payload, parameters = request.payload, request.parameters
     if first.before.steps:
-        reply = await travel(journeys, first.before, onward(request, payload, parameters, as_json=False), routes)
+        reply = await run_path(context, first.before, forwarded(request, payload, parameters, as_json=False), routes)
         payload, parameters = reply.payload, reply.parameters
-    if way.is_plain:
-        plain = onward(request, payload, parameters, as_json=request.json_reply)
-        async with aclosing(_replies(journeys, first.generator, plain)) as replies:
+    if cut_path.is_plain:
+        plain = forwarded(request, payload, parameters, as_json=request.json_reply)
+        async with aclosing(_replies(context, first.generator, plain)) as replies:
             async for reply in replies:
                 yield reply
         return
-    journey = _Journey(journeys, request, parameters)
-    items = journey.expanded(journey.once(payload), first.generator)
-    for stage in way.stages[1:]:
-        items = journey.expanded(journey.through(items, stage.before), stage.generator)
-    async with aclosing(journey.through(items, way.after, as_json=request.json_reply)) as last:
+    stream_run = _StreamRun(context, request, parameters)
+    items = stream_run.expanded(stream_run.once(payload), first.generator)
+    for stage in cut_path.stages[1:]:
+        items = stream_run.expanded(stream_run.through(items, stage.before), stage.generator)
+    async with aclosing(stream_run.through(items, cut_path.after, as_json=request.json_reply)) as last:
         async for item in last:
             yield Reply(item)
 
 
-async def _replies(journeys: Journeys, generator: Step, request: Request) -> AsyncGenerator[Reply]:
+async def _replies(context: RunContext, generator: Step, request: Request) -> AsyncGenerator[Reply]:
     """What one generator yields for one request."""
     try:
-        async with aclosing(journeys.steps[generator.name].stream(request)) as replies:
+        async with aclosing(context.steps[generator.name].stream(request)) as replies:
             async for reply in replies:
                 yield reply
     except JinaError as error:
@@ -329,11 +329,11 @@ async def _replies(journeys: Journeys, generator: Step, request: Request) -> Asy
         raise
 
 
-class _Journey:
+class _StreamRun:
     """One streamed request, whose documents go on one by one."""
 
-    def __init__(self, journeys: Journeys, request: Request, parameters: Parameters) -> None:
-        self._journeys = journeys
+    def __init__(self, context: RunContext, request: Request, parameters: Parameters) -> None:
+        self._context = context
         self._request = request
         self._parameters = parameters
 
@@ -349,8 +349,8 @@ class _Journey:
                     if not matches:
                         yield part
                         continue
-                    request = onward(self._request, part, self._parameters, as_json=False)
-                    async with aclosing(_replies(self._journeys, generator, request)) as replies:
+                    request = forwarded(self._request, part, self._parameters, as_json=False)
+                    async with aclosing(_replies(self._context, generator, request)) as replies:
                         async for reply in replies:
                             for one in one_by_one(reply.payload):
                                 yield one
@@ -361,8 +361,8 @@ class _Journey:
             return items
 
         async def work(item: Payload) -> Payload:
-            request = onward(self._request, item, self._parameters, as_json=as_json)
-            return (await travel(self._journeys, path, request, [])).payload
+            request = forwarded(self._request, item, self._parameters, as_json=as_json)
+            return (await run_path(self._context, path, request, [])).payload
 
         return pipelined(items, work)
 

@@ -1,4 +1,4 @@
-"""The ways from a gateway to its workers: made, traced, waited for, and made again."""
+"""The upstreams of a gateway: connected, traced, awaited and replaced."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from jina.codec.messages import Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
 from jina.errors import JinaError, RuntimeFailToStart
 from jina.gateway.service import GatewayService
-from jina.net.service import EndpointInfo, Hop, HopLost, Service
+from jina.net.service import EndpointInfo, Service, Upstream, UpstreamUnavailable
 from jina.observe import logs, traces
-from jina.plan.plans import GatewayPlan, HopPlan, NodePlan
-from jina.runtime.process import LinkSource
+from jina.plan.plans import GatewayPlan, NodePlan, UpstreamPlan
+from jina.runtime.process import LinkInbox
 
 
-def traced(hop: Hop, deployment: str) -> Hop:
-    """The hop itself where no OpenTelemetry SDK is loaded."""
-    return TracedHop(hop, deployment) if traces.active() else hop
+def traced(upstream: Upstream, deployment: str) -> Upstream:
+    """The upstream itself where no OpenTelemetry SDK is loaded."""
+    return TracedUpstream(upstream, deployment) if traces.active() else upstream
 
 
-class TracedHop:
-    """See `Hop`: does what the other one does."""
+class TracedUpstream:
+    """See `Upstream`: does what the other one does."""
 
-    def __init__(self, hop: Hop, deployment: str) -> None:
-        self.name = hop.name
-        self._hop = hop
+    def __init__(self, upstream: Upstream, deployment: str) -> None:
+        self.name = upstream.name
+        self._upstream = upstream
         self._deployment = deployment
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._hop, name)
+        return getattr(self._upstream, name)
 
     @property
     def up(self) -> bool:
-        """See `Hop`."""
-        return self._hop.up
+        """See `Upstream`."""
+        return self._upstream.up
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `Hop`."""
-        return await self._hop.describe()
+        """See `Upstream`."""
+        return await self._upstream.describe()
 
     async def call(self, request: Request) -> Reply:
-        """See `Hop`."""
+        """See `Upstream`."""
         span, request = self._begun(request)
         failure: BaseException | None = None
         try:
-            return await self._hop.call(request)
+            return await self._upstream.call(request)
         except BaseException as error:
             failure = error
             raise
@@ -57,10 +57,10 @@ class TracedHop:
             span.end(failure)
 
     async def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `Hop`."""
+        """See `Upstream`."""
         span, request = self._begun(request)
         failure: BaseException | None = None
-        replies = self._hop.stream(request)
+        replies = self._upstream.stream(request)
         try:
             async for reply in replies:
                 yield reply
@@ -74,20 +74,20 @@ class TracedHop:
                 await aclose()
 
     async def ready(self) -> None:
-        """See `Hop`."""
-        await self._hop.ready()
+        """See `Upstream`."""
+        await self._upstream.ready()
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
-        """See `Hop`."""
-        return await self._hop.metrics(openmetrics=openmetrics)
+        """See `Upstream`."""
+        return await self._upstream.metrics(openmetrics=openmetrics)
 
-    def hurry(self) -> None:
-        """See `Hop`."""
-        self._hop.hurry()
+    def flush_batches(self) -> None:
+        """See `Upstream`."""
+        self._upstream.flush_batches()
 
     async def close(self) -> None:
-        """See `Hop`."""
-        await self._hop.close()
+        """See `Upstream`."""
+        await self._upstream.close()
 
     def _begun(self, request: Request) -> tuple[traces.RequestSpan, Request]:
         attributes = {
@@ -104,8 +104,8 @@ _PLAIN = (BytesPayload, ProtoPayload)
 _ISOLATED = (*_PLAIN, JsonPayload)
 
 
-class DirectHop:
-    """A `Hop` to a service on the same loop.
+class InProcessUpstream:
+    """A `Upstream` to a service on the same loop.
 
     Documents cross as bytes, as between processes: no two Executors ever hold the same object.
     """
@@ -116,33 +116,33 @@ class DirectHop:
 
     @property
     def up(self) -> bool:
-        """See `Hop`."""
+        """See `Upstream`."""
         return self._service.ready
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `Hop`."""
+        """See `Upstream`."""
         return self._service.endpoints
 
     async def call(self, request: Request) -> Reply:
-        """See `Hop`."""
+        """See `Upstream`."""
         return await self._service.call(_isolated(request))
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `Hop`."""
+        """See `Upstream`."""
         return self._service.stream(_isolated(request))
 
     async def ready(self) -> None:
-        """See `Hop`."""
+        """See `Upstream`."""
         await self._service.dry_run()
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
-        """See `Hop`."""
+        """See `Upstream`."""
         return await self._service.metrics(openmetrics=openmetrics)
 
-    def hurry(self) -> None:
-        """See `Hop`."""
-        if (hurry := getattr(self._service, "hurry", None)) is not None:
-            hurry(on=True)
+    def flush_batches(self) -> None:
+        """See `Upstream`."""
+        if (flush_batches := getattr(self._service, "flush_batches", None)) is not None:
+            flush_batches(on=True)
 
     async def close(self) -> None:
         """Nothing is held; the service is stopped by who made it."""
@@ -169,10 +169,10 @@ _SHOWN = 5
 """Workers that are named while they are awaited."""
 
 
-class Hops:
-    """Makes the hops of a plan: to addresses at once, to local workers when their sockets come."""
+class UpstreamConnector:
+    """Makes the upstreams of a plan: to addresses at once, to local workers when their sockets come."""
 
-    def __init__(self, plan: GatewayPlan, links: LinkSource, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, plan: GatewayPlan, links: LinkInbox, report: Callable[[dict[str, Any]], None]) -> None:
         self._plan = plan
         self._links = links
         self._report = report
@@ -180,94 +180,96 @@ class Hops:
         self._log = logs.get_logger(plan.name)
         self._service: GatewayService | None = None
         self._forget: Callable[[], None] = lambda: None
-        self._nodes = {hop.name: node for node in plan.graph.nodes for hop in node.hops if hop.kind == "link"}
+        self._nodes = {
+            upstream.name: node for node in plan.graph.nodes for upstream in node.upstreams if upstream.kind == "link"
+        }
         self._newest: dict[str, Any] = {}
-        """By worker: the hop whose link came last, None where the worker was taken out."""
+        """By worker: the upstream whose link came last, None where the worker was taken out."""
         self._awaited: dict[str, asyncio.Event] = {}
         """By worker that has not described itself yet: set whenever a link comes."""
-        self._open: set[Hop] = set()
+        self._open: set[Upstream] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     async def connect(self, service: GatewayService) -> None:
-        """Give the service its hops, and return when each has described itself.
+        """Give the service its upstreams, and return when each has described itself.
 
         Raises `RuntimeFailToStart` after the `timeout_ready` of the plan.
         """
         self._service = service
         self._awaited = {name: asyncio.Event() for name in self._nodes}
-        self._forget = self._links.listen(self._came)
-        silent = {hop.name for node in self._plan.graph.nodes for hop in node.hops}
-        self._tell(silent)
+        self._forget = self._links.listen(self._on_link)
+        silent = {upstream.name for node in self._plan.graph.nodes for upstream in node.upstreams}
+        self._report_waiting(silent)
         try:
             async with asyncio.timeout(self._plan.timeout_ready), asyncio.TaskGroup() as group:
                 for node in self._plan.graph.nodes:
-                    for hop in node.hops:
-                        group.create_task(self._met(node, hop, silent))
+                    for upstream in node.upstreams:
+                        group.create_task(self._wait_until_described(node, upstream, silent))
         except TimeoutError:
             raise RuntimeFailToStart(
                 f"no answer from {', '.join(sorted(silent))} within the {self._plan.timeout_ready:g} s of timeout_ready"
             ) from None
         except BaseExceptionGroup as group_error:
-            raise _first(group_error) from None
+            raise _first_error(group_error) from None
         await service.start()
 
     async def close(self) -> None:
-        """Give up all hops."""
+        """Give up all upstreams."""
         self._forget()
         for task in self._background:
             task.cancel()
-        for hop in list(self._open):
-            await hop.close()
+        for upstream in list(self._open):
+            await upstream.close()
 
-    async def _met(self, node: NodePlan, plan: HopPlan, silent: set[str]) -> None:
+    async def _wait_until_described(self, node: NodePlan, plan: UpstreamPlan, silent: set[str]) -> None:
         """Wait until a worker has described itself, however often it must be asked, or was taken out."""
         assert self._service is not None
         is_link = plan.kind == "link"
-        hop: Any = None
+        upstream: Any = None
         while True:
-            hop = await self._link_after(hop, plan.name) if is_link else self._to_address(plan, node)
-            if hop is None:
+            upstream = await self._link_after(upstream, plan.name) if is_link else self._to_address(plan, node)
+            if upstream is None:
                 break
             try:
-                endpoints = await hop.describe()
-            except HopLost as lost:
+                endpoints = await upstream.describe()
+            except UpstreamUnavailable as lost:
                 self._log.debug("%s is not there yet: %s", plan.name, lost.message)
-                await self._drop(hop)
+                await self._drop(upstream)
                 await asyncio.sleep(0 if is_link else _PAUSE)
                 continue
-            if not is_link or self._newest[plan.name] is hop:
-                self._service.steps[node.name].put(hop, endpoints)
+            if not is_link or self._newest[plan.name] is upstream:
+                self._service.steps[node.name].put(upstream, endpoints)
                 break
-            await self._drop(hop)  # the worker was started again meanwhile
+            await self._drop(upstream)  # the worker was started again meanwhile
         silent.discard(plan.name)
-        self._tell(silent)
+        self._report_waiting(silent)
         if is_link:
             del self._awaited[plan.name]
-            if hop is not None:
+            if upstream is not None:
                 self._links.on_use(plan.name)
 
     async def _link_after(self, last: Any, name: str) -> Any:
-        """The hop of the newest link to an awaited worker, other than `last`; None where the worker was removed."""
-        came = self._awaited[name]
+        """The upstream of the newest link to an awaited worker, other than `last`; None where it was removed."""
+        arrived = self._awaited[name]
         while name not in self._newest or (last is not None and self._newest[name] is last):
-            came.clear()
-            await came.wait()
+            arrived.clear()
+            await arrived.wait()
         return self._newest[name]
 
-    def _tell(self, silent: Collection[str]) -> None:
+    def _report_waiting(self, silent: Collection[str]) -> None:
         names = sorted(silent)
         more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
         if names:
             self._report({"phase": "waiting", "for": ", ".join(names[:_SHOWN]) + more})
 
-    def _to_address(self, plan: HopPlan, node: NodePlan) -> Hop:
-        from jina.client.grpc_upstream import GrpcHop
+    def _to_address(self, plan: UpstreamPlan, node: NodePlan) -> Upstream:
+        from jina.client.grpc_upstream import GrpcUpstream
 
-        hop = traced(GrpcHop(plan, node, self._plan.max_message_size), node.name)
-        self._open.add(hop)
-        return hop
+        upstream = traced(GrpcUpstream(plan, node, self._plan.max_message_size), node.name)
+        self._open.add(upstream)
+        return upstream
 
-    def _came(self, name: str, sock: socket.socket | None) -> None:
+    def _on_link(self, name: str, sock: socket.socket | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._take, name, sock)
         except RuntimeError:
@@ -275,8 +277,8 @@ class Hops:
                 sock.close()  # the loop has ended
 
     def _take(self, name: str, sock: socket.socket | None) -> None:
-        """A socket has come: of a worker that is awaited, that was restarted, or that is new; or a worker leaves."""
-        from jina.ipc.client import LinkHop
+        """Handle a new link: of a worker that is awaited, restarted or new; without a socket, a worker leaves."""
+        from jina.ipc.client import LinkUpstream
 
         node = self._nodes.get(name) or self._node_of(name)
         if node is None:
@@ -284,46 +286,46 @@ class Hops:
             if sock is not None:
                 sock.close()
             return
-        hop: Any = None
+        upstream: Any = None
         if sock is not None:
-            hop = traced(LinkHop(name, sock, self._plan.max_message_size), node.name)
-            self._open.add(hop)
-        before, self._newest[name] = self._newest.get(name), hop
+            upstream = traced(LinkUpstream(name, sock, self._plan.max_message_size), node.name)
+            self._open.add(upstream)
+        before, self._newest[name] = self._newest.get(name), upstream
         if name in self._awaited:
             self._awaited[name].set()
             if before is not None:
                 self._in_background(self._drop(before))
-        elif hop is None:
+        elif upstream is None:
             self._remove(name, node)
         else:
-            self._in_background(self._replace(name, node, hop))
+            self._in_background(self._replace(name, node, upstream))
 
     def _node_of(self, name: str) -> NodePlan | None:
         """The step that a further replica belongs to."""
         deployment = name.partition("/")[0]
         steps = (node for node in self._plan.graph.nodes if node.name == deployment)
-        return next((node for node in steps if any(hop.kind == "link" for hop in node.hops)), None)
+        return next((node for node in steps if any(upstream.kind == "link" for upstream in node.upstreams)), None)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _replace(self, name: str, node: NodePlan, hop: Any) -> None:
-        """Put a worker in the place of the one before, or beside the others, once it is ready."""
+    async def _replace(self, name: str, node: NodePlan, upstream: Any) -> None:
+        """Replace the previous upstream of a worker, or add a new one, once it is ready."""
         assert self._service is not None
         started = time.monotonic()
         try:
-            await hop.describe()
+            await upstream.describe()
         except JinaError as error:
             self._log.debug("%s left before it was ready: %s", name, error.message)
-            await self._drop(hop)
+            await self._drop(upstream)
             return
-        if self._newest[name] is not hop:
-            await self._drop(hop)  # another link came meanwhile, or the worker was taken out
+        if self._newest[name] is not upstream:
+            await self._drop(upstream)  # another link came meanwhile, or the worker was taken out
             return
         step = self._service.steps[node.name]
-        old = step.put(hop)
+        old = step.put(upstream)
         try:
             await self._service.learn(node.name)
         except JinaError as error:
@@ -331,25 +333,25 @@ class Hops:
         self._links.on_use(name)
         self._log.info("%s is there after %.1f s", name, time.monotonic() - started)
         if old is not None:
-            await self._left(old)
+            await self._close_when_lost(old)
 
     def _remove(self, name: str, node: NodePlan) -> None:
         assert self._service is not None
         old = self._service.steps[node.name].remove(name)
         if old is not None:
-            self._in_background(self._left(old))
+            self._in_background(self._close_when_lost(old))
 
-    async def _left(self, hop: Any) -> None:
-        """Keep a hop for as long as requests may be in flight on it: until its worker closes it."""
-        await hop.lost()
-        await self._drop(hop)
+    async def _close_when_lost(self, upstream: Any) -> None:
+        """Keep an upstream for as long as requests may be in flight on it: until its worker closes it."""
+        await upstream.lost()
+        await self._drop(upstream)
 
-    async def _drop(self, hop: Hop) -> None:
-        self._open.discard(hop)
-        await hop.close()
+    async def _drop(self, upstream: Upstream) -> None:
+        self._open.discard(upstream)
+        await upstream.close()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

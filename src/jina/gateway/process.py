@@ -14,13 +14,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.errors import ConfigError
-from jina.gateway.links import Hops
+from jina.gateway.links import UpstreamConnector
 from jina.gateway.service import GatewayService
 from jina.observe import exporters, logs
 from jina.observe.exporters import Exporters
-from jina.plan.plans import AccessPlan, FacePlan, GatewayPlan
-from jina.runtime.health import LoopWatch
-from jina.runtime.process import LinkSource, Stop, Vitals, run_life
+from jina.plan.plans import AccessPlan, GatewayPlan, ListenerPlan
+from jina.runtime.health import LoopTimer
+from jina.runtime.process import LinkInbox, ProcessStats, Stop, run_process_main
 
 if TYPE_CHECKING:
     from jina.gateway.custom import Gateway
@@ -37,7 +37,7 @@ _CLOSING = 1.0
 """Seconds that `run_server` gets to return after `shutdown`, at least."""
 
 
-class Front(Protocol):
+class Frontend(Protocol):
     """Opens the ports of a gateway and closes them."""
 
     @property
@@ -54,15 +54,17 @@ class Front(Protocol):
         ...
 
 
-def front_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, report: Report, stop: Stop) -> Front:
+def frontend_of(
+    plan: GatewayPlan, service: GatewayService, custom: Custom | None, report: Report, stop: Stop
+) -> Frontend:
     """The front of a plan; constructs the user's gateway, whose exceptions pass through."""
     if custom is not None:
-        return CustomFront(plan, service, custom, report, stop)
+        return CustomFrontend(plan, service, custom, report, stop)
     from jina.net.limits import limits_of
     from jina.server.server import serve
 
     return serve(
-        plan.faces,
+        plan.listeners,
         service,
         http=plan.http,
         grpc_options=plan.grpc_server_options,
@@ -72,11 +74,11 @@ def front_of(plan: GatewayPlan, service: GatewayService, custom: Custom | None, 
     )
 
 
-class CustomFront:
+class CustomFrontend:
     """An instance of the user's gateway class: constructed, set up, run, shut down."""
 
     def __init__(self, plan: GatewayPlan, service: GatewayService, custom: Custom, report: Report, stop: Stop) -> None:
-        from jina.gateway.custom import Gateway, Surroundings, construct
+        from jina.gateway.custom import Gateway, GatewayContext, construct
         from jina.gateway.streamer import GatewayStreamer
 
         self._plan = plan
@@ -95,8 +97,8 @@ class CustomFront:
         report({"phase": "init"})
         self._streamer = GatewayStreamer.of_gateway(plan)
         GatewayStreamer.make_current(self._streamer)
-        self._surroundings = Surroundings(plan, service, self._streamer, plan.grace)
-        made: Any = construct(cls, self._surroundings, arguments, _injected(plan))
+        self._context = GatewayContext(plan, service, self._streamer, plan.grace)
+        made: Any = construct(cls, self._context, arguments, _injected(plan))
         self._gateway: Gateway = made
 
     async def start(self) -> None:
@@ -114,28 +116,28 @@ class CustomFront:
                 help="override extend_http instead, or heed them there and say so: keeps_access = True in the class",
             )
         self._running = running = asyncio.ensure_future(self._gateway.run_server())
-        for face in self._plan.faces:
-            await self._opened(face, running)
-            self.addresses.append(f"{_scheme(face)}://{face.host}:{face.port}")
+        for listener in self._plan.listeners:
+            await self._opened(listener, running)
+            self.addresses.append(f"{_scheme(listener)}://{listener.host}:{listener.port}")
         running.add_done_callback(self._ended)
 
-    async def _opened(self, face: FacePlan, running: Task[None]) -> None:
+    async def _opened(self, listener: ListenerPlan, running: Task[None]) -> None:
         """Return when somebody listens on the port: nothing else tells that the user's server is there."""
-        host = "127.0.0.1" if face.host in {"0.0.0.0", ""} else "::1" if face.host == "::" else face.host  # noqa: S104 - compared
-        pause, told = _FIRST_LOOK, False
+        host = "127.0.0.1" if listener.host in {"0.0.0.0", ""} else "::1" if listener.host == "::" else listener.host  # noqa: S104 - compared
+        pause, result = _FIRST_LOOK, False
         while True:
             if running.done():
                 running.result()
             try:
-                _, writer = await asyncio.open_connection(host, face.port)
+                _, writer = await asyncio.open_connection(host, listener.port)
             except OSError:
                 pass
             else:
                 writer.close()
                 return
-            if not told and pause >= _LONGEST_PAUSE:
-                told = True
-                self._report({"phase": "waiting", "for": f"{self._name} to listen on port {face.port}"})
+            if not result and pause >= _LONGEST_PAUSE:
+                result = True
+                self._report({"phase": "waiting", "for": f"{self._name} to listen on port {listener.port}"})
             # One that has returned may have left a server behind that is about to listen.
             await (asyncio.sleep(pause) if running.done() else asyncio.wait({running}, timeout=pause))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
@@ -153,7 +155,7 @@ class CustomFront:
 
     async def stop(self, grace: float) -> None:
         """`shutdown()` within the grace time, then the end of `run_server`."""
-        self._surroundings.grace = grace
+        self._context.grace = grace
         deadline = time.monotonic() + grace
         running = self._running
         try:
@@ -178,25 +180,25 @@ def _check_ports(plan: GatewayPlan) -> None:
     """Raise `PortAlreadyUsed` for a port of another process, whose answer would pass for that of the user's server."""
     from jina.net.sockets import bind
 
-    for face in plan.faces:
-        bind(face).close()
+    for listener in plan.listeners:
+        bind(listener).close()
 
 
 def _injected(plan: GatewayPlan) -> dict[str, Any]:
     """What the constructor gets beside the user's arguments."""
     arguments = {
         "name": plan.name,
-        "host": plan.faces[0].host if plan.faces else "0.0.0.0",  # noqa: S104 - the default of all servers here
-        "port": [face.port for face in plan.faces],
-        "protocol": [face.protocol for face in plan.faces],
+        "host": plan.listeners[0].host if plan.listeners else "0.0.0.0",  # noqa: S104 - the default of all servers here
+        "port": [listener.port for listener in plan.listeners],
+        "protocol": [listener.protocol for listener in plan.listeners],
         "workspace": plan.workspace,
         "title": plan.http.title,
         "description": plan.http.description,
         "cors": plan.http.cors,
         "uvicorn_kwargs": dict(plan.http.uvicorn_kwargs),
         "grpc_server_options": dict(plan.grpc_server_options),
-        "ssl_certfile": next((face.tls.certfile for face in plan.faces if face.tls), None),
-        "ssl_keyfile": next((face.tls.keyfile for face in plan.faces if face.tls), None),
+        "ssl_certfile": next((listener.tls.certfile for listener in plan.listeners if listener.tls), None),
+        "ssl_keyfile": next((listener.tls.keyfile for listener in plan.listeners if listener.tls), None),
         "prefetch": plan.prefetch,
         "no_debug_endpoints": plan.http.no_debug_endpoints,
         "no_crud_endpoints": plan.http.no_crud_endpoints,
@@ -209,8 +211,8 @@ def _injected(plan: GatewayPlan) -> dict[str, Any]:
     return {"name": plan.name, "runtime_args": arguments, "metas": metas}
 
 
-def _scheme(face: FacePlan) -> str:
-    return {"grpc": "grpc", "http": "http", "websocket": "ws"}[face.protocol] + ("s" if face.tls else "")
+def _scheme(listener: ListenerPlan) -> str:
+    return {"grpc": "grpc", "http": "http", "websocket": "ws"}[listener.protocol] + ("s" if listener.tls else "")
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -220,40 +222,40 @@ def run_gateway(
     plan: GatewayPlan,
     report: Callable[[dict[str, Any]], None],
     stop: Stop | None = None,
-    links: LinkSource | None = None,
+    links: LinkInbox | None = None,
     custom: Custom | None = None,
-    vitals: Vitals | None = None,
+    stats: ProcessStats | None = None,
 ) -> int:
     """Serve a graph until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
     `links` gives the sockets of the local workers, at any time and again after a restart. `report` gets
     `{"phase": "waiting", "for": "names"}` until all workers have answered, `{"phase": "ready", "addresses": [...],
-    "steps": ...}` (see `GatewayService.told`) when the ports are open, and `{"phase": "draining", "reason": ...}`.
-    `custom` imports the user's own gateway class and gives it with its arguments. Raises `ConfigError` where
+    "steps": ...}` (see `GatewayService.step_endpoints`) when the ports are open, and `{"phase": "draining", "reason":
+    ...}`. `custom` imports the user's own gateway class and gives it with its arguments. Raises `ConfigError` where
     neighbours do not fit, `PortAlreadyUsed`, and `RuntimeFailToStart` naming the workers that were silent until
     `timeout_ready`.
     """
     logs.setup(plan.log, plan.name)
     telemetry = exporters.start(plan.telemetry, plan.name)
-    stop, links = stop or Stop(), links or LinkSource()
+    stop, links = stop or Stop(), links or LinkInbox()
 
-    def life_on(loop: AbstractEventLoop) -> _Life:
-        life = _Life(plan, links, report, stop, loop, custom, telemetry)
-        life.vitals = vitals or life.vitals
+    def life_on(loop: AbstractEventLoop) -> _ProcessMain:
+        life = _ProcessMain(plan, links, report, stop, loop, custom, telemetry)
+        life.stats = stats or life.stats
         return life
 
     try:
-        return run_life(life_on)
+        return run_process_main(life_on)
     finally:
         links.close()
         telemetry.stop()
 
 
-class _Life:
+class _ProcessMain:
     def __init__(
         self,
         plan: GatewayPlan,
-        links: LinkSource,
+        links: LinkInbox,
         report: Callable[[dict[str, Any]], None],
         stop: Stop,
         loop: AbstractEventLoop,
@@ -269,42 +271,42 @@ class _Life:
         self._stop = stop
         self._loop = loop
         self._log = logs.get_logger(plan.name)
-        self.vitals = Vitals()
+        self.stats = ProcessStats()
         self._beats = 0
-        self._loop_watch = LoopWatch(loop)
+        self._loop_watch = LoopTimer(loop)
         self._signalled = False
         self._asked = asyncio.Event()
         self._hard = asyncio.Event()
 
-    def _vitals_of(self, service: GatewayService) -> dict[str, int]:
+    def _stats_of(self, service: GatewayService) -> dict[str, int]:
         """For any thread: the numbers, and `beats`, which grows by the next question if the loop goes on."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._beat)
-        return {**service.vitals(), "beats": self._beats, "silent_ms": round(1000 * self._loop_watch.silent)}
+        return {**service.stats(), "beats": self._beats, "silent_ms": round(1000 * self._loop_watch.silent)}
 
     def _beat(self) -> None:
         self._beats += 1
 
     async def run(self) -> int:
         forget = self._stop.listen(self._tell)
-        hops = Hops(self._plan, self._links, self._report)
+        upstreams = UpstreamConnector(self._plan, self._links, self._report)
         service = GatewayService(self._plan, {})
         self._telemetry.counts = service.counts
         try:
-            front = front_of(self._plan, service, self._custom, self._report, self._stop)
-            if await self._started(hops, service):
+            front = frontend_of(self._plan, service, self._custom, self._report, self._stop)
+            if await self._started(upstreams, service):
                 await self._serve(service, front)
         finally:
             forget()
-            await hops.close()
+            await upstreams.close()
         return self._stop.exit_code
 
-    async def _started(self, hops: Hops, service: GatewayService) -> bool:
+    async def _started(self, upstreams: UpstreamConnector, service: GatewayService) -> bool:
         """Whether all workers have answered before somebody asked to stop."""
-        return await self._unless_asked(hops.connect(service))
+        return await self._unless_asked(upstreams.connect(service))
 
     async def _unless_asked(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do what belongs to the start; says whether it was done before somebody asked to stop."""
+        """Do what belongs to the start; returns whether it was done before somebody asked to stop."""
         starting = asyncio.create_task(work)
         asked = asyncio.create_task(self._asked.wait())
         try:
@@ -320,7 +322,7 @@ class _Life:
         await starting
         return True
 
-    async def _serve(self, service: GatewayService, front: Front) -> None:
+    async def _serve(self, service: GatewayService, front: Frontend) -> None:
         started = False
         try:
             started = await self._unless_asked(self._open(front, service))
@@ -330,21 +332,21 @@ class _Life:
         if not started:
             return
         service.state = "ready"
-        self.vitals.source = partial(self._vitals_of, service)
-        service.watch.start()
+        self.stats.source = partial(self._stats_of, service)
+        service.health.start()
         self._loop_watch.start()
         try:
-            self._report({"phase": "ready", "addresses": front.addresses, "steps": service.told})
+            self._report({"phase": "ready", "addresses": front.addresses, "steps": service.step_endpoints})
             self._log.debug("ready: %s", ", ".join(front.addresses))
             await self._asked.wait()
         finally:
             service.state = "draining"
-            service.watch.stop()
+            service.health.stop()
             self._loop_watch.stop()
             await self._drain(service, front)
             service.state = "stopped"
 
-    async def _drain(self, service: GatewayService, server: Front) -> None:
+    async def _drain(self, service: GatewayService, server: Frontend) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
         self._report({"phase": "draining", "reason": self._stop.reason})
         draining = asyncio.create_task(self._drain_gently(service, server))
@@ -358,15 +360,15 @@ class _Life:
         elif (error := draining.exception()) is not None:
             self._log.error("stopping the servers failed: %r", error, exc_info=error)
 
-    async def _drain_gently(self, service: GatewayService, server: Front) -> None:
+    async def _drain_gently(self, service: GatewayService, server: Frontend) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
-        service.hurry()
+        service.flush_batches()
         await self._close(server, grace)
         if not await service.quiet(max(0.0, deadline - time.monotonic())):
             self._log.warning("floating branches were cut off after %g s of grace", grace)
 
-    async def _open(self, front: Front, service: GatewayService) -> None:
+    async def _open(self, front: Frontend, service: GatewayService) -> None:
         """All ports, or none."""
         await front.start()
         if self._plan.monitoring is not None:
@@ -375,7 +377,7 @@ class _Life:
             self._monitoring = monitoring_server(self._plan.monitoring, service)
             await self._monitoring.start()
 
-    async def _close(self, front: Front, grace: float) -> None:
+    async def _close(self, front: Frontend, grace: float) -> None:
         """The port of the metrics last, so that the end can be watched."""
         await front.stop(grace)
         if self._monitoring is not None:

@@ -15,71 +15,71 @@ from jina.codec.messages import Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.gateway.discovery import answers
-from jina.net.service import EndpointInfo, Hop, HopLost
+from jina.net.service import EndpointInfo, Upstream, UpstreamUnavailable
 from jina.observe import logs
-from jina.observe.metrics import HopMetrics
+from jina.observe.metrics import UpstreamMetrics
 from jina.plan.plans import NodePlan
-from jina.routing.balance import Balance
+from jina.routing.balance import LoadBalancer
 from jina.routing.breaker import Breaker
 from jina.routing.walk import named
 
 _log = logs.get_logger("jina.gateway")
 _ASKED_FOR = 5.0
-"""Seconds in which a replica that was left out says whether it is well."""
+"""Seconds that a probe of a replica that was left out may take."""
 
 
-class Trust:
-    """What a gateway thinks of the replicas of one Deployment; `hops` is its own list, changed in place."""
+class ReplicaHealth:
+    """The circuit breakers of one Deployment's replicas; `upstreams` is the gateway's own list, changed in place."""
 
-    def __init__(self, hops: list[Hop]) -> None:
-        self._hops = hops
-        self._breaker = Breaker(len(hops))
-        self._asking: set[asyncio.Task[None]] = set()
+    def __init__(self, upstreams: list[Upstream]) -> None:
+        self._upstreams = upstreams
+        self._breaker = Breaker(len(upstreams))
+        self._probing: set[asyncio.Task[None]] = set()
 
     def grow(self) -> None:
         """There is one replica more, the last of the list."""
         self._breaker.grow()
 
-    def replaced(self, place: int) -> None:
-        """Another process has the place of a replica."""
-        self._breaker.replaced(place)
+    def replaced(self, index: int) -> None:
+        """Another process took the position of a replica."""
+        self._breaker.replaced(index)
 
     def usable(self, tried: Collection[int]) -> Sequence[bool]:
         """The replicas that may have a request."""
-        up = [hop.up for hop in self._hops]
-        if self._breaker.all_trusted:
+        up = [upstream.up for upstream in self._upstreams]
+        if self._breaker.all_closed:
             return up
-        for place in self._breaker.due(time.monotonic()):
-            task = asyncio.get_running_loop().create_task(self._asked(place, self._hops[place]))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+        for index in self._breaker.due(time.monotonic()):
+            task = asyncio.get_running_loop().create_task(self._probe(index, self._upstreams[index]))
+            self._probing.add(task)
+            task.add_done_callback(self._probing.discard)
         return self._breaker.usable(up, tried)
 
-    def well(self, place: int) -> None:
+    def record_success(self, index: int) -> None:
         """The replica has answered."""
-        self._breaker.well(place)
+        self._breaker.record_success(index)
 
-    def fault(self, place: int) -> None:
-        """The replica has lost a request, refused it for not being ready, or let its time run out."""
-        if self._breaker.fault(place, time.monotonic()):
-            _log.warning("%s gets no requests for a while: several in a row failed", self._hops[place].name)
+    def record_failure(self, index: int) -> None:
+        """The replica lost a request, refused it for not being ready, or let it time out."""
+        if self._breaker.record_failure(index, time.monotonic()):
+            _log.warning("%s gets no requests for a while: several in a row failed", self._upstreams[index].name)
 
-    async def _asked(self, place: int, hop: Hop) -> None:
-        well = False
+    async def _probe(self, index: int, upstream: Upstream) -> None:
+        healthy = False
         try:
             async with asyncio.timeout(_ASKED_FOR):
-                await hop.ready()
-            well = True
-            _log.info("%s gets requests again", hop.name)
+                await upstream.ready()
+            healthy = True
+            _log.info("%s gets requests again", upstream.name)
         except (JinaError, TimeoutError) as error:
-            _log.debug("%s is not well yet: %s", hop.name, error)
+            _log.debug("%s is not well yet: %s", upstream.name, error)
         finally:
-            if place < len(self._hops) and self._hops[place] is hop:
-                self._breaker.answered(place, time.monotonic(), well=well)
+            if index < len(self._upstreams) and self._upstreams[index] is upstream:
+                self._breaker.answered(index, time.monotonic(), healthy=healthy)
 
 
 # Its own state, so that `random.seed` of user code does not let all gateways choose alike.
-dice = random.Random()  # noqa: S311 - no secret
+rng = random.Random()  # noqa: S311 - no secret
 _LEAST_RETRIES = 3
 _MOST_BEGUN = 2
 """Replicas that may die of a request that is safe to repeat: the request itself may be what kills them."""
@@ -97,54 +97,54 @@ class Replicas:
     def __init__(
         self,
         plan: NodePlan,
-        hops: Sequence[Hop],
-        counts: HopMetrics,
-        randrange: Callable[[int], int] = dice.randrange,
+        upstreams: Sequence[Upstream],
+        counts: UpstreamMetrics,
+        randrange: Callable[[int], int] = rng.randrange,
     ) -> None:
         self.plan = plan
         self.name = plan.name
-        self.hops: list[Any] = list(hops)
+        self.upstreams: list[Any] = list(upstreams)
         self._counts = counts
         self._limit = plan.timeout_send
-        self._addresses = {hop.name: hop.address for hop in plan.hops if hop.address}
-        self._balance = Balance(self.name, [hop.name for hop in self.hops], randrange)
+        self._addresses = {upstream.name: upstream.address for upstream in plan.upstreams if upstream.address}
+        self._balance = LoadBalancer(self.name, [upstream.name for upstream in self.upstreams], randrange)
         self._endpoints: Mapping[str, EndpointInfo] = {}
-        self._trust = Trust(self.hops)
+        self._health = ReplicaHealth(self.upstreams)
 
     @property
     def up(self) -> bool:
         """Whether a request could arrive."""
-        return not self.plan.hops or any(hop.up for hop in self.hops)
+        return not self.plan.upstreams or any(upstream.up for upstream in self.upstreams)
 
     @property
     def parts(self) -> list[Replicas]:
         """Of which each has to be up for the whole to be."""
         return [self]
 
-    def put(self, hop: Hop, endpoints: Mapping[str, EndpointInfo] | None = None) -> Hop | None:
-        """Take in a hop, which may have told its endpoints; gives the one of the same name whose place it takes."""
+    def put(self, upstream: Upstream, endpoints: Mapping[str, EndpointInfo] | None = None) -> Upstream | None:
+        """Add an upstream, whose endpoints may be known; returns the one of the same name that it replaces."""
         self._endpoints = self._endpoints or endpoints or {}
-        for place, other in enumerate(self.hops):
-            if other.name == hop.name:
-                self.hops[place] = hop
-                self._balance.rename(place, hop.name)
-                self._trust.replaced(place)
-                old: Hop = other
-                return None if isinstance(other, Gone) else old
-        self.hops.append(hop)
-        self._balance.grow(hop.name)
-        self._trust.grow()
+        for index, other in enumerate(self.upstreams):
+            if other.name == upstream.name:
+                self.upstreams[index] = upstream
+                self._balance.rename(index, upstream.name)
+                self._health.replaced(index)
+                old: Upstream = other
+                return None if isinstance(other, RemovedReplica) else old
+        self.upstreams.append(upstream)
+        self._balance.grow(upstream.name)
+        self._health.grow()
         return None
 
     def remove(self, name: str) -> Any:
-        """Send no more requests to a replica; gives its hop, on which requests may be in flight, or None."""
-        for place, hop in enumerate(self.hops):
-            if hop.name == name and not isinstance(hop, Gone):
-                # Requests in flight know their replica by its place, so that it stays.
-                self.hops[place] = Gone(name)
-                self._balance.rename(place, "")
-                self._trust.replaced(place)
-                return hop
+        """Send no more requests to a replica; gives its upstream, on which requests may be in flight, or None."""
+        for index, upstream in enumerate(self.upstreams):
+            if upstream.name == name and not isinstance(upstream, RemovedReplica):
+                # Requests in flight know their replica by its position, so the list keeps its length.
+                self.upstreams[index] = RemovedReplica(name)
+                self._balance.rename(index, "")
+                self._health.replaced(index)
+                return upstream
         return None
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
@@ -152,26 +152,26 @@ class Replicas:
 
         A replica that goes away meanwhile counts as down.
         """
-        asked = (hop.describe() for hop in self.hops if hop.up)
-        told = await asyncio.gather(*asked, return_exceptions=True)
-        for answer in told:
-            if isinstance(answer, BaseException) and not isinstance(answer, HopLost):
+        asked = (upstream.describe() for upstream in self.upstreams if upstream.up)
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in results:
+            if isinstance(answer, BaseException) and not isinstance(answer, UpstreamUnavailable):
                 raise answer
-        described = [answer for answer in told if not isinstance(answer, BaseException)]
+        described = [answer for answer in results if not isinstance(answer, BaseException)]
         self._endpoints = described[0] if described else self._endpoints
         return self._endpoints
 
     async def ready(self) -> None:
         """Ask all replicas whether they would serve; raises what the first failure was, naming the Deployment."""
-        if not self.plan.hops:  # a join without an Executor
+        if not self.plan.upstreams:  # a join without an Executor
             return
-        hops = [hop for hop in self.hops if not isinstance(hop, Gone)]
-        if not hops:
+        upstreams = [upstream for upstream in self.upstreams if not isinstance(upstream, RemovedReplica)]
+        if not upstreams:
             raise Unavailable(f"{self.name}: no worker is there yet")
-        told = await asyncio.gather(*(hop.ready() for hop in hops), return_exceptions=True)
-        for hop, answer in zip(hops, told, strict=True):
-            if isinstance(answer, HopLost):
-                raise named(self._lost(hop, answer), self.name, "")
+        results = await asyncio.gather(*(upstream.ready() for upstream in upstreams), return_exceptions=True)
+        for upstream, answer in zip(upstreams, results, strict=True):
+            if isinstance(answer, UpstreamUnavailable):
+                raise named(self._lost(upstream, answer), self.name, "")
             if isinstance(answer, BaseException):
                 raise answer
 
@@ -181,33 +181,33 @@ class Replicas:
         counts.sent.observe(size_of(request.payload))
         tried: list[int] = []
         for attempt in count(1):
-            place = self._take(tried)
-            hop: Hop = self.hops[place]
+            index = self._take(tried)
+            upstream: Upstream = self.upstreams[index]
             try:
                 if self._limit is None and request.deadline is None:
-                    reply = await hop.call(request)
+                    reply = await upstream.call(request)
                 else:
-                    reply = await self._in_time(hop, request)
+                    reply = await self._in_time(upstream, request)
                 counts.received.observe(size_of(reply.payload))
                 counts.seconds.observe(time.perf_counter() - began)
-                self._trust.well(place)
+                self._health.record_success(index)
                 return reply
-            except HopLost as lost:
+            except UpstreamUnavailable as lost:
                 failure = lost
-                self._trust.fault(place)
+                self._health.record_failure(index)
             except JinaError as error:
-                self._judge(place, error)
+                self._judge(index, error)
                 if not (isinstance(error, Unavailable) and self._is_repeatable(request)):
                     raise
-                failure = HopLost(error.message, help=error.help)
+                failure = UpstreamUnavailable(error.message, help=error.help)
             finally:
-                self._balance.give_back(place)
+                self._balance.give_back(index)
             if failure.started:
                 begun += 1
             safe = self._is_repeatable(request) or (begun < _MOST_BEGUN and self._is_safe(request))
             again = not failure.started or safe
-            if not again or not await self._may_retry(place, tried, attempt):
-                raise self._lost(hop, failure) from failure
+            if not again or not await self._may_retry(index, tried, attempt):
+                raise self._lost(upstream, failure) from failure
         raise AssertionError("unreachable")
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
@@ -215,32 +215,32 @@ class Replicas:
         tried: list[int] = []
         begun, losses = False, 0
         for attempt in count(1):
-            place = self._take(tried)
-            hop = self.hops[place]
-            replies: Any = hop.stream(request)
+            index = self._take(tried)
+            upstream = self.upstreams[index]
+            replies: Any = upstream.stream(request)
             try:
-                while (reply := await self._next(hop, replies)) is not None:
+                while (reply := await self._next(upstream, replies)) is not None:
                     begun = True
                     yield reply
-                self._trust.well(place)
+                self._health.record_success(index)
                 return
-            except HopLost as lost:
+            except UpstreamUnavailable as lost:
                 failure = lost
-                self._trust.fault(place)
+                self._health.record_failure(index)
             except JinaError as error:
-                self._judge(place, error)
+                self._judge(index, error)
                 raise
             finally:
-                self._balance.give_back(place)
+                self._balance.give_back(index)
                 await replies.aclose()
             if failure.started:
                 losses += 1
             again = not begun and (not failure.started or (losses < _MOST_BEGUN and self._is_safe(request)))
-            if not again or not await self._may_retry(place, tried, attempt):
-                raise self._lost(hop, failure) from failure
+            if not again or not await self._may_retry(index, tried, attempt):
+                raise self._lost(upstream, failure) from failure
 
     def _is_safe(self, request: Request) -> bool:
-        """Whether the request may run twice, so says its endpoint."""
+        """Whether the request may run twice, by its endpoint."""
         info = answers(self._endpoints, request.endpoint)
         return info is not None and info.is_safe
 
@@ -253,26 +253,26 @@ class Replicas:
 
     def _take(self, tried: Collection[int]) -> int:
         try:
-            return self._balance.take(self._trust.usable(tried), tried)
+            return self._balance.take(self._health.usable(tried), tried)
         except Unavailable as error:
             self._blame(error)
             raise
 
-    def _judge(self, place: int, error: JinaError) -> None:
-        """Name the Deployment in an error, and tell whether it speaks against the replica."""
+    def _judge(self, index: int, error: JinaError) -> None:
+        """Name the Deployment in an error, and count it as a success or a failure of the replica."""
         silent = isinstance(error, DeadlineExceeded) and error.deployment == self.name  # over timeout_send
         if silent or isinstance(error, Unavailable):
-            self._trust.fault(place)
+            self._health.record_failure(index)
         else:
-            self._trust.well(place)
+            self._health.record_success(index)
         self._blame(error)
 
-    async def _may_retry(self, place: int, tried: list[int], failed: int) -> bool:
+    async def _may_retry(self, index: int, tried: list[int], failed: int) -> bool:
         """Whether another attempt makes sense after `failed` of them; waits before one at a replica that had one."""
-        tried.append(place)
-        if failed > (self.plan.retries if self.plan.retries >= 0 else max(_LEAST_RETRIES, len(self.hops))):
+        tried.append(index)
+        if failed > (self.plan.retries if self.plan.retries >= 0 else max(_LEAST_RETRIES, len(self.upstreams))):
             return False
-        if any(hop.up and other not in tried for other, hop in enumerate(self.hops)):
+        if any(upstream.up and other not in tried for other, upstream in enumerate(self.upstreams)):
             return True
         if not self.up:
             return False
@@ -280,7 +280,7 @@ class Replicas:
         await asyncio.sleep(min(_FIRST_PAUSE * 2**failed, _LONGEST_PAUSE))
         return True
 
-    async def _in_time(self, hop: Hop, request: Request) -> Reply:
+    async def _in_time(self, upstream: Upstream, request: Request) -> Reply:
         """Call with a limit of our own beside that of the worker, which may not be able to tell any more."""
         now = time.monotonic()
         deadline = request.deadline
@@ -292,15 +292,15 @@ class Replicas:
         limit = asyncio.timeout(max(0.0, request.deadline - now))
         try:
             async with limit:
-                return await hop.call(request)
+                return await upstream.call(request)
         except DeadlineExceeded as error:
-            raise (self._silent(hop) if ours else error) from None
+            raise (self._silent(upstream) if ours else error) from None
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise (self._silent(hop) if ours else self._too_late(hop)) from None
+            raise (self._silent(upstream) if ours else self._too_late(upstream)) from None
 
-    async def _next(self, hop: Hop, replies: AsyncIterator[Reply]) -> Reply | None:
+    async def _next(self, upstream: Upstream, replies: AsyncIterator[Reply]) -> Reply | None:
         """The next reply of a stream, which may be silent for `timeout_send` at most; None at its end."""
         if self._limit is None:
             return await anext(replies, None)
@@ -311,26 +311,26 @@ class Replicas:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise self._silent(hop) from None
+            raise self._silent(upstream) from None
 
-    def _place_of(self, hop: Hop) -> str:
-        address = self._addresses.get(hop.name)
-        return hop.name if address is None else f"{hop.name} ({address})"
+    def _place_of(self, upstream: Upstream) -> str:
+        address = self._addresses.get(upstream.name)
+        return upstream.name if address is None else f"{upstream.name} ({address})"
 
-    def _silent(self, hop: Hop) -> DeadlineExceeded:
+    def _silent(self, upstream: Upstream) -> DeadlineExceeded:
         error = DeadlineExceeded(
-            f"{self._place_of(hop)} gave no answer within the {self._limit:g} s of timeout_send",
+            f"{self._place_of(upstream)} gave no answer within the {self._limit:g} s of timeout_send",
             help="raise timeout_send (in milliseconds) of the Flow or the Deployment where that is too short",
         )
         error.deployment = self.name
         return error
 
-    def _too_late(self, hop: Hop) -> DeadlineExceeded:
-        return DeadlineExceeded(f"the deadline of the request passed before {self._place_of(hop)} answered")
+    def _too_late(self, upstream: Upstream) -> DeadlineExceeded:
+        return DeadlineExceeded(f"the deadline of the request passed before {self._place_of(upstream)} answered")
 
-    def _lost(self, hop: Hop, lost: HopLost) -> Unavailable:
-        place = self._place_of(hop)
-        said = lost.message if lost.message.startswith(place) else f"{place}: {lost.message}"
+    def _lost(self, upstream: Upstream, lost: UpstreamUnavailable) -> Unavailable:
+        where = self._place_of(upstream)
+        said = lost.message if lost.message.startswith(where) else f"{where}: {lost.message}"
         error = Unavailable(f"no worker answers; {said}", help=lost.help)
         error.deployment = self.name
         return error
@@ -339,20 +339,20 @@ class Replicas:
         error.deployment = error.deployment or self.name
 
 
-class Gone:
-    """In the place of the hop to a replica that was removed."""
+class RemovedReplica:
+    """Stands for a replica that was removed, at its position."""
 
     up = False
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def hurry(self) -> None:
-        """Nobody is there who could."""
+    def flush_batches(self) -> None:
+        """There is no process."""
 
 
 def size_of(payload: Payload) -> int:
-    """Bytes of the documents as they came in; 0 where they did not come as bytes."""
+    """Size of the documents as received; 0 where they were not received as bytes."""
     if type(payload) is BytesPayload:
         return len(payload.data)
     if type(payload) is JsonPayload:
@@ -371,7 +371,7 @@ _SCRAPE = 1.0
 _watch_log = logs.get_logger("gateway.watch")
 
 
-class Vitals:
+class ProbeState:
     """What is known of one worker; all times are of one monotonic clock."""
 
     __slots__ = ("_asked", "_failure")
@@ -408,37 +408,44 @@ class Watched(Protocol):
         ...
 
     @property
-    def hops(self) -> Sequence[Any]:
+    def upstreams(self) -> Sequence[Any]:
         """The workers."""
         ...
 
 
-class Watch:
+class HealthChecker:
     """Asks every worker of this machine; those elsewhere count by their connection alone."""
 
     def __init__(self, steps: Mapping[str, Watched], clock: Callable[[], float] = time.monotonic) -> None:
         self._steps = steps
         self._clock = clock
-        self._vitals: dict[Hop, Vitals] = {}
+        self._probes: dict[Upstream, ProbeState] = {}
         self._open: set[Task[None]] = set()
-        self._asking: Task[None] | None = None
+        self._probing: Task[None] | None = None
 
     def start(self) -> None:
         """Begin, on the running loop."""
-        self._asking = asyncio.get_running_loop().create_task(self._ask_on())
+        self._probing = asyncio.get_running_loop().create_task(self._ask_on())
 
     def stop(self) -> None:
         """Ask no more."""
-        for task in [*self._open, *([self._asking] if self._asking else [])]:
+        for task in [*self._open, *([self._probing] if self._probing else [])]:
             task.cancel()
 
     def serves(self, step: Watched) -> bool:
         """Whether a request to the Deployment could be answered."""
-        return all(not part.plan.hops or any(self._answers(hop) for hop in part.hops) for part in step.parts)
+        return all(
+            not part.plan.upstreams or any(self._answers(upstream) for upstream in part.upstreams)
+            for part in step.parts
+        )
 
     def replicas(self, step: Watched) -> dict[str, bool]:
         """Which replicas answer, by their names; those that were removed are left out."""
-        return {hop.name: self._answers(hop) for hop in step.hops if not isinstance(hop, Gone)}
+        return {
+            upstream.name: self._answers(upstream)
+            for upstream in step.upstreams
+            if not isinstance(upstream, RemovedReplica)
+        }
 
     def checks(self) -> dict[str, bool]:
         """Each Deployment and its replicas, by name."""
@@ -448,55 +455,55 @@ class Watch:
             found |= self.replicas(step)
         return found
 
-    def answering(self) -> list[Hop]:
+    def answering(self) -> list[Upstream]:
         """The workers that are worth a question."""
-        return [hop for hop in self._hops() if self._answers(hop)]
+        return [upstream for upstream in self._upstreams() if self._answers(upstream)]
 
-    def _answers(self, hop: Hop) -> bool:
-        known = self._vitals.get(hop)
-        return hop.up and (known is None or known.answers(self._clock()))
+    def _answers(self, upstream: Upstream) -> bool:
+        known = self._probes.get(upstream)
+        return upstream.up and (known is None or known.answers(self._clock()))
 
-    def _hops(self) -> Iterator[Hop]:
+    def _upstreams(self) -> Iterator[Upstream]:
         for step in self._steps.values():
-            yield from step.hops
+            yield from step.upstreams
 
     async def _ask_on(self) -> None:
         while True:
             local = {
-                hop
+                upstream
                 for step in self._steps.values()
-                for hop in step.hops
-                if any(plan.kind == "link" for plan in step.plan.hops)
+                for upstream in step.upstreams
+                if any(plan.kind == "link" for plan in step.plan.upstreams)
             }
-            self._vitals = {hop: self._vitals.get(hop) or Vitals() for hop in local}
-            for hop, vitals in self._vitals.items():
-                if hop.up and vitals.ask(self._clock()):
-                    task = asyncio.create_task(self._ask(hop, vitals))
+            self._probes = {upstream: self._probes.get(upstream) or ProbeState() for upstream in local}
+            for upstream, probe in self._probes.items():
+                if upstream.up and probe.ask(self._clock()):
+                    task = asyncio.create_task(self._ask(upstream, probe))
                     self._open.add(task)
                     task.add_done_callback(self._open.discard)
             await asyncio.sleep(INTERVAL)
 
-    async def _ask(self, hop: Hop, vitals: Vitals) -> None:
+    async def _ask(self, upstream: Upstream, probe: ProbeState) -> None:
         try:
-            await hop.ready()
+            await upstream.ready()
         except JinaError as error:
-            if vitals.answers(self._clock()) and not isinstance(error, HopLost):  # that `up` tells
-                _watch_log.warning("%s is not ready: %s", hop.name, error.message)
-            vitals.answered(error.message or type(error).__name__)
+            if probe.answers(self._clock()) and not isinstance(error, UpstreamUnavailable):  # that `up` tells
+                _watch_log.warning("%s is not ready: %s", upstream.name, error.message)
+            probe.answered(error.message or type(error).__name__)
         else:
-            vitals.answered()
+            probe.answered()
 
 
-async def worker_metrics(hops: Sequence[Hop], *, openmetrics: bool) -> list[tuple[str, bytes]]:
+async def worker_metrics(upstreams: Sequence[Upstream], *, openmetrics: bool) -> list[tuple[str, bytes]]:
     """Name and metrics of each worker that gives them in time."""
 
-    async def of(hop: Hop) -> bytes:
+    async def of(upstream: Upstream) -> bytes:
         try:
             async with asyncio.timeout(_SCRAPE):
-                return await hop.metrics(openmetrics=openmetrics)
+                return await upstream.metrics(openmetrics=openmetrics)
         except (JinaError, TimeoutError) as error:
-            _watch_log.debug("no metrics of %s: %r", hop.name, error)
+            _watch_log.debug("no metrics of %s: %r", upstream.name, error)
             return b""
 
-    texts = await asyncio.gather(*(of(hop) for hop in hops))
-    return [(hop.name, text) for hop, text in zip(hops, texts, strict=True) if text]
+    texts = await asyncio.gather(*(of(upstream) for upstream in upstreams))
+    return [(upstream.name, text) for upstream, text in zip(upstreams, texts, strict=True) if text]

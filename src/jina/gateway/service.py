@@ -13,24 +13,24 @@ from typing import Literal
 from jina.codec.messages import Reply, Request, Route
 from jina.errors import JinaError, Unavailable
 from jina.gateway.discovery import answers, check_edges, merged_endpoints, passes_all
-from jina.gateway.graph_runner import Cut, Journeys, cut, stream, travel
-from jina.gateway.replicas import Replicas, Watch, size_of, worker_metrics
+from jina.gateway.graph_runner import Cut, RunContext, cut, run_path, stream
+from jina.gateway.replicas import HealthChecker, Replicas, size_of, worker_metrics
 from jina.gateway.shards import Shards, has_parts
-from jina.net.service import EndpointInfo, Hop
+from jina.net.service import EndpointInfo, Upstream
 from jina.observe import logs, traces
 from jina.observe.metrics import EndpointMetrics, Metrics, merged
 from jina.plan.plans import GatewayPlan, NodePlan
 from jina.routing.graph import Graph
 from jina.routing.graph import Route as Path
-from jina.runtime.admission import Room
-from jina.runtime.process import LARGE, Spare
+from jina.runtime.admission import Admission
+from jina.runtime.process import LARGE, MemoryTrimmer
 
-_WAYS = 1000
+_MOST_PATHS = 1000
 """Endpoints whose way is remembered."""
 State = Literal["starting", "ready", "draining", "stopped"]
 
 
-class Way:
+class RequestPath:
     """What the requests to one endpoint have in common."""
 
     __slots__ = ("counts", "cut", "floats", "path")
@@ -43,7 +43,7 @@ class Way:
 
 
 class GatewayService:
-    """Answers requests by sending them through the graph; `hops` are the replicas of each step by its name.
+    """Answers requests by sending them through the graph; `upstreams` are the replicas of each step by its name.
 
     All methods are for one loop. `start` must have returned before requests come. Raises `ConfigError` for a graph
     that cannot be walked.
@@ -51,31 +51,31 @@ class GatewayService:
 
     forwards = True
 
-    def __init__(self, plan: GatewayPlan, hops: Mapping[str, Sequence[Hop]]) -> None:
+    def __init__(self, plan: GatewayPlan, upstreams: Mapping[str, Sequence[Upstream]]) -> None:
         self.name = "gateway"
         self.state: State = "starting"
         self.counts = Metrics(f"{plan.name}/rep-0")  # as Jina 3 labels the only process of a gateway
         self.counts.restarts = plan.restart.count
         self._plan = plan.graph
         self._graph = Graph(plan.graph)
-        self.steps = {node.name: self._step(node, hops.get(node.name, ())) for node in plan.graph.nodes}
-        self.watch = Watch(self.steps)
+        self.steps = {node.name: self._step(node, upstreams.get(node.name, ())) for node in plan.graph.nodes}
+        self.health = HealthChecker(self.steps)
         """Not started here: it is for gateways with processes behind them."""
         self.counts.ready = lambda: self.ready
-        for part in (part for step in self.steps.values() for part in step.parts if part.plan.hops):
-            self.counts.hop(part.name).up = partial(self.watch.replicas, part)
-        self._journeys = Journeys(self.steps, logs.get_logger(plan.name))
+        for part in (part for step in self.steps.values() for part in step.parts if part.plan.upstreams):
+            self.counts.upstream(part.name).up = partial(self.health.replicas, part)
+        self._context = RunContext(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._endpoints: Mapping[str, EndpointInfo] = {}
-        self._ways: dict[tuple[str, str], Way] = {}
+        self._paths: dict[tuple[str, str], RequestPath] = {}
         self._open = 0
-        self._room = Room(self.name, plan.max_inflight)
-        self._spare = Spare()
+        self._admission = Admission(self.name, plan.max_inflight)
+        self._trimmer = MemoryTrimmer()
 
-    def _step(self, node: NodePlan, hops: Sequence[Hop]) -> Replicas | Shards:
+    def _step(self, node: NodePlan, upstreams: Sequence[Upstream]) -> Replicas | Shards:
         if has_parts(node):
-            return Shards(node, hops, self.counts.hop)
-        return Replicas(node, hops, self.counts.hop(node.name))
+            return Shards(node, upstreams, self.counts.upstream)
+        return Replicas(node, upstreams, self.counts.upstream(node.name))
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
@@ -83,7 +83,7 @@ class GatewayService:
         return self._endpoints
 
     @property
-    def told(self) -> dict[str, list[tuple[str, str, str, bool]]]:
+    def step_endpoints(self) -> dict[str, list[tuple[str, str, str, bool]]]:
         """By step: path, names of input and output class, and whether it streams, of each endpoint of the Executor."""
         return {
             name: [(one.path, one.input_name, one.output_name, one.is_generator) for one in known.values()]
@@ -94,12 +94,12 @@ class GatewayService:
     @property
     def ready(self) -> bool:
         """True while requests are welcome and every Deployment has a replica that is up."""
-        return self.state == "ready" and all(self.watch.serves(step) for step in self.steps.values())
+        return self.state == "ready" and all(self.health.serves(step) for step in self.steps.values())
 
     @property
     def checks(self) -> dict[str, bool]:
         """What `ready` depends on, by name: each Deployment, of which one replica suffices, and its replicas."""
-        return {"workers-known": self.state == "ready", **self.watch.checks()}
+        return {"workers-known": self.state == "ready", **self.health.checks()}
 
     @property
     def started(self) -> bool:
@@ -107,12 +107,12 @@ class GatewayService:
         return self.state != "starting"
 
     async def start(self) -> None:
-        """Ask all hops for their endpoints.
+        """Ask all upstreams for their endpoints.
 
-        Raises `ConfigError` where neighbours do not fit, and what the hops raise.
+        Raises `ConfigError` where neighbours do not fit, and what the upstreams raise.
         """
-        told = await asyncio.gather(*(step.describe() for step in self.steps.values()))
-        self._known = dict(zip(self.steps, told, strict=True))
+        results = await asyncio.gather(*(step.describe() for step in self.steps.values()))
+        self._known = dict(zip(self.steps, results, strict=True))
         check_edges(self._plan, self._known)
         self._endpoints = merged_endpoints(self._plan, self._known)
         self.state = "ready"
@@ -130,11 +130,11 @@ class GatewayService:
         known = {**self._known, step: endpoints}
         check_edges(self._plan, known)
         self._known, self._endpoints = known, merged_endpoints(self._plan, known)
-        self._ways.clear()
+        self._paths.clear()
 
     def freed(self) -> None:
         """Much memory was let go of: give it back to the system soon."""
-        self._spare.used()
+        self._trimmer.used()
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
@@ -161,12 +161,12 @@ class GatewayService:
         return span
 
     async def _answer(self, request: Request) -> Reply:
-        way = self._way_of(request)
-        counts = way.counts
+        known_path = self._path_of(request)
+        counts = known_path.counts
         size = size_of(request.payload)
         counts.received.observe(size)
         if size >= LARGE:
-            self._spare.used()
+            self._trimmer.used()
         counts.in_flight += 1
         self._open += 1
         began = time.perf_counter()
@@ -174,11 +174,11 @@ class GatewayService:
         routes = [whole]
         failure: BaseException | None = None
         try:
-            reply = await travel(self._journeys, way.path, request, routes)
+            reply = await run_path(self._context, known_path.path, request, routes)
             whole.end_time = time.time()
             counts.sent.observe(size_of(reply.payload))
             reply.routes = routes
-            self._room.ended(time.perf_counter() - began)
+            self._admission.ended(time.perf_counter() - began)
             return reply
         except JinaError as error:
             failure = error
@@ -198,11 +198,11 @@ class GatewayService:
         Raises `BadRequest` where no step yields.
         """
         logs.request_id.set(request.request_id)
-        way = self._way_of(request)
-        if way.cut is None:
+        known_path = self._path_of(request)
+        if known_path.cut is None:
             yields = {name: self._yields(name, request.endpoint) for name in self.steps}
-            way.cut = cut(way.path, yields, request.endpoint)
-        counts = way.counts
+            known_path.cut = cut(known_path.path, yields, request.endpoint)
+        counts = known_path.counts
         span = self._span(request) if traces.active() else None
         counts.received.observe(size_of(request.payload))
         counts.in_flight += 1
@@ -210,7 +210,7 @@ class GatewayService:
         began = time.perf_counter()
         failure: BaseException | None = None
         try:
-            async with aclosing(stream(self._journeys, way.cut, request, [])) as replies:
+            async with aclosing(stream(self._context, known_path.cut, request, [])) as replies:
                 async for reply in replies:
                     yield reply
         except (JinaError, CancelledError, GeneratorExit) as error:
@@ -234,50 +234,50 @@ class GatewayService:
         from jina.observe.prometheus import exposition
 
         own = exposition(self.counts, openmetrics=openmetrics)
-        others = await worker_metrics(self.watch.answering(), openmetrics=openmetrics)
+        others = await worker_metrics(self.health.answering(), openmetrics=openmetrics)
         return merged([(self.counts.process_name, own), *others], openmetrics=openmetrics)
 
-    def hurry(self) -> None:
-        """Have the workers let no request wait for company any more: the gateway is about to stop."""
+    def flush_batches(self) -> None:
+        """Flush the pending batches of the workers: the gateway is about to stop."""
         for step in self.steps.values():
-            for hop in step.hops:
-                hop.hurry()
+            for upstream in step.upstreams:
+                upstream.flush_batches()
 
-    def vitals(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """See `jina.runtime.process`; for any thread."""
         return {"in_flight": self._open, "queued": 0, "done": self.counts.done}
 
     async def quiet(self, seconds: float) -> bool:
         """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""
-        left: Iterable[asyncio.Task[None]] = set(self._journeys.background)
+        left: Iterable[asyncio.Task[None]] = set(self._context.background)
         if left:
             _, left = await asyncio.wait(left, timeout=seconds)
-        for task in [*left, *self._journeys.background]:
+        for task in [*left, *self._context.background]:
             task.cancel()
         return not left
 
-    def _way_of(self, request: Request) -> Way:
+    def _path_of(self, request: Request) -> RequestPath:
         key = (request.endpoint, request.target_executor)
-        way = self._ways.get(key) or self._find_way(key)
-        self._room.check(self._open)
-        if way.floats:
-            self._room.check(len(self._journeys.background))
-        return way
+        known_path = self._paths.get(key) or self._find_path(key)
+        self._admission.check(self._open)
+        if known_path.floats:
+            self._admission.check(len(self._context.background))
+        return known_path
 
-    def _find_way(self, key: tuple[str, str]) -> Way:
+    def _find_path(self, key: tuple[str, str]) -> RequestPath:
         endpoint, target = key
         path = self._graph.route(endpoint, self._known_paths(endpoint), target)
-        way = Way(path, self.counts.endpoint(endpoint if endpoint in self._endpoints else "/default"))
-        if len(self._ways) < _WAYS:
-            self._ways[key] = way
-        return way
+        known_path = RequestPath(path, self.counts.endpoint(endpoint if endpoint in self._endpoints else "/default"))
+        if len(self._paths) < _MOST_PATHS:
+            self._paths[key] = known_path
+        return known_path
 
     def _known_paths(self, endpoint: str) -> dict[str, frozenset[str] | None]:
         """What each step answers. A joiner without endpoints takes any, but does not make one known.
 
         One without an Executor takes none: the documents that it joins are merged on their way to the next.
         """
-        empty = {node.name for node in self._plan.nodes if not node.hops}
+        empty = {node.name for node in self._plan.nodes if not node.upstreams}
         able = {name for name, known in self._known.items() if name in empty or not passes_all(known)}
         joined = not able - empty or any(answers(self._known[name], endpoint) for name in able)
         everything = None if joined else frozenset[str]()

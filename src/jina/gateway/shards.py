@@ -18,12 +18,12 @@ from jina.codec.session_headers import MISSED, merged
 from jina.errors import ExecutorError, JinaError, NotSupportedError
 from jina.gateway.discovery import answers
 from jina.gateway.graph_runner import Parameters, merged_parameters
-from jina.gateway.replicas import Replicas, dice
+from jina.gateway.replicas import Replicas, rng
 from jina.net.messages import new_request_id
-from jina.net.service import EndpointInfo, Hop
+from jina.net.service import EndpointInfo, Upstream
 from jina.observe import logs
-from jina.observe.metrics import HopMetrics
-from jina.plan.plans import HopPlan, NodePlan
+from jina.observe.metrics import UpstreamMetrics
+from jina.plan.plans import NodePlan, UpstreamPlan
 from jina.routing.balance import Polling, chosen_by
 from jina.routing.merge import merge_shards, together, with_ids
 from jina.routing.walk import named
@@ -36,7 +36,7 @@ _LACKS = frozenset({"IndexError", "KeyError", "LookupError"})
 
 def has_parts(plan: NodePlan) -> bool:
     """Whether a step is more than replicas of one Executor."""
-    return plan.shards > 1 or any(hop.part for hop in plan.hops)
+    return plan.shards > 1 or any(upstream.part for upstream in plan.upstreams)
 
 
 class Shards:
@@ -47,25 +47,25 @@ class Shards:
     error names. Only a write to all is also done when some shards lack what it names: see `_written`.
     """
 
-    def __init__(self, plan: NodePlan, hops: Sequence[Hop], counts: Callable[[str], HopMetrics]) -> None:
+    def __init__(self, plan: NodePlan, upstreams: Sequence[Upstream], counts: Callable[[str], UpstreamMetrics]) -> None:
         self.plan = plan
         self.name = plan.name
         self._counts = counts
         self._known: Mapping[str, EndpointInfo] = {}
-        self._polling = Polling(plan.polling, plan.shards, dice.randrange(plan.shards))
+        self._polling = Polling(plan.polling, plan.shards, rng.randrange(plan.shards))
         self._shards = [
-            self._replicas(f"{plan.name}/shard-{shard}" if plan.shards > 1 else plan.name, hops, shard)
+            self._replicas(f"{plan.name}/shard-{shard}" if plan.shards > 1 else plan.name, upstreams, shard)
             for shard in range(plan.shards)
         ]
-        self._before = _Beside(self._replicas(f"{plan.name}/uses_before", hops, part="uses_before"))
-        self._after = _Beside(self._replicas(f"{plan.name}/uses_after", hops, part="uses_after"))
+        self._before = _Beside(self._replicas(f"{plan.name}/uses_before", upstreams, part="uses_before"))
+        self._after = _Beside(self._replicas(f"{plan.name}/uses_after", upstreams, part="uses_after"))
         self._parts = [*self._shards, self._before.replicas, self._after.replicas]
 
-    def _replicas(self, name: str, hops: Sequence[Hop], shard: int = 0, part: str = "") -> Replicas:
-        plans = [hop for hop in self.plan.hops if (hop.shard, hop.part) == (shard, part)]
-        names = {hop.name for hop in plans}
-        plan = msgspec.structs.replace(self.plan, name=name, hops=plans)
-        return Replicas(plan, [hop for hop in hops if hop.name in names], self._counts(name))
+    def _replicas(self, name: str, upstreams: Sequence[Upstream], shard: int = 0, part: str = "") -> Replicas:
+        plans = [upstream for upstream in self.plan.upstreams if (upstream.shard, upstream.part) == (shard, part)]
+        names = {upstream.name for upstream in plans}
+        plan = msgspec.structs.replace(self.plan, name=name, upstreams=plans)
+        return Replicas(plan, [upstream for upstream in upstreams if upstream.name in names], self._counts(name))
 
     @property
     def parts(self) -> list[Replicas]:
@@ -73,26 +73,26 @@ class Shards:
         return self._parts
 
     @property
-    def hops(self) -> list[Hop]:
-        """All hops of all parts."""
-        return [hop for part in self._parts for hop in part.hops]
+    def upstreams(self) -> list[Upstream]:
+        """All upstreams of all parts."""
+        return [upstream for part in self._parts for upstream in part.upstreams]
 
     @property
     def up(self) -> bool:
         """Whether any request could arrive: every shard is needed."""
         return all(part.up for part in self._parts)
 
-    def put(self, hop: Hop, endpoints: Mapping[str, EndpointInfo] | None = None) -> Hop | None:
-        """Take in a hop, which may have told its endpoints; gives the one of the same name whose place it takes."""
-        return self._part_of(hop.name).put(hop, endpoints)
+    def put(self, upstream: Upstream, endpoints: Mapping[str, EndpointInfo] | None = None) -> Upstream | None:
+        """Add an upstream, whose endpoints may be known; returns the one of the same name that it replaces."""
+        return self._part_of(upstream.name).put(upstream, endpoints)
 
     def _part_of(self, name: str) -> Replicas:
         """The part that a worker belongs to; one that is not in the plan was added since, and its name tells."""
-        planned = (part for part in self._parts if name in _names(part.plan.hops))
+        planned = (part for part in self._parts if name in _names(part.plan.upstreams))
         return next(planned, None) or next(part for part in self._parts if name.startswith(_beginning(part)))
 
     def remove(self, name: str) -> Any:
-        """Send no more requests to a worker; gives its hop, on which requests may be in flight, or None."""
+        """Send no more requests to a worker; gives its upstream, on which requests may be in flight, or None."""
         return next(filter(None, (part.remove(name) for part in self._parts)), None)
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
@@ -228,9 +228,9 @@ class Shards:
         for shard, error in sorted(missed.items()):
             _log.warning("%s lacks what %s names: %s", self._shards[shard].name, request.endpoint, error.message)
         if missed:
-            told = {MISSED: ", ".join(self._shards[shard].name for shard in sorted(missed))}
+            result = {MISSED: ", ".join(self._shards[shard].name for shard in sorted(missed))}
             first = next(iter(replies.values()))
-            first.headers = {**(first.headers or {}), **told}
+            first.headers = {**(first.headers or {}), **result}
         return replies
 
     async def _merged_by(
@@ -269,13 +269,13 @@ class _Beside:
         return answers(self.known, path) if self.known else None
 
 
-def _names(hops: Sequence[HopPlan]) -> set[str]:
-    return {hop.name for hop in hops}
+def _names(upstreams: Sequence[UpstreamPlan]) -> set[str]:
+    return {upstream.name for upstream in upstreams}
 
 
 def _beginning(part: Replicas) -> str:
     """What the names of a part's workers begin with."""
-    return part.name + ("-" if part.plan.hops and part.plan.hops[0].part else "/rep-")
+    return part.name + ("-" if part.plan.upstreams and part.plan.upstreams[0].part else "/rep-")
 
 
 def _merged(found: Sequence[Parameters]) -> Parameters:

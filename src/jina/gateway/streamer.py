@@ -20,7 +20,7 @@ from jina.codec.payloads import BytesPayload
 from jina.codec.raw_fields import documents_in, field_head
 from jina.errors import DeadlineExceeded, JinaError, NotSupportedError, Unavailable, UsageError, nearest
 from jina.net.channel import CallOptions, ChannelSettings, Target
-from jina.net.messages import Intake, Unusable, add_route, read_request, write_failure, write_reply
+from jina.net.messages import RequestReader, Unusable, add_route, read_request, write_failure, write_reply
 
 if TYPE_CHECKING:
     from jina.gateway.replicas import Replicas
@@ -35,7 +35,7 @@ class _NoPorts:
 
 
 def plan_of(options: Mapping[str, Any]) -> GatewayPlan:
-    """The graph that the options of a gateway describe, without a face; raises `ConfigError` naming what is wrong."""
+    """The graph that the options of a gateway describe, without a listener; raises `ConfigError` with the reason."""
     import msgspec
 
     from jina.config import GatewaySpec, parse
@@ -43,7 +43,7 @@ def plan_of(options: Mapping[str, Any]) -> GatewayPlan:
 
     given = {name: value for name, value in options.items() if value is not None}
     spec = parse(GatewaySpec, {**given, "port": 1}, "GatewayStreamer")
-    return msgspec.structs.replace(plan_gateway(spec, None, _NoPorts()), faces=[])
+    return msgspec.structs.replace(plan_gateway(spec, None, _NoPorts()), listeners=[])
 
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ _ANY_SIZE = 2**31
 _HERE = Target("inprocess", "localhost", 0)
 
 
-class Answerer(Protocol):
+class Backend(Protocol):
     """What answers: a gateway's service, or the replicas of one Executor."""
 
     async def call(self, request: Request) -> Reply:
@@ -71,48 +71,48 @@ class Answerer(Protocol):
         ...
 
 
-class Meeting:
-    """The answerer and its loop, which are known once the gateway has met its Executors.
+class LazyBackend:
+    """The backend and its loop, which are known once the gateway is connected to its Executors.
 
-    `meet` sees to that at the first request, where nobody else does.
+    `ensure_started` sees to that at the first request, where nobody else does.
     """
 
-    def __init__(self, meet: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
-        self._meet = meet
+    def __init__(self, ensure_started: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        self._ensure_started = ensure_started
         self.loop: AbstractEventLoop | None = None
-        self.answerer: Answerer | None = None
+        self.backend: Backend | None = None
 
-    def begin(self, answerer: Answerer, loop: AbstractEventLoop) -> None:
+    def begin(self, backend: Backend, loop: AbstractEventLoop) -> None:
         """From now on requests are welcome."""
-        self.answerer, self.loop = answerer, loop
+        self.backend, self.loop = backend, loop
 
-    async def both(self) -> tuple[Answerer, AbstractEventLoop]:
+    async def both(self) -> tuple[Backend, AbstractEventLoop]:
         """Raises `Unavailable` before the gateway has started."""
-        if self.answerer is None and self._meet is not None:
-            await self._meet()
-        if self.answerer is None or self.loop is None:
+        if self.backend is None and self._ensure_started is not None:
+            await self._ensure_started()
+        if self.backend is None or self.loop is None:
             raise Unavailable(
                 "this gateway has not met its Executors yet", help="call them from setup_server on, not in __init__"
             )
-        return self.answerer, self.loop
+        return self.backend, self.loop
 
 
-class ReplicasAnswerer:
+class ReplicasBackend:
     """One Executor, without the graph around it."""
 
     def __init__(self, replicas: Replicas | Shards) -> None:
         self._replicas = replicas
 
     async def call(self, request: Request) -> Reply:
-        """See `Answerer`."""
+        """See `Backend`."""
         return await self._replicas.call(request)
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `Answerer`."""
+        """See `Backend`."""
         return self._replicas.stream(request)
 
     async def ready(self) -> None:
-        """See `Answerer`."""
+        """See `Backend`."""
         await self._replicas.ready()
 
 
@@ -122,12 +122,12 @@ class ServiceClient(AsyncClient):
     protocol = "http"  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     """As which it behaves: several requests of one call are sent at once."""
 
-    def __init__(self, meeting: Meeting, prefetch: int) -> None:
+    def __init__(self, lazy: LazyBackend, prefetch: int) -> None:
         super().__init__(_HERE, ChannelSettings(), prefetch)
-        self._meeting = meeting
+        self._lazy = lazy
 
     def _new_channel(self) -> ServiceChannel:
-        return ServiceChannel(self._meeting)
+        return ServiceChannel(self._lazy)
 
     def __repr__(self) -> str:
         return "<ServiceClient of this gateway>"
@@ -136,20 +136,20 @@ class ServiceClient(AsyncClient):
 class ServiceChannel:
     """See `jina.net.channel.AsyncChannel`."""
 
-    def __init__(self, meeting: Meeting) -> None:
-        self._meeting = meeting
+    def __init__(self, lazy: LazyBackend) -> None:
+        self._lazy = lazy
 
     async def call(self, request: Request, options: CallOptions) -> ReplyAnswer:
         """Raises the failure."""
-        answerer, loop = await self._meeting.both()
+        backend, loop = await self._lazy.both()
         if asyncio.get_running_loop() is loop:
-            return await _answer(answerer, request, options)
-        return await _elsewhere(_answer(answerer, request, options), loop)
+            return await _answer(backend, request, options)
+        return await _elsewhere(_answer(backend, request, options), loop)
 
     async def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[_Document]:
         """One by one; closing this closes the generator of the Executor."""
-        answerer, loop = await self._meeting.both()
-        replies: Any = answerer.stream(_with_options(request, options))
+        backend, loop = await self._lazy.both()
+        replies: Any = backend.stream(_with_options(request, options))
         here = asyncio.get_running_loop() is loop
         if here:
             async with aclosing(replies) as found:
@@ -166,8 +166,8 @@ class ServiceChannel:
 
     async def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
         """Raise unless a request would be served."""
-        answerer, loop = await self._meeting.both()
-        await _elsewhere(answerer.ready(), loop)
+        backend, loop = await self._lazy.both()
+        await _elsewhere(backend.ready(), loop)
 
     async def close(self, *, abruptly: bool = False) -> None:
         """Nothing is open."""
@@ -180,16 +180,16 @@ class ProtoServicer:
     `jina.proto.jina_pb2_grpc`, on a server of `grpc.aio`.
     """
 
-    def __init__(self, meeting: Meeting, name: str, window: int) -> None:
-        self._meeting = meeting
+    def __init__(self, lazy: LazyBackend, name: str, window: int) -> None:
+        self._lazy = lazy
         self._name = name
         self._window = window or _NO_WINDOW
-        self._intake = Intake(_ANY_SIZE, _ANY_SIZE, forwards=True)
+        self._reader = RequestReader(_ANY_SIZE, _ANY_SIZE, forwards=True)
 
     async def process_single_data(self, request: Any, context: Any) -> bytes:
         """The answer to one message, serialised; a failure is in its status."""
         started = time.time()
-        message, payload, _ = self._intake.request(getattr(request, "proto", request).SerializeToString())
+        message, payload, _ = self._reader.request(getattr(request, "proto", request).SerializeToString())
         try:
             if isinstance(message, Unusable):
                 raise message.error
@@ -197,8 +197,8 @@ class ProtoServicer:
             left = context.time_remaining()
             deadline = None if left is None else time.monotonic() + left
             asked = read_request(message, payload, headers, deadline)
-            answerer, loop = await self._meeting.both()
-            reply = await _elsewhere(answerer.call(asked), loop)
+            backend, loop = await self._lazy.both()
+            reply = await _elsewhere(backend.call(asked), loop)
             return write_reply(message, asked, reply, self._name, started)
         except JinaError as error:
             source = None if isinstance(message, Unusable) else message
@@ -292,12 +292,12 @@ def _one_by_one(payload: Payload) -> list[_Document]:
     return [_Document(data) for data in documents_in(payload.to_bytes())]
 
 
-async def _answer(answerer: Answerer, request: Request, options: CallOptions) -> ReplyAnswer:
+async def _answer(backend: Backend, request: Request, options: CallOptions) -> ReplyAnswer:
     served = _with_options(request, options)
     limit = asyncio.timeout(options.timeout)
     try:
         async with limit:
-            return ReplyAnswer(request.request_id, served, await answerer.call(served))
+            return ReplyAnswer(request.request_id, served, await backend.call(served))
     except TimeoutError:
         if not limit.expired():
             raise
@@ -354,9 +354,9 @@ class _Graph:
 class ExecutorCaller:
     """One Executor of the graph, called by itself: `await gateway.executor['name'].post(on='/', inputs=docs)`."""
 
-    def __init__(self, name: str, meeting: Meeting) -> None:
+    def __init__(self, name: str, lazy: LazyBackend) -> None:
         self.name = name
-        self._client = ServiceClient(meeting, _WINDOW)
+        self._client = ServiceClient(lazy, _WINDOW)
 
     async def post(
         self,
@@ -395,8 +395,8 @@ class ExecutorCaller:
 class ExecutorCallers(Mapping[str, ExecutorCaller]):
     """The Executors of a graph by name."""
 
-    def __init__(self, meetings: Mapping[str, Meeting]) -> None:
-        self._callers = {name: ExecutorCaller(name, meeting) for name, meeting in meetings.items()}
+    def __init__(self, lazy_backends: Mapping[str, LazyBackend]) -> None:
+        self._callers = {name: ExecutorCaller(name, lazy) for name, lazy in lazy_backends.items()}
 
     def __getitem__(self, name: str) -> ExecutorCaller:
         if name not in self._callers:
@@ -470,13 +470,13 @@ class GatewayStreamer:
         return self
 
     def _prepare(
-        self, plan: GatewayPlan, prefetch: int, meet: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self, plan: GatewayPlan, prefetch: int, ensure_started: Callable[[], Coroutine[Any, Any, None]] | None = None
     ) -> None:
-        self._meetings = {node.name: Meeting(meet) for node in plan.graph.nodes if node.hops}
-        self._whole = Meeting(meet)
+        self._lazy_backends = {node.name: LazyBackend(ensure_started) for node in plan.graph.nodes if node.upstreams}
+        self._whole = LazyBackend(ensure_started)
         self._own = (plan.name, prefetch)
         self._client = ServiceClient(self._whole, prefetch)
-        self.executor = ExecutorCallers(self._meetings)
+        self.executor = ExecutorCallers(self._lazy_backends)
         """The Executors of the graph, each to be called by itself."""
 
     @functools.cached_property
@@ -487,8 +487,8 @@ class GatewayStreamer:
     def begin(self, service: GatewayService, loop: AbstractEventLoop) -> None:
         """The Executors of `service` have been met; requests run on `loop`."""
         self._whole.begin(_Graph(service), loop)
-        for name, meeting in self._meetings.items():
-            meeting.begin(ReplicasAnswerer(service.steps[name]), loop)
+        for name, lazy in self._lazy_backends.items():
+            lazy.begin(ReplicasBackend(service.steps[name]), loop)
 
     async def stream_docs(  # noqa: PLR0913, PLR0917 - the signature of Jina 3
         self,
@@ -593,7 +593,7 @@ class GatewayStreamer:
 
     @staticmethod
     def make_current(streamer: GatewayStreamer | None) -> None:
-        """Let `get_streamer` give this one."""
+        """Make `get_streamer` return this one."""
         GatewayStreamer._current = streamer
 
 
@@ -603,7 +603,7 @@ class _Connection:
     def __init__(self, plan: GatewayPlan, streamer: GatewayStreamer) -> None:
         self._plan = plan
         self._streamer = streamer
-        self._hops: Any = None
+        self._upstreams: Any = None
         self._opening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -615,13 +615,13 @@ class _Connection:
         self._opening.result()
 
     async def _open(self) -> None:
-        from jina.gateway.links import Hops
+        from jina.gateway.links import UpstreamConnector
         from jina.gateway.service import GatewayService
-        from jina.runtime.process import LinkSource
+        from jina.runtime.process import LinkInbox
 
-        self._hops = Hops(self._plan, LinkSource(), lambda _: None)
+        self._upstreams = UpstreamConnector(self._plan, LinkInbox(), lambda _: None)
         service = GatewayService(self._plan, {})
-        await self._hops.connect(service)
+        await self._upstreams.connect(service)
         self._streamer.begin(service, asyncio.get_running_loop())
 
     async def close(self) -> None:
@@ -630,8 +630,8 @@ class _Connection:
         if opening is not None:
             opening.cancel()
             await asyncio.wait([opening])
-        if self._hops is not None:
-            await self._hops.close()
+        if self._upstreams is not None:
+            await self._upstreams.close()
 
 
 def _ignore(response: Any) -> None:

@@ -18,15 +18,15 @@ from jina.ipc import protocol as frames
 from jina.ipc.protocol import (
     Buffer,
     LinkConnection,
-    Marks,
+    StartedBitmap,
     connect,
-    greet,
     read_endpoints,
     read_error,
     read_reply,
+    send_handshake,
     write_request,
 )
-from jina.net.service import EndpointInfo, HopLost
+from jina.net.service import EndpointInfo, UpstreamUnavailable
 
 WINDOW = 256 * 1024
 """Bytes of replies that may be on their way or wait to be read; the worker then pauses."""
@@ -35,7 +35,7 @@ ITEM_COST = 2048
 
 
 class Incoming:
-    """What has come of a stream, kept by the hop until the worker is done with it.
+    """What has come of a stream, kept by the upstream until the worker is done with it.
 
     `held` is the number of bytes of the request that count as being in work.
     """
@@ -53,12 +53,12 @@ class Incoming:
         self.error: BaseException | None = None
 
     def add(self, reply: Reply, size: int) -> None:
-        """A reply has come, of so many bytes."""
+        """Count a received reply of so many bytes."""
         self.items.append((reply, max(size, ITEM_COST)))
         self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Nothing more will come."""
+        """The stream has ended."""
         self.over = True
         self.error = error
         self._wake()
@@ -76,10 +76,10 @@ class Incoming:
 
 
 class StreamOwner(Protocol):
-    """What a stream needs of the hop that it belongs to."""
+    """What a stream needs of the upstream that it belongs to."""
 
     async def begin(self, request: Request) -> Incoming:
-        """Send the request; raises what `Hop.call` would."""
+        """Send the request; raises what `Upstream.call` would."""
         ...
 
     def credit(self, number: int, amount: int) -> None:
@@ -128,7 +128,7 @@ class LinkStream(AsyncIterator[Reply]):
         self._leave()
 
     def __del__(self) -> None:
-        # A reader that forgot to close must not keep a generator running for nobody.
+        # A reader that forgot to close must not keep a generator running without a reader.
         # It may be collected on any thread; the rest is done on the loop.
         incoming = self._incoming
         if incoming is not None and not self._left and not incoming.loop.is_closed():
@@ -141,8 +141,8 @@ class LinkStream(AsyncIterator[Reply]):
                 self._owner.leave(self._incoming)
 
 
-class LinkHop:
-    """One worker at the other end of a connected Unix stream socket, which the hop owns; see `hop.Hop`.
+class LinkUpstream:
+    """One worker at the other end of a connected Unix stream socket, which the upstream owns; see `upstream.Upstream`.
 
     Connects with the first use. `max_message_size` bounds the documents of a request and of a reply, in bytes. At
     most twice that is under way to the worker or in work there; further requests wait here.
@@ -151,7 +151,7 @@ class LinkHop:
     def __init__(self, name: str, sock: socket, max_message_size: int) -> None:
         self.name = name
         self._sock = sock
-        self._marks: Marks | None = None
+        self._marks: StartedBitmap | None = None
         self._limit = min(max_message_size, frames.MAX_BODY)
         self._connection: LinkConnection | None = None
         self._connecting: Task[LinkConnection] | None = None
@@ -165,35 +165,35 @@ class LinkHop:
         self._held = 0
         self._waiting: deque[tuple[Future[None], int]] = deque()
         try:
-            self._marks = greet(sock)
+            self._marks = send_handshake(sock)
         except OSError:
             self._down = "went away"
 
     @property
     def up(self) -> bool:
-        """See `hop.Hop`."""
+        """See `upstream.Upstream`."""
         return not self._down
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `hop.Hop`."""
+        """See `upstream.Upstream`."""
         await self._connect()
         reply = await self._answer(frames.DESCRIBE, 0, b"", b"", None)
         assert isinstance(reply.payload, BytesPayload)
         return read_endpoints(reply.payload.to_bytes())
 
     async def ready(self) -> None:
-        """See `hop.Hop`."""
+        """See `upstream.Upstream`."""
         await self._connect()
         await self._answer(frames.PROBE, 0, b"", b"", None)
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
-        """See `hop.Hop`."""
+        """See `upstream.Upstream`."""
         await self._connect()
         reply = await self._answer(frames.METRICS, 0 if openmetrics else frames.OLDER, b"", b"", None)
         return reply.payload.to_bytes()
 
     async def call(self, request: Request) -> Reply:
-        """See `hop.Hop`; raises `TooLarge` naming `max_message_size` for a request above it."""
+        """See `upstream.Upstream`; raises `TooLarge` naming `max_message_size` for a request above it."""
         if self._connection is None:
             await self._connect()
         flags, meta, body = write_request(request, self._limit)
@@ -205,22 +205,22 @@ class LinkHop:
             self._release(size)
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `hop.Hop`; the request is sent when the first reply is asked for."""
+        """See `upstream.Upstream`; the request is sent when the first reply is asked for."""
         return LinkStream(self, request)
 
-    def hurry(self) -> None:
-        """See `hop.Hop`."""
+    def flush_batches(self) -> None:
+        """See `upstream.Upstream`."""
         if self._connection is not None:
-            self._connection.send(frames.HURRY, 0, 0)
+            self._connection.send(frames.FLUSH, 0, 0)
 
     async def close(self) -> None:
-        """See `hop.Hop`."""
+        """See `upstream.Upstream`."""
         self._down = self._down or "the link is closed"
         if self._connecting is None:
             self._sock.close()
             self._marks = None
             return
-        with contextlib.suppress(HopLost):
+        with contextlib.suppress(UpstreamUnavailable):
             connection = await asyncio.shield(self._connecting)
             connection.abort()
             await connection.lost()
@@ -281,7 +281,7 @@ class LinkHop:
             if self._calls.pop(number, None) is not None:
                 self._cancel(number)
             elif future.done() and not future.cancelled():
-                future.exception()  # seen: asyncio would complain that nobody looked at it
+                future.exception()  # seen: asyncio would log that it was never retrieved
             raise
         finally:
             if timer is not None:
@@ -290,7 +290,7 @@ class LinkHop:
     def _number(self, deadline: float | None) -> int:
         """The number of the next stream; raises where the request need not be sent."""
         if self._down:
-            raise HopLost(f"{self.name}: {self._down}", started=False)
+            raise UpstreamUnavailable(f"{self.name}: {self._down}", started=False)
         if deadline is not None and deadline <= time.monotonic():
             raise DeadlineExceeded(f"the deadline of the request passed before it was sent to {self.name}")
         self._last += 1
@@ -299,11 +299,11 @@ class LinkHop:
         return self._last
 
     def _cancel(self, number: int) -> None:
-        """Tell the worker that nobody waits any more."""
+        """Tell the worker that the caller waits no more."""
         if self._connection is None:
             return
         self._connection.drop_incoming(number)
-        if not self._connection.outbox.drop(number):
+        if not self._connection.send_queue.drop(number):
             self._connection.send(frames.CANCEL, 0, number)
 
     def _expire(self, number: int) -> None:
@@ -312,7 +312,7 @@ class LinkHop:
             self._cancel(number)
 
     def _fail(self, number: int, error: JinaError) -> bool:
-        """End a request with an error; says whether it was known."""
+        """End a request with an error; returns whether it was known."""
         future = self._calls.pop(number, None)
         if future is not None:
             if not future.done():
@@ -321,7 +321,7 @@ class LinkHop:
         return self._end(number, error)
 
     def _end(self, number: int, error: JinaError | None = None) -> bool:
-        """End a stream; says whether it was known."""
+        """End a stream; returns whether it was known."""
         incoming = self._streams.pop(number, None)
         if incoming is None:
             return False
@@ -378,7 +378,7 @@ class LinkHop:
     async def _connect(self) -> LinkConnection:
         if self._connecting is None:
             if self._down:
-                raise HopLost(f"{self.name}: {self._down}", started=False)
+                raise UpstreamUnavailable(f"{self.name}: {self._down}", started=False)
             # A task of its own: whoever asks first may be cancelled.
             self._connecting = asyncio.get_running_loop().create_task(self._open())
         return await asyncio.shield(self._connecting)
@@ -390,7 +390,7 @@ class LinkHop:
             await connect(self._sock, connection)
         except OSError as error:
             self._down = f"the link cannot be used: {error}"
-            raise HopLost(f"{self.name}: {self._down}", started=False) from None
+            raise UpstreamUnavailable(f"{self.name}: {self._down}", started=False) from None
         self._connection = connection
         return connection
 
@@ -412,7 +412,7 @@ class LinkHop:
         elif kind == frames.ERROR:
             self._fail(number, self._naming(read_error(body)))
         elif kind == frames.REFUSED:
-            self._fail(number, HopLost(f"{self.name} is stopping", started=False))
+            self._fail(number, UpstreamUnavailable(f"{self.name} is stopping", started=False))
         elif kind == frames.CANCEL:
             self._forget(number)
         elif kind == frames.BYE:
@@ -421,7 +421,7 @@ class LinkHop:
             raise frames.LinkBroken(f"a worker does not send messages of the kind {kind}")
 
     def _forget(self, number: int) -> None:
-        """The rest of a message that nobody waits for will not come."""
+        """The rest of a message that no caller waits for will not come."""
         if self._connection is not None:
             self._connection.drop_incoming(number)
 
@@ -434,14 +434,14 @@ class LinkHop:
     def _on_lost(self) -> None:
         reason = self._down if self._down == "the link is closed" else "went away"
         self._down = reason
-        outbox = self._connection.outbox if self._connection is not None else frames.Outbox()
+        send_queue = self._connection.send_queue if self._connection is not None else frames.SendQueue()
         for number in (*self._calls, *self._streams):
-            begun = number <= self._flushed and not outbox.untouched(number)
+            begun = number <= self._flushed and not send_queue.untouched(number)
             if self._marks is not None:
                 begun = begun and self._marks.begun(number, self._last)
-            self._fail(number, HopLost(f"{self.name}: {reason} before it answered", started=begun))
+            self._fail(number, UpstreamUnavailable(f"{self.name}: {reason} before it answered", started=begun))
         self._marks = None
         waiting, self._waiting = self._waiting, deque()
         for waiter, _ in waiting:
             if not waiter.done():
-                waiter.set_exception(HopLost(f"{self.name}: {reason}", started=False))
+                waiter.set_exception(UpstreamUnavailable(f"{self.name}: {reason}", started=False))

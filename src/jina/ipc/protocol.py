@@ -53,8 +53,8 @@ CREDIT: Final = 9
 DESCRIBE: Final = 10
 PROBE: Final = 11
 BYE: Final = 12
-HURRY: Final = 13
-"""The gateway ends: what it asks for need not wait for company, now and until the link is closed."""
+FLUSH: Final = 13
+"""The gateway ends: what it asks for need not wait for a batch to fill, now and until the link is closed."""
 PART: Final = 14
 METRICS: Final = 15
 JSON: Final = 1
@@ -71,7 +71,7 @@ class LinkBroken(Exception):
     """The peer sent what is no frame of a link."""
 
 
-class Outbox:
+class SendQueue:
     """Messages to be sent, as frames in the order in which they should leave; those of one stream keep theirs."""
 
     __slots__ = ("_large", "_large_size", "_small", "_small_size")
@@ -124,7 +124,7 @@ class Outbox:
         return stream in self._large
 
     def drop(self, stream: int) -> bool:
-        """Forget the rest of a large message; says whether nothing of it had been taken."""
+        """Forget the rest of a large message; returns whether nothing of it had been taken."""
         large = self._large.pop(stream, None)
         if large is None:
             return False
@@ -250,7 +250,7 @@ class Inbox:
             self._start, self._end = 0, end - start
 
     def _continued(self) -> bool:
-        """Take what the scratch buffer has of the present PART; says whether to go on."""
+        """Take what the scratch buffer has of the present PART; returns whether to go on."""
         start = self._start
         count = min(self._left, self._end - start)
         self._start = start + count
@@ -262,7 +262,7 @@ class Inbox:
         return self._left == 0
 
     def _next(self) -> bool:
-        """Take one frame; says whether it was there."""
+        """Take one frame; returns whether it was there."""
         start = self._start + HEAD.size
         magic, kind, flags, meta, body, stream = HEAD.unpack_from(self._data, self._start)
         if magic != _MAGIC or not REQUEST <= kind <= METRICS:
@@ -332,7 +332,7 @@ class _Sink:
         return self._place()[self._at + taken : self._at + count]
 
     def fill(self, count: int) -> bool:
-        """So many more bytes are there; says whether the message is complete."""
+        """So many more bytes are there; returns whether the message is complete."""
         self._at += count
         if self._at < self._size:
             return False
@@ -368,10 +368,10 @@ class _Sink:
 
 SLOTS: Final = 64 * 1024
 """Requests in flight that can be told apart."""
-GREETING: Final = b"j"
+HANDSHAKE: Final = b"j"
 
 
-class Marks:
+class StartedBitmap:
     """One byte for each request in flight, by its number."""
 
     __slots__ = ("_page",)
@@ -392,30 +392,30 @@ class Marks:
         return number <= last - SLOTS or self._page[number % SLOTS] != 0
 
 
-def greet(sock: socket.socket) -> Marks | None:
+def send_handshake(sock: socket.socket) -> StartedBitmap | None:
     """Send the first byte, with the page; raises OSError when the peer is gone."""
     if not hasattr(os, "memfd_create"):
-        sock.send(GREETING)
+        sock.send(HANDSHAKE)
         return None
     fd = os.memfd_create("jina-link")
     try:
         os.ftruncate(fd, SLOTS)
-        marks = Marks(mmap.mmap(fd, SLOTS))
-        socket.send_fds(sock, [GREETING], [fd])
+        bitmap = StartedBitmap(mmap.mmap(fd, SLOTS))
+        socket.send_fds(sock, [HANDSHAKE], [fd])
     finally:
         os.close(fd)
-    return marks
+    return bitmap
 
 
-def greeted(sock: socket.socket) -> Marks | None:
+def receive_handshake(sock: socket.socket) -> StartedBitmap | None:
     """Read the first byte, which is there; raises OSError when the peer is gone or is no gateway."""
-    data, fds, _, _ = socket.recv_fds(sock, len(GREETING), 1)
+    data, fds, _, _ = socket.recv_fds(sock, len(HANDSHAKE), 1)
     try:
         if not data:
             raise ConnectionResetError("the gateway left before it said anything")
-        if data != GREETING:
+        if data != HANDSHAKE:
             raise ConnectionAbortedError(f"the first byte is {data!r}")
-        return Marks(mmap.mmap(fds[0], SLOTS)) if fds else None
+        return StartedBitmap(mmap.mmap(fds[0], SLOTS)) if fds else None
     finally:
         for fd in fds:
             with contextlib.suppress(OSError):
@@ -666,7 +666,7 @@ class LinkConnection(asyncio.BufferedProtocol):
     """
 
     def __init__(self, name: str, limit: int, deliver: Deliver, lost: Callable[[], None]) -> None:
-        self.outbox = Outbox()
+        self.send_queue = SendQueue()
         self.open = False
         self._name = name
         self._inbox = Inbox(max(limit, LEAST_LIMIT), deliver)
@@ -687,7 +687,7 @@ class LinkConnection(asyncio.BufferedProtocol):
         """Send a message; one to a connection that is lost is dropped."""
         if not self.open:
             return
-        self.outbox.put(kind, flags, stream, meta, body)
+        self.send_queue.put(kind, flags, stream, meta, body)
         if self._paused:
             self._throttle()
         elif not self._scheduled:
@@ -700,7 +700,7 @@ class LinkConnection(asyncio.BufferedProtocol):
 
     async def drain(self) -> None:
         """Return when everything sent so far has been handed to the system, or the connection is lost."""
-        if self.open and (self.outbox.size or self._paused):
+        if self.open and (self.send_queue.size or self._paused):
             self._drained = self._drained or self._loop.create_future()
             await asyncio.shield(self._drained)
 
@@ -761,9 +761,9 @@ class LinkConnection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         self._scheduled = False
-        transport, outbox = self._transport, self.outbox
+        transport, send_queue = self._transport, self.send_queue
         while not self._paused and self.open:
-            batch, size = outbox.take()
+            batch, size = send_queue.take()
             if not size:
                 self._settle()
                 break
@@ -778,7 +778,7 @@ class LinkConnection(asyncio.BufferedProtocol):
         self._throttle()
 
     def _throttle(self) -> None:
-        if not self._cap or self._reading == (self.outbox.size <= self._cap) or not self.open:
+        if not self._cap or self._reading == (self.send_queue.size <= self._cap) or not self.open:
             return
         self._reading = not self._reading
         if self._reading:
@@ -793,6 +793,6 @@ class LinkConnection(asyncio.BufferedProtocol):
 
 
 async def connect(sock: socket.socket, connection: LinkConnection) -> None:
-    """Let the connection serve a connected Unix stream socket, which it owns from now on."""
+    """Attach the connection to a connected Unix stream socket, which it owns from now on."""
     sock.setblocking(False)  # noqa: FBT003 - its only parameter
     await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=sock)

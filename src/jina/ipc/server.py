@@ -17,10 +17,10 @@ from jina.ipc.client import ITEM_COST, WINDOW
 from jina.ipc.protocol import (
     Buffer,
     LinkConnection,
-    Marks,
+    StartedBitmap,
     connect,
-    greeted,
     read_request,
+    receive_handshake,
     write_endpoints,
     write_error,
     write_reply,
@@ -33,7 +33,7 @@ _log = get_logger("jina.net.link")
 _QUESTIONS = frozenset({frames.DESCRIBE, frames.PROBE, frames.METRICS})
 _NOT_READY_YET = 0.01
 """Seconds between two looks whether the service is ready."""
-_LAST_WORDS = 1.0
+_FINAL_FRAMES = 1.0
 """Seconds that a gateway has to read what waits for it when the server stops."""
 
 
@@ -48,16 +48,16 @@ class LinkServer:
         self._sock = sock
         self._service = service
         self._limit = min(max_message_size, frames.MAX_BODY)
-        self._marks: Marks | None = None
+        self._marks: StartedBitmap | None = None
         self._opening: Task[None] | None = None
         self._connection: LinkConnection | None = None
         self._tasks: dict[int, Task[None]] = {}
         self._leaving: set[Task[None]] = set()
-        """Tasks that were cancelled because nobody waits for them."""
+        """Tasks that were cancelled because no caller waits for them."""
         self._credits: dict[int, _Credit] = {}
         self._stopping = False
         self._tells = bool(getattr(service, "calls_began", False))
-        self._hurried = False
+        self._flushing = False
         self._idle: Future[None] | None = None
 
     async def start(self) -> None:
@@ -69,7 +69,7 @@ class LinkServer:
         try:
             self._sock.setblocking(False)  # noqa: FBT003 - its only parameter
             await _readable(self._loop, self._sock)
-            self._marks = greeted(self._sock)
+            self._marks = receive_handshake(self._sock)
             connection = LinkConnection("the gateway", self._limit, self._deliver, self._on_lost)
             connection.limit_replies(2 * self._limit)
             self._connection = connection
@@ -98,7 +98,7 @@ class LinkServer:
             await asyncio.wait([self._idle], timeout=grace)
         await self._cancel_all()
         try:
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(_FINAL_FRAMES):
                 await connection.drain()
                 connection.close()
                 await connection.lost()
@@ -120,14 +120,14 @@ class LinkServer:
             credit = self._credits.get(number)
             if credit is not None:
                 credit.add(int.from_bytes(meta, "little"))
-        elif kind == frames.HURRY:
-            self._hurry(on=True)
+        elif kind == frames.FLUSH:
+            self._flush_batches(on=True)
         elif kind not in {frames.REQUEST, frames.STREAM, *_QUESTIONS}:
             raise frames.LinkBroken(f"a gateway does not send messages of the kind {kind}")
         elif self._stopping:
             self._send(frames.REFUSED, 0, number)
         elif kind in _QUESTIONS:
-            self._run(number, self._told(kind, flags, number))
+            self._run(number, self._on_message(kind, flags, number))
         else:
             self._begin(kind, flags, number, meta, body)
 
@@ -140,9 +140,11 @@ class LinkServer:
             return
         if self._marks is not None:
             self._mark(number, request, self._marks)
-        self._run(number, self._answer(number, request) if kind == frames.REQUEST else self._pour(number, request))
+        self._run(
+            number, self._answer(number, request) if kind == frames.REQUEST else self._send_items(number, request)
+        )
 
-    def _told(self, kind: int, flags: int, number: int) -> Coroutine[Any, Any, None]:
+    def _on_message(self, kind: int, flags: int, number: int) -> Coroutine[Any, Any, None]:
         """Answer what a gateway asks for itself."""
         if kind == frames.DESCRIBE:
             return self._describe(number)
@@ -150,9 +152,9 @@ class LinkServer:
             return self._probe(number)
         return self._measure(number, openmetrics=not flags & frames.OLDER)
 
-    def _mark(self, number: int, request: Request, marks: Marks) -> None:
-        """Have it noted when the work begins: by the service, where it says so, else now."""
-        began = marks.setter(number)
+    def _mark(self, number: int, request: Request, bitmap: StartedBitmap) -> None:
+        """Mark the request as started when the service reports it, else now."""
+        began = bitmap.setter(number)
         if self._tells:
             request.began = began
         else:
@@ -173,7 +175,7 @@ class LinkServer:
         finally:
             self._ended(number)
 
-    async def _pour(self, number: int, request: Request) -> None:
+    async def _send_items(self, number: int, request: Request) -> None:
         credit = self._credits[number] = _Credit(self._loop)
         replies = None
         try:
@@ -238,14 +240,14 @@ class LinkServer:
         """The gateway does not wait for this one any more."""
         assert self._connection is not None
         self._connection.drop_incoming(number)
-        outbox = self._connection.outbox
-        if number in outbox:
-            outbox.drop(number)
+        send_queue = self._connection.send_queue
+        if number in send_queue:
+            send_queue.drop(number)
             self._send(frames.CANCEL, 0, number)
         self._leave(number)
 
     def _leave(self, number: int) -> None:
-        """Cancel a task for which nobody waits."""
+        """Cancel a task for which no caller waits."""
         task = self._tasks.pop(number, None)
         if task is not None:
             task.cancel()
@@ -268,21 +270,21 @@ class LinkServer:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    def _hurry(self, *, on: bool) -> None:
-        """Tell the service that requests need not wait for company, or that they may again."""
-        if self._hurried != on and (hurry := getattr(self._service, "hurry", None)) is not None:
-            self._hurried = on
-            hurry(on=on)
+    def _flush_batches(self, *, on: bool) -> None:
+        """Tell the service that requests need not wait for a batch to fill, or that they may again."""
+        if self._flushing != on and (flush_batches := getattr(self._service, "flush_batches", None)) is not None:
+            self._flushing = on
+            flush_batches(on=on)
 
     def _on_lost(self) -> None:
         self._marks = None
-        self._hurry(on=False)
+        self._flush_batches(on=False)
         for number in list(self._tasks):
             self._leave(number)
 
 
 async def _close(replies: Any) -> None:
-    """End a stream of the service; what its end raises is logged, for nobody waits for it any more."""
+    """End a stream of the service; what its end raises is logged, since no caller waits for it."""
     aclose = getattr(replies, "aclose", None)
     if aclose is None:
         return
@@ -318,7 +320,7 @@ class _Credit:
         self._waiter: Future[None] | None = None
 
     def spend(self, size: int) -> bool:
-        """A reply of so many bytes was sent; says whether more has to wait."""
+        """A reply of so many bytes was sent; returns whether more has to wait."""
         self._left -= max(size, ITEM_COST)
         return self._left <= 0
 

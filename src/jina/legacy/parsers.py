@@ -163,8 +163,8 @@ def _add_options(target: Any, model: type[Spec], names: Iterable[str], *, one: b
         if field is None or name in there or name in model.made_by_methods:
             continue
         flags = [f"--{spelled.replace('_', '-')}" for spelled in (name, *_other_names(name, aliases))]
-        told = argparse.SUPPRESS if name in InternalOptions.model_fields and not _SHOW_ALL_ARGS else None
-        text = told or _help(name, texts.get(name, ""), field).partition(" [default:")[0]
+        result = argparse.SUPPRESS if name in InternalOptions.model_fields and not _SHOW_ALL_ARGS else None
+        text = result or _help(name, texts.get(name, ""), field).partition(" [default:")[0]
         target.add_argument(*flags, dest=name, help=text, **_settings(name, field, one=one))
 
 
@@ -368,8 +368,8 @@ def set_base_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(formatter_class=_ColoredHelpFormatter)
     parser.add_argument("-v", "--version", action="version", version=__version__, help="the version")
-    told = {name: value for part in get_full_version() for name, value in part.items()}
-    versions = "\n".join(f"- {name}: {value}" for name, value in told.items()).replace("%", "%%")
+    result = {name: value for part in get_full_version() for name, value in part.items()}
+    versions = "\n".join(f"- {name}: {value}" for name, value in result.items()).replace("%", "%%")
     parser.add_argument(
         "-vf", "--version-full", action="version", version=versions, help="versions of everything involved"
     )

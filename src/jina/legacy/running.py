@@ -144,7 +144,7 @@ def change_cwd(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def change_env(key: str, val: str | None) -> Iterator[None]:
-    """Have another value in an environment variable for the time of the block; None removes it."""
+    """Set an environment variable within the block; None removes it."""
     before = os.environ.get(key)
     _set_env(key, val)
     try:

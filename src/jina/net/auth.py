@@ -1,4 +1,4 @@
-"""Who may call the faces of a server, and how often."""
+"""Who may call the listeners of a server, and how often."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Caller:
 
 
 class Access:
-    """The rules of one server, shared by its faces.
+    """The rules of one server, shared by its listeners.
 
     The digests of keys are compared in a time that says nothing about them. `clock` gives seconds.
     """

@@ -44,19 +44,19 @@ class Target:
 
 def unreachable(target: Target, message: str, why: str) -> Unavailable:
     """The error for a server that cannot be reached; `why` is what the system or gRPC says."""
-    told = why.lower()
-    if "refused" in told:
-        told = f"nothing listens at {target.authority}: start the service there"
-        told += (
+    hint = why.lower()
+    if "refused" in hint:
+        hint = f"nothing listens at {target.authority}: start the service there"
+        hint += (
             f" (`with Deployment(..., port={target.port})`, or `jina executor --port {target.port}`), or correct the"
         )
-        told += " host and port; `jina status` lists the services of this machine with their ports"
-    elif any(word in told for word in _NO_NAME):
-        told = f"no address is known for the host {target.host!r}: correct the host"
+        hint += " host and port; `jina status` lists the services of this machine with their ports"
+    elif any(word in hint for word in _NO_NAME):
+        hint = f"no address is known for the host {target.host!r}: correct the host"
     else:
-        told = f"see that {target.authority} is the host and port of the service, and that no firewall is between"
+        hint = f"see that {target.authority} is the host and port of the service, and that no firewall is between"
     error = Unavailable.unreached(message)
-    error.help = told
+    error.help = hint
     return error
 
 
@@ -187,8 +187,8 @@ class ProtoAnswer:
     @property
     def headers(self) -> Mapping[str, str]:
         """What stateful services tell beside the documents."""
-        told: Mapping[str, str] = self.message.header.trace
-        return told
+        headers: Mapping[str, str] = self.message.header.trace
+        return headers
 
 
 class FailedAnswer:

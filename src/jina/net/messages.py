@@ -201,8 +201,8 @@ class Unusable:
         self.error = error
 
 
-class Intake:
-    """How the faces of one service read messages of at most `limit` bytes and `parameters` values in parameters."""
+class RequestReader:
+    """How the listeners of one service read messages of at most `limit` bytes and `parameters` values in parameters."""
 
     def __init__(self, limit: int, parameters: int, *, forwards: bool) -> None:
         self._limit = limit

@@ -14,7 +14,7 @@ _FLAT = frozenset({"string", "integer", "number", "boolean"})
 
 @dataclass(frozen=True, slots=True)
 class EndpointInfo:
-    """What a face must know of an endpoint to document and route it.
+    """What a listener must know of an endpoint to document and route it.
 
     `input_schema`, `output_schema` and `parameters_schema` are JSON Schemas (draft 2020-12, references under
     `$defs`); the names are those of the classes.
@@ -47,10 +47,10 @@ class EndpointInfo:
 def flat_fields(schema: dict[str, Any]) -> dict[str, str]:
     """Name -> JSON type of the fields that fit into a query parameter; an optional one counts by its other type."""
     flat: dict[str, str] = {}
-    for name, told in schema.get("properties", {}).items():
-        if not isinstance(told, dict):
+    for name, result in schema.get("properties", {}).items():
+        if not isinstance(result, dict):
             continue
-        kinds = [told.get("type"), *(one.get("type") for one in told.get("anyOf", ()))]
+        kinds = [result.get("type"), *(one.get("type") for one in result.get("anyOf", ()))]
         named = [kind for kind in kinds if kind is not None and kind != "null"]
         if len(named) == 1 and named[0] in _FLAT:
             flat[name] = named[0]
@@ -64,7 +64,7 @@ class Service(Protocol):
     """Shown in routes and logs, such as `executor/rep-0`."""
 
     forwards: bool
-    """True for a gateway: faces then give documents as the bytes that came, and take them so."""
+    """True for a gateway: listeners then give documents as the bytes that came, and take them so."""
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
@@ -115,7 +115,7 @@ class Service(Protocol):
         ...
 
 
-class HopLost(Unavailable):
+class UpstreamUnavailable(Unavailable):
     """The worker cannot be reached, or went away before it answered.
 
     `started` is False only where the request certainly was not begun, so that another replica may have it.
@@ -126,7 +126,7 @@ class HopLost(Unavailable):
         self.started = started
 
 
-class Hop(Protocol):
+class Upstream(Protocol):
     """A way to one worker. All methods run on one loop; documents are passed on as the bytes they are.
 
     The reply comes as JSON where `request.json_reply` asks for it, as a serialised `docarray.DocListProto` else.
@@ -141,11 +141,11 @@ class Hop(Protocol):
         ...
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """The endpoints of the worker, by path; waits until it is ready to serve. Raises `HopLost`."""
+        """The endpoints of the worker, by path; waits until it is ready to serve. Raises `UpstreamUnavailable`."""
         ...
 
     async def call(self, request: Request) -> Reply:
-        """Send one request; raises what the worker raised, `DeadlineExceeded` or `HopLost`.
+        """Send one request; raises what the worker raised, `DeadlineExceeded` or `UpstreamUnavailable`.
 
         Cancelling cancels the work.
         """
@@ -163,19 +163,19 @@ class Hop(Protocol):
         """The metrics of a worker of this machine as text; nothing for one elsewhere, which is scraped there."""
         ...
 
-    def hurry(self) -> None:
-        """Tell the worker, where that can be, that requests need not wait for company: the gateway ends."""
+    def flush_batches(self) -> None:
+        """Tell the worker, where that can be, that requests need not wait for a batch to fill: the gateway ends."""
         ...
 
     async def close(self) -> None:
-        """Give up the connection; calls in flight fail with `HopLost`."""
+        """Give up the connection; calls in flight fail with `UpstreamUnavailable`."""
         ...
 
 
 class Gate:
     """The readiness of a service, which turns false for good once its server begins to stop.
 
-    One object is shared by all faces of a server, so that probes on any protocol agree.
+    One object is shared by all listeners of a server, so that probes on any protocol agree.
     """
 
     def __init__(self, service: Service) -> None:

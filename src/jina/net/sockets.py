@@ -10,7 +10,7 @@ import socket
 from collections.abc import Collection
 
 from jina.errors import ConfigError, PortAlreadyUsed
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """Asked after a minute of silence, given up after a minute without an answer. Not all systems have all of them.
@@ -23,8 +23,8 @@ _LISTENS = "0A"
 _LONGEST_COMMAND = 80
 
 
-def bind(face: FacePlan) -> socket.socket:
-    """A bound TCP socket for the face; `port` 0 lets the system choose.
+def bind(listener: ListenerPlan) -> socket.socket:
+    """A bound TCP socket for the listener; `port` 0 lets the system choose.
 
     With `share_port` the socket has SO_REUSEPORT and binds beside others of the same user that have it; without
     it a taken port raises `PortAlreadyUsed`. A host that is not of this machine raises `ConfigError`.
@@ -32,37 +32,37 @@ def bind(face: FacePlan) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if face.share_port:
+        if listener.share_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _notice_dead_peers(sock)
-        sock.bind((face.host, face.port))
+        sock.bind((listener.host, listener.port))
     except OSError as error:
         sock.close()
-        raise bind_error(face, error) from error
+        raise bind_error(listener, error) from error
     sock.settimeout(0)
     return sock
 
 
 def _notice_dead_peers(sock: socket.socket) -> None:
-    """Let the system end connections whose other end is gone; those that are accepted inherit it."""
+    """Enable keep-alive, which ends connections to dead peers; accepted connections inherit it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def bind_error(face: FacePlan, error: OSError) -> ConfigError:
+def bind_error(listener: ListenerPlan, error: OSError) -> ConfigError:
     """What the system's refusal means to the user."""
-    where = f"{face.host}:{face.port} ({face.protocol})"
+    where = f"{listener.host}:{listener.port} ({listener.protocol})"
     if error.errno == errno.EADDRINUSE:
-        who = holder(face.port)
+        who = holder(listener.port)
         return PortAlreadyUsed(
-            f"port: {face.port} is taken: another process listens on {where}{who and f': {who}'}",
+            f"port: {listener.port} is taken: another process listens on {where}{who and f': {who}'}",
             help="give another port, or none to let jina choose a free one",
         )
     if error.errno == errno.EACCES:
         return ConfigError(
-            f"port: {face.port} may not be opened by this user ({where})", help="ports below 1024 need privileges"
+            f"port: {listener.port} may not be opened by this user ({where})", help="ports below 1024 need privileges"
         )
     return ConfigError(f"host: cannot listen on {where}: {error.strerror or error}")
 

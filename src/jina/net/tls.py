@@ -77,8 +77,8 @@ class Renewal:
         found = []
         for path in (self._plan.certfile, self._plan.keyfile):
             with contextlib.suppress(OSError):
-                told = os.stat(path)
-                found.append((told.st_mtime_ns, told.st_size, told.st_ino))
+                status = os.stat(path)
+                found.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return found
 
 
@@ -107,7 +107,7 @@ def grpc_credentials(plan: TlsPlan) -> grpc.ServerCredentials:
 
 
 async def renew(plan: TlsPlan, context: ssl.SSLContext) -> None:
-    """Let new connections of a context have the certificate that is in the files; runs until it is cancelled."""
+    """Renew the certificate of new connections from the files; runs until it is cancelled."""
     renewal = Renewal(plan)
     while True:
         await asyncio.sleep(INTERVAL)

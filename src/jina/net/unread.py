@@ -37,7 +37,7 @@ _ACKNOWLEDGED: Final = 120
 """Where `tcpi_bytes_acked` is in the `tcp_info` of Linux."""
 _MARGIN: Final = 10.0
 """Seconds by which a look may be late on a machine with other work."""
-_TOLD_EVERY: Final = 10.0
+_LOG_INTERVAL: Final = 10.0
 
 
 class Bounds(NamedTuple):
@@ -274,8 +274,8 @@ class Unread:
         self._timer: asyncio.TimerHandle | None = None
         self._soon = False
         self._log = logs.get_logger("transport")
-        self._told = -_TOLD_EVERY
-        self._told_of = 0
+        self._logged_at = -_LOG_INTERVAL
+        self._logged_at_of = 0
 
     def peer(self, name: str) -> Waiting:
         """What waits for a client of gRPC: the same object as long as one is used."""
@@ -361,10 +361,10 @@ class Unread:
         self.forget(waiting)
         self.closed += 1
         now = asyncio.get_running_loop().time()
-        if now - self._told >= _TOLD_EVERY:  # not a line for each of a crowd
-            number = self.closed - self._told_of
+        if now - self._logged_at >= _LOG_INTERVAL:  # not a line for each of a crowd
+            number = self.closed - self._logged_at_of
             self._log.warning("closed connections: %d, the last with %d bytes unread: %s", number, size, reason)
-            self._told, self._told_of = now, self.closed
+            self._logged_at, self._logged_at_of = now, self.closed
         waiting.close()
 
 

@@ -135,10 +135,10 @@ class ConsensusMetrics:
     `repeated` counts requests that came again and were answered from memory, `remembered` are those that could be.
     """
 
-    __slots__ = ("apply_seconds", "commit_seconds", "remembered", "repeated", "told", "waiting")
+    __slots__ = ("agent_status", "apply_seconds", "commit_seconds", "remembered", "repeated", "waiting")
 
     def __init__(self) -> None:
-        self.told: Mapping[str, Any] = {}
+        self.agent_status: Mapping[str, Any] = {}
         self.commit_seconds = Buckets(SECONDS)
         self.apply_seconds = Buckets(SECONDS)
         self.repeated = 0
@@ -170,28 +170,28 @@ def consensus_families(process_name: str, metrics: ConsensusMetrics) -> Iterator
         gauge = GaugeMetricFamily(f"jina_consensus_{name}", text, labels=label)
         gauge.add_metric(value, number)
         yield gauge
-    if metrics.told:
-        yield from _of_the_agent(process_name, metrics.told)
+    if metrics.agent_status:
+        yield from _of_the_agent(process_name, metrics.agent_status)
 
 
-def _of_the_agent(process_name: str, told: Mapping[str, Any]) -> Iterator[Metric]:
+def _of_the_agent(process_name: str, entry: Mapping[str, Any]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     label, value = ["runtime_name"], [process_name]
     for key, name, text in _GAUGES:
         gauge = GaugeMetricFamily(f"jina_consensus_{name}", text, labels=label)
-        gauge.add_metric(value, told.get(key, 0))
+        gauge.add_metric(value, entry.get(key, 0))
         yield gauge
     for key, name, text in _COUNTERS:
         counter = CounterMetricFamily(f"jina_consensus_{name}", text, labels=label)
-        counter.add_metric(value, told.get(key, 0))
+        counter.add_metric(value, entry.get(key, 0))
         yield counter
     role = GaugeMetricFamily("jina_consensus_role", "1 for the role that the replica has", labels=["role", *label])
     for name in ROLES:
-        role.add_metric([name.lower(), process_name], int(told.get("role") == name))
+        role.add_metric([name.lower(), process_name], int(entry.get("role") == name))
     yield role
-    yield from _peers(process_name, told.get("lag") or {})
-    yield _synced(process_name, told.get("sync") or {})
+    yield from _peers(process_name, entry.get("lag") or {})
+    yield _synced(process_name, entry.get("sync") or {})
 
 
 def _peers(process_name: str, lags: Mapping[str, int | None]) -> Iterator[Metric]:
@@ -213,15 +213,15 @@ def _peers(process_name: str, lags: Mapping[str, int | None]) -> Iterator[Metric
     yield from (lag, up)
 
 
-def _synced(process_name: str, told: Mapping[str, Any]) -> Metric:
+def _synced(process_name: str, entry: Mapping[str, Any]) -> Metric:
     from prometheus_client.core import HistogramMetricFamily
 
-    bounds = [*map(str, told.get("bounds", ())), "+Inf"]
-    counts = list(accumulate(told.get("counts", (0,))))
+    bounds = [*map(str, entry.get("bounds", ())), "+Inf"]
+    counts = list(accumulate(entry.get("counts", (0,))))
     family = HistogramMetricFamily(
         "jina_consensus_sync_seconds", "Seconds in which entries were written and synced", labels=["runtime_name"]
     )
     family.add_metric(
-        [process_name], [(one, float(n)) for one, n in zip(bounds, counts, strict=True)], told.get("sum", 0)
+        [process_name], [(one, float(n)) for one, n in zip(bounds, counts, strict=True)], entry.get("sum", 0)
     )
     return family

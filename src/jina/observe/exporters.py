@@ -66,7 +66,7 @@ class Exporters:
         self._ends: list[Callable[[], Any]] = []
 
     def on_stop(self, end: Callable[[], Any]) -> None:
-        """Have something called by `stop`."""
+        """Add a function that `stop` calls."""
         self._ends.append(end)
 
     def stop(self) -> None:

@@ -55,14 +55,14 @@ def handlers_of(
 
     `stderr` makes our handler for those that write there. Raises `ConfigError` naming the file for what it cannot mean.
     """
-    told = _read(path)
+    result = _read(path)
     handlers = []
-    for name in _listed(told, path):
-        options = _options(told, name, path)
+    for name in _listed(result, path):
+        options = _options(result, name, path)
         handler = _handler(name, options, process_name, path, stderr)
         handler.setFormatter(_formatter(name, options, process_name, formatters, request_id))
         handlers.append(handler)
-    return str(told.get("level", "")), handlers
+    return str(result.get("level", "")), handlers
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -70,21 +70,21 @@ def _read(path: str) -> dict[str, Any]:
 
     try:
         with open(path, encoding="utf-8") as file:
-            told = yaml.safe_load(file)
+            content = yaml.safe_load(file)
     except OSError as error:
         raise ConfigError(f"log_config: {path} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"log_config: {path} is no YAML: {error}") from error
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise ConfigError(f"log_config: {path} holds no mapping with `handlers`")
-    unknown = sorted(told.keys() - {"handlers", "level", "configs"})
+    unknown = sorted(content.keys() - {"handlers", "level", "configs"})
     if unknown:
         raise ConfigError(f"log_config: {path}: {unknown[0]!r} is none of handlers, level, configs")
-    return told
+    return content
 
 
-def _listed(told: Mapping[str, Any], path: str) -> list[str]:
-    names = told.get("handlers") or []
+def _listed(entry: Mapping[str, Any], path: str) -> list[str]:
+    names = entry.get("handlers") or []
     if not isinstance(names, list):
         raise ConfigError(f"log_config: {path}: handlers: {names!r} is no list")
     for name in names:
@@ -100,10 +100,10 @@ def _listed(told: Mapping[str, Any], path: str) -> list[str]:
     return names
 
 
-def _options(told: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
-    told_options = (told.get("configs") or {}).get(name) or {}
+def _options(entry: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
+    set_options = (entry.get("configs") or {}).get(name) or {}
     # Jina 3's files name options without a value; its older ones say `type: json` for the formatter.
-    options = {key: value for key, value in told_options.items() if value is not None}
+    options = {key: value for key, value in set_options.items() if value is not None}
     if (kind := options.pop("type", None)) is not None:
         options.setdefault("formatter", "JsonFormatter" if kind == "json" else FORMATTERS[0])
     for key in options:

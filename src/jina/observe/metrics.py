@@ -162,7 +162,7 @@ class EndpointMetrics:
             self.failures[failure] = self.failures.get(failure, 0) + 1
 
 
-class HopMetrics:
+class UpstreamMetrics:
     """What a gateway counts for the requests that it sends to one Deployment; written by one thread only.
 
     `up` tells by replica whether it answers.
@@ -189,7 +189,7 @@ class Metrics:
         self.queued: Callable[[], int] = lambda: 0
         self.ready: Callable[[], bool] = lambda: True
         self.endpoints: dict[str, EndpointMetrics] = {}
-        self.hops: dict[str, HopMetrics] = {}
+        self.upstreams: dict[str, UpstreamMetrics] = {}
         self.consensus: ConsensusMetrics | None = None
         """Of a replica of a stateful Executor."""
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
@@ -201,10 +201,10 @@ class Metrics:
         found = self.endpoints.get(path)
         return found if found is not None else self.endpoints.setdefault(path, EndpointMetrics())
 
-    def hop(self, deployment: str) -> HopMetrics:
+    def upstream(self, deployment: str) -> UpstreamMetrics:
         """The counts of what is sent to one Deployment; the same object each time."""
-        found = self.hops.get(deployment)
-        return found if found is not None else self.hops.setdefault(deployment, HopMetrics())
+        found = self.upstreams.get(deployment)
+        return found if found is not None else self.upstreams.setdefault(deployment, UpstreamMetrics())
 
     @property
     def done(self) -> int:
@@ -212,7 +212,7 @@ class Metrics:
         return sum(one.seconds.count + one.sent.count for one in list(self.endpoints.values()))
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
-        """Have the value that `read` gives, on any thread, be served as the gauge `jina_<name>`."""
+        """Serve the value that `read` returns, on any thread, as the gauge `jina_<name>`."""
         self.gauges[name] = (documentation, read)
 
     def receiving(self) -> Histogram:

@@ -1,4 +1,4 @@
-"""The counts of a process as metric families of `prometheus_client`; made anew for each scrape."""
+"""The counts of a process as metric families of `prometheus_client`; made again for each scrape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jina.observe.counters import batch_families, consensus_families, cpu_second
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from jina.observe.metrics import EndpointMetrics, HopMetrics, Metrics
+    from jina.observe.metrics import EndpointMetrics, Metrics, UpstreamMetrics
 
 __all__ = ["CollectorRegistry", "exposition", "families", "registry_of"]
 
@@ -61,9 +61,9 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     if batched := [(path, one.batches) for path, one in endpoints.items() if one.batches is not None]:
         rows = [([metrics.executor, path, metrics.process_name], batches) for path, batches in batched]
         yield from batch_families(_ENDPOINT, rows)
-    if hops := dict(metrics.hops):
-        yield from _sending(metrics.process_name, hops)
-        yield from _replicas(metrics.process_name, hops)
+    if upstreams := dict(metrics.upstreams):
+        yield from _sending(metrics.process_name, upstreams)
+        yield from _replicas(metrics.process_name, upstreams)
     if metrics.consensus is not None:
         yield from consensus_families(metrics.process_name, metrics.consensus)
     yield from _own(metrics)
@@ -137,11 +137,11 @@ def _handling(metrics: Metrics, endpoints: Mapping[str, EndpointMetrics]) -> Ite
     yield from (process, waiting, documents)
 
 
-def _sending(process_name: str, hops: Mapping[str, HopMetrics]) -> Iterator[Metric]:
+def _sending(process_name: str, upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[Metric]:
     seconds = HistogramMetricFamily("jina_sending_request_seconds", "Seconds until a worker's reply", labels=_HOP)
     sent = SummaryMetricFamily("jina_sent_request_bytes", "Bytes of documents sent to workers", labels=_HOP)
     received = SummaryMetricFamily("jina_received_response_bytes", "Bytes of documents from workers", labels=_HOP)
-    for name, one in hops.items():
+    for name, one in upstreams.items():
         value = [name, process_name]
         seconds.add_metric(value, one.seconds.cumulative(), one.seconds.total)
         sent.add_metric(value, one.sent.count, one.sent.total)
@@ -149,9 +149,9 @@ def _sending(process_name: str, hops: Mapping[str, HopMetrics]) -> Iterator[Metr
     yield from (seconds, sent, received)
 
 
-def _replicas(process_name: str, hops: Mapping[str, HopMetrics]) -> Iterator[Metric]:
+def _replicas(process_name: str, upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[Metric]:
     up = GaugeMetricFamily("jina_replica_up", "1 while the replica answers the gateway, 0 otherwise", labels=_REPLICA)
-    for name, one in hops.items():
+    for name, one in upstreams.items():
         for replica, answers in one.up().items():
             up.add_metric([name, replica, process_name], int(answers))
     yield up

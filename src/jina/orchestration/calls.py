@@ -41,7 +41,7 @@ _KNOWING = 0.5
 T = TypeVar("T")
 
 
-class _Calling(Lifecycle):
+class _CallsBase(Lifecycle):
     """What both kinds of calls need: where to connect, what comes back, what to say when a process died."""
 
     @abstractmethod
@@ -73,9 +73,9 @@ class _Calling(Lifecycle):
         running = self._processes[0]
         if isinstance(error, JinaError) and error.deployment:
             # The gateway has answered, so it is one of the workers.
-            if fallen := running.fallen(error.deployment, wait=_KNOWING):
-                error.message = "; ".join([error.message, *(down.message for down in fallen)])
-                error.help = fallen[0].help
+            if workers_down := running.workers_down(error.deployment, wait=_KNOWING):
+                error.message = "; ".join([error.message, *(down.message for down in workers_down)])
+                error.help = workers_down[0].help
                 error.args = (error.message,)
             return error
         if (down := running.down(wait=_KNOWING)) is None:
@@ -84,7 +84,7 @@ class _Calling(Lifecycle):
         return down
 
 
-class Calls(_Calling):
+class RequestMethods(_CallsBase):
     """Blocking calls."""
 
     _client: SyncClient | None = None
@@ -156,7 +156,7 @@ class Calls(_Calling):
             client.close()
 
 
-class AsyncCalls(_Calling):
+class AsyncRequestMethods(_CallsBase):
     """Calls in a running loop: `async for docs in flow.post(...)`, or `await flow.post(...)` for all at once."""
 
     _client: AsyncClient | None = None
@@ -227,7 +227,7 @@ class AsyncCalls(_Calling):
 class Answered:
     """Iterate it for the documents of each request, or await it for all; nothing is sent before one of the two."""
 
-    def __init__(self, calls: AsyncCalls, answers: Any) -> None:
+    def __init__(self, calls: AsyncRequestMethods, answers: Any) -> None:
         self._calls = calls
         self._answers = answers
 

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from jina.orchestration.resolve import OwnKey, Resolved
     from jina.plan.plans import DeploymentPlan
     from jina.supervisor.agents import Agent
-    from jina.supervisor.group import Running
+    from jina.supervisor.group import ProcessGroup
     from jina.supervisor.ports import PortReservations
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec
     from jina.orchestration.resolve import Resolved
-    from jina.plan.plans import FacePlan, ProcessPlan
-    from jina.supervisor.group import Running
+    from jina.plan.plans import ListenerPlan, ProcessPlan
+    from jina.supervisor.group import ProcessGroup
 
     S = TypeVar("S", bound=DeploymentSpec)
 CHANGEABLE: Final = frozenset({
@@ -110,13 +110,13 @@ def _yaml_of(spec: DeploymentSpec) -> list[str]:
     return [path for path in paths if os.path.isfile(path)][:1]
 
 
-def kept(faces: list[FacePlan]) -> list[int]:
-    """The ports that were chosen for these faces."""
-    return [face.port for face in faces if face.share_port]
+def kept(listeners: list[ListenerPlan]) -> list[int]:
+    """The ports that were chosen for these listeners."""
+    return [listener.port for listener in listeners if listener.share_port]
 
 
 def change(
-    running: Running,
+    running: ProcessGroup,
     old: list[ProcessPlan],
     new: list[ProcessPlan],
     blobs: Mapping[str, bytes],
@@ -124,7 +124,7 @@ def change(
     renew: bool,
     within: float | None,
 ) -> None:
-    """Have the processes changed and wait for it; raises what `Running.change` raises."""
+    """Change the processes and wait for it; raises what `ProcessGroup.change` raises."""
     from jina.supervisor.policies import stages_between
     from jina.supervisor.ports import shared
 
@@ -151,7 +151,7 @@ T = TypeVar("T")
 class Replicated:
     """Status, snapshots and the number of the replicas of a stateful Deployment."""
 
-    _processes: list[Running]
+    _processes: list[ProcessGroup]
     _changing: Lock
     _spec: DeploymentSpec
     _plan: DeploymentPlan
@@ -172,7 +172,7 @@ class Replicated:
         return status_of(self._agents())
 
     def snapshot(self) -> None:
-        """Have each replica write its state and shorten its log; raises where one cannot."""
+        """Write a snapshot of each replica, which shortens its log; raises where one cannot."""
         have_snapshots(self._agents())
 
     def add_replica(self) -> int:
@@ -202,10 +202,10 @@ class Replicated:
         """Change the members; where there will be several, a gateway has to be in front of them first."""
         members = self._members()
         if several and self._plan.gateway is None:
-            return self._come_out_of_solitude(lambda: change(members))
+            return self._serve_peers(lambda: change(members))
         return change(members)
 
-    def _come_out_of_solitude(self, grow: Callable[[], T]) -> T:
+    def _serve_peers(self, grow: Callable[[], T]) -> T:
         """Put a gateway in front of the only replica, and have it serve no port of its own once there are others."""
         from jina.orchestration.membership import roll_out
         from jina.plan.consensus import numbers
@@ -269,9 +269,9 @@ class Replicated:
         from jina.supervisor.gpus import MachineGpus
 
         now = self._plan
-        faces = now.workers[0].faces if now.gateway is None else now.gateway.faces
+        listeners = now.workers[0].listeners if now.gateway is None else now.gateway.listeners
         wide = spread(spec, now.workers, members, self._reservations.port)
-        free = Ports(kept(faces), self._reservations)
+        free = Ports(kept(listeners), self._reservations)
         others = {name: one.plan for name, one in around.items()}
         behind = behind or now.gateway is not None
         plan = plan_deployment(wide, resolved.plan, free, others, MachineGpus(), behind_gateway=behind)

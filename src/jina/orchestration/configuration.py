@@ -16,44 +16,44 @@ if TYPE_CHECKING:
 S = TypeVar("S", "DeploymentSpec", "StepSpec", "GatewaySpec")
 
 
-def moved_flow(flow: FlowSpec, folder: str) -> FlowSpec:
+def rebased_flow(flow: FlowSpec, folder: str) -> FlowSpec:
     """A Flow whose relative paths, if they lead to files, start at `folder`."""
     outer = [*flow.extra_search_paths, *filter(None, [flow.folder])]
-    changes: dict[str, Any] = {"executors": tuple(moved(step, folder, outer) for step in flow.executors)}
+    changes: dict[str, Any] = {"executors": tuple(rebased(step, folder, outer) for step in flow.executors)}
     if flow.gateway is not None:
-        changes["gateway"] = moved(flow.gateway, folder, outer)
+        changes["gateway"] = rebased(flow.gateway, folder, outer)
     if flow.py_modules:
-        changes["py_modules"] = _Moving(outer, folder).modules(flow.py_modules)
+        changes["py_modules"] = _PathRebase(outer, folder).modules(flow.py_modules)
     return flow.model_copy(update=changes)
 
 
-def moved(spec: S, folder: str, outer: Sequence[str] = ()) -> S:
+def rebased(spec: S, folder: str, outer: Sequence[str] = ()) -> S:
     """A Deployment, step or gateway whose relative paths start at `folder`; `outer` is where they may start too now."""
-    moving = _Moving([*spec.extra_search_paths, *filter(None, [spec.folder]), *outer], folder)
+    rebase = _PathRebase([*spec.extra_search_paths, *filter(None, [spec.folder]), *outer], folder)
     changes = {
-        "uses": moving.uses(spec.uses),
-        "uses_metas": moving.metas(spec.uses_metas),
-        "py_modules": moving.modules(spec.py_modules),
+        "uses": rebase.uses(spec.uses),
+        "uses_metas": rebase.metas(spec.uses_metas),
+        "py_modules": rebase.modules(spec.py_modules),
     }
-    changes |= {part: moving.uses(getattr(spec, part)) for part in AROUND if getattr(spec, part, None) is not None}
+    changes |= {part: rebase.uses(getattr(spec, part)) for part in AROUND if getattr(spec, part, None) is not None}
     named: Mapping[str, Any] | None = getattr(spec, "gateway", None)
     if named is not None:
-        changes["gateway"] = _moved_gateway(named, moving.places, folder)
+        changes["gateway"] = _rebased_gateway(named, rebase.places, folder)
     return spec.model_copy(update={name: value for name, value in changes.items() if value != getattr(spec, name)})
 
 
-def _moved_gateway(named: Mapping[str, Any], places: Sequence[str], folder: str) -> dict[str, Any]:
+def _rebased_gateway(named: Mapping[str, Any], places: Sequence[str], folder: str) -> dict[str, Any]:
     """What names the gateway class of a Deployment, with paths that start elsewhere."""
-    moving = _Moving([*named.get("extra_search_paths", ()), *places], folder)
-    moved = {
-        "uses": moving.uses(named["uses"]),
-        "uses_metas": moving.metas(named.get("uses_metas")),
-        "py_modules": moving.modules(named.get("py_modules")),
+    rebase = _PathRebase([*named.get("extra_search_paths", ()), *places], folder)
+    rebased = {
+        "uses": rebase.uses(named["uses"]),
+        "uses_metas": rebase.metas(named.get("uses_metas")),
+        "py_modules": rebase.modules(named.get("py_modules")),
     }
-    return {**named, **{name: value for name, value in moved.items() if value}}
+    return {**named, **{name: value for name, value in rebased.items() if value}}
 
 
-class _Moving:
+class _PathRebase:
     """From wherever paths are looked up now (`places`, then the working directory) to a folder."""
 
     def __init__(self, places: Sequence[str], folder: str) -> None:
@@ -188,6 +188,6 @@ def write(spec: DeploymentSpec | FlowSpec, filename: str) -> None:
     from jina.config import FlowSpec, dump_spec
 
     folder = os.path.dirname(os.path.abspath(filename))
-    text = dump_spec(moved_flow(spec, folder) if isinstance(spec, FlowSpec) else moved(spec, folder))
+    text = dump_spec(rebased_flow(spec, folder) if isinstance(spec, FlowSpec) else rebased(spec, folder))
     with open(filename, "w", encoding="utf-8") as file:
         file.write(text)

@@ -9,23 +9,23 @@ from jina.config import takes_options_from, takes_options_of
 from jina.errors import NotSupportedError, UsageError
 from jina.executor.configurable import BY_HAND
 from jina.orchestration import configuration
-from jina.orchestration.calls import Calls, Connection
+from jina.orchestration.calls import Connection, RequestMethods
 from jina.orchestration.changes import CHANGEABLE, Replicated, change, changed, kept, reloaded, scaled, with_options
 from jina.orchestration.display import announce, network_host, reachable
-from jina.orchestration.in_process import InProcessService, makers_of
+from jina.orchestration.in_process import InProcessService, factories_of
 from jina.orchestration.resolve import OwnKey, Resolved, declared, protocol_of, resolve, resolve_around
 from jina.plan.plans import ExecutorPlan
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec
-    from jina.plan.plans import DeploymentPlan, FacePlan, WorkerPlan
+    from jina.plan.plans import DeploymentPlan, ListenerPlan, WorkerPlan
     from jina.supervisor.status import ServiceStatus
     from jina.worker.local import InProcessApp
 
 T = TypeVar("T")
 
 
-class Described:
+class ServiceProperties:
     """The facts of a spec and its plan."""
 
     _spec: DeploymentSpec
@@ -39,7 +39,7 @@ class Described:
     @property
     def ports(self) -> list[int]:
         """One port for each protocol; those that were not given are chosen at construction."""
-        return self._spec.ports if self.external else [face.port for face in self._faces]
+        return self._spec.ports if self.external else [listener.port for listener in self._listeners]
 
     @property
     def port(self) -> int | list[int]:
@@ -83,7 +83,7 @@ class Described:
 
     @property
     def grpc_metadata(self) -> dict[str, str] | None:
-        """GRPC metadata sent with every hop to it."""
+        """GRPC metadata sent with every request to it."""
         return self._spec.grpc_metadata
 
     @property
@@ -102,10 +102,10 @@ class Described:
         return self._spec
 
     @property
-    def _faces(self) -> list[FacePlan]:
+    def _listeners(self) -> list[ListenerPlan]:
         if self._plan.gateway is not None:
-            return self._plan.gateway.faces
-        return self._plan.workers[0].faces if self._plan.workers else []
+            return self._plan.gateway.listeners
+        return self._plan.workers[0].listeners if self._plan.workers else []
 
 
 def one_or_list(values: list[T]) -> T | list[T]:
@@ -125,7 +125,7 @@ else:
     _takes_options = takes_options_from(_spec_class)
 
 
-class Deployment(Replicated, Described, Calls):
+class Deployment(Replicated, ServiceProperties, RequestMethods):
     """One Executor, served on gRPC, HTTP or WebSocket by a process of its own.
 
         with Deployment(uses=MyExecutor, port=12345) as deployment:
@@ -224,7 +224,7 @@ class Deployment(Replicated, Described, Calls):
         return self._spec.quiet
 
     @property
-    def _lends_ports(self) -> bool:
+    def _shares_ports(self) -> bool:
         return "gateway" in self._around
 
     @property
@@ -276,7 +276,7 @@ class Deployment(Replicated, Described, Calls):
     def roll_out(self, **options: Any) -> None:
         """Replace the replicas one by one with such that have other options: `uses`, `uses_with`, `env` and the like.
 
-        Without options they are started anew, which takes in changed code. Each new one is ready before the one whose
+        Without options they are restarted, which takes in changed code. Each new one is ready before the one whose
         place it takes finishes what it has in work and ends. If one does not become ready, its error is raised, and
         those that were replaced are again what they were.
         """
@@ -297,10 +297,10 @@ class Deployment(Replicated, Described, Calls):
         return self._spec.reload and not self.external
 
     def _with_ports(self, spec: DeploymentSpec) -> DeploymentSpec:
-        ports = [face.port for face in self._faces][: len(spec.protocols)]
+        ports = [listener.port for listener in self._listeners][: len(spec.protocols)]
         return spec if spec.ports else with_options(spec, {"port": ports})
 
-    def _start_anew(self, name: str) -> None:
+    def _restart(self, name: str) -> None:
         del name
         self.roll_out()
 
@@ -309,13 +309,13 @@ class Deployment(Replicated, Described, Calls):
 
         running = self._running_or_raise()
         resolved, around = resolve(spec), resolve_around(spec)
-        plan = self._planned_anew(spec, resolved, around)
+        plan = self._replanned(spec, resolved, around)
         blobs = {name: one.blob() for name, one in {self.name: resolved, **around}.items()}
         old, new = (processes_of(self._own_key.admitted(one)) for one in (self._plan, plan))
         change(running, old, new, blobs, renew=renew, within=_asked_ready(spec))
         self._spec, self._resolved, self._around, self._plan = spec, resolved, around, plan
 
-    def _planned_anew(self, spec: DeploymentSpec, resolved: Resolved, around: Mapping[str, Resolved]) -> DeploymentPlan:
+    def _replanned(self, spec: DeploymentSpec, resolved: Resolved, around: Mapping[str, Resolved]) -> DeploymentPlan:
         """The plan of the changed spec, on the ports that are in use."""
         from jina.plan.consensus import numbers
         from jina.plan.deployment import plan_deployment
@@ -325,7 +325,7 @@ class Deployment(Replicated, Described, Calls):
         if spec.stateful:
             return self._plan_of_group(spec, resolved, around, numbers(self._plan.workers))[0]
         behind = self._plan.gateway is not None
-        ports = KeptPorts(kept(self._faces))
+        ports = KeptPorts(kept(self._listeners))
         others = {name: one.plan for name, one in around.items()}
         return plan_deployment(spec, resolved.plan, ports, others, MachineGpus(), behind_gateway=behind)
 
@@ -367,7 +367,7 @@ class Deployment(Replicated, Described, Calls):
         `running` has the calls of a Deployment; documents cross as bytes, as they do between processes.
         """
         workers = self._plan.workers
-        return InProcessService(self._plan, makers_of(workers, self._executors), self._declared)
+        return InProcessService(self._plan, factories_of(workers, self._executors), self._declared)
 
     def serve_here(self, placed: Callable[[WorkerPlan], WorkerPlan] = lambda plan: plan) -> int:
         """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.
@@ -387,7 +387,7 @@ class Deployment(Replicated, Described, Calls):
                 shared(plan, self._hold_given([plan])),
                 executor_class,
                 arguments,
-                lambda: announce(self.name, self._faces, quiet=self._spec.quiet),
+                lambda: announce(self.name, self._listeners, quiet=self._spec.quiet),
             )
         finally:
             self._end(now=True)
@@ -406,8 +406,8 @@ class Deployment(Replicated, Described, Calls):
             options |= {name: getattr(spec, name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")}
             return Connection(target.protocol, reachable(target.host), target.port, target.tls, options)
         options["api_key"] = self._own_key.text or None
-        face = self._faces[0]
-        return Connection(face.protocol, reachable(face.host), face.port, face.tls is not None, options)
+        listener = self._listeners[0]
+        return Connection(listener.protocol, reachable(listener.host), listener.port, listener.tls is not None, options)
 
     def _declared(self, on: str) -> Any:
         from jina.plan.processes import AFTER, owner

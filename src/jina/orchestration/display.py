@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jina.plan.plans import FacePlan
+    from jina.plan.plans import ListenerPlan
 
 _SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
 _FIRST_LINE = 1.0
@@ -26,11 +26,11 @@ _LONGEST_PAUSE = 10.0
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, not bound
 
 
-def address(face: FacePlan, host: str | None = None) -> str:
-    """`grpc://0.0.0.0:12345`; the scheme says TLS where the face has a certificate."""
-    name = host or face.host
-    scheme = _SCHEMES[face.protocol] + ("s" if face.tls else "")
-    return f"{scheme}://[{name}]:{face.port}" if ":" in name else f"{scheme}://{name}:{face.port}"
+def address(listener: ListenerPlan, host: str | None = None) -> str:
+    """`grpc://0.0.0.0:12345`; the scheme says TLS where the listener has a certificate."""
+    name = host or listener.host
+    scheme = _SCHEMES[listener.protocol] + ("s" if listener.tls else "")
+    return f"{scheme}://[{name}]:{listener.port}" if ":" in name else f"{scheme}://{name}:{listener.port}"
 
 
 def reachable(host: str) -> str:
@@ -61,13 +61,13 @@ def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None
         return
     began, pause = time.monotonic(), _FIRST_LINE
 
-    def tell(phase: str) -> None:
+    def notify(phase: str) -> None:
         nonlocal pause, began
         if time.monotonic() - began >= pause:
             began, pause = time.monotonic(), min(2 * pause, _LONGEST_PAUSE)
             _show(f"{name}: {'; '.join(phase.splitlines())}")
 
-    yield tell
+    yield notify
 
 
 def _show(line: str) -> None:
@@ -76,8 +76,8 @@ def _show(line: str) -> None:
     sys.stderr.flush()
 
 
-def teller(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
-    """Gives the function that tells people of a running service what happened: `tell(level, line)`.
+def notifier(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
+    """Gives the function that tells people of a running service what happened: `notify(level, line)`.
 
     It is logged; where the program configured no logging, warnings and errors go to stderr.
     """
@@ -85,13 +85,13 @@ def teller(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
 
     log = logs.get_logger(name)
 
-    def tell(level: str, line: str) -> None:
+    def notify(level: str, line: str) -> None:
         number = getattr(logging, level.upper())
         log.log(number, "%s", line)
         if not quiet and number >= logging.WARNING and not _logs_are_shown(log):
             print(f"{time.strftime('%H:%M:%S')} {level.upper()} {name}: {line}", file=sys.stderr, flush=True)  # noqa: T201 - as above
 
-    return tell
+    return notify
 
 
 def _logs_are_shown(log: logging.Logger) -> bool:
@@ -104,13 +104,13 @@ def _logs_are_shown(log: logging.Logger) -> bool:
 
 
 def announce(
-    name: str, faces: Sequence[FacePlan], *, behind: Sequence[tuple[str, str]] = (), quiet: bool = False
+    name: str, listeners: Sequence[ListenerPlan], *, behind: Sequence[tuple[str, str]] = (), quiet: bool = False
 ) -> None:
-    """Say that a service is ready, where it listens, where its documentation is, and what is `behind` its faces."""
+    """Say that a service is ready, where it listens, where its documentation is, and what is `behind` its listeners."""
     if quiet:
         return
     if not sys.stderr.isatty():
-        print(f"{name} is ready: {' '.join(address(face) for face in faces)}", file=sys.stderr, flush=True)  # noqa: T201 - the announcement
+        print(f"{name} is ready: {' '.join(address(listener) for listener in listeners)}", file=sys.stderr, flush=True)  # noqa: T201 - the announcement
         return
     from rich.console import Console
     from rich.panel import Panel
@@ -118,22 +118,22 @@ def announce(
 
     console = Console(stderr=True)
     table = Table.grid(padding=(0, 2))
-    for label, text in [*rows(faces, network_host()), *behind]:
+    for label, text in [*rows(listeners, network_host()), *behind]:
         table.add_row(f"[dim]{label}[/dim]", text)
     console.line()  # below what Executors wrote, even where they have not ended the line
     console.print(Panel(table, title=f"{name} is ready to serve", expand=False))
 
 
-def rows(faces: Sequence[FacePlan], network: str | None) -> list[tuple[str, str]]:
+def rows(listeners: Sequence[ListenerPlan], network: str | None) -> list[tuple[str, str]]:
     """The lines of the board: (label, text)."""
     found = []
-    for face in faces:
-        local = address(face, reachable(face.host))
-        found += [("Protocol", face.protocol.upper()), ("Local", local)]
-        if face.host in _EVERYWHERE and network:
-            found.append(("Network", address(face, network)))
-        if face.protocol == "http":
+    for listener in listeners:
+        local = address(listener, reachable(listener.host))
+        found += [("Protocol", listener.protocol.upper()), ("Local", local)]
+        if listener.host in _EVERYWHERE and network:
+            found.append(("Network", address(listener, network)))
+        if listener.protocol == "http":
             found.append(("Docs", f"{local}/docs"))
-    if any(face.host in _EVERYWHERE for face in faces):
+    if any(listener.host in _EVERYWHERE for listener in listeners):
         found.append(("Note", "listens on every interface (0.0.0.0); host='127.0.0.1' keeps it on this machine"))
     return found

@@ -17,12 +17,12 @@ from jina.config import takes_options_from, takes_options_of
 from jina.errors import ConfigError, FlowBuildLevelError, NotSupportedError, RuntimeFailToStart
 from jina.executor.configurable import BY_HAND
 from jina.orchestration import configuration
-from jina.orchestration.calls import AsyncCalls, Calls, Connection
+from jina.orchestration.calls import AsyncRequestMethods, Connection, RequestMethods
 from jina.orchestration.changes import reloaded
 from jina.orchestration.deployment import Deployment
 from jina.orchestration.display import reachable
 from jina.orchestration.flow_changes import FlowChanging, blob_of, naming, resolved_step
-from jina.orchestration.in_process import AsyncInProcessService, InProcessService, makers_of
+from jina.orchestration.in_process import AsyncInProcessService, InProcessService, factories_of
 from jina.orchestration.resolve import OwnKey, Resolved, declared_by_graph, protocol_of, resolve_gateway
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from jina.config.options import ProcessOptions
     from jina.executor import Executor
     from jina.export.picture import GraphPicture
-    from jina.plan.plans import ExecutorPlan, FacePlan, FlowPlan
-    from jina.supervisor.group import Running
+    from jina.plan.plans import ExecutorPlan, FlowPlan, ListenerPlan
+    from jina.supervisor.group import ProcessGroup
     from jina.supervisor.in_process import Make
 
 P = ParamSpec("P")
@@ -305,7 +305,7 @@ class FlowPicture:
     """Pictures of a Flow are drawn here, without a network service. What they show builds the Flow."""
 
     _resolved: dict[str, Resolved]
-    _processes: list[Running]
+    _processes: list[ProcessGroup]
     _drawn_in: tuple[Any, int] | None = None
     """The notebook and its cell in which `plot` has shown the picture."""
 
@@ -377,8 +377,8 @@ class FlowPicture:
     def _picture(self) -> GraphPicture:
         plan = self.plan
         classes = {name: one.executor_class for name, one in self._resolved.items()}
-        told = self._processes[0].steps if self._processes else {}
-        return picture(plan, classes, running=self._started, told=told)
+        endpoints_of_steps = self._processes[0].steps if self._processes else {}
+        return picture(plan, classes, running=self._started, endpoints_of_steps=endpoints_of_steps)
 
 
 def _cell() -> tuple[Any, int] | None:
@@ -396,17 +396,19 @@ def picture(
     classes: Mapping[str, type[Executor] | None],
     *,
     running: bool,
-    told: Mapping[str, list[list[Any]]] = MappingProxyType({}),
+    endpoints_of_steps: Mapping[str, list[list[Any]]] = MappingProxyType({}),
 ) -> GraphPicture:
     """The picture of a plan; `classes` are those at hand, by the name of the step, and tell their endpoints.
 
-    Those of the others are `told` by the gateway of a Flow that runs, see `GatewayService.told`.
+    Those of the others are `told` by the gateway of a Flow that runs, see `GatewayService.step_endpoints`.
     """
     from jina.export.picture import EndpointPicture, endpoints_of_class, picture_of
 
     known = {name: cls for name, cls in classes.items() if cls is not None}
     bound = {one.name: one.workers[0].executor.requests for one in plan.deployments if one.workers}
-    endpoints = {name: tuple(EndpointPicture(*one) for one in endpoints) for name, endpoints in told.items()}
+    endpoints = {
+        name: tuple(EndpointPicture(*one) for one in endpoints) for name, endpoints in endpoints_of_steps.items()
+    }
     endpoints |= {name: endpoints_of_class(cls, bound.get(name)) for name, cls in known.items()}
     return picture_of(plan, endpoints, {name: cls.__name__ for name, cls in known.items()}, running=running)
 
@@ -434,7 +436,7 @@ else:
     _takes_options = takes_options_from(_spec_class)
 
 
-class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
+class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
     """Deployments that work together, served by one gateway.
 
         flow = Flow(port=12345).add(uses=Encoder).add(uses=Index)
@@ -527,8 +529,8 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
         return bool(self._processes)
 
     @property
-    def _faces(self) -> list[FacePlan]:
-        return self.plan.gateway.faces
+    def _listeners(self) -> list[ListenerPlan]:
+        return self.plan.gateway.listeners
 
     @property
     def _quiet(self) -> bool:
@@ -553,7 +555,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
         return found | ({"gateway": blob_of("gateway", self._gateway)} if self._gateway else {})
 
     @property
-    def _lends_ports(self) -> bool:
+    def _shares_ports(self) -> bool:
         return self._gateway is not None
 
     def _launch(self) -> None:
@@ -565,14 +567,14 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
             self._end()
             raise
 
-    def _launched(self, service: Any) -> Running:
+    def _launched(self, service: Any) -> ProcessGroup:
         self._restore_environment()
         self._export_environment(service)
         return super()._launched(service)
 
-    def _start_whole_anew(self) -> None:
+    def _restart_all(self) -> None:
         try:
-            super()._start_whole_anew()
+            super()._restart_all()
         finally:
             self._restore_environment()
             self._export_environment(self)
@@ -624,10 +626,10 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
     def _with_ports(self, spec: FlowSpec) -> FlowSpec:
         from jina.config.changes import with_gateway
 
-        ports = [face.port for face in self._faces][: len(spec.front.protocols)]
+        ports = [listener.port for listener in self._listeners][: len(spec.front.protocols)]
         return spec if spec.front.ports else with_gateway(spec, port=ports)
 
-    def _start_anew(self, name: str) -> None:
+    def _restart(self, name: str) -> None:
         Flow.roll_out(self, name)
 
     def in_process(self) -> InProcessService:
@@ -635,29 +637,29 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, Calls):
 
         `running` has the calls of the Flow; documents cross as bytes, as they do between processes.
         """
-        return InProcessService(self.plan, self._makers(), self._declared)
+        return InProcessService(self.plan, self._factories(), self._declared)
 
-    def _makers(self) -> dict[str, Make]:
+    def _factories(self) -> dict[str, Make]:
         workers = [worker for deployment in self.plan.deployments for worker in deployment.workers]
-        return makers_of(workers, self._resolved)
+        return factories_of(workers, self._resolved)
 
     # --- requests -----------------------------------------------------------------------------------------
 
     def _connection(self) -> Connection:
-        spec, face = self._spec, self._faces[0]
+        spec, listener = self._spec, self._listeners[0]
         options: dict[str, Any] = {"proxy": spec.proxy, "max_message_size": spec.front.max_message_size}
         options |= {"prefetch": spec.front.prefetch, "api_key": self._own_key.text or None}
         if spec.grpc_channel_options:
             options["grpc_channel_options"] = spec.grpc_channel_options
-        tls = face.tls is not None or spec.tls
-        return Connection(face.protocol, reachable(face.host), face.port, tls, options)
+        tls = listener.tls is not None or spec.tls
+        return Connection(listener.protocol, reachable(listener.host), listener.port, tls, options)
 
     def _declared(self, on: str) -> Any:
         classes = {name: resolved.executor_class for name, resolved in self._resolved.items()}
         return declared_by_graph(self.plan, classes, on)
 
 
-class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
+class AsyncFlow(AsyncRequestMethods, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
     """A Flow whose calls are coroutines: `async for docs in flow.post(...)`, `await flow.post(...)`."""
 
     async def scale(self, name: str, replicas: int) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -677,12 +679,12 @@ class AsyncFlow(AsyncCalls, Flow):  # type: ignore[misc]  # its calls are corout
         return await asyncio.to_thread(Flow.remove_replica, self, name, replica_id)
 
     async def snapshot(self, name: str) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Have each replica of a stateful Deployment write its state; see `Deployment.snapshot`."""
+        """Write a snapshot of each replica of a stateful Deployment; see `Deployment.snapshot`."""
         await asyncio.to_thread(Flow.snapshot, self, name)
 
     def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
-        return AsyncInProcessService(self.plan, self._makers(), self._declared)
+        return AsyncInProcessService(self.plan, self._factories(), self._declared)
 
 
 def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from jina.errors import ConfigError, FlowBuildLevelError, UsageError, nearest
 from jina.orchestration import changes
-from jina.orchestration.deployment import Described, one_or_list
+from jina.orchestration.deployment import ServiceProperties, one_or_list
 from jina.orchestration.display import network_host
 from jina.orchestration.resolve import Resolved, resolve, resolve_around
 from jina.plan.plans import WorkerPlan
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from jina.orchestration.membership import Members, Planned
     from jina.plan.plans import DeploymentPlan, FlowPlan
     from jina.supervisor.agents import Agent
-    from jina.supervisor.group import Running
+    from jina.supervisor.group import ProcessGroup
     from jina.supervisor.ports import PortReservations
 
 
-class FlowStep(Described):
+class FlowStep(ServiceProperties):
     """One Deployment of a Flow, to be looked at."""
 
     def __init__(self, spec: StepSpec, plan: DeploymentPlan) -> None:
@@ -75,7 +75,7 @@ class FlowState:
     @property
     def ports(self) -> list[int]:
         """One port for each protocol; those that were not given are chosen when this is asked for."""
-        return [face.port for face in self.plan.gateway.faces]
+        return [listener.port for listener in self.plan.gateway.listeners]
 
     @property
     def port(self) -> int | list[int]:
@@ -239,7 +239,7 @@ class FlowChanging(FlowState):
     _resolved: dict[str, Resolved]
     _gateway: Resolved | None
     _reservations: PortReservations
-    _running_or_raise: Callable[[], Running]
+    _running_or_raise: Callable[[], ProcessGroup]
 
     def scale(self, name: str, replicas: int) -> None:
         """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
@@ -272,7 +272,7 @@ class FlowChanging(FlowState):
         return status_of(self._agents(self._own_step(name)))
 
     def snapshot(self, name: str) -> None:
-        """Have each replica of a stateful Deployment write its state; see `Deployment.snapshot`."""
+        """Write a snapshot of each replica of a stateful Deployment; see `Deployment.snapshot`."""
         from jina.orchestration.changes import have_snapshots
 
         have_snapshots(self._agents(self._own_step(name)))

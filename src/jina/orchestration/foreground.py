@@ -21,7 +21,7 @@ def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") 
     from jina.orchestration.resolve import protocol_of, resolve_gateway
     from jina.plan.gateway import plan_gateway
     from jina.supervisor.foreground import serve_gateway_here as serve
-    from jina.supervisor.ports import PortReservations, given_faces, shared
+    from jina.supervisor.ports import PortReservations, given_listeners, shared
 
     spec = parse(GatewaySpec, dict(options), where)
     resolved = resolve_gateway(spec)
@@ -31,16 +31,16 @@ def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") 
     ports = PortReservations()
     try:
         plan = plan_gateway(spec, resolved.plan if resolved else None, ports)
-        for face in plan.faces if resolved else ():
-            if face.share_port:
-                ports.lend(face.port)
+        for listener in plan.listeners if resolved else ():
+            if listener.share_port:
+                ports.share(listener.port)
             else:
-                ports.claim(face)
+                ports.claim(listener)
         return serve(
-            shared(plan, {face.port for face in given_faces([plan]) if ports.hold_given(face)}),
+            shared(plan, {listener.port for listener in given_listeners([plan]) if ports.hold_given(listener)}),
             resolved.executor_class if resolved else None,
             resolved.arguments if resolved else {},
-            lambda: announce(spec.name, plan.faces, quiet=spec.quiet),
+            lambda: announce(spec.name, plan.listeners, quiet=spec.quiet),
         )
     finally:
         ports.close()
@@ -117,6 +117,6 @@ def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> 
     ports = PortReservations()
     try:
         plan = plan_head(spec, shards, around, ports)
-        return serve_gateway_here(plan, None, {}, lambda: announce(spec.name, plan.faces, quiet=spec.quiet))
+        return serve_gateway_here(plan, None, {}, lambda: announce(spec.name, plan.listeners, quiet=spec.quiet))
     finally:
         ports.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jina.errors import NotSupportedError, UsageError
-from jina.orchestration.calls import AsyncCalls, Calls
+from jina.orchestration.calls import AsyncRequestMethods, RequestMethods
 from jina.orchestration.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jina.net.service import Service
     from jina.orchestration.calls import Connection
     from jina.orchestration.resolve import Resolved
-    from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, WorkerPlan
+    from jina.plan.plans import DeploymentPlan, FlowPlan, ListenerPlan, WorkerPlan
     from jina.supervisor.in_process import InProcess, Make
 
 
@@ -35,7 +35,7 @@ class _InProcess(Lifecycle):
     ) -> None:
         super().__init__()
         self._plan = plan
-        self._makers = makers
+        self._factories = makers
         self._declare = declare
         self._inside: InProcess | None = None
 
@@ -64,7 +64,7 @@ class _InProcess(Lifecycle):
         if self._inside is None:
             from jina.supervisor.in_process import InProcess
 
-            inside = InProcess(self._plan, self._makers)
+            inside = InProcess(self._plan, self._factories)
             inside.start()
             self._inside = inside
 
@@ -111,7 +111,7 @@ class _InProcess(Lifecycle):
         return None
 
     @property
-    def _faces(self) -> Sequence[FacePlan]:
+    def _listeners(self) -> Sequence[ListenerPlan]:
         return []
 
     def _plan_to_run(self) -> FlowPlan | DeploymentPlan:
@@ -124,22 +124,22 @@ class _InProcess(Lifecycle):
         raise UsageError(f"{self.name!r} runs in this process: there is nothing to connect to")
 
 
-class InProcessService(_InProcess, Calls):
+class InProcessService(_InProcess, RequestMethods):
     """What `in_process()` gives: `post` and its kin, between `start` and `close`."""
 
 
-class AsyncInProcessService(_InProcess, AsyncCalls):
+class AsyncInProcessService(_InProcess, AsyncRequestMethods):
     """The same with coroutines."""
 
 
-def makers_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
+def factories_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
     """By worker: the function that imports and constructs its Executor."""
     from jina.plan.processes import owner
 
-    return {worker.name: _maker(worker, resolved[owner(worker.deployment, worker.part)]) for worker in workers}
+    return {worker.name: _factory(worker, resolved[owner(worker.deployment, worker.part)]) for worker in workers}
 
 
-def _maker(plan: WorkerPlan, resolved: Resolved) -> Make:
+def _factory(plan: WorkerPlan, resolved: Resolved) -> Make:
     def make() -> Any:
         from jina.supervisor.loading import construct, find
 

@@ -17,14 +17,14 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 from jina.errors import RuntimeFailToStart, Unavailable, UsageError
-from jina.orchestration.display import announce, progress, teller
+from jina.orchestration.display import announce, notifier, progress
 from jina.plan.plans import WorkerPlan
 from jina.supervisor.ports import PortReservations
 
 if TYPE_CHECKING:
     from jina.orchestration.resolve import OwnKey
-    from jina.plan.plans import DeploymentPlan, FacePlan, FlowPlan, ProcessPlan
-    from jina.supervisor.group import Running
+    from jina.plan.plans import DeploymentPlan, FlowPlan, ListenerPlan, ProcessPlan
+    from jina.supervisor.group import ProcessGroup
     from jina.supervisor.reloading import Reloader
     from jina.supervisor.status import ServiceStatus
 
@@ -113,7 +113,7 @@ class Definition(NamedTuple):
 class Lifecycle(ABC):
     """Owns the processes of one plan, and the ports that jina chose for them.
 
-    What is run: `_plan_to_run` with `_blobs`; how it presents itself: `name`, `_faces`, `_quiet`; how long a start
+    What is run: `_plan_to_run` with `_blobs`; how it presents itself: `name`, `_listeners`, `_quiet`; how long a start
     may take: `_ready_seconds`, None for as long as the processes live.
     """
 
@@ -122,7 +122,9 @@ class Lifecycle(ABC):
 
     def __init__(self) -> None:
         self._reservations = PortReservations()
-        self._processes: list[Running] = []  # none or one, two while one takes the other's place; see the finalizer
+        self._processes: list[
+            ProcessGroup
+        ] = []  # none or one, two while one takes the other's place; see the finalizer
         self._on_end: Callable[[], None] = lambda: None
         self._reloader: Reloader | None = None
         self.files: set[str] = set()
@@ -140,14 +142,14 @@ class Lifecycle(ABC):
 
     @property
     @abstractmethod
-    def _faces(self) -> Sequence[FacePlan]: ...
+    def _listeners(self) -> Sequence[ListenerPlan]: ...
 
     @property
     @abstractmethod
     def _quiet(self) -> bool: ...
 
     @property
-    def _lends_ports(self) -> bool:
+    def _shares_ports(self) -> bool:
         """Whether a server of the user's own opens the ports, which knows nothing of SO_REUSEPORT."""
         return False
 
@@ -189,8 +191,8 @@ class Lifecycle(ABC):
         """Wait until the processes that `start` started serve; raises what `start` raises."""
         running = self._running_or_raise()
         try:
-            with progress(self.name, quiet=self._quiet) as tell:
-                running.wait_ready(self._ready_seconds, on_wait=tell)
+            with progress(self.name, quiet=self._quiet) as notify:
+                running.wait_ready(self._ready_seconds, on_wait=notify)
         except BaseException as error:
             self._end(within=_ABORT)
             failure = self._failure(error)
@@ -202,7 +204,7 @@ class Lifecycle(ABC):
         self._watch()
 
     def _watch(self) -> None:
-        """Start what is to be reloaded anew when its files change, from a thread."""
+        """Restart what is to be reloaded when its files change, from a thread."""
         if not self._followed():
             return
         from jina.supervisor.reloading import Reloader
@@ -236,28 +238,28 @@ class Lifecycle(ABC):
         return {}
 
     def _reload(self, name: str) -> None:
-        """Start a Deployment anew because its files have changed; a failure is shown, and what runs stays."""
-        tell = teller(self.name, quiet=self._quiet)
+        """Restart a Deployment because its files have changed; a failure is shown, and what runs stays."""
+        notify = notifier(self.name, quiet=self._quiet)
         which = "" if name in {self.name, _WHOLE} else f"{name}: "
-        tell("warning", f"{which}files have changed")
+        notify("warning", f"{which}files have changed")
         try:
             if name == _WHOLE:
-                self._start_whole_anew()
+                self._restart_all()
             else:
-                self._start_anew(name)
+                self._restart(name)
         except Exception as error:  # noqa: BLE001 - whatever the user's new code raises is shown
             if self._ends:
                 return
             for note in getattr(error.__cause__, "__notes__", ()):
-                tell("error", str(note))
-            tell("error", f"{error}; waiting for the next change")
+                notify("error", str(note))
+            notify("error", f"{error}; waiting for the next change")
         else:
-            tell("warning", f"{which}reloaded")
+            notify("warning", f"{which}reloaded")
 
-    def _start_anew(self, name: str) -> None:
+    def _restart(self, name: str) -> None:
         raise NotImplementedError
 
-    def _start_whole_anew(self) -> None:
+    def _restart_all(self) -> None:
         """Serve what the service's file describes now, on the same ports; what runs goes on until that is ready.
 
         Where the two cannot run at the same time, what runs ends before, and is started again if the new one fails.
@@ -266,7 +268,7 @@ class Lifecycle(ABC):
         with self._changing:
             was = self._running_or_raise()
             new = type(self).from_spec(self._with_ports(self._definition.read(self._definition.file)))
-            alone = self._makes_way_for(new)
+            alone = self._must_stop_before(new)
             if alone:
                 was.stop()
             try:
@@ -282,13 +284,13 @@ class Lifecycle(ABC):
         was.stop()
         self._processes[:] = [one for one in self._processes if one is not was]
 
-    def _makes_way_for(self, service: Self) -> bool:
-        """Give a service our key and ports; says whether our processes have to end before its own start."""
+    def _must_stop_before(self, service: Self) -> bool:
+        """Give a service our key and ports; returns whether our processes have to end before its own start."""
         service._own_key = self._own_key
         self._reservations.take_over(service._reservations)
         return self._runs_alone or service._runs_alone
 
-    def _ready(self, service: Self) -> Running:
+    def _ready(self, service: Self) -> ProcessGroup:
         """The processes of a service beside those that run, once they serve; they are ended where they do not."""
         running = self._launched(service)
         try:
@@ -337,13 +339,14 @@ class Lifecycle(ABC):
         from jina.supervisor.group import processes_of
 
         plans = processes_of(self._plan_to_run())
-        return self._lends_ports or any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans)
+        return self._shares_ports or any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans)
 
     def _become(self, other: Self) -> None:
         """Be what another service of this kind is."""
-        before, after = self._faces, other._faces
+        before, after = self._listeners, other._listeners
         ours, theirs = (
-            [(face.protocol, face.host, face.port, face.tls) for face in faces] for faces in (before, after)
+            [(listener.protocol, listener.host, listener.port, listener.tls) for listener in listeners]
+            for listeners in (before, after)
         )
         if ours != theirs:
             self._release_client()
@@ -365,7 +368,7 @@ class Lifecycle(ABC):
         return error
 
     def _announce(self) -> None:
-        announce(self.name, self._faces, behind=self._behind(), quiet=self._quiet)
+        announce(self.name, self._listeners, behind=self._behind(), quiet=self._quiet)
 
     def _behind(self) -> list[tuple[str, str]]:
         """What the board lists besides addresses: (label, text)."""
@@ -380,7 +383,7 @@ class Lifecycle(ABC):
             self._reservations.close()
             raise
 
-    def _launched(self, service: Self) -> Running:
+    def _launched(self, service: Self) -> ProcessGroup:
         """Start the processes of this service, or of one that is to take its place."""
         from jina.plan.consensus import even_groups
         from jina.supervisor import group
@@ -389,16 +392,16 @@ class Lifecycle(ABC):
         service._recall()
         plan = service._plan_to_run()
         service._reloaded()  # raises before anything starts
-        for face in service._faces:
-            if face.share_port:
-                self._reservations.hold(face.port)
-                if service._lends_ports:
-                    self._reservations.lend(face.port)
+        for listener in service._listeners:
+            if listener.share_port:
+                self._reservations.hold(listener.port)
+                if service._shares_ports:
+                    self._reservations.share(listener.port)
         plan = all_shared(plan, self._hold_given(group.processes_of(plan)))
-        tell = teller(service.name, quiet=service._quiet)
+        notify = notifier(service.name, quiet=service._quiet)
         for line in even_groups(group.processes_of(plan)):
-            tell("warning", line)
-        started = group.start(plan, service._blobs(), tell)
+            notify("warning", line)
+        started = group.start(plan, service._blobs(), notify)
         me = weakref.ref(self)  # as above
 
         def on_end() -> None:
@@ -411,11 +414,11 @@ class Lifecycle(ABC):
 
     def _hold_given(self, plans: Sequence[ProcessPlan]) -> set[int]:
         """Keep others from the ports that the user gave; gives those that our servers bind beside our holder."""
-        from jina.supervisor.ports import faces_of_users, given_faces, given_peers, port_of_peer
+        from jina.supervisor.ports import given_listeners, given_peers, listeners_of_users, port_of_peer
 
-        for face in faces_of_users(plans):
-            self._reservations.claim(face)
-        held = {face.port for face in given_faces(plans) if self._reservations.hold_given(face)}
+        for listener in listeners_of_users(plans):
+            self._reservations.claim(listener)
+        held = {listener.port for listener in given_listeners(plans) if self._reservations.hold_given(listener)}
         return held | {port_of_peer(plan) for plan in given_peers(plans) if self._reservations.hold_peer(plan)}
 
     # --- end ----------------------------------------------------------------------------------------------
@@ -512,7 +515,7 @@ class Lifecycle(ABC):
         """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""
         return self._running_or_raise().status()
 
-    def _running_or_raise(self) -> Running:
+    def _running_or_raise(self) -> ProcessGroup:
         if not self._processes:
             raise UsageError(
                 f"{self.kind} {self.name!r} is not started",
@@ -528,7 +531,7 @@ def _exit_early(failure: BaseException) -> None:
         raise SystemExit(1) from failure
 
 
-def _abandon(processes: list[Running], reservations: PortReservations) -> None:
+def _abandon(processes: list[ProcessGroup], reservations: PortReservations) -> None:
     """What is left to do for a service that nobody closed: when it is collected, and when the program ends."""
     for running in processes:
         running.stop()

@@ -23,7 +23,7 @@ from jina.supervisor.policies import Change, stages_between
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec
     from jina.supervisor.agents import Agent
-    from jina.supervisor.group import Running
+    from jina.supervisor.group import ProcessGroup
 
 _PATIENCE = 60.0
 """Seconds that the group has to agree on a change."""
@@ -47,7 +47,7 @@ class Members:
     def __init__(
         self,
         spec: DeploymentSpec,
-        running: Running,
+        running: ProcessGroup,
         workers: Callable[[], Sequence[WorkerPlan]],
         plan: Callable[[Collection[int]], Planned],
         blob: bytes,
@@ -98,11 +98,11 @@ class Members:
             raise UsageError(f"{self._name}: the only replica of a group cannot be removed")
         planned = self._plan(set(members) - {number})
         here = {(one.plan.group, one.plan.replica) for one in self._running.agents.agents}
-        places = [(worker, place_of(worker)) for worker in _those(self._workers(), number)]
+        candidates = [(worker, consensus_of(worker)) for worker in _those(self._workers(), number)]
         # A shard that it left already, before one failed in which it could not, is not asked again.
-        leaving = [worker for worker, place in places if (place.group, place.replica) in here]
+        leaving = [worker for worker, consensus in candidates if (consensus.group, consensus.replica) in here]
         for worker in leaving:
-            _insist_on_leave(self._running, worker)
+            _require_leave(self._running, worker)
         for worker in leaving:
             _remove(self._running, worker)
         planned.commit()
@@ -129,7 +129,7 @@ def at_start(workers: Sequence[WorkerPlan]) -> list[int]:
     """
     planned = numbers(workers)
     members: set[int] = set()
-    for root in sorted({os.path.dirname(folder_of(place_of(one))) for one in workers if one.consensus is not None}):
+    for root in sorted({os.path.dirname(folder_of(consensus_of(one))) for one in workers if one.consensus is not None}):
         folders = folders_in(root)
         if folders and folders.keys() != set(planned):
             members |= members_of(folders.values()) or folders.keys()
@@ -144,60 +144,64 @@ def _those(workers: Sequence[WorkerPlan], number: int) -> list[WorkerPlan]:
     return [one for one in workers if one.consensus is not None and one.replica_id == number]
 
 
-def place_of(worker: WorkerPlan) -> ConsensusPlan:
+def consensus_of(worker: WorkerPlan) -> ConsensusPlan:
     """The group that a worker is in, and which member it is."""
     assert worker.consensus is not None
     return worker.consensus
 
 
-def _add(running: Running, worker: WorkerPlan, blob: bytes, within: float | None) -> None:
+def _add(running: ProcessGroup, worker: WorkerPlan, blob: bytes, within: float | None) -> None:
     """Start a replica: it gets everything from the others, then a vote, and then requests."""
     from jina.supervisor.ports import shared
 
     started = running.agents.add(worker)
-    place = place_of(started)
+    consensus = consensus_of(started)
     try:
         running.change([[Change("add", worker.name)]], {worker.name: (shared(started, running.ports), blob)}, within)
-        _await_vote(agent_of(running, place))
+        _await_vote(agent_of(running, consensus))
     except BaseException:
         with contextlib.suppress(JinaError):
             retire(running, worker.name)
-        running.agents.remove(place.group, place.replica)  # first, lest it join again
+        running.agents.remove(consensus.group, consensus.replica)  # first, lest it join again
         with contextlib.suppress(JinaError):
-            _leave(running, place)
+            _leave(running, consensus)
         raise
 
 
-def _remove(running: Running, worker: WorkerPlan) -> None:
+def _remove(running: ProcessGroup, worker: WorkerPlan) -> None:
     """Take a replica out: of what the gateway sends requests to, of the group, and then of what runs."""
-    place = place_of(worker)
-    agent = agent_of(running, place)
-    insist(lambda: step_down(agent), f"{worker.name} leads still")
+    consensus = consensus_of(worker)
+    agent = agent_of(running, consensus)
+    retry_until_done(lambda: step_down(agent), f"{worker.name} leads still")
     retire(running, worker.name)
-    _leave(running, place)
-    running.agents.remove(place.group, place.replica)
+    _leave(running, consensus)
+    running.agents.remove(consensus.group, consensus.replica)
 
 
-def retire(running: Running, name: str) -> None:
-    """Let a worker finish and end, if that was not done before."""
-    if any(place.name == name for place in running.places):
+def retire(running: ProcessGroup, name: str) -> None:
+    """Stop a worker within its grace time, unless it was stopped before."""
+    if any(slot.name == name for slot in running.slots):
         running.change([[Change("remove", name)]], {})
 
 
-def agent_of(running: Running, place: ConsensusPlan) -> Agent:
+def agent_of(running: ProcessGroup, consensus: ConsensusPlan) -> Agent:
     """The agent of a replica."""
     agents = running.agents.agents
-    return next(one for one in agents if (one.plan.group, one.plan.replica) == (place.group, place.replica))
+    return next(one for one in agents if (one.plan.group, one.plan.replica) == (consensus.group, consensus.replica))
 
 
-def others_of(running: Running, place: ConsensusPlan) -> list[Agent]:
+def others_of(running: ProcessGroup, consensus: ConsensusPlan) -> list[Agent]:
     """The agents of the other replicas of its group."""
-    return [one for one in running.agents.agents if one.plan.group == place.group and one.plan.replica != place.replica]
+    return [
+        one
+        for one in running.agents.agents
+        if one.plan.group == consensus.group and one.plan.replica != consensus.replica
+    ]
 
 
-def _another(running: Running, place: ConsensusPlan) -> Agent:
+def _another(running: ProcessGroup, consensus: ConsensusPlan) -> Agent:
     """An agent that answers, of another replica."""
-    others = others_of(running, place)
+    others = others_of(running, consensus)
     if not others:
         raise UsageError(f"{running.name}: the only replica of a group cannot be removed")
     for agent in others:
@@ -206,15 +210,15 @@ def _another(running: Running, place: ConsensusPlan) -> Agent:
     return others[0]
 
 
-def _insist_on_leave(running: Running, worker: WorkerPlan) -> None:
+def _require_leave(running: ProcessGroup, worker: WorkerPlan) -> None:
     """Raise where the others could not go on without a replica."""
-    place = place_of(worker)
-    via = _another(running, place)
+    consensus = consensus_of(worker)
+    via = _another(running, consensus)
 
     def ask() -> None:
-        _ask_to_leave_out(via, place.replica, **{"try": True})
+        _ask_to_leave_out(via, consensus.replica, **{"try": True})
 
-    insist(ask, f"{worker.name} cannot be removed")
+    retry_until_done(ask, f"{worker.name} cannot be removed")
 
 
 def _ask_to_leave_out(via: Agent, number: int, **options: object) -> bool:
@@ -229,7 +233,7 @@ def _ask_to_leave_out(via: Agent, number: int, **options: object) -> bool:
 
 
 def step_down(agent: Agent) -> None:
-    """Have another replica lead."""
+    """Transfer the leadership to another replica."""
     socket = agent.plan.socket
     if agent_status(socket).get("role") == "Leader":
         administer(socket, "transfer")
@@ -237,21 +241,21 @@ def step_down(agent: Agent) -> None:
             raise Unavailable("it still leads")
 
 
-def _leave(running: Running, place: ConsensusPlan) -> None:
-    """Have the group go on without a replica, whose Executor has ended: what refuses that now may pass."""
-    via = _another(running, place)
+def _leave(running: ProcessGroup, consensus: ConsensusPlan) -> None:
+    """Remove a replica whose Executor has ended from the group; retried, since a refusal may be temporary."""
+    via = _another(running, consensus)
 
     def leave() -> None:
         try:
-            while _ask_to_leave_out(via, place.replica):  # under each id that it has had
+            while _ask_to_leave_out(via, consensus.replica):  # under each id that it has had
                 pass
         except UsageError as error:
             raise Unavailable(error.message) from None
 
-    insist(leave, f"replica {place.replica} of {place.group} is still a member")
+    retry_until_done(leave, f"replica {consensus.replica} of {consensus.group} is still a member")
 
 
-def insist(act: Callable[[], None], otherwise: str) -> None:
+def retry_until_done(act: Callable[[], None], otherwise: str) -> None:
     """Act until it works: while the leadership changes, nobody can be asked."""
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -273,14 +277,14 @@ def _await_vote(agent: Agent) -> None:
 
 _TRIES = 5
 if TYPE_CHECKING:
-    from jina.supervisor.group import Running
+    from jina.supervisor.group import ProcessGroup
 
     Run = tuple[ProcessPlan, bytes]
     """What a process is told, and the pickle of its Executor."""
 
 
 def roll_out(
-    running: Running,
+    running: ProcessGroup,
     workers: Sequence[WorkerPlan],
     blobs: Mapping[str, bytes],
     within: float | None,
@@ -298,7 +302,7 @@ def roll_out(
 
     if not running.settled:
         raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
-    before: dict[str, Run] = {place.name: (place.plan, place.process.blob) for place in running.places}
+    before: dict[str, Run] = {slot.name: (slot.plan, slot.process.blob) for slot in running.slots}
     after: dict[str, Run] = {}
     for worker in workers:
         was = before[worker.name][0]
@@ -329,26 +333,26 @@ def _in_place_of(was: WorkerPlan, new: WorkerPlan, *, alone: bool) -> WorkerPlan
     return msgspec.structs.replace(
         new,
         consensus=was.consensus,
-        faces=was.faces if alone else new.faces,
+        listeners=was.listeners if alone else new.listeners,
         monitoring=was.monitoring,
         probes=was.probes,
         access=was.access if alone else new.access,
     )
 
 
-def _prepare(running: Running, plan: ProcessPlan) -> None:
-    """Have a snapshot taken, so that little has to be applied by the new Executor, and another replica lead."""
+def _prepare(running: ProcessGroup, plan: ProcessPlan) -> None:
+    """Take a snapshot, so that the new Executor has little to apply, and transfer the leadership."""
     assert isinstance(plan, WorkerPlan)
-    place = place_of(plan)
-    agent = agent_of(running, place)
+    consensus = consensus_of(plan)
+    agent = agent_of(running, consensus)
     with contextlib.suppress(JinaError):  # an Executor without `snapshot`: the log has everything
         administer(agent.plan.socket, "snapshot")
-    if others_of(running, place):
-        insist(lambda: step_down(agent), f"{plan.name} leads still")
+    if others_of(running, consensus):
+        retry_until_done(lambda: step_down(agent), f"{plan.name} leads still")
 
 
-def _undo(running: Running, done: Sequence[str], before: Mapping[str, Run]) -> None:
-    """Have the old ones back; one of them may be killed as it starts, too."""
+def _undo(running: ProcessGroup, done: Sequence[str], before: Mapping[str, Run]) -> None:
+    """Restore the old ones; one of them may be killed as it starts, too."""
     for name in reversed(done):
         for _ in range(_TRIES):
             try:
@@ -360,11 +364,11 @@ def _undo(running: Running, done: Sequence[str], before: Mapping[str, Run]) -> N
                 logs.get_logger(running.name).error("%s is not yet what it was: %s", name, error.message)
 
 
-def _await_service(running: Running, name: str) -> None:
+def _await_service(running: ProcessGroup, name: str) -> None:
     """Wait until a replica serves again, as long as that may take."""
 
     def look() -> None:
-        if not any(place.name == name and place.process.ready for place in running.places):
+        if not any(slot.name == name and slot.process.ready for slot in running.slots):
             raise Unavailable("it does not serve yet")
 
-    insist(look, f"{name} is not what it was")
+    retry_until_done(look, f"{name} is not what it was")

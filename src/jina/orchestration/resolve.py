@@ -50,7 +50,7 @@ def declared_by_graph(plan: FlowPlan, classes: Mapping[str, type[Executor] | Non
         node = nodes.get(name)
         if node is None:
             return _NOTHING  # the request itself
-        if node.hops:
+        if node.upstreams:
             after = owner(name, AFTER)
             if after in classes:
                 cls = classes[after]

@@ -206,8 +206,8 @@ def _member(worker: WorkerPlan, consensus: ConsensusPlan, members: Collection[in
 
 
 def in_front(running: GatewayPlan, planned: GatewayPlan, deployment: str, names: Collection[str]) -> GatewayPlan:
-    """The gateway that runs, with the planned hops of one Deployment, those of these names."""
+    """The gateway that runs, with the planned upstreams of one Deployment, those of these names."""
     (new,) = (one for one in planned.graph.nodes if one.name == deployment)
-    new = msgspec.structs.replace(new, hops=[hop for hop in new.hops if hop.name in names])
+    new = msgspec.structs.replace(new, upstreams=[upstream for upstream in new.upstreams if upstream.name in names])
     nodes: list[NodePlan] = [new if one.name == deployment else one for one in running.graph.nodes]
     return msgspec.structs.replace(running, graph=msgspec.structs.replace(running.graph, nodes=nodes))

@@ -13,7 +13,7 @@ from jina.plan import processes
 from jina.plan.consensus import replicated
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, GraphPlan
-from jina.plan.processes import faces, is_plain, monitored_deployment, node
+from jina.plan.processes import is_plain, listeners, monitored_deployment, node
 from jina.plan.topology import GATEWAY
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def plan_deployment(
     *,
     behind_gateway: bool = False,
 ) -> DeploymentPlan:
-    """What runs for `spec`: its processes with faces, names and limits, all decided.
+    """What runs for `spec`: its processes with listeners, names and limits, all decided.
 
     `executor` says how a worker finds its class, `around` the same for those around its shards, see `copies.owner`, and
     for a gateway class of the user's own (`gateway`), which puts a gateway in front;
     `ports` gives the ports that the user left open, `gpus` those of this machine. Several replicas or shards stand
-    behind a gateway that has the faces, one does so with `behind_gateway`; an external Deployment has no processes.
+    behind a gateway that has the listeners, one does so with `behind_gateway`; an external Deployment has no processes.
     """
     if spec.external:
         return DeploymentPlan(name=spec.name, workers=[])
@@ -45,7 +45,7 @@ def plan_deployment(
     placed = replicated(spec, processes.workers(spec, executors, Placement(gpus), "Deployment"), ports)
     custom = around.get(GATEWAY)
     if is_plain(spec) and not behind_gateway and custom is None:
-        served = msgspec.structs.replace(placed[0], faces=faces(spec, ports))
+        served = msgspec.structs.replace(placed[0], listeners=listeners(spec, ports))
         return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)
     if not spec.include_gateway and spec.shards == 1:
         raise ConfigError(
@@ -58,6 +58,6 @@ def plan_deployment(
     plan = DeploymentPlan(
         name=spec.name,
         workers=placed,
-        gateway=processes.gateway(front, faces(front, ports), graph, custom),
+        gateway=processes.gateway(front, listeners(front, ports), graph, custom),
     )
     return monitored_deployment(plan, spec, ports)

@@ -9,8 +9,8 @@ from jina.errors import ConfigError, InternalError
 from jina.plan import processes
 from jina.plan.consensus import replicated
 from jina.plan.gpus import GpuInventory, NoGpus, Placement
-from jina.plan.plans import DeploymentPlan, ExecutorPlan, FacePlan, FlowPlan, GraphPlan, NodePlan
-from jina.plan.processes import faces, given_faces, monitored_flow, node
+from jina.plan.plans import DeploymentPlan, ExecutorPlan, FlowPlan, GraphPlan, ListenerPlan, NodePlan
+from jina.plan.processes import given_listeners, listeners, monitored_flow, node
 from jina.plan.topology import GATEWAY, Node, topology_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def plan_flow(
     ports: PortAllocator,
     gpus: GpuInventory = _NO_GPUS,
 ) -> FlowPlan:
-    """What runs for a Flow: its graph checked, its processes with names, links, faces and limits, all decided.
+    """What runs for a Flow: its graph checked, its processes with names, links, listeners and limits, all decided.
 
     `executors` says by name of the step how its workers find their class, see `processes.workers`; external steps and
     plain joins need none.
@@ -46,7 +46,7 @@ def plan_flow(
     plan = FlowPlan(
         name=spec.name,
         deployments=[_deployment(step, executors, placement, ports) for step in steps],
-        gateway=processes.gateway(front, faces(front, ports, taken), graph, custom_gateway),
+        gateway=processes.gateway(front, listeners(front, ports, taken), graph, custom_gateway),
     )
     return monitored_flow(plan, spec, ports)
 
@@ -58,7 +58,7 @@ def runs(step: StepSpec) -> bool:
 
 def _node(step: Node) -> NodePlan:
     if step.spec is None or step.spec.only_joins:
-        return NodePlan(name=step.name, needs=list(step.needs), hops=[], floating=step.floating)
+        return NodePlan(name=step.name, needs=list(step.needs), upstreams=[], floating=step.floating)
     return node(step.spec, step.needs, floating=step.floating)
 
 
@@ -69,13 +69,13 @@ def _deployment(
         return DeploymentPlan(name=step.name, workers=[])
     if step.name not in executors:
         raise InternalError(f"plan_flow got no ExecutorPlan for the step {step.name!r}")
-    workers = processes.workers(step, executors, placement, step.place, _faces(step))
+    workers = processes.workers(step, executors, placement, step.place, _listeners(step))
     return DeploymentPlan(name=step.name, workers=replicated(step, workers, ports))
 
 
-def _faces(step: StepSpec) -> list[list[FacePlan]]:
-    """The faces of each replica: those whose ports were given, one port a replica where there are several."""
-    given = given_faces(step)
+def _listeners(step: StepSpec) -> list[list[ListenerPlan]]:
+    """The listeners of each replica: those whose ports were given, one port a replica where there are several."""
+    given = given_listeners(step)
     if step.replicas == 1 or step.raft_peers or not given:
         return [given]
     return [given[replica : replica + 1] for replica in range(step.replicas)]

@@ -10,8 +10,8 @@ import msgspec
 
 from jina.errors import ConfigError, nearest
 from jina.plan import processes
-from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, HopPlan, NodePlan
-from jina.plan.processes import AFTER, BEFORE, faces, monitored_gateway, node, polling
+from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, NodePlan, UpstreamPlan
+from jina.plan.processes import AFTER, BEFORE, listeners, monitored_gateway, node, polling
 from jina.plan.topology import GATEWAY, Node, arranged
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def plan_gateway(spec: GatewaySpec, custom: ExecutorPlan | None, ports: PortAllo
     nodes = [Node(name, "executor", tuple(before)) for name, before in needs.items()]
     topology = arranged(nodes, [GATEWAY if end == START else end for end in ends] or [GATEWAY])
     graph = GraphPlan(nodes=[_node(node, spec) for node in topology.nodes], ends=list(topology.ends))
-    return monitored_gateway(processes.gateway(spec, faces(spec, ports), graph, custom), spec, ports)
+    return monitored_gateway(processes.gateway(spec, listeners(spec, ports), graph, custom), spec, ports)
 
 
 def _needs(description: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -66,8 +66,8 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
     return NodePlan(
         name=node.name,
         needs=list(node.needs),
-        hops=[
-            hop(node.name, index, address, f"Gateway: deployments_addresses.{node.name}")
+        upstreams=[
+            upstream(node.name, index, address, f"Gateway: deployments_addresses.{node.name}")
             for index, address in enumerate(addresses)
         ],
         when=spec.graph_conditions.get(node.name),
@@ -82,12 +82,14 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
     )
 
 
-def hop(name: str, index: int, address: str, where: str) -> HopPlan:
+def upstream(name: str, index: int, address: str, where: str) -> UpstreamPlan:
     """The way to the replica `index` of what is called `name`; raises ConfigError, which `where` begins."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.scheme not in _SCHEMES or not parts.netloc:
         raise ConfigError(f"{where}: {address!r} is not grpc://host:port")
-    return HopPlan(kind="grpc", name=f"{name}/rep-{index}", address=_reached(parts.netloc), tls=_SCHEMES[parts.scheme])
+    return UpstreamPlan(
+        kind="grpc", name=f"{name}/rep-{index}", address=_reached(parts.netloc), tls=_SCHEMES[parts.scheme]
+    )
 
 
 def _reached(netloc: str) -> str:
@@ -103,20 +105,20 @@ def plan_head(
     `shards` maps the number of a shard to the address of its replicas, or to a list of them; `around` has the
     addresses of `uses_before_address` and `uses_after_address`. Raises ConfigError for shards without an address.
     """
-    hops: list[HopPlan] = []
+    upstreams: list[UpstreamPlan] = []
     for shard in range(spec.shards):
         addresses = shards.get(str(shard))
         if not addresses:
             raise ConfigError(f"connection_list: there is no address of shard {shard}; shards are {spec.shards}")
         for index, address in enumerate([addresses] if isinstance(addresses, str) else addresses):
-            reached = hop(f"{spec.name}/shard-{shard}", index, str(address), f"connection_list.{shard}")
-            hops.append(msgspec.structs.replace(reached, shard=shard))
+            reached = upstream(f"{spec.name}/shard-{shard}", index, str(address), f"connection_list.{shard}")
+            upstreams.append(msgspec.structs.replace(reached, shard=shard))
     for part in (BEFORE, AFTER):
         if address := around.get(f"{part}_address"):
-            reached = hop(f"{spec.name}/{part}", 0, address, f"{part}_address")
-            hops.append(msgspec.structs.replace(reached, part=part))
+            reached = upstream(f"{spec.name}/{part}", 0, address, f"{part}_address")
+            upstreams.append(msgspec.structs.replace(reached, part=part))
     step = node(spec, ["gateway"])
-    step = msgspec.structs.replace(step, hops=hops, when=None, external=True, polling=polling(spec))
+    step = msgspec.structs.replace(step, upstreams=upstreams, when=None, external=True, polling=polling(spec))
     graph = GraphPlan(nodes=[step], ends=[spec.name])
     front = spec.front
-    return monitored_gateway(processes.gateway(front, faces(front, ports), graph), front, ports)
+    return monitored_gateway(processes.gateway(front, listeners(front, ports), graph), front, ports)

@@ -54,7 +54,7 @@ class AccessPlan(msgspec.Struct, frozen=True, kw_only=True):
     burst: int = 0
 
 
-class FacePlan(msgspec.Struct, frozen=True, kw_only=True):
+class ListenerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One protocol on one port.
 
     `share_port` is true where the parent holds the port by a bound socket with SO_REUSEPORT (ports that jina
@@ -71,7 +71,7 @@ class FacePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the HTTP and WebSocket faces need.
+    """What only the HTTP and WebSocket listeners need.
 
     `expose_endpoints` maps endpoints to further routes: `{"http_path", "methods", "summary", "tags", ...}`.
     """
@@ -171,20 +171,20 @@ class TelemetryPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
-    """One worker process: one Executor instance with its faces.
+    """One worker process: one Executor instance with its listeners.
 
     Durations are seconds, sizes bytes. `name` is what logs and `runtime_args.name` show,
     such as `executor/rep-0`. With `watch` it names the files of the user's code. A worker behind a local gateway has
-    no face: its requests come over a link. `part` tells the Executors around the shards of a Deployment from those in
-    them. `concurrency` maps endpoints to the number of calls at once, `*` stands for the others.
-    `monitoring` is a port for metrics and probes alone, `probes` one of a small process for probes.
+    no listener: its requests come over a link. `part` tells the Executors around the shards of a Deployment from those
+    in them. `concurrency` maps endpoints to the number of calls at once, `*` stands for the others. `monitoring` is a
+    port for metrics and probes alone, `probes` one of a small process for probes.
     """
 
     name: str
     deployment: str
     part: Part = ""
     executor: ExecutorPlan
-    faces: list[FacePlan]
+    listeners: list[ListenerPlan]
     shard_id: int = 0
     shards: int = 1
     replica_id: int = 0
@@ -212,14 +212,14 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     restart: RestartPlan = RestartPlan()
     watch: bool = False
     log: LogPlan = LogPlan()
-    monitoring: FacePlan | None = None
-    probes: FacePlan | None = None
+    monitoring: ListenerPlan | None = None
+    probes: ListenerPlan | None = None
     telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}
     consensus: ConsensusPlan | None = None
 
 
-class HopTlsPlan(msgspec.Struct, frozen=True, kw_only=True):
+class UpstreamTlsPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Files with which a gateway connects by TLS: authorities to trust, a certificate to show."""
 
     ca_file: str | None = None
@@ -227,7 +227,7 @@ class HopTlsPlan(msgspec.Struct, frozen=True, kw_only=True):
     keyfile: str | None = None
 
 
-class HopPlan(msgspec.Struct, frozen=True, kw_only=True):
+class UpstreamPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway reaches one worker.
 
     `link`: a local link, whose socket the launcher hands to both ends under the worker's `name`.
@@ -245,7 +245,7 @@ class HopPlan(msgspec.Struct, frozen=True, kw_only=True):
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One Deployment as a step of a graph; `needs` names steps before it, `gateway` the request itself.
 
-    `hops` are its replicas, those of all its shards, and what is around the shards; a step without any only merges
+    `upstreams` are its replicas, those of all its shards, and what is around the shards; a step without any only merges
     what it needs and passes it on (a join without an Executor). `polling` maps endpoints to how many of the `shards`
     get a request, `*` stands for the others. `floating` steps lead to no end of the graph: the reply never waits for
     them, and what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
@@ -255,7 +255,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     needs: list[str]
-    hops: list[HopPlan]
+    upstreams: list[UpstreamPlan]
     shards: int = 1
     polling: dict[str, PollingMode] = {}
     when: dict[str, Any] | None = None
@@ -268,7 +268,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     compression: str | None = None
     grpc_metadata: dict[str, str] = {}
     grpc_channel_options: dict[str, Any] = {}
-    tls: HopTlsPlan = HopTlsPlan()
+    tls: UpstreamTlsPlan = UpstreamTlsPlan()
 
 
 class GraphPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,7 +289,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     """
 
     name: str = "gateway"
-    faces: list[FacePlan]
+    listeners: list[ListenerPlan]
     graph: GraphPlan
     custom: ExecutorPlan | None = None
     prefetch: int = 1000
@@ -309,28 +309,28 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     grace: float = 30.0
     restart: RestartPlan = RestartPlan()
     log: LogPlan = LogPlan()
-    monitoring: FacePlan | None = None
+    monitoring: ListenerPlan | None = None
     telemetry: TelemetryPlan = TelemetryPlan()
     env: dict[str, str] = {}
 
 
-class NurseryPlan(msgspec.Struct, frozen=True, kw_only=True, tag="nursery"):
+class ForkServerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="forkserver"):
     """The process from which others are forked; `sys_path` is that of each of their Executors."""
 
-    name: str = "nursery"
+    name: str = "forkserver"
     sys_path: list[str] = []
     grace: float = 0.0
     env: dict[str, str] = {}
 
 
 ProcessPlan = WorkerPlan | GatewayPlan
-ChildPlan = ProcessPlan | NurseryPlan
+ChildPlan = ProcessPlan | ForkServerPlan
 
 
 class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of one Deployment.
 
-    Without a gateway it is one worker that serves its own ports; behind one, workers without faces. The workers of
+    Without a gateway it is one worker that serves its own ports; behind one, workers without listeners. The workers of
     an external Deployment run elsewhere, so there are none.
     """
 
@@ -353,6 +353,6 @@ def to_json(plan: msgspec.Struct) -> bytes:
 
 
 def process_from_json(data: bytes) -> ChildPlan:
-    """The plan of a worker, a gateway or a nursery that `to_json` wrote."""
+    """The plan of a worker, a gateway or a fork server that `to_json` wrote."""
     plan: ChildPlan = msgspec.json.decode(data, type=ChildPlan)
     return plan

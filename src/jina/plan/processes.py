@@ -13,14 +13,12 @@ from jina.plan.plans import (
     AccessPlan,
     DeploymentPlan,
     ExecutorPlan,
-    FacePlan,
     FlowPlan,
     GatewayPlan,
     GraphPlan,
-    HopPlan,
-    HopTlsPlan,
     HttpPlan,
     KeyPlan,
+    ListenerPlan,
     LogPlan,
     NodePlan,
     Part,
@@ -28,6 +26,8 @@ from jina.plan.plans import (
     RestartPlan,
     TelemetryPlan,
     TlsPlan,
+    UpstreamPlan,
+    UpstreamTlsPlan,
     WorkerPlan,
 )
 
@@ -74,14 +74,14 @@ def monitored_gateway(plan: GatewayPlan, spec: GatewaySpec, ports: PortAllocator
     """The plan with a port for metrics, where that is asked for."""
     if not spec.monitoring:
         return plan
-    return msgspec.structs.replace(plan, monitoring=_telemetry_face(spec, 0, ports))
+    return msgspec.structs.replace(plan, monitoring=_telemetry_listener(spec, 0, ports))
 
 
 def _monitored_workers(plan: DeploymentPlan, spec: DeploymentSpec, ports: PortAllocator) -> DeploymentPlan:
     if not spec.monitoring:
         return plan
     workers: list[WorkerPlan] = [
-        msgspec.structs.replace(worker, monitoring=_telemetry_face(spec, place, ports))
+        msgspec.structs.replace(worker, monitoring=_telemetry_listener(spec, place, ports))
         for place, worker in enumerate(plan.workers)
     ]
     return msgspec.structs.replace(plan, workers=workers)
@@ -97,17 +97,19 @@ def _refuse_probes(spec: DeploymentSpec, where: str) -> None:
 def _probed(plan: DeploymentPlan, spec: DeploymentSpec) -> DeploymentPlan:
     if spec.port_probes is None:
         return plan
-    face = FacePlan(protocol="http", host=spec.hosts[0], port=spec.port_probes)
-    return msgspec.structs.replace(plan, workers=[msgspec.structs.replace(one, probes=face) for one in plan.workers])
+    listener = ListenerPlan(protocol="http", host=spec.hosts[0], port=spec.port_probes)
+    return msgspec.structs.replace(
+        plan, workers=[msgspec.structs.replace(one, probes=listener) for one in plan.workers]
+    )
 
 
-def _telemetry_face(spec: DeploymentSpec | GatewaySpec, place: int, ports: PortAllocator) -> FacePlan:
+def _telemetry_listener(spec: DeploymentSpec | GatewaySpec, place: int, ports: PortAllocator) -> ListenerPlan:
     given = spec.port_monitoring
     listed = [] if given is None else [given] if isinstance(given, int) else list(given)
     host = spec.hosts[0]
     if place < len(listed):
-        return FacePlan(protocol="http", host=host, port=listed[place])
-    return FacePlan(protocol="http", host=host, port=ports.port(), share_port=True)
+        return ListenerPlan(protocol="http", host=host, port=listed[place])
+    return ListenerPlan(protocol="http", host=host, port=ports.port(), share_port=True)
 
 
 def _endpoint(host: str | None, port: int | None) -> str:
@@ -117,28 +119,34 @@ def _endpoint(host: str | None, port: int | None) -> str:
     return address if "://" in address else f"http://{address}"
 
 
-def faces(spec: DeploymentSpec | GatewaySpec, ports: PortAllocator, taken: Collection[int] = ()) -> list[FacePlan]:
-    """One face for each protocol.
+def listeners(
+    spec: DeploymentSpec | GatewaySpec, ports: PortAllocator, taken: Collection[int] = ()
+) -> list[ListenerPlan]:
+    """One listener for each protocol.
 
     Given ports are bound alone (`share_port` False), so that a taken one is an error; those of the allocator, which
     holds them, are none of those given here or in `taken`.
     """
     avoided = {*spec.ports, *taken}
-    found = given_faces(spec)
+    found = given_listeners(spec)
     for protocol in spec.protocols[len(found) :]:
         port = _unused(ports, avoided)
-        found.append(_face(spec, protocol, port, share_port=True))
+        found.append(_listener(spec, protocol, port, share_port=True))
     return found
 
 
-def given_faces(spec: DeploymentSpec | GatewaySpec) -> list[FacePlan]:
-    """The faces whose ports the user gave; further ports belong to the last protocol."""
+def given_listeners(spec: DeploymentSpec | GatewaySpec) -> list[ListenerPlan]:
+    """The listeners whose ports the user gave; further ports belong to the last protocol."""
     protocols = spec.protocols
-    return [_face(spec, protocols[min(position, len(protocols) - 1)], port) for position, port in enumerate(spec.ports)]
+    return [
+        _listener(spec, protocols[min(position, len(protocols) - 1)], port) for position, port in enumerate(spec.ports)
+    ]
 
 
-def _face(spec: DeploymentSpec | GatewaySpec, protocol: Protocol, port: int, *, share_port: bool = False) -> FacePlan:
-    return FacePlan(
+def _listener(
+    spec: DeploymentSpec | GatewaySpec, protocol: Protocol, port: int, *, share_port: bool = False
+) -> ListenerPlan:
+    return ListenerPlan(
         protocol=protocol,
         host=spec.hosts[0],
         port=port,
@@ -163,7 +171,7 @@ def access_plan(spec: AccessOptions) -> AccessPlan:
 
 
 def http_plan(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
-    """What the HTTP face needs."""
+    """What the HTTP listener needs."""
     return HttpPlan(
         title=spec.title,
         description=spec.description,
@@ -217,7 +225,7 @@ def tls(spec: DeploymentSpec | GatewaySpec) -> TlsPlan | None:
 
 
 def _unused(ports: PortAllocator, avoided: Collection[int]) -> int:
-    """A port of the allocator that the user did not give to another face."""
+    """A port of the allocator that the user did not give to another listener."""
     while (port := ports.port()) in avoided:
         pass
     return port
@@ -291,7 +299,7 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
     return NodePlan(
         name=spec.name,
         needs=list(needs),
-        hops=hops(spec),
+        upstreams=upstreams(spec),
         shards=spec.shards,
         polling=polling(spec),
         when=None if spec.when is None else dict(spec.when),
@@ -304,22 +312,22 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
         compression=spec.compression,
         grpc_metadata=dict(spec.grpc_metadata or {}),
         grpc_channel_options=dict(spec.grpc_channel_options or {}),
-        tls=_tls(spec) if spec.external else HopTlsPlan(),
+        tls=_tls(spec) if spec.external else UpstreamTlsPlan(),
     )
 
 
-def _tls(spec: DeploymentSpec) -> HopTlsPlan:
-    return HopTlsPlan(ca_file=spec.ssl_ca_certs, certfile=spec.ssl_certfile, keyfile=spec.ssl_keyfile)
+def _tls(spec: DeploymentSpec) -> UpstreamTlsPlan:
+    return UpstreamTlsPlan(ca_file=spec.ssl_ca_certs, certfile=spec.ssl_certfile, keyfile=spec.ssl_keyfile)
 
 
-def hops(spec: DeploymentSpec) -> list[HopPlan]:
+def upstreams(spec: DeploymentSpec) -> list[UpstreamPlan]:
     """The ways to the workers: addresses of those that run already, local links to those that are started."""
     if spec.external:
         return [
-            HopPlan(kind="grpc", name=f"{spec.name}/rep-{index}", address=address_of(target), tls=target.tls)
+            UpstreamPlan(kind="grpc", name=f"{spec.name}/rep-{index}", address=address_of(target), tls=target.tls)
             for index, target in enumerate(spec.targets)
         ]
-    return [HopPlan(kind="link", name=copy.name, shard=copy.shard, part=copy.part) for copy in copies(spec)]
+    return [UpstreamPlan(kind="link", name=copy.name, shard=copy.shard, part=copy.part) for copy in copies(spec)]
 
 
 def address_of(target: Target) -> str:
@@ -333,16 +341,16 @@ def workers(
     executors: Mapping[str, ExecutorPlan],
     placement: Placement,
     place: str,
-    faces: Sequence[list[FacePlan]] = (),
+    listeners: Sequence[list[ListenerPlan]] = (),
 ) -> list[WorkerPlan]:
-    """All workers of a Deployment; `faces` are those that the first ones serve themselves.
+    """All workers of a Deployment; `listeners` are those that the first ones serve themselves.
 
     `executors` says how a worker finds its class: by the name of the Deployment, and by `copies.owner` for those
     around its shards, which get no GPU where `placement` deals them out. `place` names the Deployment in errors.
     """
     all_copies = list(copies(spec))
     inside = sum(not copy.part for copy in all_copies)
-    served = [*faces, *([] for _ in range(len(all_copies) - len(faces)))]
+    served = [*listeners, *([] for _ in range(len(all_copies) - len(listeners)))]
     gpus = placement.environments(spec, inside, place)
     gpus += [{VARIABLE: ""} if gpus[0] else {}] * (len(all_copies) - inside)
     return [
@@ -352,15 +360,15 @@ def workers(
 
 
 def worker(
-    spec: DeploymentSpec, executor: ExecutorPlan, copy: Copy, faces: list[FacePlan], env: Mapping[str, str]
+    spec: DeploymentSpec, executor: ExecutorPlan, copy: Copy, listeners: list[ListenerPlan], env: Mapping[str, str]
 ) -> WorkerPlan:
-    """One worker of a Deployment, with the faces that it serves itself and variables of its own."""
+    """One worker of a Deployment, with the listeners that it serves itself and variables of its own."""
     return WorkerPlan(
         name=copy.name,
         deployment=spec.name,
         part=copy.part,
         executor=executor,
-        faces=faces,
+        listeners=listeners,
         shard_id=copy.shard,
         shards=1 if copy.part else spec.shards,
         replica_id=copy.replica,
@@ -395,12 +403,12 @@ def worker(
 
 
 def gateway(
-    spec: GatewaySpec, faces: list[FacePlan], graph: GraphPlan, custom: ExecutorPlan | None = None
+    spec: GatewaySpec, listeners: list[ListenerPlan], graph: GraphPlan, custom: ExecutorPlan | None = None
 ) -> GatewayPlan:
     """The gateway in front of `graph`; `custom` says how it finds a class of the user's own."""
     return GatewayPlan(
         name=spec.name,
-        faces=faces,
+        listeners=listeners,
         graph=graph,
         custom=custom,
         prefetch=spec.prefetch,

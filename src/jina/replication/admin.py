@@ -48,14 +48,14 @@ class Credentials(NamedTuple):
     ca_file: str | None = None
 
 
-def wrap_tls(sock: socket.socket, host: str, papers: Credentials) -> ssl.SSLSocket:
+def wrap_tls(sock: socket.socket, host: str, credentials: Credentials) -> ssl.SSLSocket:
     """The connection by TLS 1.3.
 
     An agent is trusted as it trusts others, see `consensus/tls.go`: by the very same certificate, or by one of the
     authorities that is for the host.
     """
-    own = _context(papers, strict=False).wrap_socket(sock)
-    if own.getpeercert(binary_form=True) == _first(papers.certfile):
+    own = _context(credentials, strict=False).wrap_socket(sock)
+    if own.getpeercert(binary_form=True) == _first(credentials.certfile):
         return own
     try:
         address = own.getpeername()[:2]
@@ -64,7 +64,7 @@ def wrap_tls(sock: socket.socket, host: str, papers: Credentials) -> ssl.SSLSock
         own.close()
     again = socket.create_connection(address, timeout=timeout)
     try:
-        return _context(papers, strict=True).wrap_socket(again, server_hostname=host)
+        return _context(credentials, strict=True).wrap_socket(again, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         raise Unavailable(
             f"the agent at {host} is not trusted: {error.verify_message}",
@@ -74,12 +74,14 @@ def wrap_tls(sock: socket.socket, host: str, papers: Credentials) -> ssl.SSLSock
         again.close()  # nothing happens where the safe one has taken it over
 
 
-def _context(papers: Credentials, *, strict: bool) -> ssl.SSLContext:
+def _context(credentials: Credentials, *, strict: bool) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=papers.ca_file)
-        context.load_cert_chain(papers.certfile, papers.keyfile)
+        context = ssl.create_default_context(cafile=credentials.ca_file)
+        context.load_cert_chain(credentials.certfile, credentials.keyfile)
     except OSError as error:  # of ssl too
-        raise ConfigError(f"{papers.certfile}, {papers.keyfile} or the authorities cannot be read: {error}") from None
+        raise ConfigError(
+            f"{credentials.certfile}, {credentials.keyfile} or the authorities cannot be read: {error}"
+        ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if not strict:
         context.check_hostname = False
@@ -113,27 +115,27 @@ class Peer(NamedTuple):
     address: str
     group: str
     generation: str = ""
-    papers: Credentials | None = None
+    credentials: Credentials | None = None
     key: str = ""
 
 
-Place = str | Peer
+AgentAddress = str | Peer
 """Where an agent is asked: the path of its socket, or as a peer."""
 
 
-def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> bytes:
-    """The answer of the agent at `place`; raises `Unavailable` where it gives none.
+def ask(agent: AgentAddress, kind: int, body: bytes = b"", seconds: float = 30.0) -> bytes:
+    """The answer of the agent at `agent`; raises `Unavailable` where it gives none.
 
     What it refuses, however often it is asked, is a `UsageError`.
     """
     try:
-        frame = _answer(place, kind, body, seconds)
+        frame = _answer(agent, kind, body, seconds)
     except OSError as error:
         raise Unavailable(f"the consensus agent does not answer: {error}", help=_AGENT) from None
     except InternalError as error:
         raise Unavailable(f"it is no consensus agent: {error.message}", help=_ADDRESS) from None
     if frame is None:
-        keyless = isinstance(place, Peer) and not place.key and place.papers is None
+        keyless = isinstance(agent, Peer) and not agent.key and agent.credentials is None
         more = ": does it ask for the key of its group (--key-file)?" if keyless else ""
         raise Unavailable(f"the consensus agent went away before it answered{more}", help=_AGENT)
     if frame.kind != ERROR:
@@ -143,10 +145,10 @@ def ask(place: Place, kind: int, body: bytes = b"", seconds: float = 30.0) -> by
     raise kind_of_error(str(fault["text"]))
 
 
-def _answer(place: Place, kind: int, body: bytes, seconds: float) -> Frame | None:
+def _answer(agent: AgentAddress, kind: int, body: bytes, seconds: float) -> Frame | None:
     reader, deadline = Reader(), time.monotonic() + seconds
     # An agent that refuses closes; what it has not read of the question makes that a reset.
-    with _connected(place, kind, seconds) as sock, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+    with _connected(agent, kind, seconds) as sock, contextlib.suppress(ConnectionResetError, BrokenPipeError):
         sock.sendall(frame_head(kind, 1, len(body)) + body)
         while data := sock.recv(1 << 16):
             for frame in reader.feed(data):
@@ -155,42 +157,42 @@ def _answer(place: Place, kind: int, body: bytes, seconds: float) -> Frame | Non
     return None
 
 
-def agent_status(place: Place, seconds: float = 5.0) -> dict[str, Any]:
+def agent_status(agent: AgentAddress, seconds: float = 5.0) -> dict[str, Any]:
     """What an agent tells of its replica and its group; `{"error": ...}` where it does not answer."""
     try:
-        told: dict[str, Any] = msgspec.json.decode(ask(place, STATUS, seconds=seconds))
-        return told
+        content: dict[str, Any] = msgspec.json.decode(ask(agent, STATUS, seconds=seconds))
+        return content
     except JinaError as error:
         return {"error": error.message}
 
 
-def administer(place: Place, do: str, **options: Any) -> bytes:
-    """Have an agent `snapshot` its replica, or its group `transfer` the leadership, `add` or `remove` a member."""
-    return ask(place, ADMIN, msgspec.json.encode({"do": do, **options}), seconds=_LONG)
+def administer(agent: AgentAddress, do: str, **options: Any) -> bytes:
+    """Send an agent an admin command: `snapshot`, `transfer` of the leadership, `add` or `remove` a member."""
+    return ask(agent, ADMIN, msgspec.json.encode({"do": do, **options}), seconds=_LONG)
 
 
-def _connected(place: Place, kind: int, seconds: float) -> socket.socket:
-    if isinstance(place, str):
+def _connected(agent: AgentAddress, kind: int, seconds: float) -> socket.socket:
+    if isinstance(agent, str):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(seconds)
-            with socket_path(place) as path:
+            with socket_path(agent) as path:
                 sock.connect(path)
         except OSError:
             sock.close()
             raise
         return sock
-    host, _, port = place.address.rpartition(":")
+    host, _, port = agent.address.rpartition(":")
     sock = socket.create_connection((host.strip("[]"), int(port)), timeout=min(seconds, 5.0))
-    if place.papers is not None:
-        sock = wrap_tls(sock, host.strip("[]"), place.papers)
+    if agent.credentials is not None:
+        sock = wrap_tls(sock, host.strip("[]"), agent.credentials)
     sock.settimeout(seconds)
-    hello = _greeting(place, kind)
-    if not place.key:
+    hello = _greeting(agent, kind)
+    if not agent.key:
         sock.sendall(hello)
         return sock
     try:
-        _introduce(sock, hello, place.key.encode())
+        _introduce(sock, hello, agent.key.encode())
     except BaseException:
         sock.close()
         raise
@@ -249,22 +251,22 @@ def _greeting(peer: Peer, kind: int) -> bytes:
     return (b"S" if kind == STATUS else b"P") + hashlib.sha256(text.encode()).digest()[:16]
 
 
-def failure_of(place: str) -> tuple[str, str]:
+def failure_of(agent: str) -> tuple[str, str]:
     """Why an agent does not start, and what to do; empty where it has not told."""
     try:
-        with open(f"{place}.failed", encoding="utf-8", errors="replace") as file:
-            told, _, way_out = file.read().partition("\n")
+        with open(f"{agent}.failed", encoding="utf-8", errors="replace") as file:
+            result, _, way_out = file.read().partition("\n")
     except OSError:
         return "", ""
-    return told, way_out
+    return result, way_out
 
 
-def look_for_failure(place: str, name: str) -> None:
+def look_for_failure(agent: str, name: str) -> None:
     """Raise where an agent has told why it does not start."""
-    told, way_out = failure_of(place)
-    if not told:
+    result, way_out = failure_of(agent)
+    if not result:
         return
-    raise RuntimeFailToStart(f"the consensus agent of {name} does not start: {told}", help=way_out)
+    raise RuntimeFailToStart(f"the consensus agent of {name} does not start: {result}", help=way_out)
 
 
 _FOLDER = re.compile(r"rep-(\d+)")
@@ -290,27 +292,29 @@ class Group:
     """The replicas of one log: where their agents are asked, or which folders they have."""
 
     name: str
-    places: dict[int, Place] = field(default_factory=dict)
+    agents: dict[int, AgentAddress] = field(default_factory=dict)
     folders: dict[int, str] = field(default_factory=dict)
 
     def status(self) -> list[dict[str, Any]]:
         """What each agent tells, in the order of the replicas."""
-        return [{"replica": number, **agent_status(self.places[number])} for number in sorted(self.places)]
+        return [{"replica": number, **agent_status(self.agents[number])} for number in sorted(self.agents)]
 
-    def someone(self, *, leading: bool | None = None) -> Place:
+    def any_member(self, *, leading: bool | None = None) -> AgentAddress:
         """An agent that serves; one that leads or one that follows where `leading` says so and there is one."""
-        told = [one for one in self.status() if "error" not in one]
-        if not told:
+        statuses = [one for one in self.status() if "error" not in one]
+        if not statuses:
             raise UsageError(f"no agent of {self.name} answers: it does not run")
-        wanted = [one for one in told if one["serving"] and (leading is None or (one["role"] == "Leader") is leading)]
-        return self.places[(wanted or told)[0]["replica"]]
+        wanted = [
+            one for one in statuses if one["serving"] and (leading is None or (one["role"] == "Leader") is leading)
+        ]
+        return self.agents[(wanted or statuses)[0]["replica"]]
 
     def change(self, do: str, **options: Any) -> None:
-        """Have the leader do something; asked again for a while, as long as nobody leads or the lead changes."""
+        """Send the leader a command; retried for a while as long as there is no leader or it changes."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                administer(self.someone(leading=True), do, **options)
+                administer(self.any_member(leading=True), do, **options)
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
@@ -333,7 +337,7 @@ def groups_of_workspace(workspace: str, name: str | None = None) -> list[Group]:
         group = groups.setdefault(known.group, Group(known.group))
         group.folders[known.replica] = str(path)
         if (path / _AGENT_FILE).is_file():
-            group.places[known.replica] = msgspec.json.decode((path / _AGENT_FILE).read_bytes())["socket"]
+            group.agents[known.replica] = msgspec.json.decode((path / _AGENT_FILE).read_bytes())["socket"]
     return list(groups.values())
 
 
@@ -346,13 +350,16 @@ def _identity(folder: Path) -> _Identity:
         raise UsageError(f"{folder / _IDENTITY} cannot be read: {error}") from None
 
 
-def group_of_peer(address: str, name: str, papers: Credentials | None = None, key: str = "") -> Group:
+def group_of_peer(address: str, name: str, credentials: Credentials | None = None, key: str = "") -> Group:
     """The group that the agent at an address belongs to, with all the members that it knows."""
-    told = agent_status(Peer(address, name, papers=papers, key=key))
-    if "error" in told:
-        raise UsageError(f"no agent of a group {name!r} answers at {address}: {told['error']}")
-    peers = {int(number): Peer(where, name, told["generation"], papers, key) for number, where in told["peers"].items()}
-    return Group(name, {**peers, told["replica"]: Peer(address, name, told["generation"], papers, key)})
+    status = agent_status(Peer(address, name, credentials=credentials, key=key))
+    if "error" in status:
+        raise UsageError(f"no agent of a group {name!r} answers at {address}: {status['error']}")
+    peers = {
+        int(number): Peer(where, name, status["generation"], credentials, key)
+        for number, where in status["peers"].items()
+    }
+    return Group(name, {**peers, status["replica"]: Peer(address, name, status["generation"], credentials, key)})
 
 
 def folder_of(workspace: str, group: str, replica: int) -> str:
@@ -599,6 +606,6 @@ def _do(what: str, **options: Any) -> Disk:
         check=False,
     )
     if done.returncode != 0:
-        told = cause_of_crash(done.stderr.decode(errors="replace").strip().splitlines())
-        raise UsageError(told.removeprefix("jina-raft: ") or f"the agent's program {ending_of(done.returncode)}")
+        cause = cause_of_crash(done.stderr.decode(errors="replace").strip().splitlines())
+        raise UsageError(cause.removeprefix("jina-raft: ") or f"the agent's program {ending_of(done.returncode)}")
     return msgspec.json.decode(done.stdout, type=Disk)

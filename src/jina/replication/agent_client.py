@@ -50,7 +50,7 @@ class Frame(NamedTuple):
 class Operation(NamedTuple):
     """A committed operation at its place in the log."""
 
-    place: int
+    log_index: int
     term: int
     payload: Buffer
 
@@ -115,7 +115,7 @@ _LARGE: Final = 32 * 1024
 """Bytes from which a body is not copied out of the scratch buffer."""
 
 
-class Intake:
+class FrameDecoder:
     """`buffer` is where the next bytes belong, `advance` takes note of them and delivers the frames that are whole."""
 
     def __init__(self, deliver: Callable[[Frame], None]) -> None:
@@ -179,9 +179,9 @@ _PIECE = 128 * 1024
 class AgentLink(asyncio.BufferedProtocol):
     """Questions and answers with the agent; `told` gets every frame that is no answer, and None at the end."""
 
-    def __init__(self, told: Callable[[Frame | None], None]) -> None:
-        self._told = told
-        self._intake = Intake(self._came)
+    def __init__(self, on_frame: Callable[[Frame | None], None]) -> None:
+        self._on_frame = on_frame
+        self._decoder = FrameDecoder(self._on_received)
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[memoryview] = deque()
         self._paused = False
@@ -200,15 +200,15 @@ class AgentLink(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """See `asyncio.BufferedProtocol`."""
-        return self._intake.buffer()
+        return self._decoder.buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
-        self._intake.advance(nbytes)
+        self._decoder.advance(nbytes)
 
-    def _came(self, frame: Frame) -> None:
+    def _on_received(self, frame: Frame) -> None:
         if frame.kind not in {OK, ERROR}:
-            self._told(frame)
+            self._on_frame(frame)
         elif (refused := self._proposed.pop(frame.id, None)) is not None:
             refused(_refusal(frame))
         elif (asked := self._asked.pop(frame.id, None)) is not None and not asked.done():
@@ -233,7 +233,7 @@ class AgentLink(asyncio.BufferedProtocol):
         self._transport = None
         self._waiting.clear()
         self.fail("the consensus agent went away")
-        self._told(None)
+        self._on_frame(None)
 
     def write(self, kind: int, *parts: Buffer, ident: int = 0) -> None:
         """Send a frame; nothing happens when the agent is gone, which `told` hears of."""
@@ -269,7 +269,7 @@ class AgentLink(asyncio.BufferedProtocol):
             self._asked.pop(ident, None)
 
     def propose(self, operation: Iterable[Buffer], refused: Callable[[JinaError], None]) -> int:
-        """Have an operation appended to the log, which will bring it back; `refused` hears where that does not work."""
+        """Append an operation to the log, which delivers it later; `refused` is called where that fails."""
         self._next += 1
         self._proposed[self._next] = refused
         self.write(WRITE, *operation, ident=self._next)
@@ -280,7 +280,7 @@ class AgentLink(asyncio.BufferedProtocol):
         self._proposed.pop(ident, None)
 
     def fail(self, text: str) -> None:
-        """Let all questions that wait fail; their answers, should they come, are not waited for."""
+        """Fail all pending questions; late answers are ignored."""
         proposed, self._proposed = self._proposed, {}
         for refused in proposed.values():
             refused(Refused("unknown", text))

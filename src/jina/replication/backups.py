@@ -16,7 +16,7 @@ from typing import IO, Final
 import msgspec
 
 from jina.errors import UsageError
-from jina.replication.admin import Place, administer, check_name
+from jina.replication.admin import AgentAddress, administer, check_name
 from jina.replication.snapshots import sync
 
 _STATE: Final = "state.tar"
@@ -54,8 +54,8 @@ class _Taken(msgspec.Struct):
     members: dict[str, str]
 
 
-def take(place: Place, target: str) -> Manifest:
-    """Write all that was acknowledged before the call into a new file; by the replica whose agent is at `place`."""
+def take(agent: AgentAddress, target: str) -> Manifest:
+    """Write all that was acknowledged before the call into a new file; by the replica whose agent is at `agent`."""
     path = Path(target)
     if path.exists():
         raise UsageError(f"{target} is there already")
@@ -64,7 +64,7 @@ def take(place: Place, target: str) -> Manifest:
         there = "cannot be written to" if folder.is_dir() else "is no folder"
         raise UsageError(f"{target}: {folder} {there}")
     with tempfile.TemporaryFile(dir=folder) as state:
-        manifest = _fetched(place, state)
+        manifest = _fetched(agent, state)
         # For this user alone, and by a name that others cannot foresee: the folder may be one that all may write to.
         descriptor, part = tempfile.mkstemp(dir=folder, prefix=f"{path.name}.")
         try:
@@ -80,14 +80,14 @@ def take(place: Place, target: str) -> Manifest:
     return manifest
 
 
-def _fetched(place: Place, state: IO[bytes]) -> Manifest:
+def _fetched(agent: AgentAddress, state: IO[bytes]) -> Manifest:
     """Take a snapshot and copy it; again where newer ones took its place meanwhile."""
     left = _TRIES
     while True:
-        taken = msgspec.json.decode(administer(place, "backup"), type=_Taken)
+        taken = msgspec.json.decode(administer(agent, "backup"), type=_Taken)
         left -= 1
         try:
-            digest = _copy(place, taken, state)
+            digest = _copy(agent, taken, state)
         except UsageError:
             if not left:
                 raise
@@ -96,12 +96,12 @@ def _fetched(place: Place, state: IO[bytes]) -> Manifest:
             return _manifest(taken, _index_of(state), digest)
 
 
-def _copy(place: Place, taken: _Taken, state: IO[bytes]) -> str:
+def _copy(agent: AgentAddress, taken: _Taken, state: IO[bytes]) -> str:
     state.seek(0)
     state.truncate()
     digest, at = hashlib.sha256(), 0
     while at < taken.size:
-        data = administer(place, "read", name=taken.name, offset=at, length=_PART)
+        data = administer(agent, "read", name=taken.name, offset=at, length=_PART)
         if not data:
             raise UsageError(f"the snapshot {taken.name} ends at {at} of {taken.size} bytes")
         state.write(data)
@@ -137,8 +137,8 @@ def _manifest(taken: _Taken, index: int, digest: str) -> Manifest:
 
 def _write(file: IO[bytes], state: IO[bytes], manifest: Manifest) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        told = msgspec.json.format(msgspec.json.encode(manifest))
-        for name, size, content in ((_MANIFEST, len(told), io.BytesIO(told)), (_STATE, manifest.size, state)):
+        result = msgspec.json.format(msgspec.json.encode(manifest))
+        for name, size, content in ((_MANIFEST, len(result), io.BytesIO(result)), (_STATE, manifest.size, state)):
             content.seek(0)
             member = tarfile.TarInfo(name)
             member.size, member.mode, member.mtime = size, 0o600, int(time.time())

@@ -18,7 +18,7 @@ IDS: Final = 65_536
 ANSWERS: Final = 16 * 1024 * 1024
 NONE: Final = Answer(error=False, meta=b"", body=b"", kept=False)
 """In the place of an answer that was forgotten."""
-COMING: Final = Answer(error=False, meta=b"", body=b"", kept=False)
+PENDING: Final = Answer(error=False, meta=b"", body=b"", kept=False)
 """In the place of an answer to what is being applied just now."""
 
 
@@ -40,7 +40,7 @@ Verdict = Literal["new", "known", "other", "expired", "gone"]
 """`gone` is of a session that cannot tell any more."""
 
 
-class Window:
+class DedupWindow:
     """The newest requests, by id."""
 
     def __init__(self, ids: int = IDS, answers: int = ANSWERS) -> None:
@@ -59,7 +59,7 @@ class Window:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def judge(self, entry: Entry) -> Verdict:
+    def classify(self, entry: Entry) -> Verdict:
         """What an operation is: new, known already, another one under a known id, or so old that nobody can tell."""
         seen = self._seen.get(entry.key)
         if seen is not None:
@@ -75,7 +75,7 @@ class Window:
 
         What is forgotten for it is forgotten now: the next operation may be judged before this one has an answer.
         """
-        self._seen[entry.key] = Seen(index, entry.digest, COMING)
+        self._seen[entry.key] = Seen(index, entry.digest, PENDING)
         self._order.append(entry.key)
         while len(self._order) > self._limit:
             key = self._order.popleft()
@@ -101,8 +101,8 @@ class Window:
 
     def extend(self, index: int, outcome: bytes) -> int:
         """Go on with the chain: what came of the operation at `index`; gives the new hash."""
-        told = self.chain.to_bytes(8, "little") + index.to_bytes(8, "little") + outcome
-        self.chain = int.from_bytes(blake2b(told, digest_size=8).digest(), "little")
+        result = self.chain.to_bytes(8, "little") + index.to_bytes(8, "little") + outcome
+        self.chain = int.from_bytes(blake2b(result, digest_size=8).digest(), "little")
         return self.chain
 
     def to_bytes(self) -> bytes:
@@ -164,7 +164,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._active)
 
-    def judge(self, entry: Entry) -> Verdict:
+    def classify(self, entry: Entry) -> Verdict:
         """What an operation is: new, known already, another one under a known number, or of a number that is gone."""
         name = name_of(entry)
         session = self._active.get(name)
@@ -194,7 +194,7 @@ class Sessions:
         self._active.move_to_end(name)
         session.used = index
         self._drop(name, session, entry.lowest)
-        session.done[entry.sequence] = Seen(index, entry.digest, COMING)
+        session.done[entry.sequence] = Seen(index, entry.digest, PENDING)
         heapq.heappush(session.order, entry.sequence)
         if len(session.done) > self._each:
             self._drop(name, session, session.order[0] + 1)
@@ -223,7 +223,7 @@ class Sessions:
             self._bytes -= self._kept.pop((name, gone), 0)
 
     def _rest(self, index: int) -> None:
-        """Let the sessions rest that are too many or were not used for too long."""
+        """Demote sessions beyond the limit, or not used for too long: only their highest number is kept."""
         while self._active:
             name, session = next(iter(self._active.items()))
             if len(self._active) <= self._most and index - session.used <= self._age:
@@ -253,27 +253,27 @@ def name_of(entry: Entry) -> str:
     return f"{entry.client}/{entry.opened}"
 
 
-class _SavedMemory(msgspec.Struct, array_like=True):
+class _SavedTable(msgspec.Struct, array_like=True):
     window: bytes
     sessions: bytes
     clock: float
-    place: int = 0
+    log_index: int = 0
 
 
-class Memory:
+class DedupTable:
     """What one incarnation of an Executor has applied; part of its snapshots."""
 
     def __init__(self, group: str) -> None:
         self._group = group
-        self.window = Window()
+        self.window = DedupWindow()
         self.sessions = Sessions()
         self._clock = 0.0
-        self.place = 0
+        self.log_index = 0
         """The entry of the newest operation: other replicas have the same chain after it."""
 
-    def judge(self, entry: Entry) -> Verdict:
+    def classify(self, entry: Entry) -> Verdict:
         """What an operation is; only one that is new is to be applied."""
-        return (self.sessions if entry.opened else self.window).judge(entry)
+        return (self.sessions if entry.opened else self.window).classify(entry)
 
     def seen(self, entry: Entry) -> Seen:
         """What is known of an operation that is known."""
@@ -281,10 +281,10 @@ class Memory:
 
     def answered(self, entry: Entry) -> Seen | None:
         """What is known of this very request; None where it is not known, or is being applied just now."""
-        if self.judge(entry) != "known":
+        if self.classify(entry) != "known":
             return None
         seen = self.seen(entry)
-        return None if seen.answer is COMING else seen
+        return None if seen.answer is PENDING else seen
 
     def enter(self, index: int, entry: Entry) -> None:
         """Note a new request, which is about to be applied, and open the session that it asks for.
@@ -298,7 +298,7 @@ class Memory:
         if entry.client:
             self.sessions.open(index, entry.client)
 
-    def moment(self, entry: Entry) -> tuple[float, int]:
+    def clock_and_seed(self, entry: Entry) -> tuple[float, int]:
         """The time and the seed of a new request; the time never goes back in the order of the log."""
         self._clock = max(self._clock, entry.now)
         return self._clock, entry.seed
@@ -307,17 +307,17 @@ class Memory:
         """Note what was answered to it."""
         (self.sessions if entry.opened else self.window).settle(entry, answer)
 
-    def told_before(self, entry: Entry) -> Reply | JinaError:
+    def previous_reply(self, entry: Entry) -> Reply | JinaError:
         """What an operation is answered that is not new."""
-        verdict = self.judge(entry)
-        return self.told(entry, self.seen(entry)) if verdict == "known" else refused(verdict, entry)
+        verdict = self.classify(entry)
+        return self.stored_reply(entry, self.seen(entry)) if verdict == "known" else refused(verdict, entry)
 
-    def told(self, entry: Entry, seen: Seen) -> Reply | JinaError:
+    def stored_reply(self, entry: Entry, seen: Seen) -> Reply | JinaError:
         """What was answered before."""
-        told = read_outcome(seen.answer)
-        if isinstance(told, Reply):
-            told.headers = self.headers(entry, seen.index)
-        return told
+        headers = read_outcome(seen.answer)
+        if isinstance(headers, Reply):
+            headers.headers = self.headers(entry, seen.index)
+        return headers
 
     def headers(self, entry: Entry, index: int) -> dict[str, str]:
         """What a client is told beside the answer: where in the log its request is, and that it opened a session."""
@@ -336,15 +336,15 @@ class Memory:
     def to_bytes(self) -> bytes:
         """For a snapshot."""
         return msgspec.msgpack.encode(
-            _SavedMemory(self.window.to_bytes(), self.sessions.to_bytes(), self._clock, self.place)
+            _SavedTable(self.window.to_bytes(), self.sessions.to_bytes(), self._clock, self.log_index)
         )
 
     def load(self, data: bytes) -> None:
         """Take the place of what `to_bytes` wrote."""
-        saved = msgspec.msgpack.decode(data, type=_SavedMemory)
+        saved = msgspec.msgpack.decode(data, type=_SavedTable)
         self.window.load(saved.window)
         self.sessions.load(saved.sessions)
-        self._clock, self.place = saved.clock, saved.place
+        self._clock, self.log_index = saved.clock, saved.log_index
 
 
 def refused(verdict: Verdict, entry: Entry) -> JinaError:

@@ -14,9 +14,9 @@ import msgspec
 from jina.codec import parameters
 from jina.codec.messages import Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, ProtoPayload
-from jina.codec.session_headers import Turn
+from jina.codec.session_headers import SessionRef
 from jina.errors import InternalError, JinaError, Unavailable
-from jina.executor.invoke import new_moment
+from jina.executor.invoke import new_clock_and_seed
 from jina.ipc.protocol import read_error, read_reply, read_request, write_error, write_reply, write_request
 from jina.replication.agent_client import Buffer
 
@@ -38,11 +38,11 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Outcome(NamedTuple):
-    """For whoever waits here, for who asks later, and what of it is the same on every replica."""
+    """Reply for the local waiter, stored answer for retries, and the bytes compared between replicas."""
 
-    told: Reply | JinaError
+    reply: Reply | JinaError
     answer: Answer
-    came: bytes
+    compared: bytes
 
 
 def outcome_of_reply(reply: Reply, request: Request) -> Outcome:
@@ -67,16 +67,16 @@ def read_outcome(answer: Answer) -> Reply | JinaError:
     return read_error(answer.body) if answer.error else read_reply(0, answer.meta, answer.body)
 
 
-def reply_or_raise(told: Reply | JinaError) -> Reply:
+def reply_or_raise(reply: Reply | JinaError) -> Reply:
     """The reply, unless it is an error."""
-    if isinstance(told, Reply):
-        return told
-    raise told
+    if isinstance(reply, Reply):
+        return reply
+    raise reply
 
 
 _HEAD = struct.Struct("<BII")
 _VERSION: Final = 1
-_TOGETHER: Final = 2
+_BATCH_MARK: Final = 2
 """In the place of the version: several operations, each after its size."""
 _SIZE = struct.Struct("<Q")
 _NO_LIMIT: Final = 1 << 30
@@ -90,7 +90,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     `key` is the request's id, `digest` tells another request under the same id. `origin` is how far the replica that
     took the request had applied the log then. `client` is empty where the client keeps no session, and `opened` is 0
     where this is the request that opens one; `sequence` and `lowest` are as in
-    `jina.codec.session_headers.Turn`. `now` and `seed` are what that replica chose for the method to be given.
+    `jina.codec.session_headers.SessionRef`. `now` and `seed` are what that replica chose for the method to be given.
     """
 
     key: str
@@ -113,10 +113,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
-def entry_of(key: str, digest: bytes, origin: int, turn: Turn) -> Entry:
+def entry_of(key: str, digest: bytes, origin: int, session: SessionRef) -> Entry:
     """Of a request that is taken now; without an id it is given one."""
-    client, opened, sequence, lowest = turn
-    return Entry(key or os.urandom(16).hex(), digest, origin, client, opened, sequence, lowest, *new_moment())
+    client, opened, sequence, lowest = session
+    return Entry(key or os.urandom(16).hex(), digest, origin, client, opened, sequence, lowest, *new_clock_and_seed())
 
 
 def write_entry(entry: Entry, request: Request, limit: int) -> tuple[bytes, Buffer]:
@@ -128,21 +128,21 @@ def write_entry(entry: Entry, request: Request, limit: int) -> tuple[bytes, Buff
 
 def join_operations(operations: Sequence[Sequence[Buffer]]) -> bytes:
     """Several operations as one, which is applied as one batch."""
-    parts: list[Buffer] = [bytes((_TOGETHER,))]
+    parts: list[Buffer] = [bytes((_BATCH_MARK,))]
     for operation in operations:
         parts += [_SIZE.pack(sum(map(len, operation))), *operation]
     return b"".join(parts)
 
 
-def is_joined(data: Buffer) -> bool:
-    """Whether an operation is one of `together`, which may be of a single request."""
-    return data[:1] == bytes((_TOGETHER,))
+def is_batch(data: Buffer) -> bool:
+    """Whether an operation is one of `propose_batch`, which may be of a single request."""
+    return data[:1] == bytes((_BATCH_MARK,))
 
 
 def read_entries(data: Buffer) -> list[Member]:
-    """What `write` and `together` wrote; raises `InternalError` for anything else."""
+    """What `write` and `propose_batch` wrote; raises `InternalError` for anything else."""
     try:
-        return [_read(data)] if data[0] != _TOGETHER else [_read(one) for one in _apart(data)]
+        return [_read(data)] if data[0] != _BATCH_MARK else [_read(one) for one in _apart(data)]
     except (struct.error, IndexError, msgspec.MsgspecError, ValueError) as error:
         raise InternalError(f"the log holds an operation that cannot be read: {error}") from error
 
@@ -174,8 +174,8 @@ def digest_of(request: Request) -> bytes:
     """
     digest = hashlib.blake2b(digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64])
     if request.parameters:
-        told = json.dumps(parameters.plain(request.parameters), sort_keys=True).encode()
-        digest.update(hashlib.blake2b(told, digest_size=16).digest())  # of one length, so that nothing runs into it
+        result = json.dumps(parameters.plain(request.parameters), sort_keys=True).encode()
+        digest.update(hashlib.blake2b(result, digest_size=16).digest())  # of one length, so that nothing runs into it
     for payload in (request.payload, *(payload for _, payload in request.branches or ())):
         digest.update(_canonical(payload))
     return digest.digest()

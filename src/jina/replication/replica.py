@@ -16,7 +16,7 @@ import msgspec
 
 from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload
-from jina.codec.session_headers import INDEX, NO_TURN, Turn, index_of
+from jina.codec.session_headers import INDEX, NO_SESSION, SessionRef, index_of
 from jina.errors import BadRequest, DeadlineExceeded, JinaError, RuntimeFailToStart, Unavailable
 from jina.observe import logs, traces
 from jina.observe.counters import ConsensusMetrics
@@ -25,14 +25,14 @@ from jina.plan.plans import ConsensusPlan
 from jina.replication import agent_client
 from jina.replication.admin import failure_of, look_for_failure, socket_path
 from jina.replication.agent_client import DIVERGED, NUMBER, READ, AgentLink, Buffer, Frame, Operation, Refused
-from jina.replication.dedup import Memory
+from jina.replication.dedup import DedupTable
 from jina.replication.log_entries import (
     NO_LIMIT,
     Entry,
     Member,
     Outcome,
     entry_of,
-    is_joined,
+    is_batch,
     join_operations,
     read_entries,
     reply_or_raise,
@@ -54,11 +54,11 @@ class StateMachine(Protocol):
         ...
 
     async def snapshot(self, folder: str, index: int, window: bytes) -> None:
-        """Have the Executor write its state into the folder, and seal it."""
+        """Write the Executor's state into the folder, and seal it."""
         ...
 
     async def restore(self, folder: str) -> tuple[int, bytes]:
-        """Have the Executor read the folder; gives index and window."""
+        """Restore the Executor from the folder; returns index and window."""
         ...
 
 
@@ -72,7 +72,7 @@ class _Removed(msgspec.Struct):
     removed: bool
 
 
-class Fitness:
+class MembershipState:
     """What the agent has told that keeps a replica from answering."""
 
     def __init__(self, name: str) -> None:
@@ -92,17 +92,17 @@ class Fitness:
         else:
             self._log.warning("%s is a member of its group again", self._name)
 
-    def _diverge(self, told: _Diverged) -> None:
-        self._diverged = self._diverged or told.odd
-        what = "this replica is taken out" if told.odd else f"with replica {told.peer}"
-        self._log.error("the replicas of %s differ since entry %d: %s", self._name, told.index, what)
+    def _diverge(self, divergence: _Diverged) -> None:
+        self._diverged = self._diverged or divergence.odd
+        what = "this replica is taken out" if divergence.odd else f"with replica {divergence.peer}"
+        self._log.error("the replicas of %s differ since entry %d: %s", self._name, divergence.index, what)
 
     def renew(self) -> None:
         """Another agent tells from now on whether this is a member."""
         self._removed = False
 
     @property
-    def fit(self) -> bool:
+    def can_serve(self) -> bool:
         """Whether nothing is wrong with it."""
         return not (self._diverged or self._removed)
 
@@ -120,7 +120,7 @@ class Fitness:
             )
 
 
-class Progress:
+class AppliedIndex:
     """The cursor of one replica; belongs to one loop."""
 
     def __init__(self) -> None:
@@ -154,11 +154,11 @@ FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.25
 MAJORITY = "a group works with more than half of its replicas: start those that are down; `jina raft status` lists them"
 """What to do without a majority."""
-Mark = tuple[str, bytes]
+RequestKey = tuple[str, bytes]
 """Id and digest of a request."""
 
 
-def mark_of(operation: Buffer) -> Mark:
+def batch_key(operation: Buffer) -> RequestKey:
     """That of several operations as one."""
     return "together", blake2b(operation, digest_size=16).digest()
 
@@ -192,112 +192,114 @@ class Writes:
         self._name = name
         self._agent = agent
         self._hopeless = hopeless
-        self._open: dict[Mark, _Write] = {}
+        self._open: dict[RequestKey, _Write] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def join(self, mark: Mark) -> asyncio.Future[Reply] | None:
+    def join(self, request_key: RequestKey) -> asyncio.Future[Reply] | None:
         """The outcome of a write that is on its way already."""
-        write = self._open.get(mark)
+        write = self._open.get(request_key)
         return None if write is None else self._waiter(write)
 
     def begin(
-        self, mark: Mark, operation: Sequence[Buffer], patience: float, span: RequestSpan | None = None
+        self, request_key: RequestKey, operation: Sequence[Buffer], patience: float, span: RequestSpan | None = None
     ) -> asyncio.Future[Reply]:
         """Propose an operation; its outcome. The span ends when a majority has it."""
-        write = self._open[mark] = _Write(operation, time.monotonic() + patience, span)
+        write = self._open[request_key] = _Write(operation, time.monotonic() + patience, span)
         waiter = self._waiter(write)
-        self._send(mark, write)
+        self._send(request_key, write)
         return waiter
 
-    def hold(self, mark: Mark, span: RequestSpan | None = None) -> asyncio.Future[Reply]:
-        """The outcome of an operation that is to be proposed by `together`."""
-        write = self._open[mark] = _Write((), 0.0, span)
+    def hold(self, request_key: RequestKey, span: RequestSpan | None = None) -> asyncio.Future[Reply]:
+        """The outcome of an operation that is to be proposed by `propose_batch`."""
+        write = self._open[request_key] = _Write((), 0.0, span)
         return self._waiter(write)
 
-    def together(self, held: Sequence[tuple[Mark, Sequence[Buffer]]], patience: float) -> None:
-        """Propose operations as one, but for those for which nobody waits any more."""
-        waited_for = [(mark, operation) for mark, operation in held if mark in self._open]
+    def propose_batch(self, held: Sequence[tuple[RequestKey, Sequence[Buffer]]], patience: float) -> None:
+        """Propose operations as one, but for those for which no caller waits."""
+        waited_for = [(request_key, operation) for request_key, operation in held if request_key in self._open]
         if waited_for:
             operation = join_operations([operation for _, operation in waited_for])
-            outcome = self.begin(mark_of(operation), (operation,), patience)
-            outcome.add_done_callback(partial(self._together_ended, [mark for mark, _ in waited_for]))
+            outcome = self.begin(batch_key(operation), (operation,), patience)
+            outcome.add_done_callback(partial(self._batch_ended, [request_key for request_key, _ in waited_for]))
 
-    def _together_ended(self, marks: Sequence[Mark], outcome: asyncio.Future[Reply]) -> None:
+    def _batch_ended(self, request_keys: Sequence[RequestKey], outcome: asyncio.Future[Reply]) -> None:
         error = None if outcome.cancelled() else outcome.exception()
         if isinstance(error, JinaError):
-            for mark in marks:
-                self.applied(mark, error)
+            for request_key in request_keys:
+                self.applied(request_key, error)
 
-    def leave(self, mark: Mark, waiter: asyncio.Future[Reply]) -> None:
+    def leave(self, request_key: RequestKey, waiter: asyncio.Future[Reply]) -> None:
         """This one waits no more."""
-        if (write := self._open.get(mark)) is None:
+        if (write := self._open.get(request_key)) is None:
             return
         if waiter in write.waiters:
             write.waiters.remove(waiter)
         if not write.waiters:
-            self._close(mark, write)
+            self._close(request_key, write)
 
-    def committed(self, mark: Mark) -> None:
+    def committed(self, request_key: RequestKey) -> None:
         """The log has brought it back: a majority has it, and it is about to be applied."""
-        if (write := self._open.get(mark)) is None or write.began is None:
+        if (write := self._open.get(request_key)) is None or write.began is None:
             return
         self._counts.commit_seconds.observe(time.monotonic() - write.began)
         write.began = None
         if write.span is not None:
             write.span.end()
 
-    def applied(self, mark: Mark, told: Reply | JinaError) -> None:
+    def applied(self, request_key: RequestKey, reply: Reply | JinaError) -> None:
         """The log has brought it back, or will not in time."""
-        if (write := self._open.get(mark)) is not None:
-            self._finish(mark, write, told)
+        if (write := self._open.get(request_key)) is not None:
+            self._finish(request_key, write, reply)
 
-    def stuck(self, patience: float) -> list[Mark]:
+    def stuck(self, patience: float) -> list[RequestKey]:
         """Those that have waited for a majority for so many seconds."""
         since = time.monotonic() - patience
-        return [mark for mark, write in self._open.items() if write.began is not None and write.began < since]
+        return [
+            request_key for request_key, write in self._open.items() if write.began is not None and write.began < since
+        ]
 
     def _waiter(self, write: _Write) -> asyncio.Future[Reply]:
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         write.waiters.append(waiter)
         return waiter
 
-    def _send(self, mark: Mark, write: _Write) -> None:
+    def _send(self, request_key: RequestKey, write: _Write) -> None:
         write.timer = None
         try:
-            write.ident = self._agent().propose(write.operation, partial(self._refused, mark, write))
+            write.ident = self._agent().propose(write.operation, partial(self._refused, request_key, write))
         except Unavailable as error:
-            self._refused(mark, write, error)
+            self._refused(request_key, write, error)
 
-    def _refused(self, mark: Mark, write: _Write, error: JinaError) -> None:
-        if self._open.get(mark) is not write:
+    def _refused(self, request_key: RequestKey, write: _Write, error: JinaError) -> None:
+        if self._open.get(request_key) is not write:
             return
         write.ident = 0  # the next connection gives the same number to another write
         if isinstance(error, Refused) and error.code == "refused":
-            self._finish(mark, write, BadRequest(error.message))
+            self._finish(request_key, write, BadRequest(error.message))
         elif time.monotonic() > write.give_up or self._hopeless():
             message = f"no majority of the replicas of {self._name}: {error.message}"
-            self._finish(mark, write, Unavailable(message, help=MAJORITY))
+            self._finish(request_key, write, Unavailable(message, help=MAJORITY))
         else:
-            write.timer = asyncio.get_running_loop().call_later(write.pause, self._send, mark, write)
+            write.timer = asyncio.get_running_loop().call_later(write.pause, self._send, request_key, write)
             write.pause = min(2 * write.pause, LONGEST_PAUSE)
 
-    def _finish(self, mark: Mark, write: _Write, told: Reply | JinaError) -> None:
-        self._close(mark, write, told if isinstance(told, JinaError) else None)
+    def _finish(self, request_key: RequestKey, write: _Write, reply: Reply | JinaError) -> None:
+        self._close(request_key, write, reply if isinstance(reply, JinaError) else None)
         for waiter in write.waiters:
             if waiter.done():
                 continue
-            if isinstance(told, Reply):
-                waiter.set_result(told)
+            if isinstance(reply, Reply):
+                waiter.set_result(reply)
             else:
-                waiter.set_exception(told)
+                waiter.set_exception(reply)
                 waiter.exception()  # seen, also where it is cancelled before it looks
 
-    def _close(self, mark: Mark, write: _Write, told: JinaError | None = None) -> None:
-        del self._open[mark]
+    def _close(self, request_key: RequestKey, write: _Write, error: JinaError | None = None) -> None:
+        del self._open[request_key]
         if write.span is not None and write.began is not None:
-            write.span.end(told)
+            write.span.end(error)
         if write.timer is not None:
             write.timer.cancel()
         if write.ident:
@@ -324,13 +326,13 @@ class Reads:
         name: str,
         agent: Callable[[], AgentLink],
         hopeless: Callable[[], bool],
-        progress: Progress,
+        progress: AppliedIndex,
         patience: float,
     ) -> None:
         self._name = name
         self._agent = agent
         self._hopeless = hopeless
-        self._progress = progress
+        self._applied_index = progress
         self._patience = patience
         self.asking = 0
         """Reads that wait for the agent now."""
@@ -342,7 +344,7 @@ class Reads:
             index = await self._agreed()
         finally:
             self.asking -= 1
-        await self._progress.wait(index)
+        await self._applied_index.wait(index)
 
     async def _agreed(self) -> int:
         """The entry that covers all that was acknowledged, as the group's leader tells it."""
@@ -363,10 +365,11 @@ class Reads:
         """Return when the entry is applied, which the client has seen elsewhere."""
         try:
             async with asyncio.timeout(self._patience):
-                await self._progress.wait(index)
+                await self._applied_index.wait(index)
         except TimeoutError:
             raise Unavailable(
-                f"{self._name} is at entry {self._progress.applied} of the log, and the client has seen entry {index}",
+                f"{self._name} is at entry {self._applied_index.applied} of the log, and the client has seen entry"
+                f" {index}",
                 help="ask again in a moment, or another replica: this one has to catch up",
             ) from None
 
@@ -385,16 +388,16 @@ async def in_time(work: Awaitable[T], request: Request, name: str) -> T:
         raise DeadlineExceeded(f"the deadline of the request passed before {name} could answer") from None
 
 
-Gather = Callable[[Mark, Sequence[agent_client.Buffer]], None]
+Gather = Callable[[RequestKey, Sequence[agent_client.Buffer]], None]
 """Takes an operation that is to be proposed with others."""
 _PATIENCE = 60.0
 """Seconds that a request waits for a leader."""
 _SOON = 3.0
 """The same where there are other replicas that may be better off."""
-_PULSE = 0.5
+_TICK = 0.5
 _SILENCE = 1.0
 """Seconds after which an agent that answers no ping is not waited for."""
-_MOMENT = 0.5
+_STATUS_TIMEOUT = 0.5
 """Seconds that an agent gets to tell how it is."""
 _QUIET = 4
 """Pulses between two pings where nothing waits for the agent: each one wakes two processes."""
@@ -403,12 +406,12 @@ _LOOKS = 20
 ROOM = "make room on the disk of that file; then it is written again, and nothing that was acknowledged is lost"
 """What to do where a disk is full."""
 RESTART = 75
-"""Exit code of a worker that has to begin anew, from a snapshot."""
+"""Exit code of a worker that has to start over, from a snapshot."""
 _Step = tuple[int, Entry, Request]
 """A new request at its place in the log."""
 
 
-class _Wish(msgspec.Struct):
+class _SnapshotRequest(msgspec.Struct):
     dir: str
     index: int
 
@@ -416,19 +419,19 @@ class _Wish(msgspec.Struct):
 class Replica:
     """Brings writes into the log, and applies what the log says to the state machine, each request once.
 
-    `begin_anew(reason)` is called when only a fresh Executor can go on.
+    `restart_from_snapshot(reason)` is called when only a fresh Executor can go on.
     """
 
     def __init__(
-        self, plan: ConsensusPlan, name: str, machine: StateMachine, begin_anew: Callable[[str], None]
+        self, plan: ConsensusPlan, name: str, machine: StateMachine, restart_from_snapshot: Callable[[str], None]
     ) -> None:
         self.plan = plan
         self._name = name
         self._machine = machine
-        self._begin_anew = begin_anew
+        self._restart_from_snapshot = restart_from_snapshot
         self._log = logs.get_logger(name)
-        self._memory = Memory(plan.group)
-        self._progress = Progress()
+        self._dedup = DedupTable(plan.group)
+        self._applied_index = AppliedIndex()
         self._resume = 0
         self._link: AgentLink | None = None
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
@@ -437,22 +440,22 @@ class Replica:
         """Whether nobody else could answer what this replica's agent does not."""
         self._writes = Writes(name, self._agent, self._hopeless, self.counts)
         self.counts.waiting = lambda: len(self._writes)
-        self.counts.remembered = lambda: len(self._memory.window)
+        self.counts.remembered = lambda: len(self._dedup.window)
         self._executing: list[_Step] = []
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._pulse: asyncio.Task[None] | None = None
+        self._heartbeat_task: asyncio.Task[None] | None = None
         self._silent = False
-        self.fitness = Fitness(name)
+        self.membership = MembershipState(name)
         self._patience = _PATIENCE if self._alone else _SOON
-        self._reads = Reads(name, self._agent, self._hopeless, self._progress, self._patience)
+        self._reads = Reads(name, self._agent, self._hopeless, self._applied_index, self._patience)
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Return when the Executor has all that was committed before; raises what keeps it from that."""
         self._task = asyncio.create_task(self._run())
-        self._pulse = asyncio.create_task(self._feel())
+        self._heartbeat_task = asyncio.create_task(self._heartbeat())
         ready = asyncio.create_task(self._ready.wait())
         try:
             await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -466,11 +469,11 @@ class Replica:
         """Nothing more would be applied here, without anybody knowing: a fresh Executor tries again."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("applying the log of %s failed: %r", self._name, error, exc_info=error)
-            self._begin_anew(f"applying the log failed: {error!r}")
+            self._restart_from_snapshot(f"applying the log failed: {error!r}")
 
     async def stop(self) -> None:
         """Apply nothing more."""
-        tasks = {task for task in (self._task, self._pulse) if task is not None}
+        tasks = {task for task in (self._task, self._heartbeat_task) if task is not None}
         for task in tasks:
             task.cancel()
         if tasks:
@@ -507,9 +510,9 @@ class Replica:
                     look_for_failure(self.plan.socket, self._name)
                 await asyncio.sleep(FIRST_PAUSE)
         self._link = link
-        self.fitness.renew()
+        self.membership.renew()
         hello = {
-            "applied": self._progress.applied,
+            "applied": self._applied_index.applied,
             "resume": self._resume,
             "can_snapshot": self._machine.can_snapshot,
         }
@@ -518,14 +521,14 @@ class Replica:
 
     def _tell_chain(self) -> None:
         """Tell the agent the newest chain, which one that was started since does not know, nor after a restore."""
-        if self._link is not None and self._memory.place:
-            numbers = (0, self._memory.place, self._memory.chain)
+        if self._link is not None and self._dedup.log_index:
+            numbers = (0, self._dedup.log_index, self._dedup.chain)
             self._link.write(agent_client.APPLIED, b"".join(map(agent_client.NUMBER.pack, numbers)))
 
-    async def _feel(self) -> None:
+    async def _heartbeat(self) -> None:
         """Notice an agent that is there but answers nothing: others may answer what waits for it."""
         for pulse in itertools.count(1):
-            await asyncio.sleep(_PULSE)
+            await asyncio.sleep(_TICK)
             link = self._link
             stuck = self._writes.stuck(_SOON)
             if link is None or not link.up:
@@ -544,19 +547,19 @@ class Replica:
                 self._silent = True
                 link.fail("the consensus agent is silent")
 
-    def _explain(self, stuck: Sequence[Mark], reason: str, way_out: str) -> None:
+    def _explain(self, stuck: Sequence[RequestKey], reason: str, way_out: str) -> None:
         """End writes that cannot be stored with the reason: at their deadline, who waits for them would hear none."""
-        for mark in stuck if reason else ():
+        for request_key in stuck if reason else ():
             error = Unavailable(f"{self._name} cannot store what is written: {reason}", help=way_out)
-            self._writes.applied(mark, error)
+            self._writes.applied(request_key, error)
 
     def _full_disks(self) -> str:
         """Which disks keep a write from being stored here, or in the group where its leader is here; empty if none."""
-        told = self.counts.told
-        disks: dict[str, str] = told.get("disks") or {}
+        result = self.counts.agent_status
+        disks: dict[str, str] = result.get("disks") or {}
         if own := disks.get(str(self.plan.replica)):
             return own
-        voters = {name.partition("-")[0] for name, kind in told.get("members", {}).items() if kind == "Voter"}
+        voters = {name.partition("-")[0] for name, kind in result.get("members", {}).items() if kind == "Voter"}
         full = sorted(voters & disks.keys())
         if not full or len(voters) > 2 * len(full):
             return ""
@@ -567,17 +570,17 @@ class Replica:
         """Whether all is applied that was committed when this replica began."""
         return self._ready.is_set()
 
-    def place_of(self, request: Request) -> int:
+    def log_index_of(self, request: Request) -> int:
         """The entry that a request is which is being applied; for any thread."""
-        return next((place for place, _, one in self._executing if one is request), 0)
+        return next((log_index for log_index, _, one in self._executing if one is request), 0)
 
     async def refresh(self) -> None:
-        """Have the agent tell how it is, within a moment."""
+        """Ask the agent for its status, with a short timeout."""
         try:
-            async with asyncio.timeout(_MOMENT):
-                self.counts.told = msgspec.json.decode(await self._agent().ask(agent_client.STATUS))
+            async with asyncio.timeout(_STATUS_TIMEOUT):
+                self.counts.agent_status = msgspec.json.decode(await self._agent().ask(agent_client.STATUS))
         except (TimeoutError, Refused, Unavailable):
-            self.counts.told = {}
+            self.counts.agent_status = {}
 
     def _hopeless(self) -> bool:
         """Whether to ask again is no use here, and of use elsewhere."""
@@ -593,23 +596,23 @@ class Replica:
     async def _take(self, frame: Frame) -> None:
         if frame.kind == agent_client.APPLY:
             batch = agent_client.read_batch(frame.body)
-            told = bytearray(agent_client.NUMBER.pack(batch.upto))
+            result = bytearray(agent_client.NUMBER.pack(batch.upto))
             for operation, chain in zip(batch.operations, await self._apply(batch.operations), strict=True):
-                told += agent_client.NUMBER.pack(operation.place) + agent_client.NUMBER.pack(chain)
-                self._memory.place = operation.place
-            self._progress.reach(batch.upto)
+                result += agent_client.NUMBER.pack(operation.log_index) + agent_client.NUMBER.pack(chain)
+                self._dedup.log_index = operation.log_index
+            self._applied_index.reach(batch.upto)
             self._resume = batch.resume
             if self._link is not None:
-                self._link.write(agent_client.APPLIED, bytes(told))
+                self._link.write(agent_client.APPLIED, bytes(result))
         elif frame.kind in {agent_client.SNAPSHOT, agent_client.RESTORE}:
             await self._carry_out(frame)
         elif frame.kind == agent_client.RESET:
             reason = str(msgspec.json.decode(frame.body)["reason"])
             if not self._ready.is_set():
                 raise RuntimeFailToStart(f"{self._name} cannot be brought up: {reason}")
-            self._begin_anew(reason)
+            self._restart_from_snapshot(reason)
         elif frame.kind in {agent_client.DIVERGED, agent_client.REMOVED}:
-            self.fitness.take(frame)
+            self.membership.take(frame)
         elif frame.kind == agent_client.READY:
             self._ready.set()
 
@@ -626,84 +629,86 @@ class Replica:
             members = read_entries(operation.payload)
             for entry, _ in members:
                 self._writes.committed((entry.key, entry.digest))
-            if is_joined(operation.payload):
+            if is_batch(operation.payload):
                 await self._execute(pending, chains)
                 keys.clear()
                 chains.append(await self._apply_together(operation, members))
-                self._progress.reach(operation.place)
+                self._applied_index.reach(operation.log_index)
                 continue
             ((entry, request),) = members
             if entry.identity in keys:
                 await self._execute(pending, chains)
                 keys.clear()
-            verdict = self._memory.judge(entry)
+            verdict = self._dedup.classify(entry)
             if verdict == "new":
-                self._memory.enter(operation.place, entry)
-                request.moment = self._memory.moment(entry)
-                pending.append((operation.place, entry, request))
+                self._dedup.enter(operation.log_index, entry)
+                request.clock_and_seed = self._dedup.clock_and_seed(entry)
+                pending.append((operation.log_index, entry, request))
                 keys.add(entry.identity)
                 continue
             await self._execute(pending, chains)
             keys.clear()
-            self.counts.repeated += self._memory.judge(entry) == "known"
-            self._writes.applied((entry.key, entry.digest), self._memory.told_before(entry))
-            chains.append(self._memory.chain)
-            self._progress.reach(operation.place)
+            self.counts.repeated += self._dedup.classify(entry) == "known"
+            self._writes.applied((entry.key, entry.digest), self._dedup.previous_reply(entry))
+            chains.append(self._dedup.chain)
+            self._applied_index.reach(operation.log_index)
         await self._execute(pending, chains)
         return chains
 
     async def _execute(self, pending: list[_Step], chains: list[int]) -> None:
-        """Have the state machine execute what is pending, and note what came of it."""
+        """Execute the pending operations on the state machine, and record their outcomes."""
         self._executing = pending
         while pending:
-            self._progress.begin(pending[-1][0])
-            came = await self._machine.execute([request for _, _, request in pending])
-            for (place, entry, _), outcome in zip(pending, came, strict=False):
-                chains.append(self._memory.extend(place, outcome.came))
-                self._came(place, entry, outcome)
-                self._progress.reach(place)
-            del pending[: len(came)]
+            self._applied_index.begin(pending[-1][0])
+            outcomes = await self._machine.execute([request for _, _, request in pending])
+            for (log_index, entry, _), outcome in zip(pending, outcomes, strict=False):
+                chains.append(self._dedup.extend(log_index, outcome.compared))
+                self._on_outcome(log_index, entry, outcome)
+                self._applied_index.reach(log_index)
+            del pending[: len(outcomes)]
 
     async def _apply_together(self, operation: Operation, members: Sequence[Member]) -> int:
         """Apply what was gathered: its requests that are new are one batch, each of them is answered as ever."""
-        place, steps, others = operation.place, [], []
+        log_index, steps, others = operation.log_index, [], []
         for entry, request in members:
-            if self._memory.judge(entry) == "new":
-                self._memory.enter(place, entry)
-                request.moment = self._memory.moment(entry)
+            if self._dedup.classify(entry) == "new":
+                self._dedup.enter(log_index, entry)
+                request.clock_and_seed = self._dedup.clock_and_seed(entry)
                 steps.append((entry, request))
             else:
                 others.append(entry)
         if steps:
-            self._progress.begin(place)
-            came = await self._machine.execute_together([request for _, request in steps])
-            for (entry, _), outcome in zip(steps, came, strict=True):
-                self._came(place, entry, outcome)
-            self._memory.extend(place, b",".join(outcome.came for outcome in came))
+            self._applied_index.begin(log_index)
+            outcomes = await self._machine.execute_together([request for _, request in steps])
+            for (entry, _), outcome in zip(steps, outcomes, strict=True):
+                self._on_outcome(log_index, entry, outcome)
+            self._dedup.extend(log_index, b",".join(outcome.compared for outcome in outcomes))
         for entry in others:
-            self.counts.repeated += self._memory.judge(entry) == "known"
-            self._writes.applied((entry.key, entry.digest), self._memory.told_before(entry))
-        self._writes.applied(mark_of(operation.payload), Reply(BytesPayload(b"")))
-        return self._memory.chain
+            self.counts.repeated += self._dedup.classify(entry) == "known"
+            self._writes.applied((entry.key, entry.digest), self._dedup.previous_reply(entry))
+        self._writes.applied(batch_key(operation.payload), Reply(BytesPayload(b"")))
+        return self._dedup.chain
 
-    def _came(self, place: int, entry: Entry, outcome: Outcome) -> None:
-        self._memory.settle(entry, outcome.answer)
-        if isinstance(outcome.told, Reply):
-            outcome.told.headers = self._memory.headers(entry, place)
-        self._writes.applied((entry.key, entry.digest), outcome.told)
+    def _on_outcome(self, log_index: int, entry: Entry, outcome: Outcome) -> None:
+        self._dedup.settle(entry, outcome.answer)
+        if isinstance(outcome.reply, Reply):
+            outcome.reply.headers = self._dedup.headers(entry, log_index)
+        self._writes.applied((entry.key, entry.digest), outcome.reply)
 
     async def _carry_out(self, frame: Frame) -> None:
         """A snapshot or a restore; the agent hears how it went, and a restore that failed ends the start."""
-        wish = msgspec.json.decode(frame.body, type=_Wish)
+        snapshot_request = msgspec.json.decode(frame.body, type=_SnapshotRequest)
         failure: Exception | None = None
         began = time.monotonic()
         try:
             if frame.kind == agent_client.SNAPSHOT:
-                await self._machine.snapshot(wish.dir, wish.index, self._memory.to_bytes())
+                await self._machine.snapshot(snapshot_request.dir, snapshot_request.index, self._dedup.to_bytes())
             else:
-                index, window = await self._machine.restore(wish.dir)
-                self._memory.load(window)
-                self._progress.reach(max(index, wish.index))  # what follows in the snapshot are no operations
+                index, window = await self._machine.restore(snapshot_request.dir)
+                self._dedup.load(window)
+                self._applied_index.reach(
+                    max(index, snapshot_request.index)
+                )  # what follows in the snapshot are no operations
                 self._tell_chain()
         except Exception as error:  # noqa: BLE001 - user code
             failure = error
@@ -711,7 +716,9 @@ class Replica:
             self._link.write_json(agent_client.DONE, {"error": "" if failure is None else repr(failure)}, frame.id)
         what = "snapshot" if frame.kind == agent_client.SNAPSHOT else "restore"
         if failure is None:
-            self._log.info("%s of %s at %d in %.2f s", what, self._name, wish.index, time.monotonic() - began)
+            self._log.info(
+                "%s of %s at %d in %.2f s", what, self._name, snapshot_request.index, time.monotonic() - began
+            )
             return
         self._log.error("%s of %s failed: %r", what, self._name, failure, exc_info=failure)
         if frame.kind == agent_client.RESTORE:
@@ -720,49 +727,49 @@ class Replica:
     # --- requests -----------------------------------------------------------------------------------------
 
     async def write(
-        self, request: Request, digest: bytes, turn: Turn | None = None, gather: Gather | None = None
+        self, request: Request, digest: bytes, session: SessionRef | None = None, gather: Gather | None = None
     ) -> Reply:
         """Apply the request on every replica, once; gives what this one answered. Raises a `JinaError`.
 
-        `turn` is its place in a session of the client, where it has one. `gather` takes it where it is to be
+        `session` is its place in a session of the client, where it has one. `gather` takes it where it is to be
         proposed together with others, by `propose`.
         """
-        self.fitness.check()
-        entry = entry_of(request.request_id, digest, self._progress.applied, turn or NO_TURN)
-        if (seen := self._memory.answered(entry)) is not None:
+        self.membership.check()
+        entry = entry_of(request.request_id, digest, self._applied_index.applied, session or NO_SESSION)
+        if (seen := self._dedup.answered(entry)) is not None:
             self.counts.repeated += 1
-            return reply_or_raise(self._memory.told(entry, seen))
-        mark = (entry.key, digest)
-        waiter = self._writes.join(mark)
+            return reply_or_raise(self._dedup.stored_reply(entry, seen))
+        request_key = (entry.key, digest)
+        waiter = self._writes.join(request_key)
         if waiter is None:
             operation = write_entry(entry, request, NO_LIMIT)
             span = traces.begin("commit", request.headers, {"jina.replica": self._name}, inside=True)
             if gather is None:
-                waiter = self._writes.begin(mark, operation, self._patience, span)
+                waiter = self._writes.begin(request_key, operation, self._patience, span)
             else:
-                waiter = self._writes.hold(mark, span)
-                gather(mark, operation)
+                waiter = self._writes.hold(request_key, span)
+                gather(request_key, operation)
         try:
             return await in_time(waiter, request, self._name)
         finally:
-            self._writes.leave(mark, waiter)
+            self._writes.leave(request_key, waiter)
 
-    def propose(self, gathered: Sequence[tuple[Mark, Sequence[agent_client.Buffer]]]) -> None:
+    def propose(self, gathered: Sequence[tuple[RequestKey, Sequence[agent_client.Buffer]]]) -> None:
         """Bring operations into the log as one."""
-        self._writes.together(gathered, self._patience)
+        self._writes.propose_batch(gathered, self._patience)
 
     async def covered(self, request: Request) -> None:
         """Return when this replica has applied all that was acknowledged anywhere before the call."""
-        self.fitness.check()
+        self.membership.check()
         await in_time(self._reads.covered(), request, self._name)
 
     async def seen(self, request: Request) -> None:
         """Return when this replica has applied what the client has seen of it at any other one."""
-        self.fitness.check()
-        if (index := index_of(request.headers, self.plan.group)) > self._progress.applied:
+        self.membership.check()
+        if (index := index_of(request.headers, self.plan.group)) > self._applied_index.applied:
             await in_time(self._reads.reached(index), request, self._name)
 
     @property
-    def standing(self) -> dict[str, str]:
+    def index_headers(self) -> dict[str, str]:
         """What a client is told beside the answer to a read: up to where in the log it may have seen something now."""
-        return {INDEX: f"{self.plan.group}={max(self._progress.applied, self._progress.begun)}"}
+        return {INDEX: f"{self.plan.group}={max(self._applied_index.applied, self._applied_index.begun)}"}

@@ -156,7 +156,7 @@ def _digest(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder on the disk before anything that comes after it."""
+    """Sync a file or folder to the disk before anything that follows."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

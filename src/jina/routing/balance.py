@@ -9,7 +9,7 @@ from jina.errors import Unavailable
 from jina.plan.plans import PollingMode
 
 
-class Balance:
+class LoadBalancer:
     """The requests in flight at each replica of one Executor, and who gets the next.
 
     Replicas are known by their positions in `replicas`, which holds their names for errors. `randrange(n)` gives a

@@ -35,7 +35,7 @@ class Rules:
 class Part(Generic[T]):
     """The documents `start:stop` of one request; all of them unless the request alone is larger than a batch."""
 
-    ticket: T
+    item: T
     start: int
     stop: int
     weight: float
@@ -76,25 +76,25 @@ class Batcher(Generic[T]):
         """How many requests wait, wholly or in part."""
         return len(self._tickets)
 
-    def add(self, now: float, key: Hashable, ticket: T, weights: Weights) -> None:
+    def add(self, now: float, key: Hashable, item: T, weights: Weights) -> None:
         """A request arrives; `key` says which others it may share a batch with."""
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue()
-        parts = [Part(ticket, *piece, now) for piece in pieces(weights, self._rules)]
+        parts = [Part(item, *piece, now) for piece in pieces(weights, self._rules)]
         first = not queue.live
         queue.parts.extend(parts)
         queue.live += len(parts)
         queue.weight += sum(part.weight for part in parts)
-        self._tickets[ticket] = (key, parts)
+        self._tickets[item] = (key, parts)
         if first:
             self._head(key, queue)
         if queue.weight >= self._rules.size:
             self._full[key] = None
 
-    def discard(self, ticket: T) -> None:
+    def discard(self, item: T) -> None:
         """The request is not wanted any more: what waits of it leaves."""
-        found = self._tickets.pop(ticket, None)
+        found = self._tickets.pop(item, None)
         if found is None:
             return
         key, parts = found
@@ -106,7 +106,7 @@ class Batcher(Generic[T]):
         self._changed(key, queue)
 
     def flush(self, *, on: bool = True) -> None:
-        """From now on nothing waits for company, or it does again."""
+        """From now on nothing waits for a batch to fill, or it does again."""
         self._flushing = on
 
     def due(self) -> float | None:
@@ -129,10 +129,10 @@ class Batcher(Generic[T]):
         queue = self._queues[key]
         batch = list(self._filled(queue))
         for part in batch:
-            parts = self._tickets[part.ticket][1]
+            parts = self._tickets[part.item][1]
             parts.remove(part)
             if not parts:
-                del self._tickets[part.ticket]
+                del self._tickets[part.item]
         queue.live -= len(batch)
         queue.weight -= sum(part.weight for part in batch)
         self._full.pop(key, None)

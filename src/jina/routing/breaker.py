@@ -1,4 +1,4 @@
-"""Which replicas are left out because their requests fail, and when they are asked whether they are well again."""
+"""Circuit breakers: which replicas are left out because their requests fail, and when they are probed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-FAULTS: Final = 5
-"""Faults in a row after which a replica is left out."""
+FAILURES: Final = 5
+"""Failures in a row after which a replica is left out."""
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 """Seconds before a replica that was left out is asked; doubled each time until it has answered a request."""
@@ -15,7 +15,7 @@ LONGEST_PAUSE: Final = 30.0
 
 @dataclass(slots=True)
 class _State:
-    faults: int = 0
+    failures: int = 0
     pause: float = FIRST_PAUSE
     ask_at: float | None = None
     """When to ask it; None while it is trusted."""
@@ -25,7 +25,7 @@ class _State:
 class Breaker:
     """A circuit breaker for each replica, known by its position. Times are seconds of one clock.
 
-    A fault is a request that the replica lost, refused because it is not ready, or let run out of time.
+    A failure is a request that the replica lost, refused because it is not ready, or let time out.
     """
 
     __slots__ = ("_open", "_states")
@@ -35,28 +35,28 @@ class Breaker:
         self._open = 0
 
     @property
-    def all_trusted(self) -> bool:
-        """Whether none is left out."""
+    def all_closed(self) -> bool:
+        """Whether no circuit is open."""
         return not self._open
 
     def usable(self, up: Sequence[bool], tried: Collection[int] = ()) -> Sequence[bool]:
         """Those of the replicas that are `up` and trusted; all that are up where those have been `tried` already."""
         trusted = [is_up and state.ask_at is None for is_up, state in zip(up, self._states, strict=True)]
-        untried = any(is_usable and place not in tried for place, is_usable in enumerate(trusted))
+        untried = any(is_usable and index not in tried for index, is_usable in enumerate(trusted))
         return trusted if untried else up
 
-    def well(self, replica: int) -> None:
+    def record_success(self, replica: int) -> None:
         """A request was answered, be it by an error of the request."""
         state = self._states[replica]
-        if state.faults:
+        if state.failures:
             self._close(state)
-            state.faults, state.pause = 0, FIRST_PAUSE
+            state.failures, state.pause = 0, FIRST_PAUSE
 
-    def fault(self, replica: int, now: float) -> bool:
-        """A request ended in a fault; says whether the replica is left out from now on."""
+    def record_failure(self, replica: int, now: float) -> bool:
+        """A request failed; returns whether the replica is left out from now on."""
         state = self._states[replica]
-        state.faults += 1
-        if state.ask_at is not None or state.faults < FAULTS:
+        state.failures += 1
+        if state.ask_at is not None or state.failures < FAILURES:
             return False
         self._open += 1
         self._ask_later(state, now)
@@ -64,33 +64,33 @@ class Breaker:
 
     def due(self, now: float) -> list[int]:
         """The replicas to be asked now; `answered` must follow for each."""
-        places = [
-            place
-            for place, state in enumerate(self._states)
+        indices = [
+            index
+            for index, state in enumerate(self._states)
             if state.ask_at is not None and state.ask_at <= now and not state.asked
         ]
-        for place in places:
-            self._states[place].asked = True
-        return places
+        for index in indices:
+            self._states[index].asked = True
+        return indices
 
-    def answered(self, replica: int, now: float, *, well: bool) -> None:
-        """What a replica said when it was asked. One that is well gets requests; the next fault leaves it out again."""
+    def answered(self, replica: int, now: float, *, healthy: bool) -> None:
+        """The result of a probe. A healthy replica gets requests; its next failure leaves it out again."""
         state = self._states[replica]
         state.asked = False
         if state.ask_at is None:
             return
-        if well:
+        if healthy:
             self._close(state)
-            state.faults = FAULTS - 1
+            state.failures = FAILURES - 1
         else:
             self._ask_later(state, now)
 
     def grow(self) -> None:
-        """One more replica has the next place."""
+        """Add a replica at the end."""
         self._states.append(_State())
 
     def replaced(self, replica: int) -> None:
-        """Another process has the replica's place."""
+        """Another process took the replica's position."""
         self._close(self._states[replica])
         self._states[replica] = _State()
 

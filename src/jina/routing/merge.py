@@ -138,7 +138,7 @@ Fields: TypeAlias = "Mapping[str, pb.NodeProto]"  # no message class is made bef
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class MergePolicy:
     """What is not the same for all merges.
 
     `keeps_equal`: what several versions of a document add to a list of the base is all kept. `lists` is told of each
@@ -150,12 +150,12 @@ class Manner:
     lists: Callable[[str, pb.DocListProto, Sequence[Sequence[pb.DocProto]]], None] | None = None
 
 
-_BRANCHES = Manner()
+_BRANCHES = MergePolicy()
 _GROWING = frozenset({"list", "doc", "dict", "doc_array"})
 """Kinds of values to which equal versions may have added."""
 
 
-def merge(branches: Sequence[Payload], base: Payload, manner: Manner = _BRANCHES) -> Payload:
+def merge(branches: Sequence[Payload], base: Payload, policy: MergePolicy = _BRANCHES) -> Payload:
     """The documents of `branches`, left-most first, that all came from `base`, as one payload.
 
     Linear in the size of the documents. None of the payloads is changed. Raises `BadRequest` where one is garbled.
@@ -165,9 +165,9 @@ def merge(branches: Sequence[Payload], base: Payload, manner: Manner = _BRANCHES
     lists = [proto_of(branch).docs for branch in branches]
     found = _by_document(lists, before)
     for key, versions in found.items():
-        _merge_document(versions, before.find(key), merged.docs.add(), manner)
-    if manner.lists is not None and all(before.find(key) is None for key in found):
-        manner.lists("", merged, lists)
+        _merge_document(versions, before.find(key), merged.docs.add(), policy)
+    if policy.lists is not None and all(before.find(key) is None for key in found):
+        policy.lists("", merged, lists)
     return ProtoPayload(merged)
 
 
@@ -250,31 +250,33 @@ def _by_document(branches: Sequence[Sequence[pb.DocProto]], before: _Places) -> 
     return versions
 
 
-def _merge_document(versions: Sequence[pb.DocProto], base: Fields | None, into: pb.DocProto, manner: Manner) -> None:
+def _merge_document(
+    versions: Sequence[pb.DocProto], base: Fields | None, into: pb.DocProto, policy: MergePolicy
+) -> None:
     into.CopyFrom(versions[0])
-    if manner.keeps_equal and base is None:
-        manner = replace(manner, keeps_equal=False)  # copies of one document, to which nobody added
-    if (manner.keeps_equal and len(versions) > 1) or any(version != versions[0] for version in versions[1:]):
-        _merge_fields([version.data for version in versions], base, into.data, manner)
+    if policy.keeps_equal and base is None:
+        policy = replace(policy, keeps_equal=False)  # copies of one document, to which nobody added
+    if (policy.keeps_equal and len(versions) > 1) or any(version != versions[0] for version in versions[1:]):
+        _merge_fields([version.data for version in versions], base, into.data, policy)
 
 
 def _merge_fields(
-    versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto], manner: Manner
+    versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto], policy: MergePolicy
 ) -> None:
     """`into` holds the first version."""
     first = versions[0]
     conflicts = dict.fromkeys(
         name for fields in versions[1:] for name in fields if name not in first or fields[name] != first[name]
     )
-    if manner.keeps_equal:
+    if policy.keeps_equal:
         conflicts |= dict.fromkeys(name for name, node in first.items() if node.WhichOneof("content") in _GROWING)
     for name in conflicts:
         nodes = [fields[name] for fields in versions if name in fields]
-        _merge_value(name, nodes, base[name] if base is not None and name in base else None, into[name], manner)
+        _merge_value(name, nodes, base[name] if base is not None and name in base else None, into[name], policy)
 
 
 def _merge_value(
-    name: str, nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto, manner: Manner
+    name: str, nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto, policy: MergePolicy
 ) -> None:
     nodes = [node for node in nodes if node.WhichOneof("content") is not None]
     if not nodes:
@@ -285,16 +287,16 @@ def _merge_value(
     kind = into.WhichOneof("content")
     alike = all(node.WhichOneof("content") == kind for node in nodes)
     if alike and kind == "doc":
-        _merge_fields([node.doc.data for node in nodes], _fields_of(base), into.doc.data, manner)
+        _merge_fields([node.doc.data for node in nodes], _fields_of(base), into.doc.data, policy)
     elif alike and kind == "dict":
-        _merge_keys([node.dict.data for node in nodes], _fields_of(base), into.dict.data, manner)
+        _merge_keys([node.dict.data for node in nodes], _fields_of(base), into.dict.data, policy)
     elif alike and kind == "doc_array":
         lists = [node.doc_array.docs for node in nodes]
-        _merge_nested(lists, _docs_of(base), into.doc_array, manner)
-        if manner.lists is not None:
-            manner.lists(name, into.doc_array, lists)
+        _merge_nested(lists, _docs_of(base), into.doc_array, policy)
+        if policy.lists is not None:
+            policy.lists(name, into.doc_array, lists)
     else:
-        _merge_changed(_changed(nodes, base), base, into, manner)
+        _merge_changed(_changed(nodes, base), base, into, policy)
 
 
 def _changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None) -> Sequence[pb.NodeProto]:
@@ -305,7 +307,7 @@ def _changed(nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None) -> Sequen
 
 
 def _merge_changed(
-    nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto, manner: Manner
+    nodes: Sequence[pb.NodeProto], base: pb.NodeProto | None, into: pb.NodeProto, policy: MergePolicy
 ) -> None:
     into.CopyFrom(nodes[0])
     kind = into.WhichOneof("content")
@@ -319,15 +321,15 @@ def _merge_changed(
         for item in _items_of(node):
             key = item_key(item)
             seen[key] += 1
-            if seen[key] > (old[key] if manner.keeps_equal and kind == "list" else max(old[key], have[key])):
+            if seen[key] > (old[key] if policy.keeps_equal and kind == "list" else max(old[key], have[key])):
                 items.add().CopyFrom(item)
                 have[key] += 1
 
 
 def _merge_keys(
-    versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto], manner: Manner
+    versions: Sequence[Fields], base: Fields | None, into: MutableMapping[str, pb.NodeProto], policy: MergePolicy
 ) -> None:
-    _merge_fields(versions, base, into, manner)
+    _merge_fields(versions, base, into, policy)
     for name in [name for name in into if base is not None and name in base]:
         kept = [fields[name] for fields in versions if name in fields]
         if base is not None and len(kept) < len(versions) and all(same(node, base[name]) for node in kept):
@@ -335,7 +337,7 @@ def _merge_keys(
 
 
 def _merge_nested(
-    versions: Sequence[Sequence[pb.DocProto]], base: Sequence[Fields], into: pb.DocListProto, manner: Manner
+    versions: Sequence[Sequence[pb.DocProto]], base: Sequence[Fields], into: pb.DocListProto, policy: MergePolicy
 ) -> None:
     before = _Places(base, by_place=True)
     del into.docs[:]
@@ -345,7 +347,7 @@ def _merge_nested(
             old = pb.NodeProto(doc=pb.DocProto(data=was))
             if all(same(pb.NodeProto(doc=doc), old) for doc in docs):
                 continue
-        _merge_document(docs, was, into.docs.add(), manner)
+        _merge_document(docs, was, into.docs.add(), policy)
 
 
 def _items_of(node: pb.NodeProto | None) -> Sequence[pb.NodeProto]:
@@ -460,7 +462,7 @@ def _ascends(scores: Iterable[float]) -> bool:
 def merge_shards(answers: Sequence[Payload], base: Payload) -> Payload:
     """The documents of all shards, that of the lowest number first, which all got those of `base`."""
     ranking = Ranking()
-    merged = merge(answers, base, Manner(keeps_equal=True, lists=ranking.note))
+    merged = merge(answers, base, MergePolicy(keeps_equal=True, lists=ranking.note))
     ranking.settle()
     return merged
 

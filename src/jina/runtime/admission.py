@@ -10,8 +10,8 @@ _SOONEST, _LATEST = 0.05, 30.0
 """Seconds between which the hint lies."""
 
 
-class Room:
-    """The places of one process: at most `inflight` requests in work or waiting, `queue` of them waiting."""
+class Admission:
+    """The limits of one process: at most `inflight` requests in work or waiting, `queue` of them waiting."""
 
     __slots__ = ("_inflight", "_name", "_queue", "_seconds")
 
@@ -21,15 +21,16 @@ class Room:
         self._queue = inflight if queue is None else queue
         self._seconds = 0.0
 
-    def check(self, inflight: int, line: int = 0) -> None:
-        """Raise `Overloaded` where `inflight` requests are there already, or a new one would make the `line` too long.
+    def check(self, inflight: int, backlog: int = 0) -> None:
+        """Raise `Overloaded` where `inflight` requests are there already, or a new one would make the `backlog` too
+        long.
 
-        `line` is how many would wait if one more came.
+        `backlog` is how many would wait if one more came.
         """
         if inflight >= self._inflight:
             text = f"has {inflight} requests in work or waiting, which is its limit (max_inflight)"
-        elif line > self._queue:
-            text = f"has {line - 1} requests waiting for a handler, which is its limit (max_queue)"
+        elif backlog > self._queue:
+            text = f"has {backlog - 1} requests waiting for a handler, which is its limit (max_queue)"
         else:
             return
         raise Overloaded(f"{self._name} {text}", retry_after=self.hint)
@@ -40,5 +41,5 @@ class Room:
 
     @property
     def hint(self) -> float:
-        """Seconds after which a place should be free: as long as a request takes at present."""
+        """Seconds after which a request should be admitted: as long as one takes at present."""
         return min(max(self._seconds, _SOONEST), _LATEST)

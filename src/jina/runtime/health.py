@@ -15,12 +15,12 @@ from typing import Any
 from jina.observe.logs import JinaLogger
 
 INTERVAL = 0.5
-"""Seconds between two beats."""
+"""Seconds between two ticks of a watchdog."""
 LIMIT = 5.0
 """Seconds that the user loop, or the user's `health()`, may stay silent."""
 
 
-class LoopWatch:
+class LoopTimer:
     """A timer on an event loop, whose age other threads read. `start` and `stop` may be called by any thread."""
 
     def __init__(self, loop: AbstractEventLoop, interval: float = 1.0) -> None:
@@ -54,7 +54,7 @@ class LoopWatch:
             self._handle = self._loop.call_later(self._interval, self._turned)
 
 
-class Pulse:
+class LoopWatchdog:
     """A timer on the user loop. An async handler that blocks the loop for `limit` seconds makes it silent; a sync
     handler that computes does not. `start` and `stop` run on the user loop, `healthy` is read from anywhere.
     """
@@ -91,18 +91,18 @@ class Pulse:
 
     @property
     def healthy(self) -> bool:
-        """True while the loop answers and `health()` is content."""
+        """True while the loop answers and `health()` does not return False."""
         return self._well and time.monotonic() - self._last < self._limit
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the timer."""
         self._last = time.monotonic()
         self._handle = self._loop.call_later(self._interval, self.start)
         if self._hook is not None and (self._asking is None or self._asking.done()):
             self._asking = self._loop.create_task(self._ask(self._hook))
 
     def stop(self) -> None:
-        """Beat no more."""
+        """Stop the timer."""
         if self._handle is not None:
             self._handle.cancel()
         if self._asking is not None:

@@ -30,7 +30,7 @@ class Stop:
         """Of log lines that say that the process ends before it was ready."""
         # Re-entrant: a signal handler runs in the middle of whatever the main thread does, here too.
         self._lock = threading.RLock()
-        self._listeners: list[Callable[[Stop], None]] = []
+        self._callbacks: list[Callable[[Stop], None]] = []
         self.requested = False
         self.hard = False
         self.reason = ""
@@ -42,31 +42,31 @@ class Stop:
             if not self.requested:
                 self.requested, self.reason, self.exit_code = True, reason, exit_code
             self.hard = self.hard or hard
-            listeners = list(self._listeners)
-        for listener in listeners:
-            listener(self)
+            callbacks = list(self._callbacks)
+        for handler in callbacks:
+            handler(self)
 
     def abandon(self) -> None:
         """Ask for the stop because the orchestrator is gone."""
         self.request_stop("the orchestrator is gone", hard=True)
 
-    def listen(self, listener: Callable[[Stop], None]) -> Callable[[], None]:
-        """Call `listener` at each request, in the thread that asks, and now if there was one; gives its undo."""
+    def listen(self, handler: Callable[[Stop], None]) -> Callable[[], None]:
+        """Call `handler` at each request, in the thread that asks, and now if there was one; gives its undo."""
         with self._lock:
-            self._listeners.append(listener)
+            self._callbacks.append(handler)
             requested = self.requested
         if requested:
-            listener(self)
+            handler(self)
 
         def forget() -> None:
             with self._lock:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
+                if handler in self._callbacks:
+                    self._callbacks.remove(handler)
 
         return forget
 
 
-class Vitals:
+class ProcessStats:
     """Numbers by name; `source` gives them once there is a service, and may be called by any thread.
 
     `in_flight` requests are in work, `queued` of them wait for a thread, `done` grows whenever one gets on; `beats` of
@@ -107,7 +107,7 @@ def tune() -> None:
         _tuned = True
 
 
-class Spare:
+class MemoryTrimmer:
     """Gives memory back some seconds after the last large request; for one loop."""
 
     __slots__ = ("_timer",)
@@ -156,7 +156,7 @@ def new_loop() -> AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-class Life(Protocol):
+class ProcessMain(Protocol):
     """What a process does on its main loop."""
 
     def signals(self) -> AbstractContextManager[None]:
@@ -168,7 +168,7 @@ class Life(Protocol):
         ...
 
 
-def run_life(life_on: Callable[[AbstractEventLoop], Life]) -> int:
+def run_process_main(life_on: Callable[[AbstractEventLoop], ProcessMain]) -> int:
     """Run a life on a new loop of the main thread; gives its exit code.
 
     Where the user's code calls `nest_asyncio.apply()` while it is imported or constructed, which uvloop's loops refuse,
@@ -259,10 +259,10 @@ def finish(loop: AbstractEventLoop, seconds: float = 1.0) -> None:
     loop.run_until_complete(loop.shutdown_asyncgens())
 
 
-Listener = Callable[[str, socket.socket | None], None]
+LinkHandler = Callable[[str, socket.socket | None], None]
 
 
-class LinkSource:
+class LinkInbox:
     """Holds each socket until somebody listens. Every method may be called from any thread.
 
     A socket comes under the name of its worker (`executor/rep-0`), at both ends of the link. One that comes under a
@@ -274,31 +274,31 @@ class LinkSource:
         self.on_use: Callable[[str], None] = lambda _: None
         """Told by the listener when the link of a worker is used for requests."""
         self._waiting: list[tuple[str, socket.socket | None]] = []
-        self._listener: Listener | None = None
+        self._handler: LinkHandler | None = None
 
     def add(self, name: str, sock: socket.socket | None) -> None:
         """Give a socket to the listener, or keep it until there is one."""
         with self._lock:
-            listener = self._listener
-            if listener is None:
+            handler = self._handler
+            if handler is None:
                 self._waiting.append((name, sock))
                 return
-        listener(name, sock)
+        handler(name, sock)
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(name, socket)` for what waits, here, and for each later one in the thread that adds it.
+    def listen(self, handler: LinkHandler) -> Callable[[], None]:
+        """Call `handler(name, socket)` for what waits, here, and for each later one in the thread that adds it.
 
         The listener owns the socket and returns at once. Gives the function that ends it.
         """
         with self._lock:
-            self._listener = listener
+            self._handler = handler
             waiting, self._waiting = self._waiting, []
         for name, sock in waiting:
-            listener(name, sock)
+            handler(name, sock)
 
         def forget() -> None:
             with self._lock:
-                self._listener = None
+                self._handler = None
 
         return forget
 

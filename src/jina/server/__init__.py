@@ -1,4 +1,4 @@
-"""gRPC, HTTP and WebSocket servers over a Service; the door to grpc and uvicorn.
+"""gRPC, HTTP and WebSocket servers over a Service; the only room but the client that imports grpc and uvicorn.
 
 Takes: a Service and the plans of its listeners.
 Gives: served ports.

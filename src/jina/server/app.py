@@ -20,8 +20,8 @@ from jina.server.http import (
     CRUD,
     DOCUMENTS,
     JSON,
+    AccessGuard,
     AsgiApp,
-    Door,
     Exchange,
     ExtraRoute,
     Header,
@@ -120,7 +120,7 @@ def path_of(scope: Scope) -> str:
     return path or "/"
 
 
-class ForeignApp:
+class MountedApp:
     """Serves `app`, and `GET /` as a health check where `app` has no such route."""
 
     def __init__(self, app: AsgiApp, gate: Gate, plan: HttpPlan, access: Access | None = None) -> None:
@@ -128,11 +128,11 @@ class ForeignApp:
         self._gate = gate
         self._cors = plan.cors
         terms = Terms(0, CORS_HEADERS if plan.cors else [])
-        self._door = Door(access, terms, cors=plan.cors, routes=True) if access is not None else None
+        self._guard = AccessGuard(access, terms, cors=plan.cors, routes=True) if access is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if self._door is not None and not await self._door.lets_in(scope, receive, send):
+        if self._guard is not None and not await self._guard.admits(scope, receive, send):
             return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -336,7 +336,7 @@ class HttpApp:
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
         self._entry: AsgiApp = self._answer
-        self._door = Door(access, self._terms, cors=plan.cors) if access is not None else None
+        self._guard = AccessGuard(access, self._terms, cors=plan.cors) if access is not None else None
 
     def mount(self, path: str, app: AsgiApp) -> None:
         """Let an application answer everything at and below a path; one at `/` gets what we have no route for.
@@ -358,7 +358,7 @@ class HttpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if self._door is None or await self._door.lets_in(scope, receive, send):
+        if self._guard is None or await self._guard.admits(scope, receive, send):
             await self._entry(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -368,7 +368,7 @@ class HttpApp:
             return
         if self.mounts and (found := self._mounted(scope)) is not None:
             app, root = found
-            if self._door is None or await self._door.opens_route(scope, receive, send):
+            if self._guard is None or await self._guard.opens_route(scope, receive, send):
                 await app({**scope, "root_path": root}, receive, send)
         elif kind == "http":
             await self._serve(Exchange(scope, receive, send, self._last_terms if self._gate.draining else self._terms))

@@ -23,8 +23,8 @@ from jina.net.messages import (
     DocumentWriter,
     Emit,
     Incoming,
-    Intake,
     Pipeline,
+    RequestReader,
     Unusable,
     as_jina_error,
     environment_info,
@@ -38,7 +38,7 @@ from jina.net.service import EndpointInfo, Gate, Service
 from jina.net.sockets import bind, bind_error
 from jina.net.tls import grpc_credentials
 from jina.net.unread import Unread
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 
 Context = grpc.aio.ServicerContext[Any, Any]
 untyped: Any = grpc  # grpcio has annotations here and there only
@@ -84,7 +84,7 @@ def deadline_of(context: Context) -> float | None:
 
 
 class Calls:
-    """Handlers of one gRPC face over one service."""
+    """Handlers of one gRPC listener over one service."""
 
     def __init__(self, service: Service, limits: Limits, window: int, access: Access | None, unread: Unread) -> None:
         self._service = service
@@ -92,23 +92,23 @@ class Calls:
         self._max_message_size = limits.message_size
         self._window = window
         self._access = access
-        self._intake = Intake(limits.message_size, limits.parameters, forwards=service.forwards)
+        self._reader = RequestReader(limits.message_size, limits.parameters, forwards=service.forwards)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """By full method name."""
-        intake = self._intake
+        reader = self._reader
         return {
             "/jina.JinaSingleDataRequestRPC/process_single_data": untyped.unary_unary_rpc_method_handler(
-                self.process_single_data, request_deserializer=intake.request
+                self.process_single_data, request_deserializer=reader.request
             ),
             "/jina.JinaDataRequestRPC/process_data": untyped.unary_unary_rpc_method_handler(
-                self.process_data, request_deserializer=intake.requests
+                self.process_data, request_deserializer=reader.requests
             ),
             "/jina.JinaRPC/Call": untyped.stream_stream_rpc_method_handler(
-                self.call, request_deserializer=intake.request
+                self.call, request_deserializer=reader.request
             ),
             "/jina.JinaSingleDocumentRequestRPC/stream_doc": untyped.unary_stream_rpc_method_handler(
-                self.stream_doc, request_deserializer=intake.document
+                self.stream_doc, request_deserializer=reader.document
             ),
         }
 
@@ -130,7 +130,7 @@ class Calls:
         branches = None
         if len(joined) > 1:
             branches = [(_last_executor(one), documents) for one, documents in joined]
-            payload = self._intake.join([documents for _, documents in joined])
+            payload = self._reader.join([documents for _, documents in joined])
         return await self._answer_or_refuse((message, payload, size), context, branches)
 
     async def call(self, _requests: Any, context: Context) -> None:
@@ -453,7 +453,7 @@ _HARD_LIMIT = 2**31 - 1
 """The largest message that gRPC can carry, in bytes."""
 
 
-class GrpcFace:
+class GrpcListener:
     """A gRPC server of one port on the running loop.
 
     `options` are gRPC channel arguments (https://grpc.github.io/grpc/core/group__grpc__arg__keys.html), set
@@ -463,7 +463,7 @@ class GrpcFace:
 
     def __init__(
         self,
-        plan: FacePlan,
+        plan: ListenerPlan,
         gate: Gate,
         options: Mapping[str, Any],
         limits: Limits,
@@ -506,7 +506,7 @@ class GrpcFace:
         return {**Health(self._gate).handlers(), **Reflection().handlers()}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:
-        # Up to twice the limit is let in, so that the answer can name the option; see `Intake`.
+        # Up to twice the limit is let in, so that the answer can name the option; see `RequestReader`.
         ours = {
             "grpc.max_concurrent_streams": _MOST_STREAMS,
             "grpc.so_reuseport": int(self._plan.share_port),

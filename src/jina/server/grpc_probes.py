@@ -78,13 +78,13 @@ class Health:
     async def watch(self, data: bytes, context: Context) -> AsyncIterator[Any]:
         """The state now and at each change; ends when the server stops, which would else wait for it."""
         request = await _parsed(_CHECK, data, context)
-        told = None
+        result = None
         while True:
             last = self._gate.draining  # read before the state is sent: the server may begin to stop meanwhile
             state = self._state(request.service)
-            if state != told:
+            if state != result:
                 yield state
-                told = state
+                result = state
             if last:
                 return
             await asyncio.sleep(_WATCH_INTERVAL)
@@ -141,9 +141,9 @@ def _answer(question: Any, answer: Any) -> None:
             _write_files(extension.file, answer)
         case "all_extension_numbers_of_type":
             extended = pb.POOL.FindMessageTypeByName(question.all_extension_numbers_of_type)
-            told = answer.all_extension_numbers_response
-            told.base_type_name = extended.full_name
-            told.extension_number.extend(sorted(found.number for found in pb.POOL.FindAllExtensions(extended)))
+            result = answer.all_extension_numbers_response
+            result.base_type_name = extended.full_name
+            result.extension_number.extend(sorted(found.number for found in pb.POOL.FindAllExtensions(extended)))
         case "list_services":
             for name in sorted((*JINA_SERVICES, _REFLECTION)):
                 answer.list_services_response.service.add(name=name)

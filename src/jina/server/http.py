@@ -285,26 +285,26 @@ def hidden_paths(plan: HttpPlan) -> frozenset[str]:
 
 def exposed_routes(plan: HttpPlan) -> list[ExtraRoute]:
     """What `expose_endpoints` asks for; raises `ConfigError` naming the entry."""
-    return [_exposed(endpoint, dict(told or {})) for endpoint, told in plan.expose_endpoints.items()]
+    return [_exposed(endpoint, dict(result or {})) for endpoint, result in plan.expose_endpoints.items()]
 
 
-def _exposed(endpoint: str, told: dict[str, Any]) -> ExtraRoute:
+def _exposed(endpoint: str, entry: dict[str, Any]) -> ExtraRoute:
     where = f"expose_endpoints: {endpoint!r}"
-    for name in told:
+    for name in entry:
         if name not in _OPTIONS:
             near = nearest(name, _OPTIONS)
             raise ConfigError(f"{where}: no option {name!r}", help=f"did you mean {near!r}?" if near else "")
-    methods = told.get("methods") or ["POST"]
+    methods = entry.get("methods") or ["POST"]
     if isinstance(methods, str):
         methods = [methods]
     wrong = [method for method in methods if str(method).upper() not in _METHODS]
     if wrong:
         raise ConfigError(f"{where}: methods: {wrong[0]!r} is none of {', '.join(sorted(_METHODS))}")
     return ExtraRoute(
-        http_path(told.get("http_path") or endpoint),
-        told.get("exec_endpoint") or endpoint,
+        http_path(entry.get("http_path") or endpoint),
+        entry.get("exec_endpoint") or endpoint,
         [str(method).upper() for method in methods],
-        {name: value for name, value in told.items() if name in _DETAILS},
+        {name: value for name, value in entry.items() if name in _DETAILS},
     )
 
 
@@ -590,7 +590,7 @@ class ClientWatches:
         self._fresh.add(watch)
         if not self._ticking:
             self._ticking = True
-            loop.call_later(_WATCH_AFTER, self._tick)
+            loop.call_later(_WATCH_AFTER, self._check_clients)
 
     def remove(self, watch: ClientWatch) -> None:
         """The request is answered."""
@@ -598,13 +598,13 @@ class ClientWatches:
         self._aging.discard(watch)
         watch.stop()
 
-    def _tick(self) -> None:
+    def _check_clients(self) -> None:
         for watch in self._aging:
             watch.begin()
         self._aging, self._fresh = self._fresh, set()
         self._ticking = bool(self._aging)
         if self._ticking and self._loop is not None:
-            self._loop.call_later(_WATCH_AFTER, self._tick)
+            self._loop.call_later(_WATCH_AFTER, self._check_clients)
 
 
 def _unpacked(body: bytes, limit: int) -> bytes:
@@ -643,7 +643,7 @@ _OPEN = frozenset({"/", "/livez", "/readyz", "/startupz"})
 _SECRET = {KEY_HEADER.encode(), NAME_HEADER.encode(), b"authorization"}
 
 
-class Door:
+class AccessGuard:
     """Lets those in who may call. `terms` are those of the answers to the others; with `cors` preflights pass.
 
     With `routes`, all that is behind it are routes of the user's own.
@@ -655,7 +655,7 @@ class Door:
         self._cors = cors
         self._routes = routes
 
-    async def lets_in(self, scope: Scope, receive: Receive, send: Send) -> bool:
+    async def admits(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Whether the request may go on; a refusal is answered here.
 
         Requests over HTTP are counted here, frames of a WebSocket as they come.

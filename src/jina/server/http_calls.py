@@ -99,18 +99,18 @@ async def send_stream(
     The response begins with the first document, so that an earlier error can still be an ordinary one. The
     iterator is closed when this returns or is cancelled; the caller writes the last frame.
     """
-    pulse = _Pulse(exchange, framing, ping_interval)
+    keep_alive = _KeepAlive(exchange, framing, ping_interval)
     try:
         async for reply in replies:
             items = reply.payload.json_items()
             if items:
-                pulse.silent = False
+                keep_alive.silent = False
                 if not exchange.started:
-                    await pulse.start()
+                    await keep_alive.start()
                 await exchange.write(framing.documents(items))
-        await pulse.start()
+        await keep_alive.start()
     finally:
-        pulse.stop()
+        keep_alive.stop()
         await _close(replies)
 
 
@@ -120,7 +120,7 @@ async def _close(replies: Any) -> None:
         await aclose()
 
 
-class _Pulse:
+class _KeepAlive:
     """Starts the response at the first document, or at the first sign of life when that takes long."""
 
     def __init__(self, exchange: Exchange, framing: Framing, interval: float) -> None:

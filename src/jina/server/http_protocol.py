@@ -15,7 +15,7 @@ from jina.net.unread import LEAST_RATE, OnTransport, Pausing, Unread
 from jina.server.http import dumps, error_content
 
 
-class Arrival:
+class ReadDeadline:
     """Calls `late` when something awaited did not arrive within `timeout` seconds, and one more for each KiB of it.
 
     While `paused` says that we do not read ourselves the time does not run. A `timeout` of 0 is no limit.
@@ -102,7 +102,7 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
     """
 
     timeout: float = 0.0
-    """Seconds for the head, and as much for the body; see `Arrival`."""
+    """Seconds for the head, and as much for the body; see `ReadDeadline`."""
     unread: Unread
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -118,12 +118,12 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         self._awaiting = True
         self._parsed_again = False
         """Whether the head that was just read is to be parsed again, without its upgrade."""
-        self._arrival = Arrival(self.loop, self.timeout, self._late, lambda: self.flow.read_paused)
-        self._arrival.begin()
+        self._reading = ReadDeadline(self.loop, self.timeout, self._late, lambda: self.flow.read_paused)
+        self._reading.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more, and nothing be taken."""
-        self._arrival.end()
+        self._reading.end()
         self.unread.forget(self._waiting)
         answered = self._answered
         if answered is not None and not answered.response_complete:  # the base class knows the last of several only
@@ -137,18 +137,18 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
-        arrival = self._arrival
-        if arrival.awaited:
-            arrival.got(len(data))
+        reading = self._reading
+        if reading.awaited:
+            reading.got(len(data))
         self._piece = len(data)
         if self._head is not None:
             self._head += len(data)
         self._unset_keepalive_if_required()
         self._feed(data)
         if not self._awaiting:
-            arrival.end()
-        elif not arrival.awaited and not self.transport.is_closing():
-            arrival.begin()
+            reading.end()
+        elif not reading.awaited and not self.transport.is_closing():
+            reading.begin()
         if self._head is not None and self._head > MOST_HEAD:
             self._refuse(431, TooLarge(f"the head of the request is longer than {MOST_HEAD} bytes"))
 
@@ -196,7 +196,7 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
             self._head = size
             raise ValueError("too long")  # which ends the parsing
         self._head = None
-        self._arrival.end()
+        self._reading.end()
         if self.parser.should_upgrade() and not self._should_upgrade():
             self.scope["method"] = self.parser.get_method().decode("ascii")
             self._parsed_again = True
@@ -216,7 +216,7 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """What comes now are frames."""
         self._awaiting = False
-        self._arrival.end()
+        self._reading.end()
         self.unread.forget(self._waiting)
         super().handle_websocket_upgrade()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jina.errors import EndpointNotFound
 from jina.net.messages import as_jina_error
 from jina.net.service import Gate, Service
-from jina.plan.plans import FacePlan, HttpPlan
+from jina.plan.plans import HttpPlan, ListenerPlan
 from jina.server.http import Exchange, Receive, Scope, Send, Terms
 from jina.server.pages import pages
 from jina.server.server import Server
@@ -15,13 +15,13 @@ _NO_BODY = 64 * 1024
 """Bytes of a body that nobody reads."""
 
 
-def monitoring_server(plan: FacePlan, service: Service) -> Server:
+def monitoring_server(plan: ListenerPlan, service: Service) -> Server:
     """A server of `/metrics` and the probes; nothing is opened before `start`."""
     from jina.net.unread import Bounds, Unread
-    from jina.server.uvicorn_server import HttpFace
+    from jina.server.uvicorn_server import HttpListener
 
     gate = Gate(service)
-    return Server([plan], [HttpFace(plan, MonitoringApp(gate), {}, _NO_BODY, Unread(Bounds()))], gate)
+    return Server([plan], [HttpListener(plan, MonitoringApp(gate), {}, _NO_BODY, Unread(Bounds()))], gate)
 
 
 class MonitoringApp:

@@ -1,4 +1,4 @@
-"""What an HTTP face tells about itself: probes, metrics, status, documentation."""
+"""What an HTTP listener tells about itself: probes, metrics, status, documentation."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def _description_of(app: AsgiApp, prefix: str) -> Mapping[str, Any] | None:
     if not callable(describe):
         return None
     try:
-        told = describe()
+        result = describe()
     except Exception as error:  # noqa: BLE001 - of the user's own code; our routes are described without it
         get_logger("jina.http").warning("the application at %r is not in /openapi.json: %r", prefix or "/", error)
         return None
-    return told if isinstance(told, Mapping) else None
+    return result if isinstance(result, Mapping) else None
 
 
 class _Pages:
@@ -118,8 +118,8 @@ class _Pages:
         await exchange.respond_json(dumps({"jina": version_info(), "envs": environment_info()}))
 
     async def dry_run(self, exchange: Exchange) -> None:
-        told, routes = await dry_run_status(self._gate.service)
-        content = status_content(told)
+        result, routes = await dry_run_status(self._gate.service)
+        content = status_content(result)
         if "routes" in exchange.query():
             content["routes"] = routes_content(routes)
         await exchange.respond_json(dumps(content))
@@ -177,7 +177,7 @@ async def _probe(exchange: Exchange, name: str, checks: dict[str, bool], *, pass
 
 
 async def dry_run_status(service: Service) -> tuple[Any, list[Route]]:
-    """A `jina.StatusProto` that says whether a request would be served; the service and the Executors asked for it."""
+    """A `jina.StatusProto`: whether a request would be served, by the service and its Executors."""
     message, started = pb.StatusProto(), time.time()
     routes: list[Route] = []
     try:

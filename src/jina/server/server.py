@@ -18,7 +18,7 @@ from jina.net.limits import DEFAULT_LIMITS, Limits, limited
 from jina.net.messages import DEFAULT_WINDOW
 from jina.net.service import Gate, Service
 from jina.net.unread import Bounds, Unread, kept, sockets_of_process
-from jina.plan.plans import AccessPlan, FacePlan, HttpPlan
+from jina.plan.plans import AccessPlan, HttpPlan, ListenerPlan
 
 if TYPE_CHECKING:
     from jina.server.app import HttpApp, Lifespan
@@ -34,39 +34,39 @@ _PAUSE = 0.005
 _PATIENCE = 0.25
 
 
-async def leave(ports: Collection[int]) -> None:
+async def hand_over_ports(ports: Collection[int]) -> None:
     """Return when no connection waits to be taken by a listener of this process on one of the ports.
 
     New ones go to the process that began to listen there last. Does nothing but on Linux.
     """
     if sys.platform != "linux" or not ports:
         return
-    listeners: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     try:
         with contextlib.suppress(OSError):  # no /proc, or no descriptor is left: the ports are closed all the same
-            listeners.extend(_listeners(ports))
-            turn_away(listeners)
-            await taken(listeners)
+            sockets.extend(_listening_sockets(ports))
+            stop_new_connections(sockets)
+            await wait_until_taken(sockets)
     finally:
-        for sock in listeners:
+        for sock in sockets:
             sock.close()
 
 
-def turn_away(listeners: Iterable[socket.socket]) -> None:
-    """Have the system give new connections to whoever listens beside these; if nobody does, nothing changes."""
+def stop_new_connections(sockets: Iterable[socket.socket]) -> None:
+    """Send new connections to the other listeners of these ports; without others nothing changes."""
     program = ctypes.create_string_buffer(struct.pack("@HBBI", _RETURN, 0, 0, _SECOND))
     option = struct.pack("@HP", 1, ctypes.addressof(program))
-    for sock in listeners:
+    for sock in sockets:
         with contextlib.suppress(OSError):  # a system that forbids it deals them out as before
             sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, option)
 
 
-async def taken(listeners: Iterable[socket.socket]) -> None:
+async def wait_until_taken(sockets: Iterable[socket.socket]) -> None:
     """Wait until nothing waits at any of them, for a quarter of a second at most."""
     until, empty = time.monotonic() + _PATIENCE, 0
     while empty < 2 and time.monotonic() < until:  # twice: a handshake may be on its way
         await asyncio.sleep(_PAUSE)
-        empty = 0 if any(map(_waiting, listeners)) else empty + 1
+        empty = 0 if any(map(_waiting, sockets)) else empty + 1
 
 
 def _waiting(sock: socket.socket) -> int:
@@ -74,7 +74,7 @@ def _waiting(sock: socket.socket) -> int:
     return int(_WAITING.unpack(info)[0])
 
 
-def _listeners(ports: Collection[int]) -> Iterator[socket.socket]:
+def _listening_sockets(ports: Collection[int]) -> Iterator[socket.socket]:
     """Duplicates of the sockets by which this process listens: those of gRPC are nowhere else to be had."""
     for sock in sockets_of_process():
         with contextlib.suppress(OSError):  # of a kind that has no such option
@@ -87,7 +87,7 @@ def _listens(sock: socket.socket, ports: Collection[int]) -> bool:
     return tcp and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and sock.getsockname()[1] in ports
 
 
-class _Face(Protocol):
+class _Listener(Protocol):
     async def start(self) -> int: ...
 
     async def stop(self, grace: float) -> None: ...
@@ -98,20 +98,20 @@ class Server:
 
     def __init__(
         self,
-        plans: Sequence[FacePlan],
-        faces: Sequence[_Face],
+        plans: Sequence[ListenerPlan],
+        listeners: Sequence[_Listener],
         gate: Gate,
         lifespan: Lifespan | None = None,
         unread: Unread | None = None,
     ) -> None:
         self.unread = unread or Unread(Bounds())
         self._plans = list(plans)
-        self._faces = list(faces)
-        self._started: list[_Face] = []
+        self._listeners = list(listeners)
+        self._started: list[_Listener] = []
         self._gate = gate
         self._lifespan = lifespan
         self.addresses: list[str] = []
-        """`scheme://host:port` of each face, in the order of the plans; filled by `start`."""
+        """`scheme://host:port` of each listener, in the order of the plans; filled by `start`."""
 
     async def start(self) -> None:
         """Open all ports, or none: raises `PortAlreadyUsed` or `ConfigError` naming the port.
@@ -121,9 +121,9 @@ class Server:
         try:
             if self._lifespan is not None:
                 await self._lifespan.startup()
-            for plan, face in zip(self._plans, self._faces, strict=True):
-                port = await face.start()
-                self._started.append(face)
+            for plan, listener in zip(self._plans, self._listeners, strict=True):
+                port = await listener.start()
+                self._started.append(listener)
                 self.addresses.append(f"{_scheme(plan)}://{plan.host}:{port}")
         except BaseException:
             await self.stop(0)
@@ -134,8 +134,8 @@ class Server:
         self._gate.draining = True
         started, self._started = self._started, []
         if started:
-            await leave({plan.port for plan in self._plans if plan.share_port})
-        results = await asyncio.gather(*(face.stop(grace) for face in started), return_exceptions=True)
+            await hand_over_ports({plan.port for plan in self._plans if plan.share_port})
+        results = await asyncio.gather(*(listener.stop(grace) for listener in started), return_exceptions=True)
         if self._lifespan is not None:
             await self._lifespan.shutdown()
         for result in results:
@@ -144,7 +144,7 @@ class Server:
 
 
 def serve(
-    faces: Sequence[FacePlan],
+    listeners: Sequence[ListenerPlan],
     service: Service,
     *,
     http: HttpPlan | None = None,
@@ -154,9 +154,9 @@ def serve(
     access: AccessPlan | None = None,
     customise: Callable[[HttpApp], AsgiApp | None] | None = None,
 ) -> Server:
-    """A server of the service on all faces; nothing is opened before `start`.
+    """A server of the service on all listeners; nothing is opened before `start`.
 
-    HTTP and WebSocket faces serve the same application, so either protocol is answered on both.
+    HTTP and WebSocket listeners serve the same application, so either protocol is answered on both.
     `limits` count for requests on every protocol. `prefetch` is the number of requests of
     one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
     call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
@@ -166,24 +166,24 @@ def serve(
     window = prefetch or sys.maxsize
     rules = access_of(access)
     unread = Unread(limits.unread, service.freed)
-    made: list[_Face] = []
+    made: list[_Listener] = []
     web: _Web | None = None
-    for plan in faces:
+    for plan in listeners:
         if plan.protocol == "grpc":
             # Its library would write what clients say as it came: line feeds and escapes of terminals too. It looks at
             # this when it is imported.
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-            from jina.server.grpc import GrpcFace
+            from jina.server.grpc import GrpcListener
 
-            made.append(GrpcFace(plan, gate, grpc_options or {}, limits, window, rules, unread))
+            made.append(GrpcListener(plan, gate, grpc_options or {}, limits, window, rules, unread))
         else:
             web = web or _Web(gate, http or HttpPlan(), limits, window, rules, unread, customise)
-            made.append(web.face(plan))
-    return Server(faces, made, gate, web.lifespan if web else None, unread)
+            made.append(web.listener(plan))
+    return Server(listeners, made, gate, web.lifespan if web else None, unread)
 
 
 class _Web:
-    """The one application of all HTTP and WebSocket faces."""
+    """The one application of all HTTP and WebSocket listeners."""
 
     def __init__(
         self,
@@ -204,22 +204,22 @@ class _Web:
         self.app: AsgiApp = ours
         other = customise(ours) if customise else None
         if other is not None and other is not ours:
-            from jina.server.app import ForeignApp
+            from jina.server.app import MountedApp
 
-            self.app = ForeignApp(other, gate, http, access)
+            self.app = MountedApp(other, gate, http, access)
         self.lifespan: Lifespan | None = None
         if self.app is not ours or ours.mounts:
             from jina.server.app import Lifespan
 
             self.lifespan = Lifespan(self.app)
 
-    def face(self, plan: FacePlan) -> _Face:
-        from jina.server.uvicorn_server import HttpFace
+    def listener(self, plan: ListenerPlan) -> _Listener:
+        from jina.server.uvicorn_server import HttpListener
 
         state = self.lifespan.state if self.lifespan else None
-        return HttpFace(plan, self.app, self._http.uvicorn_kwargs, self._max_message_size, self._unread, state)
+        return HttpListener(plan, self.app, self._http.uvicorn_kwargs, self._max_message_size, self._unread, state)
 
 
-def _scheme(plan: FacePlan) -> str:
+def _scheme(plan: ListenerPlan) -> str:
     scheme = {"grpc": "grpc", "http": "http", "websocket": "ws"}[plan.protocol]
     return f"{scheme}s" if plan.tls else scheme

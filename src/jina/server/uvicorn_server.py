@@ -18,7 +18,7 @@ from jina.errors import ConfigError, MissingExtra, missing_extra, nearest
 from jina.net.sockets import bind, bind_error
 from jina.net.tls import renew, uvicorn_options
 from jina.net.unread import Unread
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.server.app import HttpApp
 from jina.server.http import AsgiApp, error_body
 from jina.server.http_protocol import http_protocol
@@ -106,7 +106,7 @@ _LINGER = 0.3
 """Seconds that connections without a request stay open while the server stops, and cancelled requests get."""
 
 
-class HttpFace:
+class HttpListener:
     """A uvicorn server of one port; `uvicorn_kwargs` are set over ours, `max_message_size` is in bytes.
 
     `state` is what the application's lifespan keeps for its requests.
@@ -114,7 +114,7 @@ class HttpFace:
 
     def __init__(
         self,
-        plan: FacePlan,
+        plan: ListenerPlan,
         app: AsgiApp,
         uvicorn_kwargs: Mapping[str, Any],
         max_message_size: int,

@@ -24,8 +24,8 @@ from jina.net.messages import (
     DEFAULT_WINDOW,
     FAILURES,
     Emit,
-    Intake,
     Pipeline,
+    RequestReader,
     Unusable,
     as_jina_error,
     new_request_id,
@@ -71,7 +71,7 @@ class WebSockets:
         self._max_unread = limits.unread.each
         self._window = window
         self._has_dry_run = dry_run
-        self._intake = Intake(limits.message_size, limits.parameters, forwards=gate.service.forwards)
+        self._reader = RequestReader(limits.message_size, limits.parameters, forwards=gate.service.forwards)
         self._connections: set[_Connection] = set()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +91,7 @@ class WebSockets:
             await refuse_websocket(scope, send, EndpointNotFound(f"no endpoint {quoted(path)} here"))
             return
         endpoint = "" if path == "/" else path
-        connection = _Connection(scope, receive, send, endpoint, self._gate.service, self._intake)
+        connection = _Connection(scope, receive, send, endpoint, self._gate.service, self._reader)
         self._connections.add(connection)
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
@@ -125,8 +125,8 @@ def _page_of_another_host(scope: Scope) -> str | None:
 
     Pages at other ports of the same host are no others, as for cookies.
     """
-    told: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = {name: value.decode("latin-1") for name, value in told if name in {b"origin", b"host"}}
+    reply_headers: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = {name: value.decode("latin-1") for name, value in reply_headers if name in {b"origin", b"host"}}
     if (origin := headers.get(b"origin")) is None:
         return None
     try:
@@ -138,14 +138,14 @@ def _page_of_another_host(scope: Scope) -> str | None:
 
 class _Connection:
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, endpoint: str, service: Service, intake: Intake
+        self, scope: Scope, receive: Receive, send: Send, endpoint: str, service: Service, reader: RequestReader
     ) -> None:
         self._receive = receive
         self._send = send
         self._waiting: Waiting | None = scope.get("jina.waiting")
         self._endpoint = endpoint
         self._service = service
-        self._intake = intake
+        self._reader = reader
         self._caller: Caller | None = scope.get(CALLER)
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
@@ -212,7 +212,7 @@ class _Connection:
 
     async def _work(self, frame: Frame, emit: Emit[Frame]) -> None:
         exchange = (
-            _JsonFrames(frame) if isinstance(frame, str) else _ByteFrames(frame, self._service.name, self._intake)
+            _JsonFrames(frame) if isinstance(frame, str) else _ByteFrames(frame, self._service.name, self._reader)
         )
         caller = self._caller
         try:
@@ -279,16 +279,16 @@ class _JsonFrames:
 class _ByteFrames:
     """A protobuf request and its answers."""
 
-    def __init__(self, data: bytes, executor: str, intake: Intake) -> None:
+    def __init__(self, data: bytes, executor: str, reader: RequestReader) -> None:
         self._data = data
         self._executor = executor
-        self._intake = intake
+        self._reader = reader
         self._started = time.time()
         self._message: Any = None
         self._request = Request("", BytesPayload(b""))
 
     def read(self, endpoint: str, headers: dict[str, str]) -> Request:
-        message, payload, _ = self._intake.request(self._data)
+        message, payload, _ = self._reader.request(self._data)
         if isinstance(message, Unusable):
             raise message.error
         self._message = message

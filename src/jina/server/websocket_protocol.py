@@ -12,7 +12,7 @@ from websockets.frames import Frame
 
 from jina.errors import BadRequest, TooLarge
 from jina.net.unread import OnTransport, Pausing, Unread
-from jina.server.http_protocol import WAITING, Arrival, refusal
+from jina.server.http_protocol import WAITING, ReadDeadline, refusal
 
 LINGER = 1.0
 """Seconds in which a client that broke the rules may read why, and what it still sends is dropped."""
@@ -27,7 +27,7 @@ class WebSocketProtocol(Pausing, WebSocketsSansIOProtocol):
     def __init__(self, timeout: float, unread: Unread, **state: Any) -> None:
         super().__init__(**state)
         self._unread = unread
-        self._arrival = Arrival(self.loop, timeout, self._late, lambda: self.read_paused)
+        self._reading = ReadDeadline(self.loop, timeout, self._late, lambda: self.read_paused)
         self._begun = False
         """Frames of a message were read, and it is not complete."""
         self._lingering = False
@@ -40,16 +40,16 @@ class WebSocketProtocol(Pausing, WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """More of a frame."""
-        arrival = self._arrival
-        if arrival.awaited:
-            arrival.got(len(data))
+        reading = self._reading
+        if reading.awaited:
+            reading.got(len(data))
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._refuse_handshake(self.conn.handshake_exc)
         if not self.conn.reader.buffer and not self._begun:
-            arrival.end()
-        elif not arrival.awaited and not self.transport.is_closing():
-            arrival.begin()
+            reading.end()
+        elif not reading.awaited and not self.transport.is_closing():
+            reading.begin()
 
     def _refuse_handshake(self, reason: Exception) -> None:
         """Answer a handshake that the library cannot read, as one with a body: uvicorn answers those it can."""
@@ -104,7 +104,7 @@ class WebSocketProtocol(Pausing, WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing will come any more."""
-        self._arrival.end()
+        self._reading.end()
         self._unread.forget(self._waiting)
         super().connection_lost(exc)
         self._gone.set()

@@ -46,7 +46,7 @@ _FOLDER = "jina-agents-"
 """How the names of temporary folders begin."""
 _KEPT = 50
 """Lines that are remembered of what an agent says, for the one that names the cause of its end."""
-Tell = Callable[[str, str], None]
+Notify = Callable[[str, str], None]
 """See `jina.supervisor.supervisor`; without it, lines are logged."""
 
 
@@ -64,7 +64,7 @@ class Agent:
         *,
         key: str = "",
         joins: bool = False,
-        tell: Tell | None = None,
+        notify: Notify | None = None,
     ) -> None:
         self.plan = plan
         """As the process is told when it is started again."""
@@ -72,7 +72,7 @@ class Agent:
         self._program = program
         self._log_level = log_level
         self._log = logs.get_logger(f"{plan.group}/rep-{plan.replica}")
-        self._say = tell or (lambda _, line: self._log.error("%s", line))
+        self._say = notify or (lambda _, line: self._log.error("%s", line))
         self._was_ready = False
         """Whether it has ever listened; until then its end is a failure of the start."""
         self._was_member = joins
@@ -151,7 +151,7 @@ class Agent:
                     self._was_member = True
                 elif line:
                     said.append(line)
-                    self._tell(line)
+                    self._notify(line)
             return self._ended(process.wait(), said)
         finally:
             process.stdout.close()
@@ -168,13 +168,13 @@ class Agent:
         if code == _REFUSES and cause.startswith(_PREFIX):
             return code, cause.removeprefix(_PREFIX)
         how = f"{self._program} {ending_of(code)}"
-        told = f"{how}: {cause}" if cause else how
-        return (_CRASHED if code == _REFUSES else code), f"{told}\n{_MORE}"
+        description = f"{how}: {cause}" if cause else how
+        return (_CRASHED if code == _REFUSES else code), f"{description}\n{_MORE}"
 
     def _complain(self, line: str) -> None:
         self._say("error", f"{self.plan.group}/rep-{self.plan.replica}: {line}")
 
-    def _tell(self, line: str) -> None:
+    def _notify(self, line: str) -> None:
         if line.startswith(("panic", "fatal error", _PREFIX)) or ("[ERROR]" in line and _LIBRARY not in line):
             self._complain(line)
         else:
@@ -182,7 +182,7 @@ class Agent:
 
     def _configuration(self, *, again: bool) -> bytes:
         plan = self.plan
-        told: dict[str, Any] = {
+        configuration: dict[str, Any] = {
             "group": plan.group,
             "replica": plan.replica,
             "peers": plan.peers,
@@ -199,7 +199,7 @@ class Agent:
             "log_level": self._log_level,
             **plan.options,
         }
-        return msgspec.json.encode(told) + b"\n"
+        return msgspec.json.encode(configuration) + b"\n"
 
 
 def _tls(plan: TlsPlan | None) -> dict[str, str]:
@@ -209,8 +209,8 @@ def _tls(plan: TlsPlan | None) -> dict[str, str]:
 class Agents:
     """The agents of all stateful workers of one service."""
 
-    def __init__(self, tell: Tell | None = None) -> None:
-        self._say = tell
+    def __init__(self, notify: Notify | None = None) -> None:
+        self._say = notify
         self._folder = ""
         """Where the agents listen for the workers."""
         self._locks: list[int] = []
@@ -256,7 +256,7 @@ class Agents:
         consensus = msgspec.structs.replace(plan.consensus, directory=directory, socket=socket, nonce=nonce)
         level = "DEBUG" if plan.log.level == "DEBUG" else "ERROR"
         key = self._keys[consensus.group]
-        self.agents.append(Agent(self._program, consensus, level, key=key, joins=joins, tell=self._say))
+        self.agents.append(Agent(self._program, consensus, level, key=key, joins=joins, notify=self._say))
         return msgspec.structs.replace(plan, consensus=consensus)
 
     def add(self, plan: WorkerPlan) -> WorkerPlan:

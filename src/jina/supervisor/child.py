@@ -1,7 +1,7 @@
 """A child process: `python -m jina.supervisor.child <fd> <name>`, started by `jina.supervisor.group` only.
 
 Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves. The name is
-for those who look at processes.
+for process lists.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
 
-from jina.plan.plans import ChildPlan, ExecutorPlan, GatewayPlan, NurseryPlan, WorkerPlan, process_from_json
+from jina.plan.plans import ChildPlan, ExecutorPlan, ForkServerPlan, GatewayPlan, WorkerPlan, process_from_json
 from jina.supervisor.control import die_with_parent, recv_frame, reset_signals, send_frame, show, watch
 
 if TYPE_CHECKING:
     from jina.executor import Executor
-    from jina.runtime.process import LinkSource, Stop, Vitals
+    from jina.runtime.process import LinkInbox, ProcessStats, Stop
 
 
 class Control:
@@ -39,41 +39,41 @@ class Control:
         """Whether the files that the user's code came from are wanted."""
 
     def report(self, report: dict[str, Any]) -> None:
-        """Tell the orchestrator; silent when it is gone, which `lifeline` deals with."""
+        """Report a phase to the orchestrator; does nothing when it is gone, which the thread `lifeline` handles."""
         self.phase = str(report["phase"])
         self.was_ready = self.was_ready or self.phase == "ready"
-        self.say(report)
+        self.send(report)
 
-    def say(self, told: dict[str, Any]) -> None:
-        """Tell the orchestrator what is no phase; silent as well when it is gone."""
+    def send(self, message: dict[str, Any]) -> None:
+        """Send the orchestrator any other message; does nothing when it is gone."""
         with self._lock:
             try:
-                send_frame(self._sock, msgspec.json.encode(told))
+                send_frame(self._sock, msgspec.json.encode(message))
             except OSError:
                 return
 
-    def tell_files(self, error: BaseException | None = None) -> None:
-        """Tell from which files of the user's the code came."""
+    def send_files(self, error: BaseException | None = None) -> None:
+        """Send the names of the user's files that were loaded."""
         from jina.supervisor.process import files_of_user
 
-        self.say({"files": files_of_user(error)})
+        self.send({"files": files_of_user(error)})
 
     def crashed(self, error: BaseException) -> None:
         """Report what ends the process after it was ready."""
-        self.say({"crash": f"{type(error).__name__}: {error}" if str(error) else type(error).__name__})
+        self.send({"crash": f"{type(error).__name__}: {error}" if str(error) else type(error).__name__})
 
     def fail(self, error: BaseException) -> None:
         """Report why the start failed."""
         from jina.supervisor.process import describe
 
         if self.watched:
-            self.tell_files(error)
+            self.send_files(error)
         self.report(describe(error, self.phase))
 
 
 def main(argv: list[str]) -> int:
     """Serve until told to stop; the exit code."""
-    gc.disable()  # until our own libraries are there, see `_settled`
+    gc.disable()  # until our own libraries are there, see `_connect_parent`
     sock = socket.socket(fileno=int(argv[1]))
     del argv[2:]
     sock.set_inheritable(False)
@@ -89,8 +89,8 @@ def main(argv: list[str]) -> int:
     forked: socket.socket | None = None
     try:
         control.report({"phase": "importing"})
-        if isinstance(plan, NurseryPlan):
-            forked = _tend(plan, control, sock)
+        if isinstance(plan, ForkServerPlan):
+            forked = _run_fork_server(plan, control, sock)
         else:
             return _serve(plan, blob, control, sock)
     except BaseException as error:  # whatever user code raises, SystemExit too, is the report
@@ -113,10 +113,10 @@ def _write_lines_at_once() -> None:
             stream.reconfigure(line_buffering=True)
 
 
-def _tend(plan: NurseryPlan, control: Control, sock: socket.socket) -> socket.socket | None:
-    from jina.supervisor.forkserver import tend
+def _run_fork_server(plan: ForkServerPlan, control: Control, sock: socket.socket) -> socket.socket | None:
+    from jina.supervisor.forkserver import serve_forks
 
-    return tend(plan, control.report, sock)
+    return serve_forks(plan, control.report, sock)
 
 
 def _serve(plan: ChildPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
@@ -135,9 +135,9 @@ def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.
         control.watched = sys.dont_write_bytecode = True  # bytecode is told apart by whole seconds
     from jina.worker.process import run_worker
 
-    ties = _settled(sock, control)
+    parent = _connect_parent(sock, control)
     load = partial(_load, plan, blob, control)
-    return run_worker(plan, load, control.report, ties.stop, ties.links, ties.vitals), ties.stop
+    return run_worker(plan, load, control.report, parent.stop, parent.links, parent.stats), parent.stop
 
 
 def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
@@ -146,43 +146,43 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
         _prepare(custom)
     from jina.gateway.process import run_gateway
 
-    ties = _settled(sock, control)
+    parent = _connect_parent(sock, control)
     load = None if custom is None else lambda: _gateway_class(custom, blob, control)
     # Requests wait here while workers compute: the usual 700 would have the collector look at each of them many times.
     gc.set_threshold(10_000)
     control.report({"phase": "starting"})
-    return run_gateway(plan, control.report, ties.stop, ties.links, load, ties.vitals), ties.stop
+    return run_gateway(plan, control.report, parent.stop, parent.links, load, parent.stats), parent.stop
 
 
-class _Ties(NamedTuple):
-    """What connects the process with its orchestrator."""
+class _ParentLinks(NamedTuple):
+    """The connections of the process to its orchestrator."""
 
     stop: Stop
-    links: LinkSource
-    vitals: Vitals
+    links: LinkInbox
+    stats: ProcessStats
 
 
-def _settled(sock: socket.socket, control: Control) -> _Ties:
-    """The ties, once our own libraries are imported."""
-    from jina.runtime.process import LinkSource, Stop, Vitals, tune
+def _connect_parent(sock: socket.socket, control: Control) -> _ParentLinks:
+    """The links to the orchestrator, once our own libraries are imported."""
+    from jina.runtime.process import LinkInbox, ProcessStats, Stop, tune
 
     # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
     gc.freeze()
     gc.enable()
     tune()
-    ties = _Ties(Stop(orchestrated=True), LinkSource(), Vitals())
-    ties.links.on_use = lambda name: control.say({"linked": name})
+    parent = _ParentLinks(Stop(orchestrated=True), LinkInbox(), ProcessStats())
+    parent.links.on_use = lambda name: control.send({"linked": name})
 
-    def on_word(word: dict[str, Any], link: socket.socket | None) -> None:
+    def on_message(message: dict[str, Any], link: socket.socket | None) -> None:
         if link is not None:
-            ties.links.add(str(word["link"]), link)
-        elif "unlink" in word:
-            ties.links.add(str(word["unlink"]), None)
-        elif "ask" in word:
-            control.say({"answer": word["ask"], "vitals": ties.vitals.read()})
+            parent.links.add(str(message["link"]), link)
+        elif "unlink" in message:
+            parent.links.add(str(message["unlink"]), None)
+        elif "ask" in message:
+            control.send({"answer": message["ask"], "stats": parent.stats.read()})
 
-    watch(sock, lambda: ties.stop.request_stop("the orchestrator is gone", hard=True), on_word)
-    return ties
+    watch(sock, lambda: parent.stop.request_stop("the orchestrator is gone", hard=True), on_message)
+    return parent
 
 
 def _prepare(plan: ExecutorPlan) -> None:
@@ -202,7 +202,7 @@ def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
     control.report({"phase": "init"})
     executor = construct(plan, executor_class, arguments)
     if plan.watch:
-        control.tell_files()
+        control.send_files()
     return executor
 
 

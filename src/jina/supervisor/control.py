@@ -51,7 +51,7 @@ def _recv_exactly(sock: socket.socket, size: int) -> bytes | None:
 
 
 class FrameReader:
-    """Cuts frames out of what arrives in pieces."""
+    """Cuts frames out of a stream of bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -78,13 +78,13 @@ def send_link(sock: socket.socket, name: str, link: socket.socket) -> None:
     sock.sendall(frame[sent:])
 
 
-def send_word(sock: socket.socket, word: dict[str, Any]) -> None:
-    """Say something to a child; blocks."""
+def send_message(sock: socket.socket, word: dict[str, Any]) -> None:
+    """Send a control message to a child; blocks."""
     send_frame(sock, msgspec.json.encode(word))
 
 
-def received_words(sock: socket.socket) -> Iterator[tuple[dict[str, Any], socket.socket | None]]:
-    """What `send_link` and `send_word` send, with the sockets of links, as it comes.
+def receive_messages(sock: socket.socket) -> Iterator[tuple[dict[str, Any], socket.socket | None]]:
+    """The messages of `send_link` and `send_message`, with the sockets of links.
 
     Ends when the peer closed or its process ended.
     """
@@ -118,10 +118,10 @@ def show(name: str) -> None:
         return
     ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0)  # the kernel takes 15 bytes
     with contextlib.suppress(OSError, ValueError, IndexError):
-        _write_last_word(name.encode())
+        _write_last_argument(name.encode())
 
 
-def _write_last_word(name: bytes) -> None:
+def _write_last_argument(name: bytes) -> None:
     """The kernel reads the command line from this process's own memory (PR_SET_MM in prctl(2))."""
     line, _, end = _command_line()
     old = line.rstrip(b"\0").rpartition(b"\0")[2]
@@ -165,8 +165,8 @@ def _overwrite(flags: Collection[bytes]) -> None:
 
 CLOSE_LIMIT = 0.9
 """Seconds that `close()` gets once the orchestrator is gone: a little less than the kernel grants."""
-OnWord = Callable[[dict[str, Any], socket.socket | None], None]
-"""Gets a word of the orchestrator, and the socket of a link where it is one."""
+OnMessage = Callable[[dict[str, Any], socket.socket | None], None]
+"""Gets a message of the orchestrator, and the socket of a link where it is one."""
 _PR_SET_PDEATHSIG = 1
 _ORPHANED = 75  # EX_TEMPFAIL: nobody reads it, but it is told apart in logs of init systems
 
@@ -202,18 +202,18 @@ def _creator_of(control: socket.socket) -> int:
     return int(struct.unpack("3i", credentials)[0])
 
 
-def watch(control: socket.socket, abandon: Callable[[], None], on_word: OnWord) -> None:
-    """From a thread: give what the orchestrator says to `on_word`, and end when it is gone.
+def watch(control: socket.socket, abandon: Callable[[], None], on_message: OnMessage) -> None:
+    """From a thread: pass messages of the orchestrator to `on_message`, and end when it is gone.
 
     Then `abandon` is called, which asks the process to stop without waiting for requests in flight and returns at
     once, and the process exits after `CLOSE_LIMIT` seconds.
     """
-    threading.Thread(target=_watch, args=(control, abandon, on_word), name="lifeline", daemon=True).start()
+    threading.Thread(target=_watch, args=(control, abandon, on_message), name="lifeline", daemon=True).start()
 
 
-def _watch(control: socket.socket, abandon: Callable[[], None], on_word: OnWord) -> None:
-    for word, link in received_words(control):
-        on_word(word, link)
+def _watch(control: socket.socket, abandon: Callable[[], None], on_message: OnMessage) -> None:
+    for word, link in receive_messages(control):
+        on_message(word, link)
     deadline = time.monotonic() + CLOSE_LIMIT
     try:
         abandon()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jina.plan.plans import GatewayPlan, WorkerPlan
 from jina.supervisor.agents import Agents
 from jina.supervisor.process import describe, rebuild
-from jina.supervisor.status import Here
-from jina.supervisor.status_socket import standing
+from jina.supervisor.status import ForegroundStatus
+from jina.supervisor.status_socket import serve_status
 
 if TYPE_CHECKING:
     from jina.executor import Executor
@@ -42,18 +42,18 @@ def serve_here(
         phase = "init"
         return construct(served, cls, arguments)
 
-    here = Here(plan)
+    status_source = ForegroundStatus(plan)
 
-    def report(told: dict[str, Any]) -> None:
+    def report(entry: dict[str, Any]) -> None:
         nonlocal phase
-        phase = str(told["phase"])
-        here.report(phase)
+        phase = str(entry["phase"])
+        status_source.report(phase)
         if phase == "ready":
             on_ready()
 
     try:
-        with standing(here.status):
-            return run_worker(served, load, report, vitals=here.vitals)
+        with serve_status(status_source.status):
+            return run_worker(served, load, report, stats=status_source.stats)
     except Exception as error:
         if phase not in {"importing", "init", "joining"}:
             raise
@@ -86,18 +86,18 @@ def serve_gateway_here(
         assert custom is not None
         return gateway_class or find_named(custom), {**custom.with_args, **arguments}
 
-    here = Here(plan)
+    status_source = ForegroundStatus(plan)
 
-    def report(told: dict[str, Any]) -> None:
+    def report(entry: dict[str, Any]) -> None:
         nonlocal phase
-        phase = str(told["phase"])
-        here.report(phase)
+        phase = str(entry["phase"])
+        status_source.report(phase)
         if phase == "ready":
             on_ready()
 
     try:
-        with standing(here.status):
-            return run_gateway(plan, report, custom=load if custom is not None else None, vitals=here.vitals)
+        with serve_status(status_source.status):
+            return run_gateway(plan, report, custom=load if custom is not None else None, stats=status_source.stats)
     except JinaError:
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A process that imports once what others need, and forks one of them whenever it gets a connection."""
+"""The fork server: imports once what workers need, and forks a process for each control socket that it receives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from jina.codec import pb
 from jina.errors import NotSupportedError
-from jina.plan.plans import NurseryPlan
+from jina.plan.plans import ForkServerPlan
 
 _CLONE_PARENT = 0x8000
 _CLONE_CHILD_CLEARTID = 0x200000
@@ -47,7 +47,7 @@ class Sibling:
         os.kill(self.pid, signum)
 
 
-def possible() -> bool:
+def is_supported() -> bool:
     """Whether `fork_sibling` can be expected to work here."""
     return sys.platform == "linux" and hasattr(os, "pidfd_open") and platform.machine() in _SYSTEM_CALLS
 
@@ -130,23 +130,25 @@ _OF_WORKERS = (
 """What every worker behind a gateway imports beside that."""
 
 
-def tend(plan: NurseryPlan, report: Callable[[dict[str, Any]], None], control: socket.socket) -> socket.socket | None:
+def serve_forks(
+    plan: ForkServerPlan, report: Callable[[dict[str, Any]], None], control: socket.socket
+) -> socket.socket | None:
     """Fork a process for each socket that comes over `control`; None at its end.
 
-    Those that come in the phase `common` have what gateways need, then a word without a socket leads to `ready`.
+    Those that come in the phase `common` have what gateways need, then a message without a socket moves on to `ready`.
     Returns in each of them too, with its own control socket. Raises where forking is not possible here.
     """
     for phase, import_all in (("common", _import_common), ("ready", partial(_import_rest, plan.sys_path))):
         import_all()
         _prepare_to_fork()
         report({"phase": phase})
-        while own := _received(control):
+        while own := _receive_socket(control):
             try:
                 pid = fork_sibling()
             except OSError:
                 return None  # the end of the control socket says enough
             if pid == 0:
-                _become_another()
+                _reset_after_fork()
                 report({"phase": phase, "pid": os.getpid()})
                 control.close()
                 return own
@@ -172,8 +174,8 @@ def _import_rest(sys_path: list[str]) -> None:
     _ = pb.POOL  # the message classes are made when the first of them is asked for
 
 
-def _received(control: socket.socket) -> socket.socket | Literal[False] | None:
-    """A socket; False for a word without one, None at the end."""
+def _receive_socket(control: socket.socket) -> socket.socket | Literal[False] | None:
+    """A socket; False for a message without one, None at the end."""
     data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
     if not data:
         return None
@@ -201,8 +203,8 @@ def _end_idle_threads() -> None:
     require_one_thread()
 
 
-def _become_another() -> None:
-    """What a process of its own has for itself: a session and random numbers."""
+def _reset_after_fork() -> None:
+    """Give the forked process its own session and random numbers."""
     os.setsid()
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # noqa: SLF001 - Python 3.11 leaves the old
     if (numpy_random := sys.modules.get("numpy.random")) is not None:

@@ -1,4 +1,4 @@
-"""The processes of one service: what can be asked and wished of them while they run."""
+"""The processes of one service: status, changes and stop while they run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, ProcessPlan, Wo
 from jina.plan.processes import owner as owner_of_part
 from jina.supervisor.agents import Agents
 from jina.supervisor.policies import Change, Rollout
-from jina.supervisor.ports import faces_of
+from jina.supervisor.ports import listeners_of
 from jina.supervisor.process import ChildProcess
 from jina.supervisor.status import ServiceStatus, status_of, with_agents
 from jina.supervisor.status_socket import answer
-from jina.supervisor.supervisor import SILENT, Order, Place, Supervisor, Tell, owner
+from jina.supervisor.supervisor import SILENT, Notify, Order, ProcessSlot, Supervisor, owner
 
 _LOOK = 0.2
 """Seconds after which a wait looks up. A signal that another thread receives, or that comes just before the main
@@ -35,15 +35,15 @@ _ANSWERING = SILENT + 0.1
 
 
 def start(
-    plan: DeploymentPlan | FlowPlan, blobs: Mapping[str, bytes] | None = None, tell: Tell | None = None
-) -> Running:
+    plan: DeploymentPlan | FlowPlan, blobs: Mapping[str, bytes] | None = None, notify: Notify | None = None
+) -> ProcessGroup:
     """Start all processes of a plan and return at once; `wait_ready` tells how it went.
 
     `blobs` are, by the name of the Deployment (`gateway` for the gateway), what `pickling.dumps` made of a class
-    that cannot be imported and of arguments that are no JSON. `tell(level, line)` is for what people should know of
+    that cannot be imported and of arguments that are no JSON. `notify(level, line)` is for what people should know of
     the processes later; without it, it is logged.
     """
-    running = Running(plan.name, processes_of(plan), blobs or {}, tell)
+    running = ProcessGroup(plan.name, processes_of(plan), blobs or {}, notify)
     running.begin()
     return running
 
@@ -56,24 +56,26 @@ def processes_of(plan: DeploymentPlan | FlowPlan) -> list[ProcessPlan]:
     return [*(worker for deployment in plan.deployments for worker in deployment.workers), plan.gateway]
 
 
-class Running:
+class ProcessGroup:
     """Processes that run, or did. Every method may be called from any thread."""
 
     def __init__(
-        self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], tell: Tell | None = None
+        self, name: str, plans: list[ProcessPlan], blobs: Mapping[str, bytes], notify: Notify | None = None
     ) -> None:
         self.name = name
-        self.agents = Agents(tell)
+        self.agents = Agents(notify)
         plans = self.agents.start(plans)
-        self.places = [Place(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
+        self.slots = [ProcessSlot(plan, blobs.get(_executor_of(plan), b"")) for plan in plans]
         self._changed = threading.Condition()
-        self._supervisor = Supervisor(name, self.places, self._changed, tell or _logging(name))
-        self._supervisor.on_guest = lambda guest: answer(guest, lambda: msgspec.json.encode(self.status()))
+        self._supervisor = Supervisor(name, self.slots, self._changed, notify or _logging(name))
+        self._supervisor.on_status_connection = lambda connection: answer(
+            connection, lambda: msgspec.json.encode(self.status())
+        )
 
     @property
     def processes(self) -> list[ChildProcess]:
-        """Those of all places; one that ended until another one has its place."""
-        return [place.process for place in self.places]
+        """The process of each slot; one that ended until another one replaces it."""
+        return [slot.process for slot in self.slots]
 
     def begin(self) -> None:
         """Start the thread that starts the processes."""
@@ -101,7 +103,7 @@ class Running:
     @property
     def alive(self) -> bool:
         """True while every process is ready to serve."""
-        return all(place.process.ready for place in self.places if not place.joining)
+        return all(slot.process.ready for slot in self.slots if not slot.joining)
 
     @property
     def progress(self) -> str:
@@ -122,32 +124,32 @@ class Running:
 
         A connection breaks a moment before the end of the process is known: `wait` that many seconds for it.
         """
-        front = [place for place in self.places if place.process.is_gateway] or self.places
+        front = [slot for slot in self.slots if slot.process.is_gateway] or self.slots
         found = self._down(front, wait)
         return found[0] if found and len(found) == len(front) else None
 
-    def fallen(self, deployment: str, wait: float = 0.0) -> list[Unavailable]:
+    def workers_down(self, deployment: str, wait: float = 0.0) -> list[Unavailable]:
         """The errors for the workers of a Deployment that are down; waits as `down` does for the first of them."""
-        return self._down([place for place in self.places if place.owner == deployment], wait)
+        return self._down([slot for slot in self.slots if slot.owner == deployment], wait)
 
     def lost(self) -> Unavailable | None:
         """Why the service cannot go on: all replicas of a Deployment or a shard, or the gateway, ended for good."""
-        for part in {place.part for place in self.places}:
-            places = [place for place in self.places if place.part == part]
-            if all(self._over(place) for place in places):
-                return next(filter(None, (place.down() for place in places)), None)
+        for part in {slot.part for slot in self.slots}:
+            slots = [slot for slot in self.slots if slot.part == part]
+            if all(self._over(slot) for slot in slots):
+                return next(filter(None, (slot.down() for slot in slots)), None)
         return None
 
-    def _over(self, place: Place) -> bool:
-        return place.restarts.given_up or (not self._supervisor.settled and place.process.exit_status is not None)
+    def _over(self, slot: ProcessSlot) -> bool:
+        return slot.restarts.given_up or (not self._supervisor.settled and slot.process.exit_status is not None)
 
-    def _down(self, places: list[Place], wait: float) -> list[Unavailable]:
+    def _down(self, slots: list[ProcessSlot], wait: float) -> list[Unavailable]:
         deadline = time.monotonic() + wait
         with self._changed:
             while True:
-                found = [error for place in places if (error := place.down())]
+                found = [error for slot in slots if (error := slot.down())]
                 left = deadline - time.monotonic()
-                if found or not places or left <= 0:
+                if found or not slots or left <= 0:
                     return found
                 self._changed.wait(left)
 
@@ -178,8 +180,8 @@ class Running:
     @property
     def ports(self) -> set[int]:
         """Those that several of the processes may serve."""
-        plans = [place.plan for place in self.places]
-        return {face.port for plan in plans for face in faces_of(plan) if face.share_port}
+        plans = [slot.plan for slot in self.slots]
+        return {listener.port for plan in plans for listener in listeners_of(plan) if listener.share_port}
 
     @property
     def settled(self) -> bool:
@@ -195,13 +197,13 @@ class Running:
         """How each process is, asked now."""
         self.refresh()
         with self._changed:
-            status = status_of(self.name, os.getpid(), self.places)
+            status = status_of(self.name, os.getpid(), self.slots)
         return with_agents(status)
 
     def refresh(self) -> None:
-        """Have all processes that are ready say how they are, and wait a moment for the answers."""
+        """Ask all ready processes for their stats, and wait a moment for the answers."""
         deadline = time.monotonic() + _ANSWERING
-        wanted = self._supervisor.request_vitals()
+        wanted = self._supervisor.request_stats()
         with self._changed:
             while (left := deadline - time.monotonic()) > 0 and self._supervisor.thread.is_alive():
                 owing = (one for one in self.processes if one.ready and one.answered != one.asked)
@@ -216,10 +218,10 @@ class Running:
 
     @property
     def dead(self) -> list[str]:
-        """What ended though nobody asked for it: `a (process 12) was killed by signal 9 (SIGKILL)`."""
+        """What ended without a request: `a (process 12) was killed by signal 9 (SIGKILL)`."""
         if self._supervisor.stopping:
             return []
-        return [str(error) for place in self.places if (error := place.down())]
+        return [str(error) for slot in self.slots if (error := slot.down())]
 
     def wait_ready(self, timeout: float | None = None, *, on_wait: Callable[[str], None] | None = None) -> None:
         """Block until every process serves; raises the failure of the first that does not.
@@ -248,19 +250,19 @@ class Running:
             error = InternalError(f"supervising {self.name} failed: {broken!r}")
             error.__cause__ = broken
             return error
-        failed = next((place for place in self.places if _failure_of(place)), None)
+        failed = next((slot for slot in self.slots if _failure_of(slot)), None)
         if failed is not None and failed.process.is_gateway:
             failed = self._culprit() or failed
         return _failure_of(failed) if failed is not None else None
 
-    def _culprit(self) -> Place | None:
+    def _culprit(self) -> ProcessSlot | None:
         """The worker that made the gateway fail: its end may be known only a moment later."""
         deadline = time.monotonic() + _TELLING
         while (left := deadline - time.monotonic()) > 0:
-            workers = [place for place in self.places if not place.process.is_gateway]
-            if found := next((place for place in workers if _failure_of(place)), None):
+            workers = [slot for slot in self.slots if not slot.process.is_gateway]
+            if found := next((slot for slot in workers if _failure_of(slot)), None):
                 return found
-            if all(place.process.ready for place in workers):
+            if all(slot.process.ready for slot in workers):
                 return None
             self._changed.wait(left)
         return None
@@ -296,7 +298,7 @@ class Running:
         self.agents.stop()
 
 
-def _logging(name: str) -> Tell:
+def _logging(name: str) -> Notify:
     log = logs.get_logger(name)
     return lambda level, line: log.log(getattr(logging, level.upper()), "%s", line)
 
@@ -306,12 +308,12 @@ def _executor_of(plan: ChildPlan) -> str:
     return owner_of_part(owner(plan), plan.part if isinstance(plan, WorkerPlan) else "")
 
 
-def _failure_of(place: Place) -> JinaError | None:
-    process = place.process
-    if place.restarts.given_up:
-        return place.down()
-    if process.failure and place.restart_at is None and place.last_end is None:
+def _failure_of(slot: ProcessSlot) -> JinaError | None:
+    process = slot.process
+    if slot.restarts.given_up:
+        return slot.down()
+    if process.failure and slot.restart_at is None and slot.last_end is None:
         return process.failure
-    if process.exit_status is not None and place.restart_at is None:
+    if process.exit_status is not None and slot.restart_at is None:
         return RuntimeFailToStart(f"{process.name} {process.ending} before it was ready")
     return None

@@ -16,7 +16,7 @@ from jina.supervisor.process import describe, rebuild
 
 if TYPE_CHECKING:
     from jina.executor import Executor
-    from jina.net.service import Hop, Service
+    from jina.net.service import Service, Upstream
     from jina.worker.service import WorkerService
 
 Make = Callable[[], "Executor"]
@@ -56,7 +56,7 @@ class InProcess:
             raise
 
     def stop(self) -> None:
-        """Let what is in flight finish within the grace time, call `close()` of each Executor, end the thread."""
+        """Finish requests within the grace time, call `close()` of each Executor, end the thread."""
         try:
             self._wait(self._stack.aclose())
         finally:
@@ -91,7 +91,7 @@ class InProcess:
         loop = self._thread.loop
         service = WorkerService(executor, plan, protocol_loop=loop, user_loop=loop)
         self._stack.push_async_callback(_end, service, plan.grace)
-        service.pulse.start()
+        service.watchdog.start()
         service.state = "ready"
         return service
 
@@ -102,24 +102,24 @@ class InProcess:
             raise NotSupportedError(
                 "a gateway class of one's own needs a process", help="start it with processes: `with flow:`"
             )
-        hops = {node.name: [self._hop(node, position, plan) for position in range(len(node.hops))]
+        upstreams = {node.name: [self._upstream(node, position, plan) for position in range(len(node.upstreams))]
                 for node in plan.graph.nodes}  # fmt: skip
-        service = GatewayService(plan, hops)
+        service = GatewayService(plan, upstreams)
         await service.start()
         self._stack.push_async_callback(_end_gateway, service, plan.grace)
         return service
 
-    def _hop(self, node: NodePlan, position: int, plan: GatewayPlan) -> Hop:
-        from jina.gateway.links import DirectHop
+    def _upstream(self, node: NodePlan, position: int, plan: GatewayPlan) -> Upstream:
+        from jina.gateway.links import InProcessUpstream
 
-        wanted = node.hops[position]
+        wanted = node.upstreams[position]
         if wanted.kind == "link":
-            return DirectHop(self._services[wanted.name])
-        from jina.client.grpc_upstream import GrpcHop
+            return InProcessUpstream(self._services[wanted.name])
+        from jina.client.grpc_upstream import GrpcUpstream
 
-        hop: Hop = GrpcHop(wanted, node, plan.max_message_size)
-        self._stack.push_async_callback(hop.close)
-        return hop
+        upstream: Upstream = GrpcUpstream(wanted, node, plan.max_message_size)
+        self._stack.push_async_callback(upstream.close)
+        return upstream
 
 
 async def _end(service: WorkerService, grace: float) -> None:
@@ -127,12 +127,12 @@ async def _end(service: WorkerService, grace: float) -> None:
     await service.flush()
     await service.dispatcher.quiet(grace)
     service.state = "stopped"
-    service.pulse.stop()
+    service.watchdog.stop()
     service.dispatcher.stop()
 
 
 async def _end_gateway(service: Any, grace: float) -> None:
     service.state = "draining"
-    service.hurry()
+    service.flush_batches()
     await service.quiet(grace)
     service.state = "stopped"

@@ -9,8 +9,8 @@ import sys
 _PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
-def step_aside() -> None:
-    """Where this is process 1: go on in a child, and stay behind for the rest. To be called with a single thread."""
+def run_as_init() -> None:
+    """Where this is process 1: continue in a child, and act as its init. To be called with a single thread."""
     if os.getpid() != 1 or sys.platform != "linux":
         return
     watched = {*(signal.Signals[name] for name in _PASSED_ON), signal.SIGCHLD}
@@ -20,11 +20,11 @@ def step_aside() -> None:
         os.setpgid(0, 0)  # a terminal's Ctrl+C comes once, passed on
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
-    os._exit(_keep_house(pid, watched))
+    os._exit(_reap_children(pid, watched))
 
 
-def _keep_house(pid: int, watched: set[signal.Signals]) -> int:
-    """Collect what ends and pass signals on, until the child has ended; gives its exit code."""
+def _reap_children(pid: int, watched: set[signal.Signals]) -> int:
+    """Reap processes and pass signals on, until the child has ended; returns its exit code."""
     while True:
         number = signal.sigwait(watched)
         if number != signal.SIGCHLD:
@@ -39,7 +39,7 @@ def _keep_house(pid: int, watched: set[signal.Signals]) -> int:
                 break
 
 
-def collect_orphans(group: int) -> None:
+def reap_orphans(group: int) -> None:
     """Where this is process 1: collect those of a process group that were killed and have no other parent."""
     if os.getpid() != 1:
         return

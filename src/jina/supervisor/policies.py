@@ -11,7 +11,7 @@ from typing import Final, Literal
 from jina.plan.plans import ProcessPlan, WorkerPlan
 
 
-class HangWatch:
+class HangDetector:
     """Told now and then how a worker is; says when nothing has got on for `limit` seconds."""
 
     __slots__ = ("_done", "_limit", "_since", "reported")
@@ -62,7 +62,7 @@ class RestartPolicy:
 class Restarts:
     """The crashes of one process and those that took its place.
 
-    The first start anew comes at once, the following ones after `backoff` seconds, twice that, and so on. A process
+    The first restart comes at once, the following ones after `backoff` seconds, twice that, and so on. A process
     that serves for `FORGIVEN` seconds makes up for one crash.
     """
 
@@ -72,7 +72,7 @@ class Restarts:
         self._policy = policy
         self._level = 0.0
         self.count = 0
-        """Starts anew so far."""
+        """Restarts so far."""
         self.given_up = False
 
     def crashed(self, served: float) -> float | None:
@@ -114,7 +114,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Let the new process take the place of the old one, which finishes what it has in work and ends."""
+    """Replace the old process with the new one; the old one finishes its requests and ends."""
 
     name: str
 
@@ -258,4 +258,4 @@ def stages_between(old: Sequence[ProcessPlan], new: Sequence[ProcessPlan], *, re
 
 
 def _ports(plan: ProcessPlan) -> list[tuple[str, int]]:
-    return [(face.protocol, face.port) for face in plan.faces]
+    return [(listener.protocol, listener.port) for listener in plan.listeners]

@@ -16,7 +16,7 @@ import msgspec
 
 from jina.errors import ConfigError, PortAlreadyUsed
 from jina.net.sockets import bind_error, holder
-from jina.plan.plans import ConsensusPlan, DeploymentPlan, FacePlan, FlowPlan, GatewayPlan, ProcessPlan, WorkerPlan
+from jina.plan.plans import ConsensusPlan, DeploymentPlan, FlowPlan, GatewayPlan, ListenerPlan, ProcessPlan, WorkerPlan
 
 _TRIES = 200
 _PAUSE = 0.002
@@ -62,18 +62,18 @@ class PortReservations:
                 f"port {port}, chosen earlier for this deployment, is now used by {holder(port) or 'another process'}"
             ) from None
 
-    def hold_given(self, face: FacePlan) -> bool:
+    def hold_given(self, listener: ListenerPlan) -> bool:
         """Hold a port that the user gave; of several processes that want it at the same time, one gets it.
 
         Raises `PortAlreadyUsed` where another process has it, before anything is started that would find that out
         late. False where it cannot be held for another reason, which the server tells.
         """
-        if face.port not in self._held:
+        if listener.port not in self._held:
             try:
-                self._held[face.port] = _take(face.host, face.port)
+                self._held[listener.port] = _take(listener.host, listener.port)
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
-                    raise bind_error(face, error) from None
+                    raise bind_error(listener, error) from None
                 return False
         return True
 
@@ -99,22 +99,24 @@ class PortReservations:
                 return False
         return True
 
-    def claim(self, face: FacePlan) -> None:
+    def claim(self, listener: ListenerPlan) -> None:
         """Keep other services of this user from a port that a server of the user's own opens, which may share it.
 
         Raises `PortAlreadyUsed` where one has claimed it. Linux only.
         """
-        if face.port in self._held or sys.platform != "linux":
+        if listener.port in self._held or sys.platform != "linux":
             return
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.bind(f"\0jina-port/{os.getuid()}/{face.host}/{face.port}")  # its name vanishes with the process
+            sock.bind(
+                f"\0jina-port/{os.getuid()}/{listener.host}/{listener.port}"
+            )  # its name vanishes with the process
         except OSError as error:
             sock.close()
             if error.errno == errno.EADDRINUSE:
-                raise bind_error(face, error) from None
+                raise bind_error(listener, error) from None
             return
-        self._held[face.port] = sock
+        self._held[listener.port] = sock
 
     def take_over(self, other: PortReservations) -> None:
         """Hold what another one holds, in its place."""
@@ -122,8 +124,8 @@ class PortReservations:
             port, sock = other._held.popitem()
             self._held[port] = sock
 
-    def lend(self, port: int) -> None:
-        """Let any server of this user that binds with SO_REUSEADDR, as servers do, open a port that is held here."""
+    def share(self, port: int) -> None:
+        """Allow servers of this user that bind with SO_REUSEADDR, as servers do, to open a port held here."""
         self._held[port].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
     def close(self) -> None:
@@ -218,7 +220,7 @@ def shared(plan: P, held: Collection[int]) -> P:
     """The plan of a process whose server binds beside whoever holds its ports."""
     if isinstance(plan, GatewayPlan) and plan.custom is not None:
         return plan  # a server of the user's own opens them
-    changed = msgspec.structs.replace(plan, faces=[_shared(face, held) for face in plan.faces])
+    changed = msgspec.structs.replace(plan, listeners=[_shared(listener, held) for listener in plan.listeners])
     if isinstance(changed, WorkerPlan) and changed.probes is not None:
         changed = msgspec.structs.replace(changed, probes=_shared(changed.probes, held))
     if isinstance(changed, WorkerPlan) and changed.consensus is not None and port_of_peer(changed.consensus) in held:
@@ -260,23 +262,23 @@ def all_shared(plan: DeploymentPlan | FlowPlan, held: Collection[int]) -> Deploy
     return msgspec.structs.replace(plan, deployments=deployments, gateway=shared(plan.gateway, held))
 
 
-def given_faces(plans: Collection[ProcessPlan]) -> list[FacePlan]:
-    """The faces of processes whose ports can be held though the user gave them."""
+def given_listeners(plans: Collection[ProcessPlan]) -> list[ListenerPlan]:
+    """The listeners of processes whose ports can be held though the user gave them."""
     served = [plan for plan in plans if not (isinstance(plan, GatewayPlan) and plan.custom is not None)]
-    return [face for plan in served for face in faces_of(plan) if not face.share_port]
+    return [listener for plan in served for listener in listeners_of(plan) if not listener.share_port]
 
 
-def faces_of_users(plans: Collection[ProcessPlan]) -> list[FacePlan]:
+def listeners_of_users(plans: Collection[ProcessPlan]) -> list[ListenerPlan]:
     """Those whose ports the user gave, and a server of the user's own opens."""
     custom = [plan for plan in plans if isinstance(plan, GatewayPlan) and plan.custom is not None]
-    return [face for plan in custom for face in plan.faces if not face.share_port]
+    return [listener for plan in custom for listener in plan.listeners if not listener.share_port]
 
 
-def faces_of(plan: ProcessPlan) -> list[FacePlan]:
+def listeners_of(plan: ProcessPlan) -> list[ListenerPlan]:
     """Those whose ports a process and its successor serve at the same time."""
     probes = plan.probes if isinstance(plan, WorkerPlan) else None
-    return [*plan.faces, *([] if probes is None else [probes])]
+    return [*plan.listeners, *([] if probes is None else [probes])]
 
 
-def _shared(face: FacePlan, held: Collection[int]) -> FacePlan:
-    return msgspec.structs.replace(face, share_port=True) if face.port in held else face
+def _shared(listener: ListenerPlan, held: Collection[int]) -> ListenerPlan:
+    return msgspec.structs.replace(listener, share_port=True) if listener.port in held else listener

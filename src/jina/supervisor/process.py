@@ -23,10 +23,10 @@ import msgspec
 from jina import errors
 from jina.config.paths import absolute
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable, ending_of
-from jina.plan.plans import ChildPlan, GatewayPlan, NurseryPlan, WorkerPlan, to_json
-from jina.supervisor.control import WIDTH, FrameReader, send_frame, send_link, send_word
-from jina.supervisor.forkserver import Sibling, possible
-from jina.supervisor.init import collect_orphans
+from jina.plan.plans import ChildPlan, ForkServerPlan, GatewayPlan, WorkerPlan, to_json
+from jina.supervisor.control import WIDTH, FrameReader, send_frame, send_link, send_message
+from jina.supervisor.forkserver import Sibling, is_supported
+from jina.supervisor.init import reap_orphans
 
 _DURING = {
     "importing": "to import",
@@ -198,9 +198,9 @@ class ChildProcess:
     """The child that runs one plan, a worker's or a gateway's. All methods belong to the thread that called `spawn`.
 
     The fields may be read from any thread: `phase` (what the child reported last), `since` (monotonic seconds
-    of that report), `ready`, `steps` (what a gateway told of the endpoints behind it, see `GatewayService.told`),
-    `linked` (the workers whose links a gateway uses), `vitals` (what it said last of itself, see
-    `jina.runtime.process`) and `answered` (to which question), `failure` (why it did not start) and
+    of that report), `ready`, `steps` (what a gateway told of the endpoints behind it, see
+    `GatewayService.step_endpoints`), `linked` (the workers whose links a gateway uses), `stats` (what it reported last
+    about itself, see `jina.runtime.process`) and `answered` (to which question), `failure` (why it did not start) and
     `exit_status` (None while it runs).
     """
 
@@ -216,13 +216,13 @@ class ChildProcess:
         self.linked: set[str] = set()
         self.files: set[str] = set()
         """Those of the user's code that it loaded, where the plan wants them watched."""
-        self.vitals: dict[str, int] = {}
+        self.stats: dict[str, int] = {}
         self._asked_at = 0.0
         self.asked = self.answered = 0
         self.cause = ""
         """Why it ended, where more is known than its exit status."""
-        self._told = False
-        """Whether it is to end because we said so."""
+        self._asked_to_stop = False
+        """Whether we asked it to end."""
         self.failure: JinaError | None = None
         self.exit_status: int | None = None
         self.control: socket.socket | None = None
@@ -298,7 +298,7 @@ class ChildProcess:
     @property
     def _title(self) -> str:
         """What is seen of it in lists of processes; one that others are forked from leaves room for their names."""
-        return self.plan.name.ljust(WIDTH) if isinstance(self.plan, NurseryPlan) else self.plan.name
+        return self.plan.name.ljust(WIDTH) if isinstance(self.plan, ForkServerPlan) else self.plan.name
 
     def send_link(self, name: str, link: socket.socket) -> None:
         """Give the child a copy of its end of the local link to the worker `name`, or from it."""
@@ -306,25 +306,25 @@ class ChildProcess:
             with contextlib.suppress(OSError):  # as above
                 send_link(self.control, name, link)
 
-    def send_word(self, **word: Any) -> None:
-        """Say something to the child, see `jina.supervisor.control`."""
+    def send_message(self, **message: Any) -> None:
+        """Send a control message to the child, see `jina.supervisor.control`."""
         if self.control is not None:
             with contextlib.suppress(OSError):  # as above
-                send_word(self.control, word)
+                send_message(self.control, message)
 
     @property
     def silent(self) -> float:
         """Seconds for which its event loops have not turned, or for which it owes the answer to a question."""
         owing = time.monotonic() - self._asked_at if self.asked != self.answered else 0.0
-        return max(owing, self.vitals.get("silent_ms", 0) / 1000)
+        return max(owing, self.stats.get("silent_ms", 0) / 1000)
 
     def ask(self) -> bool:
-        """Ask how it is, unless it still owes an answer; says whether it was asked."""
+        """Send a health question, unless one is unanswered; returns whether it was sent."""
         if self.asked != self.answered or not self.running:
             return False
         self.asked += 1
         self._asked_at = time.monotonic()
-        self.send_word(ask=self.asked)
+        self.send_message(ask=self.asked)
         return True
 
     def give_up(self) -> None:
@@ -332,7 +332,7 @@ class ChildProcess:
         self.phase, self.exit_status = "stopped", 0
 
     def read(self) -> bool:
-        """Take in reports after the control socket became readable; False at its end."""
+        """Read reports after the control socket became readable; False at its end."""
         assert self.control is not None
         try:
             data = self.control.recv(1 << 16)
@@ -348,7 +348,7 @@ class ChildProcess:
         elif "linked" in report:
             self.linked.add(str(report["linked"]))
         elif "answer" in report:
-            self.vitals, self.answered = dict(report["vitals"]), int(report["answer"])
+            self.stats, self.answered = dict(report["stats"]), int(report["answer"])
         elif "files" in report:
             self.files = set(report["files"])
         elif "crash" in report:
@@ -362,7 +362,7 @@ class ChildProcess:
             self.ready_at = self.since
         self.waits_for = str(report.get("for", ""))
         self.steps = report.get("steps", self.steps)
-        if not self._told and "reason" in report:
+        if not self._asked_to_stop and "reason" in report:
             self.cause = str(report["reason"])
         if self.phase == "failed":
             self.failure = rebuild(self.name, report)
@@ -372,7 +372,7 @@ class ChildProcess:
         """Send a signal to the child, or to its whole process group with SIGKILL."""
         if self._process is None or self.exit_status is not None:
             return
-        self._told = True
+        self._asked_to_stop = True
         if signum == signal.SIGKILL:
             with contextlib.suppress(ProcessLookupError):  # one that was just forked has no group yet
                 os.killpg(self._process.pid, signum)
@@ -387,7 +387,7 @@ class ChildProcess:
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         else:
             self._process.wait()
-        # Where waitid is, before the process id is given back, so that the group can be nobody else's.
+        # Where waitid is, before the process id is given back, so that the group cannot belong to another process.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         while self.read_rest():
@@ -395,13 +395,13 @@ class ChildProcess:
         was_ready, during = self.ready, self.progress
         self.ready = False
         status = self._process.wait()
-        collect_orphans(self._process.pid)
+        reap_orphans(self._process.pid)
         self.exit_status = status
         if not was_ready and self.failure is None and self.phase != "stopped":
             self.failure = RuntimeFailToStart(f"{self.name} died while {during}: {self.ending}", help=self._advice)
 
     def read_rest(self) -> bool:
-        """Take in reports that the child wrote just before it ended."""
+        """Read reports that the child wrote just before it ended."""
         if self.control is None:
             return False
         self.control.setblocking(False)  # noqa: FBT003 - the standard library's signature
@@ -458,32 +458,32 @@ def _environment(extra: dict[str, str]) -> dict[str, str]:
 
 
 _PATIENCE = 10.0
-"""Seconds that a fork may take before the nursery is taken for broken."""
+"""Seconds that a fork may take before the fork server counts as broken."""
 
 
-class Nursery(ChildProcess):
+class ForkServer(ChildProcess):
     """The process that several workers are forked from, and the gateway before it has imported what only they need.
 
     All methods belong to the thread that called `spawn`. Where it cannot be started or cannot fork, or ends, `fork`
-    gives None, and processes are started by themselves. One that `stays` forks those that are started later, too:
-    they serve sooner, without the time that the imports take.
+    gives None, and processes are started by themselves. One that `keep_running` forks those that are started later,
+    too: they serve sooner, without the time that the imports take.
     """
 
-    def __init__(self, sys_path: list[str], *, stays: bool = False) -> None:
-        super().__init__(NurseryPlan(sys_path=sys_path))
-        self._stays = stays
+    def __init__(self, sys_path: list[str], *, keep_running: bool = False) -> None:
+        super().__init__(ForkServerPlan(sys_path=sys_path))
+        self._keep_running = keep_running
         self._key = tuple(sys_path)
         self._stages = ["common", "ready"]
         """Those of its phases in which it forks that are not over."""
         self._forked = 0
 
-    def bears(self, process: ChildProcess) -> bool:
-        """Whether a process is to be forked rather than started by itself, be it later."""
+    def can_fork(self, process: ChildProcess) -> bool:
+        """Whether a process is to be forked, now or in a later stage, rather than started by itself."""
         return self.phase != "failed" and self.exit_status is None and self._stage_of(process.plan) in self._stages
 
-    def bears_now(self, process: ChildProcess) -> bool:
-        """Whether it has imported what there is for the process."""
-        return self.bears(process) and self._stage_of(process.plan) == self.phase
+    def can_fork_now(self, process: ChildProcess) -> bool:
+        """Whether it has imported what the process needs."""
+        return self.can_fork(process) and self._stage_of(process.plan) == self.phase
 
     def _stage_of(self, plan: ChildPlan) -> str | None:
         """A gateway comes before the libraries of Executors, unless it is the user's own, which is like an Executor."""
@@ -513,11 +513,11 @@ class Nursery(ChildProcess):
             return None
         return Sibling(self._forked)
 
-    def go_on(self, waiting: Iterable[ChildProcess]) -> None:
-        """Have it import the rest, or end, when none of those that wait to be started is to be forked before."""
+    def advance(self, waiting: Iterable[ChildProcess]) -> None:
+        """Move it to its next stage, or stop it, when no queued process needs the current one."""
         if self.phase not in self._stages or self.control is None:
             return
-        wanted = {self._stage_of(process.plan) for process in waiting} | ({"ready"} if self._stays else set())
+        wanted = {self._stage_of(process.plan) for process in waiting} | ({"ready"} if self._keep_running else set())
         if self.phase in wanted:
             return
         with contextlib.suppress(OSError):  # it has ended
@@ -533,23 +533,23 @@ class Nursery(ChildProcess):
         self._forked = int(report.get("pid", 0))
 
 
-def nursery_for(processes: Sequence[ChildProcess]) -> Nursery | None:
-    """A nursery, not started, for those of the processes that can share one; None for one that is never reloaded."""
-    if not possible():
+def fork_server_for(processes: Sequence[ChildProcess]) -> ForkServer | None:
+    """A fork server, not started, for the processes that can share one; None for one that is never reloaded."""
+    if not is_supported():
         return None
     keys = Counter(key for process in processes if (key := _key(process.plan)) is not None)
     for found, count in keys.most_common(1):
-        stays = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
-        return Nursery(list(found), stays=stays) if count > 1 or stays else None
+        keep_running = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
+        return ForkServer(list(found), keep_running=keep_running) if count > 1 or keep_running else None
     return None
 
 
 def _key(plan: ChildPlan) -> tuple[str, ...] | None:
     """Workers with the same key can be forked from one process; those with None from none.
 
-    Variables of the environment have to be there before libraries are imported, and faces need libraries of their own:
-    that is worth it only where a worker is soon to be replaced.
+    Variables of the environment have to be there before libraries are imported, and listeners need libraries of their
+    own: that is worth it only where a worker is soon to be replaced.
     """
-    if not isinstance(plan, WorkerPlan) or plan.env or (plan.faces and not plan.watch):
+    if not isinstance(plan, WorkerPlan) or plan.env or (plan.listeners and not plan.watch):
         return None
     return tuple(plan.executor.sys_path)

@@ -1,4 +1,4 @@
-"""Looks at files that a service was loaded from, and has what was loaded from them started anew when they change."""
+"""Looks at files that a service was loaded from, and restarts what was loaded from them when they change."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def stamps_of(files: Iterable[str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for file in files:
         try:
-            told = os.stat(file)
-            found[file] = (told.st_mtime_ns, told.st_size, told.st_ino)
+            status = os.stat(file)
+            found[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
         except OSError:
             found[file] = None
     return found

@@ -1,4 +1,4 @@
-"""How a service is: what each of its processes does, and how often it was started anew."""
+"""How a service is: what each of its processes does, and how often it was restarted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from jina.config.paths import absolute
-from jina.plan.plans import ConsensusPlan, FacePlan, ProcessPlan, WorkerPlan
-from jina.runtime.process import Vitals
-from jina.supervisor.supervisor import SILENT, Place, owner
+from jina.plan.plans import ConsensusPlan, ListenerPlan, ProcessPlan, WorkerPlan
+from jina.runtime.process import ProcessStats
+from jina.supervisor.supervisor import SILENT, ProcessSlot, owner
 
 _PATIENCE = 1.0
 """Seconds that an agent gets to answer."""
@@ -79,9 +79,9 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join([head, *addresses, *metrics, *probes, _table(self.processes)])
 
 
-def status_of(name: str, pid: int, places: Sequence[Place]) -> ServiceStatus:
-    """The status of the processes in `places`, by what is known of them now."""
-    return _whole(name, pid, [_process(place) for place in places], [place.plan for place in places])
+def status_of(name: str, pid: int, slots: Sequence[ProcessSlot]) -> ServiceStatus:
+    """The status of the processes in `slots`, by what is known of them now."""
+    return _whole(name, pid, [_process(slot) for slot in slots], [slot.plan for slot in slots])
 
 
 def with_agents(status: ServiceStatus) -> ServiceStatus:
@@ -90,21 +90,21 @@ def with_agents(status: ServiceStatus) -> ServiceStatus:
         return status
     from jina.replication.admin import agent_status
 
-    told = {one.name: agent_status(one.agent, _PATIENCE) for one in status.processes if one.agent}
-    processes = [msgspec.structs.replace(one, consensus=told.get(one.name, {})) for one in status.processes]
+    agent = {one.name: agent_status(one.agent, _PATIENCE) for one in status.processes if one.agent}
+    processes = [msgspec.structs.replace(one, consensus=agent.get(one.name, {})) for one in status.processes]
     return msgspec.structs.replace(status, processes=processes)
 
 
 def _addresses(plans: Sequence[ProcessPlan]) -> list[str]:
-    """The faces of the gateway, or of the workers that have ports of their own."""
+    """The listeners of the gateway, or of the workers that have ports of their own."""
     plans = sorted(plans, key=lambda one: isinstance(one, WorkerPlan))
-    return [_address(face) for plan in plans for face in plan.faces if face.port]
+    return [_address(listener) for plan in plans for listener in plan.listeners if listener.port]
 
 
-def _address(face: FacePlan) -> str:
+def _address(listener: ListenerPlan) -> str:
     from jina.net.channel import Target
 
-    return str(Target(_SCHEMES[face.protocol, face.tls is not None], face.host, face.port))
+    return str(Target(_SCHEMES[listener.protocol, listener.tls is not None], listener.host, listener.port))
 
 
 def _metrics(plan: ProcessPlan) -> str:
@@ -112,8 +112,8 @@ def _metrics(plan: ProcessPlan) -> str:
 
 
 def _probes(plan: ProcessPlan) -> str:
-    face = plan.probes if isinstance(plan, WorkerPlan) else None
-    return f"{_address(face)}/readyz" if face else ""
+    listener = plan.probes if isinstance(plan, WorkerPlan) else None
+    return f"{_address(listener)}/readyz" if listener else ""
 
 
 _SCHEMES = {
@@ -137,11 +137,11 @@ def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[
     )
 
 
-class Here:
+class ForegroundStatus:
     """The status of this very process, which serves one worker or gateway; told its phases."""
 
     def __init__(self, plan: ProcessPlan) -> None:
-        self.vitals = Vitals()
+        self.stats = ProcessStats()
         self._plan = plan
         self._state, self._since = "starting", time.monotonic()
 
@@ -152,15 +152,15 @@ class Here:
 
     def status(self) -> bytes:
         """The `ServiceStatus` as JSON."""
-        vitals = self.vitals.read()
+        stats = self.stats.read()
         process = ProcessStatus(
             name=self._plan.name,
             deployment=owner(self._plan),
             pid=os.getpid(),
-            state="hung" if self._state == "ready" and vitals.get("silent_ms", 0) >= 1000 * SILENT else self._state,
+            state="hung" if self._state == "ready" and stats.get("silent_ms", 0) >= 1000 * SILENT else self._state,
             seconds=round(time.monotonic() - self._since, 1),
-            in_flight=vitals.get("in_flight", 0),
-            queued=vitals.get("queued", 0),
+            in_flight=stats.get("in_flight", 0),
+            queued=stats.get("queued", 0),
             group=_consensus(self._plan).group,
             agent=_consensus(self._plan).socket,
             metrics=_metrics(self._plan),
@@ -169,25 +169,25 @@ class Here:
         return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan]))
 
 
-def _process(place: Place) -> ProcessStatus:
-    process = place.process
-    down = place.down() if place.restarts.given_up else place.last_end
+def _process(slot: ProcessSlot) -> ProcessStatus:
+    process = slot.process
+    down = slot.down() if slot.restarts.given_up else slot.last_end
     running = process.exit_status is None
-    hung = process.ready and (process.silent >= SILENT or (place.hang is not None and place.hang.reported))
+    hung = process.ready and (process.silent >= SILENT or (slot.hang is not None and slot.hang.reported))
     return ProcessStatus(
-        name=place.name,
-        deployment=place.owner,
+        name=slot.name,
+        deployment=slot.owner,
         pid=process.pid if running else 0,
-        state="hung" if hung else place.state,
+        state="hung" if hung else slot.state,
         seconds=round(time.monotonic() - process.since, 1),
-        in_flight=process.vitals.get("in_flight", 0) if running else 0,
-        queued=process.vitals.get("queued", 0) if running else 0,
-        restarts=place.restarts.count,
+        in_flight=process.stats.get("in_flight", 0) if running else 0,
+        queued=process.stats.get("queued", 0) if running else 0,
+        restarts=slot.restarts.count,
         last_end="" if down is None else down.message,
-        group=_consensus(place.plan).group,
-        agent=_consensus(place.plan).socket,
-        metrics=_metrics(place.plan),
-        probes=_probes(place.plan),
+        group=_consensus(slot.plan).group,
+        agent=_consensus(slot.plan).socket,
+        metrics=_metrics(slot.plan),
+        probes=_probes(slot.plan),
     )
 
 
@@ -221,17 +221,17 @@ def _table(processes: Sequence[ProcessStatus]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     lines += [f"  {one.name}: {one.last_end}" for one in processes if one.last_end]
-    lines += [f"  {one.name}: {_told(one.consensus)}" for one in processes if one.consensus]
+    lines += [f"  {one.name}: {_consensus_line(one.consensus)}" for one in processes if one.consensus]
     return "\n".join(lines)
 
 
-def _told(told: Mapping[str, Any]) -> str:
-    if "error" in told:
-        return str(told["error"])
-    parts = [f"{told['role'].lower()} of term {told['term']}", f"applied {told['applied']} of {told['committed']}"]
+def _consensus_line(entry: Mapping[str, Any]) -> str:
+    if "error" in entry:
+        return str(entry["error"])
+    parts = [f"{entry['role'].lower()} of term {entry['term']}", f"applied {entry['applied']} of {entry['committed']}"]
     parts += [
         f"rep-{peer} is silent" if lag is None else f"rep-{peer} is {lag} entries behind"
-        for peer, lag in told.get("lag", {}).items()
+        for peer, lag in entry.get("lag", {}).items()
         if lag != 0
     ]
     return ", ".join(parts)

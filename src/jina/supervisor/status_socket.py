@@ -23,49 +23,49 @@ _PATIENCE = 8.0
 _numbers = itertools.count()
 
 
-def opened() -> socket.socket | None:
-    """A listening socket by which this service is found, or None where there is no such thing."""
+def open_status_socket() -> socket.socket | None:
+    """A listening socket under a name by which this service is found; None where abstract sockets do not exist."""
     if sys.platform != "linux":
         return None
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        door.bind(f"\0{_prefix()}{os.getpid()}/{next(_numbers)}")
-        door.listen(8)
+        server.bind(f"\0{_prefix()}{os.getpid()}/{next(_numbers)}")
+        server.listen(8)
     except OSError:
-        door.close()
+        server.close()
         return None
-    return door
+    return server
 
 
-def answer(guest: socket.socket, give: Callable[[], bytes]) -> None:
-    """Give the answer to one who came, if it is this user or root."""
-    with guest, contextlib.suppress(OSError):
-        guest.settimeout(_PATIENCE)
-        if _user(guest) in {os.getuid(), 0}:
-            guest.sendall(give())
+def answer(connection: socket.socket, give: Callable[[], bytes]) -> None:
+    """Send the answer to a client of this user or root."""
+    with connection, contextlib.suppress(OSError):
+        connection.settimeout(_PATIENCE)
+        if _user(connection) in {os.getuid(), 0}:
+            connection.sendall(give())
 
 
 @contextmanager
-def standing(give: Callable[[], bytes]) -> Generator[None]:
-    """Let this process be found, by a thread that answers with what `give` gives."""
-    door = opened()
-    if door is None:
+def serve_status(give: Callable[[], bytes]) -> Generator[None]:
+    """Serve the status of this process from a thread; `give` returns the answer."""
+    server = open_status_socket()
+    if server is None:
         yield
         return
-    thread = threading.Thread(target=_attend, args=(door, give), name="door", daemon=True)
+    thread = threading.Thread(target=_accept_loop, args=(server, give), name="status", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        door.shutdown(socket.SHUT_RDWR)
-        door.close()
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
         thread.join(_PATIENCE)
 
 
-def _attend(door: socket.socket, give: Callable[[], bytes]) -> None:
+def _accept_loop(server: socket.socket, give: Callable[[], bytes]) -> None:
     with contextlib.suppress(OSError):  # it was closed
         while True:
-            answer(door.accept()[0], give)
+            answer(server.accept()[0], give)
 
 
 def ask_all() -> Iterator[tuple[int, bytes | None]]:
@@ -75,15 +75,15 @@ def ask_all() -> Iterator[tuple[int, bytes | None]]:
     """
     give_up = time.monotonic() + _PATIENCE
     for pid, name in _names():
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             # Not that long for each that does not accept: connecting to one that does takes no time.
-            door.settimeout(max(0.0, give_up - time.monotonic()))
-            door.connect(f"\0{name}")
-            if _user(door) != os.getuid():
+            server.settimeout(max(0.0, give_up - time.monotonic()))
+            server.connect(f"\0{name}")
+            if _user(server) != os.getuid():
                 continue
-            door.settimeout(_PATIENCE)
+            server.settimeout(_PATIENCE)
             try:
-                data = b"".join(iter(lambda: door.recv(1 << 16), b""))
+                data = b"".join(iter(lambda: server.recv(1 << 16), b""))
             except TimeoutError:
                 yield pid, None
                 continue

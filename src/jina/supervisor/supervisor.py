@@ -18,19 +18,29 @@ from typing import Any
 import msgspec
 
 from jina.errors import CrashLoop, InternalError, JinaError, RuntimeFailToStart, Unavailable
-from jina.plan.plans import ChildPlan, GatewayPlan, HopPlan, NodePlan, ProcessPlan, WorkerPlan
-from jina.supervisor.policies import Action, Discard, HangWatch, RestartPolicy, Restarts, Retire, Rollout, Start, Take
-from jina.supervisor.process import ChildProcess, nursery_for
-from jina.supervisor.status_socket import opened
+from jina.plan.plans import ChildPlan, GatewayPlan, NodePlan, ProcessPlan, UpstreamPlan, WorkerPlan
+from jina.supervisor.policies import (
+    Action,
+    Discard,
+    HangDetector,
+    RestartPolicy,
+    Restarts,
+    Retire,
+    Rollout,
+    Start,
+    Take,
+)
+from jina.supervisor.process import ChildProcess, fork_server_for
+from jina.supervisor.status_socket import open_status_socket
 
 SILENT = 3.0
 """Seconds after which a process whose event loops do not turn, or that answers no question, is called hung."""
 
 
-class Place:
+class ProcessSlot:
     """A worker or a gateway of the plan. Changed by the supervising thread only, to be read by any.
 
-    `process` is the one that fills it, or filled it last; `successor` is to take its place once it is ready. A place
+    `process` is the one that fills it, or filled it last; `successor` replaces it once it is ready. A slot
     that is `joining` was added while the service runs, and has not been ready yet.
     """
 
@@ -43,7 +53,7 @@ class Place:
         """When it is started again, in `time.monotonic()` seconds, while it is down."""
         self.last_end: Unavailable | None = None
         """How the process before ended."""
-        self.hang = _hang_watch(plan)
+        self.hang = _hang_detector(plan)
 
     @property
     def plan(self) -> ProcessPlan:
@@ -94,27 +104,27 @@ class Place:
         self.restart_at = None if pause is None else now + pause
 
     def renew(self) -> ChildProcess:
-        """A process for the same plan in the place of the one that ended, not started yet."""
+        """A new process for the same plan, not started yet, instead of the one that ended."""
         self.restart_at = None
         restart = msgspec.structs.replace(self.plan.restart, count=self.restarts.count)
         self.process = ChildProcess(msgspec.structs.replace(self.plan, restart=restart), self.process.blob)
-        self.hang = _hang_watch(self.plan)
+        self.hang = _hang_detector(self.plan)
         return self.process
 
     def prepare(self, plan: ProcessPlan, blob: bytes) -> ChildProcess:
-        """A process that is to take the place, not started yet."""
+        """The successor of the process in this slot, not started yet."""
         self.successor = ChildProcess(plan, blob)
         return self.successor
 
     def take(self) -> ChildProcess:
-        """Let the successor have the place; gives the process that had it."""
+        """Put the successor into the slot; returns the process that was in it."""
         assert self.successor is not None
         old, self.process, self.successor = self.process, self.successor, None
         self.restart_at = self.last_end = None
         policy = RestartPolicy(self.plan.restart.limit, self.plan.restart.backoff)
         count, self.restarts = self.restarts.count, Restarts(policy)
         self.restarts.count = count
-        self.hang = _hang_watch(self.plan)
+        self.hang = _hang_detector(self.plan)
         return old
 
     def down(self) -> Unavailable | None:
@@ -154,29 +164,29 @@ def owner(plan: Any) -> str:
     return str(getattr(plan, "deployment", "gateway"))
 
 
-def _hang_watch(plan: ProcessPlan) -> HangWatch | None:
+def _hang_detector(plan: ProcessPlan) -> HangDetector | None:
     limit = plan.restart.timeout_hang
-    return HangWatch(limit) if limit else None
+    return HangDetector(limit) if limit else None
 
 
-class Linking:
+class Linker:
     """Gives the processes of one service their ends as they start; belongs to the thread that starts them.
 
-    The ends travel over the control sockets, under the worker's name, so that a process that is started anew gets
-    new ones, and so does whoever is linked to it.
+    The ends travel over the control sockets, under the worker's name, so that a process that is restarted gets
+    new ones, and so do the processes linked to it.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = places
-        workers = {place.name for place in places if isinstance(place.plan, WorkerPlan)}
-        for place in places:
-            for name in _linked(place.plan):
+    def __init__(self, slots: Sequence[ProcessSlot]) -> None:
+        self._slots = slots
+        workers = {slot.name for slot in slots if isinstance(slot.plan, WorkerPlan)}
+        for slot in slots:
+            for name in _linked(slot.plan):
                 if name not in workers:
-                    raise InternalError(f"{place.process.name} is to be linked to {name}, which is not started here")
+                    raise InternalError(f"{slot.process.name} is to be linked to {name}, which is not started here")
 
     def started(self, process: ChildProcess) -> None:
         """Link `process` to those that run already."""
-        for other in [other for place in self._places for other in place.processes]:
+        for other in [other for slot in self._slots for other in slot.processes]:
             gateway, worker = (process, other) if process.is_gateway else (other, process)
             if gateway.is_gateway and not worker.is_gateway and gateway.running and worker.running:
                 self._link(gateway, worker)
@@ -184,40 +194,40 @@ class Linking:
     def in_use(self, worker: ChildProcess) -> bool:
         """Whether each gateway that runs sends requests to the worker, which is ready."""
         name = worker.plan.name
-        gateways = [place.process for place in self._places if place.process.is_gateway and place.process.running]
+        gateways = [slot.process for slot in self._slots if slot.process.is_gateway and slot.process.running]
         return all(name in gateway.linked for gateway in gateways if _reaches(gateway.plan, worker.plan))
 
     def left(self, worker: ChildProcess) -> None:
         """Tell the gateways that the worker is to get no more requests."""
-        for place in self._places:
-            if place.process.is_gateway and place.process.running:
-                place.process.linked.discard(worker.plan.name)
-                place.process.send_word(unlink=worker.plan.name)
+        for slot in self._slots:
+            if slot.process.is_gateway and slot.process.running:
+                slot.process.linked.discard(worker.plan.name)
+                slot.process.send_message(unlink=worker.plan.name)
 
     def given_up(self, worker: ChildProcess) -> None:
-        """Tell gateways that still wait for the worker that it does not come.
+        """Tell gateways that still wait for the worker that it will not start.
 
-        Those that reached it keep its place, and answer with the cause of its end.
+        Those that reached it keep it, and answer with the cause of its end.
         """
-        for place in self._places:
-            gateway = place.process
+        for slot in self._slots:
+            gateway = slot.process
             if gateway.is_gateway and gateway.running and worker.plan.name not in gateway.linked:
-                gateway.send_word(unlink=worker.plan.name)
+                gateway.send_message(unlink=worker.plan.name)
 
     def current(self, plan: ChildPlan) -> ChildPlan:
-        """The plan of a process that is started anew: a gateway then reaches the workers that there are now."""
+        """The plan of a process that is restarted: a gateway then reaches the workers that there are now."""
         if not isinstance(plan, GatewayPlan):
             return plan
         nodes = [self._with_workers(node) for node in plan.graph.nodes]
         return msgspec.structs.replace(plan, graph=msgspec.structs.replace(plan.graph, nodes=nodes))
 
     def _with_workers(self, node: NodePlan) -> NodePlan:
-        known = {hop.name: hop for hop in node.hops if hop.kind == "link"}
+        known = {upstream.name: upstream for upstream in node.upstreams if upstream.kind == "link"}
         if not known:
             return node
-        plans = [place.plan for place in self._places if place.owner == node.name and not place.restarts.given_up]
-        hops = [known.get(plan.name) or _hop(node, plan) for plan in plans if isinstance(plan, WorkerPlan)]
-        return msgspec.structs.replace(node, hops=hops or list(known.values()))
+        plans = [slot.plan for slot in self._slots if slot.owner == node.name and not slot.restarts.given_up]
+        upstreams = [known.get(plan.name) or _upstream(node, plan) for plan in plans if isinstance(plan, WorkerPlan)]
+        return msgspec.structs.replace(node, upstreams=upstreams or list(known.values()))
 
     def _link(self, gateway: ChildProcess, worker: ChildProcess) -> None:
         name = worker.plan.name
@@ -230,8 +240,8 @@ class Linking:
             worker.send_link(name, ends[1])
 
 
-def _hop(node: NodePlan, worker: WorkerPlan) -> HopPlan:
-    return msgspec.structs.replace(node.hops[0], name=worker.name, shard=worker.shard_id, part=worker.part)
+def _upstream(node: NodePlan, worker: WorkerPlan) -> UpstreamPlan:
+    return msgspec.structs.replace(node.upstreams[0], name=worker.name, shard=worker.shard_id, part=worker.part)
 
 
 def _reaches(gateway: ChildPlan, worker: ChildPlan) -> bool:
@@ -239,13 +249,13 @@ def _reaches(gateway: ChildPlan, worker: ChildPlan) -> bool:
     if not isinstance(gateway, GatewayPlan) or not isinstance(worker, WorkerPlan):
         return False
     nodes = [node for node in gateway.graph.nodes if node.name == worker.deployment]
-    return any(hop.kind == "link" for node in nodes for hop in node.hops)
+    return any(upstream.kind == "link" for node in nodes for upstream in node.upstreams)
 
 
 def _linked(plan: ChildPlan) -> list[str]:
     if not isinstance(plan, GatewayPlan):
         return []
-    return [hop.name for node in plan.graph.nodes for hop in node.hops if hop.kind == "link"]
+    return [upstream.name for node in plan.graph.nodes for upstream in node.upstreams if upstream.kind == "link"]
 
 
 _ROOT = Path("/sys/fs/cgroup")
@@ -293,7 +303,7 @@ def _files_of_this_process() -> list[Path]:
 
 CLOSE_MARGIN = 10.0
 """Seconds beyond the grace time in which `close()` may end before SIGKILL."""
-Tell = Callable[[str, str], None]
+Notify = Callable[[str, str], None]
 """Gets a level of severity (`info`, `warning`, `error`) and a line for people."""
 
 
@@ -314,16 +324,20 @@ class Order:
     error: JinaError | None = None
 
 
-class Tending:
-    """`start` has a process started soon; `tell` is for people. `places` changes here, under the lock of `changed`."""
+class Reconciler:
+    """Brings the processes to the wanted state: restarts, replaces and retires them.
+
+    `start` queues a process to be started; `notify` gets lines for people. `slots` changes here, under the lock of
+    `changed`.
+    """
 
     def __init__(
         self,
-        places: list[Place],
-        linking: Linking,
+        slots: list[ProcessSlot],
+        linker: Linker,
         start: Callable[[ChildProcess], None],
         changed: threading.Condition,
-        tell: Tell,
+        notify: Notify,
     ) -> None:
         self.settled = False
         """True once all processes have been ready: until then a failure is one of the start."""
@@ -332,11 +346,11 @@ class Tending:
         self.orders: deque[Order] = deque()
         self.files: dict[str, set[str]] = {}
         """By Deployment: the user's files that its workers were loaded from, or tried to."""
-        self._places = places
-        self._linking = linking
+        self._slots = slots
+        self._linker = linker
         self._start = start
         self._changed = changed
-        self._tell = tell
+        self._notify = notify
         self._order: Order | None = None
         self._retired: dict[ChildProcess, str] = {}
         self._memory = MemoryKills()
@@ -346,11 +360,11 @@ class Tending:
     @property
     def busy(self) -> bool:
         """Whether there is anything to wait for though no process runs."""
-        return any(place.restart_at is not None for place in self._places)
+        return any(slot.restart_at is not None for slot in self._slots)
 
-    def patience(self, now: float) -> float | None:
-        """Seconds until `turn` has something to do, None for ever."""
-        times = [place.restart_at for place in self._places if place.restart_at is not None]
+    def wait_time(self, now: float) -> float | None:
+        """Seconds until `reconcile` has something to do, None for ever."""
+        times = [slot.restart_at for slot in self._slots if slot.restart_at is not None]
         times += [*self.leaving.values(), *self._asks.values()]
         if self._order is not None:
             times += self._order.limits.values()
@@ -369,28 +383,28 @@ class Tending:
             if name is not None and self._order is not None:
                 self._do(self._order.rollout.gone(name))
             return
-        place = next((place for place in self._places if process in place.processes), None)
-        if place is None:
+        slot = next((slot for slot in self._slots if process in slot.processes), None)
+        if slot is None:
             return
-        if process is place.successor or place.joining:
-            self._failed(place.name, process.failure or RuntimeFailToStart(f"{process.name} {process.ending}"))
-        elif self.settled and place.successor is None:
-            self._crashed(place)
+        if process is slot.successor or slot.joining:
+            self._failed(slot.name, process.failure or RuntimeFailToStart(f"{process.name} {process.ending}"))
+        elif self.settled and slot.successor is None:
+            self._crashed(slot)
         elif self.settled:
-            place.last_end = process.down()
+            slot.last_end = process.down()
 
     def reported(self, process: ChildProcess) -> None:
-        """A process said something."""
+        """A process sent a report."""
         now = time.monotonic()
         self.seen(process)
-        place = next((place for place in self._places if process is place.process), None)
-        if place is not None and place.hang is not None and process.answered:
-            place.hang.answered(now, *_progress(process))
-        if not self.settled and all(place.process.ready for place in self._places):
+        slot = next((slot for slot in self._slots if process is slot.process), None)
+        if slot is not None and slot.hang is not None and process.answered:
+            slot.hang.answered(now, *_progress(process))
+        if not self.settled and all(slot.process.ready for slot in self._slots):
             self.settled = True
-        if place is not None and place.last_end is not None and process.ready and process.ready_at == process.since:
-            self._tell("info", f"{process.name} serves again (restart {place.restarts.count})")
-            place.last_end = None
+        if slot is not None and slot.last_end is not None and process.ready and process.ready_at == process.since:
+            self._notify("info", f"{process.name} serves again (restart {slot.restarts.count})")
+            slot.last_end = None
         self._see_who_is_ready()
 
     def seen(self, process: ChildProcess) -> None:
@@ -399,35 +413,35 @@ class Tending:
             name = owner(process.plan)
             self.files = {**self.files, name: self.files.get(name, set()) | process.files}
 
-    def _crashed(self, place: Place) -> None:
-        place.crashed(time.monotonic())
-        end = f"{place.process.name} (process {place.process.pid}) {place.process.ending}"
-        if place.restart_at is None:
-            self._linking.given_up(place.process)
-            self._tell("error", f"{end}; not started again (restart_limit={place.plan.restart.limit})")
+    def _crashed(self, slot: ProcessSlot) -> None:
+        slot.crashed(time.monotonic())
+        end = f"{slot.process.name} (process {slot.process.pid}) {slot.process.ending}"
+        if slot.restart_at is None:
+            self._linker.given_up(slot.process)
+            self._notify("error", f"{end}; not started again (restart_limit={slot.plan.restart.limit})")
             return
-        pause = place.restart_at - time.monotonic()
+        pause = slot.restart_at - time.monotonic()
         when = f"in {pause:.1f} s" if pause > 0 else "at once"
-        self._tell("warning", f"{end}; started again {when} (restart {place.restarts.count})")
+        self._notify("warning", f"{end}; started again {when} (restart {slot.restarts.count})")
 
     # --- what time brings ---------------------------------------------------------------------------------
 
-    def turn(self, now: float) -> None:
+    def reconcile(self, now: float) -> None:
         """Do what is due."""
-        for place in self._places:
-            if place.restart_at is not None and place.restart_at <= now:
-                process = place.renew()
-                process.plan = self._linking.current(process.plan)
+        for slot in self._slots:
+            if slot.restart_at is not None and slot.restart_at <= now:
+                process = slot.renew()
+                process.plan = self._linker.current(process.plan)
                 self._start(process)
-            self._look_for_hang(place, now)
+            self._look_for_hang(slot, now)
         for process, limit in list(self.leaving.items()):
             if limit <= now:
                 process.terminate(signal.SIGKILL)
                 self.leaving[process] = now + 1.0  # again, should one hang in the kernel
         self._take_orders(now)
 
-    def _look_for_hang(self, place: Place, now: float) -> None:
-        process, watch = place.process, place.hang
+    def _look_for_hang(self, slot: ProcessSlot, now: float) -> None:
+        process, watch = slot.process, slot.hang
         if watch is None or not process.ready:
             self._asks.pop(process, None)
             return
@@ -440,12 +454,12 @@ class Tending:
             return
         watch.reported = True
         text = f"{process.name} (process {process.pid}) makes no progress for {seconds:.1f} s (timeout_hang)"
-        if place.plan.restart.replace_hung:
-            self._tell("error", f"{text}; it is killed (restart_hung)")
+        if slot.plan.restart.replace_hung:
+            self._notify("error", f"{text}; it is killed (restart_hung)")
             process.cause = f"it made no progress for {seconds:.1f} s"
             process.terminate(signal.SIGKILL)
         else:
-            self._tell("error", text)
+            self._notify("error", text)
 
     # --- changes ------------------------------------------------------------------------------------------
 
@@ -459,14 +473,14 @@ class Tending:
             self._do(self._order.rollout.begin())
 
     def _all_in_use(self) -> bool:
-        """Whether gateways send requests to all workers that are ready: only then what they tell later is new."""
-        ready = [place.process for place in self._places if place.process.ready and not place.process.is_gateway]
-        return all(map(self._linking.in_use, ready))
+        """Whether gateways send requests to all workers that are ready: only then a later report is new."""
+        ready = [slot.process for slot in self._slots if slot.process.ready and not slot.process.is_gateway]
+        return all(map(self._linker.in_use, ready))
 
     def give_up(self) -> None:
-        """The service ends: nothing is started any more, and nobody is to wait for a change."""
-        for place in self._places:
-            place.restart_at = None
+        """The service ends: start nothing more, and end the waits for changes."""
+        for slot in self._slots:
+            slot.restart_at = None
         for order in [*filter(None, [self._order]), *self.orders]:
             order.error = Unavailable(
                 "the service is stopping", help="change it while it runs: within its `with`, before `close()`"
@@ -479,19 +493,19 @@ class Tending:
         order = self._order
         if order is None:
             return
-        for place in list(self._places):
+        for slot in list(self._slots):
             if self._order is not order:
                 return
-            process = place.process if place.joining else place.successor
-            if process is not None and process.ready and (process.is_gateway or self._linking.in_use(process)):
-                place.joining = False
-                order.limits.pop(place.name, None)
-                self._do(order.rollout.ready(place.name))
+            process = slot.process if slot.joining else slot.successor
+            if process is not None and process.ready and (process.is_gateway or self._linker.in_use(process)):
+                slot.joining = False
+                order.limits.pop(slot.name, None)
+                self._do(order.rollout.ready(slot.name))
 
     def _failed(self, name: str, error: JinaError) -> None:
         if self._order is None:
             return
-        self._tell("info", f"{error.message}; what runs stays")
+        self._notify("info", f"{error.message}; what runs stays")
         self._order.limits.pop(name, None)
         self._do(self._order.rollout.failed(name, error))
 
@@ -509,40 +523,40 @@ class Tending:
             order.done.set()
 
     def _do_one(self, order: Order, action: Action) -> None:
-        place = next((place for place in self._places if place.name == action.name), None)
+        slot = next((slot for slot in self._slots if slot.name == action.name), None)
         if isinstance(action, Start):
-            self._begin(order, place, action)
+            self._begin(order, slot, action)
             return
-        assert place is not None
-        order.limits.pop(place.name, None)
+        assert slot is not None
+        order.limits.pop(slot.name, None)
         if isinstance(action, Take):
-            plan = place.plan
-            old = place.take()
-            order.before[place.name] = (plan, old.blob)
-            self._leave(old, place.name)
+            plan = slot.plan
+            old = slot.take()
+            order.before[slot.name] = (plan, old.blob)
+            self._leave(old, slot.name)
         elif isinstance(action, Retire):
-            order.before[place.name] = (place.plan, place.process.blob)
-            self._places.remove(place)
-            self._linking.left(place.process)
-            self._leave(place.process, place.name)
+            order.before[slot.name] = (slot.plan, slot.process.blob)
+            self._slots.remove(slot)
+            self._linker.left(slot.process)
+            self._leave(slot.process, slot.name)
         else:
             assert isinstance(action, Discard)
-            self._discard(place)
+            self._discard(slot)
 
-    def _begin(self, order: Order, place: Place | None, action: Start) -> None:
+    def _begin(self, order: Order, slot: ProcessSlot | None, action: Start) -> None:
         plan, blob = order.before[action.name] if action.old else order.plans[action.name]
-        if place is None:
-            place = Place(plan, blob, joining=not action.settled)
-            self._places.append(place)
-            process = place.process
+        if slot is None:
+            slot = ProcessSlot(plan, blob, joining=not action.settled)
+            self._slots.append(slot)
+            process = slot.process
         else:
-            process = place.prepare(plan, blob)
+            process = slot.prepare(plan, blob)
         if order.within is not None:
             order.limits[action.name] = time.monotonic() + order.within
         self._start(process)
 
     def _leave(self, process: ChildProcess, name: str) -> None:
-        """Let a process finish and end; one that has ended already is gone."""
+        """Stop a process within its grace time; one that has ended already is gone."""
         self._asks.pop(process, None)
         if not process.running:
             if process.exit_status is None:
@@ -554,17 +568,17 @@ class Tending:
         self.leaving[process] = time.monotonic() + process.plan.grace + CLOSE_MARGIN
         process.terminate(signal.SIGTERM)
 
-    def _discard(self, place: Place) -> None:
-        if place.joining:
-            self._places.remove(place)
-            process: ChildProcess | None = place.process
+    def _discard(self, slot: ProcessSlot) -> None:
+        if slot.joining:
+            self._slots.remove(slot)
+            process: ChildProcess | None = slot.process
         else:
-            process, place.successor = place.successor, None
-            if not place.process.running:
-                self._crashed(place)
+            process, slot.successor = slot.successor, None
+            if not slot.process.running:
+                self._crashed(slot)
             else:
                 # Gateways may have changed over to the one that failed, just before it did.
-                self._linking.started(place.process)
+                self._linker.started(slot.process)
         if process is not None and process.running:
             self.leaving[process] = time.monotonic() + 1.0
             process.terminate(signal.SIGKILL)
@@ -578,8 +592,8 @@ def _progress(process: ChildProcess) -> tuple[int, int]:
     A gateway whose requests wait for workers does not hang itself: what has to go on there is its loop.
     """
     if process.is_gateway:
-        return 1, process.vitals.get("beats", 0)
-    return process.vitals.get("in_flight", 0), process.vitals.get("done", 0)
+        return 1, process.stats.get("beats", 0)
+    return process.stats.get("in_flight", 0), process.stats.get("done", 0)
 
 
 _STARTING_A_CORE = 4
@@ -589,26 +603,26 @@ _LOOK = 0.2
 
 
 class Supervisor:
-    """Runs the processes of `places` until all have ended. `changed` is notified of everything that happens to them.
+    """Runs the processes of `slots` until all have ended. `changed` is notified of everything that happens to them.
 
-    Wishes come from any thread, and are carried out by the supervisor's own. `tell` gets what people should know.
+    Requests come from any thread; the supervisor's own thread executes them. `notify` gets lines for people.
     """
 
-    def __init__(self, name: str, places: list[Place], changed: threading.Condition, tell: Tell) -> None:
+    def __init__(self, name: str, slots: list[ProcessSlot], changed: threading.Condition, notify: Notify) -> None:
         self.on_end: Callable[[], None] = lambda: None
-        self.on_guest: Callable[[socket.socket], None] = socket.socket.close
-        """Gets the connection of one who asks how the service is, on a thread of its own."""
+        self.on_status_connection: Callable[[socket.socket], None] = socket.socket.close
+        """Gets each connection to the status socket, on a thread of its own."""
         self.broken: Exception | None = None
         self.rounds = 0
         """How often all processes were asked how they are."""
         self.thread = threading.Thread(target=self._supervise, name=f"launcher-{name}", daemon=True)
-        self._places = places
+        self._slots = slots
         self._changed = changed
-        processes = [place.process for place in places]
+        processes = [slot.process for slot in slots]
         self._to_start = deque(sorted(processes, key=lambda process: not process.is_gateway))
-        self._linking = Linking(places)
-        self._tending = Tending(places, self._linking, self._to_start.append, changed, tell)
-        self._nursery = nursery_for(processes)
+        self._linker = Linker(slots)
+        self._reconciler = Reconciler(slots, self._linker, self._to_start.append, changed, notify)
+        self._fork_server = fork_server_for(processes)
         self._at_once = max(_STARTING_A_CORE * (os.cpu_count() or 1), 2)
         self._stages: deque[list[ChildProcess]] | None = None
         self._asked = False
@@ -616,11 +630,11 @@ class Supervisor:
         self._within: float | None = None
         self._kill_at: float | None = None
         self._rounds_wanted = 0
-        self._door = opened()
+        self._status_socket = open_status_socket()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_out.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
-    # --- wishes, from any thread --------------------------------------------------------------------------
+    # --- requests, from any thread ------------------------------------------------------------------------
 
     @property
     def stopping(self) -> bool:
@@ -630,12 +644,12 @@ class Supervisor:
     @property
     def settled(self) -> bool:
         """True once all processes have been ready."""
-        return self._tending.settled
+        return self._reconciler.settled
 
     @property
     def files(self) -> Mapping[str, set[str]]:
-        """See `Tending.files`."""
-        return self._tending.files
+        """See `Reconciler.files`."""
+        return self._reconciler.files
 
     def request_stop(self, within: float | None = None) -> None:
         """Ask for the end: gateway first, each with its grace time; or all at once, `within` seconds."""
@@ -651,11 +665,11 @@ class Supervisor:
 
     def request_change(self, order: Order) -> None:
         """Ask for a change of the processes; `order.done` tells when it is made."""
-        self._tending.orders.append(order)
+        self._reconciler.orders.append(order)
         self._wake()
 
-    def request_vitals(self) -> int:
-        """Have all processes asked how they are; gives what `rounds` will be then."""
+    def request_stats(self) -> int:
+        """Ask for the stats of all processes; returns the value of `rounds` once they were asked."""
         with self._changed:
             self._rounds_wanted += 1
             wanted = self._rounds_wanted
@@ -663,7 +677,7 @@ class Supervisor:
         return wanted
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # the thread has ended, or was told often enough
+        with contextlib.suppress(OSError):  # the thread has ended, or its buffer is full
             self._wake_out.send(b"!")
 
     # --- the thread ---------------------------------------------------------------------------------------
@@ -672,26 +686,26 @@ class Supervisor:
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._wake_in, selectors.EVENT_READ)
-                if self._door is not None:
-                    selector.register(self._door, selectors.EVENT_READ)
-                if self._nursery is not None:
-                    self._nursery.spawn()
-                    _watch(selector, self._nursery)
+                if self._status_socket is not None:
+                    selector.register(self._status_socket, selectors.EVENT_READ)
+                if self._fork_server is not None:
+                    self._fork_server.spawn()
+                    _watch(selector, self._fork_server)
                 self._start_some(selector)
                 while self._busy():
-                    self._turn(selector)
-        except Exception as error:  # noqa: BLE001 - told to whoever waits, who would wait for ever
+                    self._handle_events(selector)
+        except Exception as error:  # noqa: BLE001 - passed to the waiting thread, which would wait for ever
             self.broken = error
         finally:
             self._release()
 
     def _processes(self) -> list[ChildProcess]:
         """All that run or ran last, also those that are about to come or to go."""
-        return [process for place in self._places for process in place.processes] + list(self._tending.leaving)
+        return [process for slot in self._slots for process in slot.processes] + list(self._reconciler.leaving)
 
     def _busy(self) -> bool:
         running = any(process.running for process in self._processes())
-        return running or bool(self._to_start) or (self._tending.busy and not self._asked)
+        return running or bool(self._to_start) or (self._reconciler.busy and not self._asked)
 
     def _start_some(self, selector: selectors.BaseSelector) -> None:
         """Start as many as the machine can work on; the others follow as these get on."""
@@ -699,37 +713,37 @@ class Supervisor:
         while starting < self._at_once and not self._asked and (process := self._next()):
             if process.exit_status is not None:
                 continue  # given up before its turn
-            if self._nursery is not None and self._nursery.bears(process):
-                process.spawn(self._nursery.fork)
+            if self._fork_server is not None and self._fork_server.can_fork(process):
+                process.spawn(self._fork_server.fork)
             else:
                 process.spawn()
             if process.running:
                 starting += 1
                 _watch(selector, process)
-                self._linking.started(process)
+                self._linker.started(process)
             else:
-                self._tending.ended(process)
+                self._reconciler.ended(process)
             with self._changed:
                 self._changed.notify_all()
-        if self._nursery is not None:
-            self._nursery.go_on(self._to_start)
+        if self._fork_server is not None:
+            self._fork_server.advance(self._to_start)
 
     def _next(self) -> ChildProcess | None:
-        """The next one to be started that does not wait for the nursery."""
-        nursery = self._nursery
+        """The next one to be started that does not wait for the fork server."""
+        fork_server = self._fork_server
         for process in self._to_start:
-            if nursery is None or nursery.bears_now(process) or not nursery.bears(process):
+            if fork_server is None or fork_server.can_fork_now(process) or not fork_server.can_fork(process):
                 self._to_start.remove(process)
                 return process
         return None
 
-    def _turn(self, selector: selectors.BaseSelector) -> None:
-        """Wait for one event: a report, an end, a wish, a deadline."""
-        for key, _ in selector.select(self._patience()):
+    def _handle_events(self, selector: selectors.BaseSelector) -> None:
+        """Wait for one event: a report, an end, a request, a deadline."""
+        for key, _ in selector.select(self._wait_time()):
             if key.fileobj is self._wake_in:
                 self._wake_in.recv(64)
-            elif key.fileobj is self._door:
-                self._let_in()
+            elif key.fileobj is self._status_socket:
+                self._accept_status()
             elif key.data.exit_status is None:
                 with self._changed:
                     self._on_event(selector, key)
@@ -739,20 +753,22 @@ class Supervisor:
             return
         self._ask_all()
         with self._changed:
-            self._tending.turn(time.monotonic())
+            self._reconciler.reconcile(time.monotonic())
         self._start_some(selector)
 
-    def _let_in(self) -> None:
-        assert self._door is not None
-        with contextlib.suppress(OSError):  # who came has left
-            threading.Thread(target=self.on_guest, args=self._door.accept()[:1], name="guest", daemon=True).start()
+    def _accept_status(self) -> None:
+        assert self._status_socket is not None
+        with contextlib.suppress(OSError):  # the client has left
+            threading.Thread(
+                target=self.on_status_connection, args=self._status_socket.accept()[:1], name="status", daemon=True
+            ).start()
 
-    def _patience(self) -> float | None:
+    def _wait_time(self) -> float | None:
         now = time.monotonic()
         if self._kill_at is not None:
             return max(0.0, self._kill_at - now)
         waits = [_LOOK] if self._to_start else []
-        if not self._asked and (wait := self._tending.patience(now)) is not None:
+        if not self._asked and (wait := self._reconciler.wait_time(now)) is not None:
             waits.append(wait)
         return min(waits, default=None)
 
@@ -761,19 +777,19 @@ class Supervisor:
         if key.fileobj is process.control:
             if process.read():
                 if not self._asked:
-                    self._tending.reported(process)
+                    self._reconciler.reported(process)
                 return
             selector.unregister(key.fileobj)
             if process.pidfd is not None:
                 return  # its end comes next
         process.reap()
-        self._tending.seen(process)
+        self._reconciler.seen(process)
         for handle in process.watched:
             with contextlib.suppress(KeyError):
                 selector.unregister(handle)
         process.release()
         if not self._asked:
-            self._tending.ended(process)
+            self._reconciler.ended(process)
         self.on_end()
 
     def _ask_all(self) -> None:
@@ -781,9 +797,9 @@ class Supervisor:
             return
         with self._changed:
             self.rounds = self._rounds_wanted
-            for place in self._places:
-                if place.process.ready:
-                    place.process.ask()
+            for slot in self._slots:
+                if slot.process.ready:
+                    slot.process.ask()
             self._changed.notify_all()
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -813,7 +829,7 @@ class Supervisor:
 
     def _give_up_waiting(self) -> None:
         with self._changed:
-            self._tending.give_up()
+            self._reconciler.give_up()
             while self._to_start:
                 self._to_start.popleft().give_up()
             self._changed.notify_all()
@@ -824,7 +840,7 @@ class Supervisor:
             limit = max(process.plan.grace for process in stage) + CLOSE_MARGIN
         self._kill_at = time.monotonic() + limit
         for process in stage:
-            if process not in self._tending.leaving:  # a second signal would end what it still does
+            if process not in self._reconciler.leaving:  # a second signal would end what it still does
                 process.terminate(signal.SIGTERM)
 
     def _kill(self) -> None:
@@ -836,17 +852,17 @@ class Supervisor:
         self._kill_at = time.monotonic() + 1.0
 
     def _release(self) -> None:
-        for process in [*self._processes(), *filter(None, [self._nursery])]:
+        for process in [*self._processes(), *filter(None, [self._fork_server])]:
             if process.running:
                 process.terminate(signal.SIGKILL)
                 process.reap()
             process.release()
-        if self._door is not None:
-            self._door.close()
+        if self._status_socket is not None:
+            self._status_socket.close()
         self._wake_in.close()
         self._wake_out.close()
         with self._changed:
-            self._tending.give_up()
+            self._reconciler.give_up()
             self._changed.notify_all()
 
 

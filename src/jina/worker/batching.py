@@ -25,7 +25,7 @@ from jina.observe import logs, traces
 from jina.observe.counters import BatchMetrics
 from jina.replication.agent_client import Buffer
 from jina.replication.log_entries import Outcome, outcome_of_error, outcome_of_reply
-from jina.replication.replica import Gather, Mark
+from jina.replication.replica import Gather, RequestKey
 from jina.routing.batching import Batcher, Part, Rules, Weights, attempts
 from jina.worker.handler import DECODED, executor_error, size_of
 from jina.worker.scheduler import Dispatcher, FunctionJob, Job, too_late
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from jina.worker.handler import Handler
 
 
-class Ticket:
+class BatchItem:
     """One request on its way through a queue and one batch, or several where it is larger than a batch.
 
-    `over` once nobody waits for it any more: it was answered, cancelled, or came too late.
+    `over` once no caller waits for it: it was answered, cancelled, or came too late.
     """
 
     __slots__ = ("docs", "documents", "future", "jobs", "left", "over", "parameters", "request", "results", "span")
@@ -70,7 +70,7 @@ class Ticket:
 
 Answer = Any
 """What came of a part: its documents, or what went wrong."""
-Piece = tuple[Part[Ticket], Any]
+Piece = tuple[Part[BatchItem], Any]
 """A part and its documents."""
 Call = tuple[Any, dict[str, Any]]
 """The documents and the keywords of a call of the handler."""
@@ -84,14 +84,14 @@ class BatchJob(Job):
     counts = 0  # its requests are counted
     urgent = True  # those who wait have waited, and those who come meanwhile join
 
-    def __init__(self, gatherer: Gatherer) -> None:
+    def __init__(self, batch_queue: BatchQueue) -> None:
         super().__init__(None)
-        self._gatherer = gatherer
-        self._handler = gatherer.handler
+        self._gatherer = batch_queue
+        self._handler = batch_queue.handler
         self.begun = threading.Lock()
         """Released when it takes its batch."""
         self.begun.acquire()
-        self.parts: list[Part[Ticket]] = []
+        self.parts: list[Part[BatchItem]] = []
         self._sizes: list[int] = []
         self._seconds: list[float] = []
         self._waits: list[float] = []
@@ -142,17 +142,17 @@ class BatchJob(Job):
         if self.error is not None:
             # Nothing that a request asked for: what it raised is in its answer.
             failure: Answer = self.error
-            self._deliver([(part, failure) for part in self.parts if not part.ticket.over])
+            self._deliver([(part, failure) for part in self.parts if not part.item.over])
         for part in self.parts:
-            part.ticket.jobs.remove(self)
-            if part.ticket.left and not part.ticket.jobs:
+            part.item.jobs.remove(self)
+            if part.item.left and not part.item.jobs:
                 self._gatherer.ended()
         self.parts = []
 
     def expire(self) -> None:
         """Never called: the job itself has no deadline, its requests have."""
 
-    def take(self) -> list[Part[Ticket]]:
+    def take(self) -> list[Part[BatchItem]]:
         """The batch, as of now; where the handler runs."""
         return self._gatherer.take(self)
 
@@ -185,38 +185,38 @@ class BatchJob(Job):
                 return
             parts, first = following, False
 
-    def _pieces(self, parts: list[Part[Ticket]], *, first: bool) -> list[Piece]:
+    def _pieces(self, parts: list[Part[BatchItem]], *, first: bool) -> list[Piece]:
         """Those parts that are still wanted, with their documents; what cannot be decoded is answered here."""
         pieces: list[Piece] = []
-        failed: list[tuple[Part[Ticket], Answer]] = []
+        failed: list[tuple[Part[BatchItem], Answer]] = []
         now = time.monotonic()
         for part in parts:
-            ticket = part.ticket
-            deadline = ticket.request.deadline
-            if ticket.over:
+            item = part.item
+            deadline = item.request.deadline
+            if item.over:
                 continue
             if deadline is not None and now >= deadline:
                 failed.append((part, too_late("before it was started")))
                 continue
             try:
-                pieces.append((part, self._documents(part, anew=not first)))
+                pieces.append((part, self._documents(part, again=not first)))
             except JinaError as error:
                 failed.append((part, error))
         if failed:
             self._post(failed)
         return pieces
 
-    def _documents(self, part: Part[Ticket], *, anew: bool) -> Any:
-        """The documents of a part; decoded anew after a failure, since the handler may have changed them."""
-        ticket = part.ticket
-        docs = ticket.docs
-        if docs is None or anew:
-            docs = self._handler.documents(ticket.request)
-        whole = len(part) == ticket.documents
-        if whole and not self._gatherer.apart and isinstance(ticket.request.payload, BytesPayload):
-            ticket.request.payload = DECODED  # not needed again, and the batch may run for long
-        ticket.docs = None if whole or anew else docs
-        began, ticket.request.began = ticket.request.began, None
+    def _documents(self, part: Part[BatchItem], *, again: bool) -> Any:
+        """The documents of a part; decoded again after a failure, since the handler may have changed them."""
+        item = part.item
+        docs = item.docs
+        if docs is None or again:
+            docs = self._handler.documents(item.request)
+        whole = len(part) == item.documents
+        if whole and not self._gatherer.apart and isinstance(item.request.payload, BytesPayload):
+            item.request.payload = DECODED  # not needed again, and the batch may run for long
+        item.docs = None if whole or again else docs
+        began, item.request.began = item.request.began, None
         if began is not None:
             began()
         return docs if whole else docs[part.start : part.stop]
@@ -229,18 +229,18 @@ class BatchJob(Job):
 
     def _arguments(self, pieces: list[Piece]) -> dict[str, Any] | None:
         """The keywords of the call; None where the parameters do not fit, which is answered here."""
-        arguments = [self._arguments_of(pieces[0][0].ticket)]
+        arguments = [self._arguments_of(pieces[0][0].item)]
         if isinstance(arguments[0], dict):
             return arguments[0]
         # An error of its own for each: they are told where they have been.
-        arguments += [self._arguments_of(part.ticket) for part, _ in pieces[1:]]
+        arguments += [self._arguments_of(part.item) for part, _ in pieces[1:]]
         self._post([(part, one) for (part, _), one in zip(pieces, arguments, strict=True)
                     if isinstance(one, JinaError)])  # fmt: skip
         return None
 
-    def _arguments_of(self, ticket: Ticket) -> dict[str, Any] | JinaError:
+    def _arguments_of(self, item: BatchItem) -> dict[str, Any] | JinaError:
         # A copy for each call: what a handler changes in it must not reach the next call or an answer.
-        extras = invoke.Extras(parameters=copy.deepcopy(ticket.parameters), moment=ticket.request.moment)
+        extras = invoke.Extras(parameters=copy.deepcopy(item.parameters), clock_and_seed=item.request.clock_and_seed)
         try:
             return invoke.call_arguments(self._handler.endpoint, extras)
         except JinaError as error:
@@ -248,9 +248,9 @@ class BatchJob(Job):
 
     def _span(self, pieces: list[Piece], arguments: dict[str, Any]) -> traces.RequestSpan | None:
         """What logs and traces of the handler read: the ids of the requests, and a span of the batch."""
-        ids = [part.ticket.request.request_id for part, _ in pieces]
+        ids = [part.item.request.request_id for part, _ in pieces]
         logs.request_id.set(ids[0] if len(ids) == 1 else f"{ids[0]}+{len(ids) - 1}")
-        spans = [part.ticket.span for part, _ in pieces if part.ticket.span is not None]
+        spans = [part.item.span for part, _ in pieces if part.item.span is not None]
         if not spans:
             return None
         span = traces.begin_batch(f"batch {self._handler.endpoint.path}", spans)
@@ -281,40 +281,40 @@ class BatchJob(Job):
             self._post([(pieces[0][0], outcome)])
             return True
         docs, at = list(outcome), 0
-        answers: list[tuple[Part[Ticket], Answer]] = []
+        answers: list[tuple[Part[BatchItem], Answer]] = []
         for part, _ in pieces:
             answers.append((part, docs[at : at + len(part)]))
             at += len(part)
         self._post(answers)
         return True
 
-    def _post(self, answers: list[tuple[Part[Ticket], Answer]]) -> None:
+    def _post(self, answers: list[tuple[Part[BatchItem], Answer]]) -> None:
         self._gatherer.to_protocol.post(self._deliver, answers)
 
-    def _deliver(self, answers: list[tuple[Part[Ticket], Answer]]) -> None:
+    def _deliver(self, answers: list[tuple[Part[BatchItem], Answer]]) -> None:
         """Hand the answers to those who wait; on the protocol loop, so that the next batch need not wait for it."""
         for part, answer in answers:
-            ticket = part.ticket
-            if ticket.future.done():
+            item = part.item
+            if item.future.done():
                 continue
             if isinstance(answer, BaseException):
-                ticket.future.set_exception(answer)
+                item.future.set_exception(answer)
             elif (docs := _whole(part, answer)) is not None:
                 try:
-                    ticket.future.set_result(self._handler.reply(ticket.request, docs))
+                    item.future.set_result(self._handler.reply(item.request, docs))
                 except Exception as error:  # noqa: BLE001 - it is of what this request got
-                    ticket.future.set_exception(error)
+                    item.future.set_exception(error)
 
 
-def _whole(part: Part[Ticket], docs: Any) -> Any:
+def _whole(part: Part[BatchItem], docs: Any) -> Any:
     """The documents that answer the request, None where other parts of it are missing."""
-    ticket = part.ticket
-    if len(part) == ticket.documents:
+    item = part.item
+    if len(part) == item.documents:
         return docs
-    ticket.results[part.start] = docs
-    if sum(map(len, ticket.results.values())) != ticket.documents:
+    item.results[part.start] = docs
+    if sum(map(len, item.results.values())) != item.documents:
         return None
-    return [doc for start in sorted(ticket.results) for doc in ticket.results[start]]
+    return [doc for start in sorted(item.results) for doc in item.results[start]]
 
 
 def _resumed(generator: Generator[Any, Any, None], value: Any) -> Any:
@@ -325,7 +325,7 @@ def _resumed(generator: Generator[Any, Any, None], value: Any) -> Any:
 
 
 def _checked(outcome: Any, count: int, where: str) -> Any:
-    """The documents that a handler gave; what it raised, or the error that nobody knows whose they are."""
+    """The documents that a handler gave; what it raised, or the error that they cannot be assigned to requests."""
     if isinstance(outcome, BaseException):
         return outcome
     docs, results = outcome
@@ -343,7 +343,7 @@ HANDOVER = 0.0005
 """Seconds for which the protocol loop stands still, at most, so that an idle handler begins its batch."""
 
 
-class Gatherer:
+class BatchQueue:
     """The requests that wait at one endpoint, and the jobs that take them."""
 
     def __init__(self, handler: Handler, options: Batching, dispatcher: Dispatcher) -> None:
@@ -357,7 +357,7 @@ class Gatherer:
         self._metric = options.custom_metric if options.use_custom_metric else None
         self._metric_takes_docs = self._metric is not None and "docs" in _parameters(self._metric)
         rules = Rules(options.preferred_batch_size, options.timeout / 1000, options.flush_all)
-        self._batcher: Batcher[Ticket] = Batcher(rules)
+        self._batcher: Batcher[BatchItem] = Batcher(rules)
         # Held for microseconds: requests join on the protocol loop while batches are taken on threads.
         self._lock = threading.Lock()
         self._submitted = False
@@ -385,27 +385,27 @@ class Gatherer:
         parameters = scope_parameters(request.parameters, self.handler.owner.names) if request.parameters else {}
         key = json.dumps(parameters, sort_keys=True, default=repr) if parameters else ""
         count = weights if isinstance(weights, int) else len(weights)
-        ticket = Ticket(request, span, docs, count, parameters, loop.create_future())
+        item = BatchItem(request, span, docs, count, parameters, loop.create_future())
         timer = None
         if request.deadline is not None:
-            timer = loop.call_later(max(0.0, request.deadline - time.monotonic()), _expire, ticket)
+            timer = loop.call_later(max(0.0, request.deadline - time.monotonic()), _expire, item)
         self._dispatcher.enter()
         with self._lock:
-            self._batcher.add(time.monotonic(), key, ticket, weights)
+            self._batcher.add(time.monotonic(), key, item, weights)
         self._look()
         try:
-            return await ticket.future
+            return await item.future
         except BaseException as error:
-            self._forget(ticket)
-            if isinstance(error, CancelledError) and ticket.future.done() and not ticket.future.cancelled():
-                ticket.future.exception()  # seen: asyncio would complain that nobody looked at it
+            self._forget(item)
+            if isinstance(error, CancelledError) and item.future.done() and not item.future.cancelled():
+                item.future.exception()  # seen: asyncio would log that it was never retrieved
             raise
         finally:
-            ticket.over = True
+            item.over = True
             if timer is not None:
                 timer.cancel()
-            ticket.left = bool(ticket.jobs)
-            if not ticket.left:
+            item.left = bool(item.jobs)
+            if not item.left:
                 self.ended()
 
     def ended(self) -> None:
@@ -417,12 +417,12 @@ class Gatherer:
         self._jobs -= 1
 
     def flush(self, *, on: bool) -> None:
-        """From now on nothing waits for company, or it does again; on the protocol loop."""
+        """From now on nothing waits for a batch to fill, or it does again; on the protocol loop."""
         with self._lock:
             self._batcher.flush(on=on)
         self._look()
 
-    def take(self, job: BatchJob) -> list[Part[Ticket]]:
+    def take(self, job: BatchJob) -> list[Part[BatchItem]]:
         """The batch that a job is to run, as of now; where the handler runs."""
         with self._lock:
             self._submitted = False
@@ -430,7 +430,7 @@ class Gatherer:
             batch = self._batcher.take(time.monotonic())
             job.parts = batch
             for part in batch:
-                part.ticket.jobs.append(job)
+                part.item.jobs.append(job)
             more = self._batcher.requests
         if more:
             self.to_protocol.post(self._look, None)
@@ -464,7 +464,7 @@ class Gatherer:
         """
         job = BatchJob(self)
         self._jobs += 1
-        self._dispatcher.submit(job, self.handler.lane)
+        self._dispatcher.submit(job, self.handler.pool)
         if self._jobs == 1 and self._crosses:
             job.begun.acquire(timeout=HANDOVER)
 
@@ -472,22 +472,22 @@ class Gatherer:
         self._timer = None
         self._look()
 
-    def _forget(self, ticket: Ticket) -> None:
-        """A request is not wanted any more, or has failed: it leaves the queue, and jobs that run for nobody stop."""
-        ticket.over = True
+    def _forget(self, item: BatchItem) -> None:
+        """A request was abandoned or failed: it leaves the queue, and jobs without a waiting request stop."""
+        item.over = True
         with self._lock:
-            self._batcher.discard(ticket)
-            idle = [job for job in ticket.jobs if all(part.ticket.over for part in job.parts)]
+            self._batcher.discard(item)
+            idle = [job for job in item.jobs if all(part.item.over for part in job.parts)]
         for job in idle:
-            self.handler.lane.abandon(job)
+            self.handler.pool.abandon(job)
 
     async def _measured(self, request: Request, docs: Any) -> tuple[Any, Weights]:
         """The documents where they had to be decoded for it, and what they weigh."""
         if self._metric is None and request.branches is None:
             return docs, len(request.payload if docs is None else docs)
-        # Of user code and of merged branches nobody knows how long they take.
+        # How long user code and merged branches take is not known.
         measure = FunctionJob(partial(self._decode_and_measure, request, docs), request.deadline)
-        found: tuple[Any, Weights] = await measure.outcome(self._dispatcher, self._dispatcher.codec_lane)
+        found: tuple[Any, Weights] = await measure.outcome(self._dispatcher, self._dispatcher.codec_pool)
         return found
 
     def _decode_and_measure(self, request: Request, docs: Any) -> tuple[Any, Weights]:
@@ -515,27 +515,27 @@ def _parameters(function: Any) -> list[str]:
         return []
 
 
-def _expire(ticket: Ticket) -> None:
-    if not ticket.future.done():
-        ticket.future.set_exception(too_late("before the handler answered"))
+def _expire(item: BatchItem) -> None:
+    if not item.future.done():
+        item.future.set_exception(too_late("before the handler answered"))
 
 
-Propose = Callable[[Sequence[tuple[Mark, Sequence[Buffer]]]], None]
+Propose = Callable[[Sequence[tuple[RequestKey, Sequence[Buffer]]]], None]
 """Brings operations into the log as one."""
 
 
 class _Waiting:
-    """An operation that waits for company."""
+    """An operation that waits for its batch."""
 
-    __slots__ = ("mark", "operation", "propose")
+    __slots__ = ("operation", "propose", "request_key")
 
-    def __init__(self, mark: Mark, operation: Sequence[Buffer], propose: Propose) -> None:
-        self.mark = mark
+    def __init__(self, request_key: RequestKey, operation: Sequence[Buffer], propose: Propose) -> None:
+        self.request_key = request_key
         self.operation = operation
         self.propose = propose
 
 
-class WriteGatherer(Gatherer):
+class WriteBatchQueue(BatchQueue):
     """The writes that wait at one endpoint of this replica, and the batches that the log says; on the protocol loop."""
 
     def __init__(self, handler: Handler, options: Batching, dispatcher: Dispatcher) -> None:
@@ -548,20 +548,20 @@ class WriteGatherer(Gatherer):
         """How many requests wait for a batch."""
         return self._writes.requests
 
-    async def door(self, request: Request, propose: Propose) -> Gather:
+    async def join_batch(self, request: Request, propose: Propose) -> Gather:
         """What takes the request's operation, and has it proposed together with others."""
         _, weights = await self._measured(request, None)
         weight = float(weights) if isinstance(weights, int) else sum(weights)
         key = _key(self._scoped(request))
 
-        def gather(mark: Mark, operation: Sequence[Buffer]) -> None:
-            self._writes.add(time.monotonic(), key, _Waiting(mark, operation, propose), [weight])
+        def gather(request_key: RequestKey, operation: Sequence[Buffer]) -> None:
+            self._writes.add(time.monotonic(), key, _Waiting(request_key, operation, propose), [weight])
             self._look()
 
         return gather
 
     def flush(self, *, on: bool) -> None:
-        """From now on nothing waits for company, or it does again."""
+        """From now on nothing waits for a batch to fill, or it does again."""
         self._writes.flush(on=on)
         self._look()
 
@@ -569,7 +569,7 @@ class WriteGatherer(Gatherer):
         """Bring into the log what is due, and look again when more will be."""
         now = time.monotonic()
         while batch := self._writes.take(now):
-            batch[0].ticket.propose([(part.ticket.mark, part.ticket.operation) for part in batch])
+            batch[0].item.propose([(part.item.request_key, part.item.operation) for part in batch])
         due = self._writes.due()
         if due is not None:
             self._wake_at(due, now)
@@ -579,39 +579,39 @@ class WriteGatherer(Gatherer):
     async def applied(self, requests: Sequence[Request]) -> list[Outcome]:
         """What the handler answers to each of the requests of one operation."""
         loop, counts, began = self._dispatcher.loop, self.handler.counts, time.perf_counter()
-        tickets = [
-            Ticket(one, None, None, len(one.payload), self._scoped(one), loop.create_future()) for one in requests
+        items = [
+            BatchItem(one, None, None, len(one.payload), self._scoped(one), loop.create_future()) for one in requests
         ]
         for one in requests:
             counts.received.observe(size_of(one.payload))
             self._dispatcher.enter()
-        counts.in_flight += len(tickets)
+        counts.in_flight += len(items)
         try:
             self._jobs += 1
-            self._dispatcher.submit(_GivenJob(self, tickets), self.handler.lane)
-            came = await asyncio.gather(*(ticket.future for ticket in tickets), return_exceptions=True)
+            self._dispatcher.submit(_GivenJob(self, items), self.handler.pool)
+            outcomes = await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         finally:
-            counts.in_flight -= len(tickets)
-            for _ in tickets:
+            counts.in_flight -= len(items)
+            for _ in items:
                 self._dispatcher.leave()
-        found = [await self._outcome(*one) for one in zip(came, requests, strict=True)]
+        found = [await self._outcome(*one) for one in zip(outcomes, requests, strict=True)]
         for outcome in found:
-            failure = type(outcome.told).__name__ if isinstance(outcome.told, JinaError) else None
+            failure = type(outcome.reply).__name__ if isinstance(outcome.reply, JinaError) else None
             counts.ended(time.perf_counter() - began, failure)
         return found
 
-    async def _outcome(self, came: tuple[Reply, bool] | BaseException, request: Request) -> Outcome:
-        if isinstance(came, tuple):
-            reply, slow = came
+    async def _outcome(self, result: tuple[Reply, bool] | BaseException, request: Request) -> Outcome:
+        if isinstance(result, tuple):
+            reply, slow = result
             try:
                 if slow:
                     encode = FunctionJob(partial(outcome_of_reply, reply, request), None)
-                    written: Outcome = await encode.outcome(self._dispatcher, self._dispatcher.codec_lane)
+                    written: Outcome = await encode.outcome(self._dispatcher, self._dispatcher.codec_pool)
                     return written
                 return outcome_of_reply(reply, request)
             except JinaError as failure:
-                came = failure
-        error = came if isinstance(came, JinaError) else InternalError(f"a batch of writes failed: {came!r}")
+                result = failure
+        error = result if isinstance(result, JinaError) else InternalError(f"a batch of writes failed: {result!r}")
         return outcome_of_error(error)
 
     def _scoped(self, request: Request) -> dict[str, object]:
@@ -623,11 +623,11 @@ class _GivenJob(BatchJob):
 
     __slots__ = ("_tickets",)
 
-    def __init__(self, gatherer: Gatherer, tickets: list[Ticket]) -> None:
-        super().__init__(gatherer)
-        self._tickets = tickets
+    def __init__(self, batch_queue: BatchQueue, items: list[BatchItem]) -> None:
+        super().__init__(batch_queue)
+        self._tickets = items
 
-    def take(self) -> list[Part[Ticket]]:
+    def take(self) -> list[Part[BatchItem]]:
         now = time.monotonic()
         self.parts = [Part(one, 0, one.documents, float(one.documents), now) for one in self._tickets]
         for one in self._tickets:

@@ -26,7 +26,7 @@ from jina.executor.endpoints import Endpoint
 from jina.executor.invoke import scope_parameters
 from jina.observe import logs, traces
 from jina.observe.metrics import EndpointMetrics
-from jina.worker.scheduler import Lane, ResultJob
+from jina.worker.scheduler import JobPool, ResultJob
 
 if TYPE_CHECKING:
     from jina.codec.codec import Codec
@@ -149,7 +149,7 @@ class ReplyPayload:
         self._json: bytes | None = None
 
     def encode(self, *, as_json: bool) -> None:
-        """Encode now, on whichever thread this is, in the form in which a face will ask."""
+        """Encode now, on whichever thread this is, in the form in which a listener will ask."""
         with _BLAMING_THE_HANDLER:
             if as_json:
                 self._json = self._codec.encode_json(self.docs)
@@ -221,7 +221,7 @@ DECODED = BytesPayload(b"")
 """In the place of documents that were decoded, so that their bytes do not live as long as the request."""
 
 
-class Owner:
+class ExecutorContext:
     """What all handlers of one Executor share.
 
     Calls of `@write` methods take turns: `def` methods among themselves, and `async def` ones among themselves.
@@ -252,12 +252,12 @@ class Owner:
         self._exit_on = frozenset(exit_on)
         self._quiet_error = quiet_error
         self._give_up = give_up
-        self.stays = False
+        self.keep_running = False
 
-    def lasting(self) -> Owner:
+    def without_exit(self) -> ExecutorContext:
         """The same, with the same locks, where no exception ends the worker."""
         other = copy.copy(self)
-        other.stays = True
+        other.keep_running = True
         return other
 
     def failed(self, error: BaseException, path: str) -> BaseException:
@@ -274,7 +274,7 @@ class Owner:
         return self._exit_code(error) is not None
 
     def _exit_code(self, error: BaseException) -> int | None:
-        if self.stays:
+        if self.keep_running:
             return None
         code = exit_code_of(error)
         listed = self._exit_on.intersection(kind.__name__ for kind in type(error).__mro__)
@@ -282,35 +282,38 @@ class Owner:
 
 
 class Gathers(Protocol):
-    """What gathers requests into batches: `batching.Gatherer` and `batching.WriteGatherer`."""
+    """What gathers requests into batches: `batching.BatchQueue` and `batching.WriteBatchQueue`."""
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a batch."""
+        ...
 
     async def outcome(self, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> tuple[Reply, bool]:
         """The answer to one request, and whether it takes long to encode; `docs` where they are decoded already."""
+        ...
 
     def flush(self, *, on: bool) -> None:
         """From now on nothing waits for a batch to fill, or it does again."""
+        ...
 
 
 class Handler:
     """An endpoint with what its calls need, looked up once."""
 
-    __slots__ = ("_constant", "codec", "counts", "endpoint", "gatherer", "lane", "output_codec", "owner")
+    __slots__ = ("_constant", "batch_queue", "codec", "counts", "endpoint", "output_codec", "owner", "pool")
 
-    def __init__(self, endpoint: Endpoint, owner: Owner, lane: Lane, counts: EndpointMetrics) -> None:
+    def __init__(self, endpoint: Endpoint, owner: ExecutorContext, pool: JobPool, counts: EndpointMetrics) -> None:
         self.endpoint = endpoint
         self.owner = owner
-        self.lane = lane
+        self.pool = pool
         self.counts = counts
-        self.gatherer: Gathers | None = None
+        self.batch_queue: Gathers | None = None
         """What gathers requests into batches, where the endpoint asks for that."""
         self.codec: Codec = codec_for(endpoint.input_type)
         self.output_codec: Codec = codec_for(endpoint.output_type)
         # Most calls differ in nothing but documents and parameters.
-        plain = endpoint.parameters_model is None and "headers" not in endpoint.names and not endpoint.moment
+        plain = endpoint.parameters_model is None and "headers" not in endpoint.names and not endpoint.clock_and_seed
         self._constant = invoke.call_arguments(endpoint, invoke.Extras()) if plain else None
 
     def prepare(
@@ -343,7 +346,7 @@ class Handler:
             parameters=parameters,
             headers=request.headers,
             tracing_context=None if span is None else span.context,
-            moment=request.moment,
+            clock_and_seed=request.clock_and_seed,
         )
         if branches is not None and self.owner.no_reduce:
             extras.docs_matrix, extras.docs_map = list(branches.values()), branches
@@ -395,7 +398,7 @@ class Handler:
         return Reply(ReplyPayload(docs, self.output_codec, self.counts))
 
 
-class Invocation(ResultJob):
+class HandlerJob(ResultJob):
     """One call of a handler with the documents of one request; its value is the `Reply`.
 
     `docs` is given where the documents are decoded already. `seconds` is what the handler took.

@@ -60,7 +60,7 @@ class InProcessApp:
             atexit.register(self._close_at_exit)
         self._loop = loop
         service = WorkerService(self._executor, self._plan, protocol_loop=loop, user_loop=loop)
-        service.pulse.start()
+        service.watchdog.start()
         service.state = "ready"
         self._service = service
         self._app = build_app(service, self._plan.http, limits_of(self._plan), self._plan.access)
@@ -87,7 +87,7 @@ class InProcessApp:
             await service.flush()
             await service.dispatcher.quiet(self._plan.grace)
             service.state = "stopped"
-            service.pulse.stop()
+            service.watchdog.stop()
             service.dispatcher.stop()
         executor, self._executor = self._executor, None
         if executor is not None:

@@ -28,7 +28,7 @@ class Prober:
     def __init__(self, listening: socket.socket, worker: socket.socket) -> None:
         self._listening = listening
         self._worker = worker
-        self._word, self._heard = 0, time.monotonic()
+        self._word, self._checks_at = 0, time.monotonic()
         self._clients: dict[int, tuple[socket.socket, bytes, float]] = {}
         self._poll = select.poll()
         for sock in (listening, worker):
@@ -40,17 +40,17 @@ class Prober:
         while os.getppid() == parent:
             for number, _ in self._poll.poll(500):
                 if number == self._worker.fileno():
-                    if not self._hear():
+                    if not self._read_checks():
                         return
                 elif number == self._listening.fileno():
-                    self._let_in()
+                    self._accept()
                 elif number in self._clients:
                     self._read(number)
             now = time.monotonic()
             for number in [number for number, (_, _, until) in self._clients.items() if until <= now]:
                 self._drop(number)
 
-    def _hear(self) -> bool:
+    def _read_checks(self) -> bool:
         try:
             words = self._worker.recv(4096)
         except BlockingIOError:
@@ -58,10 +58,10 @@ class Prober:
         except OSError:
             return False
         if words:
-            self._word, self._heard = words[-1], time.monotonic()
+            self._word, self._checks_at = words[-1], time.monotonic()
         return bool(words)
 
-    def _let_in(self) -> None:
+    def _accept(self) -> None:
         try:
             client, _ = self._listening.accept()
         except OSError:
@@ -118,7 +118,7 @@ class Prober:
         if path == b"/startupz":
             return {"started": started}
         if path == b"/readyz":
-            fresh = now - self._heard <= LIMIT
+            fresh = now - self._checks_at <= LIMIT
             return {"started": started, "service": bool(self._word & _READY), "worker-answers": fresh}
         return None
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from jina.net.service import Service
 from jina.observe import logs
-from jina.plan.plans import FacePlan
+from jina.plan.plans import ListenerPlan
 from jina.worker import prober
 
 INTERVAL: Final = 0.25
@@ -25,7 +25,7 @@ _LEAVE: Final = 5.0
 class ProbePort:
     """Does nothing without a plan. Lives on the protocol loop."""
 
-    def __init__(self, plan: FacePlan | None) -> None:
+    def __init__(self, plan: ListenerPlan | None) -> None:
         self._plan = plan
         self._listening: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None

@@ -20,8 +20,8 @@ from jina.net.limits import limits_of
 from jina.net.service import Service
 from jina.observe import exporters, logs
 from jina.observe.exporters import Exporters
-from jina.plan.plans import FacePlan, WorkerPlan
-from jina.runtime.process import SWITCH_INTERVAL, LinkSource, LoopHere, LoopThread, Stop, Vitals, run_life
+from jina.plan.plans import ListenerPlan, WorkerPlan
+from jina.runtime.process import SWITCH_INTERVAL, LinkInbox, LoopHere, LoopThread, ProcessStats, Stop, run_process_main
 from jina.server.server import Server, serve
 from jina.worker.probes import ProbePort
 from jina.worker.service import WorkerService, close
@@ -36,7 +36,7 @@ __all__ = ["Stop", "WorkerService", "run_worker"]
 class WorkerLinks:
     """Serves a service on every socket that comes, until `stop`; `loop` is the one that serves."""
 
-    def __init__(self, source: LinkSource, service: Service, max_message_size: int, loop: AbstractEventLoop) -> None:
+    def __init__(self, source: LinkInbox, service: Service, max_message_size: int, loop: AbstractEventLoop) -> None:
         self._source = source
         self._service = service
         self._limit = max_message_size
@@ -48,7 +48,7 @@ class WorkerLinks:
 
     def open(self) -> None:
         """Take the sockets that wait, and those that come; from any thread."""
-        self._forget = self._source.listen(lambda _, sock: self._came(sock))
+        self._forget = self._source.listen(lambda _, sock: self._on_socket(sock))
 
     async def stop(self, grace: float) -> None:
         """Take no more, and let what is in work on all links finish within `grace` seconds; on the serving loop."""
@@ -59,7 +59,7 @@ class WorkerLinks:
         for task in serving.values():
             task.cancel()
 
-    def _came(self, sock: socket.socket | None) -> None:
+    def _on_socket(self, sock: socket.socket | None) -> None:
         if sock is None:
             return  # it is for gateways
         try:
@@ -89,7 +89,7 @@ class WorkerLinks:
 class MonitoringPort:
     """Does nothing without a plan."""
 
-    def __init__(self, plan: FacePlan | None) -> None:
+    def __init__(self, plan: ListenerPlan | None) -> None:
         self._plan = plan
         self._thread: LoopThread | None = None
         self._server: Server | None = None
@@ -127,13 +127,13 @@ def run_worker(
     load: Callable[[], Any],
     report: Callable[[dict[str, Any]], None],
     stop: Stop | None = None,
-    links: LinkSource | None = None,
-    vitals: Vitals | None = None,
+    links: LinkInbox | None = None,
+    stats: ProcessStats | None = None,
 ) -> int:
     """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
 
     `load` imports and constructs the Executor; it runs on the main thread inside the running user loop.
-    `links` gives the sockets at whose other ends gateways are, at any time; `vitals` tells how it is. `report` gets
+    `links` gives the sockets at whose other ends gateways are, at any time; `stats` tells how it is. `report` gets
     `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an
     Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
     raised here, after `close()` where there is an instance. The exit code is not 0 when `close()` raised or a
@@ -144,22 +144,22 @@ def run_worker(
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     stop = stop or Stop()
-    links = links or LinkSource()
+    links = links or LinkInbox()
 
-    def life_on(loop: AbstractEventLoop) -> _Life:
-        life = _Life(plan, load, report, stop, loop, links, telemetry)
-        life.vitals = vitals or life.vitals
+    def life_on(loop: AbstractEventLoop) -> _ProcessMain:
+        life = _ProcessMain(plan, load, report, stop, loop, links, telemetry)
+        life.stats = stats or life.stats
         return life
 
     try:
-        return run_life(life_on)
+        return run_process_main(life_on)
     finally:
         links.close()
         telemetry.stop()
         sys.setswitchinterval(interval)
 
 
-class _Life:
+class _ProcessMain:
     def __init__(
         self,
         plan: WorkerPlan,
@@ -167,7 +167,7 @@ class _Life:
         report: Callable[[dict[str, Any]], None],
         stop: Stop,
         loop: AbstractEventLoop,
-        sockets: LinkSource,
+        sockets: LinkInbox,
         telemetry: Exporters,
     ) -> None:
         self._plan = plan
@@ -177,10 +177,10 @@ class _Life:
         self._stop = stop
         self._loop = loop
         self._log = logs.get_logger(plan.name)
-        self.vitals = Vitals()
+        self.stats = ProcessStats()
         self._loading = False
         self._signalled = False
-        self._nudges = 0
+        self._stop_requests = 0
         self._telemetry = telemetry
         self._monitoring = MonitoringPort(plan.monitoring)
         self._probes = ProbePort(plan.probes)
@@ -202,39 +202,39 @@ class _Life:
     def _loaded(self) -> Any:
         """The Executor; a stop that is asked for meanwhile interrupts its constructor."""
         self._loading = True
-        forget = self._stop.listen(self._nudge)
+        forget = self._stop.listen(self._count_stop_request)
         try:
             return self._load()
         finally:
             self._loading = False
             forget()
 
-    def _nudge(self, _: Stop) -> None:
+    def _count_stop_request(self, _: Stop) -> None:
         """Another thread cannot raise in the main thread, so it has it run the handler of the signal."""
         if threading.current_thread() is not threading.main_thread():
-            self._nudges += 1
+            self._stop_requests += 1
             _thread.interrupt_main(signal.SIGTERM)
 
     async def _serve(self, executor: Any) -> None:
         # Requests from a gateway of this machine alone come on the handlers' own loop: a second one would cost
         # two changes of thread a request, a third of the worker's CPU.
-        faces = LoopThread("protocol") if self._plan.faces else LoopHere(self._loop)
+        listeners = LoopThread("protocol") if self._plan.listeners else LoopHere(self._loop)
         try:
             service = service_of(
-                executor, self._plan, protocol_loop=faces.loop, user_loop=self._loop, give_up=self._give_up
+                executor, self._plan, protocol_loop=listeners.loop, user_loop=self._loop, give_up=self._give_up
             )
             self._telemetry.counts = service.counts
-            if not await started(service, self._stop, faces, self._report):
+            if not await started(service, self._stop, listeners, self._report):
                 return
             server = self._server(service)
-            links = WorkerLinks(self._sockets, service, self._plan.max_message_size, faces.loop)
-            await faces.run(server.start())
+            links = WorkerLinks(self._sockets, service, self._plan.max_message_size, listeners.loop)
+            await listeners.run(server.start())
             await self._monitoring.start(service)
-            await faces.run(self._probes.start(service))
-            service.pulse.start()
-            service.loop_watch.start()
+            await listeners.run(self._probes.start(service))
+            service.watchdog.start()
+            service.loop_timer.start()
             service.state = "ready"
-            self.vitals.source = service.vitals
+            self.stats.source = service.stats
             links.open()
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
@@ -242,20 +242,20 @@ class _Life:
                 await self._asked_to_stop(executor)
             finally:
                 service.state = "draining"
-                service.loop_watch.stop()
-                await faces.run(self._probes.stop())
-                await self._drain(service, faces, server, links)
-                await ended(service, faces)
+                service.loop_timer.stop()
+                await listeners.run(self._probes.stop())
+                await self._drain(service, listeners, server, links)
+                await ended(service, listeners)
                 service.state = "stopped"
         finally:
-            await faces.run(self._probes.stop())
+            await listeners.run(self._probes.stop())
             await self._monitoring.stop()
-            faces.stop()
+            listeners.stop()
 
     def _server(self, service: WorkerService) -> Server:
         plan = self._plan
         return serve(
-            plan.faces,
+            plan.listeners,
             service,
             http=plan.http,
             grpc_options=plan.grpc_server_options,
@@ -289,7 +289,7 @@ class _Life:
             os._exit(_CLOSE_FAILED)
 
     async def _drain(
-        self, service: WorkerService, faces: LoopThread | LoopHere, server: Server, links: WorkerLinks
+        self, service: WorkerService, listeners: LoopThread | LoopHere, server: Server, links: WorkerLinks
     ) -> None:
         """Answer what is in flight within the grace time; a hard stop ends the waiting."""
         self._report({"phase": "draining", "reason": self._stop.reason})
@@ -301,14 +301,14 @@ class _Life:
                 self._loop.call_soon_threadsafe(hard.set)
 
         forget = self._stop.listen(tell)
-        draining = asyncio.create_task(self._drain_gently(service, faces, server, links))
+        draining = asyncio.create_task(self._drain_gently(service, listeners, server, links))
         giving_up = asyncio.create_task(hard.wait())
         try:
             await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             forget()
             giving_up.cancel()
-            service.pulse.stop()
+            service.watchdog.stop()
             service.dispatcher.stop()
         if not draining.done():
             draining.cancel()
@@ -316,14 +316,14 @@ class _Life:
             self._log.error("stopping the servers failed: %r", error, exc_info=error)
 
     async def _drain_gently(
-        self, service: WorkerService, faces: LoopThread | LoopHere, server: Server, links: WorkerLinks
+        self, service: WorkerService, listeners: LoopThread | LoopHere, server: Server, links: WorkerLinks
     ) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
-        await faces.run(service.flush())
-        await asyncio.gather(faces.run(server.stop(grace)), faces.run(links.stop(grace)))
+        await listeners.run(service.flush())
+        await asyncio.gather(listeners.run(server.stop(grace)), listeners.run(links.stop(grace)))
         rest = max(0.0, deadline - time.monotonic())
-        if not await faces.run(service.dispatcher.quiet(rest)):
+        if not await listeners.run(service.dispatcher.quiet(rest)):
             self._log.warning("%d handlers still run after %g s of grace", service.dispatcher.open, grace)
 
     def _give_up(self, reason: str, exit_code: int) -> None:
@@ -340,8 +340,8 @@ class _Life:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._nudges:
-            self._nudges -= 1
+        if self._stop_requests:
+            self._stop_requests -= 1
         elif self._signalled:
             os._exit(128 + number)
         else:

@@ -16,15 +16,15 @@ from jina.errors import DeadlineExceeded
 from jina.executor.endpoints import Endpoint
 
 
-class Poster(Protocol):
-    """Something that has functions called on a loop."""
+class CallQueue(Protocol):
+    """Calls functions on a loop."""
 
     def post(self, function: Callable[[Any], object], argument: Any) -> None:
-        """Have `function(argument)` called on the loop, in the order of the posts of one thread."""
+        """Call `function(argument)` on the loop, in the order of the posts of one thread."""
         ...
 
-    def hurry(self) -> None:
-        """What was posted must not wait for company."""
+    def flush(self) -> None:
+        """Deliver what was posted now: its wake-up must not be held back."""
         ...
 
 
@@ -39,12 +39,12 @@ class Mailbox:
         self._woken = False
 
     def post(self, function: Callable[[Any], object], argument: Any) -> None:
-        """Have `function(argument)` called on the loop soon; dropped when the loop is closed."""
+        """Call `function(argument)` on the loop soon; dropped when the loop is closed."""
         self._items.append((function, argument))
         if not self._woken:
             self._wake()
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Wake the loop now if anything waits for it."""
         if self._items and not self._woken:
             self._wake()
@@ -54,7 +54,7 @@ class Mailbox:
         try:
             self._loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:
-            # The loop is closed: whoever waited for it is gone with it.
+            # The loop is closed, and its callers with it.
             self._items.clear()
 
     def _deliver(self) -> None:
@@ -66,7 +66,7 @@ class Mailbox:
             function, argument = items.popleft()
             try:
                 function(argument)
-            except Exception as error:  # noqa: BLE001 - the next item is somebody else's
+            except Exception as error:  # noqa: BLE001 - the next item belongs to another request
                 self._loop.call_exception_handler({"message": f"{function!r} raised", "exception": error})
 
 
@@ -95,7 +95,7 @@ class BatchingMailbox(Mailbox):
         self._scheduled = False
 
     def post(self, function: Callable[[Any], object], argument: Any) -> None:
-        """Have `function(argument)` called on the loop soon; only from the home loop's thread."""
+        """Call `function(argument)` on the loop soon; only from the home loop's thread."""
         self._items.append((function, argument))
         if not (self._scheduled or self._woken):
             self._scheduled = True
@@ -109,10 +109,10 @@ class BatchingMailbox(Mailbox):
             self._home.call_soon(self._flush, until, now, idle)
             return
         self._scheduled = False
-        self.hurry()
+        self.flush()
 
 
-class Here:
+class ImmediateCalls:
     """Calls at once, where both sides share one loop."""
 
     __slots__ = ()
@@ -121,7 +121,7 @@ class Here:
         """Call `function(argument)`."""
         function(argument)
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Nothing waits."""
 
 
@@ -142,7 +142,7 @@ class Job:
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
         self.abandoned = False
-        """Nobody waits any more: not started if it has not been, cancelled if it can be."""
+        """The caller waits no more: the job is not started, or cancelled where that is possible."""
         self.taken = False
         """A thread has taken it out of the queue."""
         self.value: Any = None
@@ -160,11 +160,11 @@ class Job:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Tell whoever waits that `value` or `error` is there; on the protocol loop."""
+        """Deliver `value` or `error` to the waiting caller; on the protocol loop."""
         raise NotImplementedError
 
     def expire(self) -> None:
-        """Tell whoever waits that the deadline has passed; on the protocol loop."""
+        """Tell the waiting caller that the deadline has passed; on the protocol loop."""
         raise NotImplementedError
 
     def may_start(self) -> bool:
@@ -178,16 +178,16 @@ class Job:
         return True
 
 
-class Lane(Protocol):
-    """A place where jobs run."""
+class JobPool(Protocol):
+    """Where jobs run: the user loop, or threads."""
 
     @property
-    def line(self) -> int:
+    def backlog(self) -> int:
         """How many jobs would wait to be begun if one more came."""
         ...
 
     def submit(self, job: Job) -> None:
-        """Have the job run; on the protocol loop."""
+        """Run the job; on the protocol loop."""
         ...
 
     def abandon(self, job: Job) -> None:
@@ -200,17 +200,17 @@ def too_late(when: str) -> DeadlineExceeded:
     return DeadlineExceeded(f"the deadline of the request passed {when}")
 
 
-class LoopLane:
+class LoopPool:
     """Runs jobs as tasks of the user loop, as many at once as there are."""
 
-    def __init__(self, loop: AbstractEventLoop, there: Poster, ended: Callable[[Job], None]) -> None:
+    def __init__(self, loop: AbstractEventLoop, there: CallQueue, ended: Callable[[Job], None]) -> None:
         self._loop = loop
         self._there = there
         self._ended = ended
         self._context = contextvars.copy_context()
 
     @property
-    def line(self) -> int:
+    def backlog(self) -> int:
         """None ever waits here."""
         return 0
 
@@ -218,7 +218,7 @@ class LoopLane:
         """Start the job's coroutine."""
         self._there.post(self._start, job)
         if job.urgent:
-            self._there.hurry()
+            self._there.flush()
 
     def abandon(self, job: Job) -> None:
         """Cancel the job's coroutine."""
@@ -234,7 +234,7 @@ class LoopLane:
     async def _run(self, job: Job) -> None:
         try:
             job.value = await job.work_async()
-        except BaseException as error:  # noqa: BLE001 - told to the request, also SystemExit
+        except BaseException as error:  # noqa: BLE001 - delivered to the request, also SystemExit
             job.error = error
         job.task = None
         self._ended(job)
@@ -244,8 +244,8 @@ class LoopLane:
             job.task.cancel()
 
 
-class ThreadLane:
-    """Runs jobs on threads of its own: on one, so that handlers never meet, unless told otherwise."""
+class ThreadPool:
+    """Runs jobs on threads of its own; with one thread, the default, handlers never run at the same time."""
 
     def __init__(self, name: str, threads: int, ended: Callable[[Job], None]) -> None:
         self._name = name
@@ -259,7 +259,7 @@ class ThreadLane:
         """Abandoned while they waited: a thread will throw them away."""
 
     @property
-    def line(self) -> int:
+    def backlog(self) -> int:
         """How many jobs would wait for a thread if one more came."""
         if self._left:
             self._left = {job for job in self._left if not job.taken}
@@ -288,11 +288,11 @@ class ThreadLane:
             self._left.add(job)
 
     def released(self) -> None:
-        """A job of this lane has ended; on the protocol loop."""
+        """A job of this pool has ended; on the protocol loop."""
         self._outstanding -= 1
 
     def stop(self) -> None:
-        """Let each thread end when it has finished what it runs."""
+        """End each thread when it has finished its job."""
         for _ in self._threads:
             self._queue.put(None)
 
@@ -303,14 +303,14 @@ class ThreadLane:
             if job.may_start():
                 try:
                     job.value = self._context.copy().run(job.work)
-                except BaseException as error:  # noqa: BLE001 - told to the request, also SystemExit
+                except BaseException as error:  # noqa: BLE001 - delivered to the request, also SystemExit
                     job.error = error
             ended(job)
             job = None  # the documents must not live until the next request
 
 
 class Dispatcher:
-    """The lanes of one Executor, seen from the protocol loop.
+    """The pools of one Executor, seen from the protocol loop.
 
     Made on the user loop's thread, from whose context (`contextvars`) each job gets a copy.
     """
@@ -323,44 +323,44 @@ class Dispatcher:
         """Requests whose code has not ended: jobs, and requests that wait for a batch or are part of one."""
         self.shared = shared = protocol_loop is user_loop
         """One loop is both."""
-        self.to_user: Poster = Here() if shared else BatchingMailbox(user_loop, protocol_loop)
-        self.from_user: Poster = Here() if shared else self.back
+        self.to_user: CallQueue = ImmediateCalls() if shared else BatchingMailbox(user_loop, protocol_loop)
+        self.from_user: CallQueue = ImmediateCalls() if shared else self.back
         """Posts to the protocol loop, from the user loop."""
-        self.async_lane = LoopLane(user_loop, self.to_user, lambda job: self.from_user.post(self._settle, job))
-        self.sync_lane = ThreadLane("handler", threads, lambda job: self.back.post(self._settle_sync, job))
+        self.async_pool = LoopPool(user_loop, self.to_user, lambda job: self.from_user.post(self._settle, job))
+        self.sync_pool = ThreadPool("handler", threads, lambda job: self.back.post(self._settle_sync, job))
         # One thread: all that it runs holds the interpreter lock.
-        self.codec_lane = ThreadLane("codec", 1, lambda job: self.back.post(self._settle_codec, job))
+        self.codec_pool = ThreadPool("codec", 1, lambda job: self.back.post(self._settle_codec, job))
         self._user_loop = user_loop
-        self._more: list[ThreadLane] = []
+        self._more: list[ThreadPool] = []
         self._quiet: list[Future[None]] = []
 
-    def new_loop_lane(self, then: Callable[[Job], None]) -> LoopLane:
-        """One more lane on the user loop; `then` is called on the protocol loop when a job has ended."""
+    def new_loop_pool(self, then: Callable[[Job], None]) -> LoopPool:
+        """One more pool on the user loop; `then` is called on the protocol loop when a job has ended."""
 
         def settle(job: Job) -> None:
             self._settle(job)
             then(job)
 
-        return LoopLane(self._user_loop, self.to_user, lambda job: self.from_user.post(settle, job))
+        return LoopPool(self._user_loop, self.to_user, lambda job: self.from_user.post(settle, job))
 
-    def new_thread_lane(self, name: str, threads: int) -> ThreadLane:
-        """One more lane with threads of its own."""
+    def new_thread_pool(self, name: str, threads: int) -> ThreadPool:
+        """One more pool with threads of its own."""
 
         def settle(job: Job) -> None:
-            lane.released()
+            pool.released()
             self._settle(job)
 
-        lane = ThreadLane(name, threads, lambda job: self.back.post(settle, job))
-        self._more.append(lane)
-        return lane
+        pool = ThreadPool(name, threads, lambda job: self.back.post(settle, job))
+        self._more.append(pool)
+        return pool
 
-    def submit(self, job: Job, lane: Lane) -> None:
+    def submit(self, job: Job, pool: JobPool) -> None:
         """Run the job; `settle` or, at its deadline, `expire` is called."""
         self.open += job.counts
-        lane.submit(job)
+        pool.submit(job)
 
     async def quiet(self, seconds: float) -> bool:
-        """Wait until no job is open, at most `seconds`; says whether that is so."""
+        """Wait until no job is open, at most `seconds`; returns whether that is so."""
         if not self.open:
             return True
         waiter = self.loop.create_future()
@@ -373,16 +373,16 @@ class Dispatcher:
         return True
 
     def stop(self) -> None:
-        """Let the threads end; jobs that still run are left alone."""
-        for lane in (self.sync_lane, self.codec_lane, *self._more):
-            lane.stop()
+        """End the threads; running jobs are not interrupted."""
+        for pool in (self.sync_pool, self.codec_pool, *self._more):
+            pool.stop()
 
     def _settle_sync(self, job: Job) -> None:
-        self.sync_lane.released()
+        self.sync_pool.released()
         self._settle(job)
 
     def _settle_codec(self, job: Job) -> None:
-        self.codec_lane.released()
+        self.codec_pool.released()
         self._settle(job)
 
     def enter(self) -> None:
@@ -416,30 +416,30 @@ class ResultJob(Job):
         super().__init__(deadline)
         self._future: Future[Any] | None = None
 
-    async def outcome(self, dispatcher: Dispatcher, lane: Lane) -> Any:
-        """Run on the lane and give the value or raise the error; cancelling abandons the work."""
+    async def outcome(self, dispatcher: Dispatcher, pool: JobPool) -> Any:
+        """Run on the pool and give the value or raise the error; cancelling abandons the work."""
         loop = dispatcher.loop
         future = self._future = loop.create_future()
         timer = None
         if self.deadline is not None:
             timer = loop.call_later(max(0.0, self.deadline - time.monotonic()), self.expire)
-        dispatcher.submit(self, lane)
+        dispatcher.submit(self, pool)
         try:
             return await future
         except CancelledError:
-            lane.abandon(self)
+            pool.abandon(self)
             if future.done() and not future.cancelled():
-                future.exception()  # seen: asyncio would complain that nobody looked at it
+                future.exception()  # seen: asyncio would log that it was never retrieved
             raise
         except DeadlineExceeded:
-            lane.abandon(self)
+            pool.abandon(self)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
     def settle(self) -> None:
-        """Hand over the outcome, unless nobody waits."""
+        """Deliver the outcome, unless the caller waits no more."""
         future = self._future
         if future is None or future.done():
             return
@@ -449,13 +449,13 @@ class ResultJob(Job):
             future.set_result(self.value)
 
     def expire(self) -> None:
-        """Raise `DeadlineExceeded` in whoever waits."""
+        """Raise `DeadlineExceeded` in the waiting caller."""
         if self._future is not None and not self._future.done():
             self._future.set_exception(too_late("before the handler answered"))
 
 
 class FunctionJob(ResultJob):
-    """A function of ours to be run on a lane."""
+    """A function of ours to be run on a pool."""
 
     __slots__ = ("_function",)
 
@@ -472,17 +472,17 @@ class FunctionJob(ResultJob):
         return self._function()
 
 
-class NarrowLane:
+class LimitedPool:
     """At most `limit` jobs at once on the user loop; the others wait in the order in which they came."""
 
-    def __init__(self, make: Callable[[Callable[[Job], None]], LoopLane], limit: int) -> None:
-        self._lane = make(self._ended)
+    def __init__(self, make: Callable[[Callable[[Job], None]], LoopPool], limit: int) -> None:
+        self._pool = make(self._ended)
         self._free = limit
         self._waiting: deque[Job] = deque()
         self._left = 0
 
     @property
-    def line(self) -> int:
+    def backlog(self) -> int:
         """How many jobs would wait for their turn if one more came."""
         return 0 if self._free else len(self._waiting) - self._left + 1
 
@@ -495,7 +495,7 @@ class NarrowLane:
         """Start the job's coroutine, now or when it is its turn."""
         if self._free:
             self._free -= 1
-            self._lane.submit(job)
+            self._pool.submit(job)
         else:
             self._waiting.append(job)
 
@@ -503,23 +503,23 @@ class NarrowLane:
         """Cancel the job's coroutine; one that still waits is dropped when it is its turn."""
         if not job.abandoned and job in self._waiting:
             self._left += 1
-        self._lane.abandon(job)
+        self._pool.abandon(job)
 
     def _ended(self, _: Job) -> None:
         """A job has ended; on the protocol loop."""
         if self._waiting:
             job = self._waiting.popleft()
             self._left -= job.abandoned
-            self._lane.submit(job)
+            self._pool.submit(job)
         else:
             self._free += 1
 
 
-class Lanes:
-    """Gives each endpoint its lane.
+class EndpointPools:
+    """Gives each endpoint its pool.
 
-    Without a number, `def` methods of the Executor share one lane, where they take turns, and `async def` ones run
-    as they come. A number above 1 gives a `def` method threads of its own beside that lane; 1 leaves it there. For an
+    Without a number, `def` methods of the Executor share one pool, where they take turns, and `async def` ones run
+    as they come. A number above 1 gives a `def` method threads of its own beside that pool; 1 leaves it there. For an
     `async def` method the number is how many of its calls run at once. `configured` maps endpoints to numbers, which
     count before those of the class; its `*` counts where neither says anything.
     """
@@ -527,26 +527,26 @@ class Lanes:
     def __init__(self, dispatcher: Dispatcher, configured: Mapping[str, int]) -> None:
         self._dispatcher = dispatcher
         self._configured = configured
-        self._own: dict[tuple[str, int], NarrowLane | ThreadLane] = {}
+        self._own: dict[tuple[str, int], LimitedPool | ThreadPool] = {}
 
     @property
     def waiting(self) -> int:
         """How many jobs wait for a thread or their turn."""
-        return self._dispatcher.sync_lane.waiting + sum(lane.waiting for lane in self._own.values())
+        return self._dispatcher.sync_pool.waiting + sum(pool.waiting for pool in self._own.values())
 
-    def lane(self, endpoint: Endpoint) -> Lane:
-        """The lane of the endpoint; endpoints of one method share it."""
+    def pool(self, endpoint: Endpoint) -> JobPool:
+        """The pool of the endpoint; endpoints of one method share it."""
         given = self._configured
         limit = given.get(endpoint.path) or endpoint.concurrency or given.get("*")
         if limit is None or (limit == 1 and not endpoint.is_async):
-            return self._dispatcher.async_lane if endpoint.is_async else self._dispatcher.sync_lane
+            return self._dispatcher.async_pool if endpoint.is_async else self._dispatcher.sync_pool
         key = (endpoint.method_name, limit)
         if key not in self._own:
             self._own[key] = self._made(endpoint, limit)
         return self._own[key]
 
-    def _made(self, endpoint: Endpoint, limit: int) -> NarrowLane | ThreadLane:
+    def _made(self, endpoint: Endpoint, limit: int) -> LimitedPool | ThreadPool:
         dispatcher = self._dispatcher
         if endpoint.is_async:
-            return NarrowLane(dispatcher.new_loop_lane, limit)
-        return dispatcher.new_thread_lane(f"handler-{endpoint.method_name}", limit)
+            return LimitedPool(dispatcher.new_loop_pool, limit)
+        return dispatcher.new_thread_pool(f"handler-{endpoint.method_name}", limit)

@@ -19,12 +19,12 @@ from jina.net.service import EndpointInfo, flat_fields
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
 from jina.plan.plans import WorkerPlan
-from jina.runtime.admission import Room
-from jina.runtime.health import LoopWatch, Pulse, health_hook
-from jina.runtime.process import LARGE, Spare
-from jina.worker.batching import Gatherer
-from jina.worker.handler import Handler, Invocation, Owner, ReplyPayload, size_of, slow_to_decode, users_part
-from jina.worker.scheduler import Dispatcher, FunctionJob, Lanes
+from jina.runtime.admission import Admission
+from jina.runtime.health import LoopTimer, LoopWatchdog, health_hook
+from jina.runtime.process import LARGE, MemoryTrimmer
+from jina.worker.batching import BatchQueue
+from jina.worker.handler import ExecutorContext, Handler, HandlerJob, ReplyPayload, size_of, slow_to_decode, users_part
+from jina.worker.scheduler import Dispatcher, EndpointPools, FunctionJob
 from jina.worker.streaming import Buffer, RefusedStream, ReplyStream, StreamJob
 
 
@@ -98,13 +98,13 @@ class WorkerService:
         self.table = EndpointTable(executor)
         threads = (os.cpu_count() or 1) + 4 if plan.allow_concurrent else 1
         self.dispatcher = Dispatcher(protocol_loop, user_loop, threads=threads)
-        self._room = Room(plan.name, plan.max_inflight, plan.max_queue)
+        self._admission = Admission(plan.name, plan.max_inflight, plan.max_queue)
         self.counts = Metrics(plan.name, type(executor).__name__)
         self.counts.restarts = plan.restart.count
-        self._lanes = Lanes(self.dispatcher, plan.concurrency)
-        self.counts.queued = lambda: self._lanes.waiting
+        self._pools = EndpointPools(self.dispatcher, plan.concurrency)
+        self.counts.queued = lambda: self._pools.waiting
         self.counts.ready = lambda: self.ready
-        self._owner = Owner(
+        self._owner = ExecutorContext(
             executor,
             plan.name,
             names={plan.deployment, executor.metas.name},
@@ -114,14 +114,14 @@ class WorkerService:
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
-        self._hurried = 0
-        """How many want no request to wait for company."""
-        self._spare = Spare()
+        self._flushing = 0
+        """How many callers want batches to be flushed at once."""
+        self._trimmer = MemoryTrimmer()
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
         self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
-        self.pulse = Pulse(user_loop, self._owner.log, hook)
-        self.loop_watch = LoopWatch(protocol_loop)
+        self.watchdog = LoopWatchdog(user_loop, self._owner.log, hook)
+        self.loop_timer = LoopTimer(protocol_loop)
 
     @property
     def endpoints(self) -> Mapping[str, EndpointInfo]:
@@ -131,7 +131,7 @@ class WorkerService:
     @property
     def ready(self) -> bool:
         """True while the Executor is loaded, not stopping, and its user loop answers."""
-        return self.state == "ready" and self.pulse.healthy
+        return self.state == "ready" and self.watchdog.healthy
 
     @property
     def started(self) -> bool:
@@ -140,12 +140,12 @@ class WorkerService:
 
     def freed(self) -> None:
         """Much memory was let go of: give it back to the system soon."""
-        self._spare.used()
+        self._trimmer.used()
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-        self._room.check(self.dispatcher.open, handler.lane.line)
+        self._admission.check(self.dispatcher.open, handler.pool.backlog)
         return await self._answer(request, handler)
 
     async def _answer(self, request: Request, handler: Handler) -> Reply:
@@ -154,7 +154,7 @@ class WorkerService:
         size = size_of(request.payload)
         counts.received.observe(size)
         if size >= LARGE:
-            self._spare.used()
+            self._trimmer.used()
         counts.in_flight += 1
         started = time.perf_counter()
         span = self._span(request, handler) if traces.active() else None
@@ -162,18 +162,18 @@ class WorkerService:
         try:
             slow = request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
-            gatherer = handler.gatherer
-            if gatherer is not None and (request.branches is None or not self._owner.no_reduce):
-                reply, slow = await gatherer.outcome(request, span, docs)
-                self._room.ended(time.perf_counter() - started)
+            batch_queue = handler.batch_queue
+            if batch_queue is not None and (request.branches is None or not self._owner.no_reduce):
+                reply, slow = await batch_queue.outcome(request, span, docs)
+                self._admission.ended(time.perf_counter() - started)
                 return reply if not slow else await self._encoded(request, reply)
-            job = Invocation(handler, request, span, docs)
+            job = HandlerJob(handler, request, span, docs)
             del docs
-            reply = await job.outcome(self.dispatcher, handler.lane)
+            reply = await job.outcome(self.dispatcher, handler.pool)
             counts.queue_seconds.observe(job.began - started)
             counts.handler_seconds.observe(job.seconds)
             counts.documents += job.documents
-            self._room.ended(time.perf_counter() - started)
+            self._admission.ended(time.perf_counter() - started)
             return reply if not job.slow_to_encode else await self._encoded(request, reply)
         except (JinaError, CancelledError) as error:
             failure = error
@@ -187,20 +187,20 @@ class WorkerService:
     async def _decoded(self, request: Request, handler: Handler) -> Any:
         """The documents of a request that takes long to read, decoded on a thread."""
         job = FunctionJob(partial(request.payload.decode, handler.codec), request.deadline)
-        return await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
+        return await job.outcome(self.dispatcher, self.dispatcher.codec_pool)
 
     async def _encoded(self, request: Request, reply: Reply) -> Reply:
         """A reply that takes long to write, encoded on a thread."""
         assert isinstance(reply.payload, ReplyPayload)
         encode = partial(reply.payload.encode, as_json=request.json_reply)
-        await FunctionJob(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
+        await FunctionJob(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_pool)
         return reply
 
     def stream(self, request: Request) -> AsyncIterator[Reply]:
         """Answer with a stream; `aclose()` of the iterator closes the user's generator."""
         try:
             handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-            self._room.check(self.dispatcher.open, handler.lane.line)
+            self._admission.check(self.dispatcher.open, handler.pool.backlog)
             if not handler.endpoint.is_generator:
                 raise BadRequest(
                     f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
@@ -220,12 +220,12 @@ class WorkerService:
             raise Unavailable(f"{self.name} is {self.state}")
         deadline = time.monotonic() + 5.0
         try:
-            await FunctionJob(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_lane)
+            await FunctionJob(lambda: None, deadline).outcome(self.dispatcher, self.dispatcher.async_pool)
         except JinaError as error:
             raise Unavailable(
                 f"the handlers' loop of {self.name} does not answer: {error.message}", help=_BLOCKED
             ) from None
-        if not self.pulse.healthy:
+        if not self.watchdog.healthy:
             raise Unavailable(
                 f"health() of {self._owner.class_name} does not return True",
                 help="mend what it looks at; until it returns True no requests should be sent here",
@@ -235,7 +235,7 @@ class WorkerService:
     @property
     def checks(self) -> Mapping[str, bool]:
         """What `ready` depends on, by name."""
-        return {"executor-loaded": self.state == "ready", **self.pulse.checks}
+        return {"executor-loaded": self.state == "ready", **self.watchdog.checks}
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process as text."""
@@ -245,34 +245,36 @@ class WorkerService:
 
     @property
     def waiting_for_batches(self) -> int:
-        """How many requests wait for company at all endpoints."""
-        return sum(handler.gatherer.waiting for handler in self._handlers.values() if handler.gatherer is not None)
+        """How many requests wait for a batch, over all endpoints."""
+        return sum(
+            handler.batch_queue.waiting for handler in self._handlers.values() if handler.batch_queue is not None
+        )
 
-    def hurry(self, *, on: bool) -> None:
-        """One more of those who ask wants no request to wait for company, or one less; on the protocol loop."""
-        self._hurried += 1 if on else -1
+    def flush_batches(self, *, on: bool) -> None:
+        """One caller more, or one less, wants batches to be flushed at once; on the protocol loop."""
+        self._flushing += 1 if on else -1
         for handler in self._handlers.values():
-            if handler.gatherer is not None:
-                handler.gatherer.flush(on=self._hurried > 0)
+            if handler.batch_queue is not None:
+                handler.batch_queue.flush(on=self._flushing > 0)
 
     async def flush(self) -> None:
-        """From now on no request waits for company: the service is about to stop; on the protocol loop."""
-        self.hurry(on=True)
+        """From now on no request waits for a batch to fill: the service is about to stop; on the protocol loop."""
+        self.flush_batches(on=True)
 
-    def vitals(self) -> dict[str, int]:
+    def stats(self) -> dict[str, int]:
         """See `jina.runtime.process`; for any thread."""
-        waiting = self.dispatcher.sync_lane.waiting + self.waiting_for_batches
-        silent = round(1000 * max(self.pulse.silent, self.loop_watch.silent))
+        waiting = self.dispatcher.sync_pool.waiting + self.waiting_for_batches
+        silent = round(1000 * max(self.watchdog.silent, self.loop_timer.silent))
         return {"in_flight": self.dispatcher.open, "queued": waiting, "done": self.counts.done, "silent_ms": silent}
 
     def _handler(self, endpoint: Endpoint) -> Handler:
-        handler = Handler(endpoint, self._owner, self._lanes.lane(endpoint), self.counts.endpoint(endpoint.path))
+        handler = Handler(endpoint, self._owner, self._pools.pool(endpoint), self.counts.endpoint(endpoint.path))
         if endpoint.batching is not None:
             if endpoint.is_single:
                 alone = "%s takes `doc` and is called once for each document: dynamic batching changes nothing"
                 self._owner.log.warning(alone, endpoint.path)
             else:
-                handler.gatherer = Gatherer(handler, endpoint.batching, self.dispatcher)
+                handler.batch_queue = BatchQueue(handler, endpoint.batching, self.dispatcher)
         return handler
 
     def _resolve(self, path: str) -> Handler:
@@ -288,7 +290,7 @@ class WorkerService:
 
 
 async def close(executor: Any, log: logs.JinaLogger) -> bool:
-    """Call the Executor's `close()`, on the user loop; says whether it went well, and logs where not."""
+    """Call the Executor's `close()`, on the user loop; returns whether it went well, and logs where not."""
     try:
         closing = executor.close()
         if inspect.isawaitable(closing):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from jina.codec.messages import CONSISTENCIES, CONSISTENCY, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload
-from jina.codec.session_headers import PASSED_ON, turn_of, with_index_of
+from jina.codec.session_headers import PASSED_ON, session_of, with_index_of
 from jina.errors import BadRequest, InternalError, JinaError, quoted
 from jina.executor.binding import without_effect
 from jina.executor.endpoints import Endpoint
@@ -26,8 +26,8 @@ from jina.replication import snapshots
 from jina.replication.log_entries import Outcome, digest_of, outcome_of_error, outcome_of_reply
 from jina.replication.replica import RESTART, Replica
 from jina.runtime.process import LARGE, Stop
-from jina.worker.batching import WriteGatherer
-from jina.worker.handler import DECODED, Handler, Invocation, Owner, size_of, slow_to_decode
+from jina.worker.batching import WriteBatchQueue
+from jina.worker.handler import DECODED, ExecutorContext, Handler, HandlerJob, size_of, slow_to_decode
 from jina.worker.scheduler import FunctionJob, ResultJob
 from jina.worker.service import WorkerService
 
@@ -41,13 +41,13 @@ class Step(NamedTuple):
     handler: Handler
     request: Request
     span: traces.RequestSpan | None
-    call: Invocation
+    call: HandlerJob
     size: int
     """Of its documents as they came, in bytes."""
 
 
-class Applying(ResultJob):
-    """Calls of `@write` methods on one lane; its value are the outcomes of as many as took a moment, at least one."""
+class ApplyJob(ResultJob):
+    """Calls of `@write` methods on one pool; its value are the outcomes of as many as took a moment, at least one."""
 
     __slots__ = ("_begin", "_calls", "steps")
 
@@ -64,25 +64,25 @@ class Applying(ResultJob):
 
     def work(self) -> list[Outcome]:
         """Call `def` methods; on a thread."""
-        context, came = copy_context(), []
+        context, outcomes = copy_context(), []
         for call in self._calls:
-            came.append(context.copy().run(_called, self._step(*call)))
+            outcomes.append(context.copy().run(_called, self._step(*call)))
             if time.perf_counter() - self.began > _TOGETHER:
                 break
-        return came
+        return outcomes
 
     async def work_async(self) -> list[Outcome]:
         """Call `async def` methods; on the user loop."""
-        context, came = copy_context(), []
+        context, outcomes = copy_context(), []
         for call in self._calls:
-            came.append(await asyncio.create_task(_awaited(self._step(*call)), context=context.copy()))
+            outcomes.append(await asyncio.create_task(_awaited(self._step(*call)), context=context.copy()))
             if time.perf_counter() - self.began > _TOGETHER:
                 break
-        return came
+        return outcomes
 
     def _step(self, handler: Handler, request: Request) -> Step:
         span = self._begin(request, handler)
-        step = Step(handler, request, span, Invocation(handler, request, span), size_of(request.payload))
+        step = Step(handler, request, span, HandlerJob(handler, request, span), size_of(request.payload))
         self.steps.append(step)
         return step
 
@@ -119,7 +119,7 @@ _MOMENT = 1.0
 class StatefulService(WorkerService):
     """Answers requests with one replica of a stateful Executor."""
 
-    _lasting: Owner | None = None
+    _write_owner: ExecutorContext | None = None
 
     def __init__(
         self,
@@ -146,12 +146,12 @@ class StatefulService(WorkerService):
         handler = super()._handler(endpoint)
         if endpoint.is_write:
             # The log would bring back what ended the worker, at each start again: it is a result as any other.
-            self._lasting = self._lasting or self._owner.lasting()
-            handler.owner = self._lasting
-        if handler.gatherer is not None and endpoint.is_write and endpoint.batching is not None:
+            self._write_owner = self._write_owner or self._owner.without_exit()
+            handler.owner = self._write_owner
+        if handler.batch_queue is not None and endpoint.is_write and endpoint.batching is not None:
             # Documents of branches that are not merged belong to no batch.
             gathers = not self._owner.no_reduce
-            handler.gatherer = WriteGatherer(handler, endpoint.batching, self.dispatcher) if gathers else None
+            handler.batch_queue = WriteBatchQueue(handler, endpoint.batching, self.dispatcher) if gathers else None
         return handler
 
     # --- requests -----------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class StatefulService(WorkerService):
         assert self._replica is not None
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
         if handler.endpoint.is_write:
-            self._room.check(self.dispatcher.open, handler.lane.line)
+            self._admission.check(self.dispatcher.open, handler.pool.backlog)
             span = super()._span(request, handler) if traces.active() else None
             if span is None:
                 return await self._written(request, handler, self._replica)
@@ -170,12 +170,12 @@ class StatefulService(WorkerService):
             return await super().call(request)
         reply = await super().call(request)
         # What was applied while the handler ran, it may have seen.
-        reply.headers = with_index_of(self._replica.standing, request.headers)
+        reply.headers = with_index_of(self._replica.index_headers, request.headers)
         return reply
 
     async def _caught_up(self, request: Request, replica: Replica) -> str:
         """Wait until the replica has applied what a read must not miss; gives the consistency that it asks for."""
-        replica.fitness.check()
+        replica.membership.check()
         wanted = request.headers.get(CONSISTENCY, self._consistency)
         if wanted not in CONSISTENCIES:
             raise BadRequest(f"{CONSISTENCY} is {quoted(wanted)}; it is one of {', '.join(CONSISTENCIES)}")
@@ -188,14 +188,16 @@ class StatefulService(WorkerService):
     async def _written(
         self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan | None = None
     ) -> Reply:
-        turn, digest = turn_of(request.headers, self._consensus.group), await self._digest(request)
-        settled, gatherer = await self._settled(request, handler), handler.gatherer
+        session, digest = session_of(request.headers, self._consensus.group), await self._digest(request)
+        settled, batch_queue = await self._settled(request, handler), handler.batch_queue
         if isinstance(request.payload, BytesPayload):
             request.payload = DECODED
         if span is not None:
             settled = replace(settled, headers=span.headers(settled.headers))
-        gather = await gatherer.door(settled, replica.propose) if isinstance(gatherer, WriteGatherer) else None
-        reply = await replica.write(settled, digest, turn, gather)
+        gather = (
+            await batch_queue.join_batch(settled, replica.propose) if isinstance(batch_queue, WriteBatchQueue) else None
+        )
+        reply = await replica.write(settled, digest, session, gather)
         if reply.headers:
             reply.headers = with_index_of(reply.headers, request.headers)
         return reply
@@ -205,7 +207,7 @@ class StatefulService(WorkerService):
         if not slow_to_decode(request.payload, size_of(request.payload)):
             return digest_of(request)
         job = FunctionJob(partial(digest_of, request), request.deadline)
-        data: bytes = await job.outcome(self.dispatcher, self.dispatcher.codec_lane)
+        data: bytes = await job.outcome(self.dispatcher, self.dispatcher.codec_pool)
         return data
 
     async def _traced(self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan) -> Reply:
@@ -252,10 +254,10 @@ class StatefulService(WorkerService):
         headers = {name: value for name, value in request.headers.items() if name not in PASSED_ON}
         request = replace(request, began=None, json_reply=False, headers=headers)
         if request.branches is not None:
-            if handler.gatherer is None:
+            if handler.batch_queue is None:
                 return request
             merge = FunctionJob(partial(handler.documents, request), request.deadline)
-            docs = await merge.outcome(self.dispatcher, self.dispatcher.codec_lane)
+            docs = await merge.outcome(self.dispatcher, self.dispatcher.codec_pool)
             return replace(request, payload=BytesPayload(handler.codec.to_bytes(docs)), branches=None)
 
         def settle(payload: Payload = request.payload) -> bytes:
@@ -263,7 +265,7 @@ class StatefulService(WorkerService):
 
         if not slow_to_decode(request.payload, size_of(request.payload)):
             return replace(request, payload=BytesPayload(settle()))
-        data = await FunctionJob(settle, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_lane)
+        data = await FunctionJob(settle, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_pool)
         return replace(request, payload=BytesPayload(data))
 
     # --- the state machine --------------------------------------------------------------------------------
@@ -294,11 +296,11 @@ class StatefulService(WorkerService):
                     return [outcome_of_error(error)]
                 break
             request.deadline = None
-            if isinstance(handler.gatherer, WriteGatherer):
+            if isinstance(handler.batch_queue, WriteBatchQueue):
                 if not calls:
                     return await self.execute_together([request])
                 break
-            if calls and (handler.lane is not calls[0][0].lane or self._has_hash):
+            if calls and (handler.pool is not calls[0][0].pool or self._has_hash):
                 break
             calls.append((handler, request))
         return await self._applied(calls)
@@ -309,44 +311,44 @@ class StatefulService(WorkerService):
             request.deadline = None
         try:
             handler = self._handlers.get(requests[0].endpoint) or self._resolve(requests[0].endpoint)
-            if not isinstance(handler.gatherer, WriteGatherer):
+            if not isinstance(handler.batch_queue, WriteBatchQueue):
                 raise InternalError(f"{requests[0].endpoint} has no dynamic batching, and the log holds a batch for it")
-            came = await handler.gatherer.applied(requests)
+            outcomes = await handler.batch_queue.applied(requests)
         except JinaError as error:  # the log is of an Executor that had it
             return [outcome_of_error(error) for _ in requests]
         if self._has_hash:
-            came[0] = came[0]._replace(came=came[0].came + await self._state_hash())
-        return came
+            outcomes[0] = outcomes[0]._replace(compared=outcomes[0].compared + await self._state_hash())
+        return outcomes
 
     async def _applied(self, calls: Sequence[tuple[Handler, Request]]) -> list[Outcome]:
-        job, arrived = Applying(calls, self._span_if_traced), time.perf_counter()
+        job, arrived = ApplyJob(calls, self._span_if_traced), time.perf_counter()
         for handler, _ in calls:
             handler.counts.in_flight += 1
         try:
-            came: list[Outcome] = await job.outcome(self.dispatcher, calls[0][0].lane)
+            outcomes: list[Outcome] = await job.outcome(self.dispatcher, calls[0][0].pool)
         finally:
             for handler, _ in calls:
                 handler.counts.in_flight -= 1
         now = time.perf_counter()
-        for step, outcome in zip(job.steps, came, strict=True):
+        for step, outcome in zip(job.steps, outcomes, strict=True):
             self._account(step, outcome, job.began - arrived, now - arrived)
         if self._has_hash:
-            came[0] = came[0]._replace(came=came[0].came + await self._state_hash())
-        return came
+            outcomes[0] = outcomes[0]._replace(compared=outcomes[0].compared + await self._state_hash())
+        return outcomes
 
     def _span_if_traced(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
         """None for what is applied again after a start: its trace is over."""
         if not traces.active() or self._replica is None or not self._replica.caught_up:
             return None
         about: dict[str, str | int] = {"jina.replica": self.name, "jina.request_id": request.request_id}
-        about["jina.entry"] = self._replica.place_of(request)
+        about["jina.entry"] = self._replica.log_index_of(request)
         return traces.begin(f"apply {handler.endpoint.path}", request.headers, about, inside=True)
 
     def _account(self, step: Step, outcome: Outcome, waited: float, seconds: float) -> None:
         self._counted.apply_seconds.observe(step.call.seconds)
-        counts, failure = step.handler.counts, outcome.told if isinstance(outcome.told, JinaError) else None
+        counts, failure = step.handler.counts, outcome.reply if isinstance(outcome.reply, JinaError) else None
         if step.size >= LARGE:
-            self._spare.used()
+            self._trimmer.used()
         counts.received.observe(step.size)
         counts.queue_seconds.observe(waited)
         counts.handler_seconds.observe(step.call.seconds)
@@ -361,7 +363,7 @@ class StatefulService(WorkerService):
     @property
     def ready(self) -> bool:
         """As of any worker, and while its state is that of the others."""
-        return super().ready and (self._replica is None or self._replica.fitness.fit)
+        return super().ready and (self._replica is None or self._replica.membership.can_serve)
 
     async def snapshot(self, folder: str, index: int, window: bytes) -> None:
         """See `StateMachine`; where `def` handlers run, so that none runs meanwhile."""
@@ -380,8 +382,8 @@ class StatefulService(WorkerService):
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         is_async = inspect.iscoroutinefunction(function)
-        lane = self.dispatcher.async_lane if is_async else self.dispatcher.sync_lane
-        return await _Call(lambda: function(*arguments), None).outcome(self.dispatcher, lane)
+        pool = self.dispatcher.async_pool if is_async else self.dispatcher.sync_pool
+        return await _Call(lambda: function(*arguments), None).outcome(self.dispatcher, pool)
 
 
 class _Call(FunctionJob):
@@ -400,7 +402,7 @@ def service_of(executor: Any, plan: WorkerPlan, **options: Any) -> WorkerService
     return StatefulService(executor, plan, plan.consensus, **options)
 
 
-async def started(service: WorkerService, stop: Stop, faces: Any, report: Callable[[dict[str, Any]], None]) -> bool:
+async def started(service: WorkerService, stop: Stop, listeners: Any, report: Callable[[dict[str, Any]], None]) -> bool:
     """Wait until the service may serve; False when a stop was asked for first. On the user loop."""
     if not isinstance(service, StatefulService):
         return True
@@ -411,7 +413,7 @@ async def started(service: WorkerService, stop: Stop, faces: Any, report: Callab
         loop.call_soon_threadsafe(asked.set)
 
     forget = stop.listen(tell)
-    starting, stopping = asyncio.create_task(faces.run(service.start())), asyncio.create_task(asked.wait())
+    starting, stopping = asyncio.create_task(listeners.run(service.start())), asyncio.create_task(asked.wait())
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -424,7 +426,7 @@ async def started(service: WorkerService, stop: Stop, faces: Any, report: Callab
     return False
 
 
-async def ended(service: WorkerService, faces: Any) -> None:
+async def ended(service: WorkerService, listeners: Any) -> None:
     """Leave the group."""
     if isinstance(service, StatefulService):
-        await faces.run(service.stop())
+        await listeners.run(service.stop())

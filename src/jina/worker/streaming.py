@@ -19,7 +19,7 @@ from jina.errors import JinaError
 from jina.executor import invoke
 from jina.observe import traces
 from jina.worker.handler import Handler
-from jina.worker.scheduler import Dispatcher, Job, Poster, too_late
+from jina.worker.scheduler import CallQueue, Dispatcher, Job, too_late
 
 ROOM = 64
 """Documents that may wait for the protocol loop; more would only be memory."""
@@ -34,7 +34,7 @@ class _Closed(Exception):
 class Buffer:
     """Documents on their way from one producer, on a thread or the user loop, to the protocol loop."""
 
-    def __init__(self, dispatcher: Dispatcher, to_consumer: Poster) -> None:
+    def __init__(self, dispatcher: Dispatcher, to_consumer: CallQueue) -> None:
         self._loop = dispatcher.loop
         self._to_consumer = to_consumer
         self._to_user = dispatcher.to_user
@@ -50,7 +50,7 @@ class Buffer:
     # The producer's side.
 
     def put(self, item: Any) -> bool:
-        """Add a document; says whether the producer has to wait for room."""
+        """Add a document; returns whether the producer has to wait for room."""
         self._items.append(item)
         self._bytes += _bytes_in(item)
         if not self._announced:
@@ -97,7 +97,7 @@ class Buffer:
         await self._waiter
 
     def wake(self) -> None:
-        """Let the consumer look again."""
+        """Wake the consumer."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -255,7 +255,7 @@ class ReplyStream(AsyncIterator[Reply]):
         self._finish("Cancelled")
 
     def __del__(self) -> None:
-        # A consumer that forgot to close must not keep a generator running for nobody.
+        # A consumer that forgot to close must not keep a generator running without a reader.
         # It may be collected on any thread; the rest is done on the loop.
         if self._started is not None and not self._closed:
             self._dispatcher.back.post(self._finish, "Cancelled")
@@ -267,7 +267,7 @@ class ReplyStream(AsyncIterator[Reply]):
         if job.deadline is not None:
             delay = max(0.0, job.deadline - time.monotonic())
             self._timer = self._dispatcher.loop.call_later(delay, job.expire)
-        self._dispatcher.submit(job, self._handler.lane)
+        self._dispatcher.submit(job, self._handler.pool)
 
     def _finish(self, failure: str | None) -> None:
         if self._closed:
@@ -279,7 +279,7 @@ class ReplyStream(AsyncIterator[Reply]):
         job.buffer.close()
         if self._started is None:
             return
-        self._handler.lane.abandon(job)
+        self._handler.pool.abandon(job)
         counts, seconds = self._handler.counts, time.perf_counter() - self._started
         counts.in_flight -= 1
         counts.documents += job.documents

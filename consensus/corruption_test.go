@@ -123,8 +123,8 @@ func TestADamagedSnapshotIsNamed(t *testing.T) {
 			g := newGroup(t, 1, func(c *config) { c.TrailingLogs = 0 })
 			g.startAll()
 			g.lists[0].write("needle")
-			wish, _ := json.Marshal(admin{Do: "snapshot"})
-			if _, err := g.lists[0].ask(kAdmin, wish); err != nil {
+			request, _ := json.Marshal(admin{Do: "snapshot"})
+			if _, err := g.lists[0].ask(kAdmin, request); err != nil {
 				t.Fatal(err)
 			}
 			g.lists[0].write("after")
@@ -191,7 +191,7 @@ func bytesIn(dir string) (size int64) {
 }
 
 func TestWhatTrailsIsCountedInBytes(t *testing.T) {
-	var one trail
+	var one sizeIndex
 	for index := uint64(1); index <= 100; index++ {
 		one.note(index, 1<<20)
 	}
@@ -202,7 +202,7 @@ func TestWhatTrailsIsCountedInBytes(t *testing.T) {
 	if kept := one.within(2<<20, 96); kept != 2 {
 		t.Error(kept)
 	}
-	if kept := new(trail).within(1, 5); kept != 0 {
+	if kept := new(sizeIndex).within(1, 5); kept != 0 {
 		t.Error(kept)
 	}
 }

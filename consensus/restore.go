@@ -14,7 +14,7 @@ import (
 )
 
 // reread builds the open operations of a worker that was connected before, out of the log.
-func (a *applier) reread(w *worker, hello greeting) error {
+func (a *applier) reread(w *worker, hello helloFrame) error {
 	for index := hello.Resume; index != 0 && index <= hello.Applied; index++ {
 		var l raft.Log
 		if err := a.log.GetLog(index, &l); err != nil {
@@ -79,7 +79,7 @@ func (a *applier) restore(w *worker) (uint64, error) {
 	}
 	// Between the last operation in a snapshot and its end there may be entries that are none; the log begins behind its end.
 	index := max(manifest.Index, list[0].Index)
-	one := &wish{answer: make(chan error, 1)}
+	one := &snapshotRequest{answer: make(chan error, 1)}
 	a.mu.Lock()
 	if w.gone {
 		a.mu.Unlock()

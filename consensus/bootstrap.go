@@ -9,11 +9,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// form finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
+// bootstrap finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
 // replica that has no vote in the group of the others joins it as a new member. A vote may be taken back while nobody
 // knows yet that it was given, by a leader that has not heard of it: a member without one asks again. Who was removed
 // does not.
-func (a *agent) form() {
+func (a *agent) bootstrap() {
 	wait, voted := 10*time.Millisecond, false
 	for {
 		if wait == voteLook && !a.idle() || wait != voteLook && !a.pause(wait) {
@@ -24,8 +24,8 @@ func (a *agent) form() {
 			wait = voteLook
 			continue
 		}
-		told := a.askAll(time.Second)
-		if err := a.suspect(told); err != nil && !voted {
+		status := a.askAll(time.Second)
+		if err := a.suspect(status); err != nil && !voted {
 			a.giveUp(err)
 			return
 		}
@@ -37,17 +37,17 @@ func (a *agent) form() {
 			continue
 		}
 		wait = min(2*wait, shortly)
-		switch next := a.place(told); next {
+		switch next := a.place(status); next {
 		case "bootstrap":
 			var servers []raft.Server
-			for _, one := range told {
+			for _, one := range status {
 				servers = append(servers, raft.Server{ID: raft.ServerID(one.ID), Address: raft.ServerAddress(one.ID)})
 			}
 			if err := a.settled(a.raft.BootstrapCluster(raft.Configuration{Servers: servers})); err != nil {
 				a.log.Error("the group cannot be formed", "error", err)
 			}
 		case "join":
-			if err := a.join(told); err != nil {
+			if err := a.join(status); err != nil {
 				a.log.Warn("joining the group did not work yet", "error", err)
 			} else {
 				wait = voteLook // until it is known here
@@ -57,9 +57,9 @@ func (a *agent) form() {
 }
 
 // place decides what a replica without a vote does now: bootstrap, join, or wait.
-func (a *agent) place(told []*info) string {
+func (a *agent) place(status []*info) string {
 	everyone, fresh := true, true
-	for _, one := range told {
+	for _, one := range status {
 		if one == nil {
 			everyone = false
 			continue
@@ -81,8 +81,8 @@ func (a *agent) place(told []*info) string {
 
 // suspect finds replicas whose group was restored or recovered without this disk, or of which this is one. Only a
 // start is stopped by that: what serves goes on, whoever turns up.
-func (a *agent) suspect(told []*info) error {
-	for _, one := range told {
+func (a *agent) suspect(status []*info) error {
+	for _, one := range status {
 		if a.Again || one == nil || one.Blank || one.Generation == a.mux.generation() {
 			continue
 		}
@@ -105,12 +105,12 @@ func (a *agent) giveUp(err error) {
 }
 
 // join asks the leader to be taken in.
-func (a *agent) join(told []*info) error {
-	for _, one := range told {
+func (a *agent) join(status []*info) error {
+	for _, one := range status {
 		if one == nil || one.Role != raft.Leader.String() || one.Replica == a.Replica {
 			continue
 		}
-		leader := a.book.get(one.Replica)
+		leader := a.registry.get(one.Replica)
 		if leader == nil {
 			continue
 		}
@@ -121,8 +121,8 @@ func (a *agent) join(told []*info) error {
 			a.mux.adopt(one.Generation)
 		}
 		for number, address := range one.Peers {
-			if replica, err := replicaOf(number); err == nil && a.book.get(replica) == nil {
-				if err := a.book.learn(replica, address); err != nil {
+			if replica, err := replicaOf(number); err == nil && a.registry.get(replica) == nil {
+				if err := a.registry.learn(replica, address); err != nil {
 					return err
 				}
 			}

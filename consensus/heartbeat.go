@@ -25,7 +25,7 @@ func (a *agent) beat() {
 		if err := a.pace(ownBeats); err != nil {
 			a.log.Error("the heartbeats stay as they are", "error", err)
 		}
-		if len(a.book.others()) == 0 {
+		if len(a.registry.others()) == 0 {
 			period = rest
 		}
 		timer := time.NewTimer(period)

@@ -11,9 +11,9 @@ const (
 	recentCount = 512 // small ones are read again within so many
 )
 
-// recent holds the newest entries, up to a number of bytes and of entries, as they were stored: each is read several
+// entryCache holds the newest entries, up to a number of bytes and of entries, as they were stored: each is read several
 // times right after (to be sent on, to be compared with a notice, to be applied), and none of that needs the disk.
-type recent struct {
+type entryCache struct {
 	mu    sync.Mutex
 	logs  map[uint64]*raft.Log
 	first uint64 // the oldest one here; all up to the newest are
@@ -21,9 +21,9 @@ type recent struct {
 	bytes int
 }
 
-func newRecent() *recent { return &recent{logs: map[uint64]*raft.Log{}} }
+func newEntryCache() *entryCache { return &entryCache{logs: map[uint64]*raft.Log{}} }
 
-func (r *recent) get(index uint64, l *raft.Log) bool {
+func (r *entryCache) get(index uint64, l *raft.Log) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.logs[index]
@@ -34,7 +34,7 @@ func (r *recent) get(index uint64, l *raft.Log) bool {
 	return true
 }
 
-func (r *recent) add(logs []*raft.Log) {
+func (r *entryCache) add(logs []*raft.Log) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(logs) > 0 && logs[0].Index != r.next {
@@ -52,7 +52,7 @@ func (r *recent) add(logs []*raft.Log) {
 }
 
 // forget is called before entries go, from whichever end.
-func (r *recent) forget(lo, hi uint64) {
+func (r *entryCache) forget(lo, hi uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if hi+1 >= r.next {
@@ -67,7 +67,7 @@ func (r *recent) forget(lo, hi uint64) {
 }
 
 // rest is for when nothing has come for a while: what is here has been read.
-func (r *recent) rest() {
+func (r *entryCache) rest() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := r.next
@@ -75,13 +75,13 @@ func (r *recent) rest() {
 	r.clear(next)
 }
 
-func (r *recent) drop() {
+func (r *entryCache) drop() {
 	r.bytes -= len(r.logs[r.first].Data)
 	delete(r.logs, r.first)
 	r.first++
 }
 
-func (r *recent) clear(next uint64) {
+func (r *entryCache) clear(next uint64) {
 	clear(r.logs)
 	r.first, r.next, r.bytes = next, next, 0
 }

@@ -14,7 +14,7 @@ func entries(first, count uint64, size int) []*raft.Log {
 	return logs
 }
 
-func holds(r *recent, indexes ...uint64) bool {
+func holds(r *entryCache, indexes ...uint64) bool {
 	var l raft.Log
 	for _, index := range indexes {
 		if !r.get(index, &l) || l.Index != index {
@@ -25,7 +25,7 @@ func holds(r *recent, indexes ...uint64) bool {
 }
 
 func TestRecentEntriesAreKeptUpToTheirBytes(t *testing.T) {
-	r := newRecent()
+	r := newEntryCache()
 	r.add(entries(5, 4, recentBytes/4))
 	if !holds(r, 5, 6, 7, 8) {
 		t.Fatal("what has room is gone")
@@ -37,7 +37,7 @@ func TestRecentEntriesAreKeptUpToTheirBytes(t *testing.T) {
 }
 
 func TestRecentEntriesAreKeptUpToTheirNumber(t *testing.T) {
-	r := newRecent()
+	r := newEntryCache()
 	r.add(entries(1, recentCount, 1))
 	if !holds(r, 1, recentCount) {
 		t.Fatal("what has room is gone")
@@ -49,7 +49,7 @@ func TestRecentEntriesAreKeptUpToTheirNumber(t *testing.T) {
 }
 
 func TestRecentEntriesGoWhenNothingComes(t *testing.T) {
-	r := newRecent()
+	r := newEntryCache()
 	r.add(entries(5, 3, 8))
 	r.rest()
 	if holds(r, 7) || r.bytes != 0 {
@@ -66,7 +66,7 @@ func TestRecentEntriesGoWhenNothingComes(t *testing.T) {
 }
 
 func TestRecentEntriesGoWithTheLog(t *testing.T) {
-	r := newRecent()
+	r := newEntryCache()
 	r.add(entries(1, 10, 8))
 	r.forget(1, 4)
 	if holds(r, 4) || !holds(r, 5, 10) {

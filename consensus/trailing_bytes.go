@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// trail knows how many bytes the newest entries have, so that what is kept of the log behind a snapshot, for replicas
+// sizeIndex knows how many bytes the newest entries have, so that what is kept of the log behind a snapshot, for replicas
 // that are a little late, is a number of bytes rather than of entries.
-type trail struct {
+type sizeIndex struct {
 	mu    sync.Mutex
 	total int64
-	marks []trailMark // in order
+	marks []sizeMark // in order
 }
 
-type trailMark struct {
+type sizeMark struct {
 	index uint64
 	total int64 // with this entry
 }
@@ -22,7 +22,7 @@ type trailMark struct {
 const trailStep = 1 << 20
 
 // note takes an entry that is in the log.
-func (t *trail) note(index uint64, size int) {
+func (t *sizeIndex) note(index uint64, size int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for n := len(t.marks); n > 0 && t.marks[n-1].index >= index; n = len(t.marks) {
@@ -33,12 +33,12 @@ func (t *trail) note(index uint64, size int) {
 	}
 	t.total += int64(size)
 	if n := len(t.marks); n == 0 || t.total-t.marks[n-1].total >= trailStep {
-		t.marks = append(t.marks, trailMark{index, t.total})
+		t.marks = append(t.marks, sizeMark{index, t.total})
 	}
 }
 
 // within is how many of the entries up to last have at most that many bytes, about.
-func (t *trail) within(budget int64, last uint64) uint64 {
+func (t *sizeIndex) within(budget int64, last uint64) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.marks) > 1 && t.total-t.marks[0].total > budget {
@@ -50,12 +50,12 @@ func (t *trail) within(budget int64, last uint64) uint64 {
 	return last - t.marks[0].index
 }
 
-// limitTrail has the next snapshot leave as much of the log as there is room for.
-func (a *agent) limitTrail() error {
+// limitTrailingLog has the next snapshot leave as much of the log as there is room for.
+func (a *agent) limitTrailingLog() error {
 	a.tuning.Lock()
 	defer a.tuning.Unlock()
 	conf := a.raft.ReloadableConfig()
-	conf.TrailingLogs = a.store.trail.within(int64(a.TrailingBytes), a.raft.LastIndex())
+	conf.TrailingLogs = a.store.sizeIndex.within(int64(a.TrailingBytes), a.raft.LastIndex())
 	if a.TrailingLogs >= 0 {
 		conf.TrailingLogs = min(conf.TrailingLogs, uint64(a.TrailingLogs))
 	}
@@ -67,7 +67,7 @@ const (
 	endLooks = 10 // as often the same, lest entries are just being replaced
 )
 
-// watchEnd has the agent begin anew where raft remembers an end of the log that a snapshot of the leader took away:
+// watchEnd has the agent restart where raft remembers an end of the log that a snapshot of the leader took away:
 // entries that were never committed, and reached further than the snapshot. Raft agrees with no leader then, until it
 // looks again as it starts.
 func (a *agent) watchEnd() {
@@ -78,7 +78,7 @@ func (a *agent) watchEnd() {
 		if !a.remembersMore() {
 			seen = 0
 		} else if seen++; seen == endLooks {
-			a.beginAnew(errors.New("the log was overtaken by a snapshot; the agent begins anew"))
+			a.requestRestart(errors.New("the log was overtaken by a snapshot; the agent begins anew"))
 		}
 	}
 }

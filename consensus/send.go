@@ -39,8 +39,8 @@ func (a *applier) run() {
 }
 
 // next waits for something to do: a snapshot that is due, or entries to send up to an index; 0 for a worker that has to
-// begin anew. nil at the end.
-func (a *applier) next() (*worker, *wish, uint64) {
+// restart. nil at the end.
+func (a *applier) next() (*worker, *snapshotRequest, uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for !a.stopped {
@@ -48,9 +48,9 @@ func (a *applier) next() (*worker, *wish, uint64) {
 			if w.sent < a.base {
 				return w, nil, 0
 			}
-			for i, one := range w.wishes {
+			for i, one := range w.requests {
 				if w.sent >= one.least {
-					w.wishes = append(w.wishes[:i:i], w.wishes[i+1:]...)
+					w.requests = append(w.requests[:i:i], w.requests[i+1:]...)
 					w.nextWish++
 					w.answers[w.nextWish] = one
 					one.index, one.chunks = w.sent, w.assembly.clone()
@@ -66,7 +66,7 @@ func (a *applier) next() (*worker, *wish, uint64) {
 	return nil, nil, 0
 }
 
-func (a *applier) ask(w *worker, one *wish) error {
+func (a *applier) ask(w *worker, one *snapshotRequest) error {
 	a.mu.Lock()
 	id := uint64(0)
 	for known, other := range w.answers {

@@ -10,9 +10,9 @@ import (
 	"sync"
 )
 
-// book is where the agents of the other replicas are: as the plan says, and as they said when they joined. What was
+// peerRegistry is where the agents of the other replicas are: as the plan says, and as they said when they joined. What was
 // learned is kept in a file, so that it is known after a restart whose plan is older.
-type book struct {
+type peerRegistry struct {
 	path string
 	self int
 	mux  *mux
@@ -22,8 +22,8 @@ type book struct {
 	learned map[int]string
 }
 
-func openBook(path string, planned []string, self int, m *mux) (*book, error) {
-	b := &book{path: path, self: self, mux: m, peers: map[int]*peer{}, learned: map[int]string{}}
+func openRegistry(path string, planned []string, self int, m *mux) (*peerRegistry, error) {
+	b := &peerRegistry{path: path, self: self, mux: m, peers: map[int]*peer{}, learned: map[int]string{}}
 	data, err := os.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(data, &b.learned)
@@ -42,8 +42,8 @@ func openBook(path string, planned []string, self int, m *mux) (*book, error) {
 	return b, nil
 }
 
-// put is under the lock, or before anybody else knows the book.
-func (b *book) put(replica int, address string) {
+// put is under the lock, or before anybody else knows the registry.
+func (b *peerRegistry) put(replica int, address string) {
 	if old := b.peers[replica]; old != nil {
 		if old.address == address {
 			return
@@ -53,14 +53,14 @@ func (b *book) put(replica int, address string) {
 	b.peers[replica] = &peer{mux: b.mux, replica: replica, address: address, self: replica == b.self}
 }
 
-func (b *book) get(replica int) *peer {
+func (b *peerRegistry) get(replica int) *peer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.peers[replica]
 }
 
 // all is every replica whose address is known, this one too, in their order.
-func (b *book) all() []*peer {
+func (b *peerRegistry) all() []*peer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var found []*peer
@@ -71,20 +71,20 @@ func (b *book) all() []*peer {
 	return found
 }
 
-func (b *book) others() []*peer {
+func (b *peerRegistry) others() []*peer {
 	return slices.DeleteFunc(b.all(), func(p *peer) bool { return p.self })
 }
 
-func (b *book) addresses() map[string]string {
-	told := map[string]string{}
+func (b *peerRegistry) addresses() map[string]string {
+	known := map[string]string{}
 	for _, p := range b.all() {
-		told[strconv.Itoa(p.replica)] = p.address
+		known[strconv.Itoa(p.replica)] = p.address
 	}
-	return told
+	return known
 }
 
 // learn notes where a replica is from now on.
-func (b *book) learn(replica int, address string) error {
+func (b *peerRegistry) learn(replica int, address string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if replica == b.self || replica < 0 || address == "" {
@@ -98,7 +98,7 @@ func (b *book) learn(replica int, address string) error {
 	return b.save()
 }
 
-func (b *book) forget(replica int) error {
+func (b *peerRegistry) forget(replica int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.peers[replica]
@@ -111,7 +111,7 @@ func (b *book) forget(replica int) error {
 	return b.save()
 }
 
-func (b *book) save() error {
+func (b *peerRegistry) save() error {
 	data, err := json.Marshal(b.learned)
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (b *book) save() error {
 	return writeFile(b.path, data)
 }
 
-func (b *book) close() {
+func (b *peerRegistry) close() {
 	for _, p := range b.all() {
 		p.close()
 	}
