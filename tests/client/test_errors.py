@@ -1,5 +1,6 @@
 """Failures and callbacks on every protocol: the class that the server raised, and who is told."""
 
+import asyncio
 import re
 import socket
 from unittest.mock import Mock
@@ -196,6 +197,24 @@ def test_timeout(client, count):
         client.post("/slow", [Note()] * count, request_size=1, timeout=0.2)
     assert isinstance(caught.value, ConnectionError)
     assert isinstance(caught.value, TimeoutError)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_timeout_while_the_connection_opens(protocol, asynchronous):
+    """The server takes the connection, as its system does, and says nothing: on every protocol the same error."""
+
+    async def post(port):
+        async with Client(port=port, protocol=protocol, asyncio=True) as client:
+            await client.post("/x", Note(), timeout=0.2)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(DeadlineExceeded):
+            if asynchronous:
+                asyncio.run(post(port))
+            else:
+                with Client(port=port, protocol=protocol) as client:
+                    client.post("/x", Note(), timeout=0.2)
 
 
 def test_a_server_of_another_protocol(server):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
 SUBPROTOCOL = "bytes"
+_OPEN_TIMEOUT = 20
+"""Seconds in which a connection must open, where the call has no timeout."""
 
 
 def frame_of(request: Request) -> bytes:
@@ -89,7 +91,7 @@ def connect_arguments(target: Target, settings: ChannelSettings, options: CallOp
         "additional_headers": headers,
         "max_size": settings.max_message_size,
         "compression": None,
-        "open_timeout": options.timeout if options.timeout is not None else 20,
+        "open_timeout": options.timeout if options.timeout is not None else _OPEN_TIMEOUT,
         "close_timeout": 2,
         "ping_timeout": None,  # a busy server of another make may be late; the connection must not die of it
         "proxy": True if settings.use_proxy else None,
@@ -110,12 +112,21 @@ def _of_connection(options: CallOptions) -> tuple[tuple[str, str | bytes], ...]:
     return tuple((name, value) for name, value in options.metadata if name not in TRACING)
 
 
+def not_opened_in_time(target: Target, options: CallOptions) -> JinaError:
+    """The error for a connection that did not open: where the call has a timeout, that is what ended it."""
+    if options.timeout is not None:
+        return DeadlineExceeded(f"{target} did not answer within {options.timeout} s")
+    return unreachable(target, f"cannot reach {target}: no connection within {_OPEN_TIMEOUT} s", "")
+
+
 def failure_of(error: BaseException, target: Target) -> JinaError | None:
     """The error for a failure of the connection, or None for anything else."""
     from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
     reading: Callable[[Any], str] = str
     match error:
+        case JinaError():  # some are TimeoutError too
+            return None
         case ConnectionClosed():
             return _closed(error, target)
         case InvalidStatus():
@@ -127,8 +138,6 @@ def failure_of(error: BaseException, target: Target) -> JinaError | None:
             return Unavailable(f"{target} closed the connection before it answered")
         case InvalidHandshake() | InvalidURI():
             return BadServer(f"{target} does not speak WebSocket: {reading(error)}")
-        case TimeoutError():
-            return unreachable(target, f"cannot reach {target}: no connection in time", "")
         case OSError():
             return unreachable(target, f"cannot reach {target}: {reading(error)}", reading(error))
     return None
@@ -265,8 +274,13 @@ class WebSocketChannel:
     def _open(self, options: CallOptions) -> ClientConnection:
         from websockets.sync.client import connect
 
-        # Entered as the context manager that it is, and left by `close` when the pool drops it.
-        connection: ClientConnection = connect(**connect_arguments(self._target, self._settings, options)).__enter__()
+        try:
+            # Entered as the context manager that it is, and left by `close` when the pool drops it.
+            connection: ClientConnection = connect(
+                **connect_arguments(self._target, self._settings, options)
+            ).__enter__()
+        except TimeoutError:
+            raise not_opened_in_time(self._target, options) from None
         return connection
 
     def _receive(self, connection: ClientConnection, deadline: float | None) -> ProtoAnswer:
@@ -428,7 +442,7 @@ class AsyncWebSocketChannel:
             self._idle.append((connection_key(options), connection))
             return
         await _drop(connection)
-        meant = failure_of(error, self._target) if error and not isinstance(error, JinaError) else None
+        meant = failure_of(error, self._target) if error else None
         if meant is not None:
             raise meant from error
 
@@ -449,7 +463,10 @@ class AsyncWebSocketChannel:
     async def _open(self, options: CallOptions) -> AsyncConnection:
         from websockets.asyncio.client import connect
 
-        return await connect(**connect_arguments(self._target, self._settings, options))
+        try:
+            return await connect(**connect_arguments(self._target, self._settings, options))
+        except TimeoutError:
+            raise not_opened_in_time(self._target, options) from None
 
     async def _receive(self, connection: AsyncConnection, deadline: float | None) -> ProtoAnswer:
         try:
