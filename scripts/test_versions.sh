@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
 export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.cache/uv}"
 home=.cache/versions
-all=(tests/packaging tests/codec tests/documents tests/executor tests/config tests/transport tests/client tests/observe tests/orchestration)
+all=(tests/packaging tests/codec tests/documents tests/executor tests/config tests/net tests/server tests/ipc tests/client tests/observe tests/orchestration)
 # On a Python in between only what depends on the language: annotations, classes, pickles.
 some=(tests/packaging tests/documents tests/executor tests/codec)
 

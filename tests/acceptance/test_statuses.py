@@ -1,6 +1,6 @@
 """What is wrong with a request, told in each protocol's own way, and raised by our client as the same class.
 
-Keys and rates (401, 403, 429): `test_access.py`. The details of each protocol: `tests/transport`.
+Keys and rates (401, 403, 429): `test_access.py`. The details of each protocol: `tests/server`.
 """
 
 import contextlib

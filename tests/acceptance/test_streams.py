@@ -1,6 +1,6 @@
 """Documents reach the client as they are made, and a client that leaves ends the making.
 
-Errors in the middle, silence, deadlines and other frames: `tests/transport`, `tests/client/test_streams.py`.
+Errors in the middle, silence, deadlines and other frames: `tests/server`, `tests/client/test_streams.py`.
 """
 
 import asyncio
