@@ -18,7 +18,7 @@ import grpc_tools
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
-WIRE = Path(__file__).resolve().parent.parent / "src" / "jina" / "codec"
+CODEC = Path(__file__).resolve().parent.parent / "src" / "jina" / "codec"
 FILES = ("docarray.proto", "jina.proto", "envelope.proto")
 TOOLS = (
     "grpc/health/v1/health.proto",
@@ -30,7 +30,7 @@ TOOLS = (
 
 def _protoc(*options: str, files: tuple[str, ...] = FILES) -> None:
     well_known = Path(grpc_tools.__file__).parent / "_proto"
-    code = protoc.main(["protoc", f"-I{WIRE / 'protos'}", f"-I{well_known}", *options, *files])
+    code = protoc.main(["protoc", f"-I{CODEC / 'protos'}", f"-I{well_known}", *options, *files])
     if code:
         raise SystemExit(code)
 
@@ -60,7 +60,7 @@ def _typed(stub: str) -> str:
 
 def main() -> None:
     """Write all files into the folder given as the only argument."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else WIRE
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CODEC
     folder.mkdir(parents=True, exist_ok=True)
     _descriptors(folder)
     _stubs(folder)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import enum
+import json
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.codec import parameters, pb
+from jina.codec.json_text import more_values_than
 from jina.errors import BadClientInput, BadRequest
 
 
@@ -134,3 +136,27 @@ def test_any_json_comes_back(values):
     got = through(values)
     assert got == values
     assert sorted(map(str, map(type, got.values()))) == sorted(map(str, map(type, values.values())))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES, max_size=4))
+def test_every_form_counts_the_same_values(values):
+    """Parsed, as JSON text, and as a Struct alone; the text is indented, and its strings hold brackets too."""
+    values = {'[{,"\\': ']},\\"', **values}
+    counted = next(limit for limit in range(10_000) if not more_values_than(limit, values))
+    text = pb.DataRequestProto(parameters_json=json.dumps(values, indent=1).encode())
+    struct = pb.DataRequestProto()
+    parameters.write(values, struct)
+    struct.ClearField("parameters_json")
+    for message in (text, struct):
+        assert not parameters.more_than(counted, message)
+        assert parameters.more_than(counted - 1, message)
+
+
+def test_values_without_a_kind_are_counted():
+    """The smallest that a Struct can hold: two bytes each."""
+    message = pb.DataRequestProto()
+    for _ in range(1000):
+        message.parameters.fields["v"].list_value.values.add()
+    assert parameters.more_than(1000, message)
+    assert not parameters.more_than(1001, message)

@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from jina.codec import pb
 
 ROOT = Path(__file__).resolve().parents[2]
-WIRE = ROOT / "src" / "jina" / "codec"
+CODEC = ROOT / "src" / "jina" / "codec"
 
 
 def test_generated_files_are_those_that_the_protos_give(tmp_path):
@@ -23,8 +23,8 @@ def test_generated_files_are_those_that_the_protos_give(tmp_path):
     assert names == ["docarray_pb2.pyi", "envelope_pb2.pyi", "jina.desc", "jina_pb2.pyi"]
     for name in names:
         if name.endswith(".pyi"):
-            assert (tmp_path / name).read_text() == (WIRE / name).read_text(), name
-    ours, fresh = ((folder / "jina.desc").read_bytes() for folder in (WIRE, tmp_path))
+            assert (tmp_path / name).read_text() == (CODEC / name).read_text(), name
+    ours, fresh = ((folder / "jina.desc").read_bytes() for folder in (CODEC, tmp_path))
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
     assert FileDescriptorSet.FromString(ours) == FileDescriptorSet.FromString(fresh)

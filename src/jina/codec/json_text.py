@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _TEXTS = re.compile(rb'"[^"]*"')
-_OTHERS = bytes(code for code in range(256) if code not in b'[]{}"')
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b'[]{}"')
+_NO_VALUES = bytes(code for code in range(256) if code not in b'[{,"')
 _STEPS = bytes(2 if code in b"[{" else 0 for code in range(256))
 """By bracket: one more than what it does to the depth."""
 
@@ -47,31 +48,28 @@ def deeper_than(limit: int, text: bytes) -> bool:
 
 def nested_deeper_than(limit: int, value: object) -> bool:
     """The same of parsed JSON."""
-    level = _nested([value])
-    for _ in range(limit):
-        if not level:
-            return False
-        level = _nested(item for one in level for item in (one.values() if isinstance(one, dict) else one))
-    return bool(level)
+    return next(islice(_levels(value), limit, None), None) is not None
 
 
 def more_values_than(limit: int, value: object) -> bool:
     """Whether all dicts and lists of parsed JSON together hold more than `limit` values; an empty one counts as 1."""
-    total, level = 0, _nested([value])
-    while level and total <= limit:
-        total += sum(len(one) or 1 for one in level)
-        level = _nested(item for one in level for item in (one.values() if isinstance(one, dict) else one))
-    return total > limit
+    totals = accumulate(len(one) or 1 for level in _levels(value) for one in level)
+    return any(total > limit for total in totals)
 
 
 def more_values_in_text_than(limit: int, text: bytes) -> bool:
     """The same of a JSON text."""
     if text.count(b",") + text.count(b"{") + text.count(b"[") <= limit:
         return False
-    if b"\\" in text:
-        text = _ESCAPED.sub(b"", text)
-    found = _TEXTS.sub(b"", text)
-    return found.count(b",") + found.count(b"{") + found.count(b"[") > limit
+    return len(_outside_strings(text, _NO_VALUES)) > limit
+
+
+def _levels(value: object) -> Iterator[list[dict[str, Any] | list[Any]]]:
+    """The dicts and lists of parsed JSON, those of one depth after those of another, from the outside in."""
+    level = _nested([value])
+    while level:
+        yield level
+        level = _nested(item for one in level for item in (one.values() if isinstance(one, dict) else one))
 
 
 def _nested(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
@@ -80,9 +78,14 @@ def _nested(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
 
 def _brackets(text: bytes) -> bytes:
     """Those of a JSON text, without those in its strings."""
+    return _outside_strings(text, _NO_BRACKETS)
+
+
+def _outside_strings(text: bytes, dropped: bytes) -> bytes:
+    """A JSON text without its strings, and without the characters `dropped`, which quotes are none of."""
     if b"\\" in text:
         text = _ESCAPED.sub(b"", text)
-    return _TEXTS.sub(b"", text.translate(None, _OTHERS)).translate(None, b'"')
+    return _TEXTS.sub(b"", text.translate(None, dropped)).translate(None, b'"')
 
 
 def _depths(found: bytes) -> Iterator[int]:

@@ -48,8 +48,8 @@ def more_than(limit: int, message: Carrier) -> bool:
     """Whether a message's parameters hold more than `limit` values, without reading them."""
     if more_values_in_text_than(limit, message.parameters_json):
         return True
-    # No value of a Struct takes fewer bytes than four: a tag and a length of its own, and as much of what it holds.
-    if not message.HasField("parameters") or message.parameters.ByteSize() <= 4 * limit:
+    # A value of a Struct takes at least two bytes: the tag and the length of its message.
+    if not message.HasField("parameters") or message.parameters.ByteSize() <= 2 * limit:
         return False
     return _more_in_struct_than(limit, message.parameters)
 

@@ -91,7 +91,7 @@ class Walk:
     def replied(self, node: str, payload: Payload) -> list[Action]:
         """An Executor gave these documents back; one that is not in flight is too late and ignored."""
         actions: list[Action] = []
-        if not self._was_sent(node) or self._failed:
+        if not self._remove(node) or self._failed:
             return actions
         if self._splits and node in self._splits:
             try:
@@ -106,12 +106,12 @@ class Walk:
     def failed(self, node: str, error: JinaError) -> list[Action]:
         """An Executor could not be asked, or raised."""
         actions: list[Action] = []
-        if self._was_sent(node) and not self.route.steps[node].floating:
+        if self._remove(node) and not self.route.steps[node].floating:
             self._fail(named(error, node, self._request_id), actions)
         return actions
 
-    def _was_sent(self, node: str) -> bool:
-        """Whether the Executor is in flight; it is not any more."""
+    def _remove(self, node: str) -> bool:
+        """Take the Executor from those in flight; returns whether it was one of them."""
         if node not in self._sent:
             return False
         del self._sent[node]
