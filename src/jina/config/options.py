@@ -323,7 +323,7 @@ class UpstreamOptions(Spec):
     """Requests from a gateway to the Executor."""
 
     retries: Whole = -1
-    """Attempts again for a failed call; negative: at least 3, or one for each replica."""
+    """Further attempts after a failed call; negative: at least 3, or one for each replica."""
 
     timeout_send: Milliseconds | None = None
     """Milliseconds for one call to a worker; unset: no limit."""

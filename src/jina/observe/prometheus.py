@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CollectorRegistry", "exposition", "families", "registry_of"]
 
 _ENDPOINT = ["executor", "executor_endpoint", "runtime_name"]
-_HOP = ["deployment", "runtime_name"]
+_UPSTREAM = ["deployment", "runtime_name"]
 _REPLICA = ["deployment", "replica", "runtime_name"]
 
 
@@ -138,9 +138,9 @@ def _handling(metrics: Metrics, endpoints: Mapping[str, EndpointMetrics]) -> Ite
 
 
 def _sending(process_name: str, upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[Metric]:
-    seconds = HistogramMetricFamily("jina_sending_request_seconds", "Seconds until a worker's reply", labels=_HOP)
-    sent = SummaryMetricFamily("jina_sent_request_bytes", "Bytes of documents sent to workers", labels=_HOP)
-    received = SummaryMetricFamily("jina_received_response_bytes", "Bytes of documents from workers", labels=_HOP)
+    seconds = HistogramMetricFamily("jina_sending_request_seconds", "Seconds until a worker's reply", labels=_UPSTREAM)
+    sent = SummaryMetricFamily("jina_sent_request_bytes", "Bytes of documents sent to workers", labels=_UPSTREAM)
+    received = SummaryMetricFamily("jina_received_response_bytes", "Bytes of documents from workers", labels=_UPSTREAM)
     for name, one in upstreams.items():
         value = [name, process_name]
         seconds.add_metric(value, one.seconds.cumulative(), one.seconds.total)
