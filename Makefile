@@ -84,9 +84,9 @@ test: $(READY)  ## the quick tests
 test-again: $(READY)  ## what failed in the last run, one test after another
 	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
 
-test-slow: $(READY)  ## tests that take longer, besides those of test-observe and test-containers
+test-slow: $(READY)  ## tests that take longer, besides those of test-observe and test-containers (PART=1/3: a third of them)
 	-$(MAKE) --no-print-directory agent-faults
-	$(PYTEST) -q -m "slow and not long and not interop" --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers)/' | sort)
+	$(PYTEST) -q -m "slow and not long and not interop" $(if $(PART),--part $(PART)) --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers)/' | sort)
 
 test-long: $(READY)  ## tests that take longer still: installing from the index, a million documents
 	$(PYTEST) -q -m "long" -n 2 --dist worksteal $$(grep -rlF mark.long --include='test_*.py' tests | sort)
@@ -115,8 +115,8 @@ test-observe: $(READY)  ## against a real Prometheus and a real collector of Ope
 test-containers: $(READY)  ## the generated Dockerfile on a container engine of its own (as root; Debian's docker.io)
 	$(PYTEST) -q -m slow -n 0 tests/containers
 
-test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies
-	scripts/test_versions.sh
+test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies (PART=1/3: a third of them)
+	scripts/test_versions.sh $(if $(PART),--part $(PART))
 
 check-clean:  ## that a clean clone passes the tests, without a network too, and leaves nothing behind
 	scripts/check_clean.sh

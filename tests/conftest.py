@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import zlib
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,35 @@ settings.load_profile("any machine")
 # Who runs the tests in the background of a shell ignores Ctrl+C, and so would all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="K/N", help="run one N-th of the tests, chosen by their names: the K-th of N")
+
+
+def pytest_configure(config):
+    part = config.getoption("--part")
+    if part is not None and part_of(part) is None:
+        raise pytest.UsageError(f"--part {part}: write K/N with 1 <= K <= N, such as 1/3")
+
+
+def pytest_collection_modifyitems(config, items):
+    part = config.getoption("--part")
+    if part is None:
+        return
+    number, parts = part_of(part)
+    chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == number - 1]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+def part_of(text):
+    """The two numbers of `K/N`; None where it is something else."""
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if not found:
+        return None
+    number, parts = map(int, found.groups())
+    return (number, parts) if number <= parts else None
 
 
 @pytest.fixture(scope="session", autouse=True)
