@@ -102,91 +102,12 @@ def stored_items(doc: BaseDoc) -> list[tuple[str, Any]]:
     return [*doc.__dict__.items(), *(doc.__pydantic_extra__ or {}).items()]
 
 
-class Content:
-    """The part of Document that looks at its fields as a whole."""
-
-    __slots__ = ()
-
-    @staticmethod
-    def field_for(content: Any) -> str:
-        """The field that holds such a content: `text` a str, `blob` bytes, `tensor` anything else."""
-        if isinstance(content, str):
-            return "text"
-        return "blob" if isinstance(content, bytes | bytearray | memoryview) else "tensor"
-
-    @property
-    def content_type(self) -> str | None:
-        """The first of `text`, `blob`, `tensor` that is set, else None."""
-        return next((name for name in CONTENT_FIELDS if not is_empty(self.__dict__[name])), None)
-
-    @property
-    def content(self) -> Any:
-        """The value of the first of `text`, `blob`, `tensor` that is set, else None.
-
-        Setting it sets the field that fits the value's type and clears the other two.
-        """
-        name = self.content_type
-        return None if name is None else self.__dict__[name]
-
-    @content.setter
-    def content(self, value: Any) -> None:
-        field = None if value is None else self.field_for(value)
-        for name in CONTENT_FIELDS:
-            setattr(self, name, value if name == field else None)
-
-    @property
-    def non_empty_fields(self) -> tuple[str, ...]:
-        """The names of the fields that are set, the id included."""
-        return tuple(name for name, value in stored_items(self) if not is_empty(value))  # type: ignore[arg-type]
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the document on the wire in bytes."""
-        return len(self.to_bytes())  # type: ignore[attr-defined]
-
-    @property
-    def content_hash(self) -> int:
-        """A hash of all fields but the id; equal for equal documents, also in another process."""
-        import hashlib
-
-        digest = hashlib.blake2b(digest_size=8)
-        for name, value in sorted(stored_items(self)):  # type: ignore[arg-type]
-            if name != "id" and not is_empty(value):
-                digest.update(name.encode())
-                digest.update(_fingerprint(value))
-        return int.from_bytes(digest.digest(), "big", signed=True)
-
-    def clear(self) -> None:
-        """Unset every field but the id."""
-        for name in list(self.__dict__):
-            if name != "id":
-                setattr(self, name, None)
-        self.__pydantic_extra__.clear()  # type: ignore[attr-defined]
-
-    def pop(self, *fields: str) -> None:
-        """Unset the given fields; AttributeError names one that does not exist."""
-        for name in fields:
-            if name in self.__dict__:
-                setattr(self, name, None)
-            elif name in self.__pydantic_extra__:  # type: ignore[attr-defined]
-                del self.__pydantic_extra__[name]  # type: ignore[attr-defined]
-            else:
-                getattr(self, name)
-
-    def copy_from(self, other: BaseDoc) -> None:
-        """Take over all fields of `other`, its id included, without copying the values."""
-        self.clear()
-        for name, value in stored_items(other):
-            setattr(self, name, value)
-
-
 def _fingerprint(value: Any) -> bytes:
-
     if isinstance(value, bytes):
         return value
     if isinstance(value, list):
         return b"".join(
-            str(item.content_hash).encode() if isinstance(item, Content) else _fingerprint(item) for item in value
+            str(item.content_hash).encode() if type(item) is Document else _fingerprint(item) for item in value
         )
     if isinstance(value, dict):
         return b"".join(str(key).encode() + _fingerprint(value[key]) for key in sorted(value, key=str))
@@ -396,67 +317,6 @@ def _equal_arrays(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> boo
     return one.shape == other.shape and bool(np.array_equal(one, other))
 
 
-class Porting(Content, BaseDoc):
-    """The part of Document that writes and reads it."""
-
-    def to_dict(self, *, exclude_none: bool = False) -> dict[str, Any]:
-        """The fields as types that JSON has: tensors as nested lists, blob as base64, documents as dicts."""
-        fields = {name: _plain(value) for name, value in stored_items(self)}
-        return {name: value for name, value in fields.items() if value is not None} if exclude_none else fields
-
-    @classmethod
-    def from_dict(cls, obj: dict[str, Any]) -> Self:
-        """The document that `to_dict` gave; unknown keys become fields of their own. ValueError names a bad one."""
-        return cls.model_validate(_readable(obj))
-
-    def to_json(self, *, exclude_none: bool = False, indent: int | None = None) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The fields as one JSON object, see `to_dict`."""
-        return json.dumps(self.to_dict(exclude_none=exclude_none), indent=indent)
-
-    @classmethod
-    def from_json(cls, data: str | bytes | bytearray) -> Self:
-        """The document that `to_json` gave."""
-        return cls.from_dict(json.loads(data))
-
-    @classmethod
-    def from_protobuf(cls, pb_msg: Any) -> Self:
-        """The document of a `docarray.DocProto`; unknown fields are kept."""
-        read = cls._get_content_from_node_proto
-        return cls.model_validate({name: read(node, name) for name, node in pb_msg.data.items()})
-
-    def to_protobuf(self) -> Any:
-        """The document as a `docarray.DocProto`. ValueError names a field that it cannot express."""
-        try:
-            return super().to_protobuf()
-        except ValueError as error:
-            if "out of range" not in str(error):
-                raise
-            field = str(error.args[0]).removeprefix("Field ").removesuffix(" is problematic").strip("`")
-            raise ValueError(
-                f"{field}: {error.args[-1]}; integers on the wire have 32 bits: give it as a float or a str"
-            ) from error
-
-    @classmethod
-    def from_pydantic_model(cls, model: BaseModel) -> Self:
-        """A document with the fields of any pydantic model or DocArray document."""
-        return cls.model_validate(dict(model))
-
-    @classmethod
-    def from_base64(cls, data: str, protocol: Any = "protobuf", compress: str | None = None) -> Self:
-        """The document that `to_base64` gave."""
-        return cls.from_bytes(base64.b64decode(data), protocol, compress)
-
-    def model_dump(self, **options: Any) -> dict[str, Any]:
-        """As pydantic's; documents nested in it become dicts too."""
-        # Past DocArray's own method, which calls one that pydantic has deprecated.
-        return BaseModel.model_dump(self, **options)
-
-
-def _plain(value: Any) -> Any:
-
-    return jsonable(value)
-
-
 def _readable(obj: dict[str, Any]) -> dict[str, Any]:
     """The dict with its base64 decoded, also in nested documents; other keys of the dict stay untouched."""
     fields = {("url" if name == "uri" else name): value for name, value in obj.items()}
@@ -645,7 +505,7 @@ class _Lazy:
         doc.__setattr__(self.name, value)
 
 
-class Document(Porting, metaclass=DocumentMeta):
+class Document(BaseDoc, metaclass=DocumentMeta):
     """A document without a schema.
 
     `Document(text='hello')`, `Document('hello')`, `Document(content=...)` (str, bytes or an array),
@@ -735,6 +595,130 @@ class Document(Porting, metaclass=DocumentMeta):
     def uri(self, value: Any) -> None:
         self.url = value
 
+    @staticmethod
+    def field_for(content: Any) -> str:
+        """The field that holds such a content: `text` a str, `blob` bytes, `tensor` anything else."""
+        if isinstance(content, str):
+            return "text"
+        return "blob" if isinstance(content, bytes | bytearray | memoryview) else "tensor"
+
+    @property
+    def content_type(self) -> str | None:
+        """The first of `text`, `blob`, `tensor` that is set, else None."""
+        return next((name for name in CONTENT_FIELDS if not is_empty(self.__dict__[name])), None)
+
+    @property
+    def content(self) -> Any:
+        """The value of the first of `text`, `blob`, `tensor` that is set, else None.
+
+        Setting it sets the field that fits the value's type and clears the other two.
+        """
+        name = self.content_type
+        return None if name is None else self.__dict__[name]
+
+    @content.setter
+    def content(self, value: Any) -> None:
+        field = None if value is None else self.field_for(value)
+        for name in CONTENT_FIELDS:
+            setattr(self, name, value if name == field else None)
+
+    @property
+    def non_empty_fields(self) -> tuple[str, ...]:
+        """The names of the fields that are set, the id included."""
+        return tuple(name for name, value in stored_items(self) if not is_empty(value))
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the document on the wire in bytes."""
+        return len(self.to_bytes())
+
+    @property
+    def content_hash(self) -> int:
+        """A hash of all fields but the id; equal for equal documents, also in another process."""
+        import hashlib
+
+        digest = hashlib.blake2b(digest_size=8)
+        for name, value in sorted(stored_items(self)):
+            if name != "id" and not is_empty(value):
+                digest.update(name.encode())
+                digest.update(_fingerprint(value))
+        return int.from_bytes(digest.digest(), "big", signed=True)
+
+    def clear(self) -> None:
+        """Unset every field but the id."""
+        for name in list(self.__dict__):
+            if name != "id":
+                setattr(self, name, None)
+        (self.__pydantic_extra__ or {}).clear()
+
+    def pop(self, *fields: str) -> None:
+        """Unset the given fields; AttributeError names one that does not exist."""
+        for name in fields:
+            if name in self.__dict__:
+                setattr(self, name, None)
+            elif name in (extra := self.__pydantic_extra__ or {}):
+                del extra[name]
+            else:
+                getattr(self, name)
+
+    def copy_from(self, other: BaseDoc) -> None:
+        """Take over all fields of `other`, its id included, without copying the values."""
+        self.clear()
+        for name, value in stored_items(other):
+            setattr(self, name, value)
+
+    def to_dict(self, *, exclude_none: bool = False) -> dict[str, Any]:
+        """The fields as types that JSON has: tensors as nested lists, blob as base64, documents as dicts."""
+        fields = {name: jsonable(value) for name, value in stored_items(self)}
+        return {name: value for name, value in fields.items() if value is not None} if exclude_none else fields
+
+    @classmethod
+    def from_dict(cls, obj: dict[str, Any]) -> Self:
+        """The document that `to_dict` gave; unknown keys become fields of their own. ValueError names a bad one."""
+        return cls.model_validate(_readable(obj))
+
+    def to_json(self, *, exclude_none: bool = False, indent: int | None = None) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The fields as one JSON object, see `to_dict`."""
+        return json.dumps(self.to_dict(exclude_none=exclude_none), indent=indent)
+
+    @classmethod
+    def from_json(cls, data: str | bytes | bytearray) -> Self:
+        """The document that `to_json` gave."""
+        return cls.from_dict(json.loads(data))
+
+    @classmethod
+    def from_protobuf(cls, pb_msg: Any) -> Self:
+        """The document of a `docarray.DocProto`; unknown fields are kept."""
+        read = cls._get_content_from_node_proto
+        return cls.model_validate({name: read(node, name) for name, node in pb_msg.data.items()})
+
+    def to_protobuf(self) -> Any:
+        """The document as a `docarray.DocProto`. ValueError names a field that it cannot express."""
+        try:
+            return super().to_protobuf()
+        except ValueError as error:
+            if "out of range" not in str(error):
+                raise
+            field = str(error.args[0]).removeprefix("Field ").removesuffix(" is problematic").strip("`")
+            raise ValueError(
+                f"{field}: {error.args[-1]}; integers on the wire have 32 bits: give it as a float or a str"
+            ) from error
+
+    @classmethod
+    def from_pydantic_model(cls, model: BaseModel) -> Self:
+        """A document with the fields of any pydantic model or DocArray document."""
+        return cls.model_validate(dict(model))
+
+    @classmethod
+    def from_base64(cls, data: str, protocol: Any = "protobuf", compress: str | None = None) -> Self:
+        """The document that `to_base64` gave."""
+        return cls.from_bytes(base64.b64decode(data), protocol, compress)
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """As pydantic's; documents nested in it become dicts too."""
+        # Past DocArray's own method, which calls one that pydantic has deprecated.
+        return BaseModel.model_dump(self, **options)
+
     def match(self, docs: Sequence[Any], **options: Any) -> Self:
         """Fill `matches` with the nearest of `docs`; options as of `DocumentArray.match`."""
         array_class()([self]).match(docs, **options)
@@ -789,6 +773,20 @@ def blank_values(doc_id: str) -> dict[str, Any]:
     return values
 
 
+def as_document(value: Any) -> Document:
+    """The value as a schemaless document: itself, or one with the fields of a typed document or a dict.
+
+    TypeError for anything else.
+    """
+    if type(value) is Document:
+        return value
+    if isinstance(value, BaseDoc):
+        return Document.model_validate(dict(value))
+    if isinstance(value, Mapping):
+        return Document(value)
+    raise TypeError(f"a DocumentArray holds documents, not {type(value).__name__}")
+
+
 def _fields_of(content: Any, *, copy: bool) -> dict[str, Any]:
     """What the positional argument of `Document` stands for, as keyword arguments."""
     if isinstance(content, BaseDoc):
@@ -810,7 +808,7 @@ def _sorted_out(fields: dict[str, Any]) -> dict[str, Any]:
     if "content" in unknown:
         content = unknown.pop("content")
         if content is not None:
-            known[Content.field_for(content)] = content
+            known[Document.field_for(content)] = content
     if unknown:
         known["tags"] = {**(known.get("tags") or {}), **unknown}
     return known

@@ -12,9 +12,8 @@ import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from jina.documents.base import DocumentList, T_doc
 from jina.documents.document import FIELDS, LEGACY_FIELDS, Document
 from jina.errors import ConfigError
 
@@ -23,132 +22,53 @@ _JSON_CELLS = {"tensor", "embedding", "tags", "scores", "chunks", "matches", "lo
 _TAG = "tag__"
 
 
-class InputOutput(DocumentList[T_doc]):
-    """The part of DocumentArray that is written and read."""
-
-    def to_list(self, *, exclude_none: bool = False) -> list[dict[str, Any]]:
-        """One dict per document, of types that JSON has; see `Document.to_dict`."""
-        return [doc.to_dict(exclude_none=exclude_none) for doc in self]
-
-    to_dict = to_list
-
-    @classmethod
-    def from_list(cls, values: Iterable[Mapping[str, Any]]) -> Self:
-        """The array of what `to_list` gave."""
-        return cls(Document.from_dict(dict(value)) for value in values)
-
-    from_dict = from_list
-
-    def to_json(self, *, exclude_none: bool = False, indent: int | None = None) -> str:
-        """A JSON array, see `Document.to_json`."""
-        return json.dumps(self.to_list(exclude_none=exclude_none), indent=indent)
-
-    @classmethod
-    def from_json(cls, file: str | bytes | bytearray) -> Self:
-        """The array of what `to_json` gave. ValueError when it is no JSON array of objects."""
-        values = json.loads(file)
-        if not isinstance(values, list):
-            raise ValueError(f"from_json: expected a JSON array of documents, got {type(values).__name__}")  # noqa: TRY004 - the text is wrong, not an argument
-        return cls.from_list(values)
-
-    def save(self, file: Any, file_format: str = "binary", encoding: str = "utf-8") -> None:
-        """Write to a file (a path, or one that is open) as 'binary', 'json' or 'csv'."""
-        if file_format == "binary":
-            self.save_binary(file)
-        elif file_format == "json":
-            self.save_json(file, encoding=encoding)
-        elif file_format == "csv":
-            self.save_csv(file, encoding=encoding)
-        else:
-            raise ConfigError(f"file_format: {file_format!r} is not 'binary', 'json' or 'csv'")
-
-    @classmethod
-    def load(cls, file: Any, file_format: str = "binary", encoding: str = "utf-8", **options: Any) -> Any:
-        """Read what `save` wrote; options as of `load_binary` or `load_csv`."""
-        if file_format == "binary":
-            return cls.load_binary(file, **options)
-        if file_format == "json":
-            return cls.load_json(file, encoding=encoding)
-        if file_format == "csv":
-            return cls.load_csv(file, encoding=encoding, **options)
+def check_format(file_format: str) -> None:
+    """ConfigError for a format that files do not have."""
+    if file_format not in {"binary", "json", "csv"}:
         raise ConfigError(f"file_format: {file_format!r} is not 'binary', 'json' or 'csv'")
 
-    def save_json(self, file: Any, encoding: str = "utf-8") -> None:
-        """Write as JSON, one document per line inside the array."""
-        with _opened(file, "w", encoding) as stream:
-            lines = ",\n".join(doc.to_json() for doc in self)
-            stream.write(f"[\n{lines}\n]\n" if lines else "[]\n")
 
-    @classmethod
-    def load_json(cls, file: Any, encoding: str = "utf-8") -> Self:
-        """Read what `save_json` wrote, or any JSON array of documents."""
-        with _opened(file, "r", encoding) as stream:
-            return cls.from_json(stream.read())
+def write_json(docs: Iterable[Any], file: Any, encoding: str) -> None:
+    """Write a JSON array with one document per line."""
+    with opened(file, "w", encoding) as stream:
+        lines = ",\n".join(doc.to_json() for doc in docs)
+        stream.write(f"[\n{lines}\n]\n" if lines else "[]\n")
 
-    def save_csv(
-        self,
-        file: Any,
-        flatten_tags: bool = True,
-        exclude_fields: Sequence[str] | None = None,
-        dialect: Any = "excel",
-        with_header: bool = True,
-        encoding: str = "utf-8",
-    ) -> None:
-        """Write as CSV: a column for each field that some document has.
 
-        Each tag has a column `tag__NAME` (`flatten_tags=False`: all in one column, as JSON). Arrays, lists and
-        dicts are JSON, blobs base64.
-        """
-        rows = [_row(doc, flatten_tags) for doc in self]
-        columns = [
-            name for name in dict.fromkeys(name for row in rows for name in row) if name not in (exclude_fields or ())
-        ]
-        with _opened(file, "w", encoding) as stream:
-            writer = csv.DictWriter(stream, columns, dialect=dialect, extrasaction="ignore", restval="")
-            if with_header:
-                writer.writeheader()
-            writer.writerows(rows)
+def write_csv(
+    rows: Sequence[Mapping[str, str]],
+    file: Any,
+    exclude_fields: Sequence[str],
+    dialect: Any,
+    with_header: bool,
+    encoding: str,
+) -> None:
+    """Write rows as CSV, with a column for each name that some row has."""
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in exclude_fields]
+    with opened(file, "w", encoding) as stream:
+        writer = csv.DictWriter(stream, columns, dialect=dialect, extrasaction="ignore", restval="")
+        if with_header:
+            writer.writeheader()
+        writer.writerows(rows)
 
-    @classmethod
-    def load_csv(
-        cls, file: Any, field_resolver: Mapping[str, str] | None = None, encoding: str = "utf-8", dialect: Any = "excel"
-    ) -> Self:
-        """Read CSV with a header. A column that is no field becomes a tag, with its text as value.
 
-        `field_resolver` renames columns; `tag__NAME` is the tag NAME.
-        """
-        names = dict(field_resolver or {})
-        with _opened(file, "r", encoding) as stream:
-            rows = csv.DictReader(stream, dialect=dialect)
-            return cls(_from_row({names.get(column, column): cell for column, cell in row.items()}) for row in rows)
+def read_csv(file: Any, names: Mapping[str, str], encoding: str, dialect: Any) -> Iterator[Document]:
+    """One document per row; `names` renames columns."""
+    with opened(file, "r", encoding) as stream:
+        for row in csv.DictReader(stream, dialect=dialect):
+            cells = {str(names.get(column, column)): cell for column, cell in row.items()}
+            yield _from_cells({name: _parsed(name, text) for name, text in cells.items() if text})
 
-    def to_csv(self, file_path: str, dialect: Any = "excel") -> None:
-        """As `save_csv`, by the name that DocArray gives it."""
-        self.save_csv(file_path, dialect=dialect)
 
-    @classmethod
-    def from_csv(cls, file_path: str, encoding: str = "utf-8", dialect: Any = "excel") -> Self:
-        """As `load_csv`, by the name that DocArray gives it."""
-        return cls.load_csv(file_path, encoding=encoding, dialect=dialect)
-
-    def to_dataframe(self) -> Any:
-        """A pandas data frame with one row per document and one column per field, values as `to_list` gives them."""
-        return _pandas().DataFrame.from_records(self.to_list())
-
-    @classmethod
-    def from_dataframe(cls, df: Any) -> Self:
-        """One document per row; columns that are no field become tags, empty cells are left out."""
-        rows = df.to_dict(orient="records")
-        return cls(_from_cells({str(name): _cell(value) for name, value in row.items()}) for row in rows)
-
-    @classmethod
-    def from_ndarray(cls, array: Any) -> Self:
-        """One document per row, with the row as its tensor."""
-        return cls(Document(tensor=row) for row in array)
+def read_dataframe(df: Any) -> Iterator[Document]:
+    """One document per row of a pandas data frame."""
+    for row in df.to_dict(orient="records"):
+        yield _from_cells({str(name): _cell(value) for name, value in row.items()})
 
 
 @contextlib.contextmanager
-def _opened(file: Any, mode: str, encoding: str) -> Iterator[IO[str]]:
+def opened(file: Any, mode: str, encoding: str) -> Iterator[IO[str]]:
+    """The file at a path, or the one that is open."""
     if hasattr(file, "read") or hasattr(file, "write"):
         yield file
         return
@@ -156,16 +76,13 @@ def _opened(file: Any, mode: str, encoding: str) -> Iterator[IO[str]]:
         yield stream
 
 
-def _row(doc: Any, flatten_tags: bool) -> dict[str, str]:
+def row_of(doc: Any, flatten_tags: bool) -> dict[str, str]:
+    """The fields of a document that are set, as text."""
     fields = {name: value for name, value in doc.to_dict(exclude_none=True).items() if value != {}}
     if flatten_tags:
         tags = fields.pop("tags", {})
         fields |= {f"{_TAG}{name}": value for name, value in tags.items()}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-
-
-def _from_row(row: Mapping[Any, Any]) -> Document:
-    return _from_cells({str(name): _parsed(name, text) for name, text in row.items() if text})
 
 
 def _parsed(name: Any, text: str) -> Any:
@@ -195,10 +112,11 @@ def _from_cells(cells: Mapping[str, Any]) -> Document:
 def _cell(value: Any) -> Any:
     """A data frame's cell, with its several kinds of "nothing" (NaN, NaT, NA) as None."""
     is_scalar = not hasattr(value, "__len__")
-    return None if value is None or (is_scalar and bool(_pandas().isna(value))) else value
+    return None if value is None or (is_scalar and bool(pandas().isna(value))) else value
 
 
-def _pandas() -> Any:
+def pandas() -> Any:
+    """The package; ConfigError where it is not installed."""
     try:
         return importlib.import_module("pandas")
     except ImportError:

@@ -1,4 +1,6 @@
-"""Paths: `@r,c[0:2],cm` through the nesting of documents, `tags__price__eur` into one document.
+"""What an index names: documents by position, id, mask or path, and the values at an attribute path of each.
+
+Paths are `@r,c[0:2],cm` through the nesting of documents, and `tags__price__eur` into one document.
 
 Grammar of the first kind: paths are joined by commas; each is a chain of `r` (the documents themselves), `c` (their
 chunks) and `m` (their matches), each with an optional `[position]` or `[start:stop:step]`. Spaces do not count.
@@ -7,15 +9,18 @@ chunks) and `m` (their matches), each with an optional `[position]` or `[start:s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from jina.documents.document import stored
+import numpy as np
+
+from jina.documents.document import FIELDS, LEGACY_FIELDS, stored, to_numpy
 
 _STEP = re.compile(r"([rcm])(\[[-\d:]*\])?")
 _NESTED = {"c": "chunks", "m": "matches"}
 _MISSING = object()
+_ATTRIBUTES = {*FIELDS, *LEGACY_FIELDS, "uri", "content", "content_type"}
 
 
 class Step(NamedTuple):
@@ -93,6 +98,100 @@ def is_document_path(path: str) -> bool:
     return True
 
 
+def is_path(selector: Any) -> bool:
+    """Whether an index is a path through documents."""
+    return isinstance(selector, str) and selector.startswith("@")
+
+
+def simple_index(item: Any) -> Any:
+    """NumPy's integers and arrays, and other iterables, as Python's int and list."""
+    if isinstance(item, int | str | slice | list | tuple) or item is None or item is Ellipsis:
+        return item
+    if isinstance(item, np.bool_ | np.integer):
+        return item.item()
+    if hasattr(item, "tolist"):
+        return item.tolist()
+    if isinstance(item, Iterable) and not isinstance(item, bytes):
+        return list(item)
+    raise IndexError(f"documents cannot be indexed by {type(item).__name__} ({item!r})")
+
+
+def selected(docs: Any, selector: Any) -> list[Any]:
+    """The documents of an array that an index stands for."""
+    selector = simple_index(selector)
+    if selector is Ellipsis:
+        return list(flatten(docs))
+    if selector is None:
+        return list(docs)
+    if isinstance(selector, slice):
+        return list(list.__getitem__(docs, selector))
+    if is_path(selector):
+        return [doc for path in parse_paths(selector[1:]) for found in walk(docs, path) for doc in found]
+    if isinstance(selector, int | str):
+        return [docs[selector]]
+    return [list.__getitem__(docs, place) for place in places_of(docs, selector)]
+
+
+def places_of(docs: Any, items: Any) -> list[int]:
+    """The positions that a list of positions and ids, or a mask, stands for; IndexError or KeyError."""
+    if not isinstance(items, list | tuple):
+        raise TypeError(f"documents cannot be indexed by {type(items).__name__}")
+    items = [simple_index(item) for item in items]
+    if items and all(isinstance(item, bool) for item in items):
+        if len(items) > len(docs):
+            raise IndexError(f"a mask of {len(items)} values for {len(docs)} documents")
+        return [place for place, wanted in enumerate(items) if wanted]
+    return [_place(docs, item) for item in items]
+
+
+def _place(docs: Any, item: Any) -> int:
+    if isinstance(item, str):
+        return int(docs.position_of(item))
+    if not isinstance(item, int) or isinstance(item, bool):
+        raise TypeError(f"documents cannot be indexed by {type(item).__name__} in a list")
+    if not -len(docs) <= item < len(docs):
+        raise IndexError(f"position {item} is out of range: there are {len(docs)} documents")
+    return item % len(docs)
+
+
+class Cell(NamedTuple):
+    """An index with two parts, like `docs[:, 'text']` and `docs['@c', ['id', 'text']]`."""
+
+    selector: Any
+    attributes: Any
+
+    @property
+    def names(self) -> list[str]:
+        """The attributes, also where only one is named."""
+        return self.attributes if isinstance(self.attributes, list) else [self.attributes]
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether the selector stands for one document, not for a list of them."""
+        return isinstance(self.selector, int | str) and not is_path(self.selector)
+
+
+def cell_of(docs: Any, item: Any) -> Cell | None:
+    """The two parts of an index of documents and attributes, else None."""
+    if not isinstance(item, tuple) or len(item) != 2:
+        return None
+    selector, attributes = item
+    if isinstance(attributes, list):
+        if not all(isinstance(name, str) for name in attributes):
+            return None
+    elif not isinstance(attributes, str):
+        return None
+    elif (
+        isinstance(selector, int | str)
+        and not isinstance(selector, bool)
+        and not is_path(selector)
+        and attributes.partition("__")[0] not in _ATTRIBUTES
+        and attributes in docs
+    ):
+        return None  # the id of a second document
+    return Cell(simple_index(selector), attributes)
+
+
 def read_path(doc: Any, path: str, default: Any = None) -> Any:
     """The value at an attribute path: a field, then keys of dicts, positions of lists or attributes, `__` between.
 
@@ -141,3 +240,76 @@ def delete_path(doc: Any, path: str) -> None:
     target = reach(doc, "__".join([name, *keys[:-1]]))
     if isinstance(target, dict):
         target.pop(keys[-1], None)
+
+
+STACKED = frozenset({"tensor", "embedding"})
+
+
+def read_column(docs: Sequence[Any], path: str) -> Any:
+    """The values of one field or attribute path.
+
+    A list with one value per document. `tensor` and `embedding` come stacked: one array of shape
+    (documents, *shape), None when no document has one. ValueError when only some have one, or shapes differ.
+    """
+    if path in STACKED:
+        return stack([doc.__dict__[path] for doc in docs], path)
+    if path == "content":
+        return _contents(docs)
+    return [read_path(doc, path) for doc in docs]
+
+
+def _contents(docs: Sequence[Any]) -> Any:
+    kinds = {doc.content_type for doc in docs}
+    if kinds == {"tensor"}:
+        return stack([doc.tensor for doc in docs], "tensor")
+    return None if kinds <= {None} else [doc.content for doc in docs]
+
+
+def stack(values: Sequence[Any], name: str) -> Any:
+    """The tensors as one array of their framework (a plain NumPy array for NumPy); None when all are None."""
+    missing = [position for position, value in enumerate(values) if value is None]
+    if len(missing) == len(values):
+        return None
+    if missing:
+        raise ValueError(f"document {missing[0]} has no {name}, others have: they cannot be stacked")
+    if all(isinstance(value, np.ndarray) for value in values):
+        return _stack_numpy([to_numpy(value) for value in values], name)
+    backend = values[0].get_comp_backend()
+    return backend.stack(list(values))
+
+
+def _stack_numpy(arrays: list[np.ndarray[Any, Any]], name: str) -> np.ndarray[Any, Any]:
+    for position, array in enumerate(arrays):
+        if array.shape != arrays[0].shape:
+            raise ValueError(
+                f"the {name} of document {position} has shape {array.shape}, that of document 0 {arrays[0].shape}:"
+                " they cannot be stacked"
+            )
+    return np.stack(arrays)
+
+
+def write_column(docs: Sequence[Any], path: str, values: Any) -> None:
+    """Set one field of each document.
+
+    `values` has one value per document; a single str, bytes or dict, or None, is set on all of them.
+    ValueError when the numbers differ.
+    """
+    for doc, value in zip(docs, _spread(values, len(docs), path), strict=True):
+        write_path(doc, path, value)
+
+
+def _spread(values: Any, size: int, path: str) -> Sequence[Any]:
+    if values is None or isinstance(values, str | bytes | int | float):
+        return [values] * size
+    if isinstance(values, dict):
+        return [dict(values) for _ in range(size)]
+    given = values if hasattr(values, "__len__") else list(values)
+    if len(given) != size:
+        raise ValueError(f"{len(given)} values of {path} for {size} documents")
+    return given
+
+
+def delete_column(docs: Sequence[Any], path: str) -> None:
+    """Unset one field of each document."""
+    for doc in docs:
+        delete_path(doc, path)

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 from docarray import BaseDoc
 
-from jina.documents.base import DocumentList, T_doc, as_document, shallow, stack
-from jina.documents.document import FIELDS, LEGACY_FIELDS, Document, NamedScore, to_numpy
-from jina.documents.paths import read_path
+from jina.documents.document import (
+    FIELDS,
+    LEGACY_FIELDS,
+    Document,
+    NamedScore,
+    as_document,
+    blank_values,
+    make_document,
+    to_numpy,
+)
+from jina.documents.paths import read_path, stack
 from jina.documents.query import Query
 from jina.errors import ConfigError, nearest
 
@@ -104,11 +112,10 @@ def _smallest(distances: Matrix, limit: int | None) -> Matrix:
 
 
 _BLOCK = 65_536  # columns compared at once, so that memory stays bounded
-_UNLIMITED = object()
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """What the caller asked for, checked."""
 
     metric: Metric
@@ -120,78 +127,8 @@ class _Search:
     block: int = _BLOCK
 
 
-class Matching(DocumentList[T_doc]):
-    """The part of DocumentArray that searches."""
-
-    def match(  # noqa: PLR0913, PLR0917 - the signature of DocArray 0.21
-        self,
-        darray: Sequence[Any],
-        metric: str | Metric = "cosine",
-        limit: float | None = 20,
-        normalization: tuple[float, float] | None = None,
-        metric_name: str | None = None,
-        batch_size: int | None = None,
-        exclude_self: bool = False,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002 - as above
-        only_id: bool = False,
-        **options: Any,
-    ) -> None:
-        """Fill `matches` of each document with the nearest documents of `darray`, by embedding.
-
-        A match is a copy with `scores[metric]` set; earlier matches are replaced. `metric` is 'cosine',
-        'euclidean', 'sqeuclidean' or a function of two matrices (n, d) and (m, d) that gives distances (n, m).
-        `limit` is the largest number of matches (None: all). `normalization=(a, b)` maps the range of the
-        distances onto a to b. `exclude_self` leaves out the document itself. `only_id` keeps only the matches'
-        ids. `filter` is a query that the documents of `darray` must pass. `batch_size` bounds how many of them
-        are compared at once. ValueError when an embedding is missing.
-        """
-        _check_options("match", options)
-        search = _search(metric, limit, metric_name, normalization, exclude_self, only_id, batch_size)
-        if not len(self) or not len(darray):
-            return
-        found = _nearest(self, _filtered(darray, filter), search)
-        for doc, matches in zip(self, found, strict=True):
-            doc.matches = type(self).construct(matches)
-
-    def find(
-        self,
-        query: Any = None,
-        metric: str | Metric = "cosine",
-        limit: Any = _UNLIMITED,
-        metric_name: str | None = None,
-        exclude_self: bool = False,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002 - as above
-        only_id: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Search this array: by a filter (a dict) or by the nearest embeddings.
-
-        For a vector (an array of the embeddings' shape or a list of numbers) the result is one DocumentArray; for a
-        matrix, a Document or a DocumentArray a list with one DocumentArray per query. Options are those of
-        `match`, `limit` 20 by default. For a filter the result is the array of all documents that pass,
-        at most `limit`. Both together search among those that pass.
-        """
-        normalization = options.pop("normalization", None)
-        _check_options("find", options)
-        if isinstance(query, Mapping) and not isinstance(query, BaseDoc):
-            if filter is not None:
-                raise ValueError("find: give the filter once, as `query` or as `filter`")
-            query, filter = None, query  # noqa: A001 - as above
-        if query is None:
-            if filter is None:
-                raise ValueError("find: give a query (embeddings or documents) or a filter")
-            limit = None if limit is _UNLIMITED else _checked_limit(limit)
-            return type(self).construct(list(_filtered(self, filter))[:limit])
-        limit = 20 if limit is _UNLIMITED else limit
-        search = _search(metric, limit, metric_name, normalization, exclude_self, only_id, None)
-        queries, single = _queries(query, self)
-        candidates = _filtered(self, filter)
-        found = _nearest(queries, candidates, search) if candidates else [[] for _ in queries]
-        results = [type(self).construct(docs) for docs in found]
-        return results[0] if single else results
-
-
-def _check_options(where: str, options: dict[str, Any]) -> None:
+def check_options(where: str, options: dict[str, Any]) -> None:
+    """Refuse options that a search does not have; those of DocArray 0.21 without effect here are accepted."""
     for name in ("use_scipy", "device", "num_worker", "index", "return_root", "on"):
         value = options.pop(name, None)
         if name in {"on", "return_root"} and value:
@@ -203,7 +140,7 @@ def _check_options(where: str, options: dict[str, Any]) -> None:
         raise TypeError(f"{where}: no option {name!r}" + (f"; did you mean {near!r}?" if near else ""))
 
 
-def _search(
+def make_search(
     metric: str | Metric,
     limit: Any,
     metric_name: str | None,
@@ -211,14 +148,15 @@ def _search(
     exclude_self: bool,
     only_id: bool,
     batch_size: int | None,
-) -> _Search:
+) -> Search:
+    """The options of a caller, checked; ConfigError for an unknown metric, ValueError for a bad number."""
     name, function = metric_of(metric)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size: {batch_size} is less than 1")
-    return _Search(
+    return Search(
         metric=function,
         name=metric_name or name,
-        limit=_checked_limit(limit),
+        limit=checked_limit(limit),
         normalization=normalization,
         exclude_self=exclude_self,
         only_id=only_id,
@@ -226,7 +164,8 @@ def _search(
     )
 
 
-def _checked_limit(limit: Any) -> int | None:
+def checked_limit(limit: Any) -> int | None:
+    """The largest number of results, None for all; ValueError for what is no such number."""
     if limit is None:
         return None
     if isinstance(limit, bool) or limit != int(limit) or limit < 1:
@@ -234,7 +173,7 @@ def _checked_limit(limit: Any) -> int | None:
     return int(limit)
 
 
-def _queries(query: Any, docs: Sequence[Any]) -> tuple[list[Any], bool]:
+def queries_of(query: Any, docs: Sequence[Any]) -> tuple[list[Any], bool]:
     """The documents to search for, and whether the caller asked for a single one."""
     if isinstance(query, BaseDoc):
         return [query], False
@@ -250,7 +189,7 @@ def _queries(query: Any, docs: Sequence[Any]) -> tuple[list[Any], bool]:
     return [Document(embedding=row) for row in ([array] if single else array)], single
 
 
-def _filtered(docs: Sequence[Any], query: Mapping[str, Any] | None) -> Sequence[Any]:
+def filtered(docs: Sequence[Any], query: Mapping[str, Any] | None) -> Sequence[Any]:
     """The documents that pass the filter."""
     if query is None:
         return docs
@@ -281,7 +220,8 @@ def _check_names(query: Query, docs: Sequence[Any]) -> None:
             raise AttributeError(f"filter: no document has {name!r}{hint}")
 
 
-def _nearest(queries: Sequence[Any], candidates: Sequence[Any], search: _Search) -> list[list[Any]]:
+def nearest_of(queries: Sequence[Any], candidates: Sequence[Any], search: Search) -> list[list[Any]]:
+    """The nearest candidates of each query, nearest first, as copies with their distance as score."""
     left = _matrix(queries)
     ids = [doc.id for doc in candidates]
     limit = search.limit
@@ -312,7 +252,7 @@ def _distances(metric: Metric, left: Matrix, right: Matrix) -> Matrix:
 
 
 def _matches(
-    row: int, query: Any, candidates: Sequence[Any], ids: list[Any], nearest_rows: NearestRows, search: _Search
+    row: int, query: Any, candidates: Sequence[Any], ids: list[Any], nearest_rows: NearestRows, search: Search
 ) -> list[Any]:
     distances = nearest_rows.distances[row]
     if search.normalization is not None:
@@ -321,7 +261,17 @@ def _matches(
     for position, distance in zip(nearest_rows.positions[row], distances, strict=True):
         if search.exclude_self and ids[position] == query.id:
             continue
-        match = shallow(candidates[position], only_id=search.only_id)
+        match = _shallow(candidates[position], only_id=search.only_id)
         match.scores[search.name] = NamedScore(float(distance))
         matches.append(match)
     return matches[: search.limit]
+
+
+def _shallow(doc: Any, *, only_id: bool = False) -> Document:
+    """A second Document with the same values, whose fields and scores can be changed without touching the first."""
+    if only_id:
+        return make_document(blank_values(doc.id))
+    values = dict(doc.__dict__)
+    if values["scores"] is not None:
+        values["scores"] = dict(values["scores"])
+    return make_document(values, dict(doc.__pydantic_extra__ or {}))
