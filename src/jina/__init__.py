@@ -9,6 +9,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from jina.legacy.paths import PathsFinder as _PathsFinder
 from jina.version import __proto_version__ as __proto_version__
 from jina.version import __version__ as __version__
 
@@ -55,8 +56,8 @@ if os.path.exists(os.path.join(_FOLDER, "helper.py")):  # a file of Jina 3, whos
         "  help: pip uninstall -y jina rejina, then: pip install --find-links dist rejina"
     )
 
-# Module paths of Jina 3 (`jina.serve.executors`, ...) are real files in one folder of their own.
-__path__.append(os.path.join(_FOLDER, "legacy", "paths"))
+# Module paths of Jina 3 (`jina.serve.executors`, ...) come from a table.
+__path__.append(_PathsFinder(__name__).entry)
 
 
 def __getattr__(name: str) -> Any:

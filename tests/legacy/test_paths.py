@@ -1,6 +1,8 @@
-"""Module paths of Jina 3: generated as the table says, importable, and clear where something comes later."""
+"""Module paths of Jina 3: importable as the table says, and clear where something comes later."""
 
 import importlib
+import importlib.util
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,16 +14,76 @@ import pytest
 import jina
 from jina.errors import JinaError, NotSupportedError, RuntimeFailToStart
 from jina.legacy import later
-from jina.legacy.table import TABLE
+from jina.legacy.paths import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_generated_files_are_as_in_the_table():
-    script = ROOT / "scripts" / "gen_legacy.py"
-    command = [sys.executable, str(script), "--check"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stdout + done.stderr
+def run(code):
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_package_of_a_path_is_in_the_table():
+    assert {name.rpartition(".")[0] for name in TABLE} - {""} <= TABLE.keys()
+
+
+def test_the_import_leaves_the_import_system_as_it_is():
+    run("""
+import os, sys
+before = list(sys.meta_path), list(sys.path_hooks)
+import jina
+assert before == (list(sys.meta_path), list(sys.path_hooks))
+ours = os.path.dirname(jina.__file__)
+finders = {entry: finder for entry, finder in sys.path_importer_cache.items() if "PathsFinder" in repr(finder)}
+assert [entry.startswith(ours) for entry in finders] == [True], finders
+loaded = {name for name in sys.modules if name.partition(".")[0] == "jina"}
+assert loaded == {"jina", "jina.legacy", "jina.legacy.paths", "jina.version"}
+""")
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_path_is_found_without_an_import_of_it_before(name):
+    parent = importlib.import_module(f"jina.{name}".rpartition(".")[0])
+    spec = importlib.machinery.PathFinder.find_spec(f"jina.{name}", parent.__path__)
+    is_package = any(other.startswith(f"{name}.") for other in TABLE)
+    assert (spec.name, spec.submodule_search_locations is not None) == (f"jina.{name}", is_package)
+    found = {one.name: one.ispkg for one in pkgutil.iter_modules(parent.__path__, f"{parent.__name__}.")}
+    assert found[f"jina.{name}"] is is_package
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("import jina.nothing", "ModuleNotFoundError: No module named 'jina.nothing'"),
+        ("import jina.serve.nothing", "ModuleNotFoundError: No module named 'jina.serve.nothing'"),
+        (
+            "import jina.helper.x",
+            "ModuleNotFoundError: No module named 'jina.helper.x'; 'jina.helper' is not a package",
+        ),
+        ("import jina.legacy.paths.serve", "ModuleNotFoundError: No module named 'jina.legacy.paths.serve'"),
+        ("from jina.helper import nothing", "ImportError: cannot import name 'nothing' from 'jina.helper'"),
+        ("import jina.serve; jina.serve.nothing", "AttributeError: module 'jina.serve' has no attribute 'nothing'"),
+    ],
+)
+def test_what_is_not_there_is_said_as_of_any_module(statement, error):
+    done = subprocess.run([sys.executable, "-c", statement], check=False, capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1].startswith(error)
+
+
+def test_caches_reloads_and_second_imports():
+    run("""
+import importlib, sys
+import jina.excepts
+importlib.invalidate_caches()
+first, names = jina.excepts, dict(vars(jina.excepts))
+assert importlib.reload(first) is first and {name: vars(first)[name] for name in first.__all__}.items() <= names.items()
+import jina.serve.executors
+for name in [name for name in sys.modules if name.partition(".")[0] == "jina"]:
+    del sys.modules[name]
+import jina.serve.executors as again
+assert again.BaseExecutor.__name__ == "Executor" and "jina.serve" in repr(sys.modules["jina.serve"])
+""")
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))

@@ -21,8 +21,8 @@ from tests.docs.blocks import blocks_of
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 DATA = [
-    "jina/py.typed", "jina/codec/jina.desc", "jina/server/docs.html", "jina/legacy/paths/excepts.py",
-    "jina/legacy/paths/serve/executors/__init__.py", "jina_cli/__init__.py",
+    "jina/py.typed", "jina/codec/jina.desc", "jina/server/docs.html", "jina/legacy/paths.py",
+    "jina_cli/__init__.py",
 ]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.skipif(not UV.exists(), reason="needs uv")]

@@ -340,7 +340,11 @@ def is_module(path: str) -> bool:
 def exported(path: str) -> dict[str, str]:
     """Name -> the module that it was imported from, or the module itself: what a module's source defines."""
     import jina
+    from jina.legacy.paths import names_of
 
+    old = names_of(path)
+    if old is not None:
+        return {"__getattr__": path, **{name: home for name, (home, _) in old.items()}}
     file = jina.__file__ if path == "jina" else getattr(_spec_of(path), "origin", None)
     if file is None or not file.endswith(".py"):
         return {}

@@ -38,3 +38,5 @@ __jina_env__ = (
     "JINA_RANDOM_PORT_MIN",
 )  # fmt: skip
 RAFT_TO_EXECUTOR_PORT = 100
+docarray_v2 = True  # which docarray and pydantic are in use, as `jina._docarray` says it
+is_pydantic_v2 = True

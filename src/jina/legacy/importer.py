@@ -1,13 +1,10 @@
-"""Imports on behalf of others: `jina.importer`, and the modules of a package of Jina 3 as its attributes."""
+"""Imports on behalf of others: `jina.importer`."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import warnings
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 from jina.errors import ConfigError
@@ -52,19 +49,3 @@ class PathImporter:
             if not isinstance(path, str):
                 raise ConfigError(f"{path!r} is no path")
             import_source(path)
-
-
-def modules_of(package: str) -> Callable[[str], ModuleType]:
-    """The `__getattr__` of a package whose modules are imported when they are first asked for.
-
-    `import jina` loads every module of Jina 3 there, so that its programs write `jina.serve.executors.BaseExecutor`
-    after that import alone.
-    """
-
-    def find(name: str) -> ModuleType:
-        path = f"{package}.{name}"
-        if name.startswith("__") or importlib.util.find_spec(path) is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return importlib.import_module(path)
-
-    return find

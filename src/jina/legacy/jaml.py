@@ -1,7 +1,8 @@
-"""`JAML` and `JAMLCompatible` of `jina.jaml`."""
+"""YAML files: `JAML` of `jina.jaml`, `get_full_schema` of `jina.schemas`, `export_flowchart` of `jina.exporter`."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 from jina.executor.base import Configurable as JAMLCompatible
@@ -27,4 +28,19 @@ class JAML:
         return text
 
 
-__all__ = ["JAML", "JAMLCompatible"]
+def get_full_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the YAML files."""
+    from jina.config.schema import json_schema
+
+    return json_schema()
+
+
+def export_flowchart(args: Namespace) -> None:
+    """Draw the Flow of the YAML file `args.config_path` to `args.outpath`; `args.vertical_layout` from the top down."""
+    from jina.orchestration import Flow
+
+    vertical = bool(getattr(args, "vertical_layout", False))
+    Flow.load_config(args.config_path).plot(args.outpath, vertical_layout=vertical)
+
+
+__all__ = ["JAML", "JAMLCompatible", "export_flowchart", "get_full_schema"]

@@ -202,13 +202,13 @@ def _settings(name: str, field: FieldInfo, *, one: bool) -> dict[str, Any]:
 
 
 def _random_identity() -> str:
-    from jina.legacy.text import random_identity
+    from jina.legacy.helper import random_identity
 
     return random_identity()
 
 
 def _random_port() -> dict[str, Any]:
-    from jina.legacy.network import random_port
+    from jina.legacy.helper import random_port
 
     return {"action": CastToIntAction, "nargs": "+", "default": [random_port()]}
 
@@ -364,7 +364,7 @@ _mixin_deployment_only = _Mixin(
 def set_base_parser() -> argparse.ArgumentParser:
     """A parser with `--version` and `--version-full` alone."""
     from jina import __version__
-    from jina.legacy.text import get_full_version
+    from jina.legacy.helper import get_full_version
 
     parser = argparse.ArgumentParser(formatter_class=_ColoredHelpFormatter)
     parser.add_argument("-v", "--version", action="version", version=__version__, help="the version")

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from jina.legacy.text import get_readable_time
+from jina.legacy.helper import get_readable_time
 
 
 class TimeContext:

@@ -1,12 +1,22 @@
-"""Module paths of Jina 3 and where their names live here; `scripts/gen_legacy.py` writes the modules from it.
+"""Module paths of Jina 3 (`jina.serve.executors`, ...): a table of where their names live here, and its finder.
 
-Path below `jina.` -> module of ours -> names, `name` or `name as other`. Modules of ours are named below `jina.`.
+`import jina` appends one entry to `jina.__path__`, for which `sys.path_importer_cache` holds the finder. Python asks it
+for modules below `jina.` that the package has no file for, and for nothing else: `sys.meta_path` and `sys.path_hooks`
+stay as they are.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
 TABLE: dict[str, dict[str, str]] = {
-    "_docarray": {"documents": "Document, DocumentArray", "legacy.versions": "docarray_v2, is_pydantic_v2"},
+    "_docarray": {"documents": "Document, DocumentArray", "legacy.constants": "docarray_v2, is_pydantic_v2"},
     "checker": {"legacy.later": "NetworkChecker"},
     "clients": {"client": "Client"},
     "clients.base": {
@@ -38,18 +48,17 @@ TABLE: dict[str, dict[str, str]] = {
         " RuntimeFailToStart, RuntimeRunForeverEarlyError, RuntimeTerminated"
     },
     "exporter": {
-        "legacy.exporter": "export_flowchart",
+        "legacy.jaml": "export_flowchart",
         "legacy.later": "export_docker_compose, export_kubernetes, export_schema",
     },
     "helper": {
-        "legacy.network": "get_internal_ip, get_public_ip, is_port_free, parse_host_scheme, random_port, random_ports",
-        "legacy.namespaces": "ArgNamespace",
-        "legacy.running": "cached_property, change_cwd, change_env, deprecated_alias, deprecated_method,"
-        " extend_rest_interface, get_ci_vendor, get_or_reuse_loop, is_generator, is_jupyter, iscoroutinefunction,"
-        " retry, run_async, send_telemetry_event",
         "legacy.constants": "GATEWAY_NAME",
-        "legacy.text": "batch_iterator, colored, dunder_get, get_full_version, get_readable_size, get_readable_time,"
-        " is_yaml_filepath, parse_arg, random_identity, random_name, random_uuid, typename",
+        "legacy.helper": "ArgNamespace, batch_iterator, cached_property, change_cwd, change_env, colored,"
+        " deprecated_alias, deprecated_method, dunder_get, extend_rest_interface, get_ci_vendor, get_full_version,"
+        " get_internal_ip, get_or_reuse_loop, get_public_ip, get_readable_size, get_readable_time, is_generator,"
+        " is_jupyter, is_port_free, is_yaml_filepath, iscoroutinefunction, parse_arg, parse_host_scheme,"
+        " random_identity, random_name, random_port, random_ports, random_uuid, retry, run_async,"
+        " send_telemetry_event, typename",
     },
     "importer": {"legacy.importer": "ImportExtensions, PathImporter"},
     "jaml": {"legacy.jaml": "JAML, JAMLCompatible"},
@@ -128,7 +137,7 @@ TABLE: dict[str, dict[str, str]] = {
         "RestoreSnapshotCommand, RestoreSnapshotStatusProto, SingleDocumentRequestProto, SnapshotId, "
         "SnapshotStatusProto, StatusProto",
     },
-    "schemas": {"legacy.schemas": "get_full_schema"},
+    "schemas": {"legacy.jaml": "get_full_schema"},
     "serve": {},
     "serve.executors": {
         "executor": "ExecutorType",
@@ -167,3 +176,74 @@ TABLE: dict[str, dict[str, str]] = {
     },
     "types.request.status": {"legacy.requests": "StatusMessage"},
 }
+"""Path below `jina.` -> module of ours below `jina.` -> names, `name` or `name as other`."""
+
+_PACKAGES = {path.rpartition(".")[0] for path in TABLE}
+_FOLDER = os.path.splitext(__file__)[0]  # there is no such folder; entries of `__path__` need names
+
+
+def names_of(path: str) -> dict[str, tuple[str, str]] | None:
+    """Name -> the module of ours that has it and its name there, for a module path of Jina 3; None for any other."""
+    homes = TABLE.get(path[5:]) if path.startswith("jina.") else None
+    if homes is None:
+        return None
+    entries = [(f"jina.{home}", *entry.strip().partition(" as ")) for home in homes for entry in homes[home].split(",")]
+    return {alias or name: (home, name) for home, name, _, alias in entries}
+
+
+class PathsFinder:
+    """Finds and loads the modules directly below one package, by the table."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.entry = os.path.join(_FOLDER, *package.split(".")[1:])
+        sys.path_importer_cache[self.entry] = self
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        """As `importlib.abc.PathEntryFinder`."""
+        del target
+        path = fullname.removeprefix("jina.")
+        if fullname.rpartition(".")[0] != self.package or path not in TABLE:
+            return None
+        loader: Any = self  # without importlib.abc, which `import jina` would have to load
+        spec = ModuleSpec(fullname, loader, origin=__file__, is_package=path in _PACKAGES)
+        spec.has_location = True
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(PathsFinder(fullname).entry)
+        return spec
+
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        """Names and whether they are packages, for `pkgutil`."""
+        for path in TABLE:
+            package, _, name = f"jina.{path}".rpartition(".")
+            if package == self.package:
+                yield prefix + name, path in _PACKAGES
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """As `importlib.abc.Loader`: the usual module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As `importlib.abc.Loader`."""
+        names = names_of(module.__name__) or {}
+        module.__doc__ = f"`{module.__name__}` of Jina 3."
+        for name, (home, original) in names.items():
+            setattr(module, name, getattr(importlib.import_module(home), original))
+        if names:
+            module.__all__ = sorted(names)  # type: ignore[attr-defined]
+        if hasattr(module, "__path__"):
+            module.__getattr__ = _submodules(module.__name__)  # type: ignore[method-assign]
+
+
+def _submodules(package: str) -> Callable[[str], ModuleType]:
+    """The `__getattr__` of a package: modules are imported when they are first asked for.
+
+    `import jina` loads every module of Jina 3 there, so that its programs write `jina.serve.executors.BaseExecutor`
+    after that import alone.
+    """
+
+    def find(name: str) -> ModuleType:
+        if names_of(f"{package}.{name}") is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return importlib.import_module(f"{package}.{name}")
+
+    return find
