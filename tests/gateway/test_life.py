@@ -19,7 +19,7 @@ from jina import Executor, requests
 from jina.errors import ConfigError, PortAlreadyUsed, RuntimeFailToStart
 from jina.gateway.process import run_gateway
 from jina.plan.plans import ExecutorPlan, UpstreamPlan, WorkerPlan
-from jina.runtime.process import LinkInbox, LoopThread, Stop
+from jina.runtime.process import LinkInbox, LoopThread, Parent, Stop
 from jina.worker.process import WorkerLinks
 from jina.worker.service import WorkerService
 
@@ -121,7 +121,7 @@ class Site:
                 self._clients.append(thread)
                 thread.start()
 
-        code = run_gateway(plan, report, self.stop, self.links)
+        code = run_gateway(plan, Parent(report, self.stop, self.links))
         for thread in self._clients:
             thread.join(10)
         for failure in self.failures:
@@ -323,4 +323,4 @@ def test_a_signal_ends_it(site):
 
 def test_a_gateway_class_has_to_be_one():
     with pytest.raises(ConfigError, match=r"object is no subclass of jina\.Gateway"):
-        run_gateway(chain(), print, custom=lambda: (object, {}))
+        run_gateway(chain(), Parent(print), lambda: (object, {}))

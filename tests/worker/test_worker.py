@@ -20,7 +20,8 @@ import asyncio, json, os, sys, threading, time
 from docarray import BaseDoc, DocList
 from jina import Executor, requests
 from jina.plan.plans import ExecutorPlan, ListenerPlan, WorkerPlan
-from jina.worker.process import Stop, run_worker
+from jina.runtime.process import Parent, Stop
+from jina.worker.process import run_worker
 
 class Text(BaseDoc):
     text: str = ""
@@ -35,7 +36,7 @@ def work(cls, port=0, host="127.0.0.1", **options):
     plan = WorkerPlan(name="executor/rep-0", deployment="executor", executor=ExecutorPlan(),
                       listeners=[ListenerPlan(protocol="http", host=host, port=port)], **options)
     try:
-        code = run_worker(plan, cls, lambda report: say(**report), stop)
+        code = run_worker(plan, cls, Parent(lambda report: say(**report), stop))
     except Exception as error:
         say(raised=type(error).__name__, message=str(error))
         code = 1

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.errors import ConfigError
 from jina.gateway.links import UpstreamConnector
 from jina.gateway.service import GatewayService
-from jina.observe import exporters, logs
+from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import AccessPlan, GatewayPlan, ListenerPlan
 from jina.runtime.health import LoopTimer
-from jina.runtime.process import LinkInbox, ProcessStats, Stop, run_process_main
+from jina.runtime.process import Parent, ProcessMain, Report, Stop, run_process_main
 
 if TYPE_CHECKING:
     from jina.gateway.custom import Gateway
     from jina.server.server import Server
 
-__all__ = ["Stop", "run_gateway"]
-
 Custom = Callable[[], tuple[type, dict[str, Any]]]
-Report = Callable[[dict[str, Any]], None]
 _FIRST_LOOK = 0.005
 _LONGEST_PAUSE = 0.1
 """Seconds between two looks at a port that the user's server shall open."""
@@ -215,68 +209,37 @@ def _scheme(listener: ListenerPlan) -> str:
     return {"grpc": "grpc", "http": "http", "websocket": "ws"}[listener.protocol] + ("s" if listener.tls else "")
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+def run_gateway(plan: GatewayPlan, parent: Parent, custom: Custom | None = None) -> int:
+    """Serve a graph until the parent, SIGTERM or SIGINT asks for the stop; gives the exit code. Main thread only.
 
-
-def run_gateway(
-    plan: GatewayPlan,
-    report: Callable[[dict[str, Any]], None],
-    stop: Stop | None = None,
-    links: LinkInbox | None = None,
-    custom: Custom | None = None,
-    stats: ProcessStats | None = None,
-) -> int:
-    """Serve a graph until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
-
-    `links` gives the sockets of the local workers, at any time and again after a restart. `report` gets
+    The parent gives the sockets of the local workers, at any time and again after a restart. It is told
     `{"phase": "waiting", "for": "names"}` until all workers have answered, `{"phase": "ready", "addresses": [...],
     "steps": ...}` (see `GatewayService.step_endpoints`) when the ports are open, and `{"phase": "draining", "reason":
     ...}`. `custom` imports the user's own gateway class and gives it with its arguments. Raises `ConfigError` where
     neighbours do not fit, `PortAlreadyUsed`, and `RuntimeFailToStart` naming the workers that were silent until
     `timeout_ready`.
     """
-    logs.setup(plan.log, plan.name)
-    telemetry = exporters.start(plan.telemetry, plan.name)
-    stop, links = stop or Stop(), links or LinkInbox()
-
-    def life_on(loop: AbstractEventLoop) -> _ProcessMain:
-        life = _ProcessMain(plan, links, report, stop, loop, custom, telemetry)
-        life.stats = stats or life.stats
-        return life
-
-    try:
-        return run_process_main(life_on)
-    finally:
-        links.close()
-        telemetry.stop()
+    return run_process_main(plan, parent, partial(GatewayProcess, plan, custom, parent))
 
 
-class _ProcessMain:
+class GatewayProcess(ProcessMain):
+    """See `run_gateway`."""
+
     def __init__(
         self,
         plan: GatewayPlan,
-        links: LinkInbox,
-        report: Callable[[dict[str, Any]], None],
-        stop: Stop,
-        loop: AbstractEventLoop,
         custom: Custom | None,
+        parent: Parent,
+        loop: AbstractEventLoop,
         telemetry: Exporters,
     ) -> None:
+        super().__init__(plan.name, parent, loop)
         self._plan = plan
         self._custom = custom
         self._telemetry = telemetry
         self._monitoring: Server | None = None
-        self._links = links
-        self._report = report
-        self._stop = stop
-        self._loop = loop
-        self._log = logs.get_logger(plan.name)
-        self.stats = ProcessStats()
         self._beats = 0
         self._loop_watch = LoopTimer(loop)
-        self._signalled = False
-        self._asked = asyncio.Event()
-        self._hard = asyncio.Event()
 
     def _stats_of(self, service: GatewayService) -> dict[str, int]:
         """For any thread: the numbers, and `beats`, which grows by the next question if the loop goes on."""
@@ -287,42 +250,19 @@ class _ProcessMain:
     def _beat(self) -> None:
         self._beats += 1
 
-    async def run(self) -> int:
-        forget = self._stop.listen(self._tell)
+    async def _serve(self) -> int:
         upstreams = UpstreamConnector(self._plan, self._links, self._report)
         service = GatewayService(self._plan, {})
         self._telemetry.counts = service.counts
         try:
             front = frontend_of(self._plan, service, self._custom, self._report, self._stop)
-            if await self._started(upstreams, service):
-                await self._serve(service, front)
+            if await self._unless_asked(upstreams.connect(service)):
+                await self._serve_front(service, front)
         finally:
-            forget()
             await upstreams.close()
         return self._stop.exit_code
 
-    async def _started(self, upstreams: UpstreamConnector, service: GatewayService) -> bool:
-        """Whether all workers have answered before somebody asked to stop."""
-        return await self._unless_asked(upstreams.connect(service))
-
-    async def _unless_asked(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do what belongs to the start; returns whether it was done before somebody asked to stop."""
-        starting = asyncio.create_task(work)
-        asked = asyncio.create_task(self._asked.wait())
-        try:
-            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asked.cancel()
-            if not starting.done():
-                starting.cancel()
-        if self._asked.is_set():
-            self._log.log(self._stop.level, "stopped while starting: %s", self._stop.reason)
-            await asyncio.wait({starting})
-            return False
-        await starting
-        return True
-
-    async def _serve(self, service: GatewayService, front: Frontend) -> None:
+    async def _serve_front(self, service: GatewayService, front: Frontend) -> None:
         started = False
         try:
             started = await self._unless_asked(self._open(front, service))
@@ -332,7 +272,7 @@ class _ProcessMain:
         if not started:
             return
         service.state = "ready"
-        self.stats.source = partial(self._stats_of, service)
+        self._stats.source = partial(self._stats_of, service)
         service.health.start()
         self._loop_watch.start()
         try:
@@ -343,22 +283,8 @@ class _ProcessMain:
             service.state = "draining"
             service.health.stop()
             self._loop_watch.stop()
-            await self._drain(service, front)
+            await self._drain(self._drain_gently(service, front))
             service.state = "stopped"
-
-    async def _drain(self, service: GatewayService, server: Frontend) -> None:
-        """Answer what is in flight within the grace time; a hard stop ends the waiting."""
-        self._report({"phase": "draining", "reason": self._stop.reason})
-        draining = asyncio.create_task(self._drain_gently(service, server))
-        giving_up = asyncio.create_task(self._hard.wait())
-        try:
-            await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            giving_up.cancel()
-        if not draining.done():
-            draining.cancel()
-        elif (error := draining.exception()) is not None:
-            self._log.error("stopping the servers failed: %r", error, exc_info=error)
 
     async def _drain_gently(self, service: GatewayService, server: Frontend) -> None:
         grace = self._plan.grace
@@ -382,24 +308,3 @@ class _ProcessMain:
         await front.stop(grace)
         if self._monitoring is not None:
             await self._monitoring.stop(0)
-
-    def _tell(self, stop: Stop) -> None:
-        self._loop.call_soon_threadsafe(self._asked.set)
-        if stop.hard:
-            self._loop.call_soon_threadsafe(self._hard.set)
-
-    @contextlib.contextmanager
-    def signals(self) -> Generator[None]:
-        """SIGTERM and SIGINT ask for the stop; the second one ends the process at once."""
-        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._signalled:
-            os._exit(128 + number)
-        self._signalled = True
-        self._stop.request_stop(signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""What worker and gateway processes have in common: stop, loops, memory, links from the supervisor."""
+"""What worker and gateway processes have in common: start, stop, signals, loops, memory, links from the supervisor."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ import ctypes
 import importlib
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
+from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
 
+from jina.observe import exporters, logs
+from jina.observe.exporters import Exporters
 from jina.observe.logs import get_logger
+from jina.plan.plans import ProcessPlan
+
+Report = Callable[[dict[str, Any]], None]
+"""Gets `{"phase": ...}`, with what belongs to the phase."""
 
 
 class Stop:
@@ -156,58 +165,6 @@ def new_loop() -> AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-class ProcessMain(Protocol):
-    """What a process does on its main loop."""
-
-    def signals(self) -> AbstractContextManager[None]:
-        """Handles signals while it runs."""
-        ...
-
-    def run(self) -> Coroutine[Any, Any, int]:
-        """Does it; gives the exit code."""
-        ...
-
-
-def run_process_main(life_on: Callable[[AbstractEventLoop], ProcessMain]) -> int:
-    """Run a life on a new loop of the main thread; gives its exit code.
-
-    Where the user's code calls `nest_asyncio.apply()` while it is imported or constructed, which uvloop's loops refuse,
-    the life begins once more on asyncio's: nothing was served until then.
-    """
-    again = True
-    while True:
-        loop = new_loop()
-        asyncio.set_event_loop(loop)
-        try:
-            life = life_on(loop)
-            with life.signals():
-                code = loop.run_until_complete(life.run())
-                finish(loop)
-                return code
-        except Exception as error:
-            if not again or not _nesting_refused(error):
-                raise
-            again = False
-            _log.info("nest_asyncio: runs on asyncio's event loop instead of uvloop's")
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
-
-
-def _nesting_refused(error: BaseException | None) -> bool:
-    """Whether `nest_asyncio.apply()` raised it, or what it comes from, because the loop is not asyncio's."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        if isinstance(error, ValueError) and trace and trace.tb_frame.f_globals.get("__name__") in _NESTING:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 class LoopThread:
     """A running loop in a daemon thread of its own."""
 
@@ -309,3 +266,152 @@ class LinkInbox:
         for _, sock in waiting:
             if sock is not None:
                 sock.close()
+
+
+class Parent:
+    """What a process has of the one that started it.
+
+    It reports its phases to `report`, ends when `stop` asks for it, is given links to other processes by `links`, and
+    is asked for its `stats`.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        stop: Stop | None = None,
+        links: LinkInbox | None = None,
+        stats: ProcessStats | None = None,
+    ) -> None:
+        self.report = report
+        self.stop = stop or Stop()
+        self.links = links or LinkInbox()
+        self.stats = stats or ProcessStats()
+
+
+class ProcessMain(ABC):
+    """What a worker or a gateway process does on the loop of its main thread, from its start to its exit code.
+
+    SIGTERM and SIGINT ask for the stop, as the parent may; the second signal ends the process at once.
+    """
+
+    def __init__(self, name: str, parent: Parent, loop: AbstractEventLoop) -> None:
+        self._report, self._stop, self._links, self._stats = parent.report, parent.stop, parent.links, parent.stats
+        self._loop = loop
+        self._log = get_logger(name)
+        self._signalled = False
+        self._asked = asyncio.Event()
+        """Set when the stop is asked for."""
+        self._hard = asyncio.Event()
+        """Set when what is in flight is not to be waited for."""
+
+    @abstractmethod
+    async def _serve(self) -> int:
+        """Start, serve until `_asked` is set, and end; gives the exit code."""
+
+    async def run(self) -> int:
+        """See the class; gives the exit code."""
+        forget = self._stop.listen(self._tell)
+        try:
+            return await self._serve()
+        finally:
+            forget()
+
+    def _tell(self, stop: Stop) -> None:
+        self._loop.call_soon_threadsafe(self._asked.set)
+        if stop.hard:
+            self._loop.call_soon_threadsafe(self._hard.set)
+
+    async def _unless_asked(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do what belongs to the start; returns whether it was done before somebody asked to stop."""
+        starting = asyncio.create_task(work)
+        asked = asyncio.create_task(self._asked.wait())
+        try:
+            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            if not starting.done():
+                starting.cancel()
+        if self._asked.is_set():
+            self._log.log(self._stop.level, "stopped while starting: %s", self._stop.reason)
+            await asyncio.wait({starting})
+            return False
+        await starting
+        return True
+
+    async def _drain(self, gently: Coroutine[Any, Any, None]) -> None:
+        """Answer what is in flight within the grace time, as `gently` does; a hard stop ends the waiting."""
+        self._report({"phase": "draining", "reason": self._stop.reason})
+        self._log.debug("stopping: %s", self._stop.reason)
+        draining, hard = asyncio.create_task(gently), asyncio.create_task(self._hard.wait())
+        try:
+            await asyncio.wait({draining, hard}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hard.cancel()
+        if not draining.done():
+            draining.cancel()
+        elif (error := draining.exception()) is not None:
+            self._log.error("stopping the servers failed: %r", error, exc_info=error)
+
+    @contextmanager
+    def signals(self) -> Generator[None]:
+        """Handle signals while it runs."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._signalled:
+            os._exit(128 + number)
+        self._signalled = True
+        self._stop.request_stop(signal.Signals(number).name)
+
+
+def run_process_main(
+    plan: ProcessPlan, parent: Parent, made: Callable[[AbstractEventLoop, Exporters], ProcessMain]
+) -> int:
+    """Run what `made` gives on a new loop of the main thread; gives its exit code.
+
+    Where the user's code calls `nest_asyncio.apply()` while it is imported or constructed, which uvloop's loops refuse,
+    it begins once more on asyncio's: nothing was served until then.
+    """
+    logs.setup(plan.log, plan.name)
+    telemetry = exporters.start(plan.telemetry, plan.name)
+    again = True
+    try:
+        while True:
+            loop = new_loop()
+            asyncio.set_event_loop(loop)
+            try:
+                main = made(loop, telemetry)
+                with main.signals():
+                    code = loop.run_until_complete(main.run())
+                    finish(loop)
+                    return code
+            except Exception as error:
+                if not again or not _nesting_refused(error):
+                    raise
+                again = False
+                _log.info("nest_asyncio: runs on asyncio's event loop instead of uvloop's")
+            finally:
+                asyncio.set_event_loop(None)
+                loop.close()
+    finally:
+        parent.links.close()
+        telemetry.stop()
+
+
+def _nesting_refused(error: BaseException | None) -> bool:
+    """Whether `nest_asyncio.apply()` raised it, or what it comes from, because the loop is not asyncio's."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if isinstance(error, ValueError) and trace and trace.tb_frame.f_globals.get("__name__") in _NESTING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

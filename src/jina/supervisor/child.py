@@ -14,17 +14,16 @@ import os
 import socket
 import sys
 import threading
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from jina.plan.plans import ChildPlan, ExecutorPlan, ForkServerPlan, GatewayPlan, WorkerPlan, process_from_json
+from jina.plan.plans import ExecutorPlan, ForkServerPlan, GatewayPlan, ProcessPlan, WorkerPlan, process_from_json
 from jina.supervisor.control import die_with_parent, recv_frame, reset_signals, send_frame, show, watch
 
 if TYPE_CHECKING:
     from jina.executor import Executor
-    from jina.runtime.process import LinkInbox, ProcessStats, Stop
+    from jina.runtime.process import Parent, Stop
 
 
 class Control:
@@ -79,20 +78,20 @@ def main(argv: list[str]) -> int:
     sock.set_inheritable(False)
     _write_lines_at_once()
     reset_signals()
-    die_with_parent(sock)
     data, blob = recv_frame(sock), recv_frame(sock)
     if data is None or blob is None:
         return 1
+    die_with_parent(sock)  # now that it has a parent for good: a forked process gets its plan when it was adopted
     plan = process_from_json(data)
     show(plan.name)
     control = Control(sock)
-    forked: socket.socket | None = None
     try:
         control.report({"phase": "importing"})
-        if isinstance(plan, ForkServerPlan):
-            forked = _run_fork_server(plan, control, sock)
-        else:
+        if not isinstance(plan, ForkServerPlan):
             return _serve(plan, blob, control, sock)
+        from jina.supervisor.forkserver import serve_forks
+
+        forked = serve_forks(plan, control.report, sock)
     except BaseException as error:  # whatever user code raises, SystemExit too, is the report
         if control.was_ready:
             control.crashed(error)
@@ -113,17 +112,10 @@ def _write_lines_at_once() -> None:
             stream.reconfigure(line_buffering=True)
 
 
-def _run_fork_server(plan: ForkServerPlan, control: Control, sock: socket.socket) -> socket.socket | None:
-    from jina.supervisor.forkserver import serve_forks
-
-    return serve_forks(plan, control.report, sock)
-
-
-def _serve(plan: ChildPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
+def _serve(plan: ProcessPlan, blob: bytes, control: Control, sock: socket.socket) -> int:
     if isinstance(plan, GatewayPlan):
         code, stop = _serve_gateway(plan, blob, control, sock)
     else:
-        assert isinstance(plan, WorkerPlan)
         code, stop = _serve_worker(plan, blob, control, sock)
     control.report({"phase": "stopped", "reason": stop.reason})
     return code
@@ -136,8 +128,16 @@ def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.
     from jina.worker.process import run_worker
 
     parent = _connect_parent(sock, control)
-    load = partial(_load, plan, blob, control)
-    return run_worker(plan, load, control.report, parent.stop, parent.links, parent.stats), parent.stop
+
+    def loaded() -> Executor:
+        from jina.supervisor.loading import load
+
+        executor = load(plan, *_unpickled(blob), control.report)
+        if plan.watch:
+            control.send_files()
+        return executor
+
+    return run_worker(plan, loaded, parent), parent.stop
 
 
 def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
@@ -147,30 +147,29 @@ def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socke
     from jina.gateway.process import run_gateway
 
     parent = _connect_parent(sock, control)
-    load = None if custom is None else lambda: _gateway_class(custom, blob, control)
+
+    def loaded() -> tuple[type, dict[str, Any]]:
+        from jina.supervisor.loading import load_gateway
+
+        control.report({"phase": "importing"})
+        assert custom is not None
+        return load_gateway(custom, *_unpickled(blob))
+
     # Requests wait here while workers compute: the usual 700 would have the collector look at each of them many times.
     gc.set_threshold(10_000)
     control.report({"phase": "starting"})
-    return run_gateway(plan, control.report, parent.stop, parent.links, load, parent.stats), parent.stop
+    return run_gateway(plan, parent, None if custom is None else loaded), parent.stop
 
 
-class _ParentLinks(NamedTuple):
-    """The connections of the process to its orchestrator."""
-
-    stop: Stop
-    links: LinkInbox
-    stats: ProcessStats
-
-
-def _connect_parent(sock: socket.socket, control: Control) -> _ParentLinks:
-    """The links to the orchestrator, once our own libraries are imported."""
-    from jina.runtime.process import LinkInbox, ProcessStats, Stop, tune
+def _connect_parent(sock: socket.socket, control: Control) -> Parent:
+    """The orchestrator as the parent of this process, once our own libraries are imported."""
+    from jina.runtime.process import Parent, Stop, tune
 
     # What these imports leave lives as long as the process: the collector need not look at it, now or ever again.
     gc.freeze()
     gc.enable()
     tune()
-    parent = _ParentLinks(Stop(orchestrated=True), LinkInbox(), ProcessStats())
+    parent = Parent(control.report, Stop(orchestrated=True))
     parent.links.on_use = lambda name: control.send({"linked": name})
 
     def on_message(message: dict[str, Any], link: socket.socket | None) -> None:
@@ -181,7 +180,7 @@ def _connect_parent(sock: socket.socket, control: Control) -> _ParentLinks:
         elif "ask" in message:
             control.send({"answer": message["ask"], "stats": parent.stats.read()})
 
-    watch(sock, lambda: parent.stop.request_stop("the orchestrator is gone", hard=True), on_message)
+    watch(sock, parent.stop.abandon, on_message)
     return parent
 
 
@@ -192,27 +191,6 @@ def _prepare(plan: ExecutorPlan) -> None:
         # Deleted meanwhile: what started this one lives on in it, and so does this one. Paths that are relative fail.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.chdir(plan.cwd)
-
-
-def _load(plan: WorkerPlan, blob: bytes, control: Control) -> Executor:
-    from jina.supervisor.loading import construct, find
-
-    executor_class, arguments = _unpickled(blob)
-    executor_class = executor_class or find(plan)
-    control.report({"phase": "init"})
-    executor = construct(plan, executor_class, arguments)
-    if plan.watch:
-        control.send_files()
-    return executor
-
-
-def _gateway_class(plan: ExecutorPlan, blob: bytes, control: Control) -> tuple[type, dict[str, Any]]:
-    """The class of the user's own gateway, and its constructor's arguments."""
-    control.report({"phase": "importing"})
-    from jina.supervisor.loading import find_named
-
-    found, arguments = _unpickled(blob)
-    return found or find_named(plan), {**plan.with_args, **arguments}
 
 
 def _unpickled(blob: bytes) -> tuple[Any, dict[str, Any]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jina.plan.plans import GatewayPlan, WorkerPlan
+from jina.errors import JinaError
+from jina.plan.plans import GatewayPlan, ProcessPlan, WorkerPlan
+from jina.runtime.process import Parent
 from jina.supervisor.agents import Agents
 from jina.supervisor.process import describe, rebuild
 from jina.supervisor.status import ForegroundStatus
@@ -27,38 +30,19 @@ def serve_here(
     `arguments` are the constructor arguments that are not in the plan. Raises what starting the same plan in a
     child raises: `RuntimeFailToStart`, `PortAlreadyUsed`.
     """
-    from jina.supervisor.loading import construct, find
+    from jina.supervisor.loading import load
     from jina.worker.process import run_worker
 
     os.environ.update(plan.env)
     agents = Agents()
     served = agents.start([plan])[0]
     assert isinstance(served, WorkerPlan)
-    phase = "importing"
 
-    def load() -> Executor:
-        nonlocal phase
-        cls = executor_class or find(plan)
-        phase = "init"
-        return construct(served, cls, arguments)
-
-    status_source = ForegroundStatus(plan)
-
-    def report(entry: dict[str, Any]) -> None:
-        nonlocal phase
-        phase = str(entry["phase"])
-        status_source.report(phase)
-        if phase == "ready":
-            on_ready()
+    def run(parent: Parent) -> int:
+        return run_worker(served, partial(load, served, executor_class, arguments, parent.report), parent)
 
     try:
-        with serve_status(status_source.status):
-            return run_worker(served, load, report, stats=status_source.stats)
-    except Exception as error:
-        if phase not in {"importing", "init", "joining"}:
-            raise
-        failure = rebuild(plan.deployment, describe(error, phase))
-        raise failure from failure.__cause__
+        return _serve(plan, run, on_ready)
     finally:
         agents.stop()
 
@@ -74,34 +58,31 @@ def serve_gateway_here(
     `gateway_class` is the one that the plan's `custom` names where it is at hand; `arguments` as in `serve_here`.
     Raises what starting the same plan in a child raises, `ConfigError` too.
     """
-    from jina.errors import JinaError
     from jina.gateway.process import run_gateway
-    from jina.supervisor.loading import find_named
+    from jina.supervisor.loading import load_gateway
 
     os.environ.update(plan.env)
-    custom = plan.custom
-    phase = "importing"
+    load = None if plan.custom is None else partial(load_gateway, plan.custom, gateway_class, arguments)
+    return _serve(plan, lambda parent: run_gateway(plan, parent, load), on_ready)
 
-    def load() -> tuple[type, dict[str, Any]]:
-        assert custom is not None
-        return gateway_class or find_named(custom), {**custom.with_args, **arguments}
 
-    status_source = ForegroundStatus(plan)
+def _serve(plan: ProcessPlan, run: Callable[[Parent], int], on_ready: Callable[[], None]) -> int:
+    """Run it, seen by `jina status`; what ends its start is raised as that of a child is."""
+    status, phase = ForegroundStatus(plan), "importing"
 
     def report(entry: dict[str, Any]) -> None:
         nonlocal phase
         phase = str(entry["phase"])
-        status_source.report(phase)
+        status.report(phase)
         if phase == "ready":
             on_ready()
 
     try:
-        with serve_status(status_source.status):
-            return run_gateway(plan, report, custom=load if custom is not None else None, stats=status_source.stats)
-    except JinaError:
-        raise
+        with serve_status(status.status):
+            return run(Parent(report, stats=status.stats))
     except Exception as error:
-        if phase in {"ready", "draining"}:
+        served = phase in {"ready", "draining"}
+        if served or (isinstance(error, JinaError) and isinstance(plan, GatewayPlan)):
             raise
-        failure = rebuild(plan.name, describe(error, phase))
+        failure = rebuild(plan.name if isinstance(plan, GatewayPlan) else plan.deployment, describe(error, phase))
         raise failure from failure.__cause__

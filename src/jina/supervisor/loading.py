@@ -18,6 +18,7 @@ from jina.errors import ConfigError
 from jina.executor import Executor
 from jina.executor.loading import find_class, load_executor
 from jina.plan.plans import ExecutorPlan, WorkerPlan
+from jina.runtime.process import Report
 
 _LINES = 5
 """Lines of the installer's output that an error repeats: the last ones say why it failed."""
@@ -74,6 +75,15 @@ def find(plan: WorkerPlan) -> type[Executor]:
     return find_class(plan.executor)
 
 
+def load(
+    plan: WorkerPlan, executor_class: type[Executor] | None, arguments: Mapping[str, Any], report: Report
+) -> Executor:
+    """Import and construct the Executor of a worker process, whose parent is told when the one follows the other."""
+    executor_class = executor_class or find(plan)
+    report({"phase": "init"})
+    return construct(plan, executor_class, arguments)
+
+
 def construct(plan: WorkerPlan, executor_class: type[Executor], arguments: Mapping[str, Any]) -> Executor:
     """The instance, with what the orchestration decided as its `runtime_args`.
 
@@ -121,9 +131,10 @@ def _workspace(plan: WorkerPlan) -> str | None:
     return fresh_workspace(plan.consensus.directory)
 
 
-def find_named(plan: ExecutorPlan) -> type:
-    """The gateway class that a plan names; raises `ConfigError` where there is none."""
-    from jina.gateway.custom import BaseGateway
-    from jina.gateway.custom import find_named as find_gateway
+def load_gateway(
+    plan: ExecutorPlan, gateway_class: type | None, arguments: Mapping[str, Any]
+) -> tuple[type, dict[str, Any]]:
+    """A gateway class, that which the plan names if need be, and all its arguments; `ConfigError` for none."""
+    from jina.gateway.custom import BaseGateway, find_named
 
-    return find_gateway(plan, BaseGateway)
+    return gateway_class or find_named(plan, BaseGateway), {**plan.with_args, **arguments}

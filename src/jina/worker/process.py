@@ -11,26 +11,33 @@ import sys
 import threading
 import time
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from jina.net.limits import limits_of
 from jina.net.service import Service
-from jina.observe import exporters, logs
+from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import ListenerPlan, WorkerPlan
-from jina.runtime.process import SWITCH_INTERVAL, LinkInbox, LoopHere, LoopThread, ProcessStats, Stop, run_process_main
+from jina.runtime.process import (
+    SWITCH_INTERVAL,
+    LinkInbox,
+    LoopHere,
+    LoopThread,
+    Parent,
+    ProcessMain,
+    Stop,
+    run_process_main,
+)
 from jina.server.server import Server, serve
 from jina.worker.probes import ProbePort
 from jina.worker.service import WorkerService, close
-from jina.worker.stateful import ended, service_of, started
+from jina.worker.stateful import StatefulService, service_of
 
 if TYPE_CHECKING:
     from jina.ipc.server import LinkServer
-
-__all__ = ["Stop", "WorkerService", "run_worker"]
 
 
 class WorkerLinks:
@@ -112,7 +119,6 @@ class MonitoringPort:
             thread.stop()
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CLOSE_FAILED = 1
 _PATIENCE = 1.0
 """Seconds beyond the grace that the main thread has to begin its part of the stop."""
@@ -122,70 +128,44 @@ class StartAborted(BaseException):
     """Raised inside the Executor's import or constructor when a stop is asked for; no `except Exception` holds it."""
 
 
-def run_worker(
-    plan: WorkerPlan,
-    load: Callable[[], Any],
-    report: Callable[[dict[str, Any]], None],
-    stop: Stop | None = None,
-    links: LinkInbox | None = None,
-    stats: ProcessStats | None = None,
-) -> int:
-    """Serve one Executor until `stop` or SIGTERM or SIGINT; gives the exit code. To be called on the main thread.
+def run_worker(plan: WorkerPlan, load: Callable[[], Any], parent: Parent) -> int:
+    """Serve one Executor until the parent, SIGTERM or SIGINT asks for the stop; gives the exit code. Main thread only.
 
-    `load` imports and constructs the Executor; it runs on the main thread inside the running user loop.
-    `links` gives the sockets at whose other ends gateways are, at any time; `stats` tells how it is. `report` gets
-    `{"phase": "ready", "addresses": [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an
-    Executor that cannot be served (`ConfigError`) and a taken port (`PortAlreadyUsed`) are
-    raised here, after `close()` where there is an instance. The exit code is not 0 when `close()` raised or a
-    handler ended the worker.
+    `load` imports and constructs the Executor; it runs on the main thread inside the running user loop. The parent
+    gives the sockets at whose other ends gateways are, at any time. It is told `{"phase": "ready", "addresses":
+    [...]}` and `{"phase": "draining", "reason": ...}`. What `load` raises, an Executor that cannot be served
+    (`ConfigError`) and a taken port (`PortAlreadyUsed`) are raised here, after `close()` where there is an instance.
+    The exit code is not 0 when `close()` raised or a handler ended the worker.
     """
-    logs.setup(plan.log, plan.name)
-    telemetry = exporters.start(plan.telemetry, plan.name)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    stop = stop or Stop()
-    links = links or LinkInbox()
-
-    def life_on(loop: AbstractEventLoop) -> _ProcessMain:
-        life = _ProcessMain(plan, load, report, stop, loop, links, telemetry)
-        life.stats = stats or life.stats
-        return life
-
     try:
-        return run_process_main(life_on)
+        return run_process_main(plan, parent, partial(WorkerProcess, plan, load, parent))
     finally:
-        links.close()
-        telemetry.stop()
         sys.setswitchinterval(interval)
 
 
-class _ProcessMain:
+class WorkerProcess(ProcessMain):
+    """See `run_worker`."""
+
     def __init__(
         self,
         plan: WorkerPlan,
         load: Callable[[], Any],
-        report: Callable[[dict[str, Any]], None],
-        stop: Stop,
+        parent: Parent,
         loop: AbstractEventLoop,
-        sockets: LinkInbox,
         telemetry: Exporters,
     ) -> None:
+        super().__init__(plan.name, parent, loop)
         self._plan = plan
-        self._sockets = sockets
         self._load = load
-        self._report = report
-        self._stop = stop
-        self._loop = loop
-        self._log = logs.get_logger(plan.name)
-        self.stats = ProcessStats()
         self._loading = False
-        self._signalled = False
         self._stop_requests = 0
         self._telemetry = telemetry
         self._monitoring = MonitoringPort(plan.monitoring)
         self._probes = ProbePort(plan.probes)
 
-    async def run(self) -> int:
+    async def _serve(self) -> int:
         try:
             executor = self._loaded()
         except StartAborted:
@@ -194,7 +174,7 @@ class _ProcessMain:
         closed = True
         try:
             if not self._stop.requested:
-                await self._serve(executor)
+                await self._serve_executor(executor)
         finally:
             closed = await close(executor, self._log)
         return self._stop.exit_code or (0 if closed else _CLOSE_FAILED)
@@ -215,7 +195,16 @@ class _ProcessMain:
             self._stop_requests += 1
             _thread.interrupt_main(signal.SIGTERM)
 
-    async def _serve(self, executor: Any) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop_requests:
+            self._stop_requests -= 1
+        else:
+            super()._on_signal(number, frame)
+        if self._loading:
+            self._loading = False
+            raise StartAborted
+
+    async def _serve_executor(self, executor: Any) -> None:
         # Requests from a gateway of this machine alone come on the handlers' own loop: a second one would cost
         # two changes of thread a request, a third of the worker's CPU.
         listeners = LoopThread("protocol") if self._plan.listeners else LoopHere(self._loop)
@@ -224,28 +213,35 @@ class _ProcessMain:
                 executor, self._plan, protocol_loop=listeners.loop, user_loop=self._loop, give_up=self._give_up
             )
             self._telemetry.counts = service.counts
-            if not await started(service, self._stop, listeners, self._report):
-                return
+            if isinstance(service, StatefulService):
+                self._report({"phase": "joining"})
+                if not await self._unless_asked(listeners.run(service.start())):
+                    return
             server = self._server(service)
-            links = WorkerLinks(self._sockets, service, self._plan.max_message_size, listeners.loop)
+            links = WorkerLinks(self._links, service, self._plan.max_message_size, listeners.loop)
             await listeners.run(server.start())
             await self._monitoring.start(service)
             await listeners.run(self._probes.start(service))
             service.watchdog.start()
             service.loop_timer.start()
             service.state = "ready"
-            self.stats.source = service.stats
+            self._stats.source = service.stats
             links.open()
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
                 self._log.debug("ready: %s", ", ".join(server.addresses))
-                await self._asked_to_stop(executor)
+                await self._wait_for_stop(executor)
             finally:
                 service.state = "draining"
                 service.loop_timer.stop()
                 await listeners.run(self._probes.stop())
-                await self._drain(service, listeners, server, links)
-                await ended(service, listeners)
+                try:
+                    await self._drain(self._drain_gently(service, listeners, server, links))
+                finally:
+                    service.watchdog.stop()
+                    service.dispatcher.stop()
+                if isinstance(service, StatefulService):
+                    await listeners.run(service.stop())
                 service.state = "stopped"
         finally:
             await listeners.run(self._probes.stop())
@@ -263,19 +259,17 @@ class _ProcessMain:
             access=plan.access,
         )
 
-    async def _asked_to_stop(self, executor: Any) -> None:
-        asked = asyncio.Event()
+    async def _wait_for_stop(self, executor: Any) -> None:
         limit = threading.Timer(self._plan.grace + _PATIENCE, self._user_loop_is_stuck, [executor])
         limit.daemon = True
 
-        def tell(_: Stop) -> None:
+        def begin(_: Stop) -> None:
             if limit.ident is None:
                 limit.start()
-            self._loop.call_soon_threadsafe(asked.set)
 
-        forget = self._stop.listen(tell)
+        forget = self._stop.listen(begin)
         try:
-            await asked.wait()
+            await self._asked.wait()
         finally:
             forget()
             limit.cancel()
@@ -287,33 +281,6 @@ class _ProcessMain:
             asyncio.run(close(executor, self._log))
         finally:
             os._exit(_CLOSE_FAILED)
-
-    async def _drain(
-        self, service: WorkerService, listeners: LoopThread | LoopHere, server: Server, links: WorkerLinks
-    ) -> None:
-        """Answer what is in flight within the grace time; a hard stop ends the waiting."""
-        self._report({"phase": "draining", "reason": self._stop.reason})
-        self._log.debug("stopping: %s", self._stop.reason)
-        hard = asyncio.Event()
-
-        def tell(stop: Stop) -> None:
-            if stop.hard:
-                self._loop.call_soon_threadsafe(hard.set)
-
-        forget = self._stop.listen(tell)
-        draining = asyncio.create_task(self._drain_gently(service, listeners, server, links))
-        giving_up = asyncio.create_task(hard.wait())
-        try:
-            await asyncio.wait({draining, giving_up}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            forget()
-            giving_up.cancel()
-            service.watchdog.stop()
-            service.dispatcher.stop()
-        if not draining.done():
-            draining.cancel()
-        elif (error := draining.exception()) is not None:
-            self._log.error("stopping the servers failed: %r", error, exc_info=error)
 
     async def _drain_gently(
         self, service: WorkerService, listeners: LoopThread | LoopHere, server: Server, links: WorkerLinks
@@ -328,25 +295,3 @@ class _ProcessMain:
 
     def _give_up(self, reason: str, exit_code: int) -> None:
         self._stop.request_stop(reason, exit_code=exit_code)
-
-    @contextmanager
-    def signals(self) -> Generator[None]:
-        """SIGTERM and SIGINT ask for the stop; the second one ends the process at once."""
-        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._stop_requests:
-            self._stop_requests -= 1
-        elif self._signalled:
-            os._exit(128 + number)
-        else:
-            self._signalled = True
-            self._stop.request_stop(signal.Signals(number).name)
-        if self._loading:
-            self._loading = False
-            raise StartAborted

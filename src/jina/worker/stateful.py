@@ -25,7 +25,7 @@ from jina.plan.plans import ConsensusPlan, WorkerPlan
 from jina.replication import snapshots
 from jina.replication.log_entries import Outcome, digest_of, outcome_of_error, outcome_of_reply
 from jina.replication.replica import RESTART, Replica
-from jina.runtime.process import LARGE, Stop
+from jina.runtime.process import LARGE
 from jina.worker.batching import WriteBatchQueue
 from jina.worker.handler import DECODED, ExecutorContext, Handler, HandlerJob, size_of, slow_to_decode
 from jina.worker.scheduler import FunctionJob, ResultJob
@@ -400,33 +400,3 @@ def service_of(executor: Any, plan: WorkerPlan, **options: Any) -> WorkerService
     if plan.consensus is None:
         return WorkerService(executor, plan, **options)
     return StatefulService(executor, plan, plan.consensus, **options)
-
-
-async def started(service: WorkerService, stop: Stop, listeners: Any, report: Callable[[dict[str, Any]], None]) -> bool:
-    """Wait until the service may serve; False when a stop was asked for first. On the user loop."""
-    if not isinstance(service, StatefulService):
-        return True
-    report({"phase": "joining"})
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-
-    def tell(_: Stop) -> None:
-        loop.call_soon_threadsafe(asked.set)
-
-    forget = stop.listen(tell)
-    starting, stopping = asyncio.create_task(listeners.run(service.start())), asyncio.create_task(asked.wait())
-    try:
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        forget()
-        stopping.cancel()
-    if starting.done():
-        await starting
-        return True
-    starting.cancel()
-    return False
-
-
-async def ended(service: WorkerService, listeners: Any) -> None:
-    """Leave the group."""
-    if isinstance(service, StatefulService):
-        await listeners.run(service.stop())
