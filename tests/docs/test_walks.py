@@ -19,6 +19,7 @@ HTTP = "One HTTP request to a Deployment"
 GRPC = "One gRPC request through a gateway"
 WRITE = "One write of a stateful Deployment"
 SIGTERM = "One SIGTERM to a Flow"
+CRASH = "One crash and its restart"
 IN_WORKERS = "In each worker, one after the other:"
 
 pytestmark = [
@@ -76,7 +77,7 @@ def test_the_files_that_the_page_names_for_a_stop_run():
     assert named(section(SIGTERM)) <= code_figures.stopped_flow()
 
 
-@pytest.mark.parametrize("heading", [HTTP, GRPC, WRITE, SIGTERM])
+@pytest.mark.parametrize("heading", [HTTP, GRPC, WRITE, SIGTERM, CRASH])
 def test_a_walk_has_about_twelve_steps_that_name_files(heading):
     found = steps(section(heading))
     assert 10 <= len(found) <= 14

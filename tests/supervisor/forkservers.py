@@ -14,7 +14,7 @@ from jina.plan.plans import (
     UpstreamPlan,
     WorkerPlan,
 )
-from jina.supervisor.forkserver import Sibling
+from jina.supervisor.process import Sibling
 
 HERE = Path(__file__).parent
 DEADLINE = 40.0

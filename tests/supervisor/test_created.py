@@ -28,7 +28,7 @@ PLACES = {
         "_make_folder": "mode 0700",
         "_put_aside": WITHIN,
     },
-    "supervisor/process.py": {"ChildProcess.spawn": NAMELESS},
+    "supervisor/process.py": {"ChildProcess._new_control": NAMELESS},
     "supervisor/status_socket.py": {
         "open_status_socket": "answers this user and root alone; others' are not believed (SO_PEERCRED)"
     },

@@ -10,8 +10,9 @@ from tests.supervisor.forkservers import executor_of, forked, plan_of, until
 
 from jina.plan.plans import RestartPlan
 from jina.supervisor import forkserver
+from jina.supervisor.forkserver import fork_server_for
 from jina.supervisor.group import processes_of
-from jina.supervisor.process import ChildProcess, fork_server_for
+from jina.supervisor.process import ChildProcess
 
 pytestmark = pytest.mark.skipif(not forkserver.is_supported(), reason="processes are forked on Linux only")
 LIBRARIES = ("numpy", "pydantic_core", "grpc/_cython")
@@ -46,7 +47,7 @@ def _facts(pid):
 def test_it_is_as_one_started_by_itself(start, monkeypatch):
     found = []
     for forks in (True, False):
-        monkeypatch.setattr("jina.supervisor.process.is_supported", lambda forks=forks: forks)
+        monkeypatch.setattr("jina.supervisor.forkserver.is_supported", lambda forks=forks: forks)
         service = start("Facts", behind={})
         assert forked(service) == [forks] * 3
         found.append(_facts(service.front[0].pid))
@@ -60,7 +61,7 @@ def test_it_is_as_one_started_by_itself(start, monkeypatch):
 def test_one_of_a_user_is_as_one_started_by_itself(start, monkeypatch, tmp_path):
     found = []
     for forks in (True, False):
-        monkeypatch.setattr("jina.supervisor.process.is_supported", lambda forks=forks: forks)
+        monkeypatch.setattr("jina.supervisor.forkserver.is_supported", lambda forks=forks: forks)
         service = start("Facts", behind={"listeners": [], "custom": OWN})
         assert forked(service) == [forks] * 3
         fact = json.loads((tmp_path / "gateway.json").read_text())

@@ -1,5 +1,7 @@
 """Workers that are forked from a fork server: like those that are started by themselves, and as well tied to us."""
 
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -30,7 +32,7 @@ def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatc
     facts = _told(tmp_path)
     for fact, process in zip(facts, first.processes, strict=True):
         assert fact["pid"] == fact["session"] == fact["native"] == process.pid
-    monkeypatch.setattr("jina.supervisor.process.is_supported", lambda: False)
+    monkeypatch.setattr("jina.supervisor.forkserver.is_supported", lambda: False)
     direct = start("Facts")
     assert forked(direct) == [False, False]
     assert fork_server_of(direct) is None
@@ -46,7 +48,7 @@ def test_a_forked_worker_is_as_one_started_by_itself(start, tmp_path, monkeypatc
 @pytest.mark.parametrize("forks", [True, False])
 def test_lists_of_processes_show_names(start, monkeypatch, forks):
     if not forks:
-        monkeypatch.setattr("jina.supervisor.process.is_supported", lambda: False)
+        monkeypatch.setattr("jina.supervisor.forkserver.is_supported", lambda: False)
     deployment = start("Facts")
     assert forked(deployment) == [forks] * 2
     for process in deployment.processes:
@@ -134,6 +136,57 @@ def test_a_fork_server_that_ends_when_it_has_forked_the_gateway(start):
     os.kill(fork_server_of(deployment).pid, signal.SIGKILL)
     deployment.wait_ready(DEADLINE)
     assert forked(deployment) == [False, False, True]
+
+
+DIES = """
+import os, signal, sys
+
+if sys.orig_argv[-1].strip() == "forkserver":
+    waitpid, setsid = os.waitpid, os.setsid
+
+    def dying(*arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def told():
+        setsid()
+        with open(os.path.join(os.environ["RECORD"], "forked"), "w") as file:
+            file.write(str(os.getpid()))
+
+    os.waitpid, os.setsid = dying, told
+"""
+
+
+@pytest.mark.slow
+def test_what_a_fork_server_forked_just_before_its_end_leaves(start, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(DIES)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    deployment = start("Facts", behind={})
+    assert forked(deployment) == [False] * 3
+    assert len({process.pid for process in deployment.processes}) == 3
+    until(lambda: gone(int((tmp_path / "forked").read_text())))
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_orphans_go_where_they_went(start, before):
+    """This process becomes the parent of those that are forked for it, and of no others later."""
+    library, now = ctypes.CDLL(None), ctypes.c_int()
+    library.prctl(36, before, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    try:
+        assert forked(start("Facts")) == [True, True]
+        library.prctl(37, ctypes.byref(now), 0, 0, 0)
+        assert now.value == before
+    finally:
+        library.prctl(36, 0, 0, 0, 0)
+
+
+def test_a_program_that_may_adopt_none_starts_all_by_themselves(start, monkeypatch):
+    @contextlib.contextmanager
+    def refused():
+        raise OSError("not permitted")
+        yield
+
+    monkeypatch.setattr("jina.supervisor.forkserver.adopting_orphans", refused)
+    assert forked(start("Facts", behind={})) == [False] * 3
 
 
 @pytest.mark.slow

@@ -78,13 +78,8 @@ def send_link(sock: socket.socket, name: str, link: socket.socket) -> None:
     sock.sendall(frame[sent:])
 
 
-def send_message(sock: socket.socket, word: dict[str, Any]) -> None:
-    """Send a control message to a child; blocks."""
-    send_frame(sock, msgspec.json.encode(word))
-
-
 def receive_messages(sock: socket.socket) -> Iterator[tuple[dict[str, Any], socket.socket | None]]:
-    """The messages of `send_link` and `send_message`, with the sockets of links.
+    """The messages of the orchestrator, with the sockets of links (`send_link`).
 
     Ends when the peer closed or its process ended.
     """

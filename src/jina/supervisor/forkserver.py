@@ -1,4 +1,4 @@
-"""The fork server: imports once what workers need, and forks a process for each control socket that it receives."""
+"""The fork server, both ends: a process that imports once what workers need, and is forked for each of them."""
 
 from __future__ import annotations
 
@@ -7,49 +7,149 @@ import ctypes
 import gc
 import importlib
 import os
-import platform
 import signal
 import socket
-import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from jina.codec import pb
 from jina.errors import NotSupportedError
-from jina.plan.plans import ForkServerPlan
-
-_CLONE_PARENT = 0x8000
-_CLONE_CHILD_CLEARTID = 0x200000
-_CLONE_CHILD_SETTID = 0x1000000
-_PR_GET_TID_ADDRESS = 40
-_SYSTEM_CALLS = {"x86_64": (56, 274, 273), "aarch64": (220, 100, 99)}
-"""Numbers of clone, get_robust_list and set_robust_list, by machine."""
-
-
-class Sibling:
-    """A child that another process forked for this one; has what is used of `subprocess.Popen`."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def wait(self) -> int:
-        """Collect it; the exit code, or the negative number of the signal that ended it."""
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        except ChildProcessError:  # the program reaps every child itself
-            return 0
-
-    def send_signal(self, signum: int) -> None:
-        """Send a signal; not to be called after `wait`."""
-        os.kill(self.pid, signum)
+from jina.plan.plans import ChildPlan, ForkServerPlan, GatewayPlan, WorkerPlan
+from jina.supervisor.process import ChildProcess, Sibling
 
 
 def is_supported() -> bool:
     """Whether `fork_sibling` can be expected to work here."""
-    return sys.platform == "linux" and hasattr(os, "pidfd_open") and platform.machine() in _SYSTEM_CALLS
+    return sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+_adopting = threading.Lock()
+"""Held while this process is a subreaper: two services that start in one program take turns."""
+
+
+@contextlib.contextmanager
+def adopting_orphans() -> Generator[None]:
+    """Become the parent of each descendant whose parent ends meanwhile; raises `OSError` where that cannot be.
+
+    So the processes that a fork server starts become children of this one. It lasts no longer than a fork, as the
+    program may have children of its own whose orphans are to go to init, as ever.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    before = ctypes.c_int()
+    with _adopting:
+        library.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+        if library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "this process cannot adopt others")
+        try:
+            yield
+        finally:
+            library.prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
+
+
+_PATIENCE = 10.0
+"""Seconds that a fork may take before the fork server counts as broken."""
+
+
+class ForkServer(ChildProcess):
+    """The process that several workers are forked from, and the gateway before it has imported what only they need.
+
+    All methods belong to the thread that called `spawn`. Where it cannot be started or cannot fork, or ends, `fork`
+    gives None, and processes are started by themselves. One that `keep_running` forks those that are started later,
+    too: they serve sooner, without the time that the imports take.
+    """
+
+    def __init__(self, sys_path: list[str], *, keep_running: bool = False) -> None:
+        super().__init__(ForkServerPlan(sys_path=sys_path))
+        self._keep_running = keep_running
+        self._key = tuple(sys_path)
+        self._stages = ["common", "ready"]
+        """Those of its phases in which it forks that are not over."""
+        self._forked = 0
+
+    def can_fork(self, process: ChildProcess) -> bool:
+        """Whether a process is to be forked, now or in a later stage, rather than started by itself."""
+        return self.phase != "failed" and self.exit_status is None and self._stage_of(process.plan) in self._stages
+
+    def can_fork_now(self, process: ChildProcess) -> bool:
+        """Whether it has imported what the process needs."""
+        return self.can_fork(process) and self._stage_of(process.plan) == self.phase
+
+    def _stage_of(self, plan: ChildPlan) -> str | None:
+        """A gateway comes before the libraries of Executors, unless it is the user's own, which is like an Executor."""
+        if not isinstance(plan, GatewayPlan):
+            return "ready" if _key(plan) == self._key else None
+        if plan.env:
+            return None
+        return "ready" if plan.custom is not None and tuple(plan.custom.sys_path) == self._key else "common"
+
+    def fork(self, control: socket.socket) -> Sibling | None:
+        """A new process with this control socket, or None when it has to be started otherwise."""
+        if self.phase not in self._stages or self.control is None:
+            return None
+        self._forked = 0
+        self.control.settimeout(_PATIENCE)
+        try:
+            with adopting_orphans():
+                socket.send_fds(self.control, [b"!"], [control.fileno()])
+                while not self._forked and self.read():
+                    pass
+            # Raises unless it is a child of this process now.
+            os.waitid(os.P_PID, self._forked, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except OSError:
+            self._forked = 0
+        finally:
+            self.control.settimeout(None)
+        if not self._forked:
+            self.phase, self.ready = "failed", False
+            self.terminate(signal.SIGKILL)
+            return None
+        return Sibling(self._forked)
+
+    def advance(self, waiting: Iterable[ChildProcess]) -> None:
+        """Move it to its next stage, or stop it, when no queued process needs the current one."""
+        if self.phase not in self._stages or self.control is None:
+            return
+        wanted = {self._stage_of(process.plan) for process in waiting} | ({"ready"} if self._keep_running else set())
+        if self.phase in wanted:
+            return
+        with contextlib.suppress(OSError):  # it has ended
+            if self.phase == "common" and "ready" in wanted:
+                self._stages.remove("common")
+                self.control.send(b".")
+            else:
+                self._stages.clear()
+                self.control.shutdown(socket.SHUT_WR)
+
+    def _on_report(self, report: dict[str, Any]) -> None:
+        super()._on_report(report)
+        self._forked = int(report.get("pid", 0))
+
+
+def fork_server_for(processes: Sequence[ChildProcess]) -> ForkServer | None:
+    """A fork server, not started, for the processes that can share one; None for one that is never reloaded."""
+    if not is_supported():
+        return None
+    keys = Counter(key for process in processes if (key := _key(process.plan)) is not None)
+    for found, count in keys.most_common(1):
+        keep_running = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
+        return ForkServer(list(found), keep_running=keep_running) if count > 1 or keep_running else None
+    return None
+
+
+def _key(plan: ChildPlan) -> tuple[str, ...] | None:
+    """Workers with the same key can be forked from one process; those with None from none.
+
+    Variables of the environment have to be there before libraries are imported, and listeners need libraries of their
+    own: that is worth it only where a worker is soon to be replaced.
+    """
+    if not isinstance(plan, WorkerPlan) or plan.env or (plan.listeners and not plan.watch):
+        return None
+    return tuple(plan.executor.sys_path)
 
 
 def threads() -> int:
@@ -66,45 +166,33 @@ def require_one_thread() -> None:
 
 
 def fork_sibling() -> int:
-    """Fork; 0 in the child, its process id here.
+    """Fork a child of the parent of this process, which is `adopting_orphans`; 0 in the child, its process id here.
 
-    Raises `NotSupportedError` where this process has several threads or its C library is not glibc, `OSError` when
-    the kernel refuses.
+    It leads a session of its own by then. Raises `NotSupportedError` where this process has several threads, `OSError`
+    when the kernel refuses.
     """
     require_one_thread()
-    # PyDLL keeps the GIL: between these calls nothing else may run.
-    library, python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
-    clone, get_robust, set_robust = _SYSTEM_CALLS[platform.machine()]
-    thread_id = _thread_id_address(library)
-    head, size = ctypes.c_void_p(), ctypes.c_size_t()
-    library.syscall(get_robust, 0, ctypes.byref(head), ctypes.byref(size))
-    flags = _CLONE_PARENT | _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID | signal.SIGCHLD
-    # The places of the fourth and fifth argument differ between machines; the flags use the thread id's only.
-    arguments = [ctypes.c_long(clone), ctypes.c_long(flags), None, None, thread_id, thread_id]
-    python.PyOS_BeforeFork()
-    pid = int(library.syscall(*arguments))
-    if pid == 0:
-        library.syscall(set_robust, head, size)
-        python.PyOS_AfterFork_Child()
+    reading, writing = os.pipe()
+    between = os.fork()
+    if between == 0:
+        try:
+            if os.fork():
+                os._exit(0)
+        except OSError:
+            os._exit(1)
+        os.setsid()
+        os.write(writing, str(os.getpid()).encode())
+        os.close(reading)
+        os.close(writing)
         return 0
-    error = ctypes.get_errno()
-    python.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(error, os.strerror(error))
-    return pid
-
-
-def _thread_id_address(library: ctypes.PyDLL) -> ctypes.c_void_p:
-    """Where glibc keeps the id of this thread: the kernel is to write the child's there, as `fork` has it do."""
-    address = ctypes.c_void_p()
-    found = library.prctl(_PR_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0)
-    known = found == 0 and address.value and struct.calcsize("P") == 8
-    if not known or ctypes.c_int.from_address(address.value or 0).value != threading.get_native_id():
-        raise NotSupportedError(
-            "the C library does not say where it keeps the id of a thread",
-            help="workers are started one by one instead",
-        )
-    return address
+    os.close(writing)
+    with open(reading, "rb") as file:
+        pid = file.read()
+    with contextlib.suppress(ChildProcessError):  # the system collects it: this process inherited an ignored SIGCHLD
+        os.waitpid(between, 0)  # when it is over, the child has its new parent
+    if not pid:
+        raise OSError("the system refuses a fork")
+    return int(pid)
 
 
 _COMMON = (
@@ -149,10 +237,10 @@ def serve_forks(
                 return None  # the end of the control socket says enough
             if pid == 0:
                 _reset_after_fork()
-                report({"phase": phase, "pid": os.getpid()})
                 control.close()
                 return own
             own.close()
+            report({"phase": phase, "pid": pid})
         if own is None:
             break
     return None
@@ -193,7 +281,7 @@ def _prepare_to_fork() -> None:
 def _end_idle_threads() -> None:
     """Libraries end their threads before a fork, to start them again when they need them; OpenBLAS is one.
 
-    They are told by the C library, which `fork_sibling` goes around, so there is one fork of the usual kind before.
+    So the threads that are left after one are of libraries that do not.
     """
     if threads() > 1:
         pid = os.fork()
@@ -204,8 +292,7 @@ def _end_idle_threads() -> None:
 
 
 def _reset_after_fork() -> None:
-    """Give the forked process its own session and random numbers."""
-    os.setsid()
+    """Give the forked process its own random numbers, and correct what it knows of its thread."""
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # noqa: SLF001 - Python 3.11 leaves the old
     if (numpy_random := sys.modules.get("numpy.random")) is not None:
         numpy_random.seed()

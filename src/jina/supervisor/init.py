@@ -40,9 +40,10 @@ def _reap_children(pid: int, watched: set[signal.Signals]) -> int:
 
 
 def reap_orphans(group: int) -> None:
-    """Where this is process 1: collect those of a process group that were killed and have no other parent."""
-    if os.getpid() != 1:
-        return
+    """Collect those of a process group that were killed and became children of this process.
+
+    As process 1 it gets all that have no other parent; else what a fork server was forking when it was killed.
+    """
     try:
         while os.waitpid(-group, 0)[0]:
             pass

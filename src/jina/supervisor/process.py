@@ -1,4 +1,4 @@
-"""One child process: started, listened to, ended; from the fork server or by itself."""
+"""One child process: started, listened to, ended."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import sys
 import sysconfig
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -24,8 +23,7 @@ from jina import errors
 from jina.config.paths import absolute
 from jina.errors import JinaError, RuntimeFailToStart, Unavailable, ending_of
 from jina.plan.plans import ChildPlan, ForkServerPlan, GatewayPlan, WorkerPlan, to_json
-from jina.supervisor.control import WIDTH, FrameReader, send_frame, send_link, send_message
-from jina.supervisor.forkserver import Sibling, is_supported
+from jina.supervisor.control import WIDTH, FrameReader, send_frame, send_link
 from jina.supervisor.init import reap_orphans
 
 _DURING = {
@@ -188,10 +186,27 @@ _PHASES = {
     "importing": "importing",
     "init": "in __init__",
     "joining": "joining its group",
-    "serving": "binding its ports",
 }
 _YOUNG = 10.0
 """Seconds after which a child that still imports is taken to wait for something else than the processor."""
+
+
+class Sibling:
+    """A child that another process forked for this one; has what is used of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self) -> int:
+        """Collect it; the exit code, or the negative number of the signal that ended it."""
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        except ChildProcessError:  # the program reaps every child itself
+            return 0
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal; not to be called after `wait`."""
+        os.kill(self.pid, signum)
 
 
 class ChildProcess:
@@ -265,26 +280,36 @@ class ChildProcess:
         young = time.monotonic() - self.since < _YOUNG
         return self.running and young and self.phase in {"starting", "importing"}
 
-    def spawn(self, fork: Callable[[socket.socket], Sibling | None] = lambda _: None) -> None:
+    def spawn(self, fork: Callable[[socket.socket], Sibling | None] | None = None) -> None:
         """Start the child and send it its plan; a failure is kept in `failure`.
 
         `fork` may start it with its end of the control socket, or leave that to this method.
         """
-        ours, theirs = socket.socketpair()
-        self.control = ours
         try:
-            with theirs:
-                self._process = fork(theirs) or self._opened(theirs)
+            if fork is not None:
+                with self._new_control() as theirs:
+                    self._process = fork(theirs)
+            if self._process is None:
+                with self._new_control() as theirs:
+                    self._process = self._opened(theirs)
         except OSError as error:
             self.failure = RuntimeFailToStart(f"{self.name} cannot be started: {error}")
             self.exit_status = -1
             return
+        assert self.control is not None
         if hasattr(os, "pidfd_open"):
             self.pidfd = os.pidfd_open(self._process.pid)
         # A child that died already is told by its exit, not by the broken pipe.
         with contextlib.suppress(OSError):
-            send_frame(ours, to_json(self.plan))
-            send_frame(ours, self.blob)
+            send_frame(self.control, to_json(self.plan))
+            send_frame(self.control, self.blob)
+
+    def _new_control(self) -> socket.socket:
+        """The child's end of a new control socket; what a broken fork server has forked ends with the one before."""
+        if self.control is not None:
+            self.control.close()
+        self.control, theirs = socket.socketpair()
+        return theirs
 
     def _opened(self, control: socket.socket) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own module
@@ -310,7 +335,7 @@ class ChildProcess:
         """Send a control message to the child, see `jina.supervisor.control`."""
         if self.control is not None:
             with contextlib.suppress(OSError):  # as above
-                send_message(self.control, message)
+                send_frame(self.control, msgspec.json.encode(message))
 
     @property
     def silent(self) -> float:
@@ -455,101 +480,3 @@ def _environment(extra: dict[str, str]) -> dict[str, str]:
         paths = environment.get("PYTHONPATH", "").split(os.pathsep)
         environment["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), root])
     return environment
-
-
-_PATIENCE = 10.0
-"""Seconds that a fork may take before the fork server counts as broken."""
-
-
-class ForkServer(ChildProcess):
-    """The process that several workers are forked from, and the gateway before it has imported what only they need.
-
-    All methods belong to the thread that called `spawn`. Where it cannot be started or cannot fork, or ends, `fork`
-    gives None, and processes are started by themselves. One that `keep_running` forks those that are started later,
-    too: they serve sooner, without the time that the imports take.
-    """
-
-    def __init__(self, sys_path: list[str], *, keep_running: bool = False) -> None:
-        super().__init__(ForkServerPlan(sys_path=sys_path))
-        self._keep_running = keep_running
-        self._key = tuple(sys_path)
-        self._stages = ["common", "ready"]
-        """Those of its phases in which it forks that are not over."""
-        self._forked = 0
-
-    def can_fork(self, process: ChildProcess) -> bool:
-        """Whether a process is to be forked, now or in a later stage, rather than started by itself."""
-        return self.phase != "failed" and self.exit_status is None and self._stage_of(process.plan) in self._stages
-
-    def can_fork_now(self, process: ChildProcess) -> bool:
-        """Whether it has imported what the process needs."""
-        return self.can_fork(process) and self._stage_of(process.plan) == self.phase
-
-    def _stage_of(self, plan: ChildPlan) -> str | None:
-        """A gateway comes before the libraries of Executors, unless it is the user's own, which is like an Executor."""
-        if not isinstance(plan, GatewayPlan):
-            return "ready" if _key(plan) == self._key else None
-        if plan.env:
-            return None
-        return "ready" if plan.custom is not None and tuple(plan.custom.sys_path) == self._key else "common"
-
-    def fork(self, control: socket.socket) -> Sibling | None:
-        """A new process with this control socket, or None when it has to be started otherwise."""
-        if self.phase not in self._stages or self.control is None:
-            return None
-        self._forked = 0
-        self.control.settimeout(_PATIENCE)
-        try:
-            socket.send_fds(self.control, [b"!"], [control.fileno()])
-            while not self._forked and self.read():
-                pass
-        except OSError:
-            self._forked = 0
-        finally:
-            self.control.settimeout(None)
-        if not self._forked:
-            self.phase, self.ready = "failed", False
-            self.terminate(signal.SIGKILL)
-            return None
-        return Sibling(self._forked)
-
-    def advance(self, waiting: Iterable[ChildProcess]) -> None:
-        """Move it to its next stage, or stop it, when no queued process needs the current one."""
-        if self.phase not in self._stages or self.control is None:
-            return
-        wanted = {self._stage_of(process.plan) for process in waiting} | ({"ready"} if self._keep_running else set())
-        if self.phase in wanted:
-            return
-        with contextlib.suppress(OSError):  # it has ended
-            if self.phase == "common" and "ready" in wanted:
-                self._stages.remove("common")
-                self.control.send(b".")
-            else:
-                self._stages.clear()
-                self.control.shutdown(socket.SHUT_WR)
-
-    def _on_report(self, report: dict[str, Any]) -> None:
-        super()._on_report(report)
-        self._forked = int(report.get("pid", 0))
-
-
-def fork_server_for(processes: Sequence[ChildProcess]) -> ForkServer | None:
-    """A fork server, not started, for the processes that can share one; None for one that is never reloaded."""
-    if not is_supported():
-        return None
-    keys = Counter(key for process in processes if (key := _key(process.plan)) is not None)
-    for found, count in keys.most_common(1):
-        keep_running = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
-        return ForkServer(list(found), keep_running=keep_running) if count > 1 or keep_running else None
-    return None
-
-
-def _key(plan: ChildPlan) -> tuple[str, ...] | None:
-    """Workers with the same key can be forked from one process; those with None from none.
-
-    Variables of the environment have to be there before libraries are imported, and listeners need libraries of their
-    own: that is worth it only where a worker is soon to be replaced.
-    """
-    if not isinstance(plan, WorkerPlan) or plan.env or (plan.listeners and not plan.watch):
-        return None
-    return tuple(plan.executor.sys_path)

@@ -19,6 +19,7 @@ import msgspec
 
 from jina.errors import CrashLoop, InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.plan.plans import ChildPlan, GatewayPlan, NodePlan, ProcessPlan, UpstreamPlan, WorkerPlan
+from jina.supervisor.forkserver import fork_server_for
 from jina.supervisor.policies import (
     Action,
     Discard,
@@ -30,7 +31,7 @@ from jina.supervisor.policies import (
     Start,
     Take,
 )
-from jina.supervisor.process import ChildProcess, fork_server_for
+from jina.supervisor.process import ChildProcess
 from jina.supervisor.status_socket import open_status_socket
 
 SILENT = 3.0
@@ -713,10 +714,8 @@ class Supervisor:
         while starting < self._at_once and not self._asked and (process := self._next()):
             if process.exit_status is not None:
                 continue  # given up before its turn
-            if self._fork_server is not None and self._fork_server.can_fork(process):
-                process.spawn(self._fork_server.fork)
-            else:
-                process.spawn()
+            fork_server = self._fork_server
+            process.spawn(fork_server.fork if fork_server is not None and fork_server.can_fork(process) else None)
             if process.running:
                 starting += 1
                 _watch(selector, process)
