@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.batching import batching
 from bench.cases import CASES, Case
-from bench.clients import client_latency
+from bench.clients import client_latency, portal
 from bench.codecs import codec
 from bench.flows import FLOW_OTHERS, FLOWS
 from bench.link import link
@@ -33,6 +33,7 @@ OTHERS = {
     "start": start,
     "ready": ready,
     "client_latency": client_latency,
+    "portal": portal,
     "codec": codec,
     "link": link,
     "batching": batching,

@@ -1,12 +1,14 @@
-"""What our synchronous client adds to a call."""
+"""What our synchronous client adds to a call, and what it would cost to hide an event loop in a thread behind it."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import statistics
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 from docarray import BaseDoc, DocList
@@ -49,6 +51,72 @@ def client_latency(rounds: int) -> Section:
     note = "The bare sides are a grpcio stub with a message that is made once, and `http.client` kept alive."
     head = ["client", "p50 (us)", "calls"]
     return Section("One call of the synchronous client", head, rows, checks, note, "p50, us", bars, raw)
+
+
+def portal(rounds: int) -> Section:
+    """One call at a time, in turns: blocking, and by the asynchronous client on a loop in a thread of its own."""
+    rows, checks, raw, bars = [], [], {}, {}
+    for protocol in ("grpc", "http"):
+        server = bench_server(f"ours-{protocol}", "ours.py", protocol=protocol)
+        server.start()
+        try:
+            with contextlib.ExitStack() as stack:
+                arms = (_ours(server.port, protocol), _by_portal(server.port, protocol, stack))
+                series = [_in_turns(arms) for _ in range(rounds + 1)]
+        finally:
+            server.stop()
+        blocking, hopping = ([one[arm] for one in series[1:]] for arm in (0, 1))
+        for name, values in ((f"blocking-{protocol}", blocking), (f"portal-{protocol}", hopping)):
+            rows.append([name, *(statistics.median(column) for column in zip(*values, strict=True)), rounds * CALLS])
+            bars[name] = rows[-1][1]
+            raw[name] = values
+        for what, column in (("p50", 0), ("CPU", 1)):
+            found = ratio([one[column] for one in hopping], [one[column] for one in blocking])
+            checks.append(Check(f"{protocol}: {what}, portal / blocking", found, 1.3 if column == 0 else None))
+    note = "CPU is that of the client's process. The portal's thread runs nothing but its loop."
+    head = ["client", "p50 (us)", "CPU (us)", "calls"]
+    return Section("A synchronous call, blocking and through a thread with a loop", head, rows, checks, note, "p50, us",
+                   bars, raw)  # fmt: skip
+
+
+def _in_turns(arms: Sequence[Callable[[], bool]]) -> list[tuple[float, float]]:
+    """For each arm the median time and the CPU of a call, both in us; a call of each after the other."""
+    times: list[list[float]] = [[] for _ in arms]
+    used = [0.0 for _ in arms]
+    for _ in range(CALLS):
+        for number, call in enumerate(arms):
+            cpu, began = time.process_time(), time.perf_counter()
+            right = call()
+            times[number].append(time.perf_counter() - began)
+            used[number] += time.process_time() - cpu
+            if not right:
+                raise RuntimeError("portal: a wrong answer")
+    return [(statistics.median(one) * 1e6, cpu / CALLS * 1e6) for one, cpu in zip(times, used, strict=True)]
+
+
+def _by_portal(port: int, protocol: str, stack: contextlib.ExitStack) -> Callable[[], bool]:
+    client = Client(host="127.0.0.1", port=port, protocol=protocol, asyncio=True)
+    docs = DocList[Text]([Text(id="a", text="hello world")])
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="portal", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    stack.callback(end)
+
+    async def post() -> DocList[Text]:
+        return await client.post("/upper", docs, return_type=DocList[Text])
+
+    def call() -> bool:
+        answer = asyncio.run_coroutine_threadsafe(post(), loop).result()
+        return bool(answer[0].text == "HELLO WORLD")
+
+    return call
 
 
 def _p50(call: Callable[[], bool]) -> float:
