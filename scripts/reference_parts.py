@@ -280,7 +280,7 @@ def executor_methods() -> str:
 
 def client_methods() -> str:
     """Methods of the client for blocking code."""
-    from jina.client.sync_client import HTTPClient
+    from jina.client.client import HTTPClient
 
     return _members(HTTPClient)
 

@@ -304,7 +304,7 @@ import aiohttp
 import grpc
 
 from jina.plan.plans import ListenerPlan
-from jina.client.grpc_upstream import GrpcUpstream
+from jina.client.grpc import GrpcUpstream
 from jina.ipc.client import LinkUpstream
 from jina.server.server import serve
 from jina.net.service import EndpointInfo

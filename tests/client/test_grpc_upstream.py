@@ -9,7 +9,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from jina.client.grpc_upstream import GrpcUpstream, read_endpoints
+from jina.client.grpc import GrpcUpstream, read_endpoints
 from jina.codec import pb
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload, JsonPayload

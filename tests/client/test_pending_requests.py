@@ -2,7 +2,8 @@
 
 import pytest
 
-from jina.client.post import PendingRequests, PostCall, Run
+from jina.client.loops import iterate
+from jina.client.post import Payloads, PendingRequests, PostCall, Run
 from jina.client.sessions import SessionState
 from jina.codec.messages import Request
 from jina.errors import BadRequest, Unavailable
@@ -17,7 +18,7 @@ def test_nothing_is_held_of_answered_requests(keep, ordered):
         lambda payload: Request("/", payload, request_id=str(next(numbers))), keep=keep, ordered=ordered
     )
     handed_out = []
-    for request in pending.attempt(iter(range(1000))):
+    for request in iterate(pending.attempt(Payloads(iter(range(1000))))):
         answer = FailedAnswer(Unavailable("away"), request.request_id, "/")
         pending.answered(answer)
         handed_out += pending.in_order(answer) if ordered else [answer]

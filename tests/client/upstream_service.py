@@ -230,7 +230,7 @@ async def remote_child(max_message_size: int = LIMIT) -> AsyncIterator[tuple[Ups
 
 def grpc_hop(port: int, max_message_size: int) -> Upstream:
     """An upstream to a port of this machine."""
-    from jina.client.grpc_upstream import GrpcUpstream
+    from jina.client.grpc import GrpcUpstream
     from jina.plan.plans import NodePlan, UpstreamPlan
 
     plan = UpstreamPlan(kind="grpc", name=NAME, address=f"127.0.0.1:{port}")

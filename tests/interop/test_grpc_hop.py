@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from docarray import DocList
 
-from jina.client.grpc_upstream import GrpcUpstream
+from jina.client.grpc import GrpcUpstream
 from jina.codec.codec import codec_for
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload, DocsPayload, JsonPayload

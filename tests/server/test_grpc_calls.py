@@ -7,10 +7,10 @@ import grpc
 import pytest
 from docarray import DocList
 
+from jina.client.grpc import sent_error
 from jina.codec import parameters, pb, status
 from jina.codec.payloads import DocsPayload
 from jina.errors import ExecutorError, TooLarge, Unavailable, ValidationFailed
-from jina.net.grpc_common import sent_error
 from jina.net.limits import Limits
 from jina.server.grpc import status_bytes
 from tests.server.sample_service import NOTES, Note, SampleService, authority, run, served

@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from jina import Client
-from jina.client import http_connection
+from jina.client import http
 from jina.errors import BadServer, ConfigError, DeadlineExceeded, TooLarge, Unavailable
 from tests.certificates import certificate
 from tests.client.note_server import Note
@@ -211,7 +211,7 @@ def test_a_connection_that_the_peer_closed_while_it_was_idle(peer, post):
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(peer, post, monkeypatch):
-    monkeypatch.setattr(http_connection, "_IDLE", 0.0)
+    monkeypatch.setattr(http, "_IDLE", 0.0)
     one = peer()
     assert post(one.port, 2) == "hi"
     assert one.connections == 2

@@ -277,14 +277,12 @@ class Calls:
 
 def _classes_of(kind: str) -> list[type]:
     import jina
-    from jina.client import async_client, sync_client
+    from jina.client import client
 
     if kind != "Client":
         return [getattr(jina, kind)]
-    modules = (vars(sync_client), vars(async_client))
-    return [
-        cls for names in modules for name, cls in names.items() if name.endswith("Client") and isinstance(cls, type)
-    ]
+    classes = [cls for cls in vars(client).values() if isinstance(cls, type)]
+    return [cls for cls in classes if issubclass(cls, client.SyncClient | client.AsyncClient)]
 
 
 @functools.cache

@@ -5,6 +5,6 @@ Gives: documents or the error that the server raised.
 Never: hides a loop in a thread.
 """
 
-from jina.client.factory import Client
+from jina.client.client import Client
 
 __all__ = ["Client"]

@@ -6,12 +6,12 @@ import asyncio
 import queue
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from jina.client.async_client import AsyncClient
-from jina.client.sync_client import SyncClient
+from jina.client.client import AsyncClient, SyncClient
+from jina.client.loops import BLOCKING, ON_LOOP, Waits
 from jina.codec import pb
 from jina.codec.messages import Request
 from jina.codec.payloads import BytesPayload
@@ -30,23 +30,52 @@ from jina.net.messages import read_request, write_failure, write_reply
 if TYPE_CHECKING:
     from jina.net.service import Service
 
+T = TypeVar("T")
 _HERE = Target("inprocess", "localhost", 0)
 _LARGEST_WINDOW = 100
 """Requests of one call in work at once: each is a task on a loop that this program shares with all Executors."""
 
 
-class _Bridge:
-    """The service, asked on its own loop; requests and replies are written and read as a gRPC listener does."""
+class ServiceChannel:
+    """The service, asked on its own loop; requests and replies are written and read as a gRPC listener does.
 
-    def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
+    In blocking code it may be used on any thread but the service's own, on loops on any.
+    """
+
+    def __init__(self, service: Service, loop: AbstractEventLoop, waits: Waits) -> None:
         self._service = service
         self._loop = loop
+        self._waits = waits
 
-    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+    async def call(self, request: Request, options: CallOptions) -> Answer:
+        """See `Channel`."""
+        return await self._there(self._answer(request, options))
+
+    async def stream_doc(self, request: Request, options: CallOptions) -> AsyncGenerator[_Document]:
+        """See `Channel`."""
+        groups = self._documents(request, options)
+        try:
+            while (group := await self._there(_next(groups))) is not None:
+                for document in group:
+                    yield document
+        finally:
+            await self._there(_close(groups))
+
+    async def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
+        """See `Channel`."""
+        await self._there(self._service.dry_run())
+
+    async def close(self, *, abruptly: bool = False) -> None:
+        """Nothing is open."""
+
+    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        return await self._waits.result(self.submit(work))
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop of the service."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def answer(self, request: Request, options: CallOptions) -> Answer:
+    async def _answer(self, request: Request, options: CallOptions) -> Answer:
         """The answer; a handler's exception in it, an error of the request itself raised."""
         message = request_message(request)
         began = time.time()
@@ -68,7 +97,7 @@ class _Bridge:
             raise failed.error or error from None
         return ProtoAnswer(pb.DataRequestProto.FromString(data))
 
-    async def documents(self, request: Request, options: CallOptions) -> AsyncIterator[list[_Document]]:
+    async def _documents(self, request: Request, options: CallOptions) -> AsyncGenerator[list[_Document]]:
         """The documents of a stream, in the groups in which they are ready."""
         message = document_request_message(request)
         docs = pb.DocListProto()
@@ -81,9 +110,6 @@ class _Bridge:
             raise ProtoAnswer(write_failure(pb.DataRequestProto(), None, error, "", 0.0)).error or error from None
         finally:
             await replies.aclose()
-
-    async def ready(self) -> None:
-        await self._service.dry_run()
 
     def _read(self, message: Any, documents: bytes, options: CallOptions) -> Request:
         if options.compression is not None or options.credentials is not None:
@@ -107,99 +133,46 @@ class _Document:
         return codec.decode_doc(self._message)
 
 
-class SyncServiceChannel:
-    """For blocking code on any thread but the service's own."""
+class _BlockingChannel(ServiceChannel):
+    """For blocking code."""
 
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
-
-    def call(self, request: Request, options: CallOptions) -> Answer:
-        """See `SyncChannel`."""
-        answer: Answer = _result(self._bridge.submit(self._bridge.answer(request, options)))
-        return answer
-
-    def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
-        """See `SyncStreamChannel`."""
+    async def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncGenerator[Answer]:
+        """See `StreamChannel`."""
         window = min(options.window, _LARGEST_WINDOW)
-        flying: list[Future[Any]] = []
-        landed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        flying: list[Future[Answer]] = []
+        landed: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()
         more = True
         try:
             while more or flying:
                 while more and len(flying) < window:
-                    request = next(requests, None)
+                    request = await anext(requests, None)
                     if request is None:
                         more = False
                         break
-                    future = self._bridge.submit(self._bridge.answer(request, options))
+                    future = self.submit(self._answer(request, options))
                     flying.append(future)
                     future.add_done_callback(landed.put)
                 if flying:
                     done = flying[0] if options.results_in_order else landed.get()
-                    answer = _result(done)
+                    answer = await self._waits.result(done)
                     flying.remove(done)
                     yield answer
         finally:
             for future in flying:
                 future.cancel()
 
-    def stream_doc(self, request: Request, options: CallOptions) -> Iterator[_Document]:
-        """See `SyncChannel`."""
-        groups = self._bridge.documents(request, options)
-        try:
-            while (group := _result(self._bridge.submit(_next(groups)))) is not None:
-                yield from group
-        finally:
-            _result(self._bridge.submit(_close(groups)))
-
-    def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
-        """See `SyncChannel`."""
-        _result(self._bridge.submit(self._bridge.ready()))
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class AsyncServiceChannel:
-    """For coroutines on any loop."""
-
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
-
-    async def call(self, request: Request, options: CallOptions) -> Answer:
-        """See `AsyncChannel`."""
-        answer: Answer = await asyncio.wrap_future(self._bridge.submit(self._bridge.answer(request, options)))
-        return answer
-
-    async def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[_Document]:
-        """See `AsyncChannel`."""
-        groups = self._bridge.documents(request, options)
-        try:
-            while (group := await asyncio.wrap_future(self._bridge.submit(_next(groups)))) is not None:
-                for document in group:
-                    yield document
-        finally:
-            await asyncio.wrap_future(self._bridge.submit(_close(groups)))
-
-    async def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
-        """See `AsyncChannel`."""
-        await asyncio.wrap_future(self._bridge.submit(self._bridge.ready()))
-
-    async def close(self, *, abruptly: bool = False) -> None:
-        """Nothing is open."""
-
 
 class InProcessClient(SyncClient):
     """A `SyncClient` of a service that runs on `loop`, in another thread of this process."""
+
+    def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
+        super().__init__(_HERE, ChannelSettings(), 1000)
+        self._channel = _BlockingChannel(service, loop, BLOCKING)
 
     @property
     def protocol(self) -> str:
         """As which it behaves."""
         return "grpc"
-
-    def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
-        super().__init__(_HERE, ChannelSettings(), 1000)
-        self._channel = SyncServiceChannel(_Bridge(service, loop))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -208,30 +181,22 @@ class InProcessClient(SyncClient):
 class AsyncInProcessClient(AsyncClient):
     """An `AsyncClient` of a service that runs on `loop`, which may be another one than the caller's."""
 
+    def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
+        super().__init__(_HERE, ChannelSettings(), 1000)
+        self._local = ServiceChannel(service, loop, ON_LOOP)
+
     @property
     def protocol(self) -> str:
         """As which it behaves."""
         return "grpc"
 
-    def __init__(self, service: Service, loop: AbstractEventLoop) -> None:
-        super().__init__(_HERE, ChannelSettings(), 1000)
-        self._bridge = _Bridge(service, loop)
-
-    def _new_channel(self) -> AsyncServiceChannel:
-        return AsyncServiceChannel(self._bridge)
+    def _new_channel(self) -> ServiceChannel:
+        return self._local
 
 
-def _result(future: Future[Any]) -> Any:
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-async def _next(groups: AsyncIterator[list[_Document]]) -> list[_Document] | None:
+async def _next(groups: AsyncGenerator[list[_Document]]) -> list[_Document] | None:
     return await anext(groups, None)
 
 
-async def _close(groups: Any) -> None:
+async def _close(groups: AsyncGenerator[Any]) -> None:
     await groups.aclose()

@@ -10,12 +10,11 @@ import random
 import re
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, get_origin
 
@@ -178,36 +177,6 @@ class Response:
         return f"<Response {self.request_id} {self.exec_endpoint} {state}>"
 
 
-_REPETITIONS = 9
-_SHORTEST, _LONGEST = 0.005, 0.25
-
-
-class Repetitions:
-    """The repetitions of a stream of requests that a server which stops never began; they are no attempts.
-
-    `options` are those of the next, with the time that is left.
-    """
-
-    def __init__(self, options: CallOptions) -> None:
-        self.options = options
-        self._done = 0
-        self._due = None if options.timeout is None else time.monotonic() + options.timeout
-
-    def may(self, error: JinaError) -> bool:
-        """Whether the stream that ended so is to be sent once more."""
-        return isinstance(error, Unavailable) and not error.begun and self._done < _REPETITIONS
-
-    def pause(self) -> float:
-        """Seconds to wait before the next one: none at first, then longer and longer."""
-        self._done += 1
-        pause = min(_SHORTEST * 2 ** (self._done - 2), _LONGEST) if self._done > 1 else 0.0
-        if self._due is not None:
-            left = max(0.0, self._due - time.monotonic())
-            pause = min(pause, left)
-            self.options = replace(self.options, timeout=left - pause)
-        return pause
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
     """The rule of `post`'s `max_attempts`; durations are in seconds.
@@ -293,9 +262,9 @@ class Inputs:
         while batch := list(islice(documents, self._size)):
             yield payload_of(batch)
 
-    def payloads_async(self) -> AsyncPayloads:
+    def read(self, *, blocking: bool) -> Payloads:
         """A payload per request, read one by one."""
-        return AsyncPayloads(Held(self._batches_async())) if self.is_async else AsyncPayloads(self.payloads())
+        return Payloads(self.payloads() if blocking or not self.is_async else Held(self._batches_async()))
 
     async def _batches_async(self) -> AsyncGenerator[list[BaseDoc], None]:
         batch: list[BaseDoc] = []
@@ -310,19 +279,22 @@ class Inputs:
             yield batch
 
 
-class AsyncPayloads:
+class Payloads:
     """Payloads for coroutines. A `next` that is cancelled loses nothing: the following one gives what it awaited."""
 
     def __init__(self, source: Iterator[Payload] | Held[list[BaseDoc]]) -> None:
-        self._source = source
+        self._source: Iterator[Payload] = iter(()) if isinstance(source, Held) else source
+        self._batches = source if isinstance(source, Held) else None
         self._reading: asyncio.Future[list[BaseDoc] | None] | None = None
+        self.lock: AbstractContextManager[Any] = nullcontext() if self._batches is not None else threading.Lock()
+        """For threads of blocking code; coroutines of a loop wait for `next`, and must not hold a lock meanwhile."""
 
     async def next(self) -> Payload | None:
         """The next payload, or None after the last."""
-        if isinstance(self._source, Iterator):
+        if self._batches is None:
             return next(self._source, None)
         if self._reading is None:
-            self._reading = asyncio.ensure_future(_following(self._source))
+            self._reading = asyncio.ensure_future(_following(self._batches))
         batch = await asyncio.shield(self._reading)
         self._reading = None
         return None if batch is None else payload_of(batch)
@@ -334,8 +306,8 @@ class AsyncPayloads:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        if isinstance(self._source, Held):
-            await self._source.aclose()
+        if self._batches is not None:
+            await self._batches.aclose()
 
 
 async def _following(batches: Held[list[BaseDoc]]) -> list[BaseDoc] | None:
@@ -458,38 +430,29 @@ class PendingRequests:
         self._order: deque[str] = deque()
         self._early: dict[str, Answer] = {}
 
-    def attempt(self, payloads: Iterator[Payload]) -> Iterator[Request]:
+    async def attempt(self, payloads: Payloads) -> AsyncGenerator[Request]:
         """Unanswered requests again, then new ones from `payloads`, which all attempts share."""
-        self._attempt += 1
-        return self._sending(payloads, self._attempt)
-
-    def _sending(self, payloads: Iterator[Payload], attempt: int) -> Iterator[Request]:
-        with self._lock:
+        with payloads.lock, self._lock:
+            self._attempt = attempt = self._attempt + 1
             again = deque(request for request in self._pending.values() if request is not None)
         while True:
-            with self._lock:
+            with payloads.lock:
                 if attempt != self._attempt:
                     return
                 if again:
                     request = again.popleft()
                 else:
-                    payload = next(payloads, None)
+                    payload = await payloads.next()
                     if payload is None:
                         return
                     request = self._remember(payload)
             yield request
 
-    async def attempt_async(self, payloads: AsyncPayloads) -> AsyncIterator[Request]:
-        """Unanswered requests again, then new ones from `payloads`, which all attempts share."""
-        for request in [request for request in self._pending.values() if request is not None]:
-            yield request
-        while (payload := await payloads.next()) is not None:
-            yield self._remember(payload)
-
     def _remember(self, payload: Payload) -> Request:
         request = self._make(payload)
-        held = self._keep or (not self._begun and len(self._pending) < _ROOM)
-        self._pending[request.request_id] = request if held else None
+        with self._lock:
+            held = self._keep or (not self._begun and len(self._pending) < _ROOM)
+            self._pending[request.request_id] = request if held else None
         if self._ordered:
             self._order.append(request.request_id)
         return request
@@ -559,7 +522,7 @@ _HTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redir
 
 @dataclass(kw_only=True)
 class PostCall:
-    """The arguments of `post`; see `jina.client.sync_client.SyncClient.post` for their meaning."""
+    """The arguments of `post`; see `jina.client.client.SyncClient.post` for their meaning."""
 
     on: str
     inputs: Any = None

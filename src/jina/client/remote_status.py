@@ -87,9 +87,9 @@ def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
 def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
     import grpc
 
+    from jina.client.grpc import STATUS
     from jina.codec import pb
     from jina.net.channel import TlsFiles
-    from jina.net.grpc_common import STATUS
     from jina.net.tls import client_credentials
 
     untyped: Any = grpc  # grpcio has annotations here and there only

@@ -1,16 +1,17 @@
-"""WebSocket from blocking code and on the caller's event loop."""
+"""WebSocket: the channel of a client, in blocking code and on an event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jina.client.http_messages import call_headers
+from jina.client.http import HttpChannel
+from jina.client.http_messages import call_headers, http_error
+from jina.client.loops import Pool, Waits, Window, run
 from jina.codec import pb
 from jina.codec.messages import Request, Route
 from jina.errors import BadRequest, BadServer, DeadlineExceeded, JinaError, TooLarge, Unavailable
@@ -19,8 +20,8 @@ from jina.net.tls import client_context
 from jina.observe.traces import HEADERS as TRACING
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection as AsyncConnection
-    from websockets.sync.client import ClientConnection
+    import websockets.asyncio.client
+    import websockets.sync.client
 
 SUBPROTOCOL = "bytes"
 _OPEN_TIMEOUT = 20
@@ -74,11 +75,6 @@ def whole(answer: ProtoAnswer) -> ProtoAnswer:
     return answer
 
 
-def http_target(target: Target) -> Target:
-    """The same port, spoken to over HTTP."""
-    return Target("https" if target.tls else "http", target.host, target.port, target.tls)
-
-
 def connect_arguments(target: Target, settings: ChannelSettings, options: CallOptions) -> dict[str, Any]:
     """Keyword arguments of `websockets`' `connect`."""
     headers = call_headers(replace(options, timeout=None, metadata=_of_connection(options)))
@@ -130,8 +126,6 @@ def failure_of(error: BaseException, target: Target) -> JinaError | None:
         case ConnectionClosed():
             return _closed(error, target)
         case InvalidStatus():
-            from jina.client.http_messages import http_error
-
             answer: Any = error.response
             return http_error(answer.status_code, bytes(answer.body or b""), target, answer.headers)
         case InvalidHandshake() if isinstance(error.__cause__, OSError | EOFError):
@@ -160,222 +154,27 @@ IDLE_CONNECTIONS = 8
 
 
 class WebSocketChannel:
-    """Connections to `target`, each lent to one call at a time and kept for the next; shared by all threads."""
+    """Connections to `target`, each lent to one call at a time and kept for the next: for all threads, or of a loop."""
 
-    def __init__(self, target: Target, settings: ChannelSettings) -> None:
+    def __init__(self, target: Target, settings: ChannelSettings, waits: Waits) -> None:
         self._target = target
         self._settings = settings
-        self._lock = threading.Lock()
-        self._idle: list[tuple[tuple[Any, ...], ClientConnection]] = []
-
-    def call(self, request: Request, options: CallOptions) -> Answer:
-        """Send one request and wait for its answer."""
-        frame = frame_of(request)
-        with self._leased(options) as connection:
-            connection.send(frame)
-            return whole(self._receive(connection, _sync_deadline(options)))
-
-    def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
-        """Send requests as they come, from a thread of its own; at most `options.window` are unanswered."""
-        deadline = _sync_deadline(options)
-        with self._leased(options) as connection:
-            sender = _SyncSender(connection, requests, options.window)
-            try:
-                while sender.more():
-                    answer = whole(self._receive(connection, deadline))
-                    sender.answered()
-                    yield answer
-            except JinaError:
-                if sender.failure is not None:
-                    raise sender.failure from None
-                raise
-            finally:
-                sender.stop()
-            if sender.failure is not None:
-                raise sender.failure
-
-    def stream_doc(self, request: Request, options: CallOptions) -> Iterator[StreamedFrame]:
-        """Send one document; each answer carries one, an empty one ends the stream."""
-        frame = frame_of(request)
-        deadline = _sync_deadline(options)
-        with self._leased(options) as connection:
-            connection.send(frame)
-            while documents := streamed(self._receive(connection, deadline)):
-                yield from documents
-
-    def ready(self, options: CallOptions) -> None:
-        """Ask for a dry run over HTTP, which every WebSocket listener of jina answers on its port."""
-        from jina.client.http import HttpChannel
-
-        channel = HttpChannel(http_target(self._target), self._settings)
-        try:
-            channel.ready(options)
-        finally:
-            channel.close()
-
-    def visited(self, options: CallOptions) -> list[Route]:
-        """The server and the Executors that a dry run asks, as HTTP tells it."""
-        from jina.client.http import HttpChannel
-
-        channel = HttpChannel(http_target(self._target), self._settings)
-        try:
-            return channel.visited(options)
-        finally:
-            channel.close()
-
-    def close(self) -> None:
-        """Close the idle connections; lent ones are kept for later calls."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for _, connection in idle:
-            connection.close()
-
-    __del__ = close
-
-    @contextmanager
-    def _leased(self, options: CallOptions) -> Iterator[ClientConnection]:
-        """A connection, kept afterwards unless something was raised while it was lent."""
-        key = connection_key(options)
-        try:
-            connection = self._take(key) or self._open(options)
-        except Exception as error:
-            raise failure_of(error, self._target) or error from error
-        kept = False
-        try:
-            yield connection
-            with self._lock:
-                if len(self._idle) < IDLE_CONNECTIONS:
-                    self._idle.append((key, connection))
-                    kept = True
-        except Exception as error:
-            if isinstance(error, JinaError):
-                raise
-            raise failure_of(error, self._target) or error from error
-        finally:
-            if not kept:
-                connection.close_socket()  # no handshake: frames that nobody reads may stand in its way
-
-    def _take(self, key: tuple[Any, ...]) -> ClientConnection | None:
-        from websockets.protocol import State
-
-        dead: list[ClientConnection] = []
-        found = None
-        with self._lock:
-            for position in range(len(self._idle) - 1, -1, -1):
-                other, connection = self._idle[position]
-                if connection.state is not State.OPEN:
-                    dead.append(self._idle.pop(position)[1])
-                elif other == key and found is None:
-                    found = self._idle.pop(position)[1]
-        for connection in dead:
-            connection.close()
-        return found
-
-    def _open(self, options: CallOptions) -> ClientConnection:
-        from websockets.sync.client import connect
-
-        try:
-            # Entered as the context manager that it is, and left by `close` when the pool drops it.
-            connection: ClientConnection = connect(
-                **connect_arguments(self._target, self._settings, options)
-            ).__enter__()
-        except TimeoutError:
-            raise not_opened_in_time(self._target, options) from None
-        return connection
-
-    def _receive(self, connection: ClientConnection, deadline: float | None) -> ProtoAnswer:
-        try:
-            frame = connection.recv(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise DeadlineExceeded(f"{self._target} did not answer in time") from None
-        except Exception as error:
-            raise failure_of(error, self._target) or error from error
-        return answer_of(frame, self._target)
-
-
-def _sync_deadline(options: CallOptions) -> float | None:
-    return None if options.timeout is None else time.monotonic() + options.timeout
-
-
-class _SyncSender:
-    """Sends the requests of one stream on a thread of its own, so that sending never waits for receiving.
-
-    A failing generator closes the connection; its own exception is what the caller gets.
-    """
-
-    def __init__(self, connection: ClientConnection, requests: Iterator[Request], window: int) -> None:
-        self.failure: BaseException | None = None
-        self._connection = connection
-        self._requests = requests
-        self._window = window
-        self._unanswered = 0
-        self._ended = False
-        self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="jina-websocket", daemon=True).start()
-
-    def more(self) -> bool:
-        """True when another answer is due; waits while that depends on the next request."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._unanswered or self._ended)
-            return self._unanswered > 0 and self.failure is None
-
-    def answered(self) -> None:
-        """An answer came."""
-        with self._changed:
-            self._unanswered -= 1
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Send nothing more."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            for request in self._requests:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._unanswered < self._window or self._ended)
-                    if self._ended:
-                        return
-                    self._unanswered += 1
-                    self._changed.notify_all()
-                self._connection.send(frame_of(request))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-            self._fail(error)
-        finally:
-            self.stop()
-
-    def _fail(self, error: BaseException) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        if isinstance(error, ConnectionClosed):
-            return  # the receiving side tells why
-        self.failure = error
-        self._connection.close(1001)
-
-
-class AsyncWebSocketChannel:
-    """Connections to `target`, each lent to one call at a time and kept for the next; of one loop."""
-
-    def __init__(self, target: Target, settings: ChannelSettings) -> None:
-        self._target = target
-        self._settings = settings
-        self._idle: list[tuple[tuple[Any, ...], AsyncConnection]] = []
+        self._waits = waits
+        self._idle = _Idle(IDLE_CONNECTIONS)
 
     async def call(self, request: Request, options: CallOptions) -> Answer:
-        """Send one request and wait for its answer."""
+        """See `Channel`."""
         frame = frame_of(request)
-        deadline = _loop_deadline(options)
-        async with self._leased(options) as connection:
+        deadline = self._waits.deadline(options.timeout)
+        async with _Lent(self, options) as connection:
             await connection.send(frame)
             return whole(await self._receive(connection, deadline))
 
-    async def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncIterator[Answer]:
-        """Send requests as they come, from a task of its own; at most `options.window` are unanswered."""
-        deadline = _loop_deadline(options)
-        async with self._leased(options) as connection:
-            sender = _AsyncSender(connection, requests, options.window)
+    async def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncGenerator[Answer]:
+        """See `StreamChannel`."""
+        deadline = self._waits.deadline(options.timeout)
+        async with _Lent(self, options) as connection:
+            sender = _Sender(connection, requests, options.window, self._waits)
             try:
                 while await sender.more():
                     answer = whole(await self._receive(connection, deadline))
@@ -390,11 +189,11 @@ class AsyncWebSocketChannel:
             if sender.failure is not None:
                 raise sender.failure
 
-    async def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[StreamedFrame]:
-        """Send one document; each answer carries one, an empty one ends the stream."""
+    async def stream_doc(self, request: Request, options: CallOptions) -> AsyncGenerator[StreamedFrame]:
+        """See `Channel`: each answer carries a document, an empty one ends the stream."""
         frame = frame_of(request)
-        deadline = _loop_deadline(options)
-        async with self._leased(options) as connection:
+        deadline = self._waits.deadline(options.timeout)
+        async with _Lent(self, options) as connection:
             await connection.send(frame)
             while documents := streamed(await self._receive(connection, deadline)):
                 for document in documents:
@@ -402,76 +201,56 @@ class AsyncWebSocketChannel:
 
     async def ready(self, options: CallOptions) -> None:
         """Ask for a dry run over HTTP, which every WebSocket listener of jina answers on its port."""
-        from jina.client.http import AsyncHttpChannel
-
-        channel = AsyncHttpChannel(http_target(self._target), self._settings)
-        try:
+        async with self._over_http() as channel:
             await channel.ready(options)
-        finally:
-            await channel.close()
 
     async def visited(self, options: CallOptions) -> list[Route]:
         """The server and the Executors that a dry run asks, as HTTP tells it."""
-        from jina.client.http import AsyncHttpChannel
-
-        channel = AsyncHttpChannel(http_target(self._target), self._settings)
-        try:
+        async with self._over_http() as channel:
             return await channel.visited(options)
-        finally:
-            await channel.close()
 
     async def close(self, *, abruptly: bool = False) -> None:
         """Close the idle connections; lent ones are kept for later calls."""
-        idle, self._idle = self._idle, []
-        for _, connection in idle:
-            await (_drop(connection) if abruptly else connection.close())
+        for connection in self._idle.clear():
+            await (connection.drop() if abruptly else connection.close(1000))
 
-    def _leased(self, options: CallOptions) -> _Lease:
-        return _Lease(self, options)
+    @asynccontextmanager
+    async def _over_http(self) -> AsyncGenerator[HttpChannel]:
+        tls = self._target.tls
+        target = Target("https" if tls else "http", self._target.host, self._target.port, tls)
+        channel = HttpChannel(target, self._settings, self._waits)
+        try:
+            yield channel
+        finally:
+            await channel.close()
 
-    async def take(self, options: CallOptions) -> AsyncConnection:
+    async def lend(self, options: CallOptions) -> Connection:
         """An idle connection, else a new one."""
         try:
-            return await self._take(connection_key(options)) or await self._open(options)
+            found = self._idle.take(connection_key(options))
+            if found is not None and self._idle.is_fresh(found):
+                return found
+            kind = BlockingConnection if self._waits.blocking else LoopConnection
+            try:
+                return await kind.opened(connect_arguments(self._target, self._settings, options))
+            except TimeoutError:
+                raise not_opened_in_time(self._target, options) from None
         except Exception as error:
             raise failure_of(error, self._target) or error from error
 
-    async def give_back(self, connection: AsyncConnection, options: CallOptions, error: BaseException | None) -> None:
+    async def give_back(self, connection: Connection, options: CallOptions, error: BaseException | None) -> None:
         """Keep the connection for the next call, unless the call failed; raises what the failure means."""
-        if error is None and len(self._idle) < IDLE_CONNECTIONS:
-            self._idle.append((connection_key(options), connection))
+        if error is None:
+            self._idle.keep(connection_key(options), connection)
             return
-        await _drop(connection)
-        meant = failure_of(error, self._target) if error else None
+        await connection.drop()
+        meant = failure_of(error, self._target)
         if meant is not None:
             raise meant from error
 
-    async def _take(self, key: tuple[Any, ...]) -> AsyncConnection | None:
-        from websockets.protocol import State
-
-        idle, self._idle = self._idle, []
-        found = None
-        for other, connection in reversed(idle):
-            if connection.state is not State.OPEN:
-                await _drop(connection)
-            elif other == key and found is None:
-                found = connection
-            else:
-                self._idle.append((other, connection))
-        return found
-
-    async def _open(self, options: CallOptions) -> AsyncConnection:
-        from websockets.asyncio.client import connect
-
+    async def _receive(self, connection: Connection, deadline: float | None) -> ProtoAnswer:
         try:
-            return await connect(**connect_arguments(self._target, self._settings, options))
-        except TimeoutError:
-            raise not_opened_in_time(self._target, options) from None
-
-    async def _receive(self, connection: AsyncConnection, deadline: float | None) -> ProtoAnswer:
-        try:
-            async with asyncio.timeout_at(deadline):
-                frame = await connection.recv()
+            frame = await connection.receive(deadline)
         except TimeoutError:
             raise DeadlineExceeded(f"{self._target} did not answer in time") from None
         except Exception as error:
@@ -479,77 +258,160 @@ class AsyncWebSocketChannel:
         return answer_of(frame, self._target)
 
 
-class _Lease:
+class _Lent:
     """A connection for one call; a class, because a generator would be closed by a loop that ends."""
 
-    def __init__(self, channel: AsyncWebSocketChannel, options: CallOptions) -> None:
+    def __init__(self, channel: WebSocketChannel, options: CallOptions) -> None:
         self._channel = channel
         self._options = options
 
-    async def __aenter__(self) -> AsyncConnection:
-        self._connection = await self._channel.take(self._options)
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._channel.lend(self._options)
         return self._connection
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         await self._channel.give_back(self._connection, self._options, error)
 
 
-async def _drop(connection: AsyncConnection) -> None:
-    """Close without the closing handshake, which needs a loop that is not about to end."""
-    connection.transport.abort()
-    await connection.wait_closed()
+class BlockingConnection:
+    """One of `websockets` for threads. No handshake ends it with `drop`: frames that nobody reads may be in its way."""
+
+    def __init__(self, connection: websockets.sync.client.ClientConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def opened(cls, arguments: dict[str, Any]) -> BlockingConnection:
+        """A new one."""
+        from websockets.sync.client import connect
+
+        # Entered as the context manager that it is, and left by `close`.
+        return cls(connect(**arguments).__enter__())
+
+    @property
+    def state(self) -> Any:
+        """One of `websockets.protocol.State`."""
+        return self._connection.state
+
+    async def send(self, frame: bytes) -> None:
+        """Send a message."""
+        self._connection.send(frame)
+
+    async def receive(self, deadline: float | None) -> str | bytes:
+        """The next message."""
+        return self._connection.recv(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    async def close(self, code: int) -> None:
+        """End it with the closing handshake."""
+        self._connection.close(code)
+
+    async def drop(self) -> None:
+        """End it at once."""
+        self._connection.close_socket()
+
+    def abort(self) -> None:
+        """End it at once; nothing reads from it."""
+        self._connection.close_socket()
 
 
-def _loop_deadline(options: CallOptions) -> float | None:
-    return None if options.timeout is None else asyncio.get_running_loop().time() + options.timeout
+class LoopConnection:
+    """One of `websockets` for event loops. No handshake ends it with `drop`: the loop may be about to end."""
+
+    def __init__(self, connection: websockets.asyncio.client.ClientConnection) -> None:
+        self._connection = connection
+        self.send = connection.send
+        self.close = connection.close
+
+    @classmethod
+    async def opened(cls, arguments: dict[str, Any]) -> LoopConnection:
+        """A new one."""
+        from websockets.asyncio.client import connect
+
+        return cls(await connect(**arguments))
+
+    @property
+    def state(self) -> Any:
+        """One of `websockets.protocol.State`."""
+        return self._connection.state
+
+    async def receive(self, deadline: float | None) -> str | bytes:
+        """The next message."""
+        async with asyncio.timeout_at(deadline):
+            return await self._connection.recv()
+
+    async def drop(self) -> None:
+        """End it at once."""
+        self.abort()
+        await self._connection.wait_closed()
+
+    def abort(self) -> None:
+        """Begin to end it at once."""
+        self._connection.transport.abort()
 
 
-class _AsyncSender:
-    """Sends the requests of one stream in a task of its own, so that sending never waits for receiving.
+Connection = BlockingConnection | LoopConnection
+
+
+class _Idle(Pool[tuple[Any, ...], Connection]):
+    def is_fresh(self, connection: Connection) -> bool:
+        from websockets.protocol import State
+
+        return connection.state is State.OPEN
+
+    def drop(self, connection: Connection) -> None:
+        connection.abort()
+
+    def __del__(self) -> None:
+        for connection in self.clear():
+            if isinstance(connection, BlockingConnection):
+                run(connection.close(1000))
+
+
+class _Sender:
+    """Sends the requests of one stream from a task or thread of its own, so that sending never waits for receiving.
 
     A failing generator closes the connection; its own exception is what the caller gets.
     """
 
-    def __init__(self, connection: AsyncConnection, requests: AsyncIterator[Request], window: int) -> None:
+    def __init__(self, connection: Connection, requests: AsyncIterator[Request], window: int, waits: Waits) -> None:
         self.failure: BaseException | None = None
         self._connection = connection
-        self._requests = requests
-        self._slots = asyncio.Semaphore(window)
-        self._unanswered = 0
+        self._window = Window(requests, waits, window)
+        self._sent = self._answered = 0
         self._ended = False
-        self._changed = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._changed = waits.event()
+        self._cancel = waits.spawn(self._run(), "jina-websocket")
 
     async def more(self) -> bool:
         """True when another answer is due; waits while that depends on the next request."""
-        while not self._unanswered and not self._ended:
-            self._changed.clear()
+        while True:
+            self._changed.clear()  # before it is looked at: what changes from here on ends the wait
+            if self._ended or self._sent > self._answered:
+                return self._sent > self._answered and self.failure is None
             await self._changed.wait()
-        return self._unanswered > 0 and self.failure is None
 
     def answered(self) -> None:
         """An answer came."""
-        self._unanswered -= 1
-        self._slots.release()
+        self._answered += 1
+        self._window.answered()
 
     async def stop(self) -> None:
         """Send nothing more."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._window.stop()
+        await self._cancel()
 
     async def _run(self) -> None:
         from websockets.exceptions import ConnectionClosed
 
         try:
-            await self._slots.acquire()
-            async for request in self._requests:
-                self._unanswered += 1
+            while (request := await self._window.next()) is not None:
+                self._sent += 1
                 self._changed.set()
                 await self._connection.send(frame_of(request))
-                await self._slots.acquire()
         except ConnectionClosed:
-            return  # the receiving side tells why
-        except Exception as error:  # noqa: BLE001 - handed to the caller
+            pass  # the receiving side tells why
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
             self.failure = error
             await self._connection.close(1001)
         finally:

@@ -263,7 +263,7 @@ class UpstreamConnector:
             self._report({"phase": "waiting", "for": ", ".join(names[:_SHOWN]) + more})
 
     def _to_address(self, plan: UpstreamPlan, node: NodePlan) -> Upstream:
-        from jina.client.grpc_upstream import GrpcUpstream
+        from jina.client.grpc import GrpcUpstream
 
         upstream = traced(GrpcUpstream(plan, node, self._plan.max_message_size), node.name)
         self._open.add(upstream)

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
 
-from jina.client.async_client import AsyncClient
+from jina.client.client import AsyncClient
 from jina.codec import parameters as wire_parameters
 from jina.codec import pb
 from jina.codec.messages import Payload, Reply, Request
@@ -134,7 +134,7 @@ class ServiceClient(AsyncClient):
 
 
 class ServiceChannel:
-    """See `jina.net.channel.AsyncChannel`."""
+    """See `jina.net.channel.Channel`."""
 
     def __init__(self, lazy: LazyBackend) -> None:
         self._lazy = lazy

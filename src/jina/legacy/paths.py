@@ -20,12 +20,12 @@ TABLE: dict[str, dict[str, str]] = {
     "checker": {"legacy.later": "NetworkChecker"},
     "clients": {"client": "Client"},
     "clients.base": {
-        "client.base": "BaseClient",
+        "client.client": "BaseClient",
         "legacy.requests": "CallbackFnType, InputType",
     },
-    "clients.grpc": {"client.async_client": "AsyncGRPCClient", "client.sync_client": "GRPCClient"},
-    "clients.http": {"client.async_client": "AsyncHTTPClient", "client.sync_client": "HTTPClient"},
-    "clients.websocket": {"client.async_client": "AsyncWebSocketClient", "client.sync_client": "WebSocketClient"},
+    "clients.grpc": {"client.client": "AsyncGRPCClient, GRPCClient"},
+    "clients.http": {"client.client": "AsyncHTTPClient, HTTPClient"},
+    "clients.websocket": {"client.client": "AsyncWebSocketClient, WebSocketClient"},
     "clients.request": {"legacy.services": "request_generator"},
     "constants": {
         "legacy.constants": "RAFT_TO_EXECUTOR_PORT, __args_executor_func__, __args_executor_init__, __cache_path__,"

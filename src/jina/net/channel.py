@@ -8,8 +8,9 @@ possibly many.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from jina.codec import parameters as wire_parameters
@@ -117,6 +118,45 @@ class CallOptions:
                 f"{names}: only HTTP clients take this",
                 help="leave it out, or use Client(protocol='http')",
             )
+
+
+_SHORTEST, _LONGEST = 0.005, 0.25
+"""Seconds before the second repetition, for each further one twice as long, and at most; none before the first.
+
+While a server stops, each call on its connection ends unseen, until the client has read that it shall reconnect.
+"""
+
+
+class Repetitions:
+    """A call, and its repetitions where the server never saw it, which are no attempts.
+
+    `options` are those of the next, with the time that is left.
+    """
+
+    __slots__ = ("_done", "_due", "options")
+
+    def __init__(self, options: CallOptions) -> None:
+        self.options = options
+        self._done = 0
+        self._due = None if options.timeout is None else time.monotonic() + options.timeout
+
+    @property
+    def over(self) -> bool:
+        """Whether there is to be no further one."""
+        return self._done >= _REPETITIONS
+
+    def pause(self) -> float:
+        """Seconds to wait before the next repetition, which gets the time that is left then."""
+        self._done += 1
+        pause = min(_SHORTEST * 2 ** (self._done - 2), _LONGEST) if self._done > 1 else 0.0
+        if self._due is not None:
+            left = max(0.0, self._due - time.monotonic())
+            pause = min(pause, left)
+            self.options = replace(self.options, timeout=left - pause)
+        return pause
+
+
+_REPETITIONS = 9
 
 
 class Answer(Protocol):
@@ -271,36 +311,11 @@ class StreamedDocument(Protocol):
         ...
 
 
-class SyncChannel(Protocol):
-    """A channel whose calls block the calling thread; safe to share between threads."""
+class Channel(Protocol):
+    """A connection to one server, of one event loop or of the threads of a program without one.
 
-    def call(self, request: Request, options: CallOptions) -> Answer:
-        """Send one request and wait for its answer."""
-        ...
-
-    def stream_doc(self, request: Request, options: CallOptions) -> Iterator[StreamedDocument]:
-        """Send one document, get many. Closing the iterator cancels the call."""
-        ...
-
-    def ready(self, options: CallOptions) -> None:
-        """Return when the peer would serve a request; raise a `JinaError` otherwise."""
-        ...
-
-    def close(self) -> None:
-        """Close the connections; calls in flight fail with `Cancelled`."""
-        ...
-
-
-class SyncStreamChannel(SyncChannel, Protocol):
-    """A channel that carries many requests over one call."""
-
-    def stream(self, requests: Iterator[Request], options: CallOptions) -> Iterator[Answer]:
-        """Send requests as they come, at most `options.window` unanswered. Closing the iterator cancels."""
-        ...
-
-
-class AsyncChannel(Protocol):
-    """A channel of one event loop."""
+    Those for threads block in their coroutines, which never suspend; see `jina.client.loops`.
+    """
 
     async def call(self, request: Request, options: CallOptions) -> Answer:
         """Send one request and wait for its answer."""
@@ -315,12 +330,12 @@ class AsyncChannel(Protocol):
         ...
 
     async def close(self, *, abruptly: bool = False) -> None:
-        """Close the connections; `abruptly` where the loop is about to end and shakes no hands."""
+        """Close the connections; `abruptly` where the loop is about to end and no handshake is possible."""
         ...
 
 
-class AsyncStreamChannel(AsyncChannel, Protocol):
-    """An async channel that carries many requests over one call."""
+class StreamChannel(Channel, Protocol):
+    """A channel that carries many requests over one call."""
 
     def stream(self, requests: AsyncIterator[Request], options: CallOptions) -> AsyncIterator[Answer]:
         """Send requests as they come, at most `options.window` unanswered. Closing the iterator cancels."""

@@ -46,6 +46,8 @@ def as_jina_error(error: BaseException) -> JinaError:
     return wrapped
 
 
+COMPRESSION_KEY = "jina-compression"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 DRY_RUN = "_jina_dry_run_"
 """The endpoint that Jina 3's gateways call to see whether an Executor answers."""
 _DOCUMENT = 4

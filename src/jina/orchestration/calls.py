@@ -12,8 +12,7 @@ from jina.errors import DeadlineExceeded, JinaError
 from jina.orchestration.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from jina.client.async_client import AsyncClient
-    from jina.client.sync_client import SyncClient
+    from jina.client.client import AsyncClient, SyncClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class RequestMethods(_CallsBase):
     def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
         """Send documents to the endpoint `on` and return the documents that come back.
 
-        See `jina.client.sync_client.SyncClient.post` for the arguments. Without `return_type` the documents come
+        See `jina.client.client.SyncClient.post` for the arguments. Without `return_type` the documents come
         as the endpoint declares them, where its class is known here, else schemaless.
         """
         arguments.setdefault("_default_type", self._declared(on))
@@ -170,7 +169,7 @@ class AsyncRequestMethods(_CallsBase):
         return client
 
     def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
-        """Send documents to the endpoint `on`; see `jina.client.async_client.AsyncClient.post`."""
+        """Send documents to the endpoint `on`; see `jina.client.client.AsyncClient.post`."""
         arguments.setdefault("_default_type", self._declared(on))
         self._up()
         return Answered(self, self.client.post(on, inputs, *args, **arguments))

@@ -13,8 +13,7 @@ from jina.orchestration.lifecycle import Lifecycle
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from jina.client.async_client import AsyncClient
-    from jina.client.sync_client import SyncClient
+    from jina.client.client import AsyncClient, SyncClient
     from jina.net.service import Service
     from jina.orchestration.calls import Connection
     from jina.orchestration.resolve import Resolved

@@ -15,11 +15,12 @@ from jina.codec import pb, status
 from jina.codec.messages import Payload, Reply, Route
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.net.auth import Access, Caller
-from jina.net.grpc_common import COMPRESSION_KEY, PUSHBACK_KEY
 from jina.net.limits import Limits
 from jina.net.messages import (
+    COMPRESSION_KEY,
     DRY_RUN,
     FAILURES,
+    PUSHBACK_KEY,
     DocumentWriter,
     Emit,
     Incoming,

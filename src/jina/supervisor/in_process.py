@@ -115,7 +115,7 @@ class InProcess:
         wanted = node.upstreams[position]
         if wanted.kind == "link":
             return InProcessUpstream(self._services[wanted.name])
-        from jina.client.grpc_upstream import GrpcUpstream
+        from jina.client.grpc import GrpcUpstream
 
         upstream: Upstream = GrpcUpstream(wanted, node, plan.max_message_size)
         self._stack.push_async_callback(upstream.close)
