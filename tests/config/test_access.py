@@ -99,7 +99,7 @@ def test_a_key_is_in_nothing_that_is_shown_saved_or_sent(tmp_path):
     deployment.save_config(str(tmp_path / "d.yml"))
     flow.save_config(str(tmp_path / "f.yml"))
     result = [
-        repr(deployment), repr(deployment._spec), json.dumps(deployment.to_dict()), to_json(deployment.plan).decode(),
+        repr(deployment), repr(deployment.spec), json.dumps(deployment.to_dict()), to_json(deployment.plan).decode(),
         repr(flow), repr(flow.spec), repr(flow.plan), to_json(flow.plan).decode(), (tmp_path / "d.yml").read_text(),
         (tmp_path / "f.yml").read_text(), repr(pickle.dumps(deployment.plan)),
     ]  # fmt: skip

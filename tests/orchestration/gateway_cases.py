@@ -13,7 +13,7 @@ from jina.serve.runtimes.gateway.composite import CompositeGateway
 from jina.serve.runtimes.servers.composite import CompositeServer
 
 from jina import Executor, Gateway, requests
-from jina.orchestration.gateway import FastAPIBaseGateway
+from jina.gateway.custom import FastAPIBaseGateway
 
 
 class Text(BaseDoc):

@@ -248,7 +248,7 @@ def test_yaml_finds_what_lies_beside_it(tmp_path):
     (tmp_path / "executor.yml").write_text("jtype: Shop\npy_modules: my_shop.py\n")
     (tmp_path / "my_shop.py").write_text("from jina import Executor\nclass Shop(Executor): pass\n")
     (tmp_path / "deployment.yml").write_text("jtype: Deployment\nwith:\n  uses: executor.yml\n")
-    worker = Deployment.load_config(str(tmp_path / "deployment.yml"))._plan.workers[0]
+    worker = Deployment.load_config(str(tmp_path / "deployment.yml")).plan.workers[0]
     assert worker.executor.py_modules == [str(tmp_path / "my_shop.py")]
 
 

@@ -303,6 +303,14 @@ def test_what_takes_too_long_is_said_at_once(tmp_path):
     assert min(took) < 0.5  # with the half second that a dead process takes to be known it would be 0.6
 
 
+def test_an_async_flow_is_a_flow():
+    flow = Flow(asyncio=True, **LOCAL).add(uses=Add)
+    assert type(flow) is AsyncFlow
+    assert isinstance(flow, Flow)
+    assert issubclass(AsyncFlow, Flow)
+    assert len(AsyncFlow.__bases__) == len(Flow.__bases__) == len(Deployment.__bases__) == 2
+
+
 def test_calls_before_the_start():
     with pytest.raises(UsageError, match="Flow 'flow' is not started"):
         Flow().add(uses=Add).post("/add", Note())

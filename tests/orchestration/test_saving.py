@@ -70,7 +70,7 @@ def test_paths_from_the_working_folder(project, monkeypatch):
     monkeypatch.chdir("/")
     again = Deployment.load_config(str(project.parent / "elsewhere" / "d.yml"))
     assert again.to_dict()["with"]["py_modules"] == ["../project/parts/shout.py"]
-    assert again._plan.workers[0].executor.py_modules == [os.path.realpath(project / "parts" / "shout.py")]
+    assert again.plan.workers[0].executor.py_modules == [os.path.realpath(project / "parts" / "shout.py")]
 
 
 def test_what_shares_nothing_but_the_root_is_absolute(project):

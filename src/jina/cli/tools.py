@@ -235,7 +235,7 @@ def run_export_flowchart(options: argparse.Namespace) -> int:
     """Draw it; to standard output as text."""
     from jina.export.flowchart import check_suffix, to_text
     from jina.orchestration import Flow
-    from jina.orchestration.flow import picture, write
+    from jina.orchestration.display import picture, write_picture
 
     path = Path(options.outpath)
     if options.outpath != "-":
@@ -248,7 +248,7 @@ def run_export_flowchart(options: argparse.Namespace) -> int:
     if options.outpath == "-":
         print(to_text(shown), end="")
     else:
-        write(shown, path, vertical=options.vertical_layout)
+        write_picture(shown, path, vertical=options.vertical_layout)
     return 0
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from jina.config.models import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
     from jina.config.parsing import parse
-    from jina.config.signature import takes_options_from, takes_options_of
+    from jina.config.signature import ClassSignature, takes_options_from, takes_options_of, takes_step_options
     from jina.config.yaml import dump_spec, load, load_spec
 
 __all__ = [
+    "ClassSignature",
     "ClientSpec",
     "DeploymentSpec",
     "ExecutorSpec",
@@ -29,9 +30,11 @@ __all__ = [
     "parse",
     "takes_options_from",
     "takes_options_of",
+    "takes_step_options",
 ]
 
 _HOMES: Final = {
+    "ClassSignature": "signature",
     "ClientSpec": "models",
     "DeploymentSpec": "models",
     "ExecutorSpec": "models",
@@ -44,6 +47,7 @@ _HOMES: Final = {
     "parse": "parsing",
     "takes_options_from": "signature",
     "takes_options_of": "signature",
+    "takes_step_options": "signature",
 }
 
 

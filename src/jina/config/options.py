@@ -137,6 +137,11 @@ class ProcessOptions(Spec):
         return None if milliseconds == -1 else milliseconds / 1000
 
     @property
+    def ready_seconds_asked(self) -> float | None:
+        """`ready_seconds` where the option was given: Jina 3's ten minutes ended downloads of large models."""
+        return self.ready_seconds if "timeout_ready" in self.model_fields_set else None
+
+    @property
     def grace_seconds(self) -> float:
         """`grace` in seconds."""
         return float(cast("float", self.grace))

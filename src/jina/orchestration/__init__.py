@@ -7,8 +7,8 @@ Never: starts a process itself.
 
 from __future__ import annotations
 
+from jina.gateway.custom import Gateway
 from jina.orchestration.deployment import Deployment
 from jina.orchestration.flow import AsyncFlow, Flow
-from jina.orchestration.gateway import Gateway
 
 __all__ = ["AsyncFlow", "Deployment", "Flow", "Gateway"]

@@ -1,38 +1,17 @@
-"""Requests to what is running: `post` and its kin, and their clients."""
+"""Requests to what is running: `post` and its kin, blocking and as coroutines."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jina.errors import DeadlineExceeded, JinaError
-from jina.orchestration.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from jina.client.client import AsyncClient, SyncClient
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where a client connects, and how."""
-
-    protocol: str
-    host: str
-    port: int
-    tls: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
-    """Further options of `jina.Client`."""
-
-
-def new_client(connection: Connection, **options: Any) -> Any:
-    """A client; `options` are further ones of `jina.Client`."""
-    from jina.client import Client
-
-    options |= {"host": connection.host, "port": connection.port, "tls": connection.tls}
-    return Client(protocol=connection.protocol, **connection.options, **options)
+    from jina.supervisor.group import ProcessGroup
 
 
 _KNOWING = 0.5
@@ -40,25 +19,52 @@ _KNOWING = 0.5
 T = TypeVar("T")
 
 
-class _CallsBase(Lifecycle):
-    """What both kinds of calls need: where to connect, what comes back, what to say when a process died."""
+class Requests(ABC):
+    """Calls of what serves, by one client that is made for the first of them."""
+
+    _processes: list[ProcessGroup]
+    """Those that serve, the first by what clients connect to; none where the service is in this very process."""
+    _client: Any = None
 
     @abstractmethod
-    def _connection(self) -> Connection: ...
+    def _new_client(self, *, asyncio: bool) -> Any:
+        """A client; raises `UsageError` where nothing serves."""
 
     @abstractmethod
     def _declared(self, on: str) -> Any:
         """The documents that the endpoint gives, where its class is known here, else None."""
 
-    def _new_client(self) -> SyncClient:
-        self._running_or_raise()
-        client: SyncClient = new_client(self._connection())
-        return client
+    @abstractmethod
+    def _release_client(self) -> None:
+        """Close the client, unless a loop has to."""
 
-    def _new_async_client(self) -> AsyncClient:
-        self._running_or_raise()
-        client: AsyncClient = new_client(self._connection(), asyncio=True)
-        return client
+    async def _close_client(self) -> None:  # noqa: B027 - others have nothing that belongs to a loop
+        """Close a client that belongs to the running loop."""
+
+    @abstractmethod
+    def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """Send documents to the endpoint `on`."""
+
+    def index(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/index`."""
+        return self.post("/index", inputs, *args, **arguments)
+
+    def search(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/search`."""
+        return self.post("/search", inputs, *args, **arguments)
+
+    def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/update`."""
+        return self.post("/update", inputs, *args, **arguments)
+
+    def delete(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
+        """`post` to `/delete`."""
+        return self.post("/delete", inputs, *args, **arguments)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every process serves requests now."""
+        return bool(self._processes) and self._processes[0].alive
 
     def _up(self) -> None:
         """Raise when what clients connect to has died."""
@@ -83,17 +89,15 @@ class _CallsBase(Lifecycle):
         return down
 
 
-class RequestMethods(_CallsBase):
+class RequestMethods(Requests):
     """Blocking calls."""
-
-    _client: SyncClient | None = None
 
     @property
     def client(self) -> SyncClient:
         """A client of the first protocol and port."""
-        client = self._client
-        if client is None:
-            client = self._client = self._new_client()
+        if self._client is None:
+            self._client = self._new_client(asyncio=False)
+        client: SyncClient = self._client
         return client
 
     def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
@@ -105,26 +109,10 @@ class RequestMethods(_CallsBase):
         arguments.setdefault("_default_type", self._declared(on))
         return self._calling(lambda: self.client.post(on, inputs, *args, **arguments))
 
-    def index(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
-        """`post` to `/index`."""
-        return self.post("/index", inputs, *args, **arguments)
-
-    def search(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
-        """`post` to `/search`."""
-        return self.post("/search", inputs, *args, **arguments)
-
-    def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
-        """`post` to `/update`."""
-        return self.post("/update", inputs, *args, **arguments)
-
-    def delete(self, inputs: Any = None, *args: Any, **arguments: Any) -> Any:
-        """`post` to `/delete`."""
-        return self.post("/delete", inputs, *args, **arguments)
-
     async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
         """The documents that a generator endpoint yields for one document, as they come."""
         arguments.setdefault("return_type", self._declared(on))
-        async with self._new_async_client() as client:
+        async with self._new_client(asyncio=True) as client:
             async for doc in client.stream_doc(on, inputs, **arguments):
                 yield doc
 
@@ -155,40 +143,22 @@ class RequestMethods(_CallsBase):
             client.close()
 
 
-class AsyncRequestMethods(_CallsBase):
+class AsyncRequestMethods(Requests):
     """Calls in a running loop: `async for docs in flow.post(...)`, or `await flow.post(...)` for all at once."""
-
-    _client: AsyncClient | None = None
 
     @property
     def client(self) -> AsyncClient:
         """An asynchronous client of the first protocol and port."""
-        client = self._client
-        if client is None:
-            client = self._client = self._new_async_client()
+        if self._client is None:
+            self._client = self._new_client(asyncio=True)
+        client: AsyncClient = self._client
         return client
 
     def post(self, on: str, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
         """Send documents to the endpoint `on`; see `jina.client.client.AsyncClient.post`."""
         arguments.setdefault("_default_type", self._declared(on))
         self._up()
-        return Answered(self, self.client.post(on, inputs, *args, **arguments))
-
-    def index(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
-        """`post` to `/index`."""
-        return self.post("/index", inputs, *args, **arguments)
-
-    def search(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
-        """`post` to `/search`."""
-        return self.post("/search", inputs, *args, **arguments)
-
-    def update(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
-        """`post` to `/update`."""
-        return self.post("/update", inputs, *args, **arguments)
-
-    def delete(self, inputs: Any = None, *args: Any, **arguments: Any) -> Answered:
-        """`post` to `/delete`."""
-        return self.post("/delete", inputs, *args, **arguments)
+        return Answered(self.client.post(on, inputs, *args, **arguments), self._explained)
 
     async def stream_doc(self, on: str, inputs: Any, **arguments: Any) -> AsyncIterator[Any]:
         """The documents that a generator endpoint yields for one document, as they come."""
@@ -207,28 +177,20 @@ class AsyncRequestMethods(_CallsBase):
         return await self.client.profiling(show_table)
 
     def _release_client(self) -> None:
-        self._client = None  # its connections end with their loop, or with `__aexit__`
+        self._client = None  # its connections end with their loop, or with `_close_client`
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def _close_client(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-        await super().__aexit__(kind, error, trace)
-
-    async def _explain(self, error: ConnectionError) -> BaseException:
-        import asyncio
-
-        return await asyncio.to_thread(self._explained, error)
 
 
 class Answered:
     """Iterate it for the documents of each request, or await it for all; nothing is sent before one of the two."""
 
-    def __init__(self, calls: AsyncRequestMethods, answers: Any) -> None:
-        self._calls = calls
+    def __init__(self, answers: Any, explained: Callable[[ConnectionError], BaseException]) -> None:
         self._answers = answers
+        self._explained = explained
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -237,7 +199,7 @@ class Answered:
         try:
             return await anext(self._answers)
         except ConnectionError as error:
-            raise await self._calls._explain(error) from error.__cause__  # noqa: SLF001 - one thing in two classes
+            raise await asyncio.to_thread(self._explained, error) from error.__cause__
 
     async def aclose(self) -> None:
         """Stop early: what is in flight is cancelled."""
@@ -250,4 +212,4 @@ class Answered:
         try:
             return await self._answers
         except ConnectionError as error:
-            raise await self._calls._explain(error) from error.__cause__  # noqa: SLF001 - as above
+            raise await asyncio.to_thread(self._explained, error) from error.__cause__

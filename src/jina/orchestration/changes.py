@@ -1,35 +1,47 @@
-"""Changes of what runs without a pause, and what can be asked of a stateful Deployment."""
+"""Changes of a Deployment while it runs, without a pause: its Executor, its options, the number of its replicas.
+
+Imported when something is changed, not before: it needs the rooms that run processes.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from jina.config import parse
+from jina.config.base import canonical
 from jina.errors import ConfigError, NotSupportedError, UsageError, nearest
-from jina.plan.plans import WorkerPlan
+from jina.orchestration.membership import Members, Planned, at_start, roll_out
+from jina.orchestration.resolve import (
+    DeploymentState,
+    FlowState,
+    OwnKey,
+    Resolved,
+    blobs_of,
+    plan_of_deployment,
+    plan_of_flow,
+    resolved_all,
+)
+from jina.plan.consensus import Ports, in_front, numbers, of_members, renumbered, restricted, spread
+from jina.plan.flow import runs
+from jina.plan.plans import DeploymentPlan, FlowPlan, ProcessPlan, WorkerPlan
 from jina.plan.processes import AROUND, owner
+from jina.replication.admin import administer, agent_status
+from jina.supervisor.agents import Agent
+from jina.supervisor.group import ProcessGroup, processes_of
+from jina.supervisor.policies import Change, stages_between
+from jina.supervisor.ports import KeptPorts, PortReservations, shared
 
 if TYPE_CHECKING:
-    from threading import Lock
-
-    from jina.config import DeploymentSpec
-    from jina.orchestration.membership import Members, Planned
-    from jina.orchestration.resolve import OwnKey, Resolved
-    from jina.plan.plans import DeploymentPlan
-    from jina.supervisor.agents import Agent
-    from jina.supervisor.group import ProcessGroup
-    from jina.supervisor.ports import PortReservations
-
-if TYPE_CHECKING:
-    from jina.config import DeploymentSpec
-    from jina.orchestration.resolve import Resolved
-    from jina.plan.plans import ListenerPlan, ProcessPlan
-    from jina.supervisor.group import ProcessGroup
+    from jina.config import DeploymentSpec, FlowSpec, StepSpec
 
     S = TypeVar("S", bound=DeploymentSpec)
+T = TypeVar("T")
 CHANGEABLE: Final = frozenset({
     "uses", "uses_before", "uses_after", "uses_with", "uses_metas", "uses_requests", "uses_dynamic_batching",
     "py_modules", "extra_search_paths", "output_array_type", "exit_on_exceptions", "allow_concurrent", "env", "grace",
@@ -39,22 +51,312 @@ CHANGEABLE: Final = frozenset({
 """Options of a Deployment that `roll_out` takes: those that its workers alone know."""
 
 
+@dataclass
+class Changes(ABC):
+    """Changes of one Deployment that runs, alone or as a step of a Flow: one at a time, each made from the last.
+
+    A change is planned, then the processes are changed, then what was planned is kept. `running` gives the processes
+    or raises.
+    """
+
+    running: Callable[[], ProcessGroup]
+    changing: Lock
+    ports: PortReservations
+
+    # --- what runs, and what another spec makes of it -----------------------------------------------------
+
+    @property
+    @abstractmethod
+    def _spec(self) -> DeploymentSpec:
+        """The options now, without those of a Flow."""
+
+    @property
+    @abstractmethod
+    def _workers(self) -> list[WorkerPlan]:
+        """The workers now."""
+
+    @abstractmethod
+    def _agents(self) -> Sequence[Agent]:
+        """The consensus agents; raises `UsageError` where there are none."""
+
+    @abstractmethod
+    def _whole(self, spec: DeploymentSpec) -> DeploymentSpec:
+        """A spec with the options that come from the Flow; raises `ConfigError` where nothing runs for it."""
+
+    @abstractmethod
+    def _resolve(self, spec: DeploymentSpec) -> dict[str, Resolved]:
+        """The Executors of a whole spec."""
+
+    @abstractmethod
+    def _planned(self, spec: DeploymentSpec, members: Collection[int], found: Mapping[str, Resolved]) -> Any:
+        """The plan of a spec on the ports that are in use; `members` are the replicas where it is stateful.
+
+        `found` are Executors that replace those that run.
+        """
+
+    @abstractmethod
+    def _processes(self, plan: Any = None) -> list[ProcessPlan]:
+        """The processes of a plan that a change is about; those that run without a plan."""
+
+    @abstractmethod
+    def _keep(self, spec: DeploymentSpec, plan: Any, found: Mapping[str, Resolved]) -> None:
+        """From now on, this is what runs."""
+
+    @abstractmethod
+    def _put(self, workers: list[WorkerPlan]) -> None:
+        """Plan other workers before the start."""
+
+    @abstractmethod
+    def _blobs(self, found: Mapping[str, Resolved]) -> dict[str, bytes]:
+        """The pickles of these Executors, and of those that run."""
+
+    # --- changes ------------------------------------------------------------------------------------------
+
+    def scale(self, replicas: int) -> None:
+        """See `Deployment.scale`."""
+        with self.changing:
+            if not self._spec.stateful:
+                return self._change(scaled(self._spec, replicas), renew=False)
+            wanted = int(with_options(self._spec, {"replicas": replicas}).replicas)
+            return self._change_members(lambda members: members.scale(wanted), several=wanted > 1)
+
+    def roll_out(self, options: Mapping[str, Any]) -> None:
+        """See `Deployment.roll_out`."""
+        with self.changing:
+            self._change(changed(self._spec, options), renew=True)
+
+    def add_replica(self) -> int:
+        """See `Deployment.add_replica`."""
+        with self.changing:
+            return self._change_members(Members.add, several=True)
+
+    def remove_replica(self, replica_id: int | None = None) -> int:
+        """See `Deployment.remove_replica`."""
+        with self.changing:
+            return self._members().remove(replica_id)
+
+    def consensus_status(self) -> list[dict[str, Any]]:
+        """See `Deployment.consensus_status`."""
+        return [
+            {"shard": agent.plan.shard, "replica": agent.plan.replica, **agent_status(agent.plan.socket)}
+            for agent in sorted(self._agents(), key=lambda agent: (agent.plan.shard, agent.plan.replica))
+        ]
+
+    def snapshot(self) -> None:
+        """See `Deployment.snapshot`."""
+        for agent in self._agents():
+            administer(agent.plan.socket, "snapshot")
+
+    def recall(self) -> None:
+        """Plan the replicas that are on the disk, where those are others than a first start has."""
+        members = at_start(self._workers)
+        if members != numbers(self._workers):
+            self._put(renumbered(self._spec, self._workers, members))
+            self._with_members(members).commit()
+
+    def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
+        running, whole, members = self.running(), self._whole(spec), numbers(self._workers)
+        found = self._resolve(whole)
+        wide = spread(spec, self._workers, members, self.ports.port) if members else spec
+        plan = self._planned(wide, members, found)
+        old, new = self._processes(), self._processes(plan)
+        change(running, old, new, self._blobs(found), renew=renew, within=whole.ready_seconds_asked)
+        self._keep(spec, plan, found)
+
+    def _members(self) -> Members:
+        """The replicas of a stateful one; raises where they cannot change."""
+        self._agents()
+        blob = self._blobs({})[self._spec.name]
+        return Members(self._spec, self.running(), lambda: self._workers, self._with_members, blob)
+
+    def _change_members(self, change: Callable[[Members], T], *, several: bool) -> T:
+        """Change the replicas of a stateful one; `several` says whether there will be more than one."""
+        del several
+        return change(self._members())
+
+    def _with_members(self, members: Collection[int]) -> Planned:
+        spec = self._spec
+        wide = spread(spec, self._workers, members, self.ports.port)
+        plan = self._planned(wide, members, {})
+        workers = [one for one in self._processes(plan) if isinstance(one, WorkerPlan)]
+        return Planned(workers, lambda: self._keep(of_members(spec, wide, members), plan, {}))
+
+
+@dataclass
+class DeploymentChanges(Changes):
+    """Of a Deployment that stands alone: its gateway comes and goes with its replicas."""
+
+    state: DeploymentState
+    own_key: OwnKey
+
+    @property
+    def _spec(self) -> DeploymentSpec:
+        return self.state.spec
+
+    @property
+    def _workers(self) -> list[WorkerPlan]:
+        return self.state.plan.workers
+
+    def _agents(self) -> Sequence[Agent]:
+        if any(worker.consensus is not None for worker in self._workers) and (agents := self.running().agents.agents):
+            return agents
+        raise UsageError("the Deployment is not stateful, or does not run")
+
+    def _whole(self, spec: DeploymentSpec) -> DeploymentSpec:
+        return spec
+
+    def _resolve(self, spec: DeploymentSpec) -> dict[str, Resolved]:
+        return resolved_all(spec)
+
+    def _planned(
+        self,
+        spec: DeploymentSpec,
+        members: Collection[int],
+        found: Mapping[str, Resolved],
+        *,
+        behind: bool = False,
+    ) -> DeploymentPlan:
+        """`behind` puts a gateway in front of one that has none."""
+        now, executors = self.state.plan, found or self.state.executors
+        behind = behind or now.gateway is not None
+        used = [listener.port for listener in now.listeners if listener.share_port]
+        if not members:
+            return plan_of_deployment(spec, executors, KeptPorts(used), behind=behind)
+        plan = plan_of_deployment(spec, executors, Ports(used, self.ports), behind=behind)
+        workers, gateway = restricted(plan.workers, now.workers, members), plan.gateway
+        if gateway is not None:
+            gateway = in_front(now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers})
+        return msgspec.structs.replace(now, workers=workers, gateway=gateway)
+
+    def _processes(self, plan: DeploymentPlan | None = None) -> list[ProcessPlan]:
+        return processes_of(self.own_key.admitted(plan or self.state.plan))
+
+    def _keep(self, spec: DeploymentSpec, plan: DeploymentPlan, found: Mapping[str, Resolved]) -> None:
+        self.state.spec, self.state.plan, self.state.executors = spec, plan, found or self.state.executors
+
+    def _put(self, workers: list[WorkerPlan]) -> None:
+        self.state.plan = msgspec.structs.replace(self.state.plan, workers=workers)
+
+    def _blobs(self, found: Mapping[str, Resolved]) -> dict[str, bytes]:
+        return blobs_of(found or self.state.executors)
+
+    def _change_members(self, change: Callable[[Members], T], *, several: bool) -> T:
+        """A gateway in front of the only replica first, which serves no port of its own from then on."""
+        members, before = self._members(), self.state.plan
+        if not several or before.gateway is not None:
+            return change(members)
+        running = self.running()
+        wide = spread(self._spec, before.workers, members.numbers, self.ports.port)
+        plan = self._planned(wide, members.numbers, {}, behind=True)
+        gateway = self.own_key.admitted(plan).gateway
+        assert gateway is not None
+        running.change([[Change("add", gateway.name)]], {gateway.name: (shared(gateway, running.ports), b"")})
+        self.state.plan = plan
+        try:
+            made = change(members)
+            first = [worker for worker in self._workers if worker.name == before.workers[0].name]
+            roll_out(running, first, self._blobs({}), None, alone=False)
+        except BaseException:
+            if len(self._workers) == 1:
+                self.state.plan = before
+                running.change([[Change("remove", gateway.name)]], {})
+            raise
+        return made
+
+
+@dataclass
+class StepChanges(Changes):
+    """Of a step of a Flow: the other steps go on, and the gateway of the Flow learns of the step's workers."""
+
+    state: FlowState
+    name: str
+
+    @property
+    def _spec(self) -> StepSpec:
+        steps = {step.name: step for step in self.state.spec.executors}
+        if self.name not in steps:
+            near = nearest(str(self.name), steps)
+            raise UsageError(
+                f"Flow: there is no step {self.name!r}" + (f", did you mean {near!r}?" if near else ""),
+                help=f"steps: {', '.join(steps)}",
+            )
+        return steps[self.name]
+
+    @property
+    def _workers(self) -> list[WorkerPlan]:
+        return self._workers_of(self._plan)
+
+    @property
+    def _plan(self) -> FlowPlan:
+        assert self.state.plan is not None
+        return self.state.plan
+
+    def _workers_of(self, plan: FlowPlan) -> list[WorkerPlan]:
+        return next(one.workers for one in plan.deployments if one.name == self.name)
+
+    def _agents(self) -> Sequence[Agent]:
+        running, name = self.running(), self._spec.name
+        groups = {worker.consensus.group for worker in self._workers if worker.consensus is not None}
+        if not groups:
+            raise UsageError(f"Flow: {name} is not stateful")
+        return [agent for agent in running.agents.agents if agent.plan.group in groups]
+
+    def _whole(self, spec: DeploymentSpec) -> StepSpec:
+        whole = next(one for one in self._flow_with(spec).steps if one.name == self.name)
+        if not runs(whole):
+            raise ConfigError(f"Flow: {self.name}: no Executor runs for it here")
+        return whole
+
+    def _flow_with(self, spec: DeploymentSpec) -> FlowSpec:
+        flow = self.state.spec
+        return flow.model_copy(
+            update={"executors": tuple(spec if one.name == self.name else one for one in flow.executors)}
+        )
+
+    def _resolve(self, spec: DeploymentSpec) -> dict[str, Resolved]:
+        return resolved_all(spec, "Flow: ")
+
+    def _planned(self, spec: DeploymentSpec, members: Collection[int], found: Mapping[str, Resolved]) -> FlowPlan:
+        """The other steps stay as they are: a new plan might give them ports that are in use."""
+        now, state = self._plan, self.state
+        plan = plan_of_flow(self._flow_with(spec), {**state.executors, **found}, state.gateway, Ports([], self.ports))
+        workers = self._workers_of(plan)
+        if members:
+            workers = restricted(workers, self._workers, members)
+        gateway = in_front(now.gateway, plan.gateway, self.name, {worker.name for worker in workers})
+        return msgspec.structs.replace(_with_workers(now, self.name, workers), gateway=gateway)
+
+    def _processes(self, plan: FlowPlan | None = None) -> list[ProcessPlan]:
+        return [*self._workers_of(plan or self._plan)]
+
+    def _keep(self, spec: DeploymentSpec, plan: FlowPlan, found: Mapping[str, Resolved]) -> None:
+        state = self.state
+        state.spec, state.plan, state.executors = self._flow_with(spec), plan, {**state.executors, **found}
+
+    def _put(self, workers: list[WorkerPlan]) -> None:
+        self.state.plan = _with_workers(self._plan, self.name, workers)
+
+    def _blobs(self, found: Mapping[str, Resolved]) -> dict[str, bytes]:
+        return blobs_of(found or {self.name: self.state.executors[self.name]}, "Flow: ")
+
+
+def _with_workers(plan: FlowPlan, name: str, workers: list[WorkerPlan]) -> FlowPlan:
+    """The plan with other workers of one Deployment."""
+    deployments = [
+        msgspec.structs.replace(one, workers=workers) if one.name == name else one for one in plan.deployments
+    ]
+    return msgspec.structs.replace(plan, deployments=deployments)
+
+
 def scaled(spec: S, replicas: int) -> S:
     """The spec with so many replicas; raises `ConfigError` for a number that is none."""
     _check(spec)
     return with_options(spec, {"replicas": replicas})
 
 
-def checked(spec: DeploymentSpec, replicas: int) -> int:
-    """The number of replicas as the option is read; raises `ConfigError` for one that is none."""
-    return int(with_options(spec, {"replicas": replicas}).replicas)
-
-
 def changed(spec: S, options: Mapping[str, Any]) -> S:
     """The spec with other options; raises `ConfigError` for one that cannot change while it runs."""
     _check(spec)
-    from jina.config.base import canonical
-
     given = {canonical(name, type(spec).model_fields): value for name, value in options.items()}
     for name in given.keys() - CHANGEABLE:
         if name in type(spec).model_fields:
@@ -80,39 +382,8 @@ def _check(spec: DeploymentSpec) -> None:
 
 def with_options(spec: S, options: Mapping[str, Any]) -> S:
     """The spec with other options, checked as always."""
-    from jina.config import parse
-
     valid: Any = parse(type(spec), dict(options), spec.name)
     return spec.model_copy(update={name: getattr(valid, name) for name in options})
-
-
-def reloaded(specs: Iterable[DeploymentSpec], found: Mapping[str, Resolved]) -> dict[str, set[str]]:
-    """By name: those that follow changes of their files, with the YAML file of the Executor, if it has one.
-
-    Raises `ConfigError` for a class that has no file of its own to be imported from again.
-    """
-    followed = [spec for spec in specs if spec.reload and spec.name in found]
-    for spec in followed:
-        cls = found[spec.name].by_value
-        if cls is not None:
-            raise ConfigError(
-                f"{spec.name}: reload: {cls.__name__} is defined in the program itself, which cannot be loaded again",
-                help="move the class to a module of its own, or give the path of its file as py_modules",
-            )
-    return {spec.name: set(_yaml_of(spec)) for spec in followed}
-
-
-def _yaml_of(spec: DeploymentSpec) -> list[str]:
-    if not isinstance(spec.uses, str) or not spec.uses.endswith((".yml", ".yaml")):
-        return []
-    folders = ["", *spec.extra_search_paths, *filter(None, [spec.folder])]
-    paths = [os.path.abspath(os.path.join(folder, spec.uses)) for folder in folders]
-    return [path for path in paths if os.path.isfile(path)][:1]
-
-
-def kept(listeners: list[ListenerPlan]) -> list[int]:
-    """The ports that were chosen for these listeners."""
-    return [listener.port for listener in listeners if listener.share_port]
 
 
 def change(
@@ -125,14 +396,9 @@ def change(
     within: float | None,
 ) -> None:
     """Change the processes and wait for it; raises what `ProcessGroup.change` raises."""
-    from jina.supervisor.policies import stages_between
-    from jina.supervisor.ports import shared
-
     if not running.settled:
         raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
     if any(isinstance(plan, WorkerPlan) and plan.consensus for plan in old):
-        from jina.orchestration.membership import roll_out
-
         roll_out(running, [plan for plan in new if isinstance(plan, WorkerPlan)], blobs, within)
         return
     held = running.ports
@@ -143,177 +409,3 @@ def change(
 def _executor_of(plan: ProcessPlan) -> str:
     """The name by which the pickle of a process is found."""
     return owner(getattr(plan, "deployment", "gateway"), getattr(plan, "part", ""))
-
-
-T = TypeVar("T")
-
-
-class Replicated:
-    """Status, snapshots and the number of the replicas of a stateful Deployment."""
-
-    _processes: list[ProcessGroup]
-    _changing: Lock
-    _spec: DeploymentSpec
-    _plan: DeploymentPlan
-    _resolved: Resolved
-    _around: Mapping[str, Resolved]
-    _reservations: PortReservations
-    _own_key: OwnKey
-
-    def consensus_status(self) -> list[dict[str, Any]]:
-        """What the consensus agent of each replica tells, in the order of shards and replicas.
-
-        `shard` and `replica` say whose it is, `role` and `term`, `leader` and `members` by id, `first` and `last` entry
-        of the log, how far it is `committed` and `applied` here, the entry of the newest `snapshot`, its
-        `snapshot_bytes` and `snapshot_time`, `log_bytes` on the disk, the agent's `pid`, how many `elections` it saw,
-        whether the Executor is `serving`. The leader tells by replica how many entries the other members do not have
-        (`lag`; None: silent). `error` alone where an agent does not answer.
-        """
-        return status_of(self._agents())
-
-    def snapshot(self) -> None:
-        """Write a snapshot of each replica, which shortens its log; raises where one cannot."""
-        have_snapshots(self._agents())
-
-    def add_replica(self) -> int:
-        """Start one more replica while requests go on, and return its number when it has a vote and serves.
-
-        It has the lowest number that is free, the same in each shard, and gets the state from the others. If it does
-        not become ready, its error is raised and everything is as before.
-        """
-        with self._changing:
-            return self._change_members(lambda members: members.add(), several=True)
-
-    def remove_replica(self, replica_id: int | None = None) -> int:
-        """End a replica while requests go on, the one with the highest number unless one is named; gives its number.
-
-        It finishes what it has in work and leaves the group; one that leads hands over first. Its folder is renamed to
-        `rep-<n>.removed`. With shards, one of each goes. Refused where the others would be no majority that answers.
-        """
-        with self._changing:
-            return self._members().remove(replica_id)
-
-    def _scale_group(self, replicas: int) -> None:
-        """As many replicas, added or removed one by one; those that were added go again where one cannot be."""
-        wanted = checked(self._spec, replicas)
-        self._change_members(lambda members: members.scale(wanted), several=wanted > 1)
-
-    def _change_members(self, change: Callable[[Members], T], *, several: bool) -> T:
-        """Change the members; where there will be several, a gateway has to be in front of them first."""
-        members = self._members()
-        if several and self._plan.gateway is None:
-            return self._serve_peers(lambda: change(members))
-        return change(members)
-
-    def _serve_peers(self, grow: Callable[[], T]) -> T:
-        """Put a gateway in front of the only replica, and have it serve no port of its own once there are others."""
-        from jina.orchestration.membership import roll_out
-        from jina.plan.consensus import numbers
-        from jina.supervisor.policies import Change
-        from jina.supervisor.ports import shared
-
-        running, before = self._processes[0], self._plan
-        plan, _ = self._plan_of_group(self._spec, self._resolved, self._around, numbers(before.workers), behind=True)
-        gateway = self._own_key.admitted(plan).gateway
-        assert gateway is not None
-        running.change([[Change("add", gateway.name)]], {gateway.name: (shared(gateway, running.ports), b"")})
-        self._plan = plan
-        try:
-            grown = grow()
-            first = [worker for worker in self._plan.workers if worker.name == before.workers[0].name]
-            roll_out(running, first, {self._spec.name: self._resolved.blob()}, None, alone=False)
-        except BaseException:
-            if len(self._plan.workers) == 1:
-                self._plan = before
-                running.change([[Change("remove", gateway.name)]], {})
-            raise
-        return grown
-
-    def _members(self) -> Members:
-        """Raises where they cannot change."""
-        from jina.orchestration.membership import Members
-
-        self._agents()
-        blob = self._resolved.blob()
-        return Members(self._spec, self._processes[0], lambda: self._plan.workers, self._with_members, blob)
-
-    def _with_members(self, members: Collection[int]) -> Planned:
-        from jina.orchestration.membership import Planned
-        from jina.plan.consensus import of_members
-        from jina.supervisor.group import processes_of
-
-        plan, wide = self._plan_of_group(self._spec, self._resolved, self._around, members)
-        spec = of_members(self._spec, wide, members)
-
-        def commit() -> None:
-            self._spec, self._plan = spec, plan
-
-        admitted = processes_of(self._own_key.admitted(plan))
-        return Planned([one for one in admitted if isinstance(one, WorkerPlan)], commit)
-
-    def _plan_of_group(
-        self,
-        spec: DeploymentSpec,
-        resolved: Resolved,
-        around: Mapping[str, Resolved],
-        members: Collection[int],
-        *,
-        behind: bool = False,
-    ) -> tuple[DeploymentPlan, DeploymentSpec]:
-        """The plan with these members, and the spec that it is of; the gateway and what runs keep their ports.
-
-        `behind` puts a gateway in front of one that has none.
-        """
-        from jina.plan.consensus import Ports, in_front, restricted, spread
-        from jina.plan.deployment import plan_deployment
-        from jina.supervisor.gpus import MachineGpus
-
-        now = self._plan
-        listeners = now.workers[0].listeners if now.gateway is None else now.gateway.listeners
-        wide = spread(spec, now.workers, members, self._reservations.port)
-        free = Ports(kept(listeners), self._reservations)
-        others = {name: one.plan for name, one in around.items()}
-        behind = behind or now.gateway is not None
-        plan = plan_deployment(wide, resolved.plan, free, others, MachineGpus(), behind_gateway=behind)
-        workers = restricted(plan.workers, now.workers, members)
-        gateway = plan.gateway
-        if gateway is not None:
-            gateway = in_front(now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers})
-        return msgspec.structs.replace(now, workers=workers, gateway=gateway), wide
-
-    def _recall(self) -> None:
-        from jina.orchestration.membership import at_start
-        from jina.plan.consensus import numbers, renumbered
-
-        if not self._spec.stateful or self._spec.raft_peers or self._spec.external:
-            return
-        members = at_start(self._plan.workers)
-        if members != numbers(self._plan.workers):
-            self._plan = msgspec.structs.replace(
-                self._plan, workers=renumbered(self._spec, self._plan.workers, members)
-            )
-            self._with_members(members).commit()
-
-    def _agents(self) -> Sequence[Agent]:
-        agents = [agent for running in self._processes for agent in running.agents.agents]
-        if not agents:
-            raise UsageError("the Deployment is not stateful, or does not run")
-        return agents
-
-
-def status_of(agents: Sequence[Agent]) -> list[dict[str, Any]]:
-    """See `Replicated.consensus_status`."""
-    from jina.replication.admin import agent_status
-
-    return [
-        {"shard": agent.plan.shard, "replica": agent.plan.replica, **agent_status(agent.plan.socket)}
-        for agent in sorted(agents, key=lambda agent: (agent.plan.shard, agent.plan.replica))
-    ]
-
-
-def have_snapshots(agents: Sequence[Agent]) -> None:
-    """See `Replicated.snapshot`."""
-    from jina.replication.admin import administer
-
-    for agent in agents:
-        administer(agent.plan.socket, "snapshot")

@@ -103,18 +103,14 @@ class _PathRebase:
         return os.path.relpath(found, self._folder)
 
 
-def read(
-    source: str | TextIO | Mapping[str, Any],
-    *,
-    context: Mapping[str, Any] | None,
-    substitute: bool,
-    overrides: Mapping[str, Any],
-) -> DeploymentSpec:
-    """The spec that YAML describes, with options that count instead of the file's."""
-    from jina.config import DeploymentSpec, load_spec
+def read(kind: str, source: str | TextIO | Mapping[str, Any], **options: Any) -> Any:
+    """The spec of a Deployment or a Flow, as `kind` says, that YAML describes; `options` are those of `load_config`."""
+    from jina.config import DeploymentSpec, FlowSpec, load_spec
     from jina.config.paths import located
 
-    return load_spec(DeploymentSpec, source, context=context, substitute=substitute, overrides=located(overrides))
+    reading = {name: options.pop(name) for name in ("context", "substitute") if name in options}
+    model: Any = FlowSpec if kind == "Flow" else DeploymentSpec
+    return load_spec(model, source, **reading, overrides=located(options))
 
 
 def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
@@ -133,20 +129,6 @@ def from_command_line(options: Mapping[str, Any], where: str) -> DeploymentSpec:
     return parse(DeploymentSpec, options, where)
 
 
-def read_flow(
-    source: str | TextIO | Mapping[str, Any],
-    *,
-    context: Mapping[str, Any] | None,
-    substitute: bool,
-    overrides: Mapping[str, Any],
-) -> FlowSpec:
-    """The Flow that YAML describes, with options that count instead of the file's."""
-    from jina.config import FlowSpec, load_spec
-    from jina.config.paths import located
-
-    return load_spec(FlowSpec, source, context=context, substitute=substitute, overrides=located(overrides))
-
-
 def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     """The Flow of the command line `where`: `uses` is its YAML, whose options the others override."""
     from jina.config import FlowSpec, load, parse
@@ -158,7 +140,8 @@ def flow_from_command_line(options: Mapping[str, Any], where: str) -> FlowSpec:
     # On this command line `env` gives the variables of the YAML, which is what Jina 3's flag did too.
     context = parse(FlowSpec, {"env": overrides.pop("env", None)}, where).env
     try:
-        return read_flow(uses, context=context, substitute=True, overrides=overrides)
+        found: FlowSpec = read("Flow", uses, context=context, **overrides)
+        return found
     except ConfigError:
         kind = _kind(load(uses, substitute=False)[0])
         if kind in (None, "Flow"):

@@ -1,4 +1,4 @@
-"""What is shown while a service starts and once it is ready.
+"""What people are shown: while a service starts, once it is ready, and the picture of a Flow.
 
 On a terminal a line now and then with what is waited for, and then a table of addresses; anywhere else one plain line.
 It goes to stderr, so that a program's own output stays its own. Executors write to the same terminal from processes of
@@ -12,11 +12,17 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from jina.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jina.plan.plans import ListenerPlan
+    from jina.executor import Executor
+    from jina.export.picture import GraphPicture
+    from jina.plan.plans import FlowPlan, ListenerPlan
 
 _SCHEMES = {"grpc": "grpc", "http": "http", "websocket": "ws"}
 _FIRST_LINE = 1.0
@@ -137,3 +143,46 @@ def rows(listeners: Sequence[ListenerPlan], network: str | None) -> list[tuple[s
     if any(listener.host in _EVERYWHERE for listener in listeners):
         found.append(("Note", "listens on every interface (0.0.0.0); host='127.0.0.1' keeps it on this machine"))
     return found
+
+
+def notebook_cell() -> tuple[Any, int] | None:
+    """The notebook in which this runs, and the number of the cell."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return None if shell is None else (shell, shell.execution_count)
+
+
+def picture(
+    plan: FlowPlan,
+    classes: Mapping[str, type[Executor] | None],
+    *,
+    running: bool,
+    endpoints_of_steps: Mapping[str, list[list[Any]]] = MappingProxyType({}),
+) -> GraphPicture:
+    """The picture of a plan; `classes` are those at hand, by the name of the step, and tell their endpoints.
+
+    Those of the others are `told` by the gateway of a Flow that runs, see `GatewayService.step_endpoints`.
+    """
+    from jina.export.picture import EndpointPicture, endpoints_of_class, picture_of
+
+    known = {name: cls for name, cls in classes.items() if cls is not None}
+    bound = {one.name: one.workers[0].executor.requests for one in plan.deployments if one.workers}
+    endpoints = {
+        name: tuple(EndpointPicture(*one) for one in endpoints) for name, endpoints in endpoints_of_steps.items()
+    }
+    endpoints |= {name: endpoints_of_class(cls, bound.get(name)) for name, cls in known.items()}
+    return picture_of(plan, endpoints, {name: cls.__name__ for name, cls in known.items()}, running=running)
+
+
+def write_picture(shown: GraphPicture, path: Path, *, vertical: bool = False) -> None:
+    """Write a picture in the format of the file's suffix; raises `ConfigError` where that is not possible."""
+    from jina.export import flowchart
+
+    data = flowchart.render(shown, path.suffix, vertical=vertical)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"cannot write the picture to {path}: {error.strerror or error}") from error

@@ -3,107 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import os
-import types
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, Self, TextIO, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from jina.config import takes_options_from, takes_options_of
-from jina.errors import ConfigError, FlowBuildLevelError, NotSupportedError, RuntimeFailToStart
-from jina.executor.configurable import BY_HAND
+from jina.config import ClassSignature, takes_options_from, takes_options_of, takes_step_options
+from jina.errors import ConfigError, FlowBuildLevelError, RuntimeFailToStart
 from jina.orchestration import configuration
-from jina.orchestration.calls import AsyncRequestMethods, Connection, RequestMethods
-from jina.orchestration.changes import reloaded
-from jina.orchestration.deployment import Deployment
-from jina.orchestration.display import reachable
-from jina.orchestration.flow_changes import FlowChanging, blob_of, naming, resolved_step
+from jina.orchestration.calls import AsyncRequestMethods, RequestMethods
+from jina.orchestration.deployment import Deployment, one_or_list
+from jina.orchestration.display import network_host, notebook_cell, picture, reachable, write_picture
 from jina.orchestration.in_process import AsyncInProcessService, InProcessService, factories_of
-from jina.orchestration.resolve import OwnKey, Resolved, declared_by_graph, protocol_of, resolve_gateway
+from jina.orchestration.lifecycle import Lifecycle
+from jina.orchestration.resolve import (
+    FlowState,
+    blobs_of,
+    declared_by_graph,
+    naming,
+    plan_of_flow,
+    protocol_of,
+    reloaded,
+    resolve_gateway,
+    resolved_all,
+)
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec
-    from jina.config.base import Spec
     from jina.config.options import ProcessOptions
-    from jina.executor import Executor
     from jina.export.picture import GraphPicture
-    from jina.plan.plans import ExecutorPlan, FlowPlan, ListenerPlan
+    from jina.orchestration.changes import StepChanges
+    from jina.plan.plans import DeploymentPlan, ExecutorPlan, FlowPlan
     from jina.supervisor.group import ProcessGroup
     from jina.supervisor.in_process import Make
 
-P = ParamSpec("P")
-OwnerT = TypeVar("OwnerT")
-ResultT_co = TypeVar("ResultT_co", covariant=True)
 
+def _flow_spec() -> type[FlowSpec]:
+    from jina.config import FlowSpec
 
-class BoundStepMethod(Protocol[P, ResultT_co]):
-    """What type checkers see: the options by name, after at most two values by position."""
-
-    @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ResultT_co: ...
-    @overload
-    def __call__(self, first: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResultT_co: ...
-    @overload
-    def __call__(self, first: Any, second: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResultT_co: ...
-    @overload
-    def __call__(self, *args: Any, copy_flow: bool, **kwargs: Any) -> ResultT_co: ...
-
-
-class StepMethod(Generic[P]):
-    """A method whose signature is its own and the options of a spec, put together when somebody asks for it."""
-
-    def __init__(self, load: Callable[[], Any], method: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, method)
-        self._load = load
-        self._method = method
-
-    @overload
-    def __get__(self, instance: None, owner: type[Any]) -> StepMethod[P]: ...
-    @overload
-    def __get__(self, instance: OwnerT, owner: type[Any]) -> BoundStepMethod[P, OwnerT]: ...
-    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        return self if instance is None else types.MethodType(self, instance)
-
-    def __call__(self, instance: Any, /, *args: Any, **options: Any) -> Any:
-        """Call the method on an instance."""
-        return self._method(instance, *args, **options)
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return _joined(self._method, self._load())
-
-
-class ClassSignature:
-    """The signature of a class: the options of a spec, where `__new__` would hide those of `__init__`."""
-
-    def __init__(self, load: Callable[[], Any]) -> None:
-        self._load = load
-
-    def __get__(self, instance: Any, owner: type[Any] | None = None) -> inspect.Signature:
-        from jina.config.signature import signature_of
-
-        signature = signature_of(self._load())
-        return signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "self"])
-
-
-def takes_step_options(
-    load: Callable[[], Callable[P, Spec]],
-) -> Callable[[Callable[..., Any]], StepMethod[P]]:
-    """Turn `method(self, ..., **options)` into one that shows the options of the spec that `load` imports."""
-    return lambda method: StepMethod(load, method)
-
-
-def _joined(method: Callable[..., Any], model: type[Spec]) -> inspect.Signature:
-    from jina.config.signature import signature_of
-
-    own = [p for p in inspect.signature(method).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    names = {parameter.name for parameter in own}
-    options = [p for p in signature_of(model).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in names]
-    return inspect.Signature([*own, *options])
+    return FlowSpec
 
 
 def _step_spec() -> type[StepSpec]:
@@ -119,35 +57,75 @@ def _gateway_spec() -> type[GatewaySpec]:
 
 
 if TYPE_CHECKING:  # type checkers do not look into what the functions above return
+    _takes_options = takes_options_of(FlowSpec)
     _takes_step_options = takes_step_options(lambda: StepSpec)
     _takes_gateway_options = takes_step_options(lambda: GatewaySpec)
 else:
+    _takes_options = takes_options_from(_flow_spec, "Flow")
     _takes_step_options = takes_step_options(_step_spec)
     _takes_gateway_options = takes_step_options(_gateway_spec)
 
 
-class FlowBuilding:
-    """Steps and gateway, added one by one. With `copy_flow=False` the Flow itself is changed."""
+class FlowStep:
+    """One Deployment of a Flow, to be looked at."""
 
-    _spec: FlowSpec
-
-    if TYPE_CHECKING:
-
-        @classmethod
-        def _defined(cls, source: Any, read: Callable[[Any], Any]) -> Self: ...
-
-    @classmethod
-    @abstractmethod
-    def from_spec(cls, spec: FlowSpec) -> Self:
-        """A Flow of a spec that was validated already."""
-
-    @abstractmethod
-    def _replace(self, spec: FlowSpec) -> None:
-        """Become the Flow of another spec."""
+    def __init__(self, spec: StepSpec, plan: DeploymentPlan) -> None:
+        self.spec = spec
+        """The options, validated."""
+        self.name = spec.name
+        self.ports = spec.ports if spec.external else [listener.port for listener in plan.listeners]
+        self.port = one_or_list(self.ports)
+        self.protocols = list(spec.protocols)
+        self.protocol = one_or_list(self.protocols)
+        self.hosts = list(spec.hosts)
+        self.host = self.hosts[0]
+        self.workspace = spec.workspace
+        self.external = spec.external
+        self.tls_enabled = bool(spec.tls or spec.ssl_certfile)
+        self.grpc_metadata = spec.grpc_metadata
+        self.num_pods = len(plan.workers) + (plan.gateway is not None)
+        """Number of processes."""
 
     @property
-    @abstractmethod
-    def _started(self) -> bool: ...
+    def address_private(self) -> str | None:
+        """The address of this machine in its network; None without a network."""
+        return network_host()
+
+    def __repr__(self) -> str:
+        return f"<FlowStep {self.name!r} of {self.spec.uses!r}>"
+
+
+class BaseFlow(Lifecycle):
+    """What `Flow` and `AsyncFlow` have in common: all but the calls that wait."""
+
+    kind = "Flow"
+    __signature__ = ClassSignature(_flow_spec)
+    _state: FlowState
+    _workspace_id: str | None = None
+    _drawn_in: tuple[Any, int] | None = None
+    """The notebook and its cell in which `plot` has shown the picture."""
+
+    @_takes_options
+    def __init__(self, spec: FlowSpec) -> None:
+        super().__init__()
+        coroutines = isinstance(self, AsyncFlow)
+        self._state = FlowState(spec if spec.asyncio == coroutines else spec.model_copy(update={"asyncio": coroutines}))
+        self._environment: dict[str, str | None] = {}
+
+    @classmethod
+    def from_spec(cls, spec: FlowSpec) -> Self:
+        """A Flow of a spec that was validated already; an `AsyncFlow` where it says so."""
+        made: Any = AsyncFlow if cls is Flow and spec.asyncio else cls
+        self = made.__new__(made)
+        made.__init__.__wrapped__(self, spec)
+        return cast("Self", self)
+
+    @classmethod
+    def from_command_line(cls, options: Mapping[str, Any], command: str = "flow") -> Self:
+        """The Flow that the options of `jina flow` describe: `uses` is its YAML, which the others override."""
+        return cls._from_options(options, lambda given: configuration.flow_from_command_line(given, f"jina {command}"))
+
+    # --- the graph: with `copy_flow=False` the Flow itself is changed -------------------------------------
 
     @_takes_step_options
     def add(
@@ -203,16 +181,16 @@ class FlowBuilding:
         if args is not None:
             known = _gateway_spec().model_fields
             options = {**{name: value for name, value in vars(args).items() if name in known}, **options}
-        return self._changed(with_gateway(self._spec, **located(options)), copy_flow)
+        return self._changed(with_gateway(self.spec, **located(options)), copy_flow)
 
     def expose_endpoint(self, exec_endpoint: str, path: str | None = None, **options: Any) -> Self:
         """A Flow whose HTTP gateway serves an endpoint under a path of its own; `methods`, `summary`, `tags`."""
         from jina.config.changes import with_gateway
 
         self._may_change()
-        exposed = dict(self._spec.front.expose_endpoints or {})
+        exposed = dict(self.spec.front.expose_endpoints or {})
         exposed[exec_endpoint] = options if path is None else {"http_path": path, **options}
-        return self._changed(with_gateway(self._spec, expose_endpoints=exposed), copy_flow=True)
+        return self._changed(with_gateway(self.spec, expose_endpoints=exposed), copy_flow=True)
 
     def _with_step(
         self, method: str, copy_flow: bool, deployment: DeploymentSpec | None, options: Mapping[str, Any]
@@ -221,7 +199,7 @@ class FlowBuilding:
         from jina.config.paths import located
 
         self._may_change()
-        return self._changed(with_step(self._spec, method, deployment, **located(options)), copy_flow)
+        return self._changed(with_step(self.spec, method, deployment, **located(options)), copy_flow)
 
     def _changed(self, spec: FlowSpec, copy_flow: bool) -> Self:
         if copy_flow:
@@ -232,91 +210,216 @@ class FlowBuilding:
     def _may_change(self) -> None:
         if self._started:
             raise FlowBuildLevelError(
-                f"Flow {self._spec.name!r} is running and cannot be changed", help="close it first, or change a copy"
+                f"Flow {self.spec.name!r} is running and cannot be changed", help="close it first, or change a copy"
             )
 
-    def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
-        """Not available yet."""
-        del options
-        raise NotSupportedError(f"Flow.to_kubernetes_yaml({output_base_path!r}) is not available yet", help=BY_HAND)
+    # --- what it is: setters take effect until the plan is built, in any order ----------------------------
 
-    to_k8s_yaml = to_kubernetes_yaml
+    @property
+    def spec(self) -> FlowSpec:
+        """The options, validated, with all steps."""
+        return self._state.spec
 
-    def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
-        """Not available yet."""
-        del output_path, options
-        raise NotSupportedError("Flow.to_docker_compose_yaml is not available yet", help=BY_HAND)
+    def build(self, copy_flow: bool = False) -> Self:
+        """Check the graph, find the Executors, choose names and ports; nothing is started.
 
-    # --- configuration ------------------------------------------------------------------------------------
-
-    @classmethod
-    def load_config(
-        cls,
-        source: str | TextIO | Mapping[str, Any],
-        *,
-        context: Mapping[str, Any] | None = None,
-        substitute: bool = True,
-        **options: Any,
-    ) -> Self:
-        """The Flow that YAML describes: a path, text, an open file, a mapping or a URL.
-
-        `options` count instead of the file's. `context` gives the variables of `${{ CONTEXT.name }}`;
-        `substitute=False` leaves all variables as they are.
+        Raises `FlowTopologyError` for unknown names in `needs`, cycles and Executors that no document reaches, other
+        `ConfigError`s for what is wrong with an Executor.
         """
-        more: Any = {"context": context, "substitute": substitute, "overrides": options}
-        return cls._defined(source, lambda source: configuration.read_flow(source, **more))
-
-    @classmethod
-    def from_command_line(cls, options: Mapping[str, Any], command: str = "flow") -> Self:
-        """The Flow that the options of `jina flow` describe: `uses` is its YAML, which the others override."""
-
-        def read(uses: Any) -> FlowSpec:
-            given = options if uses is None else {**options, "uses": uses}
-            return configuration.flow_from_command_line(given, f"jina {command}")
-
-        return cls._defined(options.get("uses"), read)
-
-    def save_config(self, filename: str | None = None) -> None:
-        """Write what differs from the defaults as YAML, to `<name>.yml` unless a name is given."""
-        configuration.write(self._spec, filename or f"{self._spec.name}.yml")
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `save_config` writes, as a mapping."""
-        return configuration.as_dict(self._spec)
-
-
-def _spec_of(deployment: Any) -> DeploymentSpec | None:
-    """The options of what `add` got by position."""
-    if deployment is None:
-        return None
-    if isinstance(deployment, Deployment):
-        return deployment.spec
-    from jina.config import DeploymentSpec
-
-    if isinstance(deployment, DeploymentSpec):
-        return deployment
-    if isinstance(deployment, str | Mapping):
-        return configuration.read(deployment, context=None, substitute=True, overrides={})
-    hint = f"; give the class as uses={deployment.__name__}" if isinstance(deployment, type) else ""
-    raise ConfigError(f"Flow.add: {deployment!r} is no Deployment and no path of its YAML{hint}")
-
-
-class FlowPicture:
-    """Pictures of a Flow are drawn here, without a network service. What they show builds the Flow."""
-
-    _resolved: dict[str, Resolved]
-    _processes: list[ProcessGroup]
-    _drawn_in: tuple[Any, int] | None = None
-    """The notebook and its cell in which `plot` has shown the picture."""
+        flow = type(self).from_spec(self.spec) if copy_flow else self
+        _ = flow.plan
+        return flow
 
     @property
-    @abstractmethod
     def plan(self) -> FlowPlan:
-        """The plan, made when it is first asked for."""
+        """What will run; made when it is first asked for, see `build`."""
+        state = self._state
+        if state.plan is None:
+            from jina.plan.flow import runs
+
+            spec = self._with_gateway_class()
+            state.executors = {
+                name: one for step in spec.steps if runs(step) for name, one in resolved_all(step, "Flow: ").items()
+            }
+            plan = plan_of_flow(spec, state.executors, state.gateway, self._reservations)
+            _check_graph(plan, spec)
+            state.plan = plan
+        return state.plan
+
+    def _with_gateway_class(self) -> FlowSpec:
+        """The spec, once the gateway's class is found: one that serves a single protocol decides it."""
+        state = self._state
+        with naming("Flow: gateway"):
+            state.gateway = resolve_gateway(state.spec.front)
+        only = protocol_of(state.gateway)
+        if only is not None and "protocol" not in state.spec.front.model_fields_set:
+            from jina.config.changes import with_gateway
+
+            state.spec = with_gateway(state.spec, protocol=only)
+        return state.spec
+
+    def _replace(self, spec: FlowSpec) -> None:
+        """Become the Flow of another spec."""
+        self._state.spec = spec
+        self._state.plan = None
+        self._definition = None  # the program decides
+        self._reservations.close()
 
     @property
-    @abstractmethod
-    def _started(self) -> bool: ...
+    def _started(self) -> bool:
+        return bool(self._processes)
+
+    @property
+    def ports(self) -> list[int]:
+        """One port for each protocol; those that were not given are chosen when this is asked for."""
+        return [listener.port for listener in self.plan.gateway.listeners]
+
+    @property
+    def port(self) -> int | list[int]:
+        """The gateway's port, or a list of them where there are several protocols."""
+        return one_or_list(self.ports)
+
+    @port.setter
+    def port(self, value: int | Sequence[int]) -> None:
+        self._configure("port", value)
+
+    @property
+    def protocols(self) -> list[str]:
+        """The gateway's protocols in lower case."""
+        return list(self.spec.front.protocols)
+
+    @property
+    def protocol(self) -> str | list[str]:
+        """The gateway's protocol, or a list of them."""
+        return one_or_list(self.protocols)
+
+    @protocol.setter
+    def protocol(self, value: str | Sequence[str]) -> None:
+        self._configure("protocol", value)
+
+    @property
+    def host(self) -> str:
+        """Where the gateway listens."""
+        return self.spec.front.hosts[0]
+
+    @host.setter
+    def host(self, value: str) -> None:
+        self._configure("host", value)
+
+    @property
+    def workspace(self) -> str | None:
+        """Folder below which Executors keep their files; None for the default."""
+        return self.spec.workspace
+
+    @workspace.setter
+    def workspace(self, value: str) -> None:
+        self._set("workspace", value)
+
+    @property
+    def workspace_id(self) -> str:
+        """Identifier of this Flow: the one given, else 32 random hexadecimal digits."""
+        self._workspace_id = self.spec.workspace_id or self._workspace_id or os.urandom(16).hex()
+        return self._workspace_id
+
+    @workspace_id.setter
+    def workspace_id(self, value: str) -> None:
+        self._set("workspace_id", value)
+
+    @property
+    def env(self) -> dict[str, str] | None:
+        """Variables that the environment of this program, and so of all processes, has while the Flow runs."""
+        return self.spec.env
+
+    @env.setter
+    def env(self, value: Mapping[str, str]) -> None:
+        self._set("env", value)
+
+    @property
+    def monitoring(self) -> bool:
+        """Whether metrics have a port of their own."""
+        return self.spec.front.monitoring
+
+    @property
+    def port_monitoring(self) -> Any:
+        """The port of the gateway's metrics, as it was given."""
+        return self.spec.front.port_monitoring
+
+    @property
+    def tls_enabled(self) -> bool:
+        """Whether clients connect by TLS."""
+        return bool(self.spec.tls or self.spec.front.ssl_certfile)
+
+    @property
+    def num_deployments(self) -> int:
+        """Number of Deployments; once the Flow is built, its gateway counts too."""
+        return len(self._present) + (self._state.plan is not None)
+
+    @property
+    def num_pods(self) -> int:
+        """Number of processes; the gateway is one of them."""
+        return sum(len(deployment.workers) for deployment in self.plan.deployments) + 1
+
+    @property
+    def address_private(self) -> str | None:
+        """The address of this machine in its network; None without a network."""
+        return network_host()
+
+    def __getitem__(self, key: str | int) -> FlowStep:
+        steps = self._present
+        if isinstance(key, int):
+            return self._step(steps[key])
+        found = next((step for step in steps if step.name == key), None)
+        if found is None:
+            raise KeyError(key)
+        return self._step(found)
+
+    def __iter__(self) -> Iterator[tuple[str, FlowStep]]:
+        return iter([(step.name, self._step(step)) for step in self._present])
+
+    @property
+    def _present(self) -> list[StepSpec]:
+        """The steps that are part of the graph: inspections that `inspect` takes out are not."""
+        left = {deployment.name for deployment in self.plan.deployments}
+        return [step for step in self.spec.steps if step.name in left]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same Deployments, with the same options."""
+        if not isinstance(other, BaseFlow):
+            return NotImplemented
+        mine, theirs = ([_compared(step) for step in flow.spec.executors] for flow in (self, other))
+        return mine == theirs
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        steps = ", ".join(step.name for step in self.spec.executors) or "no Executor"
+        state = ", running" if self._started else ""
+        return f"<{type(self).__name__} {self.name!r}: {steps}{state}>"
+
+    def _step(self, spec: StepSpec) -> FlowStep:
+        plans = {deployment.name: deployment for deployment in self.plan.deployments}
+        return FlowStep(spec, plans[spec.name])
+
+    def _configure(self, option: str, value: Any) -> None:
+        """Set an option of the gateway."""
+        from jina.config.changes import set_at_gateway
+
+        self._may_set(option)
+        self._replace(set_at_gateway(self.spec, option, value))
+
+    def _set(self, name: str, value: Any) -> None:
+        """Set an option of the Flow."""
+        from jina.config import FlowSpec, parse
+
+        self._may_set(name)
+        valid = parse(FlowSpec, {name: value}, "Flow")
+        self._replace(self.spec.model_copy(update={name: getattr(valid, name)}))
+
+    def _may_set(self, name: str) -> None:
+        if self._started:
+            raise FlowBuildLevelError(f"{name} of the running Flow {self.name!r} cannot be changed")
+
+    # --- pictures: drawn here, without a network service; what they show builds the Flow -------------------
 
     def plot(
         self,
@@ -340,7 +443,7 @@ class FlowPicture:
 
         if output is not None:
             flowchart.check_suffix(Path(output).suffix)  # before anything is built
-            write(self._picture(), Path(output), vertical=vertical_layout)
+            write_picture(self._picture(), Path(output), vertical=vertical_layout)
         if inline_display or output is None:
             self._display(vertical=vertical_layout)
         return self
@@ -357,7 +460,7 @@ class FlowPicture:
         from jina.export import flowchart
 
         drawn, self._drawn_in = self._drawn_in, None
-        if drawn is not None and drawn == _cell():
+        if drawn is not None and drawn == notebook_cell():
             return {"text/plain": repr(self)}  # the value of the last line, whose `plot` has shown the picture
         try:
             return flowchart.mimebundle(self._picture())
@@ -365,7 +468,7 @@ class FlowPicture:
             return {"text/plain": f"{self!r}\n{error}"}
 
     def _display(self, *, vertical: bool) -> None:
-        cell = _cell()
+        cell = notebook_cell()
         if cell is None:
             self.describe()
             return
@@ -376,196 +479,31 @@ class FlowPicture:
 
     def _picture(self) -> GraphPicture:
         plan = self.plan
-        classes = {name: one.executor_class for name, one in self._resolved.items()}
+        classes = {name: one.executor_class for name, one in self._state.executors.items()}
         endpoints_of_steps = self._processes[0].steps if self._processes else {}
         return picture(plan, classes, running=self._started, endpoints_of_steps=endpoints_of_steps)
-
-
-def _cell() -> tuple[Any, int] | None:
-    """The notebook in which this runs, and the number of the cell."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return None
-    shell = get_ipython()
-    return None if shell is None else (shell, shell.execution_count)
-
-
-def picture(
-    plan: FlowPlan,
-    classes: Mapping[str, type[Executor] | None],
-    *,
-    running: bool,
-    endpoints_of_steps: Mapping[str, list[list[Any]]] = MappingProxyType({}),
-) -> GraphPicture:
-    """The picture of a plan; `classes` are those at hand, by the name of the step, and tell their endpoints.
-
-    Those of the others are `told` by the gateway of a Flow that runs, see `GatewayService.step_endpoints`.
-    """
-    from jina.export.picture import EndpointPicture, endpoints_of_class, picture_of
-
-    known = {name: cls for name, cls in classes.items() if cls is not None}
-    bound = {one.name: one.workers[0].executor.requests for one in plan.deployments if one.workers}
-    endpoints = {
-        name: tuple(EndpointPicture(*one) for one in endpoints) for name, endpoints in endpoints_of_steps.items()
-    }
-    endpoints |= {name: endpoints_of_class(cls, bound.get(name)) for name, cls in known.items()}
-    return picture_of(plan, endpoints, {name: cls.__name__ for name, cls in known.items()}, running=running)
-
-
-def write(shown: GraphPicture, path: Path, *, vertical: bool = False) -> None:
-    """Write a picture in the format of the file's suffix; raises `ConfigError` where that is not possible."""
-    from jina.export import flowchart
-
-    data = flowchart.render(shown, path.suffix, vertical=vertical)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"cannot write the picture to {path}: {error.strerror or error}") from error
-
-
-def _spec_class() -> type[FlowSpec]:
-    from jina.config import FlowSpec
-
-    return FlowSpec
-
-
-if TYPE_CHECKING:
-    _takes_options = takes_options_of(FlowSpec)  # mypy does not look into what `_spec_class` returns
-else:
-    _takes_options = takes_options_from(_spec_class)
-
-
-class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
-    """Deployments that work together, served by one gateway.
-
-        flow = Flow(port=12345).add(uses=Encoder).add(uses=Index)
-        with flow:
-            docs = flow.post('/search', docs)
-
-    Options of Deployments are the defaults of those that are added, the others are those of the gateway. Methods
-    that build give a changed copy. The graph is checked by `build`, which `start` calls, before anything starts.
-    Works inside a running event loop too, also as `async with`; `Flow(asyncio=True)` is an `AsyncFlow`.
-    """
-
-    kind = "Flow"
-    __signature__ = ClassSignature(_spec_class)
-
-    def __new__(cls, *_: Any, **options: Any) -> Self:
-        """An `AsyncFlow` where `asyncio` says so."""
-        made: Any = AsyncFlow if cls is Flow and options.get("asyncio") else cls
-        return cast("Self", super().__new__(made))
-
-    @_takes_options
-    def __init__(self, spec: FlowSpec) -> None:
-        super().__init__()
-        coroutines = isinstance(self, AsyncFlow)
-        self._spec = spec if spec.asyncio == coroutines else spec.model_copy(update={"asyncio": coroutines})
-        self._plan: FlowPlan | None = None
-        self._own_key = OwnKey()
-        self._resolved: dict[str, Resolved] = {}
-        self._gateway: Resolved | None = None
-        self._environment: dict[str, str | None] = {}
-
-    @classmethod
-    def from_spec(cls, spec: FlowSpec) -> Self:
-        """A Flow of a spec that was validated already; an `AsyncFlow` where it says so."""
-        made: Any = AsyncFlow if cls is Flow and spec.asyncio else cls
-        self = made.__new__(made)
-        made.__init__.__wrapped__(self, spec)
-        return cast("Self", self)
-
-    def _replace(self, spec: FlowSpec) -> None:
-        self._spec = spec
-        self._plan = None
-        self._definition = None  # the program decides
-        self._reservations.close()
-
-    def build(self, copy_flow: bool = False) -> Self:
-        """Check the graph, find the Executors, choose names and ports; nothing is started.
-
-        Raises `FlowTopologyError` for unknown names in `needs`, cycles and Executors that no document reaches, other
-        `ConfigError`s for what is wrong with an Executor.
-        """
-        flow = type(self).from_spec(self._spec) if copy_flow else self
-        _ = flow.plan
-        return flow
-
-    @property
-    def plan(self) -> FlowPlan:
-        """What will run; made when it is first asked for, see `build`."""
-        if self._plan is None:
-            from jina.plan.flow import plan_flow, runs
-            from jina.supervisor.gpus import MachineGpus
-
-            spec = self._with_gateway_class()
-            self._resolved = {name: one for step in spec.steps if runs(step) for name, one in resolved_step(step)}
-            executors = {name: resolved.plan for name, resolved in self._resolved.items()}
-            custom = self._gateway.plan if self._gateway else None
-            plan = plan_flow(spec, executors, custom, self._reservations, MachineGpus())
-            _check_graph(plan, spec)
-            self._plan = plan
-        return self._plan
-
-    def _with_gateway_class(self) -> FlowSpec:
-        """The spec, once the gateway's class is found: one that serves a single protocol decides it."""
-        with naming("gateway"):
-            self._gateway = resolve_gateway(self._spec.front)
-        only = protocol_of(self._gateway)
-        if only is not None and "protocol" not in self._spec.front.model_fields_set:
-            from jina.config.changes import with_gateway
-
-            self._spec = with_gateway(self._spec, protocol=only)
-        return self._spec
 
     # --- life ---------------------------------------------------------------------------------------------
 
     @property
-    def _built(self) -> bool:
-        return self._plan is not None
-
-    @property
-    def _started(self) -> bool:
-        return bool(self._processes)
-
-    @property
-    def _listeners(self) -> list[ListenerPlan]:
-        return self.plan.gateway.listeners
-
-    @property
-    def _quiet(self) -> bool:
-        return self._spec.quiet
-
-    @property
-    def _waits_on_start(self) -> bool:
-        return not self._spec.noblock_on_start
+    def _shares_ports(self) -> bool:
+        _ = self.plan
+        return self._state.gateway is not None
 
     @property
     def _ready_seconds(self) -> float | None:
-        # The default of Jina 3 (ten minutes) ended downloads of large models; only a limit that was asked for counts.
-        parts: list[ProcessOptions] = [self._spec.front, *self._spec.steps]
-        asked = [part.ready_seconds for part in parts if "timeout_ready" in part.model_fields_set]
-        return max((limit for limit in asked if limit is not None), default=None)
+        parts: list[ProcessOptions] = [self.spec.front, *self.spec.steps]
+        return max((limit for part in parts if (limit := part.ready_seconds_asked) is not None), default=None)
 
-    def _plan_to_run(self) -> FlowPlan:
-        return self._own_key.admitted(self.plan)
+    def _recall(self) -> None:
+        _ = self.plan
+        for step in self.spec.executors:
+            if step.stateful and not step.raft_peers and not step.external:
+                self._changes_of(step.name).recall()
 
     def _blobs(self) -> dict[str, bytes]:
-        found = {name: blob_of(name, resolved) for name, resolved in self._resolved.items()}
-        return found | ({"gateway": blob_of("gateway", self._gateway)} if self._gateway else {})
-
-    @property
-    def _shares_ports(self) -> bool:
-        return self._gateway is not None
-
-    def _launch(self) -> None:
-        if self._started:
-            return
-        try:
-            super()._launch()
-        except BaseException:
-            self._end()
-            raise
+        gateway = {"gateway": self._state.gateway} if self._state.gateway else {}
+        return blobs_of({**self._state.executors, **gateway}, "Flow: ")
 
     def _launched(self, service: Any) -> ProcessGroup:
         self._restore_environment()
@@ -586,7 +524,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
             self._restore_environment()
 
     def _export_environment(self, service: Self) -> None:
-        for name, value in (service._spec.env or {}).items():
+        for name, value in (service.spec.env or {}).items():
             self._environment[name] = os.environ.get(name)
             os.environ[name] = str(value)
 
@@ -599,8 +537,9 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
                 os.environ[name] = value
 
     def _behind(self) -> list[tuple[str, str]]:
-        found = [("Gateway", _class_name(self._gateway.plan, self._gateway.by_value))] if self._gateway else []
-        for step in self._spec.steps:
+        own = self._state.gateway
+        found = [("Gateway", _class_name(own.plan, own.by_value))] if own else []
+        for step in self.spec.steps:
             if step.external:
                 found.append(("Executor", f"{step.name} at {', '.join(step.hosts)}"))
             elif not step.only_joins:
@@ -617,11 +556,7 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
         return failure
 
     def _reloaded(self) -> dict[str, set[str]]:
-        return reloaded(self._spec.steps, self._resolved)
-
-    @property
-    def _follows(self) -> bool:
-        return self._spec.reload
+        return reloaded(self.spec.steps, self._state.executors)
 
     def _with_ports(self, spec: FlowSpec) -> FlowSpec:
         from jina.config.changes import with_gateway
@@ -630,7 +565,78 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
         return spec if spec.front.ports else with_gateway(spec, port=ports)
 
     def _restart(self, name: str) -> None:
-        Flow.roll_out(self, name)
+        self._changes(name).roll_out({})
+
+    def _changes(self, name: str) -> StepChanges:
+        """Of a step while it runs; raises where the Flow does not."""
+        self._running_or_raise()
+        return self._changes_of(name)
+
+    def _changes_of(self, name: str) -> StepChanges:
+        from jina.orchestration.changes import StepChanges
+
+        return StepChanges(self._running_or_raise, self._changing, self._reservations, self._state, name)
+
+    def consensus_status(self, name: str) -> list[dict[str, Any]]:
+        """What the consensus agents of a stateful Deployment tell; see `Deployment.consensus_status`."""
+        return self._changes(name).consensus_status()
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def _client_options(self) -> dict[str, Any]:
+        spec, listener = self.spec, self._listeners[0]
+        options: dict[str, Any] = {"proxy": spec.proxy, "max_message_size": spec.front.max_message_size}
+        options |= {"prefetch": spec.front.prefetch, "api_key": self._own_key.text or None}
+        if spec.grpc_channel_options:
+            options["grpc_channel_options"] = spec.grpc_channel_options
+        options |= {"protocol": listener.protocol, "port": listener.port, "host": reachable(listener.host)}
+        return options | {"tls": listener.tls is not None or spec.tls}
+
+    def _declared(self, on: str) -> Any:
+        classes = {name: resolved.executor_class for name, resolved in self._state.executors.items()}
+        return declared_by_graph(self.plan, classes, on)
+
+    def _factories(self) -> dict[str, Make]:
+        workers = [worker for deployment in self.plan.deployments for worker in deployment.workers]
+        return factories_of(workers, self._state.executors)
+
+
+class Flow(BaseFlow, RequestMethods):
+    """Deployments that work together, served by one gateway.
+
+        flow = Flow(port=12345).add(uses=Encoder).add(uses=Index)
+        with flow:
+            docs = flow.post('/search', docs)
+
+    Options of Deployments are the defaults of those that are added, the others are those of the gateway. Methods
+    that build give a changed copy. The graph is checked by `build`, which `start` calls, before anything starts.
+    Works inside a running event loop too, also as `async with`; `Flow(asyncio=True)` is an `AsyncFlow`.
+    """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """An `AsyncFlow` where `asyncio` says so."""
+        made: Any = AsyncFlow(*args, **options) if cls is Flow and options.get("asyncio") else super().__new__(cls)
+        return cast("Self", made)
+
+    def scale(self, name: str, replicas: int) -> None:
+        """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
+        self._changes(name).scale(replicas)
+
+    def roll_out(self, name: str, **options: Any) -> None:
+        """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
+        self._changes(name).roll_out(options)
+
+    def add_replica(self, name: str) -> int:
+        """Start one more replica of a stateful Deployment; see `Deployment.add_replica`."""
+        return self._changes(name).add_replica()
+
+    def remove_replica(self, name: str, replica_id: int | None = None) -> int:
+        """End a replica of a stateful Deployment; see `Deployment.remove_replica`."""
+        return self._changes(name).remove_replica(replica_id)
+
+    def snapshot(self, name: str) -> None:
+        """Write a snapshot of each replica of a stateful Deployment; see `Deployment.snapshot`."""
+        self._changes(name).snapshot()
 
     def in_process(self) -> InProcessService:
         """The Flow in this very process, without sockets: `with flow.in_process() as running:`.
@@ -639,52 +645,60 @@ class Flow(FlowBuilding, FlowChanging, FlowPicture, RequestMethods):
         """
         return InProcessService(self.plan, self._factories(), self._declared)
 
-    def _factories(self) -> dict[str, Make]:
-        workers = [worker for deployment in self.plan.deployments for worker in deployment.workers]
-        return factories_of(workers, self._resolved)
 
-    # --- requests -----------------------------------------------------------------------------------------
-
-    def _connection(self) -> Connection:
-        spec, listener = self._spec, self._listeners[0]
-        options: dict[str, Any] = {"proxy": spec.proxy, "max_message_size": spec.front.max_message_size}
-        options |= {"prefetch": spec.front.prefetch, "api_key": self._own_key.text or None}
-        if spec.grpc_channel_options:
-            options["grpc_channel_options"] = spec.grpc_channel_options
-        tls = listener.tls is not None or spec.tls
-        return Connection(listener.protocol, reachable(listener.host), listener.port, tls, options)
-
-    def _declared(self, on: str) -> Any:
-        classes = {name: resolved.executor_class for name, resolved in self._resolved.items()}
-        return declared_by_graph(self.plan, classes, on)
-
-
-class AsyncFlow(AsyncRequestMethods, Flow):  # type: ignore[misc]  # its calls are coroutines: that is what it is for
+class AsyncFlow(BaseFlow, AsyncRequestMethods):
     """A Flow whose calls are coroutines: `async for docs in flow.post(...)`, `await flow.post(...)`."""
 
-    async def scale(self, name: str, replicas: int) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def scale(self, name: str, replicas: int) -> None:
         """Run so many replicas of a Deployment from now on; see `Deployment.scale`."""
-        await asyncio.to_thread(Flow.scale, self, name, replicas)
+        await asyncio.to_thread(self._changes(name).scale, replicas)
 
-    async def roll_out(self, name: str, **options: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def roll_out(self, name: str, **options: Any) -> None:
         """Replace the replicas of a Deployment one by one; see `Deployment.roll_out`."""
-        await asyncio.to_thread(Flow.roll_out, self, name, **options)
+        await asyncio.to_thread(self._changes(name).roll_out, options)
 
-    async def add_replica(self, name: str) -> int:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def add_replica(self, name: str) -> int:
         """Start one more replica of a stateful Deployment; see `Deployment.add_replica`."""
-        return await asyncio.to_thread(Flow.add_replica, self, name)
+        return await asyncio.to_thread(self._changes(name).add_replica)
 
-    async def remove_replica(self, name: str, replica_id: int | None = None) -> int:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def remove_replica(self, name: str, replica_id: int | None = None) -> int:
         """End a replica of a stateful Deployment; see `Deployment.remove_replica`."""
-        return await asyncio.to_thread(Flow.remove_replica, self, name, replica_id)
+        return await asyncio.to_thread(self._changes(name).remove_replica, replica_id)
 
-    async def snapshot(self, name: str) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def snapshot(self, name: str) -> None:
         """Write a snapshot of each replica of a stateful Deployment; see `Deployment.snapshot`."""
-        await asyncio.to_thread(Flow.snapshot, self, name)
+        await asyncio.to_thread(self._changes(name).snapshot)
 
-    def in_process(self) -> AsyncInProcessService:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def in_process(self) -> AsyncInProcessService:
         """The Flow in this very process, without sockets: `async with flow.in_process() as running:`."""
         return AsyncInProcessService(self.plan, self._factories(), self._declared)
+
+
+Flow.register(AsyncFlow)  # it is a Flow, whose calls have to be awaited: `isinstance` and programs of Jina 3 say so
+
+
+def _compared(step: StepSpec) -> dict[str, Any]:
+    """What makes two steps equal: a class is the same as its import path."""
+    return {
+        name: f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else value
+        for name, value in step.non_defaults().items()
+    }
+
+
+def _spec_of(deployment: Any) -> DeploymentSpec | None:
+    """The options of what `add` got by position."""
+    if deployment is None:
+        return None
+    if isinstance(deployment, Deployment):
+        return deployment.spec
+    from jina.config import DeploymentSpec
+
+    if isinstance(deployment, DeploymentSpec):
+        return deployment
+    if isinstance(deployment, str | Mapping):
+        return cast("DeploymentSpec", configuration.read("Deployment", deployment))
+    hint = f"; give the class as uses={deployment.__name__}" if isinstance(deployment, type) else ""
+    raise ConfigError(f"Flow.add: {deployment!r} is no Deployment and no path of its YAML{hint}")
 
 
 def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:

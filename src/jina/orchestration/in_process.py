@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from jina.errors import NotSupportedError, UsageError
-from jina.orchestration.calls import AsyncRequestMethods, RequestMethods
-from jina.orchestration.lifecycle import Lifecycle
+from jina.orchestration.calls import AsyncRequestMethods, RequestMethods, Requests
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
-    from jina.client.client import AsyncClient, SyncClient
-    from jina.net.service import Service
-    from jina.orchestration.calls import Connection
     from jina.orchestration.resolve import Resolved
-    from jina.plan.plans import DeploymentPlan, FlowPlan, ListenerPlan, WorkerPlan
+    from jina.plan.plans import DeploymentPlan, FlowPlan, WorkerPlan
     from jina.supervisor.in_process import InProcess, Make
 
 
-class _InProcess(Lifecycle):
+class _InProcess(Requests):
     """Runs a plan on one loop in a thread; what it calls and what it answers is that of processes."""
 
-    kind = "in-process service"
-
     def __init__(
-        self,
-        plan: FlowPlan | DeploymentPlan,
-        makers: Mapping[str, Make],
-        declare: Callable[[str], Any],
+        self, plan: FlowPlan | DeploymentPlan, makers: Mapping[str, Make], declared: Callable[[str], Any]
     ) -> None:
-        super().__init__()
+        self._processes = []
         self._plan = plan
-        self._factories = makers
-        self._declare = declare
+        self._makers = makers
+        self._declared_by = declared
         self._inside: InProcess | None = None
 
     @property
@@ -48,8 +38,28 @@ class _InProcess(Lifecycle):
         """Whether requests are served now."""
         return self._inside is not None
 
+    def start(self) -> Self:
+        """Construct the Executors and serve; raises what a constructor raises."""
+        if self._inside is None:
+            from jina.supervisor.in_process import InProcess
+
+            inside = InProcess(self._plan, self._makers)
+            inside.start()
+            self._inside = inside
+        return self
+
     def wait_start_success(self) -> None:
         """Nothing is left to wait for."""
+
+    async def async_wait_start_success(self) -> None:
+        """Nothing is left to wait for."""
+
+    def close(self) -> None:
+        """Stop; may be called again, and before the start."""
+        self._release_client()
+        inside, self._inside = self._inside, None
+        if inside is not None:
+            inside.stop()
 
     def block(self, stop_event: Any = None) -> NoReturn:
         """Refused: nobody outside could send a request."""
@@ -59,68 +69,33 @@ class _InProcess(Lifecycle):
             help="start it with processes: `with deployment: deployment.block()`",
         )
 
-    def _launch(self) -> None:
-        if self._inside is None:
-            from jina.supervisor.in_process import InProcess
+    def __enter__(self) -> Self:
+        return self.start()
 
-            inside = InProcess(self._plan, self._factories)
-            inside.start()
-            self._inside = inside
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-    def _end(self, *, now: bool = False, within: float | None = None) -> None:
-        del now, within
-        self._release_client()
-        inside, self._inside = self._inside, None
-        if inside is not None:
-            inside.stop()
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
 
-    async def __aenter__(self) -> Any:
-        await asyncio.to_thread(self._launch)
-        return self
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close_client()
+        await asyncio.to_thread(self.close)
 
-    def _new_client(self) -> SyncClient:
-        from jina.client.local import InProcessClient
+    def _new_client(self, *, asyncio: bool) -> Any:
+        from jina.client.local import AsyncInProcessClient, InProcessClient
 
-        return InProcessClient(*self._serving())
-
-    def _new_async_client(self) -> AsyncClient:
-        from jina.client.local import AsyncInProcessClient
-
-        return AsyncInProcessClient(*self._serving())
-
-    def _serving(self) -> tuple[Service, AbstractEventLoop]:
         inside = self._inside
         if inside is None or inside.service is None:
             raise UsageError(f"{self.name!r} is not started", help="use it as `with flow.in_process() as running:`")
-        return inside.service, inside.loop
+        return (AsyncInProcessClient if asyncio else InProcessClient)(inside.service, inside.loop)
 
     def _declared(self, on: str) -> Any:
-        return self._declare(on)
-
-    @property
-    def _quiet(self) -> bool:
-        return True
-
-    @property
-    def _waits_on_start(self) -> bool:
-        return False
-
-    @property
-    def _ready_seconds(self) -> None:
-        return None
-
-    @property
-    def _listeners(self) -> Sequence[ListenerPlan]:
-        return []
-
-    def _plan_to_run(self) -> FlowPlan | DeploymentPlan:
-        return self._plan
-
-    def _blobs(self) -> Mapping[str, bytes]:
-        return {}
-
-    def _connection(self) -> Connection:
-        raise UsageError(f"{self.name!r} runs in this process: there is nothing to connect to")
+        return self._declared_by(on)
 
 
 class InProcessService(_InProcess, RequestMethods):

@@ -1,7 +1,8 @@
-"""Start, wait, block, end: the life of whatever consists of processes."""
+"""What a Flow and a Deployment have in common: read from YAML, started, reloaded, waited for, ended."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import selectors
@@ -11,18 +12,22 @@ import sys
 import threading
 import traceback
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol, Self, TextIO
 
-from jina.errors import RuntimeFailToStart, Unavailable, UsageError
-from jina.orchestration.display import announce, notifier, progress
+from jina.errors import NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
+from jina.executor.configurable import BY_HAND
+from jina.orchestration import configuration
+from jina.orchestration.calls import Requests
+from jina.orchestration.display import announce, network_host, notifier, progress
+from jina.orchestration.resolve import OwnKey
 from jina.plan.plans import WorkerPlan
 from jina.supervisor.ports import PortReservations
 
 if TYPE_CHECKING:
-    from jina.orchestration.resolve import OwnKey
+    from jina.config import DeploymentSpec, FlowSpec
     from jina.plan.plans import DeploymentPlan, FlowPlan, ListenerPlan, ProcessPlan
     from jina.supervisor.group import ProcessGroup
     from jina.supervisor.reloading import Reloader
@@ -97,8 +102,6 @@ class Signals:
 
 _WHOLE = ""
 """In the place of the name of a Deployment: all of a service."""
-_IDENTITY = frozenset({"_spec", "_plan", "_resolved", "_around", "_gateway"})
-"""What makes a service what it is, besides its processes."""
 _ABORT = 1.0
 """Seconds that the others get to end when one of them failed to start."""
 
@@ -110,21 +113,17 @@ class Definition(NamedTuple):
     read: Callable[[str], Any]
 
 
-class Lifecycle(ABC):
-    """Owns the processes of one plan, and the ports that jina chose for them.
-
-    What is run: `_plan_to_run` with `_blobs`; how it presents itself: `name`, `_listeners`, `_quiet`; how long a start
-    may take: `_ready_seconds`, None for as long as the processes live.
-    """
+class Lifecycle(Requests):
+    """Owns the processes of one plan, and the ports that jina chose for them."""
 
     kind: ClassVar[str]
-    _own_key: OwnKey
+    _state: Any
+    """What it is, besides its processes: a `DeploymentState` or a `FlowState`."""
 
     def __init__(self) -> None:
+        self._own_key = OwnKey()
         self._reservations = PortReservations()
-        self._processes: list[
-            ProcessGroup
-        ] = []  # none or one, two while one takes the other's place; see the finalizer
+        self._processes = []  # none or one, two while one takes the other's place; see the finalizer
         self._on_end: Callable[[], None] = lambda: None
         self._reloader: Reloader | None = None
         self.files: set[str] = set()
@@ -132,47 +131,138 @@ class Lifecycle(ABC):
         self._changing = threading.Lock()
         """Held while the processes are changed: each change starts from what the one before has made."""
         self._definition: Definition | None = None
-        self._stack = contextlib.ExitStack()
         self._finalizer = weakref.finalize(self, _abandon, self._processes, self._reservations)
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name in logs and process names."""
+    # --- what a Flow and a Deployment say of themselves ---------------------------------------------------
 
     @property
     @abstractmethod
-    def _listeners(self) -> Sequence[ListenerPlan]: ...
+    def spec(self) -> DeploymentSpec | FlowSpec:
+        """The options, validated."""
 
     @property
     @abstractmethod
-    def _quiet(self) -> bool: ...
+    def plan(self) -> DeploymentPlan | FlowPlan:
+        """What will run."""
+
+    @classmethod
+    @abstractmethod
+    def from_spec(cls, spec: Any) -> Self:
+        """One of a spec that was validated already."""
 
     @property
+    @abstractmethod
     def _shares_ports(self) -> bool:
         """Whether a server of the user's own opens the ports, which knows nothing of SO_REUSEPORT."""
-        return False
 
     @property
     @abstractmethod
-    def _waits_on_start(self) -> bool: ...
+    def _ready_seconds(self) -> float | None:
+        """How long a start may take; None for as long as the processes live."""
 
-    @property
     @abstractmethod
-    def _ready_seconds(self) -> float | None: ...
-
-    def _recall(self) -> None:  # noqa: B027 - only what is stateful has anything there
+    def _recall(self) -> None:
         """Plan what is on the disk, as far as that decides anything."""
-
-    @abstractmethod
-    def _plan_to_run(self) -> DeploymentPlan | FlowPlan: ...
 
     @abstractmethod
     def _blobs(self) -> Mapping[str, bytes]:
         """By Deployment: what `jina.supervisor.pickling.dumps` made of what the plan cannot hold."""
 
     @abstractmethod
-    def _release_client(self) -> None: ...
+    def _reloaded(self) -> Mapping[str, set[str]]:
+        """The Deployments that follow changes of their files, with files that their workers do not name."""
+
+    @abstractmethod
+    def _restart(self, name: str) -> None:
+        """Restart a Deployment whose files have changed."""
+
+    @abstractmethod
+    def _with_ports(self, spec: Any) -> Any:
+        """The spec with the ports that are served now, unless it has its own."""
+
+    @abstractmethod
+    def _client_options(self) -> dict[str, Any]:
+        """The options of `jina.Client` for the first protocol and port."""
+
+    def _failure(self, error: BaseException) -> BaseException:
+        """What to raise for an error while starting."""
+        return error
+
+    def _behind(self) -> list[tuple[str, str]]:
+        """What the board lists besides addresses: (label, text)."""
+        return []
+
+    @property
+    def name(self) -> str:
+        """Name in logs and process names, and of the file of `save_config`."""
+        return self.spec.name
+
+    @property
+    def address_private(self) -> str | None:
+        """The address of this machine in its network; None without a network."""
+        return network_host()
+
+    @property
+    def _listeners(self) -> list[ListenerPlan]:
+        return self.plan.listeners
+
+    # --- configuration ------------------------------------------------------------------------------------
+
+    @classmethod
+    def load_config(
+        cls,
+        source: str | TextIO | Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+        substitute: bool = True,
+        **options: Any,
+    ) -> Self:
+        """What YAML describes: a path, text, an open file, a mapping or a URL.
+
+        `options` count instead of the file's. `context` gives the variables of `${{ CONTEXT.name }}`;
+        `substitute=False` leaves all variables as they are.
+        """
+        options |= {"context": context, "substitute": substitute}
+        return cls._defined(source, lambda source: configuration.read(cls.kind, source, **options))
+
+    @classmethod
+    def _from_options(cls, options: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Any]) -> Self:
+        """Of the options of a command line, where `uses` may be the file that describes all of it."""
+        uses = options.get("uses")
+        return cls._defined(uses, lambda uses: read(options if uses is None else {**options, "uses": uses}))
+
+    @classmethod
+    def _defined(cls, source: Any, read: Callable[[Any], Any]) -> Self:
+        """The service of what `read(source)` gives; where `source` is a path, that file is its definition."""
+        spec = read(source)
+        service = cls.from_spec(spec)
+        if isinstance(source, str | os.PathLike) and spec.folder is not None:
+            file = os.path.join(os.path.abspath(spec.folder), os.path.basename(source))
+            if os.path.isfile(file):
+                service._definition = Definition(file, read)  # noqa: SLF001 - one of ours
+        return service
+
+    def save_config(self, filename: str | None = None) -> None:
+        """Write what differs from the defaults as YAML, to `<name>.yml` unless a name is given."""
+        configuration.write(self.spec, filename or f"{self.name}.yml")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `save_config` writes, as `{"jtype": ..., "with": {...}}`."""
+        return configuration.as_dict(self.spec)
+
+    def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
+        """Not available yet."""
+        del options
+        raise NotSupportedError(
+            f"{self.kind}.to_kubernetes_yaml({output_base_path!r}) is not available yet", help=BY_HAND
+        )
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
+        """Not available yet."""
+        del output_path, options
+        raise NotSupportedError(f"{self.kind}.to_docker_compose_yaml is not available yet", help=BY_HAND)
 
     # --- start --------------------------------------------------------------------------------------------
 
@@ -183,7 +273,7 @@ class Lifecycle(ABC):
         for a class that cannot be sent to its process. Nothing is left running then.
         """
         self._launch()
-        if self._waits_on_start:
+        if not self.spec.noblock_on_start:
             self.wait_start_success()
         return self
 
@@ -191,7 +281,7 @@ class Lifecycle(ABC):
         """Wait until the processes that `start` started serve; raises what `start` raises."""
         running = self._running_or_raise()
         try:
-            with progress(self.name, quiet=self._quiet) as notify:
+            with progress(self.name, quiet=self.spec.quiet) as notify:
                 running.wait_ready(self._ready_seconds, on_wait=notify)
         except BaseException as error:
             self._end(within=_ABORT)
@@ -224,22 +314,13 @@ class Lifecycle(ABC):
         """By Deployment, or `_WHOLE`: the files whose changes are followed."""
         loaded = self._processes[0].files if self._processes else {}
         found = {name: files | loaded.get(name, set()) for name, files in self._reloaded().items()}
-        if self._definition is not None and self._follows:
+        if self._definition is not None and self.spec.reload:
             found[_WHOLE] = {self._definition.file}
         return found
 
-    @property
-    def _follows(self) -> bool:
-        """Whether the file that the service was read from is followed."""
-        return False
-
-    def _reloaded(self) -> Mapping[str, set[str]]:
-        """The Deployments that follow changes of their files, with files that their workers do not name."""
-        return {}
-
     def _reload(self, name: str) -> None:
         """Restart a Deployment because its files have changed; a failure is shown, and what runs stays."""
-        notify = notifier(self.name, quiet=self._quiet)
+        notify = notifier(self.name, quiet=self.spec.quiet)
         which = "" if name in {self.name, _WHOLE} else f"{name}: "
         notify("warning", f"{which}files have changed")
         try:
@@ -255,9 +336,6 @@ class Lifecycle(ABC):
             notify("error", f"{error}; waiting for the next change")
         else:
             notify("warning", f"{which}reloaded")
-
-    def _restart(self, name: str) -> None:
-        raise NotImplementedError
 
     def _restart_all(self) -> None:
         """Serve what the service's file describes now, on the same ports; what runs goes on until that is ready.
@@ -310,35 +388,12 @@ class Lifecycle(ABC):
     def _ends(self) -> bool:
         return self._reloader is None or self._reloader.halted
 
-    @classmethod
-    def from_spec(cls, spec: Any) -> Self:
-        """A service of a spec that was validated already."""
-        raise NotImplementedError
-
-    @classmethod
-    def _defined(cls, source: Any, read: Callable[[Any], Any]) -> Self:
-        """The service of what `read(source)` gives; where `source` is a path, that file is its definition."""
-        spec = read(source)
-        service = cls.from_spec(spec)
-        service._define(source, spec, read)  # noqa: SLF001 - one of ours
-        return service
-
-    def _define(self, source: Any, spec: Any, read: Callable[[Any], Any]) -> None:
-        if isinstance(source, str | os.PathLike) and spec.folder is not None:
-            file = os.path.join(os.path.abspath(spec.folder), os.path.basename(source))
-            if os.path.isfile(file):
-                self._definition = Definition(file, read)
-
-    def _with_ports(self, spec: Any) -> Any:
-        """The spec with the ports that are served now, unless it has its own."""
-        raise NotImplementedError
-
     @property
     def _runs_alone(self) -> bool:
         """Whether nothing can run beside it on its ports and folders."""
         from jina.supervisor.group import processes_of
 
-        plans = processes_of(self._plan_to_run())
+        plans = processes_of(self.plan)
         return self._shares_ports or any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans)
 
     def _become(self, other: Self) -> None:
@@ -350,29 +405,18 @@ class Lifecycle(ABC):
         )
         if ours != theirs:
             self._release_client()
-        for name in _IDENTITY & other.__dict__.keys():
-            setattr(self, name, getattr(other, name))
+        vars(self._state).update(vars(other._state))  # in place: changes that wait for their turn have it, too
 
     async def async_wait_start_success(self) -> None:
         """`wait_start_success` without blocking the running loop."""
-        import asyncio
-
         try:
             await asyncio.to_thread(self.wait_start_success)
         except asyncio.CancelledError:
             self._end(now=True)
             raise
 
-    def _failure(self, error: BaseException) -> BaseException:
-        """What to raise for an error while starting."""
-        return error
-
     def _announce(self) -> None:
-        announce(self.name, self._listeners, behind=self._behind(), quiet=self._quiet)
-
-    def _behind(self) -> list[tuple[str, str]]:
-        """What the board lists besides addresses: (label, text)."""
-        return []
+        announce(self.name, self._listeners, behind=self._behind(), quiet=self.spec.quiet)
 
     def _launch(self) -> None:
         if self._processes:
@@ -380,7 +424,7 @@ class Lifecycle(ABC):
         try:
             self._launched(self)
         except BaseException:
-            self._reservations.close()
+            self._end()
             raise
 
     def _launched(self, service: Self) -> ProcessGroup:
@@ -390,7 +434,8 @@ class Lifecycle(ABC):
         from jina.supervisor.ports import all_shared
 
         service._recall()
-        plan = service._plan_to_run()
+        planned: Any = service.plan
+        plan: Any = service._own_key.admitted(planned)
         service._reloaded()  # raises before anything starts
         for listener in service._listeners:
             if listener.share_port:
@@ -398,7 +443,7 @@ class Lifecycle(ABC):
                 if service._shares_ports:
                     self._reservations.share(listener.port)
         plan = all_shared(plan, self._hold_given(group.processes_of(plan)))
-        notify = notifier(service.name, quiet=service._quiet)
+        notify = notifier(service.name, quiet=service.spec.quiet)
         for line in even_groups(group.processes_of(plan)):
             notify("warning", line)
         started = group.start(plan, service._blobs(), notify)
@@ -428,10 +473,7 @@ class Lifecycle(ABC):
 
         May be called again, and before the start.
         """
-        try:
-            self._stack.close()
-        finally:
-            self._end()
+        self._end()
 
     def _end(self, *, now: bool = False, within: float | None = None) -> None:
         self._release_client()
@@ -458,15 +500,14 @@ class Lifecycle(ABC):
 
     async def __aenter__(self) -> Self:
         self._launch()
-        if self._waits_on_start:
+        if not self.spec.noblock_on_start:
             await self.async_wait_start_success()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        import asyncio
-
+        await self._close_client()
         await asyncio.to_thread(self.close)
 
     def block(self, stop_event: StopEvent | None = None) -> None:
@@ -506,10 +547,12 @@ class Lifecycle(ABC):
 
     # --- state --------------------------------------------------------------------------------------------
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether every process serves requests now."""
-        return bool(self._processes) and self._processes[0].alive
+    def _new_client(self, *, asyncio: bool) -> Any:
+        from jina.client import Client
+
+        self._running_or_raise()
+        made: Any = Client
+        return made(**self._client_options(), asyncio=asyncio)
 
     def status(self) -> ServiceStatus:
         """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""

@@ -60,7 +60,7 @@ class Members:
         if not running.settled:
             raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
         self._name = spec.name
-        self._within = spec.ready_seconds if "timeout_ready" in spec.model_fields_set else None
+        self._within = spec.ready_seconds_asked
         self._running = running
         self._workers = workers
         self._plan = plan

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from jina.errors import ConfigError, ExecutorDefinitionError
-from jina.plan.plans import AccessPlan, DeploymentPlan, FlowPlan, GatewayPlan, KeyPlan, WorkerPlan
+from jina.plan.plans import AccessPlan, DeploymentPlan, ExecutorPlan, FlowPlan, GatewayPlan, KeyPlan, WorkerPlan
 
 if TYPE_CHECKING:
-    from jina.config import DeploymentSpec, GatewaySpec
+    from jina.config import DeploymentSpec, FlowSpec, GatewaySpec
     from jina.executor import Executor
-    from jina.plan.plans import ExecutorPlan
+    from jina.plan.plans import PortAllocator
 
 
 def class_at_hand(plan: ExecutorPlan) -> type[Executor] | None:
@@ -162,8 +163,6 @@ class Resolved:
 
 def resolve(spec: DeploymentSpec) -> Resolved:
     """Find the Executor of a spec; raises `ConfigError` naming what is wrong with `uses`."""
-    import msgspec
-
     from jina.executor.loading import reference_of, split_with
 
     plan, by_value = reference_of(
@@ -206,12 +205,8 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
     for part in around(spec):
         values = {name: getattr(spec, name) for name in shared}
         own = DeploymentSpec.model_construct({*shared, "uses"}, uses=getattr(spec, part), **values)
-        try:
+        with naming(part):
             found[owner(spec.name, part)] = resolve(own.in_folder(spec.folder))
-        except ConfigError as error:
-            error.message = f"{part}: {error.message}"
-            error.args = (error.message,)
-            raise
     if (gateway := _own_gateway(spec)) is not None:
         found["gateway"] = gateway
     return found
@@ -219,18 +214,12 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
 
 def _own_gateway(spec: DeploymentSpec) -> Resolved | None:
     """The user's own gateway class in front of a Deployment; the rules say where there may be one."""
-    try:
+    with naming("gateway"):
         return None if spec.external or spec.raft_peers else resolve_gateway(spec.front)
-    except ConfigError as error:
-        error.message = f"gateway: {error.message}"
-        error.args = (error.message,)
-        raise
 
 
 def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     """Find the user's own gateway class; None for the built-in gateway. Raises what `resolve` raises."""
-    import msgspec
-
     uses: Any = spec.uses
     extension = None
     if uses is None and "http" in spec.protocols and "jina.helper" in sys.modules:
@@ -262,3 +251,99 @@ def protocol_of(resolved: Resolved | None) -> str | None:
     """The protocol that a gateway class at hand serves, where it is but one."""
     found: str | None = getattr(resolved and resolved.executor_class, "protocol_served", None)
     return found
+
+
+@dataclass
+class DeploymentState:
+    """What a Deployment is now: its options, what was found for them, and what is planned."""
+
+    spec: DeploymentSpec
+    executors: Mapping[str, Resolved]
+    """By `plan.processes.owner`: its own, those around its shards, its gateway class; none where it is external."""
+    plan: DeploymentPlan
+
+
+@dataclass
+class FlowState:
+    """What a Flow is now. Without a `plan` it is still to be built."""
+
+    spec: FlowSpec
+    executors: Mapping[str, Resolved] = field(default_factory=dict)
+    """Those of all steps, by `plan.processes.owner`."""
+    gateway: Resolved | None = None
+    """Its own gateway class."""
+    plan: FlowPlan | None = None
+
+
+def resolved_all(spec: DeploymentSpec, place: str = "") -> dict[str, Resolved]:
+    """Its Executor, those around its shards and its gateway class, by `plan.processes.owner`; raises as `resolve`."""
+    with naming(place and f"{place}{spec.name}"):
+        own = resolve(spec)
+        return {**resolve_around(spec), spec.name: own}
+
+
+def blobs_of(executors: Mapping[str, Resolved], place: str = "") -> dict[str, bytes]:
+    """The pickles of Executors, see `Resolved.blob`."""
+    found = {}
+    for name, one in executors.items():
+        with naming(place and f"{place}{name}"):
+            found[name] = one.blob()
+    return found
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Say at which place, if at any, an error was found."""
+    try:
+        yield
+    except ConfigError as error:
+        error.message = f"{place}: {error.message}" if place else error.message
+        error.args = (error.message,)
+        raise
+
+
+def plan_of_deployment(
+    spec: DeploymentSpec, executors: Mapping[str, Resolved], ports: PortAllocator, *, behind: bool = False
+) -> DeploymentPlan:
+    """What runs for a Deployment on this machine; `behind` a gateway even where it is one worker alone."""
+    from jina.plan.deployment import plan_deployment
+    from jina.supervisor.gpus import MachineGpus
+
+    plans = {name: one.plan for name, one in executors.items()}
+    own = plans.pop(spec.name, ExecutorPlan())
+    return plan_deployment(spec, own, ports, plans, MachineGpus(), behind_gateway=behind)
+
+
+def plan_of_flow(
+    spec: FlowSpec, executors: Mapping[str, Resolved], gateway: Resolved | None, ports: PortAllocator
+) -> FlowPlan:
+    """What runs for a Flow on this machine."""
+    from jina.plan.flow import plan_flow
+    from jina.supervisor.gpus import MachineGpus
+
+    plans = {name: one.plan for name, one in executors.items()}
+    return plan_flow(spec, plans, gateway.plan if gateway else None, ports, MachineGpus())
+
+
+def reloaded(specs: Iterable[DeploymentSpec], found: Mapping[str, Resolved]) -> dict[str, set[str]]:
+    """By name: those that follow changes of their files, with the YAML file of the Executor, if it has one.
+
+    Raises `ConfigError` for a class that has no file of its own to be imported from again.
+    """
+    followed = [spec for spec in specs if spec.reload and spec.name in found]
+    for spec in followed:
+        cls = found[spec.name].by_value
+        if cls is not None:
+            raise ConfigError(
+                f"{spec.name}: reload: {cls.__name__} is defined in the program itself, which cannot be loaded again",
+                help="move the class to a module of its own, or give the path of its file as py_modules",
+            )
+    return {spec.name: set(_yaml_of(spec)) for spec in followed}
+
+
+def _yaml_of(spec: DeploymentSpec) -> list[str]:
+    if not isinstance(spec.uses, str) or not spec.uses.endswith((".yml", ".yaml")):
+        return []
+    folders = ["", *spec.extra_search_paths, *filter(None, [spec.folder])]
+    paths = [os.path.abspath(os.path.join(folder, spec.uses)) for folder in folders]
+    return [path for path in paths if os.path.isfile(path)][:1]

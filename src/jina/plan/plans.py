@@ -338,6 +338,13 @@ class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerPlan]
     gateway: GatewayPlan | None = None
 
+    @property
+    def listeners(self) -> list[ListenerPlan]:
+        """Where clients connect; none where it is external."""
+        if self.gateway is not None:
+            return self.gateway.listeners
+        return self.workers[0].listeners if self.workers else []
+
 
 class FlowPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of a Flow: the workers of its Deployments, and the gateway in front."""
@@ -345,6 +352,11 @@ class FlowPlan(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     deployments: list[DeploymentPlan]
     gateway: GatewayPlan
+
+    @property
+    def listeners(self) -> list[ListenerPlan]:
+        """Where clients connect."""
+        return self.gateway.listeners
 
 
 def to_json(plan: msgspec.Struct) -> bytes:
