@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jina.errors import UsageError
-from jina.export.drawing import draw
+from jina.export.drawing import INKS, Frame, Scene, draw, points_of, width_of
 from jina.export.flowchart import to_svg
 from jina.export.picture import GraphPicture, StepPicture
-from jina.export.scene import INKS, Frame, Scene, points_of, width_of
 
 from .pictures import CHAIN, SEARCH, dense, pictures
 

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from PIL import Image
 
 from jina.errors import ConfigError, NotSupportedError
-from jina.export import flowchart, raster
-from jina.export.drawing import draw
+from jina.export import flowchart
+from jina.export.drawing import INKS, Frame, draw
 from jina.export.picture import GraphPicture, StepPicture, words_of
-from jina.export.scene import INKS, Frame
 
 from .pictures import CHAIN, SEARCH, dense, pictures
 
@@ -115,18 +114,18 @@ def test_a_jpeg_is_one():
 
 
 def test_a_huge_picture_has_fewer_pixels_not_more_memory(monkeypatch):
-    monkeypatch.setattr(raster, "_MOST_PIXELS", 1e5)
+    monkeypatch.setattr(flowchart, "_MOST_PIXELS", 1e5)
     image = Image.open(io.BytesIO(flowchart.to_png(SEARCH)))
     assert 0.99e5 < image.width * image.height < 1.01e5
 
 
 def test_texts_are_drawn_without_any_font_of_the_system(monkeypatch):
-    monkeypatch.setattr(raster, "_FACES", {"normal": (), "bold": ()})
-    raster._font.cache_clear()
+    monkeypatch.setattr(flowchart, "_FACES", {"normal": (), "bold": ()})
+    flowchart._font.cache_clear()
     try:
         image = Image.open(io.BytesIO(flowchart.to_png(SEARCH))).convert("RGB")
     finally:
-        raster._font.cache_clear()
+        flowchart._font.cache_clear()
     assert any(sum(colour) < 150 for _, colour in image.getcolors(1 << 20))
 
 

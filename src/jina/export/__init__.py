@@ -1,4 +1,4 @@
-"""Plan to text: Kubernetes, Compose, pictures (pure).
+"""Plan to pictures (pure).
 
 Takes: a plan.
 Gives: text, and images as bytes.

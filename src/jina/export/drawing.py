@@ -1,29 +1,195 @@
-"""A picture as a scene: boxes in layers, lines between them."""
+"""A picture as a scene: boxes in layers, lines between them, in CSS pixels and inks; no format yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from jina.export.layout import Layers, Layout, between, crossings, depths, head, lay_out, layered, returning, turned
+from jina.export.layout import Layers, Layout, Return, crossings, depths, lay_out, layered
 from jina.export.picture import GATEWAY, GraphPicture, StepPicture
-from jina.export.scene import (
-    EDGE_INKS,
-    Curve,
-    Frame,
-    Group,
-    Line,
-    Move,
-    Piece,
-    Point,
-    Scene,
-    Stroke,
-    Text,
-    Weight,
-    shortened,
-    width_of,
-)
+
+Point = tuple[float, float]
+Weight = Literal["normal", "bold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where a line starts."""
+
+    end: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Straight to `end`."""
+
+    end: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A cubic Bézier curve to `end`."""
+
+    first: Point
+    second: Point
+    end: Point
+
+
+Piece = Move | Line | Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """A line; `ink` names a colour."""
+
+    pieces: tuple[Piece, ...]
+    ink: str
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of an arrow, a filled triangle."""
+
+    corners: tuple[Point, Point, Point]
+    ink: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A box with round corners; `fill` and `ink` name colours."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    fill: str
+    ink: str
+    radius: float = 8.0
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line of text on the base line `base`; `left` is where it starts, or its middle if `centred`."""
+
+    left: float
+    base: float
+    words: str
+    ink: str = "text"
+    size: float = 13.0
+    weight: Weight = "normal"
+    centred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A box with its texts; `title` is what a pointer over it shows."""
+
+    title: str
+    frames: tuple[Frame, ...]
+    texts: tuple[Text, ...]
+
+
+@dataclass(slots=True)
+class Scene:
+    """A whole picture.
+
+    Lines are drawn first, in bundles of one origin, each of which clears the paper around it, so that one sees which
+    line goes on where two cross; then heads; then groups.
+    """
+
+    title: str
+    description: str
+    left: float = 0.0
+    top: float = 0.0
+    width: float = 0.0
+    height: float = 0.0
+    bundles: list[list[Stroke]] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+
+
+INKS: dict[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#0f1419"),
+    "text": ("#1b2430", "#e6edf3"),
+    "muted": ("#56616f", "#9ba7b4"),
+    "box": ("#f3f7fb", "#19222c"),
+    "box-line": ("#5b7fa6", "#6f97c2"),
+    "gate": ("#e4f4ee", "#12302a"),
+    "gate-line": ("#2a8c74", "#3fb598"),
+    "join": ("#f4f4f5", "#24282d"),
+    "join-line": ("#83898f", "#8b939c"),
+    "away": ("#fdf4e7", "#332612"),
+    "away-line": ("#b9791c", "#d99c3f"),
+    "note": ("#8a4b08", "#e0a458"),
+    "edge": ("#5d6b7a", "#8794a1"),
+    "edge-0": ("#2f6fb7", "#6aa8ec"),
+    "edge-1": ("#c2571a", "#ef9258"),
+    "edge-2": ("#2d8a4e", "#5cc283"),
+    "edge-3": ("#9a3fa0", "#d384d8"),
+    "edge-4": ("#8a6d00", "#d1b23f"),
+    "edge-5": ("#0f8390", "#4fc3d0"),
+    "edge-6": ("#c23355", "#f2809b"),
+    "edge-7": ("#5a54c4", "#9b96f5"),
+}
+"""Colours by name: on light and on dark paper. Lines and texts have a contrast of at least 4.5 (texts) or 3."""
+
+EDGE_INKS = 8
+
+_NARROW = frozenset("iIjl.,:;'|!()[]{}/\\ ftr\"`")
+_BROAD = frozenset("mwMW@%—…")
+
+
+def width_of(words: str, size: float, weight: Weight = "normal") -> float:
+    """How wide a text is at most in the common sans-serif fonts (DejaVu Sans is the widest)."""
+    total = 0.0
+    for letter in words:
+        if unicodedata.east_asian_width(letter) in "WF":
+            total += 1.0
+        elif letter in _NARROW:
+            total += 0.40
+        elif letter in _BROAD:
+            total += 0.98
+        elif letter.isupper() or letter in "→≥≤≠&_":
+            total += 0.73
+        else:
+            total += 0.62
+    return total * size * (1.08 if weight == "bold" else 1.0)
+
+
+def shortened(words: str, size: float, limit: float, weight: Weight = "normal") -> str:
+    """The text, cut with an ellipsis where it is wider than `limit` pixels."""
+    if width_of(words, size, weight) <= limit:
+        return words
+    while words and width_of(words + "…", size, weight) > limit:
+        words = words[:-1]
+    return words.rstrip() + "…"
+
+
+def points_of(pieces: Iterable[Piece]) -> list[Point]:
+    """The line as a polyline, a curve in parts of about ten pixels."""
+    points: list[Point] = []
+    for piece in pieces:
+        if isinstance(piece, Curve):
+            start = points[-1]
+            steps = 8 + int((abs(piece.end[0] - start[0]) + abs(piece.end[1] - start[1])) / 10)
+            points += [_on_curve(start, piece, index / steps) for index in range(1, steps + 1)]
+        else:
+            points.append(piece.end)
+    return points
+
+
+def _on_curve(start: Point, curve: Curve, t: float) -> Point:
+    weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t * t, t**3)
+    corners: Sequence[Point] = (start, curve.first, curve.second, curve.end)
+    return (
+        sum(weight * corner[0] for weight, corner in zip(weights, corners, strict=True)),
+        sum(weight * corner[1] for weight, corner in zip(weights, corners, strict=True)),
+    )
+
 
 _PAD = 12.0
 _NAME = 14.0
@@ -248,3 +414,63 @@ def _frame(scene: Scene) -> None:
 
 def _corners(frame: Frame) -> tuple[Point, Point]:
     return (frame.left, frame.top), (frame.left + frame.width, frame.top + frame.height)
+
+
+_HEAD = 9.0
+_HALF_HEAD = 4.0
+_CORNER = 10.0
+
+
+def turned(point: Point, *, vertical: bool) -> Point:
+    """(x, y) of (along, across)."""
+    return (point[1], point[0]) if vertical else point
+
+
+def between(box_end: float, start: Point, stop: Point, *, arrow: bool) -> list[Piece]:
+    """From a box that ends at `box_end` past the end of its layer, `start`, to `stop` in the next layer."""
+    tip = stop[0] - (_HEAD - 1 if arrow else 0)
+    middle = (start[0] + tip) / 2
+    pieces: list[Piece] = [Move((box_end, start[1]))]
+    if box_end < start[0]:
+        pieces.append(Line(start))
+    if abs(start[1] - stop[1]) < 0.01:
+        return [*pieces, Line((tip, stop[1]))]
+    return [*pieces, Curve((middle, start[1]), (middle, stop[1]), (tip, stop[1]))]
+
+
+def returning(box_end: float, start: Point, stop: Point, lane: Return, *, arrow: bool) -> list[Piece]:
+    """From the end of a band to the start of the next one, around both."""
+    tip = stop[0] - (_HEAD - 1 if arrow else 0)
+    corners = [
+        (lane.far, start[1]),
+        (lane.far, lane.gutter),
+        (lane.near, lane.gutter),
+        (lane.near, stop[1]),
+    ]
+    return _rounded([(box_end, start[1]), *corners, (tip, stop[1])])
+
+
+def _rounded(points: list[Point]) -> list[Piece]:
+    pieces: list[Piece] = [Move(points[0])]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        enter, leave = _towards(corner, before), _towards(corner, after)
+        pieces += [Line(enter), Curve(_mixed(enter, corner), _mixed(leave, corner), leave)]
+    return [*pieces, Line(points[-1])]
+
+
+def _towards(corner: Point, other: Point) -> Point:
+    length = abs(other[0] - corner[0]) + abs(other[1] - corner[1])
+    part = min(_CORNER, length / 2) / length if length else 0.0
+    return corner[0] + (other[0] - corner[0]) * part, corner[1] + (other[1] - corner[1]) * part
+
+
+def _mixed(point: Point, corner: Point) -> Point:
+    return point[0] + (corner[0] - point[0]) * 0.55, point[1] + (corner[1] - point[1]) * 0.55
+
+
+def head(tip: Point, ink: str, *, vertical: bool) -> Head:
+    """The arrow head whose tip touches the box at `tip`."""
+    along, across = tip
+    corners = (tip, (along - _HEAD, across - _HALF_HEAD), (along - _HEAD, across + _HALF_HEAD))
+    first, second, third = (turned(corner, vertical=vertical) for corner in corners)
+    return Head((first, second, third), ink)
