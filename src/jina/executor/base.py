@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 from jina.errors import ConfigError, ExecutorNotFound, NotSupportedError, nearest
 from jina.executor import binding
 from jina.executor.decorators import check_init, parameters_of
+from jina.observe.traces import Instrumented
 
 if TYPE_CHECKING:
     from jina.executor.endpoints import FunctionWithSchema
-    from jina.observe.exporters import Meter, MeterProvider, Tracer, TracerProvider
     from jina.observe.logs import JinaLogger
 
 _CLASSES: dict[str, type[Executor]] = {}
@@ -130,7 +130,7 @@ class Configurable:
         to_docker_compose_yaml: ClassVar[Callable[..., NoReturn]]
 
 
-class Executor(Configurable, metaclass=ExecutorType):
+class Executor(Configurable, Instrumented, metaclass=ExecutorType):
     """A class whose methods are served: subclass it and decorate methods with `@requests`.
 
     What the constructor is given (`metas`, `requests`, `runtime_args`, `workspace`) can be read from `self`
@@ -242,30 +242,6 @@ class Executor(Configurable, metaclass=ExecutorType):
         from jina.observe import logs
 
         return logs.get_logger(getattr(self.runtime_args, "name", None) or self.metas.name)
-
-    @functools.cached_property
-    def tracer_provider(self) -> TracerProvider:
-        """OpenTelemetry's provider of tracers."""
-        from jina.observe import exporters
-
-        return getattr(self.runtime_args, "tracer_provider", None) or exporters.tracer_provider()
-
-    @functools.cached_property
-    def meter_provider(self) -> MeterProvider:
-        """OpenTelemetry's provider of meters."""
-        from jina.observe import exporters
-
-        return getattr(self.runtime_args, "meter_provider", None) or exporters.meter_provider()
-
-    @functools.cached_property
-    def tracer(self) -> Tracer:
-        """OpenTelemetry tracer for spans of your own."""
-        return self.tracer_provider.get_tracer(type(self).__name__)
-
-    @functools.cached_property
-    def meter(self) -> Meter:
-        """OpenTelemetry meter for metrics of your own."""
-        return self.meter_provider.get_meter(type(self).__name__)
 
     def close(self) -> None:
         """Called once when the Executor ends; override it to persist or release what the Executor holds."""

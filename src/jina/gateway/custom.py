@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from jina.errors import BadConfigSource, ConfigError, ExecutorNotFound, NotSupportedError, UsageError, nearest
+from jina.observe.traces import Instrumented
 from jina.plan.plans import ExecutorPlan
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from jina.executor.loading import Kind
     from jina.gateway.service import GatewayService
     from jina.gateway.streamer import ExecutorCallers, GatewayStreamer
-    from jina.observe.exporters import Meter, MeterProvider, Tracer, TracerProvider
     from jina.observe.logs import JinaLogger
     from jina.observe.prometheus import CollectorRegistry
     from jina.plan.plans import GatewayPlan, HttpPlan, ListenerPlan, TlsPlan
@@ -161,7 +161,7 @@ _constructing: _Given | None = None
 """That of the gateway that is being constructed: `__new__` of user classes cannot be given more arguments."""
 
 
-class BaseGateway:
+class BaseGateway(Instrumented):
     """What all gateway classes have, whatever they serve.
 
     All of it is there in `__init__` already, before `super().__init__(**kwargs)` is called.
@@ -288,30 +288,6 @@ class BaseGateway:
     def tracing(self) -> bool:
         """Whether spans are exported."""
         return bool(getattr(self.runtime_args, "tracing", False))
-
-    @functools.cached_property
-    def tracer_provider(self) -> TracerProvider:
-        """OpenTelemetry's provider of tracers."""
-        from jina.observe import exporters
-
-        return getattr(self.runtime_args, "tracer_provider", None) or exporters.tracer_provider()
-
-    @functools.cached_property
-    def meter_provider(self) -> MeterProvider:
-        """OpenTelemetry's provider of meters."""
-        from jina.observe import exporters
-
-        return getattr(self.runtime_args, "meter_provider", None) or exporters.meter_provider()
-
-    @functools.cached_property
-    def tracer(self) -> Tracer:
-        """OpenTelemetry tracer for spans of your own."""
-        return self.tracer_provider.get_tracer(type(self).__name__)
-
-    @functools.cached_property
-    def meter(self) -> Meter:
-        """OpenTelemetry meter for metrics of your own."""
-        return self.meter_provider.get_meter(type(self).__name__)
 
     @property
     def metrics_registry(self) -> CollectorRegistry:

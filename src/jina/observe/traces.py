@@ -9,9 +9,11 @@ has it, and one on each replica that applies it.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from types import SimpleNamespace, TracebackType
+from typing import TYPE_CHECKING, Self
 
 HEADERS = ("traceparent", "tracestate", "baggage")
 """What tells a receiver the span that is the parent of its own."""
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from jina.observe.exporters import Meter, MeterProvider, Tracer, TracerProvider
+
 
 class RequestSpan:
-    """One span; `context` is what handlers get as `tracing_context`."""
+    """One span, which ends with the block of a `with`; `context` is what handlers get as `tracing_context`."""
 
     __slots__ = ("_request", "_work", "context")
 
@@ -57,6 +61,12 @@ class RequestSpan:
         """Close the span; `error` is recorded with its traceback."""
         self.handled(error)
         _end(self._request, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.end(None if kind is GeneratorExit else error)  # a stream that its reader closed has not failed
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers with this span as the parent of what the receiver does."""
@@ -120,3 +130,33 @@ def _end(span: Span, error: BaseException | None) -> None:
         span.record_exception(error)
         span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
     span.end()
+
+
+class Instrumented:
+    """What classes of users have of OpenTelemetry."""
+
+    runtime_args: SimpleNamespace
+
+    @functools.cached_property
+    def tracer_provider(self) -> TracerProvider:
+        """OpenTelemetry's provider of tracers."""
+        from jina.observe import exporters
+
+        return getattr(self.runtime_args, "tracer_provider", None) or exporters.tracer_provider()
+
+    @functools.cached_property
+    def meter_provider(self) -> MeterProvider:
+        """OpenTelemetry's provider of meters."""
+        from jina.observe import exporters
+
+        return getattr(self.runtime_args, "meter_provider", None) or exporters.meter_provider()
+
+    @functools.cached_property
+    def tracer(self) -> Tracer:
+        """OpenTelemetry tracer for spans of your own."""
+        return self.tracer_provider.get_tracer(type(self).__name__)
+
+    @functools.cached_property
+    def meter(self) -> Meter:
+        """OpenTelemetry meter for metrics of your own."""
+        return self.meter_provider.get_meter(type(self).__name__)
