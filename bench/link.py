@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import uvloop
 from bench.procs import ROOT
 from bench.report import Check, Section, table
 from bench.stats import interval, ratio
-from jina.codec.messages import Reply, Request
+from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import BytesPayload
 from jina.ipc.client import LinkUpstream
 from jina.ipc.server import LinkServer
@@ -40,16 +40,17 @@ Call = Callable[[bytes], Awaitable[int]]
 class Echo:
     """A worker that gives back the bytes, or as many replies as it is asked for."""
 
-    name, forwards, ready, started = "echo", False, True, True
+    name, forwards, up, started = "echo", False, True, True
 
     def __init__(self) -> None:
         self.endpoints: dict[str, EndpointInfo] = {}
+        self.checks: dict[str, bool] = {}
 
     async def call(self, request: Request) -> Reply:
         """The same documents."""
         return Reply(request.payload)
 
-    async def stream(self, request: Request) -> AsyncIterator[Reply]:
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The documents again and again, eight at a time without a pause."""
         for number in range(request.parameters["count"]):
             yield Reply(request.payload)
@@ -59,12 +60,23 @@ class Echo:
     def freed(self) -> None:
         """Nothing is kept."""
 
-    async def dry_run(self) -> None:
-        """Fine."""
+    def flush(self, *, on: bool = True) -> None:
+        """Nothing waits."""
 
-    def metrics(self) -> bytes:
+    async def describe(self) -> dict[str, EndpointInfo]:
+        """None."""
+        return self.endpoints
+
+    async def ready(self) -> list[Route]:
+        """Fine."""
+        return []
+
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """None."""
         return b""
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 class BareEcho(asyncio.Protocol):

@@ -8,10 +8,11 @@ from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.codec.raw_fields import documents_in, field_head
 from jina.errors import ExecutorError
 from jina.net.service import EndpointInfo
+from tests.fake_service import FakeService
 from tests.server.sample_service import NOTE_SCHEMA, info
 
 
-class Forwarder:
+class Forwarder(FakeService):
     """Gives back what it got, in the form that it came in or that `as_json` wants."""
 
     forwards = True
@@ -23,7 +24,6 @@ class Forwarder:
             "/each", "Note", NOTE_SCHEMA, "Note", NOTE_SCHEMA, is_generator=True, is_single=True
         )
         self.as_json = as_json
-        self.ready = self.started = True
         self.requests = []
 
     async def call(self, request):
@@ -48,17 +48,6 @@ class Forwarder:
             for _ in range(2):
                 for document in documents_in(request.payload.to_bytes()):
                     yield Reply(BytesPayload(field_head(1, len(document)) + document))
-
-    def freed(self):
-        return None
-
-    async def dry_run(self):
-        pass
-
-    checks = {}
-
-    async def metrics(self, *, openmetrics=True):
-        return b"# EOF\n"
 
 
 @contextlib.contextmanager

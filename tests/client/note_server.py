@@ -23,6 +23,7 @@ from jina.errors import (
 from jina.net.service import EndpointInfo
 from jina.plan.plans import ListenerPlan
 from jina.server.server import serve
+from tests.fake_service import FakeService
 
 
 class Note(BaseDoc):
@@ -38,14 +39,10 @@ FLAT = {"text": "string", "number": "integer"}
 PATHS = ("/echo", "/upper", "/fail", "/flaky", "/jitter", "/seen", "/slow", "/refuse", "/busy", "/some", "/invalid")
 
 
-class NoteService:
+class NoteService(FakeService):
     """Echoes, changes, streams, waits and fails as the endpoint says."""
 
-    forwards = False
-
     name = "notes/rep-0"
-    ready = True
-    started = True
 
     def __init__(self):
         self.endpoints = {path: self._info(path) for path in PATHS}
@@ -148,18 +145,6 @@ class NoteService:
     @staticmethod
     def _token(text):
         return Reply(DocsPayload(DocList[Note]([Note(text=text)]), NOTES))
-
-    def freed(self):
-        return None
-
-    async def dry_run(self):
-        if not self.ready:
-            raise Unavailable("not ready")
-
-    checks = {}
-
-    async def metrics(self, *, openmetrics=True):
-        return b"# EOF\n"
 
 
 class ProcessGroup:

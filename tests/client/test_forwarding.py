@@ -313,7 +313,7 @@ from jina.codec.messages import Reply
 
 
 class Forwarder:
-    forwards = ready = started = True
+    forwards = up = started = True
     name = "gateway"
     endpoints = {"/echo": EndpointInfo("/echo", "Any", {}, "Any", {})}
 

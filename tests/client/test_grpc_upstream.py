@@ -253,7 +253,7 @@ def test_describe():
 
 def test_a_peer_that_is_not_ready():
     service = SampleService()
-    service.ready = False
+    service.up = False
 
     async def use(upstream, _service):
         with pytest.raises(Unavailable):
@@ -261,7 +261,7 @@ def test_a_peer_that_is_not_ready():
         describing = asyncio.create_task(upstream.describe())
         await asyncio.sleep(0.05)
         assert not describing.done()
-        service.ready = True
+        service.up = True
         assert "/echo" in await describing
 
     with_hop(use, service)

@@ -275,11 +275,11 @@ def test_check_input(client):
 def test_ready(client, server):
     assert client.is_flow_ready()
     assert client.dry_run()
-    server.service.ready = False
+    server.service.up = False
     try:
         assert not client.is_flow_ready()
     finally:
-        server.service.ready = True
+        server.service.up = True
 
 
 def test_profiling(client, capsys):

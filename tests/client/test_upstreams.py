@@ -90,12 +90,12 @@ def test_describes_the_endpoints_of_the_worker(connect):
 def test_description_waits_until_the_worker_is_ready(connect):
     async def main():
         service = EchoService()
-        service.ready = False
+        service.up = False
         async with connect(service) as upstream:
             describing = asyncio.create_task(upstream.describe())
             await asyncio.sleep(0.05)
             assert not describing.done()
-            service.ready = True
+            service.up = True
             assert "/echo" in await describing
 
     run(main())
@@ -106,7 +106,7 @@ def test_ready_says_whether_a_request_would_be_served(connect):
         service = EchoService()
         async with connect(service) as upstream:
             await upstream.ready()
-            service.ready = False
+            service.up = False
             with pytest.raises(Unavailable):
                 await upstream.ready()
 

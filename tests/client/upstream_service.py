@@ -19,6 +19,7 @@ from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.net.limits import Limits
 from jina.net.service import EndpointInfo, Upstream
+from tests.fake_service import FakeService
 
 NAME = "echo/rep-0"
 LIMIT = 4 * 1024 * 1024
@@ -67,10 +68,9 @@ def failure(name: str) -> Exception:
     return FAILURES[name]()
 
 
-class EchoService:
+class EchoService(FakeService):
     """Echoes, waits, streams and fails. Counts what runs."""
 
-    forwards = False
     name = NAME
 
     def __init__(self) -> None:
@@ -82,8 +82,6 @@ class EchoService:
             )
             for path in (*paths, *streams)
         }
-        self.ready = True
-        self.started = True
         self.seen: list[Request] = []
         self.running = 0
         self.cancelled = 0
@@ -94,6 +92,7 @@ class EchoService:
 
     async def call(self, request: Request) -> Reply:
         self.seen.append(request)
+        self.begin(request)
         self.running += 1
         try:
             return await self._answer(request)
@@ -121,6 +120,7 @@ class EchoService:
 
     async def stream(self, request: Request) -> AsyncIterator[Reply]:
         self.seen.append(request)
+        self.begin(request)
         self.running += 1
         try:
             if request.endpoint == "/broken":
@@ -145,17 +145,10 @@ class EchoService:
             return Reply(JsonPayload(b'[{"text":"%d"}]' % number))
         return Reply(BytesPayload(documents(str(number)) if not size else blob(size, number)))
 
-    def freed(self) -> None:
-        return None
-
-    async def dry_run(self) -> None:
-        if not self.ready:
-            raise errors.Unavailable("not ready")
-
-    checks = {}
-
-    async def metrics(self, *, openmetrics=True) -> bytes:
-        return b"# EOF\n"
+    def begin(self, request: Request) -> None:
+        """Tell that the work on a request begins."""
+        if request.began is not None:
+            request.began()
 
 
 async def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:

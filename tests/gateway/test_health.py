@@ -81,17 +81,17 @@ def test_ready_follows_the_workers_and_one_replica_suffices(monkeypatch):
         async with gateway(executors, nodes, wrap=wrap) as service:
             service.health.start()
             try:
-                assert service.ready
+                assert service.up
                 made[0].mood = "silent"
                 await until(lambda: not service.checks["a/rep-0"])
-                assert service.ready
+                assert service.up
                 assert service.checks["a"]
                 made[1].mood = "ill"
-                await until(lambda: not service.ready)
+                await until(lambda: not service.up)
                 assert not service.checks["a"]
                 assert service.checks["b"]
                 made[1].mood = "well"
-                await until(lambda: service.ready)
+                await until(lambda: service.up)
                 text = (await service.metrics()).decode()
                 assert 'jina_replica_up{deployment="a",replica="a/rep-0",runtime_name="gateway/rep-0"} 0.0' in text
                 assert 'jina_replica_up{deployment="a",replica="a/rep-1",runtime_name="gateway/rep-0"} 1.0' in text

@@ -199,7 +199,7 @@ def test_a_client_that_leaves_cancels_all_branches():
                 assert await service.workers[name].dispatcher.quiet(5)
             assert [one.cancelled for one in executors] == [100, 100]
             assert not service._context.active
-            assert service._open == 0
+            assert service._admission.open == 0
 
     asyncio.run(main())
 
@@ -259,8 +259,8 @@ def test_a_join_without_an_executor_merges_on_the_way():
     async def main():
         nodes = {"left": ["gateway"], "right": ["gateway"], "join": {"needs": ["left", "right"], "upstreams": []}}
         async with gateway({"left": Left, "right": Right, "say": Say}, {**nodes, "say": ["join"]}) as service:
-            assert service.ready
-            await service.dry_run()
+            assert service.up
+            await service.ready()
             reply = await service.call(request("/go", ["x"]))
             assert texts(reply) == ["lx+rx"]
             assert "join" not in visited(reply)

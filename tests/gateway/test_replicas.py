@@ -202,12 +202,12 @@ def test_replicas_that_are_down_get_nothing():
         async with three() as service:
             first, second, third = service.steps["a"].upstreams
             first.down = second.down = True
-            assert service.ready
+            assert service.up
             for _ in range(10):
                 await service.call(request("/go", ["x"]))
             assert calls_of(service) == [0, 0, 10]
             third.down = True
-            assert not service.ready
+            assert not service.up
             with pytest.raises(Unavailable, match="all 3 replicas of a are down") as caught:
                 await service.call(request("/go", ["x"]))
             assert caught.value.deployment == "a"
@@ -218,10 +218,10 @@ def test_replicas_that_are_down_get_nothing():
 def test_dry_run_asks_all_replicas():
     async def main():
         async with three() as service:
-            await service.dry_run()
+            await service.ready()
             service.steps["a"].upstreams[1].losing = "before"
             with pytest.raises(Unavailable, match="a/rep-1"):
-                await service.dry_run()
+                await service.ready()
 
     asyncio.run(main())
 
@@ -341,7 +341,7 @@ def test_replicas_come_and_go_while_requests_are_in_flight():
             for _ in range(20):
                 await service.call(request("/safe", ["x"]))
             assert calls_of(service)[1] == 1
-            await service.dry_run()  # the one that left is not asked
+            await service.ready()  # the one that left is not asked
             assert step.put(upstreams[1]) is None
             for _ in range(20):
                 await service.call(request("/safe", ["x"]))
@@ -355,7 +355,7 @@ def test_replicas_come_and_go_while_requests_are_in_flight():
             with pytest.raises(Unavailable):
                 await service.call(request("/go", ["x"]))
             with pytest.raises(Unavailable, match="no worker is there yet"):
-                await service.dry_run()
+                await service.ready()
 
     asyncio.run(main())
 
@@ -397,7 +397,7 @@ def test_a_replica_that_keeps_losing_requests_is_left_out_and_asked(virtual):
 
 def later(service, seconds):
     """Let so much time pass for what decides when replicas are asked."""
-    for state in service.steps["a"]._health._breaker._states:
+    for state in service.steps["a"]._breaker._states:
         if state.ask_at is not None:
             state.ask_at -= seconds
 

@@ -172,11 +172,11 @@ def test_what_a_worker_refuses_comes_back_as_that():
 def test_it_is_not_ready_before_it_has_started_nor_when_it_stops():
     async def main():
         async with gateway({"a": A}) as service:
-            assert service.ready
+            assert service.up
             service.state = "draining"
-            assert not service.ready
+            assert not service.up
             assert service.started
             with pytest.raises(Unavailable, match="draining"):
-                await service.dry_run()
+                await service.ready()
 
     asyncio.run(main())

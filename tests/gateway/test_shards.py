@@ -190,9 +190,9 @@ async def test_a_client_that_leaves_cancels_all():
 @on_a_loop
 async def test_a_shard_that_is_down_is_named_and_the_gateway_is_not_ready():
     async with shards() as service:
-        assert service.ready
+        assert service.up
         service.workers["x/shard-1/rep-0"].state = "stopped"
-        assert not service.ready
+        assert not service.up
         with pytest.raises(Unavailable, match=r"x: shard 1: x/shard-1 is down \(x/shard-1/rep-0\)") as caught:
             await service.call(request("/go", "a"))
         assert caught.value.deployment == "x"

@@ -248,7 +248,7 @@ def test_clients_that_leave_close_the_generators(executors, how):
             generator = next(w.executor for w in service.workers.values() if isinstance(w.executor, Tokens))
             assert generator.log["opened"] == generator.log["closed"] == 250
             assert len(asyncio.all_tasks()) <= before
-            assert service._open == 0
+            assert service._admission.open == 0
             assert service.counts.endpoint("/go").in_flight == 0
 
     asyncio.run(main())

@@ -431,20 +431,20 @@ def test_gateway_that_ends_says_that_nothing_needs_to_wait():
     class Patient(EchoService):
         said = ()
 
-        def flush_batches(self, *, on):
+        def flush(self, *, on):
             self.said = (*self.said, on)
 
     async def main():
         service = Patient()
         async with linked(service) as upstream:
-            upstream.flush_batches()
+            upstream.flush()
             await upstream.call(request())
-            upstream.flush_batches()
+            upstream.flush()
             await upstream.call(request())
             assert service.said == (True,)
         await until(lambda: service.said == (True, False))
         async with linked(EchoService()) as upstream:
-            upstream.flush_batches()
+            upstream.flush()
             await upstream.call(request())
 
     run(main())
@@ -697,7 +697,8 @@ def test_random_damage_ends_in_an_answer_or_a_lost_link(seed, caplog):
 
 def test_what_was_begun_is_known_after_the_end():
     class Telling(EchoService):
-        calls_began = True
+        def begin(self, request):
+            """Only some requests are begun."""
 
         async def _answer(self, request):
             if request.parameters["begin"]:

@@ -144,15 +144,15 @@ def test_a_plain_health_method_counts_and_blocks_nothing(mood, monkeypatch):
     async def main():
         async with workers({"a": executor}) as services, asyncio.timeout(20):
             service = services["a"]
-            assert service.ready
+            assert service.up
             assert service.checks == {"executor-loaded": True, "handlers-loop": True, "health": True}
             executor.well = mood
-            while service.ready:
+            while service.up:
                 await asyncio.sleep(0.005)
             assert service.checks == {"executor-loaded": True, "handlers-loop": True, "health": False}
             executor.well = True
             executor.go.set()
-            while not service.ready:
+            while not service.up:
                 await asyncio.sleep(0.005)
             assert threading.get_ident() not in executor.threads
 

@@ -124,7 +124,6 @@ def test_what_is_sent_on_names_the_span_of_the_hop():
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from jina import Executor, DocumentArray, requests
-    from jina.gateway.links import TracedUpstream
     from tests.gateway.gateways import gateway, request
 
     exporter = InMemorySpanExporter()
@@ -139,8 +138,7 @@ def test_what_is_sent_on_names_the_span_of_the_hop():
 
     async def main():
         nodes = {"a": ["gateway"], "b": ["gateway"], "c": ["a", "b"]}
-        wrap = lambda upstream: TracedUpstream(upstream, upstream.name[0])
-        async with gateway({"a": Hopped, "b": Hopped, "c": Hopped}, nodes, wrap=wrap) as service:
+        async with gateway({"a": Hopped, "b": Hopped, "c": Hopped}, nodes) as service:
             await service.call(request("/x", ["t"]))
 
     asyncio.run(main())

@@ -9,10 +9,11 @@ from docarray import BaseDoc, DocList
 from jina.codec.codec import codec_for
 from jina.codec.messages import Reply, Request
 from jina.codec.payloads import DocsPayload
-from jina.errors import BadRequest, EndpointNotFound, ExecutorError, Overloaded, Unavailable
+from jina.errors import BadRequest, EndpointNotFound, ExecutorError, Overloaded
 from jina.net.service import EndpointInfo
 from jina.plan.plans import ListenerPlan
 from jina.server.server import Server, serve
+from tests.fake_service import FakeService
 
 
 class Note(BaseDoc):
@@ -42,10 +43,8 @@ def info(path, **more):
     return EndpointInfo(path, **values)
 
 
-class SampleService:
+class SampleService(FakeService):
     """Echoes, changes, streams, waits and fails."""
-
-    forwards = False
 
     name = "sample/rep-0"
 
@@ -57,8 +56,6 @@ class SampleService:
                 self.endpoints[path] = info(path, is_generator=True, is_single=True)
         if default:
             self.endpoints["/default"] = info("/default", input_name="Document", input_schema=LOOSE_SCHEMA)
-        self.ready = True
-        self.started = True
         self.requests: list[Request] = []
         self.running = 0
         self.most_running = 0
@@ -140,15 +137,6 @@ class SampleService:
     @staticmethod
     def _tokens(texts):
         return Reply(DocsPayload(DocList[Note](Note(text=text) for text in texts), NOTES))
-
-    def freed(self):
-        return None
-
-    async def dry_run(self):
-        if not self.ready:
-            raise Unavailable("not ready")
-
-    checks = {}
 
     async def metrics(self, *, openmetrics=True):
         return b"# TYPE sample counter\nsample_total 1\n# EOF\n"

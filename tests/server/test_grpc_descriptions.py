@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from jina.codec import pb
-from jina.net.service import Gate
+from jina.net.limits import Gate
 from jina.server.grpc_probes import Health
 from tests.server.sample_service import NOTE_SCHEMA, SampleService, authority, run, served
 from tests.server.test_grpc_calls import message_of, unary, with_channel
@@ -54,7 +54,7 @@ def test_dry_run():
         path = "/jina.JinaGatewayDryRunRPC/dry_run"
         assert (await empty_call(channel, path, pb.StatusProto)).code == 0
         assert (await unary(channel)(message_of("_jina_dry_run_"))).header.status.code == 0
-        service.ready = False
+        service.up = False
         status = await empty_call(channel, path, pb.StatusProto)
         assert (status.code, status.error) == (1, "Unavailable")
 
@@ -97,7 +97,7 @@ def test_health_follows_readiness():
         service.checks = {"first": True, "first/rep-0": False}
         assert (await health(channel, "first")).status == health_pb2.HealthCheckResponse.SERVING
         assert (await health(channel, "first/rep-0")).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        service.ready = False
+        service.up = False
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert (await health(channel, "first")).status == health_pb2.HealthCheckResponse.SERVING
         assert (await health(channel, "")).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -161,7 +161,7 @@ def test_who_watches_health_is_told_of_a_stop_during_the_answer_before(ready):
 
     async def main():
         gate = Gate(SampleService())
-        gate.service.ready = ready
+        gate.service.up = ready
         watch = Health(gate).watch(health_pb2.HealthCheckRequest().SerializeToString(), None)
         result = [(await anext(watch)).status]
         gate.draining = True

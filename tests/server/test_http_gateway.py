@@ -380,7 +380,7 @@ def test_another_application_gets_a_health_route(lifespan):
     assert [(status, text) for status, _, text in answers] == [(200, "own"), (200, "{}"), (404, "own")]
     assert app.seen[0] == ("/hello", "", 7 if lifespan else None)
     assert app.events == (["startup", "shutdown"] if lifespan else [])
-    service.ready = False
+    service.up = False
     [(status, _, _)] = asked(("GET", "/"), service=service, customise=lambda _: app)
     assert status == 503
     [(status, _, text)] = asked(("GET", "/"), customise=lambda _: OwnApp("/"))

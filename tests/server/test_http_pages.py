@@ -6,8 +6,7 @@ import aiohttp
 import pytest
 
 from jina.executor.endpoints import RESERVED, RESERVED_FOR_GET
-from jina.net.limits import Limits
-from jina.net.service import Gate
+from jina.net.limits import Gate, Limits
 from jina.plan.plans import HttpPlan
 from jina.server import pages as page_module
 from jina.server.app import build_app
@@ -47,7 +46,7 @@ def get(path, service=None, **options):
 )
 def test_probes(ready, started, path, status):
     service = SampleService()
-    service.ready, service.started = ready, started
+    service.up, service.started = ready, started
     got, headers, text = get(path, service)
     assert got == status
     if path == "/" and ready:
@@ -58,7 +57,7 @@ def test_probes(ready, started, path, status):
 
 def test_verbose_probe():
     service = SampleService()
-    service.ready = False
+    service.up = False
     status, _, text = get("/readyz?verbose", service)
     assert status == 503
     assert "[+]started ok\n[-]service failed\n" in text
@@ -67,12 +66,12 @@ def test_verbose_probe():
 def test_routes_appear_when_the_service_has_started():
     async def main():
         service = SampleService()
-        service.ready = service.started = False
+        service.up = service.started = False
         async with served(service, "http") as server, aiohttp.ClientSession() as session:
             for status in (503, 200):
                 async with session.post(url(server, "/echo"), json={"data": []}) as answer:
                     assert answer.status == status
-                service.ready = service.started = True
+                service.up = service.started = True
 
     run(main())
 
@@ -83,7 +82,7 @@ def test_status_metrics_and_dry_run():
     assert not {"uid", "session-id", "processor"} & content.keys()  # nothing that tells machine or user
     assert json.loads(get("/dry_run")[2]) == {"code": 0, "description": "", "exception": None}
     service = SampleService()
-    service.ready = False
+    service.up = False
     failed = json.loads(get("/dry_run", service)[2])
     assert (failed["code"], failed["exception"]["name"]) == (1, "Unavailable")
     _, headers, text = get("/metrics")

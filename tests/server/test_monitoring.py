@@ -57,7 +57,7 @@ def test_metrics_and_probes_are_there_and_nothing_else():
 
 def test_probes_follow_the_service():
     service = SampleService()
-    service.ready = False
+    service.up = False
     assert [status for status, _, _ in asked(service, ("GET", "/readyz"), ("GET", "/livez"))] == [503, 200]
 
 

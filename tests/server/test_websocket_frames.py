@@ -301,7 +301,7 @@ def test_dry_run(ready):
         assert (pb.StatusProto.FromString(await socket.receive_bytes()).code == 0) is ready
 
     service = SampleService()
-    service.ready = ready
+    service.up = ready
     connected(in_json, path="/dry_run", service=service)
     connected(in_bytes, path="/dry_run", protocols=("bytes",), service=service)
 

@@ -376,7 +376,7 @@ def test_a_cancelled_request_leaves_the_queue(worker, executor):
         with pytest.raises(asyncio.CancelledError):
             await tasks[1]
         assert it.service.waiting_for_batches == 2
-        await it.service.flush()
+        it.service.flush()
         return [worker.texts(await task) for task in (tasks[0], tasks[2])]
 
     with worker.serving(executor) as it:

@@ -6,8 +6,8 @@ from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
 
 from jina.codec.codec import codec_for
-from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
-from jina.worker.handler import LARGE, LARGE_FLAT, MANY, size_of, slow_to_decode, slow_to_encode
+from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload, size_of
+from jina.worker.handler import LARGE, LARGE_FLAT, MANY, slow_to_decode, slow_to_encode
 
 
 class Flat(BaseDoc):

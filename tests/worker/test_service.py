@@ -504,7 +504,7 @@ def test_ready_tells_the_truth(worker, monkeypatch):
 
     def becomes(it, *, ready):
         limit = time.monotonic() + 20
-        while it.service.ready is not ready:
+        while it.service.up is not ready:
             assert time.monotonic() < limit
             threading.Event().wait(0.01)
 
@@ -514,10 +514,10 @@ def test_ready_tells_the_truth(worker, monkeypatch):
         executor.mood = False
         becomes(it, ready=False)
         with pytest.raises(Unavailable, match="health"):
-            it.run(it.service.dry_run())
+            it.run(it.service.ready())
         executor.mood = True
         becomes(it, ready=True)
-        it.run(it.service.dry_run())
+        it.run(it.service.ready())
 
         async def while_running(endpoint, check):
             release.clear()
@@ -529,7 +529,7 @@ def test_ready_tells_the_truth(worker, monkeypatch):
         def computes():
             assert computing.wait(20)
             threading.Event().wait(1.5)  # longer than the limit
-            assert it.service.ready
+            assert it.service.up
 
         it.run(while_running("/compute", computes))
         it.run(while_running("/block", lambda: becomes(it, ready=False)))

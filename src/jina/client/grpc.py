@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jina.client.loops import Waits, Window, iterate
 from jina.codec import parameters, pb
 from jina.codec import status as wire_status
-from jina.codec.messages import Payload, Reply, Request
+from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.payloads import BytesPayload
 from jina.codec.raw_fields import documents_in, field_head, split_document, split_request, with_documents
 from jina.codec.session_headers import PASSED_ON, TOLD
@@ -735,13 +735,14 @@ class GrpcUpstream:
                 continue
             return read_endpoints(found)
 
-    async def ready(self) -> None:
+    async def ready(self) -> list[Route]:
         """See `upstream.Upstream`: a dry run; a peer that has none is asked for its health."""
         status, serving = await self._guarded(lambda: self._stubs.readiness(self._probing))
         if not serving:
             raise Unavailable(f"{self._place} is not serving")
         if status is not None and status.code:
             raise Unavailable(f"{self._place} is not ready: {status.description or status.exception.name}")
+        return []
 
     async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `upstream.Upstream`
         """See `upstream.Upstream`: a peer elsewhere is scraped where it is."""
@@ -776,7 +777,7 @@ class GrpcUpstream:
                 self._streams.discard(call)
                 call.cancel()
 
-    def flush_batches(self) -> None:
+    def flush(self, *, on: bool = True) -> None:
         """See `upstream.Upstream`; gRPC has no word for it, and the worker may serve others."""
 
     async def close(self) -> None:

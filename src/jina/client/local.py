@@ -63,7 +63,7 @@ class ServiceChannel:
 
     async def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
         """See `Channel`."""
-        await self._there(self._service.dry_run())
+        await self._there(self._service.ready())
 
     async def close(self, *, abruptly: bool = False) -> None:
         """Nothing is open."""

@@ -15,7 +15,7 @@ from jina.codec import pb
 from jina.errors import BadRequest
 
 if TYPE_CHECKING:
-    from jina.codec.messages import DocumentCodec
+    from jina.codec.messages import DocumentCodec, Payload
 
 _slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """The items of a JSON array as the text that they are."""
@@ -270,3 +270,14 @@ class DocsPayload:
 
 def _garbled(error: DecodeError) -> BadRequest:
     return BadRequest(f"the documents are no docarray.DocListProto: {error}")
+
+
+def size_of(payload: Payload) -> int:
+    """Bytes of the documents as they came in; 0 where they did not come as bytes."""
+    if type(payload) is BytesPayload:
+        return len(payload.data)
+    if type(payload) is JsonPayload:
+        return len(payload.text or b"")
+    if type(payload) is ProtoPayload:
+        return payload.message.ByteSize() if payload.size is None else payload.size
+    return 0

@@ -8,7 +8,7 @@ from asyncio import CancelledError, Future, Queue, Task, get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.payloads import BytesPayload
@@ -16,6 +16,7 @@ from jina.codec.raw_fields import documents_in, field_head
 from jina.codec.session_headers import merged
 from jina.errors import BadRequest, InternalError, JinaError
 from jina.net.messages import new_request_id
+from jina.net.service import Service
 from jina.observe import logs
 from jina.routing.graph import GATEWAY, Step
 from jina.routing.graph import Route as Path
@@ -27,23 +28,11 @@ _SENT_ON = BytesPayload(b"")
 Parameters = dict[str, Any]
 
 
-class StepCaller(Protocol):
-    """A Deployment that a step calls."""
-
-    async def call(self, request: Request) -> Reply:
-        """Its reply."""
-        ...
-
-    def stream(self, request: Request) -> AsyncGenerator[Reply]:
-        """What it yields; closing this closes the generator there."""
-        ...
-
-
 @dataclass(slots=True)
 class RunContext:
     """What all requests of one gateway share; `background` holds the tasks of floating branches."""
 
-    steps: Mapping[str, StepCaller]
+    steps: Mapping[str, Service]
     log: logs.JinaLogger
     background: set[Task[None]] = field(default_factory=set)
     active: set[Task[None]] = field(default_factory=set)
@@ -296,12 +285,20 @@ def cut(path: Path, yields: Mapping[str, bool], endpoint: str) -> Cut:
     return Cut(stages, path)
 
 
-async def stream(context: RunContext, cut_path: Cut, request: Request, routes: list[Route]) -> AsyncGenerator[Reply]:
+def stream(context: RunContext, cut_path: Cut, request: Request) -> AsyncGenerator[Reply]:
     """The replies as they come; closing this closes all generators on the way."""
+    first = cut_path.stages[0]
+    if cut_path.is_plain and not first.before.steps:
+        alone = forwarded(request, request.payload, request.parameters, as_json=request.json_reply)
+        return _replies(context, first.generator, alone)
+    return _staged(context, cut_path, request)
+
+
+async def _staged(context: RunContext, cut_path: Cut, request: Request) -> AsyncGenerator[Reply]:
     first = cut_path.stages[0]
     payload, parameters = request.payload, request.parameters
     if first.before.steps:
-        reply = await run_path(context, first.before, forwarded(request, payload, parameters, as_json=False), routes)
+        reply = await run_path(context, first.before, forwarded(request, payload, parameters, as_json=False), [])
         payload, parameters = reply.payload, reply.parameters
     if cut_path.is_plain:
         plain = forwarded(request, payload, parameters, as_json=request.json_reply)

@@ -1,103 +1,25 @@
-"""The upstreams of a gateway: connected, traced, awaited and replaced."""
+"""The upstreams of a gateway: connected, awaited and replaced."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jina.codec.messages import Payload, Reply, Request
+from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
 from jina.errors import JinaError, RuntimeFailToStart
 from jina.gateway.service import GatewayService
-from jina.net.service import EndpointInfo, Service, Upstream, UpstreamUnavailable
-from jina.observe import logs, traces
+from jina.net.service import EndpointInfo, LocalService, Upstream, UpstreamUnavailable
+from jina.observe import logs
 from jina.plan.plans import GatewayPlan, NodePlan, UpstreamPlan
 from jina.runtime.process import LinkInbox
 
-
-def traced(upstream: Upstream, deployment: str) -> Upstream:
-    """The upstream itself where no OpenTelemetry SDK is loaded."""
-    return TracedUpstream(upstream, deployment) if traces.active() else upstream
-
-
-class TracedUpstream:
-    """See `Upstream`: does what the other one does."""
-
-    def __init__(self, upstream: Upstream, deployment: str) -> None:
-        self.name = upstream.name
-        self._upstream = upstream
-        self._deployment = deployment
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._upstream, name)
-
-    @property
-    def up(self) -> bool:
-        """See `Upstream`."""
-        return self._upstream.up
-
-    async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `Upstream`."""
-        return await self._upstream.describe()
-
-    async def call(self, request: Request) -> Reply:
-        """See `Upstream`."""
-        span, request = self._begun(request)
-        failure: BaseException | None = None
-        try:
-            return await self._upstream.call(request)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            span.end(failure)
-
-    async def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `Upstream`."""
-        span, request = self._begun(request)
-        failure: BaseException | None = None
-        replies = self._upstream.stream(request)
-        try:
-            async for reply in replies:
-                yield reply
-        except Exception as error:
-            failure = error
-            raise
-        finally:
-            span.end(failure)
-            aclose = getattr(replies, "aclose", None)
-            if aclose is not None:
-                await aclose()
-
-    async def ready(self) -> None:
-        """See `Upstream`."""
-        await self._upstream.ready()
-
-    async def metrics(self, *, openmetrics: bool) -> bytes:
-        """See `Upstream`."""
-        return await self._upstream.metrics(openmetrics=openmetrics)
-
-    def flush_batches(self) -> None:
-        """See `Upstream`."""
-        self._upstream.flush_batches()
-
-    async def close(self) -> None:
-        """See `Upstream`."""
-        await self._upstream.close()
-
-    def _begun(self, request: Request) -> tuple[traces.RequestSpan, Request]:
-        attributes = {
-            "jina.deployment": self._deployment,
-            "jina.replica": self.name,
-            "jina.request_id": request.request_id,
-        }
-        span = traces.begin(f"{self._deployment} {request.endpoint}", request.headers, attributes, sending=True)
-        assert span is not None
-        return span, replace(request, headers=span.headers(request.headers))
+if TYPE_CHECKING:
+    from jina.ipc.client import LinkUpstream
 
 
 _PLAIN = (BytesPayload, ProtoPayload)
@@ -105,44 +27,43 @@ _ISOLATED = (*_PLAIN, JsonPayload)
 
 
 class InProcessUpstream:
-    """A `Upstream` to a service on the same loop.
+    """An `Upstream` to a service on the same loop.
 
     Documents cross as bytes, as between processes: no two Executors ever hold the same object.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: LocalService) -> None:
         self.name = service.name
         self._service = service
 
     @property
     def up(self) -> bool:
         """See `Upstream`."""
-        return self._service.ready
+        return self._service.up
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """See `Upstream`."""
-        return self._service.endpoints
+        return await self._service.describe()
 
     async def call(self, request: Request) -> Reply:
         """See `Upstream`."""
         return await self._service.call(_isolated(request))
 
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
+    def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """See `Upstream`."""
         return self._service.stream(_isolated(request))
 
-    async def ready(self) -> None:
+    async def ready(self) -> list[Route]:
         """See `Upstream`."""
-        await self._service.dry_run()
+        return await self._service.ready()
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         """See `Upstream`."""
         return await self._service.metrics(openmetrics=openmetrics)
 
-    def flush_batches(self) -> None:
+    def flush(self, *, on: bool = True) -> None:
         """See `Upstream`."""
-        if (flush_batches := getattr(self._service, "flush_batches", None)) is not None:
-            flush_batches(on=True)
+        self._service.flush(on=on)
 
     async def close(self) -> None:
         """Nothing is held; the service is stopped by who made it."""
@@ -183,7 +104,7 @@ class UpstreamConnector:
         self._nodes = {
             upstream.name: node for node in plan.graph.nodes for upstream in node.upstreams if upstream.kind == "link"
         }
-        self._newest: dict[str, Any] = {}
+        self._newest: dict[str, LinkUpstream | None] = {}
         """By worker: the upstream whose link came last, None where the worker was taken out."""
         self._awaited: dict[str, asyncio.Event] = {}
         """By worker that has not described itself yet: set whenever a link comes."""
@@ -225,7 +146,7 @@ class UpstreamConnector:
         """Wait until a worker has described itself, however often it must be asked, or was taken out."""
         assert self._service is not None
         is_link = plan.kind == "link"
-        upstream: Any = None
+        upstream: Upstream | None = None
         while True:
             upstream = await self._link_after(upstream, plan.name) if is_link else self._to_address(plan, node)
             if upstream is None:
@@ -248,7 +169,7 @@ class UpstreamConnector:
             if upstream is not None:
                 self._links.on_use(plan.name)
 
-    async def _link_after(self, last: Any, name: str) -> Any:
+    async def _link_after(self, last: Upstream | None, name: str) -> LinkUpstream | None:
         """The upstream of the newest link to an awaited worker, other than `last`; None where it was removed."""
         arrived = self._awaited[name]
         while name not in self._newest or (last is not None and self._newest[name] is last):
@@ -265,7 +186,7 @@ class UpstreamConnector:
     def _to_address(self, plan: UpstreamPlan, node: NodePlan) -> Upstream:
         from jina.client.grpc import GrpcUpstream
 
-        upstream = traced(GrpcUpstream(plan, node, self._plan.max_message_size), node.name)
+        upstream = GrpcUpstream(plan, node, self._plan.max_message_size)
         self._open.add(upstream)
         return upstream
 
@@ -286,9 +207,9 @@ class UpstreamConnector:
             if sock is not None:
                 sock.close()
             return
-        upstream: Any = None
+        upstream = None
         if sock is not None:
-            upstream = traced(LinkUpstream(name, sock, self._plan.max_message_size), node.name)
+            upstream = LinkUpstream(name, sock, self._plan.max_message_size)
             self._open.add(upstream)
         before, self._newest[name] = self._newest.get(name), upstream
         if name in self._awaited:
@@ -311,7 +232,7 @@ class UpstreamConnector:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _replace(self, name: str, node: NodePlan, upstream: Any) -> None:
+    async def _replace(self, name: str, node: NodePlan, upstream: LinkUpstream) -> None:
         """Replace the previous upstream of a worker, or add a new one, once it is ready."""
         assert self._service is not None
         started = time.monotonic()
@@ -341,9 +262,12 @@ class UpstreamConnector:
         if old is not None:
             self._in_background(self._close_when_lost(old))
 
-    async def _close_when_lost(self, upstream: Any) -> None:
+    async def _close_when_lost(self, upstream: Upstream) -> None:
         """Keep an upstream for as long as requests may be in flight on it: until its worker closes it."""
-        await upstream.lost()
+        from jina.ipc.client import LinkUpstream
+
+        if isinstance(upstream, LinkUpstream):
+            await upstream.lost()
         await self._drop(upstream)
 
     async def _drop(self, upstream: Upstream) -> None:

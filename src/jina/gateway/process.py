@@ -289,7 +289,7 @@ class GatewayProcess(ProcessMain):
     async def _drain_gently(self, service: GatewayService, server: Frontend) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
-        service.flush_batches()
+        service.flush()
         await self._close(server, grace)
         if not await service.quiet(max(0.0, deadline - time.monotonic())):
             self._log.warning("floating branches were cut off after %g s of grace", grace)

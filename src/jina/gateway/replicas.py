@@ -6,17 +6,16 @@ import asyncio
 import random
 import time
 from asyncio import Task
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
-from itertools import count
-from typing import Any, Protocol
 
-from jina.codec.messages import Payload, Reply, Request
-from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.codec.messages import Reply, Request, Route
+from jina.codec.payloads import size_of
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.gateway.discovery import answers
 from jina.net.service import EndpointInfo, Upstream, UpstreamUnavailable
-from jina.observe import logs
+from jina.observe import logs, traces
 from jina.observe.metrics import UpstreamMetrics
 from jina.plan.plans import NodePlan
 from jina.routing.balance import LoadBalancer
@@ -28,61 +27,12 @@ _ASKED_FOR = 5.0
 """Seconds that a probe of a replica that was left out may take."""
 
 
-class ReplicaHealth:
-    """The circuit breakers of one Deployment's replicas; `upstreams` is the gateway's own list, changed in place."""
-
-    def __init__(self, upstreams: list[Upstream]) -> None:
-        self._upstreams = upstreams
-        self._breaker = Breaker(len(upstreams))
-        self._probing: set[asyncio.Task[None]] = set()
-
-    def grow(self) -> None:
-        """There is one replica more, the last of the list."""
-        self._breaker.grow()
-
-    def replaced(self, index: int) -> None:
-        """Another process took the position of a replica."""
-        self._breaker.replaced(index)
-
-    def usable(self, tried: Collection[int]) -> Sequence[bool]:
-        """The replicas that may have a request."""
-        up = [upstream.up for upstream in self._upstreams]
-        if self._breaker.all_closed:
-            return up
-        for index in self._breaker.due(time.monotonic()):
-            task = asyncio.get_running_loop().create_task(self._probe(index, self._upstreams[index]))
-            self._probing.add(task)
-            task.add_done_callback(self._probing.discard)
-        return self._breaker.usable(up, tried)
-
-    def record_success(self, index: int) -> None:
-        """The replica has answered."""
-        self._breaker.record_success(index)
-
-    def record_failure(self, index: int) -> None:
-        """The replica lost a request, refused it for not being ready, or let it time out."""
-        if self._breaker.record_failure(index, time.monotonic()):
-            _log.warning("%s gets no requests for a while: several in a row failed", self._upstreams[index].name)
-
-    async def _probe(self, index: int, upstream: Upstream) -> None:
-        healthy = False
-        try:
-            async with asyncio.timeout(_ASKED_FOR):
-                await upstream.ready()
-            healthy = True
-            _log.info("%s gets requests again", upstream.name)
-        except (JinaError, TimeoutError) as error:
-            _log.debug("%s is not well yet: %s", upstream.name, error)
-        finally:
-            if index < len(self._upstreams) and self._upstreams[index] is upstream:
-                self._breaker.answered(index, time.monotonic(), healthy=healthy)
-
-
 # Its own state, so that `random.seed` of user code does not let all gateways choose alike.
 rng = random.Random()  # noqa: S311 - no secret
 _LEAST_RETRIES = 3
 _MOST_BEGUN = 2
 """Replicas that may die of a request that is safe to repeat: the request itself may be what kills them."""
+_NO_SPAN = nullcontext()
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
@@ -103,18 +53,25 @@ class Replicas:
     ) -> None:
         self.plan = plan
         self.name = plan.name
-        self.upstreams: list[Any] = list(upstreams)
+        # Requests in flight know their replica by its position: None stands where one was removed.
+        self._places: list[Upstream | None] = list(upstreams)
         self._counts = counts
         self._limit = plan.timeout_send
         self._addresses = {upstream.name: upstream.address for upstream in plan.upstreams if upstream.address}
-        self._balance = LoadBalancer(self.name, [upstream.name for upstream in self.upstreams], randrange)
+        self._balance = LoadBalancer(self.name, [upstream.name for upstream in upstreams], randrange)
         self._endpoints: Mapping[str, EndpointInfo] = {}
-        self._health = ReplicaHealth(self.upstreams)
+        self._breaker = Breaker(len(self._places))
+        self._probing: set[Task[None]] = set()
 
     @property
     def up(self) -> bool:
         """Whether a request could arrive."""
-        return not self.plan.upstreams or any(upstream.up for upstream in self.upstreams)
+        return not self.plan.upstreams or any(map(_is_up, self._places))
+
+    @property
+    def upstreams(self) -> list[Upstream]:
+        """Those of the replicas that there are."""
+        return [upstream for upstream in self._places if upstream is not None]
 
     @property
     def parts(self) -> list[Replicas]:
@@ -124,28 +81,32 @@ class Replicas:
     def put(self, upstream: Upstream, endpoints: Mapping[str, EndpointInfo] | None = None) -> Upstream | None:
         """Add an upstream, whose endpoints may be known; returns the one of the same name that it replaces."""
         self._endpoints = self._endpoints or endpoints or {}
-        for index, other in enumerate(self.upstreams):
-            if other.name == upstream.name:
-                self.upstreams[index] = upstream
-                self._balance.rename(index, upstream.name)
-                self._health.replaced(index)
-                old: Upstream = other
-                return None if isinstance(other, RemovedReplica) else old
-        self.upstreams.append(upstream)
-        self._balance.grow(upstream.name)
-        self._health.grow()
-        return None
+        index = self._position(upstream.name)
+        if index is None and None in self._places:
+            index = self._places.index(None)
+        if index is None:
+            self._places.append(upstream)
+            self._balance.grow(upstream.name)
+            self._breaker.grow()
+            return None
+        old, self._places[index] = self._places[index], upstream
+        self._balance.rename(index, upstream.name)
+        self._breaker.replaced(index)
+        return old
 
-    def remove(self, name: str) -> Any:
-        """Send no more requests to a replica; gives its upstream, on which requests may be in flight, or None."""
-        for index, upstream in enumerate(self.upstreams):
-            if upstream.name == name and not isinstance(upstream, RemovedReplica):
-                # Requests in flight know their replica by its position, so the list keeps its length.
-                self.upstreams[index] = RemovedReplica(name)
-                self._balance.rename(index, "")
-                self._health.replaced(index)
-                return upstream
-        return None
+    def remove(self, name: str) -> Upstream | None:
+        """Send no more requests to a replica; gives its upstream, on which requests may be in flight."""
+        index = self._position(name)
+        if index is None:
+            return None
+        old, self._places[index] = self._places[index], None
+        self._balance.rename(index, "")
+        self._breaker.replaced(index)
+        return old
+
+    def _position(self, name: str) -> int | None:
+        found = (place for place, one in enumerate(self._places) if one is not None and one.name == name)
+        return next(found, None)
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """The endpoints of the first replica, when all that are up have told theirs; the last ones known where none is.
@@ -161,11 +122,11 @@ class Replicas:
         self._endpoints = described[0] if described else self._endpoints
         return self._endpoints
 
-    async def ready(self) -> None:
+    async def ready(self) -> list[Route]:
         """Ask all replicas whether they would serve; raises what the first failure was, naming the Deployment."""
         if not self.plan.upstreams:  # a join without an Executor
-            return
-        upstreams = [upstream for upstream in self.upstreams if not isinstance(upstream, RemovedReplica)]
+            return []
+        upstreams = self.upstreams
         if not upstreams:
             raise Unavailable(f"{self.name}: no worker is there yet")
         results = await asyncio.gather(*(upstream.ready() for upstream in upstreams), return_exceptions=True)
@@ -174,70 +135,98 @@ class Replicas:
                 raise named(self._lost(upstream, answer), self.name, "")
             if isinstance(answer, BaseException):
                 raise answer
+        return []
+
+    def flush(self, *, on: bool = True) -> None:
+        """See `Service`."""
+        for upstream in self.upstreams:
+            upstream.flush(on=on)
+
+    async def close(self) -> None:
+        """Give up all upstreams."""
+        await asyncio.gather(*(upstream.close() for upstream in self.upstreams))
 
     async def call(self, request: Request) -> Reply:
         """The reply of one replica."""
-        counts, began, begun = self._counts, time.perf_counter(), 0
+        counts, began, attempts = self._counts, time.perf_counter(), _Attempts()
         counts.sent.observe(size_of(request.payload))
-        tried: list[int] = []
-        for attempt in count(1):
-            index = self._take(tried)
-            upstream: Upstream = self.upstreams[index]
+        while True:
+            index, upstream = self._take(attempts)
+            span, sent = self._span(upstream, request) if traces.active() else (_NO_SPAN, request)
             try:
-                if self._limit is None and request.deadline is None:
-                    reply = await upstream.call(request)
-                else:
-                    reply = await self._in_time(upstream, request)
+                try:
+                    with span:
+                        timed = self._limit is not None or sent.deadline is not None
+                        reply = await (self._in_time(upstream, sent) if timed else upstream.call(sent))
+                finally:
+                    self._balance.give_back(index)
+            except JinaError as error:
+                if not await self._retry(request, attempts, index, error):
+                    raise
+            else:
                 counts.received.observe(size_of(reply.payload))
                 counts.seconds.observe(time.perf_counter() - began)
-                self._health.record_success(index)
+                self._breaker.record_success(index)
                 return reply
-            except UpstreamUnavailable as lost:
-                failure = lost
-                self._health.record_failure(index)
-            except JinaError as error:
-                self._judge(index, error)
-                if not (isinstance(error, Unavailable) and self._is_repeatable(request)):
-                    raise
-                failure = UpstreamUnavailable(error.message, help=error.help)
-            finally:
-                self._balance.give_back(index)
-            if failure.started:
-                begun += 1
-            safe = self._is_repeatable(request) or (begun < _MOST_BEGUN and self._is_safe(request))
-            again = not failure.started or safe
-            if not again or not await self._may_retry(index, tried, attempt):
-                raise self._lost(upstream, failure) from failure
-        raise AssertionError("unreachable")
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The replies of one replica; closing this closes the generator there."""
-        tried: list[int] = []
-        begun, losses = False, 0
-        for attempt in count(1):
-            index = self._take(tried)
-            upstream = self.upstreams[index]
-            replies: Any = upstream.stream(request)
+        attempts = _Attempts()
+        while True:
+            index, upstream = self._take(attempts)
+            span, sent = self._span(upstream, request) if traces.active() else (_NO_SPAN, request)
             try:
-                while (reply := await self._next(upstream, replies)) is not None:
-                    begun = True
-                    yield reply
-                self._health.record_success(index)
-                return
-            except UpstreamUnavailable as lost:
-                failure = lost
-                self._health.record_failure(index)
+                try:
+                    with span:
+                        async with aclosing(upstream.stream(sent)) as replies:
+                            while (reply := await self._next(upstream, replies)) is not None:
+                                attempts.answered = True
+                                yield reply
+                finally:
+                    self._balance.give_back(index)
             except JinaError as error:
-                self._judge(index, error)
-                raise
-            finally:
-                self._balance.give_back(index)
-                await replies.aclose()
-            if failure.started:
-                losses += 1
-            again = not begun and (not failure.started or (losses < _MOST_BEGUN and self._is_safe(request)))
-            if not again or not await self._may_retry(index, tried, attempt):
-                raise self._lost(upstream, failure) from failure
+                if not await self._retry(request, attempts, index, error):
+                    raise
+            else:
+                self._breaker.record_success(index)
+                return
+
+    async def _retry(self, request: Request, attempts: _Attempts, index: int, error: JinaError) -> bool:
+        """Whether to send the request once more, if need be after a pause; False where its sender gets the error.
+
+        Raises `Unavailable` for one that was lost and is not sent again.
+        """
+        repeatable = self._is_repeatable(request)
+        if isinstance(error, UpstreamUnavailable):
+            self._record_failure(index)
+            lost = error
+        else:
+            silent = isinstance(error, DeadlineExceeded) and error.deployment == self.name  # over timeout_send
+            if silent or isinstance(error, Unavailable):
+                self._record_failure(index)
+            else:
+                self._breaker.record_success(index)
+            error.deployment = error.deployment or self.name
+            if not (isinstance(error, Unavailable) and repeatable):
+                return False
+            lost = UpstreamUnavailable(error.message, help=error.help)
+        attempts.begun += lost.started
+        safe = repeatable or (attempts.begun < _MOST_BEGUN and self._is_safe(request))
+        if attempts.answered or not (safe or not lost.started) or not await self._may_retry(index, attempts):
+            raise self._lost(attempts.upstream, lost) from lost
+        return True
+
+    def _span(self, upstream: Upstream, request: Request) -> tuple[traces.RequestSpan, Request]:
+        """The span of sending a request to a replica, and the request that names it as its parent."""
+        deployment = self.name.partition("/")[0]
+        attributes = {
+            "jina.deployment": deployment,
+            "jina.replica": upstream.name,
+            "jina.request_id": request.request_id,
+        }
+        span = traces.begin(f"{deployment} {request.endpoint}", request.headers, attributes, sending=True)
+        assert span is not None
+        return span, replace(request, headers=span.headers(request.headers))
 
     def _is_safe(self, request: Request) -> bool:
         """Whether the request may run twice, by its endpoint."""
@@ -251,28 +240,57 @@ class Replicas:
         info = answers(self._endpoints, request.endpoint)
         return info is not None and info.is_repeatable
 
-    def _take(self, tried: Collection[int]) -> int:
+    def _take(self, attempts: _Attempts) -> tuple[int, Upstream]:
+        """Choose a replica, and count the request as being there."""
+        usable: Sequence[bool] = [upstream is not None and upstream.up for upstream in self._places]
+        if not self._breaker.all_closed:
+            usable = self._trusted(usable, attempts.tried)
         try:
-            return self._balance.take(self._health.usable(tried), tried)
+            index = self._balance.take(usable, attempts.tried)
         except Unavailable as error:
-            self._blame(error)
+            error.deployment = error.deployment or self.name
             raise
+        upstream = self._places[index]
+        assert upstream is not None
+        attempts.upstream = upstream
+        return index, upstream
 
-    def _judge(self, index: int, error: JinaError) -> None:
-        """Name the Deployment in an error, and count it as a success or a failure of the replica."""
-        silent = isinstance(error, DeadlineExceeded) and error.deployment == self.name  # over timeout_send
-        if silent or isinstance(error, Unavailable):
-            self._health.record_failure(index)
-        else:
-            self._health.record_success(index)
-        self._blame(error)
+    def _trusted(self, up: Sequence[bool], tried: Collection[int]) -> Sequence[bool]:
+        """Those that are up without the ones whose circuit is open, which are probed where that is due."""
+        for index in self._breaker.due(time.monotonic()):
+            if (upstream := self._places[index]) is not None:
+                task = asyncio.get_running_loop().create_task(self._probe(index, upstream))
+                self._probing.add(task)
+                task.add_done_callback(self._probing.discard)
+        return self._breaker.usable(up, tried)
 
-    async def _may_retry(self, index: int, tried: list[int], failed: int) -> bool:
-        """Whether another attempt makes sense after `failed` of them; waits before one at a replica that had one."""
+    async def _probe(self, index: int, upstream: Upstream) -> None:
+        healthy = False
+        try:
+            async with asyncio.timeout(_ASKED_FOR):
+                await upstream.ready()
+            healthy = True
+            _log.info("%s gets requests again", upstream.name)
+        except (JinaError, TimeoutError) as error:
+            _log.debug("%s is not well yet: %s", upstream.name, error)
+        finally:
+            if self._places[index] is upstream:
+                self._breaker.answered(index, time.monotonic(), healthy=healthy)
+
+    def _record_failure(self, index: int) -> None:
+        """The replica lost a request, refused it for not being ready, or let it time out."""
+        upstream = self._places[index]
+        if self._breaker.record_failure(index, time.monotonic()) and upstream is not None:
+            _log.warning("%s gets no requests for a while: several in a row failed", upstream.name)
+
+    async def _may_retry(self, index: int, attempts: _Attempts) -> bool:
+        """Whether another attempt makes sense; waits before one at a replica that had one."""
+        tried, failed = attempts.tried, attempts.failed + 1
+        attempts.failed = failed
         tried.append(index)
-        if failed > (self.plan.retries if self.plan.retries >= 0 else max(_LEAST_RETRIES, len(self.upstreams))):
+        if failed > (self.plan.retries if self.plan.retries >= 0 else max(_LEAST_RETRIES, len(self._places))):
             return False
-        if any(upstream.up and other not in tried for other, upstream in enumerate(self.upstreams)):
+        if any(is_up and other not in tried for other, is_up in enumerate(map(_is_up, self._places))):
             return True
         if not self.up:
             return False
@@ -300,7 +318,7 @@ class Replicas:
                 raise
             raise (self._silent(upstream) if ours else self._too_late(upstream)) from None
 
-    async def _next(self, upstream: Upstream, replies: AsyncIterator[Reply]) -> Reply | None:
+    async def _next(self, upstream: Upstream, replies: AsyncGenerator[Reply]) -> Reply | None:
         """The next reply of a stream, which may be silent for `timeout_send` at most; None at its end."""
         if self._limit is None:
             return await anext(replies, None)
@@ -335,31 +353,27 @@ class Replicas:
         error.deployment = self.name
         return error
 
-    def _blame(self, error: JinaError) -> None:
-        error.deployment = error.deployment or self.name
+
+class _Attempts:
+    """What was tried for one request."""
+
+    __slots__ = ("answered", "begun", "failed", "tried", "upstream")
+
+    upstream: Upstream
+    """Of the last attempt."""
+
+    def __init__(self) -> None:
+        self.tried: list[int] = []
+        """The replicas that had it since the last pause."""
+        self.failed = 0
+        self.begun = 0
+        """How many replicas may have been lost because of it."""
+        self.answered = False
+        """Something of the answer is with its sender already."""
 
 
-class RemovedReplica:
-    """Stands for a replica that was removed, at its position."""
-
-    up = False
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def flush_batches(self) -> None:
-        """There is no process."""
-
-
-def size_of(payload: Payload) -> int:
-    """Size of the documents as received; 0 where they were not received as bytes."""
-    if type(payload) is BytesPayload:
-        return len(payload.data)
-    if type(payload) is JsonPayload:
-        return len(payload._raw or b"")  # noqa: SLF001 - to_json() would write parsed ones
-    if type(payload) is ProtoPayload:
-        return payload.size or 0
-    return 0
+def _is_up(upstream: Upstream | None) -> bool:
+    return upstream is not None and upstream.up
 
 
 INTERVAL = 1.0
@@ -397,26 +411,13 @@ class ProbeState:
         return not self._failure and (self._asked is None or now - self._asked <= LIMIT)
 
 
-class Watched(Protocol):
-    """A Deployment whose workers are asked: `Replicas`, or `Shards` of them."""
-
-    plan: NodePlan
-
-    @property
-    def parts(self) -> Sequence[Replicas]:
-        """Of which each has to be up for the whole to be."""
-        ...
-
-    @property
-    def upstreams(self) -> Sequence[Any]:
-        """The workers."""
-        ...
-
-
 class HealthChecker:
-    """Asks every worker of this machine; those elsewhere count by their connection alone."""
+    """Asks every worker of this machine; those elsewhere count by their connection alone.
 
-    def __init__(self, steps: Mapping[str, Watched], clock: Callable[[], float] = time.monotonic) -> None:
+    `steps` has the parts of each Deployment.
+    """
+
+    def __init__(self, steps: Mapping[str, Sequence[Replicas]], clock: Callable[[], float] = time.monotonic) -> None:
         self._steps = steps
         self._clock = clock
         self._probes: dict[Upstream, ProbeState] = {}
@@ -432,48 +433,42 @@ class HealthChecker:
         for task in [*self._open, *([self._probing] if self._probing else [])]:
             task.cancel()
 
-    def serves(self, step: Watched) -> bool:
-        """Whether a request to the Deployment could be answered."""
+    def serves(self, parts: Sequence[Replicas]) -> bool:
+        """Whether a request to these, of which each is needed, could be answered."""
         return all(
-            not part.plan.upstreams or any(self._answers(upstream) for upstream in part.upstreams)
-            for part in step.parts
+            not part.plan.upstreams or any(self._answers(upstream) for upstream in part.upstreams) for part in parts
         )
 
-    def replicas(self, step: Watched) -> dict[str, bool]:
-        """Which replicas answer, by their names; those that were removed are left out."""
-        return {
-            upstream.name: self._answers(upstream)
-            for upstream in step.upstreams
-            if not isinstance(upstream, RemovedReplica)
-        }
+    def replicas(self, part: Replicas) -> dict[str, bool]:
+        """Which replicas answer, by their names."""
+        return {upstream.name: self._answers(upstream) for upstream in part.upstreams}
 
     def checks(self) -> dict[str, bool]:
         """Each Deployment and its replicas, by name."""
         found: dict[str, bool] = {}
-        for name, step in self._steps.items():
-            found[name] = self.serves(step)
-            found |= self.replicas(step)
+        for name, parts in self._steps.items():
+            found[name] = self.serves(parts)
+            for part in parts:
+                found |= self.replicas(part)
         return found
 
     def answering(self) -> list[Upstream]:
         """The workers that are worth a question."""
-        return [upstream for upstream in self._upstreams() if self._answers(upstream)]
+        parts = (part for parts in self._steps.values() for part in parts)
+        return [upstream for part in parts for upstream in part.upstreams if self._answers(upstream)]
 
     def _answers(self, upstream: Upstream) -> bool:
         known = self._probes.get(upstream)
         return upstream.up and (known is None or known.answers(self._clock()))
 
-    def _upstreams(self) -> Iterator[Upstream]:
-        for step in self._steps.values():
-            yield from step.upstreams
-
     async def _ask_on(self) -> None:
         while True:
             local = {
                 upstream
-                for step in self._steps.values()
-                for upstream in step.upstreams
-                if any(plan.kind == "link" for plan in step.plan.upstreams)
+                for parts in self._steps.values()
+                for part in parts
+                for upstream in part.upstreams
+                if any(plan.kind == "link" for plan in part.plan.upstreams)
             }
             self._probes = {upstream: self._probes.get(upstream) or ProbeState() for upstream in local}
             for upstream, probe in self._probes.items():

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import CancelledError
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Literal
 
 from jina.codec.messages import Reply, Request, Route
+from jina.codec.payloads import size_of
 from jina.errors import JinaError, Unavailable
 from jina.gateway.discovery import answers, check_edges, merged_endpoints, passes_all
 from jina.gateway.graph_runner import Cut, RunContext, cut, run_path, stream
-from jina.gateway.replicas import HealthChecker, Replicas, size_of, worker_metrics
+from jina.gateway.replicas import HealthChecker, Replicas, worker_metrics
 from jina.gateway.shards import Shards, has_parts
 from jina.net.service import EndpointInfo, Upstream
 from jina.observe import logs, traces
@@ -22,8 +22,7 @@ from jina.observe.metrics import EndpointMetrics, Metrics, merged
 from jina.plan.plans import GatewayPlan, NodePlan
 from jina.routing.graph import Graph
 from jina.routing.graph import Route as Path
-from jina.runtime.admission import Admission
-from jina.runtime.process import LARGE, MemoryTrimmer
+from jina.runtime.admission import Admission, Observed
 
 _MOST_PATHS = 1000
 """Endpoints whose way is remembered."""
@@ -59,18 +58,16 @@ class GatewayService:
         self._plan = plan.graph
         self._graph = Graph(plan.graph)
         self.steps = {node.name: self._step(node, upstreams.get(node.name, ())) for node in plan.graph.nodes}
-        self.health = HealthChecker(self.steps)
+        self.health = HealthChecker({name: step.parts for name, step in self.steps.items()})
         """Not started here: it is for gateways with processes behind them."""
-        self.counts.ready = lambda: self.ready
+        self.counts.ready = lambda: self.up
         for part in (part for step in self.steps.values() for part in step.parts if part.plan.upstreams):
             self.counts.upstream(part.name).up = partial(self.health.replicas, part)
         self._context = RunContext(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._endpoints: Mapping[str, EndpointInfo] = {}
         self._paths: dict[tuple[str, str], RequestPath] = {}
-        self._open = 0
         self._admission = Admission(self.name, plan.max_inflight)
-        self._trimmer = MemoryTrimmer()
 
     def _step(self, node: NodePlan, upstreams: Sequence[Upstream]) -> Replicas | Shards:
         if has_parts(node):
@@ -92,13 +89,13 @@ class GatewayService:
         }
 
     @property
-    def ready(self) -> bool:
+    def up(self) -> bool:
         """True while requests are welcome and every Deployment has a replica that is up."""
-        return self.state == "ready" and all(self.health.serves(step) for step in self.steps.values())
+        return self.state == "ready" and all(self.health.serves(step.parts) for step in self.steps.values())
 
     @property
     def checks(self) -> dict[str, bool]:
-        """What `ready` depends on, by name: each Deployment, of which one replica suffices, and its replicas."""
+        """What `up` depends on, by name: each Deployment, of which one replica suffices, and its replicas."""
         return {"workers-known": self.state == "ready", **self.health.checks()}
 
     @property
@@ -134,96 +131,65 @@ class GatewayService:
 
     def freed(self) -> None:
         """Much memory was let go of: give it back to the system soon."""
-        self._trimmer.used()
+        self._admission.trimmer.used()
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
-        logs.request_id.set(request.request_id)
-        return await (self._traced(request) if traces.active() else self._answer(request))
-
-    async def _traced(self, request: Request) -> Reply:
-        span = self._span(request)
-        failure: BaseException | None = None
-        try:
-            return await self._answer(request)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            span.end(failure)
-
-    def _span(self, request: Request) -> traces.RequestSpan:
-        """Of a request in this gateway; what is sent on tells its parent by the headers."""
-        attributes = {"jina.process": self.name, "jina.request_id": request.request_id}
-        span = traces.begin(request.endpoint, request.headers, attributes)
-        assert span is not None
-        request.headers = span.headers(request.headers)
-        return span
-
-    async def _answer(self, request: Request) -> Reply:
-        known_path = self._path_of(request)
-        counts = known_path.counts
-        size = size_of(request.payload)
-        counts.received.observe(size)
-        if size >= LARGE:
-            self._trimmer.used()
-        counts.in_flight += 1
-        self._open += 1
-        began = time.perf_counter()
-        whole = Route(self.name, time.time(), 0.0)
+        known, span = self._begun(request)
+        counts, whole = known.counts, Route(self.name, time.time(), 0.0)
         routes = [whole]
-        failure: BaseException | None = None
-        try:
-            reply = await run_path(self._context, known_path.path, request, routes)
+        with Observed(counts, size_of(request.payload), self._admission, span):
+            try:
+                reply = await run_path(self._context, known.path, request, routes)
+            except JinaError as error:
+                error.routes = _ended(routes)
+                raise
             whole.end_time = time.time()
             counts.sent.observe(size_of(reply.payload))
             reply.routes = routes
-            self._admission.ended(time.perf_counter() - began)
             return reply
-        except JinaError as error:
-            failure = error
-            error.routes = _ended(routes)
-            raise
-        except CancelledError as error:
-            failure = error
-            raise
-        finally:
-            self._open -= 1
-            counts.in_flight -= 1
-            counts.ended(time.perf_counter() - began, _name_of(failure))
 
-    async def stream(self, request: Request) -> AsyncIterator[Reply]:
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """Answer with a stream; closing it closes the generators in the workers.
 
         Raises `BadRequest` where no step yields.
         """
-        logs.request_id.set(request.request_id)
-        known_path = self._path_of(request)
-        if known_path.cut is None:
-            yields = {name: self._yields(name, request.endpoint) for name in self.steps}
-            known_path.cut = cut(known_path.path, yields, request.endpoint)
-        counts = known_path.counts
-        span = self._span(request) if traces.active() else None
-        counts.received.observe(size_of(request.payload))
-        counts.in_flight += 1
-        self._open += 1
-        began = time.perf_counter()
-        failure: BaseException | None = None
-        try:
-            async with aclosing(stream(self._context, known_path.cut, request, [])) as replies:
+        known, span = self._begun(request, streamed=True)
+        assert known.cut is not None
+        with Observed(known.counts, size_of(request.payload), self._admission, span, streamed=True):
+            async with aclosing(stream(self._context, known.cut, request)) as replies:
                 async for reply in replies:
                     yield reply
-        except (JinaError, CancelledError, GeneratorExit) as error:
-            failure = error
-            raise
-        finally:
-            self._open -= 1
-            counts.in_flight -= 1
-            counts.ended(time.perf_counter() - began, _name_of(failure))
-            if span is not None:
-                span.end(None if isinstance(failure, GeneratorExit) else failure)
 
-    async def dry_run(self) -> list[Route]:
+    def _begun(self, request: Request, *, streamed: bool = False) -> tuple[RequestPath, traces.RequestSpan | None]:
+        """The way of a request that is let in, and its span: what is sent on tells its parent by the headers."""
+        logs.request_id.set(request.request_id)
+        span = None
+        if traces.active():
+            attributes = {"jina.process": self.name, "jina.request_id": request.request_id}
+            span = traces.begin(request.endpoint, request.headers, attributes)
+            assert span is not None
+            request.headers = span.headers(request.headers)
+        try:
+            key = (request.endpoint, request.target_executor)
+            known = self._paths.get(key) or self._find_path(key)
+            self._admission.check(self._admission.open)
+            if known.floats:
+                self._admission.check(len(self._context.background))
+            if streamed and known.cut is None:
+                yields = {name: self._yields(name, request.endpoint) for name in self.steps}
+                known.cut = cut(known.path, yields, request.endpoint)
+        except JinaError as error:
+            if span is not None:
+                span.end(error)
+            raise
+        return known, span
+
+    async def describe(self) -> Mapping[str, EndpointInfo]:
+        """The endpoints by path."""
+        return self._endpoints
+
+    async def ready(self) -> list[Route]:
         """Ask all workers whether they would serve; raises the first failure, naming the Deployment."""
         if self.state != "ready":
             raise Unavailable(f"{self.name} is {self.state}")
@@ -237,15 +203,20 @@ class GatewayService:
         others = await worker_metrics(self.health.answering(), openmetrics=openmetrics)
         return merged([(self.counts.process_name, own), *others], openmetrics=openmetrics)
 
-    def flush_batches(self) -> None:
-        """Flush the pending batches of the workers: the gateway is about to stop."""
+    def flush(self, *, on: bool = True) -> None:
+        """See `Service`: the workers are told."""
         for step in self.steps.values():
-            for upstream in step.upstreams:
-                upstream.flush_batches()
+            step.flush(on=on)
+
+    async def close(self) -> None:
+        """Give up all upstreams."""
+        self.state = "stopped"
+        self.health.stop()
+        await asyncio.gather(*(step.close() for step in self.steps.values()))
 
     def stats(self) -> dict[str, int]:
         """See `jina.runtime.process`; for any thread."""
-        return {"in_flight": self._open, "queued": 0, "done": self.counts.done}
+        return {"in_flight": self._admission.open, "queued": 0, "done": self.counts.done}
 
     async def quiet(self, seconds: float) -> bool:
         """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""
@@ -255,14 +226,6 @@ class GatewayService:
         for task in [*left, *self._context.background]:
             task.cancel()
         return not left
-
-    def _path_of(self, request: Request) -> RequestPath:
-        key = (request.endpoint, request.target_executor)
-        known_path = self._paths.get(key) or self._find_path(key)
-        self._admission.check(self._open)
-        if known_path.floats:
-            self._admission.check(len(self._context.background))
-        return known_path
 
     def _find_path(self, key: tuple[str, str]) -> RequestPath:
         endpoint, target = key
@@ -297,12 +260,6 @@ async def _asked(name: str, step: Replicas | Shards) -> Route:
     started = time.time()
     await step.ready()
     return Route(name, started, time.time())
-
-
-def _name_of(error: BaseException | None) -> str | None:
-    if error is None:
-        return None
-    return "Cancelled" if isinstance(error, CancelledError | GeneratorExit) else type(error).__name__
 
 
 def _ended(routes: list[Route]) -> list[Route]:

@@ -6,14 +6,14 @@ import asyncio
 import hashlib
 import itertools
 from asyncio import Task
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 
-from jina.codec.messages import Payload, Reply, Request
+from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.session_headers import MISSED, merged
 from jina.errors import ExecutorError, JinaError, NotSupportedError
 from jina.gateway.discovery import answers
@@ -91,8 +91,8 @@ class Shards:
         planned = (part for part in self._parts if name in _names(part.plan.upstreams))
         return next(planned, None) or next(part for part in self._parts if name.startswith(_beginning(part)))
 
-    def remove(self, name: str) -> Any:
-        """Send no more requests to a worker; gives its upstream, on which requests may be in flight, or None."""
+    def remove(self, name: str) -> Upstream | None:
+        """Send no more requests to a worker; gives its upstream, on which requests may be in flight."""
         return next(filter(None, (part.remove(name) for part in self._parts)), None)
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
@@ -117,9 +117,19 @@ class Shards:
             info = replace(info, output_name=after.output_name, output_schema=after.output_schema)
         return info
 
-    async def ready(self) -> None:
+    async def ready(self) -> list[Route]:
         """Ask all workers whether they would serve; raises what the first failure was, naming the Deployment."""
         await asyncio.gather(*(part.ready() for part in self._parts))
+        return []
+
+    def flush(self, *, on: bool = True) -> None:
+        """See `Service`."""
+        for part in self._parts:
+            part.flush(on=on)
+
+    async def close(self) -> None:
+        """Give up all upstreams."""
+        await asyncio.gather(*(part.close() for part in self._parts))
 
     async def call(self, request: Request) -> Reply:
         """One reply, merged where several shards were asked."""
@@ -154,7 +164,8 @@ class Shards:
             shards: Collection[int] = range(len(self._shards))
         else:
             shards = [self._one_of(request)]
-        async with aclosing(interleaved([self._streamed(shard, request) for shard in shards])) as replies:
+        sources = [self._streamed(shard, request) for shard in shards]
+        async with aclosing(sources[0] if len(sources) == 1 else interleaved(sources)) as replies:
             async for reply in replies:
                 yield reply
 
@@ -298,11 +309,6 @@ async def interleaved(sources: Sequence[AsyncGenerator[Made]]) -> AsyncGenerator
 
     Each is resumed only when what it gave before was taken.
     """
-    if len(sources) == 1:
-        async with aclosing(sources[0]) as only:
-            async for item in only:
-                yield item
-        return
     waiting = {_following(source): source for source in sources}
     try:
         while waiting:
@@ -322,7 +328,7 @@ class _End:
     """Comes after the last item."""
 
 
-def _following(source: AsyncIterator[Made]) -> Task[Made | _End]:
+def _following(source: AsyncGenerator[Made]) -> Task[Made | _End]:
     async def following() -> Made | _End:
         return await anext(source, _End())
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
+import inspect
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
 from jina.client.client import AsyncClient
 from jina.codec import parameters as wire_parameters
@@ -20,12 +20,20 @@ from jina.codec.payloads import BytesPayload
 from jina.codec.raw_fields import documents_in, field_head
 from jina.errors import DeadlineExceeded, JinaError, NotSupportedError, Unavailable, UsageError, nearest
 from jina.net.channel import CallOptions, ChannelSettings, Target
-from jina.net.messages import RequestReader, Unusable, add_route, read_request, write_failure, write_reply
+from jina.net.messages import (
+    Emit,
+    Pipeline,
+    RequestReader,
+    Unusable,
+    add_route,
+    read_request,
+    write_failure,
+    write_reply,
+)
 
 if TYPE_CHECKING:
-    from jina.gateway.replicas import Replicas
     from jina.gateway.service import GatewayService
-    from jina.gateway.shards import Shards
+    from jina.net.service import Service
     from jina.plan.plans import GatewayPlan
 
 
@@ -47,6 +55,7 @@ def plan_of(options: Mapping[str, Any]) -> GatewayPlan:
 
 
 T = TypeVar("T")
+P = ParamSpec("P")
 REQUEST_ID = "x-request-id"
 """The header with the id that requests shall have on their way."""
 _NO_WINDOW = 2**31
@@ -55,24 +64,9 @@ _ANY_SIZE = 2**31
 _HERE = Target("inprocess", "localhost", 0)
 
 
-class Backend(Protocol):
-    """What answers: a gateway's service, or the replicas of one Executor."""
-
-    async def call(self, request: Request) -> Reply:
-        """The reply; raises a `JinaError`."""
-        ...
-
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """The replies of a generator endpoint."""
-        ...
-
-    async def ready(self) -> None:
-        """Raise a `JinaError` unless a request would be served."""
-        ...
-
-
-class LazyBackend:
-    """The backend and its loop, which are known once the gateway is connected to its Executors.
+class LazyService:
+    """What answers, the whole graph or one Deployment, and its loop: known once the gateway is connected to its
+    Executors.
 
     `ensure_started` sees to that at the first request, where nobody else does.
     """
@@ -80,40 +74,21 @@ class LazyBackend:
     def __init__(self, ensure_started: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
         self._ensure_started = ensure_started
         self.loop: AbstractEventLoop | None = None
-        self.backend: Backend | None = None
+        self.service: Service | None = None
 
-    def begin(self, backend: Backend, loop: AbstractEventLoop) -> None:
+    def begin(self, service: Service, loop: AbstractEventLoop) -> None:
         """From now on requests are welcome."""
-        self.backend, self.loop = backend, loop
+        self.service, self.loop = service, loop
 
-    async def both(self) -> tuple[Backend, AbstractEventLoop]:
+    async def both(self) -> tuple[Service, AbstractEventLoop]:
         """Raises `Unavailable` before the gateway has started."""
-        if self.backend is None and self._ensure_started is not None:
+        if self.service is None and self._ensure_started is not None:
             await self._ensure_started()
-        if self.backend is None or self.loop is None:
+        if self.service is None or self.loop is None:
             raise Unavailable(
                 "this gateway has not met its Executors yet", help="call them from setup_server on, not in __init__"
             )
-        return self.backend, self.loop
-
-
-class ReplicasBackend:
-    """One Executor, without the graph around it."""
-
-    def __init__(self, replicas: Replicas | Shards) -> None:
-        self._replicas = replicas
-
-    async def call(self, request: Request) -> Reply:
-        """See `Backend`."""
-        return await self._replicas.call(request)
-
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `Backend`."""
-        return self._replicas.stream(request)
-
-    async def ready(self) -> None:
-        """See `Backend`."""
-        await self._replicas.ready()
+        return self.service, self.loop
 
 
 class ServiceClient(AsyncClient):
@@ -122,7 +97,7 @@ class ServiceClient(AsyncClient):
     protocol = "http"  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     """As which it behaves: several requests of one call are sent at once."""
 
-    def __init__(self, lazy: LazyBackend, prefetch: int) -> None:
+    def __init__(self, lazy: LazyService, prefetch: int) -> None:
         super().__init__(_HERE, ChannelSettings(), prefetch)
         self._lazy = lazy
 
@@ -136,38 +111,37 @@ class ServiceClient(AsyncClient):
 class ServiceChannel:
     """See `jina.net.channel.Channel`."""
 
-    def __init__(self, lazy: LazyBackend) -> None:
+    def __init__(self, lazy: LazyService) -> None:
         self._lazy = lazy
 
     async def call(self, request: Request, options: CallOptions) -> ReplyAnswer:
         """Raises the failure."""
-        backend, loop = await self._lazy.both()
+        service, loop = await self._lazy.both()
         if asyncio.get_running_loop() is loop:
-            return await _answer(backend, request, options)
-        return await _elsewhere(_answer(backend, request, options), loop)
+            return await _answer(service, request, options)
+        return await _elsewhere(_answer(service, request, options), loop)
 
-    async def stream_doc(self, request: Request, options: CallOptions) -> AsyncIterator[_Document]:
+    async def stream_doc(self, request: Request, options: CallOptions) -> AsyncGenerator[_Document]:
         """One by one; closing this closes the generator of the Executor."""
-        backend, loop = await self._lazy.both()
-        replies: Any = backend.stream(_with_options(request, options))
-        here = asyncio.get_running_loop() is loop
-        if here:
+        service, loop = await self._lazy.both()
+        replies = service.stream(_with_options(request, options))
+        if asyncio.get_running_loop() is loop:
             async with aclosing(replies) as found:
                 async for reply in found:
                     for one in _one_by_one(reply.payload):
                         yield one
             return
         try:
-            while (reply := await _elsewhere(_next(replies), loop)) is not None:
-                for one in _one_by_one(reply.payload):
+            while (following := await _elsewhere(_next(replies), loop)) is not None:
+                for one in _one_by_one(following.payload):
                     yield one
         finally:
             await _elsewhere(replies.aclose(), loop)
 
     async def ready(self, options: CallOptions) -> None:  # noqa: ARG002 - nothing to connect to
         """Raise unless a request would be served."""
-        backend, loop = await self._lazy.both()
-        await _elsewhere(backend.ready(), loop)
+        service, loop = await self._lazy.both()
+        await _elsewhere(service.ready(), loop)
 
     async def close(self, *, abruptly: bool = False) -> None:
         """Nothing is open."""
@@ -180,7 +154,7 @@ class ProtoServicer:
     `jina.proto.jina_pb2_grpc`, on a server of `grpc.aio`.
     """
 
-    def __init__(self, lazy: LazyBackend, name: str, window: int) -> None:
+    def __init__(self, lazy: LazyService, name: str, window: int) -> None:
         self._lazy = lazy
         self._name = name
         self._window = window or _NO_WINDOW
@@ -197,46 +171,26 @@ class ProtoServicer:
             left = context.time_remaining()
             deadline = None if left is None else time.monotonic() + left
             asked = read_request(message, payload, headers, deadline)
-            backend, loop = await self._lazy.both()
-            reply = await _elsewhere(backend.call(asked), loop)
+            service, loop = await self._lazy.both()
+            reply = await _elsewhere(service.call(asked), loop)
             return write_reply(message, asked, reply, self._name, started)
         except JinaError as error:
             source = None if isinstance(message, Unusable) else message
             failed: bytes = write_failure(pb.DataRequestProto(), source, error, self._name, started).SerializeToString()
             return failed
 
-    async def Call(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[bytes]:  # noqa: N802 - of the service
-        """The answers to the messages of a stream, as they come, so many at a time as the gateway's `prefetch` says."""
-        answers: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self._window)
-        running: set[asyncio.Task[None]] = set()
+    async def Call(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802 - of the service
+        """Answer the messages of a stream as they come, as many at a time as the gateway's `prefetch` says."""
 
-        async def answer(request: Any) -> None:
-            try:
-                answers.put_nowait(await self.process_single_data(request, context))
-            finally:
-                room.release()
+        async def read() -> tuple[Any, int] | None:
+            request = await anext(requests, None)
+            return None if request is None else (request, 0)
 
-        async def read() -> None:
-            try:
-                async for request in requests:
-                    await room.acquire()
-                    running.add(task := asyncio.create_task(answer(request)))
-                    task.add_done_callback(running.discard)
-                await asyncio.gather(*running)
-                answers.put_nowait(None)
-            except Exception as error:  # noqa: BLE001 - raised where the answers are read
-                answers.put_nowait(error)
+        async def work(request: Any, emit: Emit[bytes]) -> None:
+            await emit(await self.process_single_data(request, context))
 
-        reading = asyncio.create_task(read())
-        try:
-            while (found := await answers.get()) is not None:
-                if isinstance(found, BaseException):
-                    raise found
-                yield found
-        finally:
-            for task in (reading, *running):
-                task.cancel()
+        requests = aiter(requests)
+        await Pipeline(work, context.write, window=self._window, max_bytes=_ANY_SIZE).run(read)
 
 
 class ReplyAnswer:
@@ -292,12 +246,12 @@ def _one_by_one(payload: Payload) -> list[_Document]:
     return [_Document(data) for data in documents_in(payload.to_bytes())]
 
 
-async def _answer(backend: Backend, request: Request, options: CallOptions) -> ReplyAnswer:
+async def _answer(service: Service, request: Request, options: CallOptions) -> ReplyAnswer:
     served = _with_options(request, options)
     limit = asyncio.timeout(options.timeout)
     try:
         async with limit:
-            return ReplyAnswer(request.request_id, served, await backend.call(served))
+            return ReplyAnswer(request.request_id, served, await service.call(served))
     except TimeoutError:
         if not limit.expired():
             raise
@@ -323,7 +277,7 @@ def _with_options(request: Request, options: CallOptions) -> Request:
     )
 
 
-async def _next(replies: AsyncIterator[Reply]) -> Reply | None:
+async def _next(replies: AsyncGenerator[Reply]) -> Reply | None:
     return await anext(replies, None)
 
 
@@ -335,26 +289,10 @@ async def _elsewhere(work: Coroutine[Any, Any, T], loop: AbstractEventLoop) -> T
 _WINDOW = 1000
 
 
-class _Graph:
-    """The whole graph as something that answers."""
-
-    def __init__(self, service: GatewayService) -> None:
-        self._service = service
-
-    async def call(self, request: Request) -> Reply:
-        return await self._service.call(request)
-
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        return self._service.stream(request)
-
-    async def ready(self) -> None:
-        await self._service.dry_run()
-
-
 class ExecutorCaller:
     """One Executor of the graph, called by itself: `await gateway.executor['name'].post(on='/', inputs=docs)`."""
 
-    def __init__(self, name: str, lazy: LazyBackend) -> None:
+    def __init__(self, name: str, lazy: LazyService) -> None:
         self.name = name
         self._client = ServiceClient(lazy, _WINDOW)
 
@@ -387,7 +325,7 @@ class ExecutorCaller:
     ) -> AsyncGenerator[Any]:
         """The documents that a generator endpoint yields for one document, as they come."""
         documents = self._client.stream_doc(on, inputs, parameters=parameters, return_type=return_type, **kwargs)
-        async with contextlib.aclosing(documents):
+        async with aclosing(documents):
             async for document in documents:
                 yield document
 
@@ -395,8 +333,8 @@ class ExecutorCaller:
 class ExecutorCallers(Mapping[str, ExecutorCaller]):
     """The Executors of a graph by name."""
 
-    def __init__(self, lazy_backends: Mapping[str, LazyBackend]) -> None:
-        self._callers = {name: ExecutorCaller(name, lazy) for name, lazy in lazy_backends.items()}
+    def __init__(self, services: Mapping[str, LazyService]) -> None:
+        self._callers = {name: ExecutorCaller(name, lazy) for name, lazy in services.items()}
 
     def __getitem__(self, name: str) -> ExecutorCaller:
         if name not in self._callers:
@@ -410,6 +348,24 @@ class ExecutorCallers(Mapping[str, ExecutorCaller]):
 
     def __len__(self) -> int:
         return len(self._callers)
+
+
+def _without_failures(
+    stream: Callable[P, AsyncGenerator[tuple[Any, JinaError | None]]],
+) -> Callable[P, AsyncGenerator[Any]]:
+    async def stream_docs(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any]:
+        """The documents of each request as a DocList, as they come; raises the first failure.
+
+        With `return_results` whole responses with `docs`, `parameters` and `routes`.
+        """
+        async with aclosing(stream(*args, **kwargs)) as found:
+            async for result, error in found:
+                if error is not None:
+                    raise error
+                yield result
+
+    vars(stream_docs)["__signature__"] = inspect.signature(stream)
+    return stream_docs
 
 
 class GatewayStreamer:
@@ -472,11 +428,11 @@ class GatewayStreamer:
     def _prepare(
         self, plan: GatewayPlan, prefetch: int, ensure_started: Callable[[], Coroutine[Any, Any, None]] | None = None
     ) -> None:
-        self._lazy_backends = {node.name: LazyBackend(ensure_started) for node in plan.graph.nodes if node.upstreams}
-        self._whole = LazyBackend(ensure_started)
+        self._lazy = {node.name: LazyService(ensure_started) for node in plan.graph.nodes if node.upstreams}
+        self._whole = LazyService(ensure_started)
         self._own = (plan.name, prefetch)
         self._client = ServiceClient(self._whole, prefetch)
-        self.executor = ExecutorCallers(self._lazy_backends)
+        self.executor = ExecutorCallers(self._lazy)
         """The Executors of the graph, each to be called by itself."""
 
     @functools.cached_property
@@ -486,42 +442,9 @@ class GatewayStreamer:
 
     def begin(self, service: GatewayService, loop: AbstractEventLoop) -> None:
         """The Executors of `service` have been met; requests run on `loop`."""
-        self._whole.begin(_Graph(service), loop)
-        for name, lazy in self._lazy_backends.items():
-            lazy.begin(ReplicasBackend(service.steps[name]), loop)
-
-    async def stream_docs(  # noqa: PLR0913, PLR0917 - the signature of Jina 3
-        self,
-        docs: Any,
-        request_size: int = 100,
-        return_results: bool = False,
-        exec_endpoint: str | None = None,
-        target_executor: str | None = None,
-        parameters: Any = None,
-        results_in_order: bool = False,
-        request_id: str | None = None,
-        return_type: Any = None,
-    ) -> AsyncGenerator[Any]:
-        """The documents of each request as a DocList, as they come; raises the first failure.
-
-        With `return_results` whole responses with `docs`, `parameters` and `routes`.
-        """
-        found = self.stream(
-            docs,
-            request_size,
-            return_results,
-            exec_endpoint,
-            target_executor,
-            parameters,
-            results_in_order,
-            request_id,
-            return_type,
-        )
-        async with contextlib.aclosing(found):
-            async for result, error in found:
-                if error is not None:
-                    raise error
-                yield result
+        self._whole.begin(service, loop)
+        for name, lazy in self._lazy.items():
+            lazy.begin(service.steps[name], loop)
 
     async def stream(  # noqa: PLR0913, PLR0917 - the signature of Jina 3
         self,
@@ -548,9 +471,11 @@ class GatewayStreamer:
             on_error=_ignore,
             headers={REQUEST_ID: request_id} if request_id else None,
         )
-        async with contextlib.aclosing(calls):
+        async with aclosing(calls):
             async for response in calls:
                 yield (response if return_results else response.docs), response.error
+
+    stream_docs = _without_failures(stream)
 
     async def stream_doc(
         self,
@@ -572,7 +497,7 @@ class GatewayStreamer:
             target_executor=target_executor,
             headers={REQUEST_ID: request_id} if request_id else None,
         )
-        async with contextlib.aclosing(documents):
+        async with aclosing(documents):
             try:
                 async for document in documents:
                     yield document, None

@@ -7,11 +7,10 @@ import contextlib
 import time
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from socket import socket
-from typing import Protocol
 
-from jina.codec.messages import Reply, Request
+from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import BytesPayload
 from jina.errors import DeadlineExceeded, JinaError
 from jina.ipc import protocol as frames
@@ -75,74 +74,8 @@ class Incoming:
             waiter.set_result(None)
 
 
-class StreamOwner(Protocol):
-    """What a stream needs of the upstream that it belongs to."""
-
-    async def begin(self, request: Request) -> Incoming:
-        """Send the request; raises what `Upstream.call` would."""
-        ...
-
-    def credit(self, number: int, amount: int) -> None:
-        """Tell the worker that so much was read."""
-        ...
-
-    def leave(self, incoming: Incoming) -> None:
-        """Nobody reads this any more; the worker is told so if it is not done."""
-        ...
-
-
-class LinkStream(AsyncIterator[Reply]):
-    """Begins with the first `__anext__`."""
-
-    def __init__(self, owner: StreamOwner, request: Request) -> None:
-        self._owner = owner
-        self._request = request
-        self._incoming: Incoming | None = None
-        self._read = 0
-        self._left = False
-
-    async def __anext__(self) -> Reply:
-        if self._left:
-            raise StopAsyncIteration
-        try:
-            incoming = self._incoming
-            if incoming is None:
-                incoming = self._incoming = await self._owner.begin(self._request)
-            while not (incoming.items or incoming.over):
-                await incoming.changed()
-        except BaseException:
-            self._leave()
-            raise
-        if incoming.items:
-            reply, cost = incoming.items.popleft()
-            self._read += cost
-            if self._read >= WINDOW // 2 and not incoming.over:
-                self._owner.credit(incoming.number, self._read)
-                self._read = 0
-            return reply
-        self._leave()
-        raise incoming.error or StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Close the generator of the worker, if it still runs; returns without waiting for it."""
-        self._leave()
-
-    def __del__(self) -> None:
-        # A reader that forgot to close must not keep a generator running without a reader.
-        # It may be collected on any thread; the rest is done on the loop.
-        incoming = self._incoming
-        if incoming is not None and not self._left and not incoming.loop.is_closed():
-            incoming.loop.call_soon_threadsafe(self._owner.leave, incoming)
-
-    def _leave(self) -> None:
-        if not self._left:
-            self._left = True
-            if self._incoming is not None:
-                self._owner.leave(self._incoming)
-
-
 class LinkUpstream:
-    """One worker at the other end of a connected Unix stream socket, which the upstream owns; see `upstream.Upstream`.
+    """One worker at the other end of a connected Unix stream socket, which the upstream owns; see `Upstream`.
 
     Connects with the first use. `max_message_size` bounds the documents of a request and of a reply, in bytes. At
     most twice that is under way to the worker or in work there; further requests wait here.
@@ -155,8 +88,10 @@ class LinkUpstream:
         self._limit = min(max_message_size, frames.MAX_BODY)
         self._connection: LinkConnection | None = None
         self._connecting: Task[LinkConnection] | None = None
+        self.up = True
+        """See `Upstream`; an attribute, since it is read for each request."""
         self._down = ""
-        """Why no request would arrive; empty while one would."""
+        """Why it is not up."""
         self._last = 0
         self._flushed = 0
         """The last stream whose first bytes may have left."""
@@ -167,55 +102,75 @@ class LinkUpstream:
         try:
             self._marks = send_handshake(sock)
         except OSError:
-            self._down = "went away"
-
-    @property
-    def up(self) -> bool:
-        """See `upstream.Upstream`."""
-        return not self._down
+            self._give_up("went away")
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `upstream.Upstream`."""
+        """See `Upstream`."""
         await self._connect()
         reply = await self._answer(frames.DESCRIBE, 0, b"", b"", None)
         assert isinstance(reply.payload, BytesPayload)
         return read_endpoints(reply.payload.to_bytes())
 
-    async def ready(self) -> None:
-        """See `upstream.Upstream`."""
+    async def ready(self) -> list[Route]:
+        """See `Upstream`."""
         await self._connect()
         await self._answer(frames.PROBE, 0, b"", b"", None)
+        return []
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
-        """See `upstream.Upstream`."""
+        """See `Upstream`."""
         await self._connect()
         reply = await self._answer(frames.METRICS, 0 if openmetrics else frames.OLDER, b"", b"", None)
         return reply.payload.to_bytes()
 
     async def call(self, request: Request) -> Reply:
-        """See `upstream.Upstream`; raises `TooLarge` naming `max_message_size` for a request above it."""
+        """See `Upstream`; raises `TooLarge` naming `max_message_size` for a request above it."""
         if self._connection is None:
             await self._connect()
         flags, meta, body = write_request(request, self._limit)
         size = len(body)
-        await self._hold(size, request.deadline)
+        if self._waiting or (self._held and self._held + size > 2 * self._limit):
+            await self._room_for(size, request.deadline)
+        else:
+            self._held += size
         try:
             return await self._answer(frames.REQUEST, flags, meta, body, request.deadline)
         finally:
             self._release(size)
 
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """See `upstream.Upstream`; the request is sent when the first reply is asked for."""
-        return LinkStream(self, request)
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
+        """See `Upstream`; the request is sent when the first reply is asked for.
 
-    def flush_batches(self) -> None:
-        """See `upstream.Upstream`."""
-        if self._connection is not None:
+        One that is neither read to its end nor closed is closed by its loop when it is collected, so that no generator
+        of the worker runs without a reader.
+        """
+        incoming = await self._begin(request)
+        read, items = 0, incoming.items
+        try:
+            while True:
+                while not (items or incoming.over):
+                    await incoming.changed()
+                if not items:
+                    break
+                reply, cost = items.popleft()
+                read += cost
+                if read >= WINDOW // 2 and not incoming.over and self._connection is not None:
+                    self._connection.send(frames.CREDIT, 0, incoming.number, read.to_bytes(4, "little"))
+                    read = 0
+                yield reply
+            if incoming.error is not None:
+                raise incoming.error
+        finally:
+            self._leave(incoming)
+
+    def flush(self, *, on: bool = True) -> None:
+        """See `Upstream`; the worker itself takes it back when the link is lost."""
+        if on and self._connection is not None:
             self._connection.send(frames.FLUSH, 0, 0)
 
     async def close(self) -> None:
-        """See `upstream.Upstream`."""
-        self._down = self._down or "the link is closed"
+        """See `Upstream`."""
+        self._give_up(self._down or "the link is closed")
         if self._connecting is None:
             self._sock.close()
             self._marks = None
@@ -230,13 +185,13 @@ class LinkUpstream:
         if self._connection is not None:
             await self._connection.lost()
 
-    # What a `LinkStream` calls.
+    # One stream.
 
-    async def begin(self, request: Request) -> Incoming:
-        """See `link_stream.StreamOwner`."""
+    async def _begin(self, request: Request) -> Incoming:
+        """Send the request; raises what `call` would."""
         connection = self._connection or await self._connect()
         flags, meta, body = write_request(request, self._limit)
-        await self._hold(len(body), request.deadline)
+        await self._room_for(len(body), request.deadline)
         try:
             number = self._number(request.deadline)
         except BaseException:
@@ -250,13 +205,8 @@ class LinkUpstream:
             incoming.timer = loop.call_later(max(0.0, remaining), self._expire, number)
         return incoming
 
-    def credit(self, number: int, amount: int) -> None:
-        """See `link_stream.StreamOwner`."""
-        if self._connection is not None:
-            self._connection.send(frames.CREDIT, 0, number, amount.to_bytes(4, "little"))
-
-    def leave(self, incoming: Incoming) -> None:
-        """See `link_stream.StreamOwner`."""
+    def _leave(self, incoming: Incoming) -> None:
+        """Read no more of it; the worker is told so if it is not done."""
         incoming.items.clear()
         if self._streams.pop(incoming.number, None) is not None:
             self._settle(incoming)
@@ -337,7 +287,7 @@ class LinkUpstream:
 
     # Bytes in work.
 
-    async def _hold(self, size: int, deadline: float | None) -> None:
+    async def _room_for(self, size: int, deadline: float | None) -> None:
         """Count the bytes of a request as being in work, as soon as there is room."""
         if not self._waiting and (not self._held or self._held + size <= 2 * self._limit):
             self._held += size
@@ -389,7 +339,7 @@ class LinkUpstream:
         try:
             await connect(self._sock, connection)
         except OSError as error:
-            self._down = f"the link cannot be used: {error}"
+            self._give_up(f"the link cannot be used: {error}")
             raise UpstreamUnavailable(f"{self.name}: {self._down}", started=False) from None
         self._connection = connection
         return connection
@@ -416,9 +366,13 @@ class LinkUpstream:
         elif kind == frames.CANCEL:
             self._forget(number)
         elif kind == frames.BYE:
-            self._down = self._down or "is stopping"
+            self._give_up(self._down or "is stopping")
         else:
             raise frames.LinkBroken(f"a worker does not send messages of the kind {kind}")
+
+    def _give_up(self, reason: str) -> None:
+        """No request would arrive any more."""
+        self.up, self._down = False, reason
 
     def _forget(self, number: int) -> None:
         """The rest of a message that no caller waits for will not come."""
@@ -433,7 +387,7 @@ class LinkUpstream:
 
     def _on_lost(self) -> None:
         reason = self._down if self._down == "the link is closed" else "went away"
-        self._down = reason
+        self._give_up(reason)
         send_queue = self._connection.send_queue if self._connection is not None else frames.SendQueue()
         for number in (*self._calls, *self._streams):
             begun = number <= self._flushed and not send_queue.untouched(number)

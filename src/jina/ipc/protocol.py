@@ -478,7 +478,8 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     )
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
-    _within(limit, len(body), "documents of the request")
+    if len(body) > limit:
+        raise _too_large("documents of the request", len(body), limit)
     headers = request.headers
     if headers:
         meta.headers = headers if type(headers) is dict else dict(headers)
@@ -486,7 +487,8 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     if headers and len(data) > HEADERS_ROOM:
         meta.headers = _chosen(headers)
         data = _encode(meta)
-    _within(max(limit, LEAST_LIMIT), len(data), "parameters of the request")
+    if len(data) > max(limit, LEAST_LIMIT):
+        raise _too_large("parameters of the request", len(data), max(limit, LEAST_LIMIT))
     return JSON if is_json else 0, data, body
 
 
@@ -528,12 +530,14 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
         body = payload.to_json()
     else:
         body = payload.data if isinstance(payload, BytesPayload) else payload.to_bytes()
-    _within(limit, len(body), "documents of the reply")
+    if len(body) > limit:
+        raise _too_large("documents of the reply", len(body), limit)
     meta = b""
     if reply.parameters or reply.routes or reply.headers:
         visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
         meta = _encoded(_ReplyMeta(routes=visited, headers=reply.headers or {}), reply.parameters)
-        _within(max(limit, LEAST_LIMIT), len(meta), "parameters of the reply")
+        if len(meta) > max(limit, LEAST_LIMIT):
+            raise _too_large("parameters of the reply", len(meta), max(limit, LEAST_LIMIT))
     return JSON if request.json_reply else 0, meta, body
 
 
@@ -569,7 +573,8 @@ def read_error(data: Buffer) -> JinaError:
 def write_endpoints(endpoints: Mapping[str, EndpointInfo]) -> bytes:
     """The descriptions of endpoints."""
     data = json.dumps([asdict(info) for info in endpoints.values()], default=dict).encode()
-    _within(LEAST_LIMIT, len(data), "descriptions of the endpoints")
+    if len(data) > LEAST_LIMIT:
+        raise _too_large("descriptions of the endpoints", len(data), LEAST_LIMIT)
     return data
 
 
@@ -578,12 +583,11 @@ def read_endpoints(data: bytes) -> dict[str, EndpointInfo]:
     return {info.path: info for info in msgspec.convert(json.loads(data), list[EndpointInfo])}
 
 
-def _within(limit: int, size: int, what: str) -> None:
-    if size > limit:
-        raise TooLarge(
-            f"the {what} have {size} bytes; max_message_size is {limit}",
-            help="send fewer documents per request (request_size), or raise max_message_size",
-        )
+def _too_large(what: str, size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"the {what} have {size} bytes; max_message_size is {limit}",
+        help="send fewer documents per request (request_size), or raise max_message_size",
+    )
 
 
 def _encoded(meta: _RequestMeta | _ReplyMeta, parameters: Mapping[str, Any]) -> bytes:

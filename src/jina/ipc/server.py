@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError, Future, Task
-from collections.abc import Coroutine
 from socket import socket
-from typing import Any
 
 import msgspec
 
@@ -26,7 +24,7 @@ from jina.ipc.protocol import (
     write_reply,
 )
 from jina.net.messages import as_jina_error
-from jina.net.service import Service
+from jina.net.service import LocalService
 from jina.observe.logs import get_logger
 
 _log = get_logger("jina.net.link")
@@ -44,7 +42,7 @@ class LinkServer:
     the documents of a request and of a reply, in bytes. Nothing more is read while twice that waits to be sent.
     """
 
-    def __init__(self, sock: socket, service: Service, max_message_size: int) -> None:
+    def __init__(self, sock: socket, service: LocalService, max_message_size: int) -> None:
         self._sock = sock
         self._service = service
         self._limit = min(max_message_size, frames.MAX_BODY)
@@ -56,7 +54,6 @@ class LinkServer:
         """Tasks that were cancelled because no caller waits for them."""
         self._credits: dict[int, _Credit] = {}
         self._stopping = False
-        self._tells = bool(getattr(service, "calls_began", False))
         self._flushing = False
         self._idle: Future[None] | None = None
 
@@ -121,13 +118,13 @@ class LinkServer:
             if credit is not None:
                 credit.add(int.from_bytes(meta, "little"))
         elif kind == frames.FLUSH:
-            self._flush_batches(on=True)
+            self._flush(on=True)
         elif kind not in {frames.REQUEST, frames.STREAM, *_QUESTIONS}:
             raise frames.LinkBroken(f"a gateway does not send messages of the kind {kind}")
         elif self._stopping:
             self._send(frames.REFUSED, 0, number)
         elif kind in _QUESTIONS:
-            self._run(number, self._on_message(kind, flags, number))
+            self._tasks[number] = self._loop.create_task(self._serve(kind, flags, number, None))
         else:
             self._begin(kind, flags, number, meta, body)
 
@@ -139,92 +136,58 @@ class LinkServer:
             self._refuse(number, BadRequest(f"a request over the link cannot be read: {error}"))
             return
         if self._marks is not None:
-            self._mark(number, request, self._marks)
-        self._run(
-            number, self._answer(number, request) if kind == frames.REQUEST else self._send_items(number, request)
-        )
+            request.began = self._marks.setter(number)
+        self._tasks[number] = self._loop.create_task(self._serve(kind, flags, number, request))
 
-    def _on_message(self, kind: int, flags: int, number: int) -> Coroutine[Any, Any, None]:
-        """Answer what a gateway asks for itself."""
-        if kind == frames.DESCRIBE:
-            return self._describe(number)
-        if kind == frames.PROBE:
-            return self._probe(number)
-        return self._measure(number, openmetrics=not flags & frames.OLDER)
-
-    def _mark(self, number: int, request: Request, bitmap: StartedBitmap) -> None:
-        """Mark the request as started when the service reports it, else now."""
-        began = bitmap.setter(number)
-        if self._tells:
-            request.began = began
-        else:
-            began()
-
-    def _run(self, number: int, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[number] = self._loop.create_task(work)
-
-    async def _answer(self, number: int, request: Request) -> None:
+    async def _serve(self, kind: int, flags: int, number: int, request: Request | None) -> None:
+        """Answer a request, or what the gateway asks for itself."""
         try:
-            reply = await self._service.call(request)
-            flags, meta, body = write_reply(reply, request, self._limit)
-            self._send(frames.REPLY, flags, number, meta, body)
+            if request is None:
+                self._send(frames.REPLY, 0, number, b"", await self._asked(kind, flags))
+            elif kind == frames.REQUEST:
+                reply = await self._service.call(request)
+                flags, meta, body = write_reply(reply, request, self._limit)
+                self._send(frames.REPLY, flags, number, meta, body)
+            else:
+                await self._send_items(number, request)
         except CancelledError:
+            if request is None:
+                raise
             self._given_up(number)
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
             self._refuse(number, as_jina_error(error))
         finally:
             self._ended(number)
 
+    async def _asked(self, kind: int, flags: int) -> bytes:
+        service = self._service
+        if kind == frames.METRICS:
+            return await service.metrics(openmetrics=not flags & frames.OLDER)
+        if kind == frames.PROBE:
+            if not service.up:
+                raise Unavailable(f"{service.name} is not ready")
+            await service.ready()
+            return b""
+        while not service.up:  # noqa: ASYNC110 - a service has no event for it
+            await asyncio.sleep(_NOT_READY_YET)
+        return write_endpoints(await service.describe())
+
     async def _send_items(self, number: int, request: Request) -> None:
         credit = self._credits[number] = _Credit(self._loop)
-        replies = None
+        replies = self._service.stream(request)
         try:
-            replies = self._service.stream(request)
             async for reply in replies:
                 flags, meta, body = write_reply(reply, request, self._limit)
                 self._send(frames.ITEM, flags, number, meta, body)
                 if credit.spend(len(meta) + len(body)):
                     await credit.more()
             self._send(frames.END, 0, number)
-        except CancelledError:
-            self._given_up(number)
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            self._refuse(number, as_jina_error(error))
         finally:
             self._credits.pop(number, None)
             try:
-                await _close(replies)
-            finally:
-                self._ended(number)
-
-    async def _describe(self, number: int) -> None:
-        try:
-            while not self._service.ready:  # noqa: ASYNC110 - a service has no event for it
-                await asyncio.sleep(_NOT_READY_YET)
-            self._send(frames.REPLY, 0, number, b"", write_endpoints(self._service.endpoints))
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            self._refuse(number, as_jina_error(error))
-        finally:
-            self._ended(number)
-
-    async def _probe(self, number: int) -> None:
-        try:
-            if not self._service.ready:
-                raise Unavailable(f"{self._service.name} is not ready")
-            await self._service.dry_run()
-            self._send(frames.REPLY, 0, number)
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            self._refuse(number, as_jina_error(error))
-        finally:
-            self._ended(number)
-
-    async def _measure(self, number: int, *, openmetrics: bool) -> None:
-        try:
-            self._send(frames.REPLY, 0, number, b"", await self._service.metrics(openmetrics=openmetrics))
-        except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            self._refuse(number, as_jina_error(error))
-        finally:
-            self._ended(number)
+                await replies.aclose()
+            except Exception as error:  # noqa: BLE001 - a generator's `finally` is user code, and the gateway has gone on
+                _log.error("a stream could not be closed", exc_info=error)
 
     def _refuse(self, number: int, error: JinaError) -> None:
         self._send(frames.ERROR, 0, number, b"", write_error(error))
@@ -270,28 +233,17 @@ class LinkServer:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    def _flush_batches(self, *, on: bool) -> None:
+    def _flush(self, *, on: bool) -> None:
         """Tell the service that requests need not wait for a batch to fill, or that they may again."""
-        if self._flushing != on and (flush_batches := getattr(self._service, "flush_batches", None)) is not None:
+        if self._flushing != on:
             self._flushing = on
-            flush_batches(on=on)
+            self._service.flush(on=on)
 
     def _on_lost(self) -> None:
         self._marks = None
-        self._flush_batches(on=False)
+        self._flush(on=False)
         for number in list(self._tasks):
             self._leave(number)
-
-
-async def _close(replies: Any) -> None:
-    """End a stream of the service; what its end raises is logged, since no caller waits for it."""
-    aclose = getattr(replies, "aclose", None)
-    if aclose is None:
-        return
-    try:
-        await aclose()
-    except Exception as error:  # noqa: BLE001 - a generator's `finally` is user code
-        _log.error("a stream could not be closed", exc_info=error)
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, sock: socket) -> None:

@@ -1,18 +1,17 @@
-"""Bounds on what a request from outside may hold, as a wrapper around a service: the same on every protocol."""
+"""The gate of a server: bounds on what a request from outside may hold, the same on every protocol; readiness."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, NamedTuple, cast
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, NamedTuple
 
 from jina.codec import json_text
-from jina.codec.json_text import nested_deeper_than
-from jina.codec.messages import Payload, Reply, Request
+from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.codec.raw_fields import more_documents_than
 from jina.errors import BadRequest, JinaError, TooLarge
 from jina.net.messages import too_many_parameters
-from jina.net.service import Service
+from jina.net.service import LocalService
 from jina.net.unread import Bounds
 from jina.plan.plans import GatewayPlan, WorkerPlan
 
@@ -42,45 +41,63 @@ def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
     return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, plan.max_parameters, unread)
 
 
-def limited(service: Service, limits: Limits) -> Service:
-    """The service, which refuses requests above the limits before anything is built of their documents."""
-    return cast("Service", _LimitedService(service, limits))
+class Gate:
+    """A service as the listeners of one server offer it: requests above the limits are refused before anything is built
+    of their documents, and its readiness turns false for good once the server begins to stop.
 
+    One object is shared by all listeners of a server, so that they agree.
+    """
 
-class _LimitedService:
-    """Checks what goes through `call` and `stream`; all else is the service's own."""
+    def __init__(self, service: LocalService, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.service = service
+        self.limits = limits
+        self.draining = False
 
-    def __init__(self, service: Service, limits: Limits) -> None:
-        self._service = service
-        self._limits = limits
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._service, name)
+    @property
+    def ready(self) -> bool:
+        """True while new requests are welcome."""
+        return self.service.up and not self.draining
 
     def call(self, request: Request) -> Coroutine[Any, Any, Reply]:
         """See `Service`; raises `TooLarge` and `BadRequest`."""
         self._check(request)
-        return self._service.call(request)
+        return self.service.call(request)
 
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
+    def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """See `Service`; raises `TooLarge` and `BadRequest`."""
         self._check(request)
-        return self._service.stream(request)
+        return self.service.stream(request)
 
     def _check(self, request: Request) -> None:
-        documents, depth = self._limits.documents, self._limits.depth
-        if _has_more_than(documents, request.payload):
+        """Look no further into documents than is needed, and parse none.
+
+        Messages have a limit of their own for the depth, 100 (https://protobuf.dev/programming-guides/proto-limits).
+        """
+        limits, payload, is_deep = self.limits, request.payload, False
+        if isinstance(payload, BytesPayload):
+            are_many = more_documents_than(limits.documents, payload.data)
+        elif isinstance(payload, JsonPayload) and (text := payload.text) is not None:
+            are_many = json_text.more_documents_than(limits.documents, text)
+            is_deep = not are_many and json_text.deeper_than(limits.depth + 1, text)
+        else:
+            are_many = len(payload) > limits.documents
+            if isinstance(payload, JsonPayload) and not are_many:
+                is_deep = any(json_text.nested_deeper_than(limits.depth, item) for item in payload.items())
+        if are_many:
             raise TooLarge(
-                f"the request has more than {documents} documents, the max_documents of this server",
+                f"the request has more than {limits.documents} documents, the max_documents of this server",
                 help="send fewer documents per request (request_size), or raise max_documents",
             )
-        if _is_deeper_than(depth, request.payload):
-            raise _too_deep("a document", depth)
+        if is_deep:
+            raise _too_deep("a document", limits.depth)
         if request.parameters:
-            if json_text.more_values_than(self._limits.parameters, request.parameters):
-                raise too_many_parameters(self._limits.parameters)
-            if nested_deeper_than(depth, request.parameters):
-                raise _too_deep("parameters", depth)
+            self._check_parameters(request.parameters)
+
+    def _check_parameters(self, parameters: dict[str, Any]) -> None:
+        if json_text.more_values_than(self.limits.parameters, parameters):
+            raise too_many_parameters(self.limits.parameters)
+        if json_text.nested_deeper_than(self.limits.depth, parameters):
+            raise _too_deep("parameters", self.limits.depth)
 
 
 def _too_deep(what: str, depth: int) -> JinaError:
@@ -88,24 +105,3 @@ def _too_deep(what: str, depth: int) -> JinaError:
         f"{what}: more than {depth} arrays and objects inside each other, the max_depth of this server",
         help="send less nested values, or raise max_depth",
     )
-
-
-def _has_more_than(limit: int, payload: Payload) -> bool:
-    """Whether there are more documents; looks no further into those that are not parsed yet."""
-    if isinstance(payload, BytesPayload):
-        return more_documents_than(limit, payload.data)
-    if isinstance(payload, JsonPayload) and (text := payload.text) is not None:
-        return json_text.more_documents_than(limit, text)
-    return len(payload) > limit
-
-
-def _is_deeper_than(limit: int, payload: Payload) -> bool:
-    """Whether a document in JSON has more arrays and objects inside each other.
-
-    Messages have a limit of their own, 100 (https://protobuf.dev/programming-guides/proto-limits).
-    """
-    if not isinstance(payload, JsonPayload):
-        return False
-    if (text := payload.text) is None:
-        return any(json_text.nested_deeper_than(limit, item) for item in payload.items())
-    return json_text.deeper_than(limit + 1, text)

@@ -1,8 +1,8 @@
-"""What answers requests, as one protocol; a worker as a gateway sees it; readiness."""
+"""What answers requests, as one protocol, and what servers and gateways need of it beyond that."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,10 +58,56 @@ def flat_fields(schema: dict[str, Any]) -> dict[str, str]:
 
 
 class Service(Protocol):
-    """Something that answers requests. All methods are called on the protocol loop and never block it."""
+    """Something that answers requests: an Executor, a graph, replicas, shards, or a connection to any of these.
+
+    All methods are called on one loop, the protocol loop, and never block it.
+    """
 
     name: str
     """Shown in routes and logs, such as `executor/rep-0`."""
+
+    @property
+    def up(self) -> bool:
+        """False while it is known that no request would be answered; asks nobody."""
+        ...
+
+    async def describe(self) -> Mapping[str, EndpointInfo]:
+        """The endpoints by path; of another process when it is ready to serve. Raises a `JinaError`."""
+        ...
+
+    async def call(self, request: Request) -> Reply:
+        """Answer one request; raises a `JinaError`. Cancelling the task cancels the work.
+
+        Where the request has `began`, it is called when the code of an Executor is about to run.
+        """
+        ...
+
+    def stream(self, request: Request) -> AsyncGenerator[Reply]:
+        """Answer with a stream, which begins when the first reply is asked for; closing it closes the generator of
+        the Executor.
+
+        Raises `BadRequest` when the endpoint is not a generator.
+        """
+        ...
+
+    async def ready(self) -> list[Route]:
+        """Ask whether a request would be served, down to the Executors; raises a `JinaError` otherwise.
+
+        Gives whom it asked, and how long they took: the Executors behind a gateway, none of a worker.
+        """
+        ...
+
+    def flush(self, *, on: bool = True) -> None:
+        """As long as one caller wants it, requests wait no longer for a batch to fill: that caller is about to stop."""
+        ...
+
+    async def close(self) -> None:
+        """Give up what is held; what is in flight may fail."""
+        ...
+
+
+class LocalService(Service, Protocol):
+    """A service of this process, as its servers need it: what they read of it must not wait for another process."""
 
     forwards: bool
     """True for a gateway: listeners then give documents as the bytes that came, and take them so."""
@@ -72,36 +118,13 @@ class Service(Protocol):
         ...
 
     @property
-    def ready(self) -> bool:
-        """True when requests will be served."""
-        ...
-
-    @property
     def started(self) -> bool:
         """True once start-up has ended."""
         ...
 
-    async def call(self, request: Request) -> Reply:
-        """Answer one request; raises a `JinaError`. Cancelling the task cancels the work."""
-        ...
-
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """Answer with a stream; closing the iterator closes the generator of the Executor.
-
-        Raises `BadRequest` when the endpoint is not a generator.
-        """
-        ...
-
-    async def dry_run(self) -> list[Route]:
-        """Show that a request would be served; raises a `JinaError` otherwise.
-
-        Gives whom it asked, and how long they took: the Executors behind a gateway, none of a worker.
-        """
-        ...
-
     @property
     def checks(self) -> Mapping[str, bool]:
-        """What `ready` depends on, by name, for people who ask why."""
+        """What `up` depends on, by name, for people who ask why."""
         ...
 
     def freed(self) -> None:
@@ -126,63 +149,14 @@ class UpstreamUnavailable(Unavailable):
         self.started = started
 
 
-class Upstream(Protocol):
-    """A way to one worker. All methods run on one loop; documents are passed on as the bytes they are.
+class Upstream(Service, Protocol):
+    """A connection to one worker; documents are passed on as the bytes they are.
 
-    The reply comes as JSON where `request.json_reply` asks for it, as a serialised `docarray.DocListProto` else.
+    Its methods raise what the worker raised, `DeadlineExceeded`, or `UpstreamUnavailable`, which tells whether the
+    request may have been begun. The reply comes as JSON where `request.json_reply` asks for it, as a serialised
+    `docarray.DocListProto` else.
     """
-
-    name: str
-    """That of the worker, such as `executor/rep-0`."""
-
-    @property
-    def up(self) -> bool:
-        """False while it is known that no request would arrive."""
-        ...
-
-    async def describe(self) -> Mapping[str, EndpointInfo]:
-        """The endpoints of the worker, by path; waits until it is ready to serve. Raises `UpstreamUnavailable`."""
-        ...
-
-    async def call(self, request: Request) -> Reply:
-        """Send one request; raises what the worker raised, `DeadlineExceeded` or `UpstreamUnavailable`.
-
-        Cancelling cancels the work.
-        """
-        ...
-
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """The replies of a generator endpoint as they come; `aclose()` closes the generator."""
-        ...
-
-    async def ready(self) -> None:
-        """Return when the worker would serve a request; raise a `JinaError` otherwise."""
-        ...
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         """The metrics of a worker of this machine as text; nothing for one elsewhere, which is scraped there."""
         ...
-
-    def flush_batches(self) -> None:
-        """Tell the worker, where that can be, that requests need not wait for a batch to fill: the gateway ends."""
-        ...
-
-    async def close(self) -> None:
-        """Give up the connection; calls in flight fail with `UpstreamUnavailable`."""
-        ...
-
-
-class Gate:
-    """The readiness of a service, which turns false for good once its server begins to stop.
-
-    One object is shared by all listeners of a server, so that probes on any protocol agree.
-    """
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.draining = False
-
-    @property
-    def ready(self) -> bool:
-        """True while new requests are welcome."""
-        return self.service.ready and not self.draining

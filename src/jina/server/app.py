@@ -10,9 +10,9 @@ from typing import Any
 
 from jina.errors import Cancelled, ConfigError, EndpointNotFound, RuntimeFailToStart, Unavailable, nearest, quoted
 from jina.net.auth import Access, access_of
-from jina.net.limits import DEFAULT_LIMITS, Limits, limited
+from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
 from jina.net.messages import DEFAULT_WINDOW, as_jina_error
-from jina.net.service import EndpointInfo, Gate, Service
+from jina.net.service import EndpointInfo, LocalService
 from jina.observe.logs import get_logger
 from jina.plan.plans import AccessPlan, HttpPlan
 from jina.server.http import (
@@ -205,8 +205,9 @@ Methods = Mapping[str, Handler]
 class Routes:
     """The handlers of one application. `pages` are our own, by path; they are read by GET."""
 
-    def __init__(self, service: Service, plan: HttpPlan, pages: Mapping[str, Handler]) -> None:
-        self._service = service
+    def __init__(self, gate: Gate, plan: HttpPlan, pages: Mapping[str, Handler]) -> None:
+        self._gate = gate
+        self._service = gate.service
         self._hidden = hidden_paths(plan)
         self._exposed = exposed_routes(plan)
         for route in self._exposed:
@@ -257,7 +258,7 @@ class Routes:
         service = self._service
         if not service.started:
             return self._pages
-        routes: dict[str, Methods] = {"/post": {"POST": partial(answer_call, service=service, endpoint="")}}
+        routes: dict[str, Methods] = {"/post": {"POST": partial(answer_call, gate=self._gate, endpoint="")}}
         for path, info in service.endpoints.items():
             routes[http_path(path)] = self._endpoint(path, info)
         default = service.endpoints.get("/default")
@@ -276,18 +277,15 @@ class Routes:
         return routes
 
     def _endpoint(self, path: str, info: EndpointInfo) -> Methods:
-        service = self._service
         if info.is_generator:
-            handler = partial(answer_stream, service=service, endpoint=path, info=info)
+            handler = partial(answer_stream, gate=self._gate, endpoint=path, info=info)
             return {"GET": handler, "POST": handler}
-        call = partial(answer_call, service=service, endpoint=path)
+        call = partial(answer_call, gate=self._gate, endpoint=path)
         return {"POST": call, CRUD.get(path, "POST"): call}
 
     def _extra(self, route: ExtraRoute, info: EndpointInfo | None) -> Methods:
-        service, endpoint = self._service, route.endpoint
-        if info is not None and info.is_generator:
-            return dict.fromkeys(route.methods, partial(answer_stream, service=service, endpoint=endpoint, info=info))
-        return dict.fromkeys(route.methods, partial(answer_call, service=service, endpoint=endpoint, info=info))
+        answer = answer_stream if info is not None and info.is_generator else answer_call
+        return dict.fromkeys(route.methods, partial(answer, gate=self._gate, endpoint=route.endpoint, info=info))
 
 
 async def _gone(exchange: Exchange) -> None:
@@ -305,10 +303,10 @@ _ACCEPTED = f"{JSON}, {DOCUMENTS}".encode()
 
 
 def build_app(
-    service: Service, plan: HttpPlan, limits: Limits = DEFAULT_LIMITS, access: AccessPlan | None = None
+    service: LocalService, plan: HttpPlan, limits: Limits = DEFAULT_LIMITS, access: AccessPlan | None = None
 ) -> HttpApp:
     """The application, to be served by any ASGI server."""
-    return HttpApp(Gate(limited(service, limits)), plan, limits, access=access_of(access))
+    return HttpApp(Gate(service, limits), plan, access=access_of(access))
 
 
 class HttpApp:
@@ -321,18 +319,17 @@ class HttpApp:
         self,
         gate: Gate,
         plan: HttpPlan,
-        limits: Limits = DEFAULT_LIMITS,
         window: int = DEFAULT_WINDOW,
         access: Access | None = None,
     ) -> None:
         self._gate = gate
         self._plan = plan
         cors = CORS_HEADERS if plan.cors else []
-        self._terms = Terms(limits.message_size, cors)
-        self._last_terms = Terms(limits.message_size, [*cors, (b"connection", b"close")])
+        self._terms = Terms(gate.limits.message_size, cors)
+        self._last_terms = Terms(gate.limits.message_size, [*cors, (b"connection", b"close")])
         own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
-        self._routes = Routes(gate.service, plan, own)
-        self.websockets = WebSockets(gate, limits, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)
+        self._routes = Routes(gate, plan, own)
+        self.websockets = WebSockets(gate, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
         self._entry: AsgiApp = self._answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from itertools import accumulate
 from typing import Any
 
@@ -15,7 +16,7 @@ from jina.codec import pb, status
 from jina.codec.messages import Payload, Reply, Route
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.net.auth import Access, Caller
-from jina.net.limits import Limits
+from jina.net.limits import Gate
 from jina.net.messages import (
     COMPRESSION_KEY,
     DRY_RUN,
@@ -35,7 +36,7 @@ from jina.net.messages import (
     write_failure,
     write_reply,
 )
-from jina.net.service import EndpointInfo, Gate, Service
+from jina.net.service import EndpointInfo, LocalService
 from jina.net.sockets import bind, bind_error
 from jina.net.tls import grpc_credentials
 from jina.net.unread import Unread
@@ -87,13 +88,14 @@ def deadline_of(context: Context) -> float | None:
 class Calls:
     """Handlers of one gRPC listener over one service."""
 
-    def __init__(self, service: Service, limits: Limits, window: int, access: Access | None, unread: Unread) -> None:
-        self._service = service
+    def __init__(self, gate: Gate, window: int, access: Access | None, unread: Unread) -> None:
+        self._gate = gate
+        self._name = gate.service.name
         self._unread = unread
-        self._max_message_size = limits.message_size
         self._window = window
         self._access = access
-        self._reader = RequestReader(limits.message_size, limits.parameters, forwards=service.forwards)
+        limits = gate.limits
+        self._reader = RequestReader(limits.message_size, limits.parameters, forwards=gate.service.forwards)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """By full method name."""
@@ -151,7 +153,7 @@ class Calls:
                 answer = await self._answer(received, headers, deadline, started, None, caller)
             except FAILURES as error:  # each becomes an answer
                 source = None if isinstance(received[0], Unusable) else received[0]
-                failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._service.name, started)
+                failed = write_failure(pb.DataRequestProto(), source, as_jina_error(error), self._name, started)
                 answer = _serialised(failed)
             await emit(answer)
 
@@ -189,9 +191,8 @@ class Calls:
         if caller is not None:
             caller.check(request.endpoint)
         writer = DocumentWriter(message, request)
-        replies = self._service.stream(request)
         waiting = self._unread.peer(context.peer())
-        try:
+        async with aclosing(self._gate.stream(request)) as replies:
             async for reply in replies:
                 for response in writer.messages(reply):
                     waiting.add(len(response))
@@ -199,8 +200,6 @@ class Calls:
                         await context.write(response)
                     finally:
                         waiting.take(len(response))
-        finally:
-            await close(replies)
 
     async def _answer_or_refuse(self, received: Incoming, context: Context, branches: Branches) -> bytes:
         started = time.time()
@@ -248,19 +247,18 @@ class Calls:
         if caller is not None:
             caller.check(request.endpoint)
         if request.endpoint == DRY_RUN:
-            asked = await self._service.dry_run()
-            own = Route(self._service.name, started, time.time())
-            reply = Reply(request.payload, routes=[own, *(asked or ())])
+            asked = await self._gate.service.ready()
+            reply = Reply(request.payload, routes=[Route(self._name, started, time.time()), *asked])
         else:
-            reply = await self._service.call(request)
-        return write_reply(message, request, reply, self._service.name, started)
+            reply = await self._gate.call(request)
+        return write_reply(message, request, reply, self._name, started)
 
     async def _refuse(self, into: Any, message: Any, error: JinaError, context: Context, started: float) -> Any:
         if not isinstance(error, ExecutorError):
             await abort(context, error)
         context.set_trailing_metadata((("is-error", "true"),))
         source = None if isinstance(message, Unusable) else message
-        return write_failure(into, source, error, self._service.name, started)
+        return write_failure(into, source, error, self._name, started)
 
 
 def _last_executor(message: Any) -> str:
@@ -270,13 +268,6 @@ def _last_executor(message: Any) -> str:
 def _serialised(message: Any) -> bytes:
     data: bytes = message.SerializeToString()
     return data
-
-
-async def close(replies: Any) -> None:
-    """End a stream of replies, so that the generator of the Executor is closed now."""
-    aclose = getattr(replies, "aclose", None)
-    if aclose is not None:
-        await aclose()
 
 
 async def abort(context: Context, error: JinaError) -> None:
@@ -346,7 +337,7 @@ Handlers = dict[str, grpc.RpcMethodHandler]
 class Descriptions:
     """Handlers that answer from what the service says of itself."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: LocalService) -> None:
         self._service = service
 
     def handlers(self) -> Handlers:
@@ -378,7 +369,7 @@ class Descriptions:
         """A status; its code is ERROR when a request would fail."""
         message = pb.StatusProto()
         try:
-            await self._service.dry_run()
+            await self._service.ready()
         except Exception as error:  # noqa: BLE001 - the answer carries it
             status.write_error(as_jina_error(error), message)
         return message
@@ -467,7 +458,6 @@ class GrpcListener:
         plan: ListenerPlan,
         gate: Gate,
         options: Mapping[str, Any],
-        limits: Limits,
         window: int,
         access: Access | None,
         unread: Unread,
@@ -475,7 +465,6 @@ class GrpcListener:
         self._plan = plan
         self._gate = gate
         self._options = dict(options)
-        self._limits = limits
         self._unread = unread
         self._window = window
         self._access = access
@@ -495,10 +484,9 @@ class GrpcListener:
             await self._server.stop(grace)
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
-        service = self._gate.service
         return {
-            **Calls(service, self._limits, self._window, self._access, self._unread).handlers(),
-            **Descriptions(service).handlers(),
+            **Calls(self._gate, self._window, self._access, self._unread).handlers(),
+            **Descriptions(self._gate.service).handlers(),
         }
 
     def _probes(self) -> dict[str, grpc.RpcMethodHandler]:
@@ -511,7 +499,7 @@ class GrpcListener:
         ours = {
             "grpc.max_concurrent_streams": _MOST_STREAMS,
             "grpc.so_reuseport": int(self._plan.share_port),
-            "grpc.max_receive_message_length": min(2 * self._limits.message_size, _HARD_LIMIT),
+            "grpc.max_receive_message_length": min(2 * self._gate.limits.message_size, _HARD_LIMIT),
             "grpc.max_send_message_length": -1,
             "grpc.http2.min_ping_interval_without_data_ms": 5000,
             "grpc.keepalive_permit_without_calls": 1,

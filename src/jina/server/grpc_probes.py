@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from jina.codec import pb
-from jina.net.service import Gate
+from jina.net.limits import Gate
 
 Context = grpc.aio.ServicerContext[Any, Any]
 untyped: Any = grpc  # grpcio has annotations here and there only

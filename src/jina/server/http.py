@@ -195,19 +195,14 @@ def reply_parts(reply: Reply, request: Request, *, more: bool = False) -> tuple[
 
     `more` tells that further replies to the same request follow.
     """
-    return b'{"data":', reply.payload.to_json(), _reply_tail(reply, request, more=more)
-
-
-def _reply_tail(reply: Reply, request: Request, *, more: bool) -> bytes:
-    parameters = dumps(reply.parameters) if reply.parameters else b"{}"
-    target = dumps(request.target_executor) if request.target_executor else b'""'
-    return b'%b%b,"header":{"request_id":%b,"target_executor":%b%b}}' % (
-        b',"parameters":',
-        parameters,
+    documents = reply.payload.to_json()
+    tail = b',"parameters":%b,"header":{"request_id":%b,"target_executor":%b%b}}' % (
+        dumps(reply.parameters) if reply.parameters else b"{}",
         dumps(request.request_id),
-        target,
+        dumps(request.target_executor) if request.target_executor else b'""',
         b',"more":true' if more else b"",
     )
+    return b'{"data":', documents, tail
 
 
 def routes_content(routes: Iterable[Route]) -> list[dict[str, Any]]:
@@ -546,22 +541,17 @@ def _printable(text: str) -> bytes:
 class ClientWatch:
     """Cancels the current task when the client leaves."""
 
-    __slots__ = ("_exchange", "_main", "_watching", "left")
+    __slots__ = ("_exchange", "_main", "left", "watching")
 
     def __init__(self, exchange: Exchange) -> None:
         self.left = False
         self._exchange = exchange
         self._main = asyncio.current_task()
-        self._watching: asyncio.Task[None] | None = None
-
-    def stop(self) -> None:
-        """The task has its answer, or gave up."""
-        if self._watching is not None:
-            self._watching.cancel()
+        self.watching: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Watch from now on, in a task."""
-        self._watching = asyncio.create_task(self._watch())
+        self.watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         await self._exchange.disconnected()
@@ -596,7 +586,8 @@ class ClientWatches:
         """The request is answered."""
         self._fresh.discard(watch)
         self._aging.discard(watch)
-        watch.stop()
+        if watch.watching is not None:
+            watch.watching.cancel()
 
     def _check_clients(self) -> None:
         for watch in self._aging:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from jina.codec.messages import Reply, Request
@@ -18,8 +19,9 @@ from jina.errors import (
     ValidationFailed,
     nearest,
 )
+from jina.net.limits import Gate
 from jina.net.messages import as_jina_error, is_cancelled, new_request_id
-from jina.net.service import EndpointInfo, Service
+from jina.net.service import EndpointInfo, LocalService
 from jina.server.http import (
     DOCUMENTS,
     JSON_HEADER,
@@ -92,32 +94,26 @@ def framing_of(exchange: Exchange) -> Framing:
 
 
 async def send_stream(
-    exchange: Exchange, framing: Framing, replies: AsyncIterator[Reply], ping_interval: float = PING_INTERVAL
+    exchange: Exchange, framing: Framing, replies: AsyncGenerator[Reply], ping_interval: float = PING_INTERVAL
 ) -> None:
     """Write the replies as they come; the documents of one reply leave in one piece.
 
     The response begins with the first document, so that an earlier error can still be an ordinary one. The
-    iterator is closed when this returns or is cancelled; the caller writes the last frame.
+    stream is closed when this returns or is cancelled; the caller writes the last frame.
     """
     keep_alive = _KeepAlive(exchange, framing, ping_interval)
     try:
-        async for reply in replies:
-            items = reply.payload.json_items()
-            if items:
-                keep_alive.silent = False
-                if not exchange.started:
-                    await keep_alive.start()
-                await exchange.write(framing.documents(items))
-        await keep_alive.start()
+        async with aclosing(replies):
+            async for reply in replies:
+                items = reply.payload.json_items()
+                if items:
+                    keep_alive.silent = False
+                    if not exchange.started:
+                        await keep_alive.start()
+                    await exchange.write(framing.documents(items))
+            await keep_alive.start()
     finally:
         keep_alive.stop()
-        await _close(replies)
-
-
-async def _close(replies: Any) -> None:
-    aclose = getattr(replies, "aclose", None)
-    if aclose is not None:
-        await aclose()
 
 
 class _KeepAlive:
@@ -154,15 +150,15 @@ _DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
 _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
-async def answer_call(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None = None) -> None:
+async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None = None) -> None:
     """One request, one reply; `endpoint` may be empty where the body names it. `info` is what a GET needs."""
     if exchange.method == "GET":
         request = await read_get(exchange, endpoint, info)
     else:
         request = read_request(exchange, await exchange.body(), endpoint)
-        take_out_docs(request, service)
+        take_out_docs(request, gate.service)
     exchange.check(request.endpoint)
-    reply = await guarded(exchange, service.call(request), request.deadline)
+    reply = await guarded(exchange, gate.call(request), request.deadline)
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
     if exchange.accepts(DOCUMENTS):
         parameters = dumps(reply.parameters) if reply.parameters else b""
@@ -174,17 +170,17 @@ async def answer_call(exchange: Exchange, service: Service, endpoint: str, info:
     await exchange.respond(reply_parts(reply, request), JSON_HEADER, headers=headers)
 
 
-async def answer_stream(exchange: Exchange, service: Service, endpoint: str, info: EndpointInfo | None) -> None:
+async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None) -> None:
     """One document, a stream of documents."""
     if exchange.method == "GET":
         request = await read_get(exchange, endpoint, info)
     else:
         request = read_request(exchange, await exchange.body(), endpoint)
-        take_out_docs(request, service)
+        take_out_docs(request, gate.service)
     exchange.check(request.endpoint)
     framing = framing_of(exchange)
     try:
-        await guarded(exchange, send_stream(exchange, framing, service.stream(request)), request.deadline)
+        await guarded(exchange, send_stream(exchange, framing, gate.stream(request)), request.deadline)
         last = framing.end
     except Cancelled:
         raise
@@ -245,7 +241,7 @@ def read_request(exchange: Exchange, body: bytes, endpoint: str) -> Request:
     return _identified(exchange, request)
 
 
-def take_out_docs(request: Request, service: Service) -> None:
+def take_out_docs(request: Request, service: LocalService) -> None:
     """Read `{"data": {"docs": [...]}}`, which Jina 3 took with DocArray before 0.30, as the documents in the list.
 
     An endpoint whose documents have a field `docs` gets one document, as it is written.
@@ -276,7 +272,8 @@ def _identified(exchange: Exchange, request: Request) -> Request:
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = exchange.headers
     request.json_reply = not exchange.accepts(DOCUMENTS)
-    request.deadline = deadline_of(exchange.headers.get(TIMEOUT_HEADER, ""))
+    if (text := exchange.headers.get(TIMEOUT_HEADER)) is not None:
+        request.deadline = deadline_of(text)
     return request
 
 

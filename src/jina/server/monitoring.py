@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from jina.errors import EndpointNotFound
+from jina.net.limits import Gate
 from jina.net.messages import as_jina_error
-from jina.net.service import Gate, Service
+from jina.net.service import LocalService
 from jina.plan.plans import HttpPlan, ListenerPlan
 from jina.server.http import Exchange, Receive, Scope, Send, Terms
 from jina.server.pages import pages
@@ -15,7 +16,7 @@ _NO_BODY = 64 * 1024
 """Bytes of a body that nobody reads."""
 
 
-def monitoring_server(plan: ListenerPlan, service: Service) -> Server:
+def monitoring_server(plan: ListenerPlan, service: LocalService) -> Server:
     """A server of `/metrics` and the probes; nothing is opened before `start`."""
     from jina.net.unread import Bounds, Unread
     from jina.server.uvicorn_server import HttpListener

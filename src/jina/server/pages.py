@@ -14,8 +14,9 @@ from typing import Any
 from jina.codec import pb, status
 from jina.codec.messages import Route
 from jina.errors import EndpointNotFound, Unavailable
+from jina.net.limits import Gate
 from jina.net.messages import as_jina_error, environment_info, version_info
-from jina.net.service import Gate, Service
+from jina.net.service import LocalService
 from jina.observe.logs import get_logger
 from jina.observe.metrics import OPENMETRICS, PROMETHEUS, wants_openmetrics
 from jina.plan.plans import HttpPlan
@@ -100,7 +101,7 @@ class _Pages:
         service = self._gate.service
         checks = {
             "started": service.started,
-            "service": service.ready,
+            "service": service.up,
             **service.checks,
             "not-stopping": not self._gate.draining,
         }
@@ -176,13 +177,13 @@ async def _probe(exchange: Exchange, name: str, checks: dict[str, bool], *, pass
     await exchange.respond((text.encode(),), _TEXT, status=200 if passed else 503, headers=headers)
 
 
-async def dry_run_status(service: Service) -> tuple[Any, list[Route]]:
+async def dry_run_status(service: LocalService) -> tuple[Any, list[Route]]:
     """A `jina.StatusProto`: whether a request would be served, by the service and its Executors."""
     message, started = pb.StatusProto(), time.time()
     routes: list[Route] = []
     try:
-        asked = await service.dry_run()
-        routes = [Route(service.name, started, time.time()), *(asked or ())]
+        asked = await service.ready()
+        routes = [Route(service.name, started, time.time()), *asked]
     except Exception as error:  # noqa: BLE001 - the answer carries it
         status.write_error(as_jina_error(error), message)
     return message, routes

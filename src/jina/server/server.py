@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.net.auth import Access, access_of
-from jina.net.limits import DEFAULT_LIMITS, Limits, limited
+from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
 from jina.net.messages import DEFAULT_WINDOW
-from jina.net.service import Gate, Service
+from jina.net.service import LocalService
 from jina.net.unread import Bounds, Unread, kept, sockets_of_process
 from jina.plan.plans import AccessPlan, HttpPlan, ListenerPlan
 
@@ -145,7 +145,7 @@ class Server:
 
 def serve(
     listeners: Sequence[ListenerPlan],
-    service: Service,
+    service: LocalService,
     *,
     http: HttpPlan | None = None,
     grpc_options: Mapping[str, Any] | None = None,
@@ -162,7 +162,7 @@ def serve(
     call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
     """
-    gate = Gate(limited(service, limits))
+    gate = Gate(service, limits)
     window = prefetch or sys.maxsize
     rules = access_of(access)
     unread = Unread(limits.unread, service.freed)
@@ -175,9 +175,9 @@ def serve(
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             from jina.server.grpc import GrpcListener
 
-            made.append(GrpcListener(plan, gate, grpc_options or {}, limits, window, rules, unread))
+            made.append(GrpcListener(plan, gate, grpc_options or {}, window, rules, unread))
         else:
-            web = web or _Web(gate, http or HttpPlan(), limits, window, rules, unread, customise)
+            web = web or _Web(gate, http or HttpPlan(), window, rules, unread, customise)
             made.append(web.listener(plan))
     return Server(listeners, made, gate, web.lifespan if web else None, unread)
 
@@ -189,7 +189,6 @@ class _Web:
         self,
         gate: Gate,
         http: HttpPlan,
-        limits: Limits,
         window: int,
         access: Access | None,
         unread: Unread,
@@ -198,9 +197,9 @@ class _Web:
         from jina.server.app import HttpApp
 
         self._http = http
-        self._max_message_size = limits.message_size
+        self._max_message_size = gate.limits.message_size
         self._unread = unread
-        ours = HttpApp(gate, http, limits, window, access)
+        ours = HttpApp(gate, http, window, access)
         self.app: AsgiApp = ours
         other = customise(ours) if customise else None
         if other is not None and other is not ours:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,7 +20,7 @@ from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.codec.raw_fields import documents_in, field_head
 from jina.errors import BadRequest, EndpointNotFound, JinaError, PermissionDenied, quoted
 from jina.net.auth import Caller
-from jina.net.limits import Limits
+from jina.net.limits import Gate
 from jina.net.messages import (
     DEFAULT_WINDOW,
     FAILURES,
@@ -34,7 +35,6 @@ from jina.net.messages import (
     write_failure,
     write_reply,
 )
-from jina.net.service import Gate, Service
 from jina.net.unread import Waiting
 from jina.server.http import (
     CALLER,
@@ -63,15 +63,12 @@ class WebSockets:
     of other hosts are refused without `cors`.
     """
 
-    def __init__(
-        self, gate: Gate, limits: Limits, window: int = DEFAULT_WINDOW, *, dry_run: bool = True, cors: bool = False
-    ) -> None:
+    def __init__(self, gate: Gate, window: int = DEFAULT_WINDOW, *, dry_run: bool = True, cors: bool = False) -> None:
         self._gate = gate
         self._cors = cors
-        self._max_unread = limits.unread.each
         self._window = window
         self._has_dry_run = dry_run
-        self._reader = RequestReader(limits.message_size, limits.parameters, forwards=gate.service.forwards)
+        self._reader = RequestReader(gate.limits.message_size, gate.limits.parameters, forwards=gate.service.forwards)
         self._connections: set[_Connection] = set()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,11 +88,11 @@ class WebSockets:
             await refuse_websocket(scope, send, EndpointNotFound(f"no endpoint {quoted(path)} here"))
             return
         endpoint = "" if path == "/" else path
-        connection = _Connection(scope, receive, send, endpoint, self._gate.service, self._reader)
+        connection = _Connection(scope, receive, send, endpoint, self._gate, self._reader)
         self._connections.add(connection)
         try:
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
-            await connection.run(self._window, self._max_unread)
+            await connection.run(self._window)
         finally:
             self._connections.discard(connection)
 
@@ -138,13 +135,13 @@ def _page_of_another_host(scope: Scope) -> str | None:
 
 class _Connection:
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, endpoint: str, service: Service, reader: RequestReader
+        self, scope: Scope, receive: Receive, send: Send, endpoint: str, gate: Gate, reader: RequestReader
     ) -> None:
         self._receive = receive
         self._send = send
         self._waiting: Waiting | None = scope.get("jina.waiting")
         self._endpoint = endpoint
-        self._service = service
+        self._gate = gate
         self._reader = reader
         self._caller: Caller | None = scope.get(CALLER)
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -155,13 +152,13 @@ class _Connection:
         self._left = False
         self._draining = False
 
-    async def run(self, window: int, max_bytes: int) -> None:
+    async def run(self, window: int) -> None:
         options = {**self._query, **self._headers}
         pipeline: Pipeline[Frame, Frame] = Pipeline(
             self._work,
             self._write,
             window=window_of(options.get("__prefetch__"), window),
-            max_bytes=max_bytes,
+            max_bytes=self._gate.limits.unread.each,
             in_order=options.get("__results_in_order__", "").lower() == "true",
             waiting=self._waiting,
         )
@@ -211,9 +208,8 @@ class _Connection:
         await self._send({"type": "websocket.send", kind: frame})
 
     async def _work(self, frame: Frame, emit: Emit[Frame]) -> None:
-        exchange = (
-            _JsonFrames(frame) if isinstance(frame, str) else _ByteFrames(frame, self._service.name, self._reader)
-        )
+        service = self._gate.service
+        exchange = _JsonFrames(frame) if isinstance(frame, str) else _ByteFrames(frame, service.name, self._reader)
         caller = self._caller
         try:
             request = exchange.read(self._endpoint, self._headers)
@@ -221,12 +217,12 @@ class _Connection:
             if caller is not None:
                 caller.take()
                 caller.check(request.endpoint)
-            take_out_docs(request, self._service)
-            info = self._service.endpoints.get(request.endpoint) or self._service.endpoints.get("/default")
+            take_out_docs(request, service)
+            info = service.endpoints.get(request.endpoint) or service.endpoints.get("/default")
             if info is not None and info.is_generator:
                 await self._stream(request, exchange, emit)
             else:
-                await emit(exchange.reply(await self._service.call(request)))
+                await emit(exchange.reply(await self._gate.call(request)))
         except JinaError as error:  # before OSError: `Unavailable` is one
             await emit(exchange.failure(error))
         except OSError:
@@ -235,17 +231,11 @@ class _Connection:
             await emit(exchange.failure(as_jina_error(error)))
 
     async def _stream(self, request: Request, exchange: _JsonFrames | _ByteFrames, emit: Emit[Frame]) -> None:
-        replies = self._service.stream(request)
-        last = Reply(BytesPayload(b""))
-        try:
+        async with aclosing(self._gate.stream(request)) as replies:
             async for reply in replies:
                 for document in exchange.split(reply.payload):
                     await emit(exchange.reply(Reply(document, reply.parameters, reply.routes), more=True))
-        finally:
-            aclose = getattr(replies, "aclose", None)
-            if aclose is not None:
-                await aclose()
-        await emit(exchange.reply(last))
+        await emit(exchange.reply(Reply(BytesPayload(b""))))
 
 
 class _JsonFrames:

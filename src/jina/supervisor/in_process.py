@@ -16,7 +16,8 @@ from jina.supervisor.process import describe, rebuild
 
 if TYPE_CHECKING:
     from jina.executor import Executor
-    from jina.net.service import Service, Upstream
+    from jina.gateway.service import GatewayService
+    from jina.net.service import LocalService, Upstream
     from jina.worker.service import WorkerService
 
 Make = Callable[[], "Executor"]
@@ -39,7 +40,7 @@ class InProcess:
         self._makers = makers
         self._stack = AsyncExitStack()
         self._services: dict[str, WorkerService] = {}
-        self.service: Service | None = None
+        self.service: LocalService | None = None
         self._thread = LoopThread(f"in-process {plan.name}")
 
     @property
@@ -95,7 +96,7 @@ class InProcess:
         service.state = "ready"
         return service
 
-    async def _gateway(self, plan: GatewayPlan) -> Service:
+    async def _gateway(self, plan: GatewayPlan) -> GatewayService:
         from jina.gateway.service import GatewayService
 
         if plan.custom is not None:
@@ -105,8 +106,8 @@ class InProcess:
         upstreams = {node.name: [self._upstream(node, position, plan) for position in range(len(node.upstreams))]
                 for node in plan.graph.nodes}  # fmt: skip
         service = GatewayService(plan, upstreams)
-        await service.start()
         self._stack.push_async_callback(_end_gateway, service, plan.grace)
+        await service.start()
         return service
 
     def _upstream(self, node: NodePlan, position: int, plan: GatewayPlan) -> Upstream:
@@ -117,22 +118,18 @@ class InProcess:
             return InProcessUpstream(self._services[wanted.name])
         from jina.client.grpc import GrpcUpstream
 
-        upstream: Upstream = GrpcUpstream(wanted, node, plan.max_message_size)
-        self._stack.push_async_callback(upstream.close)
-        return upstream
+        return GrpcUpstream(wanted, node, plan.max_message_size)
 
 
 async def _end(service: WorkerService, grace: float) -> None:
     service.state = "draining"
-    await service.flush()
+    service.flush()
     await service.dispatcher.quiet(grace)
-    service.state = "stopped"
-    service.watchdog.stop()
-    service.dispatcher.stop()
+    await service.close()
 
 
-async def _end_gateway(service: Any, grace: float) -> None:
+async def _end_gateway(service: GatewayService, grace: float) -> None:
     service.state = "draining"
-    service.flush_batches()
+    service.flush()
     await service.quiet(grace)
-    service.state = "stopped"
+    await service.close()

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jina.codec.messages import Reply, Request
-from jina.codec.payloads import BytesPayload
+from jina.codec.payloads import BytesPayload, size_of
 from jina.errors import InternalError, JinaError
 from jina.executor import invoke
 from jina.executor.endpoints import Batching
@@ -27,7 +27,7 @@ from jina.replication.agent_client import Buffer
 from jina.replication.log_entries import Outcome, outcome_of_error, outcome_of_reply
 from jina.replication.replica import Gather, RequestKey
 from jina.routing.batching import Batcher, Part, Rules, Weights, attempts
-from jina.worker.handler import DECODED, executor_error, size_of
+from jina.worker.handler import DECODED, executor_error
 from jina.worker.scheduler import Dispatcher, FunctionJob, Job, too_late
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 from jina.codec.codec import codec_for
 from jina.codec.large_values import has_large_flat_values
 from jina.codec.messages import DocumentCodec, Payload, Reply, Request
-from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
+from jina.codec.payloads import BytesPayload, ProtoPayload
 from jina.errors import BadClientInput, ExecutorError
 from jina.executor import invoke
 from jina.executor.endpoints import Endpoint
@@ -41,16 +41,6 @@ _FLAT_CONTENT = frozenset({"text", "blob", "ndarray", "integer", "float", "boole
 _FLAT = (str, bytes, int, float, np.ndarray, type(None))
 _SIZED = frozenset({str, bytes, list, tuple, dict, set})
 _SMALL = frozenset({int, float, bool, type(None)})
-
-
-def size_of(payload: Payload) -> int:
-    """Bytes of the documents as they came in; 0 where they did not come as bytes."""
-    if isinstance(payload, ProtoPayload):
-        return payload.size if payload.size is not None else payload.message.ByteSize()
-    if isinstance(payload, BytesPayload):
-        return len(payload.data)
-    raw = payload._raw if isinstance(payload, JsonPayload) else None  # noqa: SLF001 - to_json() would write parsed ones
-    return 0 if raw is None else len(raw)
 
 
 def slow_to_decode(payload: Payload, size: int) -> bool:

@@ -84,11 +84,9 @@ class InProcessApp:
         service, self._service, self._app = self._service, None, None
         if service is not None:
             service.state = "draining"
-            await service.flush()
+            service.flush()
             await service.dispatcher.quiet(self._plan.grace)
-            service.state = "stopped"
-            service.watchdog.stop()
-            service.dispatcher.stop()
+            await service.close()
         executor, self._executor = self._executor, None
         if executor is not None:
             atexit.unregister(self._close_at_exit)

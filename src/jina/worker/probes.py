@@ -11,7 +11,7 @@ from asyncio import Task
 from pathlib import Path
 from typing import Final
 
-from jina.net.service import Service
+from jina.net.service import LocalService
 from jina.observe import logs
 from jina.plan.plans import ListenerPlan
 from jina.worker import prober
@@ -32,7 +32,7 @@ class ProbePort:
         self._telling: Task[None] | None = None
         self._ours: socket.socket | None = None
 
-    async def start(self, service: Service) -> None:
+    async def start(self, service: LocalService) -> None:
         """Open the port; raises `PortAlreadyUsed`."""
         if self._plan is None:
             return
@@ -70,11 +70,11 @@ class ProbePort:
             command = [sys.executable, "-I", "-S", str(Path(prober.__file__)), *map(str, (*handed, os.getpid()))]
             self._process = subprocess.Popen(command, pass_fds=handed, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
-    async def _tell(self, service: Service) -> None:
+    async def _tell(self, service: LocalService) -> None:
         while True:
             assert self._ours is not None
             assert self._process is not None
-            word = bytes([(1 if service.started else 0) | (2 if service.ready else 0)])
+            word = bytes([(1 if service.started else 0) | (2 if service.up else 0)])
             try:
                 self._ours.send(word)
             except BlockingIOError:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from jina.net.limits import limits_of
-from jina.net.service import Service
+from jina.net.service import LocalService
 from jina.observe import logs
 from jina.observe.exporters import Exporters
 from jina.plan.plans import ListenerPlan, WorkerPlan
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 class WorkerLinks:
     """Serves a service on every socket that comes, until `stop`; `loop` is the one that serves."""
 
-    def __init__(self, source: LinkInbox, service: Service, max_message_size: int, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, source: LinkInbox, service: LocalService, max_message_size: int, loop: AbstractEventLoop
+    ) -> None:
         self._source = source
         self._service = service
         self._limit = max_message_size
@@ -101,7 +103,7 @@ class MonitoringPort:
         self._thread: LoopThread | None = None
         self._server: Server | None = None
 
-    async def start(self, service: Service) -> None:
+    async def start(self, service: LocalService) -> None:
         """Open the port; raises `PortAlreadyUsed`."""
         if self._plan is None:
             return
@@ -287,7 +289,7 @@ class WorkerProcess(ProcessMain):
     ) -> None:
         grace = self._plan.grace
         deadline = time.monotonic() + grace
-        await listeners.run(service.flush())
+        listeners.loop.call_soon_threadsafe(service.flush)
         await asyncio.gather(listeners.run(server.stop(grace)), listeners.run(links.stop(grace)))
         rest = max(0.0, deadline - time.monotonic())
         if not await listeners.run(service.dispatcher.quiet(rest)):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from asyncio import AbstractEventLoop, CancelledError
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
 from jina.codec.messages import Reply, Request, Route
+from jina.codec.payloads import size_of
 from jina.codec.schema import json_schema_of
 from jina.errors import BadRequest, JinaError, Unavailable
 from jina.executor import Executor
@@ -19,13 +20,12 @@ from jina.net.service import EndpointInfo, flat_fields
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
 from jina.plan.plans import WorkerPlan
-from jina.runtime.admission import Admission
+from jina.runtime.admission import Admission, Observed
 from jina.runtime.health import LoopTimer, LoopWatchdog, health_hook
-from jina.runtime.process import LARGE, MemoryTrimmer
 from jina.worker.batching import BatchQueue
-from jina.worker.handler import ExecutorContext, Handler, HandlerJob, ReplyPayload, size_of, slow_to_decode, users_part
+from jina.worker.handler import ExecutorContext, Handler, HandlerJob, ReplyPayload, slow_to_decode, users_part
 from jina.worker.scheduler import Dispatcher, EndpointPools, FunctionJob
-from jina.worker.streaming import Buffer, RefusedStream, ReplyStream, StreamJob
+from jina.worker.streaming import ROOM, StreamJob
 
 
 def describe_endpoints(endpoints: Iterable[Endpoint]) -> dict[str, EndpointInfo]:
@@ -74,14 +74,12 @@ State = Literal["starting", "ready", "draining", "stopped"]
 class WorkerService:
     """Answers requests with the methods of one Executor.
 
-    Made on the user loop's thread, after the Executor's constructor; `call`, `stream`, `dry_run`, `metrics` are
+    Made on the user loop's thread, after the Executor's constructor; `call`, `stream`, `ready`, `metrics` are
     for the protocol loop, which may be the same loop. `give_up(reason, exit code)` is called when a handler
     asks for the end of the worker. Raises `ConfigError` for an Executor that cannot be served.
     """
 
     forwards = False
-    calls_began = True
-    """It calls `Request.began`."""
 
     def __init__(
         self,
@@ -103,7 +101,7 @@ class WorkerService:
         self.counts.restarts = plan.restart.count
         self._pools = EndpointPools(self.dispatcher, plan.concurrency)
         self.counts.queued = lambda: self._pools.waiting
-        self.counts.ready = lambda: self.ready
+        self.counts.ready = lambda: self.up
         self._owner = ExecutorContext(
             executor,
             plan.name,
@@ -116,7 +114,6 @@ class WorkerService:
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
         self._flushing = 0
         """How many callers want batches to be flushed at once."""
-        self._trimmer = MemoryTrimmer()
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
         self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
@@ -129,7 +126,7 @@ class WorkerService:
         return self._endpoints
 
     @property
-    def ready(self) -> bool:
+    def up(self) -> bool:
         """True while the Executor is loaded, not stopping, and its user loop answers."""
         return self.state == "ready" and self.watchdog.healthy
 
@@ -140,49 +137,28 @@ class WorkerService:
 
     def freed(self) -> None:
         """Much memory was let go of: give it back to the system soon."""
-        self._trimmer.used()
+        self._admission.trimmer.used()
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
         self._admission.check(self.dispatcher.open, handler.pool.backlog)
-        return await self._answer(request, handler)
-
-    async def _answer(self, request: Request, handler: Handler) -> Reply:
-        """Answer a request that was let in."""
-        counts = handler.counts
-        size = size_of(request.payload)
-        counts.received.observe(size)
-        if size >= LARGE:
-            self._trimmer.used()
-        counts.in_flight += 1
-        started = time.perf_counter()
+        counts, size = handler.counts, size_of(request.payload)
         span = self._span(request, handler) if traces.active() else None
-        failure: BaseException | None = None
-        try:
+        with Observed(counts, size, self._admission, span) as observed:
             slow = request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
             batch_queue = handler.batch_queue
             if batch_queue is not None and (request.branches is None or not self._owner.no_reduce):
                 reply, slow = await batch_queue.outcome(request, span, docs)
-                self._admission.ended(time.perf_counter() - started)
-                return reply if not slow else await self._encoded(request, reply)
-            job = HandlerJob(handler, request, span, docs)
-            del docs
-            reply = await job.outcome(self.dispatcher, handler.pool)
-            counts.queue_seconds.observe(job.began - started)
-            counts.handler_seconds.observe(job.seconds)
-            counts.documents += job.documents
-            self._admission.ended(time.perf_counter() - started)
-            return reply if not job.slow_to_encode else await self._encoded(request, reply)
-        except (JinaError, CancelledError) as error:
-            failure = error
-            raise
-        finally:
-            counts.in_flight -= 1
-            counts.ended(time.perf_counter() - started, _name_of(failure))
-            if span is not None:
-                span.end(failure)
+            else:
+                job = HandlerJob(handler, request, span, docs)
+                del docs
+                reply, slow = await job.outcome(self.dispatcher, handler.pool), job.slow_to_encode
+                counts.queue_seconds.observe(job.began - observed.started)
+                counts.handler_seconds.observe(job.seconds)
+                counts.documents += job.documents
+            return reply if not slow else await self._encoded(request, reply)
 
     async def _decoded(self, request: Request, handler: Handler) -> Any:
         """The documents of a request that takes long to read, decoded on a thread."""
@@ -196,25 +172,47 @@ class WorkerService:
         await FunctionJob(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_pool)
         return reply
 
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
-        """Answer with a stream; `aclose()` of the iterator closes the user's generator."""
-        try:
-            handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-            self._admission.check(self.dispatcher.open, handler.pool.backlog)
-            if not handler.endpoint.is_generator:
-                raise BadRequest(
-                    f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
-                    help="call it without streaming, or let the method yield",
-                )
-        except JinaError as error:
-            return RefusedStream(error)
-        handler.counts.received.observe(size_of(request.payload))
-        to_consumer = self.dispatcher.from_user if handler.endpoint.is_async else self.dispatcher.back
-        span = self._span(request, handler) if traces.active() else None
-        job = StreamJob(handler, request, span, Buffer(self.dispatcher, to_consumer))
-        return ReplyStream(self.dispatcher, handler, job, span, self.freed)
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
+        """Answer with a stream, each reply with all documents that are ready; closing it closes the user's generator.
 
-    async def dry_run(self) -> list[Route]:
+        One that is neither read to its end nor closed is closed by its loop when it is collected.
+        """
+        handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
+        self._admission.check(self.dispatcher.open, handler.pool.backlog)
+        if not handler.endpoint.is_generator:
+            raise BadRequest(
+                f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
+                help="call it without streaming, or let the method yield",
+            )
+        counts, span = handler.counts, self._span(request, handler) if traces.active() else None
+        with Observed(counts, size_of(request.payload), self._admission, span, streamed=True) as observed:
+            job, ended = StreamJob(handler, request, span, self.dispatcher), False
+            buffer = job.buffer
+            job.start()
+            try:
+                while not ended:
+                    if docs := buffer.take():
+                        yield handler.stream_reply(docs)
+                    elif job.done:
+                        ended = True
+                    else:
+                        await buffer.changed()
+                if job.error is not None:
+                    raise job.error
+            finally:
+                job.leave()
+                counts.documents += job.documents
+                if job.began:
+                    counts.queue_seconds.observe(job.began - observed.started)
+                counts.handler_seconds.observe(time.perf_counter() - observed.started)
+                if not ended or job.documents >= ROOM:
+                    self.freed()
+
+    async def describe(self) -> Mapping[str, EndpointInfo]:
+        """The endpoints by path."""
+        return self._endpoints
+
+    async def ready(self) -> list[Route]:
         """Cross to the user loop and back; raises `Unavailable` where that does not work."""
         if self.state != "ready":
             raise Unavailable(f"{self.name} is {self.state}")
@@ -234,7 +232,7 @@ class WorkerService:
 
     @property
     def checks(self) -> Mapping[str, bool]:
-        """What `ready` depends on, by name."""
+        """What `up` depends on, by name."""
         return {"executor-loaded": self.state == "ready", **self.watchdog.checks}
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
@@ -250,16 +248,18 @@ class WorkerService:
             handler.batch_queue.waiting for handler in self._handlers.values() if handler.batch_queue is not None
         )
 
-    def flush_batches(self, *, on: bool) -> None:
-        """One caller more, or one less, wants batches to be flushed at once; on the protocol loop."""
+    def flush(self, *, on: bool = True) -> None:
+        """See `Service`; on the protocol loop."""
         self._flushing += 1 if on else -1
         for handler in self._handlers.values():
             if handler.batch_queue is not None:
                 handler.batch_queue.flush(on=self._flushing > 0)
 
-    async def flush(self) -> None:
-        """From now on no request waits for a batch to fill: the service is about to stop; on the protocol loop."""
-        self.flush_batches(on=True)
+    async def close(self) -> None:
+        """End the threads; the Executor is closed by `close`, on the user loop."""
+        self.state = "stopped"
+        self.watchdog.stop()
+        self.dispatcher.stop()
 
     def stats(self) -> dict[str, int]:
         """See `jina.runtime.process`; for any thread."""
@@ -301,9 +301,3 @@ async def close(executor: Any, log: logs.JinaLogger) -> bool:
     trace = (type(failure), failure, users_part(failure.__traceback__))
     log.error("close() of %s raised %r", type(executor).__name__, failure, exc_info=trace)
     return False
-
-
-def _name_of(error: BaseException | None) -> str | None:
-    if error is None:
-        return None
-    return "Cancelled" if isinstance(error, CancelledError) else type(error).__name__

@@ -7,14 +7,14 @@ import contextlib
 import inspect
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from jina.codec.messages import CONSISTENCIES, CONSISTENCY, Payload, Reply, Request
-from jina.codec.payloads import BytesPayload
+from jina.codec.payloads import BytesPayload, size_of
 from jina.codec.session_headers import PASSED_ON, session_of, with_index_of
 from jina.errors import BadRequest, InternalError, JinaError, quoted
 from jina.executor.binding import without_effect
@@ -27,7 +27,7 @@ from jina.replication.log_entries import Outcome, digest_of, outcome_of_error, o
 from jina.replication.replica import RESTART, Replica
 from jina.runtime.process import LARGE
 from jina.worker.batching import WriteBatchQueue
-from jina.worker.handler import DECODED, ExecutorContext, Handler, HandlerJob, size_of, slow_to_decode
+from jina.worker.handler import DECODED, ExecutorContext, Handler, HandlerJob, slow_to_decode
 from jina.worker.scheduler import FunctionJob, ResultJob
 from jina.worker.service import WorkerService
 
@@ -165,7 +165,8 @@ class StatefulService(WorkerService):
             span = super()._span(request, handler) if traces.active() else None
             if span is None:
                 return await self._written(request, handler, self._replica)
-            return await self._traced(request, handler, self._replica, span)
+            with span:  # the parent of what each replica does about it
+                return await self._written(request, handler, self._replica, span)
         if await self._caught_up(request, self._replica) == "eventual":
             return await super().call(request)
         reply = await super().call(request)
@@ -210,17 +211,6 @@ class StatefulService(WorkerService):
         data: bytes = await job.outcome(self.dispatcher, self.dispatcher.codec_pool)
         return data
 
-    async def _traced(self, request: Request, handler: Handler, replica: Replica, span: traces.RequestSpan) -> Reply:
-        """A write whose span is the parent of what each replica does about it."""
-        failure: BaseException | None = None
-        try:
-            return await self._written(request, handler, replica, span)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            span.end(failure)
-
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """See `WorkerService`; with what the agent tells, which is asked on the protocol loop."""
         if self._replica is not None:
@@ -229,23 +219,17 @@ class StatefulService(WorkerService):
                 await asyncio.wait_for(asyncio.wrap_future(asked), _MOMENT)
         return await super().metrics(openmetrics=openmetrics)
 
-    def stream(self, request: Request) -> AsyncIterator[Reply]:
+    async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """Answer with a stream; the documents of a write come when all replicas have them in their log."""
+        assert self._replica is not None
         handler = self._handlers.get(request.endpoint)
         if handler is not None and handler.endpoint.is_write:
-            return self._at_once(request)
-        return self._read_in_parts(request)
-
-    async def _read_in_parts(self, request: Request) -> AsyncIterator[Reply]:
-        assert self._replica is not None
+            yield await self.call(request)
+            return
         await self._caught_up(request, self._replica)
-        replies: Any = super().stream(request)
-        async with contextlib.aclosing(replies):
+        async with contextlib.aclosing(super().stream(request)) as replies:
             async for reply in replies:
                 yield reply
-
-    async def _at_once(self, request: Request) -> AsyncIterator[Reply]:
-        yield await self.call(request)
 
     async def _settled(self, request: Request, handler: Handler) -> Request:
         """The request with documents that are the same wherever they are decoded: with their ids and defaults."""
@@ -348,7 +332,7 @@ class StatefulService(WorkerService):
         self._counted.apply_seconds.observe(step.call.seconds)
         counts, failure = step.handler.counts, outcome.reply if isinstance(outcome.reply, JinaError) else None
         if step.size >= LARGE:
-            self._trimmer.used()
+            self._admission.trimmer.used()
         counts.received.observe(step.size)
         counts.queue_seconds.observe(waited)
         counts.handler_seconds.observe(step.call.seconds)
@@ -361,9 +345,9 @@ class StatefulService(WorkerService):
         return repr(await self._run(self.executor.state_hash)).encode()
 
     @property
-    def ready(self) -> bool:
+    def up(self) -> bool:
         """As of any worker, and while its state is that of the others."""
-        return super().ready and (self._replica is None or self._replica.membership.can_serve)
+        return super().up and (self._replica is None or self._replica.membership.can_serve)
 
     async def snapshot(self, folder: str, index: int, window: bytes) -> None:
         """See `StateMachine`; where `def` handlers run, so that none runs meanwhile."""

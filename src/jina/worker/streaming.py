@@ -1,7 +1,9 @@
-"""Streaming endpoints: the user's generator on its side, an iterator of replies on the protocol loop.
+"""Streaming endpoints: the user's generator on its side, its documents on the protocol loop.
 
 Between the two is a bounded buffer. The generator is resumed only while there is room, and closed where it runs
-when the iterator is closed.
+when the stream is closed. Each other place where a stream may grow has a bound of its own, of what its two ends share:
+a link bytes of credit, since they are processes (`jina.ipc`); a gateway between two generators the documents in work
+(`gateway.graph_runner.pipelined`); a connection of a client the requests and bytes in work (`net.messages.Pipeline`).
 """
 
 from __future__ import annotations
@@ -10,12 +12,10 @@ import threading
 import time
 from asyncio import AbstractEventLoop, CancelledError, Future, TimerHandle, get_running_loop
 from collections import deque
-from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, closing
 from typing import Any
 
-from jina.codec.messages import Reply, Request
-from jina.errors import JinaError
+from jina.codec.messages import Request
 from jina.executor import invoke
 from jina.observe import traces
 from jina.worker.handler import Handler
@@ -132,23 +132,39 @@ def _bytes_in(document: Any) -> int:
 class StreamJob(Job):
     """One run of a generator; its documents go to the buffer."""
 
-    __slots__ = ("_handler", "_request", "_span", "buffer", "documents", "done", "seconds")
+    __slots__ = ("_dispatcher", "_handler", "_request", "_span", "_timer", "buffer", "documents", "done")
 
-    def __init__(self, handler: Handler, request: Request, span: traces.RequestSpan | None, buffer: Buffer) -> None:
+    def __init__(
+        self, handler: Handler, request: Request, span: traces.RequestSpan | None, dispatcher: Dispatcher
+    ) -> None:
         super().__init__(request.deadline)
         self._handler = handler
         self._request = request
         self._span = span
-        self.buffer = buffer
+        self._dispatcher = dispatcher
+        self._timer: TimerHandle | None = None
+        self.buffer = Buffer(dispatcher, dispatcher.from_user if handler.endpoint.is_async else dispatcher.back)
         self.done = False
         self.documents = 0
-        self.seconds: float | None = None
+
+    def start(self) -> None:
+        """Run it; on the protocol loop, as `leave`."""
+        if self.deadline is not None:
+            delay = max(0.0, self.deadline - time.monotonic())
+            self._timer = self._dispatcher.loop.call_later(delay, self.expire)
+        self._dispatcher.submit(self, self._handler.pool)
+
+    def leave(self) -> None:
+        """Read no more: the generator is closed if it still runs, without waiting for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.buffer.close()
+        self._handler.pool.abandon(self)
 
     def work(self) -> None:
         """Run a generator; on a thread."""
         endpoint, buffer = self._handler.endpoint, self.buffer
         docs, arguments = self._prepare()
-        started = time.perf_counter()
         try:
             for doc in docs:
                 with closing(invoke.stream(endpoint, doc, arguments)) as items:  # type: ignore[type-var]
@@ -161,15 +177,12 @@ class StreamJob(Job):
             return
         except BaseException as error:
             raise self._handler.owner.failed(error, endpoint.path) from error
-        finally:
-            self.seconds = time.perf_counter() - started
 
     async def work_async(self) -> None:
         """Run an asynchronous generator; on the user loop."""
         endpoint, buffer = self._handler.endpoint, self.buffer
         docs, arguments = self._prepare()
         loop = get_running_loop()
-        started = time.perf_counter()
         try:
             for doc in docs:
                 async with aclosing(invoke.stream_async(endpoint, doc, arguments)) as items:  # type: ignore[type-var]
@@ -184,8 +197,6 @@ class StreamJob(Job):
             if self.abandoned and isinstance(error, CancelledError):
                 raise
             raise self._handler.owner.failed(error, endpoint.path) from error
-        finally:
-            self.seconds = time.perf_counter() - started
 
     def settle(self) -> None:
         """The generator has ended, with or without an error."""
@@ -203,104 +214,3 @@ class StreamJob(Job):
         docs, arguments = self._handler.prepare(self._request, self._span)
         self.documents = len(docs)
         return docs, arguments
-
-
-class ReplyStream(AsyncIterator[Reply]):
-    """The replies of a streaming endpoint: each has all documents that are ready when it is asked for.
-
-    Starts with the first `__anext__`. `freed` is called at the end of one that may have held much.
-    """
-
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        handler: Handler,
-        job: StreamJob,
-        span: traces.RequestSpan | None,
-        freed: Callable[[], None],
-    ) -> None:
-        self._freed = freed
-        self._dispatcher = dispatcher
-        self._handler = handler
-        self._job = job
-        self._span = span
-        self._timer: TimerHandle | None = None
-        self._started: float | None = None
-        self._closed = False
-
-    async def __anext__(self) -> Reply:
-        if self._closed:
-            raise StopAsyncIteration
-        if self._started is None:
-            self._start()
-        job = self._job
-        while True:
-            if items := job.buffer.take():
-                return self._handler.stream_reply(items)
-            if job.done:
-                break
-            try:
-                await job.buffer.changed()
-            except CancelledError:
-                self._finish("Cancelled")
-                raise
-        error = job.error
-        self._finish(None if error is None else type(error).__name__)
-        if error is not None:
-            raise error
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Close the user's generator, if it still runs; returns without waiting for it."""
-        self._finish("Cancelled")
-
-    def __del__(self) -> None:
-        # A consumer that forgot to close must not keep a generator running without a reader.
-        # It may be collected on any thread; the rest is done on the loop.
-        if self._started is not None and not self._closed:
-            self._dispatcher.back.post(self._finish, "Cancelled")
-
-    def _start(self) -> None:
-        self._started = time.perf_counter()
-        self._handler.counts.in_flight += 1
-        job = self._job
-        if job.deadline is not None:
-            delay = max(0.0, job.deadline - time.monotonic())
-            self._timer = self._dispatcher.loop.call_later(delay, job.expire)
-        self._dispatcher.submit(job, self._handler.pool)
-
-    def _finish(self, failure: str | None) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        job = self._job
-        job.buffer.close()
-        if self._started is None:
-            return
-        self._handler.pool.abandon(job)
-        counts, seconds = self._handler.counts, time.perf_counter() - self._started
-        counts.in_flight -= 1
-        counts.documents += job.documents
-        if job.began:
-            counts.queue_seconds.observe(job.began - self._started)
-        counts.handler_seconds.observe(seconds)
-        counts.ended(seconds, failure)
-        if self._span is not None:
-            self._span.end(job.error)
-        if failure == "Cancelled" or job.documents >= ROOM:
-            self._freed()
-
-
-class RefusedStream(AsyncIterator[Reply]):
-    """A stream that only raises."""
-
-    def __init__(self, error: JinaError) -> None:
-        self._error = error
-
-    async def __anext__(self) -> Reply:
-        raise self._error
-
-    async def aclose(self) -> None:
-        """Nothing to close."""
