@@ -5,14 +5,20 @@ from __future__ import annotations
 import copy
 import enum
 import os
+import threading
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, Optional, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Optional, Union, get_args, get_origin
 
 import numpy as np
+from docarray import DocList
+from docarray.array.any_array import AnyDocArray
 from docarray.array.doc_vec.doc_vec import DocVec
 from docarray.base_doc.doc import BaseDocWithoutId
 from docarray.typing import AnyTensor, AnyUrl, NdArray
+from docarray.typing.bytes.base_bytes import BaseBytes
 from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
+from docarray.typing.tensor.abstract_tensor import AbstractTensor
 from docarray.typing.tensor.embedding import AnyEmbedding
 from pydantic import (
     BaseModel,
@@ -27,6 +33,9 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from jina.codec import pb
 from jina.codec.tensors import read_tensor
 from jina.errors import ConfigError, ValidationFailed
+
+Reader = Callable[[Any], Any]
+Location = tuple[str | int, ...]
 
 
 class Mismatch(Exception):
@@ -136,8 +145,6 @@ _READERS: dict[str, Callable[[pb.NodeProto, DocMaker], Any]] = {
     "dict": _dict,
 }
 
-Reader = Callable[[Any], Any]
-
 
 def is_schemaless(cls: Any) -> bool:
     """Whether a class is `jina.Document` itself; a subclass with annotations is an ordinary typed class."""
@@ -151,7 +158,7 @@ def list_type() -> Any:
     return DocumentArray
 
 
-def plain_annotations() -> dict[str, Any]:
+def _plain_annotations() -> dict[str, Any]:
     """The types of the known fields, as what is valid without another check."""
     return {
         "tensor": AnyTensor | None, "blob": bytes | None, "text": str | None, "url": str | None,
@@ -208,10 +215,12 @@ def message_reader(readers: Mapping[str, Reader]) -> Reader:
 
 
 def json_reader(readers: Mapping[str, Reader]) -> Reader:
-    """Reads a whole document from a JSON object; raises what the readers raise."""
+    """Reads a whole document from a JSON object; raises what the readers raise, and `Mismatch` for no object."""
     from jina.documents.document import blank_values, make_document
 
-    def read(item: Mapping[str, Any]) -> Any:
+    def read(item: Any) -> Any:
+        if type(item) is not dict:
+            raise Mismatch
         values = blank_values("")
         extra: dict[str, Any] = {}
         for name, value in item.items():
@@ -245,12 +254,111 @@ def is_document(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseDocWithoutId)
 
 
-def known_values(values: Iterable[Any]) -> dict[tuple[type, Any], Any]:
-    """The allowed values of a Literal, by class and value."""
-    return {(type(value), value): value for value in values}
+class ReaderCompiler(NamedTuple):
+    """Makes what reads the values of one wire (nodes of protobuf, parsed JSON), from how that reads each kind of value.
+
+    `codec_of` gives the codecs of nested documents.
+    """
+
+    codec_of: Callable[[type], DocumentReader]
+    fields_of: Callable[[Any], Mapping[str, Any]]  # of a document; raises `Mismatch` where it is none
+    by_json_names: bool  # whether fields come by the names of JSON
+    scalars: Mapping[Any, Reader]
+    of_value: Callable[[Reader], Reader]  # from what reads Python values
+    optional: Callable[[Reader], Reader]
+    union: Callable[[Sequence[Any], Sequence[Any], Callable[[Any], Reader]], Reader | None]
+    document: Callable[[DocumentReader], Reader]
+    documents: Callable[[DocumentReader, Callable[[list[Any]], Any]], Reader]
+    sequence: Callable[[Any, Reader], Reader]
+    fixed_tuple: Callable[[Sequence[Any], Callable[[Any], Reader]], Reader | None]
+    mapping: Callable[[Reader], Reader]
+    tensor: Callable[[Any], Reader]
+    url: Callable[[Any], Reader]
+    named_bytes: Callable[[Any], Reader]
+
+    def compile(self, annotation: Any) -> Reader:
+        """The reader for an annotation; a slower one through pydantic where no faster is known."""
+        reader = self.scalars.get(annotation) if hashable(annotation) else None
+        return reader or self._structured(annotation) or self.of_value(_adapter(annotation))
+
+    def _structured(self, annotation: Any) -> Reader | None:
+        origin = get_origin(annotation) or annotation
+        if origin is Union or origin is types.UnionType:
+            members = get_args(annotation)
+            rest = [member for member in members if member is not type(None)]
+            return self.optional(self.compile(rest[0])) if len(rest) == 1 else self.union(members, rest, self.compile)
+        if origin is Literal:
+            return self.of_value(_known({(type(value), value): value for value in get_args(annotation)}))
+        if not isinstance(origin, type):
+            return None
+        if origin in {list, set, tuple, dict}:
+            return self._container(origin, get_args(annotation))
+        if issubclass(origin, AnyDocArray):
+            codec = self.codec_of(annotation.doc_type)
+            return self.documents(codec, list_maker(annotation, codec.list_type))
+        return self._class(origin)
+
+    def _class(self, cls: Any) -> Reader | None:
+        if issubclass(cls, BaseDocWithoutId):
+            return self.document(self.codec_of(cls))
+        if issubclass(cls, AbstractTensor):
+            return self.tensor(cls)
+        if issubclass(cls, AnyUrl):
+            return self.url(cls) if _is_own_rule(cls) else None
+        if issubclass(cls, BaseBytes):
+            return self.named_bytes(cls)
+        if issubclass(cls, enum.Enum):
+            known = _known_members(cls)
+            return None if known is None else self.of_value(_known(known))
+        return None
+
+    def _container(self, origin: type, args: tuple[Any, ...]) -> Reader | None:
+        if origin is dict:
+            key, item = args or (str, Any)
+            return self.mapping(self.compile(item)) if key in {str, Any} else None
+        if origin is tuple and args and args[-1] is not Ellipsis:
+            return self.fixed_tuple(args, self.compile)
+        return self.sequence(origin, self.compile(args[0] if args else Any))
 
 
-def known_members(values: type[enum.Enum]) -> dict[tuple[type, Any], enum.Enum] | None:
+def _known(known: dict[tuple[type, Any], Any]) -> Reader:
+    def read(value: Any) -> Any:
+        try:
+            return known[type(value), value]
+        except (KeyError, TypeError):
+            raise Mismatch from None
+
+    return read
+
+
+def _adapter(annotation: Any) -> Reader:
+    """Lets pydantic convert the value: for all that has no reader of its own."""
+    try:
+        validate = TypeAdapter(annotation).validate_python
+    except PydanticSchemaGenerationError:
+        validate = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
+
+    def read(value: Any) -> Any:
+        try:
+            return validate(value)
+        except (ValidationError, TypeError, ValueError):
+            raise Mismatch from None
+
+    return read
+
+
+def read_each(read: Reader, items: Iterable[Any]) -> list[Any]:
+    """Read all items; an `Invalid` tells which one."""
+    values: list[Any] = []
+    try:
+        for item in items:
+            values.append(read(item))  # noqa: PERF401 - the length tells which one failed
+    except Invalid as error:
+        raise error.at(len(values)) from None
+    return values
+
+
+def _known_members(values: type[enum.Enum]) -> dict[tuple[type, Any], enum.Enum] | None:
     """The members of an Enum, by class and value of what the wire holds; None where the Enum makes up others."""
     if values._missing_.__func__ is not enum.Enum._missing_.__func__:  # type: ignore[attr-defined]
         return None
@@ -287,20 +395,11 @@ def list_maker(annotation: Any, list_type: Any) -> Callable[[list[Any]], Any]:
     return make
 
 
-def own_url_rule(cls: Any) -> bool:
+def _is_own_rule(cls: Any) -> bool:
     """Whether a URL class checks its values as DocArray's own do."""
     return bool(cls._docarray_validate.__func__ is AnyUrl._docarray_validate.__func__)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
 
 
-def validator_of(annotation: Any) -> Callable[[Any], Any]:
-    """The validation of one annotation as a function; raises what pydantic raises."""
-    try:
-        return TypeAdapter(annotation).validate_python
-    except PydanticSchemaGenerationError:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
-
-
-Location = tuple[str | int, ...]
 _HARMLESS = {
     "validate_assignment", "_load_extra_fields_from_protobuf", "json_encoders", "arbitrary_types_allowed", "title",
     "json_schema_extra", "populate_by_name", "validate_by_name", "validate_by_alias", "serialize_by_alias",
@@ -320,7 +419,7 @@ class NeedsPydantic(Exception):
     """A default that only pydantic can give is missing."""
 
 
-def is_plain(cls: Any) -> bool:
+def _is_plain(cls: Any) -> bool:
     """Whether objects of the class may be laid out directly."""
     decorators = cls.__pydantic_decorators__
     config = cls.model_config
@@ -343,11 +442,35 @@ def _is_docarrays(function: Any) -> bool:
     return function is None or str(getattr(function, "__module__", "")).startswith("docarray.documents.")
 
 
-def layer(cls: type[BaseDocWithoutId]) -> Callable[[dict[str, Any], set[str]], Any]:
-    """A function that lays out an object of a plain class from all its fields and the names of those given."""
+def _plain_reader(
+    cls: type[BaseDocWithoutId], readers: Mapping[str, Reader], fields_of: Callable[[Any], Mapping[str, Any]]
+) -> Reader:
+    """Reads documents of a plain class, laying out the objects directly."""
+    plan = [(name, read, _default_maker(cls.model_fields[name])) for name, read in readers.items()]
+    every = frozenset(readers)
     new = object.__new__
 
-    def lay(values: dict[str, Any], given: set[str]) -> Any:
+    def read(item: Any) -> Any:
+        fields = fields_of(item)
+        values: dict[str, Any] = {}
+        absent: list[str] = []
+        name = ""
+        try:
+            for name, read_field, make in plan:
+                if name in fields:
+                    values[name] = read_field(fields[name])
+                elif make is None:
+                    raise Mismatch
+                else:
+                    values[name] = make()
+                    absent.append(name)
+        except NeedsPydantic:
+            raise Mismatch from None
+        except Invalid as error:
+            raise error.at(name) from None
+        given = set(every)
+        if absent:
+            given.difference_update(absent)
         doc = new(cls)
         _set_dict(doc, values)
         _set_fields_set(doc, given)
@@ -355,10 +478,10 @@ def layer(cls: type[BaseDocWithoutId]) -> Callable[[dict[str, Any], set[str]], A
         _set_private(doc, None)
         return doc
 
-    return lay
+    return read
 
 
-def default_maker(field: Any) -> Callable[[], Any] | None:
+def _default_maker(field: Any) -> Callable[[], Any] | None:
     """What gives the default of a field, or None where there is none; `NeedsPydantic` comes of one that only it can."""
     if field.default is PydanticUndefined and field.default_factory is None:
         return None
@@ -377,7 +500,7 @@ def _ask_pydantic() -> Any:
     raise NeedsPydantic
 
 
-def complete(cls: type[BaseDocWithoutId]) -> None:
+def _complete(cls: type[BaseDocWithoutId]) -> None:
     """Resolve what annotations refer to; raises `ConfigError` naming what is not defined."""
     try:
         cls.model_rebuild()
@@ -398,7 +521,7 @@ def _annotation(field: Any) -> Any:
     return Optional[annotation] if field.default is None else annotation  # noqa: UP045 - a forward reference has no |
 
 
-def tacit_nones(cls: type[BaseDocWithoutId]) -> frozenset[str]:
+def _tacit_nones(cls: type[BaseDocWithoutId]) -> frozenset[str]:
     """The names in JSON of the fields that are None by default though their annotation does not say so."""
     names = json_names(cls)
     return frozenset(
@@ -408,7 +531,7 @@ def tacit_nones(cls: type[BaseDocWithoutId]) -> frozenset[str]:
     )
 
 
-def has_aliases(cls: type[BaseDocWithoutId]) -> bool:
+def _has_aliases(cls: type[BaseDocWithoutId]) -> bool:
     """Whether any field comes under another name in JSON."""
     return any(field.validation_alias is not None for field in cls.model_fields.values())
 
@@ -430,20 +553,102 @@ def has_own_serialisation(cls: type[BaseDocWithoutId]) -> bool:
     )
 
 
+_lock = threading.RLock()
+
+
+class DocumentReader:
+    """Reads documents of one class from one wire; what reads each field is compiled with the first document."""
+
+    compiler: ClassVar[ReaderCompiler]
+
+    def __init__(self, doc_type: type[BaseDocWithoutId]) -> None:
+        self.doc_type = doc_type
+        self.list_type: Any = list_type() if is_schemaless(doc_type) else DocList[doc_type]  # type: ignore[valid-type]
+        self.read_doc: Callable[[Any], Any] = self._compile_and_read
+        """One document; raises `Mismatch` or `Invalid`."""
+        self.readers: dict[str, Reader] = {}
+        self.json_names: dict[str, str] = {}
+        self.tacit_nones: frozenset[str] = frozenset()
+
+    def decode_items(self, items: Sequence[Any], location: Location = (), *, indexed: bool = True) -> Any:
+        """The documents as a `DocList` of the class.
+
+        Raises `ValidationFailed` if they do not fit; its places start with `location` and, if `indexed`, the index.
+        """
+        read = self.read_doc
+        docs: list[Any] = []
+        try:
+            for item in items:
+                docs.append(read(item))  # noqa: PERF401 - the length tells which one failed
+        except (Mismatch, Invalid):
+            for number, item in enumerate(items[len(docs) :], len(docs)):
+                docs.append(self.decode_doc(item, (*location, number) if indexed else location))
+        return self.list_type.construct(docs)
+
+    def decode_doc(self, item: Any, location: Location = ()) -> Any:
+        """One document; raises `ValidationFailed` if it does not fit."""
+        try:
+            try:
+                return self.read_doc(item)
+            except Mismatch:
+                return validate(self.doc_type, self.untyped(item), location)
+        except Invalid as error:
+            raise invalid(error, self.doc_type.__name__, location) from None
+
+    def untyped(self, item: Any) -> Any:
+        """The fields by the names of JSON, each as far as it is readable, for pydantic; raises `Invalid`."""
+        raise NotImplementedError
+
+    def schemaless_reader(self) -> Reader:
+        """What reads a document without a schema by `readers`."""
+        raise NotImplementedError
+
+    def compiled(self) -> Reader:
+        """`read_doc`, with all readers compiled."""
+        with _lock:
+            if self.read_doc == self._compile_and_read:
+                self.read_doc = self._compile()
+        return self.read_doc
+
+    def _compile_and_read(self, item: Any) -> Any:
+        return self.compiled()(item)
+
+    def _compile(self) -> Reader:
+        cls = self.doc_type
+        _complete(cls)
+        annotations = annotations_of(cls)
+        if is_schemaless(cls):
+            nested = self.compiler.optional(self.compiler.documents(self, self.list_type.construct))
+            self.readers = {
+                name: nested if name in {"chunks", "matches"} else self.compiler.compile(annotation)
+                for name, annotation in {**annotations, **_plain_annotations()}.items()
+            }
+            return self.schemaless_reader()
+        self.json_names = json_names(cls)
+        self.tacit_nones = _tacit_nones(cls)
+        names = self.json_names if self.compiler.by_json_names else {}
+        self.readers = {names.get(name, name): self.compiler.compile(each) for name, each in annotations.items()}
+        if _is_plain(cls) and not (self.compiler.by_json_names and _has_aliases(cls)):
+            return _plain_reader(cls, self.readers, self.compiler.fields_of)
+        return self._read_by_pydantic
+
+    def _read_by_pydantic(self, item: Any) -> Any:
+        self.compiler.fields_of(item)
+        try:
+            return self.doc_type.model_validate(self.untyped(item))
+        except (ValidationError, TypeError, ValueError):
+            raise Mismatch from None
+
+
 def validate(cls: type[BaseDocWithoutId], values: Any, location: Location = ()) -> Any:
     """Construct through pydantic from values by the names of JSON; raises `ValidationFailed`."""
     try:
-        return validated(cls, values)
+        return cls.model_validate(values)
     except ValidationError as error:
         raise failed(error, cls.__name__, location) from None
     except (TypeError, ValueError) as error:
         found = {"type": "value_error", "loc": list(location), "msg": str(error), "input": None}
         raise failure(cls.__name__, [found]) from error
-
-
-def validated(cls: type[BaseDocWithoutId], values: Any) -> Any:
-    """As `validate`, raising what pydantic and the class raise."""
-    return cls.model_validate(values)
 
 
 def invalid(error: Invalid, owner: str, location: Location) -> ValidationFailed:

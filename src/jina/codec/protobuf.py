@@ -4,57 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Union, get_args, get_origin
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import numpy as np
 from docarray.array.any_array import AnyDocArray
 from docarray.base_doc.base_node import BaseNode
 from docarray.base_doc.doc import BaseDocWithoutId
 from docarray.typing import ID, AnyUrl
-from docarray.typing.bytes.base_bytes import BaseBytes
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from jina.codec import pb
 from jina.codec.compiler import (
     AS_SCHEMALESS,
     NUMPY_NAMES,
+    DocumentReader,
     Invalid,
     Mismatch,
+    Reader,
+    ReaderCompiler,
     array_class_of,
     hashable,
     is_document,
-    known_members,
-    known_values,
-    list_maker,
-    own_url_rule,
+    read_each,
     read_untyped,
     tensor_by_name,
-    validator_of,
 )
 from jina.codec.json_text import text_to_bytes
 from jina.codec.tensors import BadTensor, array_from_json, array_of, read_tensor, reshaped, write_array
 from jina.errors import BadClientInput
-
-Reader = Callable[[Any], Any]
-
-
-class DocReader(typing.Protocol):
-    """What a reader needs of the codec of a nested document."""
-
-    list_type: Any
-
-    def read_doc(self, message: pb.DocProto, /) -> Any:
-        """One document; raises `Mismatch`."""
-        ...
-
-
-CodecOf = Callable[[type], DocReader]
 
 
 def read_text(node: pb.NodeProto) -> str:
@@ -133,101 +115,41 @@ _SCALARS: dict[Any, Reader] = {
 _KINDS: dict[Any, str] = {str: "text", int: "integer", float: "float", bool: "boolean", bytes: "blob"}
 
 
-class ReaderCompiler:
-    """Makes readers for the annotations of one document class; `codec_of` gives those of nested documents."""
+def _of_value(read_value: Reader) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        return read_value(read_untyped(node))
 
-    def __init__(self, codec_of: CodecOf) -> None:
-        self._codec_of = codec_of
+    return read
 
-    def compile(self, annotation: Any) -> Reader:
-        """The reader for an annotation; a slower one through pydantic where no faster is known."""
-        reader = _SCALARS.get(annotation) if hashable(annotation) else None
-        return reader or self._structured(annotation) or adapter_reader(annotation)
 
-    def _structured(self, annotation: Any) -> Reader | None:
-        origin = get_origin(annotation) or annotation
-        if origin is Union or origin is types.UnionType:
-            return self._union(get_args(annotation))
-        if origin is typing.Literal:
-            return _known(known_values(get_args(annotation)))
-        if not isinstance(origin, type):
+def _union(members: Sequence[Any], rest: Sequence[Any], compile_: Callable[[Any], Reader]) -> Reader | None:
+    kinds: dict[str | None, Reader] = {}
+    for member in rest:
+        kind = "doc" if is_document(member) else _KINDS.get(member) if hashable(member) else None
+        if kind is None or kind in kinds:
             return None
-        if origin in {list, set, tuple, dict}:
-            return self._container(origin, get_args(annotation))
-        if issubclass(origin, AnyDocArray):
-            return self._documents(annotation)
-        return self._class(origin)
+        kinds[kind] = compile_(member)
+    if len(rest) < len(members):
+        kinds[None] = read_nothing
+    return _by_kind(kinds)
 
-    def _class(self, cls: type) -> Reader | None:
-        if issubclass(cls, BaseDocWithoutId):
-            return self._document(cls)
-        if issubclass(cls, AbstractTensor):
-            return _tensor_reader(cls)
-        if issubclass(cls, AnyUrl):
-            return _url(cls) if own_url_rule(cls) else None
-        if issubclass(cls, BaseBytes):
-            return _read_named_blob(cls)
-        if issubclass(cls, enum.Enum):
-            known = known_members(cls)
-            return None if known is None else _known(known)
-        return None
 
-    def _union(self, members: Sequence[Any]) -> Reader | None:
-        rest = [member for member in members if member is not type(None)]
-        if len(rest) == 1:
-            return _optional(self.compile(rest[0]))
-        kinds: dict[str | None, Reader] = {}
-        for member in rest:
-            kind = "doc" if is_document(member) else _KINDS.get(member) if hashable(member) else None
-            if kind is None or kind in kinds:
-                return None
-            kinds[kind] = self.compile(member)
-        if len(rest) < len(members):
-            kinds[None] = read_nothing
-        return _by_kind(kinds)
+def _document(codec: DocumentReader) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        if node.WhichOneof("content") != "doc":
+            raise Mismatch
+        return codec.read_doc(node.doc)
 
-    def _document(self, cls: type) -> Reader:
-        codec = self._codec_of(cls)
+    return read
 
-        def read(node: pb.NodeProto) -> Any:
-            if node.WhichOneof("content") != "doc":
-                raise Mismatch
-            return codec.read_doc(node.doc)
 
-        return read
+def _documents(codec: DocumentReader, construct: Callable[[list[Any]], Any]) -> Reader:
+    def read(node: pb.NodeProto) -> Any:
+        if node.WhichOneof("content") != "doc_array":
+            raise Mismatch
+        return construct(read_each(codec.read_doc, node.doc_array.docs))
 
-    def _documents(self, annotation: Any) -> Reader:
-        codec = self._codec_of(annotation.doc_type)
-        return self.documents(codec, list_maker(annotation, codec.list_type))
-
-    def documents(self, codec: DocReader, construct: Callable[[list[Any]], Any]) -> Reader:
-        """The reader of a list of documents of one class."""
-
-        def read(node: pb.NodeProto) -> Any:
-            if node.WhichOneof("content") != "doc_array":
-                raise Mismatch
-            one = codec.read_doc
-            docs: list[Any] = []
-            try:
-                for doc in node.doc_array.docs:
-                    docs.append(one(doc))  # noqa: PERF401 - the length tells which one failed
-            except Invalid as error:
-                raise error.at(len(docs)) from None
-            return construct(docs)
-
-        return read
-
-    def optional_documents(self, codec: DocReader) -> Reader:
-        """As `documents`, or None."""
-        return _optional(self.documents(codec, codec.list_type.construct))
-
-    def _container(self, origin: type, args: tuple[Any, ...]) -> Reader | None:
-        if origin is dict:
-            key, item = args or (str, Any)
-            return _mapping(self.compile(item)) if key in {str, Any} else None
-        if origin is tuple and args and args[-1] is not Ellipsis:
-            return _fixed_tuple([self.compile(arg) for arg in args])
-        return _sequence(origin, self.compile(args[0] if args else Any))
+    return read
 
 
 def _optional(read_inner: Reader) -> Reader:
@@ -243,17 +165,6 @@ def _by_kind(kinds: dict[str | None, Reader]) -> Reader:
         if reader is None:
             raise Mismatch
         return reader(node)
-
-    return read
-
-
-def _known(known: dict[tuple[type, Any], Any]) -> Reader:
-    def read(node: pb.NodeProto) -> Any:
-        value = read_untyped(node)
-        try:
-            return known[type(value), value]
-        except (KeyError, TypeError):
-            raise Mismatch from None
 
     return read
 
@@ -325,7 +236,9 @@ def _sequence(origin: Any, read_item: Reader) -> Reader:
     return read
 
 
-def _fixed_tuple(readers: Sequence[Reader]) -> Reader:
+def _fixed_tuple(args: Sequence[Any], compile_: Callable[[Any], Reader]) -> Reader:
+    readers = [compile_(arg) for arg in args]
+
     def read(node: pb.NodeProto) -> Any:
         items = node.tuple.data
         if node.WhichOneof("content") != "tuple" or len(items) != len(readers):
@@ -345,17 +258,13 @@ def _mapping(read_item: Reader) -> Reader:
     return read
 
 
-def adapter_reader(annotation: Any) -> Reader:
-    """Reads what the node says and lets pydantic convert it: for all that has no reader of its own."""
-    validate = validator_of(annotation)
-
-    def read(node: pb.NodeProto) -> Any:
-        try:
-            return validate(read_untyped(node))
-        except (ValidationError, TypeError, ValueError):
-            raise Mismatch from None
-
-    return read
+def node_compiler(codec_of: Callable[[type], DocumentReader]) -> ReaderCompiler:
+    """The compiler of what reads nodes."""
+    return ReaderCompiler(
+        codec_of=codec_of, fields_of=attrgetter("data"), by_json_names=False, scalars=_SCALARS, of_value=_of_value,
+        optional=_optional, union=_union, document=_document, documents=_documents, sequence=_sequence,
+        fixed_tuple=_fixed_tuple, mapping=_mapping, tensor=_tensor_reader, url=_url, named_bytes=_read_named_blob,
+    )  # fmt: skip
 
 
 Writer = Callable[[Any, "pb.NodeProto"], None]
