@@ -223,6 +223,10 @@ class BaseClient:
 
     async def _result(self, run: Run) -> Any:
         """What `post` returns."""
+        if run.call.source.is_single_request:
+            if (only := await self._only_response(run)) is not None:
+                run.collect(only)
+            return run.result()
         async with Held(self._responses(run)) as responses:
             async for response in responses:
                 run.collect(response)
@@ -233,9 +237,13 @@ class BaseClient:
         from jina.client.post import progress_of
 
         call = run.call
+        if call.source.is_single_request:
+            if (only := await self._only_response(run)) is not None:
+                yield only
+            return
         with closing(run), progress_of(call) as progress:
             channel = await self._connected()
-            if not call.source.is_single_request and call.stream and hasattr(channel, "stream"):
+            if call.stream and hasattr(channel, "stream"):
                 flow = self._over_stream(run, cast("StreamChannel", channel))
             else:
                 flow = self._by_calls(run, channel)
@@ -254,6 +262,22 @@ class BaseClient:
         if isinstance(error, BadClientInput | ConfigError):
             raise error
         return failed(error, call.on)
+
+    async def _only_response(self, run: Run) -> Response | None:
+        """The response where there is one request, which is known before: without the generators that many need."""
+        from jina.client.post import progress_of
+
+        call = run.call
+        with closing(run), progress_of(call) as progress:
+            channel = await self._connected()
+            try:
+                request = run.pending.remember(next(call.source.payloads()))
+                answer = next(run.arrived(await self._attempts(call, channel, request), call.max_attempts))
+            except JinaError as error:
+                answer = self._failed(error, call)
+            response = run.deliver(answer)
+            progress.advance()
+            return response
 
     async def _over_stream(self, run: Run, channel: StreamChannel) -> AsyncGenerator[Answer]:
         from jina.errors import Unavailable
@@ -285,7 +309,7 @@ class BaseClient:
     async def _by_calls(self, run: Run, channel: Channel) -> AsyncGenerator[Answer]:
         """Each request by a call of its own, which has made all its attempts when its answer is handed to `arrived`."""
         call = run.call
-        at_once = self.protocol == "http" and call.stream and not call.source.is_single_request
+        at_once = self.protocol == "http" and call.stream
         width = min(call.options.window, self._waits.parallel) if at_once else 1
         try:
             async with call.source.read(blocking=self._waits.blocking) as payloads:

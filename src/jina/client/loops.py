@@ -90,15 +90,13 @@ class Held(Generic[Item]):
         return self
 
     def __anext__(self) -> Awaitable[Item]:
-        return self._untold(self._generator.__anext__)
+        return self._generator.__anext__() if self._known else self._untold(self._generator.__anext__)
 
     def aclose(self) -> Awaitable[None]:
         """Close the generator."""
-        return self._untold(self._generator.aclose)
+        return self._generator.aclose() if self._known else self._untold(self._generator.aclose)
 
     def _untold(self, step: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        if self._known:
-            return step()
         self._known = True
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)

@@ -445,10 +445,11 @@ class PendingRequests:
                     payload = await payloads.next()
                     if payload is None:
                         return
-                    request = self._remember(payload)
+                    request = self.remember(payload)
             yield request
 
-    def _remember(self, payload: Payload) -> Request:
+    def remember(self, payload: Payload) -> Request:
+        """The request of a payload, which is on its way from now on."""
         request = self._make(payload)
         with self._lock:
             held = self._keep or (not self._begun and len(self._pending) < _ROOM)
