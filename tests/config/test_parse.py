@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, parse
+from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, parse
 from jina.config.base import default_of, descriptions
 from jina.errors import ConfigError, NotSupportedError
 
@@ -284,6 +284,15 @@ def test_values_of_the_environment(monkeypatch):
     assert (spec.hosts, spec.timeout_ctrl, spec.log_level) == (["127.0.0.7"], 5, "DEBUG")
     monkeypatch.setenv("JINA_LOG_LEVEL", "loud")
     assert "log_level: 'loud' is none of" in problem()
+
+
+def test_an_option_without_effect_is_told_in_the_log(caplog):
+    assert parse(FlowSpec, {"timeout_ctrl": 5}).timeout_ctrl == 5
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Flow: timeout_ctrl: without effect here: nothing waits for control messages")
+    assert record.levelname == "WARNING"
+    parse(FlowSpec, {"timeout_ctrl": 60})
+    assert len(caplog.records) == 1
 
 
 def test_specs_are_frozen_and_do_not_share_values():

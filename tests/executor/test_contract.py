@@ -1,16 +1,20 @@
 """The class: constructor, what is injected, workspace, life, inheritance."""
 
 import abc
+import ast
 import asyncio
+import importlib
+import inspect
 import logging
 import subprocess
 import sys
+import textwrap
 from types import SimpleNamespace
 
 import pytest
 
 from jina.errors import ExecutorDefinitionError, JinaError, NotSupportedError
-from jina.executor import Executor, dynamic_batching, monitor, requests, write
+from jina.executor import Executor, base, dynamic_batching, monitor, requests, write
 
 
 def test_an_executor_can_be_of_a_class_with_a_metaclass_too():
@@ -460,3 +464,22 @@ heavy = {"docarray", "numpy", "pydantic", "opentelemetry", "rich", "prometheus_c
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_type_checkers_see_the_signatures_of_attached_methods():
+    """`Configurable` declares for them what `jina.executor.configurable` and `jina.executor_serve` define."""
+    importlib.import_module("jina.executor_serve")
+    tree = ast.parse(inspect.getsource(base))
+    (cls,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Configurable")
+    (block,) = (node for node in cls.body if isinstance(node, ast.If))
+    declared = {node.name: node for node in block.body if isinstance(node, ast.FunctionDef)}
+    attached = {name for name, member in vars(base.Configurable).items() if hasattr(member, "__func__")}
+    attached |= {name for name in ("serve", "save_config") if callable(getattr(Executor, name))}
+    assert declared.keys() == attached - {"to_k8s_yaml"}
+    for name, node in declared.items():
+        function = inspect.unwrap(getattr(Executor, name))
+        (defined,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        assert ast.unparse(node.args) == ast.unparse(defined.args)
+        assert ast.get_docstring(node) == ast.get_docstring(defined).split("\n")[0]
+        assert ast.unparse(node.returns) == ast.unparse(defined.returns)
+        assert list(map(ast.unparse, node.decorator_list)) == list(map(ast.unparse, defined.decorator_list))

@@ -105,6 +105,7 @@ class GatewaySpec(
     GraphOptions,
     UpstreamOptions,
     GatewayOptions,
+    HttpOptions,
     InflightOptions,
     AccessOptions,
     ServerOptions,
@@ -302,7 +303,7 @@ class ClientSpec(Spec):
     """Use the proxies that the environment names."""
 
     reuse_session: Flag = False
-    """Keep HTTP connections open between calls."""
+    """Accepted because Jina 3 takes it: HTTP connections are kept open between calls in any case."""
 
     grpc_channel_options: Mapped | None = None
     """Options of the gRPC channel."""
@@ -419,6 +420,7 @@ class FlowSpec(
     UpstreamOptions,
     ScalingOptions,
     GatewayOptions,
+    HttpOptions,
     QueueOptions,
     InflightOptions,
     AccessOptions,
@@ -450,7 +452,7 @@ class FlowSpec(
     """Let clients made from it connect by TLS, and connect to external Deployments by TLS."""
 
     reuse_session: Flag = False
-    """Let clients made from it keep HTTP connections open between calls."""
+    """Accepted because Jina 3 takes it: clients made from it keep HTTP connections open in any case."""
 
     suppress_root_logging: Flag = False
     """Leave the root logger alone, which is what happens anyway."""

@@ -95,7 +95,8 @@ class ProcessOptions(Spec):
     """Milliseconds to wait until the process is ready; -1 waits for ever. Text may bring a unit: `"30s"`."""
 
     timeout_ctrl: Seconds = Field(default_factory=_default_timeout_ctrl, validate_default=True)
-    """Seconds to wait for control messages; the variable JINA_DEFAULT_TIMEOUT_CTRL changes the default of 60."""
+    """Seconds, without effect: accepted because Jina 3 takes it. Nothing waits for control messages, and `grace` is how
+    long a stop may take. The variable JINA_DEFAULT_TIMEOUT_CTRL changes the default of 60."""
 
     grace: Seconds = 30
     """Seconds that requests in flight get to finish when the process is told to stop."""
@@ -241,7 +242,7 @@ class HttpOptions(Spec):
     """Serve GraphQL at `/graphql`."""
 
 
-class GatewayOptions(HttpOptions):
+class GatewayOptions(Spec):
     """How a gateway takes requests."""
 
     prefetch: Index = 1000

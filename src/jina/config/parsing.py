@@ -11,9 +11,10 @@ from typing_extensions import is_typeddict
 
 from jina.config.base import Spec, aliases_of, canonical
 from jina.config.models import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
-from jina.config.rules import check
+from jina.config.rules import WITHOUT_EFFECT, check
 from jina.config.types import shown
 from jina.errors import ConfigError, nearest
+from jina.observe.logs import get_logger
 
 Path = tuple[str | int, ...]
 """Keys and positions from the outside in."""
@@ -69,6 +70,10 @@ def parse(model: type[S], values: Mapping[str, Any], where: str = "", locate: Lo
         messages = [words.at((spelled.get(problem.option, problem.option),), problem.text) for problem in broken]
         kinds = {problem.error for problem in broken}
         raise (kinds.pop() if len(kinds) == 1 else ConfigError)(_joined(messages))
+    for option in WITHOUT_EFFECT.keys() & given.keys():
+        if option in spec.non_defaults():
+            text = words.at((spelled.get(option, option),), f"without effect here: {WITHOUT_EFFECT[option]}")
+            get_logger("jina.options").warning("%s", text)
     return spec
 
 

@@ -508,6 +508,10 @@ UNAVAILABLE: Final[Mapping[str, str]] = {
     "connection_list": "give `shards`, or external Deployments by host and port",
 }
 """Options that raise NotSupportedError unless they keep their defaults or are empty, and what to do instead."""
+WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "timeout_ctrl": "nothing waits for control messages; `grace` is how long a stop may take",
+}
+"""Options of Jina 3 that are accepted and change nothing; the log says so where another value is given."""
 RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
     "DeploymentSpec": (
         ports_match_protocols,

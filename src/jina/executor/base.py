@@ -8,10 +8,10 @@ import enum
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from jina.errors import ConfigError, ExecutorNotFound, NotSupportedError, nearest
 from jina.executor import binding
@@ -115,19 +115,65 @@ class Configurable:
     """What a configuration describes; `JAMLCompatible` of Jina 3.
 
     Its methods need more than this module may import: `jina.executor.configurable` and `jina.executor_serve` attach
-    them.
+    them. Type checkers and editors read their signatures here; a test compares the two.
     """
 
     StandaloneExecutorType = StandaloneExecutorType
 
     if TYPE_CHECKING:
-        load_config: ClassVar[Callable[..., Any]]
-        save_config: Callable[..., None]
-        serve: ClassVar[Callable[..., None]]
-        from_hub: ClassVar[Callable[..., NoReturn]]
-        to_kubernetes_yaml: ClassVar[Callable[..., NoReturn]]
-        to_k8s_yaml: ClassVar[Callable[..., NoReturn]]
-        to_docker_compose_yaml: ClassVar[Callable[..., NoReturn]]
+
+        @classmethod
+        def load_config(
+            cls,
+            source: Any,
+            *,
+            uses_with: Mapping[str, Any] | None = None,
+            uses_metas: Mapping[str, Any] | None = None,
+            uses_requests: Mapping[str, str] | None = None,
+            uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+            runtime_args: Mapping[str, Any] | None = None,
+            extra_search_paths: Sequence[str] = (),
+            py_modules: str | Sequence[str] | None = None,
+            **options: Any,
+        ) -> Self:
+            """The Executor that YAML describes, constructed in this process."""
+            raise NotImplementedError
+
+        def save_config(self, filename: str | None = None) -> None:
+            """Write YAML from which `load_config` makes the Executor again; `<name>.yml` unless a name is given."""
+            raise NotImplementedError
+
+        @classmethod
+        def serve(
+            cls,
+            uses_with: Mapping[str, Any] | None = None,
+            uses_metas: Mapping[str, Any] | None = None,
+            uses_requests: Mapping[str, str] | None = None,
+            stop_event: Any = None,
+            uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+            *,
+            reload: bool = False,
+            **options: Any,
+        ) -> None:
+            """Serve the class until `stop_event` is set or the process is interrupted."""
+            raise NotImplementedError
+
+        @classmethod
+        def from_hub(cls, uri: str, **options: Any) -> NoReturn:
+            """Not available yet."""
+            raise NotImplementedError
+
+        @staticmethod
+        def to_kubernetes_yaml(uses: Any, output_base_path: str, **options: Any) -> NoReturn:
+            """Not available yet."""
+            raise NotImplementedError
+
+        to_k8s_yaml = to_kubernetes_yaml
+
+        @staticmethod
+        def to_docker_compose_yaml(uses: Any, output_path: str | None = None, **options: Any) -> NoReturn:
+            """Not available yet."""
+            raise NotImplementedError
 
 
 class Executor(Configurable, Instrumented, metaclass=ExecutorType):
