@@ -107,7 +107,7 @@ func start(c config) (*agent, error) {
 		a.log.Error("the log cannot be written; no write is acknowledged until it can", "error", err)
 	}
 	a.store.broken = func(err error) {
-		a.log.Error("nothing can be written before the agent begins anew; is the disk full?", "error", err)
+		a.log.Error("nothing can be written before the agent restarts; is the disk full?", "error", err)
 		os.Exit(1)
 	}
 	a.comparer = newComparer(len(c.Peers))

@@ -103,7 +103,7 @@ func TestAReadAsksForTheTermOfAMajority(t *testing.T) {
 		}
 	}
 	if err := leader.stillLeads(term); err == nil {
-		t.Fatal("nobody else answers")
+		t.Fatal("no other replica answers")
 	}
 }
 
@@ -269,7 +269,7 @@ func TestAWorkerMayComeBackToARestartedAgent(t *testing.T) {
 	l.awaitReady()
 	same(t, g, 2)
 	if l.resets != 0 {
-		t.Error("it began anew")
+		t.Error("it restarted")
 	}
 }
 
@@ -343,7 +343,7 @@ func TestWhoWaitsForRaftIsNotLeftWaitingWhenItEnds(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for range 10 { // raft may take a question though nobody is left to answer it
+		for range 10 { // raft may take a question though no goroutine is left to answer it
 			leading.handOver(anyReplica)
 			if err := leading.settled(leading.raft.Barrier(time.Second)); err == nil {
 				t.Error("a barrier went through")

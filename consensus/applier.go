@@ -206,7 +206,7 @@ func (a *applier) installed(index uint64) {
 }
 
 func (a *applier) reset(w *worker, reason string) {
-	a.warn("the worker begins anew: %s", reason)
+	a.warn("the worker restarts: %s", reason)
 	w.writeJSON(kReset, 0, map[string]string{"reason": reason})
 	a.detach(w)
 }
@@ -263,7 +263,7 @@ func (a *applier) await(w *worker, index uint64) bool {
 	return !w.gone && !a.stopped
 }
 
-// snapshot has the worker write its state into dir, at least or later.
+// snapshot tells the worker to write its state into dir, at least or later.
 func (a *applier) snapshot(least uint64, dir string) (*snapshotRequest, error) {
 	one := &snapshotRequest{least: least, dir: dir, answer: make(chan error, 1)}
 	a.mu.Lock()

@@ -17,14 +17,14 @@ import (
 
 // Agents of a group have a key in common, and each side of a connection proves to the other that it has it: by the HMAC
 // of all that both have said, of which some is random and never said before. What a side says of itself is in there, and
-// which side it is, so that neither can be sent back, or to somebody else.
+// which side it is, so that no proof can be sent back, or to another agent.
 //
 //	caller: purpose (1), mark (16), nonce (32), its id (1 + n)
 //	called: nonce (32), its id (1 + n), proof (32)
 //	caller: proof (32)
 //
-// It says who is at the other end when a connection begins. What goes over it can be read and changed by who is between
-// the two: against that there is TLS.
+// It says who is at the other end when a connection begins. What goes over it can be read and changed by whoever controls
+// the network between the two: against that there is TLS.
 const (
 	withKey   byte = 0x20 // in a purpose: the rest of the helloFrame follows
 	nonceSize      = 32
@@ -37,7 +37,7 @@ var (
 	errNoKey   = errors.New("it says nothing of a key, and this group has one")
 )
 
-// greeted is what both sides of a connection have said.
+// greeted is what both sides of a connection have sent.
 type greeted struct {
 	key        []byte
 	hello      [hello]byte
@@ -62,7 +62,7 @@ func (g *greeted) proven(side string, shown []byte) bool {
 	return subtle.ConstantTimeCompare(g.proof(side), shown) == 1
 }
 
-// admit has whoever called prove itself, who has said its hello.
+// admit makes the caller, whose hello was read, prove that it has the key.
 func (m *mux) admit(conn net.Conn, said [hello]byte) error {
 	g := &greeted{key: m.key, hello: said, calledName: m.id}
 	if _, err := io.ReadFull(conn, g.caller[:]); err != nil {
@@ -129,7 +129,7 @@ func readName(in io.Reader) (string, error) {
 	return string(name), err
 }
 
-// grumble tells of what comes again and again, now and then.
+// grumble logs what happens again and again, at intervals.
 type grumble struct {
 	mu   sync.Mutex
 	told time.Time

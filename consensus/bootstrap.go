@@ -10,8 +10,8 @@ import (
 )
 
 // bootstrap finds this replica's place: bootstraps the group once, when all planned replicas say that they are blank; a
-// replica that has no vote in the group of the others joins it as a new member. A vote may be taken back while nobody
-// knows yet that it was given, by a leader that has not heard of it: a member without one asks again. Who was removed
+// replica that has no vote in the group of the others joins it as a new member. A leader that does not know of a
+// vote yet may take it back: a member without one asks again. A replica that was removed
 // does not.
 func (a *agent) bootstrap() {
 	wait, voted := 10*time.Millisecond, false
@@ -80,7 +80,7 @@ func (a *agent) place(status []*info) string {
 }
 
 // suspect finds replicas whose group was restored or recovered without this disk, or of which this is one. Only a
-// start is stopped by that: what serves goes on, whoever turns up.
+// start is stopped by that: what serves goes on, whichever replica appears.
 func (a *agent) suspect(status []*info) error {
 	for _, one := range status {
 		if a.Again || one == nil || one.Blank || one.Generation == a.mux.generation() {

@@ -56,7 +56,7 @@ type partial struct {
 	pieces [][]byte
 }
 
-// spill is a file without a name, closed with the last one who holds it.
+// spill is a file without a name, closed by its last holder.
 type spill struct {
 	*os.File
 	holders atomic.Int32

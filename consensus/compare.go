@@ -18,7 +18,7 @@ type hash struct{ index, value uint64 }
 
 // comparer notices replicas whose methods did not do the same. Each worker tells a hash after each operation, which
 // covers all before it; agents exchange them. Who differs from a majority that agrees is the odd one: where everyone
-// differs from everyone, nobody knows better.
+// differs from all others, there is no majority to compare with.
 type comparer struct {
 	mu      sync.Mutex
 	hashes  map[uint64]uint64

@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What is damaged is told by file and byte, so that whoever repairs a disk, or reports a bug, knows where to look.
+// Damage is reported by file and byte, so that it can be found when a disk is repaired or a bug is reported.
 
 const (
 	segmentMagic  = 0x58eb6b0d // see raft-wal's segment/format.go

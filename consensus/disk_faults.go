@@ -46,7 +46,7 @@ type forgetful struct {
 type unsynced struct {
 	mu     sync.Mutex
 	pieces []piece
-	late   bool // a sync that nobody waits for is on its way
+	late   bool // a sync without a waiter is on its way
 }
 
 type piece struct {

@@ -95,7 +95,7 @@ func TestAnAgentEndsThoughItsWorkerIsBusyWithASnapshot(t *testing.T) {
 		t.Fatal("it waited for the worker")
 	}
 	if err := <-asked; err == nil {
-		t.Error("nobody wrote a snapshot")
+		t.Error("no snapshot was written")
 	}
 }
 

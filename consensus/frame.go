@@ -186,7 +186,7 @@ func refused(format string, args ...any) error {
 	return &fault{Code: "refused", Text: fmt.Sprintf(format, args...)}
 }
 
-// caller asks questions over a link and gives each answer to whoever asked.
+// caller asks questions over a link and delivers each answer to its caller.
 type caller struct {
 	*link
 	mu      sync.Mutex

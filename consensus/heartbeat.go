@@ -8,7 +8,7 @@ const (
 	ownBeats = 10 * 3 / 2
 )
 
-// beat has the leader send its heartbeats to all followers at once, as often as the lease asks for. Raft sends them to
+// beat makes the leader send its heartbeats to all followers at once, as often as the lease asks for. Raft sends them to
 // each by a timer of its own, ten times in a heartbeat timeout at least, which costs an idle group most of its wake-ups.
 func (a *agent) beat() {
 	leads := a.raft.LeaderCh()

@@ -32,10 +32,10 @@ type group struct {
 // groupKey is the one that agents of tests have in common.
 const groupKey = "0123456789abcdef0123456789abcdef"
 
-// knows is how somebody who has the key reaches them.
+// knows is a client that has the key.
 func knows(group string) *mux { return &mux{group: group, key: []byte(groupKey)} }
 
-// freePort gives an address below the ports that the system hands out to whoever connects or asks for any port: one of
+// freePort gives an address below the ports that the system gives to connections and to listeners on any port: one of
 // those may be taken again before it is listened to.
 func freePort(t testing.TB) string {
 	for range 100 {

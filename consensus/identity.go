@@ -67,7 +67,7 @@ func (i identity) write(dir string) error {
 	return writeFile(filepath.Join(dir, identityFile), data)
 }
 
-// adopt has a blank disk belong to a generation of its group.
+// adopt makes a blank disk part of a generation of its group.
 func adopt(dir, generation string) error {
 	known, err := readIdentity(dir)
 	if err != nil {
@@ -77,7 +77,7 @@ func adopt(dir, generation string) error {
 	return known.write(dir)
 }
 
-// announcementFile tells whoever looks into the folder of a replica how to reach its agent while it runs.
+// announcementFile, in the folder of a replica, says how to reach its agent while it runs.
 const announcementFile = "agent.json"
 
 func (a *agent) announcement() string { return filepath.Join(a.Dir, announcementFile) }

@@ -55,7 +55,7 @@ func main() {
 	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
 	gone := make(chan struct{})
 	go func() {
-		// Nothing more is read: its end is the end of whoever started this process.
+		// Nothing more is read: its end is the end of the parent process.
 		in.ReadByte()
 		close(gone)
 	}()

@@ -72,13 +72,13 @@ func (a *agent) administer(body []byte, forwarded bool) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	return nil, refused("nobody knows how to %q", request.Do)
+	return nil, refused("unknown command %q", request.Do)
 }
 
 // --- changes, on the leader -------------------------------------------------------------------------------------
 
-// admit takes a new member in: without a vote until its worker has caught up, then in the place of the one that had its
-// number. All agents hear where it is first.
+// admit adds a new member: without a vote until its worker has caught up, then in the place of the one that had its
+// number. First all agents are told its address.
 func (a *agent) admit(request admin) error {
 	if err := a.registry.learn(request.Replica, request.Address); err != nil {
 		return err
@@ -215,7 +215,7 @@ func (a *agent) bearable(id string, members map[string]string) error {
 	return nil
 }
 
-// tellAll has the other agents do what concerns each of them alone; who does not answer learns it later.
+// tellAll sends each other agent what concerns it; one that does not answer learns it later.
 func (a *agent) tellAll(request admin, except int) {
 	body, _ := json.Marshal(request)
 	done := make(chan struct{})
@@ -242,7 +242,7 @@ func (a *agent) leaveOut(replica int) error {
 
 // --- what every agent looks after -------------------------------------------------------------------------------
 
-// keepRegistry asks the others for addresses of members that joined while this agent could not hear of it.
+// keepRegistry asks the others for addresses of members that joined while this agent could not be reached.
 func (a *agent) keepRegistry() {
 	var tell outsider
 	for a.idle() {
@@ -284,7 +284,7 @@ func (a *agent) removed(members map[string]string) bool {
 	return len(members) > 0 && a.belonged.Load()
 }
 
-// outsider has the worker know whether this replica was removed, and whether it was taken in again.
+// outsider tells the worker when this replica was removed, and when it was added again.
 type outsider struct {
 	worker  *worker
 	removed bool

@@ -11,7 +11,7 @@ const (
 	worth = 256 << 10 // bytes after which there is something to give back
 )
 
-// spare has the collector run twice as often as Go's default: what lives is little, and mostly bytes without pointers
+// spare makes the collector run twice as often as Go's default: what lives is little, and mostly bytes without pointers
 // that cost it nothing, so that a heap of half the size costs no time that shows.
 func spare() {
 	runtime.MemProfileRate = 0 // its table alone would take more than a megabyte

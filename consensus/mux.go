@@ -123,7 +123,7 @@ func (m *mux) sort(conn net.Conn) {
 	}
 }
 
-// hear finds out what a connection is for, and whether whoever made it may ask for that.
+// hear finds out what a connection is for, and whether the other side may ask for that.
 func (m *mux) hear(conn net.Conn) (byte, error) {
 	var head [hello]byte
 	conn.SetDeadline(time.Now().Add(5 * time.Second))
@@ -132,7 +132,7 @@ func (m *mux) hear(conn net.Conn) (byte, error) {
 	}
 	purpose, keyed := head[0]&^withKey, head[0]&withKey != 0
 	if [16]byte(head[1:]) != m.mark(purpose, m.id) {
-		return 0, errors.New("it is of another group, for another replica, or nobody of ours")
+		return 0, errors.New("it is of another group, for another replica, or not from an agent")
 	}
 	var err error
 	switch {
@@ -227,7 +227,7 @@ func (s *stream) Close() error {
 }
 
 // transportOver sends one request at a time to each follower. In a pipeline of several, raft waits for ever where a
-// follower refuses one of them, as one with a full disk does: the sender for the reader of answers, which has left. It is
+// follower refuses one of them, as one with a full disk does: the sender for the reader of answers, which has ended. It is
 // no faster either.
 func transportOver(s raft.StreamLayer, log hclog.Logger) *raft.NetworkTransport {
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{

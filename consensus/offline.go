@@ -61,7 +61,7 @@ func offline(in io.Reader, out io.Writer) error {
 	case "recover":
 		result, err = t.recover()
 	default:
-		err = fmt.Errorf("nobody knows how to %q", t.Do)
+		err = fmt.Errorf("unknown command %q", t.Do)
 	}
 	if err != nil {
 		return err

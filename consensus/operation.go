@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// What an operation looks like is the worker's affair, see src/jina/replication/entries.py. The agent looks at its bootstrap
+// The worker defines what an operation looks like, see src/jina/replication/log_entries.py. The agent checks its form
 // before it proposes one: what no worker can read would stop every replica, and the log never forgets it.
 //
 // An operation is a version, the lengths of what follows, flags, two MessagePack arrays (what is logged of the request,
@@ -25,7 +25,7 @@ const (
 )
 
 var (
-	errShort = errors.New("it is cut off")
+	errShort = errors.New("it is truncated")
 	endless  = [][]byte{[]byte("-Infinity"), []byte("Infinity"), []byte("NaN")}
 )
 
@@ -112,7 +112,7 @@ func (s *scanner) part(size int, read func() error) error {
 	return nil
 }
 
-// about is what is logged of a request beside itself: `Entry` in entries.py.
+// about is what is logged of a request beside itself: `Entry` in log_entries.py.
 func (s *scanner) about() error {
 	fields := []func() error{
 		s.text, s.binary, s.natural, s.text, s.natural, s.natural, s.natural, s.moment, s.natural,
@@ -120,7 +120,7 @@ func (s *scanner) about() error {
 	return s.array("entry", fields, 3)
 }
 
-// meta is a request without its documents: `_RequestMeta` in link_messages.py.
+// meta is a request without its documents: `_RequestMeta` in src/jina/ipc/protocol.py.
 func (s *scanner) meta(body int64) error {
 	fields := []func() error{
 		s.text, s.text, s.text, s.truth, s.optional(s.amount), s.headers,
@@ -162,7 +162,7 @@ func (s *scanner) location() error {
 	})
 }
 
-// exact is the JSON of parameters that MessagePack has no bootstrap for.
+// exact is the JSON of parameters that MessagePack cannot hold.
 func (s *scanner) exact() error {
 	v, err := s.value()
 	if err != nil {
@@ -379,7 +379,7 @@ func (s *scanner) sized(kind species, size uint64, err error) (value, error) {
 	}
 	data, err := s.take(int(size), true)
 	if err == nil && kind == aText && !utf8.Valid(data) {
-		err = errors.New("text that is no UTF-8")
+		err = errors.New("text that is not UTF-8")
 	}
 	return value{kind: kind, data: data}, err
 }

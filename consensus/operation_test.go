@@ -126,7 +126,7 @@ func TestNothingUnreadableGetsIntoTheLog(t *testing.T) {
 	same(t, g, 2)
 }
 
-// A log of before may hold such an entry: whoever recovers the group from it goes on without.
+// A log of before may hold such an entry: a recovered group goes on without it.
 func TestALogWithAnUnreadableEntryIsRecovered(t *testing.T) {
 	g := newGroup(t, 1, nil)
 	g.startAll()

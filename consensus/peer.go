@@ -26,12 +26,12 @@ type peer struct {
 
 	mu     sync.Mutex
 	talks  way
-	asks   way // for its status, which it tells strangers too
+	asks   way // for its status alone
 	outbox chan []byte
 	closed bool
 }
 
-// way is a connection to a peer, or a dial that all wait for who want one.
+// way is a connection to a peer, or a dial that all callers wait for.
 type way struct {
 	caller *caller
 	dial   *dial
@@ -178,7 +178,7 @@ func (p *peer) close() {
 	}
 }
 
-// servePeer answers another agent; one that may be a stranger hears only how this one stands.
+// servePeer answers another agent; on a connection for the status alone, only that is answered.
 func (a *agent) servePeer(conn net.Conn, stranger bool) {
 	l, limit, over := newLink(conn), frameLimit, make(chan struct{})
 	if stranger {
@@ -346,7 +346,7 @@ func (a *agent) welcome(w *worker, hello helloFrame) {
 		a.comparer.renew()
 	}
 	if err := a.applier.attach(w, hello); err != nil {
-		a.log.Error("the worker cannot be brought up", "error", err)
+		a.log.Error("the worker cannot be brought up to date", "error", err)
 		w.writeJSON(kReset, 0, map[string]string{"reason": err.Error()})
 		a.applier.detach(w)
 		return

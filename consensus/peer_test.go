@@ -87,7 +87,7 @@ func TestASilentConnectionIsGivenUp(t *testing.T) {
 	})
 }
 
-// Whoever asks how a group is may ask that, and no more: not have memory reserved either.
+// A connection for the status may ask for that, and no more: it cannot make the agent reserve memory either.
 func TestAStrangerSaysLittle(t *testing.T) {
 	g := newGroup(t, 1, nil)
 	g.startAll()

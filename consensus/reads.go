@@ -81,9 +81,9 @@ func (a *agent) confirmed(settled *uint64) readAnswer {
 	return readAnswer{index: index}
 }
 
-// stillLeads asks a majority for its term: nobody had been elected in a later one when they answered. Raft's own
+// stillLeads asks a majority for its term: no leader of a later one had been elected when they answered. Raft's own
 // VerifyLeader counts answers to what was sent before it was called, such as those that a leader finds which was stopped
-// and wakes up. Who does not answer within an election timeout is as good as gone: another replica may be asked instead.
+// and wakes up. One that does not answer within an election timeout counts as gone: another replica may be asked instead.
 func (a *agent) stillLeads(term uint64) error {
 	future := a.raft.GetConfiguration()
 	if err := future.Error(); err != nil {

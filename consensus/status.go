@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// figures is what an agent tells whoever looks at it: what the others may know, and what it costs.
+// figures is the status of an agent: what other agents may know, and what it costs.
 type figures struct {
 	*info
 	PID           int               `json:"pid"`

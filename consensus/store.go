@@ -305,7 +305,7 @@ func (s *logStore) SetUint64(key []byte, value uint64) error {
 	return orWait(s.WAL.SetUint64(key, value))
 }
 
-// orWait lets those wait for the end of the process who come when all is closed: a heartbeat that is being answered
+// orWait makes callers that come when all is closed wait for the end of the process: a heartbeat that is being answered
 // while the agent stops. Raft would panic, as it does when a disk fails.
 func orWait(err error) error {
 	if errors.Is(err, wal.ErrClosed) {

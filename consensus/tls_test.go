@@ -156,7 +156,7 @@ func TestTheSameCertificateNeedsNoAuthorities(t *testing.T) {
 	}
 	_, _, other, otherKey := maker.make("other", []string{"127.0.0.1"})
 	if err := meet(t, maker.guardOf(other, otherKey, ""), maker.guardOf(cert, key, "")); err == nil {
-		t.Fatal("nobody that is known signed it")
+		t.Fatal("no known authority signed it")
 	}
 }
 
@@ -221,6 +221,6 @@ func TestAgentsTalkByTLS(t *testing.T) {
 	}
 	stranger := &peer{mux: &mux{group: "g", guard: newAuthority(t).guardWith("x", "127.0.0.1")}, address: g.peers[0]}
 	if _, err := stranger.call(kStatus, nil, time.Second); err == nil {
-		t.Fatal("it answered a stranger")
+		t.Fatal("it answered a client without a certificate")
 	}
 }

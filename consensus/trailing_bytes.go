@@ -50,7 +50,7 @@ func (t *sizeIndex) within(budget int64, last uint64) uint64 {
 	return last - t.marks[0].index
 }
 
-// limitTrailingLog has the next snapshot leave as much of the log as there is room for.
+// limitTrailingLog makes the next snapshot leave as much of the log as there is room for.
 func (a *agent) limitTrailingLog() error {
 	a.tuning.Lock()
 	defer a.tuning.Unlock()
@@ -67,7 +67,7 @@ const (
 	endLooks = 10 // as often the same, lest entries are just being replaced
 )
 
-// watchEnd has the agent restart where raft remembers an end of the log that a snapshot of the leader took away:
+// watchEnd restarts the agent where raft remembers an end of the log that a snapshot of the leader took away:
 // entries that were never committed, and reached further than the snapshot. Raft agrees with no leader then, until it
 // looks again as it starts.
 func (a *agent) watchEnd() {
@@ -78,7 +78,7 @@ func (a *agent) watchEnd() {
 		if !a.remembersMore() {
 			seen = 0
 		} else if seen++; seen == endLooks {
-			a.requestRestart(errors.New("the log was overtaken by a snapshot; the agent begins anew"))
+			a.requestRestart(errors.New("the log was overtaken by a snapshot; the agent restarts"))
 		}
 	}
 }

@@ -11,7 +11,7 @@ const barredFor = 2 // election timeouts; a transfer takes one
 
 // checkTransfer looks at what raft says to proposals, and passes it on. Raft refuses them while it hands the leadership over, and
 // may never get to the end of that: where it asks a replica for the second time that is cut off, and loses the leadership
-// meanwhile, it waits for somebody who is gone (https://github.com/hashicorp/raft/issues/696). It would refuse for ever, and
+// meanwhile, it waits for a goroutine that has ended (https://github.com/hashicorp/raft/issues/696). It would refuse for ever, and
 // the agent restarts.
 func (a *agent) checkTransfer(err error) error {
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) || a.handing.Load() > 0 {
@@ -22,7 +22,7 @@ func (a *agent) checkTransfer(err error) error {
 	if since := a.barred.Load(); since == 0 {
 		a.barred.CompareAndSwap(0, now)
 	} else if time.Duration(now-since) > barredFor*ms(a.ElectionMs) {
-		a.requestRestart(errors.New("a transfer of the leadership does not end; the agent begins anew"))
+		a.requestRestart(errors.New("a transfer of the leadership does not end; the agent restarts"))
 	}
 	return err
 }

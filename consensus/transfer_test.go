@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// hang has a raft take a transfer of the leadership for unfinished.
+// hang makes a raft take a transfer of the leadership for unfinished.
 func hang(r *raft.Raft) {
 	field := reflect.ValueOf(r).Elem().FieldByName("leaderState").FieldByName("leadershipTransferInProgress")
 	*(*int32)(unsafe.Pointer(field.UnsafeAddr())) = 1
@@ -42,7 +42,7 @@ func TestATransferThatEndsIsWaitedFor(t *testing.T) {
 		a.checkTransfer(nil)
 	}
 	if told() {
-		t.Fatal("it begins anew though transfers ended")
+		t.Fatal("it restarts though transfers ended")
 	}
 	a.checkTransfer(raft.ErrLeadershipTransferInProgress)
 	time.Sleep(50 * time.Millisecond)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharing lets the agent listen on a port that whoever started it holds by a bound socket.
+// sharing lets the agent listen on a port that its parent holds by a bound socket.
 func sharing(share bool) net.ListenConfig {
 	if !share {
 		return net.ListenConfig{}

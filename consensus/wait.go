@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rest is how often a quiet agent looks after what nothing tells it of.
+// rest is the interval at which a quiet agent polls what it is not notified of.
 const rest = time.Second
 
 // bell tells all that wait for it that something happened.
@@ -68,7 +68,7 @@ func (a *agent) await(heard <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// lockSoon locks as lock does, and waits for an agent that is about to end: whoever started it was killed and is
+// lockSoon locks as lock does, and waits for an agent that is about to end: its parent was killed and is
 // started again at once, while the agent still hands its leadership over.
 func lockSoon(path string, patience time.Duration) (*os.File, error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {

@@ -6,7 +6,7 @@ import (
 
 func TestABellIsHeardByAllThatAskedBefore(t *testing.T) {
 	var b bell
-	b.ring() // by nobody
+	b.ring() // not waited for
 	first, second := b.heard(), b.heard()
 	select {
 	case <-first:

@@ -66,7 +66,7 @@ func payload(entries [][]byte) [][]byte {
 	return parts
 }
 
-// append takes the entries, and lets go of each when it is committed.
+// append takes the entries, and drops each when it is committed.
 func (a *agent) append(entries [][]byte) (uint64, error) {
 	var flying []raft.ApplyFuture
 	var index uint64
@@ -137,7 +137,7 @@ const (
 	rarestLook = 10 * commitLook
 )
 
-// followCommits is for what nobody tells: entries that are no operations, such as that of a new leader. Once all that is
+// followCommits is for commits without a notice: entries that are not operations, such as that of a new leader. Once all that is
 // stored is committed it waits until something is.
 func (a *agent) followCommits() {
 	pause := commitLook
