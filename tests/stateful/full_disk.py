@@ -1,5 +1,7 @@
-"""A program that fills the disk of one replica, in a mount namespace of its own; prints what came of it as JSON."""
+"""A program that fills the disk of one replica, in a mount namespace of its own; prints the outcome as JSON."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -8,6 +10,7 @@ import time
 from pathlib import Path
 
 from jina import Document
+from jina.cli.main import main as run_command
 from jina.errors import JinaError
 from tests.stateful.conftest import FAST, PATIENCE, group
 from tests.stateful.users import Blob
@@ -33,6 +36,10 @@ def main():
         for number in range(50):
             put(running, str(number), 1_000_000)
         full = os.statvfs(disk).f_bavail
+        deadline = time.monotonic() + PATIENCE
+        while not running.status()[0].get("disk") and time.monotonic() < deadline:
+            put(running, "more", 1_000_000)
+        status_when_full = status_table(workspace)
         subprocess.run(["mount", "-o", "remount,size=400M", disk], check=True)
         deadline = time.monotonic() + PATIENCE
         while not all(one.get("serving") for one in running.status()) and time.monotonic() < deadline:
@@ -41,7 +48,16 @@ def main():
             put(running, str(number), 10)
         fresh = {"headers": {"jina-consistency": "linearizable"}}
         sums = [one["sums"] for one in running.everywhere("/sums", **fresh)]
-    sys.stdout.write(json.dumps({"acknowledged": acknowledged, "errors": errors, "sums": sums, "free": full}))
+        status_after = status_table(workspace)
+    outcome = {"acknowledged": acknowledged, "errors": errors, "sums": sums, "free": full}
+    sys.stdout.write(json.dumps({**outcome, "full": status_when_full, "after": status_after}))
+
+
+def status_table(workspace):
+    """What `jina raft status` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        run_command(["raft", "status", "--workspace", str(workspace)])
+    return output.getvalue()
 
 
 if __name__ == "__main__":

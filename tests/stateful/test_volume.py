@@ -179,3 +179,8 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path):
     assert output["sums"][0] == output["sums"][1] == output["sums"][2]
     assert set(output["acknowledged"]) <= set(output["sums"][0])
     assert output["acknowledged"][-10:] == [str(number) for number in range(60, 70)]
+    full = [line for line in output["full"].splitlines() if line.startswith("  replica 0: its log cannot be written: ")]
+    assert len(full) == 1, output["full"]
+    assert "/raft/executor/rep-0/log/" in full[0]
+    assert "no space left on device" in full[0]
+    assert "cannot be written" not in output["after"]
