@@ -1,8 +1,9 @@
-"""The Executors that are attacked: what their methods do is small, and none of them fails by itself."""
+"""The Executors that are attacked: their methods do little, and none of them fails by itself."""
 
 import asyncio
 
 from docarray import BaseDoc, DocList
+from docarray.typing import NdArray
 from pydantic import BaseModel
 
 from jina import DocumentArray, Executor, requests, write
@@ -18,6 +19,7 @@ class Thing(BaseDoc):
     number: int = 0
     ratio: float | None = None
     flags: dict[str, bool] = {}
+    vector: NdArray | None = None
     parts: DocList[Part] | None = None
     blob: bytes = b""
 
@@ -33,7 +35,7 @@ class Wishes(BaseModel):
 
 
 class Taker(Executor):
-    """Tells how much it was given."""
+    """Counts the documents that it gets."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -65,7 +67,7 @@ class Taker(Executor):
 
     @requests(on="/smuggled")
     async def listing(self, docs: DocList[Part], **kwargs) -> DocList[Said]:
-        """How many documents came in that a request had hidden."""
+        """How many documents arrived that were hidden in another request."""
         return DocList[Said]([Said(count=self.smuggled)])
 
 

@@ -3,31 +3,10 @@
 import asyncio
 import gc
 
-from docarray import BaseDoc, DocList
-from docarray.typing import NdArray
-from pydantic import BaseModel
+from docarray import DocList
 
 from jina import DocumentArray, Executor, requests
-
-
-class Part(BaseDoc):
-    label: str = ""
-    weights: list[float] = []
-
-
-class Thing(BaseDoc):
-    text: str
-    number: int = 0
-    ratio: float | None = None
-    flags: dict[str, bool] = {}
-    vector: NdArray | None = None
-    parts: DocList[Part] | None = None
-    blob: bytes = b""
-
-
-class Wishes(BaseModel):
-    limit: int = 3
-    words: list[str] = []
+from tests.attacks.executors import Part, Thing, Wishes
 
 
 class Taker(Executor):
