@@ -21,8 +21,8 @@ Three families, by who must act::
     │       ├── ValidationFailed    422  wrong type, missing field
     │       ├── EndpointNotFound    404  no such endpoint
     │       ├── MethodNotAllowed    405  the route exists, the HTTP method does not
-    │       ├── SessionExpired      409  a write came again so late that nobody knows if it was applied
-    │       ├── TooLarge            413  over the message limit
+    │       ├── SessionExpired      409  a write came again so late that it is unknown whether it was applied
+    │       ├── TooLarge            413  over a limit on bytes, documents or parameters
     │       ├── Unauthenticated     401  no or wrong key
     │       └── PermissionDenied    403  the key does not allow this
     ├── RemoteError             the peer failed; retrying may help
@@ -62,7 +62,7 @@ class JinaError(Exception):
     deployment: str = ""
     """The step of a Flow in which it happened, where a gateway knows."""
     routes: Sequence[Any] = ()
-    """The Executors (`wire.messages.Route`) that the request has visited, the failing one last; from a gateway."""
+    """The Executors (`codec.messages.Route`) that the request has visited, the failing one last; from a gateway."""
 
     def __init__(self, message: str = "", *, help: str = "") -> None:  # noqa: A002 - what users read
         super().__init__(message)
@@ -180,14 +180,14 @@ class MethodNotAllowed(BadClient):
 
 
 class SessionExpired(BadClient):
-    """A write to a stateful Executor came in a session that is forgotten: it was not applied now, perhaps before."""
+    """A write to a stateful Executor came in an expired session: it was not applied now, and may have been before."""
 
     grpc_code = 9
     http_status = 409
 
 
 class TooLarge(BadClient):
-    """Over the message limit; the message names the option."""
+    """Over a limit on the bytes, documents or parameters of a request; the message names the option."""
 
     grpc_code = 8
     http_status = 413
@@ -272,7 +272,7 @@ def _seconds(value: Any, default: float = 1.0) -> float:
 
 
 class Overloaded(RemoteError):
-    """A queue is full, or the caller comes too often; `retry_after` is in seconds."""
+    """A queue is full, or the caller is over its rate limit; `retry_after` is in seconds."""
 
     grpc_code = 8
     http_status = 429
@@ -296,7 +296,7 @@ class Unavailable(RemoteError, ConnectionError):
     """Not ready, not reachable, or the worker is down; `retry_after` is in seconds, 0 where the server does not say."""
 
     advice: ClassVar[str] = (
-        "ask again in a moment; if it stays so, the log of the service says why, and `jina status` shows its processes"
+        "try again in a moment; if the error stays, see the log of the service, and its processes in `jina status`"
     )
     """What to do where the error does not say so itself."""
 
@@ -322,9 +322,9 @@ class Unavailable(RemoteError, ConnectionError):
 
 
 class CrashLoop(Unavailable):
-    """A process ended by itself again and again, and is not started any more (`restart_limit`)."""
+    """A process crashed repeatedly and is not restarted any more (`restart_limit`)."""
 
-    advice = "mend what its log shows, and start the service again: by itself the process is not started any more"
+    advice = "correct what its log shows, and start the service again: the process is not restarted any more"
     exit_code = 3
     retryable = False
 
@@ -345,13 +345,13 @@ class Cancelled(RemoteError):
 
 
 class RuntimeFailToStart(RemoteError, SystemError):
-    """A worker did not become ready; `__cause__` or the note has its own traceback."""
+    """A worker did not become ready; `__cause__` or the note has its traceback."""
 
 
 class ExecutorNotFound(BadConfigSource, RuntimeFailToStart):
-    """There is no such file, module or class as `uses` or `py_modules` names.
+    """The file, module or class that `uses` or `py_modules` names does not exist.
 
-    It is found before a process starts. Jina 3 finds it in the process, whose start then fails: this is both.
+    Raised before a process starts. In Jina 3 the process fails to start instead, so the class is both errors.
     """
 
 

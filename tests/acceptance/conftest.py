@@ -73,6 +73,6 @@ def line():
 
 
 @pytest.fixture
-def places(line):
+def port_of(line):
     """The port of each protocol."""
     return dict(zip(PROTOCOLS, (listener.port for listener in line.plan.gateway.listeners), strict=True))

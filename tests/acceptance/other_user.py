@@ -53,7 +53,7 @@ def process(pid):
 
 
 def bind(port):
-    """Share a port with whoever has it, as processes of one user may."""
+    """Share a port with its holder, as processes of one user may."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

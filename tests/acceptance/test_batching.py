@@ -41,9 +41,9 @@ def ask(client, endpoint="/bake", count=8, **options):
 
 
 @pytest.mark.parametrize("endpoint", ["/bake", "/bake_async"])
-@pytest.mark.parametrize("place", range(3), ids=PROTOCOLS)
-def test_requests_of_one_client_are_gathered(bakery, place, endpoint):
-    with Client(host="127.0.0.1", port=bakery.ports[place], protocol=PROTOCOLS[place]) as client:
+@pytest.mark.parametrize("listener", range(3), ids=PROTOCOLS)
+def test_requests_of_one_client_are_gathered(bakery, listener, endpoint):
+    with Client(host="127.0.0.1", port=bakery.ports[listener], protocol=PROTOCOLS[listener]) as client:
         answer = ask(client, endpoint, results_in_order=True)
     assert answer.size == [4] * 8
     assert answer.text == [f"{number}!" for number in range(8)]
@@ -52,17 +52,18 @@ def test_requests_of_one_client_are_gathered(bakery, place, endpoint):
 def test_requests_of_several_clients_and_protocols_are_gathered(bakery):
     answers = {}
 
-    def one(place, number):
-        with Client(host="127.0.0.1", port=bakery.ports[place], protocol=PROTOCOLS[place]) as client:
-            answers[place, number] = client.post("/bake", Loaf(text=f"{place} {number}"), return_type=DocList[Loaf])
+    def one(listener, number):
+        with Client(host="127.0.0.1", port=bakery.ports[listener], protocol=PROTOCOLS[listener]) as client:
+            loaf = Loaf(text=f"{listener} {number}")
+            answers[listener, number] = client.post("/bake", loaf, return_type=DocList[Loaf])
 
-    threads = [threading.Thread(target=one, args=(place, number)) for place in range(3) for number in range(4)]
+    threads = [threading.Thread(target=one, args=(listener, number)) for listener in range(3) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
     assert {key: answer.text for key, answer in answers.items()} == {
-        (place, number): [f"{place} {number}!"] for place in range(3) for number in range(4)
+        (listener, number): [f"{listener} {number}!"] for listener in range(3) for number in range(4)
     }
     assert {size for answer in answers.values() for size in answer.size} == {4}
 
@@ -92,9 +93,9 @@ def test_a_client_that_leaves_takes_its_request_out_of_the_queue(bakery):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", range(3), ids=PROTOCOLS)
-def test_each_step_of_a_flow_gathers(chain, place):
-    with Client(host="127.0.0.1", port=chain.ports[place], protocol=PROTOCOLS[place]) as client:
+@pytest.mark.parametrize("listener", range(3), ids=PROTOCOLS)
+def test_each_step_of_a_flow_gathers(chain, listener):
+    with Client(host="127.0.0.1", port=chain.ports[listener], protocol=PROTOCOLS[listener]) as client:
         answer = ask(client, results_in_order=True)
     assert answer.size == [4] * 8
     assert answer.text == [f"{number}!!" for number in range(8)]

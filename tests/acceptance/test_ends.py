@@ -34,10 +34,10 @@ def test_sigterm_under_load(tmp_path):
     )
     with served:
         worker = served._processes[0].workers[0]
-        places = list(zip(PROTOCOLS, served.ports, strict=True)) * CLIENTS
-        warm = threading.Barrier(len(places) + 1)
-        with ThreadPoolExecutor(len(places)) as pool:
-            loads = [pool.submit(ask_until_refused, port, protocol, warm) for protocol, port in places]
+        targets = list(zip(PROTOCOLS, served.ports, strict=True)) * CLIENTS
+        warm = threading.Barrier(len(targets) + 1)
+        with ThreadPoolExecutor(len(targets)) as pool:
+            loads = [pool.submit(ask_until_refused, port, protocol, warm) for protocol, port in targets]
             warm.wait(30)
             os.kill(worker.pid, signal.SIGTERM)
             answered = [load.result(30) for load in loads]

@@ -39,10 +39,10 @@ def program(folder):
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             output = json.loads(child.stdout.readline() or child.stderr.read())
-            places = list(zip(PROTOCOLS, output["ports"], strict=True)) * CLIENTS
-            warm = threading.Barrier(len(places) + 1)
-            with ThreadPoolExecutor(len(places)) as pool:
-                loads = [pool.submit(ask_until_refused, port, protocol, warm) for protocol, port in places]
+            targets = list(zip(PROTOCOLS, output["ports"], strict=True)) * CLIENTS
+            warm = threading.Barrier(len(targets) + 1)
+            with ThreadPoolExecutor(len(targets)) as pool:
+                loads = [pool.submit(ask_until_refused, port, protocol, warm) for protocol, port in targets]
                 warm.wait(30)
                 yield child, output, loads
         finally:
@@ -88,7 +88,7 @@ def test_sigterm_under_load(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["program", "gateway"])
 def test_a_kill_under_load(tmp_path, victim):
-    """Whoever is killed, all others end too; one that could say so names what died."""
+    """Whichever process is killed, all others end too; the error names the process that died."""
     with program(tmp_path) as (child, facts, loads):
         pids = [*children_of(child.pid)]
         os.kill(child.pid if victim == "program" else facts["processes"]["gateway"], signal.SIGKILL)

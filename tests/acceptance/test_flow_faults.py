@@ -167,10 +167,10 @@ def test_a_silent_step(impatient, protocol):
 
 
 @pytest.mark.parametrize("step", ["first", "middle", "last"])
-def test_a_client_that_does_not_wait(line, places, protocol, step):
+def test_a_client_that_does_not_wait(line, port_of, protocol, step):
     """Its work is cancelled in whatever step it is."""
     results(line, "/gate", parameters={"open": False})
-    with Client(host="127.0.0.1", port=places[protocol], protocol=protocol) as client:
+    with Client(host="127.0.0.1", port=port_of[protocol], protocol=protocol) as client:
         with pytest.raises(DeadlineExceeded):
             client.post("/wait", Token(), parameters={"at": step}, timeout=2)
         until(lambda: results(line, "/count")[step]["inside"] == 0)

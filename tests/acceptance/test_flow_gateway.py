@@ -22,8 +22,8 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
-def client(places, protocol):
-    with Client(host="127.0.0.1", port=places[protocol], protocol=protocol) as made:
+def client(port_of, protocol):
+    with Client(host="127.0.0.1", port=port_of[protocol], protocol=protocol) as made:
         yield made
 
 
@@ -67,22 +67,22 @@ WRONG = json.dumps({"data": [{"text": "a", "number": 1}, {"text": "b", "number":
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])  # a socket is refused at its handshake
-def test_unknown_endpoint_raw(places, protocol):
-    status, code, text = RAW[protocol](places[protocol], "/type", ONE)
+def test_unknown_endpoint_raw(port_of, protocol):
+    status, code, text = RAW[protocol](port_of[protocol], "/type", ONE)
     assert status == ("NOT_FOUND" if protocol == "grpc" else 404)
     assert code in {None, "EndpointNotFound"}
     assert "/typed" in text
 
 
-def test_wrong_documents_raw(places, protocol):
-    status, code, text = RAW[protocol](places[protocol], "/typed", WRONG)
+def test_wrong_documents_raw(port_of, protocol):
+    status, code, text = RAW[protocol](port_of[protocol], "/typed", WRONG)
     assert status == ("INVALID_ARGUMENT" if protocol == "grpc" else 422)
     assert code in {None, "ValidationFailed"}
     assert "number" in text
 
 
-def test_wrong_documents_keep_their_places(places):
-    status, _, body = get(places["http"], "/typed", method="POST", body=WRONG)
+def test_wrong_documents_keep_their_places(port_of):
+    status, _, body = get(port_of["http"], "/typed", method="POST", body=WRONG)
     assert status == 422
     (error,) = body["errors"]
     assert error["loc"] == ["body", "data", 1, "number"]
@@ -94,12 +94,12 @@ def test_the_client_raises_what_was_wrong(client):
         client.post("/typed", Token(text="a"))
 
 
-def test_too_large(client, places, protocol):
+def test_too_large(client, port_of, protocol):
     with pytest.raises(TooLarge, match="max_message_size"):
         client.post("/typed", Item(text=LARGE, number=1))
     if protocol != "websocket":  # which closes the socket: 1009
         body = json.dumps({"data": [{"text": LARGE, "number": 1}]})
-        status, code, text = RAW[protocol](places[protocol], "/typed", body)
+        status, code, text = RAW[protocol](port_of[protocol], "/typed", body)
         assert status == ("RESOURCE_EXHAUSTED" if protocol == "grpc" else 413)
         assert code in {None, "TooLarge"}
         assert "max_message_size" in text
@@ -107,8 +107,8 @@ def test_too_large(client, places, protocol):
 
 
 @pytest.mark.parametrize("name", ["Gzip", "Deflate"])
-def test_compression(places, name):
-    with Client(host="127.0.0.1", port=places["grpc"]) as made:
+def test_compression(port_of, name):
+    with Client(host="127.0.0.1", port=port_of["grpc"]) as made:
         text = "x" * 100_000
         assert made.post("/echo", Token(text=text), compression=name, return_type=Token).text == f"{text}+m+l"
 
@@ -116,20 +116,20 @@ def test_compression(places, name):
 # --- pages -------------------------------------------------------------------------------------------------
 
 
-def test_cors(places):
+def test_cors(port_of):
     headers = {"origin": "http://example.com", "access-control-request-method": "POST"}
-    status, reply_headers, _ = get(places["http"], "/typed", method="OPTIONS", headers=headers)
+    status, reply_headers, _ = get(port_of["http"], "/typed", method="OPTIONS", headers=headers)
     reply_headers = {name.lower(): value for name, value in reply_headers.items()}
     assert status in {200, 204}
     assert reply_headers["access-control-allow-origin"] == "*"
     assert "POST" in reply_headers["access-control-allow-methods"]
-    reply_headers = get(places["http"], "/typed", method="POST", body=ONE, headers={"origin": "http://example.com"})[1]
+    reply_headers = get(port_of["http"], "/typed", method="POST", body=ONE, headers={"origin": "http://example.com"})[1]
     assert {name.lower(): value for name, value in reply_headers.items()}["access-control-allow-origin"] == "*"
 
 
-def test_openapi(places):
+def test_openapi(port_of):
     """A route for each endpoint: documents of the first Executor that takes it, and of the last."""
-    status, _, schema = get(places["http"], "/openapi.json")
+    status, _, schema = get(port_of["http"], "/openapi.json")
     assert status == 200
     assert (schema["info"]["title"], schema["info"]["description"]) == ("Line", "Three in a row")
     assert {"/typed", "/wait", "/echo", "/sync-tokens", "/status", "/dry_run"} <= schema["paths"].keys()
@@ -156,15 +156,15 @@ def resolved(schema, part):
     return part
 
 
-def test_status_and_dry_run(places):
-    status, _, result = get(places["http"], "/status")
+def test_status_and_dry_run(port_of):
+    status, _, result = get(port_of["http"], "/status")
     assert status == 200
     assert "jina" in result
-    status, _, result = get(places["http"], "/dry_run")
+    status, _, result = get(port_of["http"], "/dry_run")
     assert status == 200
     assert result["code"] == 0
     for page in ("/readyz", "/livez", "/startupz", "/metrics"):
-        assert get(places["http"], page)[0] == 200
+        assert get(port_of["http"], page)[0] == 200
 
 
 @pytest.fixture(scope="module")

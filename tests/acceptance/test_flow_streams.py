@@ -24,10 +24,10 @@ PER_STEP = 0.010
 
 
 @pytest.fixture(params=WAYS)
-def reading(request, places):
+def reading(request, port_of):
     """A context manager that gives a function to read the next text of a stream."""
     way, how = WAYS[request.param]
-    return lambda endpoint: way(places, how, endpoint)
+    return lambda endpoint: way(port_of, how, endpoint)
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def test_a_stream(reading, endpoint, first):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_what_each_step_adds(places, protocol):
+def test_what_each_step_adds(port_of, protocol):
     """By the clock of the machine: from the generator to the steps behind it and to the client."""
-    with Client(host="127.0.0.1", port=places[protocol], protocol=protocol) as client:
+    with Client(host="127.0.0.1", port=port_of[protocol], protocol=protocol) as client:
         tries = []
         for _ in range(3):
             times = []
@@ -81,7 +81,7 @@ def test_what_each_step_adds(places, protocol):
 
 @pytest.fixture(scope="module")
 def forked():
-    """A stream, a fork of which one branch is slower, a join that nobody does by hand, and a step behind it."""
+    """A stream, a fork of which one branch is slower, an automatic join, and a step behind it."""
     flow = Flow(protocol=list(PROTOCOLS), host="127.0.0.1", quiet=True).add(name="words", uses=Words)
     flow = flow.add(name="left", uses=SetField, uses_with={"field": "left", "seconds": 0.005}, needs="words")
     flow = flow.add(name="right", uses=SetField, uses_with={"field": "right"}, needs="words")
@@ -104,11 +104,11 @@ def test_a_fork_behind_a_stream(forked, protocol):
     ]
 
 
-def test_streams_side_by_side(line, places):
+def test_streams_side_by_side(line, port_of):
     """A hundred at once, none mixed up."""
 
     async def main():
-        async with Client(host="127.0.0.1", port=places["grpc"], asyncio=True) as client:
+        async with Client(host="127.0.0.1", port=port_of["grpc"], asyncio=True) as client:
 
             async def one(number):
                 stream = client.stream_doc("/numbers", Token(text=f"{number}:"), return_type=Token)
@@ -121,18 +121,18 @@ def test_streams_side_by_side(line, places):
         assert texts == [f"{number}:{i}" for i in range(5)]
 
 
-def test_streaming_what_does_not_yield(places, protocol):
+def test_streaming_what_does_not_yield(port_of, protocol):
     with (
-        Client(host="127.0.0.1", port=places[protocol], protocol=protocol) as client,
-        pytest.raises(BadRequest, match=r"yields|no generator"),
+        Client(host="127.0.0.1", port=port_of[protocol], protocol=protocol) as client,
+        pytest.raises(BadRequest, match=r"no Executor streams|not a generator"),
     ):
         list(client.stream_doc("/echo", Token(text="t"), return_type=Token))
 
 
-def test_a_step_behind_the_stream_fails(places, protocol):
+def test_a_step_behind_the_stream_fails(port_of, protocol):
     """What came before is there; then comes the error, naming the step."""
     seen = []
-    with Client(host="127.0.0.1", port=places[protocol], protocol=protocol) as client:
+    with Client(host="127.0.0.1", port=port_of[protocol], protocol=protocol) as client:
         stream = client.stream_doc("/picky", Token(text="t"), return_type=Token)
         with pytest.raises(ExecutorError, match="not this one") as caught:
             for doc in stream:
@@ -154,7 +154,7 @@ def flooded():
 
 
 def test_a_reader_that_pauses(flooded, protocol):
-    """The generator does not run ahead of who reads it, further than connections hold."""
+    """The generator does not run ahead of its reader by more than the connections buffer."""
     flow, _ = flooded
     port = flow.plan.gateway.listeners[PROTOCOLS.index(protocol)].port
 

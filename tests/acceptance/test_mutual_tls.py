@@ -24,7 +24,7 @@ class Sealed(Executor):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """By name: certificates of a server, of a client, and of a stranger, their keys, and their authorities."""
+    """By name: certificates of a server, of a client, and of another authority, their keys, and their authorities."""
     folder = tmp_path_factory.mktemp("mutual")
     made = {}
     for name, common in (("server", "localhost"), ("client", "client.example"), ("stranger", "stranger.example")):
@@ -103,7 +103,7 @@ def test_async_clients(sealed, files, protocol):
     [
         ({"ssl_ca_certs": "nowhere.pem"}, "ssl_ca_certs: cannot read 'nowhere.pem'"),
         ({"ssl_certfile": "nowhere.pem", "ssl_keyfile": "nowhere.key"}, "ssl_certfile: cannot read 'nowhere.pem'"),
-        ({"ssl_certfile": "client cert", "ssl_keyfile": "server key"}, "are no certificate"),
+        ({"ssl_certfile": "client cert", "ssl_keyfile": "server key"}, "are not a certificate and its key"),
         ({"ssl_ca_certs": "client key"}, "ssl_ca_certs: .* has no certificates"),
     ],
 )
@@ -123,7 +123,7 @@ def test_authorities_of_a_server_that_are_none(files):
 
 @pytest.mark.slow
 def test_a_gateway_shows_its_certificate_and_its_key(sealed, files):
-    """The Flow itself has another certificate, which is none of the external service's business."""
+    """The Flow itself has another certificate, which does not concern the external service."""
     own = {"ssl_certfile": files["stranger cert"], "ssl_keyfile": files["stranger key"]}
     flow = Flow(host="127.0.0.1", quiet=True, **own).add(
         name="far",

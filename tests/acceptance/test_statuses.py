@@ -190,7 +190,7 @@ def test_client_deadline(client, state):
     with pytest.raises(DeadlineExceeded):
         client.post("/hold", timeout=2)
     until(lambda: state()["holding"] == 0)
-    assert state()["cancelled"] > before  # nobody waits for it any more, so it is cancelled
+    assert state()["cancelled"] > before  # its caller has left, so it is cancelled
 
 
 def test_client_that_leaves(protocol, port, desk, state):

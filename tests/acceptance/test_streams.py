@@ -50,7 +50,7 @@ def with_async_client(ports, protocol, endpoint):
 
 @contextlib.contextmanager
 def with_events(ports, method, endpoint):
-    """Server-sent events, read by nobody's client."""
+    """Server-sent events, read without a client library."""
     connection = http.client.HTTPConnection("127.0.0.1", ports["http"], timeout=30)
     headers = {"accept": "text/event-stream", "content-type": "application/json"}
     if method == "GET":

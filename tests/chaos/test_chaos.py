@@ -183,7 +183,7 @@ def test_sigterm_while_a_replica_is_started_again(tmp_path):
             assert child.wait(60) == 0
     allowed = begun(tmp_path, workers[0])
     for number, error in load.failed.items():
-        # Those that came when nobody listened any more were never taken on.
+        # Those that came after the listener had closed were never accepted.
         assert str(number) in allowed or not _taken_on(tmp_path, number), error
     assert all((tmp_path / f"closed-{pid}").read_text() == "closed\n" for pid in workers[1:])
     for pid in workers:

@@ -61,7 +61,7 @@ def test_a_full_disk_for_logs(small_disk):
     assert done.stdout.splitlines()[-3:] == ["answered by 1", f"full at {128 * 1024}", "written again True"]
     said = [line for line in done.stderr.splitlines() if "executor-rep-0.log" in line]
     assert len(said) == 2, said
-    assert "cannot be written: No space left on device; what is logged is lost until it can" in said[0]
+    assert "cannot be written: No space left on device; log records are lost until it can" in said[0]
     assert "is written again" in said[1]
     assert "Traceback" not in done.stderr
 

@@ -63,7 +63,7 @@ def test_it_imports_executors_only_if_asked(config, capsys):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["flow.yml", "flow.pdf"], "'.pdf' is no format of pictures"),
+        (["flow.yml", "flow.pdf"], "'.pdf' is not a picture format"),
         (["flow.yml", "flow.pngg"], "did you mean .png"),
         (["flow.yml", "nowhere/flow.svg"], "cannot write the picture to nowhere/flow.svg"),
         (["flw.yml", "flow.svg"], "did you mean 'flow.yml'"),

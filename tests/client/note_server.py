@@ -125,7 +125,7 @@ class NoteService(FakeService):
         if request.endpoint not in self.endpoints:
             raise EndpointNotFound(f"no endpoint {request.endpoint!r}")
         if not self.endpoints[request.endpoint].is_generator:
-            raise BadRequest(f"{request.endpoint} is no generator: use a call, not a stream")
+            raise BadRequest(f"{request.endpoint} is not a generator: use a call, not a stream")
         doc = request.payload.decode(NOTES)[0]
         suffix = request.parameters.get("suffix", "")
         try:

@@ -1,4 +1,4 @@
-"""Failures and callbacks on every protocol: the class that the server raised, and who is told."""
+"""Failures and callbacks on every protocol: the class that the server raised, and which callbacks are called."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ from tests.client.note_server import Note
 
 @pytest.fixture
 def nobody(protocol):
-    """A client of a port where nobody listens."""
+    """A client of a port without a listener."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         with Client(port=held.getsockname()[1], protocol=protocol) as client:
@@ -47,7 +47,7 @@ def test_a_server_that_is_not_there_is_named_with_the_way_out(nobody, protocol):
 @pytest.mark.parametrize("text", ["http://x:1 closed the connection before it answered", "a is draining"])
 def test_every_error_of_its_kind_says_what_to_do(text):
     """Those that know more say it instead; what came from a server of Jina 3 says nothing by itself."""
-    assert "ask again in a moment" in Unavailable(text).help
+    assert "try again in a moment" in Unavailable(text).help
     assert "`jina status`" in Unavailable.unreached(text).help
     assert from_wire("Unavailable", text, {}).help == Unavailable.advice
     assert from_wire("", text, {}, grpc_code=14).help == Unavailable.advice

@@ -477,14 +477,14 @@ def test_unions_of_documents_pick_the_fitting_class():
 
 
 def test_bytes_that_are_no_message():
-    with pytest.raises(BadRequest, match=r"no docarray\.DocListProto"):
+    with pytest.raises(BadRequest, match=r"not a docarray\.DocListProto"):
         codec_for(Text).from_bytes(b"\xff\xff\xff")
 
 
 def test_what_is_no_document_class():
-    with pytest.raises(ConfigError, match="no document class"):
+    with pytest.raises(ConfigError, match="not a document class"):
         codec_for(dict)
-    with pytest.raises(ConfigError, match="no document class"):
+    with pytest.raises(ConfigError, match="not a document class"):
         codec_for(3)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Parameters keep their types between our peers, and bow to what a Jina 3 hop did."""
+"""Parameters keep their types between our peers, and follow the changes of a Jina 3 hop in between."""
 
 import datetime as dt
 import enum
@@ -69,7 +69,7 @@ def test_what_json_lacks_travels_as_pydantic_shows_it():
 
 
 def test_what_cannot_travel_is_named():
-    with pytest.raises(BadClientInput, match="a object cannot travel"):
+    with pytest.raises(BadClientInput, match="a object cannot be sent"):
         through({"a": object()})
     with pytest.raises(BadClientInput, match="key 1 is a int"):
         through({1: 2})  # type: ignore[dict-item]

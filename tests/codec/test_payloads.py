@@ -76,7 +76,7 @@ def test_bytes_are_counted_without_parsing_and_forwarded_as_they_are():
 
 @pytest.mark.parametrize("use", [len, BytesPayload.to_json, BytesPayload.json_items, BytesPayload.parsed, _written])
 def test_garbled_bytes(use):
-    with pytest.raises(BadRequest, match="the documents are no"):
+    with pytest.raises(BadRequest, match="the documents are not a"):
         use(BytesPayload(b"\xff\xff\xff"))
 
 

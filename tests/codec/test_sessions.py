@@ -31,5 +31,5 @@ def test_a_reply_tells_what_the_client_knew_too(reply, known):
 
 @pytest.mark.parametrize("text", ["a", "a=", "a=-1", "a=1,", "a=x", f"a={1 << 63}"])
 def test_what_is_no_index_is_refused(text):
-    with pytest.raises(BadRequest, match="no number of an entry"):
+    with pytest.raises(BadRequest, match="not the number of a log entry"):
         with_index_of({INDEX: "a=1"}, {INDEX: text})

@@ -17,7 +17,7 @@ from jina.errors import ConfigError
             "election_timeout (100) is below heartbeat",
         ),
         ({"heartbeat_timeout": 100, "leader_lease_timeout": 200}, "leader_lease_timeout (200) is above"),
-        ({"log_level": "LOUD"}, "'LOUD' is none of"),
+        ({"log_level": "LOUD"}, "'LOUD' is not one of"),
     ],
 )
 def test_what_does_not_fit_is_said(given, words):

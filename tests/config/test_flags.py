@@ -75,7 +75,7 @@ def test_switches_whose_name_begins_with_no():
 def test_problems_name_the_flag():
     assert problem("--replicas", "0") == "jina executor: --replicas: 0 is less than 1"
     assert problem("--max-message-size", "much") == "jina executor: --max-message-size: 'much' is not a whole number"
-    assert problem("--protocol", "grpc", "foo").startswith("jina executor: --protocol: 'foo' is none of")
+    assert problem("--protocol", "grpc", "foo").startswith("jina executor: --protocol: 'foo' is not one of")
     wrong = "'a' is neither key:value, key=value nor a JSON object"
     assert problem("--uses-with", "a") == f"jina executor: --uses-with: {wrong}"
     assert problem("--uses-with", "{oops").startswith("jina executor: --uses-with: ")
@@ -154,7 +154,7 @@ def test_steps_are_no_options_of_a_flow():
 
 @pytest.mark.parametrize("model", [DeploymentSpec, FlowSpec, GatewaySpec, ClientSpec])
 def test_every_option_that_is_a_mapping_is_given_as_one(model):
-    """Whoever takes what stood on the command line need not know how mappings are written there."""
+    """Mappings from the command line are read as mappings, however they were written there."""
     names = [name for name, field in model.model_fields.items() if form_of(field) == "mapping"]
     names = [name for name in names if name not in model.made_by_methods and name != "uses_dynamic_batching"]
     words = [word for name in names for word in (f"--{name.replace('_', '-')}", "a=x", '{"b": "y"}')]

@@ -82,7 +82,7 @@ def test_a_flow_is_not_given_its_steps_as_options():
     assert "method" not in signature_of(StepSpec).parameters
     for option in ("executors", "gateway"):
         text = problem(parse, FlowSpec, {option: []})
-        assert text == f"Flow: {option}: [] is no option; config_gateway and add take what it would say"
+        assert text == f"Flow: {option}: [] is not an option: call config_gateway or add instead"
     assert "did you mean 'executors'" not in problem(parse, FlowSpec, {"executor": 1})
 
 
@@ -142,7 +142,7 @@ def test_mistakes_name_the_method():
         "Flow.needs: needs: no need to wait for a single service, need len(needs) > 1"
     )
     assert problem(with_step, flow, method="needs") == "Flow.add: unknown option 'method'"
-    assert problem(with_step, flow, "need").startswith("Flow.need: method: 'need' is none of add, needs")
+    assert problem(with_step, flow, "need").startswith("Flow.need: method: 'need' is not one of add, needs")
     text = problem(with_step, flow, shard_id=2, error=NotSupportedError)
     assert text.startswith("Flow.add: shard_id: 2 is not available yet; Deployment(...) and Flow.add(...) decide it")
     assert problem(with_gateway, flow, prot="grpc") == (

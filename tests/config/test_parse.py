@@ -128,11 +128,11 @@ def test_all_problems_are_listed():
         ("uses_with", [1], "[1] is not a mapping"),
         ("uses_with", "a:1", "'a:1' is not a mapping"),
         ("py_modules", 3, "3 is not a list"),
-        ("protocol", "foo", "'foo' is none of grpc, http, websocket"),
-        ("protocol", "htpp", "'htpp' is none of grpc, http, websocket, did you mean 'http'?"),
+        ("protocol", "foo", "'foo' is not one of grpc, http, websocket"),
+        ("protocol", "htpp", "'htpp' is not one of grpc, http, websocket, did you mean 'http'?"),
         ("protocol", [], "an empty list; name at least one of grpc, http, websocket"),
-        ("polling", "XX", "'XX' is none of ANY, ALL"),
-        ("polling", {"/x": "SOME"}, "'SOME' is none of ANY, ALL"),
+        ("polling", "XX", "'XX' is not one of ANY, ALL"),
+        ("polling", {"/x": "SOME"}, "'SOME' is not one of ANY, ALL"),
         ("polling", "{oops", "'{oops' is not JSON: Expecting property name enclosed in double quotes (column 2)"),
         ("host", 5, "5 is not a host name or address"),
         ("env", [1], "[1] is not a mapping of variable names to values"),
@@ -141,7 +141,7 @@ def test_all_problems_are_listed():
         ("env", {"A": [1]}, "'A' has no plain value (text, number or boolean)"),
         ("env", {"A=B": "x"}, "'A=B' cannot be the name of a variable"),
         ("env", {"": "x"}, "'' cannot be the name of a variable"),
-        ("log_level", "LOUD", "'LOUD' is none of DEBUG, INFO, SUCCESS, WARNING, ERROR, CRITICAL"),
+        ("log_level", "LOUD", "'LOUD' is not one of DEBUG, INFO, SUCCESS, WARNING, ERROR, CRITICAL"),
         ("max_message_size", 0, "0 is less than 1"),
     ],
 )
@@ -283,7 +283,7 @@ def test_values_of_the_environment(monkeypatch):
     spec = deployment()
     assert (spec.hosts, spec.timeout_ctrl, spec.log_level) == (["127.0.0.7"], 5, "DEBUG")
     monkeypatch.setenv("JINA_LOG_LEVEL", "loud")
-    assert "log_level: 'loud' is none of" in problem()
+    assert "log_level: 'loud' is not one of" in problem()
 
 
 def test_an_option_without_effect_is_told_in_the_log(caplog):

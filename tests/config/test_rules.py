@@ -132,12 +132,12 @@ def test_raft_peers_have_a_key():
 def test_replica_is_one_of_them():
     words = "replica_id: 1: there are 1 raft_peers, counted from 0"
     assert problem(stateful=True, raft_peers=["a:1"], replica_id=1, **KEY) == f"Deployment: {words}"
-    assert "which of raft_peers" in problem(stateful=True, replica_id=1)
+    assert "needs raft_peers" in problem(stateful=True, replica_id=1)
     assert "several gateways" in problem(GatewaySpec, NotSupportedError, replica_id=1)
 
 
 def test_stateful_runs_here():
-    assert "keeps its own state" in problem(stateful=True, external=True)
+    assert "which keeps its own state" in problem(stateful=True, external=True)
 
 
 def test_ports_differ():
@@ -277,7 +277,7 @@ def test_every_error_about_what_is_not_supported_says_what_to_do_instead():
 
 
 def test_shards_are_started():
-    words = "is for Executors that are started here; an external one has its shards behind it"
+    words = "is for Executors that are started here, not for an external one"
     for option, value in (("shards", 2), ("uses_before", "X"), ("uses_after", "X")):
         assert problem(external=True, port=1, **{option: value}) == f"Deployment: {option}: {words}"
     assert parse(DeploymentSpec, {"external": True, "port": 1, "shards": 1}).shards == 1
@@ -294,8 +294,8 @@ def test_shards_have_no_port():
 
 def test_gateway_is_in_front():
     assert problem(gateway="x", external=True, port=1).endswith("runs elsewhere, with its own gateway; leave it out")
-    assert problem(gateway="x", include_gateway=False).endswith("'gateway' asks for one; leave out one of them")
-    assert problem(gateway="x", name="gateway").endswith("is the name of what is in front; choose another")
+    assert problem(gateway="x", include_gateway=False).endswith("'gateway' needs one; leave out one of them")
+    assert problem(gateway="x", name="gateway").endswith("is the name of the gateway in front; choose another")
     assert parse(DeploymentSpec, {"gateway": "x"}).gateway == {"uses": "x"}
     given = {"uses": "x", "uses_with": {"a": 1}, "py_modules": "x.py"}
     assert parse(DeploymentSpec, {"gateway": given}).front.py_modules == ["x.py"]

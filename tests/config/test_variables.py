@@ -136,4 +136,4 @@ def test_references_in_a_circle_are_refused():
 
 
 def test_a_mapping_cannot_be_part_of_a_text():
-    assert "is no plain value and cannot be part of a text" in problem("a: {b: 1}\nc: x${{ root.a }}")
+    assert "is not a plain value and cannot be part of a text" in problem("a: {b: 1}\nc: x${{ root.a }}")

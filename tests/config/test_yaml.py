@@ -157,11 +157,14 @@ def test_overrides_count_instead_of_the_file_and_are_named_as_options(folder):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("jtype: Deplyment\nwith: {}", "YAML text:1 jtype: 'Deplyment' is no Deployment, did you mean 'Deployment'?"),
-        ("jtype: Foo\nwith: {}", "YAML text:1 jtype: 'Foo' is no Deployment; it has to be 'Deployment'"),
+        (
+            "jtype: Deplyment\nwith: {}",
+            "YAML text:1 jtype: 'Deplyment' is not a Deployment, did you mean 'Deployment'?",
+        ),
+        ("jtype: Foo\nwith: {}", "YAML text:1 jtype: 'Foo' is not a Deployment; it has to be 'Deployment'"),
         ("jtype: Deployment\nversion: 99", "YAML text:2 version: 99 is not a valid version number; there is '1'"),
-        ("- a\n- b", "YAML text:1: ['a', 'b'] is no mapping with 'jtype'"),
-        ("", "YAML text:1: None is no mapping with 'jtype'"),
+        ("- a\n- b", "YAML text:1: ['a', 'b'] is not a mapping with 'jtype'"),
+        ("", "YAML text:1: None is not a mapping with 'jtype'"),
     ],
 )
 def test_files_that_describe_something_else(text, words):
@@ -170,9 +173,9 @@ def test_files_that_describe_something_else(text, words):
 
 def test_other_kinds_are_named():
     text = problem("jtype: Flow\nwith: {}", error=BadConfigSource)
-    assert text == "YAML text:1 jtype: 'Flow' is no Deployment; it has to be 'Deployment'"
+    assert text == "YAML text:1 jtype: 'Flow' is not a Deployment; it has to be 'Deployment'"
     text = problem("jtype: Flow", model=ExecutorSpec, error=BadConfigSource)
-    assert text == "YAML text:1 jtype: 'Flow' is no Executor"
+    assert text == "YAML text:1 jtype: 'Flow' is not an Executor"
 
 
 def test_keys_beside_with():
@@ -184,7 +187,7 @@ def test_keys_beside_with():
 
 
 def test_a_deployment_is_not_an_executor():
-    assert problem(DEPLOYMENT, ExecutorSpec, BadConfigSource) == "YAML text:1 jtype: 'Deployment' is no Executor"
+    assert problem(DEPLOYMENT, ExecutorSpec, BadConfigSource) == "YAML text:1 jtype: 'Deployment' is not an Executor"
     assert "'jtype' is missing" in problem({"with": {}}, ExecutorSpec, BadConfigSource)
 
 

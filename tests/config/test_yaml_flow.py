@@ -188,7 +188,7 @@ def test_a_file_of_a_gateway():
             "executors:\n  - jtype: Deployment\n    with: 3",
             "flow.yml:4 executors[0].with: 3 is not a mapping of options",
         ),
-        ("executors:\n  - method: add_all", "flow.yml:3 executors[0].method: 'add_all' is none of add, needs"),
+        ("executors:\n  - method: add_all", "flow.yml:3 executors[0].method: 'add_all' is not one of add, needs"),
         (
             "executors:\n  - name: a-b",
             "flow.yml:3 executors[0].name: a-b is invalid, please follow the python variable",
@@ -236,7 +236,7 @@ def test_mistakes_of_the_graph_name_the_step(folder):
     written(folder, "jtype: Flow\nexecutors:\n  - name: enc\n  - name: b\n    needs: [encc]\n")
     with pytest.raises(FlowTopologyError) as caught:
         topology_of(load_spec(FlowSpec, "flow.yml"))
-    assert str(caught.value) == ("flow.yml:4 executors[1]: needs: 'encc' is no step of the Flow, did you mean 'enc'?")
+    assert str(caught.value) == "flow.yml:4 executors[1]: needs: 'encc' is not a step of the Flow, did you mean 'enc'?"
     join = "jtype: Flow\nexecutors:\n  - name: a\n  - method: needs\n    needs: [a]\n"
     assert problem(join, FlowTopologyError) == (
         "YAML text:5 executors[1].needs: no need to wait for a single service, need len(needs) > 1"

@@ -266,7 +266,7 @@ def test_reading_along_a_path_sets_nothing():
 
 @pytest.mark.parametrize("path", ["", "c,", "x", "c[", "c[a]", "cx", "[0]"])
 def test_paths_outside_the_grammar(path):
-    with pytest.raises(ValueError, match="no path through documents"):
+    with pytest.raises(ValueError, match="not a path through documents"):
         parse_paths(path)
 
 
@@ -376,7 +376,7 @@ def test_csv(tmp_path):
     file.write_text("title,price\nA,3\n")
     assert DocumentArray.load_csv(file, field_resolver={"title": "text"})[0].tags == {"price": "3"}
     file.write_text("embedding\nnonsense\n")
-    with pytest.raises(ValueError, match="column embedding: 'nonsense' is no JSON"):
+    with pytest.raises(ValueError, match="column embedding: 'nonsense' is not JSON"):
         DocumentArray.from_csv(str(file))
 
 

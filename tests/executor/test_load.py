@@ -408,7 +408,7 @@ def test_dotted_path(folder):
         loaded("executr.FromFile")
     with pytest.raises(ConfigError, match="did you mean 'FromFile'"):
         loaded("executor.FromFil")
-    with pytest.raises(ConfigError, match="no Executor"):
+    with pytest.raises(ConfigError, match="not an Executor"):
         loaded("executor.requests")
 
 
@@ -435,9 +435,9 @@ def test_containers_and_hubs_are_not_available_yet(scheme):
     [
         ("dockr://x", "did you mean docker://"),
         ("", "empty"),
-        ("a b c", "no class name"),
+        ("a b c", "is neither a class name"),
         (3, "int"),
-        (int, "no subclass of Executor"),
+        (int, "not a subclass of Executor"),
         ("exec", "Executor class is named 'exec'"),
         ("no/folder", "there is no file"),
     ],
@@ -705,7 +705,7 @@ def test_a_wrong_method_in_yaml_is_named_with_its_place(tmp_path):
         load_executor(plan, {})
     place, _, rest = str(caught.value).rpartition("config.yml")[2].partition(" ")
     assert place == ":5"
-    assert rest.startswith("requests: '/bad' is bound to 'goo', which is no method of Mine (mine.py:4)")
+    assert rest.startswith("requests: '/bad' is bound to 'goo', which is not a method of Mine (mine.py:4)")
     assert rest.endswith("; did you mean 'go'?")
     with pytest.raises(ExecutorDefinitionError, match=r"^requests: '/bad' is bound to 'gow'"):
         load_executor(reference_of("config.yml", uses_requests={"/bad": "gow"})[0], {})

@@ -218,14 +218,18 @@ def test_schemaless_documents_show_as_such():
 @pytest.mark.parametrize(
     ("gives", "takes", "error"),
     [
-        (Text, Counted, "a and b do not fit on /go: Text.text of a is string, Counted.text of b takes number"),
-        (Counted, Embedded, "a and b do not fit on /go: Counted.text of a is number, Embedded.text of b takes string"),
-        (Text, Needy, "a and b do not fit on /go: Needy.score of b is required, and Text of a has no such field"),
+        (Text, Counted, "a and b do not match on /go: Text.text of a is string, Counted.text of b takes number"),
+        (
+            Counted,
+            Embedded,
+            "a and b do not match on /go: Counted.text of a is number, Embedded.text of b takes string",
+        ),
+        (Text, Needy, "a and b do not match on /go: Needy.score of b is required, and Text of a has no such field"),
         (
             Embedded,
             Whole,
             (
-                "a and b do not fit on /go: Embedded of a (embedding, text) and Whole of b (score) have no "
+                "a and b do not match on /go: Embedded of a (embedding, text) and Whole of b (score) have no "
                 "common field, so nothing would arrive"
             ),
         ),
@@ -285,7 +289,7 @@ def test_what_comes_through_others_is_compared():
         "between": executor(DocList[Counted], DocList[Counted], "/other"),
         "b": executor(DocList[Counted], DocList[Counted]),
     }
-    with pytest.raises(ConfigError, match=r"a and b do not fit on /go"):
+    with pytest.raises(ConfigError, match=r"a and b do not match on /go"):
         endpoints(executors)
 
 

@@ -285,7 +285,7 @@ def test_an_address_where_nobody_is_fails_the_start(site):
 def test_neighbours_that_do_not_fit_fail_the_start(site):
     site.start("a", Echo())
     site.start("b", Strict())
-    with pytest.raises(ConfigError, match=r"a and b do not fit on /go: Text.text of a is string, Number.text of b"):
+    with pytest.raises(ConfigError, match=r"a and b do not match on /go: Text.text of a is string, Number.text of b"):
         site.run(chain())
 
 

@@ -13,7 +13,7 @@ from jina.net.service import EndpointInfo
 
 
 class Untouchable:
-    """Documents that nobody may look at."""
+    """Documents that must not be read."""
 
     def __getattr__(self, name):
         raise AssertionError(f"{name} was asked for")
@@ -61,7 +61,7 @@ def test_documents_of_a_chain_are_handed_on_as_they_are():
         request = Request("/go", payload, {"k": 1}, "r", "", {"h": "v"}, None, json_reply=True)
         reply = await service.call(request)
         assert a.got[0].payload is payload
-        assert request.payload is not payload  # let go of as soon as it went on
+        assert request.payload is not payload  # dropped as soon as it was sent on
         assert b.got[0].payload is a.gave[0]
         assert reply.payload is b.gave[0]
         # Only the last one is asked for JSON.

@@ -164,7 +164,7 @@ def test_what_a_worker_refuses_comes_back_as_that():
             assert refused
             assert {answer.deployment for answer in refused} == {"b"}
             assert all(0 < answer.retry_after <= 30 for answer in refused)
-            assert texts(await service.call(request("/add", ["x"]))) == ["xab"]  # nobody is left out for it
+            assert texts(await service.call(request("/add", ["x"]))) == ["xab"]  # no replica is left out for it
 
     asyncio.run(main())
 

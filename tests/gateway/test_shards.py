@@ -129,8 +129,8 @@ async def test_a_write_to_all_is_done_by_those_that_have_what_it_names(caplog):
             reply = await lacking(service, {"0": "key", "2": "index"})
         assert texts(reply) == ["a1"]
         assert reply.headers == {"jina-missed": "x/shard-0, x/shard-2"}
-        assert "x/shard-0 lacks what /change names: KeyError('x')" in caplog.text
-        assert "x/shard-2 lacks what /change names: IndexError('x')" in caplog.text
+        assert "x/shard-0 has not what /change asks for: KeyError('x')" in caplog.text
+        assert "x/shard-2 has not what /change asks for: IndexError('x')" in caplog.text
         assert (await lacking(service, {})).headers is None
 
 

@@ -153,7 +153,7 @@ def test_a_stream_cannot_be_joined_with_what_came_once():
 
 
 def test_without_a_generator_there_is_no_stream():
-    with pytest.raises(BadRequest, match="no Executor yields on /go"):
+    with pytest.raises(BadRequest, match="no Executor streams on /go"):
         run({"a": AppendMark, "b": Plain}, request("/go", ["x"]))
 
 

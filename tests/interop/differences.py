@@ -44,7 +44,7 @@ KNOWN = {
     ),
     "scalar-tensors": Difference(
         "tensors",
-        "A number in JSON is no tensor: 422.",
+        "A number in JSON is not a tensor: 422.",
         "It is one without dimensions, as which such a tensor is written.",
         "What we write we read.",
     ),
@@ -131,7 +131,7 @@ KNOWN = {
     ),
     "not-json": Difference(
         "errors",
-        "A body that is no JSON answers 422.",
+        "A body that is not JSON answers 422.",
         "400.",
         "422 is for JSON that does not fit the endpoint.",
     ),

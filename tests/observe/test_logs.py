@@ -68,7 +68,7 @@ def test_level_comes_from_plan_and_environment(capsys):
     logs.get_logger("x").info("unseen")
     (line,) = written(capsys)
     assert line.endswith("seen")
-    with pytest.raises(ConfigError, match=r"'EROR' is none of DEBUG.*\n.*did you mean 'ERROR'"):
+    with pytest.raises(ConfigError, match=r"'EROR' is not one of DEBUG.*\n.*did you mean 'ERROR'"):
         logs.setup(LogPlan(), "w", environ={"JINA_LOG_LEVEL": "EROR"})
 
 

@@ -123,8 +123,8 @@ def test_a_deployments_gateway_from_yaml(tmp_path):
         ({"gateway": {"uses_with": {}}}, "gateway: 'uses' is missing, the gateway class"),
         ({"gateway": "HTTPGatway"}, "gateway: uses: no gateway class is named 'HTTPGatway'"),
         ({"gateway": "x", "external": True, "port": 1}, "an external Deployment runs elsewhere"),
-        ({"gateway": "x", "include_gateway": False}, "'gateway' asks for one"),
-        ({"gateway": "x", "name": "gateway"}, "name: 'gateway' is the name of what is in front"),
+        ({"gateway": "x", "include_gateway": False}, "'gateway' needs one"),
+        ({"gateway": "x", "name": "gateway"}, "name: 'gateway' is the name of the gateway in front"),
         (
             {"gateway": "x", "raft_peers": ["a:1"], "raft_key_file": "k", "stateful": True, "workspace": "w"},
             "not for replicas that are sta",
@@ -475,8 +475,8 @@ def test_the_plain_gateway_is_the_built_in_one(uses):
 @pytest.mark.parametrize(
     ("uses", "error", "message"),
     [
-        (cases.NoGateway, ConfigError, "gateway: uses is the class NoGateway .*no subclass of Gateway"),
-        (cases.Upper, ConfigError, "Upper .*which is no subclass of Gateway"),
+        (cases.NoGateway, ConfigError, "gateway: uses is the class NoGateway .*not a subclass of Gateway"),
+        (cases.Upper, ConfigError, "Upper .*which is not a subclass of Gateway"),
         ("HTTPGatway", ConfigError, "no gateway class is named 'HTTPGatway'; did you mean 'HTTPGateway'"),
         ("nowhere.yml", BadConfigSource, "no file 'nowhere.yml'"),
     ],
@@ -489,7 +489,7 @@ def test_what_is_no_gateway_is_refused_when_the_flow_is_built(uses, error, messa
 def test_a_gateway_is_loaded_from_yaml_without_a_flow():
     gateway = cases.Served.load_config({"jtype": "Served", "with": {"arg": "x"}}, runtime_args={"port": [5]})
     assert (gateway.arg, gateway.port, gateway.early[0]) == ("x", 5, 5)
-    with pytest.raises(UsageError, match="made by hand"):
+    with pytest.raises(UsageError, match="was not started by a Flow or Deployment"):
         _ = gateway.streamer
     with pytest.raises(BadConfigSource, match="which is no Extended"):
         cases.Extended.load_config({"jtype": "Served"})
@@ -567,7 +567,7 @@ def test_a_server_that_does_not_heed_keys_is_not_started():
     flow = Flow(quiet=True, host="127.0.0.1", protocol="http", api_keys="key-of-the-tests").config_gateway(
         uses=cases.Served
     )
-    with pytest.raises(RuntimeFailToStart, match="Served serves with a server of its own, which does not heed"), flow:
+    with pytest.raises(RuntimeFailToStart, match="Served runs its own server, which does not check"), flow:
         pass
 
 

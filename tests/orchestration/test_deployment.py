@@ -159,7 +159,7 @@ def test_a_failed_start_leaves_nothing():
 
 def test_a_deployment_that_nobody_holds_is_closed():
     deployment = Deployment(uses="shop.Shop", host="127.0.0.1", quiet=True, noblock_on_start=True).start()
-    assert not deployment.is_ready  # nobody waited
+    assert not deployment.is_ready  # no call waited for it
     deployment.wait_start_success()
     pid = deployment._processes[0].workers[0].pid
     del deployment

@@ -417,7 +417,7 @@ def test_a_step_from_the_yaml_of_a_deployment(tmp_path):
     assert flow["kept"].num_pods == 3
     assert flow.num_pods == 5
     for wrong in (Add, 7):
-        with pytest.raises(ConfigError, match=r"Flow.add: .* is no Deployment"):
+        with pytest.raises(ConfigError, match=r"Flow.add: .* is neither a Deployment nor"):
             Flow().add(wrong)
 
 

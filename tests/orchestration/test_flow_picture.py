@@ -168,12 +168,12 @@ def test_a_graph_that_is_not_complete_is_shown_as_text():
     flow = Flow().add(uses=Reader, needs="later")
     bundle = flow._repr_mimebundle_()
     assert list(bundle) == ["text/plain"]
-    assert "'later' is no step of the Flow" in bundle["text/plain"]
+    assert "'later' is not a step of the Flow" in bundle["text/plain"]
 
 
 def test_a_wrong_suffix_is_said_before_anything_is_built(tmp_path):
     flow = Flow().add(uses=Reader, needs="later")
-    with pytest.raises(ConfigError, match=r"'\.pdf' is no format of pictures"):
+    with pytest.raises(ConfigError, match=r"'\.pdf' is not a picture format"):
         flow.plot(tmp_path / "flow.pdf")
 
 

@@ -86,7 +86,7 @@ def test_one_of_several_replicas_is_given_up(tmp_path):
         assert who(served)[0] == "one"  # the other one serves
         os.kill(served._processes[0].front[0].pid, signal.SIGKILL)
         until(lambda: served._processes[0].slots[-1].restarts.count == 1 and served._processes[0].front[0].ready)
-        assert who(served)[0] == "one"  # the gateway does not wait for the one that is gone
+        assert who(served)[0] == "one"  # the gateway does not wait for the one that ended
         threading.Timer(0.1, lambda: served._processes[0].workers[0].terminate(signal.SIGKILL)).start()
         threading.Timer(0.1, lambda: served._processes[0].workers[1].terminate(signal.SIGKILL)).start()
         with pytest.raises(CrashLoop):
@@ -139,7 +139,7 @@ def test_what_cannot_be_changed():
         served.roll_out(port=5)
     with pytest.raises(ConfigError, match="did you mean 'uses_with'"):
         served.roll_out(uses_wit={})
-    with pytest.raises(ConfigError, match="neither added nor taken away"):
+    with pytest.raises(ConfigError, match="neither added nor removed"):
         served.roll_out(uses_after=supervised.Grown)
     with pytest.raises(ConfigError, match="replicas: 0"):
         served.scale(replicas=0)

@@ -185,7 +185,7 @@ def test_a_gateway_class_of_the_users_own():
 
 
 def test_mistakes_of_the_graph_and_of_the_caller():
-    with pytest.raises(FlowTopologyError, match="'zzz' is no step"):
+    with pytest.raises(FlowTopologyError, match="'zzz' is not a step"):
         planned(flow(("a", "zzz")))
     with pytest.raises(InternalError, match="'a'"):
         plan_flow(flow("a"), {}, None, CountingPorts())

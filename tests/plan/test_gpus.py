@@ -143,10 +143,10 @@ def test_a_program_that_may_use_some_gpus_hands_on_no_others():
 @pytest.mark.parametrize(
     ("count", "options", "words"),
     [
-        (0, {"gpus": 1}, "gpus: this machine shows no GPU"),
+        (0, {"gpus": 1}, "gpus: no GPU was found on this machine"),
         (0, {"env": {"CUDA_VISIBLE_DEVICES": "RR0,1"}}, "'RR0,1' on a machine with 0 GPU(s): there is no GPU 0"),
-        (2, {"gpus": 3}, "a worker needs 3, but of 2 GPU(s) only 2 has room"),
-        (2, {"gpus": 0.6, "replicas": 3}, "a worker needs 0.6, but of 2 GPU(s) only 0 has room (0 is used to 60%"),
+        (2, {"gpus": 3}, "a worker needs 3 GPU(s), but only 2 of 2 can be given"),
+        (2, {"gpus": 0.6, "replicas": 3}, "a worker needs 0.6 GPU(s), but only 0 of 2 can be given (0 is used to 60%"),
         (2, {"gpus": [0, 7]}, "there is no GPU '7'; there are 0 (GPU-0000), 1 (GPU-1010)"),
         (4, {"gpus": [0, 1, 2], "replicas": 2}, "3 GPUs cannot be shared out evenly among 2 workers"),
         (4, {"gpus": -1}, "-1 is not a number of GPUs"),

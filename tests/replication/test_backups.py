@@ -59,7 +59,7 @@ def test_what_is_none_is_refused(content, tmp_path):
     source = archive(path, content) if isinstance(content, dict) else str(path)
     if isinstance(content, bytes):
         path.write_bytes(content)
-    with pytest.raises(UsageError, match="no backup that can be read"):
+    with pytest.raises(UsageError, match="not a readable backup"):
         backups.read(source)
 
 
@@ -127,6 +127,6 @@ def test_links_and_devices_in_the_place_of_files_are_refused(kind, name, tmp_pat
 
 def test_a_file_is_not_replaced(tmp_path):
     (tmp_path / "x.backup").write_bytes(b"precious")
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="exists already"):
         backups.take("nowhere", str(tmp_path / "x.backup"))
     assert (tmp_path / "x.backup").read_bytes() == b"precious"

@@ -19,7 +19,7 @@ def test_faults_in_a_row():
     assert [breaker.record_failure(0, 0.0) for _ in range(FAILURES)] == [False] * (FAILURES - 1) + [True]
     assert left_out(breaker, 2) == [True, False]
     assert not breaker.all_closed
-    assert breaker.usable([True, False]) == [True, False]  # better than nobody
+    assert breaker.usable([True, False]) == [True, False]  # better than none
     assert breaker.usable([True, True], tried=[1]) == [True, True]
 
 

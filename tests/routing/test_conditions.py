@@ -109,7 +109,7 @@ def test_what_only_messages_have(when, expected):
     [
         ({"n": {"$gtt": 3}}, r"rank: when: n: no operator '\$gtt'; did you mean \$gte?"),
         ({"$nor": []}, "rank: when: .*\\$nor"),
-        ({"n": {"$regex": "("}}, "no regular expression"),
+        ({"n": {"$regex": "("}}, "not a regular expression"),
         (["n"], "expected a dict"),
     ],
 )

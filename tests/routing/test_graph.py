@@ -139,7 +139,7 @@ def test_target_executor():
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([node("a", "b")], "a needs 'b', which is no step before it"),
+        ([node("a", "b")], "a needs 'b', which is not a step before it"),
         ([node("index"), node("b", "indx")], "did you mean 'index'"),
         ([node("a"), node("a")], "two steps are called 'a'"),
         ([node("a", when={"text": {"$gtt": 1}})], r"a: when: text: no operator '\$gtt'; did you mean \$gte?"),
@@ -154,7 +154,7 @@ def test_broken_graphs(nodes, message):
     ("nodes", "ends", "message"),
     [
         ([NodePlan(name="a", needs=[], upstreams=[])], ["a"], "a needs no step"),
-        ([node("index")], ["indx"], "the reply needs 'indx', which is no step; did you mean 'index'?"),
+        ([node("index")], ["indx"], "the reply needs 'indx', which is not a step; did you mean 'index'?"),
         ([node("gateway")], ["gateway"], "name 'gateway'"),
     ],
 )

@@ -133,7 +133,7 @@ def test_expressions_that_make_re_backtrack_end_soon(pattern):
         ("a*+", "second quantifier"),
         ("*a", "nothing to repeat"),
         ("(a", "not closed"),
-        ("a)", "closes nothing"),
+        ("a)", r"has no matching '\('"),
         ("[a", "not closed"),
         ("a{3,2}", "least number"),
         ("\\", "escape"),

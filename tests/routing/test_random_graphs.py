@@ -1,4 +1,4 @@
-"""What holds for every graph, whoever answers first, and whatever fails."""
+"""What holds for every graph, in any order of answers, and whatever fails."""
 
 from collections import Counter
 

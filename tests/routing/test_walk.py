@@ -162,7 +162,7 @@ def test_garbled_reply_beside_documents_that_passed(floating):
         assert actions == []
         return
     assert actions[0] == Cancel("b")
-    assert str(actions[1].error).startswith("a, request r: the documents are no docarray.DocListProto")
+    assert str(actions[1].error).startswith("a, request r: the documents are not a docarray.DocListProto")
 
 
 def test_nothing_is_sent_beside_a_failure():

@@ -115,7 +115,7 @@ class SampleService(FakeService):
         if request.endpoint not in self.endpoints:
             raise EndpointNotFound(f"no endpoint {request.endpoint!r}")
         if not self.endpoints[request.endpoint].is_generator:
-            raise BadRequest(f"{request.endpoint} is no generator", help="use call")
+            raise BadRequest(f"{request.endpoint} is not a generator", help="use call")
         doc = request.payload.decode(NOTES)[0]
         try:
             if request.endpoint == "/deserted":

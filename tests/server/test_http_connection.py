@@ -228,7 +228,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(peer, post, monke
         (b"\0\0\x12\4\0\0\0\0\0" + bytes(18), BadServer, "does not speak HTTP/1.1.*is it a port for gRPC"),
         (answer(b"no gzip", "content-encoding: gzip"), BadServer, "cannot be unpacked"),
         (b"HTTP/1.1 200 OK\r\n" + b"a: " + b"b" * 300_000, BadServer, "head of the answer .* has more than"),
-        (answer(b"[" * 5), BadServer, "no JSON that jina knows"),
+        (answer(b"[" * 5), BadServer, "did not answer with JSON of a jina service"),
     ],
 )
 def test_answers_that_are_none(peer, post, given, kind, text):
@@ -324,18 +324,18 @@ def test_redirects(peer, post):
 def test_redirects_end(peer, post):
     again = answer(b"", "location: /x", status="307 Temporary Redirect")
     one = peer(*[again] * 50)
-    with pytest.raises(BadServer, match="redirects without end"):
+    with pytest.raises(BadServer, match="redirects too often"):
         post(one.port)
     assert len(one.requests) == 11
     one = peer(*[again] * 50)
-    with pytest.raises(BadServer, match="redirects without end"):
+    with pytest.raises(BadServer, match="redirects too often"):
         post(one.port, max_redirects=2)
     assert len(one.requests) == 3
     one = peer(again)
-    with pytest.raises(BadServer, match="no JSON"):
+    with pytest.raises(BadServer, match="did not answer with JSON"):
         post(one.port, allow_redirects=False)
     assert len(one.requests) == 1
-    with pytest.raises(BadServer, match="no address for HTTP"):
+    with pytest.raises(BadServer, match="not an http:// or https:// URL"):
         post(peer(answer(b"", "location: ftp://a/b", status="302 Found")).port)
 
 
@@ -348,7 +348,7 @@ def test_arguments_of_http_alone(peer, post):
     assert base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode() == "me:secret:ü"
     assert headers["cookie"] == 'a="b c"'
     for wrong in ({"auth": "me"}, {"proxy": "http://127.0.0.1:1", "proxy_auth": 3}):
-        with pytest.raises(ConfigError, match=r"is no pair of a name and a password"):
+        with pytest.raises(ConfigError, match=r"is not a pair of a name and a password"):
             post(one.port, **wrong)
 
 
@@ -464,7 +464,7 @@ END = b"e\r\nevent: end\r\n\r\n\r\n0\r\n\r\n"
 
 
 def test_streams_are_read_as_they_are_wanted(peer):
-    """What nobody takes stays with the peer, and what is taken later is all there."""
+    """Unread data stays with the peer, and is complete when it is read later."""
     stopped = threading.Event()
 
     def flood(sock):

@@ -142,7 +142,7 @@ def test_exposed_endpoints():
     ("exposed", "message"),
     [
         ({"/a": {"summary_text": "x"}}, "did you mean 'summary'"),
-        ({"/a": {"methods": ["FETCH"]}}, "'FETCH' is none of DELETE"),
+        ({"/a": {"methods": ["FETCH"]}}, "'FETCH' is not one of DELETE"),
         ({"/a": {"http_path": "/docs", "methods": ["GET"]}}, "GET /docs is a page"),
     ],
 )
@@ -423,7 +423,7 @@ def test_an_application_that_does_not_start(mounted):
 
 
 def test_mounts_live_in_another_server():
-    """`asgi()` of ours inside somebody's server hands the lifespan on."""
+    """`asgi()` inside another server passes the lifespan on."""
     own = OwnApp("/hello")
     app = build_app(SampleService(), HttpPlan(), Limits(1000))
     app.mount("/own", own)

@@ -1,4 +1,4 @@
-"""A port that is left to another listener: nobody who connects meanwhile is hung up on."""
+"""A port is handed over to another listener without resetting a connection."""
 
 import asyncio
 import contextlib
@@ -76,7 +76,7 @@ def test_what_waits_is_taken_before_the_port_is_left(opened):
     opened += [old, other]
     port = old.getsockname()[1]
     clients = connected(port, 50)
-    opened += [*clients, *connected(other.getsockname()[1], 1)]  # nobody takes this one, but it is none of theirs
+    opened += [*clients, *connected(other.getsockname()[1], 1)]  # not accepted, but not a connection of theirs
 
     async def main():
         leaving = asyncio.create_task(hand_over_ports({port}))
@@ -98,7 +98,7 @@ def test_what_waits_is_taken_before_the_port_is_left(opened):
 
 
 def test_patience_has_an_end(opened):
-    """Where nobody takes connections, the port is left all the same."""
+    """Where connections are not accepted, the port is handed over all the same."""
     old = listener()
     opened.append(old)
     opened += connected(old.getsockname()[1], 1)

@@ -335,7 +335,7 @@ def test_a_certificate_that_is_renewed_while_it_is_served(tmp_path, monkeypatch,
             await until_all_show(server, second)
             issue(key=False)  # of another key
             async with asyncio.timeout(20):
-                while "the certificate stays as it was" not in caplog.text:
+                while "the previous certificate stays in use" not in caplog.text:
                     await shown(server, 0)
                     await asyncio.sleep(0.02)
             await until_all_show(server, second)

@@ -56,7 +56,7 @@ def test_a_file_for_another_processor(tmp_path, program):
     data[_MACHINE] = _X86_64 if data[_MACHINE] == _AARCH64 else _AARCH64
     program.write_bytes(data)
     error = failure(tmp_path)
-    assert error.message.startswith(f"the consensus agent {program} is no program for this machine (Linux ")
+    assert error.message.startswith(f"the consensus agent {program} is not a program for this machine (Linux ")
     assert "install" in error.help
 
 

@@ -208,7 +208,7 @@ def add_elsewhere(running, text):
     while True:
         with contextlib.suppress(JinaError):
             return running.add(text, timeout=1.0)
-        assert time.monotonic() < deadline, "nobody answers"
+        assert time.monotonic() < deadline, "no replica answers"
 
 
 def test_a_difference_is_found_without_another_write_whoever_missed_what_others_told(tmp_path):

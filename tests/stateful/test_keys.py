@@ -1,4 +1,4 @@
-"""Agents of a group know each other by a key, which is in each member's folder; a stranger can propose nothing."""
+"""Agents of a group know each other by a key, which is in each member's folder; without it nothing can be proposed."""
 
 import contextlib
 import hashlib
@@ -113,7 +113,8 @@ def test_keys_of_different_groups_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "text"), [(None, "cannot be read"), (b"short", "holds no key"), (b"\xff" * 64, "cannot be")]
+    ("content", "text"),
+    [(None, "cannot be read"), (b"short", "the key of a group must be one line"), (b"\xff" * 64, "cannot be")],
 )
 def test_a_file_that_holds_no_key_is_named(tmp_path, content, text):
     path = tmp_path / "group.key"

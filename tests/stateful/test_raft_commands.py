@@ -90,13 +90,13 @@ def test_who_is_not_there_is_told(workspace, jina):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("transfer", "--to", "x"), "'x' is not the number of a replica"),
-        (("add-voter", -1, "127.0.0.1:1"), "'-1' is not the number of a replica"),
+        (("transfer", "--to", "x"), "'x' is not a replica number"),
+        (("add-voter", -1, "127.0.0.1:1"), "'-1' is not a replica number"),
         (("add-voter", 3, "nonsense"), "HOST:PORT: 'nonsense' is not HOST:PORT"),
         (("add-voter", 3, "127.0.0.1:99999"), "99999"),
         (("status", NAME, "--peer", "nonsense"), "--peer: 'nonsense' is not HOST:PORT"),
-        (("restore-backup", "x", "--workspace", "x", "--replicas", "0"), "'0' is no number of replicas"),
-        (("recover", "--workspace", "x", "--replica", "x"), "'x' is not the number of a replica"),
+        (("restore-backup", "x", "--workspace", "x", "--replicas", "0"), "'0' is not a number of replicas"),
+        (("recover", "--workspace", "x", "--replica", "x"), "'x' is not a replica number"),
     ],
 )
 def test_wrong_arguments_are_named_at_once(jina, words, text):
@@ -122,7 +122,7 @@ def test_a_port_of_something_else_is_no_agent(running, jina):
 
 def test_what_cannot_be_written_is_said(running, tmp_path, workspace, jina):
     code, output = jina("backup", tmp_path / "nowhere" / "file", NAME)
-    assert (code, "nowhere is no folder" in output) == (2, True)
+    assert (code, "nowhere is not a folder" in output) == (2, True)
     file = tmp_path / "ledger.backup"
     assert jina("backup", file, NAME)[0] == 0
     code, output = jina("restore-backup", file, "--workspace", file)
@@ -178,7 +178,7 @@ def test_a_backup_is_restored_as_another_generation(tmp_path, jina):
         running.add("one", "two")
         assert jina("backup", file, NAME, "--workspace", tmp_path)[0] == 0
         code, output = jina("backup", file, NAME, "--workspace", tmp_path)
-        assert (code, "there already" in output) == (2, True)
+        assert (code, "exists already" in output) == (2, True)
         running.add("after the backup")
         code, output = jina("restore-backup", file, "--workspace", tmp_path)
         assert (code, "another agent runs here" in output) == (2, True)

@@ -82,7 +82,7 @@ def test_a_write_that_comes_again_too_late_is_refused_on_each_protocol(ledger):
     for place, protocol in enumerate(ledger.deployment.protocol):
         with (
             Client(port=ledger.deployment.port[place], protocol=protocol) as client,
-            pytest.raises(SessionExpired, match="nobody knows if it was applied"),
+            pytest.raises(SessionExpired, match="it is unknown whether it was applied"),
         ):
             client.post("/add", Document(text="too late"), headers={"jina-session": f"late/2/0, {opened}"})
     assert "too late" not in lines(ledger, headers={"jina-consistency": "linearizable"})
@@ -111,7 +111,7 @@ def test_a_read_waits_until_its_replica_has_applied_what_the_client_has_seen(led
     assert int(beside["jina-index"].partition("=")[2]) >= int(headers["jina-index"].partition("=")[2])
     ahead = {"jina_consistency": "session", "jina_index": "notes=1000000", "x_request_timeout": 0.3}
     assert refusal(ledger, "/list", **ahead) == (504, "DeadlineExceeded")
-    # Another group's log is none of its business.
+    # Another group's log does not concern it.
     over_http(ledger, "/list", jina_consistency="session", jina_index="other=1000000")
 
 

@@ -486,12 +486,12 @@ def test_another_number_of_documents_is_an_error_of_all_requests_of_the_batch(wo
         assert (first, second) == (["x"], ["a"])
         # Each would get its document if it were tried alone, which would hide the fault from both.
         for answer in ask(it, worker, "/fewer", ["a"], ["x"]):
-            assert "was given 2 documents and gave 1; dynamic batching needs one for each" in str(answer)
+            assert "got 2 documents and returned 1; with dynamic batching it must return one for each" in str(answer)
         assert executor.calls == [["b", "c"], ["x", "a"], ["a", "x"]]
         (answer,) = ask(it, worker, "/fewer", ["a", "b"])
-        assert "was given 2 documents and gave 1; dynamic batching needs one for each" in str(answer)
+        assert "got 2 documents and returned 1; with dynamic batching it must return one for each" in str(answer)
         first, second = ask(it, worker, "/dict", ["a"], ["b"])
-        assert "gave a dict; of a batch nobody knows whose that is" in str(first)
+        assert "returned a dict; with dynamic batching it must return documents or None" in str(first)
         assert isinstance(second, ExecutorError)
 
 

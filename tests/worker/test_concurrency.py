@@ -118,7 +118,7 @@ async def settled(executor):
         ({"/plain": 4}, {"/plain": 2}, {"/plain": 2}),
         ({"/wide": 5}, {"/wide": 1}, {"/wide": 1}),
         ({"/async": 5}, {"/async": 1}, {"/async": 1}),
-        # `*` stands for those of which nobody says anything
+        # `*` stands for endpoints without a number of their own
         ({"/plain": 5, "/other": 5}, {"*": 4}, {"/plain": 4, "/other": 4}),
         ({"/narrow": 5, "/async": 5}, {"*": 4}, {"/narrow": 2, "/async": 4}),
     ],

@@ -163,7 +163,7 @@ def test_errors_of_the_request_itself_keep_their_class(worker):
             it.run(it.service.call(bad))
         with pytest.raises(EndpointNotFound, match="did you mean '/sync'"):
             it.run(it.service.call(worker.request("/synk", ["a"])))
-        with pytest.raises(BadRequest, match="no generator"):
+        with pytest.raises(BadRequest, match="not a generator"):
             it.run(anext(it.service.stream(worker.request("/sync", ["a"]))))
 
 

@@ -362,7 +362,7 @@ _OURS: Final = re.compile(
 _VARIABLE: Final = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}|\$([A-Za-z_]\w*)")
 _TEMPLATE: Final = re.compile(r"\{%|(?<!\$)\{\{")
 _STEPS: Final = ("executors", "deployments", "pods")
-"""Keys below which a Flow has its Executors, now or of old."""
+"""Keys below which a Flow has its Executors, now or formerly."""
 _OF_JINA1: Final = re.compile(
     r"^requests:\s*\n\s+on:|^\s*-?\s*!\w+Driver\b|^components:|^pods:\s*\n\s+\w+:", re.MULTILINE
 )

@@ -31,7 +31,7 @@ REPLACEMENTS: Final[dict[str, str]] = {
     "docarray.dataclass": "write `class MyDoc(BaseDoc):` with fields (from docarray import BaseDoc)",
     "docarray.field": "write `class MyDoc(BaseDoc):` with fields (from docarray import BaseDoc)",
 }
-"""Module or name of old -> what to write."""
+"""Old module or name -> what to write."""
 
 REMOVED_METHODS: Final = frozenset({
     "cloud_delete", "cloud_list", "cloud_pull", "cloud_push", "dataloader", "embed", "embed_and_evaluate",
@@ -102,7 +102,7 @@ def read_module(source: Source) -> Module | Finding | None:
             tree = ast.parse(source.text.removeprefix("\ufeff"))
     except SyntaxError as error:
         offset = source.offset(error.lineno or 1, max((error.offset or 1) - 1, 0))
-        return source.find(offset, "python-syntax", "error", f"is no Python 3: {error.msg}")
+        return source.find(offset, "python-syntax", "error", f"is not Python 3: {error.msg}")
     except (ValueError, RecursionError, MemoryError) as error:
         return source.find(0, "python-syntax", "error", f"cannot be parsed: {error}")
     module = Module(source, tree)

@@ -7,7 +7,7 @@ from typing import Final
 RULES: Final[dict[str, str]] = {
     "python-syntax": "A Python file that uses jina or DocArray cannot be parsed.",
     "yaml-syntax": "A YAML file cannot be parsed, or is refused: keys given twice, tags that construct objects.",
-    "not-read": "A file is too large, or is no UTF-8 text.",
+    "not-read": "A file is too large, or is not UTF-8 text.",
     "jina-import": "A module or name of Jina that is not served here is imported.",
     "docarray-import": "A module or name that DocArray removed in version 0.30 is imported or used.",
     "docarray-api": "A method of `Document` or `DocumentArray` that is not there is used.",

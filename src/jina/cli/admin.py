@@ -31,7 +31,7 @@ def add_client(parser: argparse.ArgumentParser) -> None:
         "--inputs", metavar="FILE", help="send the documents of this file, one JSON object a line; - is stdin"
     )
     own.add_argument("--parameters", metavar="JSON", default="{}", help="parameters of the request, as a JSON object")
-    own.add_argument("--target-executor", default=None, help="regular expression of the Executors that should work")
+    own.add_argument("--target-executor", default=None, help="regular expression of the Executors that get the request")
     own.add_argument("--request-size", type=int, default=100, help="documents in one request [default: 100]")
     own.add_argument("--stream-doc", action="store_true", help="for generators: print documents as they come")
     own.add_argument("--show-progress", action="store_true", help="show a progress bar on stderr")
@@ -114,7 +114,7 @@ def add_status(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="names of Flows and Deployments [default: all], or addresses such as grpc://host:51000",
     )
-    parser.add_argument("--api-key", default="", help="key to show at an address, to be told its version")
+    parser.add_argument("--api-key", default="", help="API key to send to an address, which then tells its version")
     parser.add_argument("--json", action="store_true", help="print a JSON array instead of text")
 
 
@@ -179,8 +179,8 @@ def add_ping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=3000, help="milliseconds to wait for each answer [default: 3000]"
     )
-    parser.add_argument("--attempts", type=int, default=1, help="how often to ask, a second apart [default: 1]")
-    parser.add_argument("--api-key", default=None, help="key to show, where the service asks for one")
+    parser.add_argument("--attempts", type=int, default=1, help="number of attempts, one second apart [default: 1]")
+    parser.add_argument("--api-key", default=None, help="API key to send, where the service asks for one")
     parser.add_argument(
         "--min-successful-attempts", type=int, default=1, help="answers needed for exit code 0 [default: 1]"
     )

@@ -89,18 +89,18 @@ COMMANDS: dict[str, Entry] = {
     "client": Entry("send documents to a service and print the answer", "jina.cli.admin"),
     "dev": Entry("serve a file and restart it when it changes", "jina.cli.serve"),
     "status": Entry("show the services of this machine and their processes", "jina.cli.admin"),
-    "ping": Entry("see whether a service answers", "jina.cli.admin"),
+    "ping": Entry("check whether a service answers", "jina.cli.admin"),
     "logs": Entry("print the logs of processes that write files (log_dir), and follow them", "jina.cli.admin"),
     "raft status": Entry("show the replicas of stateful Deployments", "jina.cli.raft"),
-    "raft add-voter": Entry("take a replica into a group", "jina.cli.raft"),
-    "raft remove": Entry("have a group go on without a replica", "jina.cli.raft"),
-    "raft transfer": Entry("have another replica lead", "jina.cli.raft"),
-    "raft snapshot": Entry("have all replicas write their state and shorten their logs", "jina.cli.raft"),
-    "raft backup": Entry("write the state of a stateful Deployment that runs into a file", "jina.cli.raft"),
+    "raft add-voter": Entry("add a replica to a group", "jina.cli.raft"),
+    "raft remove": Entry("remove a replica from a group", "jina.cli.raft"),
+    "raft transfer": Entry("hand the leadership to another replica", "jina.cli.raft"),
+    "raft snapshot": Entry("take a snapshot on all replicas and shorten their logs", "jina.cli.raft"),
+    "raft backup": Entry("write the state of a running stateful Deployment to a file", "jina.cli.raft"),
     "raft restore-backup": Entry("fill the folders of replicas from such a file", "jina.cli.raft"),
-    "raft recover": Entry("go on from one replica after a majority was lost", "jina.cli.raft"),
-    "check": Entry("list what of a project for Jina 3 will differ, without running it", "jina.cli.tools"),
-    "new": Entry("write a project that starts as it is", "jina.cli.tools"),
+    "raft recover": Entry("restart a group from one replica after a majority was lost", "jina.cli.raft"),
+    "check": Entry("list what differs for a project written for Jina 3, without running it", "jina.cli.tools"),
+    "new": Entry("write a project that is ready to run", "jina.cli.tools"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.tools"),
     "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.tools"),
     "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.tools"),
@@ -121,17 +121,17 @@ _BY_HAND = (
 _NO_HUB = "there is no hub: packages are folders, which `jina executor --uses PATH/config.yml` serves"
 SUCCESSORS: dict[str, str] = {
     "pod": "`jina executor` serves one worker, `jina gateway` a gateway in front of workers",
-    "auth": "nothing asks for an account",
-    "cloud": "nothing runs in a cloud of ours: `jina flow` and `jina deployment` serve on this machine",
+    "auth": "no account is needed",
+    "cloud": "there is no hosting service: `jina flow` and `jina deployment` serve on this machine",
     "hub push": _NO_HUB,
     "hub pull": _NO_HUB,
     "hub list": _NO_HUB,
     "hub status": _NO_HUB,
     "export kubernetes": _BY_HAND,
     "export docker-compose": _BY_HAND,
-    "hello": "`jina new` writes a project that starts as it is",
+    "hello": "`jina new` writes a project that is ready to run",
 }
-"""Commands of Jina 3 that are none here, and what to use instead."""
+"""Commands of Jina 3 that do not exist here, and what to use instead."""
 _SECRETS = frozenset({"--api-keys", "--api-key", "--env"})
 """Options whose values are taken from the command line that other users see."""
 GROUPS = sorted({name.split()[0] for name in COMMANDS if " " in name})

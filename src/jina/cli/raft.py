@@ -28,14 +28,14 @@ from jina.replication.admin import (
 def replica(text: str) -> int:
     """The number of a replica, for `argparse`."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a replica: they are counted from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a replica number, such as 0, 1 or 2")
     return int(text)
 
 
 def count_of(text: str) -> int:
     """A number of replicas, for `argparse`."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of replicas: there is one at least")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of replicas, 1 or more")
     return int(text)
 
 
@@ -66,7 +66,7 @@ def all_groups(options: argparse.Namespace) -> list[Group]:
     if options.peer:
         check_address("--peer", options.peer)
         if not options.name:
-            raise UsageError("--peer: agents answer only those who know the name of their Deployment", help="add NAME")
+            raise UsageError("--peer: the name of the Deployment is missing, which agents ask for", help="add NAME")
         return [group_of_peer(options.peer, options.name, _credentials(options), _key(options))]
     if options.workspace:
         return [group for group in groups_of_workspace(options.workspace, options.name) if group.agents]
@@ -87,7 +87,7 @@ def _key(options: argparse.Namespace) -> str:
 
 def _credentials(options: argparse.Namespace) -> Credentials | None:
     if bool(options.ssl_certfile) != bool(options.ssl_keyfile):
-        raise UsageError("--ssl-certfile and --ssl-keyfile come together")
+        raise UsageError("--ssl-certfile and --ssl-keyfile must be given together")
     return (
         Credentials(options.ssl_certfile, options.ssl_keyfile, options.ssl_ca_certs) if options.ssl_certfile else None
     )
@@ -99,7 +99,7 @@ def chosen_group(options: argparse.Namespace) -> Group:
 
 
 def no_replica_message(options: argparse.Namespace) -> str:
-    """What is said where no group that runs fits the options."""
+    """The message where no running group matches the options."""
     return f"there is no stateful Deployment {_where(options)}"
 
 
@@ -186,7 +186,7 @@ def _is_healthy(statuses: Sequence[dict[str, Any]]) -> bool:
 def _status_table(group: Group, statuses: Sequence[dict[str, Any]]) -> str:
     leader = _leader(statuses)
     serving = sum(bool(one.get("serving")) for one in statuses)
-    leads = f"replica {leader['replica']} leads in term {leader['term']}" if leader else "nobody leads"
+    leads = f"replica {leader['replica']} leads in term {leader['term']}" if leader else "no replica leads"
     rows = [_HEADS, *map(_status_row, statuses)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"{group.name}: {serving} of {len(statuses)} replicas serve, {leads}"]
@@ -252,12 +252,12 @@ def run_raft_remove(options: argparse.Namespace) -> int:
     number = options.replica.isdecimal()
     wish = {"replica": int(options.replica)} if number else {"id": options.replica}
     group.change("remove", **wish)
-    print(f"{group.name}: {'replica ' if number else ''}{options.replica} is no member any more")
+    print(f"{group.name}: {'replica ' if number else ''}{options.replica} is no longer a member")
     return 0
 
 
 def add_raft_transfer(parser: argparse.ArgumentParser) -> None:
-    """Of which group, and to whom."""
+    """Of which group, and to which replica."""
     add_place(parser)
     parser.add_argument("--to", type=replica, metavar="REPLICA", help="its number [default: any that serves]")
 
@@ -309,7 +309,7 @@ def add_raft_restore_backup(parser: argparse.ArgumentParser) -> None:
         "--replicas", type=count_of, metavar="N", help="how many the group has [default: as in the backup]"
     )
     parser.add_argument("--replica", type=replica, metavar="REPLICA", help="fill the folder of this one only")
-    parser.add_argument("--generation", metavar="TEXT", help="with --replica: what the first call has printed")
+    parser.add_argument("--generation", metavar="TEXT", help="with --replica: the one that the first call printed")
 
 
 def run_raft_restore_backup(options: argparse.Namespace) -> int:
@@ -319,7 +319,7 @@ def run_raft_restore_backup(options: argparse.Namespace) -> int:
 
     manifest = backups.read(options.file)
     if options.generation is not None and not is_name(options.generation):
-        raise UsageError(f"--generation: {options.generation!r} is not what the first call has printed")
+        raise UsageError(f"--generation: {options.generation!r} is not one that `jina raft restore-backup` has printed")
     count = options.replicas or manifest.replicas
     if count > backups.MOST_REPLICAS:
         raise UsageError(f"--replicas {count}: a group has {backups.MOST_REPLICAS} replicas at most")
@@ -371,13 +371,13 @@ def add_raft_recover(parser: argparse.ArgumentParser) -> None:
         "--replica",
         type=replica,
         metavar="REPLICA",
-        help="the one to go on from [default: the one whose log goes furthest]",
+        help="the replica to recover from [default: the one whose log goes furthest]",
     )
-    parser.add_argument("--yes", action="store_true", help="do it; without, only what would be done is told")
+    parser.add_argument("--yes", action="store_true", help="do it; without this option, only print what would be done")
 
 
 def run_raft_recover(options: argparse.Namespace) -> int:
-    """Make one replica the only member; 0 when that is done, 1 when it was only told."""
+    """Make one replica the only member; 0 when that is done, 1 when the plan was only printed."""
     from jina.replication.admin import recover_folder
 
     group = the_folders(options)
@@ -385,9 +385,12 @@ def run_raft_recover(options: argparse.Namespace) -> int:
     chosen = _furthest(disks) if options.replica is None else options.replica
     if chosen not in disks:
         there = ", ".join(map(str, disks))
-        raise UsageError(f"{options.workspace} has the replicas {there or 'none'} of {group.name} that can be read")
+        raise UsageError(
+            f"{options.workspace} has no folder of {group.name} to recover from; readable are those of the replicas: "
+            f"{there or 'none'}"
+        )
     for number, disk in disks.items():
-        mark = "  <- goes on" if number == chosen else ""
+        mark = "  <- recovered from" if number == chosen else ""
         print(f"{group.folders[number]}: up to entry {disk.last} of term {disk.last_term}{mark}")
     for index, why in sorted(disks[chosen].unreadable.items()):
         print(f"entry {index} is skipped, which no Executor can read: {why}")
@@ -436,7 +439,8 @@ def _are_majority(disks: Mapping[int, Disk], chosen: int) -> bool:
 
 def _warning(number: int, disk: Disk) -> str:
     return (
-        f"WARNING: of {len(disk.members)} members, only replica {number} goes on. What others acknowledged and it has "
-        "not received is lost; what it has received and nobody acknowledged becomes true. No disk of before can join "
-        "again. Do this only when a majority will never come back."
+        f"WARNING: of {len(disk.members)} members, only replica {number} goes on. Writes that the others "
+        "acknowledged and it has not received are lost; writes that it has received and that were not acknowledged "
+        "take effect. The other replicas cannot join with their present folders. Do this only when a majority will "
+        "never come back."
     )

@@ -77,7 +77,7 @@ def add_gateway(parser: argparse.ArgumentParser) -> None:
 
 
 def run_gateway(options: argparse.Namespace) -> int:
-    """Meet the Executors, serve, drain."""
+    """Connect to the Executors, serve, drain."""
     from jina.orchestration.foreground import serve_gateway_here
 
     return serve_gateway_here(given(options))

@@ -205,7 +205,7 @@ def run_hub_build(options: argparse.Namespace) -> int:
         raise BadConfigSource(f"{folder}: no such folder")
     if not any((folder / name).exists() for name in ("config.yml", "config.yaml")):
         raise BadConfigSource(
-            f"{folder}: no config.yml, so this is no Executor package", help="jina hub new writes one"
+            f"{folder}: no config.yml, so this is not an Executor package", help="jina hub new writes one"
         )
     if not spec.dockerfile_only:
         raise NotSupportedError(

@@ -233,7 +233,7 @@ def _from_status(number: int, details: str, target: Target) -> JinaError:
 
 
 def never_begun(error: Any) -> bool:
-    """Whether a call failed as those do that a server of ours never saw."""
+    """True if the failure shows that the server never received the call."""
     code = error.code()
     bare = not error.initial_metadata() and not error.trailing_metadata()
     return code is not None and (code.value[0], error.details()) in _UNSEEN and bare

@@ -134,7 +134,7 @@ def read_answer(headers: Headers, body: bytes, request: Request, target: Target)
     try:
         content = _decode_body(body)
     except msgspec.DecodeError as error:
-        raise BadServer(f"{target} answered with no JSON that jina knows: {error}") from None
+        raise BadServer(f"{target} did not answer with JSON of a jina service: {error}") from None
     documents = bytes(content.data)
     payload = JsonPayload(b"[]" if documents == b"null" else documents)
     return HttpAnswer(payload, content.parameters or {}, request, headers)
@@ -149,7 +149,7 @@ def refuse_stream(headers: Headers, request_path: str) -> None:
 def need_stream(headers: Headers, request_path: str) -> None:
     """Raise when one answer came where a stream was asked for."""
     if headers.get("content-type", "").startswith(JSON):
-        raise BadRequest(f"{request_path} is no generator", help="call it with post")
+        raise BadRequest(f"{request_path} is not a generator", help="call it with post")
 
 
 def http_error(status: int, body: bytes, target: Target, headers: Headers | None = None) -> JinaError:

@@ -357,7 +357,7 @@ def as_document(item: Any, index: int) -> BaseDoc:
         if isinstance(item, bytes):
             return Document(blob=item)
     except (ValueError, TypeError) as error:
-        raise BadClientInput(f"inputs: element {index}, {_shown(item)}, makes no document: {error}") from error
+        raise BadClientInput(f"inputs: element {index}, {_shown(item)}, cannot be made a document: {error}") from error
     hint = "call the generator function without `await`" if inspect.isawaitable(item) else ""
     raise BadClientInput(f"inputs: element {index} is {_shown(item)}, not a document", help=hint)
 
@@ -469,7 +469,7 @@ class PendingRequests:
         return len(self._pending)
 
     def answered(self, answer: Answer) -> None:
-        """Forget the request of an answer. Raises `BadServer` when nobody asked for it."""
+        """Forget the request of an answer. Raises `BadServer` when it was not asked for."""
         request_id = answer.request_id
         if request_id not in self._pending:
             raise BadServer(f"the server answered request {request_id!r}, which was never sent or is answered already")
@@ -607,11 +607,11 @@ def failed(error: JinaError, endpoint: str, request_id: str = "") -> Answer:
 
 
 def check_pattern(target_executor: str) -> None:
-    """Raise when `target_executor` is no regular expression."""
+    """Raise when `target_executor` is not a regular expression."""
     try:
         re.compile(target_executor)
     except re.error as error:
-        raise BadClientInput(f"target_executor: {target_executor!r} is no regular expression: {error}") from error
+        raise BadClientInput(f"target_executor: {target_executor!r} is not a regular expression: {error}") from error
 
 
 def plain_parameters(parameters: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a service elsewhere is, by what anybody may ask of it: its health, and its versions where no key is needed."""
+"""The state of a remote service by its public pages: health, and versions where no key is needed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _parts(address: str) -> SplitResult:
             return parts
     except ValueError:
         pass
-    raise UsageError(f"status: {address!r} is no address", help="such as grpc://localhost:51000 or https://host:443")
+    raise UsageError(f"status: not an address: {address!r}", help="such as grpc://localhost:51000 or https://host:443")
 
 
 def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
@@ -75,7 +75,7 @@ def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
     code, text = get("/readyz?verbose")
     if code not in {200, 503}:
         raise Unavailable(
-            f"/readyz answers {code}, so that it is no service of this version",
+            f"GET /readyz answered {code}: this is not a jina service of this version",
             help="give an address that `jina status` lists on the machine of the service",
         )
     checks = {line[3:].rpartition(" ")[0]: line[1] == "+" for line in text.splitlines() if line.startswith("[")}
@@ -106,7 +106,7 @@ def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
             try:
                 version = info(b"", timeout=timeout, metadata=metadata).jina["jina"]
             except grpc.RpcError:
-                version = ""  # it wants a key, or is somebody else's
+                version = ""  # it needs a key, or is not a jina service
         except grpc.RpcError as error:
             result: Any = error
             raise Unavailable(result.details() or str(result.code())) from None

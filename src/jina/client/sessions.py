@@ -1,4 +1,4 @@
-"""What a client knows of the stateful services behind its address, and tells them: sessions, and how far it has seen.
+"""State that a client keeps for stateful services: its session, and up to which log entry it has seen each group.
 
 Nothing of it is sent before a reply has told that there is such a service.
 """

@@ -44,7 +44,7 @@ def answer_of(frame: str | bytes, target: Target) -> ProtoAnswer:
     try:
         return ProtoAnswer(pb.DataRequestProto.FromString(frame))
     except Exception as error:
-        raise BadServer(f"{target} answered with a frame that is no jina.DataRequestProto: {error}") from error
+        raise BadServer(f"{target} answered with a frame that is not a jina.DataRequestProto: {error}") from error
 
 
 class StreamedFrame:
@@ -64,7 +64,7 @@ def streamed(answer: ProtoAnswer) -> list[StreamedFrame]:
         raise answer.error
     documents = answer.message.data.docs.docs
     if documents and not answer.message.header.more:
-        raise BadRequest(f"{answer.message.header.exec_endpoint} is no generator", help="call it with post")
+        raise BadRequest(f"{answer.message.header.exec_endpoint} is not a generator", help="call it with post")
     return [StreamedFrame(document) for document in documents]
 
 

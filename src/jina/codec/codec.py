@@ -34,7 +34,7 @@ def codec_for(doc_type: type) -> Codec:
     if codec is not None:
         return codec
     if not (isinstance(doc_type, type) and issubclass(doc_type, BaseDocWithoutId)):
-        raise ConfigError(f"{doc_type!r} is no document class: make it a subclass of docarray.BaseDoc")
+        raise ConfigError(f"{doc_type!r} is not a document class: make it a subclass of docarray.BaseDoc")
     with _lock:
         return _codecs.setdefault(doc_type, Codec(doc_type))
 
@@ -84,7 +84,7 @@ class Codec(DocumentReader):
         try:
             message = pb.DocListProto.FromString(cast("bytes", data))  # a view is read as well
         except DecodeError as error:
-            raise BadRequest(f"the documents are no docarray.DocListProto: {error}") from None
+            raise BadRequest(f"the documents are not a docarray.DocListProto: {error}") from None
         return self.decode(message)
 
     def to_bytes(self, docs: Any) -> bytes:

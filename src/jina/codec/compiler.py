@@ -39,11 +39,11 @@ Location = tuple[str | int, ...]
 
 
 class Mismatch(Exception):
-    """What came is not what the annotation says; pydantic shall say why, or convert it."""
+    """The value does not match the annotation; let pydantic convert it or report the error."""
 
 
 class Invalid(Exception):
-    """What came can be of no use to its field, and pydantic must not guess; `path` tells where it was."""
+    """The value cannot be used for its field, and pydantic must not guess; `path` is where it was."""
 
     def __init__(self, reason: str, given: Any = None) -> None:
         super().__init__(reason)
@@ -90,7 +90,7 @@ def _typed(node: pb.NodeProto, kind: str, name: str) -> Any:
 
 
 def read_untyped(node: pb.NodeProto, make_doc: DocMaker = AS_DICT) -> Any:
-    """The value of a node; raises `Invalid` for a tensor that is none."""
+    """The value of a node; raises `Invalid` for a value that is not a tensor."""
     kind = node.WhichOneof("content")
     if kind is None:
         return None

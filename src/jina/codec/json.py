@@ -267,7 +267,7 @@ class JsonCodec(DocumentReader):
         return json_reader(self.readers)
 
     def encode(self, docs: Iterable[Any]) -> bytes:
-        """Documents as one JSON array; raises `BadClientInput` for a value that has no form in JSON."""
+        """Documents as one JSON array; raises `BadClientInput` for a value that cannot be written as JSON."""
         return self._dumps([json_fields(doc) for doc in docs])
 
     def encode_doc(self, doc: Any) -> bytes:

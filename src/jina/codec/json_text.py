@@ -120,7 +120,7 @@ def _loads_leniently(text: bytes) -> Any:
         refuse_halves(text, value)
         return value
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is no JSON: {error}") from None
+        raise BadRequest(f"the body is not JSON: {error}") from None
 
 
 def refuse_halves(text: bytes, value: Any) -> None:
@@ -171,7 +171,7 @@ def jsonable(value: Any) -> Any:
     try:
         return to_jsonable_python(value)
     except PydanticSerializationError:
-        raise TypeError(f"a {type(value).__qualname__} has no form in JSON") from None
+        raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON") from None
 
 
 def _is_numpys(value: Any, name: str) -> bool:
@@ -187,7 +187,7 @@ def _array(array: np.ndarray[Any, Any]) -> Any:
     if type(array) is not np.ndarray and array.ndim and array.flags.c_contiguous and kind in "biufM":
         return array.view(np.ndarray)
     if kind not in "biufMmU" and kind != "O":
-        raise TypeError(f"an array of {array.dtype} has no form in JSON")
+        raise TypeError(f"an array of {array.dtype} cannot be written as JSON")
     if kind == "M":
         return np.datetime_as_string(array).tolist()
     return array.tolist()
@@ -198,7 +198,7 @@ def _scalar(value: np.generic) -> Any:
         return float(value)
     if value.dtype.kind in "US":
         return value.item()
-    raise TypeError(f"a numpy {value.dtype} has no form in JSON")
+    raise TypeError(f"a numpy {value.dtype} cannot be written as JSON")
 
 
 def _simplest(value: Any, convert: Callable[[Any], Any] | None) -> Any:

@@ -1,6 +1,6 @@
 """Requests and replies as the rooms hand them to each other: a header, parameters and a payload.
 
-Faces (gRPC, HTTP, WebSocket) make a `Request` from what came in and write a `Reply` out. A worker decodes
+Listeners (gRPC, HTTP, WebSocket) make a `Request` of what they receive and send a `Reply`. A worker decodes
 the payload once, into the endpoint's own class; a gateway forwards it undecoded.
 """
 
@@ -108,7 +108,7 @@ class Request:
     """At a join that does not merge: the documents of each branch under the name of its last Executor, in the order
     of `needs`. `payload` then holds those of the first."""
     began: Callable[[], object] | None = None
-    """Called where and when the work on it begins, just before the handler; set by whoever brings the request."""
+    """Called where and when the work on it begins, just before the handler; set by the listener or link."""
     clock_and_seed: tuple[float, int] | None = None
     """The time and the seed that handlers are given, of a write that several replicas apply."""
 

@@ -62,9 +62,9 @@ def read(message: Carrier) -> dict[str, Any]:
     try:
         exact = json.loads(message.parameters_json)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"parameters_json is no JSON: {error}") from None
+        raise BadRequest(f"parameters_json is not JSON: {error}") from None
     if not isinstance(exact, dict):
-        raise BadRequest("parameters_json is no JSON object")
+        raise BadRequest("parameters_json is not a JSON object")
     if not message.HasField("parameters"):
         return exact
     return {
@@ -106,7 +106,7 @@ def _foreign(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise ValueError(
-        f"a {type(value).__qualname__} cannot travel as a parameter: make it a str, a number, a list or a dict"
+        f"a {type(value).__qualname__} cannot be sent as a parameter: make it a str, a number, a list or a dict"
     )
 
 

@@ -144,7 +144,7 @@ class JsonPayload:
         return self._raw
 
     def again(self) -> JsonPayload:
-        """The same documents, to be read by somebody else."""
+        """The same documents, for another reader."""
         found = self._items if self._raw is None else self._raw
         return JsonPayload(found or b"", location=self.location, single=self.single)
 
@@ -183,7 +183,7 @@ class JsonPayload:
         """See `messages.Payload`."""
         docs = codec.decode_json(self.items(), location=self.location, indexed=not self.single)
         if self._raw is not None:
-            # Parsed numbers are several times the text: let go where they were made, not when the request ends.
+            # Parsed numbers are several times the text: freed where they were made, not when the request ends.
             self._items = None
         return docs
 

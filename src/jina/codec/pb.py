@@ -2,7 +2,7 @@
 
 `jina.desc` (written by `scripts/gen_proto.py` from `protos/`) is loaded into `POOL`, never into protobuf's
 default pool: DocArray registers its own `docarray.proto` there, and a second one of that name is an error. So
-these classes and DocArray's are strangers that speak the same bytes. Reflection serves `POOL`.
+these classes and DocArray's are unrelated, with the same wire format. Reflection serves `POOL`.
 
 Loads neither docarray nor grpc; protobuf (and the pool) only when a name is asked for, as a worker that serves JSON
 alone needs none of it.

@@ -63,7 +63,7 @@ def _array(dense: pb.DenseNdArrayProto) -> Any:
     try:
         dtype = dtype_named(dense.dtype)
         if dtype.kind not in "biufmMU" or (dtype.kind in "mM" and np.datetime_data(dtype)[0] == "generic"):
-            raise TypeError(f"dtype {dense.dtype!r} has no form in JSON")
+            raise TypeError(f"dtype {dense.dtype!r} cannot be written as JSON")
         return np.frombuffer(dense.buffer, dtype).reshape(tuple(dense.shape))
     except (ValueError, TypeError) as error:
         raise BadRequest(f"a tensor is garbled: {error}") from None

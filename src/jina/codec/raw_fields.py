@@ -172,4 +172,4 @@ def _varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
 
 
 def _garbled() -> BadRequest:
-    return BadRequest("the bytes are cut short or no protobuf message")
+    return BadRequest("the bytes are truncated, or not a protobuf message")

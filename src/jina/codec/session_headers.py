@@ -91,7 +91,7 @@ def merged(found: Iterable[Mapping[str, str] | None]) -> dict[str, str] | None:
 def with_index_of(reply: Mapping[str, str], request: Mapping[str, str]) -> dict[str, str]:
     """The headers of a reply that also tell what the client had seen of other groups before, such as other shards.
 
-    So whoever sends back the index of the newest answer alone forgets nothing.
+    So a client that sends back the index of the newest answer alone misses nothing.
     """
     before = request.get(INDEX)
     return {**reply, INDEX: _highest((reply[INDEX], before))} if before else dict(reply)
@@ -111,5 +111,5 @@ def _highest(texts: Iterable[str]) -> str:
 
 def _number(text: str, whole: str) -> int:
     if not (text.isascii() and text.isdigit()) or (number := int(text[:20])) >= _LARGEST:
-        raise BadRequest(f"{whole!r}: {text!r} is no number of an entry")
+        raise BadRequest(f"{whole!r}: {text!r} is not the number of a log entry")
     return number

@@ -31,7 +31,7 @@ class BadTensor(ValueError):
 
 
 def dtype_named(name: str) -> np.dtype[Any]:
-    """The dtype of that name; raises `BadTensor` for one that is none or does not travel."""
+    """The dtype of that name; raises `BadTensor` for an unknown name, or one that is not sent."""
     if (known := _DTYPES.get(name)) is not None:
         return known
     if not _ONE_PART.fullmatch(name):
@@ -106,15 +106,15 @@ def array_from_json(value: Any) -> np.ndarray[Any, Any]:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
-            raise BadTensor("a text is no tensor: give a list of numbers") from None
+            raise BadTensor("a text is not a tensor: give a list of numbers") from None
     if not isinstance(value, list | tuple | int | float):
-        raise BadTensor(f"a {type(value).__name__} is no tensor: give a list of numbers")
+        raise BadTensor(f"a {type(value).__name__} is not a tensor: give a list of numbers")
     try:
         array = np.asarray(value)
         if array.dtype.kind == "O":
             array = np.asarray(value, dtype=UNTYPED_FLOATS)
     except (ValueError, TypeError, OverflowError):
-        raise BadTensor("the list is no tensor: its rows differ in length, or hold other than numbers") from None
+        raise BadTensor("the list is not a tensor: its rows differ in length, or hold other than numbers") from None
     kind = array.dtype.kind
     if kind == "f":
         return array.astype(UNTYPED_FLOATS, copy=False)

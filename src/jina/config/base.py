@@ -28,9 +28,9 @@ ALIASES: Final[dict[str, str]] = {
     "deployments_disable_reduce": "deployments_no_reduce",
     "input_condition": "when",
 }
-"""Name of old -> the option. An alias counts for a spec that has the option and no field of the old name."""
+"""Old name -> the option. An alias counts for a spec that has the option and no field of the old name."""
 CLOUD: Final = "jcloud"
-"""What YAML files say to Jina AI Cloud; it has no meaning anywhere else."""
+"""Keys of YAML files for Jina AI Cloud, without effect here."""
 FORMER: Final = frozenset({
     "allow_spawn", "array_in_pb", "batch_size", "callback_on_body", "check_version", "compress", "compress_hwm",
     "compress_lwm", "compress_min_bytes", "compress_min_ratio", "connect_to_predecessor", "continue_on_error",

@@ -406,7 +406,7 @@ class StepSpec(DeploymentSpec):
 
 
 def _refuse(value: Any) -> Any:
-    raise ValueError(f"{shown(value)} is no option; config_gateway and add take what it would say")
+    raise ValueError(f"{shown(value)} is not an option: call config_gateway or add instead")
 
 
 _made_by_methods: Final = PlainValidator(_refuse)

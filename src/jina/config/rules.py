@@ -51,7 +51,7 @@ OPTIONS: Final[Mapping[str, str]] = {
 }
 """Option -> what it is."""
 IGNORED: Final = frozenset({"batch_apply_ch", "shutdown_on_remove", "no_snapshot_restore_on_start"})
-"""Options of Jina 3 whose effect there is none of here."""
+"""Options of Jina 3 that have no effect here."""
 _LEVELS: Final = frozenset({"DEBUG", "INFO", "WARN", "ERROR"})
 _LEAST_MS: Final = 5
 
@@ -67,7 +67,7 @@ def complaints(given: Mapping[str, Any]) -> Iterator[str]:
             yield f"there is no {written!r}" + (f"; did you mean {near!r}?" if near else "")
         elif name == "log_level":
             if value not in _LEVELS:
-                yield f"log_level: {value!r} is none of DEBUG, INFO, WARN, ERROR"
+                yield f"log_level: {value!r} is not one of DEBUG, INFO, WARN, ERROR"
         elif not isinstance(value, int) or isinstance(value, bool):
             yield f"{name}: {value!r} is not a whole number"
         elif value < 0:
@@ -121,7 +121,7 @@ def stateful_options_are_for_stateful(spec: DeploymentSpec) -> Iterator[Problem]
 def stateful_runs_here(spec: DeploymentSpec) -> Iterator[Problem]:
     """A replicated Executor is started here, with its agent."""
     if spec.stateful and spec.external:
-        yield Problem("stateful", "an external Deployment keeps its own state")
+        yield Problem("stateful", "is not for an external Deployment, which keeps its own state: leave it out")
 
 
 def raft_peers_are_addresses(spec: DeploymentSpec) -> Iterator[Problem]:
@@ -139,14 +139,14 @@ def raft_peers_are_addresses(spec: DeploymentSpec) -> Iterator[Problem]:
     if "replicas" in spec.model_fields_set and spec.replicas != len(peers):
         yield Problem("raft_peers", f"{len(peers)} addresses for {spec.replicas} replica(s)")
     if spec.peer_ports:
-        yield Problem("peer_ports", "the ports are in raft_peers")
+        yield Problem("peer_ports", "leave it out: the ports are in raft_peers")
     for option in ("uses_before", "uses_after", "shards"):
         if getattr(spec, option) not in {None, 1}:
             yield Problem(option, "is not for replicas that are started one by one, by raft_peers")
 
 
 def raft_peers_have_a_key(spec: DeploymentSpec) -> Iterator[Problem]:
-    """Agents that are started one by one have nothing in common that a stranger does not know, unless it is given."""
+    """Agents that are started one by one share no secret unless one is given."""
     if spec.stateful and spec.raft_peers and not spec.raft_key_file and not spec.ssl_certfile:
         yield Problem(
             "raft_peers",
@@ -169,7 +169,7 @@ def replica_is_one_of_them(spec: DeploymentSpec) -> Iterator[Problem]:
         count = len(spec.raft_peers)
         yield Problem("replica_id", f"{spec.replica_id}: there are {count} raft_peers, counted from 0")
     elif spec.replica_id and not spec.raft_peers:
-        yield Problem("replica_id", "says which of raft_peers this one is, which are not given")
+        yield Problem("replica_id", "needs raft_peers: it is the position of this replica among them")
 
 
 def peer_ports_match_replicas(spec: DeploymentSpec) -> Iterator[Problem]:
@@ -257,7 +257,7 @@ def certificate_and_key(spec: Server | ClientSpec) -> Iterator[Problem]:
 
 
 def authorities_need_certificate(spec: Server) -> Iterator[Problem]:
-    """A server asks for certificates over TLS only; of an external Deployment it is whom to trust."""
+    """A server asks for certificates over TLS only; of an external Deployment it says which servers to trust."""
     if spec.ssl_ca_certs and not spec.ssl_certfile and not _is_external(spec):
         yield Problem("ssl_ca_certs", "needs 'ssl_certfile': without TLS no client can show a certificate")
 
@@ -265,7 +265,7 @@ def authorities_need_certificate(spec: Server) -> Iterator[Problem]:
 def tls_needs_certificate(spec: DeploymentSpec) -> Iterator[Problem]:
     """`tls` is how to connect; a server gets TLS from its certificate."""
     if spec.tls and not spec.external and not spec.ssl_certfile:
-        yield Problem("tls", "says how to connect to an external Deployment; to serve by TLS give 'ssl_certfile'")
+        yield Problem("tls", "is for connecting to an external Deployment; to serve by TLS give 'ssl_certfile'")
 
 
 def _is_external(spec: Server) -> bool:
@@ -425,16 +425,16 @@ def gateway_is_in_front(spec: DeploymentSpec) -> Iterator[Problem]:
     if spec.raft_peers:
         yield Problem("gateway", "is not for replicas that are started one by one, by raft_peers")
     if not spec.include_gateway:
-        yield Problem("include_gateway", "is false, and 'gateway' asks for one; leave out one of them")
+        yield Problem("include_gateway", "is false, but 'gateway' needs one; leave out one of them")
     if spec.name == "gateway":
-        yield Problem("name", "'gateway' is the name of what is in front; choose another")
+        yield Problem("name", "'gateway' is the name of the gateway in front; choose another")
 
 
 def shards_are_started(spec: DeploymentSpec) -> Iterator[Problem]:
     """What runs elsewhere has its shards there, behind one address."""
     for option in ("shards", "uses_before", "uses_after"):
         if spec.external and option in spec.model_fields_set and getattr(spec, option) not in {None, 1}:
-            yield Problem(option, "is for Executors that are started here; an external one has its shards behind it")
+            yield Problem(option, "is for Executors that are started here, not for an external one")
 
 
 def shards_have_no_port(spec: StepSpec) -> Iterator[Problem]:

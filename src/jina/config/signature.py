@@ -45,7 +45,7 @@ def takes_options_from(
 
 
 class _OptionsMethod:
-    """A function whose signature is that of a spec, built when somebody asks for it."""
+    """A function whose signature is that of a spec, built when it is first read."""
 
     def __init__(self, load: Callable[[], Any], method: Callable[..., Any], where: str = "") -> None:
         functools.update_wrapper(self, method)

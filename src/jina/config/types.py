@@ -231,7 +231,7 @@ def rate_of(text: str) -> Rate:
     match = _RATE.fullmatch(text.strip().lower())
     rate = float(match[1]) / _SECONDS_OF_PERIOD[match[2]] if match else 0.0
     if match is None or rate <= 0:
-        raise ValueError(f"{text!r} is no rate such as '100/s', '600/min' or '100/s burst 20'")
+        raise ValueError(f"{text!r} is not a rate such as '100/s', '600/min' or '100/s burst 20'")
     burst = int(match[3]) if match[3] else max(1, math.ceil(rate))
     if burst < 1:
         raise ValueError(f"{text!r}: a burst of {burst} lets nothing through")
@@ -286,7 +286,7 @@ def _digest(name: str, key: Any) -> str:
 
 def _rate_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no rate such as '100/s', '600/min' or '100/s burst 20'")  # noqa: TRY004 - pydantic collects ValueError
+        raise ValueError(f"{value!r} is not a rate such as '100/s', '600/min' or '100/s burst 20'")  # noqa: TRY004 - pydantic collects ValueError
     rate_of(value)
     return value.strip()
 
@@ -367,7 +367,7 @@ def choice(*names: str) -> Callable[[Any], str]:
             return by_folded[text.lower()]
         near = nearest(text.lower(), by_folded) if isinstance(text, str) else None
         hint = f", did you mean '{by_folded[near]}'?" if near else ""
-        raise ValueError(f"{shown(text or value)} is none of {', '.join(names)}{hint}")
+        raise ValueError(f"{shown(text or value)} is not one of {', '.join(names)}{hint}")
 
     return choose
 

@@ -1,6 +1,6 @@
 """Variables of YAML files.
 
-`${{ ENV.X }}` and, of old, `$X` are the environment's; `${{ CONTEXT.x }}` and `${{ x }}` are given by the program;
+`${{ ENV.X }}` and, as formerly, `$X` are the environment's; `${{ CONTEXT.x }}` and `${{ x }}` are given by the program;
 `${{ root.a.b[0] }}` is a value of the file, and `${{ this.x }}` one of the mapping around.
 """
 
@@ -75,7 +75,7 @@ class _Filler:
             return os.environ.get(match[1], match[0])
         found, _ = self._look_up(match[1], path)
         if isinstance(found, Mapping | list):
-            raise self._error(path, match[0], "is no plain value and cannot be part of a text")
+            raise self._error(path, match[0], "is not a plain value and cannot be part of a text")
         return "" if found is None else str(found)
 
     def _look_up(self, name: str, path: Path) -> tuple[Any, bool]:

@@ -373,7 +373,7 @@ _USES: Final = ("uses", "uses_before", "uses_after")
 def mapping_in(loaded: Loaded) -> Mapping[str, Any]:
     """The mapping that a configuration has to be."""
     if not isinstance(loaded.data, Mapping):
-        raise BadConfigSource(f"{loaded.origin.at(())}: {shown(loaded.data)} is no mapping with 'jtype'")
+        raise BadConfigSource(f"{loaded.origin.at(())}: {shown(loaded.data)} is not a mapping with 'jtype'")
     return loaded.data
 
 
@@ -399,7 +399,7 @@ def locator(origin: Origin, prefix: Path, subject: str, replaced: Mapping[str, A
 
 @dataclass(slots=True)
 class Ignored:
-    """What a file says that nothing here heeds: collected while it is read, then told in one line each."""
+    """Keys of a file that have no effect here: collected while it is read, then logged in one line each."""
 
     origin: Origin
     cloud: list[Path] = field(default_factory=list)
@@ -454,11 +454,11 @@ def check_kind(model: type[Spec], data: Mapping[str, Any], origin: Origin) -> No
             raise BadConfigSource(f"{origin.at(())}: 'jtype' is missing: the name of the Executor class")
         return
     if executor and jtype in set(KINDS) - {"Executor"}:
-        raise BadConfigSource(f"{origin.at(('jtype',))}: {shown(jtype)} is no Executor")
+        raise BadConfigSource(f"{origin.at(('jtype',))}: {shown(jtype)} is not an Executor")
     if not executor and jtype != wanted:
         near = nearest(str(jtype), [wanted])
         hint = f", did you mean '{near}'?" if near else f"; it has to be '{wanted}'"
-        raise BadConfigSource(f"{origin.at(('jtype',))}: {shown(jtype)} is no {wanted}{hint}")
+        raise BadConfigSource(f"{origin.at(('jtype',))}: {shown(jtype)} is not a {wanted}{hint}")
 
 
 def options_below_with(

@@ -91,7 +91,7 @@ def _parsed(name: Any, text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"column {name}: {text[:40]!r} is no JSON: {error}") from None
+        raise ValueError(f"column {name}: {text[:40]!r} is not JSON: {error}") from None
 
 
 def _from_cells(cells: Mapping[str, Any]) -> Document:

@@ -44,7 +44,7 @@ def _parse_path(path: str, whole: str) -> tuple[Step, ...]:
         position = found.end()
     if not steps or position != len(path):
         raise ValueError(
-            f"{whole!r} is no path through documents: {path[position:] or path!r} is not r, c or m"
+            f"{whole!r} is not a path through documents: {path[position:] or path!r} is not r, c or m"
             " with an optional [position] or [start:stop]"
         )
     return tuple(steps)

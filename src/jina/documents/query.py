@@ -55,7 +55,7 @@ class Query:
             check = self._all(value, key)
             return lambda read: not check(read)
         if key.startswith("$"):
-            raise QueryError(f"{key} cannot stand where a field is expected{_near(key, ['$and', '$or', '$not'])}")
+            raise QueryError(f"{key} is not allowed where a field is expected{_near(key, ['$and', '$or', '$not'])}")
         return self._field(key, value)
 
     def _several(self, key: str, value: Any) -> list[Check]:
@@ -98,7 +98,7 @@ def _compiled(path: str, pattern: Any) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except (re.error, TypeError) as error:
-        raise QueryError(f"{path}: $regex {pattern!r} is no regular expression: {error}") from None
+        raise QueryError(f"{path}: $regex {pattern!r} is not a regular expression: {error}") from None
 
 
 def _reference(value: Any) -> str | None:

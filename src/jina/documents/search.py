@@ -247,7 +247,7 @@ def _matrix(docs: Sequence[Any]) -> Matrix:
 def _distances(metric: Metric, left: Matrix, right: Matrix) -> Matrix:
     distances = np.asarray(metric(left, right), dtype=np.float64)
     if distances.shape != (len(left), len(right)):
-        raise ValueError(f"the metric gave shape {distances.shape} where ({len(left)}, {len(right)}) is due")
+        raise ValueError(f"the metric gave shape {distances.shape} instead of ({len(left)}, {len(right)})")
     return distances
 
 

@@ -260,7 +260,7 @@ class Executor(Configurable, Instrumented, metaclass=ExecutorType):
         known = {parameter.name for cls in type(self).__mro__ for parameter in _init_parameters(cls)}
         hints = ((name, nearest(name, known)) for name in sorted(kwargs))
         names = ", ".join(f"{name!r}; did you mean {near!r}?" if near else repr(name) for name, near in hints)
-        self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
+        self.logger.warning("%s: arguments without effect: %s", type(self).__name__, names)
 
     @functools.cached_property
     def _requests(self) -> dict[str, FunctionWithSchema]:

@@ -73,7 +73,7 @@ def _check_override(cls: type, path: str, name: Any, place: str = "") -> None:
         near = nearest(str(name), known)
         hint = f"; did you mean {near!r}?" if near else ""
         raise ExecutorDefinitionError(
-            f"{place} requests: {path!r} is bound to {name!r}, which is no method of {cls.__name__} "
+            f"{place} requests: {path!r} is bound to {name!r}, which is not a method of {cls.__name__} "
             f"({location(cls)}){hint}".lstrip()
         )
     check_handler(function)

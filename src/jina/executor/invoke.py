@@ -114,7 +114,7 @@ def _wrong(endpoint: Endpoint, value: Any, wanted: str, *, verb: str = "return")
     elif _is_document(value):
         hint = f"; write DocList[{type(value).__name__}]([...]) around it, or take `doc` instead of `docs`"
     shown = type(value).__qualname__
-    return TypeError(f"{endpoint.where} has to {verb} {wanted} as its return type, but gave {shown}{hint}")
+    return TypeError(f"{endpoint.where} has to {verb} {wanted} as its return type, but returned {shown}{hint}")
 
 
 RESULTS = "__results__"

@@ -100,7 +100,7 @@ def locate(source: str, search_paths: Sequence[str] = ()) -> str:
     if not source.endswith(".py") and os.sep not in source and find_spec(source) is not None:
         return source
     places = ", ".join(dict.fromkeys(tried[: len(search_paths) + 2]))
-    raise ExecutorNotFound(f"py_modules: {source!r} is no file and no module; looked for {places}")
+    raise ExecutorNotFound(f"py_modules: {source!r} is neither a file nor a module; looked for {places}")
 
 
 def find_spec(name: str) -> ModuleSpec | None:
@@ -266,7 +266,7 @@ def _import_apart(path: str) -> ModuleType:
 def _execute(name: str, path: str, locations: list[str] | None) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=locations)
     if spec is None or spec.loader is None:
-        raise BadConfigSource(f"py_modules: {path} is no Python file")
+        raise BadConfigSource(f"py_modules: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -404,7 +404,7 @@ def _base_plan(uses: Any, given: _Given) -> tuple[ExecutorPlan, Any]:
 def _of_class(cls: type, kind: Kind) -> tuple[ExecutorPlan, Any]:
     if not issubclass(cls, kind.base):
         where = f"{cls.__qualname__} ({location(cls)})"
-        raise ConfigError(f"uses is the class {where}, which is no subclass of {kind.label}")
+        raise ConfigError(f"uses is the class {where}, which is not a subclass of {kind.label}")
     if cls is kind.base:
         return ExecutorPlan(), None
     if _is_importable(cls):
@@ -446,7 +446,7 @@ def _of_text(uses: str, given: _Given) -> tuple[ExecutorPlan, Any]:
         return _of_name(text, given)
     if _DOTTED.fullmatch(text):
         return _of_dotted(text, given)
-    raise ConfigError(f"uses: {text!r} is no class name, no path of a YAML file and no YAML")
+    raise ConfigError(f"uses: {text!r} is neither a class name, nor the path of a YAML file, nor YAML text")
 
 
 def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
@@ -632,7 +632,7 @@ def _imported_class(module_name: str, qualname: str) -> type[Executor]:
         return found
     near = nearest(qualname, _classes_in([module]))
     hint = f"; did you mean {near!r}?" if near else ""
-    what = "nothing" if found is None else f"a {type(found).__name__} that is no Executor"
+    what = "nothing" if found is None else f"a {type(found).__name__} that is not an Executor"
     raise ConfigError(f"{qualname!r} in {module_name!r} ({module.__file__}) is {what}{hint}")
 
 

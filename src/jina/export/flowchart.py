@@ -81,7 +81,7 @@ def check_suffix(suffix: str) -> str:
     known = suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}"
     if known not in _FORMATS:
         near = nearest(known, _FORMATS)
-        wrong = f"{suffix!r} is no format of pictures" if suffix else "a picture needs a suffix that tells the format"
+        wrong = f"{suffix!r} is not a picture format" if suffix else "a picture needs a suffix that tells the format"
         raise ConfigError(f"{wrong}{f', did you mean {near}?' if near else ''}", help=f"formats: {', '.join(_FORMATS)}")
     return known
 

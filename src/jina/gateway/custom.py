@@ -90,7 +90,7 @@ def find_named(plan: ExecutorPlan, base: type) -> type:
         if isinstance(found, type) and issubclass(found, base):
             return found
         if found is not None:
-            raise ConfigError(f"{name!r} in {module.__name__!r} ({module.__file__}) is no gateway class")
+            raise ConfigError(f"{name!r} in {module.__name__!r} ({module.__file__}) is not a gateway class")
     known = find(name)
     if known is None:
         raise unknown(name, "uses")
@@ -217,7 +217,7 @@ class BaseGateway(Instrumented):
         self.name = name or self.name
         if kwargs:
             names = ", ".join(map(repr, sorted(kwargs)))
-            self.logger.warning("%s: arguments that nothing takes: %s", type(self).__name__, names)
+            self.logger.warning("%s: arguments without effect: %s", type(self).__name__, names)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the class known by its name."""
@@ -264,7 +264,7 @@ class BaseGateway(Instrumented):
         context = self.__given.context
         if context is None:
             raise UsageError(
-                f"{type(self).__name__} was made by hand, so there are no Executors behind it",
+                f"{type(self).__name__} was not started by a Flow or Deployment, so it has no Executors",
                 help=f"let a Flow run it: Flow().config_gateway(uses={type(self).__name__})",
             )
         return context
@@ -401,7 +401,7 @@ class Gateway(BaseGateway):
     server: Any
     _options: dict[str, Any]
     keeps_access = False
-    """Whether the server heeds the plan's rules of access; ours does."""
+    """Whether the server enforces the plan's rules of access; the built-in one does."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Take what is injected, and options of the HTTP listener, which count instead of those of the Flow."""
@@ -451,7 +451,7 @@ class Gateway(BaseGateway):
         await self._ended.wait()
 
     async def shutdown(self) -> None:
-        """Stop serving; called once, when the process shall end."""
+        """Stop serving; called once, when the process ends."""
         await self.server.stop(self._around.grace)
         self._ended.set()
 
@@ -517,7 +517,7 @@ class Gateway(BaseGateway):
         if not any(given.values()):
             return None
         if not all(given.values()):
-            raise ConfigError(f"{type(self).__name__}: ssl_certfile and ssl_keyfile are needed both")
+            raise ConfigError(f"{type(self).__name__}: ssl_certfile and ssl_keyfile must be given together")
         from jina.plan.plans import TlsPlan
 
         return TlsPlan(certfile=str(given["ssl_certfile"]), keyfile=str(given["ssl_keyfile"]))

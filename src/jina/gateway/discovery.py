@@ -194,7 +194,7 @@ def _check(before: list[Typed], taken: Typed, path: str, *, joined: bool) -> Non
     for one in before:
         for field, gives, takes in _clashes(_Node.of(one.schema), to, "", _DEEPEST):
             raise ConfigError(
-                f"{one.owner} and {taken.owner} do not fit on {path}: {one.name}.{field} of {one.owner} is {gives},"
+                f"{one.owner} and {taken.owner} do not match on {path}: {one.name}.{field} of {one.owner} is {gives},"
                 f" {taken.name}.{field} of {taken.owner} takes {takes}",
                 help="let both use the same document class, or rename one of the fields",
             )
@@ -208,7 +208,7 @@ def _check_required(before: list[Typed], taken: Typed, to: _Node, path: str) -> 
     for field in sorted(set(to.required) - coming):
         owners, classes = " and ".join(one.owner for one in before), " and ".join(one.name for one in before)
         raise ConfigError(
-            f"{owners} and {taken.owner} do not fit on {path}: {taken.name}.{field} of {taken.owner} is required, and"
+            f"{owners} and {taken.owner} do not match on {path}: {taken.name}.{field} of {taken.owner} is required, and"
             f" {classes} of {owners} has no such field",
             help=f"give the field to {classes}, or a default to {taken.name}.{field}",
         )
@@ -224,7 +224,7 @@ def _check_common(before: list[Typed], taken: Typed, path: str) -> None:
         return
     owners, classes = " and ".join(one.owner for one in before), " and ".join(one.name for one in before)
     raise ConfigError(
-        f"{owners} and {taken.owner} do not fit on {path}: {classes} of {owners} ({', '.join(sorted(coming))}) and"
+        f"{owners} and {taken.owner} do not match on {path}: {classes} of {owners} ({', '.join(sorted(coming))}) and"
         f" {taken.name} of {taken.owner} ({', '.join(sorted(fields))}) have no common field, so nothing would arrive",
         help="let both use the same document class, or fields of the same names",
     )

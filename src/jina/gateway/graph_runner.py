@@ -139,11 +139,11 @@ class GraphRun:
         self._tasks[send.node] = task
 
     def _ended(self, task: Task[None]) -> None:
-        """A task that failed is a mistake of ours; nobody must wait for ever because of it."""
+        """End the request when a task failed unexpectedly, so that its caller does not wait for ever."""
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        self._context.log.error("the walk of a request failed: %r", error, exc_info=error)
+        self._context.log.error("processing a request failed: %r", error, exc_info=error)
         self._act(self._walk.cancel())
         if not self._outcome.done():
             self._outcome.set_exception(InternalError(f"{type(error).__name__}: {error}"))
@@ -279,7 +279,7 @@ def cut(path: Path, yields: Mapping[str, bool], endpoint: str) -> Cut:
         stages.append(Stage(before, found))
     if not stages:
         raise BadRequest(
-            f"no Executor yields on {endpoint}, so it cannot be streamed",
+            f"no Executor streams on {endpoint}, so it cannot be streamed",
             help="call it without streaming, or let a method yield",
         )
     return Cut(stages, path)

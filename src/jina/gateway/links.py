@@ -66,7 +66,7 @@ class InProcessUpstream:
         self._service.flush(on=on)
 
     async def close(self) -> None:
-        """Nothing is held; the service is stopped by who made it."""
+        """Nothing is held; the owner of the service stops it."""
 
 
 def _isolated(request: Request) -> Request:
@@ -154,7 +154,7 @@ class UpstreamConnector:
             try:
                 endpoints = await upstream.describe()
             except UpstreamUnavailable as lost:
-                self._log.debug("%s is not there yet: %s", plan.name, lost.message)
+                self._log.debug("%s cannot be reached yet: %s", plan.name, lost.message)
                 await self._drop(upstream)
                 await asyncio.sleep(0 if is_link else _PAUSE)
                 continue
@@ -203,7 +203,7 @@ class UpstreamConnector:
 
         node = self._nodes.get(name) or self._node_of(name)
         if node is None:
-            self._log.warning("a link to %s came, which is no part of this graph", name)
+            self._log.warning("a link to %s was closed: it is not part of this graph", name)
             if sock is not None:
                 sock.close()
             return
@@ -239,7 +239,7 @@ class UpstreamConnector:
         try:
             await upstream.describe()
         except JinaError as error:
-            self._log.debug("%s left before it was ready: %s", name, error.message)
+            self._log.debug("%s disconnected before it was ready: %s", name, error.message)
             await self._drop(upstream)
             return
         if self._newest[name] is not upstream:
@@ -250,9 +250,9 @@ class UpstreamConnector:
         try:
             await self._service.learn(node.name)
         except JinaError as error:
-            self._log.warning("the endpoints behind the gateway stay as they were: %s", error.message)
+            self._log.warning("the gateway keeps its previous list of endpoints: %s", error.message)
         self._links.on_use(name)
-        self._log.info("%s is there after %.1f s", name, time.monotonic() - started)
+        self._log.info("%s is connected after %.1f s", name, time.monotonic() - started)
         if old is not None:
             await self._close_when_lost(old)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Custom = Callable[[], tuple[type, dict[str, Any]]]
 _FIRST_LOOK = 0.005
 _LONGEST_PAUSE = 0.1
-"""Seconds between two looks at a port that the user's server shall open."""
+"""Seconds between two looks at a port that the user's server is to open."""
 _CLOSING = 1.0
 """Seconds that `run_server` gets to return after `shutdown`, at least."""
 
@@ -86,7 +86,7 @@ class CustomFrontend:
         cls, arguments = custom()
         self._name = cls.__name__
         if not issubclass(cls, Gateway):
-            raise ConfigError(f"uses: {cls.__name__} is no subclass of jina.Gateway")
+            raise ConfigError(f"uses: {cls.__name__} is not a subclass of jina.Gateway")
         _check_ports(plan)
         report({"phase": "init"})
         self._streamer = GatewayStreamer.of_gateway(plan)
@@ -106,8 +106,8 @@ class CustomFrontend:
         self._set_up = True
         if self._plan.access != AccessPlan() and not getattr(self._gateway, "keeps_access", False):
             raise ConfigError(
-                f"api_keys, rate_limit: {self._name} serves with a server of its own, which does not heed them",
-                help="override extend_http instead, or heed them there and say so: keeps_access = True in the class",
+                f"api_keys, rate_limit: {self._name} runs its own server, which does not check them",
+                help="override extend_http instead, or check them there and set keeps_access = True in the class",
             )
         self._running = running = asyncio.ensure_future(self._gateway.run_server())
         for listener in self._plan.listeners:
@@ -116,7 +116,7 @@ class CustomFrontend:
         running.add_done_callback(self._ended)
 
     async def _opened(self, listener: ListenerPlan, running: Task[None]) -> None:
-        """Return when somebody listens on the port: nothing else tells that the user's server is there."""
+        """Return when a process listens on the port: there is no other sign that the user's server is up."""
         host = "127.0.0.1" if listener.host in {"0.0.0.0", ""} else "::1" if listener.host == "::" else listener.host  # noqa: S104 - compared
         pause, result = _FIRST_LOOK, False
         while True:

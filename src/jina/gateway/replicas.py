@@ -75,7 +75,7 @@ class Replicas:
 
     @property
     def parts(self) -> list[Replicas]:
-        """Of which each has to be up for the whole to be."""
+        """The parts, all of which must be up."""
         return [self]
 
     def put(self, upstream: Upstream, endpoints: Mapping[str, EndpointInfo] | None = None) -> Upstream | None:
@@ -128,7 +128,7 @@ class Replicas:
             return []
         upstreams = self.upstreams
         if not upstreams:
-            raise Unavailable(f"{self.name}: no worker is there yet")
+            raise Unavailable(f"{self.name}: no worker is connected yet")
         results = await asyncio.gather(*(upstream.ready() for upstream in upstreams), return_exceptions=True)
         for upstream, answer in zip(upstreams, results, strict=True):
             if isinstance(answer, UpstreamUnavailable):

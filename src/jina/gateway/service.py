@@ -25,7 +25,7 @@ from jina.routing.graph import Route as Path
 from jina.runtime.admission import Admission, Observed
 
 _MOST_PATHS = 1000
-"""Endpoints whose way is remembered."""
+"""Endpoints whose path through the graph is cached."""
 State = Literal["starting", "ready", "draining", "stopped"]
 
 

@@ -40,7 +40,7 @@ def has_parts(plan: NodePlan) -> bool:
 
 
 class Shards:
-    """Sends each request to one shard or to all of them, and makes one reply of theirs.
+    """Sends each request to one shard or to all of them, and merges their replies into one.
 
     Before the shards comes `uses_before`, after them `uses_after`, where there are such; an Executor around the
     shards that does not know the endpoint is passed. A request fails if any shard that it needs fails, which the
@@ -196,7 +196,7 @@ class Shards:
 
     async def _asked(self, shard: int, request: Request) -> Reply:
         try:
-            return await self._shards[shard].call(replace(request))  # a copy: workers let go of what they have read
+            return await self._shards[shard].call(replace(request))  # a copy: workers drop what they have read
         except JinaError as error:
             raise self._blamed(error, f"shard {shard}") from error.__cause__
 
@@ -218,8 +218,8 @@ class Shards:
     async def _written(self, request: Request) -> dict[int, Reply]:
         """The replies to a write of the shards that have what it names; raises where none has it.
 
-        A shard that raises `KeyError` or `IndexError` says that it lacks it. When another has it, the write is done,
-        and its caller must not be told otherwise: sent again, it would find it nowhere.
+        A shard that raises `KeyError` or `IndexError` does not have it. When another shard has it, the write was
+        applied and must not be reported as failed: sent again, no shard would have it.
         """
         missed: dict[int, ExecutorError] = {}
 
@@ -237,7 +237,7 @@ class Shards:
         if not replies:
             raise missed[0]
         for shard, error in sorted(missed.items()):
-            _log.warning("%s lacks what %s names: %s", self._shards[shard].name, request.endpoint, error.message)
+            _log.warning("%s has not what %s asks for: %s", self._shards[shard].name, request.endpoint, error.message)
         if missed:
             result = {MISSED: ", ".join(self._shards[shard].name for shard in sorted(missed))}
             first = next(iter(replies.values()))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 class _NoPorts:
     def port(self) -> NoReturn:
-        raise AssertionError("a streamer listens nowhere")
+        raise AssertionError("a streamer has no port")
 
 
 def plan_of(options: Mapping[str, Any]) -> GatewayPlan:
@@ -57,7 +57,7 @@ def plan_of(options: Mapping[str, Any]) -> GatewayPlan:
 T = TypeVar("T")
 P = ParamSpec("P")
 REQUEST_ID = "x-request-id"
-"""The header with the id that requests shall have on their way."""
+"""The header with the id that requests are sent with."""
 _NO_WINDOW = 2**31
 _ANY_SIZE = 2**31
 """The limits of the server that a gateway runs by itself are its own."""
@@ -68,7 +68,7 @@ class LazyService:
     """What answers, the whole graph or one Deployment, and its loop: known once the gateway is connected to its
     Executors.
 
-    `ensure_started` sees to that at the first request, where nobody else does.
+    `ensure_started` connects it at the first request, unless a gateway process has done so.
     """
 
     def __init__(self, ensure_started: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
@@ -86,7 +86,8 @@ class LazyService:
             await self._ensure_started()
         if self.service is None or self.loop is None:
             raise Unavailable(
-                "this gateway has not met its Executors yet", help="call them from setup_server on, not in __init__"
+                "this gateway is not connected to its Executors yet",
+                help="call them from setup_server on, not in __init__",
             )
         return self.service, self.loop
 
@@ -419,7 +420,7 @@ class GatewayStreamer:
 
     @classmethod
     def of_gateway(cls, plan: GatewayPlan) -> GatewayStreamer:
-        """That of a gateway process, which tells it by `begin` when its Executors are there."""
+        """That of a gateway process, which calls `begin` when its Executors are connected."""
         self = cls.__new__(cls)
         self._connection = None
         self._prepare(plan, plan.prefetch)
@@ -532,7 +533,7 @@ class _Connection:
         self._opening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Meet the Executors, once."""
+        """Connect to the Executors, once."""
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
         if not self._opening.done():

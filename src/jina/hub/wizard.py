@@ -26,7 +26,7 @@ class Prompt:
         self.out.write(text + "\n")
 
     def ask(self, question: str, default: str = "", check: Callable[[str], str] = str) -> str:
-        """One answer; asked again while `check` refuses it and somebody is there to answer."""
+        """One answer; asked again while `check` refuses it, where the input is a terminal."""
         while True:
             self.out.write(f"{question}{f' [{default}]' if default else ''}: ")
             self.out.flush()

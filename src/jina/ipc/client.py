@@ -329,7 +329,7 @@ class LinkUpstream:
         if self._connecting is None:
             if self._down:
                 raise UpstreamUnavailable(f"{self.name}: {self._down}", started=False)
-            # A task of its own: whoever asks first may be cancelled.
+            # A task of its own: the first caller may be cancelled.
             self._connecting = asyncio.get_running_loop().create_task(self._open())
         return await asyncio.shield(self._connecting)
 

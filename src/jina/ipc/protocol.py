@@ -48,13 +48,13 @@ END: Final = 5
 ERROR: Final = 6
 REFUSED: Final = 7
 CANCEL: Final = 8
-"""Nobody waits any more; from a worker: a message that was begun will not be ended."""
+"""The caller waits no more; from a worker: a message that was begun will not be completed."""
 CREDIT: Final = 9
 DESCRIBE: Final = 10
 PROBE: Final = 11
 BYE: Final = 12
 FLUSH: Final = 13
-"""The gateway ends: what it asks for need not wait for a batch to fill, now and until the link is closed."""
+"""The gateway is shutting down: its requests do not wait for batches to fill, from now until the link is closed."""
 PART: Final = 14
 METRICS: Final = 15
 JSON: Final = 1
@@ -211,7 +211,7 @@ class Inbox:
     def buffer(self) -> memoryview:
         """Where the next bytes belong."""
         sink = self._sink
-        # Not the last part: whoever reads still holds this view when it is complete, and to a file of which there is
+        # Not the last part: the reader still holds this view when it is complete, and to a file of which there is
         # a view outside, `getvalue` gives a copy.
         self._direct = sink is not None and 0 < self._left < sink.wanted
         if self._direct and sink is not None:
@@ -412,7 +412,7 @@ def receive_handshake(sock: socket.socket) -> StartedBitmap | None:
     data, fds, _, _ = socket.recv_fds(sock, len(HANDSHAKE), 1)
     try:
         if not data:
-            raise ConnectionResetError("the gateway left before it said anything")
+            raise ConnectionResetError("the gateway disconnected before it sent anything")
         if data != HANDSHAKE:
             raise ConnectionAbortedError(f"the first byte is {data!r}")
         return StartedBitmap(mmap.mmap(fds[0], SLOTS)) if fds else None

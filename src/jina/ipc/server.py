@@ -193,11 +193,11 @@ class LinkServer:
         self._send(frames.ERROR, 0, number, b"", write_error(error))
 
     def _given_up(self, number: int) -> None:
-        """A task was cancelled: unless the gateway wanted that, it is told."""
+        """A task was cancelled: tell the gateway, unless it asked for that."""
         if number in self._tasks:
             name = self._service.name
             stopped = Unavailable(f"{name} stopped before it answered")
-            self._refuse(number, stopped if self._stopping else Cancelled(f"{name} gave up the request"))
+            self._refuse(number, stopped if self._stopping else Cancelled(f"{name} cancelled the request"))
 
     def _drop(self, number: int) -> None:
         """The gateway does not wait for this one any more."""

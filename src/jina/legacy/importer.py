@@ -47,5 +47,5 @@ class PathImporter:
 
         for path in paths:
             if not isinstance(path, str):
-                raise ConfigError(f"{path!r} is no path")
+                raise ConfigError(f"{path!r} is not a path")
             import_source(path)

@@ -469,7 +469,7 @@ def set_ping_parser(parser: Any = None) -> Any:
     parser.add_argument("target", choices=["flow", "executor", "gateway"], help="what is asked")
     parser.add_argument("host", help="its address, such as grpc://127.0.0.1:8080")
     parser.add_argument("--timeout", type=int, default=3000, help="milliseconds to wait for each answer")
-    parser.add_argument("--attempts", type=int, default=1, help="how often to ask, a second apart")
+    parser.add_argument("--attempts", type=int, default=1, help="number of attempts, one second apart")
     parser.add_argument("--min-successful-attempts", type=int, default=1, help="answers needed for exit code 0")
     return parser
 
@@ -515,9 +515,9 @@ def get_main_parser() -> argparse.ArgumentParser:
     commands: dict[str, tuple[str, Callable[..., Any]]] = {
         "executor": ("Start an Executor", set_pod_parser),
         "flow": ("Start a Flow", set_flow_parser),
-        "ping": ("See whether a service answers", set_ping_parser),
+        "ping": ("Check whether a service answers", set_ping_parser),
         "export": ("Export a Flow", set_export_parser),
-        "new": ("Write a project that starts as it is", set_new_project_parser),
+        "new": ("Write a project that is ready to run", set_new_project_parser),
         "gateway": ("Start a gateway", set_gateway_parser),
         "help": ("Explain a command or an option", set_help_parser),
         "pod": ("Start one process of an Executor", set_pod_parser),

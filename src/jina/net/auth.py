@@ -45,24 +45,24 @@ class Caller:
         self._access.take(self._ident, self._key.name)
 
     def check(self, endpoint: str) -> None:
-        """Raise `PermissionDenied` where the key does not open the endpoint."""
+        """Raise `PermissionDenied` where the key may not call the endpoint."""
         if self._key.endpoints and endpoint not in self._key.endpoints:
-            raise PermissionDenied(f"the key {self._key.name!r} does not open {quoted(endpoint)}")
+            raise PermissionDenied(f"the key {self._key.name!r} may not call {quoted(endpoint)}")
 
     def check_page(self, path: str) -> None:
-        """Raise `PermissionDenied` where the key does not open a page or method that tells about the server."""
+        """Raise `PermissionDenied` where the key may not call a page or method that describes the server."""
         scope = next((scope for prefix, scope in _PAGES.items() if path == prefix or path.startswith(f"{prefix}/")), "")
         if scope and self._key is not _ANYBODY and scope not in self._key.scopes:
-            raise PermissionDenied(f"the key {self._key.name!r} does not open {path}: it lacks the scope {scope!r}")
+            raise PermissionDenied(f"the key {self._key.name!r} may not call {path}: it lacks the scope {scope!r}")
 
     def check_route(self, path: str) -> None:
-        """Raise `PermissionDenied` where the key does not open a route of the user's own.
+        """Raise `PermissionDenied` where the key may not call a route of the user's own.
 
         An endpoint that ends in `/*` opens what is below.
         """
         opened = self._key.endpoints
         if opened and not any(path == one or (one.endswith("/*") and path.startswith(one[:-1])) for one in opened):
-            raise PermissionDenied(f"the key {self._key.name!r} does not open {quoted(path)}")
+            raise PermissionDenied(f"the key {self._key.name!r} may not call {quoted(path)}")
 
 
 class Access:
@@ -96,7 +96,7 @@ class Access:
             )
         key = self._found(shown)
         if key is None:
-            raise Unauthenticated("the key is not known here")
+            raise Unauthenticated("unknown key")
         self._remove_keys(headers)
         headers[NAME_HEADER] = key.name
         return Caller(self, key, f"key {key.name}")
@@ -132,7 +132,7 @@ class Access:
 
 
 def access_of(plan: AccessPlan | None) -> Access | None:
-    """The rules in a plan; None where there are none. Raises `ConfigError` for a file of keys that is none."""
+    """The rules in a plan; None where there are none. Raises `ConfigError` for a file that has no valid keys."""
     if plan is None or not (plan.keys or plan.keys_file or plan.rate):
         return None
     return Access(plan)

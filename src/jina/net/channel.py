@@ -1,7 +1,7 @@
 """What all channels share: where to, how, and the answers that come back.
 
-A channel takes `wire.messages.Request` objects and gives `Answer`s; documents stay undecoded in both
-directions until somebody asks. Transport failures and failures of the request itself are raised as
+A channel takes `codec.messages.Request` objects and gives `Answer`s; documents stay undecoded in both
+directions until they are read. Transport failures and failures of the request itself are raised as
 `JinaError`; a handler's exception comes back as the `error` of an answer, since it answers one request of
 possibly many.
 """
@@ -184,7 +184,7 @@ class Answer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What services tell beside the documents, see `wire.standing`."""
+        """The headers of stateful services beside the documents, see `codec.session_headers`."""
         ...
 
     @property
@@ -226,13 +226,13 @@ class ProtoAnswer:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What stateful services tell beside the documents."""
+        """The headers of stateful services beside the documents."""
         headers: Mapping[str, str] = self.message.header.trace
         return headers
 
 
 class FailedAnswer:
-    """What stands for the answer to a request that failed on the way; `request_id` is empty for a whole call."""
+    """The answer to a request that failed on the way; `request_id` is empty for a whole call."""
 
     parameters: dict[str, Any] = {}  # noqa: RUF012 - never written to
     headers: Mapping[str, str] = {}

@@ -26,7 +26,7 @@ ends it like one that was never begun."""
 
 
 def is_cancelled() -> bool:
-    """Whether somebody cancelled the running task; code can raise `CancelledError` without that."""
+    """Whether the running task was cancelled; code can raise `CancelledError` without that."""
     task = current_task()
     return task is not None and task.cancelling() > 0
 
@@ -40,7 +40,7 @@ def as_jina_error(error: BaseException) -> JinaError:
         raise error
     if isinstance(error, JinaError):
         return error
-    _log.error("a request failed for a reason that jina did not foresee", exc_info=error)
+    _log.error("a request failed with an unexpected error", exc_info=error)
     wrapped = InternalError(f"{type(error).__name__}: {error}", help="the server's log has the traceback")
     wrapped.__cause__ = error
     return wrapped
@@ -214,7 +214,7 @@ class RequestReader:
         self._read_document = _split_document if forwards else _parse_document
 
     def request(self, data: bytes) -> Incoming:
-        """A `DataRequestProto`; never raises, for gRPC answers a failing deserialiser as a fault of ours."""
+        """A `DataRequestProto`; never raises, for gRPC answers a failing deserialiser as an internal error."""
         return self._guarded(data, self._read, "jina.DataRequestProto")
 
     def document(self, data: bytes) -> Incoming:
@@ -249,7 +249,7 @@ class RequestReader:
         try:
             message, payload = read(data)
         except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-            return Unusable(BadRequest(f"the request is no {kind} message: {error}")), _NO_DOCUMENTS, size
+            return Unusable(BadRequest(f"the request is not a {kind} message: {error}")), _NO_DOCUMENTS, size
         parts = [part for part, _ in message] if isinstance(message, list) else [message]
         if any(parameters.more_than(self._parameters, part) for part in parts):
             return Unusable(too_many_parameters(self._parameters)), _NO_DOCUMENTS, size

@@ -14,7 +14,7 @@ _FLAT = frozenset({"string", "integer", "number", "boolean"})
 
 @dataclass(frozen=True, slots=True)
 class EndpointInfo:
-    """What a listener must know of an endpoint to document and route it.
+    """Description of an endpoint: what a listener needs to route and document it.
 
     `input_schema`, `output_schema` and `parameters_schema` are JSON Schemas (draft 2020-12, references under
     `$defs`); the names are those of the classes.
@@ -128,7 +128,7 @@ class LocalService(Service, Protocol):
         ...
 
     def freed(self) -> None:
-        """Much memory that waited for clients was let go of."""
+        """Called when much memory held for slow clients was freed, so that it can be returned to the system."""
         ...
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:

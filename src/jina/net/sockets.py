@@ -13,7 +13,7 @@ from jina.errors import ConfigError, PortAlreadyUsed
 from jina.plan.plans import ListenerPlan
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""Asked after a minute of silence, given up after a minute without an answer. Not all systems have all of them.
+"""TCP keep-alive: probe after a minute of silence, drop after a minute without an answer. Not on every system.
 
 What was sent and is not acknowledged is left to the system's own limit: a shorter one (TCP_USER_TIMEOUT) would also end
 connections whose client merely does not read for a while.

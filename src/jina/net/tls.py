@@ -42,7 +42,8 @@ def check_certificate(plan: TlsPlan) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(plan.certfile, plan.keyfile)
     except ssl.SSLError as error:
         raise ConfigError(
-            f"ssl_certfile {plan.certfile!r} and ssl_keyfile {plan.keyfile!r} are no certificate: {error.reason}",
+            f"ssl_certfile {plan.certfile!r} and ssl_keyfile {plan.keyfile!r} are not a certificate and its key:"
+            f" {error.reason}",
             help="both must be PEM files, and the key must belong to the certificate",
         ) from error
 
@@ -67,7 +68,7 @@ class Renewal:
         try:
             check_certificate(self._plan)
         except ConfigError as error:  # one file may come a moment before the other
-            _log.warning("the certificate stays as it was: %s", error.message)
+            _log.warning("the previous certificate stays in use: %s", error.message)
             return False
         self._seen = stamps
         _log.info("the certificate of %s is used from now on", self._plan.certfile)
@@ -117,7 +118,7 @@ async def renew(plan: TlsPlan, context: ssl.SSLContext) -> None:
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
-    """How to connect by TLS; raises `ConfigError` for files that are none."""
+    """How to connect by TLS; raises `ConfigError` for files that are not certificates."""
     if files.ca:
         read_file(files.ca, "ssl_ca_certs")
     try:
@@ -131,11 +132,11 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
 
 
 def client_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
-    """The same for gRPC; without authorities those of SSL_CERT_FILE, which Python's own TLS heeds and gRPC does not."""
+    """The same for gRPC; without authorities those of SSL_CERT_FILE, which Python's own TLS uses and gRPC does not."""
     import grpc
 
     untyped: Any = grpc
-    client_context(files)  # gRPC says nothing of files that are none, and then fails to connect
+    client_context(files)  # gRPC accepts any bytes as certificates, and then fails to connect
     named = files.ca or (None if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ else os.environ.get("SSL_CERT_FILE"))
     credentials: grpc.ChannelCredentials = untyped.ssl_channel_credentials(
         root_certificates=read_file(named, "ssl_ca_certs") if named else None,

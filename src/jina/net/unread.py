@@ -361,7 +361,7 @@ class Unread:
         self.forget(waiting)
         self.closed += 1
         now = asyncio.get_running_loop().time()
-        if now - self._logged_at >= _LOG_INTERVAL:  # not a line for each of a crowd
+        if now - self._logged_at >= _LOG_INTERVAL:  # one line for many connections
             number = self.closed - self._logged_at_of
             self._log.warning("closed connections: %d, the last with %d bytes unread: %s", number, size, reason)
             self._logged_at, self._logged_at_of = now, self.closed
@@ -388,13 +388,13 @@ def sockets_of_process() -> Generator[socket.socket]:
     """
     names = os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
     for descriptor in map(int, filter(str.isdecimal, names)):
-        with contextlib.suppress(OSError):  # it is closed by now
+        with contextlib.suppress(OSError):  # it was closed meanwhile
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
             duplicate = os.dup(descriptor)
             try:
                 sock = socket.socket(fileno=duplicate)
-            except OSError:  # the number is that of something else by now
+            except OSError:  # the number was reused meanwhile
                 os.close(duplicate)
                 continue
             with sock:

@@ -147,7 +147,7 @@ class ConsensusMetrics:
 
 
 def consensus_families(process_name: str, metrics: ConsensusMetrics) -> Iterator[Metric]:
-    """The samples as metric families; those of the agent only when it has told of itself."""
+    """The samples as metric families; those of the agent only when its status is known."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     label, value = ["runtime_name"], [process_name]

@@ -74,19 +74,19 @@ def _read(path: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"log_config: {path} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"log_config: {path} is no YAML: {error}") from error
+        raise ConfigError(f"log_config: {path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"log_config: {path} holds no mapping with `handlers`")
     unknown = sorted(content.keys() - {"handlers", "level", "configs"})
     if unknown:
-        raise ConfigError(f"log_config: {path}: {unknown[0]!r} is none of handlers, level, configs")
+        raise ConfigError(f"log_config: {path}: {unknown[0]!r} is not one of handlers, level, configs")
     return content
 
 
 def _listed(entry: Mapping[str, Any], path: str) -> list[str]:
     names = entry.get("handlers") or []
     if not isinstance(names, list):
-        raise ConfigError(f"log_config: {path}: handlers: {names!r} is no list")
+        raise ConfigError(f"log_config: {path}: handlers: {names!r} is not a list")
     for name in names:
         if name == "FluentHandler":
             raise NotSupportedError(
@@ -96,7 +96,7 @@ def _listed(entry: Mapping[str, Any], path: str) -> list[str]:
         if name not in KINDS:
             near = nearest(str(name), KINDS)
             hint = f"; did you mean {near!r}?" if near else ""
-            raise ConfigError(f"log_config: {path}: handler {name!r} is none of {', '.join(KINDS)}{hint}")
+            raise ConfigError(f"log_config: {path}: handler {name!r} is not one of {', '.join(KINDS)}{hint}")
     return names
 
 
@@ -113,7 +113,7 @@ def _options(entry: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
             raise ConfigError(f"log_config: {path}: {name} has no option {key!r}{hint}")
     formatter = options.get("formatter", FORMATTERS[0])
     if formatter not in FORMATTERS:
-        raise ConfigError(f"log_config: {path}: {name}: formatter {formatter!r} is none of {', '.join(FORMATTERS)}")
+        raise ConfigError(f"log_config: {path}: {name}: formatter {formatter!r} is not one of {', '.join(FORMATTERS)}")
     return dict(options)
 
 
@@ -196,7 +196,7 @@ class _File(logging.FileHandler):
             return
         self._lost += 1
         if self._lost == 1:
-            self._say(f"cannot be written: {error.strerror}; what is logged is lost until it can")
+            self._say(f"cannot be written: {error.strerror}; log records are lost until it can")
 
     def _say(self, text: str) -> None:
         if sys.stderr is not None:
@@ -358,7 +358,7 @@ def _level_of(name: str) -> int:
         return level
     near = nearest(name.upper(), _LEVELS)
     hint = f"did you mean {near!r}?" if near else ""
-    raise ConfigError(f"log level {name!r} is none of {', '.join(_LEVELS)}", help=hint)
+    raise ConfigError(f"log level {name!r} is not one of {', '.join(_LEVELS)}", help=hint)
 
 
 class StderrHandler(logging.StreamHandler[Any]):

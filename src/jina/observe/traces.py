@@ -89,8 +89,8 @@ def begin(
     """Start the span of a request, or of sending one; None where no OpenTelemetry SDK is loaded.
 
     `headers` have lower-case names; the parent is read from them by the configured propagators. Without one there it
-    is the current span, such as that of a web framework around us. `inside` is a part of what a request is about, which
-    nobody sends or receives.
+    is the current span, such as that of a web framework around us. `inside` is a part of the work on a request, neither
+    sent nor received.
     """
     if not active():
         return None

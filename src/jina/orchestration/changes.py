@@ -349,7 +349,7 @@ def _with_workers(plan: FlowPlan, name: str, workers: list[WorkerPlan]) -> FlowP
 
 
 def scaled(spec: S, replicas: int) -> S:
-    """The spec with so many replicas; raises `ConfigError` for a number that is none."""
+    """The spec with so many replicas; raises `ConfigError` for a wrong number."""
     _check(spec)
     return with_options(spec, {"replicas": replicas})
 
@@ -363,16 +363,16 @@ def changed(spec: S, options: Mapping[str, Any]) -> S:
             raise ConfigError(f"{spec.name}: {name} cannot be changed while it runs")
         near = nearest(name, CHANGEABLE)
         hint = f", did you mean '{near}'?" if near else f"; there are {', '.join(sorted(CHANGEABLE))}"
-        raise ConfigError(f"{spec.name}: {name!r} is no option that can be changed{hint}")
+        raise ConfigError(f"{spec.name}: {name!r} is not an option that can be changed{hint}")
     for name in AROUND:
         if name in given and (given[name] is None) != (getattr(spec, name) is None):
-            raise ConfigError(f"{spec.name}: {name} can be replaced, but neither added nor taken away while it runs")
+            raise ConfigError(f"{spec.name}: {name} can be replaced, but neither added nor removed while it runs")
     return with_options(spec, given)
 
 
 def _check(spec: DeploymentSpec) -> None:
     if spec.external:
-        raise ConfigError(f"{spec.name} is external: whoever started it can change it")
+        raise ConfigError(f"{spec.name} is external: change it in the program that started it")
     if spec.raft_peers:
         raise NotSupportedError(
             f"{spec.name}: a replica that was started by itself is changed by starting it again",
@@ -397,7 +397,7 @@ def change(
 ) -> None:
     """Change the processes and wait for it; raises what `ProcessGroup.change` raises."""
     if not running.settled:
-        raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+        raise ConfigError(f"{running.name} is still starting: call wait_start_success() before changing it")
     if any(isinstance(plan, WorkerPlan) and plan.consensus for plan in old):
         roll_out(running, [plan for plan in new if isinstance(plan, WorkerPlan)], blobs, within)
         return

@@ -59,8 +59,8 @@ def network_host() -> str | None:
 def progress(name: str, *, quiet: bool = False) -> Iterator[Callable[[str], None] | None]:
     """Show what a starting service does, at first often and then rarely; nothing waits for it.
 
-    Gives the function to tell, or None where nobody looks. It shows the first that it is told after a second, and
-    then after twice as long each time, up to ten seconds.
+    Returns the function to report progress with, or None where stderr is no terminal. The first report is shown after
+    a second, later ones after twice as long each time, up to ten seconds.
     """
     if quiet or not sys.stderr.isatty():
         yield None
@@ -83,7 +83,7 @@ def _show(line: str) -> None:
 
 
 def notifier(name: str, *, quiet: bool = False) -> Callable[[str, str], None]:
-    """Gives the function that tells people of a running service what happened: `notify(level, line)`.
+    """Returns the function that reports events of a running service to people: `notify(level, line)`.
 
     It is logged; where the program configured no logging, warnings and errors go to stderr.
     """

@@ -62,10 +62,10 @@ class _InProcess(Requests):
             inside.stop()
 
     def block(self, stop_event: Any = None) -> NoReturn:
-        """Refused: nobody outside could send a request."""
+        """Refused: no other process could send a request."""
         del stop_event
         raise NotSupportedError(
-            "block(): what runs in process serves this process alone",
+            "block() is not available for a service that runs in process: only this process can call it",
             help="start it with processes: `with deployment: deployment.block()`",
         )
 

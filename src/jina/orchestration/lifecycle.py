@@ -299,7 +299,7 @@ class Lifecycle(Requests):
             return
         from jina.supervisor.reloading import Reloader
 
-        me = weakref.ref(self)  # nobody holds a service only because its files are looked at
+        me = weakref.ref(self)  # watching the files of a service must not keep it alive
 
         def reload(name: str) -> None:
             if (service := me()) is not None:
@@ -575,7 +575,7 @@ def _exit_early(failure: BaseException) -> None:
 
 
 def _abandon(processes: list[ProcessGroup], reservations: PortReservations) -> None:
-    """What is left to do for a service that nobody closed: when it is collected, and when the program ends."""
+    """Clean-up of a service that was not closed: when it is garbage collected, and when the program ends."""
     for running in processes:
         running.stop()
     processes.clear()

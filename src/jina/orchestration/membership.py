@@ -58,7 +58,7 @@ class Members:
                 help="jina raft --help lists the commands, such as `jina raft remove`",
             )
         if not running.settled:
-            raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+            raise ConfigError(f"{running.name} is still starting: call wait_start_success() before changing it")
         self._name = spec.name
         self._within = spec.ready_seconds_asked
         self._running = running
@@ -172,7 +172,7 @@ def _remove(running: ProcessGroup, worker: WorkerPlan) -> None:
     """Take a replica out: of what the gateway sends requests to, of the group, and then of what runs."""
     consensus = consensus_of(worker)
     agent = agent_of(running, consensus)
-    retry_until_done(lambda: step_down(agent), f"{worker.name} leads still")
+    retry_until_done(lambda: step_down(agent), f"{worker.name} is still the leader")
     retire(running, worker.name)
     _leave(running, consensus)
     running.agents.remove(consensus.group, consensus.replica)
@@ -238,7 +238,7 @@ def step_down(agent: Agent) -> None:
     if agent_status(socket).get("role") == "Leader":
         administer(socket, "transfer")
         if agent_status(socket).get("role") == "Leader":
-            raise Unavailable("it still leads")
+            raise Unavailable("it is still the leader")
 
 
 def _leave(running: ProcessGroup, consensus: ConsensusPlan) -> None:
@@ -256,7 +256,7 @@ def _leave(running: ProcessGroup, consensus: ConsensusPlan) -> None:
 
 
 def retry_until_done(act: Callable[[], None], otherwise: str) -> None:
-    """Act until it works: while the leadership changes, nobody can be asked."""
+    """Retry until it works: while the leadership changes, no replica can answer."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -271,7 +271,7 @@ def _await_vote(agent: Agent) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not agent_status(agent.plan.socket).get("voter"):
         if time.monotonic() > deadline:
-            raise RuntimeFailToStart(f"{agent.plan.group}/rep-{agent.plan.replica} got no vote within {_PATIENCE:g} s")
+            raise RuntimeFailToStart(f"{agent.plan.group}/rep-{agent.plan.replica} has no vote after {_PATIENCE:g} s")
         time.sleep(_LOOK)
 
 
@@ -301,7 +301,7 @@ def roll_out(
     from jina.supervisor.ports import shared
 
     if not running.settled:
-        raise ConfigError(f"{running.name} still starts: wait_start_success() waits until it can be changed")
+        raise ConfigError(f"{running.name} is still starting: call wait_start_success() before changing it")
     before: dict[str, Run] = {slot.name: (slot.plan, slot.process.blob) for slot in running.slots}
     after: dict[str, Run] = {}
     for worker in workers:
@@ -348,7 +348,7 @@ def _prepare(running: ProcessGroup, plan: ProcessPlan) -> None:
     with contextlib.suppress(JinaError):  # an Executor without `snapshot`: the log has everything
         administer(agent.plan.socket, "snapshot")
     if others_of(running, consensus):
-        retry_until_done(lambda: step_down(agent), f"{plan.name} leads still")
+        retry_until_done(lambda: step_down(agent), f"{plan.name} is still the leader")
 
 
 def _undo(running: ProcessGroup, done: Sequence[str], before: Mapping[str, Run]) -> None:
@@ -361,7 +361,7 @@ def _undo(running: ProcessGroup, done: Sequence[str], before: Mapping[str, Run])
             except Unavailable:
                 return  # the service ends
             except JinaError as error:
-                logs.get_logger(running.name).error("%s is not yet what it was: %s", name, error.message)
+                logs.get_logger(running.name).error("%s could not be restored yet: %s", name, error.message)
 
 
 def _await_service(running: ProcessGroup, name: str) -> None:
@@ -371,4 +371,4 @@ def _await_service(running: ProcessGroup, name: str) -> None:
         if not any(slot.name == name and slot.process.ready for slot in running.slots):
             raise Unavailable("it does not serve yet")
 
-    retry_until_done(look, f"{name} is not what it was")
+    retry_until_done(look, f"{name} does not serve again")

@@ -193,7 +193,7 @@ def _requirements(plan: ExecutorPlan) -> str:
 
 
 def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
-    """The Executors around the shards of a Deployment, by `plan.copies.owner`, and the user's own gateway class.
+    """The Executors around the shards of a Deployment, by `plan.processes.owner`, and the user's own gateway class.
 
     Raises what `resolve` raises.
     """

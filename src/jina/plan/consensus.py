@@ -199,7 +199,7 @@ def restricted(
 
 
 def _member(worker: WorkerPlan, consensus: ConsensusPlan, members: Collection[int], *, share_port: bool) -> WorkerPlan:
-    # An address that nobody has is empty.
+    # The address of a replica that is not a member is empty.
     peers = [address if number in members else "" for number, address in enumerate(consensus.peers)]
     consensus = msgspec.structs.replace(consensus, peers=peers, share_port=share_port)
     return msgspec.structs.replace(worker, replicas=len(members), consensus=consensus)

@@ -34,8 +34,8 @@ def plan_deployment(
 ) -> DeploymentPlan:
     """What runs for `spec`: its processes with listeners, names and limits, all decided.
 
-    `executor` says how a worker finds its class, `around` the same for those around its shards, see `copies.owner`, and
-    for a gateway class of the user's own (`gateway`), which puts a gateway in front;
+    `executor` says how a worker finds its class, `around` the same for those around its shards, see `processes.owner`,
+    and for a gateway class of the user's own (`gateway`), which puts a gateway in front;
     `ports` gives the ports that the user left open, `gpus` those of this machine. Several replicas or shards stand
     behind a gateway that has the listeners, one does so with `behind_gateway`; an external Deployment has no processes.
     """

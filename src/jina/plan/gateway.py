@@ -26,7 +26,7 @@ _SCHEMES: Final = {"": False, "grpc": False, "grpcs": True}
 def plan_gateway(spec: GatewaySpec, custom: ExecutorPlan | None, ports: PortAllocator) -> GatewayPlan:
     """What runs for `spec`, whose graph is in `graph_description` and the options beside it.
 
-    Raises ConfigError for a graph that is none, and for Executors without addresses.
+    Raises ConfigError for a wrong graph, and for Executors without addresses.
     """
     needs = _needs(spec.graph_description)
     _check_names(spec, needs)

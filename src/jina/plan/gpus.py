@@ -76,7 +76,7 @@ class Placement:
         if wish == "all":  # of none, too: so programs run where they are written as where they are served
             return [_names(found)] * workers
         if not found:
-            raise ConfigError(f"{place}: this machine shows no GPU", help="`nvidia-smi -L` lists those that it has")
+            raise ConfigError(f"{place}: no GPU was found on this machine", help="`nvidia-smi -L` lists them")
         if isinstance(wish, list):
             return _shared_out([_known(name, found, place) for name in wish], workers, place)
         return [self._taken(Fraction(str(wish)), _names(found), place) for _ in range(workers)]
@@ -88,7 +88,7 @@ class Placement:
         if len(free) < count:
             used = ", ".join(f"{name} is used to {float(load):.0%}" for name, load in sorted(self._loads.items()))
             raise ConfigError(
-                f"{place}: a worker needs {float(amount):g}, but of {len(names)} GPU(s) only {len(free)} has room"
+                f"{place}: a worker needs {float(amount):g} GPU(s), but only {len(free)} of {len(names)} can be given"
                 + (f" ({used})" if used else ""),
                 help="a fraction, such as gpus=0.5, lets workers share a GPU; a list names GPUs that they share",
             )
@@ -108,7 +108,7 @@ class Placement:
         dealt = list(_numbers(wish, named, count))
         outside = [number for number in dealt if not 0 <= number < count]
         if outside or not dealt:
-            what = f"there is no GPU {outside[0]}" if outside else "that is none"
+            what = f"there is no GPU {outside[0]}" if outside else "it selects none"
             raise ConfigError(f"{place}: {VARIABLE}: '{_TURNS}{wish}' on a machine with {count} GPU(s): {what}")
         return [str(number) for number in dealt]
 

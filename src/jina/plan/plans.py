@@ -247,8 +247,8 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `upstreams` are its replicas, those of all its shards, and what is around the shards; a step without any only merges
     what it needs and passes it on (a join without an Executor). `polling` maps endpoints to how many of the `shards`
-    get a request, `*` stands for the others. `floating` steps lead to no end of the graph: the reply never waits for
-    them, and what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
+    get a request, `*` stands for the others. `floating` steps are not part of the reply, which never waits for them;
+    what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
     the first one, negative is the larger of 3 and the number of replicas. A
     `repeatable` step may get a request again that has begun: a stateful one applies it once.
     """

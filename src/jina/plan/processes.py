@@ -345,7 +345,7 @@ def workers(
 ) -> list[WorkerPlan]:
     """All workers of a Deployment; `listeners` are those that the first ones serve themselves.
 
-    `executors` says how a worker finds its class: by the name of the Deployment, and by `copies.owner` for those
+    `executors` says how a worker finds its class: by the name of the Deployment, and by `owner` for those
     around its shards, which get no GPU where `placement` deals them out. `place` names the Deployment in errors.
     """
     all_copies = list(copies(spec))

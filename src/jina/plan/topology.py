@@ -136,7 +136,7 @@ def _check_needs(node: Node, by_name: Mapping[str, Node]) -> None:
             others = [GATEWAY, *(name for name in by_name if name != node.name)]
             near = nearest(need, others)
             hint = f", did you mean '{near}'?" if near else f"; there are {', '.join(others)}"
-            raise FlowTopologyError(f"{_at(node)}: needs: {need!r} is no step of the Flow{hint}")
+            raise FlowTopologyError(f"{_at(node)}: needs: {need!r} is not a step of the Flow{hint}")
     if not node.needs:
         raise FlowTopologyError(f"{_at(node)}: cannot be reached: it needs nothing, not even 'gateway'")
     if node.spec is not None and node.spec.external and node.spec.no_reduce and len(node.needs) > 1:
@@ -166,7 +166,7 @@ def _in_order(by_name: Mapping[str, Node]) -> list[Node]:
             if not missing[following]:
                 heapq.heappush(ready, position[following])
     if len(ordered) < len(by_name):
-        raise FlowTopologyError(f"Flow: a cycle, in which nobody is first: {' -> '.join(_cycle(by_name))}")
+        raise FlowTopologyError(f"Flow: dependency cycle: {' -> '.join(_cycle(by_name))}")
     return ordered
 
 

@@ -133,11 +133,11 @@ def ask(agent: AgentAddress, kind: int, body: bytes = b"", seconds: float = 30.0
     except OSError as error:
         raise Unavailable(f"the consensus agent does not answer: {error}", help=_AGENT) from None
     except InternalError as error:
-        raise Unavailable(f"it is no consensus agent: {error.message}", help=_ADDRESS) from None
+        raise Unavailable(f"it is not a consensus agent: {error.message}", help=_ADDRESS) from None
     if frame is None:
         keyless = isinstance(agent, Peer) and not agent.key and agent.credentials is None
         more = ": does it ask for the key of its group (--key-file)?" if keyless else ""
-        raise Unavailable(f"the consensus agent went away before it answered{more}", help=_AGENT)
+        raise Unavailable(f"the connection to the consensus agent was lost before it answered{more}", help=_AGENT)
     if frame.kind != ERROR:
         return bytes(frame.body)
     fault = msgspec.json.decode(frame.body)
@@ -147,7 +147,7 @@ def ask(agent: AgentAddress, kind: int, body: bytes = b"", seconds: float = 30.0
 
 def _answer(agent: AgentAddress, kind: int, body: bytes, seconds: float) -> Frame | None:
     reader, deadline = Reader(), time.monotonic() + seconds
-    # An agent that refuses closes; what it has not read of the question makes that a reset.
+    # An agent that refuses closes; unread bytes of the question turn that into a reset.
     with _connected(agent, kind, seconds) as sock, contextlib.suppress(ConnectionResetError, BrokenPipeError):
         sock.sendall(frame_head(kind, 1, len(body)) + body)
         while data := sock.recv(1 << 16):
@@ -200,7 +200,7 @@ def _connected(agent: AgentAddress, kind: int, seconds: float) -> socket.socket:
 
 
 def _introduce(sock: socket.socket, hello: bytes, key: bytes) -> None:
-    """Prove to an agent that we have the key of its group, and have it do the same: see `consensus/auth.go`."""
+    """Prove to an agent that we have the key of its group, and check its proof: see `consensus/auth.go`."""
     mine = os.urandom(_NONCE)
     hello = bytes((hello[0] | _WITH_KEY,)) + hello[1:]
     sock.sendall(hello + mine + b"\0")  # no replica, so without an id
@@ -213,7 +213,7 @@ def _introduce(sock: socket.socket, hello: bytes, key: bytes) -> None:
         return hmac.digest(key, said, "sha256")
 
     if not hmac.compare_digest(_read(sock, hashlib.sha256().digest_size), proof(b"called")):
-        raise Unavailable("whoever answers does not have the key of the group", help=_KEY)
+        raise Unavailable("the process that answers does not have the key of the group", help=_KEY)
     sock.sendall(proof(b"caller"))
 
 
@@ -222,7 +222,7 @@ def _read(sock: socket.socket, size: int) -> bytes:
     while len(data) < size:
         more = sock.recv(size - len(data))
         if not more:
-            raise Unavailable("it does not answer whoever has this name and this key of a group", help=_KEY)
+            raise Unavailable("the agent does not accept this name and key of a group", help=_KEY)
         data += more
     return data
 
@@ -244,7 +244,7 @@ def socket_path(path: str) -> Iterator[str]:
 
 
 def _greeting(peer: Peer, kind: int) -> bytes:
-    """What a connection begins with, see `consensus/mux.go`: strangers may ask for the status alone."""
+    """What a connection begins with, see `consensus/mux.go`: one for the status may ask for nothing else."""
     text = peer.group
     if kind != STATUS and peer.generation:
         text += f"\0{peer.generation}"
@@ -378,7 +378,7 @@ def folders_in(root: str) -> dict[int, str]:
 def check_name(group: str) -> None:
     """Raise `UsageError` unless a text is the name of a group: that of a Deployment, or of a shard of one.
 
-    It becomes part of a path, and may come out of a file that anybody wrote.
+    It becomes part of a path, and may come from a file of unknown origin.
     """
     name, slash, shard = group.partition("/")
     if not is_name(name) or (slash and not (shard.isascii() and shard.isdecimal())):
@@ -394,7 +394,7 @@ def read_key(path: str) -> str:
         raise UsageError(f"the key of the group cannot be read from {path}: {error}") from None
     if not _LEAST_KEY <= len(key) <= _LONGEST_KEY or not key.isprintable():
         raise UsageError(
-            f"{path} holds no key of a group: that is a line of {_LEAST_KEY} to {_LONGEST_KEY} characters",
+            f"{path}: the key of a group must be one line of {_LEAST_KEY} to {_LONGEST_KEY} characters",
             help="openssl rand -hex 32 writes one",
         )
     return key
@@ -516,7 +516,7 @@ def cannot_run(program: str, error: OSError) -> tuple[str, str]:
             return f"{program} needs an interpreter or a loader that is not on this machine", _AGAIN
         return f"{program} is missing", _AGAIN
     if error.errno == errno.ENOEXEC:
-        return f"{program} is no program for this machine ({platform.system()} {platform.machine()})", _AGAIN
+        return f"{program} is not a program for this machine ({platform.system()} {platform.machine()})", _AGAIN
     return f"{program} cannot be started: {error.strerror}", ""
 
 
@@ -544,7 +544,7 @@ IN_USE: Final = "another agent runs here"
 
 
 class Disk(msgspec.Struct):
-    """What the folder of a replica holds: how far its log goes, and whom it takes for members."""
+    """What the folder of a replica holds: how far its log goes, and which replicas it lists as members."""
 
     id: str
     replica: int
@@ -556,13 +556,13 @@ class Disk(msgspec.Struct):
     snapshot: int
     members: dict[str, str]
     unreadable: dict[int, str] = {}
-    """Entries of the log that no worker can read, and why: `recover` has the group go on without them."""
+    """Entries of the log that no worker can read, and why: `recover` skips them."""
     aside: str = ""
-    """Where what was there before lies now."""
+    """Where the previous content was moved to."""
 
 
 def inspect_folder(folder: str) -> Disk:
-    """Read a folder; raises `UsageError` where it is none, is damaged, or its agent runs."""
+    """Read a folder; raises `UsageError` where it is not a folder of a replica, is damaged, or its agent runs."""
     return _do("inspect", dir=folder)
 
 

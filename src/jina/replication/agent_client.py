@@ -232,11 +232,11 @@ class AgentLink(asyncio.BufferedProtocol):
         del exc
         self._transport = None
         self._waiting.clear()
-        self.fail("the consensus agent went away")
+        self.fail("the connection to the consensus agent was lost")
         self._on_frame(None)
 
     def write(self, kind: int, *parts: Buffer, ident: int = 0) -> None:
-        """Send a frame; nothing happens when the agent is gone, which `told` hears of."""
+        """Send a frame; nothing happens when the connection is lost, which `told` is called for."""
         if self._transport is None:
             return
         size = sum(map(len, parts))
@@ -255,9 +255,9 @@ class AgentLink(asyncio.BufferedProtocol):
         self.write(kind, msgspec.json.encode(value), ident=ident)
 
     async def ask(self, kind: int, *parts: Buffer) -> bytes:
-        """The agent's answer; raises `Refused`, and `Unavailable` when it is not there."""
+        """The agent's answer; raises `Refused`, and `Unavailable` without a connection."""
         if not self.up:
-            raise Unavailable("the consensus agent is not there")
+            raise Unavailable("there is no connection to the consensus agent")
         self._next += 1
         ident = self._next
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -276,7 +276,7 @@ class AgentLink(asyncio.BufferedProtocol):
         return self._next
 
     def forget(self, ident: int) -> None:
-        """Nobody wants to hear any more of what was proposed."""
+        """The outcomes of what was proposed are not wanted any more."""
         self._proposed.pop(ident, None)
 
     def fail(self, text: str) -> None:
@@ -290,7 +290,7 @@ class AgentLink(asyncio.BufferedProtocol):
                 future.set_exception(Refused("unknown", text))
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 

@@ -58,10 +58,10 @@ def take(agent: AgentAddress, target: str) -> Manifest:
     """Write all that was acknowledged before the call into a new file; by the replica whose agent is at `agent`."""
     path = Path(target)
     if path.exists():
-        raise UsageError(f"{target} is there already")
+        raise UsageError(f"{target} exists already")
     folder = path.parent
     if not os.access(folder, os.W_OK):
-        there = "cannot be written to" if folder.is_dir() else "is no folder"
+        there = "cannot be written to" if folder.is_dir() else "is not a folder"
         raise UsageError(f"{target}: {folder} {there}")
     with tempfile.TemporaryFile(dir=folder) as state:
         manifest = _fetched(agent, state)
@@ -151,15 +151,15 @@ def read(source: str) -> Manifest:
         with tarfile.open(source, mode="r:") as archive:
             manifest = msgspec.json.decode(_member(archive, _MANIFEST).read(_LONGEST_MANIFEST), type=Manifest)
     except (OSError, tarfile.TarError, KeyError, msgspec.MsgspecError) as error:
-        raise UsageError(f"{source} is no backup that can be read: {error}") from None
+        raise UsageError(f"{source} is not a readable backup: {error}") from None
     if manifest.format != _FORMAT:
         raise UsageError(f"{source} has format {manifest.format}; this is {_FORMAT}")
     try:
         check_name(manifest.group)
     except UsageError as error:
-        raise UsageError(f"{source} is no backup that can be read: {error.message}") from None
+        raise UsageError(f"{source} is not a readable backup: {error.message}") from None
     if not 0 < manifest.replicas <= MOST_REPLICAS:
-        raise UsageError(f"{source} is no backup that can be read: it is of {manifest.replicas} replicas")
+        raise UsageError(f"{source} is not a readable backup: it is of {manifest.replicas} replicas")
     return manifest
 
 

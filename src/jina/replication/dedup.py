@@ -37,7 +37,7 @@ class _SavedWindow(msgspec.Struct, array_like=True):
 
 
 Verdict = Literal["new", "known", "other", "expired", "gone"]
-"""`gone` is of a session that cannot tell any more."""
+"""`gone` is of a session that was forgotten."""
 
 
 class DedupWindow:
@@ -60,7 +60,7 @@ class DedupWindow:
         return len(self._seen)
 
     def classify(self, entry: Entry) -> Verdict:
-        """What an operation is: new, known already, another one under a known id, or so old that nobody can tell."""
+        """What an operation is: new, known already, another one under a known id, or too old to tell."""
         seen = self._seen.get(entry.key)
         if seen is not None:
             return "known" if seen.digest == entry.digest else "other"
@@ -158,7 +158,7 @@ class Sessions:
         self._active: OrderedDict[str, Session] = OrderedDict()
         self._resting: OrderedDict[str, int] = OrderedDict()
         self._kept: OrderedDict[tuple[str, int], int] = OrderedDict()
-        """Bytes of the answers that are kept, the oldest first; some may be of sessions that have let go of them."""
+        """Bytes of the answers that are kept, the oldest first; some may be of sessions that have dropped them."""
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -353,10 +353,10 @@ def refused(verdict: Verdict, entry: Entry) -> JinaError:
         return BadRequest(f"the request id {entry.key!r} was used for another request")
     if verdict == "gone":
         return SessionExpired(
-            f"the session in which request {entry.key!r} was sent has expired: nobody knows if it was applied",
+            f"the session in which request {entry.key!r} was sent has expired: it is unknown whether it was applied",
             help="look whether it was; a new request is written in a new session",
         )
     return Unavailable(
-        f"the request {entry.key!r} came back so late that nobody knows if it was applied",
+        f"the request {entry.key!r} came back so late that it is unknown whether it was applied",
         help="look whether it was; a new request gets a new id",
     )

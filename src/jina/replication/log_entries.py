@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 def outcome_of_reply(reply: Reply, request: Request) -> Outcome:
-    """Raises a `JinaError` where the documents have no form on the wire."""
+    """Raises a `JinaError` where the documents cannot be serialised."""
     _, meta, body = write_reply(reply, request, NO_LIMIT)
     answer = Answer(error=False, meta=bytes(meta), body=bytes(body))
     # Ids of documents that a method makes are random, so only what is the same on every replica counts.
@@ -153,7 +153,7 @@ def _apart(data: Buffer) -> Iterator[Buffer]:
         (size,) = _SIZE.unpack_from(data, at)
         at += _SIZE.size + size
         if at > len(data):
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
         yield data[at - size : at]
 
 
@@ -170,7 +170,7 @@ def _read(data: Buffer) -> Member:
 def digest_of(request: Request) -> bytes:
     """What tells one request from another under the same id: the same wherever the request comes in.
 
-    Raises `BadRequest` for documents that cannot be read, and `BadClientInput` for parameters that are no JSON.
+    Raises `BadRequest` for documents that cannot be read, and `BadClientInput` for parameters that are not JSON.
     """
     digest = hashlib.blake2b(digest_size=16, person=b"jina write", key=request.endpoint.encode()[:64])
     if request.parameters:

@@ -88,7 +88,7 @@ class MembershipState:
             return
         self._removed = msgspec.json.decode(frame.body, type=_Removed).removed
         if self._removed:
-            self._log.error("%s was removed from its group: it answers nothing until it is taken in again", self._name)
+            self._log.error("%s was removed from its group: it refuses requests until it is added again", self._name)
         else:
             self._log.warning("%s is a member of its group again", self._name)
 
@@ -164,7 +164,7 @@ def batch_key(operation: Buffer) -> RequestKey:
 
 
 class _Write:
-    """One operation, and who waits for it."""
+    """One operation, and the callers that wait for it."""
 
     __slots__ = ("began", "give_up", "ident", "operation", "pause", "span", "timer", "waiters")
 
@@ -368,9 +368,9 @@ class Reads:
                 await self._applied_index.wait(index)
         except TimeoutError:
             raise Unavailable(
-                f"{self._name} is at entry {self._applied_index.applied} of the log, and the client has seen entry"
+                f"{self._name} is at entry {self._applied_index.applied} of the log, the client has already read entry"
                 f" {index}",
-                help="ask again in a moment, or another replica: this one has to catch up",
+                help="try again in a moment, or at another replica: this one has to catch up",
             ) from None
 
 
@@ -402,7 +402,7 @@ _STATUS_TIMEOUT = 0.5
 _QUIET = 4
 """Pulses between two pings where nothing waits for the agent: each one wakes two processes."""
 _LOOKS = 20
-"""Pulses between two looks at how the agent is, where nobody asks."""
+"""Pulses between two status questions to the agent while no write is stuck."""
 ROOM = "make room on the disk of that file; then it is written again, and nothing that was acknowledged is lost"
 """What to do where a disk is full."""
 RESTART = 75
@@ -437,7 +437,7 @@ class Replica:
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
         self.counts = ConsensusMetrics()
         self._alone = sum(map(bool, plan.peers)) == 1
-        """Whether nobody else could answer what this replica's agent does not."""
+        """Whether no other replica could answer in the place of this one's agent."""
         self._writes = Writes(name, self._agent, self._hopeless, self.counts)
         self.counts.waiting = lambda: len(self._writes)
         self.counts.remembered = lambda: len(self._dedup.window)
@@ -466,7 +466,7 @@ class Replica:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Nothing more would be applied here, without anybody knowing: a fresh Executor tries again."""
+        """Nothing more would be applied here, unnoticed: restart, and let a fresh Executor try again."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("applying the log of %s failed: %r", self._name, error, exc_info=error)
             self._restart_from_snapshot(f"applying the log failed: {error!r}")
@@ -486,10 +486,10 @@ class Replica:
             await self._connect()
             while await self._next():
                 pass
-            self._log.warning("the consensus agent of %s is gone", self._name)
+            self._log.warning("the consensus agent of %s has ended", self._name)
 
     async def _next(self) -> bool:
-        """Take one frame; False when the agent is gone. A frame may be large, so nobody holds the last one."""
+        """Take one frame; False when the agent is gone. It may be large, so no reference to the last one is kept."""
         frame = await self._inbox.get()
         if frame is None:
             return False
@@ -526,7 +526,7 @@ class Replica:
             self._link.write(agent_client.APPLIED, b"".join(map(agent_client.NUMBER.pack, numbers)))
 
     async def _heartbeat(self) -> None:
-        """Notice an agent that is there but answers nothing: others may answer what waits for it."""
+        """Notice an agent that is connected but does not answer: other replicas may answer what waits for it."""
         for pulse in itertools.count(1):
             await asyncio.sleep(_TICK)
             link = self._link
@@ -545,10 +545,10 @@ class Replica:
                     self._explain(stuck, self._full_disks(), ROOM)
             except (TimeoutError, Refused, Unavailable):
                 self._silent = True
-                link.fail("the consensus agent is silent")
+                link.fail("the consensus agent does not answer")
 
     def _explain(self, stuck: Sequence[RequestKey], reason: str, way_out: str) -> None:
-        """End writes that cannot be stored with the reason: at their deadline, who waits for them would hear none."""
+        """End writes that cannot be stored with the reason: at their deadline the callers would get none."""
         for request_key in stuck if reason else ():
             error = Unavailable(f"{self._name} cannot store what is written: {reason}", help=way_out)
             self._writes.applied(request_key, error)
@@ -588,7 +588,7 @@ class Replica:
 
     def _agent(self) -> AgentLink:
         if self._link is None or not self._link.up or self._silent:
-            raise Unavailable(f"the consensus agent of {self._name} is not there")
+            raise Unavailable(f"the consensus agent of {self._name} is not running")
         return self._link
 
     # --- the log ------------------------------------------------------------------------------------------
@@ -609,7 +609,7 @@ class Replica:
         elif frame.kind == agent_client.RESET:
             reason = str(msgspec.json.decode(frame.body)["reason"])
             if not self._ready.is_set():
-                raise RuntimeFailToStart(f"{self._name} cannot be brought up: {reason}")
+                raise RuntimeFailToStart(f"{self._name} cannot be started: {reason}")
             self._restart_from_snapshot(reason)
         elif frame.kind in {agent_client.DIVERGED, agent_client.REMOVED}:
             self.membership.take(frame)
@@ -696,7 +696,7 @@ class Replica:
         self._writes.applied((entry.key, entry.digest), outcome.reply)
 
     async def _carry_out(self, frame: Frame) -> None:
-        """A snapshot or a restore; the agent hears how it went, and a restore that failed ends the start."""
+        """A snapshot or a restore; its outcome is sent to the agent, and a restore that failed ends the start."""
         snapshot_request = msgspec.json.decode(frame.body, type=_SnapshotRequest)
         failure: Exception | None = None
         began = time.monotonic()

@@ -10,7 +10,7 @@ from jina.plan.plans import PollingMode
 
 
 class LoadBalancer:
-    """The requests in flight at each replica of one Executor, and who gets the next.
+    """The requests in flight at each replica of one Executor, and which one gets the next.
 
     Replicas are known by their positions in `replicas`, which holds their names for errors. `randrange(n)` gives a
     number in [0, n), to break ties: without it all gateways would start with the same replica.
@@ -30,7 +30,7 @@ class LoadBalancer:
         self.in_flight.append(0)
 
     def rename(self, replica: int, name: str) -> None:
-        """Another one has the place now; without a name nobody."""
+        """The place belongs to another replica now; without a name it is empty."""
         self._replicas[replica] = name
 
     def take(self, up: Sequence[bool], tried: Collection[int] = ()) -> int:

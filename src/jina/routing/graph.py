@@ -50,7 +50,7 @@ class Route:
     waits: Mapping[str, int]
     """How many steps a step waits for."""
     reads: Mapping[str, int]
-    """How often the documents of a step are read; those that nobody reads are not listed."""
+    """How often the documents of a step are read; steps whose documents are not read are not listed."""
     forks: frozenset[str]
     """Steps (or `GATEWAY`) whose documents must have ids, as they are joined again later on."""
     chain: tuple[str, ...] | None
@@ -146,7 +146,7 @@ def make_route(steps: Iterable[Step], ends: Sequence[str]) -> Route:
 
 
 def _drop_idle_joins(draft: _Draft) -> None:
-    """Joins without an Executor count only where somebody takes their documents, and for as long as it does."""
+    """Joins without an Executor count only while a later step uses their documents."""
     for step in reversed([step for step in draft.steps.values() if not step.runs]):
         takers = [other for other in draft.steps.values() if step.name in other.needs]
         if step.name in draft.end.needs:
@@ -165,7 +165,7 @@ def _connect(draft: _Draft) -> None:
     for need in draft.end.needs:
         feeds[need].append(END)
     for step in draft.steps.values():
-        # A side branch that is not floating is waited for, though nobody takes its documents.
+        # A side branch that is not floating is waited for, though its documents are not used.
         awaited = any(name == END or not draft.steps[name].floating for name in feeds[step.name])
         if not step.floating and not awaited:
             feeds[step.name].append(END)
@@ -289,21 +289,21 @@ class Graph:
                 self._conditions[node.name] = Condition(node.when, node.name)
         for name in plan.ends:
             if name not in seen and name != GATEWAY:
-                raise ConfigError(f"the reply needs {name!r}, which is no step{_near(name, seen)}")
+                raise ConfigError(f"the reply needs {name!r}, which is not a step{_near(name, seen)}")
         self._ends = [name for name in plan.ends if name not in self._floating]
         if plan.ends and not self._ends:
             names = " and ".join(plan.ends)
-            raise ConfigError(f"the reply needs {names}, part of a floating branch whose result nobody gets")
+            raise ConfigError(f"the reply needs {names}, part of a floating branch, whose result is discarded")
 
     @staticmethod
     def _check(node: NodePlan, seen: Mapping[str, NodePlan]) -> None:
         if node.name in seen or node.name in {GATEWAY, ""}:
             raise ConfigError(f"two steps are called {node.name!r}" if node.name in seen else f"name {node.name!r}")
         if not node.needs:
-            raise ConfigError(f"{node.name} needs no step; {GATEWAY!r} stands for the request")
+            raise ConfigError(f"{node.name} needs no step; write {GATEWAY!r} for the request itself")
         for need in node.needs:
             if need not in seen and need != GATEWAY:
-                raise ConfigError(f"{node.name} needs {need!r}, which is no step before it{_near(need, seen)}")
+                raise ConfigError(f"{node.name} needs {need!r}, which is not a step before it{_near(need, seen)}")
         if node.when is not None and node.no_reduce and len(node.needs) > 1:
             raise NotSupportedError(
                 f"{node.name}: `when` filters merged documents, which `no_reduce` does without",

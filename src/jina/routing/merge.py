@@ -255,7 +255,7 @@ def _merge_document(
 ) -> None:
     into.CopyFrom(versions[0])
     if policy.keeps_equal and base is None:
-        policy = replace(policy, keeps_equal=False)  # copies of one document, to which nobody added
+        policy = replace(policy, keeps_equal=False)  # copies of one document, to which nothing was added
     if (policy.keeps_equal and len(versions) > 1) or any(version != versions[0] for version in versions[1:]):
         _merge_fields([version.data for version in versions], base, into.data, policy)
 

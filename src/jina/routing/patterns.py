@@ -1,6 +1,6 @@
 """Regular expressions from clients, matched in bounded time (pure).
 
-Python's `re` backtracks: `((a?){9}){9}X` against ten letters takes longer than anybody waits, and holds the
+Python's `re` backtracks: `((a?){9}){9}X` against ten letters takes longer than any caller waits, and holds the
 interpreter's lock meanwhile. Here the expression becomes a nondeterministic automaton of which all states advance
 together (K. Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968), with a bound on the expression's
 length, on the number of states, and on the steps of all matches together. `re` itself sees single characters and
@@ -142,7 +142,7 @@ class _Reader:
     def whole(self) -> list[State]:
         states = self._alternatives()
         if self._at < len(self._text):
-            raise PatternError(f"')' at position {self._at} closes nothing")
+            raise PatternError(f"')' at position {self._at} has no matching '('")
         return states
 
     def _next(self, *choices: str) -> str:

@@ -14,7 +14,7 @@ from jina.routing.merge import merge, with_ids
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Give these documents to the Executor; tell `replied` or `failed` what came of it.
+    """Give these documents to the Executor; call `replied` or `failed` with the outcome.
 
     `branches`, at a join that does not merge: the documents of each branch under its name; `payload` is the first.
     """
@@ -25,7 +25,7 @@ class Send(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """Give up what was sent to the Executor; nothing needs to be told of it any more."""
+    """Cancel what was sent to the Executor; its outcome need not be reported any more."""
 
     node: str
 
@@ -182,13 +182,13 @@ class Walk:
         return merge([self._read(need) for need in step.needs], self._read(step.fork))
 
     def _read(self, name: str) -> Payload:
-        """The documents of a step, held no longer than somebody needs them."""
+        """The documents of a step, held no longer than a step needs them."""
         left = self._reads[name] - 1
         self._reads[name] = left
         return self._outputs[name] if left else self._outputs.pop(name)
 
     def _broken(self, name: str, error: JinaError, actions: list[Action]) -> None:
-        """Documents could not be read: that of a side branch concerns nobody."""
+        """Documents could not be read: an error of a side branch is dropped."""
         step = self.route.steps.get(name)
         if step is None or not step.floating:
             self._fail(error, actions)

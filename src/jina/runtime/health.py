@@ -120,9 +120,9 @@ class LoopWatchdog:
         if well != self._well:
             self._well = well
             if well:
-                self._log.success("health() is content again")
+                self._log.success("health() succeeds again")
             else:
-                self._log.warning("not ready, says health(): %s", why)
+                self._log.warning("not ready: health(): %s", why)
 
 
 def health_hook(executor: Any, served: set[str]) -> Callable[[], Awaitable[Any]] | None:

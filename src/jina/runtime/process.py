@@ -28,10 +28,10 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Stop:
-    """Remembers that a stop was asked for and tells who listens; all methods are thread-safe.
+    """Remembers that a stop was asked for and calls the listeners; all methods are thread-safe.
 
-    `hard` asks to skip waiting for requests in flight, as when the orchestrator is gone. With `orchestrated` somebody
-    else tells users how the process ends, and why.
+    `hard` asks to skip waiting for requests in flight, as when the orchestrator has ended. With `orchestrated` the
+    supervisor reports how the process ends, and why.
     """
 
     def __init__(self, *, orchestrated: bool = False) -> None:
@@ -110,8 +110,8 @@ def tune() -> None:
     if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
         libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT)
-        # What one thread lets go of is where another's next block goes: requests, documents and replies of a worker
-        # come from different threads.
+        # One arena, so that memory freed by one thread serves the next allocation of another: requests, documents
+        # and replies of a worker come from different threads.
         libc.mallopt(_ARENA_MAX, 1)
         _tuned = True
 
@@ -220,7 +220,7 @@ LinkHandler = Callable[[str, socket.socket | None], None]
 
 
 class LinkInbox:
-    """Holds each socket until somebody listens. Every method may be called from any thread.
+    """Holds each socket until a listener is registered. Every method may be called from any thread.
 
     A socket comes under the name of its worker (`executor/rep-0`), at both ends of the link. One that comes under a
     name that came before replaces the earlier one, whose other end is gone.
@@ -260,7 +260,7 @@ class LinkInbox:
         return forget
 
     def close(self) -> None:
-        """Close the sockets that nobody took."""
+        """Close the sockets that no listener took."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for _, sock in waiting:

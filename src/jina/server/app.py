@@ -43,7 +43,7 @@ _log = get_logger("jina.net")
 
 
 class Lifespan:
-    """Tells one application that its server starts and stops; one that knows no such events is let be."""
+    """Sends one application the lifespan events of its server; one that does not know them is left alone."""
 
     def __init__(self, app: AsgiApp) -> None:
         self._app = app
@@ -58,7 +58,7 @@ class Lifespan:
         self._running = asyncio.create_task(self._run())
         answer = await self._tell("lifespan.startup")
         if answer is not None and answer["type"] == "lifespan.startup.failed":
-            raise RuntimeFailToStart(f"the application did not start: {answer.get('message') or 'it gave no reason'}")
+            raise RuntimeFailToStart(f"the application did not start: {answer.get('message') or 'no reason given'}")
 
     async def shutdown(self) -> None:
         """Return when the application has cleaned up."""
@@ -68,7 +68,7 @@ class Lifespan:
         if not running.done():
             answer = await self._tell("lifespan.shutdown")
             if answer is not None and answer["type"] == "lifespan.shutdown.failed":
-                _log.error("the application did not stop well: %s", answer.get("message"))
+                _log.error("the application failed to shut down: %s", answer.get("message"))
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
@@ -290,7 +290,7 @@ class Routes:
 
 async def _gone(exchange: Exchange) -> None:
     """As for a path that no endpoint has; `/default` does not take its place."""
-    raise EndpointNotFound(f"{exchange.path}: this server leaves the path out")
+    raise EndpointNotFound(f"{exchange.path}: this server does not serve this path")
 
 
 async def _nothing(exchange: Exchange) -> None:

@@ -73,7 +73,7 @@ def address_of(context: Context) -> str:
 
 
 async def compress(context: Context, asked: str) -> None:
-    """Compress the replies of a call as its client asks; a word that is not known here counts for nothing."""
+    """Compress the replies of a call as its client asks; an unknown word is ignored."""
     if asked in _COMPRESSIONS:
         context.set_compression(_COMPRESSIONS[asked])
         await context.send_initial_metadata(())  # with those that grpc.aio sends itself, the above has no effect
@@ -503,7 +503,7 @@ class GrpcListener:
             "grpc.max_send_message_length": -1,
             "grpc.http2.min_ping_interval_without_data_ms": 5000,
             "grpc.keepalive_permit_without_calls": 1,
-            # Clients that are gone say nothing; those that connect and then are silent get their time.
+            # Dead clients send nothing; clients that connect and then are silent get this time.
             "grpc.keepalive_time_ms": 60_000,
             "grpc.keepalive_timeout_ms": 60_000,
             "grpc.server_handshake_timeout_ms": round(1000 * self._plan.timeout_read) or 120_000,
@@ -530,7 +530,7 @@ class GrpcListener:
 class _Table(grpc.GenericRpcHandler):
     """All methods in one table: gRPC asks each handler it has in turn.
 
-    Those of `probes` are made when one of them is called. Who shows no key is refused before a message is read.
+    Those of `probes` are made when one of them is called. Callers without a key are refused before a message is read.
     """
 
     def __init__(

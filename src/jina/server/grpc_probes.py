@@ -120,7 +120,7 @@ class Reflection:
 
 
 async def _parsed(kind: Any, data: bytes, context: Context) -> Any:
-    """The message; INVALID_ARGUMENT for bytes that are none. What gRPC parses itself fails with UNKNOWN."""
+    """The message; INVALID_ARGUMENT for bytes that are not one. What gRPC parses itself fails with UNKNOWN."""
     try:
         return kind.FromString(data)
     except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions

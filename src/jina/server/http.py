@@ -67,7 +67,7 @@ _KEYS = frozenset(_Envelope.__struct_fields__)
 def read_json(body: bytes | str, *, bare: bool = False) -> Request:
     """The request in a JSON body; endpoint and id are empty where the body does not give them.
 
-    With `bare` an object is a document whatever its keys are. Raises `BadRequest` for text that is no JSON and
+    With `bare` an object is a document whatever its keys are. Raises `BadRequest` for text that is not JSON and
     `ValidationFailed` for JSON of another shape.
     """
     text = body.encode() if isinstance(body, str) else body
@@ -294,7 +294,7 @@ def _exposed(endpoint: str, entry: dict[str, Any]) -> ExtraRoute:
         methods = [methods]
     wrong = [method for method in methods if str(method).upper() not in _METHODS]
     if wrong:
-        raise ConfigError(f"{where}: methods: {wrong[0]!r} is none of {', '.join(sorted(_METHODS))}")
+        raise ConfigError(f"{where}: methods: {wrong[0]!r} is not one of {', '.join(sorted(_METHODS))}")
     return ExtraRoute(
         http_path(entry.get("http_path") or endpoint),
         entry.get("exec_endpoint") or endpoint,
@@ -421,7 +421,7 @@ class Exchange:
         if encoding.strip().lower() == "identity":
             return body
         if encoding.strip().lower() not in {"gzip", "deflate"}:
-            raise BadRequest(f"content-encoding {encoding!r} is not known here", help="use gzip or deflate, or none")
+            raise BadRequest(f"content-encoding {encoding!r} is not supported", help="use gzip or deflate, or none")
         try:
             data = _unpacked(body, self.terms.max_body + 1)
         except (zlib.error, ValueError) as error:
@@ -630,7 +630,7 @@ def _unpacked(body: bytes, limit: int) -> bytes:
 CALLER = "jina.caller"
 """Where the scope names the caller."""
 _OPEN = frozenset({"/", "/livez", "/readyz", "/startupz"})
-"""Paths that tell the health by GET, for whom no key is needed."""
+"""Paths of health checks by GET, which need no key."""
 _SECRET = {KEY_HEADER.encode(), NAME_HEADER.encode(), b"authorization"}
 
 

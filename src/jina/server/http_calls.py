@@ -289,7 +289,7 @@ def deadline_of(text: str) -> float | None:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 1e9:
-        raise BadRequest(f"{TIMEOUT_HEADER}: {text!r} is no number of seconds above 0")
+        raise BadRequest(f"{TIMEOUT_HEADER}: {text!r} is not a number of seconds above 0")
     return time.monotonic() + seconds
 
 

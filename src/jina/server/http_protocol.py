@@ -157,7 +157,7 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
             if (self._head or 0) <= MOST_HEAD:
-                self._refuse(400, BadRequest(f"this is no request of HTTP/1.1: {error}"))
+                self._refuse(400, BadRequest(f"this is not a valid HTTP/1.1 request: {error}"))
         except httptools.HttpParserUpgrade as upgrade:
             if not self._parsed_again:
                 self.handle_websocket_upgrade()

@@ -13,7 +13,7 @@ from jina.server.server import Server
 
 _PATHS = ("/metrics", "/livez", "/readyz", "/startupz")
 _NO_BODY = 64 * 1024
-"""Bytes of a body that nobody reads."""
+"""Bytes of a body that is not read."""
 
 
 def monitoring_server(plan: ListenerPlan, service: LocalService) -> Server:

@@ -29,7 +29,7 @@ _RETURN = 0x06
 _SECOND = 1
 """Which listener gets what comes: they are counted in the order in which they began, a process before its successor."""
 _WAITING = struct.Struct("@24xI")
-"""Where `struct tcp_info` of a listener has the number of connections that nobody has taken (tcpi_unacked)."""
+"""Where `struct tcp_info` of a listener has the number of connections that were not accepted yet (tcpi_unacked)."""
 _PAUSE = 0.005
 _PATIENCE = 0.25
 
@@ -159,7 +159,7 @@ def serve(
     HTTP and WebSocket listeners serve the same application, so either protocol is answered on both.
     `limits` count for requests on every protocol. `prefetch` is the number of requests of
     one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
-    call; health is told to everybody. Raises `ConfigError` for a file of keys that is none. `customise` may mount
+    call; health is told to everybody. Raises `ConfigError` for a file that has no valid keys. `customise` may mount
     applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
     """
     gate = Gate(service, limits)

@@ -58,7 +58,7 @@ class WebSocketProtocol(Pausing, WebSocketsSansIOProtocol):
         if isinstance(cause, SecurityError):
             answer = refusal(431, TooLarge(f"the head of the WebSocket handshake is too long: {cause}"))
         else:
-            answer = refusal(400, BadRequest(f"this is no WebSocket handshake: {cause}"))
+            answer = refusal(400, BadRequest(f"this is not a valid WebSocket handshake: {cause}"))
         self.transport.write(answer)
         self.transport.close()
 

@@ -28,11 +28,11 @@ _LONGEST_PAUSE = 5.0
 _SOUND = 10.0
 """Seconds after which an agent counts as well started."""
 _PATIENCE = 5.0
-"""Seconds that an agent has to end in."""
+"""Seconds that an agent gets to end."""
 _LIBRARY = "consensus.raft:"
-"""In lines of the consensus library, which tells of every connection that another replica's end breaks."""
+"""In lines of the consensus library, which logs every connection that the end of another replica breaks."""
 _REFUSES = 2
-"""Exit code of an agent that cannot work with what it was given or found."""
+"""Exit code of an agent that cannot work with its configuration or its folder."""
 _CRASHED = 1
 """In the place of the exit code of a Go program that died, which is the same."""
 _PREFIX = "jina-raft: "
@@ -272,7 +272,7 @@ class Agents:
         return started
 
     def remove(self, group: str, replica: int) -> None:
-        """End the agent of a replica that is no member any more, and put its folder aside."""
+        """End the agent of a replica that is no longer a member, and put its folder aside."""
         agent = next(one for one in self.agents if one.plan.group == group and one.plan.replica == replica)
         self.agents.remove(agent)
         agent.ask_to_stop()
@@ -320,7 +320,7 @@ def _locked_folder() -> tuple[str, int]:
 def _sweep() -> None:
     """Remove the folders of programs of this user that were killed: nothing holds a lock on them."""
     for folder in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), f"{_FOLDER}*")):
-        with contextlib.suppress(OSError):  # it is no folder, or gone, or its program lives
+        with contextlib.suppress(OSError):  # it is not a folder, was removed, or its program runs
             lock = _opened(folder)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -335,7 +335,7 @@ def _opened(folder: str) -> int:
 
 
 def _is_there(folder: str, descriptor: int) -> bool:
-    """Whether the path leads to what was opened: the temporary folder is everybody's."""
+    """Whether the path leads to what was opened: all users can write to the temporary folder."""
     try:
         return os.path.samestat(os.lstat(folder), os.fstat(descriptor))
     except FileNotFoundError:

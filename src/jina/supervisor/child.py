@@ -38,13 +38,13 @@ class Control:
         """Whether the files that the user's code came from are wanted."""
 
     def report(self, report: dict[str, Any]) -> None:
-        """Report a phase to the orchestrator; does nothing when it is gone, which the thread `lifeline` handles."""
+        """Report a phase to the orchestrator; does nothing when it has ended, which the thread `lifeline` handles."""
         self.phase = str(report["phase"])
         self.was_ready = self.was_ready or self.phase == "ready"
         self.send(report)
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send the orchestrator any other message; does nothing when it is gone."""
+        """Send the orchestrator any other message; does nothing when it has ended."""
         with self._lock:
             try:
                 send_frame(self._sock, msgspec.json.encode(message))
@@ -106,7 +106,7 @@ def main(argv: list[str]) -> int:
 
 
 def _write_lines_at_once() -> None:
-    """Give files and pipes each line of user code as it ends, as terminals get it: no end of the process loses any."""
+    """Give files and pipes each line of user code as it ends, as terminals get it: no end of the process loses one."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)

@@ -133,7 +133,7 @@ def _command_line() -> tuple[bytes, int, int]:
         fields = file.read().rpartition(b")")[2].split()
     start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
     if not start or end - start != len(line) or ctypes.string_at(start, len(line)) != line:
-        raise ValueError("the command line is not there")
+        raise ValueError("the command line was not found in memory")
     return line, start, end
 
 
@@ -159,11 +159,11 @@ def _overwrite(flags: Collection[bytes]) -> None:
 
 
 CLOSE_LIMIT = 0.9
-"""Seconds that `close()` gets once the orchestrator is gone: a little less than the kernel grants."""
+"""Seconds that `close()` gets once the orchestrator has ended: a little less than the kernel grants."""
 OnMessage = Callable[[dict[str, Any], socket.socket | None], None]
 """Gets a message of the orchestrator, and the socket of a link where it is one."""
 _PR_SET_PDEATHSIG = 1
-_ORPHANED = 75  # EX_TEMPFAIL: nobody reads it, but it is told apart in logs of init systems
+_ORPHANED = 75  # EX_TEMPFAIL: not read by a program, but distinct in logs of init systems
 
 
 def reset_signals() -> None:
@@ -198,7 +198,7 @@ def _creator_of(control: socket.socket) -> int:
 
 
 def watch(control: socket.socket, abandon: Callable[[], None], on_message: OnMessage) -> None:
-    """From a thread: pass messages of the orchestrator to `on_message`, and end when it is gone.
+    """From a thread: pass messages of the orchestrator to `on_message`, and end when it has ended.
 
     Then `abandon` is called, which asks the process to stop without waiting for requests in flight and returns at
     once, and the process exits after `CLOSE_LIMIT` seconds.
@@ -214,7 +214,7 @@ def _watch(control: socket.socket, abandon: Callable[[], None], on_message: OnMe
         abandon()
     finally:
         time.sleep(max(0.0, deadline - time.monotonic()))
-        # What user code started (data loaders, servers) lives in this process group; nobody else ends it.
+        # What user code started (data loaders, servers) lives in this process group; nothing else ends it.
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(_ORPHANED)

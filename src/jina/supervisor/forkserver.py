@@ -271,7 +271,7 @@ def _receive_socket(control: socket.socket) -> socket.socket | Literal[False] | 
 
 
 def _prepare_to_fork() -> None:
-    # A fresh look at folders for each process, which would write to all that is known of them in pages of its own.
+    # Drop cached directory listings: each process would otherwise copy the pages on which they are updated.
     importlib.invalidate_caches()
     # Objects that the collector never looks at stay shared between all of them.
     gc.freeze()

@@ -171,7 +171,7 @@ class ProcessGroup:
         while not order.done.wait(_LOOK):
             if not self._supervisor.thread.is_alive() and not order.done.is_set():
                 raise Unavailable(
-                    f"{self.name} does not run any more",
+                    f"{self.name} no longer runs",
                     help="change it while it runs: within its `with`, before `close()`",
                 )
         if order.error is not None:

@@ -32,7 +32,7 @@ def install(path: str) -> None:
     `ConfigError` with the last lines of the installer.
     """
     place = lock_file()
-    # The folder is everybody's: a link that somebody put there is not followed.
+    # All users can write to the folder: a link that was put there is not followed.
     try:
         lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:

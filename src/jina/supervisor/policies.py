@@ -12,7 +12,7 @@ from jina.plan.plans import ProcessPlan, WorkerPlan
 
 
 class HangDetector:
-    """Told now and then how a worker is; says when nothing has got on for `limit` seconds."""
+    """Gets regular reports of a worker; tells when it has made no progress for `limit` seconds."""
 
     __slots__ = ("_done", "_limit", "_since", "reported")
 
@@ -53,7 +53,7 @@ LONGEST: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """`limit` crashes in a row are mended, 0 none, negative any number; `backoff` is in seconds."""
+    """Up to `limit` crashes in a row lead to a restart; 0: none, negative: all. `backoff` is in seconds."""
 
     limit: int = 10
     backoff: float = 0.5
@@ -137,7 +137,7 @@ Action = Start | Take | Retire | Discard
 
 
 class Rollout:
-    """Tells what to do next. What happened comes by `ready`, `failed` and `gone`, from `begin` to `finished`."""
+    """Tells what to do next. Events are reported by `ready`, `failed` and `gone`, from `begin` to `finished`."""
 
     def __init__(self, stages: Sequence[Sequence[Change]]) -> None:
         self._stages = deque(list(stage) for stage in stages)
@@ -155,7 +155,7 @@ class Rollout:
         return self._next()
 
     def ready(self, name: str) -> list[Action]:
-        """The new process serves, and whoever sends it requests knows it."""
+        """The new process serves, and the gateways that send it requests know it."""
         change = self._open.get(name)
         if change is None or self._awaits_end(change):
             return []

@@ -119,7 +119,7 @@ class PortReservations:
         self._held[listener.port] = sock
 
     def take_over(self, other: PortReservations) -> None:
-        """Hold what another one holds, in its place."""
+        """Take over the ports that another one holds."""
         while other._held:
             port, sock = other._held.popitem()
             self._held[port] = sock
@@ -145,7 +145,7 @@ def _range_of_environment() -> tuple[int, int] | None:
             f"JINA_RANDOM_PORT_MIN={low!r} and JINA_RANDOM_PORT_MAX={high!r} must be port numbers"
         ) from None
     if not 0 < limits[0] <= limits[1] <= 65535:
-        raise ConfigError(f"JINA_RANDOM_PORT_MIN={limits[0]} to JINA_RANDOM_PORT_MAX={limits[1]} is no range of ports")
+        raise ConfigError(f"JINA_RANDOM_PORT_MIN={limits[0]} to JINA_RANDOM_PORT_MAX={limits[1]} is not a port range")
     return limits
 
 
@@ -217,7 +217,7 @@ P = TypeVar("P", bound=ProcessPlan)
 
 
 def shared(plan: P, held: Collection[int]) -> P:
-    """The plan of a process whose server binds beside whoever holds its ports."""
+    """The plan of a process whose server binds beside the holder of its ports."""
     if isinstance(plan, GatewayPlan) and plan.custom is not None:
         return plan  # a server of the user's own opens them
     changed = msgspec.structs.replace(plan, listeners=[_shared(listener, held) for listener in plan.listeners])

@@ -276,7 +276,7 @@ class ChildProcess:
 
     @property
     def busy_starting(self) -> bool:
-        """True while it needs the processor for its own start, before any code of the user's has the say."""
+        """True while it needs the processor for its own start, before any code of the user's runs."""
         young = time.monotonic() - self.since < _YOUNG
         return self.running and young and self.phase in {"starting", "importing"}
 

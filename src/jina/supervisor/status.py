@@ -245,7 +245,7 @@ def _silent(pid: int) -> ServiceStatus:
 
 
 def services() -> list[ServiceStatus]:
-    """How the services of this user on this machine are; one that ends while it answers is none."""
+    """How the services of this user on this machine are; one that ends while it answers is left out."""
     from jina.supervisor.status_socket import ask_all
 
     found = []

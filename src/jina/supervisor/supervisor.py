@@ -171,7 +171,7 @@ def _hang_detector(plan: ProcessPlan) -> HangDetector | None:
 
 
 class Linker:
-    """Gives the processes of one service their ends as they start; belongs to the thread that starts them.
+    """Connects the processes of one service as they start; belongs to the thread that starts them.
 
     The ends travel over the control sockets, under the worker's name, so that a process that is restarted gets
     new ones, and so do the processes linked to it.
@@ -561,7 +561,7 @@ class Reconciler:
         self._asks.pop(process, None)
         if not process.running:
             if process.exit_status is None:
-                process.give_up()  # its turn to be started had not come
+                process.give_up()  # it had not been started yet
             assert self._order is not None
             self._do(self._order.rollout.gone(name))
             return
@@ -639,7 +639,7 @@ class Supervisor:
 
     @property
     def stopping(self) -> bool:
-        """True once somebody asked for the end."""
+        """True once the end was requested."""
         return self._asked
 
     @property

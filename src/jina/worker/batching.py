@@ -65,7 +65,7 @@ class BatchItem:
         """Of a request of several parts: the answered documents of each by its start."""
         self.over = False
         self.left = False
-        """Nobody waits any more, but a job runs on."""
+        """No caller waits any more, but a job still runs."""
 
 
 Answer = Any
@@ -330,11 +330,11 @@ def _checked(outcome: Any, count: int, where: str) -> Any:
         return outcome
     docs, results = outcome
     if results is not None:
-        return TypeError(f"{where} gave a dict; of a batch nobody knows whose that is, so documents or None are wanted")
+        return TypeError(f"{where} returned a dict; with dynamic batching it must return documents or None")
     if len(docs) != count:
         return ValueError(
-            f"{where} was given {count} documents and gave {len(docs)};"
-            " dynamic batching needs one for each, in the same order"
+            f"{where} got {count} documents and returned {len(docs)};"
+            " with dynamic batching it must return one for each, in the same order"
         )
     return docs
 
@@ -377,8 +377,8 @@ class BatchQueue:
     async def outcome(self, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> tuple[Reply, bool]:
         """The answer to one request, and whether it takes long to encode; `docs` where they are decoded already.
 
-        Raises a `JinaError`. Cancelling takes the request out of the queue, or leaves its part of a running batch
-        to nobody.
+        Raises a `JinaError`. Cancelling takes the request out of the queue, or discards the result
+        of its part of a running batch.
         """
         docs, weights = await self._measured(request, docs)
         loop = self._dispatcher.loop
@@ -504,7 +504,7 @@ class BatchQueue:
 def _weight(value: Any) -> float:
     number = float(value)
     if not 0 <= number < math.inf:
-        raise ValueError(f"custom_metric gave {value!r}; a document weighs 0 or more")
+        raise ValueError(f"custom_metric returned {value!r}; it must return a number, 0 or more")
     return number
 
 

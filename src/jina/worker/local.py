@@ -1,4 +1,4 @@
-"""An Executor served inside somebody else's ASGI server: no process, no port, no thread but the handlers' own.
+"""An Executor served inside another ASGI server: no process, no port, no thread but the handlers' own.
 
 It is constructed when the server starts (the lifespan protocol, https://asgi.readthedocs.io), or at the first
 request where the server or a mounting application sends no lifespan events; closed when the server stops, or at

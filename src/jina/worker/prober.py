@@ -14,7 +14,7 @@ import sys
 import time
 
 LIMIT = 5.0
-"""Seconds for which the word of the worker counts."""
+"""Seconds for which the last status byte of the worker counts."""
 PATIENCE = 5.0
 """Seconds that a client may take for its request."""
 _STARTED, _READY = 1, 2

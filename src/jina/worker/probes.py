@@ -17,9 +17,9 @@ from jina.plan.plans import ListenerPlan
 from jina.worker import prober
 
 INTERVAL: Final = 0.25
-"""Seconds between two words to the process."""
+"""Seconds between two status bytes to the process."""
 _LEAVE: Final = 5.0
-"""Seconds that it gets to end once it is told nothing any more."""
+"""Seconds that it gets to end once no more status bytes are sent."""
 
 
 class ProbePort:
@@ -78,7 +78,7 @@ class ProbePort:
             try:
                 self._ours.send(word)
             except BlockingIOError:
-                pass  # it has a few thousand words to read yet
+                pass  # it still has a few thousand status bytes to read
             except OSError:
                 logs.get_logger(service.name).warning("the process that answers probes has ended; another one starts")
                 await asyncio.to_thread(_ended, self._process)

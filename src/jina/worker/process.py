@@ -192,7 +192,7 @@ class WorkerProcess(ProcessMain):
             forget()
 
     def _count_stop_request(self, _: Stop) -> None:
-        """Another thread cannot raise in the main thread, so it has it run the handler of the signal."""
+        """Another thread cannot raise in the main thread, so it triggers the signal handler there."""
         if threading.current_thread() is not threading.main_thread():
             self._stop_requests += 1
             _thread.interrupt_main(signal.SIGTERM)

@@ -226,7 +226,7 @@ class WorkerService:
         if not self.watchdog.healthy:
             raise Unavailable(
                 f"health() of {self._owner.class_name} does not return True",
-                help="mend what it looks at; until it returns True no requests should be sent here",
+                help="correct what it checks; until it returns True, send no requests here",
             )
         return []
 

@@ -32,7 +32,7 @@ from jina.worker.scheduler import FunctionJob, ResultJob
 from jina.worker.service import WorkerService
 
 _TOGETHER = 0.002
-"""Seconds after which a crossing ends, and those who wait for what is applied hear of it."""
+"""Seconds after which a crossing ends, and the callers that wait for what is applied are woken."""
 
 
 class Step(NamedTuple):

@@ -65,7 +65,7 @@ class Buffer:
     def wait(self) -> None:
         """Block a producer's thread until there is room; raises `_Closed` when the consumer has left."""
         self._room.clear()
-        # Looked at again: the consumer may have emptied it before it could see that somebody waits.
+        # Looked at again: the consumer may have emptied it before it could see that the producer waits.
         if self._full() and not self.closed:
             self._room.wait()
         if self.closed:
