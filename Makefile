@@ -21,7 +21,7 @@ export GOMODCACHE := $(CURDIR)/.cache/go/mod
 export GOCACHE := $(CURDIR)/.cache/go/build
 export GOFLAGS := -buildvcs=false -modcacherw
 export GOTOOLCHAIN := local
-# Hundreds of processes are started: where nobody may write bytecode, each of them compiles all that it imports.
+# Hundreds of processes are started: where bytecode cannot be written, each of them compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
@@ -143,7 +143,7 @@ figures: $(READY)  ## size and grain of the code, and what one request runs
 docs: $(READY)  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-lock: $(READY)  ## resolve the dependencies anew
+lock: $(READY)  ## resolve the dependencies again
 	$(BIN)/uv pip compile -q -U pyproject.toml requirements/dev.in -o requirements/dev.lock --generate-hashes --universal --python-version 3.11 --no-header
 	$(BIN)/uv pip compile -q -U requirements/demo.in -c requirements/dev.lock -o requirements/demo.lock --generate-hashes --universal --python-version 3.11 --no-header
 

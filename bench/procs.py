@@ -41,7 +41,7 @@ class Server:
         CACHE.mkdir(parents=True, exist_ok=True)
         log_file = CACHE / f"{self.name}.log"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles at each start
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile
         environment |= {"JINA_OPTOUT_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"}
         environment |= {"JINA_LOG_LEVEL": "ERROR"}
         command = [self.python, str(ROOT / "bench" / "servers" / self.script), *self.arguments, str(self.port)]

@@ -1,4 +1,4 @@
-"""What holds for all tests: nothing is written to the home folder of whoever runs them."""
+"""What holds for all tests: nothing is written to the home folder of the user."""
 
 from __future__ import annotations
 

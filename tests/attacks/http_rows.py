@@ -431,7 +431,7 @@ def keys(chance, number):
 
 
 async def begun(world, data):
-    """Send a beginning, then a byte now and then; the connection has to be ended, whoever does it."""
+    """Send a beginning, then a byte now and then; the connection has to be ended, by either side."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.ports["http"])
     try:
         writer.write(data)

@@ -229,7 +229,7 @@ def frame(kind, body, length=None):
 
 
 def still_writes(world):
-    """Complaints where the group takes no writes any more, or has taken one of a stranger."""
+    """Complaints where the group takes no writes any more, or has taken one without the key."""
     world.wrote = getattr(world, "wrote", 0) + 1
     answer = asyncio.run(raw_http(world, request("/add", as_json([{"label": "written"}]))))
     if answer.status != "200":
@@ -238,7 +238,7 @@ def still_writes(world):
     return [] if count == world.wrote else [f"{count} writes are in the log instead of {world.wrote}"]
 
 
-@row("strangers at agents", 0.04, to_agent, service="stateful", check=still_writes, grows=128 * MIB)
+@row("connections to agents without the key", 0.04, to_agent, service="stateful", check=still_writes, grows=128 * MIB)
 def strangers(chance, number):
     body = chance.choice([b"", chance.randbytes(40), b"x" * 2000, b"{}", b"\x80" * 64])
     length = chance.choice([None, None, 0, 1, 2**31, 2**32 - 1, 1 << 30, 5])

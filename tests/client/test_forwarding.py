@@ -1,4 +1,4 @@
-"""Faces over a service that forwards: documents pass as they came, unread."""
+"""Listeners over a service that forwards: documents pass as they came, unread."""
 
 import asyncio
 import json

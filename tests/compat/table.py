@@ -298,7 +298,7 @@ CHECKS = {
         "plan/test_topology.py::test_unknown_names_with_the_nearest",
     ),
     73: Check(
-        "nobody waits for floating steps",
+        "floating steps are not waited for",
         "gateway/test_joins.py::test_floating_steps_do_not_delay_the_answer_and_are_drained"
         " gateway/test_joins.py::test_floating_steps_finish_within_the_grace",
     ),

@@ -13,7 +13,7 @@ class WritesNothing(Executor):
 class WritesNowhere(Executor):
     @write
     def add(self, docs: DocumentArray, **kwargs):
-        """Nobody can call it."""
+        """It cannot be called."""
 
 
 class WritesSomewhere(Executor):

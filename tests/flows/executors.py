@@ -206,7 +206,7 @@ class Slow(Executor):
 
 
 class Leave(Executor):
-    """Leaves a file behind, for steps whose documents nobody sees."""
+    """Leaves a file behind, for steps whose documents are not returned."""
 
     def __init__(self, file: str = "", wait: float = 0.0, **kwargs):
         super().__init__(**kwargs)

@@ -18,7 +18,7 @@ PYTHONS = {"ours": ROOT / ".venv/bin/python", "theirs": ROOT / ".cache/env-jina3
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses, all different."""
+    """Free ports, all different."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

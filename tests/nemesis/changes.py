@@ -13,7 +13,7 @@ PATIENCE = 120.0
 
 
 class Changes:
-    """Those of one run. `tell` takes what was done; `mistakes` are errors that nobody may see."""
+    """Those of one run. `tell` takes what was done; `mistakes` are errors that must not occur."""
 
     def __init__(self, nemesis, deployment, rng, tell):
         self.mistakes = []

@@ -12,7 +12,7 @@ def check_list(ops, lines):
     places = {line: place for place, line in enumerate(lines)}
     found = [f"applied twice: {line}" for line, count in Counter(lines).items() if count > 1]
     asked = {op.key for op in ops if op.kind == "append"}
-    found += [f"nobody wrote {line}" for line in lines if line not in asked]
+    found += [f"not written by any client: {line}" for line in lines if line not in asked]
     chains = [""]
     for line in lines:
         chains.append(link(chains[-1], line))

@@ -11,11 +11,11 @@ EXPIRED = 409
 
 
 class Unanswered(Exception):
-    """Nobody knows what became of a request."""
+    """The outcome of a request is unknown."""
 
 
 class Refused(Unanswered):
-    """It comes too late: nobody knows any more if it was applied, and it will not be."""
+    """It comes too late: it is unknown whether it was applied, and it will not be applied now."""
 
 
 class Connection:

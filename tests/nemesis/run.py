@@ -197,7 +197,7 @@ def _show(deployment):
 
 
 def _ask(pid, number):
-    """Have a process say where it is, if it is there: 0 would mean everybody here, those who wait for this run too."""
+    """Make a process print its stacks, if it runs: number 0 would mean the whole process group, this run too."""
     if pid:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -28,7 +28,7 @@ from tests.nemesis.shards import ShardState, read
 JINA_3 = Path(__file__).parents[2] / ".cache/env-jina3/bin/python"
 SESSION = {"jina-consistency": "session"}
 READS_PER_WRITE = 4
-# It sends headers over HTTP, and shows none of an answer: the index comes from whoever asks it.
+# It sends headers over HTTP, and does not show those of an answer: the index comes from the caller.
 PROGRAM = """
 import json, sys
 from docarray import DocList

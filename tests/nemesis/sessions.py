@@ -63,7 +63,7 @@ class SessionClient:
         return self._attempt(self._connection, operation)
 
     def answered(self, operation, result):
-        """Note the answer; let go of some numbers now and then."""
+        """Note the answer; drop some numbers now and then."""
         operation.answer = result
         if operation.opened == 0:
             self._opened = int(self._connection.beside["jina-session"].rpartition("=")[2])

@@ -16,7 +16,7 @@ import msgspec
 from jina.supervisor import agents
 
 NOWHERE = "02:00:00:00:00:00"
-"""A hardware address that nobody has: what is sent there is lost without a word."""
+"""A hardware address without a device: what is sent there is lost without an error."""
 ISOLATED = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 

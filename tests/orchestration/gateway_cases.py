@@ -376,7 +376,7 @@ class Together(CompositeGateway):
     """As gateways of programs for Jina 3 that serve a page of their own beside the built-in gateways."""
 
     def __init__(self, aside: int, moved: int, **kwargs):
-        kwargs["runtime_args"]["port"][0] = moved  # something else shall listen on the port of the Flow
+        kwargs["runtime_args"]["port"][0] = moved  # another server listens on the port of the Flow
         kwargs["runtime_args"]["metrics_registry"] = threading.Lock()  # cannot be copied
         super().__init__(cors=True, **kwargs)
         copied = self._deepcopy_with_ignore_attrs(self.runtime_args, ["metrics_registry", "monitoring"])

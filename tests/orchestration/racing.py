@@ -30,7 +30,7 @@ class Kept(Executor):
 
 
 class Shared(Gateway):
-    """Has a server that shares its port with whoever wants it, as gRPC's does unless it is told not to."""
+    """Runs a server that shares its port (SO_REUSEPORT), as gRPC's does by default."""
 
     async def setup_server(self):
         self.server = grpc.aio.server()

@@ -89,7 +89,7 @@ def test_one_version_everywhere_that_requirement_lines_accept():
 
 
 def test_extras_name_only_what_is_built_here_or_locked():
-    """Anybody may register a name that nobody has: an extra must not name one."""
+    """Any user of the index may register a free name: an extra must not name one."""
     locked = {
         canonicalize_name(name)
         for name in re.findall(r"^([\w.-]+)==", (ROOT / "requirements/dev.lock").read_text(), re.MULTILINE)

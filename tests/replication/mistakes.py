@@ -83,7 +83,7 @@ def refusals_unheard():
 
 
 def loss_unheard():
-    """A connection that breaks tells nobody who waits for an answer."""
+    """The callers are not told when the connection breaks."""
     return patch.object(AgentLink, "fail", lambda self, text: None)
 
 

@@ -14,7 +14,7 @@ class Wrong(AssertionError):
 
 
 def require(kept, *result):
-    """As `assert`, and it ends the run whoever catches it."""
+    """As `assert`, and it ends the run even where the exception is caught."""
     if not kept:
         error = Wrong(" ".join(map(str, result)))
         asyncio.get_running_loop().found(error)

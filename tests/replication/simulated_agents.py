@@ -103,7 +103,7 @@ class Agent:
             worker.wire.lose()
 
     def die(self, seconds):
-        """It is gone for a while; log and snapshots stay, what it knows of commits does not."""
+        """It is down for a while; log and snapshots stay, what it knows of commits does not."""
         self.group.note("agent dies", self.number)
         self.life += 1
         self.group.loop.servers[self.path] = None
@@ -192,7 +192,7 @@ class Agent:
             if what == "twice":
                 self._append(payload, chance.choice(LATE))
             else:
-                # It is in the log of a majority, and not in this one, or nobody knows.
+                # It is in the log of a majority and not in this one, or that is unknown.
                 code = "unavailable" if what in {"unavailable", "not here"} else "unknown"
                 self._fail(worker, ident, code, chance.choice(LATE))
         else:
@@ -260,7 +260,7 @@ class Agent:
             worker.ready = False
 
     def tell_removed(self, *, removed=False):
-        """The group has let go of this replica, or taken it in again."""
+        """The group has removed this replica, or added it again."""
         if self.worker is not None:
             self.worker.tell(agent_client.REMOVED, msgspec.json.encode({"removed": removed}))
 
@@ -349,7 +349,7 @@ class Agent:
             if error:
                 self.reset(f"the snapshot could not be restored: {error}")
             else:
-                require(damaged is None, damaged, "of a snapshot is damaged, and nobody noticed")
+                require(damaged is None, damaged, "of a snapshot is damaged, which was not noticed")
                 self._attached(worker, snapshot.index)
 
         self._ask(worker, agent_client.RESTORE, folder, snapshot.index, done)

@@ -21,7 +21,7 @@ class Client:
 
     sizes = (0,) * 15 + (5_000, 50_000)
     gone = False
-    """Whether it has let go of a number."""
+    """Whether it has dropped a number."""
 
     def __init__(self, name, group, places, count):
         self.name, self.group, self.places, self.count = name, group, places, count

@@ -19,7 +19,7 @@ GROUP = "texts"
 
 
 class Lost(Exception):
-    """Nobody knows what became of a call."""
+    """The outcome of a call is unknown."""
 
 
 class Machine:

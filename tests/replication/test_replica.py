@@ -43,7 +43,7 @@ async def agent(tmp_path, talk, replica_with):
 
 @pytest.mark.parametrize("folder", ["", "/".join(["a folder with ümlauts"] * 12)])
 def test_what_cannot_be_applied_is_left_to_a_fresh_executor(tmp_path, folder):
-    """Otherwise nothing more would be applied here, and nobody would know."""
+    """Otherwise nothing more would be applied here, unnoticed."""
     garbage = b"no operation"
     batch = struct.pack("<QQI", 7, 8, 1) + struct.pack("<QQI", 7, 1, len(garbage)) + garbage
 

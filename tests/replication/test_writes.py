@@ -31,7 +31,7 @@ class Agent(asyncio.Transport):
 
 
 def test_a_write_that_ends_does_not_silence_one_that_has_its_number_on_the_next_connection():
-    """Otherwise nobody would hear that the other one was refused, and it would wait for ever."""
+    """Otherwise the refusal of the other one would be lost, and its caller would wait for ever."""
 
     async def main():
         agent = Agent()

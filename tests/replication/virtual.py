@@ -12,7 +12,7 @@ class Stuck(AssertionError):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """`servers` maps paths to what takes connections there: a call of `accept(wire)`, or None while nobody listens."""
+    """`servers` maps paths to what takes connections there: a call of `accept(wire)`, or None without a listener."""
 
     def __init__(self):
         super().__init__()
@@ -23,7 +23,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(lambda _, context: self.found(context.get("exception") or Stuck(context["message"])))
 
     def found(self, error):
-        """Something is wrong: the run ends, whoever catches the error."""
+        """Something is wrong: the run ends, even where the error is caught."""
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_exception(error)
 
@@ -56,7 +56,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """There are none."""
 
     def _write_to_self(self):
-        """Nobody sleeps who could be woken."""
+        """No task sleeps that could be woken."""
 
     async def create_unix_connection(self, protocol_factory, path, **options):
         await asyncio.sleep(0)

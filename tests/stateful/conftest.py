@@ -98,7 +98,7 @@ def check_history(attempts, lines, *, all_of_them=True):
         if place is not None:
             assert places.get(line) == [place], f"{line}, answered at {place}, is at {places.get(line)}"
     if all_of_them:
-        assert places.keys() <= attempts.keys(), "a line that nobody wrote"
+        assert places.keys() <= attempts.keys(), "a line that was not written"
 
 
 class Writer:

@@ -1,4 +1,4 @@
-"""An Executor inside somebody else's ASGI server."""
+"""An Executor inside another ASGI server."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Streams: order, coalescing, back-pressure, errors, and generators that are closed when nobody listens."""
+"""Streams: order, coalescing, back-pressure, errors, and generators that are closed when the reader leaves."""
 
 import asyncio
 import gc

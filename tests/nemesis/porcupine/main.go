@@ -98,7 +98,7 @@ func history(path string) (map[string][]porcupine.Operation, error) {
 			clients[op.Client] = len(clients)
 		}
 		if op.Returned == nil && (op.Kind == "read" || op.Kind == "get") {
-			continue // nobody knows what it saw
+			continue // its result is unknown
 		}
 		one := porcupine.Operation{ClientId: clients[op.Client], Input: op, Call: op.Invoked, Return: math.MaxInt64}
 		if op.Returned != nil {
