@@ -276,8 +276,8 @@ class Stubs:
             unary(STATUS, None, pb.JinaInfoProto.FromString),
             unary("/grpc.health.v1.Health/Check"),
         )
-        self.call = channel.stream_stream("/jina.JinaRPC/Call", *of_data)
-        self.single_document = channel.unary_stream("/jina.JinaSingleDocumentRequestRPC/stream_doc", *of_document)
+        self.call: Any = channel.stream_stream("/jina.JinaRPC/Call", *of_data)
+        self.single_document: Any = channel.unary_stream("/jina.JinaSingleDocumentRequestRPC/stream_doc", *of_document)
         if blocking:
             found = tuple(map(_awaitable, found))
             call, single_document = self.call, self.single_document
@@ -682,7 +682,7 @@ _UNREACHED = ("failed to connect", "connection refused", "dns resolution failed"
 
 
 class GrpcUpstream:
-    """One peer at `upstream.address`, for the loop that is running when it is made; see `upstream.Upstream`.
+    """One peer at `upstream.address`, for the loop that is running when it is made; see `net.service.Upstream`.
 
     Documents are sent and received as the bytes that they are. Of `node` compression, metadata and channel options
     count; `max_message_size` is in bytes. The reply is never JSON.
@@ -714,11 +714,11 @@ class GrpcUpstream:
 
     @property
     def up(self) -> bool:
-        """See `upstream.Upstream`: false from a failed connection until the next good one."""
+        """See `net.service.Upstream`: false from a failed connection until the next good one."""
         return self._up and not self._closed
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
-        """See `upstream.Upstream`; a peer that does not tell its endpoints counts as one that answers any."""
+        """See `net.service.Upstream`; a peer that does not tell its endpoints counts as one that answers any."""
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -736,7 +736,7 @@ class GrpcUpstream:
             return read_endpoints(found)
 
     async def ready(self) -> list[Route]:
-        """See `upstream.Upstream`: a dry run; a peer that has none is asked for its health."""
+        """See `net.service.Upstream`: a dry run; a peer that has none is asked for its health."""
         status, serving = await self._guarded(lambda: self._stubs.readiness(self._probing))
         if not serving:
             raise Unavailable(f"{self._place} is not serving")
@@ -744,12 +744,12 @@ class GrpcUpstream:
             raise Unavailable(f"{self._place} is not ready: {status.description or status.exception.name}")
         return []
 
-    async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `upstream.Upstream`
-        """See `upstream.Upstream`: a peer elsewhere is scraped where it is."""
+    async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `net.service.Upstream`
+        """See `net.service.Upstream`: a peer elsewhere is scraped where it is."""
         return b""
 
     async def call(self, request: Request) -> Reply:
-        """See `upstream.Upstream`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
+        """See `net.service.Upstream`. Branches travel as a list of requests, as gateways of Jina 3 send them."""
         request = self._scoped(request)
         arguments = self._arguments(request)
         if request.branches is not None:
@@ -763,7 +763,7 @@ class GrpcUpstream:
         return read_reply(await self._guarded(lambda: self._stubs.single(data, arguments, self._target)))
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
-        """See `upstream.Upstream`; of several documents each is answered after the one before."""
+        """See `net.service.Upstream`; of several documents each is answered after the one before."""
         request = self._scoped(request)
         head = document_head(request)
         for document in documents_in(request.payload.to_bytes()) or [b""]:
@@ -778,10 +778,10 @@ class GrpcUpstream:
                 call.cancel()
 
     def flush(self, *, on: bool = True) -> None:
-        """See `upstream.Upstream`; gRPC has no word for it, and the worker may serve others."""
+        """See `net.service.Upstream`; gRPC has no word for it, and the worker may serve others."""
 
     async def close(self) -> None:
-        """See `upstream.Upstream`."""
+        """See `net.service.Upstream`."""
         self._closed = True
         if self._watching is not None:
             self._watching.cancel()

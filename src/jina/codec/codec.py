@@ -110,7 +110,7 @@ class Codec(DocumentReader):
         """One document as a JSON object."""
         return self.json.encode_doc(doc)
 
-    def untyped(self, message: pb.DocProto) -> dict[str, Any]:
+    def untyped(self, item: pb.DocProto) -> dict[str, Any]:
         """The fields as their annotations say, or where they do not fit as the wire says, for pydantic to judge.
 
         Names are those of JSON.
@@ -118,7 +118,7 @@ class Codec(DocumentReader):
         Raises `Invalid` for what pydantic must not see.
         """
         self.compiled()
-        data = message.data
+        data = item.data
         keep_all = bool(self.doc_type.model_config.get("_load_extra_fields_from_protobuf"))
         values: dict[str, Any] = {}
         for name in data if keep_all else [name for name in self.readers if name in data]:
