@@ -14,7 +14,6 @@ from jina.config.models import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
 from jina.config.rules import WITHOUT_EFFECT, check
 from jina.config.types import shown
 from jina.errors import ConfigError, nearest
-from jina.observe.logs import get_logger
 
 Path = tuple[str | int, ...]
 """Keys and positions from the outside in."""
@@ -72,6 +71,8 @@ def parse(model: type[S], values: Mapping[str, Any], where: str = "", locate: Lo
         raise (kinds.pop() if len(kinds) == 1 else ConfigError)(_joined(messages))
     for option in WITHOUT_EFFECT.keys() & given.keys():
         if option in spec.non_defaults():
+            from jina.observe.logs import get_logger  # not imported to read options that have an effect
+
             text = words.at((spelled.get(option, option),), f"without effect here: {WITHOUT_EFFECT[option]}")
             get_logger("jina.options").warning("%s", text)
     return spec
