@@ -430,9 +430,11 @@ class Lifecycle(Requests):
     def _launched(self, service: Self) -> ProcessGroup:
         """Start the processes of this service, or of one that is to take its place."""
         from jina.plan.consensus import even_groups
+        from jina.runtime.process import check_open_files
         from jina.supervisor import group
         from jina.supervisor.ports import all_shared
 
+        check_open_files()
         service._recall()
         planned: Any = service.plan
         plan: Any = service._own_key.admitted(planned)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from jina.errors import ConfigError
 from jina.observe import exporters, logs
 from jina.observe.exporters import Exporters
 from jina.observe.logs import get_logger
@@ -163,6 +164,22 @@ def new_loop() -> AbstractEventLoop:
         else:
             return fast
     return asyncio.new_event_loop()
+
+
+LEAST_OPEN_FILES = 64
+"""What the processes of a service were seen to need; below some 30, libraries end the process without a word."""
+
+
+def check_open_files() -> None:
+    """Raise `ConfigError` where so few files may be open (RLIMIT_NOFILE of getrlimit(2)) that no service can start."""
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_OPEN_FILES:
+        raise ConfigError(
+            f"only {allowed} files may be open at a time (ulimit -n), and a service needs {LEAST_OPEN_FILES} or more",
+            help="raise it before the start: ulimit -n 1024, LimitNOFILE= of systemd, --ulimit nofile=1024 of docker",
+        )
 
 
 class LoopThread:

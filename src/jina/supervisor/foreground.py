@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jina.errors import JinaError
 from jina.plan.plans import GatewayPlan, ProcessPlan, WorkerPlan
-from jina.runtime.process import Parent
+from jina.runtime.process import Parent, check_open_files
 from jina.supervisor.agents import Agents
 from jina.supervisor.process import describe, rebuild
 from jina.supervisor.status import ForegroundStatus
@@ -33,6 +33,7 @@ def serve_here(
     from jina.supervisor.loading import load
     from jina.worker.process import run_worker
 
+    check_open_files()
     os.environ.update(plan.env)
     agents = Agents()
     served = agents.start([plan])[0]
@@ -61,6 +62,7 @@ def serve_gateway_here(
     from jina.gateway.process import run_gateway
     from jina.supervisor.loading import load_gateway
 
+    check_open_files()
     os.environ.update(plan.env)
     load = None if plan.custom is None else partial(load_gateway, plan.custom, gateway_class, arguments)
     return _serve(plan, lambda parent: run_gateway(plan, parent, load), on_ready)
