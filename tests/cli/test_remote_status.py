@@ -73,6 +73,6 @@ def test_what_is_no_address_and_what_is_no_service(capsys):
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
         code, text = asked(capsys, f"http://127.0.0.1:{other.server_port}")
-        assert (code, "down: /readyz answers 501" in text) == (1, True)
+        assert (code, "down: GET /readyz answered 501" in text) == (1, True)
         other.shutdown()
         thread.join()

@@ -322,5 +322,5 @@ def test_a_signal_ends_it(site):
 
 
 def test_a_gateway_class_has_to_be_one():
-    with pytest.raises(ConfigError, match=r"object is no subclass of jina\.Gateway"):
+    with pytest.raises(ConfigError, match=r"object is not a subclass of jina\.Gateway"):
         run_gateway(chain(), Parent(print), lambda: (object, {}))

@@ -354,7 +354,7 @@ def test_replicas_come_and_go_while_requests_are_in_flight():
                 step.remove(name)
             with pytest.raises(Unavailable):
                 await service.call(request("/go", ["x"]))
-            with pytest.raises(Unavailable, match="no worker is there yet"):
+            with pytest.raises(Unavailable, match="no worker is connected yet"):
                 await service.ready()
 
     asyncio.run(main())

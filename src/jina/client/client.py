@@ -179,7 +179,7 @@ class BaseClient:
             raise BadClientInput("check_input cannot read an async generator")
         for _payload in source.payloads():
             return
-        raise BadClientInput("inputs: it is empty")
+        raise BadClientInput("inputs: empty; give at least one document")
 
     def _options(self, transport: Mapping[str, Any], timeout: float | None = None) -> CallOptions:
         from jina.client.post import call_options

@@ -85,7 +85,7 @@ def ignore_missed_wakeups(loop: AbstractEventLoop) -> None:
     """Keep two harmless messages of grpc.aio off stderr.
 
     All loops of a process watch one socket of grpc's. When it wakes two of them, the slower one finds nothing to
-    read, and grpc lets the BlockingIOError out (https://github.com/grpc/grpc/issues/25364); when a loop takes the
+    read, and grpc raises BlockingIOError (https://github.com/grpc/grpc/issues/25364); when a loop takes the
     end of a cancelled call whose own loop has ended, it says that this one is closed. Any other failure goes
     where it went before.
     """
@@ -143,7 +143,7 @@ def call_arguments(grpc_module: Any, options: CallOptions) -> dict[str, Any]:
 
 
 def compression_metadata(grpc_module: Any, value: Any) -> tuple[tuple[str, str], ...]:
-    """What asks our servers to compress their replies as the request is: gRPC does not tell them how that came."""
+    """Metadata that asks our servers to compress replies as the request is compressed: gRPC does not tell them that."""
     if value is None:
         return ()
     chosen = compression_of(grpc_module, value)
@@ -158,7 +158,7 @@ def compression_of(grpc_module: Any, value: Any) -> Any:
         return value
     known = {name.lower(): getattr(grpc_module.Compression, name) for name in ("NoCompression", "Deflate", "Gzip")}
     if value.lower() not in known:
-        raise ConfigError(f"compression: {value!r} is none of NoCompression, Deflate, Gzip")
+        raise ConfigError(f"compression: {value!r} is not one of NoCompression, Deflate, Gzip")
     return known[value.lower()]
 
 
@@ -263,7 +263,7 @@ class Stubs:
         self.credentials = credentials
         self._has_unary = True
         self.ours: bool | None = None
-        """Whether the server is of this implementation; None until that had to be known."""
+        """Whether the server is of this implementation; None until it was asked."""
         data, document = pb.DataRequestProto, pb.SingleDocumentRequestProto
         of_data = () if raw else (data.SerializeToString, data.FromString)
         of_document = () if raw else (document.SerializeToString, document.FromString)
@@ -540,7 +540,7 @@ def read_reply(data: bytes) -> Reply:
     try:
         envelope, documents = split_request(data)
     except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-        raise BadServer(f"the answer is no DataRequestProto message: {error}") from None
+        raise BadServer(f"the answer is not a DataRequestProto message: {error}") from None
     return _reply(envelope, documents)
 
 
@@ -549,7 +549,7 @@ def read_document(data: bytes) -> Reply:
     try:
         envelope, documents = split_document(data)
     except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-        raise BadServer(f"the answer is no SingleDocumentRequestProto message: {error}") from None
+        raise BadServer(f"the answer is not a SingleDocumentRequestProto message: {error}") from None
     return _reply(envelope, documents)
 
 
@@ -588,7 +588,7 @@ def read_endpoints(data: bytes) -> dict[str, EndpointInfo]:
     try:
         message = pb.EndpointsProto.FromString(data)
     except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-        raise BadServer(f"the answer is no EndpointsProto message: {error}") from None
+        raise BadServer(f"the answer is not an EndpointsProto message: {error}") from None
     schemas = _plain(message.schemas)
     writes = set(message.write_endpoints)
     return {
@@ -727,7 +727,11 @@ class GrpcUpstream:
             except UpstreamUnavailable:
                 raise
             except BadServer as error:  # gateways of Jina 3 fail over nested documents
-                _log.warning("%s does not tell its endpoints, so any is sent there: %s", self._place, error.message)
+                _log.warning(
+                    "%s does not list its endpoints, so requests for every endpoint are sent there: %s",
+                    self._place,
+                    error.message,
+                )
                 return EVERYTHING
             except (Unavailable, DeadlineExceeded, Overloaded):
                 await asyncio.sleep(pause)

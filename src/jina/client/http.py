@@ -35,7 +35,7 @@ IDLE_CONNECTIONS = 32
 _IDLE = 15.0
 """Seconds that a connection may have been idle and is still used: some servers close theirs soon."""
 _AHEAD = 1024 * 1024
-"""Bytes of a stream that are read before somebody wants them."""
+"""Bytes of a stream that are read ahead of the caller."""
 _GOODBYE = 1.0
 """Seconds that connections may take to close."""
 Received = tuple[int, bodies.Headers, bytes]

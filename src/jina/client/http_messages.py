@@ -423,7 +423,7 @@ def graphql_result(status: int, body: bytes, target: Target) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadServer(f"{target} answered /graphql with no JSON: {error}") from error
+        raise BadServer(f"{target} answered /graphql with a body that is not JSON: {error}") from error
     if errors := content.get("errors"):
         raise BadClient("; ".join(str(error.get("message", error)) for error in errors))
     return dict(content)
@@ -470,7 +470,7 @@ class Routing:
         self.target = target
         self._settings = settings
         self._contexts: dict[bool, ssl.SSLContext] = {}
-        # Files that are no certificates are an error of the client's start.
+        # Invalid certificate files are an error of the client's start.
         self._direct = Destination(target, self._context(verified=True) if target.tls else None, None)
 
     def destination(self, target: Target, options: CallOptions) -> Destination:
@@ -512,7 +512,7 @@ def _proxy(url: str, login: Any) -> Proxy:
 
 def _basic(login: Any, option: str) -> str:
     if not isinstance(login, tuple | list) or len(login) < 2:
-        raise ConfigError(f"{option}: {login!r} is no pair of a name and a password")
+        raise ConfigError(f"{option}: {login!r} is not a pair of a name and a password")
     return f"Basic {b64encode(f'{login[0]}:{login[1]}'.encode()).decode()}"
 
 
@@ -555,11 +555,11 @@ class Outbound:
             return False
         before = self.destination.target
         if self._left <= 0:
-            raise BadServer(f"{self._routing.target} redirects without end, at last to {where}")
+            raise BadServer(f"{self._routing.target} redirects too often, last to {where}")
         self._left -= 1
         parts = urlsplit(urljoin(f"{before}{self._path}", where))
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise BadServer(f"{before} redirects to {where!r}, which is no address for HTTP")
+            raise BadServer(f"{before} redirects to {where!r}, which is not an http:// or https:// URL")
         tls = parts.scheme == "https"
         target = Target(parts.scheme, parts.hostname, parts.port or (443 if tls else 80), tls)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -630,7 +630,7 @@ class Inbound:
     # --- httptools' callbacks, in which nothing may be raised ---------------------------------------------
 
     def on_message_begin(self) -> None:
-        """What begins after the answer is another one, that nobody asked for."""
+        """What begins after the answer is another one, which was not asked for."""
         self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -482,7 +482,7 @@ def _plain_reader(
 
 
 def _default_maker(field: Any) -> Callable[[], Any] | None:
-    """What gives the default of a field, or None where there is none; `NeedsPydantic` comes of one that only it can."""
+    """What makes the default of a field, or None where there is none; `NeedsPydantic` where pydantic must make it."""
     if field.default is PydanticUndefined and field.default_factory is None:
         return None
     if field.validate_default:

@@ -269,7 +269,7 @@ class DocsPayload:
 
 
 def _garbled(error: DecodeError) -> BadRequest:
-    return BadRequest(f"the documents are no docarray.DocListProto: {error}")
+    return BadRequest(f"the documents are not a docarray.DocListProto: {error}")
 
 
 def size_of(payload: Payload) -> int:

@@ -108,7 +108,7 @@ class BoundStepMethod(Protocol[P, R_co]):
 
 
 class StepMethod(Generic[P]):
-    """A method whose signature is its own and the options of a spec, put together when somebody asks for it."""
+    """A method whose signature is its own and the options of a spec, put together when it is first read."""
 
     def __init__(self, load: Callable[[], Any], method: Callable[..., Any]) -> None:
         functools.update_wrapper(self, method)

@@ -433,7 +433,7 @@ class DocumentArray(DocList[T_doc]):
         """Replace each document by what `func` gives for it, and return this array; options of `map`."""
         docs = list(self.map(func, *args, **options))
         if any(doc is None for doc in docs):
-            raise TypeError("apply: the function gave None for a document; it must return one")
+            raise TypeError("apply: the function returned None for a document; it must return one")
         self.replace_all(docs)
         return self
 
@@ -442,7 +442,7 @@ class DocumentArray(DocList[T_doc]):
         docs: list[Any] = []
         for batch in self.map_batch(func, batch_size, *args, **options):
             if batch is None:
-                raise TypeError("apply_batch: the function gave None for a batch; it must return documents")
+                raise TypeError("apply_batch: the function returned None for a batch; it must return documents")
             docs += batch
         self.replace_all(docs)
         return self
@@ -583,7 +583,7 @@ class DocumentArray(DocList[T_doc]):
 
     @classmethod
     def from_json(cls, file: str | bytes | bytearray) -> Self:
-        """The array of what `to_json` gave. ValueError when it is no JSON array of objects."""
+        """The array of what `to_json` gave. ValueError when it is not a JSON array of objects."""
         values = json.loads(file)
         if not isinstance(values, list):
             raise ValueError(f"from_json: expected a JSON array of documents, got {type(values).__name__}")  # noqa: TRY004 - the text is wrong, not an argument

@@ -272,7 +272,7 @@ class Replicas:
             healthy = True
             _log.info("%s gets requests again", upstream.name)
         except (JinaError, TimeoutError) as error:
-            _log.debug("%s is not well yet: %s", upstream.name, error)
+            _log.debug("%s still fails: %s", upstream.name, error)
         finally:
             if self._places[index] is upstream:
                 self._breaker.answered(index, time.monotonic(), healthy=healthy)

@@ -130,7 +130,7 @@ class GatewayService:
         self._paths.clear()
 
     def freed(self) -> None:
-        """Much memory was let go of: give it back to the system soon."""
+        """Much memory was freed: return it to the system soon."""
         self._admission.trimmer.used()
 
     async def call(self, request: Request) -> Reply:

@@ -442,7 +442,7 @@ class GatewayStreamer:
         return ProtoServicer(self._whole, *self._own)
 
     def begin(self, service: GatewayService, loop: AbstractEventLoop) -> None:
-        """The Executors of `service` have been met; requests run on `loop`."""
+        """`service` is connected to its Executors; requests run on `loop`."""
         self._whole.begin(service, loop)
         for name, lazy in self._lazy.items():
             lazy.begin(service.steps[name], loop)

@@ -366,7 +366,7 @@ def is_generator(func: Any) -> bool:
 
 
 def send_telemetry_event(event: str, obj_cls_name: str, **kwargs: Any) -> None:
-    """Do nothing: jina sends nothing to anybody."""
+    """Do nothing: jina sends no telemetry."""
     del event, obj_cls_name, kwargs
 
 

@@ -93,7 +93,7 @@ class Service(Protocol):
     async def ready(self) -> list[Route]:
         """Ask whether a request would be served, down to the Executors; raises a `JinaError` otherwise.
 
-        Gives whom it asked, and how long they took: the Executors behind a gateway, none of a worker.
+        Returns the Executors that a gateway asked, with their times; nothing for a worker.
         """
         ...
 

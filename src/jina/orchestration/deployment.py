@@ -184,7 +184,7 @@ class Deployment(Lifecycle, RequestMethods):
     def status(self) -> ServiceStatus:
         """What each process does: its state, requests in work, restarts. Print it, or see `to_dict()`."""
         if self.external:
-            raise UsageError(f"{self.name!r} is external: its processes are not of this program")
+            raise UsageError(f"{self.name!r} is external: this program did not start its processes")
         return super().status()
 
     def _running_or_raise(self) -> Any:

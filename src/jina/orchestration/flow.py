@@ -698,7 +698,7 @@ def _spec_of(deployment: Any) -> DeploymentSpec | None:
     if isinstance(deployment, str | Mapping):
         return cast("DeploymentSpec", configuration.read("Deployment", deployment))
     hint = f"; give the class as uses={deployment.__name__}" if isinstance(deployment, type) else ""
-    raise ConfigError(f"Flow.add: {deployment!r} is no Deployment and no path of its YAML{hint}")
+    raise ConfigError(f"Flow.add: {deployment!r} is neither a Deployment nor the path of its YAML{hint}")
 
 
 def _class_name(plan: ExecutorPlan, by_value: type | None) -> str:

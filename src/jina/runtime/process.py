@@ -339,7 +339,7 @@ class ProcessMain(ABC):
             self._loop.call_soon_threadsafe(self._hard.set)
 
     async def _unless_asked(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do what belongs to the start; returns whether it was done before somebody asked to stop."""
+        """Do what belongs to the start; returns whether it was done before a stop was requested."""
         starting = asyncio.create_task(work)
         asked = asyncio.create_task(self._asked.wait())
         try:

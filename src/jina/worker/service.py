@@ -136,7 +136,7 @@ class WorkerService:
         return self.state != "starting"
 
     def freed(self) -> None:
-        """Much memory was let go of: give it back to the system soon."""
+        """Much memory was freed: return it to the system soon."""
         self._admission.trimmer.used()
 
     async def call(self, request: Request) -> Reply:
@@ -181,7 +181,7 @@ class WorkerService:
         self._admission.check(self.dispatcher.open, handler.pool.backlog)
         if not handler.endpoint.is_generator:
             raise BadRequest(
-                f"{request.endpoint} of {self._owner.class_name} is no generator, so it cannot be streamed",
+                f"{request.endpoint} of {self._owner.class_name} is not a generator, so it cannot be streamed",
                 help="call it without streaming, or let the method yield",
             )
         counts, span = handler.counts, self._span(request, handler) if traces.active() else None
