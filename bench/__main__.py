@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import json
 import platform
@@ -11,6 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import environments
 from bench.batching import batching
 from bench.cases import CASES, Case
 from bench.clients import client_latency, portal
@@ -42,6 +44,16 @@ OTHERS = {
     "stateful": stateful,
 }
 """Cases that measure something else than CPU per request; each is called with the number of rounds."""
+
+
+def beside_itself(case: Case, revision: str) -> Case:
+    """The same case with two arms: ours, and the package as it was at a commit, with a bound of 1.05."""
+    ours = case.arms()[0]
+    server = dataclasses.replace(
+        ours.server, name=f"before-{ours.server.name}", source=environments.source_at(revision)
+    )
+    before = dataclasses.replace(ours, server=server, cpu_us=[], loads=[])
+    return dataclasses.replace(case, arms=lambda: [ours, before], bounds=((server.name, 1.05),))
 
 
 def compared(name: str, case: Case, rounds: int, part: float) -> Section:
@@ -80,10 +92,18 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="3 rounds with a tenth of the requests; decides nothing")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load of `stateful` [default: 3]")
     parser.add_argument("--alone", action="store_true", help="`stateful` without Jina 3")
+    parser.add_argument("--against", metavar="REV", help="instead of peers, the package as it was at this commit")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench" / "results.json")
     options = parser.parse_args()
     rounds, part = (3, 0.1) if options.quick else (options.rounds, 1.0)
     OTHERS["stateful"] = functools.partial(stateful, seconds=options.seconds, alone=options.alone)
+    if options.against:
+        environments.without_peers = True
+        cases = {name: beside_itself(case, options.against) for name, case in cases.items()}
+        if others := sorted({*options.cases} - {*cases}):
+            parser.error(f"--against: {', '.join(others)} cannot be compared so; give some of {', '.join(cases)}")
+        options.cases = options.cases or [*cases]
+        options.out = options.out.with_name(f"against-{options.against}.json")
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name in options.cases or known:
         began = time.monotonic()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from bench.procs import CACHE, ROOT
 
+without_peers = False
+"""Whether no environment is made, because only builds of this package are compared."""
+
 PEERS = {
     "ours": ["."],
     "jina3": ["jina==3.34.0", "pydantic==2.10.6", "fastapi<0.116", "setuptools<81"],
@@ -21,6 +24,8 @@ PEERS = {
 @functools.cache
 def python_of(peer: str) -> str:
     """The peer's interpreter, its environment made if it is not there; ours gets the package as it is now."""
+    if without_peers:
+        return sys.executable
     folder = CACHE / f"env-{peer}"
     ready = folder / ".ready"
     if not ready.exists():
@@ -34,6 +39,27 @@ def python_of(peer: str) -> str:
         install = [uv, "pip", "install", "-q", "--no-deps", "--reinstall-package", "jina", "--python"]
         subprocess.run([*install, str(folder / "bin" / "python"), "."], check=True, cwd=ROOT)
     return str(folder / "bin" / "python")
+
+
+def source_at(revision: str) -> str:
+    """The folder with the package as it was at a commit, to import instead of the present one."""
+    name = (
+        subprocess.run(
+            ["git", "rev-parse", "--short", "--verify", f"{revision}^{{commit}}"],
+            check=True,
+            capture_output=True,
+            cwd=ROOT,
+        )
+        .stdout.decode()
+        .strip()
+    )
+    folder = CACHE / f"source-{name}"
+    if not (folder / ".ready").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        archive = subprocess.run(["git", "archive", name, "src"], check=True, capture_output=True, cwd=ROOT).stdout
+        subprocess.run(["tar", "-x", "-C", str(folder)], check=True, input=archive)
+        (folder / ".ready").touch()
+    return str(folder / "src")
 
 
 def versions(peer: str) -> str:

@@ -34,6 +34,8 @@ class Server:
     arguments: list[str] = field(default_factory=list)
     port: int = 0
     process: subprocess.Popen | None = None
+    source: str = ""
+    """Folder from which `jina` is imported instead of from the environment; see `environments.source_at`."""
 
     def start(self, timeout: float = 90.0) -> float:
         """Start and wait until the port accepts; gives the seconds it took."""
@@ -43,7 +45,7 @@ class Server:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start would compile
         environment |= {"JINA_OPTOUT_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"}
-        environment |= {"JINA_LOG_LEVEL": "ERROR"}
+        environment |= {"JINA_LOG_LEVEL": "ERROR"} | ({"PYTHONPATH": self.source} if self.source else {})
         command = [self.python, str(ROOT / "bench" / "servers" / self.script), *self.arguments, str(self.port)]
         started = time.perf_counter()
         with log_file.open("wb") as log:
