@@ -24,8 +24,9 @@ if hasattr(Deployment, "consensus_status"):
     class Stateful(Deployment):
         """Each replica listens on a port of its own, too."""
 
-        def _plan_to_run(self):
-            plan = super()._plan_to_run()
+        @property
+        def plan(self):
+            plan = super().plan
             listeners = [[ListenerPlan(protocol="grpc", host="127.0.0.1", port=port)] for port in PORTS]
             workers = [msgspec.structs.replace(w, listeners=f) for w, f in zip(plan.workers, listeners, strict=True)]
             return msgspec.structs.replace(plan, workers=workers)
