@@ -622,7 +622,7 @@ def test_load_config_and_save_config(folder, tmp_path):
     assert type(again) is type(executor)
     assert (again.a, again.b) == (1, "given")
     assert list(again.requests) == ["/new"]
-    with pytest.raises(BadConfigSource, match="no Importable"):
+    with pytest.raises(BadConfigSource, match="where Importable is expected"):
         Importable.load_config("exec/config.yml")
     with pytest.raises(BadConfigSource, match="allow_py_modules"):
         Executor.load_config("exec/config.yml", allow_py_modules=False)

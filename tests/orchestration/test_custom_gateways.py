@@ -491,7 +491,7 @@ def test_a_gateway_is_loaded_from_yaml_without_a_flow():
     assert (gateway.arg, gateway.port, gateway.early[0]) == ("x", 5, 5)
     with pytest.raises(UsageError, match="was not started by a Flow or Deployment"):
         _ = gateway.streamer
-    with pytest.raises(BadConfigSource, match="which is not a Extended"):
+    with pytest.raises(BadConfigSource, match="where Extended is expected"):
         cases.Extended.load_config({"jtype": "Served"})
 
 

@@ -56,7 +56,7 @@ class _Methods:
             )
         executor = load_executor(plan, runtime_args or {}, found)
         if not issubclass(type(executor), cls):
-            raise BadConfigSource(f"{source!r} describes a {type(executor).__name__}, which is not a {cls.__name__}")
+            raise BadConfigSource(f"{source!r} describes a {type(executor).__name__}, where {cls.__name__} is expected")
         return cast("Self", executor)
 
     def save_config(self, filename: str | None = None) -> None:

@@ -229,7 +229,7 @@ class BaseGateway(Instrumented):
         """The gateway that YAML describes (`jtype`, `with`, `py_modules`), constructed in this process."""
         plan, found = read_config(source, options, BaseGateway)
         if not issubclass(found, cls):
-            raise BadConfigSource(f"{source!r} describes a {found.__name__}, which is not a {cls.__name__}")
+            raise BadConfigSource(f"{source!r} describes a {found.__name__}, where {cls.__name__} is expected")
         injected = {"runtime_args": dict(options.get("runtime_args") or {}), "metas": plan.metas}
         return cast("Self", construct(found, None, plan.with_args, injected))
 
