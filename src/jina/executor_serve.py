@@ -1,9 +1,9 @@
-"""`Executor.serve`, which needs the orchestration: it is attached here, above the rooms that it uses."""
+"""`Executor.serve` and `from_hub`, which need the orchestration: they are attached here, above the rooms they use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self, cast
 
 from jina.executor import BaseExecutor, Executor
 from jina.executor.configurable import attach
@@ -39,6 +39,25 @@ class _Methods:
             options["reload"] = True
         with Deployment(uses=cls, **options) as deployment:
             deployment.block(stop_event=stop_event)
+
+    @classmethod
+    def from_hub(cls, uri: str, *, force_update: bool = False, offline: bool = False, **options: Any) -> Self:
+        """The Executor of a package, fetched and constructed in this process.
+
+        `uri` is what `uses` takes: `hub://HOST/REPOSITORY[:TAG|@DIGEST]`, `jinahub://NAME`, `jinaai://USER/NAME`,
+        `git+https://...`. `options` are those of `load_config`. `force_update` fetches again what is in the cache,
+        `offline` takes it from there.
+        """
+        from jina.errors import ConfigError
+        from jina.hub.fetch import is_reference
+        from jina.orchestration.resolve import fetched
+
+        if not is_reference(uri):
+            raise ConfigError(
+                f"from_hub({uri!r}): this names no package", help="write jinahub://NAME, or use load_config"
+            )
+        config = fetched(uri, None, offline=offline, force=force_update)
+        return cast("Self", cast("Any", cls).load_config(config, **options))
 
 
 attach(_Methods, Executor)

@@ -56,7 +56,7 @@ OURS = {
     "no_crud_endpoints": False, "no_debug_endpoints": False,
     "max_inflight": 10_000, "max_queue": None, "api_keys": None, "api_keys_file": None, "rate_limit": None,
     "ssl_ca_certs": None, "port_probes": None, "timeout_read": 30, "timeout_write": 60,
-    "max_unread": 32 << 20, "max_unread_total": 256 << 20,
+    "max_unread": 32 << 20, "max_unread_total": 256 << 20, "offline": False,
 }  # fmt: skip
 
 

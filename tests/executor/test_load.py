@@ -424,8 +424,8 @@ def test_the_parent_imports_no_user_module(folder):
         load_executor(plan, {})
 
 
-@pytest.mark.parametrize("scheme", ["docker", "jinahub", "jinahub+docker", "jinaai", "jinaai+docker", "jinaai+sandbox"])
-def test_containers_and_hubs_are_not_available_yet(scheme):
+@pytest.mark.parametrize("scheme", ["docker", "jinahub+docker", "jinaai+docker", "jinaai+sandbox"])
+def test_containers_are_not_available_yet(scheme):
     with pytest.raises(NotSupportedError, match="not available yet"):
         reference_of(f"{scheme}://user/name")
 
@@ -649,11 +649,10 @@ def test_save_config_refuses_what_yaml_cannot_hold():
         Importable(foo=object()).save_config("x.yml")
 
 
-@pytest.mark.parametrize("name", ["from_hub", "to_kubernetes_yaml", "to_docker_compose_yaml"])
+@pytest.mark.parametrize("name", ["to_kubernetes_yaml", "to_docker_compose_yaml"])
 def test_methods_that_come_later_say_so(name):
-    arguments = ("x", "y") if name != "from_hub" else ("jinaai://user/name",)
     with pytest.raises(NotSupportedError, match="not available yet"):
-        getattr(Importable, name)(*arguments)
+        getattr(Importable, name)("x", "y")
 
 
 def test_resolving_a_class_stays_light():

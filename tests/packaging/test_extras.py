@@ -22,12 +22,14 @@ OPTIONAL = (
     "PIL",
     "swagger_ui",
     "jina_raft",
+    "urllib3",
+    "cryptography",
     "grpc_health",
     "grpc_reflection",
     "aiohttp",
 )
 """Modules of extras, and some that the package once needed."""
-BEHIND = {"jina.server.websocket_protocol", "jina.observe.otlp"}
+BEHIND = {"jina.server.websocket_protocol", "jina.observe.otlp", "jina.hub.registry"}
 """Modules that are nothing without an extra, and are imported where it is there."""
 
 EVERY_MODULE = """

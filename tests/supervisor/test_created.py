@@ -9,6 +9,7 @@ SOURCES = Path(jina.__file__).parent
 NAMED = "the user names the file: it is made as by any program, and its folder is the user's to choose"
 SECRET = "mode 0600 or 0700 from the beginning on, by a name that cannot be foreseen"
 WITHIN = "in a folder of that kind, or in one of mode 0700"
+CACHE = "in the cache of the user, below the home folder"
 NAMELESS = "has no name by which others could reach it"
 
 PLACES = {
@@ -21,7 +22,25 @@ PLACES = {
     "documents/io.py": {"opened": NAMED},
     "executor/configurable.py": {"_Methods.save_config": NAMED},
     "executor/base.py": {"create": "mode 0700"},
-    "hub/package.py": {"Package.write": NAMED},
+    "hub/archives.py": {"_link": WITHIN, "_write": WITHIN, "pack": NAMELESS, "unpack": SECRET},
+    "hub/checking.py": {"_main": WITHIN, "check_package": SECRET},
+    "hub/credentials.py": {"_write": "mode 0700, in the user's home folder"},
+    "hub/fetch.py": {
+        "Fetching._learn": CACHE,
+        "GitSource._unpack": CACHE,
+        "GitSource.fetch": SECRET,
+        "_remove": CACHE,
+    },
+    "hub/oci.py": {"LayoutStore._make": NAMED, "LayoutStore._name": NAMED, "whole": SECRET},
+    "hub/packages.py": {
+        "_archive": NAMELESS,
+        "_link_or_copy": CACHE,
+        "_pull_file": CACHE,
+        "_pull_source": NAMELESS,
+        "_replace_by_copy": CACHE,
+        "pull": SECRET,
+    },
+    "hub/wizard.py": {"NewPackage.write": NAMED},
     "supervisor/agents.py": {
         "Agent._keep": WITHIN,
         "_locked_folder": SECRET,

@@ -24,12 +24,18 @@ from jina.config.parsing import Path as Keys
 from jina.config.rules import UNAVAILABLE_SCHEMES
 from jina.config.yaml import Loaded, Origin, read_yaml
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
+from jina.hub.fetch import Named
+from jina.hub.oci import NotFound
 
 _TOKEN: Final = "\ue000"  # noqa: S105 - no secret
 """Stands for the place in messages that are taken apart here."""
 _TOKENS: Final = re.compile(rf"{_TOKEN}(?::(\d+))?:? ?")
 _HUB_REPLACEMENT: Final = (
     "install the package of the Executor, and write uses: package.module.Class, or a class and py_modules"
+)
+_PACKAGE_REPLACEMENT: Final = (
+    "push a copy of the package to your registry: jina hub push PATH; or install it, and write uses: "
+    "package.module.Class, or a class and py_modules"
 )
 _JINA1_REPLACEMENT: Final = "a file of Jina 1: write an Executor with @requests, and `executors:` as a list in the Flow"
 _MOST_PROBLEMS: Final = 100
@@ -400,6 +406,30 @@ def check_yaml(source: Source, root: Path, files: Collection[str] = ()) -> Itera
     if not isinstance(data, Mapping) or not _is_configuration(data):
         return
     yield from _Configuration(source, root, data, places, files).check()
+    for path in places.order:
+        if path and path[-1] in {"uses", "uses_before", "uses_after"}:
+            begin, end = places.values[path]
+            yield from _package(source, begin, source.text[begin:end].strip("'\""))
+
+
+def _package(source: Source, at: int, uses: str) -> Iterator[Finding]:
+    """The finding for a package of Jina's hub that is not in the registry of this user."""
+    if uses.partition("://")[0].lower() not in {"jinahub", "jinaai"}:
+        return
+    severity: Severity = "error"
+    try:
+        named = Named.parse(uses)
+        text = f"there is no package {named.reference} in {named.registry}, and Jina's own hub is gone"
+        if not named.registry.startswith("/"):  # a check asks no server
+            severity, text = "warning", f"the package has to be in {named.registry}: Jina's own hub is gone"
+        else:
+            named.open().manifest(named.reference.repository, named.reference.wanted)
+            return
+    except NotFound:
+        pass
+    except ConfigError as error:
+        text = error.message
+    yield source.find(at, "hub-uses", severity, text, instead=_PACKAGE_REPLACEMENT)
 
 
 def _unreadable(source: Source, error: BadConfigSource) -> Iterator[Finding]:
@@ -654,6 +684,8 @@ def hub_names(module: Module) -> Iterator[Finding]:
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             continue
         scheme = node.value.partition("://")[0].lower()
+        if " " not in node.value:
+            yield from _package(module.source, module.offset(node), node.value)
         if scheme in UNAVAILABLE_SCHEMES and scheme != "docker" and " " not in node.value:
             yield module.source.find(
                 module.offset(node),

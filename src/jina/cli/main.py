@@ -47,6 +47,7 @@ def full_versions() -> str:
 
     from google.protobuf.internal import api_implementation
 
+    from jina.net.messages import environment_info
     from jina.version import __proto_version__, __version__
 
     lines = {"jina": __version__, "jina-proto": __proto_version__}
@@ -65,7 +66,7 @@ def full_versions() -> str:
         "architecture": platform.machine(),
         "cpus": str(os.cpu_count()),
     }
-    lines |= {name: value for name, value in sorted(os.environ.items()) if name.startswith("JINA_")}
+    lines |= environment_info()
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
@@ -103,6 +104,15 @@ COMMANDS: dict[str, Entry] = {
     "new": Entry("write a project that is ready to run", "jina.cli.tools"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.tools"),
     "hub build": Entry("write the Dockerfile of an Executor package", "jina.cli.tools"),
+    "hub check": Entry("import an Executor package and list its endpoints or mistakes", "jina.cli.hub"),
+    "hub push": Entry("store an Executor package in a registry", "jina.cli.hub"),
+    "hub pull": Entry("fetch an Executor package into the cache", "jina.cli.hub"),
+    "hub list": Entry("list the packages of a registry, or the tags of one", "jina.cli.hub"),
+    "hub inspect": Entry("show what a registry says about a package", "jina.cli.hub"),
+    "hub verify": Entry("check the signature of a package", "jina.cli.hub"),
+    "hub lock": Entry("pin packages to their digests in jina.lock", "jina.cli.hub"),
+    "hub login": Entry("keep the credentials of a registry", "jina.cli.hub"),
+    "hub logout": Entry("forget the credentials of a registry", "jina.cli.hub"),
     "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.tools"),
     "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.tools"),
     "export grafana": Entry("print a dashboard for Grafana", "jina.cli.tools"),
@@ -118,15 +128,11 @@ INTERNAL: dict[str, Entry] = {
 _BY_HAND = (
     "`jina hub build PATH --dockerfile-only` writes the Dockerfile of a package; the other files are yours to write"
 )
-_NO_HUB = "there is no hub: packages are folders, which `jina executor --uses PATH/config.yml` serves"
 SUCCESSORS: dict[str, str] = {
     "pod": "`jina executor` serves one worker, `jina gateway` a gateway in front of workers",
     "auth": "no account is needed",
     "cloud": "there is no hosting service: `jina flow` and `jina deployment` serve on this machine",
-    "hub push": _NO_HUB,
-    "hub pull": _NO_HUB,
-    "hub list": _NO_HUB,
-    "hub status": _NO_HUB,
+    "hub status": "packages are not built elsewhere: `jina hub inspect NAME` shows what a registry has",
     "export kubernetes": _BY_HAND,
     "export docker-compose": _BY_HAND,
     "hello": "`jina new` writes a project that is ready to run",

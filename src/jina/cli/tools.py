@@ -164,6 +164,7 @@ def run_new(options: argparse.Namespace) -> int:
 def add_hub_new(parser: argparse.ArgumentParser) -> None:
     """One option for each question."""
     add_options(parser, HubNewSpec)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
 def run_hub_new(options: argparse.Namespace) -> int:
@@ -181,6 +182,9 @@ def run_hub_new(options: argparse.Namespace) -> int:
         dockerfile=spec.dockerfile,
     )
     files = sorted(package.files)
+    if options.json:
+        print(json.dumps({"path": str(package.path), "files": files}, indent=2))
+        return 0
     print(f"{package.path}/")
     for name in files:
         print(f"{'└──' if name == files[-1] else '├──'} {name}")

@@ -114,6 +114,13 @@ def add_options(parser: argparse.ArgumentParser, model: type[Spec], *, exclude: 
         action.model, action.field = model, field
 
 
+def add_short(parser: argparse.ArgumentParser, letter: str, flag: str) -> None:
+    """Give an option that was added a short name, such as `-t`, beside its own."""
+    action = parser._option_string_actions[flag]  # noqa: SLF001 - argparse adds none later
+    action.option_strings = [letter, *action.option_strings]
+    parser._option_string_actions[letter] = action  # noqa: SLF001
+
+
 def owner_of(parser: argparse.ArgumentParser, flag: str) -> Owner | None:
     """What an option describes that the models of `parser` do not have; None where nothing has it."""
     models = {action.model for action in parser._actions if isinstance(action, _Store)}  # noqa: SLF001 - it has no other list

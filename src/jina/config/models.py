@@ -364,6 +364,71 @@ class HubNewSpec(Spec):
     """Template of the Dockerfile: cpu, torch-gpu, tf-gpu, jax-gpu or none."""
 
 
+class HubAccess(Spec):
+    """How registries are reached."""
+
+    registry: str = ""
+    """Registry of names without a host: HOST[/PREFIX], or the path of a folder; else JINA_HUB_REGISTRY decides."""
+    ca_file: str = ""
+    """File with certificates of authorities to trust besides; JINA_HUB_CA_FILE by default."""
+    insecure: bool = False
+    """Speak to the registry without TLS; JINA_HUB_INSECURE lists hosts for which this holds always."""
+
+
+class HubCheckSpec(Spec):
+    """How to check an Executor package."""
+
+    timeout: float = 120.0
+    """Seconds in which the package has to be imported."""
+
+
+class HubPushSpec(HubAccess, HubCheckSpec):
+    """How to push an Executor package."""
+
+    tag: TextList = Field(default=[])
+    """Tags to give it; latest by default. An existing tag moves to it."""
+    protected_tag: TextList = Field(default=[])
+    """Tags to give it that must not be there yet, unless for the same package."""
+    name: str = ""
+    """Name in the registry; that of the Executor in lower case by default."""
+    sign: str = ""
+    """File of an ed25519 private key in PEM to sign the package with."""
+    check: bool = True
+    """Import the package before, and put its endpoints and types into it."""
+
+
+class HubFetchSpec(HubAccess):
+    """How to fetch a package."""
+
+    force_update: bool = False
+    """Fetch it again even if it is in the cache."""
+    offline: bool = False
+    """Ask nobody: take what is in the cache."""
+
+
+class HubVerifySpec(HubAccess):
+    """How to verify a signature."""
+
+    key: TextList = Field(default=[])
+    """Files of ed25519 public keys in PEM, or folders of such files (*.pub); JINA_HUB_KEYS by default."""
+
+
+class HubLoginSpec(HubAccess):
+    """How to log in to a registry."""
+
+    username: str = ""
+    """Name of the user; asked for by default."""
+    password_stdin: bool = False
+    """Read the password from standard input instead of asking for it."""
+
+
+class HubLockSpec(HubAccess):
+    """How to pin packages."""
+
+    output: str = "jina.lock"
+    """File to write; what it pins already stays, unless it is pinned again."""
+
+
 class HubBuildSpec(Spec):
     """How to build an Executor package."""
 

@@ -536,6 +536,9 @@ class ContainerOptions(Spec):
     force_update: Flag = False
     """Fetch an Executor of the hub again even if it is cached; says nothing of any other Executor."""
 
+    offline: Flag = False
+    """Ask no registry and no git server for an Executor of the hub: take what the cache of this user has."""
+
     k8s_namespace: Text | None = None
     """Kubernetes namespace, as the Kubernetes files of Jina 3 name it; it changes nothing in a process."""
 

@@ -313,7 +313,7 @@ def uses_is_given(spec: DeploymentSpec) -> Iterator[Problem]:
 
 
 def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Problem]:
-    """Images and packages of a hub are not served yet."""
+    """Images are not served yet."""
     for option, uses in _executors_of(spec):
         scheme = uses.partition("://")[0].lower() if isinstance(uses, str) and "://" in uses else ""
         if scheme in UNAVAILABLE_SCHEMES:
@@ -477,8 +477,9 @@ def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
 
 
 VERSIONS: Final = frozenset({"1", "1.0"})
-UNAVAILABLE_SCHEMES: Final = frozenset({"docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai",
-                                        "jinaai+docker", "jinaai+sandbox"})  # fmt: skip
+UNAVAILABLE_SCHEMES: Final = frozenset(
+    {"docker", "jinahub+docker", "jinahub+sandbox", "jinaai+docker", "jinaai+sandbox"}
+)
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 """Values by which files of Jina 3 say that an option is not used."""
 _WITHOUT_CONTAINER: Final = "Executors run as processes of this machine: leave it out"

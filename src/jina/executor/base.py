@@ -159,8 +159,8 @@ class Configurable:
             raise NotImplementedError
 
         @classmethod
-        def from_hub(cls, uri: str, **options: Any) -> NoReturn:
-            """Not available yet."""
+        def from_hub(cls, uri: str, **options: Any) -> Self:
+            """The Executor of a package, constructed in this process."""
             raise NotImplementedError
 
         @staticmethod

@@ -79,15 +79,6 @@ class _Methods:
         with open(filename or f"{executor.metas.name}.yml", "w", encoding="utf-8") as file:
             file.write(dump_spec(spec))
 
-    @classmethod
-    def from_hub(cls, uri: str, **options: Any) -> NoReturn:
-        """Not available yet."""
-        del options
-        raise NotSupportedError(
-            f"{cls.__name__}.from_hub({uri!r}) is not available yet",
-            help="copy the package to this machine and give its config.yml to load_config",
-        )
-
     @staticmethod
     def to_kubernetes_yaml(uses: Any, output_base_path: str, **options: Any) -> NoReturn:
         """Not available yet."""

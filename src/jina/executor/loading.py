@@ -277,7 +277,9 @@ def _execute(name: str, path: str, locations: list[str] | None) -> ModuleType:
     return module
 
 
-_SCHEMES_LATER = ("docker", "jinahub", "jinahub+docker", "jinahub+sandbox", "jinaai", "jinaai+docker", "jinaai+sandbox")
+_SCHEMES_LATER = ("docker", "jinahub+docker", "jinahub+sandbox", "jinaai+docker", "jinaai+sandbox")
+_SCHEMES_OF_PACKAGES = ("hub", "jinahub", "jinaai", "git+https", "git+ssh", "git+file")
+"""What `jina.hub.fetch` turns into a path, before it comes here."""
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*)://")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
@@ -457,7 +459,12 @@ def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
             f"uses={text!r}: {scheme}:// is not available yet",
             help="give a class or a YAML file of this machine; `jina hub new` writes a package",
         )
-    near = nearest(scheme, (*_SCHEMES_LATER, "http", "https"))
+    if scheme in _SCHEMES_OF_PACKAGES:
+        raise ConfigError(
+            f"uses={text!r} names a package that is to be fetched",
+            help=f"Deployment(uses={text!r}), or Executor.from_hub({text!r})",
+        )
+    near = nearest(scheme, (*_SCHEMES_LATER, *_SCHEMES_OF_PACKAGES, "http", "https"))
     raise ConfigError(f"uses={text!r}: {scheme}:// is unknown{f'; did you mean {near}://?' if near else ''}")
 
 

@@ -1,4 +1,4 @@
-"""Executor packages: new, build.
+"""Executor packages: checks, registries, Dockerfiles.
 
 Takes: names, paths, answers.
 Gives: folders and Dockerfiles.

@@ -203,7 +203,7 @@ def _extract(source: IO[bytes], part: Path, most_bytes: int, most_files: int) ->
     try:
         with tarfile.open(fileobj=cast("Any", reader), mode="r:") as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # they would all be kept
+                cast("Any", archive).members.clear()  # they would all be kept
                 path = names.add(member.name, _kind(member))
                 left -= member.size
                 if left < 0:

@@ -420,7 +420,7 @@ class LayoutStore:
         if target.is_file():
             return
         self._make(repository)
-        with _whole(target) as file:
+        with whole(target) as file:
             copy(Checked(source, blob), file)
 
     def write_manifest(self, repository: str, data: bytes, tags: Iterable[str] = ()) -> Descriptor:
@@ -433,7 +433,7 @@ class LayoutStore:
         target = self._blob(repository, entry.digest)
         if not target.is_file():
             self._make(repository)
-            with _whole(target) as file:
+            with whole(target) as file:
                 file.write(data)
         self._name(repository, entry, [check_tag(tag) for tag in tags])
         return entry
@@ -481,7 +481,7 @@ class LayoutStore:
         folder = self.root / repository
         (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
         if not (folder / "oci-layout").exists():
-            with _whole(folder / "oci-layout") as file:
+            with whole(folder / "oci-layout") as file:
                 file.write(canonical({"imageLayoutVersion": "1.0.0"}))
 
     def _name(self, repository: str, entry: Descriptor, tags: list[str]) -> None:
@@ -500,7 +500,7 @@ class LayoutStore:
             kept += [
                 _tagged(one, "") for one in {one.digest: one for one in entries if one.digest not in known}.values()
             ]
-            with _whole(folder / "index.json") as file:
+            with whole(folder / "index.json") as file:
                 file.write(Index(tuple(kept)).to_bytes())
 
 
@@ -517,7 +517,7 @@ def _tagged(entry: Descriptor, tag: str) -> Descriptor:
 
 
 @contextlib.contextmanager
-def _whole(target: Path) -> Iterator[IO[bytes]]:
+def whole(target: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A file that takes its name when all is written and on disk; nothing of it stays where that fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", dir=target.parent)
@@ -526,7 +526,7 @@ def _whole(target: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)
         os.replace(name, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -1,17 +1,112 @@
-"""`jina hub new`: asks for what the command line did not say, then writes the package."""
+"""`jina hub new`: asks for what the command line did not say, then writes the package: executor.py, config.yml, ..."""
 
 from __future__ import annotations
 
+import json
+import keyword
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from jina.errors import ConfigError, UsageError, nearest
-from jina.hub.dockerfiles import TEMPLATES
-from jina.hub.package import Package, check_name
+from jina.hub.dockerfiles import TEMPLATES, dockerfile, dockerignore
 
 Ask = Callable[[str, str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPackage:
+    """What the wizard asked for. `dockerfile` names a template, or is empty for none."""
+
+    name: str
+    path: Path
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    url: str = ""
+    dockerfile: str = ""
+    files: dict[str, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        self.files.update(
+            {
+                "executor.py": _executor(self.name, self.description),
+                "config.yml": _config(self),
+                "README.md": _readme(self.name, self.description),
+                "requirements.txt": "",
+            }
+        )
+        if self.dockerfile:
+            self.files["Dockerfile"] = dockerfile(self.dockerfile)
+            self.files[".dockerignore"] = dockerignore()
+
+    def write(self) -> list[Path]:
+        """Write the files; raises `ConfigError` rather than overwrite one."""
+        taken = [name for name in self.files if (self.path / name).exists()]
+        if taken:
+            raise ConfigError(
+                f"{self.path}: {', '.join(taken)} exist already", help="choose another --path, or move the files away"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name, text in self.files.items():
+            (self.path / name).write_text(text, encoding="utf-8")
+        return [self.path / name for name in self.files]
+
+
+def check_name(name: str) -> str:
+    """The name, if it can name a Python class; raises `ConfigError` otherwise."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ConfigError(
+            f"name: {name!r} cannot name a Python class", help="use letters, digits and _, such as MyExecutor"
+        )
+    return name
+
+
+def _executor(name: str, description: str) -> str:
+    docstring = f"    {json.dumps(description, ensure_ascii=False)}\n\n" if description else ""
+    return (
+        "from jina import DocumentArray, Executor, requests\n"
+        "\n\n"
+        f"class {name}(Executor):\n"
+        f"{docstring}"
+        "    @requests\n"
+        "    def foo(self, docs: DocumentArray, **kwargs):\n"
+        "        pass\n"
+    )
+
+
+def _config(package: NewPackage) -> str:
+    # JSON strings are YAML strings, whatever is in them.
+    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in
+              (("description", package.description), ("url", package.url))}  # fmt: skip
+    keywords = json.dumps(list(package.keywords), ensure_ascii=False)
+    return (
+        f"jtype: {package.name}\n"
+        "# Arguments of __init__ go under `with`:\n"
+        "# with:\n"
+        "#   foo: 1\n"
+        "py_modules:\n"
+        "  - executor.py\n"
+        "metas:\n"
+        f"  name: {package.name}\n"
+        f"  description: {quoted['description']}\n"
+        f"  url: {quoted['url']}\n"
+        f"  keywords: {keywords}\n"
+    )
+
+
+def _readme(name: str, description: str) -> str:
+    return (
+        f"# {name}\n\n"
+        + (f"{description}\n\n" if description else "")
+        + "Start it:\n\n```bash\njina executor --uses config.yml --port 54321\n```\n\n"
+        "Call it:\n\n```python\n"
+        "from jina import Client, Document\n\n"
+        "docs = Client(port=54321).post('/', Document(text='hello'))\n"
+        "print(docs.texts)\n```\n"
+    )
 
 
 class Prompt:
@@ -71,7 +166,7 @@ def new_package(
     url: str | None = None,
     dockerfile: str | None = None,
     prompt: Prompt | None = None,
-) -> Package:
+) -> NewPackage:
     """Ask for what is None and write the package.
 
     `advanced` None asks whether to go on to the advanced part, unless one of its answers was given.
@@ -93,7 +188,7 @@ def new_package(
         description = description if description is not None else prompt.ask("Description, one line")
         keywords = keywords if keywords is not None else prompt.ask("Keywords, separated by commas")
         url = url if url is not None else prompt.ask("URL of its home page")
-    package = Package(
+    package = NewPackage(
         name=name,
         path=Path(path).expanduser(),
         description=description or "",

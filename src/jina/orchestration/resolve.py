@@ -166,7 +166,7 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     from jina.executor.loading import reference_of, split_with
 
     plan, by_value = reference_of(
-        spec.uses,
+        fetched(spec.uses, spec.folder, offline=spec.offline, force=spec.force_update),
         uses_with=spec.uses_with,
         uses_metas=spec.uses_metas,
         uses_requests=spec.uses_requests,
@@ -178,6 +178,20 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     known = by_value or class_at_hand(plan)
     requirements = _requirements(plan) if spec.install_requirements else ""
     return Resolved(msgspec.structs.replace(plan, with_args=plain, requirements=requirements), known, by_value, other)
+
+
+def fetched(uses: Any, folder: str | None, *, offline: bool = False, force: bool = False) -> Any:
+    """What `uses` names, fetched where it is a package of a registry or of git: the path of its configuration.
+
+    The `jina.lock` in `folder`, else that of the working folder, decides which version. Raises what fetching raises.
+    """
+    if not isinstance(uses, str) or "://" not in uses:
+        return uses
+    from jina.hub.fetch import Fetching, is_reference, lock_for
+
+    if not is_reference(uses):
+        return uses
+    return Fetching(offline=offline, force=force, lock=lock_for(folder)).fetch(uses).config
 
 
 def _requirements(plan: ExecutorPlan) -> str:
@@ -200,7 +214,13 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
     from jina.config import DeploymentSpec
     from jina.plan.processes import around, owner
 
-    shared = {"py_modules", "extra_search_paths", "install_requirements"} & spec.model_fields_set
+    shared = {
+        "py_modules",
+        "extra_search_paths",
+        "install_requirements",
+        "offline",
+        "force_update",
+    } & spec.model_fields_set
     found = {}
     for part in around(spec):
         values = {name: getattr(spec, name) for name in shared}
@@ -233,7 +253,7 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
 
     given = spec.uses_with if extension is None else {"extend": extension}
     plan, by_value = reference_of(
-        RestExtended if extension is not None else uses,
+        RestExtended if extension is not None else fetched(uses, spec.folder),
         uses_with=given,
         uses_metas=spec.uses_metas,
         py_modules=spec.py_modules,

@@ -1,0 +1,516 @@
+"""`jina hub`: packages checked, stored in registries, fetched, shown, signed, pinned."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jina.config.command_line import add_options, add_short, from_namespace
+from jina.config.models import (
+    HubAccess,
+    HubCheckSpec,
+    HubFetchSpec,
+    HubLockSpec,
+    HubLoginSpec,
+    HubPushSpec,
+    HubVerifySpec,
+)
+from jina.errors import ConfigError, PermissionDenied, UsageError
+
+if TYPE_CHECKING:
+    from jina.check.project import Finding
+    from jina.hub.checking import Checked
+    from jina.hub.fetch import Named
+    from jina.hub.oci import Descriptor, LayoutStore, Manifest, Store
+    from jina.hub.packages import Progress
+    from jina.hub.registry import Access, RegistryStore
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _access(spec: HubAccess, host: str = "") -> Access | None:
+    """How the registry is reached; None for one in a folder."""
+    if host.startswith("/") or not host:
+        return None
+    from jina.errors import missing_extra
+
+    if (error := missing_extra("urllib3", "hub", f"the registry {host}")) is not None:
+        raise error
+    from jina.hub.registry import Access
+
+    return Access.from_environment(ca_file=spec.ca_file, insecure=[host] if spec.insecure else [])
+
+
+def _package(spec: HubAccess, name: str) -> tuple[Named, Store]:
+    from jina.hub.fetch import Named
+
+    package = Named.parse(name, spec.registry)
+    return package, package.open(_access(spec, package.registry))
+
+
+@contextlib.contextmanager
+def _shown(verb: str) -> Iterator[Progress | None]:
+    """Bars on standard error while something is transferred, where a person looks at it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def moved(name: str, more: int, size: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(f"{verb} {name}", total=size)
+            bars.update(tasks[name], advance=more)
+
+        yield moved
+
+
+# --- check --------------------------------------------------------------------------------------------------------
+
+
+def add_hub_check(parser: argparse.ArgumentParser) -> None:
+    """The folder, and how long it may take."""
+    parser.add_argument("path", metavar="PATH", help="folder of the Executor package; its class is imported")
+    add_options(parser, HubCheckSpec)
+    _add_json(parser)
+
+
+def run_hub_check(options: argparse.Namespace) -> int:
+    """Print endpoints and mistakes; 1 where there are mistakes."""
+    from jina.hub.packages import Package
+
+    spec = from_namespace(HubCheckSpec, options)
+    package = Package.read(Path(options.path))
+    static = _static(package.folder)
+    from jina.hub.checking import check_package
+
+    found = check_package(package.folder, package.config, seconds=spec.timeout)
+    wrong = bool(found.mistakes or any(one.severity == "error" for one in static))
+    if options.json:
+        _print(_check_json(package.name, found, static, wrong))
+        return int(wrong)
+    for one in static:
+        print(f"{one.path}:{one.line}: {one.severity}: {' '.join(one.message.split())}")
+    for mistake in found.mistakes:
+        print(f"{mistake.path}:{mistake.line}: error: {mistake.message}")
+        if mistake.help:
+            print(f"    instead: {mistake.help}")
+    for line in _endpoint_lines(found.endpoints):
+        print(line)
+    count = len(found.mistakes) + sum(one.severity == "error" for one in static)
+    print(f"{package.name}: {len(package.files)} files, {len(found.endpoints)} endpoints, {count} mistakes")
+    return int(wrong)
+
+
+def _static(folder: Path) -> list[Finding]:
+    """What `jina check` finds without running anything, notes aside."""
+    from jina.check import checking
+    from jina.cli.main import COMMANDS, GROUPS
+
+    report, _ = checking.check_path(folder, [*COMMANDS, *GROUPS])
+    return [one for one in report.findings if one.severity != "note"]
+
+
+def _check_json(name: str, found: Checked, static: list[Finding], wrong: bool) -> dict[str, Any]:
+    mistakes = [
+        {"path": one.path, "line": one.line, "severity": one.severity, "message": one.message} for one in static
+    ]
+    mistakes += [
+        {"path": one.path, "line": one.line, "severity": "error", "message": one.message, "help": one.help}
+        for one in found.mistakes
+    ]
+    return {"name": name, "jtype": found.jtype, "good": not wrong, "endpoints": found.endpoints, "mistakes": mistakes}
+
+
+def _endpoint_lines(endpoints: list[dict[str, Any]]) -> Iterator[str]:
+    for one in endpoints:
+        parameters = f", parameters: {one['parameters']['name']}" if one.get("parameters") else ""
+        arrow = "->>" if one.get("streams") else "->"
+        yield f"{one['path']}  {one['method']}({one['input']['name']}{parameters}) {arrow} {one['output']['name']}"
+
+
+# --- push and pull ------------------------------------------------------------------------------------------------
+
+
+def add_hub_push(parser: argparse.ArgumentParser) -> None:
+    """The folder, its tags, the registry."""
+    parser.add_argument("path", metavar="PATH", help="folder of the Executor package")
+    add_options(parser, HubPushSpec)
+    add_short(parser, "-t", "--tag")
+    _add_json(parser)
+
+
+def run_hub_push(options: argparse.Namespace) -> int:
+    """Check, store, sign; prints how the package is used."""
+    from jina.hub.checking import check_package
+    from jina.hub.packages import Package, push
+
+    spec = from_namespace(HubPushSpec, options)
+    package = Package.read(Path(options.path))
+    named, store = _package(spec, spec.name or package.repository)
+    repository = named.reference.repository
+    tags = [*spec.tag, *spec.protected_tag] or [named.reference.tag or "latest"]
+    endpoints = None
+    if spec.check:
+        found = check_package(package.folder, package.config, seconds=spec.timeout)
+        endpoints = found.required().endpoints
+    before = {tag: _digest(store, repository, tag) for tag in spec.protected_tag}
+    taken = sorted(tag for tag, digest in before.items() if digest)
+    with _shown("push") as progress:
+        told = {"progress": progress} if progress else {}
+        # Protected tags are given only when the digest is known.
+        pushed = push(package, store, repository, () if taken else tags, endpoints=endpoints, **told)
+    if taken:
+        _check_protected(named, taken, before, pushed)
+        store.write_manifest(repository, store.manifest(repository, pushed.digest)[1], tags)
+    if spec.sign:
+        _sign(store, named, pushed, spec.sign)
+    uses = _uses_of(named)
+    if options.json:
+        _print({"uses": uses, "digest": pushed.digest, "tags": tags, "signed": bool(spec.sign)})
+    else:
+        print(f"{uses}:{tags[0]}\n{uses}@{pushed.digest}")
+    return 0
+
+
+def _check_protected(named: Named, taken: list[str], before: Mapping[str, str], pushed: Descriptor) -> None:
+    for tag in taken:
+        if before[tag] != pushed.digest:
+            raise ConfigError(
+                f"{named.reference.repository}: the tag {tag} is there already, for {before[tag]}",
+                help="choose another tag, or move this one: --tag",
+            )
+
+
+def _digest(store: Store, repository: str, tag: str) -> str:
+    from jina.hub.oci import NotFound
+
+    try:
+        return store.manifest(repository, tag)[0].digest
+    except NotFound:
+        return ""
+
+
+def _sign(store: Store, named: Named, pushed: Descriptor, key: str) -> None:
+    from jina.hub.signatures import sign
+
+    name = f"{named.reference.registry or 'local'}/{named.reference.repository}"
+    sign(store, named.reference.repository, name, pushed, Path(key).expanduser())
+
+
+def _uses_of(named: Named) -> str:
+    """What `uses` says for a package, without its version."""
+    from jina.hub.fetch import registry_named
+
+    home, prefix = registry_named()
+    repository = named.reference.repository
+    if named.registry == home and repository.startswith(prefix):
+        rest = repository.removeprefix(prefix)
+        return f"{'jinaai' if '/' in rest else 'jinahub'}://{rest}"
+    return f"hub://{named.registry}/{repository}" if not named.registry.startswith("/") else f"jinahub://{repository}"
+
+
+def add_hub_pull(parser: argparse.ArgumentParser) -> None:
+    """What to fetch."""
+    parser.add_argument("uri", metavar="URI", help="the package, as `uses` names it, such as jinahub://NAME")
+    add_options(parser, HubFetchSpec)
+    _add_json(parser)
+
+
+def run_hub_pull(options: argparse.Namespace) -> int:
+    """Fetch; prints the folder in the cache."""
+    from jina.hub.fetch import Fetching, Named, is_reference
+
+    spec = from_namespace(HubFetchSpec, options)
+    uses = options.uri if is_reference(options.uri) else f"jinahub://{options.uri}"
+    registry = "" if uses.startswith("git+") else Named.parse(uses, spec.registry).registry
+    with _shown("pull") as progress:
+        fetching = Fetching(
+            offline=spec.offline, force=spec.force_update, registry=spec.registry, access=_access(spec, registry),
+            progress=progress,
+        )  # fmt: skip
+        found = fetching.fetch(uses)
+    if options.json:
+        _print({"uses": uses, "version": found.version, "folder": str(found.folder)})
+    else:
+        print(found.folder)
+    return 0
+
+
+# --- list, inspect, verify ----------------------------------------------------------------------------------------
+
+
+def add_hub_list(parser: argparse.ArgumentParser) -> None:
+    """A package, or nothing for all."""
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", default="", help="package whose tags to list [default: all packages]"
+    )
+    add_options(parser, HubAccess)
+    _add_json(parser)
+
+
+def run_hub_list(options: argparse.Namespace) -> int:
+    """Print a package and its tags a line."""
+    from jina.hub.fetch import open_registry, registry_named
+
+    spec = from_namespace(HubAccess, options)
+    if options.name:
+        named, store = _package(spec, options.name)
+        names, home = [named.reference.repository], named.registry
+    else:
+        home, prefix = registry_named(spec.registry)
+        store = open_registry(home, _access(spec, home))
+        names = [name for name in _repositories(store) if name.startswith(prefix)]
+    found = {name: [tag for tag in store.tags(name) if not tag.startswith("sha256-")] for name in names}
+    if options.json:
+        _print({"registry": home, "packages": found})
+    else:
+        for name, tags in found.items():
+            print(f"{name}  {' '.join(tags)}".rstrip())
+    return 0
+
+
+def _repositories(store: Store) -> list[str]:
+    listing: LayoutStore | RegistryStore = store  # type: ignore[assignment]
+    return listing.repositories()
+
+
+def add_hub_inspect(parser: argparse.ArgumentParser) -> None:
+    """What to show."""
+    parser.add_argument("uri", metavar="URI", help="the package, as `uses` names it, such as jinahub://NAME")
+    add_options(parser, HubAccess)
+    _add_json(parser)
+
+
+def run_hub_inspect(options: argparse.Namespace) -> int:
+    """Print digest, metadata, endpoints, layers and what refers to it."""
+    from jina.hub.packages import manifest_of, metadata_of
+
+    spec = from_namespace(HubAccess, options)
+    named, store = _package(spec, options.uri)
+    repository = named.reference.repository
+    entry, manifest = manifest_of(store, repository, named.reference.wanted)
+    metadata = metadata_of(store, repository, manifest)
+    referrers = store.referrers(repository, entry.digest)
+    if options.json:
+        _print(
+            {
+                "repository": repository,
+                "digest": entry.digest,
+                "metadata": metadata,
+                "manifest": json.loads(manifest.to_bytes()),
+                "referrers": [one.to_json() for one in referrers],
+            }
+        )
+        return 0
+    for line in _inspected(repository, entry, manifest, metadata):
+        print(line)
+    for one in referrers:
+        print(f"referrer     {one.artifact_type}  {one.digest}")
+    return 0
+
+
+def _inspected(repository: str, entry: Descriptor, manifest: Manifest, metadata: Mapping[str, Any]) -> Iterator[str]:
+    from jina.hub.packages import TITLE
+
+    yield f"package      {repository}"
+    yield f"digest       {entry.digest}"
+    for key in ("name", "description", "url"):
+        if metadata.get(key):
+            yield f"{key:<12} {_printable(metadata[key])}"
+    for layer in manifest.layers:
+        yield f"layer        {layer.size:>12,} B  {_printable(layer.annotations.get(TITLE, 'source'))}"
+    for line in _endpoint_lines(metadata.get("endpoints") or []):
+        yield f"endpoint     {_printable(line)}"
+
+
+def _printable(text: Any) -> str:
+    """Text of a registry without what a terminal would take as commands."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def add_hub_verify(parser: argparse.ArgumentParser) -> None:
+    """The package and the keys."""
+    parser.add_argument("uri", metavar="URI", help="the package, as `uses` names it, such as jinahub://NAME")
+    add_options(parser, HubVerifySpec)
+    _add_json(parser)
+
+
+def run_hub_verify(options: argparse.Namespace) -> int:
+    """Print which key signed it; 1 where none of them did."""
+    import os
+
+    from jina.hub.packages import manifest_of
+    from jina.hub.signatures import key_files, verify
+
+    spec = from_namespace(HubVerifySpec, options)
+    keys = key_files(os.pathsep.join(spec.key) or os.environ.get("JINA_HUB_KEYS", ""))
+    named, store = _package(spec, options.uri)
+    entry, _ = manifest_of(store, named.reference.repository, named.reference.wanted)
+    try:
+        key = verify(store, named.reference.repository, entry.digest, keys)
+    except PermissionDenied as error:
+        if options.json:
+            _print({"digest": entry.digest, "verified": False, "reason": error.message})
+        else:
+            print(f"jina: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        _print({"digest": entry.digest, "verified": True, "key": str(key)})
+    else:
+        print(f"{entry.digest} is signed by {key}")
+    return 0
+
+
+# --- lock ---------------------------------------------------------------------------------------------------------
+
+
+def add_hub_lock(parser: argparse.ArgumentParser) -> None:
+    """What to pin."""
+    parser.add_argument(
+        "source", metavar="SOURCE", nargs="+", help="YAML file of a Flow or Deployment, or a package as `uses` names it"
+    )
+    add_options(parser, HubLockSpec)
+    _add_json(parser)
+
+
+def run_hub_lock(options: argparse.Namespace) -> int:
+    """Look every package up, and write its digest."""
+    from jina.hub.fetch import Fetching, Named, is_reference, read_lock, write_lock
+    from jina.hub.signatures import Trust
+
+    spec = from_namespace(HubLockSpec, options)
+    file = Path(spec.output)
+    pins = read_lock(file) if file.exists() else {}
+    trust = Trust.from_environment()
+    if trust.policy == "digest":  # the lock is what gives the digest
+        trust = Trust()
+    for source in options.source:
+        found = [source.strip()] if is_reference(source) else sorted(_references(source))
+        if not found:
+            raise UsageError(f"{source} names no package of a registry or of git")
+        for uses in found:
+            registry = "" if uses.startswith("git+") else Named.parse(uses, spec.registry).registry
+            pins[uses] = (
+                Fetching(registry=spec.registry, trust=trust, access=_access(spec, registry)).fetch(uses).version
+            )
+    write_lock(file, pins)
+    if options.json:
+        _print({"file": str(file), "packages": pins})
+    else:
+        for uses, version in sorted(pins.items()):
+            print(f"{uses}  {version}")
+    return 0
+
+
+def _references(source: str) -> set[str]:
+    """Every package that a YAML file names."""
+    from jina.config import load
+    from jina.hub.fetch import is_reference
+
+    found: set[str] = set()
+
+    def look(value: Any) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                if name in {"uses", "uses_before", "uses_after"} and is_reference(inner):
+                    found.add(str(inner).strip())
+                look(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner)
+
+    look(load(source)[0])
+    return found
+
+
+# --- login and logout ---------------------------------------------------------------------------------------------
+
+
+def add_hub_login(parser: argparse.ArgumentParser) -> None:
+    """The registry and the user."""
+    parser.add_argument(
+        "host", metavar="HOST", nargs="?", default="", help="the registry [default: that of JINA_HUB_REGISTRY]"
+    )
+    add_options(parser, HubLoginSpec)
+    _add_json(parser)
+
+
+def run_hub_login(options: argparse.Namespace) -> int:
+    """Try the credentials, then keep them as `docker login` does."""
+    spec = from_namespace(HubLoginSpec, options)
+    host = _host(options.host or spec.registry)
+    access = _access(spec, host)
+    from jina.hub.credentials import Credentials, save
+    from jina.hub.registry import RegistryStore
+
+    username = spec.username or _asked("Username: ")
+    if spec.password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+    else:
+        raise UsageError("hub login: no terminal to ask for the password", help="--password-stdin reads it from there")
+    credentials = Credentials(username, password)
+    RegistryStore(host, access, lambda _: credentials).ping()
+    place = save(host, credentials)
+    if options.json:
+        _print({"registry": host, "username": username, "kept": place})
+    else:
+        print(f"{username} at {host}: kept in {place}")
+    return 0
+
+
+def _asked(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    answer = sys.stdin.readline().strip()
+    if not answer:
+        raise UsageError("hub login: no user was named", help="--username NAME")
+    return answer
+
+
+def _host(text: str) -> str:
+    from jina.hub.fetch import registry_named
+
+    host, _ = registry_named(text)
+    if host.startswith("/"):
+        raise UsageError("hub login: a registry in a folder asks for no credentials", help="jina hub login HOST")
+    return host
+
+
+def add_hub_logout(parser: argparse.ArgumentParser) -> None:
+    """The registry."""
+    parser.add_argument(
+        "host", metavar="HOST", nargs="?", default="", help="the registry [default: that of JINA_HUB_REGISTRY]"
+    )
+    _add_json(parser)
+
+
+def run_hub_logout(options: argparse.Namespace) -> int:
+    """Forget the credentials."""
+    from jina.hub.credentials import forget
+
+    host = _host(options.host)
+    was = forget(host)
+    if options.json:
+        _print({"registry": host, "forgotten": was})
+    else:
+        print(f"{host}: {'forgotten' if was else 'there was nothing to forget'}")
+    return 0

@@ -1,0 +1,611 @@
+"""A registry that speaks the OCI Distribution protocol (https://github.com/opencontainers/distribution-spec, 1.1).
+
+Every transfer survives a registry that goes away for a while: uploads go on where the registry says they are,
+downloads where they broke off. What a registry answers is read within bounds and checked by its digest.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import random
+import re
+import ssl
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Final, cast
+
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+from urllib3.response import BaseHTTPResponse
+
+from jina.errors import BadServer, ConfigError, PermissionDenied, RemoteError, Unauthenticated, Unavailable, quoted
+from jina.hub.credentials import Credentials, credentials_for
+from jina.hub.oci import (
+    IMAGE_INDEX,
+    MANIFEST_BYTES,
+    MANIFESTS,
+    Checked,
+    Damaged,
+    Descriptor,
+    Index,
+    Manifest,
+    NotFound,
+    check_digest,
+    check_repository,
+    check_tag,
+    digest_of,
+    parse_manifest,
+    parts,
+)
+
+UPLOAD: Final = 8 << 20
+"""Bytes of one piece of an upload: what is sent again where a connection breaks."""
+PATIENCE: Final = 60.0
+"""Seconds for which a registry that does not answer, or answers that it cannot now, is asked again."""
+_LONGEST_WAIT: Final = 5.0
+_LONGEST_ADVICE: Final = 30.0
+"""The longest Retry-After that is heeded."""
+_PAGES: Final = 200
+"""Pages of a list of tags or repositories that are read."""
+_REDIRECTS: Final = 5
+_RESTARTS: Final = 3
+_CHALLENGE: Final = re.compile(r'(\w+)="([^"]*)"')
+_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+_LOOPBACK: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?")
+_ALIASES: Final = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How registries are reached, beside what the environment says."""
+
+    insecure: frozenset[str] = frozenset()
+    """Hosts that are spoken to without TLS."""
+    ca_file: str = ""
+    """Certificates of authorities that are trusted besides."""
+    patience: float = PATIENCE
+
+    @classmethod
+    def from_environment(cls, *, ca_file: str = "", insecure: Iterable[str] = ()) -> Access:
+        """What `JINA_HUB_CA_FILE` and `JINA_HUB_INSECURE` say, and what is given beside them."""
+        hosts = os.environ.get("JINA_HUB_INSECURE", "").split(",")
+        named = frozenset(host.strip() for host in (*hosts, *insecure) if host.strip())
+        return cls(named, ca_file or os.environ.get("JINA_HUB_CA_FILE", ""))
+
+
+class _Waits:
+    """How long to go on after failures: growing pauses until the patience ends."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self.progressed()
+
+    def progressed(self) -> None:
+        """The registry answered: the patience begins again."""
+        self._until = time.monotonic() + self._patience
+        self._pause = 0.1
+
+    def after(self, error: Exception, advice: float | None = None) -> None:
+        """Wait before the next try; raises the error where there was none in time."""
+        pause = self._pause * random.uniform(0.5, 1.0) if advice is None else min(advice, _LONGEST_ADVICE)  # noqa: S311 - spreads retries
+        if time.monotonic() + pause > self._until:
+            raise error
+        time.sleep(pause)
+        self._pause = min(self._pause * 2, _LONGEST_WAIT)
+
+
+class _Restart(Exception):
+    """The registry lost an upload, which has to begin again."""
+
+
+class RegistryStore:
+    """A registry at a host; see `jina.hub.oci.Store`. May be used by one thread at a time."""
+
+    def __init__(
+        self,
+        host: str,
+        access: Access | None = None,
+        credentials: Callable[[str], Credentials | None] = credentials_for,
+    ) -> None:
+        self.host = host
+        self._access = access or Access.from_environment()
+        self._credentials = credentials
+        self._loopback = _LOOPBACK.fullmatch(host) is not None
+        scheme = "http" if host in self._access.insecure else "https"
+        self._base = f"{scheme}://{_ALIASES.get(host, host)}"
+        self._found_scheme = scheme == "http" or not self._loopback
+        self._tokens: dict[str, str] = {}
+        """What to send as Authorization, by scope."""
+        self._pool = _pool(self._base, self._access.ca_file)
+
+    # --- Store ----------------------------------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Ask whether a registry is there and takes the credentials; raises what is wrong."""
+        self._ask("GET", "/v2/", "").drain_conn()
+
+    def manifest(self, repository: str, wanted: str) -> tuple[Descriptor, bytes]:
+        """See `Store`."""
+        path = f"/v2/{check_repository(repository)}/manifests/{_wanted(wanted)}"
+        answer, data = self._read(path, _pull(repository), {"Accept": ", ".join(MANIFESTS)})
+        digest = digest_of(data)
+        said = wanted if wanted.startswith("sha256:") else answer.headers.get("Docker-Content-Digest", digest)
+        if said.startswith("sha256:") and digest != said:
+            raise Damaged(f"{self.host}/{repository}: the manifest {wanted} has the digest {digest}, not {said}")
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        parsed = parse_manifest(data, kind)
+        return Descriptor(parsed.media_type, digest, len(data), artifact_type=parsed.artifact_type), data
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """See `Store`."""
+        return self._has(f"/v2/{check_repository(repository)}/blobs/{check_digest(digest)}", repository)
+
+    def _has(self, path: str, repository: str) -> bool:
+        try:
+            self._ask("HEAD", path, _pull(repository), {"Accept": ", ".join(MANIFESTS)}).release_conn()
+        except NotFound:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def read_blob(self, repository: str, blob: Descriptor) -> Iterator[Any]:
+        """See `Store`; goes on where a connection broke."""
+        source = _Download(self, f"/v2/{check_repository(repository)}/blobs/{blob.digest}", _pull(repository), blob)
+        try:
+            yield Checked(cast("Any", source), blob)
+        finally:
+            source.close()
+
+    def write_blob(self, repository: str, blob: Descriptor, source: IO[bytes]) -> None:
+        """See `Store`; goes on where the registry says that it is, or begins again where it lost the upload."""
+        if self.has_blob(repository, blob.digest):
+            return
+        for _ in range(_RESTARTS):
+            try:
+                self._upload(repository, blob, Checked(source, blob))
+            except _Restart:
+                if self.has_blob(repository, blob.digest):
+                    return
+                source.seek(0)
+            else:
+                return
+        raise Unavailable(f"{self.host}/{repository}: the registry lost the upload of {blob.digest} {_RESTARTS} times")
+
+    def write_manifest(self, repository: str, data: bytes, tags: Iterable[str] = ()) -> Descriptor:
+        """See `Store`; where the registry has no list of referrers, the index that takes its place is kept."""
+        parsed = parse_manifest(data)
+        named = [check_tag(tag) for tag in tags]
+        missing = [one.digest for one in parts(parsed) if not self._has_part(repository, parsed, one.digest)]
+        if missing:
+            raise NotFound(f"{self.host}/{repository}: a manifest needs blobs that are not there: {', '.join(missing)}")
+        entry = Descriptor(parsed.media_type, digest_of(data), len(data), artifact_type=parsed.artifact_type)
+        listed = False
+        for name in named or [entry.digest]:
+            path = f"/v2/{check_repository(repository)}/manifests/{name}"
+            answer = self._ask("PUT", path, _push(repository), {"Content-Type": parsed.media_type}, data)
+            answer.drain_conn()
+            listed = "OCI-Subject" in answer.headers
+        if isinstance(parsed, Manifest) and parsed.subject is not None and not listed:
+            self._list_referrer(repository, parsed, entry)
+        return entry
+
+    def _has_part(self, repository: str, parsed: Manifest | Index, digest: str) -> bool:
+        kind = "manifests" if isinstance(parsed, Index) else "blobs"
+        return self._has(f"/v2/{check_repository(repository)}/{kind}/{check_digest(digest)}", repository)
+
+    def tags(self, repository: str) -> list[str]:
+        """See `Store`."""
+        path = f"/v2/{check_repository(repository)}/tags/list?n=1000"
+        return sorted({tag for tag in self._pages(path, _pull(repository), "tags") if isinstance(tag, str)})
+
+    def repositories(self) -> list[str]:
+        """The names of all repositories, of registries that tell: the specification does not ask it of them."""
+        found = self._pages("/v2/_catalog?n=1000", "registry:catalog:*", "repositories")
+        return sorted({name for name in found if isinstance(name, str)})
+
+    def referrers(self, repository: str, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """See `Store`."""
+        try:
+            path = f"/v2/{check_repository(repository)}/referrers/{check_digest(digest)}"
+            index = parse_manifest(self._read(path, _pull(repository))[1], IMAGE_INDEX)
+        except NotFound:
+            index = self._listed_referrers(repository, digest)
+        found = index.manifests if isinstance(index, Index) else ()
+        return [one for one in found if not artifact_type or one.artifact_type == artifact_type]
+
+    def _listed_referrers(self, repository: str, digest: str) -> Index:
+        try:
+            found = parse_manifest(self.manifest(repository, digest.replace(":", "-"))[1])
+        except NotFound:
+            return Index(())
+        return found if isinstance(found, Index) else Index(())
+
+    def _list_referrer(self, repository: str, parsed: Manifest, entry: Descriptor) -> None:
+        """Keep the index under the tag `sha256-...` that tells referrers where the registry itself does not."""
+        assert parsed.subject is not None
+        before = self._listed_referrers(repository, parsed.subject.digest)
+        own = Descriptor(entry.media_type, entry.digest, entry.size, parsed.annotations, parsed.kind)
+        entries = (*(one for one in before.manifests if one.digest != own.digest), own)
+        tag = parsed.subject.digest.replace(":", "-")
+        self._ask(
+            "PUT", f"/v2/{repository}/manifests/{tag}", _push(repository), {"Content-Type": IMAGE_INDEX},
+            Index(entries).to_bytes(),
+        ).drain_conn()  # fmt: skip
+
+    def _pages(self, path: str, scope: str, key: str) -> Iterator[Any]:
+        for _ in range(_PAGES):
+            answer, data = self._read(path, scope)
+            yield from _json(data).get(key) or ()
+            link = re.match(r'\s*<([^>]+)>\s*;\s*rel="?next"?', answer.headers.get("Link", ""))
+            if link is None:
+                return
+            path = link[1]
+
+    def _read(self, path: str, scope: str, headers: Mapping[str, str] | None = None) -> tuple[BaseHTTPResponse, bytes]:
+        """The answer to a GET with all of its text, asked for again where it broke off."""
+        waits = _Waits(self._access.patience)
+        while True:
+            answer = self._ask("GET", path, scope, headers)
+            try:
+                return answer, _bounded(answer)
+            except (HTTPError, OSError) as error:
+                waits.after(self.told(error))
+
+    # --- uploads --------------------------------------------------------------------------------------------------
+
+    def _upload(self, repository: str, blob: Descriptor, source: Checked) -> None:
+        answer = self._ask("POST", f"/v2/{check_repository(repository)}/blobs/uploads/", _push(repository), body=b"")
+        answer.drain_conn()
+        place, offset = self._location(answer), 0
+        try:
+            while piece := _exactly(source, UPLOAD):
+                place = self._append(repository, place, offset, piece)
+                offset += len(piece)
+        except Damaged:
+            with contextlib.suppress(RemoteError, ConfigError, HTTPError):
+                self._once("DELETE", place, _push(repository)).drain_conn()
+            raise
+        self._finish(repository, place, blob)
+
+    def _append(self, repository: str, place: str, offset: int, piece: bytes) -> str:
+        """Send a piece that begins at `offset`, and give the place for the next one."""
+        waits, begin = _Waits(self._access.patience), offset
+        while True:
+            rest = piece[begin - offset :]
+            headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{begin}-{begin + len(rest) - 1}"}
+            try:
+                answer = self._once("PATCH", place, _push(repository), headers, rest)
+                answer.drain_conn()
+            except (HTTPError, OSError, RemoteError, NotFound, ConfigError) as error:
+                waits.after(self.told(error), getattr(error, "retry_after", None) or None)
+            else:
+                return self._location(answer)
+            begin, place = self._stands_at(repository, place, waits)
+            if begin == offset + len(piece):
+                return place
+            if not offset <= begin < offset + len(piece):
+                raise _Restart
+
+    def _stands_at(self, repository: str, place: str, waits: _Waits) -> tuple[int, str]:
+        """How many bytes of an upload the registry has, and the place to go on."""
+        while True:
+            try:
+                answer = self._once("GET", place, _push(repository))
+                answer.drain_conn()
+            except (NotFound, ConfigError):
+                raise _Restart from None
+            except (HTTPError, OSError, RemoteError) as error:
+                waits.after(self.told(error))
+                continue
+            last = answer.headers.get("Range", "0-0").rpartition("-")[2]
+            # Of an upload without a byte some registries say 0-0, as of one with a single byte, which we never send.
+            return int(last) + 1 if last.isdecimal() and int(last) else 0, self._location(answer)
+
+    def _finish(self, repository: str, place: str, blob: Descriptor) -> None:
+        waits = _Waits(self._access.patience)
+        address = f"{place}{'&' if '?' in place else '?'}digest={urllib.parse.quote(blob.digest)}"
+        while True:
+            try:
+                self._once(
+                    "PUT", address, _push(repository), {"Content-Type": "application/octet-stream"}, b""
+                ).drain_conn()
+            except (NotFound, ConfigError):
+                raise _Restart from None
+            except (HTTPError, OSError, RemoteError) as error:
+                waits.after(self.told(error))
+                if self.has_blob(repository, blob.digest):
+                    return
+            else:
+                return
+
+    def _location(self, answer: BaseHTTPResponse) -> str:
+        location = answer.headers.get("Location", "")
+        if not location:
+            raise BadServer(f"{self.host}: the registry names no place for an upload")
+        return urllib.parse.urljoin(f"{self._base}/", location)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def _ask(
+        self, method: str, path: str, scope: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> BaseHTTPResponse:
+        """The answer, asked for again while the registry cannot give it; raises for all but success."""
+        waits = _Waits(self._access.patience)
+        while True:
+            try:
+                return self._once(method, path, scope, headers, body)
+            except Unavailable as error:
+                waits.after(error, error.retry_after or None)
+            except (HTTPError, OSError) as error:
+                if _is_certificate(error):
+                    raise self.told(error) from error
+                waits.after(self.told(error))
+
+    def _once(
+        self, method: str, place: str, scope: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> BaseHTTPResponse:
+        """One request, with a second where the registry asks for credentials, or is plain HTTP on this machine."""
+        answer = self._redirected(method, self._absolute(place), scope, dict(headers or {}), body)
+        if answer.status == 401:
+            challenge = answer.headers.get("WWW-Authenticate", "")
+            answer.drain_conn()
+            self._tokens[scope] = self._authorization(challenge, scope)
+            answer = self._redirected(method, self._absolute(place), scope, dict(headers or {}), body)
+        if 200 <= answer.status < 300:
+            return answer
+        raise self._refused(method, place, answer)
+
+    def _absolute(self, place: str) -> str:
+        return place if "://" in place else f"{self._base}{place}"
+
+    def _redirected(
+        self, method: str, url: str, scope: str, headers: dict[str, str], body: bytes | None
+    ) -> BaseHTTPResponse:
+        for _ in range(_REDIRECTS):
+            own = urllib.parse.urlsplit(url).netloc == urllib.parse.urlsplit(self._base).netloc
+            token = self._tokens.get(scope) if own else None  # another host has no business with our credentials
+            answer = self._sent(method, url, {**headers, **({"Authorization": token} if token else {})}, body)
+            target = answer.headers.get("Location") if answer.status in {301, 302, 303, 307, 308} else None
+            if target is None:
+                return answer
+            answer.drain_conn()
+            url = urllib.parse.urljoin(url, target)
+            if urllib.parse.urlsplit(url).scheme != "https" and self._base.startswith("https:"):
+                raise BadServer(f"{self.host}: the registry sends us to {url.partition('?')[0]}, which has no TLS")
+        raise BadServer(f"{self.host}: the registry sends us on more than {_REDIRECTS} times")
+
+    def _sent(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> BaseHTTPResponse:
+        try:
+            answer = self._pool.request(
+                method, url, headers={"User-Agent": "jina-hub", **headers}, body=body, redirect=False, retries=False,
+                preload_content=False, decode_content=False,
+            )  # fmt: skip
+        except SSLError as error:
+            if self._found_scheme or ("WRONG_VERSION_NUMBER" not in str(error) and "record layer" not in str(error)):
+                raise
+            # A registry of this machine may speak plain HTTP, as for Docker.
+            self._base = self._base.replace("https:", "http:", 1)
+            self._found_scheme = True
+            return self._sent(method, url.replace("https:", "http:", 1), headers, body)
+        self._found_scheme = True
+        return answer
+
+    def _authorization(self, challenge: str, scope: str) -> str:
+        """What to send as Authorization, for a challenge of the registry (RFC 9110, 11.6.1)."""
+        kind, _, rest = challenge.partition(" ")
+        found = self._credentials(self.host)
+        if kind.lower() == "bearer":
+            return f"Bearer {self._token(dict(_CHALLENGE.findall(rest)), scope, found)}"
+        if kind.lower() != "basic":
+            raise Unauthenticated(f"{self.host}: the registry asks for {quoted(kind)}, which is not supported")
+        if found is None or self._tokens.get(scope):
+            raise self._unauthenticated(had=found is not None)
+        return found.basic
+
+    def _unauthenticated(self, had: bool) -> Unauthenticated:
+        what = "does not take the credentials" if had else "asks for credentials"
+        return Unauthenticated(f"{self.host}: the registry {what}", help=f"jina hub login {self.host}")
+
+    def _token(self, challenge: Mapping[str, str], scope: str, found: Credentials | None) -> str:
+        realm = challenge.get("realm", "")
+        parts_of = urllib.parse.urlsplit(realm)
+        if parts_of.scheme != "https" and not (parts_of.scheme == "http" and self._base.startswith("http:")):
+            raise BadServer(f"{self.host}: the registry names {quoted(realm)} for tokens, which has no TLS")
+        fields = {"service": challenge.get("service", ""), "scope": challenge.get("scope") or scope}
+        query = {name: text for name, text in fields.items() if text}
+        if found is not None and found.identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": found.identity_token, "client_id": "jina", **query}
+            body, kind = urllib.parse.urlencode(form).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = self._sent("POST", realm, kind, body)
+        else:
+            headers = {} if found is None else {"Authorization": found.basic}
+            mark = "&" if "?" in realm else "?"
+            answer = self._sent("GET", f"{realm}{mark}{urllib.parse.urlencode(query)}", headers, None)
+        if answer.status in {401, 403}:
+            answer.drain_conn()
+            raise self._unauthenticated(had=found is not None)
+        if answer.status != 200:
+            raise self._refused("GET", realm, answer)
+        value = _json(_bounded(answer))
+        token = value.get("token") or value.get("access_token")
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise BadServer(f"{self.host}: {realm} gave no token")
+        return token
+
+    def _refused(self, method: str, place: str, answer: BaseHTTPResponse) -> Exception:
+        where = f"{self.host}: {method} {urllib.parse.urlsplit(place).path}"
+        text = f"{where}: {answer.status}{_reason(answer)}"
+        if answer.status == 401:
+            return self._unauthenticated(had=True)
+        if answer.status == 403:
+            return PermissionDenied(text, help=f"jina hub login {self.host}")
+        if answer.status in {404, 410}:
+            return NotFound(text)
+        if answer.status in _AGAIN:
+            error = Unavailable(text)
+            advice = answer.headers.get("Retry-After", "")
+            error.retry_after = float(advice) if advice.isdecimal() else 0.0
+            return error
+        return ConfigError(text) if answer.status < 500 else BadServer(text)
+
+    def told(self, error: Exception) -> Exception:
+        """An error of a connection as one of ours; others as they are."""
+        if not isinstance(error, HTTPError | OSError) or isinstance(error, RemoteError | ConfigError):
+            return error
+        if _is_certificate(error):
+            return Unavailable.unreached(
+                f"{self.host}: the registry's certificate is not trusted: {_last(error)}",
+                help="name the authority's certificate: --ca-file FILE, or JINA_HUB_CA_FILE",
+            )
+        return Unavailable.unreached(
+            f"{self.host}: the registry cannot be reached: {_last(error)}",
+            help="see whether it runs and the name is right",
+        )
+
+    def reading(self, path: str, scope: str, start: int) -> BaseHTTPResponse:
+        """The answer to a GET from byte `start` on."""
+        answer = self._once("GET", path, scope, {"Range": f"bytes={start}-"} if start else {})
+        if start and answer.status != 206:  # the server sends all of it again
+            left = start
+            while left and (skipped := answer.read(min(left, 1 << 20))):
+                left -= len(skipped)
+        return answer
+
+    def waits(self) -> _Waits:
+        """Patience for one transfer."""
+        return _Waits(self._access.patience)
+
+
+class _Download:
+    """The bytes of a blob, asked for from where a connection broke."""
+
+    def __init__(self, store: RegistryStore, path: str, scope: str, blob: Descriptor) -> None:
+        self._store, self._path, self._scope, self._blob = store, path, scope, blob
+        self._got = 0
+        self._waits = store.waits()
+        self._answer: BaseHTTPResponse | None = None
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; empty at the end."""
+        while True:
+            try:
+                if self._answer is None:
+                    self._answer = self._store.reading(self._path, self._scope, self._got)
+                data = self._answer.read(size)
+            except (HTTPError, OSError, Unavailable) as error:
+                self.close()
+                told = self._store.told(error)
+                if _is_certificate(error):
+                    raise told from error
+                self._waits.after(told, getattr(error, "retry_after", None) or None)
+                continue
+            if data or self._got >= self._blob.size or size == 0:
+                self._got += len(data)
+                self._waits.progressed()
+                return data
+            # It ended early without an error of HTTP: what there is may be all there is, but is asked for again.
+            self.close()
+            self._waits.after(Damaged(f"{self._blob.digest} ended after {self._got} of {self._blob.size} bytes"))
+
+    def close(self) -> None:
+        """Give the connection back, or close it in the middle of an answer."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
+            answer.release_conn()
+
+
+def _pool(base: str, ca_file: str) -> urllib3.PoolManager:
+    context = ssl.create_default_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{ca_file}: the certificates cannot be read: {error}") from None
+    options: dict[str, Any] = {
+        "timeout": urllib3.Timeout(connect=10.0, read=60.0), "ssl_context": context, "maxsize": 4, "retries": False,
+    }  # fmt: skip
+    host = urllib.parse.urlsplit(base).hostname or ""
+    proxy = urllib.request.getproxies().get(urllib.parse.urlsplit(base).scheme)
+    if proxy and not urllib.request.proxy_bypass(host) and not _LOOPBACK.fullmatch(host):
+        user = urllib.parse.urlsplit(proxy)
+        if user.username:
+            name, secret = urllib.parse.unquote(user.username), urllib.parse.unquote(user.password or "")
+            code = base64.b64encode(f"{name}:{secret}".encode()).decode()
+            options["proxy_headers"] = {"Proxy-Authorization": f"Basic {code}"}
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
+
+
+def _is_certificate(error: Exception) -> bool:
+    return isinstance(error, SSLError) and "CERTIFICATE" in str(error).upper()
+
+
+def _last(error: Exception) -> str:
+    """The reason at the bottom of an error of urllib3, which wraps several."""
+    reason = getattr(error, "reason", None)
+    return _last(reason) if isinstance(reason, Exception) else str(error)
+
+
+def _wanted(text: str) -> str:
+    return check_digest(text) if text.startswith("sha256:") else check_tag(text)
+
+
+def _pull(repository: str) -> str:
+    return f"repository:{repository}:pull"
+
+
+def _push(repository: str) -> str:
+    return f"repository:{repository}:pull,push"
+
+
+def _exactly(source: Checked, size: int) -> bytes:
+    """That many bytes, fewer only at the end."""
+    pieces, left = [], size
+    while left and (data := source.read(left)):
+        pieces.append(data)
+        left -= len(data)
+    return b"".join(pieces)
+
+
+def _bounded(answer: BaseHTTPResponse, most: int = MANIFEST_BYTES) -> bytes:
+    data = bytearray()
+    while len(data) <= most and (piece := answer.read(most + 1 - len(data))):
+        data += piece
+    if len(data) > most:
+        answer.close()
+        raise Damaged(f"the registry sends more than {most} bytes for a text of JSON")
+    answer.release_conn()
+    return bytes(data)
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise BadServer("the registry's answer is not a JSON object")
+    return value
+
+
+def _reason(answer: BaseHTTPResponse) -> str:
+    """What the registry says about a failure, cut short."""
+    if answer.status in {404, 410}:
+        answer.drain_conn()
+        return ""
+    try:
+        value = json.loads(answer.read(4096))
+        first = value["errors"][0]
+        text = f"{first.get('code', '')} {first.get('message', '')}".strip()
+    except (ValueError, LookupError, TypeError, AttributeError, HTTPError, OSError, RecursionError):
+        return ""
+    finally:
+        answer.close()
+    return f" {quoted(text)}" if text else ""

@@ -1,0 +1,120 @@
+"""`jina hub` from the command line, in this process; against a folder and a registry with TLS and passwords."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.certificates import certificate
+from tests.hub.registries import PASSWORD, USER, docker_registry
+from tests.hub.test_checking import TYPED
+from tests.hub.test_packages import write
+from tests.hub.test_signatures import make_key
+
+from jina.cli.main import main
+from jina.hub.fetch import Fetching
+
+
+@pytest.fixture
+def jina(capsys):
+    """Runs a command line; gives exit code and output."""
+
+    def run(*words, code=0):
+        found = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert found == code, err
+        return out if code == 0 else out + err
+
+    return run
+
+
+def test_push_list_inspect_pull(jina, folder):
+    digest = json.loads(jina("hub", "push", folder, "-t", "latest", "v1", "--json"))["digest"]
+    assert jina("hub", "list") == "upper  latest v1\n"
+    assert json.loads(jina("hub", "list", "upper", "--json"))["packages"] == {"upper": ["latest", "v1"]}
+    shown = jina("hub", "inspect", "jinahub://upper:v1")
+    assert f"digest       {digest}" in shown
+    assert "endpoint     /default  foo(" in shown
+    assert "referrer     application/vnd.cyclonedx+json" in shown
+    value = json.loads(jina("hub", "inspect", "upper", "--json"))
+    assert (value["digest"], value["metadata"]["endpoints"][0]["method"]) == (digest, "foo")
+    place = Path(jina("hub", "pull", "upper").strip())
+    assert (place / "data.txt").read_text() == "one"
+    assert json.loads(jina("hub", "pull", "jinahub://upper", "--offline", "--json"))["version"] == digest
+
+
+def test_push_refuses_a_package_with_mistakes(jina, folder):
+    (folder / "executor.py").write_text("import not_there\n")
+    assert "executor.py:1" in jina("hub", "push", folder, code=2)
+    assert jina("hub", "list") == ""
+    jina("hub", "push", folder, "--no-check")
+    assert jina("hub", "list") == "upper  latest\n"
+
+
+def test_a_protected_tag_stays(jina, folder):
+    jina("hub", "push", folder, "--protected-tag", "v1")
+    jina("hub", "push", folder, "--protected-tag", "v1")
+    (folder / "data.txt").write_text("two")
+    assert "the tag v1 is there already" in jina("hub", "push", folder, "--protected-tag", "v1", code=2)
+    assert (Fetching().fetch("jinahub://upper:v1").folder / "data.txt").read_text() == "one"
+    jina("hub", "push", folder, "--tag", "v1")
+    assert (Fetching().fetch("jinahub://upper:v1").folder / "data.txt").read_text() == "two"
+
+
+def test_check(jina, folder):
+    write(folder, {"executor.py": TYPED})
+    shown = jina("hub", "check", folder)
+    assert "/upper  upper(Text, parameters: Options) -> Text\n" in shown
+    assert "/stream  stream(Text) ->> Text\n" in shown
+    assert shown.endswith("Upper: 3 files, 2 endpoints, 0 mistakes\n")
+    assert json.loads(jina("hub", "check", folder, "--json"))["good"]
+    (folder / "executor.py").write_text("import not_there\n")
+    assert "executor.py:1: error: " in jina("hub", "check", folder, code=1)
+    assert not json.loads(jina("hub", "check", folder, "--json", code=1))["good"]
+    assert "no config.yml" in jina("hub", "check", folder.parent, code=2)
+
+
+def test_signed_and_verified(jina, folder, tmp_path):
+    (private, public), (_, other) = make_key(tmp_path, "ada"), make_key(tmp_path, "bob")
+    jina("hub", "push", folder)
+    assert "is not signed" in jina("hub", "verify", "upper", "--key", public, code=1)
+    jina("hub", "push", folder, "--sign", private)
+    assert f"is signed by {public}" in jina("hub", "verify", "upper", "--key", other, public)
+    assert not json.loads(jina("hub", "verify", "upper", "--key", other, "--json", code=1))["verified"]
+
+
+def test_lock(jina, folder, tmp_path):
+    digest = json.loads(jina("hub", "push", folder, "--json"))["digest"]
+    flow = write(tmp_path / "flow", {"flow.yml": "jtype: Flow\nexecutors:\n  - uses: jinahub://upper\n"}) / "flow.yml"
+    assert jina("hub", "lock", flow) == f"jinahub://upper  {digest}\n"
+    assert json.loads(Path("jina.lock").read_text())["packages"] == {"jinahub://upper": digest}
+    jina("hub", "lock", "jinahub://upper:latest")
+    assert len(json.loads(Path("jina.lock").read_text())["packages"]) == 2
+    (tmp_path / "flow/flow.yml").write_text("jtype: Flow\nexecutors:\n  - uses: X\n")
+    assert "names no package" in jina("hub", "lock", flow, code=2)
+
+
+def test_a_registry_with_tls_and_passwords(jina, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    made = certificate(tmp_path)
+    with docker_registry(tmp_path / "r", certificate=made, auth="basic") as registry:
+        monkeypatch.setenv("JINA_HUB_REGISTRY", f"{registry.host}/team")
+        monkeypatch.setenv("JINA_HUB_CA_FILE", made.authority)
+        assert "asks for credentials" in jina("hub", "push", folder, code=2)
+        monkeypatch.setattr("sys.stdin", io.StringIO("wrong\n"))
+        refused = jina("hub", "login", "--username", USER, "--password-stdin", code=2)
+        assert "does not take the credentials" in refused
+        assert not (tmp_path / "docker").exists()
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+        shown = jina("hub", "login", "--username", USER, "--password-stdin")
+        assert PASSWORD not in shown
+        assert jina("hub", "push", folder).startswith("jinahub://upper:latest\n")
+        assert jina("hub", "list") == "team/upper  latest\n"
+        place = Path(jina("hub", "pull", "jinahub://upper").strip())
+        assert (place / "data.txt").read_text() == "one"
+        assert jina("hub", "pull", f"hub://{registry.host}/team/upper").strip() == str(place)
+        jina("hub", "logout")
+        assert "asks for credentials" in jina("hub", "list", code=2)
+    os.environ.pop("JINA_HUB_REGISTRY")
+    assert jina("hub", "pull", f"hub://{registry.host}/team/upper", "--offline").strip() == str(place)
