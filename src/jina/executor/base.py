@@ -159,7 +159,7 @@ class Configurable:
             raise NotImplementedError
 
         @classmethod
-        def from_hub(cls, uri: str, **options: Any) -> Self:
+        def from_hub(cls, uri: str, *, force_update: bool = False, offline: bool = False, **options: Any) -> Self:
             """The Executor of a package, constructed in this process."""
             raise NotImplementedError
 
