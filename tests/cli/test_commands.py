@@ -226,11 +226,13 @@ def test_hub_build_writes_the_dockerfile_once(tmp_path):
     assert run("hub", "build", str(tmp_path / "x"), "--dockerfile-only", "--force").returncode == 0
 
 
-def test_building_an_image_says_that_it_is_not_available(tmp_path):
+def test_building_an_image_without_an_engine_says_what_does_without(tmp_path, monkeypatch):
     assert run("hub", "new", "--name", "X", "--path", str(tmp_path / "x")).returncode == 0
+    monkeypatch.setenv("PATH", str(tmp_path))
     done = run("hub", "build", str(tmp_path / "x"))
     assert done.returncode == 2
-    assert "not available yet" in done.stderr
+    assert "no container engine answers: docker: not on PATH; podman: not on PATH; nerdctl: not on PATH" in done.stderr
+    assert "--daemonless --output oci:DIR" in done.stderr
 
 
 def test_a_plugin_on_the_path_is_called(tmp_path):

@@ -20,8 +20,10 @@ PAGES = [
 IMAGES = "tests/containers/test_dockerfile.py builds and runs such an image; it needs a container engine"
 GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
+DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
 SHOWN = {
-    "cp -r ../jina/dist upper/wheels": IMAGES,
+    "jina hub build upper -t upper:v1": IMAGES,
+    "jina hub build upper --daemonless --base oci:": DAEMONLESS,
     "docker build -t upper upper": IMAGES,
     "docker run --rm -p 8080:8080 upper": IMAGES,
     "docker run --rm -p 9000:9000 --health-cmd": IMAGES,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from jina.errors import ConfigError, UsageError
-from jina.hub.dockerfiles import TEMPLATES, dockerfile, dockerignore, package_dockerfile
+from jina.hub.dockerfiles import TEMPLATES, Run, default_base, dockerfile, dockerignore, package_dockerfile
 from jina.hub.wizard import Prompt, new_package
 
 
@@ -101,7 +101,7 @@ def test_the_promises_of_a_dockerfile(name):
     assert at["COPY requirements.txt"] < at["COPY --from=package"] < at["USER"] < at["ENTRYPOINT ["]
     assert lines[at["USER"]] != "USER root"
     assert "${JINA_PACKAGE}" in dockerfile(name)
-    assert lines[at["COPY requirements.txt"]] == "COPY requirements.txt wheels/*.whl ./"  # before they are installed
+    assert lines[at["COPY requirements.txt"]] == "COPY requirements.txt wheels* ./"  # before they are installed
     assert next(i for i, line in enumerate(lines) if "pip install" in line) > at["COPY requirements.txt"]
     assert "wheels" not in dockerignore()
     assert "--port" not in lines[at["ENTRYPOINT ["]]  # one given to `docker run` would be a second one
@@ -113,12 +113,33 @@ def test_the_promises_of_a_dockerfile(name):
 
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("requirements", ["", "numpy\n", "thing @ git+https://example.org/thing.git\n"])
-def test_hadolint_has_nothing_to_say(name, requirements, tmp_path):
+@pytest.mark.parametrize("buildkit", [False, True])
+def test_hadolint_has_nothing_to_say(name, requirements, buildkit, tmp_path):
     hadolint = Path(sys.executable).with_name("hadolint")
     file = tmp_path / "Dockerfile"
-    file.write_text(dockerfile(name, requirements=requirements))
+    run = Run(protocols=["grpc", "http"]) if buildkit else Run()
+    file.write_text(dockerfile(name, requirements=requirements, run=run, buildkit=buildkit))
     done = subprocess.run([hadolint, str(file)], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_protocols_decide_ports_and_health_check(tmp_path):
+    (tmp_path / "config.yaml").write_text("jtype: X\n")
+    lines = package_dockerfile(tmp_path, protocols=["http"]).splitlines()
+    assert '    CMD ["jina", "ping", "executor", "http://127.0.0.1:8080"]' in lines
+    assert lines[-1] == 'CMD ["--protocol", "http", "--port", "8080"]'
+    assert 'ENTRYPOINT ["jina", "executor", "--uses", "config.yaml"]' in lines
+    lines = package_dockerfile(tmp_path, protocols=["grpc", "websocket"]).splitlines()
+    assert "EXPOSE 8080 8081" in lines
+    asked = "jina ping executor grpc://127.0.0.1:8080 && jina ping executor ws://127.0.0.1:8081"
+    assert f'    CMD ["sh", "-c", "{asked}"]' in lines
+
+
+def test_a_base_can_be_given_by_its_digest(tmp_path):
+    name = f"python:3.12-slim@sha256:{'a' * 64}"
+    assert f"FROM {name} AS base" in package_dockerfile(tmp_path, base=name).splitlines()
+    assert default_base("cpu") == "python:3.12-slim"
+    assert default_base("torch-gpu").startswith("pytorch/pytorch:2")
 
 
 def test_requirements_decide_the_system_packages(tmp_path):

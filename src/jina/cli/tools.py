@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jina.cli.main import COMMANDS, GROUPS, command_parser, overview
-from jina.config.command_line import add_options, from_namespace
+from jina.config.command_line import add_options, add_short, from_namespace
 from jina.config.models import HubBuildSpec, HubNewSpec
-from jina.errors import BadConfigSource, ConfigError, NotSupportedError, UsageError, nearest
+from jina.errors import ConfigError, UsageError, nearest
 
 if TYPE_CHECKING:
     from jina.check.checking import Report
@@ -196,34 +196,17 @@ def add_hub_build(parser: argparse.ArgumentParser) -> None:
     """The folder, and what to write."""
     parser.add_argument("path", metavar="PATH", help="folder of the Executor package")
     add_options(parser, HubBuildSpec)
+    add_short(parser, "-t", "--tag")
 
 
 def run_hub_build(options: argparse.Namespace) -> int:
-    """Write Dockerfile and .dockerignore into the folder."""
-    from jina.hub.dockerfiles import dockerignore, package_dockerfile
-    from jina.hub.wizard import check_template
+    """Write the Dockerfile, or build the image; prints what was made, a line each."""
+    from jina.hub.build import build
 
-    folder = Path(options.path)
-    spec = from_namespace(HubBuildSpec, options)
-    if not folder.is_dir():
-        raise BadConfigSource(f"{folder}: no such folder")
-    if not any((folder / name).exists() for name in ("config.yml", "config.yaml")):
-        raise BadConfigSource(
-            f"{folder}: no config.yml, so this is not an Executor package", help="jina hub new writes one"
-        )
-    if not spec.dockerfile_only:
-        raise NotSupportedError(
-            "hub build: building the image is not available yet",
-            help="jina hub build PATH --dockerfile-only, then: docker build PATH",
-        )
-    target = folder / "Dockerfile"
-    if target.exists() and not spec.force:
-        raise ConfigError(f"{target} exists already", help="--force overwrites it")
-    target.write_text(package_dockerfile(folder, check_template(spec.dockerfile) or "cpu"), encoding="utf-8")
-    ignore = folder / ".dockerignore"
-    if not ignore.exists():
-        ignore.write_text(dockerignore(), encoding="utf-8")
-    print(target)
+    for line in build(
+        Path(options.path), from_namespace(HubBuildSpec, options), lambda text: print(text, file=sys.stderr)
+    ):
+        print(line)
     return 0
 
 

@@ -41,6 +41,7 @@ from jina.config.types import (
     Mapped,
     Port,
     Protocol,
+    Protocols,
     Provider,
     StepMethod,
     Target,
@@ -432,12 +433,30 @@ class HubLockSpec(HubAccess):
 class HubBuildSpec(Spec):
     """How to build an Executor package."""
 
+    tag: str | None = None
+    """Name of the image, such as localhost:5000/upper:v1. By default the name of the folder."""
     dockerfile_only: bool = False
-    """Write the Dockerfile and stop."""
+    """Write the Dockerfile, and jina's wheels beside it, and stop."""
     dockerfile: str = "cpu"
     """Template of the Dockerfile: cpu, torch-gpu, tf-gpu or jax-gpu."""
     force: bool = False
-    """Overwrite a Dockerfile that is there."""
+    """Overwrite a Dockerfile that is there; without `dockerfile_only`, build as if there was none."""
+    daemonless: bool = False
+    """Build without a container engine, by uv: the base image, a layer of dependencies, a layer of code."""
+    platform: str | None = None
+    """Platforms of the image, separated by commas: linux/amd64, linux/arm64. By default that of this machine."""
+    base: str | None = None
+    """Base image: a name; with `daemonless` also oci:DIR or docker-archive:FILE. By default that of the template."""
+    output: str | None = None
+    """Where an image built without an engine goes: oci:DIR, docker-archive:FILE, or a name. By default `tag`."""
+    engine: str | None = None
+    """Container engine: docker, podman, nerdctl, or the path of one. By default the first of them that answers."""
+    network: str | None = None
+    """Network that the steps of a Dockerfile use, such as host or none."""
+    protocol: Protocols = "grpc"
+    """Protocol that a container serves at port 8080, or a list, at ports from 8080 on; the health check asks all."""
+    jina_package: str = ""
+    """What to install of jina: a requirement, an address, a wheel or a folder. By default the jina that builds."""
 
 
 S = TypeVar("S", bound=Spec)

@@ -1,6 +1,6 @@
 """Executor packages: checks, registries, Dockerfiles.
 
 Takes: names, paths, answers.
-Gives: folders and Dockerfiles.
+Gives: folders, archives, Dockerfiles and images.
 Never: runs user code.
 """

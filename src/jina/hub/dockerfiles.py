@@ -1,18 +1,71 @@
-"""Dockerfiles of Executor packages: dependencies before code, no root, a health check, SIGTERM to the worker."""
+"""Dockerfiles of Executor packages: dependencies before code, no root, a health check, SIGTERM to the worker.
+
+Beside the Dockerfile, what stands in the folder `wheels` for it: the jina that writes it, as wheels.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
+import json
 import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
-from jina.errors import DISTRIBUTION
+from jina.errors import DISTRIBUTION, ConfigError
 
 PORT = 8080
 """The port that an Executor listens on inside its container."""
 
 UID = 10001
 """The user that it runs as: a number, so that a host can check that it is not root."""
+
+
+_SCHEMES: Final = {"grpc": "grpc", "http": "http", "websocket": "ws"}
+_SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a container of the image runs, and how an engine sees whether it is well."""
+
+    config: str = "config.yml"
+    protocols: Sequence[str] = ("grpc",)
+
+    @property
+    def ports(self) -> list[int]:
+        """One for each protocol."""
+        return [PORT + number for number in range(len(self.protocols))]
+
+    @property
+    def entrypoint(self) -> list[str]:
+        """The worker itself is process 1."""
+        return ["jina", "executor", "--uses", self.config]
+
+    @property
+    def command(self) -> list[str]:
+        """Arguments that those of `docker run` replace."""
+        protocols = [] if list(self.protocols) == ["grpc"] else ["--protocol", *self.protocols]
+        return [*protocols, "--port", *map(str, self.ports)]
+
+    @property
+    def test(self) -> list[str]:
+        """Asks every protocol; as Docker's API has it."""
+        hosts = [f"{_SCHEMES[one]}://127.0.0.1:{port}" for one, port in zip(self.protocols, self.ports, strict=True)]
+        if len(hosts) == 1:
+            return ["CMD", "jina", "ping", "executor", hosts[0]]
+        return ["CMD", "sh", "-c", " && ".join(f"jina ping executor {host}" for host in hosts)]
+
+    @property
+    def healthcheck(self) -> dict[str, Any]:
+        """As the configuration of an image holds it, with durations in nanoseconds."""
+        times = {"Interval": 10 * _SECOND, "Timeout": 10 * _SECOND, "StartPeriod": 120 * _SECOND}
+        return {"Test": self.test, **times, "Retries": 3}
 
 
 @dataclass(frozen=True)
@@ -54,46 +107,58 @@ WHEELS = "wheels"
 _VCS = re.compile(r"^\s*[^#]*\b(git|hg|svn|bzr)\+", re.MULTILINE)
 
 
-def dockerfile(template: str = "cpu", *, requirements: str = "", config: str = "config.yml") -> str:
+def dockerfile(
+    template: str = "cpu", *, requirements: str = "", run: Run | None = None, base: str = "", buildkit: bool = False
+) -> str:
     """The Dockerfile of an Executor package.
 
-    `requirements` is the text of its requirements.txt: what it needs decides the system packages.
+    `requirements` is the text of its requirements.txt: what it needs decides the system packages. `base` takes the
+    place of the template's base image. With `buildkit` it is for builders that have cache mounts: BuildKit and podman.
     """
-    chosen = TEMPLATES[template]
+    chosen, run = TEMPLATES[template], run or Run()
     packages = (*chosen.packages, *(("git",) if _VCS.search(requirements) else ()))
-    base, _, image = chosen.base.rpartition("FROM ")
+    arguments, _, image = chosen.base.rpartition("FROM ")
     blocks = [
         f"# {chosen.explanation}.",
-        f"# Copy the wheels (`make wheels` in jina's repository) to {WHEELS}/, then: docker build -t my-executor .",
-        f"{base}FROM {image} AS base",
+        f"FROM {base} AS base" if base else f"{arguments}FROM {image} AS base",
         "# The package without its wheels, which the image has below already.",
         "FROM base AS package",
         "COPY . /workdir/",
         f"RUN rm -rf /workdir/{WHEELS}",
         "FROM base",
-        "# What to install of jina: a requirement such as rejina[stateful], or the address of a wheel.",
+        f"# What to install of jina: a requirement such as {DISTRIBUTION}[stateful], the address of a wheel, or the",
+        f"# path of a wheel or of a folder of sources below {WHEELS}/, such as ./jina.",
         f'ARG JINA_PACKAGE="{DISTRIBUTION}>=4"',
         _environment(chosen),
         *_system(packages),
         _user(chosen),
         f"WORKDIR /opt/{WHEELS}",
         "# Dependencies change less often than code: a layer of their own, kept while requirements.txt and wheels are.",
-        f"COPY requirements.txt {WHEELS}/*.whl ./",
-        _install(chosen),
+        f"COPY requirements.txt {WHEELS}* ./",
+        _install(chosen, buildkit=buildkit),
         "WORKDIR /workdir",
         f"COPY --from=package --chown={UID} /workdir/ ./",
         f"USER {UID}",
-        f"EXPOSE {PORT}",
-        (
-            "HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \\\n"
-            f'    CMD ["jina", "ping", "executor", "grpc://127.0.0.1:{PORT}"]'
-        ),
+        f"EXPOSE {' '.join(map(str, run.ports))}",
+        _healthcheck(run),
         "# The exec form makes the worker PID 1, so that `docker stop` reaches it and close() is called.",
-        f'ENTRYPOINT ["jina", "executor", "--uses", "{config}"]',
+        f"ENTRYPOINT {json.dumps(run.entrypoint)}",
         "# Arguments of `docker run` after the name of the image take the place of these.",
-        f'CMD ["--port", "{PORT}"]',
+        f"CMD {json.dumps(run.command)}",
     ]
     return "\n".join(blocks) + "\n"
+
+
+def default_base(template: str) -> str:
+    """The name of a template's base image, with the defaults of its arguments."""
+    arguments = dict(re.findall(r'^ARG (\w+)="(.*)"$', TEMPLATES[template].base, re.MULTILINE))
+    image = TEMPLATES[template].base.rpartition("FROM ")[2]
+    return re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], image)
+
+
+def _healthcheck(run: Run) -> str:
+    check = json.dumps(run.test[1:])
+    return f"HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \\\n    CMD {check}"
 
 
 def dockerignore() -> str:
@@ -101,12 +166,24 @@ def dockerignore() -> str:
     return "\n".join([".git", ".venv", "__pycache__", "*.pyc", ".pytest_cache", "Dockerfile", ".dockerignore"]) + "\n"
 
 
-def package_dockerfile(folder: Path, template: str = "cpu") -> str:
+def config_of(folder: Path) -> str:
+    """The name of the package's configuration."""
+    return next((name for name in ("config.yml", "config.yaml") if (folder / name).exists()), "config.yml")
+
+
+def package_dockerfile(
+    folder: Path,
+    template: str = "cpu",
+    *,
+    protocols: Sequence[str] = ("grpc",),
+    base: str = "",
+    buildkit: bool = False,
+) -> str:
     """The Dockerfile of the package in `folder`, from its configuration and requirements."""
     file = folder / "requirements.txt"
     text = file.read_text(encoding="utf-8") if file.exists() else ""
-    config = next((name for name in ("config.yml", "config.yaml") if (folder / name).exists()), "config.yml")
-    return dockerfile(template, requirements=text, config=config)
+    run = Run(config_of(folder), protocols)
+    return dockerfile(template, requirements=text, run=run, base=base, buildkit=buildkit)
 
 
 def _environment(template: Template) -> str:
@@ -134,10 +211,107 @@ def _user(template: Template) -> str:
     return f"RUN {'python3 -m venv /opt/venv && ' if template.python.startswith('/opt/venv') else ''}{create}"
 
 
-def _install(template: Template) -> str:
+def _install(template: Template, *, buildkit: bool) -> str:
     extra = "".join(f' "{package}"' for package in template.requirements)
+    wanted = f'--find-links . "${{JINA_PACKAGE}}"{extra} -r requirements.txt'
+    if not buildkit:
+        return f"# hadolint ignore=DL3013\nRUN {template.python} -m pip install --no-cache-dir {wanted}"
     return (
-        "# hadolint ignore=DL3013\n"
-        f"RUN {template.python} -m pip install --no-cache-dir --find-links . "
-        f'"${{JINA_PACKAGE}}"{extra} -r requirements.txt'
+        "# What is downloaded stays in caches of the builder, and uv in neither of the image's layers.\n"
+        "# hadolint ignore=DL3013,DL3042\n"
+        "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=cache,target=/root/.cache/uv \\\n"
+        f"    {template.python} -m pip install --cache-dir /root/.cache/pip --find-links . --target /tmp/uv uv \\\n"
+        f"    && UV_LINK_MODE=copy /tmp/uv/bin/uv pip install --python {template.python} --compile-bytecode \\\n"
+        "        --break-system-packages --cache-dir /root/.cache/uv \\\n"
+        f"        {wanted} \\\n"
+        "    && rm -rf /tmp/uv"
     )
+
+
+# --- wheels of the jina that runs ---------------------------------------------------------------------------------
+
+_BUILD_TIME: Final = 300.0
+
+
+def own_wheels(folder: Path) -> list[Path]:
+    """Write wheels of the jina that runs into a folder that has none of them yet; gives those written.
+
+    An installed one is packed again from its files, one that is a copy of the repository is built. Beside it an empty
+    `jina` of the same version, for requirement lines that name it: `jina` on the package index is another distribution.
+    """
+    if any(folder.glob(f"{DISTRIBUTION}-*.whl")):
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    own = importlib.metadata.distribution(DISTRIBUTION)
+    written = [_packed(own, folder) or wheel_of_sources(Path(__file__).parents[3], folder)]
+    extras = own.metadata.get_all("Provides-Extra") or []
+    try:
+        agent = _packed(importlib.metadata.distribution(f"{DISTRIBUTION}-raft"), folder)
+    except importlib.metadata.PackageNotFoundError:
+        agent = None
+    written += [agent] if agent else []
+    meant = [extra for extra in ("standard", "stateful") if extra == "standard" or agent]
+    metadata = [
+        "Metadata-Version: 2.3",
+        "Name: jina",
+        f"Version: {own.version}",
+        *(f"Provides-Extra: {extra}" for extra in extras),
+        f"Requires-Dist: {DISTRIBUTION}[{','.join(meant)}]=={own.version}",
+        *(f"Requires-Dist: {DISTRIBUTION}[{extra}]=={own.version} ; extra == '{extra}'" for extra in extras),
+    ]
+    tags = "Wheel-Version: 1.0\nGenerator: jina\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files = {"METADATA": "\n".join(metadata) + "\n", "WHEEL": tags}
+    info = f"jina-{own.version}.dist-info"
+    contents = {f"{info}/{name}": text.encode() for name, text in files.items()}
+    return [*written, _wheel(folder / f"jina-{own.version}-py3-none-any.whl", info, contents)]
+
+
+def _packed(own: importlib.metadata.Distribution, folder: Path) -> Path | None:
+    """The wheel of an installed distribution, from its files; None where they are elsewhere (`pip install -e`)."""
+    info = f"{own.name.replace('-', '_')}-{own.version}.dist-info"
+    names = {str(file): Path(str(file.locate())) for file in own.files or ()}
+    left_out = {f"{info}/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")}
+    kept = {
+        name: file
+        for name, file in names.items()
+        if not name.startswith((".", "/")) and not name.endswith(".pyc") and name not in left_out
+    }
+    if all(name.startswith(info) or name.endswith(".pth") for name in kept):
+        return None
+    tags = [
+        line.removeprefix("Tag: ").split("-") for line in (own.read_text("WHEEL") or "").splitlines() if "Tag: " in line
+    ]
+    tag = "-".join(".".join(dict.fromkeys(parts)) for parts in zip(*tags, strict=True))
+    contents = {name: file.read_bytes() for name, file in kept.items()}
+    return _wheel(folder / f"{info.removesuffix('.dist-info')}-{tag}.whl", info, contents)
+
+
+def _wheel(target: Path, info: str, contents: dict[str, bytes]) -> Path:
+    record = "".join(f"{name},,\n" for name in sorted((*contents, f"{info}/RECORD")))
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        # The folder of metadata is last, as in other wheels.
+        for name in (*sorted(contents, key=lambda name: (name.startswith(info), name)), f"{info}/RECORD"):
+            about = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            about.compress_type, about.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(about, contents.get(name, record.encode()))
+    return target
+
+
+def wheel_of_sources(sources: Path, folder: Path) -> Path:
+    """The wheel of a copy of the repository; raises `ConfigError` with what the builder said."""
+    if not (sources / "pyproject.toml").exists():
+        raise ConfigError(f"{sources}: jina is neither installed from a wheel nor a copy of its repository")
+    if importlib.util.find_spec("hatchling"):
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder.resolve())]
+    else:
+        command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(folder.resolve()), "."]
+    done = subprocess.run(  # noqa: S603 - a list of words, no shell
+        command, cwd=sources, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BUILD_TIME, check=False
+    )
+    found = list(folder.glob(f"{DISTRIBUTION}-*.whl"))
+    if done.returncode or not found:
+        raise ConfigError(
+            f"no wheel of jina can be built from {sources}:\n{(done.stderr or done.stdout).strip()}",
+            help="give --jina-package a wheel or a requirement",
+        )
+    return found[0]

@@ -396,6 +396,12 @@ class LayoutStore:
             if wanted in {entry.digest, entry.annotations.get(TAG_NAME)}:
                 break
         else:
+            # The manifests of an index need not be listed.
+            if wanted.startswith("sha256:") and self.has_blob(repository, wanted):
+                data = self._blob(repository, wanted).read_bytes()
+                entry = Descriptor(parse_manifest(data).media_type, wanted, len(data))
+                with self.read_blob(repository, entry) as source:
+                    return entry, source.read()
             raise NotFound(f"{self.root / repository}: no {wanted}", help=self._known(repository))
         with self.read_blob(repository, entry) as source:
             return entry, source.read()
@@ -457,14 +463,17 @@ class LayoutStore:
 
     def _blob(self, repository: str, digest: str) -> Path:
         algorithm, _, value = check_digest(digest).partition(":")
-        return self.root / check_repository(repository) / "blobs" / algorithm / value
+        return self._folder(repository) / "blobs" / algorithm / value
+
+    def _folder(self, repository: str) -> Path:
+        return self.root / check_repository(repository)
 
     def _known(self, repository: str) -> str:
         known = ", ".join(self.tags(repository))
         return f"it has: {known}" if known else "it has no tags"
 
     def _entries(self, repository: str) -> list[Descriptor]:
-        file = self.root / check_repository(repository) / "index.json"
+        file = self._folder(repository) / "index.json"
         try:
             data = file.read_bytes()
         except FileNotFoundError:
@@ -478,14 +487,14 @@ class LayoutStore:
         return list(index.manifests)
 
     def _make(self, repository: str) -> None:
-        folder = self.root / repository
+        folder = self._folder(repository)
         (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
         if not (folder / "oci-layout").exists():
             with whole(folder / "oci-layout") as file:
                 file.write(canonical({"imageLayoutVersion": "1.0.0"}))
 
     def _name(self, repository: str, entry: Descriptor, tags: list[str]) -> None:
-        folder = self.root / repository
+        folder = self._folder(repository)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             entries = self._entries(repository) if (folder / "index.json").exists() else []
@@ -502,6 +511,25 @@ class LayoutStore:
             ]
             with whole(folder / "index.json") as file:
                 file.write(Index(tuple(kept)).to_bytes())
+
+
+class Layout(LayoutStore):
+    """One folder in OCI image layout, as other tools write and read it, under whatever name of a repository."""
+
+    def manifest(self, repository: str, wanted: str) -> tuple[Descriptor, bytes]:
+        """See `Store`. What alone is there needs no tag to be the latest."""
+        entries = self._entries(repository)
+        alone = len({entry.digest for entry in entries}) == 1
+        return super().manifest(repository, entries[0].digest if alone and wanted == "latest" else wanted)
+
+    def _folder(self, repository: str) -> Path:
+        del repository
+        return self.root
+
+    def _entries(self, repository: str) -> list[Descriptor]:
+        if not (self.root / "index.json").exists():
+            raise NotFound(f"{self.root} is not an OCI image layout", help="`skopeo copy ... oci:DIR` writes one")
+        return super()._entries(repository)
 
 
 def parts(manifest: Manifest | Index) -> list[Descriptor]:

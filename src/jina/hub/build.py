@@ -1,0 +1,222 @@
+"""`jina hub build`: the image of a package by a container engine or without any, or its Dockerfile alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from jina.config.models import HubBuildSpec
+from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError, NotSupportedError
+from jina.hub import images
+from jina.hub.dockerfiles import (
+    WHEELS,
+    Run,
+    config_of,
+    default_base,
+    dockerignore,
+    own_wheels,
+    package_dockerfile,
+    wheel_of_sources,
+)
+from jina.hub.engine import Engine
+from jina.hub.oci import Reference, Store
+from jina.hub.wizard import check_template
+
+_NEVER: Final = frozenset({".git", ".venv", "__pycache__", ".pytest_cache"})
+_NOT_IN_IMAGES: Final = frozenset({"Dockerfile", ".dockerignore", WHEELS})
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def build(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> list[str]:
+    """Do what `spec` asks for; gives what was made, a line each. What happens meanwhile goes to `say`."""
+    if not folder.is_dir():
+        raise BadConfigSource(f"{folder}: no such folder")
+    if not (folder / config_of(folder)).exists():
+        raise BadConfigSource(
+            f"{folder}: no config.yml, so this is no Executor package", help="jina hub new writes one"
+        )
+    if spec.output and not spec.daemonless:
+        raise ConfigError(
+            "--output: a container engine keeps the image itself", help="give --daemonless, or -t NAME instead"
+        )
+    if spec.dockerfile_only:
+        return _dockerfile(folder, spec)
+    return [_daemonless(folder, spec, say) if spec.daemonless else _by_engine(folder, spec, say)]
+
+
+def _dockerfile(folder: Path, spec: HubBuildSpec) -> list[str]:
+    target = folder / "Dockerfile"
+    if target.exists() and not spec.force:
+        raise ConfigError(f"{target} exists already", help="--force overwrites it")
+    text = package_dockerfile(
+        folder, check_template(spec.dockerfile) or "cpu", protocols=_protocols(spec), base=spec.base or ""
+    )
+    target.write_text(text, encoding="utf-8")
+    for name, content in ((".dockerignore", dockerignore()), ("requirements.txt", "")):
+        if not (folder / name).exists():
+            (folder / name).write_text(content, encoding="utf-8")
+    return [str(target), *map(str, [] if spec.jina_package else own_wheels(folder / WHEELS))]
+
+
+def _protocols(spec: HubBuildSpec) -> list[str]:
+    return [spec.protocol] if isinstance(spec.protocol, str) else list(spec.protocol)
+
+
+def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a package by their paths in it, sorted."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - _NEVER)
+        for name in sorted(names):
+            file = Path(place, name)
+            if not name.endswith(".pyc"):
+                yield file.relative_to(folder).as_posix(), file
+
+
+# --- by an engine -------------------------------------------------------------------------------------------------
+
+
+def _by_engine(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> str:
+    engine = Engine.find(spec.engine)
+    tag = spec.tag or _name(folder)
+    with tempfile.TemporaryDirectory(prefix="jina-build-") as scratch:
+        context = Path(scratch)
+        for name, file in files_of(folder):
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, context / name)
+        (context / "requirements.txt").touch()
+        arguments = {}
+        if (context / "Dockerfile").exists() and not spec.force:
+            say(f"{engine.program}: {folder / 'Dockerfile'}")
+        else:
+            template = check_template(spec.dockerfile) or "cpu"
+            text = package_dockerfile(
+                context,
+                template,
+                protocols=_protocols(spec),
+                base=spec.base or _pinned(engine, template),
+                buildkit=engine.cache_mounts,
+            )
+            (context / "Dockerfile").write_text(text, encoding="utf-8")
+            say(f"{engine.program}: the Dockerfile of the template {template}")
+        if "ARG JINA_PACKAGE" in (context / "Dockerfile").read_text(encoding="utf-8"):
+            arguments["JINA_PACKAGE"] = _for_dockerfile(spec, context / WHEELS)
+        engine.build(context, tags=[tag], platform=spec.platform, arguments=arguments, network=spec.network)
+    found: dict[str, Any] = engine.inspect(tag) or {}
+    return f"{found.get('Id', 'built')} {tag}"
+
+
+def _pinned(engine: Engine, template: str) -> str:
+    """The template's base by its digest, where the engine has it; empty for the name that the template says."""
+    name = default_base(template)
+    pinned = engine.pinned(name)
+    return "" if pinned == name else pinned
+
+
+def _for_dockerfile(spec: HubBuildSpec, wheels: Path) -> str:
+    """What `JINA_PACKAGE` says, with wheels put where the Dockerfile takes them from."""
+    given = Path(spec.jina_package)
+    if not spec.jina_package:
+        own_wheels(wheels)
+        return _requirement(spec)
+    if not given.exists():
+        return spec.jina_package
+    wheels.mkdir(exist_ok=True)
+    return f"./{_wheel(given, wheels).name}"
+
+
+def _wheel(given: Path, wheels: Path) -> Path:
+    """A wheel that was given, or one of the sources that were given, in the folder of wheels."""
+    if given.is_dir():
+        return wheel_of_sources(given, wheels)
+    return Path(shutil.copy(given, wheels))
+
+
+def _requirement(spec: HubBuildSpec) -> str:
+    extras = "[websockets]" if "websocket" in _protocols(spec) else ""
+    return f"{DISTRIBUTION}{extras}>=4"
+
+
+def _name(folder: Path) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    if not name:
+        raise ConfigError(f"{folder}: its name gives no name for the image", help="give -t NAME")
+    return name
+
+
+# --- without one --------------------------------------------------------------------------------------------------
+
+
+def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> str:
+    output = spec.output or spec.tag
+    if not output:
+        raise ConfigError("--daemonless: no place for the image", help="give --output oci:DIR, or -t HOST/NAME")
+    with tempfile.TemporaryDirectory(prefix="jina-build-") as scratch:
+        made = Path(scratch)
+        target = images.Place.parse(output, registry, made / "image")
+        template = check_template(spec.dockerfile) or "cpu"
+        base = images.open_base(spec.base or default_base(template), registry, made / "base")
+        platforms = _platforms(spec)
+        if target.archive and len(platforms) > 1:
+            raise ConfigError("a docker archive holds one platform", help="give one --platform, or --output oci:DIR")
+        (made / WHEELS).mkdir()
+        code = [
+            (name, file, os.access(file, os.X_OK))
+            for name, file in files_of(folder)
+            if name.partition("/")[0] not in _NOT_IN_IMAGES
+        ]
+        requirements = [*_find_links(folder, spec, made / WHEELS), *images.requirements_of(folder, made)]
+        run = Run(config_of(folder), _protocols(spec))
+        recipe = images.Build(code=code, requirements=requirements, run=run, labels=_labels(folder))
+        stored = images.build(recipe, base, target, platforms, made, say)
+        if target.archive:
+            name = target.repository or spec.tag or _name(folder)
+            images.write_archive(target.store, target.repository, stored.digest, target.archive, name)
+    return f"{stored.digest} {output}"
+
+
+def registry(reference: Reference) -> Store:
+    """The registry of a reference."""
+    raise NotSupportedError(
+        f"{reference}: images in registries are not available yet", help="use oci:DIR or docker-archive:FILE"
+    )
+
+
+def _platforms(spec: HubBuildSpec) -> list[str]:
+    if spec.platform:
+        return list(dict.fromkeys(part.strip() for part in spec.platform.split(",")))
+    machine = platform.machine()
+    return [f"linux/{_MACHINES.get(machine, machine)}"]
+
+
+def _find_links(folder: Path, spec: HubBuildSpec, wheels: Path) -> list[str]:
+    """What `uv pip install` is told of jina, and of the wheels that the package has."""
+    words = ["--find-links", str(wheels)]
+    own = folder / WHEELS
+    words += ["--find-links", str(own)] if own.is_dir() else []
+    if not spec.jina_package:
+        if not any(own.glob(f"{DISTRIBUTION}-*.whl")):
+            own_wheels(wheels)
+        return [*words, _requirement(spec)]
+    given = Path(spec.jina_package)
+    return [*words, str(_wheel(given, wheels)) if given.exists() else spec.jina_package]
+
+
+def _labels(folder: Path) -> dict[str, str]:
+    """Annotations that the OCI image specification names, from the package's configuration."""
+    try:
+        config = yaml.safe_load((folder / config_of(folder)).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadConfigSource(f"{folder / config_of(folder)}: {error}") from error
+    config = config if isinstance(config, dict) else {}
+    metas = config["metas"] if isinstance(config.get("metas"), dict) else {}
+    values = {"title": metas.get("name") or config.get("jtype"), "description": metas.get("description")}
+    values["url"] = metas.get("url")
+    return {f"org.opencontainers.image.{name}": str(value) for name, value in values.items() if value}

@@ -1,0 +1,119 @@
+"""Container engines: found by themselves, called by their command line, never through a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jina.errors import ConfigError, RemoteError
+
+ENGINES: Final = ("docker", "podman", "nerdctl")
+"""In the order in which they are tried."""
+_ANSWER: Final = 30.0
+_BUILD: Final = 7200.0
+
+
+class EngineFailed(RemoteError):
+    """A container engine did not do what it was asked to; it has said why."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A command line that speaks Docker's words, and whose engine answers."""
+
+    name: str
+    program: str
+    cache_mounts: bool
+    """Whether its builder knows `RUN --mount=type=cache`."""
+    environment: Mapping[str, str]
+    """What is set for its builder."""
+
+    @classmethod
+    def find(cls, wanted: str | None = None) -> Engine:
+        """The engine of that name or path, or the first that answers; raises `ConfigError` that says what was tried."""
+        tried = []
+        for name in (wanted,) if wanted else ENGINES:
+            program = shutil.which(name)
+            if program is None:
+                tried.append(f"{name}: not on PATH")
+                continue
+            asked = _run([program, "version"])
+            if asked.returncode == 0:
+                return cls(Path(program).name, program, *_builder(Path(program).name, program))
+            words = (asked.stderr or asked.stdout).strip().splitlines() or [f"exit code {asked.returncode}"]
+            tried.append(f"{program}: {words[-1]}")
+        raise ConfigError(
+            f"no container engine answers: {'; '.join(tried)}",
+            help="start one, or build without any: --daemonless --output oci:DIR",
+        )
+
+    def build(
+        self,
+        context: Path,
+        *,
+        tags: Sequence[str] = (),
+        platform: str | None = None,
+        arguments: Mapping[str, str] | None = None,
+        network: str | None = None,
+    ) -> None:
+        """Build the Dockerfile of a folder; what the engine says goes to standard error. Raises `EngineFailed`."""
+        words = [self.program, "build"]
+        words += [word for tag in tags for word in ("--tag", tag)]
+        words += ["--platform", platform] if platform else []
+        words += ["--network", network] if network else []
+        words += [word for name, value in (arguments or {}).items() for word in ("--build-arg", f"{name}={value}")]
+        done = subprocess.run(  # noqa: S603 - a list of words, no shell
+            [*words, str(context)],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # what was made is printed by the caller
+            env={**os.environ, **self.environment},
+            timeout=_BUILD,
+            check=False,
+        )
+        if done.returncode:
+            raise EngineFailed(f"{self.name} build failed with exit code {done.returncode}; its last lines say why")
+
+    def inspect(self, image: str) -> dict[str, Any] | None:
+        """What the engine knows of an image that it has; None for one that it has not."""
+        done = _run([self.program, "image", "inspect", image])
+        try:
+            found = json.loads(done.stdout)[0] if done.returncode == 0 else None
+        except (ValueError, LookupError):
+            found = None
+        return found if isinstance(found, dict) else None
+
+    def pinned(self, image: str) -> str:
+        """The image with the digest by which the engine got it; as it is where the engine does not know one."""
+        known = (self.inspect(image) or {}).get("RepoDigests") or []
+        digest = next((one.rpartition("@")[2] for one in known if isinstance(one, str)), "")
+        return f"{image}@{digest}" if digest and "@" not in image else image
+
+
+def _builder(name: str, program: str) -> tuple[bool, dict[str, str]]:
+    """Whether the engine's builder has cache mounts, and what makes it the one that has."""
+    if name != "docker":
+        return True, {}
+    if _run([program, "buildx", "version"]).returncode == 0:
+        return True, {"DOCKER_BUILDKIT": "1"}
+    # Up to version 22 the client had BuildKit built in; later ones only have it as the plug-in buildx.
+    version = re.match(r"Docker version (\d+)", _run([program, "--version"]).stdout)
+    inside = version is not None and int(version[1]) < 23
+    return inside, {"DOCKER_BUILDKIT": "1" if inside else "0"}
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - a list of words, no shell
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ANSWER, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"no answer within {_ANSWER:g} s")
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 126, "", str(error))
