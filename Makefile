@@ -112,7 +112,7 @@ test-observe: $(READY)  ## against a real Prometheus and a real collector of Ope
 	scripts/env_observe.sh
 	export CI=1; $(PYTEST) -q -m slow -n 2 tests/observe
 
-test-containers: $(READY)  ## the generated Dockerfile on a container engine of its own (as root; Debian's docker.io)
+test-containers: $(READY)  ## images with and without an engine, and the generated Dockerfile (as root; Debian's docker.io, skopeo, umoci)
 	$(PYTEST) -q -m slow -n 0 tests/containers
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies (PART=1/3: a third of them)

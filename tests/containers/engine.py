@@ -153,18 +153,22 @@ def python_for(wanted: str) -> Path | None:
 
 
 def base_image(made: Engine, tag: str, prefix: Path, version: str) -> None:
-    """An image with a Python in /usr/local, as the official ones have it, whose pip asks no index."""
+    """An image with a Python in /usr/local, as the official ones have it, whose pip and uv ask no index."""
     with tempfile.TemporaryDirectory(prefix="jina-image-", dir="/tmp") as folder:
-        root = Path(folder) / "root"
-        _tree(root)
-        _python(root, prefix, version)
-        coreutils = subprocess.run(["dpkg", "-L", "coreutils"], check=True, capture_output=True, text=True).stdout
-        programs = [line for line in coreutils.splitlines() if re.match(r"(/usr)?/bin/", line)]
-        for program in ["/bin/dash", "/usr/bin/env", "/usr/sbin/useradd", "/sbin/ldconfig", *programs]:
-            shutil.copy2(program, root / "usr/bin" / Path(program).name)
-        (root / "usr/bin/sh").symlink_to("dash")
-        _libraries(root, version)
+        base_root(Path(folder) / "root", prefix, version)
         _import(made, tag, Path(folder))
+
+
+def base_root(root: Path, prefix: Path, version: str) -> None:
+    """The files of a small system with a Python in /usr/local, in a folder that is not there yet."""
+    _tree(root)
+    _python(root, prefix, version)
+    coreutils = subprocess.run(["dpkg", "-L", "coreutils"], check=True, capture_output=True, text=True).stdout
+    programs = [line for line in coreutils.splitlines() if re.match(r"(/usr)?/bin/", line)]
+    for program in ["/bin/dash", "/usr/bin/env", "/usr/sbin/useradd", "/sbin/ldconfig", *programs]:
+        shutil.copy2(program, root / "usr/bin" / Path(program).name)
+    (root / "usr/bin/sh").symlink_to("dash")
+    _libraries(root, version)
 
 
 def _tree(root: Path) -> None:
@@ -228,7 +232,7 @@ def _import(made: Engine, tag: str, folder: Path) -> None:
     (folder / "context").mkdir()
     (folder / "context/Dockerfile").write_text(
         f"FROM {tag}-raw\n"
-        "ENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PIP_NO_INDEX=1\n"
+        "ENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PIP_NO_INDEX=1 UV_NO_INDEX=1\n"
         "RUN ldconfig && python3 -m ensurepip && ln -s pip3 /usr/local/bin/pip\n"
         'CMD ["python3"]\n'
     )

@@ -1,0 +1,159 @@
+"""Images without an engine, on a base made of what is on this machine: read by foreign programs, and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jina.hub.oci import IMAGE_CONFIG, Descriptor, Layout, Manifest
+from tests import wheels
+from tests.containers.engine import base_root, engine, python_for
+from tests.containers.test_dockerfile import JINA, POST, wait_until_healthy
+
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+CACHE = Path(__file__).parents[2] / ".cache/images"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.containers,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("containers"),
+]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> str:
+    """A layout of one layer with the Python that runs this, made once."""
+    folder = CACHE / f"python-{VERSION}"
+    if not (folder / "index.json").exists():
+        prefix = python_for(VERSION)
+        if prefix is None:
+            pytest.skip(f"no Python {VERSION} that stands on its own")
+        root = tmp_path_factory.mktemp("base") / "root"
+        base_root(root, prefix, VERSION)
+        subprocess.run(["/sbin/ldconfig", "-r", root], check=True, timeout=60)
+        layer = root.with_suffix(".tar")
+        same = ("--sort=name", "--numeric-owner", "--owner=0", "--group=0", "--mtime=@0")
+        subprocess.run(["tar", "-C", root, *same, "-cf", layer, "."], check=True, timeout=100)
+        with layer.open("rb") as file:
+            digest = subprocess.run(["sha256sum", layer], check=True, capture_output=True, text=True).stdout[:64]
+            blob = Descriptor("application/vnd.oci.image.layer.v1.tar", f"sha256:{digest}", layer.stat().st_size)
+            Layout(folder).write_blob("", blob, file)
+        about = {"os": "linux", "architecture": {"aarch64": "arm64"}.get(os.uname().machine, "amd64")}
+        environment = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]}
+        config = {**about, "config": environment, "rootfs": {"type": "layers", "diff_ids": [blob.digest]}}
+        target = folder.parent / "config.json"
+        target.write_text(json.dumps(config))
+        with target.open("rb") as file:
+            entry = Descriptor.of(IMAGE_CONFIG, target.read_bytes())
+            Layout(folder).write_blob("", entry, file)
+        Layout(folder).write_manifest("", Manifest(entry, (blob,)).to_bytes(), ["latest"])
+    return f"oci:{folder}"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    """A package as `jina hub new` writes it, with all wheels that it needs."""
+    folder = tmp_path_factory.mktemp("images") / "upper"
+    subprocess.run([JINA, "hub", "new", "--name", "Upper", "--path", folder], check=True, timeout=50)
+    (folder / "executor.py").write_text(
+        "from jina import DocumentArray, Executor, requests\n\n\n"
+        "class Upper(Executor):\n"
+        "    @requests\n"
+        "    def foo(self, docs: DocumentArray, **kwargs):\n"
+        "        for doc in docs:\n"
+        "            doc.text = doc.text.upper()\n\n"
+        "    def close(self):\n"
+        "        print('Upper is closed', flush=True)\n"
+    )
+    wheels.ours(folder / "wheels")
+    for file in wheels.dependencies(VERSION).iterdir():
+        shutil.copy(file, folder / "wheels")
+    return folder
+
+
+def build(package: Path, base: str, output: str, *words: str) -> str:
+    """The digest of the image."""
+    command = [JINA, "hub", "build", package, "--daemonless", "--base", base, "--output", output, *words]
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        env={**os.environ, "UV_NO_INDEX": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[0]
+
+
+@pytest.fixture(scope="module")
+def image(package, base, tmp_path_factory) -> tuple[Path, str]:
+    """The layout of an image that serves both protocols, and its digest."""
+    folder = tmp_path_factory.mktemp("images") / "layout"
+    return folder, build(package, base, f"oci:{folder}:v1", "--protocol", "grpc", "http")
+
+
+def tool(name: str) -> str:
+    """A program of Debian's, installed if it is not there; skips the test where it cannot be."""
+    if not shutil.which(name):
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            pytest.skip(f"no {name} here, and no way to install it")
+        command = f"DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends {name}"
+        subprocess.run(["sh", "-c", command], capture_output=True, stdin=subprocess.DEVNULL, timeout=170, check=False)
+    return shutil.which(name) or pytest.skip(f"{name} cannot be installed")
+
+
+def test_the_same_package_elsewhere_gives_the_same_digest(package, base, image, tmp_path):
+    shutil.copytree(package, tmp_path / "copy", copy_function=shutil.copyfile)
+    words = ("--protocol", "grpc", "http")
+    assert build(tmp_path / "copy", base, f"oci:{tmp_path}/layout", *words) == image[1]
+
+
+def test_skopeo_reads_it(image):
+    folder, digest = image
+    command = [tool("skopeo"), "inspect", f"oci:{folder}:v1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(done.stdout)
+    assert (found["Digest"], len(found["Layers"])) == (digest, 3)
+    assert found["Labels"]["org.opencontainers.image.title"] == "Upper"
+
+
+def test_umoci_unpacks_it(image, tmp_path):
+    command = [tool("umoci"), "unpack", "--image", f"{image[0]}:v1", tmp_path / "bundle"]
+    subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
+    config = json.loads((tmp_path / "bundle/config.json").read_text())["process"]
+    assert config["args"][:3] == ["jina", "executor", "--uses"]
+    assert (config["user"]["uid"], config["cwd"]) == (10001, "/workdir")
+    root = tmp_path / "bundle/rootfs"
+    assert (root / "workdir/executor.py").stat().st_uid == 10001
+    called = [shutil.which("chroot") or "/usr/sbin/chroot", "--userspec=10001:10001", root, "jina", "--version"]
+    done = subprocess.run(
+        called, capture_output=True, text=True, timeout=60, check=True, env={"PATH": "/usr/local/bin"}
+    )
+    assert done.stdout.strip() == "4.0.0"
+
+
+def test_docker_runs_it_with_a_root_that_cannot_be_written(package, base, tmp_path):
+    """Both protocols answer, the health check sees it, SIGTERM ends it well."""
+    archive = tmp_path / "image.tar"
+    build(package, base, f"docker-archive:{archive}:upper:daemonless", "--protocol", "grpc", "http")
+    with engine() as running:
+        running.docker("load", "-i", archive)
+        options = ["--network", "none", "--name", "upper", "--health-interval", "1s", "--read-only", "--tmpfs", "/tmp"]
+        running.docker("run", "-d", *options, "upper:daemonless")
+        wait_until_healthy(running, "upper")
+        assert "HELLO" in running.docker("exec", "upper", "jina", "client", "--port", "8080", "--text", "hello")
+        assert "HELLO" in running.docker("exec", "upper", "python3", "-c", POST.replace("9000", "8081"))
+        assert running.docker("exec", "upper", "id", "-u").strip() == "10001"
+        running.docker("stop", "upper")
+        assert running.docker("wait", "upper").strip() == "0"
+        assert "Upper is closed" in running.said("upper")
+        size = int(running.docker("image", "inspect", "--format", "{{.Size}}", "upper:daemonless"))
+        assert size < 350_000_000
