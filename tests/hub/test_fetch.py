@@ -55,7 +55,7 @@ class TestNames:
 
     def test_where_the_registry_is(self, monkeypatch, tmp_path):
         assert registry_named() == (str(tmp_path / "data/jina/registry"), "")
-        assert registry_named("./x") == (str(tmp_path / "work/x"), "")
+        assert registry_named("./x") == (str(Path.cwd() / "x"), "")
         monkeypatch.setenv("JINA_HUB_REGISTRY", "h:1/a/b/")
         assert registry_named() == ("h:1", "a/b/")
         with pytest.raises(ConfigError, match="is not a host"):
@@ -117,7 +117,7 @@ class TestLock:
 
     def test_which_lock_counts(self, tmp_path):
         assert lock_for(None) is None
-        write_lock(tmp_path / "work/jina.lock", {})
+        write_lock(Path.cwd() / "jina.lock", {})
         assert lock_for(str(tmp_path)) == Path("jina.lock")
         write_lock(tmp_path / "jina.lock", {})
         assert lock_for(str(tmp_path)) == tmp_path / "jina.lock"
