@@ -153,7 +153,7 @@ def python_for(wanted: str) -> Path | None:
 
 
 def base_image(made: Engine, tag: str, prefix: Path, version: str) -> None:
-    """An image with a Python in /usr/local, as the official ones have it, whose pip and uv ask no index."""
+    """An image with a Python in /usr/local, as the official ones have it, whose pip asks no index."""
     with tempfile.TemporaryDirectory(prefix="jina-image-", dir="/tmp") as folder:
         base_root(Path(folder) / "root", prefix, version)
         _import(made, tag, Path(folder))
@@ -232,7 +232,7 @@ def _import(made: Engine, tag: str, folder: Path) -> None:
     (folder / "context").mkdir()
     (folder / "context/Dockerfile").write_text(
         f"FROM {tag}-raw\n"
-        "ENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PIP_NO_INDEX=1 UV_NO_INDEX=1\n"
+        "ENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 PIP_NO_INDEX=1\n"
         "RUN ldconfig && python3 -m ensurepip && ln -s pip3 /usr/local/bin/pip\n"
         'CMD ["python3"]\n'
     )

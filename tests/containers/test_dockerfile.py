@@ -16,7 +16,7 @@ import pytest
 
 from jina.hub.dockerfiles import TEMPLATES, dockerfile
 from tests import wheels
-from tests.containers.engine import Engine, base_image, engine, python_for
+from tests.containers.engine import DOCKER, Engine, base_image, engine, python_for
 
 JINA = Path(sys.executable).with_name("jina")
 READY_WITHIN = 120.0
@@ -158,3 +158,18 @@ def test_without_wheels_the_build_fails_and_says_what_is_missing(running, packag
     (tmp_path / "bare/requirements.txt").write_text("")
     with pytest.raises(AssertionError, match="No matching distribution found for rejina"):
         running.docker("build", "--network", "none", tmp_path / "bare")
+
+
+def test_jina_hub_build_calls_the_engine(running, package, tmp_path):
+    """With a context of its own and the Dockerfile for BuildKit, in which uv installs."""
+    shutil.copytree(package, tmp_path / "upper", ignore=shutil.ignore_patterns("Dockerfile"))
+    asked = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", tmp_path / "upper/wheels", "uv"]
+    if subprocess.run(asked, capture_output=True, timeout=100, check=False).returncode:
+        pytest.skip("the wheel of uv cannot be had")
+    words = [JINA, "hub", "build", tmp_path / "upper", "-t", "upper:built", "--engine", DOCKER, "--network", "none"]
+    done = subprocess.run(words, env=running.environment, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "uv pip install" in done.stderr
+    assert done.stdout.startswith("sha256:")
+    assert running.docker("run", "--rm", "--entrypoint", "jina", "upper:built", "--version").strip() == "4.0.0"
+    assert not (tmp_path / "upper/Dockerfile").exists()

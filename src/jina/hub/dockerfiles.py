@@ -218,12 +218,13 @@ def _install(template: Template, *, buildkit: bool) -> str:
         return f"# hadolint ignore=DL3013\nRUN {template.python} -m pip install --no-cache-dir {wanted}"
     return (
         "# What is downloaded stays in caches of the builder, and uv in neither of the image's layers.\n"
+        "# uv reads none of pip's variables.\n"
         "# hadolint ignore=DL3013,DL3042\n"
         "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=cache,target=/root/.cache/uv \\\n"
         f"    {template.python} -m pip install --cache-dir /root/.cache/pip --find-links . --target /tmp/uv uv \\\n"
-        f"    && UV_LINK_MODE=copy /tmp/uv/bin/uv pip install --python {template.python} --compile-bytecode \\\n"
-        "        --break-system-packages --cache-dir /root/.cache/uv \\\n"
-        f"        {wanted} \\\n"
+        f'    && UV_LINK_MODE=copy /tmp/uv/bin/uv pip install --python "$(command -v {template.python})" \\\n'
+        "        --compile-bytecode --break-system-packages --cache-dir /root/.cache/uv \\\n"
+        f"        ${{PIP_NO_INDEX:+--no-index}} {wanted} \\\n"
         "    && rm -rf /tmp/uv"
     )
 
