@@ -87,7 +87,7 @@ def build(package: Path, base: str, output: str, *words: str) -> str:
         text=True,
         timeout=500,
         check=False,
-        env={**os.environ, "UV_NO_INDEX": "1"},
+        env={**os.environ, "PIP_NO_INDEX": "1"},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[0]

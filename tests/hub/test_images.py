@@ -13,10 +13,22 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.hub.registries import docker_registry
 
 from jina.cli.main import main
 from jina.hub.dockerfiles import own_wheels
-from jina.hub.oci import IMAGE_CONFIG, IMAGE_LAYER, Descriptor, Index, Layout, Manifest, parse_manifest
+from jina.hub.oci import (
+    IMAGE_CONFIG,
+    IMAGE_LAYER,
+    Descriptor,
+    Index,
+    Layout,
+    Manifest,
+    copy_manifest,
+    parse_manifest,
+)
+from jina.hub.registry import RegistryStore
+from jina.version import __version__
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OTHER = "3.13" if HERE != "3.13" else "3.12"
@@ -70,7 +82,7 @@ def base(folder: Path, version: str = HERE, architectures: tuple[str, ...] = ("a
 @pytest.fixture
 def package(tmp_path, monkeypatch) -> Path:
     """A package with a requirement of its own, whose wheels are all in its folder."""
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     return write_package(tmp_path / "package")
 
@@ -157,6 +169,7 @@ def test_what_a_container_of_it_does(package, tmp_path, capsys):
     assert inside["Labels"] == made.annotations == {
         "org.opencontainers.image.title": "Upper",
         "org.opencontainers.image.description": "Capital letters",
+        "org.jina.version": __version__,
     }  # fmt: skip
 
 
@@ -181,6 +194,35 @@ def test_the_code_belongs_to_its_user_and_is_without_wheels(package, tmp_path, c
     ]  # fmt: skip
     assert {(one.uid, one.gid, one.mtime) for one in found.values()} == {(10001, 10001, 0)}
     assert {name for name, one in found.items() if one.isfile() and one.mode & 0o100} == {"workdir/start.sh"}
+
+
+def test_what_ignore_files_leave_out_is_not_in_it(package, tmp_path, capsys):
+    (package / ".dockerignore").write_text("models\n.dockerignore\n")
+    (package / ".gitignore").write_text("*.sh\n")
+    built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
+    found = members(tmp_path / "out", manifest(tmp_path / "out").layers[-1])
+    assert list(found) == [
+        "home/executor", "workdir", "workdir/.gitignore", "workdir/config.yml", "workdir/executor.py",
+        "workdir/requirements.txt",
+    ]  # fmt: skip
+
+
+def test_a_registry_gives_the_base_and_takes_the_image(package, tmp_path, capsys):
+    digest = built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
+    with docker_registry(tmp_path / "registry") as running:
+        store = RegistryStore(running.host)
+        copy_manifest(Layout(tmp_path / "base"), store, "", "library/python", "latest", ["3.12"])
+        words = ["--base", f"{running.host}/library/python:3.12", "-t", f"{running.host}/team/upper:v1"]
+        assert main(["hub", "build", str(package), "--daemonless", *words]) == 0
+        assert capsys.readouterr().out == f"{digest} {running.host}/team/upper:v1\n"
+        pushed, data = store.manifest("team/upper", "v1")
+        assert pushed.digest == digest
+        for layer in parse_manifest(data).layers:
+            with store.read_blob("team/upper", layer) as content:
+                content.drain()
+        words[1] = f"{running.host}/library/python:none"
+        assert main(["hub", "build", str(package), "--daemonless", *words]) == 2
+        assert "library/python" in capsys.readouterr().err
 
 
 def test_dependencies_stand_where_the_base_looks_for_them(package, tmp_path, capsys):
@@ -254,7 +296,7 @@ WRONG = {
     "no such archive": (["--base", "docker-archive:/no/such"], "/no/such: no such file"),
     "a base that is no archive": (["--base", "docker-archive:{package}/config.yml"], "is not a docker archive"),
     "no place": (["--output", "oci:"], "names no path"),
-    "a registry": (["--base", "docker.io/library/python:3.12"], "not available yet"),
+    "a name without a host": (["--base", "python:3.12"], "names no repository"),
 }
 
 

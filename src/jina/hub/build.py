@@ -7,19 +7,16 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from jina.config.models import HubBuildSpec
-from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError, NotSupportedError
+from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError
 from jina.hub import images
 from jina.hub.dockerfiles import (
     WHEELS,
     Run,
-    config_of,
     default_base,
     dockerignore,
     own_wheels,
@@ -27,10 +24,11 @@ from jina.hub.dockerfiles import (
     wheel_of_sources,
 )
 from jina.hub.engine import Engine
+from jina.hub.fetch import open_registry
 from jina.hub.oci import Reference, Store
+from jina.hub.packages import Package, config_of, files_of
 from jina.hub.wizard import check_template
 
-_NEVER: Final = frozenset({".git", ".venv", "__pycache__", ".pytest_cache"})
 _NOT_IN_IMAGES: Final = frozenset({"Dockerfile", ".dockerignore", WHEELS})
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -39,10 +37,7 @@ def build(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> list[
     """Do what `spec` asks for; gives what was made, a line each. What happens meanwhile goes to `say`."""
     if not folder.is_dir():
         raise BadConfigSource(f"{folder}: no such folder")
-    if not (folder / config_of(folder)).exists():
-        raise BadConfigSource(
-            f"{folder}: no config.yml, so this is no Executor package", help="jina hub new writes one"
-        )
+    config_of(folder)
     if spec.output and not spec.daemonless:
         raise ConfigError(
             "--output: a container engine keeps the image itself", help="give --daemonless, or -t NAME instead"
@@ -70,16 +65,6 @@ def _protocols(spec: HubBuildSpec) -> list[str]:
     return [spec.protocol] if isinstance(spec.protocol, str) else list(spec.protocol)
 
 
-def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a package by their paths in it, sorted."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(set(folders) - _NEVER)
-        for name in sorted(names):
-            file = Path(place, name)
-            if not name.endswith(".pyc"):
-                yield file.relative_to(folder).as_posix(), file
-
-
 # --- by an engine -------------------------------------------------------------------------------------------------
 
 
@@ -88,9 +73,9 @@ def _by_engine(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> 
     tag = spec.tag or _name(folder)
     with tempfile.TemporaryDirectory(prefix="jina-build-") as scratch:
         context = Path(scratch)
-        for name, file in files_of(folder):
+        for name in files_of(folder):
             (context / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, context / name)
+            shutil.copy(folder / name, context / name)
         (context / "requirements.txt").touch()
         arguments = {}
         if (context / "Dockerfile").exists() and not spec.force:
@@ -162,19 +147,20 @@ def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) ->
         made = Path(scratch)
         target = images.Place.parse(output, registry, made / "image")
         template = check_template(spec.dockerfile) or "cpu"
-        base = images.open_base(spec.base or default_base(template), registry, made / "base")
+        base = images.open_base(spec.base or _with_host(default_base(template)), registry, made / "base")
         platforms = _platforms(spec)
         if target.archive and len(platforms) > 1:
             raise ConfigError("a docker archive holds one platform", help="give one --platform, or --output oci:DIR")
         (made / WHEELS).mkdir()
+        package = Package.read(folder)
         code = [
-            (name, file, os.access(file, os.X_OK))
-            for name, file in files_of(folder)
+            (name, folder / name, os.access(folder / name, os.X_OK))
+            for name in package.files
             if name.partition("/")[0] not in _NOT_IN_IMAGES
         ]
         requirements = [*_find_links(folder, spec, made / WHEELS), *images.requirements_of(folder, made)]
-        run = Run(config_of(folder), _protocols(spec))
-        recipe = images.Build(code=code, requirements=requirements, run=run, labels=_labels(folder))
+        run = Run(package.config, _protocols(spec))
+        recipe = images.Build(code=code, requirements=requirements, run=run, labels=package.annotations)
         stored = images.build(recipe, base, target, platforms, made, say)
         if target.archive:
             name = target.repository or spec.tag or _name(folder)
@@ -183,10 +169,13 @@ def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) ->
 
 
 def registry(reference: Reference) -> Store:
-    """The registry of a reference."""
-    raise NotSupportedError(
-        f"{reference}: images in registries are not available yet", help="use oci:DIR or docker-archive:FILE"
-    )
+    """The registry of a reference, reached with the credentials that there are for it."""
+    return open_registry(reference.registry)
+
+
+def _with_host(image: str) -> str:
+    """The name of an image that Docker would look up in its own registry, with that registry."""
+    return f"docker.io/{image}" if "/" in image else f"docker.io/library/{image}"
 
 
 def _platforms(spec: HubBuildSpec) -> list[str]:
@@ -207,16 +196,3 @@ def _find_links(folder: Path, spec: HubBuildSpec, wheels: Path) -> list[str]:
         return [*words, _requirement(spec)]
     given = Path(spec.jina_package)
     return [*words, str(_wheel(given, wheels)) if given.exists() else spec.jina_package]
-
-
-def _labels(folder: Path) -> dict[str, str]:
-    """Annotations that the OCI image specification names, from the package's configuration."""
-    try:
-        config = yaml.safe_load((folder / config_of(folder)).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise BadConfigSource(f"{folder / config_of(folder)}: {error}") from error
-    config = config if isinstance(config, dict) else {}
-    metas = config["metas"] if isinstance(config.get("metas"), dict) else {}
-    values = {"title": metas.get("name") or config.get("jtype"), "description": metas.get("description")}
-    values["url"] = metas.get("url")
-    return {f"org.opencontainers.image.{name}": str(value) for name, value in values.items() if value}

@@ -323,6 +323,8 @@ def install(arguments: Sequence[str], python: Python, platform: str, target: Pat
     command += ["--target", str(target), "--python-version", python.version, "--python-platform", PLATFORMS[platform]]
     # What is built here would be built for this machine.
     command += ["--no-build", "--link-mode", "copy", "--no-compile-bytecode", *arguments]
+    # uv reads none of pip's variables, and has none of its own for this.
+    command += ["--no-index"] if os.environ.get("PIP_NO_INDEX", "0") not in {"", "0"} else []
     done = subprocess.run(  # noqa: S603 - a list of words, no shell
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_TIME, check=False
     )
