@@ -67,7 +67,7 @@ def test_endpoints_and_types(tmp_path):
         ),
         (
             {"executor.py": TYPED, "config.yml": CONFIG + "requests:\n  /x: nothing\n"},
-            "config.yml", 4, "no method",
+            "config.yml", 4, "not a method",
         ),
         ({"executor.py": TYPED, "config.yml": CONFIG + "py_modules: [x.py]\n"}, "config.yml", 3, "py_modules"),
         ({"executor.py": "import os\nos._exit(7)\n"}, "config.yml", 0, "exited with code 7"),
