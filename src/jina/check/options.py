@@ -417,6 +417,7 @@ def _package(source: Source, at: int, uses: str) -> Iterator[Finding]:
     if uses.partition("://")[0].lower() not in {"jinahub", "jinaai"}:
         return
     severity: Severity = "error"
+    text = ""
     try:
         named = Named.parse(uses)
         text = f"there is no package {named.reference} in {named.registry}, and Jina's own hub is gone"
