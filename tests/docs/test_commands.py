@@ -21,7 +21,12 @@ IMAGES = "tests/containers/test_dockerfile.py builds and runs such an image; it 
 GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
 DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
+REGISTRY = "tests/hub/test_registry.py and test_images.py do so at a real registry, which listens on a chosen port"
 SHOWN = {
+    "jina hub build upper --daemonless -t registry.example.org": REGISTRY,
+    "export JINA_HUB_REGISTRY=registry.example.org": REGISTRY,
+    "jina hub login --username ada": REGISTRY,
+    "jina hub push upper": REGISTRY,
     "jina hub build upper -t upper:v1": IMAGES,
     "jina hub build upper --daemonless --base oci:": DAEMONLESS,
     "docker build -t upper upper": IMAGES,

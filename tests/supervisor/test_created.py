@@ -14,7 +14,7 @@ NAMELESS = "has no name by which others could reach it"
 
 PLACES = {
     "check/checking.py": {"write": NAMED},
-    "cli/tools.py": {"run_new": NAMED, "run_hub_build": NAMED, "run_export_schema": NAMED},
+    "cli/tools.py": {"run_new": NAMED, "run_export_schema": NAMED},
     "cli/raft.py": {
         "run_raft_recover": WITHIN,
         "run_raft_restore_backup": "mode 0700; what is in it is written by the agent, with mode 0600",
@@ -23,14 +23,17 @@ PLACES = {
     "executor/configurable.py": {"_Methods.save_config": NAMED},
     "executor/base.py": {"create": "mode 0700"},
     "hub/archives.py": {"_link": WITHIN, "_write": WITHIN, "pack": NAMELESS, "unpack": SECRET},
+    "hub/build.py": {"_by_engine": SECRET, "_daemonless": SECRET, "_dockerfile": NAMED, "_for_dockerfile": NAMED},
     "hub/checking.py": {"_main": WITHIN, "check_package": SECRET},
     "hub/credentials.py": {"_write": "mode 0700, in the user's home folder"},
+    "hub/dockerfiles.py": {"own_wheels": NAMED},
     "hub/fetch.py": {
         "Fetching._learn": CACHE,
         "GitSource._unpack": CACHE,
         "GitSource.fetch": SECRET,
         "_remove": CACHE,
     },
+    "hub/images.py": {"_one": SECRET, "write_archive": NAMED},
     "hub/oci.py": {"LayoutStore._make": NAMED, "LayoutStore._name": NAMED, "whole": SECRET},
     "hub/packages.py": {
         "_archive": NAMELESS,
