@@ -25,7 +25,7 @@ PARTLY = {"decision", "exports"}
 """Why a check may hold in part only: it was decided so, or what is exported is only a part of it."""
 
 EXPORTS = "exports to Kubernetes and Compose"
-CONTAINERS = "Containers and the hub as `uses`"
+CONTAINERS = "Containers as `uses`"
 RELOAD = "changed the class of the live object, which kept its state"
 PATHS = "the documents came back unchanged"
 
@@ -509,7 +509,7 @@ CHECKS = {
     ),
     123: Check(
         "images are started as Executors",
-        "executor/test_load.py::test_containers_and_hubs_are_not_available_yet",
+        "executor/test_load.py::test_containers_are_not_available_yet",
         missing=CONTAINERS,
         lacks="containers",
     ),

@@ -187,9 +187,9 @@ def _platforms(spec: HubBuildSpec) -> list[str]:
 
 def _find_links(folder: Path, spec: HubBuildSpec, wheels: Path) -> list[str]:
     """What `uv pip install` is told of jina, and of the wheels that the package has."""
-    words = ["--find-links", str(wheels)]
+    words = ["--find-links", wheels.resolve().as_uri()]  # uv takes a comma in a path for a list
     own = folder / WHEELS
-    words += ["--find-links", str(own)] if own.is_dir() else []
+    words += ["--find-links", own.resolve().as_uri()] if own.is_dir() else []
     if not spec.jina_package:
         if not any(own.glob(f"{DISTRIBUTION}-*.whl")):
             own_wheels(wheels)

@@ -172,7 +172,8 @@ def _endpoint(cls: type, path: str, name: str, marks: Any) -> dict[str, Any]:
 def _mistake(error: ConfigError, folder: Path, config: str) -> Mistake:
     """The mistake at the first place below the folder that the error names."""
     message = error.message
-    for match in _PLACE.finditer(message):
+    # A folder's name may have blanks, at which the paths of a message would end.
+    for match in _PLACE.finditer(message.replace(f"{folder}{os.sep}", "")):
         path = Path(os.path.normpath(folder / match[1]))
         if path.is_relative_to(folder) and path.is_file():
             return Mistake(path.relative_to(folder).as_posix(), int(match[2]), message, error.help)
