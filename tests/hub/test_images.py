@@ -107,7 +107,7 @@ def built(capsys, package: Path, *words: str, to: Path) -> str:
     assert main(["hub", "build", str(package), "--daemonless", "--output", f"oci:{to}", *words]) == 0, (
         capsys.readouterr()
     )
-    digest, place = capsys.readouterr().out.split()
+    digest, place = capsys.readouterr().out.rstrip().split(maxsplit=1)
     assert place == f"oci:{to}"
     return digest
 

@@ -160,7 +160,7 @@ class Configurable:
 
         @classmethod
         def from_hub(cls, uri: str, *, force_update: bool = False, offline: bool = False, **options: Any) -> Self:
-            """The Executor of a package, constructed in this process."""
+            """The Executor of a package, fetched and constructed in this process."""
             raise NotImplementedError
 
         @staticmethod
