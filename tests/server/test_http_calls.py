@@ -1,7 +1,9 @@
 """HTTP requests and replies on a real port."""
 
 import asyncio
+import contextlib
 import gzip
+import http.client
 import io
 import json
 import time
@@ -17,7 +19,7 @@ from jina.codec.payloads import DocsPayload
 from jina.net.limits import Limits
 from jina.plan.plans import HttpPlan
 from jina.server.http import DOCUMENTS
-from tests.server.sample_service import NOTES, Note, SampleService, run, served, url
+from tests.server.sample_service import NOTES, Note, SampleService, authority, run, served, url
 
 
 async def post(server, path, body, **more):
@@ -215,6 +217,27 @@ def test_too_large_a_body():
             packed = gzip.compress(b"[" + b" " * 100_000 + b"]")
             status, _, _ = await post(server, "/echo", packed, headers={"content-encoding": "gzip"})
             assert status == 413
+
+    run(main())
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("path", "headers", "status"), [("/echo", {}, 413), ("/nothing", {"Connection": "close"}, 404)]
+)
+def test_a_refusal_reaches_a_client_that_sends_all_first(path, headers, status, chunked):
+    text = b" " * 8_000_000
+
+    def ask(server):
+        connection = http.client.HTTPConnection(authority(server), timeout=50)
+        body = (text[at : at + 65536] for at in range(0, len(text), 65536)) if chunked else text
+        connection.request("POST", path, body=body, headers=headers, encode_chunked=chunked)
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            return answer.status, json.load(answer)["status"], answer.headers["connection"]
+
+    async def main():
+        async with served(SampleService(), "http", limits=Limits(1_000_000)) as server:
+            assert await asyncio.to_thread(ask, server) == (status, status, "close")
 
     run(main())
 

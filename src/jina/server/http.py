@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import zlib
@@ -332,6 +333,8 @@ _PIECE = 64 * 1024
 _MOST_MEMBERS = 1000
 _PARTS_ABOVE = 64 * 1024
 """Bodies above this many bytes leave in parts instead of being joined."""
+_DISCARD_SECONDS = 30
+"""How long the rest of a refused body is read and thrown away; see `Exchange.fail`."""
 
 
 class Terms:
@@ -349,8 +352,8 @@ class Exchange:
     """What the handlers read of a request, and how they answer it."""
 
     __slots__ = (
-        "_receive", "_send", "_waiting", "caller", "headers", "method", "path", "request_id", "scope", "started",
-        "terms",
+        "_complete", "_receive", "_send", "_waiting", "caller", "headers", "method", "path", "request_id", "scope",
+        "started", "terms",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
@@ -367,6 +370,8 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._waiting: Waiting | None = scope.get("jina.waiting")
+        self._complete = False
+        """Whether the whole body was received."""
 
     def query(self) -> dict[str, str]:
         """The query parameters; the last of equal names wins."""
@@ -396,7 +401,8 @@ class Exchange:
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             body = await self._rest_of_body(body)
-        elif len(body) > limit:
+        self._complete = True
+        if len(body) > limit:
             raise self._too_large(len(body))
         encoding = self.headers.get("content-encoding")
         return self._decompressed(body, encoding) if encoding else body
@@ -413,8 +419,6 @@ class Exchange:
             chunks.append(chunk)
             size += len(chunk)
             more = message.get("more_body", False)
-        if size > self.terms.max_body:
-            raise self._too_large(size)
         return b"".join(chunks)
 
     def _decompressed(self, body: bytes, encoding: str) -> bytes:
@@ -447,8 +451,9 @@ class Exchange:
         *,
         status: int = 200,
         headers: Iterable[Header] = (),
+        discard: bool = False,
     ) -> None:
-        """Answer with the parts in a row as the body."""
+        """Answer with the parts in a row as the body; `discard` what is still to come of the request's."""
         size = sum(map(len, parts))
         all_headers = self._response_headers(content_type)
         all_headers.append((b"content-length", b"%d" % size))
@@ -460,7 +465,17 @@ class Exchange:
         elif size > _PARTS_ABOVE:
             await self._write_large(parts, size)
             return
-        await self._send({"type": "http.response.body", "body": b"".join(parts)})
+        await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": discard})
+        if discard:
+            await self._discard()
+            await self._send({"type": "http.response.body", "body": b""})
+
+    async def _discard(self) -> None:
+        """Read what the client still sends: the kernel forgets an answer when a connection is closed before."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while (await self._receive()).get("more_body", False):
+                    pass
 
     async def _write_large(self, parts: tuple[bytes, ...], size: int) -> None:
         waiting = self._waiting
@@ -496,7 +511,11 @@ class Exchange:
                 waiting.take(len(data))
 
     async def fail(self, error: JinaError, headers: Iterable[Header] = ()) -> None:
-        """Answer with an error, unless a response has begun."""
+        """Answer with an error, unless a response has begun.
+
+        Most clients send the whole body before they look for an answer. So where the connection ends with this one, the
+        rest of the body is read first, for a bounded time (RFC 9112, section 9.6).
+        """
         if self.started:
             return
         problem = self.accepts(PROBLEM)
@@ -510,7 +529,13 @@ class Exchange:
         elif isinstance(error, TooLarge):
             extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
         content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
-        await self.respond((error_body(error, problem=problem),), content_type, status=error.http_status, headers=extra)
+        body = (error_body(error, problem=problem),)
+        discard = not self._complete and (isinstance(error, TooLarge) or self._ends())
+        await self.respond(body, content_type, status=error.http_status, headers=extra, discard=discard)
+
+    def _ends(self) -> bool:
+        """Whether the client wants the connection to end with this answer, or knows no other way."""
+        return "close" in self.headers.get("connection", "").lower() or self.scope.get("http_version") == "1.0"
 
     async def refuse_method(self, allowed: Iterable[str]) -> None:
         """Answer that the path exists, but not for this method."""
