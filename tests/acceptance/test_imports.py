@@ -52,3 +52,10 @@ def test_import(statement, milliseconds):
     loaded = {name.partition(".")[0] for name in runs[0]["loaded"]}
     assert loaded & set(HEAVY) == set()
     assert min(one["cost"] for one in runs) * 1000 <= milliseconds
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_asking_whether_a_service_is_ready_needs_no_documents(protocol):
+    """A health check of a container does so every ten seconds."""
+    done = run(f"from jina import Client; Client(host='{protocol}://127.0.0.1:1').is_flow_ready(timeout=0.1)")
+    assert {name.partition(".")[0] for name in done["loaded"]} & {"docarray", "numpy", "rich"} == set()

@@ -308,12 +308,13 @@ def _method_names(kind: str) -> list[str]:
 @functools.cache
 def _unknown_argument(name: str) -> ConfigError | None:
     """What `post` says to an argument."""
-    from jina.client.post import call_options
+    from jina.client.post import arguments_of_post
+    from jina.net.channel import call_options
 
     if any(name in inspect.signature(cls.post).parameters for cls in _classes_of("Client") if hasattr(cls, "post")):
         return None
     try:
-        call_options({name: None})
+        call_options({name: None}, others=arguments_of_post)
     except ConfigError as error:
         return error
     return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from jina.client.loops import BLOCKING, ON_LOOP, Held, PerLoop, Waits, iterate, run
 from jina.client.sessions import SessionState
 from jina.errors import BadClientInput, ConfigError, JinaError, missing_extra
-from jina.net.channel import Target
+from jina.net.channel import Target, call_options, trace_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from jina.net.channel import Answer, CallOptions, Channel, ChannelSettings, StreamChannel
 
 _DRY_RUN = "_jina_dry_run_"
+
+
+def _arguments_of_post() -> Iterable[str]:
+    from jina.client.post import arguments_of_post  # which imports DocArray
+
+    return arguments_of_post()
 
 
 @overload
@@ -182,10 +188,8 @@ class BaseClient:
         raise BadClientInput("inputs: empty; give at least one document")
 
     def _options(self, transport: Mapping[str, Any], timeout: float | None = None) -> CallOptions:
-        from jina.client.post import call_options
-
         keyed = self._keyed(transport)
-        return call_options(keyed if timeout is None else {**keyed, "timeout": timeout})
+        return call_options(keyed if timeout is None else {**keyed, "timeout": timeout}, others=_arguments_of_post)
 
     def _keyed(self, transport: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments of a call with the client's key, unless the call has one of its own."""
@@ -195,7 +199,7 @@ class BaseClient:
     def _stream_request(
         self, on: str, inputs: Any, parameters: Any, target_executor: str | None, options: CallOptions
     ) -> Request:
-        from jina.client.post import as_document, payload_of, plain_parameters, trace_of
+        from jina.client.post import as_document, payload_of, plain_parameters
         from jina.codec.messages import Request
 
         if isinstance(inputs, list | tuple) and len(inputs) == 1:

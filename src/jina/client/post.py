@@ -37,10 +37,8 @@ from jina.errors import (
     JinaError,
     Overloaded,
     Unavailable,
-    nearest,
 )
-from jina.net.channel import CallOptions, FailedAnswer
-from jina.observe import traces
+from jina.net.channel import FailedAnswer, call_options, trace_of
 from jina.observe.logs import get_logger
 
 if TYPE_CHECKING:
@@ -514,11 +512,7 @@ def progress_of(call: PostCall) -> Iterator[Bar]:
         yield Bar(progress, progress.add_task(call.on, total=call.source.requests))
 
 
-DEFAULT_WINDOW = 1000
 NO_LIMIT = 1_000_000
-_TRANSPORT = ("metadata", "headers", "timeout", "compression", "credentials", "api_key")
-Metadata = tuple[tuple[str, str | bytes], ...]
-_HTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redirects", "max_redirects")
 
 
 @dataclass(kw_only=True)
@@ -562,7 +556,10 @@ class PostCall:
             backoff_multiplier=self.backoff_multiplier,
         )
         self.options = call_options(
-            self.transport, window=self.prefetch or NO_LIMIT, results_in_order=self.results_in_order
+            self.transport,
+            window=self.prefetch or NO_LIMIT,
+            results_in_order=self.results_in_order,
+            others=arguments_of_post,
         )
         self.trace = trace_of(self.options)
         self.source = Inputs(self.inputs, self.request_size)
@@ -578,6 +575,11 @@ class PostCall:
             target_executor=self.target_executor or "",
             headers=self.trace,
         )
+
+
+def arguments_of_post() -> Iterable[str]:
+    """The names of the arguments of `post`."""
+    return PostCall.__dataclass_fields__
 
 
 def post_call(arguments: Mapping[str, Any], kwargs: Mapping[str, Any], prefetch: int) -> PostCall:
@@ -623,54 +625,6 @@ def plain_parameters(parameters: Any) -> dict[str, Any]:
     if hasattr(parameters, "model_dump"):
         return dict(parameters.model_dump(mode="json"))
     raise BadClientInput(f"parameters: {parameters!r} is neither a mapping nor a pydantic model")
-
-
-def call_options(
-    given: Mapping[str, Any], *, window: int = DEFAULT_WINDOW, results_in_order: bool = False
-) -> CallOptions:
-    """The arguments that only the transport reads. Raises `ConfigError` for an unknown one."""
-    known = (*_TRANSPORT, *_HTTP)
-    for name in given:
-        if name not in known:
-            near = nearest(name, [*known, *PostCall.__dataclass_fields__])
-            raise ConfigError(f"post has no argument {name!r}", help=f"did you mean {near!r}?" if near else "")
-    timeout = given.get("timeout")
-    timeout = getattr(timeout, "total", timeout)  # aiohttp.ClientTimeout, as Jina 3's HTTP client took it
-    if timeout is not None and (not isinstance(timeout, int | float) or timeout <= 0):
-        raise ConfigError(f"timeout: {timeout!r} is not a number of seconds above 0")
-    metadata = _with_key(_pairs(given.get("metadata")) + _pairs(given.get("headers")), given.get("api_key"))
-    return CallOptions(
-        timeout=timeout,
-        metadata=_traced(metadata) if traces.active() else metadata,
-        compression=given.get("compression"),
-        credentials=given.get("credentials"),
-        window=window,
-        results_in_order=results_in_order,
-        extra={name: given[name] for name in _HTTP if name in given},
-    )
-
-
-def trace_of(options: CallOptions) -> dict[str, str]:
-    """What identifies the caller's span."""
-    return {name: str(value) for name, value in options.metadata if name in traces.HEADERS}
-
-
-def _traced(metadata: Metadata) -> Metadata:
-    """With the caller's span as the parent of what the server does, unless the caller gives one."""
-    found = dict(metadata)
-    return (*metadata, *((name, value) for name, value in traces.outgoing({}).items() if name not in found))
-
-
-def _pairs(metadata: Any) -> Metadata:
-    items = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
-    return tuple((str(name).lower(), value if isinstance(value, bytes) else str(value)) for name, value in items)
-
-
-def _with_key(metadata: Metadata, key: str | None) -> Metadata:
-    """The metadata with the key, unless it has one already."""
-    if not key or any(name == "x-api-key" for name, _ in metadata):
-        return metadata
-    return (*metadata, ("x-api-key", key))
 
 
 class Run:

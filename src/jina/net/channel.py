@@ -9,7 +9,7 @@ possibly many.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ from jina.codec import status as wire_status
 from jina.codec.messages import Payload, Request
 from jina.codec.payloads import ProtoPayload
 from jina.codec.session_headers import HEADERS as STANDING
-from jina.errors import JinaError, NotSupportedError, Unavailable
-from jina.net.messages import add_routes
+from jina.errors import ConfigError, JinaError, NotSupportedError, Unavailable, nearest
+from jina.net.messages import DEFAULT_WINDOW, add_routes
+from jina.observe import traces
 
 MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
@@ -94,6 +95,11 @@ class ChannelSettings:
     api_key: str = field(default="", repr=False)
 
 
+Metadata = tuple[tuple[str, str | bytes], ...]
+_TRANSPORT = ("metadata", "headers", "timeout", "compression", "credentials", "api_key")
+_HTTP = ("auth", "cookies", "ssl", "proxy", "proxy_auth", "params", "allow_redirects", "max_redirects")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
     """What holds for one call.
@@ -103,10 +109,10 @@ class CallOptions:
     """
 
     timeout: float | None = None
-    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    metadata: Metadata = ()
     compression: Any = None
     credentials: Any = None
-    window: int = 1000
+    window: int = DEFAULT_WINDOW
     results_in_order: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -118,6 +124,61 @@ class CallOptions:
                 f"{names}: only HTTP clients take this",
                 help="leave it out, or use Client(protocol='http')",
             )
+
+
+def call_options(
+    given: Mapping[str, Any],
+    *,
+    window: int = DEFAULT_WINDOW,
+    results_in_order: bool = False,
+    others: Callable[[], Iterable[str]] = tuple,
+) -> CallOptions:
+    """The arguments of a call that only the transport reads.
+
+    Raises `ConfigError` for an unknown one, with the nearest of these and of `others`.
+    """
+    known = (*_TRANSPORT, *_HTTP)
+    for name in given:
+        if name not in known:
+            near = nearest(name, [*known, *others()])
+            raise ConfigError(f"post has no argument {name!r}", help=f"did you mean {near!r}?" if near else "")
+    timeout = given.get("timeout")
+    timeout = getattr(timeout, "total", timeout)  # aiohttp.ClientTimeout, as Jina 3's HTTP client took it
+    if timeout is not None and (not isinstance(timeout, int | float) or timeout <= 0):
+        raise ConfigError(f"timeout: {timeout!r} is not a number of seconds above 0")
+    metadata = _with_key(_pairs(given.get("metadata")) + _pairs(given.get("headers")), given.get("api_key"))
+    return CallOptions(
+        timeout=timeout,
+        metadata=_traced(metadata) if traces.active() else metadata,
+        compression=given.get("compression"),
+        credentials=given.get("credentials"),
+        window=window,
+        results_in_order=results_in_order,
+        extra={name: given[name] for name in _HTTP if name in given},
+    )
+
+
+def trace_of(options: CallOptions) -> dict[str, str]:
+    """What identifies the caller's span."""
+    return {name: str(value) for name, value in options.metadata if name in traces.HEADERS}
+
+
+def _traced(metadata: Metadata) -> Metadata:
+    """With the caller's span as the parent of what the server does, unless the caller gives one."""
+    found = dict(metadata)
+    return (*metadata, *((name, value) for name, value in traces.outgoing({}).items() if name not in found))
+
+
+def _pairs(metadata: Any) -> Metadata:
+    items = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
+    return tuple((str(name).lower(), value if isinstance(value, bytes) else str(value)) for name, value in items)
+
+
+def _with_key(metadata: Metadata, key: str | None) -> Metadata:
+    """The metadata with the key, unless it has one already."""
+    if not key or any(name == "x-api-key" for name, _ in metadata):
+        return metadata
+    return (*metadata, ("x-api-key", key))
 
 
 _SHORTEST, _LONGEST = 0.005, 0.25
