@@ -24,6 +24,8 @@ import pytest
 DOCKER = Path("/usr/bin/docker")  # a newer client elsewhere on PATH may lack BuildKit
 NETWORK = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none")
 READY_WITHIN = 60.0
+GROUPS = Path("/sys/fs/cgroup")
+SHARES = 200_000
 LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libnss_dns.so.2", "libnss_files.so.2",
              "libresolv.so.2", "libm.so.6", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1")  # fmt: skip
 """What compiled Python packages and the resolver load at run time."""
@@ -85,11 +87,12 @@ def engine() -> Iterator[Engine]:
     program = _program()
     home = Path(tempfile.mkdtemp(prefix="jina-engine-", dir="/tmp"))  # sockets need a short path
     roots = ("--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "docker.pid")
+    _group(home.name)
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     channel.bind(f"{home}/notify.sock")
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [program, *roots, "-H", f"unix://{home}/docker.sock", *NETWORK],
+            [program, *roots, "-H", f"unix://{home}/docker.sock", "--cgroup-parent", f"/{home.name}", *NETWORK],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -105,6 +108,15 @@ def engine() -> Iterator[Engine]:
         channel.close()
         _unmount(home)
         shutil.rmtree(home)
+        for group in GROUPS.glob(f"*/{home.name}"):
+            group.rmdir()
+
+
+def _group(name: str) -> None:
+    """Containers in a group of their own: all of them together would get as much of the CPU as one process outside."""
+    if (GROUPS / "cpu/cpu.shares").exists():
+        (GROUPS / "cpu" / name).mkdir()
+        (GROUPS / "cpu" / name / "cpu.shares").write_text(str(SHARES))
 
 
 def _unmount(home: Path) -> None:
