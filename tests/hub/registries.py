@@ -102,6 +102,8 @@ class Odd:
     answer: Callable[[str, str, dict[str, str], bytes], Answer]
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     port: int = 0
+    sent: int = 0
+    """Bytes of bodies that the client took."""
 
     @property
     def host(self) -> str:
@@ -126,10 +128,13 @@ def odd(
             cut = given.pop("X-Break", None)
             self.send_response(status)
             for name, text in {"Content-Length": str(len(content)), **given}.items():
-                self.send_header(name, text)
+                if text or name != "Content-Length":
+                    self.send_header(name, text)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(content if cut is None else content[: int(cut)])
+                rest = memoryview(content if cut is None else content[: int(cut)])
+                for start in range(0, len(rest), 1 << 20):
+                    server.sent += self.wfile.write(rest[start : start + (1 << 20)])
             if cut is not None:
                 self.wfile.flush()
                 self.close_connection = True

@@ -1,10 +1,12 @@
 """The registry protocol: against Debian's docker-registry, and against servers that misbehave."""
 
 import base64
+import contextlib
 import io
 import json
 import os
 import threading
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,17 @@ from tests.hub.registries import PASSWORD, USER, docker_registry, odd, sha
 
 from jina.errors import BadServer, ConfigError, PermissionDenied, Unauthenticated, Unavailable
 from jina.hub.credentials import Credentials
-from jina.hub.oci import EMPTY, IMAGE_INDEX, IMAGE_LAYER, IMAGE_MANIFEST, Damaged, Descriptor, Manifest, NotFound
+from jina.hub.oci import (
+    EMPTY,
+    IMAGE_INDEX,
+    IMAGE_LAYER,
+    IMAGE_MANIFEST,
+    Damaged,
+    Descriptor,
+    LayoutStore,
+    Manifest,
+    NotFound,
+)
 from jina.hub.registry import UPLOAD, Access, RegistryStore
 
 QUICK = Access(patience=2.0)
@@ -187,6 +199,78 @@ class TestARegistryThatDies:
 
 
 MANIFEST = Manifest(Descriptor.of(EMPTY, b"{}"), ()).to_bytes()
+
+
+class _Losing:
+    """A registry that loses its first `lost` uploads, and stores the others."""
+
+    def __init__(self, lost):
+        self.lost, self.body, self.stored, self.posts = lost, b"", {}, 0
+
+    def __call__(self, method, path, headers, body):
+        if method == "HEAD":
+            return (200 if path.rpartition("/")[2] in self.stored else 404), {}, b""
+        if method == "POST":
+            self.body, self.posts = b"", self.posts + 1
+            return 202, {"Location": f"/up/{self.posts}"}, b""
+        if method == "PATCH" and self.posts > self.lost:
+            self.body += body
+            return 202, {"Location": path}, b""
+        if method == "PUT":
+            digest = urllib.parse.unquote(path.rpartition("digest=")[2])
+            assert sha(self.body) == digest
+            self.stored[digest] = self.body
+            return 201, {}, b""
+        return 404, {}, b""
+
+
+class TestALostUpload:
+    """It begins again, whatever it is read from."""
+
+    TEXT = os.urandom(300_000)
+    BLOB = Descriptor.of(IMAGE_LAYER, TEXT)
+
+    @pytest.fixture(params=["file", "folder", "registry"])
+    def source(self, request, tmp_path):
+        """The text as a file, from a folder, and from a registry that breaks every download once."""
+        if request.param == "file":
+            yield contextlib.nullcontext(io.BytesIO(self.TEXT))
+        elif request.param == "folder":
+            store = LayoutStore(tmp_path)
+            store.write_blob("a", self.BLOB, io.BytesIO(self.TEXT))
+            yield store.read_blob("a", self.BLOB)
+        else:
+
+            def answer(method, path, headers, body):
+                start = int(headers.get("Range", "bytes=0-")[6:-1])
+                cut = {} if start else {"X-Break": "100000"}
+                return (206 if start else 200), cut, self.TEXT[start:]
+
+            with odd(answer) as server:
+                store = RegistryStore(server.host, Access(frozenset({server.host}), patience=5), nobody)
+                yield store.read_blob("a", self.BLOB)
+
+    def test_it_begins_again(self, source):
+        registry = _Losing(2)
+        with odd(registry) as server, source as content:
+            store = RegistryStore(server.host, Access(frozenset({server.host}), patience=5), nobody)
+            store.write_blob("a", self.BLOB, content)
+        assert registry.stored == {self.BLOB.digest: self.TEXT}
+
+    def test_not_for_ever(self, source):
+        with odd(_Losing(10)) as server, source as content:
+            store = RegistryStore(server.host, Access(frozenset({server.host}), patience=5), nobody)
+            with pytest.raises(Unavailable, match=r"lost the upload .* 3 times"):
+                store.write_blob("a", self.BLOB, content)
+
+    def test_a_source_that_cannot_be_read_twice(self):
+        read_end, write_end = os.pipe()
+        with odd(_Losing(1)) as server, open(read_end, "rb") as content:
+            os.write(write_end, b"hello")
+            os.close(write_end)
+            store = RegistryStore(server.host, Access(frozenset({server.host}), patience=5), nobody)
+            with pytest.raises(Unavailable, match="cannot be read a second time"):
+                store.write_blob("a", Descriptor.of(IMAGE_LAYER, b"hello"), content)
 
 
 class TestOddServers:

@@ -36,6 +36,8 @@ _LONGEST_HEADER: Final = 18 * tarfile.BLOCKSIZE
 """Room for a name and a link of the longest kind; some versions of tarfile take quadratic time for a header."""
 _LONGEST_PART: Final = 255
 _DEEPEST: Final = 64
+_LONGEST_CHAIN: Final = 40
+"""Links that lead to links: Linux follows no more."""
 
 
 def pack(entries: Iterable[Entry], target: IO[bytes], *, owner: int = 0) -> str:
@@ -111,7 +113,7 @@ class _Gzip:
         self._target.write(self._deflate.compress(data))
 
 
-_UNREADABLE = (
+UNREADABLE = (
     tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError, RecursionError,
 )  # fmt: skip
 """What tarfile and gzip raise for content that is none of theirs."""
@@ -136,10 +138,14 @@ class Names:
         self._take(path, kind, again=kind == "folder")
         return path
 
+    def kind(self, path: str) -> str:
+        """`folder`, `file` or `link`; empty where nothing of that name was added."""
+        text, kind = self._kinds.get(_key(path), ("", ""))
+        return kind if text == path else ""
+
     def _take(self, path: PurePosixPath, kind: str, *, again: bool) -> None:
-        # The file systems of macOS and Windows hold two names for one where only case or composition differ.
         text = str(path)
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+        key = _key(text)
         known = self._kinds.get(key)
         if known is None:
             if len(self._kinds) >= self._most:
@@ -149,6 +155,11 @@ class Names:
             raise Damaged(f"an archive holds {known[0]!r} and {text!r}, which are one name on other systems")
         elif not again or known[1] != kind:
             raise Damaged(f"an archive holds {text!r} twice, as a {known[1]} and as a {kind}")
+
+
+def _key(text: str) -> str:
+    """The same for two names that are one: macOS and Windows ask neither for case nor for composition."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _safe(name: str) -> PurePosixPath | None:
@@ -196,7 +207,7 @@ def unpack(source: IO[bytes], folder: Path, *, most_bytes: int, most_files: int)
 
 def _extract(source: IO[bytes], part: Path, most_bytes: int, most_files: int) -> list[str]:
     names, found = Names(most_files), []
-    links: list[tuple[Path, str]] = []
+    links: dict[str, str] = {}
     # Headers and padding take at most a few blocks for each entry.
     reader = _Bounded(source, most_bytes + (most_files + 1) * 8 * tarfile.BLOCKSIZE + tarfile.RECORDSIZE)
     left = most_bytes
@@ -212,15 +223,15 @@ def _extract(source: IO[bytes], part: Path, most_bytes: int, most_files: int) ->
                     continue
                 found.append(str(path))
                 if member.issym():
-                    links.append((part / path, member.linkname))
+                    links[str(path)] = member.linkname
                 else:
                     _write(reader, member, part / path)
             reader.end()
     except Damaged:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Damaged(f"an archive cannot be read: {error or type(error).__name__}") from error
-    _link(part, links)
+    _Links(names, links).make(part)
     return found
 
 
@@ -244,21 +255,53 @@ def _write(reader: _Bounded, member: tarfile.TarInfo, target: Path) -> None:
     target.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def _link(part: Path, links: list[tuple[Path, str]]) -> None:
-    """Make the links when all else is there: nothing is ever written through one."""
-    root = part.resolve()
-    for place, to in links:
-        if not to or to.startswith("/") or "\0" in to or len(to) > _LONGEST_NAME:
-            raise Damaged(f"an archive holds the link {place.relative_to(part)}, which leads to {to[:200]!r}")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(to)
-    for place, to in links:
-        try:
-            inside = place.resolve(strict=True).is_relative_to(root)
-        except (OSError, RuntimeError):  # leads nowhere, or in a circle
-            inside = False
-        if not inside:
-            raise Damaged(f"an archive holds the link {place.relative_to(part)}, which leads to {to!r}: not within it")
+class _Links:
+    """The symbolic links of an archive, followed by names alone: what is on disk is not asked."""
+
+    def __init__(self, names: Names, links: dict[str, str]) -> None:
+        self._names = names
+        self._links = links
+        self._ends: dict[str, list[str]] = {}
+
+    def make(self, part: Path) -> None:
+        """Make them when all else is there: nothing is ever written through one."""
+        for place, to in self._links.items():
+            if not to or to.startswith("/") or "\0" in to or len(to) > _LONGEST_NAME:
+                raise Damaged(f"an archive holds the link {place}, which leads to {to[:200]!r}")
+            if self._end(place, _LONGEST_CHAIN) is None:
+                raise Damaged(f"an archive holds the link {place}, which leads to {to[:200]!r}: not within it")
+        for place, to in self._links.items():
+            (part / place).parent.mkdir(parents=True, exist_ok=True)
+            (part / place).symlink_to(to)
+
+    def _end(self, place: str, chain: int) -> list[str] | None:
+        """The parts of the path that a link leads to; None where it leads out, nowhere, or in a circle.
+
+        Each link is followed once, so that the time is that of reading them all.
+        """
+        if place in self._ends:
+            return self._ends[place]
+        here: list[str] = place.split("/")[:-1]
+        for step in self._links[place].split("/"):
+            if step in {"", "."}:
+                continue
+            if step == "..":
+                if not here:
+                    return None
+                here.pop()
+                continue
+            here.append(step)
+            path = "/".join(here)
+            kind = self._names.kind(path)
+            if not kind:
+                return None
+            if kind == "link":
+                found = self._end(path, chain - 1) if chain else None
+                if found is None:
+                    return None
+                here = list(found)
+        self._ends[place] = here
+        return here
 
 
 class _Bounded:

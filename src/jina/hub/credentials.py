@@ -144,7 +144,9 @@ def _from_helper(helper: str, host: str) -> Credentials | None:
         value = json.loads(_run_helper(helper, "get", _key(host)))
     except ConfigError:
         return None  # a helper fails where it has none for the host
-    except ValueError:
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
         raise ConfigError(f"docker-credential-{helper} gave no JSON for {host}") from None
     username, secret = str(value.get("Username", "")), str(value.get("Secret", ""))
     if username == "<token>":
@@ -158,7 +160,13 @@ def _run_helper(helper: str, action: str, given: str) -> str:
         raise ConfigError(f"{config_file()} names the credential helper {helper!r}, which is not installed")
     try:
         done = subprocess.run(  # noqa: S603 - the helper that the user's configuration names
-            [program, action], input=given, capture_output=True, text=True, timeout=_HELPER_TIME, check=False
+            [program, action],
+            input=given,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_HELPER_TIME,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(f"docker-credential-{helper} {action} did not end within {_HELPER_TIME:.0f} s") from None

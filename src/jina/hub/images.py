@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from jina.errors import BadConfigSource, ConfigError, MissingExtra
-from jina.hub.archives import Entry, pack
+from jina.hub.archives import UNREADABLE, Entry, pack
 from jina.hub.dockerfiles import UID, Run
 from jina.hub.oci import (
     IMAGE_CONFIG,
@@ -41,6 +41,7 @@ from jina.hub.oci import (
     Reference,
     Store,
     canonical,
+    parse_json,
     parse_manifest,
 )
 
@@ -113,7 +114,7 @@ def read_archive(file: Path, store: Store, repository: str) -> None:
                     layers.append(_stored(layer, store, repository))
     except FileNotFoundError:
         raise BadConfigSource(f"{file}: no such file") from None
-    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (*UNREADABLE, OSError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, ConfigError):
             raise
         raise Damaged(f"{file} is not a docker archive: {error}", help="`docker save` writes one") from error
@@ -249,7 +250,7 @@ class Base:
     @property
     def environment(self) -> dict[str, str]:
         """What the base sets."""
-        return dict(line.split("=", 1) for line in self.config.get("config", {}).get("Env") or [] if "=" in line)
+        return dict(line.split("=", 1) for line in (self.config.get("config") or {}).get("Env") or [] if "=" in line)
 
     def python(self) -> Python:
         """The Python of the base: what official images say, else the first on PATH; raises `ConfigError`."""
@@ -267,7 +268,7 @@ class Base:
 
 
 def _platform(value: Any) -> str:
-    return "/".join(filter(None, (value.get("os", ""), value.get("architecture", ""))))
+    return "/".join(str(value[key]) for key in ("os", "architecture") if value.get(key))
 
 
 def _json(place: Place, blob: Descriptor) -> dict[str, Any]:
@@ -275,12 +276,18 @@ def _json(place: Place, blob: Descriptor) -> dict[str, Any]:
         raise Damaged(f"the configuration of an image has {blob.size} bytes")
     with place.store.read_blob(place.repository, blob) as content:
         data = content.read()
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"the configuration of an image is not JSON: {error}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("config") or {}, dict):
-        raise Damaged("the configuration of an image is not a JSON object")
+    value = parse_json(data, "the configuration of an image")
+    if not isinstance(value, dict) or not all(isinstance(value.get(key) or {}, dict) for key in ("config", "rootfs")):
+        raise Damaged("the configuration of an image is not a JSON object of objects")
+    set_by = value.get("config") or {}
+    lists = (set_by.get("Env") or [], (value.get("rootfs") or {}).get("diff_ids") or [])
+    texts = all(isinstance(listed, list) and all(isinstance(one, str) for one in listed) for listed in lists)
+    if (
+        not texts
+        or not isinstance(value.get("history") or [], list)
+        or not isinstance(set_by.get("Labels") or {}, dict)
+    ):
+        raise Damaged("the configuration of an image has lists that are none")
     return value
 
 
@@ -299,8 +306,10 @@ def _pythons(layer: Any) -> Iterator[tuple[str, str]]:
                 match = re.fullmatch(r"(?:\./|/)?((?:.+/)?bin)/python(3\.\d+)", member.name)
                 if match and member.isreg():
                     yield f"/{match[1]}", match[2]
-    except tarfile.TarError as error:
-        raise Damaged(f"a layer of the base image cannot be read: {error}") from error
+    except UNREADABLE as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise Damaged(f"a layer of the base image cannot be read: {error or type(error).__name__}") from error
     while layer.read(1 << 20):  # the digest is compared at the end
         pass
 

@@ -14,13 +14,14 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from jina.errors import ConfigError
+from jina.errors import ConfigError, quoted
 
 IMAGE_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -39,6 +40,8 @@ MANIFEST_BYTES: Final = 4 << 20
 """The largest manifest that a registry must take, by the specification, and the largest that is read."""
 _MOST: Final = {"layers": 1000, "manifests": 20_000}
 """How many descriptors a manifest and an index may have."""
+_DEEPEST_INDEX: Final = 4
+"""An index may list indexes, but not without end."""
 CHUNK: Final = 1 << 20
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -103,7 +106,7 @@ class Reference:
 
 def check_repository(name: str, where: str = "") -> str:
     """The name, if a repository may be called so; raises `ConfigError` otherwise."""
-    if not _REPOSITORY.fullmatch(name) or len(name) > 255:
+    if not is_repository(name):
         raise ConfigError(
             f"{where or name!r}: {name!r} is not a repository",
             help="use lower-case letters, digits and single . _ - between them, parts separated by /",
@@ -113,7 +116,7 @@ def check_repository(name: str, where: str = "") -> str:
 
 def check_tag(name: str, where: str = "") -> str:
     """The tag, if it may be called so; raises `ConfigError` otherwise."""
-    if not _TAG.fullmatch(name):
+    if not is_tag(name):
         raise ConfigError(
             f"{where or name!r}: {name!r} is not a tag",
             help="use at most 128 letters, digits, _ . and -, no . or - first",
@@ -121,10 +124,20 @@ def check_tag(name: str, where: str = "") -> str:
     return name
 
 
+def is_repository(name: Any) -> bool:
+    """Whether a repository may be called so."""
+    return isinstance(name, str) and _REPOSITORY.fullmatch(name) is not None and len(name) <= 255
+
+
+def is_tag(name: Any) -> bool:
+    """Whether a tag may be called so."""
+    return isinstance(name, str) and _TAG.fullmatch(name) is not None
+
+
 def check_digest(text: str) -> str:
     """The digest, if it is a SHA-256; raises `Damaged` otherwise."""
     if not isinstance(text, str) or not _DIGEST.fullmatch(text):
-        raise Damaged(f"{text!r} is not a digest: sha256: and 64 hexadecimal digits are expected")
+        raise Damaged(f"{quoted(str(text))} is not a digest: sha256: and 64 hexadecimal digits are expected")
     return text
 
 
@@ -164,7 +177,7 @@ class Descriptor:
         if not isinstance(media, str) or not media or len(media) > 255:
             raise Damaged("a descriptor has no mediaType")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 50:
-            raise Damaged(f"a descriptor has the size {size!r}")
+            raise Damaged(f"a descriptor has the size {quoted(str(size))}")
         kind = value.get("artifactType", "")
         if not isinstance(kind, str):
             raise Damaged("a descriptor's artifactType is no text")
@@ -240,19 +253,30 @@ class Index:
         return canonical(value)
 
 
+def parse_json(data: bytes, what: str) -> Any:
+    """Read JSON that anybody may have written; raises `Damaged` where it is none, or cannot be written again."""
+    try:
+        text = data.decode()  # json takes other encodings and halves of surrogate pairs, too
+        value = json.loads(text)
+        if "\\u" in text:
+            canonical(value)  # raises where an escape stands for half of a pair
+    except UnicodeError as error:
+        raise Damaged(f"{what} is not UTF-8: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{what} is not JSON: {error}") from None
+    return value
+
+
 def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
     """Read and check the bytes of a manifest; `media_type` is what the registry said. Raises `Damaged`."""
     if len(data) > MANIFEST_BYTES:
         raise Damaged(f"a manifest has {len(data)} bytes; at most {MANIFEST_BYTES} are read")
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"a manifest is not JSON: {error}") from error
+    value = parse_json(data, "a manifest")
     if not isinstance(value, dict) or value.get("schemaVersion") != 2:
         raise Damaged("a manifest is not a JSON object with schemaVersion 2")
     said = value.get("mediaType") or media_type or (IMAGE_INDEX if "manifests" in value else IMAGE_MANIFEST)
     if said not in MANIFESTS:
-        raise Damaged(f"a manifest has the media type {said!r}, which is not one of {', '.join(MANIFESTS)}")
+        raise Damaged(f"a manifest has the media type {quoted(str(said))}, which is not one of {', '.join(MANIFESTS)}")
     # Only one of the two lists may be there: a text that is both means different things to different readers.
     if ("manifests" in value) == ("layers" in value):
         raise Damaged("a manifest must have either layers or manifests")
@@ -310,7 +334,7 @@ class Store(Protocol):
         """A blob to read from; the reader raises `Damaged` at its end where size or digest differ."""
         ...
 
-    def write_blob(self, repository: str, blob: Descriptor, source: IO[bytes]) -> None:
+    def write_blob(self, repository: str, blob: Descriptor, source: Source) -> None:
         """Store a blob unless it is there; nothing of it is visible before all of it is."""
         ...
 
@@ -327,12 +351,27 @@ class Store(Protocol):
         ...
 
 
+class Source(Protocol):
+    """What a blob is read from: a file, `Checked`, a download. `seek` is called with 0 alone, to begin again."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes; empty at the end."""
+        ...
+
+    def seek(self, place: int, /) -> object:
+        """Go back to the beginning; raises `OSError` where that cannot be."""
+        ...
+
+
 class Checked:
     """A reader that compares all it gave with the descriptor when the source ends; see `Store.read_blob`."""
 
-    def __init__(self, source: IO[bytes], blob: Descriptor) -> None:
+    def __init__(self, source: Source, blob: Descriptor) -> None:
         self._source = source
         self._blob = blob
+        self._begin()
+
+    def _begin(self) -> None:
         self._hash = hashlib.sha256()
         self._size = 0
         self._ended = False
@@ -350,6 +389,14 @@ class Checked:
         elif size < 0:
             data += self.read(1)
         return data
+
+    def seek(self, place: int) -> int:
+        """Begin again, where the source can; there is no other place to go to."""
+        if place:
+            raise OSError(f"{self._blob.digest} is read from its beginning to its end")
+        self._source.seek(0)
+        self._begin()
+        return 0
 
     def readable(self) -> bool:
         """True: for those that ask."""
@@ -370,10 +417,13 @@ class Checked:
             raise Damaged(f"{self._blob.digest}: the content has the digest sha256:{self._hash.hexdigest()}")
 
 
-def copy(source: IO[bytes] | Checked, target: IO[bytes]) -> None:
+def copy(source: Source, target: IO[bytes]) -> None:
     """Copy all bytes, a piece at a time."""
     while data := source.read(CHUNK):
         target.write(data)
+
+
+_OWN_NAMES: Final = frozenset({"blobs", "index.json", "oci-layout"})
 
 
 class LayoutStore:
@@ -398,11 +448,13 @@ class LayoutStore:
         else:
             # The manifests of an index need not be listed.
             if wanted.startswith("sha256:") and self.has_blob(repository, wanted):
-                data = self._blob(repository, wanted).read_bytes()
-                entry = Descriptor(parse_manifest(data).media_type, wanted, len(data))
-                with self.read_blob(repository, entry) as source:
-                    return entry, source.read()
+                data = _bounded(self._blob(repository, wanted))
+                if digest_of(data) != wanted:
+                    raise Damaged(f"{wanted}: the content has the digest {digest_of(data)}")
+                return Descriptor(parse_manifest(data).media_type, wanted, len(data)), data
             raise NotFound(f"{self.root / repository}: no {wanted}", help=self._known(repository))
+        if entry.size > MANIFEST_BYTES:
+            raise Damaged(f"a manifest has {entry.size} bytes; at most {MANIFEST_BYTES} are read")
         with self.read_blob(repository, entry) as source:
             return entry, source.read()
 
@@ -414,13 +466,13 @@ class LayoutStore:
     def read_blob(self, repository: str, blob: Descriptor) -> Iterator[Any]:
         """See `Store`."""
         try:
-            file = self._blob(repository, blob.digest).open("rb")
-        except FileNotFoundError as error:
-            raise NotFound(f"{self.root / repository}: no blob {blob.digest}") from error
+            file = _open(self._blob(repository, blob.digest))
+        except FileNotFoundError:
+            raise NotFound(f"{self.root / repository}: no blob {blob.digest}") from None
         with file:
             yield Checked(file, blob)
 
-    def write_blob(self, repository: str, blob: Descriptor, source: IO[bytes]) -> None:
+    def write_blob(self, repository: str, blob: Descriptor, source: Source) -> None:
         """See `Store`."""
         target = self._blob(repository, blob.digest)
         if target.is_file():
@@ -447,7 +499,7 @@ class LayoutStore:
     def tags(self, repository: str) -> list[str]:
         """See `Store`."""
         named = (entry.annotations.get(TAG_NAME) for entry in self._entries(repository))
-        return sorted({tag for tag in named if tag})
+        return sorted({tag for tag in named if tag and tag.isprintable()})
 
     def referrers(self, repository: str, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """See `Store`."""
@@ -455,7 +507,7 @@ class LayoutStore:
         for entry in self._entries(repository):
             if entry.media_type != IMAGE_MANIFEST or entry.digest in found:
                 continue
-            parsed = parse_manifest(self._blob(repository, entry.digest).read_bytes())
+            parsed = parse_manifest(self.manifest(repository, entry.digest)[1])
             if isinstance(parsed, Manifest) and parsed.subject is not None and parsed.subject.digest == digest:
                 kind = parsed.kind
                 found[entry.digest] = Descriptor(entry.media_type, entry.digest, entry.size, parsed.annotations, kind)
@@ -466,7 +518,13 @@ class LayoutStore:
         return self._folder(repository) / "blobs" / algorithm / value
 
     def _folder(self, repository: str) -> Path:
-        return self.root / check_repository(repository)
+        check_repository(repository)
+        if taken := _OWN_NAMES.intersection(repository.split("/")):
+            raise ConfigError(
+                f"{repository} is not a repository of a folder, where {', '.join(sorted(taken))} is a file of another",
+                help="choose another name",
+            )
+        return self.root / repository
 
     def _known(self, repository: str) -> str:
         known = ", ".join(self.tags(repository))
@@ -475,7 +533,7 @@ class LayoutStore:
     def _entries(self, repository: str) -> list[Descriptor]:
         file = self._folder(repository) / "index.json"
         try:
-            data = file.read_bytes()
+            data = _bounded(file)
         except FileNotFoundError:
             raise NotFound(
                 f"{self.root}: no repository {repository}",
@@ -532,6 +590,28 @@ class Layout(LayoutStore):
         return super()._entries(repository)
 
 
+def _open(file: Path) -> IO[bytes]:
+    """A file of a layout, which others may have written: no pipe that never opens, no device that never ends."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Damaged(f"{file} is not a file")
+    return os.fdopen(handle, "rb")
+
+
+def _bounded(file: Path) -> bytes:
+    with _open(file) as source:
+        data = source.read(MANIFEST_BYTES + 1)
+    if len(data) > MANIFEST_BYTES:
+        raise Damaged(f"{file} has more than {MANIFEST_BYTES} bytes")
+    return data
+
+
 def parts(manifest: Manifest | Index) -> list[Descriptor]:
     """All that a manifest refers to and that must be stored before it."""
     return list(manifest.manifests) if isinstance(manifest, Index) else [manifest.config, *manifest.layers]
@@ -563,14 +643,16 @@ def whole(target: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
 
 
 def copy_manifest(
-    source: Store, target: Store, repository: str, to: str, wanted: str, tags: Iterable[str] = ()
+    source: Store, target: Store, repository: str, to: str, wanted: str, tags: Iterable[str] = (), *, depth: int = 0
 ) -> Descriptor:
     """Copy a manifest and all that it refers to from one store to another, what is there already excepted."""
+    if depth > _DEEPEST_INDEX:
+        raise Damaged(f"{repository}: indexes within indexes, more than {_DEEPEST_INDEX} deep")
     entry, data = source.manifest(repository, wanted)
     parsed = parse_manifest(data, entry.media_type)
     for part in parts(parsed):
         if isinstance(parsed, Index):
-            copy_manifest(source, target, repository, to, part.digest)
+            copy_manifest(source, target, repository, to, part.digest, depth=depth + 1)
         elif not target.has_blob(to, part.digest):
             with source.read_blob(repository, part) as blob:
                 target.write_blob(to, part, blob)

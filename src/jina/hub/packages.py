@@ -11,7 +11,6 @@ import contextlib
 import fnmatch
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -32,10 +31,12 @@ from jina.hub.oci import (
     Damaged,
     Descriptor,
     Manifest,
+    Source,
     Store,
     canonical,
     copy,
     free_space,
+    parse_json,
     parse_manifest,
     whole,
 )
@@ -62,7 +63,8 @@ _MOST_SOURCE: Final = 4 << 30
 _CONFIG_BYTES: Final = 4 << 20
 
 Progress = Callable[[str, int, int], None]
-"""Told the name of what is transferred, how many bytes more of it are, and how many there will be."""
+"""Told the name of what is transferred, how many bytes more of it are (fewer where it begins again), and how many there
+will be."""
 
 
 def _silent(name: str, more: int, size: int) -> None:
@@ -356,25 +358,27 @@ def _archive(folder: Path, paths: Iterable[str]) -> Iterator[tuple[IO[bytes], De
 class _Watched:
     """A file that tells how much of it is read."""
 
-    def __init__(self, source: IO[bytes] | Any, blob: Descriptor, progress: Progress) -> None:
+    def __init__(self, source: Source, blob: Descriptor, progress: Progress) -> None:
         self._source, self._blob, self._progress = source, blob, progress
         self._name = blob.annotations.get(TITLE, "source")
+        self._got = 0
 
     def read(self, size: int = -1) -> bytes:
         """See `io.RawIOBase.read`."""
-        data: bytes = self._source.read(size)
+        data = self._source.read(size)
+        self._got += len(data)
         self._progress(self._name, len(data), self._blob.size)
         return data
 
-    def seek(self, place: int) -> int:
+    def seek(self, place: int) -> object:
         """Back to the beginning, for a second try."""
-        found: int = self._source.seek(place)
-        return found
+        self._progress(self._name, -self._got, self._blob.size)
+        self._got = 0
+        return self._source.seek(place)
 
 
 def _send(store: Store, repository: str, blob: Descriptor, source: IO[bytes], progress: Progress) -> None:
-    watched: Any = _Watched(source, blob, progress)
-    store.write_blob(repository, blob, watched)
+    store.write_blob(repository, blob, _Watched(source, blob, progress))
 
 
 def _bytes(store: Store, repository: str, media_type: str, data: bytes) -> Descriptor:
@@ -461,10 +465,24 @@ def manifest_of(store: Store, repository: str, wanted: str) -> tuple[Descriptor,
 
 def metadata_of(store: Store, repository: str, manifest: Manifest) -> dict[str, Any]:
     """The configuration of a package."""
-    value = json.loads(read_all(store, repository, manifest.config, _CONFIG_BYTES))
+    what = f"{repository}: the configuration of the package"
+    value = parse_json(read_all(store, repository, manifest.config, _CONFIG_BYTES), what)
     if not isinstance(value, dict):
-        raise Damaged(f"{repository}: the configuration of the package is not a JSON object")
+        raise Damaged(f"{what} is not a JSON object")
+    if not all(isinstance(value.get(key, ""), str) for key in ("name", "jtype", "config", "description", "url")):
+        raise Damaged(f"{what} names something that is no text")
+    listed = value.get("endpoints")
+    if listed is not None and not (isinstance(listed, list) and all(map(_is_endpoint, listed))):
+        raise Damaged(f"{what} lists endpoints that are none")
     return value
+
+
+def _is_endpoint(value: Any) -> bool:
+    """Whether it has what is shown of an endpoint."""
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("path", "method")):
+        return False
+    named = [value.get("input"), value.get("output"), value.get("parameters") or {"name": ""}]
+    return all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in named)
 
 
 def read_all(store: Store, repository: str, blob: Descriptor, most: int) -> bytes:
@@ -516,9 +534,9 @@ def _pull_source(store: Store, repository: str, manifest: Manifest, folder: Path
     sources = [layer for layer in manifest.layers if layer.media_type == SOURCE]
     if len(sources) != 1:
         raise Damaged(f"{repository}: a package has one layer of source, not {len(sources)}")
-    with tempfile.TemporaryFile() as file, store.read_blob(repository, sources[0]) as source:
+    with tempfile.TemporaryFile(dir=folder.parent) as file, store.read_blob(repository, sources[0]) as source:
         # All of it is checked before any of it is read: an archive may be hostile long before its end.
-        copy(_Watched(source, sources[0], progress), file)  # type: ignore[arg-type]
+        copy(_Watched(source, sources[0], progress), file)
         file.seek(0)
         listed = unpack(file, folder, most_bytes=_MOST_SOURCE, most_files=_MOST_FILES)
     names = Names(_MOST_FILES)
@@ -541,7 +559,7 @@ def _pull_file(
         _link_or_copy(kept, target)
     else:
         with store.read_blob(repository, layer) as source, whole(kept if layer.media_type == FILE else target) as file:
-            copy(_Watched(source, layer, progress), file)  # type: ignore[arg-type]
+            copy(_Watched(source, layer, progress), file)
         if layer.media_type == FILE:
             _link_or_copy(kept, target)
     if layer.annotations.get(EXECUTABLE) == "true":

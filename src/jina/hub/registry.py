@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import random
@@ -18,7 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Final, cast
+from typing import Any, Final
 
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
@@ -36,10 +37,13 @@ from jina.hub.oci import (
     Index,
     Manifest,
     NotFound,
+    Source,
     check_digest,
     check_repository,
     check_tag,
     digest_of,
+    is_repository,
+    is_tag,
     parse_manifest,
     parts,
 )
@@ -55,6 +59,8 @@ _PAGES: Final = 200
 """Pages of a list of tags or repositories that are read."""
 _REDIRECTS: Final = 5
 _RESTARTS: Final = 3
+_UNREAD: Final = 64 << 10
+"""Bytes of an answer that nobody wants to see which are read to keep the connection."""
 _CHALLENGE: Final = re.compile(r'(\w+)="([^"]*)"')
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LOOPBACK: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?")
@@ -100,8 +106,12 @@ class _Waits:
         self._pause = min(self._pause * 2, _LONGEST_WAIT)
 
 
+class _OutOfPlace(ConfigError):
+    """A piece of an upload does not begin where the registry is."""
+
+
 class _Restart(Exception):
-    """The registry lost an upload, which has to begin again."""
+    """The registry lost an upload, which has to begin again; the cause says how it answered."""
 
 
 class RegistryStore:
@@ -128,7 +138,7 @@ class RegistryStore:
 
     def ping(self) -> None:
         """Ask whether a registry is there and takes the credentials; raises what is wrong."""
-        self._ask("GET", "/v2/", "").drain_conn()
+        _leave(self._ask("GET", "/v2/", ""))
 
     def manifest(self, repository: str, wanted: str) -> tuple[Descriptor, bytes]:
         """See `Store`."""
@@ -137,7 +147,9 @@ class RegistryStore:
         digest = digest_of(data)
         said = wanted if wanted.startswith("sha256:") else answer.headers.get("Docker-Content-Digest", digest)
         if said.startswith("sha256:") and digest != said:
-            raise Damaged(f"{self.host}/{repository}: the manifest {wanted} has the digest {digest}, not {said}")
+            raise Damaged(
+                f"{self.host}/{repository}: the manifest {wanted} has the digest {digest}, not {quoted(said)}"
+            )
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         parsed = parse_manifest(data, kind)
         return Descriptor(parsed.media_type, digest, len(data), artifact_type=parsed.artifact_type), data
@@ -158,24 +170,29 @@ class RegistryStore:
         """See `Store`; goes on where a connection broke."""
         source = _Download(self, f"/v2/{check_repository(repository)}/blobs/{blob.digest}", _pull(repository), blob)
         try:
-            yield Checked(cast("Any", source), blob)
+            yield Checked(source, blob)
         finally:
             source.close()
 
-    def write_blob(self, repository: str, blob: Descriptor, source: IO[bytes]) -> None:
+    def write_blob(self, repository: str, blob: Descriptor, source: Source) -> None:
         """See `Store`; goes on where the registry says that it is, or begins again where it lost the upload."""
         if self.has_blob(repository, blob.digest):
-            return
-        for _ in range(_RESTARTS):
+            return None
+        lost = f"{self.host}/{repository}: the registry lost the upload of {blob.digest}"
+        content = Checked(source, blob)
+        for number in range(1, _RESTARTS + 1):
             try:
-                self._upload(repository, blob, Checked(source, blob))
-            except _Restart:
+                return self._upload(repository, blob, content)
+            except _Restart as restart:
                 if self.has_blob(repository, blob.digest):
-                    return
-                source.seek(0)
-            else:
-                return
-        raise Unavailable(f"{self.host}/{repository}: the registry lost the upload of {blob.digest} {_RESTARTS} times")
+                    return None
+                if number == _RESTARTS:
+                    raise Unavailable(f"{lost} {number} times", help=str(restart.__cause__ or "")) from None
+            try:
+                content.seek(0)
+            except io.UnsupportedOperation:
+                raise Unavailable(f"{lost}, and what it is read from cannot be read a second time") from None
+        return None
 
     def write_manifest(self, repository: str, data: bytes, tags: Iterable[str] = ()) -> Descriptor:
         """See `Store`; where the registry has no list of referrers, the index that takes its place is kept."""
@@ -189,7 +206,7 @@ class RegistryStore:
         for name in named or [entry.digest]:
             path = f"/v2/{check_repository(repository)}/manifests/{name}"
             answer = self._ask("PUT", path, _push(repository), {"Content-Type": parsed.media_type}, data)
-            answer.drain_conn()
+            _leave(answer)
             listed = "OCI-Subject" in answer.headers
         if isinstance(parsed, Manifest) and parsed.subject is not None and not listed:
             self._list_referrer(repository, parsed, entry)
@@ -202,12 +219,12 @@ class RegistryStore:
     def tags(self, repository: str) -> list[str]:
         """See `Store`."""
         path = f"/v2/{check_repository(repository)}/tags/list?n=1000"
-        return sorted({tag for tag in self._pages(path, _pull(repository), "tags") if isinstance(tag, str)})
+        return sorted({tag for tag in self._pages(path, _pull(repository), "tags") if is_tag(tag)})
 
     def repositories(self) -> list[str]:
         """The names of all repositories, of registries that tell: the specification does not ask it of them."""
         found = self._pages("/v2/_catalog?n=1000", "registry:catalog:*", "repositories")
-        return sorted({name for name in found if isinstance(name, str)})
+        return sorted({name for name in found if is_repository(name)})
 
     def referrers(self, repository: str, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """See `Store`."""
@@ -233,10 +250,12 @@ class RegistryStore:
         own = Descriptor(entry.media_type, entry.digest, entry.size, parsed.annotations, parsed.kind)
         entries = (*(one for one in before.manifests if one.digest != own.digest), own)
         tag = parsed.subject.digest.replace(":", "-")
-        self._ask(
-            "PUT", f"/v2/{repository}/manifests/{tag}", _push(repository), {"Content-Type": IMAGE_INDEX},
-            Index(entries).to_bytes(),
-        ).drain_conn()  # fmt: skip
+        _leave(
+            self._ask(
+                "PUT", f"/v2/{repository}/manifests/{tag}", _push(repository), {"Content-Type": IMAGE_INDEX},
+                Index(entries).to_bytes(),
+            )
+        )  # fmt: skip
 
     def _pages(self, path: str, scope: str, key: str) -> Iterator[Any]:
         for _ in range(_PAGES):
@@ -245,7 +264,7 @@ class RegistryStore:
             link = re.match(r'\s*<([^>]+)>\s*;\s*rel="?next"?', answer.headers.get("Link", ""))
             if link is None:
                 return
-            path = link[1]
+            path = self._next(path, link[1])
 
     def _read(self, path: str, scope: str, headers: Mapping[str, str] | None = None) -> tuple[BaseHTTPResponse, bytes]:
         """The answer to a GET with all of its text, asked for again where it broke off."""
@@ -261,7 +280,7 @@ class RegistryStore:
 
     def _upload(self, repository: str, blob: Descriptor, source: Checked) -> None:
         answer = self._ask("POST", f"/v2/{check_repository(repository)}/blobs/uploads/", _push(repository), body=b"")
-        answer.drain_conn()
+        _leave(answer)
         place, offset = self._location(answer), 0
         try:
             while piece := _exactly(source, UPLOAD):
@@ -269,7 +288,7 @@ class RegistryStore:
                 offset += len(piece)
         except Damaged:
             with contextlib.suppress(RemoteError, ConfigError, HTTPError):
-                self._once("DELETE", place, _push(repository)).drain_conn()
+                _leave(self._once("DELETE", place, _push(repository)))
             raise
         self._finish(repository, place, blob)
 
@@ -281,8 +300,8 @@ class RegistryStore:
             headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{begin}-{begin + len(rest) - 1}"}
             try:
                 answer = self._once("PATCH", place, _push(repository), headers, rest)
-                answer.drain_conn()
-            except (HTTPError, OSError, RemoteError, NotFound, ConfigError) as error:
+                _leave(answer)
+            except (HTTPError, OSError, NotFound, _OutOfPlace) as error:  # it is asked below what it has
                 waits.after(self.told(error), getattr(error, "retry_after", None) or None)
             else:
                 return self._location(answer)
@@ -297,27 +316,25 @@ class RegistryStore:
         while True:
             try:
                 answer = self._once("GET", place, _push(repository))
-                answer.drain_conn()
-            except (NotFound, ConfigError):
-                raise _Restart from None
-            except (HTTPError, OSError, RemoteError) as error:
+                _leave(answer)
+            except ConfigError as error:
+                raise _Restart from error
+            except (HTTPError, OSError) as error:
                 waits.after(self.told(error))
                 continue
-            last = answer.headers.get("Range", "0-0").rpartition("-")[2]
+            last = re.fullmatch(r"(?:bytes=)?0-(\d{1,18})", answer.headers.get("Range", ""))
             # Of an upload without a byte some registries say 0-0, as of one with a single byte, which we never send.
-            return int(last) + 1 if last.isdecimal() and int(last) else 0, self._location(answer)
+            return int(last[1]) + 1 if last and int(last[1]) else 0, self._location(answer)
 
     def _finish(self, repository: str, place: str, blob: Descriptor) -> None:
         waits = _Waits(self._access.patience)
         address = f"{place}{'&' if '?' in place else '?'}digest={urllib.parse.quote(blob.digest)}"
         while True:
             try:
-                self._once(
-                    "PUT", address, _push(repository), {"Content-Type": "application/octet-stream"}, b""
-                ).drain_conn()
-            except (NotFound, ConfigError):
-                raise _Restart from None
-            except (HTTPError, OSError, RemoteError) as error:
+                _leave(self._once("PUT", address, _push(repository), {"Content-Type": "application/octet-stream"}, b""))
+            except (NotFound, _OutOfPlace) as error:
+                raise _Restart from error
+            except (HTTPError, OSError) as error:
                 waits.after(self.told(error))
                 if self.has_blob(repository, blob.digest):
                     return
@@ -328,7 +345,24 @@ class RegistryStore:
         location = answer.headers.get("Location", "")
         if not location:
             raise BadServer(f"{self.host}: the registry names no place for an upload")
-        return urllib.parse.urljoin(f"{self._base}/", location)
+        return self._next(f"{self._base}/", location)
+
+    def _next(self, before: str, place: str) -> str:
+        """The address that the registry names after another one; raises where it has less protection, or is none."""
+        try:
+            address = urllib.parse.urljoin(self._absolute(before), place)
+            parts_of = urllib.parse.urlsplit(address)
+            good = bool(parts_of.hostname) and (parts_of.port is None or parts_of.port > 0)
+        except ValueError:
+            good = False
+        if not good or parts_of.scheme not in {"http", "https"}:
+            raise BadServer(f"{self.host}: the registry sends us to {quoted(place.partition('?')[0])}")
+        if parts_of.scheme != "https" and self._base.startswith("https:"):
+            raise BadServer(
+                f"{self.host}: the registry sends us to {quoted(place.partition('?')[0])}, which has no TLS",
+                help="a proxy before it that speaks TLS has to say so: X-Forwarded-Proto",
+            )
+        return address
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -354,7 +388,7 @@ class RegistryStore:
         answer = self._redirected(method, self._absolute(place), scope, dict(headers or {}), body)
         if answer.status == 401:
             challenge = answer.headers.get("WWW-Authenticate", "")
-            answer.drain_conn()
+            _leave(answer)
             self._tokens[scope] = self._authorization(challenge, scope)
             answer = self._redirected(method, self._absolute(place), scope, dict(headers or {}), body)
         if 200 <= answer.status < 300:
@@ -374,10 +408,8 @@ class RegistryStore:
             target = answer.headers.get("Location") if answer.status in {301, 302, 303, 307, 308} else None
             if target is None:
                 return answer
-            answer.drain_conn()
-            url = urllib.parse.urljoin(url, target)
-            if urllib.parse.urlsplit(url).scheme != "https" and self._base.startswith("https:"):
-                raise BadServer(f"{self.host}: the registry sends us to {url.partition('?')[0]}, which has no TLS")
+            _leave(answer)
+            url = self._next(url, target)
         raise BadServer(f"{self.host}: the registry sends us on more than {_REDIRECTS} times")
 
     def _sent(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> BaseHTTPResponse:
@@ -428,21 +460,25 @@ class RegistryStore:
             mark = "&" if "?" in realm else "?"
             answer = self._sent("GET", f"{realm}{mark}{urllib.parse.urlencode(query)}", headers, None)
         if answer.status in {401, 403}:
-            answer.drain_conn()
+            _leave(answer)
             raise self._unauthenticated(had=found is not None)
         if answer.status != 200:
             raise self._refused("GET", realm, answer)
         value = _json(_bounded(answer))
         token = value.get("token") or value.get("access_token")
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise BadServer(f"{self.host}: {realm} gave no token")
+            raise BadServer(f"{self.host}: {quoted(realm)} gave no token")
         return token
 
     def _refused(self, method: str, place: str, answer: BaseHTTPResponse) -> Exception:
-        where = f"{self.host}: {method} {urllib.parse.urlsplit(place).path}"
+        path = urllib.parse.urlsplit(place).path
+        where = f"{self.host}: {method} {path if path.isprintable() else quoted(path)}"
         text = f"{where}: {answer.status}{_reason(answer)}"
         if answer.status == 401:
-            return self._unauthenticated(had=True)
+            had = self._credentials(self.host) is not None
+            if had and "insufficient_scope" in answer.headers.get("WWW-Authenticate", ""):
+                return PermissionDenied(f"{where}: the user may not do this", help=f"jina hub login {self.host}")
+            return self._unauthenticated(had)
         if answer.status == 403:
             return PermissionDenied(text, help=f"jina hub login {self.host}")
         if answer.status in {404, 410}:
@@ -452,6 +488,8 @@ class RegistryStore:
             advice = answer.headers.get("Retry-After", "")
             error.retry_after = float(advice) if advice.isdecimal() else 0.0
             return error
+        if answer.status == 416:
+            return _OutOfPlace(text)
         return ConfigError(text) if answer.status < 500 else BadServer(text)
 
     def told(self, error: Exception) -> Exception:
@@ -491,13 +529,21 @@ class _Download:
         self._waits = store.waits()
         self._answer: BaseHTTPResponse | None = None
 
-    def read(self, size: int) -> bytes:
+    def seek(self, place: int) -> None:
+        """Ask for it from its beginning again."""
+        del place
+        self.close()
+        self._got = 0
+
+    def read(self, size: int = -1) -> bytes:
         """The next bytes; empty at the end."""
         while True:
             try:
                 if self._answer is None:
+                    if self._got >= self._blob.size > 0:
+                        return b""  # it broke behind the last byte
                     self._answer = self._store.reading(self._path, self._scope, self._got)
-                data = self._answer.read(size)
+                data = self._answer.read1(size)  # what there is: `read` loses all of it where a connection breaks
             except (HTTPError, OSError, Unavailable) as error:
                 self.close()
                 told = self._store.told(error)
@@ -574,6 +620,16 @@ def _exactly(source: Checked, size: int) -> bytes:
     return b"".join(pieces)
 
 
+def _leave(answer: BaseHTTPResponse) -> None:
+    """Give the connection back when the rest of an answer is short, else close it."""
+    left = _UNREAD
+    while left and (piece := answer.read(left)):
+        left -= len(piece)
+    if not left:
+        answer.close()
+    answer.release_conn()
+
+
 def _bounded(answer: BaseHTTPResponse, most: int = MANIFEST_BYTES) -> bytes:
     data = bytearray()
     while len(data) <= most and (piece := answer.read(most + 1 - len(data))):
@@ -597,10 +653,10 @@ def _json(data: bytes) -> dict[str, Any]:
 
 def _reason(answer: BaseHTTPResponse) -> str:
     """What the registry says about a failure, cut short."""
-    if answer.status in {404, 410}:
-        answer.drain_conn()
-        return ""
     try:
+        if answer.status in {404, 410}:
+            _leave(answer)
+            return ""
         value = json.loads(answer.read(4096))
         first = value["errors"][0]
         text = f"{first.get('code', '')} {first.get('message', '')}".strip()

@@ -6,7 +6,6 @@ A signature is stored as cosign stores it, under the tag `sha256-DIGEST.sig`, an
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Sequence
@@ -69,21 +68,20 @@ def sign(store: Store, repository: str, name: str, package: Descriptor, key_file
             "optional": None,
         }
     )
-    tag = _tag(package.digest)
     layers = [
         (PAYLOAD, read_all(store, repository, layer, _PAYLOAD_BYTES), dict(layer.annotations))
-        for layer in _layers(store, repository, tag)
+        for layer in _layers(store, repository, package.digest)
     ]
     signature = base64.b64encode(key.sign(payload)).decode()
     layers.append((PAYLOAD, payload, {SIGNATURE: signature}))
-    return attach(store, repository, package, KIND, layers, [tag])
+    return attach(store, repository, package, KIND, layers, [_tag(package.digest)])
 
 
 def verify(store: Store, repository: str, digest: str, keys: Sequence[Path]) -> Path:
     """The file of the key that signed the digest; raises `PermissionDenied` where none of them did."""
     if not keys:
         raise ConfigError("no key to verify signatures with", help="name public keys: --key FILE, or JINA_HUB_KEYS")
-    layers = _layers(store, repository, _tag(digest))
+    layers = _layers(store, repository, digest)
     if not layers:
         raise PermissionDenied(f"{repository}@{digest} is not signed", help="jina hub push --sign KEY signs a package")
     public = [(file, _public(file)) for file in keys]
@@ -93,7 +91,7 @@ def verify(store: Store, repository: str, digest: str, keys: Sequence[Path]) -> 
             continue
         try:
             signature = base64.b64decode(layer.annotations.get(SIGNATURE, ""), validate=True)
-        except binascii.Error:
+        except ValueError:  # not base64, or not even ASCII
             continue
         for file, key in public:
             if _is_by(key, signature, payload):
@@ -102,14 +100,24 @@ def verify(store: Store, repository: str, digest: str, keys: Sequence[Path]) -> 
     raise PermissionDenied(f"{repository}@{digest} has no signature by any of the keys {names}")
 
 
-def _layers(store: Store, repository: str, tag: str) -> tuple[Descriptor, ...]:
-    try:
-        found = parse_manifest(store.manifest(repository, tag)[1])
-    except NotFound:
-        return ()
-    if not isinstance(found, Manifest):
-        raise Damaged(f"{repository}:{tag} is an image index, not signatures")
-    return tuple(layer for layer in found.layers if layer.media_type == PAYLOAD)
+def _layers(store: Store, repository: str, digest: str) -> list[Descriptor]:
+    """The signatures of a package: those below the tag, and others that refer to it.
+
+    Of two that sign at once the later one moves the tag, and knows nothing of the earlier one.
+    """
+    found: dict[tuple[str, str], Descriptor] = {}
+    referrers = (one.digest for one in store.referrers(repository, digest, KIND)[:_MOST])
+    for name in (_tag(digest), *referrers):
+        try:
+            manifest = parse_manifest(store.manifest(repository, name)[1])
+        except NotFound:
+            continue
+        if not isinstance(manifest, Manifest):
+            raise Damaged(f"{repository}:{name} is an image index, not signatures")
+        for layer in manifest.layers:
+            if layer.media_type == PAYLOAD:
+                found.setdefault((layer.digest, layer.annotations.get(SIGNATURE, "")), layer)
+    return list(found.values())
 
 
 def _tag(digest: str) -> str:
