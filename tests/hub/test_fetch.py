@@ -240,6 +240,11 @@ class TestGit:
             Fetching().fetch(self.uses(repository))
         assert list((tmp_path / "cache/jina/hub/git").iterdir()) == []
 
+    def test_a_password_in_an_address_is_neither_taken_nor_shown(self):
+        with pytest.raises(ConfigError, match="must not hold credentials") as caught:
+            Fetching().fetch("git+https://ada:secret@host.test/a/b.git@v1")
+        assert "secret" not in str(caught.value)
+
 
 class TestServed:
     def test_a_deployment_of_a_package(self, folder):

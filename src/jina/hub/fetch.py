@@ -298,6 +298,11 @@ class GitSource:
         address, _, fragment = uses.strip()[len("git+") :].partition("#")
         scheme, _, rest = address.partition("://")
         host, slash, path = rest.partition("/")
+        if scheme.lower() == "https" and "@" in host:  # it would be shown and kept wherever the name is
+            raise ConfigError(
+                f"git+https://...@{host.rpartition('@')[2]}/{path}: a name must not hold credentials",
+                help="git asks its credential helpers: see `git help credentials`",
+            )
         path, _, ref = path.rpartition("@") if "@" in path else (path, "", "")
         options = dict(urllib.parse.parse_qsl(fragment, strict_parsing=True)) if fragment else {}
         subdirectory = options.pop("subdirectory", "").strip("/")
