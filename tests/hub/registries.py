@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import datetime as dt
 import hashlib
 import http.server
 import json
 import shutil
 import signal
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
 from tests.certificates import Certificate
 
 USER, PASSWORD = "ada", "pass word"
@@ -168,3 +176,117 @@ def odd(
 
 def sha(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class Tokens:
+    """What a token server answers (https://distribution.github.io/distribution/spec/auth/token/), for `odd`.
+
+    `ada` may push and pull, everybody else may pull; a token is signed with the key of the certificate that the
+    registry is told.
+    """
+
+    SERVICE = "registry of the tests"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._key = rsa.generate_private_key(65537, 2048)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tokens")])
+        now = dt.datetime.now(dt.UTC)
+        made = x509.CertificateBuilder(name, name, self._key.public_key(), x509.random_serial_number())
+        made = made.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        self._certificate = made.sign(self._key, hashes.SHA256())
+        self.root = folder / "tokens.pem"
+        self.root.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        self.given: list[tuple[str, list[str]]] = []
+        """The user (empty: nobody) and the scopes of each token."""
+
+    def auth(self, server: Odd) -> str:
+        """How docker-registry is told of it."""
+        realm = f"https://{server.host}/token"
+        return json.dumps({"token": {"realm": realm, "service": self.SERVICE, "issuer": "tests",
+                                     "rootcertbundle": str(self.root)}})  # fmt: skip
+
+    def __call__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)
+        user, given = "", headers.get("Authorization", "")
+        if given:
+            user, _, password = base64.b64decode(given.removeprefix("Basic ")).decode().partition(":")
+            if (user, password) != (USER, PASSWORD):
+                return 401, {}, b""
+        access = []
+        for scope in asked.get("scope", []):
+            kind, name, actions = scope.split(":")
+            allowed = [one for one in actions.split(",") if one == "pull" or user]
+            access.append({"type": kind, "name": name, "actions": allowed})
+        self.given.append((user, [f"{one['name']}:{','.join(one['actions'])}" for one in access]))
+        now = int(time.time())
+        claims = {"iss": "tests", "sub": user, "aud": self.SERVICE, "exp": now + 300, "nbf": now - 60, "iat": now,
+                  "jti": str(len(self.given)), "access": access}  # fmt: skip
+        return 200, {"Content-Type": "application/json"}, json.dumps({"token": self._signed(claims)}).encode()
+
+    def _signed(self, claims: dict[str, object]) -> str:
+        """A JSON Web Token (RFC 7519), RS256, with the certificate of the key."""
+        own = base64.b64encode(self._certificate.public_bytes(serialization.Encoding.DER)).decode()
+        parts = ({"typ": "JWT", "alg": "RS256", "x5c": [own]}, claims)
+        text = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
+        return f"{text}.{_base64url(self._key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@dataclass
+class Counted:
+    """A relay in front of a port; `sent` are the bytes that clients sent through it."""
+
+    port: int = 0
+    sent: int = 0
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def counted(port: int) -> Iterator[Counted]:
+    """Relay connections to a port of this machine, and count what is sent there."""
+    found = Counted()
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as other:
+                back = threading.Thread(target=_pass_on, args=(other, self.request))
+                back.start()
+                for size in _moved(self.request, other):
+                    found.sent += size
+                back.join()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Relay) as running:
+        found.port = running.server_address[1]
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield found
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+def _moved(source: socket.socket, target: socket.socket) -> Iterator[int]:
+    """Move bytes until the source ends, and tell the target; gives the size of each piece."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+            yield len(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    for _ in _moved(source, target):
+        pass

@@ -217,6 +217,14 @@ class TestFolders:
         with pytest.raises(Damaged, match="at most"):
             store.manifest("a", entry.digest)
 
+    def test_an_index_that_lists_one_manifest_many_times(self, store):
+        """Each manifest is read once: the time is not that of the square of their number."""
+        entry = put(store, "a")
+        (store.root / "a/index.json").write_bytes(Index((entry,) * 10_000).to_bytes())
+        began = time.process_time()
+        assert store.referrers("a", sha(b"x")) == []
+        assert time.process_time() - began < 5
+
     def test_indexes_within_indexes(self, tmp_path, store):
         entry = put(store, "a")
         for _ in range(20):

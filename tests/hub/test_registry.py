@@ -257,6 +257,10 @@ class TestALostUpload:
             store.write_blob("a", self.BLOB, content)
         assert registry.stored == {self.BLOB.digest: self.TEXT}
 
+    def test_all_of_it_is_read_at_once(self, source):
+        with source as content:
+            assert content.read() == self.TEXT
+
     def test_not_for_ever(self, source):
         with odd(_Losing(10)) as server, source as content:
             store = RegistryStore(server.host, Access(frozenset({server.host}), patience=5), nobody)

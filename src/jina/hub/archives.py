@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, cast
 
 from jina.errors import ConfigError
-from jina.hub.oci import CHUNK, Damaged
+from jina.hub.oci import CHUNK, PART, Damaged
 
 Entry = tuple[str, Path | bytes, bool]
 """Name in the archive, content (the path of a folder: an entry for the folder alone), and whether it is a program."""
@@ -194,7 +194,7 @@ def unpack(source: IO[bytes], folder: Path, *, most_bytes: int, most_files: int)
     than allowed. Of the modes only "is a program" is kept; owners and times are not.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
     try:
         names = _extract(source, part, most_bytes, most_files)
         part.chmod(0o755)

@@ -16,6 +16,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,9 @@ _MOST: Final = {"layers": 1000, "manifests": 20_000}
 _DEEPEST_INDEX: Final = 4
 """An index may list indexes, but not without end."""
 CHUNK: Final = 1 << 20
+PART: Final = ".part-"
+"""What the names of files and folders begin with that are not whole yet."""
+_PART_SECONDS: Final = 86400.0
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
@@ -378,16 +382,15 @@ class Checked:
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes; raises `Damaged` where there are more than the descriptor says, or others."""
-        room = self._blob.size - self._size + 1  # one more shows that there is too much
-        data = self._source.read(room if size < 0 else min(size, room))
+        if size < 0:
+            return b"".join(iter(lambda: self.read(CHUNK), b""))
+        data = self._source.read(min(size, self._blob.size - self._size + 1))  # one more shows that there is too much
         self._hash.update(data)
         self._size += len(data)
         if self._size > self._blob.size:
             raise Damaged(f"{self._blob.digest} has more than the {self._blob.size} bytes that its descriptor says")
         if not data and size != 0:
             self._end()
-        elif size < 0:
-            data += self.read(1)
         return data
 
     def seek(self, place: int) -> int:
@@ -453,10 +456,7 @@ class LayoutStore:
                     raise Damaged(f"{wanted}: the content has the digest {digest_of(data)}")
                 return Descriptor(parse_manifest(data).media_type, wanted, len(data)), data
             raise NotFound(f"{self.root / repository}: no {wanted}", help=self._known(repository))
-        if entry.size > MANIFEST_BYTES:
-            raise Damaged(f"a manifest has {entry.size} bytes; at most {MANIFEST_BYTES} are read")
-        with self.read_blob(repository, entry) as source:
-            return entry, source.read()
+        return entry, self._content(repository, entry)
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """See `Store`."""
@@ -503,15 +503,25 @@ class LayoutStore:
 
     def referrers(self, repository: str, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """See `Store`."""
+        listed = {one.digest: one for one in self._entries(repository) if one.media_type == IMAGE_MANIFEST}
         found: dict[str, Descriptor] = {}
-        for entry in self._entries(repository):
-            if entry.media_type != IMAGE_MANIFEST or entry.digest in found:
+        for entry in listed.values():
+            try:
+                parsed = parse_manifest(self._content(repository, entry))
+            except NotFound:
                 continue
-            parsed = parse_manifest(self.manifest(repository, entry.digest)[1])
             if isinstance(parsed, Manifest) and parsed.subject is not None and parsed.subject.digest == digest:
                 kind = parsed.kind
                 found[entry.digest] = Descriptor(entry.media_type, entry.digest, entry.size, parsed.annotations, kind)
         return [one for one in found.values() if not artifact_type or one.artifact_type == artifact_type]
+
+    def _content(self, repository: str, entry: Descriptor) -> bytes:
+        """The bytes of a manifest."""
+        if entry.size > MANIFEST_BYTES:
+            raise Damaged(f"a manifest has {entry.size} bytes; at most {MANIFEST_BYTES} are read")
+        with self.read_blob(repository, entry) as source:
+            data: bytes = source.read()
+            return data
 
     def _blob(self, repository: str, digest: str) -> Path:
         algorithm, _, value = check_digest(digest).partition(":")
@@ -546,7 +556,9 @@ class LayoutStore:
 
     def _make(self, repository: str) -> None:
         folder = self._folder(repository)
-        (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        blobs = folder / "blobs" / "sha256"
+        blobs.mkdir(parents=True, exist_ok=True)
+        sweep(blobs)
         if not (folder / "oci-layout").exists():
             with whole(folder / "oci-layout") as file:
                 file.write(canonical({"imageLayoutVersion": "1.0.0"}))
@@ -624,11 +636,20 @@ def _tagged(entry: Descriptor, tag: str) -> Descriptor:
     return Descriptor(entry.media_type, entry.digest, entry.size, annotations, entry.artifact_type, entry.platform)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left unfinished in a folder, a day ago and earlier."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{PART}*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < time.time() - _PART_SECONDS:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
 @contextlib.contextmanager
 def whole(target: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A file that takes its name when all is written and on disk; nothing of it stays where that fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=PART, dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -27,6 +27,7 @@ from jina.hub.archives import Names, pack, unpack
 from jina.hub.oci import (
     CHUNK,
     EMPTY,
+    PART,
     Checked,
     Damaged,
     Descriptor,
@@ -38,6 +39,7 @@ from jina.hub.oci import (
     free_space,
     parse_json,
     parse_manifest,
+    sweep,
     whole,
 )
 from jina.version import __version__
@@ -513,7 +515,9 @@ def pull(
             f"{target}: the package has {needed} bytes, and {free} are free", help="make room, or set XDG_CACHE_HOME"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    for place in (target.parent, blobs):
+        sweep(place)
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=target.parent))
     try:
         folder = part / "package"
         names = _pull_source(store, repository, manifest, folder, progress)

@@ -551,13 +551,18 @@ class _Download:
                     raise told from error
                 self._waits.after(told, getattr(error, "retry_after", None) or None)
                 continue
+            except _OutOfPlace:  # there is nothing behind what came
+                raise self._short() from None
             if data or self._got >= self._blob.size or size == 0:
                 self._got += len(data)
                 self._waits.progressed()
                 return data
             # It ended early without an error of HTTP: what there is may be all there is, but is asked for again.
             self.close()
-            self._waits.after(Damaged(f"{self._blob.digest} ended after {self._got} of {self._blob.size} bytes"))
+            self._waits.after(self._short())
+
+    def _short(self) -> Damaged:
+        return Damaged(f"{self._blob.digest} ended after {self._got} of {self._blob.size} bytes")
 
     def close(self) -> None:
         """Give the connection back, or close it in the middle of an answer."""
