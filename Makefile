@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
-.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-containers test-versions check-clean check
+.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-versions check-clean check
 .PHONY: fix bench figures docs lock clean
 .DEFAULT_GOAL := help
 
@@ -112,8 +112,14 @@ test-observe: $(READY)  ## against a real Prometheus and a real collector of Ope
 	scripts/env_observe.sh
 	export CI=1; $(PYTEST) -q -m slow -n 2 tests/observe
 
-test-containers: $(READY)  ## images with and without an engine, and the generated Dockerfile (as root; Debian's docker.io, skopeo, umoci)
-	$(PYTEST) -q -m slow -n 0 tests/containers
+test-images: $(READY)  ## all about images, engines, registries and packages; installs what it starts (as root, on Debian)
+	scripts/env_images.sh
+	$(PYTEST) -q -m "slow or long or not slow" -n 0 --timeout 1800 tests/hub
+	$(MAKE) --no-print-directory test-containers LONG=1
+
+test-containers: $(READY)  ## the part of test-images that needs an engine or runs images, without what downloads much
+	scripts/env_images.sh
+	$(PYTEST) -q -m "slow$(if $(LONG),, and not long)" -n 0 tests/containers
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies (PART=1/3: a third of them)
 	scripts/test_versions.sh $(if $(PART),--part $(PART))
