@@ -136,6 +136,7 @@ def test_protocols_decide_ports_and_health_check(tmp_path):
 
 
 def test_a_base_can_be_given_by_its_digest(tmp_path):
+    (tmp_path / "config.yml").write_text("jtype: X\n")
     name = f"python:3.12-slim@sha256:{'a' * 64}"
     assert f"FROM {name} AS base" in package_dockerfile(tmp_path, base=name).splitlines()
     assert default_base("cpu") == "python:3.12-slim"
@@ -143,6 +144,7 @@ def test_a_base_can_be_given_by_its_digest(tmp_path):
 
 
 def test_requirements_decide_the_system_packages(tmp_path):
+    (tmp_path / "config.yml").write_text("jtype: X\n")
     (tmp_path / "requirements.txt").write_text("# git+ in a comment\nnumpy\n")
     assert "apt-get" not in package_dockerfile(tmp_path)
     (tmp_path / "requirements.txt").write_text("thing @ git+https://example.org/thing.git\n")

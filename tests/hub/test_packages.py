@@ -85,6 +85,20 @@ class TestFiles:
         write(tmp_path, {**dict.fromkeys(names, "x"), name: text})
         assert set(files_of(tmp_path)) == left | {name, "Dockerfile"}
 
+    @pytest.mark.parametrize("place", [".gitignore", "wheels/.gitignore"])
+    def test_gathered_wheels_belong_to_it_though_git_ignores_them(self, tmp_path, place):
+        """`uv build` and `uv pip download` leave a .gitignore of one `*`; projects list the folder or `*.whl`."""
+        wheels = {"wheels/a.whl": "", "wheels/jina/pyproject.toml": "", "wheels/jina/.gitignore": "dist\n"}
+        write(tmp_path, {**wheels, "wheels/jina/dist/x": "", "other/b.whl": "", "a.py": ""})
+        (tmp_path / place).write_text("*\n!other\n!a.py\n" if "/" in place else "wheels/\n*.whl\n")
+        found = [one for one in files_of(tmp_path) if one != place]
+        assert found == ["a.py", *(["other/b.whl"] if "/" in place else []), *sorted(wheels)]
+
+    @pytest.mark.parametrize("name", [".jinaignore", ".dockerignore"])
+    def test_wheels_are_left_out_where_an_ignore_file_for_packages_says_so(self, tmp_path, name):
+        write(tmp_path, {"wheels/a.whl": "", "a.py": "", name: "wheels\n"})
+        assert files_of(tmp_path) == [name, "a.py"]
+
     def test_an_ignore_file_of_an_inner_folder_holds_there(self, tmp_path):
         write(tmp_path, {"a/.gitignore": "/x\n", "a/x": "", "x": "", "a/b/x": ""})
         assert files_of(tmp_path) == ["a/.gitignore", "a/b/x", "x"]

@@ -15,7 +15,6 @@ from jina.config.models import HubBuildSpec
 from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError
 from jina.hub import images
 from jina.hub.dockerfiles import (
-    WHEELS,
     Run,
     default_base,
     dockerignore,
@@ -26,7 +25,7 @@ from jina.hub.dockerfiles import (
 from jina.hub.engine import Engine
 from jina.hub.fetch import open_registry
 from jina.hub.oci import Reference, Store
-from jina.hub.packages import Package, config_of, files_of
+from jina.hub.packages import WHEELS, Package, config_of, files_of
 from jina.hub.wizard import check_template
 
 _NOT_IN_IMAGES: Final = frozenset({"Dockerfile", ".dockerignore", WHEELS})

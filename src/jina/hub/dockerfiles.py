@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jina.errors import DISTRIBUTION, ConfigError
+from jina.hub.packages import WHEELS, config_of
 
 PORT = 8080
 """The port that an Executor listens on inside its container."""
@@ -101,9 +102,6 @@ TEMPLATES: dict[str, Template] = {
 }
 """The four templates by name."""
 
-WHEELS = "wheels"
-"""The folder of the package from which the build takes jina, and what else the user puts there."""
-
 _VCS = re.compile(r"^\s*[^#]*\b(git|hg|svn|bzr)\+", re.MULTILINE)
 
 
@@ -164,11 +162,6 @@ def _healthcheck(run: Run) -> str:
 def dockerignore() -> str:
     """What no image needs."""
     return "\n".join([".git", ".venv", "__pycache__", "*.pyc", ".pytest_cache", "Dockerfile", ".dockerignore"]) + "\n"
-
-
-def config_of(folder: Path) -> str:
-    """The name of the package's configuration."""
-    return next((name for name in ("config.yml", "config.yaml") if (folder / name).exists()), "config.yml")
 
 
 def package_dockerfile(

@@ -58,6 +58,8 @@ LARGE: Final = 1 << 20
 """A file of so many bytes is a layer of its own."""
 _PINS: Final = ("uv.lock", "requirements.txt")
 CONFIGS: Final = ("config.yml", "config.yaml")
+WHEELS: Final = "wheels"
+"""The folder of the package from which builds take jina, and what else was gathered there."""
 _MOST_FILES: Final = 100_000
 _MOST_LARGE: Final = 900
 """A manifest has at most 1000 layers."""
@@ -89,8 +91,9 @@ class _Pattern:
 class _Rules:
     """The patterns of .jinaignore and .gitignore in one folder (as in git), or of .dockerignore (as in Docker)."""
 
-    def __init__(self, text: str, *, docker: bool = False) -> None:
+    def __init__(self, text: str, *, docker: bool = False, git: bool = False) -> None:
         self._docker = docker
+        self.git = git
         self._patterns = [found for line in text.splitlines() if (found := _pattern(line, docker=docker))]
 
     def leaves_out(self, path: str, *, folder: bool) -> bool:
@@ -168,14 +171,18 @@ def files_of(folder: Path) -> list[str]:
 
 def _walk(root: Path, below: str, rules: list[tuple[str, _Rules]], docker: _Rules) -> Iterator[str]:
     here = root / below
-    own = [_Rules(_text(here / name)) for name in (".gitignore", ".jinaignore")]
-    rules = [*rules, *((below, one) for one in own)]
+    # What was gathered in `wheels` is never in git, and `uv build` writes a .gitignore there that leaves out all of it.
+    gathered = below == f"{WHEELS}/"
+    rules = [(base, one) for base, one in rules if not (gathered and one.git)]
+    rules += [] if gathered else [(below, _Rules(_text(here / ".gitignore"), git=True))]
+    rules += [(below, _Rules(_text(here / ".jinaignore")))]
     for entry in sorted(os.scandir(here), key=lambda one: one.name):
         path = f"{below}{entry.name}"
         is_folder = entry.is_dir()
         if entry.name in _NEVER or entry.name.endswith(".pyc"):
             continue
-        if any(one.leaves_out(path.removeprefix(base), folder=is_folder) for base, one in rules):
+        asked = [(base, one) for base, one in rules if not (path == WHEELS and is_folder and one.git)]
+        if any(one.leaves_out(path.removeprefix(base), folder=is_folder) for base, one in asked):
             continue
         hidden = path not in _ALWAYS_IN_DOCKER and docker.leaves_out(path, folder=is_folder)
         if entry.is_symlink():
