@@ -16,6 +16,7 @@ import pytest
 from tests.hub.registries import docker_registry
 
 from jina.cli.main import main
+from jina.hub import images
 from jina.hub.dockerfiles import own_wheels
 from jina.hub.oci import (
     IMAGE_CONFIG,
@@ -54,12 +55,22 @@ def wheel(folder: Path, name: str, files: dict[str, str], requires: tuple[str, .
         made.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD")))
 
 
-def base(folder: Path, version: str = HERE, architectures: tuple[str, ...] = ("amd64",), program: str = "") -> str:
+def base(
+    folder: Path,
+    version: str = HERE,
+    architectures: tuple[str, ...] = ("amd64",),
+    program: str = "",
+    files: dict[str, str] | None = None,
+) -> str:
     """A layout with one layer that has a Python, for one platform or more."""
     store = Layout(folder)
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w:") as made:
         made.addfile(tarfile.TarInfo(f"./usr/local/bin/{program or f'python{version}'}"))
+        for name, text in (files or {}).items():
+            about = tarfile.TarInfo(name)
+            about.size = len(text)
+            made.addfile(about, io.BytesIO(text.encode()))
     compressed = gzip.compress(target.getvalue(), mtime=0)
     layer = Descriptor.of(IMAGE_LAYER, compressed)
     store.write_blob("", layer, io.BytesIO(compressed))
@@ -92,8 +103,14 @@ def write_package(folder: Path) -> Path:
     (folder / "models/small").mkdir(parents=True)
     program = {"jina_of_tests.py": "def main(): print('served')\n", "rejina-4.0.0.dist-info/entry_points.txt": PROGRAM}
     wheel(folder / "wheels", "rejina", program)
-    wheel(folder / "wheels", "thing", {"thing/__init__.py": "VALUE = {'b', 'a'}\n", "thing/data.bin": "x"})
-    (folder / "executor.py").write_text("from jina import Executor\n")
+    thing = {
+        "thing/__init__.py": "VALUE = {'b', 'a'}\n",
+        "thing/data.bin": "x",
+        "thing/more.py": "",
+        "thing/test.py": "",
+    }
+    wheel(folder / "wheels", "thing", thing)
+    (folder / "executor.py").write_text("import thing\n\nfrom jina import Executor\n")
     (folder / "config.yml").write_text("jtype: Upper\nmetas:\n  description: Capital letters\n")
     (folder / "requirements.txt").write_text("thing\n")
     (folder / "models/small/weights.bin").write_bytes(bytes(1000))
@@ -189,8 +206,10 @@ def test_the_code_belongs_to_its_user_and_is_without_wheels(package, tmp_path, c
     built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
     found = members(tmp_path / "out", manifest(tmp_path / "out").layers[-1])
     assert list(found) == [
-        "home/executor", "workdir", "workdir/config.yml", "workdir/executor.py", "workdir/models",
-        "workdir/models/small", "workdir/models/small/weights.bin", "workdir/requirements.txt", "workdir/start.sh",
+        "home/executor", "workdir", "workdir/__pycache__",
+        f"workdir/__pycache__/executor.{sys.implementation.cache_tag}.pyc", "workdir/config.yml", "workdir/executor.py",
+        "workdir/models", "workdir/models/small", "workdir/models/small/weights.bin", "workdir/requirements.txt",
+        "workdir/start.sh",
     ]  # fmt: skip
     assert {(one.uid, one.gid, one.mtime) for one in found.values()} == {(10001, 10001, 0)}
     assert {name for name, one in found.items() if one.isfile() and one.mode & 0o100} == {"workdir/start.sh"}
@@ -202,7 +221,8 @@ def test_what_ignore_files_leave_out_is_not_in_it(package, tmp_path, capsys):
     built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
     found = members(tmp_path / "out", manifest(tmp_path / "out").layers[-1])
     assert list(found) == [
-        "home/executor", "workdir", "workdir/.gitignore", "workdir/config.yml", "workdir/executor.py",
+        "home/executor", "workdir", "workdir/.gitignore", "workdir/__pycache__",
+        f"workdir/__pycache__/executor.{sys.implementation.cache_tag}.pyc", "workdir/config.yml", "workdir/executor.py",
         "workdir/requirements.txt",
     ]  # fmt: skip
 
@@ -239,6 +259,7 @@ def test_dependencies_stand_where_the_base_looks_for_them(package, tmp_path, cap
     record = file_of(tmp_path / "out", layer, f"{packages}/rejina-4.0.0.dist-info/RECORD").decode()
     assert {"jina_of_tests.py,,", "bin/jina,,"} <= set(record.splitlines())
     assert "direct_url.json" not in record
+    assert f"{packages}/thing/__pycache__/test.{sys.implementation.cache_tag}.pyc" not in found  # nothing imports it
     bytecode = file_of(tmp_path / "out", layer, cached)
     assert bytecode[4:8] == (1).to_bytes(4, "little")  # never compared with its source
     values: dict[str, object] = {}
@@ -250,7 +271,70 @@ def test_a_base_with_another_python_gets_no_bytecode_of_this_one(package, tmp_pa
     built(capsys, package, "--base", base(tmp_path / "base", OTHER), to=tmp_path / "out")
     found = members(tmp_path / "out", manifest(tmp_path / "out").layers[-2])
     assert f"usr/local/lib/python{OTHER}/site-packages/thing/__init__.py" in found
-    assert not [name for name in found if name.endswith(".pyc")]
+    assert not [name for name in found if name.endswith(f".{sys.implementation.cache_tag}.pyc")]
+
+
+def test_bytecode_is_made_by_the_version_that_the_base_has(package, tmp_path, capsys, monkeypatch):
+    """By a Python of that version where there is one; without one a line says what that costs."""
+    monkeypatch.setattr(images, "interpreter", lambda version: None)
+    line = ["hub", "build", str(package), "--daemonless", "--base", base(tmp_path / "base", OTHER)]
+    assert main([*line, "--output", f"oci:{tmp_path}/none"]) == 0
+    assert f"no Python {OTHER} on this machine: modules are compiled at each start" in capsys.readouterr().err
+    assert not [one for one in members(tmp_path / "none", manifest(tmp_path / "none").layers[-2]) if "pyc" in one]
+    monkeypatch.undo()
+    if images.interpreter(OTHER) is None:
+        pytest.skip(f"no Python {OTHER} here")
+    built(capsys, package, "--base", f"oci:{tmp_path}/base", to=tmp_path / "out")
+    found = members(tmp_path / "out", manifest(tmp_path / "out").layers[-2])
+    assert (
+        f"usr/local/lib/python{OTHER}/site-packages/thing/__pycache__/__init__.cpython-{OTHER.replace('.', '')}.pyc"
+        in found
+    )
+
+
+def test_modules_of_python_itself_are_compiled_where_the_base_has_only_sources(package, tmp_path, capsys):
+    """Official images come without bytecode, and the user of the image cannot write any."""
+    library = f"usr/local/lib/python{HERE}"
+    modules = {
+        "encodings/__init__.py": "", "encodings/utf_8.py": "import codecs\n", "codecs.py": "X = 1\n",
+        "unused.py": "", "runpy.py": "", f"__pycache__/runpy.{sys.implementation.cache_tag}.pyc": "of the base",
+    }  # fmt: skip
+    place = base(tmp_path / "base", files={f"{library}/{name}": text for name, text in modules.items()})
+    built(capsys, package, "--base", place, to=tmp_path / "out")
+    layer = manifest(tmp_path / "out").layers[-2]
+    found = {name.removeprefix(f"{library}/") for name in members(tmp_path / "out", layer)}
+    tag = sys.implementation.cache_tag
+    added = {name for name in found if not name.startswith("site-packages/") and name.endswith(".pyc")}
+    assert added == {f"encodings/__pycache__/{one}.{tag}.pyc" for one in ("__init__", "utf_8")} | {
+        f"__pycache__/codecs.{tag}.pyc"
+    }
+
+
+def test_what_the_code_alone_imports_is_compiled_in_a_layer_of_its_own(package, tmp_path, capsys):
+    """Dependencies stay as they are when the code imports more of them."""
+    built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
+    before = manifest(tmp_path / "out").layers
+    (package / "executor.py").write_text("import thing.more\n\nfrom jina import Executor\n")
+    built(capsys, package, "--base", f"oci:{tmp_path}/base", to=tmp_path / "out")
+    after = manifest(tmp_path / "out").layers
+    assert (len(before), len(after), before[:2]) == (3, 4, after[:2])
+    name = f"usr/local/lib/python{HERE}/site-packages/thing/__pycache__/more.{sys.implementation.cache_tag}.pyc"
+    assert list(members(tmp_path / "out", after[2])) == [name]
+
+
+def test_bytecode_of_the_code_is_compared_with_its_source(package, tmp_path, capsys):
+    """Somebody may mount another executor.py over that of the image."""
+    built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
+    name = f"workdir/__pycache__/executor.{sys.implementation.cache_tag}.pyc"
+    assert file_of(tmp_path / "out", manifest(tmp_path / "out").layers[-1], name)[4:8] == (3).to_bytes(4, "little")
+
+
+def test_each_layer_has_a_step_in_the_history(package, tmp_path, capsys):
+    """Engines say the size of a layer by its step; an imported base has none."""
+    built(capsys, package, "--base", base(tmp_path / "base"), to=tmp_path / "out")
+    config = json.loads(content(tmp_path / "out", manifest(tmp_path / "out").config))
+    steps = [step["created_by"] for step in config["history"]]
+    assert steps == ["the base image", "jina hub build: dependencies", "jina hub build: code"]
 
 
 def test_several_platforms_are_an_index(package, tmp_path, capsys):
@@ -296,6 +380,7 @@ WRONG = {
     "no such archive": (["--base", "docker-archive:/no/such"], "/no/such: no such file"),
     "a base that is no archive": (["--base", "docker-archive:{package}/config.yml"], "is not a docker archive"),
     "no place": (["--output", "oci:"], "names no path"),
+    "no such jina": (["--jina-package", "./no/such.whl"], "./no/such.whl: no such wheel or folder"),
     "a name without a host": (["--base", "python:3.12"], "names no repository"),
 }
 
@@ -311,6 +396,20 @@ def test_what_is_wrong_is_named_and_nothing_is_tagged(case, package, tmp_path, c
     output = capsys.readouterr().err
     assert message in output
     assert not (tmp_path / "out/index.json").exists()
+
+
+def test_a_date_that_is_none_is_named(package, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    line = ["hub", "build", str(package), "--daemonless", "--base", base(tmp_path / "base")]
+    assert main([*line, "--output", f"oci:{tmp_path}/out"]) == 2
+    assert "SOURCE_DATE_EPOCH: 'today' is no time" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_docker_s_name_of_a_platform_and_a_path_with_a_colon_are_understood(package, tmp_path, capsys):
+    place = base(tmp_path / "a:b/base", architectures=("arm64",))
+    built(capsys, package, "--base", place, "--platform", "linux/arm64/v8", to=tmp_path / "c:d/out")
+    assert len(manifest(tmp_path / "c:d/out").layers) == 3
 
 
 def test_a_base_without_python_is_refused(package, tmp_path, capsys):

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import io
 import json
-import marshal
 import os
 import re
 import shutil
@@ -20,14 +18,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 from jina.errors import BadConfigSource, ConfigError, MissingExtra
+from jina.hub import bytecode
 from jina.hub.archives import UNREADABLE, Entry, pack
 from jina.hub.dockerfiles import UID, Run
 from jina.hub.oci import (
@@ -44,6 +42,7 @@ from jina.hub.oci import (
     parse_json,
     parse_manifest,
 )
+from jina.hub.packages import created as created_at
 
 PLATFORMS: Final = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 """Platforms of images, and what uv calls those whose wheels run there."""
@@ -57,6 +56,9 @@ _MEDIA: Final = {
 """Docker's names of what OCI calls otherwise."""
 _CONFIG_BYTES: Final = 8 << 20
 _INSTALL_TIME: Final = 1800.0
+_READ_FOR_PYTHON: Final = 512 << 20
+"""The layers of a larger base are not read for the modules of its Python: those of CUDA take minutes."""
+_LONGEST_MODULE: Final = 4 << 20
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Say = Callable[[str], None]
@@ -81,6 +83,8 @@ class Place:
         kind, colon, rest = text.partition(":")
         if colon and kind in {"oci", "docker-archive"}:
             path, _, tag = rest.partition(":")
+            if kind == "oci" and "/" in tag:  # of a path with such letters, only the last part can be a tag
+                path, _, tag = rest.rpartition(":") if "/" not in rest.rpartition(":")[2] else (rest, "", "")
             if not path:
                 raise ConfigError(f"{text!r} names no path", help=f"write {kind}:PATH")
             if kind == "oci":
@@ -213,6 +217,16 @@ class Python:
         return f"{place}/lib/python{self.version}/{name}".lstrip("/")
 
     @property
+    def tag(self) -> str:
+        """What its files of bytecode have in their names."""
+        return f"cpython-{self.version.replace('.', '')}"
+
+    @property
+    def library(self) -> str:
+        """The folder of the modules that are Python's own, without a leading `/`."""
+        return f"{self.prefix}/lib/python{self.version}".lstrip("/")
+
+    @property
     def programs(self) -> str:
         """The folder that programs are installed in, without a leading `/`."""
         return ("/usr/local" if self.prefix == "/usr" else self.prefix).lstrip("/") + "/bin"
@@ -258,13 +272,43 @@ class Base:
         if said:
             return Python(said.group(), "/usr/local")
         found: dict[str, str] = {}
-        for layer in self.manifest.layers:
-            with self.place.store.read_blob(self.place.repository, layer) as content:
-                found.update(_pythons(content))
+        for member, _ in self._members():
+            match = re.fullmatch(r"(?:\./|/)?((?:.+/)?bin)/python(3\.\d+)", member.name)
+            if match and member.isreg():
+                found[f"/{match[1]}"] = match[2]
         for folder in self.environment.get("PATH", _PATH).split(":"):
             if folder.endswith("/bin") and folder in found:
                 return Python(found[folder], folder.removesuffix("/bin"))
         raise ConfigError("the base image has no Python on its PATH", help="such as --base python:3.12-slim")
+
+    def modules(self, python: Python, folder: Path) -> list[bytecode.Module]:
+        """Python's own modules that the base has no bytecode of (official images have none), written into a folder."""
+        if sum(layer.size for layer in self.manifest.layers) > _READ_FOR_PYTHON:
+            return []
+        below = rf"(?:\./|/)?{re.escape(python.library)}/((?:[A-Za-z_]\w*/)*?)(?:__pycache__/)?(\w+)"
+        names = re.compile(rf"{below}(\.py|\.{python.tag}\.pyc)")
+        sources: dict[str, Path] = {}
+        cached: set[str] = set()
+        for member, read in self._members():
+            match = names.fullmatch(member.name)
+            if match is None or not member.isreg() or member.size > _LONGEST_MODULE:
+                continue
+            path = f"{match[1]}{match[2]}.py"
+            if match[3] != ".py":
+                cached.add(path)
+            elif match[1].partition("/")[0] not in _NOT_OWN:
+                sources[path] = folder / f"{len(sources)}.py"
+                sources[path].write_bytes(read())
+        found = [path for path in sources if path not in cached]
+        return [
+            bytecode.Module(bytecode.name_of(path), str(sources[path]), f"/{python.library}/{path}") for path in found
+        ]
+
+    def _members(self) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
+        """The entries of all layers, and what reads their content."""
+        for layer in self.manifest.layers:
+            with self.place.store.read_blob(self.place.repository, layer) as content:
+                yield from _members(content)
 
 
 def _platform(value: Any) -> str:
@@ -298,14 +342,19 @@ def _diff_ids(config: dict[str, Any]) -> list[str]:
     return listed
 
 
-def _pythons(layer: Any) -> Iterator[tuple[str, str]]:
-    """The folders of a layer that hold a Python, and its version."""
+_NOT_OWN: Final = frozenset(
+    {"site-packages", "dist-packages", "test", "idlelib", "lib2to3", "ensurepip", "__pycache__"}
+)
+"""Folders beside Python's own modules, and those of which no worker uses anything."""
+
+
+def _members(layer: Any) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
     try:
         with tarfile.open(fileobj=layer, mode="r|*") as archive:
-            for member in archive:
-                match = re.fullmatch(r"(?:\./|/)?((?:.+/)?bin)/python(3\.\d+)", member.name)
-                if match and member.isreg():
-                    yield f"/{match[1]}", match[2]
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined] # they would all be kept
+                content = archive.extractfile(member) if member.isreg() else None
+                yield member, content.read if content else bytes
     except UNREADABLE as error:
         if isinstance(error, ConfigError):
             raise
@@ -326,17 +375,25 @@ def uv() -> str:
     return found
 
 
+def _uv(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run uv; it ends with this process, and where it takes too long."""
+    try:
+        return subprocess.run(  # noqa: S603 - a list of words, no shell
+            [uv(), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_TIME, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"uv {words[0]} did not end within {_INSTALL_TIME:g} s") from None
+
+
 def install(arguments: Sequence[str], python: Python, platform: str, target: Path) -> None:
     """Resolve and install for a platform with uv, into a folder; raises `ConfigError` with what uv said."""
-    command = [uv(), "pip", "install", "--quiet", "--no-progress", "--python", sys.executable]
+    command = ["pip", "install", "--quiet", "--no-progress", "--python", sys.executable]
     command += ["--target", str(target), "--python-version", python.version, "--python-platform", PLATFORMS[platform]]
     # What is built here would be built for this machine.
     command += ["--no-build", "--link-mode", "copy", "--no-compile-bytecode", *arguments]
     # uv reads none of pip's variables, and has none of its own for this.
     command += ["--no-index"] if os.environ.get("PIP_NO_INDEX", "0") not in {"", "0"} else []
-    done = subprocess.run(  # noqa: S603 - a list of words, no shell
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_TIME, check=False
-    )
+    done = _uv(command)
     if done.returncode:
         raise ConfigError(
             f"dependencies for {platform} with Python {python.version} cannot be installed:\n{done.stderr.strip()}",
@@ -349,11 +406,8 @@ def requirements_of(folder: Path, scratch: Path) -> list[str]:
     found = []
     if (folder / "uv.lock").exists():
         locked = scratch / "locked.txt"
-        command = [uv(), "export", "--quiet", "--frozen", "--no-emit-project", "--no-dev", "--no-hashes"]
-        command += ["--directory", str(folder), "--output-file", str(locked)]
-        done = subprocess.run(  # noqa: S603 - a list of words, no shell
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_TIME, check=False
-        )
+        command = ["export", "--quiet", "--frozen", "--no-emit-project", "--no-dev", "--no-hashes"]
+        done = _uv([*command, "--directory", str(folder.resolve()), "--output-file", str(locked)])
         if done.returncode:
             raise ConfigError(
                 f"{folder / 'uv.lock'} cannot be used:\n{done.stderr.strip()}", help="`uv lock` writes it"
@@ -371,8 +425,7 @@ _LEFT_OUT: Final = frozenset({"direct_url.json", "uv_cache.json", "INSTALLER", "
 
 
 def installed(folder: Path, python: Python) -> Iterator[Entry]:
-    """What stands in a folder that `install` filled, at its places in the image; bytecode is added where it can be."""
-    compiles = python.version == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    """What stands in a folder that `install` filled, at its places in the image."""
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder)
         if file.is_dir() or path.parts[0] == ".lock" or path.suffix == ".pyc":
@@ -386,9 +439,6 @@ def installed(folder: Path, python: Python) -> Iterator[Entry]:
                 yield name, _record(file.read_bytes()) if path.name == "RECORD" else file, False
             continue
         yield name, file, bool(file.stat().st_mode & 0o100)
-        if compiles and path.suffix == ".py" and (code := _bytecode(file.read_bytes(), f"/{name}")):
-            tag = sys.implementation.cache_tag
-            yield f"{python.packages}/{(path.parent / '__pycache__' / path.stem).as_posix()}.{tag}.pyc", code, False
 
 
 def _program(data: bytes, python: Python) -> bytes:
@@ -415,18 +465,44 @@ def _record(data: bytes) -> bytes:
     return target.getvalue().encode()
 
 
-def _bytecode(source: bytes, name: str) -> bytes | None:
-    """A module as Python caches it, found by the digest of its source and never compared with it; None where it has
-    no such form. The user of an image cannot write it, and would compile all of it at every start.
+def interpreter(version: str) -> str | None:
+    """A Python of that version on this machine: the one that runs this, or one that uv finds."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return sys.executable
+    done = _uv(["python", "find", "--quiet", "--system", "--no-project", "--no-python-downloads", version])
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _cached(
+    python: Python, own: Sequence[bytecode.Module], packages: Path, code: Iterable[Entry], scratch: Path
+) -> list[list[Entry]] | None:
+    """Bytecode: of what jina and the packages import, whatever the code is; of what the code imports besides; of the
+    code. None where no Python of that version is on this machine.
     """
-    try:
-        # Version 2 has no references, which depend on what else the process does.
-        with warnings.catch_warnings(action="ignore"):
-            code = marshal.dumps(compile(source, name, "exec", dont_inherit=True, optimize=0), 2)
-    except (SyntaxError, ValueError):
+    found = interpreter(python.version)
+    if found is None:
         return None
-    flags = (1).to_bytes(4, "little")  # PEP 552: by hash, unchecked
-    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + code
+    modules, tops = list(own), []
+    for file in sorted(packages.rglob("*.py")):
+        path = file.relative_to(packages).as_posix()
+        if not path.startswith("bin/"):
+            modules.append(bytecode.Module(bytecode.name_of(path), str(file), f"/{python.packages}/{path}"))
+            tops += [bytecode.name_of(path)] if path.removesuffix("/__init__.py").count("/") == 0 else []
+    for name, content, _ in code:
+        if name.endswith(".py") and isinstance(content, Path) and content.is_file():
+            module = f"{WORKDIR}.{bytecode.name_of(name.removeprefix(f'{WORKDIR}/'))}"
+            modules.append(bytecode.Module(module, str(content), f"/{name}", checked=True))
+    parts: list[list[Entry]] = [[], [], []]
+    try:
+        groups = bytecode.compiled(found, modules, (["jina.*", *tops], [f"{WORKDIR}.*"]), scratch)
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"no bytecode for the image: {error}", help=f"does {found} run?") from error
+    for number, made in enumerate(groups):
+        for place, file in made.items():
+            folder, _, name = place[1:].rpartition("/")
+            entry = f"{folder}/__pycache__/{name.removesuffix('.py')}.{python.tag}.pyc", file, False
+            parts[2 if place.startswith(f"/{WORKDIR}/") else number].append(entry)
+    return parts
 
 
 # --- the image ----------------------------------------------------------------------------------------------------
@@ -465,31 +541,55 @@ def build(made: Build, base: Place, target: Place, platforms: Sequence[str], scr
 def _one(made: Build, base: Base, target: Place, scratch: Path, tags: Iterable[str], say: Say) -> Descriptor:
     python = base.python()
     say(f"{base.platform}: Python {python.version} in {python.prefix}")
-    if python.version != f"{sys.version_info[0]}.{sys.version_info[1]}":
-        say("this is another Python than that of the image: modules are compiled at each start of a container")
     layers = list(base.manifest.layers)
     for number, layer in enumerate(layers):
         if not target.store.has_blob(target.repository, layer.digest):
             with base.place.store.read_blob(base.place.repository, layer) as content:
                 target.store.write_blob(target.repository, layer, content)
         layers[number] = Descriptor(_MEDIA.get(layer.media_type, layer.media_type), layer.digest, layer.size)
-    contents = []
+    contents, steps = [], []
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        install(made.requirements, python, base.platform, Path(folder))
-        parts = (("dependencies", list(installed(Path(folder), python)), 0), ("code", _code(made.code, scratch), UID))
-        for name, entries, owner in parts:
+        for name, entries, owner in _parts(made, base, python, Path(folder), say):
             with tempfile.TemporaryFile(dir=scratch) as file:
                 contents.append(pack(entries, file, owner=owner))
                 file.seek(0)
                 blob = _described(IMAGE_LAYER, file)
                 target.store.write_blob(target.repository, blob, file)
             layers.append(blob)
+            steps.append(name)
             say(f"{base.platform}: {name}: {blob.digest}, {blob.size / 1e6:.1f} MB")
-    data = canonical(_config(base, made, contents))
+    data = canonical(_config(base, made, contents, steps))
     config = Descriptor.of(IMAGE_CONFIG, data)
     target.store.write_blob(target.repository, config, io.BytesIO(data))
     manifest = Manifest(config, tuple(layers), made.labels)
     return target.store.write_manifest(target.repository, manifest.to_bytes(), tags)
+
+
+def _parts(made: Build, base: Base, python: Python, scratch: Path, say: Say) -> list[tuple[str, list[Entry], int]]:
+    """The layers above the base: name, entries and owner of each.
+
+    A change of code changes the last one, and one before that is small and that most images lack: where the code
+    imports other modules than before.
+    """
+    packages, own, compiled = scratch / "packages", scratch / "own", scratch / "compiled"
+    for made_here in (packages, own, compiled):
+        made_here.mkdir()
+    install(made.requirements, python, base.platform, packages)
+    dependencies, code = list(installed(packages, python)), _code(made.code, scratch)
+    cached = _cached(python, base.modules(python, own), packages, code, compiled)
+    if cached is None:
+        say(f"no Python {python.version} on this machine: modules are compiled at each start of a container")
+        cached = [[], [], []]
+    imports = [("imports", cached[1], 0)] if cached[1] else []
+    code += _below(cached[2], code, scratch)
+    return [("dependencies", [*dependencies, *cached[0]], 0), *imports, ("code", code, UID)]
+
+
+def _below(entries: Sequence[Entry], known: Sequence[Entry], folder: Path) -> list[Entry]:
+    """The entries, with the folders that they are in and that are not there yet."""
+    there = {name for name, _, _ in known}
+    folders = {name.rpartition("/")[0] for name, _, _ in entries} - there
+    return [*entries, *((name, folder, False) for name in folders)]
 
 
 def _code(files: Iterable[Entry], folder: Path) -> list[Entry]:
@@ -502,12 +602,21 @@ def _code(files: Iterable[Entry], folder: Path) -> list[Entry]:
     return [*entries, *((name, folder, False) for name in parents)]
 
 
-def _config(base: Base, made: Build, contents: list[str]) -> dict[str, Any]:
-    created = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _history(base: Base, created: str, steps: Iterable[str]) -> list[dict[str, Any]]:
+    """A step for each layer, which is how engines say the size of one; some bases tell of none."""
+    told = base.config.get("history")
+    told = [step for step in told if isinstance(step, dict)] if isinstance(told, list) else []
+    layers = len(base.manifest.layers)
+    if sum(not step.get("empty_layer") for step in told) != layers:
+        told = [{"created": created, "created_by": "the base image"}] * layers
+    return [*told, *({"created": created, "created_by": f"jina hub build: {step}"} for step in steps)]
+
+
+def _config(base: Base, made: Build, contents: list[str], steps: Iterable[str]) -> dict[str, Any]:
+    created = created_at()
     old: dict[str, Any] = base.config.get("config") or {}
     environment = {**base.environment, "PYTHONUNBUFFERED": "1", "HOME": f"/{HOME}"}
     run = made.run
-    steps = ("dependencies", "code")
     return {
         **{key: value for key, value in base.config.items() if key in {"variant", "os.version", "os.features"}},
         "architecture": base.config["architecture"],
@@ -526,8 +635,5 @@ def _config(base: Base, made: Build, contents: list[str]) -> dict[str, Any]:
             "Healthcheck": run.healthcheck,
         },
         "rootfs": {"type": "layers", "diff_ids": [*_diff_ids(base.config), *contents]},
-        "history": [
-            *(base.config.get("history") or []),
-            *({"created": created, "created_by": f"jina hub build: {step}"} for step in steps),
-        ],
+        "history": _history(base, created, steps),
     }

@@ -279,12 +279,20 @@ class Package:
             "org.opencontainers.image.url": self.metadata["url"],
             "org.jina.version": __version__,
         }
-        if epoch := os.environ.get("SOURCE_DATE_EPOCH", ""):
-            import datetime as dt
-
-            when = dt.datetime.fromtimestamp(int(epoch), dt.UTC)
-            found["org.opencontainers.image.created"] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if os.environ.get("SOURCE_DATE_EPOCH"):
+            found["org.opencontainers.image.created"] = created()
         return {key: text for key, text in found.items() if text}
+
+
+def created() -> str:
+    """The time that `SOURCE_DATE_EPOCH` says, else 1970, so that nothing depends on when it is made."""
+    import datetime as dt
+
+    epoch = os.environ.get("SOURCE_DATE_EPOCH") or "0"
+    try:
+        return dt.datetime.fromtimestamp(int(epoch), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"SOURCE_DATE_EPOCH: {epoch!r} is no time", help="write seconds since 1970") from None
 
 
 def config_of(folder: Path) -> str:
