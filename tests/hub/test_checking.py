@@ -1,5 +1,9 @@
 """The check of a package: endpoints and types, and every mistake with its place."""
 
+import os
+import select
+import subprocess
+import sys
 import time
 
 import pytest
@@ -102,3 +106,31 @@ def test_a_package_that_hangs_is_ended(tmp_path):
 def test_modules_of_the_package_do_not_take_the_place_of_ours(tmp_path):
     write(tmp_path, {"json.py": "raise RuntimeError('mine')\n", "jina.py": "raise RuntimeError('mine')\n"})
     assert checked(tmp_path, {"executor.py": TYPED}).mistakes == []
+
+
+def test_of_what_a_package_prints_the_end_is_told(tmp_path):
+    code = "import os\nprint('x\\n' * 1_000_000)\nprint('last words', flush=True)\nos._exit(3)\n"
+    (mistake,) = checked(tmp_path, {"executor.py": code}).mistakes
+    assert mistake.message.endswith("last words")
+    assert len(mistake.message) < 1000
+
+
+def test_the_child_ends_with_the_process_that_started_it(tmp_path):
+    """Also where the package hangs while it is imported."""
+    place = tmp_path / "pid"
+    os.mkfifo(place)
+    code = (
+        f"import os, time\nwith open({str(place)!r}, 'w') as file:\n    file.write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    write(tmp_path / "package", {"config.yml": CONFIG, "executor.py": code})
+    program = (
+        "import sys, pathlib; from jina.hub.checking import check_package\n"
+        "check_package(pathlib.Path(sys.argv[1]), 'config.yml')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path / "package"]) as parent:
+        child = os.pidfd_open(int(place.read_text()))
+        parent.kill()
+    try:
+        assert select.select([child], [], [], 30)[0], "the child has not ended 30 s after its parent was killed"
+    finally:
+        os.close(child)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.hub.test_images import write_package
+from tests.hub.test_images import base, write_package
 
 from jina.cli.main import main
 from jina.errors import ConfigError
@@ -83,7 +87,7 @@ def test_the_engine_gets_all_that_the_dockerfile_takes(path, tmp_path, capsys):
     ]  # fmt: skip
     context = path / "context"
     assert sorted(file.name for file in context.iterdir()) == [
-        "Dockerfile", "config.yml", "executor.py", "models", "requirements.txt", "start.sh", "wheels",
+        ".dockerignore", "Dockerfile", "config.yml", "executor.py", "models", "requirements.txt", "start.sh", "wheels",
     ]  # fmt: skip
     text = (context / "Dockerfile").read_text()
     assert f"FROM python:3.12-slim@{DIGEST} AS base" in text
@@ -117,6 +121,98 @@ def test_jina_is_what_was_asked_for(given, argument, path, tmp_path):
     package = write_package(tmp_path / "package")
     assert main(["hub", "build", str(package), "--jina-package", given.replace("{package}", str(package))]) == 0
     assert f"JINA_PACKAGE={argument}" in (path / "words").read_text().splitlines()
+
+
+SOURCES = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "rejina"
+version = "9.9"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["jina_of_tests.py"]
+"""
+
+
+def test_jina_is_built_from_a_folder_whatever_wheels_there_are(path, tmp_path):
+    program(path, "docker")
+    package = write_package(tmp_path / "package")
+    sources = tmp_path / "a folder of sources"
+    sources.mkdir()
+    (sources / "pyproject.toml").write_text(SOURCES)
+    (sources / "jina_of_tests.py").write_text("")
+    words = ["hub", "build", str(package), "--jina-package", str(sources), "--protocol", "grpc", "websocket"]
+    assert main(words) == 0
+    (made,) = (file.name for file in (path / "context/wheels").glob("rejina-9.9-*.whl"))
+    assert f"JINA_PACKAGE=./{made}[websockets]" in (path / "words").read_text().splitlines()
+    assert not list((path / "context/wheels").glob("tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("./no/such/wheel.whl", "no such wheel or folder"),
+        ("no/such/folder", "no such wheel or folder"),
+        ("{package}", "is no copy of jina's repository"),
+    ],
+)
+def test_a_jina_that_is_not_there_is_named(given, message, path, tmp_path, capsys):
+    program(path, "docker")
+    package = write_package(tmp_path / "package")
+    assert main(["hub", "build", str(package), "--jina-package", given.replace("{package}", str(package))]) == 2
+    assert message in capsys.readouterr().err
+    assert not (path / "words").exists()
+
+
+def test_a_name_is_a_requirement_though_a_folder_has_it(path, tmp_path, monkeypatch):
+    program(path, "docker")
+    package = write_package(tmp_path / "package")
+    (tmp_path / "rejina").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["hub", "build", str(package), "--jina-package", "rejina"]) == 0
+    assert "JINA_PACKAGE=rejina" in (path / "words").read_text().splitlines()
+
+
+def test_an_ignore_file_does_not_keep_the_wheels_of_jina_from_the_engine(path, tmp_path):
+    program(path, "docker")
+    package = write_package(tmp_path / "Gewölbe mit Lücken")
+    (package / ".dockerignore").write_text("wheels\nrequirements.txt\n")
+    (package / "wheels/.gitignore").write_text("*\n")
+    own = str(package / "wheels/rejina-4.0.0-py3-none-any.whl")
+    assert main(["hub", "build", str(package), "--jina-package", own]) == 0
+    assert (path / "context/wheels/rejina-4.0.0-py3-none-any.whl").is_file()
+    assert "wheels" not in (path / "context/.dockerignore").read_text().split()
+    assert (path / "words").read_text().splitlines()[2] == "gew-lbe-mit-l-cken"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("builder", ["engine", "uv"])
+def test_a_build_that_is_interrupted_leaves_nothing(how, builder, path, tmp_path):
+    blocked, scratch = tmp_path / "blocked.txt", tmp_path / "scratch"
+    os.mkfifo(blocked)
+    scratch.mkdir()
+    package = write_package(tmp_path / "package")
+    words = ["-t", "upper", "--jina-package", "rejina"]
+    if builder == "engine":
+        (path / "cat").symlink_to("/bin/cat")
+        program(path, "docker", status=f"$(cat {blocked})")
+    else:
+        (package / "requirements.txt").write_text(f"-r {blocked}\n")
+        words = ["--daemonless", "--base", base(tmp_path / "base"), "--output", f"oci:{tmp_path}/out"]
+    command = [sys.executable, "-m", "jina", "hub", "build", str(package), *words]
+    environment = {**os.environ, "TMPDIR": str(scratch), "PIP_NO_INDEX": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True, text=True) as build:
+        opened = os.open(blocked, os.O_WRONLY)  # once the builder reads it
+        build.send_signal(how)
+        os.close(opened)  # what still reads it ends
+        output = build.communicate(timeout=60)[1]
+    assert build.returncode == 130, output
+    assert "Traceback" not in output
+    assert list(scratch.iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_build_that_fails_is_one_error(path, tmp_path, capsys):

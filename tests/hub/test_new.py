@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from jina.errors import ConfigError, UsageError
-from jina.hub.dockerfiles import TEMPLATES, Run, default_base, dockerfile, dockerignore, package_dockerfile
+from jina.hub.dockerfiles import LOADED, TEMPLATES, Run, default_base, dockerfile, dockerignore, package_dockerfile
 from jina.hub.wizard import Prompt, new_package
 
 
@@ -62,6 +64,34 @@ def test_an_empty_line_takes_the_default(tmp_path, monkeypatch):
 def test_the_end_of_input_is_one_clear_error():
     with pytest.raises(UsageError, match="no answer to 'Name of the Executor'"):
         new_package(prompt=answers())
+
+
+@pytest.mark.parametrize("name", ["Executor", "requests", "DocumentArray"])
+def test_a_name_must_not_be_one_that_the_module_imports(name, tmp_path):
+    with pytest.raises(ConfigError, match=f"imports {name} from jina"):
+        new_package(name=name, path=str(tmp_path / "x"), prompt=answers())
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "a\x85b\u2028c\x7f", 'quotes " and \\', "Größe 😀", "a: b # c"])
+def test_any_description_is_kept(text, tmp_path):
+    new_package(name="X", path=str(tmp_path), description=text, url=text, keywords="a,b", prompt=answers())
+    metas = yaml.safe_load((tmp_path / "config.yml").read_text())["metas"]
+    assert (metas["description"], metas["url"], metas["keywords"]) == (text, text, ["a", "b"])
+    values: dict[str, object] = {}
+    exec((tmp_path / "executor.py").read_text(), values)
+    assert values["X"].__doc__ == text
+
+
+def test_a_link_is_not_written_through_and_a_file_is_no_folder(tmp_path):
+    (tmp_path / "config.yml").symlink_to(tmp_path / "elsewhere.yml")
+    with pytest.raises(ConfigError, match=r"config\.yml exist already"):
+        new_package(name="X", path=str(tmp_path), prompt=answers())
+    assert not (tmp_path / "elsewhere.yml").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is a file, not a folder"):
+        new_package(name="X", path=str(tmp_path / "file"), prompt=answers())
+    with pytest.raises(ConfigError, match="Not a directory"):
+        new_package(name="X", path=str(tmp_path / "file/x"), prompt=answers())
 
 
 @pytest.mark.parametrize("name", ["my-exec", "1st", "class", ""])
@@ -121,6 +151,89 @@ def test_hadolint_has_nothing_to_say(name, requirements, buildkit, tmp_path):
     file.write_text(dockerfile(name, requirements=requirements, run=run, buildkit=buildkit))
     done = subprocess.run([hadolint, str(file)], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def packaged(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in {"config.yml": "jtype: X\n", **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+PROJECT = '[project]\nname = "x"\nversion = "1"\ndependencies = ["numpy"]\n'
+FILES = {
+    "pyproject": {"pyproject.toml": PROJECT},
+    "locked": {"pyproject.toml": PROJECT, "uv.lock": "version = 1\n"},
+    "included": {
+        "requirements.txt": "-r requirements/base.txt\n-c limits.txt\n",
+        "requirements/base.txt": "-r ../mehr-für-alle.txt\n",
+        "mehr-für-alle.txt": "thing @ git+https://example.org/thing.git\n",
+        "limits.txt": "numpy<3\n",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("buildkit", [False, True])
+@pytest.mark.parametrize("template", ["cpu", "jax-gpu"])
+def test_whatever_says_what_a_package_requires_is_installed(kind, buildkit, template, tmp_path):
+    text = package_dockerfile(packaged(tmp_path, FILES[kind]), template, buildkit=buildkit)
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, "-"], input=text, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    if kind == "included":
+        assert "COPY requirements.txt mehr-für-alle.txt limits.txt wheels* ./" in text
+        assert "COPY requirements/base.txt ./requirements/" in text
+        assert " git " in text
+    elif kind == "pyproject":
+        assert "COPY requirements.txt pyproject.toml wheels* ./" in text
+        assert "> project.txt" in text
+        assert "-r requirements.txt -r project.txt" in text
+    else:
+        assert "COPY requirements.txt pyproject.toml uv.lock wheels* ./" in text
+        assert "/tmp/uv/bin/uv export --quiet --frozen" in text
+        assert "-r requirements.txt -r locked.txt" in text
+        assert text.count("rm -rf /tmp/uv") == 1
+
+
+def test_what_pip_is_told_of_a_project_are_its_dependencies(tmp_path):
+    packaged(tmp_path, FILES["pyproject"])
+    (program,) = re.findall(r'-c "(import tomllib.*?)" >', package_dockerfile(tmp_path))
+    done = subprocess.run(
+        ["sh", "-c", f'{sys.executable} -c "{program}"'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "numpy\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("-e .", r"requirements\.txt:2: '-e \.' is a path"),
+        ("./libs/thing", "is a path, which is not there when an image is built"),
+        ("thing @ ./libs/thing", "is a path"),
+        ("-r missing.txt", r"missing\.txt is not there"),
+        ("-r ../other.txt", "is not in the package"),
+        ("--constraint=/etc/limits.txt", "is not in the package"),
+    ],
+)
+def test_a_requirement_that_no_image_can_take_is_named(line, message, tmp_path):
+    packaged(tmp_path, {"requirements.txt": f"numpy\n{line}\n"})
+    with pytest.raises(ConfigError, match=message):
+        package_dockerfile(tmp_path)
+
+
+def test_files_that_include_each_other_end(tmp_path):
+    packaged(tmp_path, {"requirements.txt": "-r a.txt\n", "a.txt": "-r requirements.txt\n-r a.txt\nnumpy\n"})
+    assert "COPY requirements.txt a.txt wheels* ./" in package_dockerfile(tmp_path)
+
+
+def test_the_modules_of_a_worker_are_there():
+    assert all(importlib.util.find_spec(name) for name in LOADED)
 
 
 def test_protocols_decide_ports_and_health_check(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from jina.config.models import HubBuildSpec
 from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError
 from jina.hub import images
 from jina.hub.dockerfiles import (
+    TEMPLATES,
     Run,
     default_base,
     dockerignore,
@@ -24,7 +28,7 @@ from jina.hub.dockerfiles import (
 )
 from jina.hub.engine import Engine
 from jina.hub.fetch import open_registry
-from jina.hub.oci import Reference, Store
+from jina.hub.oci import Layout, Reference, Store
 from jina.hub.packages import WHEELS, Package, config_of, files_of
 from jina.hub.wizard import check_template
 
@@ -43,7 +47,21 @@ def build(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> list[
         )
     if spec.dockerfile_only:
         return _dockerfile(folder, spec)
-    return [_daemonless(folder, spec, say) if spec.daemonless else _by_engine(folder, spec, say)]
+    with _ended_by_sigterm():
+        return [_daemonless(folder, spec, say) if spec.daemonless else _by_engine(folder, spec, say)]
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C, so that what is half built is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dockerfile(folder: Path, spec: HubBuildSpec) -> list[str]:
@@ -89,8 +107,10 @@ def _by_engine(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> 
                 buildkit=engine.cache_mounts,
             )
             (context / "Dockerfile").write_text(text, encoding="utf-8")
+            # What the package's own leaves out is not here; it must not leave out jina's wheels.
+            (context / ".dockerignore").write_text(dockerignore(), encoding="utf-8")
             say(f"{engine.program}: the Dockerfile of the template {template}")
-        if "ARG JINA_PACKAGE" in (context / "Dockerfile").read_text(encoding="utf-8"):
+        if "ARG JINA_PACKAGE" in (context / "Dockerfile").read_text(encoding="utf-8", errors="replace"):
             arguments["JINA_PACKAGE"] = _for_dockerfile(spec, context / WHEELS)
         engine.build(context, tags=[tag], platform=spec.platform, arguments=arguments, network=spec.network)
     found: dict[str, Any] = engine.inspect(tag) or {}
@@ -106,26 +126,41 @@ def _pinned(engine: Engine, template: str) -> str:
 
 def _for_dockerfile(spec: HubBuildSpec, wheels: Path) -> str:
     """What `JINA_PACKAGE` says, with wheels put where the Dockerfile takes them from."""
-    given = Path(spec.jina_package)
-    if not spec.jina_package:
+    given = _given(spec)
+    if isinstance(given, Path):
+        return f"./{_wheel(given, wheels).name}{_extras(spec)}"
+    if not given:
         own_wheels(wheels)
-        return _requirement(spec)
+    return given or _requirement(spec)
+
+
+def _given(spec: HubBuildSpec) -> Path | str:
+    """The wheel or folder that `jina_package` names, else the text as it is: a requirement, an address, nothing."""
+    text = spec.jina_package
+    given = Path(text).expanduser()
+    is_path = text.startswith((".", "/", "~")) or text.endswith(".whl") or os.sep in text.partition("[")[0]
+    if not text or "://" in text or not (is_path or given.is_file()):
+        return text
     if not given.exists():
-        return spec.jina_package
-    wheels.mkdir(exist_ok=True)
-    return f"./{_wheel(given, wheels).name}"
+        raise BadConfigSource(f"--jina-package: {text}: no such wheel or folder")
+    return given
 
 
 def _wheel(given: Path, wheels: Path) -> Path:
     """A wheel that was given, or one of the sources that were given, in the folder of wheels."""
     if given.is_dir():
         return wheel_of_sources(given, wheels)
-    return Path(shutil.copy(given, wheels))
+    wheels.mkdir(parents=True, exist_ok=True)
+    target = wheels / given.name
+    return target if target.exists() and target.samefile(given) else Path(shutil.copy(given, target))
+
+
+def _extras(spec: HubBuildSpec) -> str:
+    return "[websockets]" if "websocket" in _protocols(spec) else ""
 
 
 def _requirement(spec: HubBuildSpec) -> str:
-    extras = "[websockets]" if "websocket" in _protocols(spec) else ""
-    return f"{DISTRIBUTION}{extras}>=4"
+    return f"{DISTRIBUTION}{_extras(spec)}>=4"
 
 
 def _name(folder: Path) -> str:
@@ -157,14 +192,28 @@ def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) ->
             for name in package.files
             if name.partition("/")[0] not in _NOT_IN_IMAGES
         ]
-        requirements = [*_find_links(folder, spec, made / WHEELS), *images.requirements_of(folder, made)]
+        requirements = [*_find_links(folder, spec, made / WHEELS), *TEMPLATES[template].requirements]
+        requirements += images.requirements_of(folder, made)
         run = Run(package.config, _protocols(spec))
         recipe = images.Build(code=code, requirements=requirements, run=run, labels=package.annotations)
-        stored = images.build(recipe, base, target, platforms, made, say)
+        with _removed_if_incomplete(target):
+            stored = images.build(recipe, base, target, platforms, made, say)
         if target.archive:
             name = target.repository or spec.tag or _name(folder)
             images.write_archive(target.store, target.repository, stored.digest, target.archive, name)
     return f"{stored.digest} {output}"
+
+
+@contextlib.contextmanager
+def _removed_if_incomplete(target: images.Place) -> Iterator[None]:
+    """Remove a layout that was not there before if it gets no image; in one that was there, blobs are used again."""
+    root = target.store.root if isinstance(target.store, Layout) else None
+    new = root is not None and not root.exists()
+    try:
+        yield
+    finally:
+        if root is not None and new and not (root / "index.json").exists():
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def registry(reference: Reference) -> Store:
@@ -179,7 +228,8 @@ def _with_host(image: str) -> str:
 
 def _platforms(spec: HubBuildSpec) -> list[str]:
     if spec.platform:
-        return list(dict.fromkeys(part.strip() for part in spec.platform.split(",")))
+        # Docker adds the variant of a processor that has only one.
+        return list(dict.fromkeys(part.strip().replace("arm64/v8", "arm64") for part in spec.platform.split(",")))
     machine = platform.machine()
     return [f"linux/{_MACHINES.get(machine, machine)}"]
 
@@ -193,5 +243,5 @@ def _find_links(folder: Path, spec: HubBuildSpec, wheels: Path) -> list[str]:
         if not any(own.glob(f"{DISTRIBUTION}-*.whl")):
             own_wheels(wheels)
         return [*words, _requirement(spec)]
-    given = Path(spec.jina_package)
-    return [*words, str(_wheel(given, wheels)) if given.exists() else spec.jina_package]
+    given = _given(spec)
+    return [*words, f"{_wheel(given, wheels)}{_extras(spec)}" if isinstance(given, Path) else given]

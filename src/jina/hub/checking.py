@@ -6,6 +6,7 @@ imported, ends or hangs, happens to the child.
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +27,9 @@ SECONDS: Final = 120.0
 """How long a package may take to be imported, unless said otherwise."""
 _RESULT_BYTES: Final = 4 << 20
 _LINES: Final = 20
+_PIECE: Final = 1 << 12
+_PIECES: Final = 16
+_LAST_WORDS: Final = 2.0
 _PLACE: Final = re.compile(r"([^\s:,;()'\"]+\.(?:py|ya?ml|json)):(\d+)")
 
 
@@ -65,23 +70,52 @@ def check_package(folder: Path, config: str, *, seconds: float = SECONDS) -> Che
     folder = folder.resolve()
     with tempfile.TemporaryDirectory() as place:
         result = Path(place) / "result.json"
-        command = [sys.executable, "-P", "-m", "jina.hub.checking", str(folder), config, str(result)]
+        link, ours = os.pipe()  # its end tells the child that this process is gone
+        command = [sys.executable, "-P", "-m", "jina.hub.checking", str(folder), config, str(result), str(link)]
         # A session of its own, so that what the package starts is ended with it.
         with (
-            tempfile.TemporaryFile() as said,
+            os.fdopen(ours, "wb"),
+            os.fdopen(link, "rb"),
             subprocess.Popen(  # noqa: S603 - ourselves
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(link,),
             ) as child,
         ):
+            said = _Said(child)
             try:
                 status = child.wait(seconds)
             except subprocess.TimeoutExpired:
                 return _failed(config, f"the package was not imported within {seconds:g} s", "a longer time: --timeout")
             finally:
                 _end(child)
-            said.seek(0)
-            output = said.read(1 << 16).decode(errors="replace")
-        return _read(result, config, status, output)
+        return _read(result, config, status, said.end())
+
+
+class _Said:
+    """The end of what a child prints, however much that is."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None
+        self._pieces: collections.deque[bytes] = collections.deque(maxlen=_PIECES)
+        self._thread = threading.Thread(target=self._follow, args=(os.dup(child.stdout.fileno()),), daemon=True)
+        self._thread.start()
+
+    def _follow(self, source: int) -> None:
+        try:
+            while data := os.read(source, _PIECE):
+                self._pieces.append(data)
+        finally:
+            os.close(source)
+
+    def end(self) -> str:
+        """The last of it; what has left the child's session may hold the pipe open, and is not waited for."""
+        self._thread.join(_LAST_WORDS)
+        return b"".join(list(self._pieces)).decode(errors="replace")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -180,7 +214,16 @@ def _mistake(error: ConfigError, folder: Path, config: str) -> Mistake:
     return Mistake(config, 0, message, error.help)
 
 
-def _main(folder: str, config: str, result: str) -> None:
+def _end_with_parent(link: int) -> None:
+    """End this session when the process that started it is gone, whatever the package does meanwhile."""
+    while os.read(link, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def _main(folder: str, config: str, result: str, link: str) -> None:
+    os.set_inheritable(int(link), False)  # noqa: FBT003 - the only argument
+    threading.Thread(target=_end_with_parent, args=(int(link),), daemon=True).start()
     checked = _inspect(Path(folder), config)
     part = Path(result + ".part")
     part.write_bytes(canonical(asdict(checked)))

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,13 +107,67 @@ TEMPLATES: dict[str, Template] = {
 _VCS = re.compile(r"^\s*[^#]*\b(git|hg|svn|bzr)\+", re.MULTILINE)
 
 
+@dataclass(frozen=True)
+class Required:
+    """What says what a package requires."""
+
+    text: str = ""
+    """Of requirements.txt: what it needs decides the system packages."""
+    files: Sequence[str] = ()
+    """Beside requirements.txt: what it includes, pyproject.toml and uv.lock; paths below the folder."""
+
+    @classmethod
+    def of(cls, folder: Path) -> Required:
+        """Read a package; raises `ConfigError` for a requirement that no image can take from the folder."""
+        text, included = _included(folder, Path("requirements.txt"), [])
+        found = [name for name in ("pyproject.toml", "uv.lock") if (folder / name).is_file()]
+        return cls(text, [*found, *included])
+
+
+_INCLUDE = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[\s=]*([^\s#]+)")
+_LOCAL = re.compile(r"\s*(?:-e\b|--editable\b|\.{1,2}/|\.(?:\[|\s|$)|[^#;]*@\s*\.{0,2}/)")
+
+
+def _included(folder: Path, name: Path, before: list[Path]) -> tuple[str, list[str]]:
+    """The text of a file of requirements with those that it includes, and the paths of these."""
+    file = folder / name
+    if not file.is_file():
+        if before:
+            raise ConfigError(f"{folder / before[-1]}: {name} is not there", help="write its path below the package")
+        return "", []
+    texts, found = [file.read_text(encoding="utf-8", errors="replace")], []
+    for number, line in enumerate(texts[0].splitlines(), 1):
+        if _LOCAL.match(line):
+            raise ConfigError(
+                f"{file}:{number}: {line.strip()!r} is a path, which is not there when an image is built",
+                help=f"put a wheel of it into the folder {WHEELS} and write its name",
+            )
+        match = _INCLUDE.match(line)
+        if match is None or "://" in match[1]:
+            continue
+        inner = Path(os.path.normpath(name.parent / match[1]))
+        if inner.is_absolute() or inner.parts[0] == "..":
+            raise ConfigError(f"{file}:{number}: {match[1]} is not in the package", help="write a path below it")
+        if inner not in (*before, name) and inner.as_posix() not in found:
+            text, more = _included(folder, inner, [*before, name])
+            texts.append(text)
+            found += [path for path in (inner.as_posix(), *more) if path not in found]
+    return "\n".join(texts), found
+
+
 def dockerfile(
-    template: str = "cpu", *, requirements: str = "", run: Run | None = None, base: str = "", buildkit: bool = False
+    template: str = "cpu",
+    *,
+    requirements: str = "",
+    files: Sequence[str] = (),
+    run: Run | None = None,
+    base: str = "",
+    buildkit: bool = False,
 ) -> str:
     """The Dockerfile of an Executor package.
 
-    `requirements` is the text of its requirements.txt: what it needs decides the system packages. `base` takes the
-    place of the template's base image. With `buildkit` it is for builders that have cache mounts: BuildKit and podman.
+    `requirements` is the text of its requirements.txt, and `files` are those beside it: see `Required`. `base` takes
+    the place of the template's base image. With `buildkit` it is for builders that have cache mounts: BuildKit, podman.
     """
     chosen, run = TEMPLATES[template], run or Run()
     packages = (*chosen.packages, *(("git",) if _VCS.search(requirements) else ()))
@@ -132,8 +188,8 @@ def dockerfile(
         _user(chosen),
         f"WORKDIR /opt/{WHEELS}",
         "# Dependencies change less often than code: a layer of their own, kept while requirements.txt and wheels are.",
-        f"COPY requirements.txt {WHEELS}* ./",
-        _install(chosen, buildkit=buildkit),
+        *_copies(files),
+        _install(chosen, files, buildkit=buildkit),
         "WORKDIR /workdir",
         f"COPY --from=package --chown={UID} /workdir/ ./",
         f"USER {UID}",
@@ -173,10 +229,8 @@ def package_dockerfile(
     buildkit: bool = False,
 ) -> str:
     """The Dockerfile of the package in `folder`, from its configuration and requirements."""
-    file = folder / "requirements.txt"
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
-    run = Run(config_of(folder), protocols)
-    return dockerfile(template, requirements=text, run=run, base=base, buildkit=buildkit)
+    run, required = Run(config_of(folder), protocols), Required.of(folder)
+    return dockerfile(template, requirements=required.text, files=required.files, run=run, base=base, buildkit=buildkit)
 
 
 def _environment(template: Template) -> str:
@@ -204,21 +258,65 @@ def _user(template: Template) -> str:
     return f"RUN {'python3 -m venv /opt/venv && ' if template.python.startswith('/opt/venv') else ''}{create}"
 
 
-def _install(template: Template, *, buildkit: bool) -> str:
+def _copies(files: Sequence[str]) -> list[str]:
+    """What is installed from, each file at its place."""
+    folders: dict[str, list[str]] = {"": ["requirements.txt"]}
+    for path in files:
+        folder, _, _ = path.rpartition("/")
+        folders.setdefault(folder, []).append(path)
+    copies = []
+    for folder, paths in folders.items():
+        words = [*paths, *([] if folder else [f"{WHEELS}*"]), f"./{folder}/" if folder else "./"]
+        plain = all(re.fullmatch(r"[\w./*+-]+", word) for word in words)
+        copies.append(f"COPY {' '.join(words) if plain else json.dumps(words, ensure_ascii=False)}")
+    return copies
+
+
+_DEPENDENCIES: Final = (
+    "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb')).get('project', {}).get('dependencies', []),"
+    " sep='\\n')"
+)
+"""Prints what pyproject.toml requires, for pip, which only installs the project itself."""
+_EXPORT: Final = "/tmp/uv/bin/uv export --quiet --frozen --no-emit-project --no-dev --no-hashes -o locked.txt"  # noqa: S108 - in the image
+
+
+LOADED: Final = (
+    "jina.cli.serve", "jina.orchestration.foreground", "jina.worker.process", "jina.server.grpc", "jina.server.http",
+)  # fmt: skip
+"""Modules of a worker that bring the others. Imported once by root, they leave the bytecode of Python's own modules,
+which official images lack, and which the image's user cannot write; a jina that has them elsewhere does without."""
+
+
+def _install(template: Template, files: Sequence[str], *, buildkit: bool) -> str:
+    python = template.python
     extra = "".join(f' "{package}"' for package in template.requirements)
     wanted = f'--find-links . "${{JINA_PACKAGE}}"{extra} -r requirements.txt'
+    uv = f"{python} -m pip install {'--cache-dir /root/.cache/pip' if buildkit else '--no-cache-dir'}"
+    needs_uv = buildkit or "uv.lock" in files
+    steps = [f"{uv} --find-links . --target /tmp/uv uv"] if needs_uv else []
+    if "uv.lock" in files:
+        steps.append(_EXPORT)
+        wanted += " -r locked.txt"
+    elif "pyproject.toml" in files:
+        steps.append(f'{python} -c "{_DEPENDENCIES}" > project.txt')
+        wanted += " -r project.txt"
+    by_uv = (
+        f'UV_LINK_MODE=copy /tmp/uv/bin/uv pip install --python "$(command -v {python})" \\\n'
+        "        --compile-bytecode --break-system-packages --cache-dir /root/.cache/uv \\\n"
+        f"        ${{PIP_NO_INDEX:+--no-index}} {wanted}"
+    )
+    by_pip = f"{python} -m pip install --no-cache-dir {wanted}"
+    steps += [by_uv if buildkit else by_pip, *(["rm -rf /tmp/uv"] if needs_uv else [])]
+    steps.append(f'{{ {python} -c "import {", ".join(LOADED)}" || true; }}')
+    install = " \\\n    && ".join(steps)
     if not buildkit:
-        return f"# hadolint ignore=DL3013\nRUN {template.python} -m pip install --no-cache-dir {wanted}"
+        return f"# hadolint ignore=DL3013\nRUN {install}"
     return (
         "# What is downloaded stays in caches of the builder, and uv in neither of the image's layers.\n"
         "# uv reads none of pip's variables.\n"
         "# hadolint ignore=DL3013,DL3042\n"
         "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=cache,target=/root/.cache/uv \\\n"
-        f"    {template.python} -m pip install --cache-dir /root/.cache/pip --find-links . --target /tmp/uv uv \\\n"
-        f'    && UV_LINK_MODE=copy /tmp/uv/bin/uv pip install --python "$(command -v {template.python})" \\\n'
-        "        --compile-bytecode --break-system-packages --cache-dir /root/.cache/uv \\\n"
-        f"        ${{PIP_NO_INDEX:+--no-index}} {wanted} \\\n"
-        "    && rm -rf /tmp/uv"
+        f"    {install}"
     )
 
 
@@ -294,18 +392,33 @@ def _wheel(target: Path, info: str, contents: dict[str, bytes]) -> Path:
 def wheel_of_sources(sources: Path, folder: Path) -> Path:
     """The wheel of a copy of the repository; raises `ConfigError` with what the builder said."""
     if not (sources / "pyproject.toml").exists():
-        raise ConfigError(f"{sources}: jina is neither installed from a wheel nor a copy of its repository")
-    if importlib.util.find_spec("hatchling"):
-        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder.resolve())]
-    else:
-        command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(folder.resolve()), "."]
-    done = subprocess.run(  # noqa: S603 - a list of words, no shell
-        command, cwd=sources, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BUILD_TIME, check=False
-    )
-    found = list(folder.glob(f"{DISTRIBUTION}-*.whl"))
-    if done.returncode or not found:
         raise ConfigError(
-            f"no wheel of jina can be built from {sources}:\n{(done.stderr or done.stdout).strip()}",
-            help="give --jina-package a wheel or a requirement",
+            f"{sources}: no pyproject.toml, so this is no copy of jina's repository",
+            help="give --jina-package a wheel, a requirement or an address",
         )
-    return found[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.resolve()) as scratch:
+        if importlib.util.find_spec("hatchling"):
+            command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", scratch]
+        else:
+            command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", scratch, "."]
+        try:
+            done = subprocess.run(  # noqa: S603 - a list of words, no shell
+                command,
+                cwd=sources,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_BUILD_TIME,
+                check=False,
+            )
+            said, failed = (done.stderr or done.stdout).strip(), done.returncode != 0
+        except subprocess.TimeoutExpired:
+            said, failed = f"not done within {_BUILD_TIME:g} s", True
+        found = list(Path(scratch).glob(f"{DISTRIBUTION}-*.whl"))
+        if failed or not found:
+            raise ConfigError(
+                f"no wheel of jina can be built from {sources}:\n{said}",
+                help="give --jina-package a wheel or a requirement",
+            )
+        return found[0].replace(folder / found[0].name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,14 +45,19 @@ class NewPackage:
 
     def write(self) -> list[Path]:
         """Write the files; raises `ConfigError` rather than overwrite one."""
-        taken = [name for name in self.files if (self.path / name).exists()]
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is a file, not a folder", help="choose another --path")
+        taken = [name for name in self.files if os.path.lexists(self.path / name)]
         if taken:
             raise ConfigError(
                 f"{self.path}: {', '.join(taken)} exist already", help="choose another --path, or move the files away"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name, text in self.files.items():
-            (self.path / name).write_text(text, encoding="utf-8")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name, text in self.files.items():
+                (self.path / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: {error.strerror}", help="choose another --path") from error
         return [self.path / name for name in self.files]
 
 
@@ -61,11 +67,22 @@ def check_name(name: str) -> str:
         raise ConfigError(
             f"name: {name!r} cannot name a Python class", help="use letters, digits and _, such as MyExecutor"
         )
+    if name in _IMPORTED:
+        raise ConfigError(f"name: executor.py imports {name} from jina", help="choose another, such as MyExecutor")
     return name
 
 
+_IMPORTED = frozenset({"DocumentArray", "Executor", "requests"})
+
+
+def _quoted(text: str) -> str:
+    """A text in double quotes as JSON, Python and YAML read it, whatever is in it."""
+    # YAML takes other line ends than JSON for such, and refuses control characters.
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
 def _executor(name: str, description: str) -> str:
-    docstring = f"    {json.dumps(description, ensure_ascii=False)}\n\n" if description else ""
+    docstring = f"    {_quoted(description)}\n\n" if description else ""
     return (
         "from jina import DocumentArray, Executor, requests\n"
         "\n\n"
@@ -78,10 +95,8 @@ def _executor(name: str, description: str) -> str:
 
 
 def _config(package: NewPackage) -> str:
-    # JSON strings are YAML strings, whatever is in them.
-    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in
-              (("description", package.description), ("url", package.url))}  # fmt: skip
-    keywords = json.dumps(list(package.keywords), ensure_ascii=False)
+    quoted = {"description": _quoted(package.description), "url": _quoted(package.url)}
+    keywords = f"[{', '.join(map(_quoted, package.keywords))}]"
     return (
         f"jtype: {package.name}\n"
         "# Arguments of __init__ go under `with`:\n"
