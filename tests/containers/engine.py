@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import shutil
 import signal
@@ -16,20 +15,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripts.base_image import base_root, python_for
 
 DOCKER = Path("/usr/bin/docker")  # a newer client elsewhere on PATH may lack BuildKit
 NETWORK = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none")
 READY_WITHIN = 60.0
 GROUPS = Path("/sys/fs/cgroup")
 SHARES = 200_000
-LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libnss_dns.so.2", "libnss_files.so.2",
-             "libresolv.so.2", "libm.so.6", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1")  # fmt: skip
-"""What compiled Python packages and the resolver load at run time."""
-LEFT_OUT = ("site-packages", "test", "config-*", "idlelib", "__pycache__", "tkinter", "turtledemo")
+
+__all__ = ["DOCKER", "Engine", "base_image", "base_root", "engine", "python_for"]
 
 
 class Engine:
@@ -157,78 +155,11 @@ def _wait(home: Path, process: subprocess.Popen[bytes], channel: socket.socket) 
     assert b"READY=1" in channel.recv(4096)
 
 
-def python_for(wanted: str) -> Path | None:
-    """The prefix of a Python of that version that stands on its own: the one that runs this, or one beside it."""
-    own = Path(sys.base_prefix)
-    places = [own, *sorted(own.parent.glob(f"{wanted}.*"))]
-    return next((p for p in places if p != Path("/usr") and (p / f"bin/python{wanted}").exists()), None)
-
-
 def base_image(made: Engine, tag: str, prefix: Path, version: str) -> None:
     """An image with a Python in /usr/local, as the official ones have it, whose pip asks no index."""
     with tempfile.TemporaryDirectory(prefix="jina-image-", dir="/tmp") as folder:
         base_root(Path(folder) / "root", prefix, version)
         _import(made, tag, Path(folder))
-
-
-def base_root(root: Path, prefix: Path, version: str) -> None:
-    """The files of a small system with a Python in /usr/local, in a folder that is not there yet."""
-    _tree(root)
-    _python(root, prefix, version)
-    coreutils = subprocess.run(["dpkg", "-L", "coreutils"], check=True, capture_output=True, text=True).stdout
-    programs = [line for line in coreutils.splitlines() if re.match(r"(/usr)?/bin/", line)]
-    for program in ["/bin/dash", "/usr/bin/env", "/usr/sbin/useradd", "/sbin/ldconfig", *programs]:
-        shutil.copy2(program, root / "usr/bin" / Path(program).name)
-    (root / "usr/bin/sh").symlink_to("dash")
-    _libraries(root, version)
-
-
-def _tree(root: Path) -> None:
-    for folder in ("usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "usr/local/bin", "usr/local/lib", "tmp", "etc",
-                   "root", "home", "var/tmp", "proc", "sys", "dev", "run"):  # fmt: skip
-        (root / folder).mkdir(parents=True)
-    (root / "tmp").chmod(0o1777)
-    for link in ("bin", "sbin", "lib", "lib64"):
-        (root / link).symlink_to(f"usr/{link}")
-    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    (root / "etc/group").write_text("root:x:0:\n")
-    (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
-    (root / "etc/ld.so.conf").write_text("/usr/local/lib\n")
-
-
-def _python(root: Path, prefix: Path, version: str) -> None:
-    local = root / "usr/local"
-    shutil.copy2(prefix / f"bin/python{version}", local / "bin")
-    (local / "bin/python3").symlink_to(f"python{version}")
-    (local / "bin/python").symlink_to("python3")
-    library = f"lib/python{version}"
-    shutil.copytree(prefix / library, local / library, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    (local / library / "site-packages").mkdir()
-    for shared in prefix.glob("lib/libpython*.so*"):
-        shutil.copy2(shared, local / "lib", follow_symlinks=False)
-
-
-def _libraries(root: Path, version: str) -> None:
-    """The shared libraries of every program in the tree, and `LIBRARIES`."""
-    known = dict(re.findall(r"^\s+(\S+) .*=> (\S+)$", _said("/sbin/ldconfig", "-p"), re.MULTILINE))
-    extra = [known[name] for name in LIBRARIES if name in known]
-    modules = (root / f"usr/local/lib/python{version}/lib-dynload").glob("*.so")
-    programs = (root / "usr/bin").iterdir()
-    found = _needed([*programs, *modules, *extra, root / f"usr/local/bin/python{version}"])
-    for library in {*found, *extra}:
-        target = root / "usr" / library.removeprefix("/usr").removeprefix("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            shutil.copy2(library, target)
-
-
-def _needed(programs: Iterable[Path | str]) -> set[str]:
-    return set(re.findall(r"(?:=> |^\s+)(/\S*\.so\S*)", _said("ldd", *programs), re.MULTILINE))
-
-
-def _said(*command: object) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout
 
 
 def _import(made: Engine, tag: str, folder: Path) -> None:

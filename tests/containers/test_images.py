@@ -6,18 +6,16 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripts.base_image import VERSION, Unsuitable, base_layout
 
-from jina.hub.oci import IMAGE_CONFIG, Descriptor, Layout, Manifest
 from tests import wheels
-from tests.containers.engine import base_root, engine, python_for
+from tests.containers.engine import engine
 from tests.containers.test_dockerfile import JINA, POST, wait_until_healthy
 
-VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
-CACHE = Path(__file__).parents[2] / ".cache/images"
+CACHE = Path(__file__).parents[2] / ".cache/images/stand-in"
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,33 +26,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> str:
+def base() -> str:
     """A layout of one layer with the Python that runs this, made once."""
-    folder = CACHE / f"python-{VERSION}"
-    if not (folder / "index.json").exists():
-        prefix = python_for(VERSION)
-        if prefix is None:
-            pytest.skip(f"no Python {VERSION} that stands on its own")
-        root = tmp_path_factory.mktemp("base") / "root"
-        base_root(root, prefix, VERSION)
-        subprocess.run(["/sbin/ldconfig", "-r", root], check=True, timeout=60)
-        layer = root.with_suffix(".tar")
-        same = ("--sort=name", "--numeric-owner", "--owner=0", "--group=0", "--mtime=@0")
-        subprocess.run(["tar", "-C", root, *same, "-cf", layer, "."], check=True, timeout=100)
-        with layer.open("rb") as file:
-            digest = subprocess.run(["sha256sum", layer], check=True, capture_output=True, text=True).stdout[:64]
-            blob = Descriptor("application/vnd.oci.image.layer.v1.tar", f"sha256:{digest}", layer.stat().st_size)
-            Layout(folder).write_blob("", blob, file)
-        about = {"os": "linux", "architecture": {"aarch64": "arm64"}.get(os.uname().machine, "amd64")}
-        environment = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]}
-        config = {**about, "config": environment, "rootfs": {"type": "layers", "diff_ids": [blob.digest]}}
-        target = folder.parent / "config.json"
-        target.write_text(json.dumps(config))
-        with target.open("rb") as file:
-            entry = Descriptor.of(IMAGE_CONFIG, target.read_bytes())
-            Layout(folder).write_blob("", entry, file)
-        Layout(folder).write_manifest("", Manifest(entry, (blob,)).to_bytes(), ["latest"])
-    return f"oci:{folder}"
+    try:
+        return base_layout(CACHE / f"python-{VERSION}")
+    except Unsuitable as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
