@@ -21,6 +21,7 @@ IMAGES = "tests/containers/test_dockerfile.py builds and runs such an image; it 
 GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
 DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
+ARCHIVE = "tests/containers/test_images.py does so, with a base that it makes"
 REGISTRY = "tests/hub/test_registry.py and test_images.py do so at a real registry, which listens on a chosen port"
 SHOWN = {
     "jina hub build upper --daemonless -t registry.example.org": REGISTRY,
@@ -29,9 +30,18 @@ SHOWN = {
     "jina hub push upper": REGISTRY,
     "jina hub build upper -t upper:v1": IMAGES,
     "jina hub build upper --daemonless --base oci:": DAEMONLESS,
+    "jina hub build upper --daemonless --output docker-archive:": ARCHIVE,
+    "docker load -i upper.tar": ARCHIVE,
+    "docker run -d --name upper --read-only": ARCHIVE,
+    "jina ping executor grpc://127.0.0.1:8080": ARCHIVE,
+    "jina client --port 8080 --text hello": ARCHIVE,
+    "docker stop upper": ARCHIVE,
+    "docker logs upper": ARCHIVE,
     "docker build -t upper upper": IMAGES,
     "docker run --rm -p 8080:8080 upper": IMAGES,
     "docker run --rm -p 9000:9000 --health-cmd": IMAGES,
+    "jina hub build upper -t upper:gpu": IMAGES,
+    "docker run --rm --gpus all": "the same as above with a GPU, which no machine of the tests has",
     "grpcurl -plaintext": GRPCURL,
     "openssl rand -hex 32 > group.key && chmod 600 group.key": "a key for the next command",
     "jina executor --uses Ledger --py-modules ledger.py --port 12345 --stateful": HOSTS,
