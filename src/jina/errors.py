@@ -99,6 +99,10 @@ class BadConfigSource(ConfigError, FileNotFoundError):
     """A configuration cannot be found or read."""
 
 
+class NoContainerizedError(ConfigError):
+    """An Executor is not in an image, which is needed for an export."""
+
+
 class BadYAMLVersion(BadConfigSource):
     """The `version` of a YAML file is not known."""
 

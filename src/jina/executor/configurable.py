@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self, cast
 
-from jina.errors import BadConfigSource, ConfigError, NotSupportedError
+from jina.errors import BadConfigSource, ConfigError, NoContainerizedError, NotSupportedError
 from jina.executor.base import Configurable, Executor, given_arguments
 
 
@@ -81,16 +81,18 @@ class _Methods:
 
     @staticmethod
     def to_kubernetes_yaml(uses: Any, output_base_path: str, **options: Any) -> NoReturn:
-        """Not available yet."""
+        """Not available yet. Raises `NoContainerizedError` for an Executor that is not in an image."""
         del output_base_path, options
+        check_in_image(uses, "to_kubernetes_yaml")
         raise NotSupportedError(f"to_kubernetes_yaml of {uses!r} is not available yet", help=BY_HAND)
 
     to_k8s_yaml = to_kubernetes_yaml
 
     @staticmethod
     def to_docker_compose_yaml(uses: Any, output_path: str | None = None, **options: Any) -> NoReturn:
-        """Not available yet."""
+        """Not available yet. Raises as `to_kubernetes_yaml`."""
         del output_path, options
+        check_in_image(uses, "to_docker_compose_yaml")
         raise NotSupportedError(f"to_docker_compose_yaml of {uses!r} is not available yet", help=BY_HAND)
 
 
@@ -99,6 +101,20 @@ BY_HAND = (
     " config.yml` is the command of the container"
 )
 """What to do instead of an export."""
+
+
+def check_in_image(uses: Any, place: str) -> None:
+    """Raise `NoContainerizedError` unless `uses` is an image, or the base Executor, which every image of ours has."""
+    if uses is None or uses is Executor or uses == "BaseExecutor":
+        return
+    if isinstance(uses, str) and "://" in uses and "docker" in uses.partition("://")[0].lower().split("+"):
+        return
+    shown = uses.__name__ if inspect.isclass(uses) else repr(uses)
+    raise NoContainerizedError(
+        f"{place}: the Executor {shown} is not in an image, which is what is exported",
+        help="build one, `jina hub build PATH -t IMAGE`, and give it as uses='docker://IMAGE'",
+    )
+
 
 _READING = {"context", "substitute"}
 _WITHOUT_MEANING = {"allow_py_modules", "needs", "include_gateway", "noblock_on_start"}

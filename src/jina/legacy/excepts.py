@@ -14,6 +14,7 @@ from jina.errors import (
     FlowBuildLevelError,
     FlowTopologyError,
     JinaError,
+    NoContainerizedError,
     NotSupportedError,
     PortAlreadyUsed,
     RuntimeFailToStart,
@@ -57,10 +58,6 @@ class NoAvailablePortError(JinaError):
 
 class DockerVersionError(JinaError, SystemError):
     """The container engine is too old."""
-
-
-class NoContainerizedError(ConfigError):
-    """A containerised Executor is needed here."""
 
 
 __all__ = [

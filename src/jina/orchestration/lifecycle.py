@@ -251,8 +251,9 @@ class Lifecycle(Requests):
         return configuration.as_dict(self.spec)
 
     def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
-        """Not available yet."""
+        """Not available yet. Raises `NoContainerizedError` where an Executor is not in an image."""
         del options
+        self._check_images("to_kubernetes_yaml")
         raise NotSupportedError(
             f"{self.kind}.to_kubernetes_yaml({output_base_path!r}) is not available yet", help=BY_HAND
         )
@@ -260,9 +261,19 @@ class Lifecycle(Requests):
     to_k8s_yaml = to_kubernetes_yaml
 
     def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
-        """Not available yet."""
+        """Not available yet. Raises as `to_kubernetes_yaml`."""
         del output_path, options
+        self._check_images("to_docker_compose_yaml")
         raise NotSupportedError(f"{self.kind}.to_docker_compose_yaml is not available yet", help=BY_HAND)
+
+    def _check_images(self, export: str) -> None:
+        from jina.executor.configurable import check_in_image
+
+        spec: Any = self.spec
+        for one in getattr(spec, "steps", [spec]):
+            for option in ("uses", "uses_before", "uses_after"):
+                if not one.external:
+                    check_in_image(getattr(one, option), f"{export}: {one.name}: {option}")
 
     # --- start --------------------------------------------------------------------------------------------
 
