@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Self, cast
 
@@ -41,22 +42,36 @@ class _Methods:
             deployment.block(stop_event=stop_event)
 
     @classmethod
-    def from_hub(cls, uri: str, *, force_update: bool = False, offline: bool = False, **options: Any) -> Self:
+    def from_hub(
+        cls,
+        uri: str,
+        *,
+        force_update: bool = False,
+        offline: bool = False,
+        install_requirements: bool = False,
+        **options: Any,
+    ) -> Self:
         """The Executor of a package, fetched and constructed in this process.
 
         `uri` is what `uses` takes: `hub://HOST/REPOSITORY[:TAG|@DIGEST]`, `jinahub://NAME`, `jinaai://USER/NAME`,
         `git+https://...`. `options` are those of `load_config`. `force_update` fetches again what is in the cache,
-        `offline` takes it from there.
+        `offline` takes it from there. Nothing is installed into the environment of this process: with
+        `install_requirements` a package that requires something raises `NotSupportedError`, which says what to do.
         """
         from jina.errors import ConfigError
         from jina.hub.fetch import is_reference
         from jina.orchestration.resolve import fetched
+        from jina.supervisor.environments import Environment, refusal, requirement_files
 
         if not is_reference(uri):
             raise ConfigError(
                 f"from_hub({uri!r}): this names no package", help="write jinahub://NAME, or use load_config"
             )
         config = fetched(uri, None, offline=offline, force=force_update)
+        if install_requirements:
+            files = requirement_files([os.path.dirname(config)])
+            if files and not Environment.read(files).is_empty:
+                raise refusal(files, "this process")
         return cast("Self", cast("Any", cls).load_config(config, **options))
 
 

@@ -19,7 +19,7 @@ from jina.errors import ConfigError
 from jina.executor.base import create
 from jina.net.sockets import holder
 from jina.observe.logs import file_handler
-from jina.supervisor.loading import install, lock_file
+from jina.supervisor.environments import Environment
 from jina.supervisor.status_socket import _names, ask_all, serve_status
 from tests.acceptance.first_user import KEY, VARIABLE, descendants
 
@@ -172,18 +172,17 @@ def test_a_service_tells_another_user_nothing_of_itself():
         assert as_other(connect=[f"@{name}"])["connect"] == [["is told b''"]]
 
 
-@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, lambda path: path.symlink_to("/etc/hostname")])
-def test_a_lock_that_another_user_put_there_is_refused(shared, monkeypatch, make):
-    """Who may lock it could keep an installation from beginning."""
-    folder = Path(tempfile.mkdtemp(dir=shared))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    where = lock_file()
-    make(Path(where))
-    os.chown(where, OTHER, OTHER, follow_symlinks=False)
-    with pytest.raises(ConfigError, match="install_requirements: ") as caught:
-        install("/dev/null")
-    assert where in caught.value.message
-    assert "TMPDIR" in caught.value.help
+def test_environments_in_a_folder_of_another_user_are_not_run(shared, monkeypatch):
+    cache = Path(tempfile.mkdtemp(dir=shared))
+    (cache / "requirements.txt").write_text("none-such\n")
+    folder = cache / "jina" / "environments"
+    folder.mkdir(parents=True)
+    os.chown(folder, OTHER, OTHER)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    with pytest.raises(ConfigError, match="belongs to another user") as caught:
+        Environment.read([str(cache / "requirements.txt")]).make()
+    assert str(folder) in caught.value.message
+    assert "XDG_CACHE_HOME" in caught.value.help
 
 
 def test_keys_on_a_command_line_are_taken_from_it():

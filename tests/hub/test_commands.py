@@ -95,6 +95,58 @@ def test_lock(jina, folder, tmp_path):
     assert "names no package" in jina("hub", "lock", flow, code=2)
 
 
+def test_lock_follows_what_a_file_names(jina, folder, tmp_path):
+    """Whatever stands as an Executor: around shards, as the gateway, in a file that the file names."""
+    jina("hub", "push", folder, "-t", "latest", "a", "b", "c")
+    inner = "jtype: Deployment\nwith: {uses: 'jinahub://upper:c'}\n"
+    text = (
+        "jtype: Flow\ngateway: {uses: 'jinahub://upper'}\nexecutors:\n"
+        "  - {uses: Executor, shards: 2, uses_before: 'jinahub://upper:a', uses_after: 'jinahub://upper/b'}\n"
+        "  - {uses: inner.yml}\n  - {uses: 'jinahub+docker://upper'}\n"
+    )
+    place = write(tmp_path / "a flow", {"flow.yml": text, "inner.yml": inner})
+    jina("hub", "lock", place / "flow.yml", "--output", place / "jina.lock")
+    pins = json.loads((place / "jina.lock").read_text())["packages"]
+    names = ["jinahub+docker://upper", "jinahub://upper", "jinahub://upper/b", "jinahub://upper:a", "jinahub://upper:c"]
+    assert sorted(pins) == names
+
+
+def test_status(jina, folder, tmp_path):
+    """Of a folder that is not pushed, then of what is, with its signature, lock, cache and requirements."""
+    assert "none: `jina hub push`" in jina("hub", "status", folder)
+    private, _ = make_key(tmp_path, "ada")
+    digest = json.loads(jina("hub", "push", folder, "-t", "v1", "--sign", private, "--json"))["digest"]
+    shown = jina("hub", "status", folder)
+    assert f"tag          v1  {digest}  1 signatures  as in the folder\n" in shown
+    assert "never fetched" in shown
+    (folder / "data.txt").write_text("two")
+    (folder / "requirements.txt").write_text("none-such\n")
+    assert "as in the folder" not in jina("hub", "status", folder)
+    other = json.loads(jina("hub", "push", folder, "-t", "v2", "--json"))["digest"]
+    jina("hub", "lock", "jinahub://upper:v2")
+    found = json.loads(jina("hub", "status", "jinahub://upper:v2", "--json"))
+    assert [(one["tag"], one["digest"], one["cached"]) for one in found["tags"]] == [
+        ("v1", digest, False), ("v2", other, True),
+    ]  # fmt: skip
+    assert (found["lock"]["version"], found["cached"]["version"], found["environment"]) == (other, other, None)
+    assert [Path(file).name for file in found["requirements"]] == ["requirements.txt"]
+    shown = jina("hub", "status", "jinahub://upper:v2", "--offline")
+    assert f"lock         jina.lock: {other}" in shown
+    assert "environment  not made: `jina hub pull" in shown
+    assert "tag " not in shown
+    assert "no such folder" in jina("hub", "status", "./gone", code=2)
+
+
+def test_pull_takes_no_environment_from_nowhere(jina, folder):
+    (folder / "requirements.txt").write_text("none-such\n")
+    jina("hub", "push", folder, "--no-check")
+    jina("hub", "pull", "upper")
+    assert "is not made, and offline" in jina("hub", "pull", "upper", "--offline", "--install-requirements", code=2)
+    (folder / "requirements.txt").write_text("")
+    jina("hub", "push", folder)
+    assert json.loads(jina("hub", "pull", "upper", "--install-requirements", "--json"))["environment"] is None
+
+
 def test_a_registry_with_tls_and_passwords(jina, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     made = certificate(tmp_path)

@@ -6,14 +6,38 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.hub.test_packages import write
 from tests.hub.test_signatures import make_key
 
 from jina import Deployment, Document, Executor, Flow
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError, PermissionDenied
-from jina.hub.fetch import Fetching, GitSource, Named, is_reference, lock_for, read_lock, registry_named, write_lock
+from jina.hub.fetch import (
+    Fetching,
+    GitSource,
+    Named,
+    image_digest,
+    image_named,
+    is_image,
+    is_reference,
+    lock_for,
+    pinned_image,
+    read_lock,
+    registry_named,
+    write_lock,
+)
 from jina.hub.oci import LayoutStore
 from jina.hub.packages import Package, push
 from jina.hub.signatures import Trust, sign
+
+GATE_CONFIG = "jtype: Gate\npy_modules: [gate.py]\n"
+GATE = """
+from jina import Gateway
+
+
+class Gate(Gateway):
+    def __init__(self, **kwargs):
+        super().__init__(title="Gate", **kwargs)
+"""
 
 
 def store():
@@ -108,6 +132,34 @@ class TestLock:
         assert (found.version, (found.folder / "data.txt").read_text()) == (entry.digest, "one")
         with pytest.raises(ConfigError, match="does not pin jinahub://upper:v1"):
             Fetching(lock=lock).fetch("jinahub://upper:v1")
+
+    def test_images(self, folder, tmp_path):
+        """What starts them asks the lock for their digests; without a lock they are what their names say."""
+        assert pinned_image("docker://upper", str(tmp_path)) == ""
+        digest = f"sha256:{'a' * 64}"
+        write_lock(tmp_path / "jina.lock", {"docker://upper": digest})
+        assert pinned_image("docker://upper", str(tmp_path)) == digest
+        with pytest.raises(ConfigError, match="does not pin docker://lower"):
+            pinned_image("docker://lower", str(tmp_path))
+        assert image_digest(f"docker://localhost:1/upper@{digest}") == digest
+        entry = pushed(folder)
+        assert image_digest("jinahub+docker://upper") == entry.digest
+        with pytest.raises(ConfigError, match="lower") as caught:
+            image_digest("jinahub+docker://lower")
+        assert "push the image" in caught.value.help
+
+    @pytest.mark.parametrize(
+        ("uses", "found"),
+        [
+            ("docker://python:3.11", "docker.io/library/python:3.11"),
+            ("docker://ada/upper", "docker.io/ada/upper"),
+            ("docker://localhost:5000/upper:v1", "localhost:5000/upper:v1"),
+            ("jinaai+docker://ada/Upper:v1", "ada/upper:v1"),
+        ],
+    )
+    def test_where_an_image_is(self, uses, found):
+        assert is_image(uses)
+        assert str(image_named(uses).reference) == found
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"packages": {"a": "latest"}}', '{"packages": [1]}'])
     def test_a_file_that_is_none(self, tmp_path, text):
@@ -228,7 +280,7 @@ class TestGit:
         ],
     )
     def test_what_is_refused(self, uses):
-        with pytest.raises((ConfigError, NotSupportedError, ValueError)) as caught:
+        with pytest.raises((ConfigError, ValueError)) as caught:
             GitSource.parse(uses)
         assert repr(uses) in str(caught.value)
 
@@ -263,6 +315,20 @@ class TestServed:
         with Flow.load_config(str(tmp_path / "flow/flow.yml")) as flow:
             assert flow.post("/", Document(text="hello"))[0].text == "HELLO"
 
+    def test_a_flow_of_a_lock_offline(self, folder, tmp_path):
+        """Without its registry, the gateway of the Flow is one of the hub as well."""
+        pushed(folder)
+        gate = write(tmp_path / "gate", {"config.yml": GATE_CONFIG, "gate.py": GATE})
+        push(Package.read(gate), store(), "gate", ["latest"], endpoints=None)
+        names = ("jinahub://upper", "jinahub://gate")
+        write_lock(Path("jina.lock"), {name: Fetching().fetch(name).version for name in names})
+        os.rename(registry_named()[0], registry_named()[0] + "-gone")
+        flow = Flow(host="127.0.0.1", offline=True).config_gateway(uses="jinahub://gate")
+        with flow.add(uses="jinahub://upper", shards=2, polling="ANY", uses_before="jinahub://upper") as served:
+            assert served.post("/", Document(text="hello"))[0].text == "HELLO"
+        with pytest.raises(ConfigError, match="does not pin jinahub://other"):
+            Flow(offline=True).add(uses="jinahub://other").start()
+
     def test_around_shards(self, folder):
         pushed(folder)
         plan = Flow().add(uses=Executor, shards=2, uses_before="jinahub://upper").plan
@@ -275,6 +341,17 @@ class TestServed:
         assert executor.metas.name == "mine"
         with pytest.raises(ConfigError, match="names no package"):
             Executor.from_hub("config.yml")
+
+    def test_from_hub_installs_nothing_into_this_process(self, folder):
+        (folder / "requirements.txt").write_text("# nothing yet\n")
+        pushed(folder)
+        assert type(Executor.from_hub("jinahub://upper", install_requirements=True)).__name__ == "Upper"
+        (folder / "requirements.txt").write_text("distribution-of-a-test\n")
+        pushed(folder)
+        with pytest.raises(NotSupportedError, match="nothing is installed into that") as caught:
+            Executor.from_hub("jinahub://upper", install_requirements=True)
+        assert "requirements.txt" in caught.value.help
+        assert type(Executor.from_hub("jinahub://upper")).__name__ == "Upper"
 
     def test_what_load_config_says(self):
         with pytest.raises(ConfigError, match="from_hub"):

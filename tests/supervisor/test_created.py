@@ -60,7 +60,15 @@ PLACES = {
         "PortReservations.claim": "who takes the name keeps a port from us, as who takes the port does",
         "_bind": "the kernel shares ports among processes of one user only",
     },
-    "supervisor/loading.py": {"install": "follows no link, and refuses what is another user's"},
+    "supervisor/child.py": {"_enter_environment": NAMELESS},
+    "supervisor/environments.py": {
+        "Environment._build": CACHE,
+        "Environment._fill": CACHE,
+        "Environment._installer": CACHE,
+        "Environment.make": "mode 0700, in the cache of the user",
+        "_add_ours": CACHE,
+        "_copy": CACHE,
+    },
     "legacy/helper.py": {"is_port_free": "is closed at once"},
     "observe/logs.py": {
         "file_handler": "mode 0700",

@@ -37,7 +37,6 @@ _GONE: Final[dict[str, str]] = {
     "pod": "jina executor", "pea": "jina executor", "worker-runtime": "jina executor",
     "executor-native": "jina executor", "hello": "jina new", "auth": "nothing: there is no account",
     "cloud": "serve it with jina flow, on a machine of your own", "optimizer": "an optimizer of your own",
-    "hub status": "jina hub inspect",
 }  # fmt: skip
 """Command of Jina 3, or 2, -> what to write."""
 

@@ -19,17 +19,19 @@ from jina.config.models import (
     HubLockSpec,
     HubLoginSpec,
     HubPushSpec,
+    HubStatusSpec,
     HubVerifySpec,
 )
-from jina.errors import ConfigError, PermissionDenied, UsageError
+from jina.errors import BadConfigSource, ConfigError, PermissionDenied, UsageError
 
 if TYPE_CHECKING:
     from jina.check.project import Finding
     from jina.hub.checking import Checked
-    from jina.hub.fetch import Named
+    from jina.hub.fetch import Fetched, Named
     from jina.hub.oci import Descriptor, LayoutStore, Manifest, Store
-    from jina.hub.packages import Progress
+    from jina.hub.packages import Package, Progress
     from jina.hub.registry import Access, RegistryStore
+    from jina.supervisor.environments import Environment
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -214,11 +216,11 @@ def _sign(store: Store, named: Named, pushed: Descriptor, key: str) -> None:
     sign(store, named.reference.repository, name, pushed, Path(key).expanduser())
 
 
-def _uses_of(named: Named) -> str:
+def _uses_of(named: Named, registry: str = "") -> str:
     """What `uses` says for a package, without its version."""
     from jina.hub.fetch import registry_named
 
-    home, prefix = registry_named()
+    home, prefix = registry_named(registry)
     repository = named.reference.repository
     if named.registry == home and repository.startswith(prefix):
         rest = repository.removeprefix(prefix)
@@ -246,11 +248,139 @@ def run_hub_pull(options: argparse.Namespace) -> int:
             progress=progress,
         )  # fmt: skip
         found = fetching.fetch(uses)
+    made = _made_environment(found, offline=spec.offline) if spec.install_requirements else None
     if options.json:
-        _print({"uses": uses, "version": found.version, "folder": str(found.folder)})
+        environment = {"environment": made} if spec.install_requirements else {}
+        _print({"uses": uses, "version": found.version, "folder": str(found.folder), **environment})
     else:
         print(found.folder)
     return 0
+
+
+def _environment_of(folder: Path) -> Environment | None:
+    """The environment for the requirements of a package; None where it has none."""
+    from jina.supervisor.environments import Environment, requirement_files
+
+    files = requirement_files([str(folder)])
+    found = Environment.read(files) if files else None
+    return None if found is None or found.is_empty else found
+
+
+def _made_environment(package: Fetched, *, offline: bool) -> str | None:
+    """The folder of the environment for the requirements of a package, made if need be."""
+    import os
+
+    environment = _environment_of(package.folder)
+    if environment is None:
+        return None
+    os.close(environment.make(offline=offline))
+    return str(environment.folder)
+
+
+# --- status -------------------------------------------------------------------------------------------------------
+
+
+def add_hub_status(parser: argparse.ArgumentParser) -> None:
+    """A folder, or a name."""
+    parser.add_argument(
+        "package", metavar="PACKAGE", nargs="?", default=".",
+        help="folder of an Executor package, or a package as `uses` names it [default: the working folder]",
+    )  # fmt: skip
+    add_options(parser, HubStatusSpec)
+    _add_json(parser)
+
+
+def run_hub_status(options: argparse.Namespace) -> int:
+    """Print what the registry, the cache and the lock file of the working folder have of a package."""
+    from jina.hub.fetch import is_reference
+
+    spec = from_namespace(HubStatusSpec, options)
+    folder = None if is_reference(options.package) else Path(options.package)
+    if folder is not None and not folder.is_dir():
+        if "/" in options.package or options.package.startswith("."):
+            raise BadConfigSource(f"{options.package}: no such folder")
+        folder = None
+    found = _status(spec, options.package, folder)
+    if options.json:
+        _print(found)
+    else:
+        for line in _status_lines(found):
+            print(line)
+    return 0
+
+
+def _status(spec: HubStatusSpec, text: str, folder: Path | None) -> dict[str, Any]:
+    from jina.hub.fetch import Fetching, is_reference, lock_for, read_lock
+    from jina.hub.packages import Package
+
+    fetching = Fetching(offline=True, registry=spec.registry)
+    package = None if folder is None else Package.read(folder)
+    found: dict[str, Any] = {"folder": None if folder is None else str(folder.resolve())}
+    if is_reference(text) and text.strip().lower().startswith("git+"):
+        uses, found["registry"], found["tags"] = text.strip(), None, None
+    else:
+        named, _ = _package(spec, text if package is None else package.repository)
+        uses = text.strip() if is_reference(text) else _uses_of(named, spec.registry)
+        found["registry"] = named.registry
+        found["tags"] = None if spec.offline else _tags(spec, named, package)
+    file = lock_for(None)
+    pins = read_lock(file) if file is not None else {}
+    cached = fetching.cached(uses)
+    requires = folder or (cached.folder if cached is not None else None)
+    environment = None if requires is None else _environment_of(requires)
+    return {
+        "uses": uses,
+        **found,
+        "lock": None if file is None else {"file": str(file), "version": pins.get(uses)},
+        "cached": None if cached is None else {"version": cached.version, "folder": str(cached.folder)},
+        "requirements": [] if environment is None else list(environment.files),
+        "environment": str(environment.folder) if environment is not None and environment.is_made else None,
+    }
+
+
+def _tags(spec: HubStatusSpec, named: Named, package: Package | None) -> list[dict[str, Any]]:
+    """Every tag of a package, with the digest, the signatures, and whether it is cached, or what a folder has."""
+    from jina.hub.fetch import Fetching
+    from jina.hub.oci import NotFound
+    from jina.hub.packages import layers_of, manifest_of
+    from jina.hub.signatures import signatures
+
+    store, repository = named.open(_access(spec, named.registry)), named.reference.repository
+    try:
+        names = [tag for tag in store.tags(repository) if not tag.startswith("sha256-")]
+    except NotFound:
+        return []
+    layers = None if package is None else {layer.digest for layer in layers_of(package)}
+    found = []
+    for tag in names:
+        entry, manifest = manifest_of(store, repository, tag)
+        one: dict[str, Any] = {"tag": tag, "digest": entry.digest}
+        one["signatures"] = signatures(store, repository, entry.digest)
+        one["cached"] = Fetching().cached(_uses_of(named, spec.registry), entry.digest) is not None
+        if layers is not None:
+            one["same_as_folder"] = {layer.digest for layer in manifest.layers} == layers
+        found.append(one)
+    return found
+
+
+def _status_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"package      {_printable(found['uses'])}"
+    if found["registry"]:
+        yield f"registry     {found['registry']}"
+    if found["tags"] == []:
+        yield "tags         none: `jina hub push` stores the package"
+    for one in found["tags"] or ():
+        words = [_printable(one["tag"]), one["digest"], f"{one['signatures']} signatures" if one["signatures"] else ""]
+        words += ["cached" if one["cached"] else "", "as in the folder" if one.get("same_as_folder") else ""]
+        yield f"tag          {'  '.join(filter(None, words))}"
+    if (lock := found["lock"]) is not None:
+        yield f"lock         {lock['file']}: {lock['version'] or 'does not pin it'}"
+    cached = found["cached"]
+    place = f"{cached['version']}  {cached['folder']}" if cached else "never fetched under this name"
+    yield f"cache        {place}"
+    if found["requirements"]:
+        yield f"requires     {' '.join(found['requirements'])}"
+        yield f"environment  {found['environment'] or 'not made: `jina hub pull --install-requirements` makes it'}"
 
 
 # --- list, inspect, verify ----------------------------------------------------------------------------------------
@@ -392,24 +522,17 @@ def add_hub_lock(parser: argparse.ArgumentParser) -> None:
 
 def run_hub_lock(options: argparse.Namespace) -> int:
     """Look every package up, and write its digest."""
-    from jina.hub.fetch import Fetching, Named, is_reference, read_lock, write_lock
-    from jina.hub.signatures import Trust
+    from jina.hub.fetch import read_lock, write_lock
 
     spec = from_namespace(HubLockSpec, options)
     file = Path(spec.output)
     pins = read_lock(file) if file.exists() else {}
-    trust = Trust.from_environment()
-    if trust.policy == "digest":  # the lock is what gives the digest
-        trust = Trust()
     for source in options.source:
-        found = [source.strip()] if is_reference(source) else sorted(_references(source))
+        found = [source.strip()] if _is_pinned(source) else sorted(_references(source))
         if not found:
-            raise UsageError(f"{source} names no package of a registry or of git")
+            raise UsageError(f"{source} names no package of a registry or of git, and no image")
         for uses in found:
-            registry = "" if uses.startswith("git+") else Named.parse(uses, spec.registry).registry
-            pins[uses] = (
-                Fetching(registry=spec.registry, trust=trust, access=_access(spec, registry)).fetch(uses).version
-            )
+            pins[uses] = _version(spec, uses)
     write_lock(file, pins)
     if options.json:
         _print({"file": str(file), "packages": pins})
@@ -419,24 +542,49 @@ def run_hub_lock(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_pinned(uses: Any) -> bool:
+    from jina.hub.fetch import is_image, is_reference
+
+    return is_reference(uses) or is_image(uses)
+
+
+def _version(spec: HubLockSpec, uses: str) -> str:
+    """What a name stands for now; a package is fetched for it."""
+    from jina.hub.fetch import Fetching, Named, image_digest, image_named, is_image
+    from jina.hub.signatures import Trust
+
+    if is_image(uses):
+        return image_digest(uses, spec.registry, _access(spec, image_named(uses, spec.registry).registry))
+    trust = Trust.from_environment()
+    if trust.policy == "digest":  # the lock is what gives the digest
+        trust = Trust()
+    registry = "" if uses.startswith("git+") else Named.parse(uses, spec.registry).registry
+    return Fetching(registry=spec.registry, trust=trust, access=_access(spec, registry)).fetch(uses).version
+
+
 def _references(source: str) -> set[str]:
-    """Every package that a YAML file names."""
+    """Every package and image that a YAML file names, and the YAML files that it names."""
     from jina.config import load
-    from jina.hub.fetch import is_reference
+    from jina.executor.loading import path_named
 
     found: set[str] = set()
+    files = [source]
 
-    def look(value: Any) -> None:
+    def look(value: Any, folder: str) -> None:
         if isinstance(value, Mapping):
             for name, inner in value.items():
-                if name in {"uses", "uses_before", "uses_after"} and is_reference(inner):
-                    found.add(str(inner).strip())
-                look(inner)
+                if name in {"uses", "uses_before", "uses_after", "gateway"} and isinstance(inner, str):
+                    if _is_pinned(inner):
+                        found.add(inner.strip())
+                    elif (path := path_named(inner, [folder])) is not None and path not in files:
+                        files.append(path)
+                look(inner, folder)
         elif isinstance(value, list):
             for inner in value:
-                look(inner)
+                look(inner, folder)
 
-    look(load(source)[0])
+    for file in files:
+        look(load(file)[0], str(Path(file).absolute().parent))
     return found
 
 

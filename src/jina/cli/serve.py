@@ -30,10 +30,10 @@ def run_executor(options: argparse.Namespace) -> int:
     from jina.orchestration.foreground import is_part, serve_part
 
     if is_part(given(options)):
-        return serve_part(given(options))
+        return serve_part(given(options), words=sys.argv[1:])
     deployment = Deployment.from_command_line(given(options), "executor")
     if not deployment.spec.reload:
-        return deployment.serve_here()
+        return deployment.serve_here(words=sys.argv[1:])
     with deployment:  # what is restarted has to be a process of its own
         deployment.block()
     return 0

@@ -405,6 +405,15 @@ class HubFetchSpec(HubAccess):
     """Fetch it again even if it is in the cache."""
     offline: bool = False
     """Ask nobody: take what is in the cache."""
+    install_requirements: bool = False
+    """Make the environment for its requirements as well, so that it starts with `install_requirements` offline."""
+
+
+class HubStatusSpec(HubAccess):
+    """What to tell about a package."""
+
+    offline: bool = False
+    """Ask no registry: tell what is known on this machine."""
 
 
 class HubVerifySpec(HubAccess):

@@ -291,7 +291,8 @@ class ExecutorOptions(Spec):
     """Calls of a handler at the same time in one replica; a mapping decides by endpoint (`*` for the others)."""
 
     install_requirements: Flag = False
-    """Install the `requirements.txt` beside the Executor's module or YAML before the start, with pip, else with uv."""
+    """Run the Executor in an environment of its own, with what its package requires: `uv.lock`, else `pyproject.toml`,
+    and `requirements.txt`, beside its module or YAML. It is made once, by uv, else by pip, and kept in the cache."""
 
     reload: Flag = False
     """Reload the Executor when its files change."""

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from jina.errors import BadConfigSource, ConfigError, NotSupportedError, PermissionDenied, missing_extra
+from jina.errors import BadConfigSource, ConfigError, PermissionDenied, missing_extra
 from jina.hub.archives import unpack
-from jina.hub.oci import LayoutStore, Reference, Store, whole
+from jina.hub.oci import LayoutStore, NotFound, Reference, Store, whole
 from jina.hub.packages import Progress, config_of, manifest_of, pull
 from jina.hub.signatures import Trust, verify
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jina.hub.registry import Access
 
 LOCK: Final = "jina.lock"
+_IMAGE: Final = re.compile(r"\s*(docker|jinahub\+docker|jinaai\+docker)://", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"\s*(hub|jinahub|jinaai|git\+https|git\+http|git\+ssh|git\+file)://", re.IGNORECASE)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GIT_SECONDS: Final = 600.0
@@ -46,6 +47,11 @@ _NAMES_BYTES: Final = 4 << 20
 def is_reference(uses: Any) -> bool:
     """Whether `uses` names a package that is to be fetched."""
     return isinstance(uses, str) and _SCHEME.match(uses) is not None and "\n" not in uses.strip()
+
+
+def is_image(uses: Any) -> bool:
+    """Whether `uses` names an image: a lock pins it, an engine fetches it."""
+    return isinstance(uses, str) and _IMAGE.match(uses) is not None and "\n" not in uses.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,15 @@ class Fetching:
     def fetch(self, uses: str) -> Fetched:
         """Fetch what `uses` names, unless it is there; raises `ConfigError` or what the registry says."""
         uses = uses.strip()
-        pinned = self._pinned(uses)
+        pinned = self.pinned(uses)
         trust = self.trust or Trust.from_environment()
         if uses.lower().startswith("git+"):
             return self._from_git(GitSource.parse(uses), uses, pinned, trust)
         return self._from_registry(Named.parse(uses, self.registry), uses, pinned, trust)
 
-    def _pinned(self, uses: str) -> str:
+    def pinned(self, uses: str) -> str:
+        """What the lock file says; empty without one. Raises `ConfigError` where it says nothing."""
+        uses = uses.strip()
         if self.lock is None:
             return ""
         pins = read_lock(self.lock)
@@ -125,9 +133,9 @@ class Fetching:
         self._learn(uses, entry.digest)
         return Fetched(target, entry.digest)
 
-    def _not_cached(self, uses: str, target: Path | None, digest: str) -> ConfigError:
+    def _not_cached(self, uses: str, target: Path | None, digest: str) -> ConfigError | PermissionDenied:
         if target is not None and target.is_dir():
-            return NotSupportedError(
+            return PermissionDenied(
                 f"{uses}: signatures cannot be asked for offline", help="JINA_HUB_TRUST=digest goes offline"
             )
         what = f"{uses} ({digest})" if digest else uses
@@ -157,6 +165,15 @@ class Fetching:
         commit, target = source.fetch(commit, force=self.force)
         self._learn(uses, commit)
         return Fetched(target, commit)
+
+    def cached(self, uses: str, version: str = "") -> Fetched | None:
+        """The package with that version, or with the one it had when it was fetched last, if it is in the cache."""
+        version = version or self._known(uses.strip())
+        if not version:
+            return None
+        git = uses.strip().lower().startswith("git+")
+        place = GitSource.parse(uses).place(version) if git else _cache() / "packages" / version.replace(":", "-")
+        return Fetched(place, version) if place.is_dir() else None
 
     def _name(self, uses: str) -> str:
         """A name with the registry that it is looked up in."""
@@ -201,6 +218,14 @@ def read_lock(file: Path) -> dict[str, str]:
             f"{file}: packages is not an object of digests and commits", help="jina hub lock writes it again"
         )
     return cast("dict[str, str]", pins)
+
+
+def pinned_image(uses: str, folder: str | None) -> str:
+    """The digest of an image that the lock of a folder, else of the working folder, pins; empty where there is none.
+
+    Raises `ConfigError` where a lock does not have it.
+    """
+    return Fetching(lock=lock_for(folder)).pinned(uses)
 
 
 def write_lock(file: Path, pins: Mapping[str, str]) -> None:
@@ -281,6 +306,33 @@ def open_registry(name: str, access: Access | None = None) -> Store:
     return RegistryStore(name, access)
 
 
+def image_named(uses: str, registry: str = "") -> Named:
+    """The image that `docker://`, `jinahub+docker://` or `jinaai+docker://` names, in its registry."""
+    scheme, _, rest = uses.strip().partition("://")
+    if scheme.lower() != "docker":
+        return Named.parse(f"{scheme.removesuffix('+docker')}://{rest}", registry)
+    host, slash, _ = rest.partition("/")
+    if not slash:
+        rest = f"docker.io/library/{rest}"
+    elif not (host == "localhost" or "." in host or ":" in host):
+        rest = f"docker.io/{rest}"
+    reference = Reference.parse(rest)
+    return Named(reference.registry, reference)
+
+
+def image_digest(uses: str, registry: str = "", access: Access | None = None) -> str:
+    """The digest of an image in its registry; raises `ConfigError` for one that is on this machine alone."""
+    named = image_named(uses, registry)
+    if named.reference.digest:
+        return named.reference.digest
+    try:
+        return named.open(access).manifest(named.reference.repository, named.reference.wanted)[0].digest
+    except NotFound as error:
+        raise ConfigError(
+            f"{uses}: {error.message}", help="only what is in a registry can be pinned: push the image to one"
+        ) from None
+
+
 # --- git ----------------------------------------------------------------------------------------------------------
 
 
@@ -309,7 +361,7 @@ class GitSource:
         if options or ".." in subdirectory.split("/"):
             raise ConfigError(f"{uses!r}: {fragment!r} is not understood", help="write #subdirectory=FOLDER")
         if scheme.lower() == "http":
-            raise NotSupportedError(f"{uses!r}: git+http:// is not encrypted", help="write git+https://")
+            raise ConfigError(f"{uses!r}: git+http:// is not encrypted", help="write git+https://")
         if ref.startswith("-") or not slash or not path:
             raise ConfigError(
                 f"{uses!r} names no repository", help="write git+https://HOST/PATH@REF#subdirectory=FOLDER"

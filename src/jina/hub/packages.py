@@ -319,14 +319,7 @@ def push(
 
     `endpoints` are those that the check found; None where it was left out.
     """
-    layers: list[Descriptor] = []
-    small: list[str] = []
-    for path in package.files:
-        file = package.folder / path
-        if path in _PINS or file.stat().st_size >= LARGE:
-            layers.append(_layer(file, path))
-        else:
-            small.append(path)
+    small, layers = _parts(package)
     if len(layers) > _MOST_LARGE:
         raise ConfigError(
             f"{package.folder}: {len(layers)} files of 1 MiB and more; a package has at most {_MOST_LARGE}",
@@ -345,6 +338,26 @@ def push(
     pushed = store.write_manifest(repository, data, tags)
     _push_sbom(package, store, repository, pushed)
     return pushed
+
+
+def layers_of(package: Package) -> tuple[Descriptor, ...]:
+    """The layers that `push` would store: what tells whether a registry has the package as it is."""
+    small, layers = _parts(package)
+    with _archive(package.folder, small) as (_, source):
+        return (source, *layers)
+
+
+def _parts(package: Package) -> tuple[list[str], list[Descriptor]]:
+    """The files that travel together, and the layers of those that travel by themselves."""
+    layers: list[Descriptor] = []
+    small: list[str] = []
+    for path in package.files:
+        file = package.folder / path
+        if path in _PINS or file.stat().st_size >= LARGE:
+            layers.append(_layer(file, path))
+        else:
+            small.append(path)
+    return small, layers
 
 
 def _layer(file: Path, path: str) -> Descriptor:

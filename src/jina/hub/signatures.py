@@ -100,6 +100,11 @@ def verify(store: Store, repository: str, digest: str, keys: Sequence[Path]) -> 
     raise PermissionDenied(f"{repository}@{digest} has no signature by any of the keys {names}")
 
 
+def signatures(store: Store, repository: str, digest: str) -> int:
+    """How many signatures a registry has for a digest, by whichever keys."""
+    return len(_layers(store, repository, digest))
+
+
 def _layers(store: Store, repository: str, digest: str) -> list[Descriptor]:
     """The signatures of a package: those below the tag, and others that refer to it.
 

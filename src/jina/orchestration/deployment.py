@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from jina.config import takes_options_from, takes_options_of
@@ -307,12 +307,18 @@ class Deployment(Lifecycle, RequestMethods):
         workers = self.plan.workers
         return InProcessService(self.plan, factories_of(workers, self._state.executors), self._declared)
 
-    def serve_here(self, placed: Callable[[WorkerPlan], WorkerPlan] = lambda plan: plan) -> int:
+    def serve_here(
+        self,
+        placed: Callable[[WorkerPlan], WorkerPlan] = lambda plan: plan,
+        words: Sequence[str] | None = None,
+    ) -> int:
         """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.
 
         To be called on the main thread. `placed` gives the worker its place where it is one of several that others
-        start. Raises what `start` raises.
+        start. `words` is the command line of `jina` that does the same: with `install_requirements` this process runs
+        it again as the Python of the environment for them. Raises what `start` raises.
         """
+        from jina.supervisor.environments import enter
         from jina.supervisor.foreground import serve_here
         from jina.supervisor.ports import shared
 
@@ -320,6 +326,7 @@ class Deployment(Lifecycle, RequestMethods):
         self._only_one("one process", f"{instead}both", f"{instead}its replicas and shards")
         plan = placed(self.plan.workers[0])
         own = self._state.executors[self.name]
+        enter(own.plan.requirements, words, offline=own.plan.offline)
         try:
             return serve_here(
                 shared(plan, self._hold_given([plan])),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,10 +61,11 @@ def is_head(options: Mapping[str, Any]) -> bool:
     return "HEAD" in str(options.get("pod_role", "")).upper() or options.get("runtime_cls") == "HeadRuntime"
 
 
-def serve_part(options: Mapping[str, Any], where: str = "jina executor") -> int:
+def serve_part(options: Mapping[str, Any], where: str = "jina executor", words: Sequence[str] | None = None) -> int:
     """Serve the worker or the head until SIGTERM or Ctrl+C; gives the exit code. Main thread only.
 
-    Raises `ConfigError` naming the option, and what `jina.supervisor.foreground` raises.
+    `words` as in `Deployment.serve_here`. Raises `ConfigError` naming the option, and what `jina.supervisor.foreground`
+    raises.
     """
     own = {name: value for name, value in options.items() if name not in {*_ROLES, *_HEAD}}
     if "name" in own:  # Jina 3 names the processes around shards `indexer/head`, which is no name of a folder
@@ -77,7 +78,7 @@ def serve_part(options: Mapping[str, Any], where: str = "jina executor") -> int:
     deployment = Deployment.from_command_line(
         {name: value for name, value in own.items() if name not in _PLACE}, where.removeprefix("jina ")
     )
-    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place))
+    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place), words)
 
 
 def _placed(options: Mapping[str, Any], where: str) -> dict[str, int]:

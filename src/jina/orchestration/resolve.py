@@ -176,8 +176,9 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     )
     plain, other = split_with(plan.with_args)
     known = by_value or class_at_hand(plan)
-    requirements = _requirements(plan) if spec.install_requirements else ""
-    return Resolved(msgspec.structs.replace(plan, with_args=plain, requirements=requirements), known, by_value, other)
+    if spec.install_requirements:
+        plan = _with_requirements(plan, offline=spec.offline)
+    return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
 
 
 def fetched(uses: Any, folder: str | None, *, offline: bool = False, force: bool = False) -> Any:
@@ -194,16 +195,23 @@ def fetched(uses: Any, folder: str | None, *, offline: bool = False, force: bool
     return Fetching(offline=offline, force=force, lock=lock_for(folder)).fetch(uses).config
 
 
-def _requirements(plan: ExecutorPlan) -> str:
-    """The requirements file of the package that the Executor is in; empty where it has none, as in Jina 3."""
+def _with_requirements(plan: ExecutorPlan, *, offline: bool) -> ExecutorPlan:
+    """The plan in an environment for what its package requires; the same where that is nothing, as in Jina 3."""
     from jina.executor.loading import find_spec
+    from jina.supervisor.environments import Environment, requirement_files, users_path
 
     files = [source for source in plan.py_modules if os.path.isabs(source)]
     spec = find_spec(plan.module) if plan.module and plan.module != "__main__" else None
     files += [spec.origin] if spec is not None and spec.origin else []
-    folders = [*map(os.path.dirname, files), *plan.search_paths]
-    found = (os.path.join(folder, "requirements.txt") for folder in folders)
-    return next((path for path in found if os.path.isfile(path)), "")
+    found = requirement_files([*map(os.path.dirname, files), *plan.search_paths])
+    if not found or Environment.read(found).is_empty:
+        return plan
+    entries = users_path(plan.sys_path)
+    if spec is not None and spec.origin:  # the class itself may be installed
+        up = plan.module.count(".") + (spec.submodule_search_locations is not None)
+        home = os.path.abspath(os.path.join(os.path.dirname(spec.origin), *[os.pardir] * up))
+        entries += [home] if home not in entries and home in plan.sys_path else []
+    return msgspec.structs.replace(plan, requirements=found, offline=offline, sys_path=entries)
 
 
 def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
@@ -253,7 +261,9 @@ def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
 
     given = spec.uses_with if extension is None else {"extend": extension}
     plan, by_value = reference_of(
-        RestExtended if extension is not None else fetched(uses, spec.folder),
+        RestExtended
+        if extension is not None
+        else fetched(uses, spec.folder, offline=spec.offline, force=spec.force_update),
         uses_with=given,
         uses_metas=spec.uses_metas,
         py_modules=spec.py_modules,

@@ -91,8 +91,9 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `module` and `qualname` name an importable class; both are empty when the class travels by pickle beside
     the plan. `jtype` with `py_modules` names a class that becomes known by importing the modules. All three
-    empty: the base Executor, which passes documents through. `requirements` is a file whose distributions are
-    installed before that. `requests_at` tells where in a file each of `requests` stands.
+    empty: the base Executor, which passes documents through. `requirements` are files: the worker runs in an
+    environment of its own for what they name, taken from the cache alone where it is `offline`; `sys_path` has the
+    user's entries alone then. `requests_at` tells where in a file each of `requests` stands.
     """
 
     module: str = ""
@@ -104,7 +105,8 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     requests: dict[str, str] = {}
     requests_at: dict[str, str] = {}
     dynamic_batching: dict[str, dict[str, Any]] = {}
-    requirements: str = ""
+    requirements: list[str] = []
+    offline: bool = False
     search_paths: list[str] = []
     sys_path: list[str] = []
     cwd: str = ""

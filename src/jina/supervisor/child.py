@@ -1,7 +1,8 @@
 """A child process: `python -m jina.supervisor.child <fd> <name>`, started by `jina.supervisor.group` only.
 
 Reads its plan from the control socket `<fd>`, reports each phase and every failure over it, and serves. The name is
-for process lists.
+for process lists. A worker whose package has requirements becomes the Python of the environment for them, started with
+`<fd>:<file>`: the file holds the plan, which was read already.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import contextlib
 import gc
 import io
 import os
+import select
+import signal
 import socket
 import sys
+import tempfile
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -73,12 +78,13 @@ class Control:
 def main(argv: list[str]) -> int:
     """Serve until told to stop; the exit code."""
     gc.disable()  # until our own libraries are there, see `_connect_parent`
-    sock = socket.socket(fileno=int(argv[1]))
+    number, _, handed = argv[1].partition(":")
+    sock = socket.socket(fileno=int(number))
     del argv[2:]
     sock.set_inheritable(False)
     _write_lines_at_once()
     reset_signals()
-    data, blob = recv_frame(sock), recv_frame(sock)
+    data, blob = _handed_over(int(handed)) if handed else (recv_frame(sock), recv_frame(sock))
     if data is None or blob is None:
         return 1
     die_with_parent(sock)  # now that it has a parent for good: a forked process gets its plan when it was adopted
@@ -86,6 +92,8 @@ def main(argv: list[str]) -> int:
     show(plan.name)
     control = Control(sock)
     try:
+        if isinstance(plan, WorkerPlan) and plan.executor.requirements and not handed:
+            _enter_environment(plan, (data, blob), control, sock)
         control.report({"phase": "importing"})
         if not isinstance(plan, ForkServerPlan):
             return _serve(plan, blob, control, sock)
@@ -103,6 +111,45 @@ def main(argv: list[str]) -> int:
     # A worker from here on, as if it had been started with this socket.
     argv[1:] = [str(forked.detach())]
     return main(argv)
+
+
+def _enter_environment(
+    plan: WorkerPlan, frames: tuple[bytes, bytes], control: Control, sock: socket.socket
+) -> NoReturn:
+    """Make the environment of the worker's package, unless it is there, and become its Python."""
+    from jina.supervisor.environments import Environment, become
+
+    control.phase = "installing"
+    environment = Environment.read(plan.executor.requirements)
+    lock = environment.make(
+        offline=plan.executor.offline,
+        apart=False,
+        check=partial(_end_with_parent, sock),
+        on_wait=lambda: control.report({"phase": "installing"}),
+    )
+    with tempfile.TemporaryFile() as file:
+        for frame in frames:
+            file.write(len(frame).to_bytes(8, "big") + frame)
+        file.flush()
+        for inherited in (file.fileno(), sock.fileno()):
+            os.set_inheritable(inherited, True)  # noqa: FBT003 - the standard library's signature
+        become(environment, lock, ["-m", "jina.supervisor.child", f"{sock.fileno()}:{file.fileno()}", plan.name])
+
+
+def _handed_over(descriptor: int) -> tuple[bytes, bytes]:
+    """The plan and the pickle that this process has read before it became another Python."""
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        data, blob = (file.read(int.from_bytes(file.read(8), "big")) for _ in range(2))
+    return data, blob
+
+
+def _end_with_parent(sock: socket.socket) -> None:
+    """End this process and what it has started, which is its group, once the orchestrator has ended."""
+    poller = select.poll()
+    poller.register(sock, 0)  # the end is told in any case
+    if poller.poll(0):
+        os.killpg(0, signal.SIGKILL)
 
 
 def _write_lines_at_once() -> None:
@@ -185,7 +232,9 @@ def _connect_parent(sock: socket.socket, control: Control) -> Parent:
 
 
 def _prepare(plan: ExecutorPlan) -> None:
-    if plan.sys_path:
+    if plan.requirements:  # what this environment has comes first
+        sys.path += [entry for entry in plan.sys_path if entry not in sys.path]
+    elif plan.sys_path:
         sys.path[:] = plan.sys_path
     if plan.cwd:
         # Deleted meanwhile: what started this one lives on in it, and so does this one. Paths that are relative fail.

@@ -183,6 +183,7 @@ def _class_at_hand(module: str, name: str) -> type[BaseException] | None:
 
 
 _PHASES = {
+    "installing": "installing its requirements",
     "importing": "importing",
     "init": "in __init__",
     "joining": "joining its group",
