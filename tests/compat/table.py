@@ -244,8 +244,9 @@ CHECKS = {
         "plan/test_gpus.py::test_turns_as_in_jina_3 supervisor/test_gpus.py::test_replicas_take_turns",
     ),
     60: Check(
-        "`install_requirements` installs the requirements of a package",
-        "compat/test_requirements.py::test_they_are_installed_before_the_module_is_imported",
+        "`install_requirements` installs the requirements of a package, into an environment of its own",
+        "compat/test_requirements.py::test_they_are_installed_before_the_module_is_imported"
+        " acceptance/test_mixed_sources.py::test_each_has_the_numpy_that_it_wants",
     ),
     61: Check(
         "an edited Executor answers with its new code",
@@ -503,9 +504,7 @@ CHECKS = {
     ),
     122: Check(
         "an Executor without an image cannot be exported",
-        "orchestration/test_deployment.py::test_exports_are_not_available_yet",
-        missing=EXPORTS,
-        lacks="kubernetes",
+        "orchestration/test_deployment.py::test_an_executor_without_an_image_cannot_be_exported",
     ),
     123: Check(
         "images are started as Executors",
