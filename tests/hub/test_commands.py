@@ -48,6 +48,7 @@ def test_push_refuses_a_package_with_mistakes(jina, folder):
     (folder / "executor.py").write_text("import not_there\n")
     assert "executor.py:1" in jina("hub", "push", folder, code=2)
     assert jina("hub", "list") == ""
+    assert json.loads(jina("hub", "list", "--json"))["packages"] == {}
     jina("hub", "push", folder, "--no-check")
     assert jina("hub", "list") == "upper  latest\n"
 
@@ -109,6 +110,11 @@ def test_lock_follows_what_a_file_names(jina, folder, tmp_path):
     pins = json.loads((place / "jina.lock").read_text())["packages"]
     names = ["jinahub+docker://upper", "jinahub://upper", "jinahub://upper/b", "jinahub://upper:a", "jinahub://upper:c"]
     assert sorted(pins) == names
+
+
+def test_what_to_run_next_can_be_pasted(capsys):
+    assert main(["hub", "new", "--name", "Upper", "--path", "a folder"]) == 0
+    assert "jina executor --uses 'a folder/config.yml'" in capsys.readouterr().err
 
 
 def test_status(jina, folder, tmp_path):

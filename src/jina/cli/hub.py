@@ -413,6 +413,8 @@ def run_hub_list(options: argparse.Namespace) -> int:
     else:
         for name, tags in found.items():
             print(f"{name}  {' '.join(tags)}".rstrip())
+        if not found:
+            print(f"{home} has no packages: jina hub push PATH stores one", file=sys.stderr)
     return 0
 
 

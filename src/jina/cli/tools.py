@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import pkgutil
+import shlex
 import sys
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -188,7 +189,7 @@ def run_hub_new(options: argparse.Namespace) -> int:
     print(f"{package.path}/")
     for name in files:
         print(f"{'└──' if name == files[-1] else '├──'} {name}")
-    print(f"\nStart it:  jina executor --uses {package.path / 'config.yml'}", file=sys.stderr)
+    print(f"\nStart it:  jina executor --uses {shlex.quote(str(package.path / 'config.yml'))}", file=sys.stderr)
     return 0
 
 
