@@ -245,6 +245,22 @@ class TestMaking:
         assert done.stdout.split()[0] == "installed"
         os.close(environment.make(offline=True, on_wait=lambda: pytest.fail("it is made")))
 
+    def test_what_a_lock_pins(self, package):
+        (package / "requirements.txt").unlink()
+        (package / "pyproject.toml").write_text(
+            f'[project]\nname = "a"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["{NAME}"]\n'
+            '[tool.uv]\nno-index = true\nfind-links = ["."]\n'
+        )
+        uv = Path(sys.executable).with_name("uv")
+        subprocess.run([uv, "lock", "--quiet", "--directory", package], check=True, timeout=60)
+        environment = Environment.read(requirement_files([str(package)]))
+        os.close(environment.make())
+        done = subprocess.run(
+            [environment.python, "-P", "-c", f"print(__import__('{NAME}').WORD)"], capture_output=True, text=True,
+            check=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout == "installed\n"
+
     def test_what_does_not_go_with_ours(self, package, cache):
         """The installer refuses what a worker could not run with, and says which; nothing is left of it."""
         (package / "requirements.txt").write_text("grpcio<1\n")
@@ -307,6 +323,16 @@ class TestWorkers:
             assert {ask()[0] for _ in range(6)} == {"renewed again"}
             assert len([path for path in cache.iterdir() if path.is_symlink()]) == 2
         assert marked(os.getpid()) == []
+
+    def test_reload(self, package):
+        """Its code, and then its requirements, change while it serves."""
+        options = {"host": "127.0.0.1", "quiet": True, "install_requirements": True, "reload": True}
+        with Deployment(uses=str(package / "config.yml"), **options) as served:
+            assert served.post("/", Document())[0].text == "installed"
+            (package / "executor.py").write_text(EXECUTOR.replace("WORD + self.word", "WORD + '!'"))
+            until(lambda: served.post("/", Document())[0].text == "installed!", "the new code")
+            (package / "requirements.txt").write_text(f"./{wheel(package, 'renewed').name}  # again\n")
+            until(lambda: served.post("/", Document())[0].text == "renewed!", "the new requirement")
 
     def test_nothing_is_left_of_a_killed_program(self, package, monkeypatch):
         monkeypatch.setenv(MARK, str(os.getpid()))

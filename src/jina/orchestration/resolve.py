@@ -356,7 +356,7 @@ def plan_of_flow(
 
 
 def reloaded(specs: Iterable[DeploymentSpec], found: Mapping[str, Resolved]) -> dict[str, set[str]]:
-    """By name: those that follow changes of their files, with the YAML file of the Executor, if it has one.
+    """By name: those that follow changes of their files, with the Executor's YAML file and requirements, if it has any.
 
     Raises `ConfigError` for a class that has no file of its own to be imported from again.
     """
@@ -368,7 +368,7 @@ def reloaded(specs: Iterable[DeploymentSpec], found: Mapping[str, Resolved]) -> 
                 f"{spec.name}: reload: {cls.__name__} is defined in the program itself, which cannot be loaded again",
                 help="move the class to a module of its own, or give the path of its file as py_modules",
             )
-    return {spec.name: set(_yaml_of(spec)) for spec in followed}
+    return {spec.name: {*_yaml_of(spec), *found[spec.name].plan.requirements} for spec in followed}
 
 
 def _yaml_of(spec: DeploymentSpec) -> list[str]:

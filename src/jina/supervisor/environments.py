@@ -314,24 +314,29 @@ class Environment:
 
     def _make(self, lock: int, offline: bool, pace: _Pace, on_wait: Callable[[], None]) -> None:
         waited = False
-        # Who runs in it shares the lock: it is taken for this process alone only to make it.
-        while not (_taken(lock, fcntl.LOCK_SH) and self.is_made):
-            if offline:
-                raise BadConfigSource(
-                    f"install_requirements: the environment for {self.shown} is not made, and offline nothing is"
-                    " installed",
-                    help="start it once without offline, or make it before: jina hub pull URI --install-requirements",
-                )
+        while True:
+            # Who runs in it shares the lock: it is taken for this process alone only to make it, or to remove it.
+            if _taken(lock, fcntl.LOCK_SH):
+                if self.is_made:
+                    return
+                if offline:
+                    raise self._missing()
+                fcntl.flock(lock, fcntl.LOCK_UN)
             if not waited:
                 on_wait()
                 waited = True
-            fcntl.flock(lock, fcntl.LOCK_UN)
             if _taken(lock, fcntl.LOCK_EX):
                 if not self.is_made:
                     self._build(pace)
                 fcntl.flock(lock, fcntl.LOCK_SH)
                 return
             pace.wait(f"another process makes the environment for {self.shown}")
+
+    def _missing(self) -> ConfigError:
+        return BadConfigSource(
+            f"install_requirements: the environment for {self.shown} is not made, and offline nothing is installed",
+            help="start it once without offline, or make it before: jina hub pull URI --install-requirements",
+        )
 
     def _build(self, pace: _Pace) -> None:
         _remove_leftovers(self.digest)
