@@ -101,6 +101,11 @@ class ProcessOptions(Spec):
     grace: Seconds = 30
     """Seconds that requests in flight get to finish when the process is told to stop."""
 
+    drain_delay: Seconds | None = None
+    """Seconds that a server goes on taking requests after it was told to stop, while it says that it is not ready: what
+    sends requests there needs some time to notice. Unset: 3 in a Kubernetes cluster (where KUBERNETES_SERVICE_HOST is
+    set), else 0."""
+
     restart_limit: Whole = 10
     """Crashes in a row after which the process is not started again; 0: never started again, -1: always."""
 
@@ -146,6 +151,11 @@ class ProcessOptions(Spec):
     def grace_seconds(self) -> float:
         """`grace` in seconds."""
         return float(cast("float", self.grace))
+
+    @property
+    def delay_seconds(self) -> float | None:
+        """`drain_delay` in seconds; None where the process decides."""
+        return None if self.drain_delay is None else float(cast("float", self.drain_delay))
 
     @property
     def restart_seconds(self) -> float:

@@ -43,6 +43,10 @@ class Frontend(Protocol):
         """Open all ports."""
         ...
 
+    def leave(self) -> None:
+        """Say that it is not ready, and go on."""
+        ...
+
     async def stop(self, grace: float) -> None:
         """Close them; what is in flight gets `grace` seconds."""
         ...
@@ -146,6 +150,14 @@ class CustomFrontend:
             return
         self._log.error("run_server of %s failed: %r", self._name, error, exc_info=error)
         self._stop.request_stop(f"run_server failed: {error!r}", exit_code=1)
+
+    def leave(self) -> None:
+        """Our own server says so; one of the user's has the `readyz` of `monitoring`, if any."""
+        from jina.server.server import Server
+
+        server = getattr(self._gateway, "server", None)
+        if isinstance(server, Server):
+            server.leave()
 
     async def stop(self, grace: float) -> None:
         """`shutdown()` within the grace time, then the end of `run_server`."""
@@ -279,6 +291,10 @@ class GatewayProcess(ProcessMain):
             self._report({"phase": "ready", "addresses": front.addresses, "steps": service.step_endpoints})
             self._log.debug("ready: %s", ", ".join(front.addresses))
             await self._asked.wait()
+            if (delay := self._delay(self._plan)) > 0:
+                service.state = "leaving"
+                front.leave()
+                await self._stay(delay)
         finally:
             service.state = "draining"
             service.health.stop()

@@ -26,7 +26,8 @@ from jina.runtime.admission import Admission, Observed
 
 _MOST_PATHS = 1000
 """Endpoints whose path through the graph is cached."""
-State = Literal["starting", "ready", "draining", "stopped"]
+State = Literal["starting", "ready", "leaving", "draining", "stopped"]
+"""One that is leaving answers requests, and says that it is not ready."""
 
 
 class RequestPath:
@@ -96,7 +97,7 @@ class GatewayService:
     @property
     def checks(self) -> dict[str, bool]:
         """What `up` depends on, by name: each Deployment, of which one replica suffices, and its replicas."""
-        return {"workers-known": self.state == "ready", **self.health.checks()}
+        return {"workers-known": self.state in {"ready", "leaving"}, **self.health.checks()}
 
     @property
     def started(self) -> bool:

@@ -43,20 +43,27 @@ def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
 
 class Gate:
     """A service as the listeners of one server offer it: requests above the limits are refused before anything is built
-    of their documents, and its readiness turns false for good once the server begins to stop.
+    of their documents, and its readiness turns false for good once the server is about to stop.
 
-    One object is shared by all listeners of a server, so that they agree.
+    Such a server is `leaving` while it still takes requests, and `draining` from when it finishes those in flight. One
+    object is shared by all listeners of a server, so that they agree.
     """
 
     def __init__(self, service: LocalService, limits: Limits = DEFAULT_LIMITS) -> None:
         self.service = service
         self.limits = limits
+        self.leaving = False
         self.draining = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether clients should go elsewhere with their next request."""
+        return self.leaving or self.draining
 
     @property
     def ready(self) -> bool:
         """True while new requests are welcome."""
-        return self.service.up and not self.draining
+        return self.service.up and not self.stopping
 
     def call(self, request: Request) -> Coroutine[Any, Any, Reply]:
         """See `Service`; raises `TooLarge` and `BadRequest`."""

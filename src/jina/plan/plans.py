@@ -211,6 +211,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     output_array_type: str | None = None
     timeout_ready: float | None = None
     grace: float = 30.0
+    drain_delay: float | None = None
     restart: RestartPlan = RestartPlan()
     watch: bool = False
     log: LogPlan = LogPlan()
@@ -309,6 +310,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     access: AccessPlan = AccessPlan()
     timeout_ready: float | None = None
     grace: float = 30.0
+    drain_delay: float | None = None
     restart: RestartPlan = RestartPlan()
     log: LogPlan = LogPlan()
     monitoring: ListenerPlan | None = None

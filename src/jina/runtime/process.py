@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib
 import logging
@@ -305,6 +306,22 @@ class Parent:
         self.stats = stats or ProcessStats()
 
 
+IN_A_CLUSTER = 3.0
+"""Seconds in which Kubernetes stops sending requests to a pod that is to end: each node changes its own rules."""
+
+
+def drain_delay(plan: ProcessPlan) -> float:
+    """Seconds that a process goes on taking requests after it was told to stop; none where nobody reaches it directly.
+
+    A gateway of the same machine, by whose links alone a worker is reached, is told of the stop.
+    """
+    if not plan.listeners:
+        return 0.0
+    if plan.drain_delay is not None:
+        return plan.drain_delay
+    return IN_A_CLUSTER if os.environ.get("KUBERNETES_SERVICE_HOST") else 0.0
+
+
 class ProcessMain(ABC):
     """What a worker or a gateway process does on the loop of its main thread, from its start to its exit code.
 
@@ -354,6 +371,17 @@ class ProcessMain(ABC):
             return False
         await starting
         return True
+
+    def _delay(self, plan: ProcessPlan) -> float:
+        """Seconds to go on now: none where the process ends because of a failure, or its parent has gone."""
+        return 0.0 if self._stop.exit_code or self._hard.is_set() else drain_delay(plan)
+
+    async def _stay(self, seconds: float) -> None:
+        """Go on for so long; a hard stop ends that."""
+        self._report({"phase": "draining", "reason": self._stop.reason})
+        self._log.debug("not ready any more, and serving for %g s (drain_delay): %s", seconds, self._stop.reason)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hard.wait(), seconds)
 
     async def _drain(self, gently: Coroutine[Any, Any, None]) -> None:
         """Answer what is in flight within the grace time, as `gently` does; a hard stop ends the waiting."""

@@ -164,7 +164,7 @@ class _Answer:
             await self._send(message)
 
     def _headers(self) -> list[Header]:
-        closing: list[Header] = [(b"connection", b"close")] if self._gate.draining else []
+        closing: list[Header] = [(b"connection", b"close")] if self._gate.stopping else []
         return [*CORS_HEADERS, *closing] if self._cors else closing
 
     async def _tell_health(self) -> None:
@@ -368,7 +368,7 @@ class HttpApp:
             if self._guard is None or await self._guard.opens_route(scope, receive, send):
                 await app({**scope, "root_path": root}, receive, send)
         elif kind == "http":
-            await self._serve(Exchange(scope, receive, send, self._last_terms if self._gate.draining else self._terms))
+            await self._serve(Exchange(scope, receive, send, self._last_terms if self._gate.stopping else self._terms))
         elif kind == "websocket":
             await self.websockets.serve(scope, receive, send)
 

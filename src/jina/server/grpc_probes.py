@@ -93,7 +93,7 @@ class Health:
         if not self._knows(service):
             return _STATE(status=_STATE.SERVICE_UNKNOWN)
         good = self._gate.ready if service in self._known else self._gate.service.checks[service]
-        return _STATE(status=_STATE.SERVING if good and not self._gate.draining else _STATE.NOT_SERVING)
+        return _STATE(status=_STATE.SERVING if good and not self._gate.stopping else _STATE.NOT_SERVING)
 
     def _knows(self, service: str) -> bool:
         return service in self._known or service in self._gate.service.checks

@@ -103,7 +103,7 @@ class _Pages:
             "started": service.started,
             "service": service.up,
             **service.checks,
-            "not-stopping": not self._gate.draining,
+            "not-stopping": not self._gate.stopping,
         }
         await _probe(exchange, "readyz", checks, passed=self._gate.ready)
 

@@ -129,6 +129,10 @@ class Server:
             await self.stop(0)
             raise
 
+    def leave(self) -> None:
+        """Turn unready, and go on: who sends requests here needs a while to notice."""
+        self._gate.leaving = True
+
     async def stop(self, grace: float) -> None:
         """Turn unready, stop accepting, let what is in flight finish within `grace` seconds, close all ports."""
         self._gate.draining = True

@@ -18,7 +18,16 @@ from typing import Any
 import msgspec
 
 from jina.errors import CrashLoop, InternalError, JinaError, RuntimeFailToStart, Unavailable
-from jina.plan.plans import ChildPlan, GatewayPlan, NodePlan, ProcessPlan, UpstreamPlan, WorkerPlan
+from jina.plan.plans import (
+    ChildPlan,
+    ForkServerPlan,
+    GatewayPlan,
+    NodePlan,
+    ProcessPlan,
+    UpstreamPlan,
+    WorkerPlan,
+)
+from jina.runtime.process import drain_delay
 from jina.supervisor.forkserver import fork_server_for
 from jina.supervisor.policies import (
     Action,
@@ -304,6 +313,14 @@ def _files_of_this_process() -> list[Path]:
 
 CLOSE_MARGIN = 10.0
 """Seconds beyond the grace time in which `close()` may end before SIGKILL."""
+
+
+def _time_to_stop(plan: ChildPlan) -> float:
+    """Seconds in which a process may end after SIGTERM."""
+    delay = 0.0 if isinstance(plan, ForkServerPlan) else drain_delay(plan)
+    return delay + plan.grace + CLOSE_MARGIN
+
+
 Notify = Callable[[str, str], None]
 """Gets a level of severity (`info`, `warning`, `error`) and a line for people."""
 
@@ -566,7 +583,7 @@ class Reconciler:
             self._do(self._order.rollout.gone(name))
             return
         self._retired[process] = name
-        self.leaving[process] = time.monotonic() + process.plan.grace + CLOSE_MARGIN
+        self.leaving[process] = time.monotonic() + _time_to_stop(process.plan)
         process.terminate(signal.SIGTERM)
 
     def _discard(self, slot: ProcessSlot) -> None:
@@ -836,7 +853,7 @@ class Supervisor:
     def _terminate(self, stage: list[ChildProcess]) -> None:
         limit = self._within
         if limit is None:
-            limit = max(process.plan.grace for process in stage) + CLOSE_MARGIN
+            limit = max(_time_to_stop(process.plan) for process in stage)
         self._kill_at = time.monotonic() + limit
         for process in stage:
             if process not in self._reconciler.leaving:  # a second signal would end what it still does

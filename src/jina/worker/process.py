@@ -29,6 +29,7 @@ from jina.runtime.process import (
     Parent,
     ProcessMain,
     Stop,
+    drain_delay,
     run_process_main,
 )
 from jina.server.server import Server, serve
@@ -232,7 +233,7 @@ class WorkerProcess(ProcessMain):
             try:
                 self._report({"phase": "ready", "addresses": server.addresses})
                 self._log.debug("ready: %s", ", ".join(server.addresses))
-                await self._wait_for_stop(executor)
+                await self._wait_for_stop(executor, service, server, listeners)
             finally:
                 service.state = "draining"
                 service.loop_timer.stop()
@@ -261,8 +262,11 @@ class WorkerProcess(ProcessMain):
             access=plan.access,
         )
 
-    async def _wait_for_stop(self, executor: Any) -> None:
-        limit = threading.Timer(self._plan.grace + _PATIENCE, self._user_loop_is_stuck, [executor])
+    async def _wait_for_stop(
+        self, executor: Any, service: WorkerService, server: Server, listeners: LoopThread | LoopHere
+    ) -> None:
+        patience = drain_delay(self._plan) + self._plan.grace + _PATIENCE
+        limit = threading.Timer(patience, self._user_loop_is_stuck, [executor])
         limit.daemon = True
 
         def begin(_: Stop) -> None:
@@ -272,6 +276,10 @@ class WorkerProcess(ProcessMain):
         forget = self._stop.listen(begin)
         try:
             await self._asked.wait()
+            if (delay := self._delay(self._plan)) > 0:
+                service.state = "leaving"
+                listeners.loop.call_soon_threadsafe(server.leave)
+                await self._stay(delay)
         finally:
             forget()
             limit.cancel()

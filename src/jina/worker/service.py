@@ -68,7 +68,8 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
 
 
 _BLOCKED = "an `async def` that computes holds it up: make it a plain `def`, which runs in a thread"
-State = Literal["starting", "ready", "draining", "stopped"]
+State = Literal["starting", "ready", "leaving", "draining", "stopped"]
+"""One that is leaving answers requests, and says that it is not ready."""
 
 
 class WorkerService:
@@ -233,7 +234,7 @@ class WorkerService:
     @property
     def checks(self) -> Mapping[str, bool]:
         """What `up` depends on, by name."""
-        return {"executor-loaded": self.state == "ready", **self.watchdog.checks}
+        return {"executor-loaded": self.state in {"ready", "leaving"}, **self.watchdog.checks}
 
     async def metrics(self, *, openmetrics: bool = True) -> bytes:
         """The metrics of this process as text."""
