@@ -32,6 +32,7 @@ TESTED: dict[str, str] = {
     "version_is_known": "test_version_is_known",
     "targets_fit": "test_targets_fit",
     "external_steps_speak_grpc": "test_external_steps_speak_grpc",
+    "names_are_not_resolved_all_the_time": "test_names_are_not_resolved_all_the_time",
     "name_is_identifier": "test_name_is_identifier",
     "needs_is_a_place": "test_needs_is_a_place",
     "shards_are_started": "test_shards_are_started",
@@ -400,6 +401,53 @@ def test_targets(options, targets, monkeypatch):
         assert "there can't be two definitions" in problem(external=True, **options)
     else:
         assert parse(DeploymentSpec, {"external": True, **options}).targets == targets
+
+
+@pytest.mark.parametrize(
+    ("options", "targets"),
+    [
+        ({"host": "dns:///a:5"}, [("dns", "grpc", "a", 5, False)]),
+        ({"host": "dns:///a", "port": 5, "tls": True}, [("dns", "grpc", "a", 5, True)]),
+        ({"host": ["dns+grpcs:///a:5", "b:6"]}, [("dns", "grpc", "a", 5, True), ("", "grpc", "b", 6, False)]),
+        ({"host": "kubernetes:///a.shop:5"}, [("kubernetes", "grpc", "a.shop", 5, False)]),
+        ({"host": "kubernetes://a.shop.svc.x:5"}, [("kubernetes", "grpc", "a.shop.svc.x", 5, False)]),
+        ({"host": "dns:///a:5", "port": 6}, None),
+    ],
+)
+def test_names_of_several_targets(options, targets):
+    if targets is None:
+        assert "there can't be two definitions" in problem(external=True, **options)
+    else:
+        found = parse(DeploymentSpec, {"external": True, **options}).targets
+        assert [(one.via, *one) for one in found] == targets
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("dns://a:5", "'dns://a:5': write dns:///a:5, with three slashes"),
+        ("dns://8.8.8.8/a:5", "'dns://8.8.8.8/a:5': write dns:///a:5, with three slashes"),
+        ("dns:///", "'dns:///' is not dns:///name:port"),
+        ("dns:///a:99999", "99999 is not a port"),
+        ("kubernetes:///A_B:5", "'kubernetes:///A_B:5' is not kubernetes:///service.namespace:port"),
+        ("kubernetes:///a.b.c:5", "'kubernetes:///a.b.c:5' is not kubernetes:///service.namespace:port"),
+        ("kubernetes://a/b:5", "'kubernetes://a/b:5' is not kubernetes:///name:port"),
+    ],
+)
+def test_names_behind_which_replicas_are_found(host, words):
+    assert words in problem(external=True, host=host, port=5)
+
+
+@pytest.mark.parametrize("model", [DeploymentSpec, GatewaySpec, ClientSpec])
+def test_only_gateways_find_replicas_behind_a_name(model):
+    """A server listens on one address; a client has no gateway that would share its requests out."""
+    assert "finds the replicas of an external Deployment; here one host is wanted" in problem(model, host="dns:///a:5")
+
+
+def test_names_are_not_resolved_all_the_time():
+    for model in (DeploymentSpec, GatewaySpec, FlowSpec):
+        assert problem(model, resolve_interval=50).endswith("resolve_interval: 50 is below 100 milliseconds")
+        assert parse(model, {"resolve_interval": "1s"}).resolve_seconds == 1.0
 
 
 def step_problem(error=ConfigError, **options):

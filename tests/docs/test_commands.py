@@ -45,6 +45,7 @@ SHOWN = {
     "grpcurl -plaintext": GRPCURL,
     "openssl rand -hex 32 > group.key && chmod 600 group.key": "a key for the next command",
     "jina executor --uses Ledger --py-modules ledger.py --port 12345 --stateful": HOSTS,
+    "jina gateway --port 8080 --graph-description": "tests/gateway/test_discovered.py finds pods by such an address",
     "jina gateway --port 12346 --graph-description": "tests/cli/test_flow_services.py starts one with such options",
     "python -m venv .venv": "the slow tests of tests/packaging/test_install.py make an environment for each scenario",
     "curl localhost:PORT/search": "the port is chosen at start; the page asks by a client before it",

@@ -326,6 +326,32 @@ def test_a_request_that_kills_replicas_does_not_get_all_of_them():
     asyncio.run(main())
 
 
+def test_a_replica_that_was_removed_is_idle_when_its_last_request_has_ended():
+    async def main():
+        async with three() as service:
+            step = service.steps["a"]
+            calls = [
+                asyncio.create_task(service.call(request("/go", ["x"], parameters={"wait": True}))) for _ in range(3)
+            ]
+            while calls_of(service) != [1, 1, 1]:
+                await asyncio.sleep(0)
+            removed = step.remove("a/rep-1")
+            assert not step.is_idle("a/rep-1")
+            removed.name = "a/other"  # another one does not take the place where a request is in flight
+            step.put(removed)
+            await service.call(request("/safe", ["x"]))
+            assert not step.is_idle("a/rep-1")
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+            assert step.is_idle("a/rep-1")
+            assert step.is_idle("a/never")
+            step.remove("a/other")
+            assert step.is_idle("a/other")
+
+    asyncio.run(main())
+
+
 def test_replicas_come_and_go_while_requests_are_in_flight():
     async def main():
         async with three() as service:

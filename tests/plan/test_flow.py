@@ -7,6 +7,7 @@ from jina.config.changes import with_gateway, with_step
 from jina.errors import ConfigError, FlowTopologyError, InternalError
 from jina.plan.flow import plan_flow, runs
 from jina.plan.plans import ExecutorPlan, to_json
+from jina.runtime.process import drain_delay
 from tests.plan.flows import CountingPorts, executors, flow
 
 
@@ -45,6 +46,32 @@ def test_workers_stand_behind_links_and_the_gateway_has_the_face():
         ("link", "a/rep-0"), ("link", "b/rep-0"), ("link", "b/rep-1"),
     ]  # fmt: skip
     assert (a.needs, b.needs, plan.gateway.graph.ends, plan.gateway.graph.strict) == (["gateway"], ["a"], ["b"], False)
+
+
+def test_replicas_of_external_steps_are_found_behind_a_name():
+    spec = flow(
+        {"name": "a", "external": True, "host": "dns:///pool.example", "port": 5, "resolve_interval": "2s"},
+        {"name": "b", "external": True, "host": ["kubernetes:///b.shop:7", "dns+grpcs:///c:8"]},
+    )
+    a, b = plan_flow(spec, {}, None, CountingPorts()).gateway.graph.nodes
+    assert [(one.kind, one.name, one.address, one.tls) for one in [*a.upstreams, *b.upstreams]] == [
+        ("dns", "a/rep-0", "pool.example:5", False),
+        ("kubernetes", "b/rep-0", "b.shop:7", False), ("dns", "b/rep-1", "c:8", True),
+    ]  # fmt: skip
+    assert (a.resolve_interval, b.resolve_interval) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "in_cluster", "seconds"),
+    [(None, False, 0), (None, True, 3), (0, True, 0), (5, False, 5), ("2s", True, 2)],
+)
+def test_a_server_goes_on_for_as_long_as_its_surroundings_need(given, in_cluster, seconds, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    plan = planned(flow({"name": "a", "port": 5}, "b", **({} if given is None else {"drain_delay": given})))
+    if in_cluster:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    served, linked = (deployment.workers[0] for deployment in plan.deployments)
+    assert [drain_delay(one) for one in (plan.gateway, served, linked)] == [seconds, seconds, 0]
 
 
 def test_external_steps_are_addresses_and_have_no_workers():

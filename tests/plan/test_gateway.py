@@ -41,6 +41,26 @@ def test_a_gateway_of_a_graph_in_json():
     assert [(listener.protocol, listener.port) for listener in plan.listeners] == [("grpc", 9)]
 
 
+def test_replicas_that_are_found_behind_a_name():
+    addresses = [
+        "dns:///x:1",
+        "dns+grpcs:///[::1]:2",
+        "kubernetes://e.shop:3",
+        "kubernetes:///e.shop.svc.cluster.local:4",
+    ]
+    plan = planned(
+        graph_description={"start-gateway": ["a"]}, deployments_addresses={"a": addresses}, resolve_interval="5s"
+    )
+    (node,) = plan.graph.nodes
+    assert node.resolve_interval == 5.0
+    assert [(one.kind, one.address, one.tls) for one in node.upstreams] == [
+        ("dns", "x:1", False),
+        ("dns", "[::1]:2", True),
+        ("kubernetes", "e.shop:3", False),
+        ("kubernetes", "e.shop.svc.cluster.local:4", False),
+    ]
+
+
 def test_a_gateway_without_a_graph_gives_back_the_request():
     assert planned().graph.ends == ["gateway"]
 
@@ -56,6 +76,21 @@ def test_a_gateway_without_a_graph_gives_back_the_request():
             {"graph_description": {"start-gateway": ["a"]}, "deployments_addresses": {"a": "http://x:1"}},
             ConfigError,
             "deployments_addresses.a: 'http://x:1' is not grpc://host:port",
+        ),
+        (
+            {"graph_description": {"start-gateway": ["a"]}, "deployments_addresses": {"a": "dns://x:1"}},
+            ConfigError,
+            "deployments_addresses.a: 'dns://x:1': write dns:///x:1, with three slashes",
+        ),
+        (
+            {"graph_description": {"start-gateway": ["a"]}, "deployments_addresses": {"a": "dns:///x"}},
+            ConfigError,
+            "deployments_addresses.a: 'dns:///x' has no port",
+        ),
+        (
+            {"graph_description": {"start-gateway": ["a"]}, "deployments_addresses": {"a": "kubernetes:///X_Y:1"}},
+            ConfigError,
+            "'kubernetes:///X_Y:1' is not kubernetes:///service.namespace:port",
         ),
     ],
 )

@@ -698,7 +698,9 @@ class GrpcUpstream:
         self._target = Target("grpcs" if upstream.tls else "grpc", host.strip("[]"), int(port), upstream.tls)
         self._place = f"{upstream.name} ({self._target})"
         self._limit = max_message_size
-        options = {**_OPTIONS, **node.grpc_channel_options}
+        # An address that was found behind a name has to show the certificate of the name.
+        named = {"grpc.ssl_target_name_override": upstream.authority} if upstream.tls and upstream.authority else {}
+        options = {**_OPTIONS, **named, **node.grpc_channel_options}
         settings = ChannelSettings(max_message_size=max_message_size, grpc_options=options, tls=_files(node))
         self._channel = open_channel(grpc.aio, self._target, settings, None)
         ignore_missed_wakeups(asyncio.get_running_loop())

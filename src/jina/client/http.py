@@ -144,6 +144,15 @@ class LoopConnection(asyncio.Protocol):
                 raise
         return made
 
+    def keep_alive(self, idle: int, interval: int, probes: int) -> None:
+        """Ask the other end's system after `idle` seconds of silence, and lose the connection if that is gone."""
+        assert self._transport is not None
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", interval), ("TCP_KEEPCNT", probes)):
+            if hasattr(socket, name):  # another name on other systems
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
     async def begin_tls(self) -> None:
         """Speak TLS from now on."""
         assert self._transport is not None

@@ -31,6 +31,7 @@ from jina.config.options import (
 )
 from jina.config.types import (
     SCHEMES,
+    TARGETS,
     ApiKey,
     Count,
     Flag,
@@ -90,7 +91,8 @@ class GraphOptions(Spec):
     """Executor -> its condition on documents."""
 
     deployments_addresses: JsonMapped = Field(default={})
-    """Executor -> the addresses of its replicas, such as `["grpc://127.0.0.1:1234"]`."""
+    """Executor -> the addresses of its replicas, such as `["grpc://127.0.0.1:1234"]`, or a name behind which they are
+    found: `dns:///name:port`, `kubernetes:///service.namespace:port`."""
 
     deployments_metadata: JsonMapped = Field(default={})
     """Executor -> gRPC metadata sent with every request to it."""
@@ -204,7 +206,7 @@ def _mismatch(hosts: int, replicas: int) -> str:
 
 def _target(spec: DeploymentSpec, text: str, port: int | None) -> Target:
     try:
-        address = split_address(text)
+        address = split_address(text, discovered=True)
     except ValueError as exc:
         raise TargetError("host", str(exc)) from exc
     if address.port is not None and port not in {None, address.port}:
@@ -213,7 +215,7 @@ def _target(spec: DeploymentSpec, text: str, port: int | None) -> Target:
     if number is None:
         raise TargetError("port", f"missing: where to connect to on {text!r}")
     protocol, tls = SCHEMES[address.scheme] if address.scheme else (spec.protocols[0], spec.tls)
-    return Target(protocol, address.host, number, tls)
+    return TARGETS[address.via](protocol, address.host, number, tls)
 
 
 class DeploymentSpec(

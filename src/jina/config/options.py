@@ -351,18 +351,28 @@ class UpstreamOptions(Spec):
     grpc_channel_options: Mapped | None = None
     """Options of gRPC channels that connect to it."""
 
+    resolve_interval: Milliseconds = 1000
+    """Milliseconds between two look-ups of the name of an external Deployment at `dns:///name:port`."""
+
     @property
     def send_seconds(self) -> float | None:
         """`timeout_send` in seconds; None where there is no limit (unset, or 0 as in Jina 3)."""
         milliseconds = cast("float | None", self.timeout_send)
         return milliseconds / 1000 if milliseconds else None
 
+    @property
+    def resolve_seconds(self) -> float:
+        """`resolve_interval` in seconds."""
+        return cast("float", self.resolve_interval) / 1000
+
 
 class ExternalOptions(Spec):
     """A service that runs already."""
 
     external: Flag = False
-    """It runs already, elsewhere: connect to `host` and `port`, start nothing. Several addresses are replicas."""
+    """It runs already, elsewhere: connect to `host` and `port`, start nothing. Several addresses are replicas. The host
+    `dns:///name` stands for all addresses of a name, `kubernetes:///service.namespace` for the pods of a Service; both
+    are followed as they change."""
 
     tls: Flag = False
     """Connect by TLS."""

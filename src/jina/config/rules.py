@@ -375,6 +375,15 @@ def targets_fit(spec: DeploymentSpec) -> Iterator[Problem]:
         yield Problem(exc.option, str(exc))
 
 
+def names_are_not_resolved_all_the_time(spec: DeploymentSpec | GatewaySpec | FlowSpec) -> Iterator[Problem]:
+    """Servers of DNS are there for others, too."""
+    if spec.resolve_seconds < _LEAST_RESOLVE:
+        yield Problem("resolve_interval", f"{shown(spec.resolve_interval)} is below 100 milliseconds")
+
+
+_LEAST_RESOLVE: Final = 0.1
+
+
 def external_steps_speak_grpc(spec: StepSpec) -> Iterator[Problem]:
     """A gateway reaches its Executors by gRPC."""
     if not spec.external:
@@ -527,6 +536,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         uses_is_given,
         uses_scheme_is_available,
         targets_fit,
+        names_are_not_resolved_all_the_time,
         shards_are_started,
         gateway_is_in_front,
         stateful_options_are_for_stateful,
@@ -557,6 +567,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         gateway_runs_once,
         gateway_is_not_reloaded,
         gateway_computes_nothing,
+        names_are_not_resolved_all_the_time,
         uses_scheme_is_available,
         is_available,
     ),
@@ -570,6 +581,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         name_is_usable,
         one_host,
         flow_yaml_is_loaded,
+        names_are_not_resolved_all_the_time,
         is_available,
     ),
     "ClientSpec": (address_is_whole, address_says_it_once, certificate_and_key, clients_do_not_count, is_available),

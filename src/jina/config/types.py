@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainValidator, Strict, WithJsonSchema
 
@@ -113,12 +113,22 @@ _LONGEST_NAME: Final = 200
 _BARE_IPV6: Final = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*(%\w+)?")
 
 
+Via = Literal["", "dns", "kubernetes"]
+_DISCOVERED: Final = re.compile(
+    r"(?P<via>dns|kubernetes)(?:\+(?P<scheme>grpcs?))?://(?P<server>[^/]*)/?(?P<address>.*)"
+)
+_SERVICE_NAME: Final = re.compile(
+    r"[a-z](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.svc(?:\.[\w.-]+)?)?)?"
+)
+
+
 class Address(NamedTuple):
     """An address taken apart; what it does not say is None."""
 
     scheme: str | None
     host: str
     port: int | None
+    via: Via = ""
 
 
 class Target(NamedTuple):
@@ -128,6 +138,33 @@ class Target(NamedTuple):
     host: str
     port: int
     tls: bool
+
+    @property
+    def via(self) -> Via:
+        """How several replicas are found behind the host; empty for one service."""
+        return ""
+
+
+class DnsTarget(Target):
+    """All addresses of a name are replicas."""
+
+    @property
+    def via(self) -> Via:
+        """See `Target`."""
+        return "dns"
+
+
+class KubernetesTarget(Target):
+    """The pods of a Service are replicas."""
+
+    @property
+    def via(self) -> Via:
+        """See `Target`."""
+        return "kubernetes"
+
+
+TARGETS: Final[dict[Via, type[Target]]] = {"": Target, "dns": DnsTarget, "kubernetes": KubernetesTarget}
+"""By how the replicas are found."""
 
 
 def is_name(text: str) -> bool:
@@ -142,11 +179,18 @@ def is_name(text: str) -> bool:
     )
 
 
-def split_address(text: str) -> Address:
+def split_address(text: str, *, discovered: bool = False) -> Address:
     """`text` taken apart; the host comes without brackets.
 
-    Raises ValueError with the rule that it breaks.
+    With `discovered` it may be `dns:///name:port` or `kubernetes:///service.namespace:port`. Raises ValueError with
+    the rule that it breaks.
     """
+    if (found := _DISCOVERED.fullmatch(text.strip())) is not None:
+        if not discovered:
+            raise ValueError(
+                f"{text!r} finds the replicas of an external Deployment; here one host is wanted, as host:port"
+            )
+        return _discovered_address(found)
     if _BARE_IPV6.fullmatch(text):
         return Address(None, text, None)
     match = _ADDRESS.fullmatch(text.strip())
@@ -161,6 +205,22 @@ def split_address(text: str) -> Address:
     if port is not None and not 1 <= port <= 65535:
         raise ValueError(f"{port} is not a port (1 to 65535)")
     return Address(scheme, match["bracketed"] or match["name"], port)
+
+
+def _discovered_address(found: re.Match[str]) -> Address:
+    via = cast("Via", found["via"])
+    named = found["address"] or found["server"]
+    if via == "dns" and found["server"]:
+        raise ValueError(
+            f"{found[0]!r}: write dns:///{named}, with three slashes: after two stands the address of a DNS server, "
+            "and here the system resolves the names"
+        )
+    name, port = split_address(named)[1:3] if named else ("", None)
+    if via == "kubernetes" and not _SERVICE_NAME.fullmatch(name):
+        raise ValueError(f"{found[0]!r} is not kubernetes:///service.namespace:port")
+    if not name or (found["server"] and found["address"]):
+        raise ValueError(f"{found[0]!r} is not {via}:///name:port")
+    return Address(found["scheme"], name, port, via)
 
 
 SCHEME: Final = "sha256:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from asyncio import Task
@@ -55,6 +56,8 @@ class Replicas:
         self.name = plan.name
         # Requests in flight know their replica by its position: None stands where one was removed.
         self._places: list[Upstream | None] = list(upstreams)
+        self._removed: dict[int, str] = {}
+        """By empty place: the replica that was there, on which requests may be in flight."""
         self._counts = counts
         self._limit = plan.timeout_send
         self._addresses = {upstream.name: upstream.address for upstream in plan.upstreams if upstream.address}
@@ -82,17 +85,24 @@ class Replicas:
         """Add an upstream, whose endpoints may be known; returns the one of the same name that it replaces."""
         self._endpoints = self._endpoints or endpoints or {}
         index = self._position(upstream.name)
-        if index is None and None in self._places:
-            index = self._places.index(None)
+        if index is None:
+            index = self._empty_place(upstream.name)
         if index is None:
             self._places.append(upstream)
             self._balance.grow(upstream.name)
             self._breaker.grow()
             return None
         old, self._places[index] = self._places[index], upstream
+        self._removed.pop(index, None)
         self._balance.rename(index, upstream.name)
         self._breaker.replaced(index)
         return old
+
+    def _empty_place(self, name: str) -> int | None:
+        """The place that a replica had before, with what is in flight there; else one where nothing is."""
+        before = (place for place, removed in self._removed.items() if removed == name)
+        free = (place for place, one in enumerate(self._places) if one is None and self._is_free(place))
+        return next(itertools.chain(before, free), None)
 
     def remove(self, name: str) -> Upstream | None:
         """Send no more requests to a replica; gives its upstream, on which requests may be in flight."""
@@ -100,9 +110,17 @@ class Replicas:
         if index is None:
             return None
         old, self._places[index] = self._places[index], None
+        self._removed[index] = name
         self._balance.rename(index, "")
         self._breaker.replaced(index)
         return old
+
+    def is_idle(self, name: str) -> bool:
+        """Whether no request is in flight at a replica that was removed."""
+        return all(self._is_free(place) for place, removed in self._removed.items() if removed == name)
+
+    def _is_free(self, place: int) -> bool:
+        return not self._balance.in_flight[place]
 
     def _position(self, name: str) -> int | None:
         found = (place for place, one in enumerate(self._places) if one is not None and one.name == name)

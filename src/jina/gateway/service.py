@@ -130,6 +130,10 @@ class GatewayService:
         self._known, self._endpoints = known, merged_endpoints(self._plan, known)
         self._paths.clear()
 
+    def knows(self, step: str, endpoints: Mapping[str, EndpointInfo]) -> bool:
+        """Whether these are the endpoints of the step that count; all of them are asked for at the start."""
+        return self.state == "starting" or endpoints == self._known.get(step)
+
     def freed(self) -> None:
         """Much memory was freed: return it to the system soon."""
         self._admission.trimmer.used()

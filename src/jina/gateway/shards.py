@@ -89,11 +89,15 @@ class Shards:
     def _part_of(self, name: str) -> Replicas:
         """The part that a worker belongs to; one that is not in the plan was added since, and its name tells."""
         planned = (part for part in self._parts if name in _names(part.plan.upstreams))
-        return next(planned, None) or next(part for part in self._parts if name.startswith(_beginning(part)))
+        return next(planned, None) or next(part for part in self._parts if _was_added(part, name))
 
     def remove(self, name: str) -> Upstream | None:
         """Send no more requests to a worker; gives its upstream, on which requests may be in flight."""
         return next(filter(None, (part.remove(name) for part in self._parts)), None)
+
+    def is_idle(self, name: str) -> bool:
+        """Whether no request is in flight at a worker that was removed."""
+        return all(part.is_idle(name) for part in self._parts)
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """The endpoints of the first shard that is up, with what the Executors around the shards take and give."""
@@ -287,6 +291,13 @@ def _names(upstreams: Sequence[UpstreamPlan]) -> set[str]:
 def _beginning(part: Replicas) -> str:
     """What the names of a part's workers begin with."""
     return part.name + ("-" if part.plan.upstreams and part.plan.upstreams[0].part else "/rep-")
+
+
+def _was_added(part: Replicas, name: str) -> bool:
+    """Whether a worker that is not in the plan is one of the part: an address behind a name, or a further replica."""
+    place = name.rpartition("/")[0]
+    found = any(place == one.name.rpartition("/")[0] for one in part.plan.upstreams if one.kind != "link")
+    return found or name.startswith(_beginning(part))
 
 
 def _merged(found: Sequence[Parameters]) -> Parameters:

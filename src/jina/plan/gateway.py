@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from jina.config.types import TARGETS, split_address
 from jina.errors import ConfigError, nearest
 from jina.plan import processes
 from jina.plan.plans import ExecutorPlan, GatewayPlan, GraphPlan, NodePlan, UpstreamPlan
@@ -79,16 +80,32 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
         compression=spec.compression,
         grpc_metadata={key: str(value) for key, value in (spec.deployments_metadata.get(node.name) or {}).items()},
         grpc_channel_options=dict(spec.grpc_channel_options or {}),
+        resolve_interval=spec.resolve_seconds,
     )
 
 
 def upstream(name: str, index: int, address: str, where: str) -> UpstreamPlan:
     """The way to the replica `index` of what is called `name`; raises ConfigError, which `where` begins."""
+    if address.startswith(("dns", "kubernetes")) and "://" in address:
+        return _discovered(name, index, address, where)
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.scheme not in _SCHEMES or not parts.netloc:
         raise ConfigError(f"{where}: {address!r} is not grpc://host:port")
     return UpstreamPlan(
         kind="grpc", name=f"{name}/rep-{index}", address=_reached(parts.netloc), tls=_SCHEMES[parts.scheme]
+    )
+
+
+def _discovered(name: str, index: int, address: str, where: str) -> UpstreamPlan:
+    try:
+        found = split_address(address, discovered=True)
+    except ValueError as exc:
+        raise ConfigError(f"{where}: {exc}") from exc
+    if found.port is None or not found.via:
+        raise ConfigError(f"{where}: {address!r} has no port: write it as {address.rstrip('/')}:PORT")
+    target = TARGETS[found.via]("grpc", found.host, found.port, tls=found.scheme == "grpcs")
+    return UpstreamPlan(
+        kind=found.via, name=f"{name}/rep-{index}", address=processes.address_of(target), tls=target.tls
     )
 
 

@@ -234,13 +234,17 @@ class UpstreamPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway reaches one worker.
 
     `link`: a local link, whose socket the launcher hands to both ends under the worker's `name`.
-    `grpc`: an address, `host:port`. `shard` and `part` tell where in its Deployment the worker stands.
+    `grpc`: an address, `host:port`. `dns`: all addresses of a name, `name:port`. `kubernetes`: the pods of a Service,
+    `service.namespace:port`. The workers of the last two are found while the gateway runs. `authority` is the name that
+    the certificate has to be for, where it is not the host. `shard` and `part` tell where in its Deployment the worker
+    stands.
     """
 
-    kind: Literal["link", "grpc"]
+    kind: Literal["link", "grpc", "dns", "kubernetes"]
     name: str
     address: str = ""
     tls: bool = False
+    authority: str = ""
     shard: int = 0
     part: Part = ""
 
@@ -252,7 +256,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     what it needs and passes it on (a join without an Executor). `polling` maps endpoints to how many of the `shards`
     get a request, `*` stands for the others. `floating` steps are not part of the reply, which never waits for them;
     what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
-    the first one, negative is the larger of 3 and the number of replicas. A
+    the first one, negative is the larger of 3 and the number of replicas; `resolve_interval` is in seconds. A
     `repeatable` step may get a request again that has begun: a stateful one applies it once.
     """
 
@@ -271,6 +275,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     compression: str | None = None
     grpc_metadata: dict[str, str] = {}
     grpc_channel_options: dict[str, Any] = {}
+    resolve_interval: float = 1.0
     tls: UpstreamTlsPlan = UpstreamTlsPlan()
 
 

@@ -312,6 +312,7 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
         compression=spec.compression,
         grpc_metadata=dict(spec.grpc_metadata or {}),
         grpc_channel_options=dict(spec.grpc_channel_options or {}),
+        resolve_interval=spec.resolve_seconds,
         tls=_tls(spec) if spec.external else UpstreamTlsPlan(),
     )
 
@@ -324,7 +325,12 @@ def upstreams(spec: DeploymentSpec) -> list[UpstreamPlan]:
     """The ways to the workers: addresses of those that run already, local links to those that are started."""
     if spec.external:
         return [
-            UpstreamPlan(kind="grpc", name=f"{spec.name}/rep-{index}", address=address_of(target), tls=target.tls)
+            UpstreamPlan(
+                kind=target.via or "grpc",
+                name=f"{spec.name}/rep-{index}",
+                address=address_of(target),
+                tls=target.tls,
+            )
             for index, target in enumerate(spec.targets)
         ]
     return [UpstreamPlan(kind="link", name=copy.name, shard=copy.shard, part=copy.part) for copy in copies(spec)]

@@ -116,6 +116,11 @@ class InProcess:
         wanted = node.upstreams[position]
         if wanted.kind == "link":
             return InProcessUpstream(self._services[wanted.name])
+        if wanted.kind != "grpc":
+            raise NotSupportedError(
+                f"{node.name}: {wanted.kind}:///{wanted.address}: a gateway process follows the replicas behind a name",
+                help="start it with processes: `with flow:`, or give host:port",
+            )
         from jina.client.grpc import GrpcUpstream
 
         return GrpcUpstream(wanted, node, plan.max_message_size)
