@@ -87,6 +87,12 @@ CASES = [
     Case(
         "hub-uses", "program.py", 3,
         {"program.py": "from jina import Flow\n\nFlow().add(uses='jinahub+docker://Shelf')\n"},
+        {"program.py": "from jina import Flow\n\nFlow().add(uses='docker://registry.example.org/shelf')\n"},
+        "jina hub build",
+    ),
+    Case(
+        "hub-uses", "program.py", 3,
+        {"program.py": "from jina import Flow\n\nFlow().add(uses='jinaai+sandbox://ada/Shelf')\n"},
         {"program.py": "from jina import Flow\n\nFlow().add(uses='BaseExecutor')\n"},
     ),
     Case("executor-class", "shelf.py", 6, shelf(SIGNATURE, "def put(self, docs: DocumentArray):"), PLAIN, "**kwargs"),

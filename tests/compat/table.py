@@ -25,7 +25,6 @@ PARTLY = {"decision", "exports"}
 """Why a check may hold in part only: it was decided so, or what is exported is only a part of it."""
 
 EXPORTS = "exports to Kubernetes and Compose"
-CONTAINERS = "Containers as `uses`"
 RELOAD = "changed the class of the live object, which kept its state"
 PATHS = "the documents came back unchanged"
 
@@ -507,10 +506,12 @@ CHECKS = {
         "orchestration/test_deployment.py::test_an_executor_without_an_image_cannot_be_exported",
     ),
     123: Check(
-        "images are started as Executors",
-        "executor/test_load.py::test_containers_are_not_available_yet",
-        missing=CONTAINERS,
-        lacks="containers",
+        "images are started as Executors, with the options of Jina 3",
+        "hub/test_containers.py::test_arguments_of_the_sdk_as_flags"
+        " hub/test_containers.py::test_the_command_line_of_jina_3"
+        " containers/test_docker_uses.py::test_a_deployment_answers"
+        " containers/test_docker_uses.py::test_a_flow_of_an_image_of_jina_3"
+        " containers/test_docker_uses.py::test_our_image_in_a_flow_of_jina_3",
     ),
     124: Check(
         "metrics have the names of Jina 3",

@@ -10,7 +10,7 @@ from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, Gate
 from jina.config.base import default_of
 from jina.config.changes import with_step
 from jina.config.options import InternalOptions
-from jina.config.rules import RULES, UNAVAILABLE, UNAVAILABLE_SCHEMES
+from jina.config.rules import CONTAINER_OPTIONS, IMAGE_SCHEMES, RULES, SANDBOX_SCHEMES, UNAVAILABLE
 from jina.errors import BadYAMLVersion, ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
 
 TESTED: dict[str, str] = {
@@ -196,13 +196,36 @@ def test_uses_is_given(uses):
     assert problem(uses=" ") == "Deployment: uses: is empty"
 
 
-@pytest.mark.parametrize("scheme", sorted(UNAVAILABLE_SCHEMES))
+@pytest.mark.parametrize("scheme", sorted(SANDBOX_SCHEMES))
 def test_uses_scheme_is_available(scheme):
+    plain = scheme.removesuffix("+sandbox")
     assert problem(DeploymentSpec, NotSupportedError, uses=f"{scheme}://x/y") == (
-        f"Deployment: uses: '{scheme}://' is not available yet;"
-        " give a class or a YAML file of this machine; `jina hub new` writes a package"
+        f"Deployment: uses: '{scheme}://' is not available: there is no cloud that runs it;"
+        f" take the package, {plain}://, or its image, {plain}+docker://"
     )
-    assert "not available yet" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
+    assert "no cloud" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
+
+
+@pytest.mark.parametrize("scheme", sorted(IMAGE_SCHEMES))
+def test_images_are_for_executors(scheme):
+    assert parse(DeploymentSpec, {"uses": f"{scheme}://x/y", "volumes": ["a:/b"]}).volumes == ["a:/b"]
+    assert "gateway, which runs as a process" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
+    assert "an image does not change" in problem(uses=f"{scheme}://x/y", reload=True)
+    assert "in the network of this machine" in problem(
+        uses=f"{scheme}://x/y", stateful=True, force_network_mode="BRIDGE"
+    )
+
+
+@pytest.mark.parametrize("option", CONTAINER_OPTIONS)
+def test_container_options_need_an_image(option):
+    text = problem(DeploymentSpec, NotSupportedError, **{option: SAMPLES[option]})
+    assert text == f"Deployment: {option}: {CONTAINER_OPTIONS[option]}"
+    assert "gateway, which runs as a process" in problem(GatewaySpec, NotSupportedError, **{option: SAMPLES[option]})
+    # Of a Flow they are defaults of its Deployments, one of which may be an image.
+    assert parse(FlowSpec, {option: SAMPLES[option]})
+    assert parse(DeploymentSpec, {option: SAMPLES[option], "uses": "docker://x"})
+    assert parse(DeploymentSpec, {option: SAMPLES[option], "shards": 2, "uses_after": "docker://x"})
+    assert parse(DeploymentSpec, {option: SAMPLES[option], "external": True, "port": 1})
 
 
 SAMPLES = {

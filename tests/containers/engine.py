@@ -23,6 +23,7 @@ from scripts.base_image import base_root, python_for
 
 DOCKER = Path("/usr/bin/docker")  # a newer client elsewhere on PATH may lack BuildKit
 NETWORK = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none")
+BRIDGED = ("-H", "tcp://127.0.0.1:2375", "--bip=198.18.0.1/24", "--default-address-pool=base=198.18.16.0/20,size=24")
 READY_WITHIN = 60.0
 GROUPS = Path("/sys/fs/cgroup")
 SHARES = 200_000
@@ -36,6 +37,7 @@ class Engine:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.environment = {**os.environ, "DOCKER_HOST": f"unix://{home}/docker.sock", "HOME": str(home)}
+        self.inside: list[str] = []
 
     def docker(self, *words: object, cwd: Path | None = None, buildkit: bool = False, limit: float = 500) -> str:
         """What the client printed; fails with the end of it."""
@@ -80,9 +82,15 @@ class Engine:
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[Engine]:
-    """Start an engine; skips the test where there can be none."""
-    program = _program()
+def engine(*, elsewhere: bool = False) -> Iterator[Engine]:
+    """Start an engine; skips the test where there can be none.
+
+    One that is `elsewhere` has a network namespace of its own with a bridge, and is reached there alone, over TCP at
+    127.0.0.1: `Engine.inside` begins commands that are to run there.
+    """
+    program = [_program()]
+    if elsewhere:
+        program = ["unshare", "--net", "--", *program]
     home = Path(tempfile.mkdtemp(prefix="jina-engine-", dir="/tmp"))  # sockets need a short path
     roots = ("--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "docker.pid")
     _group(home.name)
@@ -90,7 +98,15 @@ def engine() -> Iterator[Engine]:
     channel.bind(f"{home}/notify.sock")
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [program, *roots, "-H", f"unix://{home}/docker.sock", "--cgroup-parent", f"/{home.name}", *NETWORK],
+            [
+                *program,
+                *roots,
+                "-H",
+                f"unix://{home}/docker.sock",
+                "--cgroup-parent",
+                f"/{home.name}",
+                *(BRIDGED if elsewhere else NETWORK),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -99,7 +115,11 @@ def engine() -> Iterator[Engine]:
         )
     try:
         _wait(home, process, channel)
-        yield Engine(home)
+        made = Engine(home)
+        if elsewhere:
+            made.inside = ["nsenter", f"--net=/proc/{process.pid}/ns/net", "--"]
+            subprocess.run([*made.inside, "ip", "link", "set", "lo", "up"], check=True, timeout=30)
+        yield made
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

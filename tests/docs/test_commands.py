@@ -18,6 +18,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 IMAGES = "tests/containers/test_dockerfile.py builds and runs such an image; it needs a container engine"
+SERVED = "tests/containers/test_docker_uses.py serves such images; it needs a container engine"
 GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
 DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
@@ -42,6 +43,8 @@ SHOWN = {
     "docker run --rm -p 9000:9000 --health-cmd": IMAGES,
     "jina hub build upper -t upper:gpu": IMAGES,
     "docker run --rm --gpus all": "the same as above with a GPU, which no machine of the tests has",
+    "python serve.py": SERVED,
+    "jina executor --uses docker://upper:v1": SERVED,
     "grpcurl -plaintext": GRPCURL,
     "openssl rand -hex 32 > group.key && chmod 600 group.key": "a key for the next command",
     "jina executor --uses Ledger --py-modules ledger.py --port 12345 --stateful": HOSTS,

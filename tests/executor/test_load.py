@@ -425,8 +425,8 @@ def test_the_parent_imports_no_user_module(folder):
 
 
 @pytest.mark.parametrize("scheme", ["docker", "jinahub+docker", "jinaai+docker", "jinaai+sandbox"])
-def test_containers_are_not_available_yet(scheme):
-    with pytest.raises(NotSupportedError, match="not available yet"):
+def test_images_are_not_loaded(scheme):
+    with pytest.raises(NotSupportedError, match="cannot be loaded into this process"):
         reference_of(f"{scheme}://user/name")
 
 

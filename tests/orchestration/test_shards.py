@@ -330,7 +330,10 @@ def test_a_flow_gives_its_shards_to_its_steps():
         ({"shards": 2, "port": 1234}, "port: the shards of a step are reached through the Flow's gateway"),
         ({"uses_after": Best, "port": 1234}, "port: the shards of a step are reached through the Flow's gateway"),
         ({"shards": 2, "uses_after": 3}, "uses_after: 3 is not an Executor class"),
-        ({"shards": 2, "uses_before": "docker://x"}, "uses_before: 'docker://' is not available yet"),
+        (
+            {"shards": 2, "uses_before": "jinaai+sandbox://x"},
+            "uses_before: 'jinaai+sandbox://' is not available: there is",
+        ),
         ({"shards": 2, "uses_after": "no.such.Thing:"}, "uses_after"),
     ],
 )

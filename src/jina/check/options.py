@@ -21,9 +21,10 @@ from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, Gate
 from jina.config.base import FORMER, Spec, canonical
 from jina.config.parsing import MISSING, child, dotted, parse, step_of
 from jina.config.parsing import Path as Keys
-from jina.config.rules import UNAVAILABLE_SCHEMES
+from jina.config.rules import SANDBOX_SCHEMES
 from jina.config.yaml import Loaded, Origin, read_yaml
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError, nearest
+from jina.hub.containers import image_of
 from jina.hub.fetch import Named
 from jina.hub.oci import NotFound
 
@@ -36,6 +37,10 @@ _HUB_REPLACEMENT: Final = (
 _PACKAGE_REPLACEMENT: Final = (
     "push a copy of the package to your registry: jina hub push PATH; or install it, and write uses: "
     "package.module.Class, or a class and py_modules"
+)
+_IMAGE_REPLACEMENT: Final = (
+    "build an image of the package and push it to a registry: jina hub build PATH -t HOST/NAME; then name that one: "
+    "JINA_HUB_REGISTRY=HOST"
 )
 _JINA1_REPLACEMENT: Final = "a file of Jina 1: write an Executor with @requests, and `executors:` as a list in the Flow"
 _MOST_PROBLEMS: Final = 100
@@ -414,8 +419,11 @@ def check_yaml(source: Source, root: Path, files: Collection[str] = ()) -> Itera
 
 
 def _package(source: Source, at: int, uses: str) -> Iterator[Finding]:
-    """The finding for a package of Jina's hub that is not in the registry of this user."""
-    if uses.partition("://")[0].lower() not in {"jinahub", "jinaai"}:
+    """The finding for a package or an image of Jina's hub that is not in the registry of this user."""
+    scheme = uses.partition("://")[0].lower()
+    if scheme in {"jinahub+docker", "jinaai+docker"}:
+        yield from _image(source, at, uses)
+    if scheme not in {"jinahub", "jinaai"}:
         return
     severity: Severity = "error"
     text = ""
@@ -432,6 +440,16 @@ def _package(source: Source, at: int, uses: str) -> Iterator[Finding]:
     except ConfigError as error:
         text = error.message
     yield source.find(at, "hub-uses", severity, text, instead=_PACKAGE_REPLACEMENT)
+
+
+def _image(source: Source, at: int, uses: str) -> Iterator[Finding]:
+    """A check asks no server; whether the image is there shows when it is pulled."""
+    severity: Severity = "warning"
+    try:
+        text = f"the image has to be {image_of(uses)}: Jina's own hub is gone"
+    except ConfigError as error:
+        severity, text = "error", error.message
+    yield source.find(at, "hub-uses", severity, text, instead=_IMAGE_REPLACEMENT)
 
 
 def _unreadable(source: Source, error: BadConfigSource) -> Iterator[Finding]:
@@ -688,11 +706,11 @@ def hub_names(module: Module) -> Iterator[Finding]:
         scheme = node.value.partition("://")[0].lower()
         if " " not in node.value:
             yield from _package(module.source, module.offset(node), node.value)
-        if scheme in UNAVAILABLE_SCHEMES and scheme != "docker" and " " not in node.value:
+        if scheme in SANDBOX_SCHEMES and " " not in node.value:
             yield module.source.find(
                 module.offset(node),
                 "hub-uses",
                 "warning",
-                f"'{scheme}://' is not available yet",
+                f"'{scheme}://' is not available: there is no cloud that runs it",
                 instead=_HUB_REPLACEMENT,
             )

@@ -12,7 +12,7 @@ RULES: Final[dict[str, str]] = {
     "docarray-import": "A module or name that DocArray removed in version 0.30 is imported or used.",
     "docarray-api": "A method of `Document` or `DocumentArray` that is not there is used.",
     "not-available": "Something of Jina 3 is used that is not available yet.",
-    "hub-uses": "`uses` names a package that is not in your registry, or an image, which is not available yet.",
+    "hub-uses": "`uses` names a package or an image of the hub of Jina 3 that has to be in a registry of yours.",
     "executor-class": "An Executor breaks the contract: signatures, annotations, decorators, endpoints.",
     "executor-init": "The `__init__` of an Executor does not take what is injected, or does not pass it on.",
     "type-checking-import": "A type that a handler names is imported under `if TYPE_CHECKING:`.",

@@ -26,13 +26,16 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
 
 def run_executor(options: argparse.Namespace) -> int:
     """Construct the Executor, serve, close it."""
+    from jina.config.rules import is_image
     from jina.orchestration import Deployment
-    from jina.orchestration.foreground import is_part, serve_part
+    from jina.orchestration.foreground import is_part, serve_part, serve_plan
 
+    if os.environ.get("JINA_PLAN") == "stdin":
+        return serve_plan(given(options))
     if is_part(given(options)):
         return serve_part(given(options), words=sys.argv[1:])
     deployment = Deployment.from_command_line(given(options), "executor")
-    if not deployment.spec.reload:
+    if not deployment.spec.reload and not is_image(deployment.spec.uses):
         return deployment.serve_here(words=sys.argv[1:])
     with deployment:  # what is restarted has to be a process of its own
         deployment.block()

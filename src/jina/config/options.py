@@ -533,38 +533,42 @@ class ContainerOptions(Spec):
     """Containers and clusters."""
 
     entrypoint: Text | None = None
-    """Command that replaces the image's own."""
+    """Command that takes the place of the image's own; a text is split into words as a shell does."""
 
     docker_kwargs: Mapped | None = None
-    """Further arguments of the container."""
+    """Further arguments of the container, by their names in the Docker SDK (`containers.run`): `mem_limit`, `user`,
+    `labels` and others for which the engine has a flag."""
 
     volumes: TextList | None = None
-    """Folders to mount, as `local:container` or `local`."""
+    """Folders to mount into the container, as `local:container`, `local:container:ro`, or `local`."""
 
     gpus: Gpus | None = None
     """GPUs of each worker: how many, a fraction of one (0.5), `all` (also of none); or a list, shared out among
-    the workers."""
+    the workers. A container gets whole ones."""
 
     disable_auto_volume: Flag = False
-    """Do not mount `~/.cache/jina` into the container."""
+    """Give a container without `volumes` none: its workspace is in `~/.cache/jina` of this machine otherwise."""
 
     force_network_mode: NetworkMode = "AUTO"
-    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
+    """Network of the container: HOST, BRIDGE, or NONE for the engine's default; AUTO is that of this machine, and
+    BRIDGE where the engine is on another one."""
 
     prefer_platform: Text | None = None
-    """Platform of the image, such as `linux/amd64`."""
+    """Platform of the image to pull and to run, such as `linux/amd64`."""
 
     force_update: Flag = False
-    """Fetch an Executor of the hub again even if it is cached; says nothing of any other Executor."""
+    """Fetch an Executor of the hub again even if it is cached, and pull an image; says nothing of other Executors."""
 
     offline: Flag = False
-    """Ask no registry and no git server for an Executor of the hub: take what the cache of this user has."""
+    """Ask no registry and no git server for an Executor of the hub: take what the cache of this user has. Pull no
+    image."""
 
     k8s_namespace: Text | None = None
     """Kubernetes namespace, as the Kubernetes files of Jina 3 name it; it changes nothing in a process."""
 
     env_from_secret: Mapped | None = None
-    """Variable -> `{"name": secret, "key": key}` of a Kubernetes secret."""
+    """Variable of the container -> `{"name": NAME, "key": KEY}`: on this machine the file NAME/KEY in the folder
+    JINA_SECRETS."""
 
     image_pull_secrets: TextList | None = None
     """Kubernetes secrets to pull the image with."""

@@ -312,13 +312,51 @@ def uses_is_given(spec: DeploymentSpec) -> Iterator[Problem]:
             yield Problem(option, f"{shown(uses)} is not an Executor class, import path, YAML, mapping or URL")
 
 
+def is_image(uses: Any) -> bool:
+    """Whether `uses` names an image, in which the Executor is."""
+    return _scheme_of(uses) in IMAGE_SCHEMES
+
+
 def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Problem]:
-    """Images are not served yet."""
+    """There is no cloud that runs Executors, and a gateway runs beside those that it reaches."""
     for option, uses in _executors_of(spec):
-        scheme = uses.partition("://")[0].lower() if isinstance(uses, str) and "://" in uses else ""
-        if scheme in UNAVAILABLE_SCHEMES:
-            instead = "give a class or a YAML file of this machine; `jina hub new` writes a package"
-            yield Problem(option, f"'{scheme}://' is not available yet; {instead}", NotSupportedError)
+        scheme = _scheme_of(uses)
+        if scheme in SANDBOX_SCHEMES:
+            plain = scheme.removesuffix("+sandbox")
+            instead = f"take the package, {plain}://, or its image, {plain}+docker://"
+            text = f"'{scheme}://' is not available: there is no cloud that runs it; {instead}"
+            yield Problem(option, text, NotSupportedError)
+        elif scheme in IMAGE_SCHEMES and not hasattr(spec, "uses_requests"):
+            text = f"'{scheme}://' is not available for a gateway, which runs as a process; give its class"
+            yield Problem(option, text, NotSupportedError)
+
+
+def container_options_need_an_image(spec: DeploymentSpec) -> Iterator[Problem]:
+    """What is said about a container needs one."""
+    images = [uses for _, uses in _executors_of(spec) if is_image(uses)]
+    if images or spec.external:
+        return
+    for option, value in spec.non_defaults().items():
+        if option in CONTAINER_OPTIONS and value not in _NOTHING:
+            yield Problem(option, CONTAINER_OPTIONS[option], NotSupportedError)
+
+
+def images_do_not_change(spec: DeploymentSpec) -> Iterator[Problem]:
+    """There are no files of an image to be watched, and its processes have no port but that of their gateway."""
+    if spec.external or not is_image(spec.uses):
+        return
+    if spec.reload:
+        yield Problem("reload", "an image does not change; `roll_out(uses=...)` takes another one")
+    if spec.stateful and spec.force_network_mode in {"BRIDGE", "NONE"}:
+        yield Problem(
+            "force_network_mode", "replicas of an image reach each other in the network of this machine: HOST"
+        )
+    if _is_step(spec) and spec.ports:
+        yield Problem("port", "a container is reached through the Flow's gateway, which has the port")
+
+
+def _scheme_of(uses: Any) -> str:
+    return uses.partition("://")[0].strip().lower() if isinstance(uses, str) and "://" in uses else ""
 
 
 def _executors_of(spec: DeploymentSpec | GatewaySpec) -> Iterator[tuple[str, Any]]:
@@ -468,9 +506,14 @@ def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
 
 
 def gateway_computes_nothing(spec: GatewaySpec) -> Iterator[Problem]:
-    """GPUs are for Executors."""
+    """GPUs are for Executors, and so are containers."""
     if spec.gpus is not None:
         yield Problem("gpus", "is for Deployments; a gateway only passes requests on")
+    for option, value in spec.non_defaults().items():
+        if option in CONTAINER_OPTIONS and value not in _NOTHING:
+            yield Problem(
+                option, "not available for a gateway, which runs as a process: leave it out", NotSupportedError
+            )
 
 
 def flow_yaml_is_loaded(spec: FlowSpec) -> Iterator[Problem]:
@@ -486,12 +529,23 @@ def version_is_known(spec: ExecutorSpec) -> Iterator[Problem]:
 
 
 VERSIONS: Final = frozenset({"1", "1.0"})
-UNAVAILABLE_SCHEMES: Final = frozenset(
-    {"docker", "jinahub+docker", "jinahub+sandbox", "jinaai+docker", "jinaai+sandbox"}
-)
+IMAGE_SCHEMES: Final = frozenset({"docker", "jinahub+docker", "jinaai+docker"})
+SANDBOX_SCHEMES: Final = frozenset({"jinahub+sandbox", "jinaai+sandbox"})
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 """Values by which files of Jina 3 say that an option is not used."""
-_WITHOUT_CONTAINER: Final = "Executors run as processes of this machine: leave it out"
+_NEEDS_IMAGE: Final = (
+    "not available without an image, uses='docker://IMAGE'; this Executor runs as a process: leave it out"
+)
+CONTAINER_OPTIONS: Final[Mapping[str, str]] = {
+    "entrypoint": _NEEDS_IMAGE,
+    "docker_kwargs": _NEEDS_IMAGE,
+    "volumes": _NEEDS_IMAGE,
+    "disable_auto_volume": _NEEDS_IMAGE,
+    "force_network_mode": _NEEDS_IMAGE,
+    "prefer_platform": _NEEDS_IMAGE,
+    "env_from_secret": f"{_NEEDS_IMAGE}, and set the variables by `env`",
+}
+"""Options that only containers have, and why they are refused elsewhere."""
 _BY_ORCHESTRATION: Final = "Deployment(...) and Flow.add(...) decide it: leave it out"
 UNAVAILABLE: Final[Mapping[str, str]] = {
     # of gateways
@@ -499,15 +553,8 @@ UNAVAILABLE: Final[Mapping[str, str]] = {
     # clouds, requirements
     "provider": "serve it with protocol='http' and let the cloud call its endpoints",
     "provider_endpoint": "serve it with protocol='http' and let the cloud call its endpoints",
-    # containers and clusters
-    "entrypoint": _WITHOUT_CONTAINER,
-    "docker_kwargs": _WITHOUT_CONTAINER,
-    "volumes": _WITHOUT_CONTAINER,
-    "disable_auto_volume": _WITHOUT_CONTAINER,
-    "force_network_mode": _WITHOUT_CONTAINER,
-    "prefer_platform": _WITHOUT_CONTAINER,
-    "env_from_secret": "set the variables by `env`, or in the environment of the program",
-    "image_pull_secrets": _WITHOUT_CONTAINER,
+    # clusters
+    "image_pull_secrets": "log in to the registry with the engine (docker login), or by `jina hub login`",
     # processes of a larger whole
     "runtime_cls": _BY_ORCHESTRATION,
     "pod_role": _BY_ORCHESTRATION,
@@ -535,6 +582,8 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         one_host,
         uses_is_given,
         uses_scheme_is_available,
+        container_options_need_an_image,
+        images_do_not_change,
         targets_fit,
         names_are_not_resolved_all_the_time,
         shards_are_started,

@@ -277,7 +277,7 @@ def _execute(name: str, path: str, locations: list[str] | None) -> ModuleType:
     return module
 
 
-_SCHEMES_LATER = ("docker", "jinahub+docker", "jinahub+sandbox", "jinaai+docker", "jinaai+sandbox")
+_SCHEMES_OF_IMAGES = ("docker", "jinahub+docker", "jinahub+sandbox", "jinaai+docker", "jinaai+sandbox")
 _SCHEMES_OF_PACKAGES = ("hub", "jinahub", "jinaai", "git+https", "git+ssh", "git+file")
 """What `jina.hub.fetch` turns into a path, before it comes here."""
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*)://")
@@ -454,17 +454,17 @@ def _of_text(uses: str, given: _Given) -> tuple[ExecutorPlan, Any]:
 def _of_url(scheme: str, text: str, given: _Given) -> tuple[ExecutorPlan, Any]:
     if scheme in {"http", "https"}:
         return _of_config(text, given)
-    if scheme in _SCHEMES_LATER:
+    if scheme in _SCHEMES_OF_IMAGES:
         raise NotSupportedError(
-            f"uses={text!r}: {scheme}:// is not available yet",
-            help="give a class or a YAML file of this machine; `jina hub new` writes a package",
+            f"uses={text!r} names an image, whose Executor cannot be loaded into this process",
+            help=f"start it: Deployment(uses={text!r}), Flow().add(uses={text!r})",
         )
     if scheme in _SCHEMES_OF_PACKAGES:
         raise ConfigError(
             f"uses={text!r} names a package that is to be fetched",
             help=f"Deployment(uses={text!r}), or Executor.from_hub({text!r})",
         )
-    near = nearest(scheme, (*_SCHEMES_LATER, *_SCHEMES_OF_PACKAGES, "http", "https"))
+    near = nearest(scheme, (*_SCHEMES_OF_IMAGES, *_SCHEMES_OF_PACKAGES, "http", "https"))
     raise ConfigError(f"uses={text!r}: {scheme}:// is unknown{f'; did you mean {near}://?' if near else ''}")
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from jina.errors import ConfigError, RemoteError
 ENGINES: Final = ("docker", "podman", "nerdctl")
 """In the order in which they are tried."""
 _ANSWER: Final = 30.0
+_REMOTE: Final = frozenset({"tcp", "ssh", "http", "https"})
 _BUILD: Final = 7200.0
 
 
@@ -36,8 +38,13 @@ class Engine:
     """What is set for its builder."""
 
     @classmethod
-    def find(cls, wanted: str | None = None) -> Engine:
-        """The engine of that name or path, or the first that answers; raises `ConfigError` that says what was tried."""
+    def find(
+        cls, wanted: str | None = None, *, instead: str = "build without any: --daemonless --output oci:DIR"
+    ) -> Engine:
+        """The engine of that name or path, or the first that answers.
+
+        Raises `ConfigError` that says what was tried, and what to do `instead` of starting one.
+        """
         tried = []
         for name in (wanted,) if wanted else ENGINES:
             program = shutil.which(name)
@@ -51,7 +58,7 @@ class Engine:
             tried.append(f"{program}: {words[-1]}")
         raise ConfigError(
             f"no container engine answers: {'; '.join(tried)}",
-            help="start one, or build without any: --daemonless --output oci:DIR",
+            help=f"start one, or {instead}",
         )
 
     def build(
@@ -88,6 +95,20 @@ class Engine:
         except (ValueError, LookupError):
             found = None
         return found if isinstance(found, dict) else None
+
+    @property
+    def host(self) -> str:
+        """The machine that the engine is on, where its address names another than this one; empty for this one."""
+        address = os.environ.get("CONTAINER_HOST" if self.name == "podman" else "DOCKER_HOST", "")
+        if not address and self.name == "docker":
+            address = self.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        parts = urllib.parse.urlsplit(address)
+        return (parts.hostname or "") if parts.scheme in _REMOTE else ""
+
+    def ask(self, *words: str) -> str:
+        """What a command prints, without outer blanks; empty where it fails."""
+        done = _run([self.program, *words])
+        return done.stdout.strip() if done.returncode == 0 else ""
 
     def pinned(self, image: str) -> str:
         """The image with the digest by which the engine got it; as it is where the engine does not know one."""

@@ -123,6 +123,7 @@ class Changes(ABC):
     def roll_out(self, options: Mapping[str, Any]) -> None:
         """See `Deployment.roll_out`."""
         with self.changing:
+            self._refuse_images()
             self._change(changed(self._spec, options), renew=True)
 
     def add_replica(self) -> int:
@@ -154,6 +155,13 @@ class Changes(ABC):
             self._put(renumbered(self._spec, self._workers, members))
             self._with_members(members).commit()
 
+    def _refuse_images(self) -> None:
+        if any(worker.consensus is not None and worker.executor.container is not None for worker in self._workers):
+            raise NotSupportedError(
+                f"{self._spec.name}: the replicas of a stateful image are not changed while they run",
+                help="close it, and start it with the new options; its replicas keep their state",
+            )
+
     def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
         running, whole, members = self.running(), self._whole(spec), numbers(self._workers)
         found = self._resolve(whole)
@@ -165,6 +173,7 @@ class Changes(ABC):
 
     def _members(self) -> Members:
         """The replicas of a stateful one; raises where they cannot change."""
+        self._refuse_images()
         self._agents()
         blob = self._blobs({})[self._spec.name]
         return Members(self._spec, self.running(), lambda: self._workers, self._with_members, blob)

@@ -10,7 +10,7 @@ from jina.errors import NotSupportedError, UsageError
 from jina.orchestration import configuration
 from jina.orchestration.calls import RequestMethods
 from jina.orchestration.display import announce, reachable
-from jina.orchestration.in_process import InProcessService, factories_of
+from jina.orchestration.in_process import InProcessService, factories_of, refuse_containers
 from jina.orchestration.lifecycle import Lifecycle
 from jina.orchestration.resolve import (
     DeploymentState,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jina.config import DeploymentSpec
     from jina.orchestration.changes import DeploymentChanges
     from jina.plan.plans import DeploymentPlan, WorkerPlan
+    from jina.runtime.process import Stop
     from jina.supervisor.status import ServiceStatus
     from jina.worker.local import InProcessApp
 
@@ -289,6 +290,7 @@ class Deployment(Lifecycle, RequestMethods):
 
     def _only_one(self, place: str, with_gateway: str, with_several: str) -> None:
         """Raise where it is more than one Executor, with what to do about a gateway class and about several."""
+        refuse_containers(self.plan.workers, place)
         if self.plan.gateway is None and len(self.plan.workers) == 1:
             return
         if self.spec.gateway:
@@ -310,9 +312,10 @@ class Deployment(Lifecycle, RequestMethods):
     def serve_here(
         self,
         placed: Callable[[WorkerPlan], WorkerPlan] = lambda plan: plan,
+        stop: Stop | None = None,
         words: Sequence[str] | None = None,
     ) -> int:
-        """Serve in this very process until SIGTERM or Ctrl+C, as containers want it; gives the exit code.
+        """Serve in this very process until SIGTERM, Ctrl+C or `stop`, as containers want it; gives the exit code.
 
         To be called on the main thread. `placed` gives the worker its place where it is one of several that others
         start. `words` is the command line of `jina` that does the same: with `install_requirements` this process runs
@@ -333,6 +336,7 @@ class Deployment(Lifecycle, RequestMethods):
                 own.executor_class,
                 own.arguments,
                 lambda: announce(self.name, self._listeners, quiet=self.spec.quiet),
+                stop,
             )
         finally:
             self._end(now=True)

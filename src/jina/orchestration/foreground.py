@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from jina.errors import ConfigError
 from jina.orchestration.display import announce
+from jina.plan.plans import WorkerPlan
+
+if TYPE_CHECKING:
+    from jina.runtime.process import Stop
 
 
 def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") -> int:
@@ -46,6 +54,57 @@ def serve_gateway_here(options: Mapping[str, Any], where: str = "jina gateway") 
         ports.close()
 
 
+_MOST = 64 * 1024 * 1024
+"""Bytes of a plan that standard input may give."""
+_CLOSE = 3.0
+"""Seconds that `close()` gets once the program that started the container has ended."""
+
+
+def serve_plan(options: Mapping[str, Any], where: str = "jina executor") -> int:
+    """Serve in a container what another program plans, until SIGTERM or the end of standard input; gives the exit code.
+
+    The first line of standard input says what: options that come before those of the image, and the plan of a worker.
+    Of the command line `uses` counts, which is the image's. Raises what `serve_part` raises.
+    """
+    from jina.orchestration import Deployment
+    from jina.runtime.process import Stop
+
+    line = sys.stdin.buffer.readline(_MOST)
+    try:
+        given = msgspec.json.decode(line, type=_Given)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(
+            f"{where}: the plan on standard input cannot be read: {error}",
+            help="JINA_PLAN=stdin is for containers that `uses='docker://...'` starts; unset it",
+        ) from None
+    own = {name: options[name] for name in ("uses", "extra_search_paths") if name in options}
+    told = {**own, **given.options, "quiet": True}  # where it listens is for its gateway alone
+    deployment = Deployment.from_command_line(told, where.removeprefix("jina "))
+    stop = Stop()
+    threading.Thread(target=_end_with_input, args=(stop,), name="lifeline", daemon=True).start()
+
+    def placed(plan: WorkerPlan) -> WorkerPlan:
+        return msgspec.structs.replace(given.plan, executor=plan.executor)
+
+    return deployment.serve_here(placed, stop)
+
+
+class _Given(msgspec.Struct):
+    """The line on standard input."""
+
+    plan: WorkerPlan
+    options: dict[str, Any] = {}
+
+
+def _end_with_input(stop: Stop) -> None:
+    """Whatever ended the program that started this one, its end of the pipe is closed."""
+    while os.read(sys.stdin.fileno(), 1 << 12):
+        pass
+    stop.abandon()
+    time.sleep(_CLOSE)
+    os._exit(1)
+
+
 _PLACE = ("replicas", "shards", "shard_id")
 _HEAD = ("connection_list", "uses_before_address", "uses_after_address")
 _ROLES = ("native", "pod_role", "runtime_cls", "deployment_role", "k8s_namespace")
@@ -78,7 +137,7 @@ def serve_part(options: Mapping[str, Any], where: str = "jina executor", words: 
     deployment = Deployment.from_command_line(
         {name: value for name, value in own.items() if name not in _PLACE}, where.removeprefix("jina ")
     )
-    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place), words)
+    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place), words=words)
 
 
 def _placed(options: Mapping[str, Any], where: str) -> dict[str, int]:

@@ -111,10 +111,22 @@ def factories_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]
     from jina.plan.processes import owner
     from jina.supervisor.environments import refusal
 
+    refuse_containers(workers, "what runs in this process")
     for worker in workers:
         if worker.executor.requirements:
             raise refusal(worker.executor.requirements, f"{worker.name} in this process")
     return {worker.name: _factory(worker, resolved[owner(worker.deployment, worker.part)]) for worker in workers}
+
+
+def refuse_containers(workers: Sequence[WorkerPlan], place: str) -> None:
+    """Raise `NotSupportedError` where an Executor is in an image; `place` says what can have none."""
+    for worker in workers:
+        if worker.executor.container is not None:
+            image = worker.executor.container.image
+            raise NotSupportedError(
+                f"{worker.deployment}: docker://{image} is an image, and {place} has no container",
+                help="start it: `with deployment:`, or `jina deployment` with the same options",
+            )
 
 
 def _factory(plan: WorkerPlan, resolved: Resolved) -> Make:

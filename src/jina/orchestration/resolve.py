@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from jina.errors import ConfigError, ExecutorDefinitionError
-from jina.plan.plans import AccessPlan, DeploymentPlan, ExecutorPlan, FlowPlan, GatewayPlan, KeyPlan, WorkerPlan
+from jina.plan.plans import (
+    AccessPlan,
+    ContainerPlan,
+    DeploymentPlan,
+    ExecutorPlan,
+    FlowPlan,
+    GatewayPlan,
+    KeyPlan,
+    WorkerPlan,
+)
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec, FlowSpec, GatewaySpec
@@ -163,7 +173,11 @@ class Resolved:
 
 def resolve(spec: DeploymentSpec) -> Resolved:
     """Find the Executor of a spec; raises `ConfigError` naming what is wrong with `uses`."""
+    from jina.config.rules import is_image
     from jina.executor.loading import reference_of, split_with
+
+    if is_image(spec.uses) and not spec.external:
+        return Resolved(ExecutorPlan(container=container_of(spec)))
 
     plan, by_value = reference_of(
         fetched(spec.uses, spec.folder, offline=spec.offline, force=spec.force_update),
@@ -179,6 +193,53 @@ def resolve(spec: DeploymentSpec) -> Resolved:
     if spec.install_requirements:
         plan = _with_requirements(plan, offline=spec.offline)
     return Resolved(msgspec.structs.replace(plan, with_args=plain), known, by_value, other)
+
+
+_IN_CONTAINER: Final = (
+    "uses_with", "uses_metas", "uses_requests", "uses_dynamic_batching", "py_modules", "output_array_type",
+    "allow_concurrent", "exit_on_exceptions", "no_reduce", "grpc_server_options", "tracing", "traces_exporter_host",
+    "traces_exporter_port", "metrics", "metrics_exporter_host", "metrics_exporter_port", "replicas", "shards",
+)  # fmt: skip
+"""Options that the Executor in a container is given, those that its image has first."""
+
+
+def container_of(spec: DeploymentSpec) -> ContainerPlan:
+    """The container of an image; raises `ConfigError` naming the option that is wrong."""
+    from jina.hub.containers import flags_of, image_of, volumes_of
+
+    given = spec.non_defaults()
+    options = {name: given[name] for name in _IN_CONTAINER if given.get(name) not in (None, [], {})}
+    try:
+        options = msgspec.json.decode(msgspec.json.encode(options))
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"what an image is given must be JSON: {error}") from None
+    entrypoint: Any = spec.entrypoint
+    return ContainerPlan(
+        image=image_of(spec.uses),
+        platform=spec.prefer_platform or "",
+        network=spec.force_network_mode,
+        entrypoint=shlex.split(entrypoint) if isinstance(entrypoint, str) else list(entrypoint or ()),
+        flags=flags_of(spec.docker_kwargs or {}),
+        volumes=volumes_of(spec.volumes or (), folder=spec.folder),
+        auto_volume=not spec.volumes and not spec.disable_auto_volume,
+        secrets=_secret_files(spec.env_from_secret or {}),
+        pull=spec.force_update,
+        offline=spec.offline,
+        options=options,
+    )
+
+
+def _secret_files(given: Mapping[str, Any]) -> dict[str, str]:
+    """By variable: the file that a secret of Kubernetes is on this machine."""
+    folder = os.path.abspath(os.environ.get("JINA_SECRETS") or "/run/secrets")
+    files = {}
+    for variable, secret in given.items():
+        parts = [secret.get(part) for part in ("name", "key")] if isinstance(secret, Mapping) else [None]
+        names = [part for part in parts if isinstance(part, str) and part and "/" not in part and part.strip(".")]
+        if len(names) != 2:
+            raise ConfigError(f"env_from_secret: {variable}: write {{'name': SECRET, 'key': KEY}}, not {secret!r}")
+        files[variable] = os.path.join(folder, *names)
+    return files
 
 
 def fetched(uses: Any, folder: str | None, *, offline: bool = False, force: bool = False) -> Any:
@@ -220,6 +281,7 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
     Raises what `resolve` raises.
     """
     from jina.config import DeploymentSpec
+    from jina.config.rules import CONTAINER_OPTIONS
     from jina.plan.processes import around, owner
 
     shared = {
@@ -228,6 +290,7 @@ def resolve_around(spec: DeploymentSpec) -> dict[str, Resolved]:
         "install_requirements",
         "offline",
         "force_update",
+        *CONTAINER_OPTIONS,
     } & spec.model_fields_set
     found = {}
     for part in around(spec):

@@ -37,20 +37,21 @@ def plan_deployment(
     `executor` says how a worker finds its class, `around` the same for those around its shards, see `processes.owner`,
     and for a gateway class of the user's own (`gateway`), which puts a gateway in front;
     `ports` gives the ports that the user left open, `gpus` those of this machine. Several replicas or shards stand
-    behind a gateway that has the listeners, one does so with `behind_gateway`; an external Deployment has no processes.
+    behind a gateway that has the listeners, one does so with `behind_gateway`, and one in a container always; an
+    external Deployment has no processes.
     """
     if spec.external:
         return DeploymentPlan(name=spec.name, workers=[])
     executors = {spec.name: executor, **around}
+    behind_gateway = behind_gateway or executor.container is not None
     placed = replicated(spec, processes.workers(spec, executors, Placement(gpus), "Deployment"), ports)
     custom = around.get(GATEWAY)
     if is_plain(spec) and not behind_gateway and custom is None:
         served = msgspec.structs.replace(placed[0], listeners=listeners(spec, ports))
         return monitored_deployment(DeploymentPlan(name=spec.name, workers=[served]), spec, ports)
     if not spec.include_gateway and spec.shards == 1:
-        raise ConfigError(
-            f"Deployment: include_gateway: {spec.replicas} replicas need a gateway in front that shares the requests"
-        )
+        what = f"{spec.replicas} replicas need" if spec.replicas > 1 else "a container needs"
+        raise ConfigError(f"Deployment: include_gateway: {what} a gateway in front that shares the requests")
     # A condition is for a place in a Flow: alone it means as little as for one replica.
     step = msgspec.structs.replace(node(spec, ["gateway"]), when=None)
     graph = GraphPlan(nodes=[step], ends=[spec.name], strict=True)

@@ -69,6 +69,23 @@ class Placement:
         order = {} if self._inventory.variable or ORDER in (spec.env or {}) else _BY_BUS
         return [{**order, VARIABLE: ",".join(gpus)} for gpus in self._wished(given, workers, f"{place}: gpus")]
 
+    def of_containers(self, spec: DeploymentSpec, workers: int, place: str) -> list[str]:
+        """For each of the workers what its container gets: `all`, a number of GPUs, `device=0,1`, or nothing.
+
+        A machine without GPUs may have the engine of another one, which then deals out what is asked for by number.
+        """
+        given: Any = spec.gpus
+        if given is None or given == 0:
+            return [""] * workers
+        if given == "all":
+            return ["all"] * workers
+        if not self._inventory.gpus():
+            if isinstance(given, list):
+                return [f"device={','.join(names)}" for names in _shared_out(given, workers, f"{place}: gpus")]
+            if isinstance(given, int):
+                return [str(given)] * workers
+        return [f"device={one[VARIABLE]}" for one in self.environments(spec, workers, place)]
+
     def _wished(self, wish: Any, workers: int, place: str) -> Sequence[Sequence[str]]:
         if wish == 0:
             return [()] * workers

@@ -86,6 +86,28 @@ class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
     expose_endpoints: dict[str, dict[str, Any]] = {}
 
 
+class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The container in which an Executor runs.
+
+    `flags` are words for the engine's `run`; `entrypoint` takes the place of the image's. `volumes` are of the form
+    `local:container`, those of `auto_volume` besides. `gpus` is `all`, a number, or `device=0,1`. `secrets` maps
+    variables to files. `options` are those of a Deployment for the Executor inside, beside the plan of its worker.
+    """
+
+    image: str
+    platform: str = ""
+    network: str = "AUTO"
+    entrypoint: list[str] = []
+    flags: list[str] = []
+    volumes: list[str] = []
+    auto_volume: bool = False
+    gpus: str = ""
+    secrets: dict[str, str] = {}
+    pull: bool = False
+    offline: bool = False
+    options: dict[str, Any] = {}
+
+
 class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the child finds and constructs the Executor.
 
@@ -93,9 +115,11 @@ class ExecutorPlan(msgspec.Struct, frozen=True, kw_only=True):
     the plan. `jtype` with `py_modules` names a class that becomes known by importing the modules. All three
     empty: the base Executor, which passes documents through. `requirements` are files: the worker runs in an
     environment of its own for what they name, taken from the cache alone where it is `offline`; `sys_path` has the
-    user's entries alone then. `requests_at` tells where in a file each of `requests` stands.
+    user's entries alone then. `requests_at` tells where in a file each of `requests` stands. With `container` nothing
+    of that counts: the class is in an image.
     """
 
+    container: ContainerPlan | None = None
     module: str = ""
     qualname: str = ""
     jtype: str = ""

@@ -82,6 +82,8 @@ def _monitored_workers(plan: DeploymentPlan, spec: DeploymentSpec, ports: PortAl
         return plan
     workers: list[WorkerPlan] = [
         msgspec.structs.replace(worker, monitoring=_telemetry_listener(spec, place, ports))
+        if worker.executor.container is None
+        else worker
         for place, worker in enumerate(plan.workers)
     ]
     return msgspec.structs.replace(plan, workers=workers)
@@ -357,11 +359,20 @@ def workers(
     all_copies = list(copies(spec))
     inside = sum(not copy.part for copy in all_copies)
     served = [*listeners, *([] for _ in range(len(all_copies) - len(listeners)))]
-    gpus = placement.environments(spec, inside, place)
-    gpus += [{VARIABLE: ""} if gpus[0] else {}] * (len(all_copies) - inside)
+    if (container := executors[spec.name].container) is not None:
+        inner = [
+            msgspec.structs.replace(executors[spec.name], container=msgspec.structs.replace(container, gpus=given))
+            for given in placement.of_containers(spec, inside, place)
+        ]
+        gpus: list[dict[str, str]] = [{} for _ in all_copies]
+    else:
+        inner = [executors[spec.name]] * inside
+        gpus = placement.environments(spec, inside, place)
+        gpus += [{VARIABLE: ""} if gpus[0] else {}] * (len(all_copies) - inside)
+    found = [*inner, *(executors[owner(spec.name, copy.part)] for copy in all_copies[inside:])]
     return [
-        worker(spec, executors[owner(spec.name, copy.part)], copy, own, env)
-        for copy, own, env in zip(all_copies, served, gpus, strict=True)
+        worker(spec, executor, copy, own, env)
+        for executor, copy, own, env in zip(found, all_copies, served, gpus, strict=True)
     ]
 
 

@@ -233,10 +233,14 @@ class Agents:
                 )
 
     def start(self, plans: Sequence[ProcessPlan]) -> list[ProcessPlan]:
-        """Start an agent for each stateful worker; gives the plans with where the agents listen."""
+        """Start an agent for each stateful worker; gives the plans with where the agents listen.
+
+        That of a worker in a container is started there: its folder is mounted, with the key of its group.
+        """
         if not any(isinstance(plan, WorkerPlan) and plan.consensus for plan in plans):
             return list(plans)
-        self._program = checked_agent()
+        if any(_is_ours_to_start(plan) for plan in plans):
+            self._program = checked_agent()
         for plan in plans:
             if isinstance(plan, WorkerPlan) and plan.consensus:
                 _make_folder(plan.consensus)
@@ -250,6 +254,10 @@ class Agents:
     def _with_agent(self, plan: WorkerPlan, *, joins: bool = False) -> WorkerPlan:
         if plan.consensus is None:
             return plan
+        if not _is_ours_to_start(plan):
+            nonce, folder = plan.consensus.nonce or self._nonce, folder_of(plan.consensus)
+            inside = msgspec.structs.replace(plan.consensus, directory=folder, nonce=nonce)
+            return msgspec.structs.replace(plan, consensus=inside)
         socket = os.path.join(self._folder, str(next(self._numbers)))
         nonce = plan.consensus.nonce or self._nonce
         directory = folder_of(plan.consensus)
@@ -300,6 +308,10 @@ class Agents:
             shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(IndexError):  # stopped already, or by a signal handler at this moment
             os.close(self._locks.pop())
+
+
+def _is_ours_to_start(plan: ProcessPlan) -> bool:
+    return isinstance(plan, WorkerPlan) and plan.consensus is not None and plan.executor.container is None
 
 
 def _locked_folder() -> tuple[str, int]:

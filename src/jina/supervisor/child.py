@@ -169,6 +169,8 @@ def _serve(plan: ProcessPlan, blob: bytes, control: Control, sock: socket.socket
 
 
 def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:
+    if plan.executor.container is not None:
+        return _serve_container(plan, control, sock)
     _prepare(plan.executor)
     if plan.watch:
         control.watched = sys.dont_write_bytecode = True  # bytecode is told apart by whole seconds
@@ -185,6 +187,14 @@ def _serve_worker(plan: WorkerPlan, blob: bytes, control: Control, sock: socket.
         return executor
 
     return run_worker(plan, loaded, parent), parent.stop
+
+
+def _serve_container(plan: WorkerPlan, control: Control, sock: socket.socket) -> tuple[int, Stop]:
+    from jina.supervisor.container import Guard, run_container
+
+    guard = Guard()  # while there is one thread
+    parent = _connect_parent(sock, control)
+    return run_container(plan, parent, guard), parent.stop
 
 
 def _serve_gateway(plan: GatewayPlan, blob: bytes, control: Control, sock: socket.socket) -> tuple[int, Stop]:

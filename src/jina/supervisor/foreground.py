@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jina.errors import JinaError
 from jina.plan.plans import GatewayPlan, ProcessPlan, WorkerPlan
-from jina.runtime.process import Parent, check_open_files
+from jina.runtime.process import Parent, Stop, check_open_files
 from jina.supervisor.agents import Agents
 from jina.supervisor.process import describe, rebuild
 from jina.supervisor.status import ForegroundStatus
@@ -24,8 +24,9 @@ def serve_here(
     executor_class: type[Executor] | None,
     arguments: Mapping[str, Any],
     on_ready: Callable[[], None],
+    stop: Stop | None = None,
 ) -> int:
-    """Serve until SIGTERM, SIGINT or the Executor ends it; gives the exit code. Main thread only.
+    """Serve until SIGTERM, SIGINT, `stop` or the Executor ends it; gives the exit code. Main thread only.
 
     `arguments` are the constructor arguments that are not in the plan. Raises what starting the same plan in a
     child raises: `RuntimeFailToStart`, `PortAlreadyUsed`.
@@ -43,7 +44,7 @@ def serve_here(
         return run_worker(served, partial(load, served, executor_class, arguments, parent.report), parent)
 
     try:
-        return _serve(plan, run, on_ready)
+        return _serve(plan, run, on_ready, stop)
     finally:
         agents.stop()
 
@@ -68,7 +69,9 @@ def serve_gateway_here(
     return _serve(plan, lambda parent: run_gateway(plan, parent, load), on_ready)
 
 
-def _serve(plan: ProcessPlan, run: Callable[[Parent], int], on_ready: Callable[[], None]) -> int:
+def _serve(
+    plan: ProcessPlan, run: Callable[[Parent], int], on_ready: Callable[[], None], stop: Stop | None = None
+) -> int:
     """Run it, seen by `jina status`; what ends its start is raised as that of a child is."""
     status, phase = ForegroundStatus(plan), "importing"
 
@@ -81,7 +84,7 @@ def _serve(plan: ProcessPlan, run: Callable[[Parent], int], on_ready: Callable[[
 
     try:
         with serve_status(status.status):
-            return run(Parent(report, stats=status.stats))
+            return run(Parent(report, stop, stats=status.stats))
     except Exception as error:
         served = phase in {"ready", "draining"}
         if served or (isinstance(error, JinaError) and isinstance(plan, GatewayPlan)):

@@ -145,9 +145,10 @@ def _key(plan: ChildPlan) -> tuple[str, ...] | None:
     """Workers with the same key can be forked from one process; those with None from none.
 
     Variables of the environment have to be there before libraries are imported, and listeners need libraries of their
-    own: that is worth it only where a worker is soon to be replaced. Requirements mean another interpreter.
+    own: that is worth it only where a worker is soon to be replaced. Requirements mean another interpreter, and what
+    runs a container needs none of them.
     """
-    if not isinstance(plan, WorkerPlan) or plan.env or (plan.listeners and not plan.watch):
+    if not isinstance(plan, WorkerPlan) or plan.env or (plan.listeners and not plan.watch) or plan.executor.container:
         return None
     if plan.executor.requirements:
         return None

@@ -1,0 +1,474 @@
+"""Images as `uses`: in a Deployment and a Flow, ended in every way, and of Jina 3 as well as for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from jina import Deployment, Document, DocumentArray, Flow
+from jina.errors import ConfigError, RuntimeFailToStart
+from tests import wheels
+from tests.containers.engine import Engine, engine
+from tests.containers.test_dockerfile import JINA
+from tests.containers.test_images import VERSION, base, build  # noqa: F401 - a fixture
+
+ROOT = Path(__file__).parents[2]
+JINA3 = ROOT / ".cache/env-jina3/bin/python"
+IMAGE = "probe:ours"
+OF_JINA3 = "probe:jina3"
+GONE_WITHIN = 5.0
+WAIT = 120.0
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.containers,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("containers"),
+]
+
+PROBE = """
+import json
+import os
+import sys
+import time
+
+{imports}
+
+
+class Probe(Executor):
+    def __init__(self, suffix='', **kwargs):
+        super().__init__(**kwargs)
+        self.suffix = suffix
+        print('Probe is made', flush=True)
+
+    @requests(on='/upper')
+    def upper(self, docs: DocumentArray, parameters={{}}, **kwargs):
+        if 'seconds' in parameters:
+            print('Probe works', flush=True)
+            time.sleep(float(parameters['seconds']))
+        for doc in docs:
+            doc.text = doc.text.upper() + self.suffix
+
+    @requests(on='/about')
+    def about(self, docs: DocumentArray, **kwargs):
+        print('Probe was asked', file=sys.stderr, flush=True)
+        found = {{'env': dict(os.environ), 'uid': os.getuid(), 'pid': os.getpid(), 'argv': sys.argv}}
+        found['workspace'] = str(self.workspace)
+        for doc in docs:
+            doc.text = json.dumps(found)
+
+    @requests(on='/keep')
+    def keep(self, docs: DocumentArray, **kwargs):
+        path = os.path.join(self.workspace, 'kept')
+        with open(path, 'a') as file:
+            file.write(''.join(doc.text for doc in docs))
+        with open(path) as file:
+            kept = file.read()
+        for doc in docs:
+            doc.text = kept
+
+{stateful}
+    def close(self):
+        print('Probe is closed', flush=True)
+"""
+STATEFUL = """
+    @write
+    @requests(on='/add')
+    def add(self, docs: DocumentArray, **kwargs):
+        for doc in docs:
+            self.added = doc.text = getattr(self, 'added', '') + doc.text
+
+    def snapshot(self, path):
+        with open(path, 'w') as file:
+            file.write(getattr(self, 'added', ''))
+
+    def restore(self, path):
+        with open(path) as file:
+            self.added = file.read()
+"""
+CONFIG = "jtype: Probe\nmetas:\n  name: Probe\npy_modules:\n  - executor.py\n"
+
+
+@pytest.fixture(scope="module")
+def archive(base, tmp_path_factory) -> Path:  # noqa: F811
+    """The image of a package as `jina hub build` makes it."""
+    package = tmp_path_factory.mktemp("uses") / "probe"
+    subprocess.run([JINA, "hub", "new", "--name", "Probe", "--path", package], check=True, timeout=50)
+    imports = "from jina import DocumentArray, Executor, requests, write"
+    (package / "executor.py").write_text(PROBE.format(imports=imports, stateful=STATEFUL))
+    (package / "requirements.txt").write_text("rejina[stateful]\n")
+    wheels.ours(package / "wheels")
+    for file in wheels.dependencies(VERSION).iterdir():
+        shutil.copy(file, package / "wheels")
+    archive = package.with_name("image.tar")
+    build(package, base, f"docker-archive:{archive}:{IMAGE}")
+    return archive
+
+
+@pytest.fixture(scope="module")
+def running(archive, tmp_path_factory) -> Iterator[Engine]:
+    """An engine that has the image; DOCKER_HOST names the engine."""
+    with engine() as made, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", made.environment["DOCKER_HOST"])
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        made.docker("load", "-i", archive)
+        yield made
+        assert containers(made) == []
+
+
+@pytest.fixture(scope="module")
+def of_jina3(running, tmp_path_factory) -> str:
+    """The image of the same Executor for Jina 3.34, whose libraries come from the environment of the interop tests."""
+    if not JINA3.exists() or VERSION != "3.11":
+        pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh) and Python 3.11")
+    context = tmp_path_factory.mktemp("jina3")
+    (context / "workdir").mkdir()
+    imports = (
+        "from docarray import DocList\nfrom docarray.documents import TextDoc\nfrom jina import Executor, requests"
+    )
+    text = PROBE.format(imports=imports, stateful="").replace("docs: DocumentArray", "docs: DocList[TextDoc]")
+    (context / "workdir/executor.py").write_text(text)
+    (context / "workdir/config.yml").write_text(CONFIG)
+    shutil.copytree(
+        ROOT / ".cache/env-jina3/lib/python3.11/site-packages",
+        context / "site-packages",
+        ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
+    )
+    (context / "jina").write_text("#!/usr/local/bin/python3\nfrom jina_cli import main\nmain()\n")
+    (context / "jina").chmod(0o755)
+    (context / "Dockerfile").write_text(
+        f"FROM {IMAGE}\nUSER root\n"
+        'RUN ["python3", "-c", "import shutil; shutil.rmtree(\'/usr/local/lib/python3.11/site-packages\')"]\n'
+        "COPY site-packages /usr/local/lib/python3.11/site-packages\nCOPY jina /usr/local/bin/jina\n"
+        "COPY workdir /workdir\n"
+        'WORKDIR /workdir\nENTRYPOINT ["jina", "executor", "--uses", "config.yml"]\nCMD []\n'
+    )
+    running.docker("build", "--network", "host", "-t", OF_JINA3, context)
+    return OF_JINA3
+
+
+def containers(made: Engine, *words: str) -> list[str]:
+    """The names of all containers, also of those that do not run."""
+    return made.docker("ps", "--all", "--format", "{{.Names}}", *words).split()
+
+
+def texts(*given: str) -> DocumentArray:
+    return DocumentArray([Document(text=text) for text in given])
+
+
+def about(service: Deployment | Flow) -> dict:
+    return json.loads(service.post("/about", texts("?")).texts[0])
+
+
+def until(condition: Callable[[], object], what: str, within: float = WAIT) -> None:
+    """Wait for it; there is no event for what an engine or another process does."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s"
+        time.sleep(0.1)
+
+
+def test_a_deployment_answers(running, tmp_path, capfd):
+    secrets = tmp_path / "secrets/vault"
+    secrets.mkdir(parents=True)
+    (secrets / "token").write_text("hidden\n")
+    volume = tmp_path / "Bücher, und mehr"
+    options = {
+        "uses_with": {"suffix": "!"},
+        "env": {"COLOUR": "blue", "PATH_OF": "a b"},
+        "env_from_secret": {"TOKEN": {"name": "vault", "key": "token"}},
+        "volumes": [f"{volume}:/data"],
+        "workspace": "/data",
+        "docker_kwargs": {"labels": {"team": "search"}, "environment": {"SHAPE": "round"}, "mem_limit": "1g"},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JINA_SECRETS", str(tmp_path / "secrets"))
+        deployment = Deployment(uses=f"docker://{IMAGE}", name="probe", protocol=["grpc", "http"], **options)
+    with deployment:
+        assert deployment.post("/upper", texts("a", "b")).texts == ["A!", "B!"]
+        found = about(deployment)
+        assert {name: found["env"][name] for name in ("COLOUR", "PATH_OF", "TOKEN", "SHAPE")} == {
+            "COLOUR": "blue", "PATH_OF": "a b", "TOKEN": "hidden", "SHAPE": "round",
+        }  # fmt: skip
+        assert found["uid"] == 10001
+        (name,) = containers(running, "--filter", "label=team=search", "--filter", "label=jina.worker=probe/rep-0")
+        told = json.loads(running.docker("container", "inspect", name))[0]
+        assert told["HostConfig"]["Memory"] == 1 << 30
+        assert "hidden" not in json.dumps(told["Args"])
+        assert deployment.post("/keep", texts("x")).texts == ["x"]
+    assert containers(running) == []
+    written = capfd.readouterr()
+    assert "Probe is made\n" in written.out
+    assert "Probe is closed\n" in written.out
+    assert "Probe was asked\n" in written.err
+    # What it kept is there for the next one.
+    assert [path.read_text() for path in volume.rglob("kept")] == ["x"]
+    with Deployment(uses=f"docker://{IMAGE}", volumes=[f"{volume}:/data"], workspace="/data", name="probe") as again:
+        assert again.post("/keep", texts("y")).texts == ["xy"]
+
+
+def test_a_killed_container_is_started_again(running):
+    with Deployment(uses=f"docker://{IMAGE}", name="probe", restart_backoff=0.1) as deployment:
+        (first,) = containers(running)
+        running.docker("kill", first)
+        until(lambda: containers(running) not in ([], [first]), "a new container")
+        until(lambda: _answers(deployment), "an answer of the new container")
+        assert deployment.post("/upper", texts("a")).texts == ["A"]
+        worker = next(one for one in deployment.status().to_dict()["processes"] if one["name"] == "probe/rep-0")
+        assert worker["restarts"] == 1
+        # The process that watches it is killed: its container ends, and another pair is started.
+        (second,) = containers(running)
+        os.kill(worker["pid"], signal.SIGKILL)
+        until(lambda: second not in containers(running), "the end of the container", GONE_WITHIN)
+        until(lambda: _answers(deployment), "an answer of the third container")
+
+
+def _answers(service: Deployment | Flow) -> bool:
+    try:
+        return service.post("/upper", texts("a")).texts == ["A"]
+    except Exception:
+        return False
+
+
+def test_replicas_are_scaled_and_replaced_under_load(running):
+    failures: list[BaseException] = []
+    answers: list[str] = []
+    over = threading.Event()
+    with Deployment(uses=f"docker://{IMAGE}", name="probe", replicas=2) as deployment:
+
+        def ask() -> None:
+            while not over.is_set():
+                try:
+                    answers.extend(deployment.post("/upper", texts("a"), parameters={"seconds": 0.05}).texts)
+                except Exception as error:
+                    failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            before = set(containers(running))
+            assert len(before) == 2
+            deployment.scale(1)
+            until(lambda: len(containers(running)) == 1, "the end of one container")
+            deployment.roll_out(uses_with={"suffix": "!"})
+            until(lambda: not before & set(containers(running)), "the end of the containers that were replaced")
+            until(lambda: "A!" in answers, "an answer of the new one")
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(WAIT)
+    assert failures == []
+    assert set(answers) == {"A", "A!"}
+
+
+PROGRAM = """
+import sys
+from jina import Deployment, DocumentArray, Executor, Flow, requests
+
+
+class Twice(Executor):
+    @requests
+    def twice(self, docs: DocumentArray, **kwargs):
+        for doc in docs:
+            doc.text = doc.text * 2
+
+
+if __name__ == "__main__":
+    flow = Flow(port={port}).add(uses="docker://{image}", name="probe").add(uses=Twice, name="twice")
+    with flow:
+        print("serving", flush=True)
+        flow.block()
+"""
+
+
+class Program:
+    """A Flow of an image and a class, in a process of its own."""
+
+    def __init__(self, folder: Path, image: str) -> None:
+        from jina.supervisor.container import free_port
+
+        self.port = free_port()
+        script = folder / "program.py"
+        script.write_text(PROGRAM.format(port=self.port, image=image))
+        self.process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+        self.wait_for("serving")
+
+    def wait_for(self, wanted: str) -> None:
+        """Until the program, or a container of it, has written that line."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == wanted:
+                return
+        raise AssertionError(f"the program ended with exit code {self.process.wait()} before {wanted!r}")
+
+    def post(self, text: str, **parameters: float) -> list[str]:
+        from jina import Client
+
+        with Client(port=self.port) as client:
+            return client.post("/upper", texts(text), parameters=parameters).texts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(WAIT)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize("which", ["ours", "jina3"])
+def test_no_container_is_left_when_the_program_is_killed(running, tmp_path, request, which):
+    image = IMAGE if which == "ours" else request.getfixturevalue("of_jina3")
+    with Program(tmp_path, image) as program:
+        assert program.post("ab") == ["ABAB"]
+        assert len(containers(running)) == 1
+        program.process.kill()
+        until(lambda: containers(running) == [], "the end of the container", GONE_WITHIN)
+
+
+def test_requests_in_work_are_answered_when_the_program_is_told_to_stop(running, tmp_path):
+    with Program(tmp_path, IMAGE) as program:
+        answers: list[list[str]] = []
+        threads = [threading.Thread(target=lambda: answers.append(program.post("a", seconds=2))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        program.wait_for("Probe works")  # the first of them, for two seconds; the others wait for it
+        program.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(WAIT)
+        assert program.process.wait(WAIT) == 0
+        assert answers == [["AA"]] * 3
+        assert containers(running) == []
+
+
+def test_a_flow_of_an_image_of_jina_3(running, of_jina3):
+    with (
+        Flow()
+        .add(uses=f"docker://{of_jina3}", name="old", uses_with={"suffix": "?"})
+        .add(uses=f"docker://{IMAGE}", name="new", uses_with={"suffix": "!"}) as flow
+    ):
+        assert flow.post("/upper", texts("a")).texts == ["A?!"]
+    assert containers(running) == []
+
+
+def test_our_image_in_a_flow_of_jina_3(running, tmp_path):
+    if not JINA3.exists():
+        pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh)")
+    script = tmp_path / "jina3.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        from docarray import DocList
+        from docarray.documents import TextDoc
+        from jina import Flow
+
+        if __name__ == "__main__":
+            with Flow().add(uses="docker://{IMAGE}", uses_with={{"suffix": "!"}}, timeout_ready=120000) as flow:
+                docs = flow.post("/upper", DocList[TextDoc]([TextDoc(text="a")]), return_type=DocList[TextDoc])
+                print("answer:", list(docs.text))
+    """)
+    )
+    done = subprocess.run([JINA3, script], capture_output=True, text=True, timeout=300, check=False)
+    assert "answer: ['A!']" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["deployment", "executor"])
+def test_the_command_line_and_yaml(running, tmp_path, command):
+    from jina.supervisor.container import free_port
+
+    (tmp_path / "deployment.yml").write_text(
+        "jtype: Deployment\nwith:\n"
+        f"  uses: docker://{IMAGE}\n  uses_with:\n    suffix: '!'\n  force_network_mode: HOST\n"
+    )
+    words = ["--uses", f"docker://{IMAGE}", "--uses-with", "suffix:!", "--disable-auto-volume"]
+    if command == "deployment":
+        words = ["--uses", str(tmp_path / "deployment.yml")]
+    port = free_port()
+    line = [JINA, command, *words, "--port", str(port)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert any("is ready" in line for line in process.stdout), "it ended before it was ready"
+            asked = [JINA, "client", "--port", str(port), "--on", "/upper", "--text", "a"]
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=WAIT, check=True)
+            assert "A!" in done.stdout
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.stdout.read() if process.stdout else ""
+    assert process.returncode == 0, rest
+    assert containers(running) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"uses": "docker://127.0.0.1:1/none"}, "is neither an image that the engine has nor one that it can pull"),
+        ({"uses": "docker://127.0.0.1:1/none", "offline": True}, "offline none is pulled"),
+        ({"uses": f"docker://{IMAGE}", "entrypoint": "jina executor --uses none.yml"}, "none.yml"),
+        ({"uses": f"docker://{IMAGE}", "entrypoint": "no-such-program"}, "no-such-program"),
+        (
+            {"uses": f"docker://{IMAGE}", "env_from_secret": {"A": {"name": "no", "key": "such"}}},
+            "no/such cannot be read",
+        ),
+    ],
+)
+def test_what_cannot_be_started(running, options, words):
+    with pytest.raises(RuntimeFailToStart) as caught:
+        Deployment(name="probe", **options).start()
+    assert words in str(caught.value)
+    assert containers(running) == []
+
+
+def test_a_stateful_image_keeps_its_state(running, tmp_path):
+    """Its replicas agree, and go on from their folders after a container was killed and after a new start."""
+    options = {"uses": f"docker://{IMAGE}", "name": "probe", "stateful": True, "workspace": str(tmp_path / "state")}
+    with Deployment(**options, replicas=3, restart_backoff=0.1) as deployment:
+        assert deployment.post("/add", texts("a")).texts == ["a"]
+        victim = containers(running)[0]
+        running.docker("kill", victim)
+        assert deployment.post("/add", texts("b")).texts == ["ab"]
+        until(lambda: len(containers(running)) == 3 and victim not in containers(running), "a new container")
+    assert containers(running) == []
+    with Deployment(**options, replicas=3) as deployment:
+        assert deployment.post("/add", texts("c")).texts == ["abc"]
+        with pytest.raises(ConfigError, match="are not changed while they run"):
+            deployment.scale(5)
+
+
+def test_an_engine_over_tcp_has_a_network_of_its_own(archive, tmp_path):
+    """As one on another machine: the port is published there, and reached at the address that DOCKER_HOST names."""
+    script = tmp_path / "over_tcp.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import json
+        from jina import Deployment, Document, DocumentArray
+
+        if __name__ == "__main__":
+            with Deployment(uses="docker://{IMAGE}", name="probe", uses_with={{"suffix": "!"}}) as deployment:
+                docs = deployment.post("/upper", DocumentArray([Document(text="a")]))
+                told = json.loads(deployment.post("/about", docs).texts[0])
+                print("answer:", docs.texts, told["env"]["HOSTNAME"][:2] != "")
+    """)
+    )
+    with engine(elsewhere=True) as made:
+        made.docker("load", "-i", archive)
+        done = subprocess.run(
+            [*made.inside, sys.executable, script],
+            env={**made.environment, "DOCKER_HOST": "tcp://127.0.0.1:2375"},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert "answer: ['A!'] True" in done.stdout, done.stdout + done.stderr
+        assert containers(made) == []

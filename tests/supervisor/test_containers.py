@@ -1,0 +1,147 @@
+"""What is decided about containers before an engine is asked: plans, networks, lines."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from jina import Deployment, Flow
+from jina.errors import ConfigError, NotSupportedError
+from jina.hub.engine import Engine
+from jina.plan.plans import ContainerPlan, WorkerPlan
+from jina.supervisor.container import Lines, Network
+
+ENGINE = Engine("docker", "/usr/bin/docker", cache_mounts=False, environment={})
+
+
+def container_of(worker: WorkerPlan) -> ContainerPlan:
+    assert worker.executor.container is not None
+    return worker.executor.container
+
+
+def test_one_container_has_a_gateway_in_front():
+    deployment = Deployment(uses="docker://upper:v1", protocol=["grpc", "http"])
+    assert deployment.plan.gateway is not None
+    assert [listener.protocol for listener in deployment.plan.listeners] == ["grpc", "http"]
+    (worker,) = deployment.plan.workers
+    assert (worker.listeners, container_of(worker).image, container_of(worker).auto_volume) == ([], "upper:v1", True)
+    with pytest.raises(ConfigError, match="a container needs a gateway in front"):
+        Deployment(uses="docker://x", include_gateway=False)
+
+
+def test_what_the_executor_inside_is_given():
+    flow = Flow().add(
+        uses="docker://x",
+        name="x",
+        uses_with={"a": {"b": 1}},
+        uses_metas={"name": "m"},
+        replicas=2,
+        shards=3,
+        volumes=["/a:/b"],
+        docker_kwargs={"user": 5},
+        entrypoint="python3 -m 'a b'",
+    )
+    flow.build()
+    workers = flow.plan.deployments[0].workers
+    assert len(workers) == 6
+    found = container_of(workers[0])
+    assert found.options == {"uses_with": {"a": {"b": 1}}, "uses_metas": {"name": "m"}, "replicas": 2, "shards": 3}
+    assert (found.volumes, found.auto_volume, found.flags) == (["/a:/b:rw"], False, ["--user=5"])
+    assert found.entrypoint == ["python3", "-m", "a b"]
+    with pytest.raises(ConfigError, match="must be JSON"):
+        Deployment(uses="docker://x", uses_with={"a": object()})
+    with pytest.raises(ConfigError, match="docker_kwargs: tty is not available"):
+        Deployment(uses="docker://x", docker_kwargs={"tty": True})
+
+
+def test_executors_around_shards_may_be_images():
+    deployment = Deployment(uses="docker://x", shards=2, uses_after="docker://y", volumes=["/a:/b"])
+    images = [(container_of(worker).image, container_of(worker).volumes) for worker in deployment.plan.workers]
+    assert images == [("x", ["/a:/b:rw"]), ("x", ["/a:/b:rw"]), ("y", ["/a:/b:rw"])]
+
+
+@pytest.mark.parametrize(
+    ("total", "gpus", "given"),
+    [
+        ("", None, ["", ""]),
+        ("", "all", ["all", "all"]),
+        ("", 2, ["2", "2"]),
+        ("", [0, 1], ["device=0", "device=1"]),
+        ("4", 2, ["device=0,1", "device=2,3"]),
+        ("4", [0, 3], ["device=0", "device=3"]),
+        ("4", 0, ["", ""]),
+    ],
+)
+def test_gpus_of_containers(total, gpus, given, monkeypatch):
+    monkeypatch.setenv("CUDA_TOTAL_DEVICES", total)
+    monkeypatch.setenv("PATH", "")  # no nvidia-smi
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    deployment = Deployment(uses="docker://x", replicas=2, gpus=gpus)
+    assert [container_of(worker).gpus for worker in deployment.plan.workers] == given
+    assert [worker.env for worker in deployment.plan.workers] == [{}, {}]
+
+
+def test_secrets_are_files_of_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("JINA_SECRETS", str(tmp_path))
+    deployment = Deployment(uses="docker://x", env_from_secret={"A": {"name": "vault", "key": "token"}})
+    assert container_of(deployment.plan.workers[0]).secrets == {"A": f"{tmp_path}/vault/token"}
+    for wrong in ({"name": "vault"}, {"name": "..", "key": "a"}, {"name": "a/b", "key": "c"}, "vault"):
+        with pytest.raises(ConfigError, match="env_from_secret: A: write"):
+            Deployment(uses="docker://x", env_from_secret={"A": wrong})
+
+
+def test_an_image_has_no_place_in_this_process():
+    deployment = Deployment(uses="docker://x")
+    with pytest.raises(NotSupportedError, match="has no container"):
+        deployment.in_process()
+    with pytest.raises(NotSupportedError, match="has no container"):
+        deployment.asgi()
+
+
+@pytest.mark.parametrize(
+    ("address", "plan", "expected"),
+    [
+        ("unix:///x.sock", {"network": "HOST"}, (("--network=host",), "127.0.0.1", "127.0.0.1", False)),
+        ("unix:///x.sock", {"network": "BRIDGE"}, (("--network=bridge",), "127.0.0.1", "0.0.0.0", True)),
+        ("unix:///x.sock", {"network": "NONE"}, ((), "127.0.0.1", "0.0.0.0", True)),
+        ("unix:///x.sock", {"flags": ["--network=own"]}, ((), "127.0.0.1", "0.0.0.0", True)),
+        ("tcp://far:2375", {}, (("--network=bridge",), "far", "0.0.0.0", True)),
+        ("ssh://me@far", {}, (("--network=bridge",), "far", "0.0.0.0", True)),
+        ("ssh://me@far", {"network": "HOST"}, (("--network=host",), "far", "0.0.0.0", False)),
+    ],
+)
+def test_networks(address, plan, expected, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", address)
+    found = Network.of(ContainerPlan(image="x", **plan), ENGINE, ENGINE.host)
+    assert (found.words, found.host, found.listens, found.published) == expected
+
+
+def test_ports_are_published_on_this_machine_alone(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///x.sock")
+    bridge = ContainerPlan(image="x", network="BRIDGE")
+    assert Network.of(bridge, ENGINE, "").port_words(8080) == ["--publish=127.0.0.1::8080"]
+    assert Network.of(bridge, ENGINE, "far").port_words(8080) == ["--publish=8080"]
+    assert Network.of(ContainerPlan(image="x", network="HOST"), ENGINE, "").port_words(8080) == []
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_lines_are_passed_on(as_json):
+    source, target = os.pipe(), os.pipe()
+    messages: list[str] = []
+
+    class Log:
+        def info(self, _: str, text: str) -> None:
+            messages.append(text)
+
+    os.write(source[1], b"{\"a\": 1}\nplain \xff\n\nRun 'docker run --help' for more information\n")
+    os.close(source[1])
+    lines = Lines(source[0], target[1], Log(), as_json=as_json)
+    lines.run()
+    os.close(target[1])
+    with os.fdopen(target[0], "rb") as reader:
+        told = reader.read()
+    assert list(lines.last) == ['{"a": 1}', "plain \ufffd"]
+    assert told.startswith(b'{"a": 1}\n')
+    assert (b"plain" in told) is not as_json
+    assert ("plain \ufffd" in messages) is as_json
