@@ -11,6 +11,7 @@ Three families, by who must act::
     │   │   ├── ExecutorDefinitionError the Executor class breaks the contract
     │   │   ├── FlowBuildLevelError     a running Flow cannot be changed
     │   │   ├── FlowTopologyError       the graph of a Flow is wrong
+    │   │   ├── NoContainerizedError    an export needs an image, and the Executor is none
     │   │   ├── NotSupportedError       not available (yet), or not together
     │   │   │   └── MissingExtra        a library that only some need is not installed
     │   │   └── PortAlreadyUsed         the port is taken

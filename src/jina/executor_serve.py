@@ -1,13 +1,17 @@
-"""`Executor.serve` and `from_hub`, which need the orchestration: they are attached here, above the rooms they use."""
+"""What `Executor` has that needs the orchestration, attached here, above the rooms it uses: `serve`, exports."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from jina.executor import BaseExecutor, Executor
+from jina.executor.base import StandaloneExecutorType
 from jina.executor.configurable import attach
+
+if TYPE_CHECKING:
+    from jina.orchestration import Flow
 
 
 class _Methods:
@@ -73,6 +77,56 @@ class _Methods:
             if files and not Environment.read(files).is_empty:
                 raise refusal(files, "this process")
         return cast("Self", cast("Any", cls).load_config(config, **options))
+
+    @staticmethod
+    def to_kubernetes_yaml(
+        uses: str,
+        output_base_path: str | os.PathLike[str],
+        k8s_namespace: str | None = None,
+        executor_type: Any = StandaloneExecutorType.EXTERNAL,
+        uses_with: Mapping[str, Any] | None = None,
+        uses_metas: Mapping[str, Any] | None = None,
+        uses_requests: Mapping[str, str] | None = None,
+        uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """Write the Kubernetes files of a Flow with this image alone, `docker://NAME`; see `Flow.to_kubernetes_yaml`.
+
+        `options` are those of `Flow.add`. With `executor_type` `SHARED` there is no gateway: Flows elsewhere use it as
+        an external Executor.
+        """
+        given = (uses_with, uses_metas, uses_requests, uses_dynamic_batching)
+        flow, gateway = _alone(uses, executor_type, given, options)
+        flow.to_kubernetes_yaml(output_base_path, k8s_namespace, include_gateway=gateway)
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    @staticmethod
+    def to_docker_compose_yaml(
+        uses: str,
+        output_path: str | os.PathLike[str] | None = None,
+        network_name: str | None = None,
+        executor_type: Any = StandaloneExecutorType.EXTERNAL,
+        uses_with: Mapping[str, Any] | None = None,
+        uses_metas: Mapping[str, Any] | None = None,
+        uses_requests: Mapping[str, str] | None = None,
+        uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """Write the Compose file of a Flow with this image alone; see `to_kubernetes_yaml`."""
+        given = (uses_with, uses_metas, uses_requests, uses_dynamic_batching)
+        flow, gateway = _alone(uses, executor_type, given, options)
+        flow.to_docker_compose_yaml(output_path, network_name, include_gateway=gateway)
+
+
+def _alone(uses: str, executor_type: Any, given: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[Flow, bool]:
+    """A Flow with one Executor, and whether a gateway is to be in front."""
+    from jina.orchestration import Flow
+
+    names = ("uses_with", "uses_metas", "uses_requests", "uses_dynamic_batching")
+    own = {name: value for name, value in zip(names, given, strict=True) if value is not None}
+    flow: Any = Flow()
+    return flow.add(uses=uses, **own, **options), executor_type == StandaloneExecutorType.EXTERNAL
 
 
 attach(_Methods, Executor)

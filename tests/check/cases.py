@@ -162,12 +162,6 @@ CASES = [
         severity="warning",
     ),
     Case(
-        "not-available", "program.py", 6,
-        {"program.py": "from jina import Flow\n\n\ndef ask():\n    flow = Flow().add()\n    flow.to_kubernetes_yaml('x')\n"},
-        {"program.py": "from jina import Flow\n\nflow = Flow().add(name='a')\nflow.save_config('f.yml')\n"},
-        severity="warning",
-    ),
-    Case(
         "docarray-api", "program.py", 5,
         {"program.py": "from jina import DocumentArray\n\n\ndef keep():\n    return DocumentArray(storage='sqlite')\n"},
         {"program.py": "from jina import Document, DocumentArray\n\nprint(DocumentArray([Document()]))\n"}, "docarray.index",

@@ -18,13 +18,12 @@ class Check(NamedTuple):
     lacks: str = ""
 
 
-UNHELD = {"containers", "kubernetes", "providers"}
+UNHELD = {"containers", "providers"}
 """Subjects of which a check may fail as a whole."""
 
-PARTLY = {"decision", "exports"}
-"""Why a check may hold in part only: it was decided so, or what is exported is only a part of it."""
+PARTLY = {"decision"}
+"""Why a check may hold in part only: it was decided so."""
 
-EXPORTS = "exports to Kubernetes and Compose"
 RELOAD = "changed the class of the live object, which kept its state"
 PATHS = "the documents came back unchanged"
 
@@ -485,25 +484,21 @@ CHECKS = {
         "cli/test_flowchart.py::test_it_writes_the_picture"
         " cli/test_commands.py::test_the_schema_describes_executors_and_deployments"
         " cli/test_commands.py::test_a_wrong_line_is_exit_code_2_and_says_what_is_right"
-        " cli/test_commands.py::test_bash_completes",
-        missing=EXPORTS,
-        lacks="exports",
+        " cli/test_commands.py::test_bash_completes"
+        " export/test_exports.py::test_the_commands_write_the_same_files",
     ),
     120: Check(
         "the export to Kubernetes is valid",
-        "orchestration/test_deployment.py::test_exports_are_not_available_yet",
-        missing=EXPORTS,
-        lacks="kubernetes",
+        "export/test_exports.py::test_they_are_what_they_were export/test_exports.py::test_their_commands_are_ours"
+        " export/test_validators.py::test_kubernetes_takes_them",
     ),
     121: Check(
         "the export to Compose is valid",
-        "orchestration/test_deployment.py::test_exports_are_not_available_yet",
-        missing=EXPORTS,
-        lacks="containers",
+        "export/test_exports.py::test_they_are_what_they_were export/test_validators.py::test_compose_takes_them",
     ),
     122: Check(
         "an Executor without an image cannot be exported",
-        "orchestration/test_deployment.py::test_an_executor_without_an_image_cannot_be_exported",
+        "export/test_exports.py::test_only_images_can_be_exported",
     ),
     123: Check(
         "images are started as Executors, with the options of Jina 3",

@@ -40,7 +40,7 @@ TESTED: dict[str, str] = {
     "gateway_is_in_front": "test_gateway_is_in_front",
     "gateway_serves_http": "test_the_gateway_has_the_http_face",
     "gateway_computes_nothing": "test_gateway_computes_nothing",
-    "gateway_runs_once": "test_gateway_runs_once",
+    "gateway_is_no_copy": "test_gateway_is_no_copy",
     "gateway_is_not_reloaded": "test_gateway_is_not_reloaded",
     "flow_yaml_is_loaded": "test_flow_yaml_is_loaded",
     "flow_ports_match_protocols": "test_flow_ports_match_protocols",
@@ -134,7 +134,6 @@ def test_replica_is_one_of_them():
     words = "replica_id: 1: there are 1 raft_peers, counted from 0"
     assert problem(stateful=True, raft_peers=["a:1"], replica_id=1, **KEY) == f"Deployment: {words}"
     assert "needs raft_peers" in problem(stateful=True, replica_id=1)
-    assert "several gateways" in problem(GatewaySpec, NotSupportedError, replica_id=1)
 
 
 def test_stateful_runs_here():
@@ -209,7 +208,7 @@ def test_uses_scheme_is_available(scheme):
 @pytest.mark.parametrize("scheme", sorted(IMAGE_SCHEMES))
 def test_images_are_for_executors(scheme):
     assert parse(DeploymentSpec, {"uses": f"{scheme}://x/y", "volumes": ["a:/b"]}).volumes == ["a:/b"]
-    assert "gateway, which runs as a process" in problem(GatewaySpec, NotSupportedError, uses=f"{scheme}://x/y")
+    assert parse(GatewaySpec, {"uses": f"{scheme}://x/y", "entrypoint": "x"}).entrypoint == "x"
     assert "an image does not change" in problem(uses=f"{scheme}://x/y", reload=True)
     assert "in the network of this machine" in problem(
         uses=f"{scheme}://x/y", stateful=True, force_network_mode="BRIDGE"
@@ -235,8 +234,7 @@ SAMPLES = {
     "log_config": "x", "provider": "sagemaker", "provider_endpoint": "x", "reload": True,
     "entrypoint": "x", "docker_kwargs": {"a": 1}, "volumes": ["x"], "gpus": "all",
     "disable_auto_volume": True, "force_network_mode": "HOST", "prefer_platform": "linux/amd64",
-    "env_from_secret": {"A": {"name": "s", "key": "k"}},
-    "image_pull_secrets": ["s"], "runtime_cls": "Other", "pod_role": "HEAD", "deployment_role": "JOIN",
+    "runtime_cls": "Other", "pod_role": "HEAD", "deployment_role": "JOIN",
     "shard_id": 1, "uses_before_address": "a", "uses_after_address": "a",
     "connection_list": {"0": "a"},
 }  # fmt: skip
@@ -501,8 +499,9 @@ def test_needs_is_a_place():
     assert parse(StepSpec, {"name": "a", "needs": "b"}).needs == ["b"]
 
 
-def test_gateway_runs_once():
-    assert "for Kubernetes" in problem(GatewaySpec, NotSupportedError, replicas=2)
+def test_gateway_is_no_copy():
+    assert "copies of a gateway do not differ" in problem(GatewaySpec, NotSupportedError, replica_id=1)
+    assert parse(GatewaySpec, {"replicas": 2}).replicas == 2
 
 
 def test_gateway_is_not_reloaded():

@@ -21,6 +21,8 @@ IMAGES = "tests/containers/test_dockerfile.py builds and runs such an image; it 
 SERVED = "tests/containers/test_docker_uses.py serves such images; it needs a container engine"
 GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
+CLUSTER = "needs a cluster; tests/export/test_validators.py checks the files against the schemas of the API"
+COMPOSE = "needs a container engine; tests/export/test_validators.py checks the files by Compose itself"
 DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
 ARCHIVE = "tests/containers/test_images.py does so, with a base that it makes"
 REGISTRY = "tests/hub/test_registry.py and test_images.py do so at a real registry, which listens on a chosen port"
@@ -46,6 +48,10 @@ SHOWN = {
     "python serve.py": SERVED,
     "jina executor --uses docker://upper:v1": SERVED,
     "grpcurl -plaintext": GRPCURL,
+    "kubectl ": CLUSTER,
+    "openssl rand -hex 32 > index-raft.key": COMPOSE,
+    "chown 10001 index-raft.key": COMPOSE,
+    "docker compose up --wait": COMPOSE,
     "openssl rand -hex 32 > group.key && chmod 600 group.key": "a key for the next command",
     "jina executor --uses Ledger --py-modules ledger.py --port 12345 --stateful": HOSTS,
     "jina gateway --port 8080 --graph-description": "tests/gateway/test_discovered.py finds pods by such an address",

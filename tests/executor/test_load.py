@@ -649,12 +649,6 @@ def test_save_config_refuses_what_yaml_cannot_hold():
         Importable(foo=object()).save_config("x.yml")
 
 
-@pytest.mark.parametrize("name", ["to_kubernetes_yaml", "to_docker_compose_yaml"])
-def test_methods_that_come_later_say_so(name):
-    with pytest.raises(NotSupportedError, match="not available yet"):
-        getattr(Importable, name)("x", "y")
-
-
 def test_resolving_a_class_stays_light():
     code = """
 import sys

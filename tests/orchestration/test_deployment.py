@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from jina import Deployment, Executor, Flow, Gateway
+from jina import Deployment, Gateway
 from jina.errors import (
     BadConfigSource,
     ConfigError,
@@ -259,32 +259,6 @@ def test_command_line_options_override_the_yaml(tmp_path):
     assert (deployment.name, deployment.port) == ("mine", 54321)
     with pytest.raises(BadConfigSource):
         Deployment.from_command_line({"uses": str(tmp_path / "missing.yml")})
-
-
-def test_exports_are_not_available_yet():
-    with pytest.raises(NotSupportedError, match="not available yet"):
-        Deployment().to_kubernetes_yaml("folder")
-    with pytest.raises(NotSupportedError, match="not available yet"):
-        Deployment().to_docker_compose_yaml()
-
-
-def test_an_executor_without_an_image_cannot_be_exported():
-    from jina.excepts import NoContainerizedError
-
-    flow = Flow().add(name="base").add(name="other", external=True, port=1).add(name="shop", uses="shop.Shop")
-    for export in (flow.to_kubernetes_yaml, flow.to_docker_compose_yaml, flow.to_k8s_yaml):
-        with pytest.raises(
-            NoContainerizedError, match=r"shop: uses: the Executor 'shop\.Shop' is not in an image"
-        ) as caught:
-            export("folder")
-        assert "docker://IMAGE" in caught.value.help
-    around = Deployment(uses_after="shop.Shop", shards=2)
-    with pytest.raises(NoContainerizedError, match="uses_after"):
-        around.to_kubernetes_yaml("folder")
-    with pytest.raises(NoContainerizedError, match="Shop"):
-        Executor.to_kubernetes_yaml("shop.Shop", "folder")
-    with pytest.raises(NotSupportedError):
-        Executor.to_kubernetes_yaml("docker://shop", "folder")
 
 
 def test_asgi_serves_in_this_process():

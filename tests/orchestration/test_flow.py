@@ -22,7 +22,6 @@ from jina.errors import (
     DeadlineExceeded,
     EndpointNotFound,
     FlowBuildLevelError,
-    NotSupportedError,
     PortAlreadyUsed,
     RuntimeFailToStart,
     Unavailable,
@@ -419,13 +418,6 @@ def test_a_step_from_the_yaml_of_a_deployment(tmp_path):
     for wrong in (Add, 7):
         with pytest.raises(ConfigError, match=r"Flow.add: .* is neither a Deployment nor"):
             Flow().add(wrong)
-
-
-def test_what_is_not_available_yet_says_so():
-    with pytest.raises(NotSupportedError):
-        Flow().to_kubernetes_yaml("somewhere")
-    with pytest.raises(NotSupportedError):
-        Flow().to_docker_compose_yaml()
 
 
 def test_setters_before_the_start():

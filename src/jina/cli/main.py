@@ -115,6 +115,8 @@ COMMANDS: dict[str, Entry] = {
     "hub login": Entry("keep the credentials of a registry", "jina.cli.hub"),
     "hub logout": Entry("forget the credentials of a registry", "jina.cli.hub"),
     "export flowchart": Entry("draw the Flow of a YAML file", "jina.cli.tools"),
+    "export kubernetes": Entry("write the Kubernetes files of a Flow or Deployment", "jina.cli.tools"),
+    "export docker-compose": Entry("write the Compose file of a Flow or Deployment", "jina.cli.tools"),
     "export schema": Entry("write the JSON Schema of the YAML files, for editors", "jina.cli.tools"),
     "export grafana": Entry("print a dashboard for Grafana", "jina.cli.tools"),
     "help": Entry("explain a command or an option", "jina.cli.tools"),
@@ -126,15 +128,10 @@ INTERNAL: dict[str, Entry] = {
     "completions": Entry("options that may follow the given words", "jina.cli.tools"),
 }
 """What the shell completion calls."""
-_BY_HAND = (
-    "`jina hub build PATH --dockerfile-only` writes the Dockerfile of a package; the other files are yours to write"
-)
 SUCCESSORS: dict[str, str] = {
     "pod": "`jina executor` serves one worker, `jina gateway` a gateway in front of workers",
     "auth": "no account is needed",
     "cloud": "there is no hosting service: `jina flow` and `jina deployment` serve on this machine",
-    "export kubernetes": _BY_HAND,
-    "export docker-compose": _BY_HAND,
     "hello": "`jina new` writes a project that is ready to run",
 }
 """Commands of Jina 3 that do not exist here, and what to use instead."""

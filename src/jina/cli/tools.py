@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jina.check.checking import Report
     from jina.check.project import Finding
     from jina.executor import Executor
+    from jina.orchestration import Deployment, Flow
     from jina.plan.plans import FlowPlan
 
 
@@ -244,6 +245,50 @@ def _classes(plan: FlowPlan) -> dict[str, type[Executor] | None]:
     from jina.executor.loading import find_class
 
     return {one.name: find_class(one.workers[0].executor) for one in plan.deployments if one.workers}
+
+
+def add_export_kubernetes(parser: argparse.ArgumentParser) -> None:
+    """What to export and where to."""
+    parser.add_argument("config_path", metavar="CONFIG", help="YAML file of a Flow or Deployment")
+    parser.add_argument("outpath", metavar="FOLDER", help="folder to write to")
+    parser.add_argument("--k8s-namespace", metavar="NAME", help="namespace of the objects [default: the Flow's name]")
+    parser.add_argument("--no-gateway", action="store_true", help="write the Executors of a Flow alone")
+
+
+def run_export_kubernetes(options: argparse.Namespace) -> int:
+    """Write the files; says how to apply them."""
+    from jina.orchestration.configuration import exported
+
+    service = exported(options.config_path)
+    service.to_kubernetes_yaml(options.outpath, options.k8s_namespace, **_front(options, service))
+    print(f"kubectl apply -R -f {shlex.quote(options.outpath)}")
+    return 0
+
+
+def add_export_docker_compose(parser: argparse.ArgumentParser) -> None:
+    """What to export and where to."""
+    parser.add_argument("config_path", metavar="CONFIG", help="YAML file of a Flow or Deployment")
+    parser.add_argument("outpath", metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--network-name", "--network_name", metavar="NAME", help="network of the services [default: jina-network]"
+    )
+    parser.add_argument("--no-gateway", action="store_true", help="write the Executors of a Flow alone")
+
+
+def run_export_docker_compose(options: argparse.Namespace) -> int:
+    """Write the file; says how to start it."""
+    from jina.orchestration.configuration import exported
+
+    service = exported(options.config_path)
+    service.to_docker_compose_yaml(options.outpath, options.network_name, **_front(options, service))
+    print(f"docker compose -f {shlex.quote(options.outpath)} up")
+    return 0
+
+
+def _front(options: argparse.Namespace, service: Deployment | Flow) -> dict[str, bool]:
+    if options.no_gateway and service.kind == "Deployment":
+        raise UsageError("--no-gateway is for Flows, and this is a Deployment")
+    return {"include_gateway": False} if options.no_gateway else {}
 
 
 def add_export_schema(parser: argparse.ArgumentParser) -> None:

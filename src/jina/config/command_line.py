@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from typing_extensions import is_typeddict
 
 from jina.config.base import Spec, aliases_of, default_of, descriptions
 from jina.config.options import InternalOptions
@@ -31,7 +32,7 @@ def form_of(field: FieldInfo) -> Form:
         return "one_or_list"
     if list in origins:
         return "list"
-    return "mapping" if dict in origins else "text"
+    return "mapping" if dict in origins or any(map(is_typeddict, parts)) else "text"
 
 
 def type_name(field: FieldInfo) -> str:
@@ -84,7 +85,7 @@ def _name(part: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in {list, Sequence}:
         return f"list of {_NAMES.get(arguments[0], 'value')}s"
-    if origin is not None:
+    if origin is not None or is_typeddict(part):
         return "mapping"
     return _NAMES.get(part, str(part))
 

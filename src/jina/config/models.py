@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import Field, PlainValidator, PrivateAttr, WithJsonSchema
@@ -167,6 +168,8 @@ def gateway_of(owner: Spec, own: GatewaySpec | None = None) -> GatewaySpec:
     if own is not None:
         values |= {name: getattr(own, name) for name in own.model_fields_set}
         given |= own.model_fields_set
+    if isinstance(owner, FlowSpec) and (both := _both(owner.kubernetes, own.kubernetes if own else None)):
+        values["kubernetes"] = both
     gateway = GatewaySpec.model_construct(given, **values)
     return gateway.in_folder(own.folder if own is not None and own.folder else owner.folder)
 
@@ -577,9 +580,15 @@ def _with_defaults(step: StepSpec, flow: FlowSpec) -> StepSpec:
     if flow.gateway is not None:
         upstreams = flow.gateway.model_fields_set & UpstreamOptions.model_fields.keys() - step.model_fields_set
         values |= {name: getattr(flow.gateway, name) for name in upstreams}
-    if flow.env and step.env:
-        values["env"] = {**flow.env, **step.env}
+    for option in ("env", "kubernetes"):
+        if both := _both(getattr(flow, option), getattr(step, option)):
+            values[option] = both
     return step.model_copy(update=values) if values else step
+
+
+def _both(of_flow: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a Flow says for all with what a step or the gateway says, which counts first; None where one says it all."""
+    return {**of_flow, **own} if of_flow and own else None
 
 
 _JOINS: Final = frozenset({"needs", "needs_all", "gather_inspect"})

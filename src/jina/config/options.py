@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -64,6 +64,54 @@ if TYPE_CHECKING:
     Batching = dict[str, Any]
 else:
     Batching = Annotated[dict[Text, BatchingOptions], BeforeValidator(keys_as_text)]
+
+
+class AutoscaleOptions(TypedDict, total=False):
+    """Between how many pods a step may have, and by what that is decided."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    min: Count
+    max: Count
+    cpu: Count
+    metrics: list[dict[str, Any]]
+
+
+class KubernetesOptions(TypedDict, total=False):
+    """What the Kubernetes files of a Deployment, of a step or of the gateway say beside what other options decide.
+
+    Names are in the form of Python; values that are objects are those of the Kubernetes API.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    resources: dict[str, Any]
+    gpu_resource: Text
+    node_selector: TextMapped
+    tolerations: list[dict[str, Any]]
+    affinity: dict[str, Any]
+    topology_spread: list[dict[str, Any]]
+    priority_class: Text
+    service_account: Text
+    annotations: TextMapped
+    labels: TextMapped
+    pull_policy: Literal["Always", "IfNotPresent", "Never"]
+    run_as_user: Index
+    pre_stop: Seconds
+    disruptions: Index
+    storage: Text
+    storage_class: Text
+    access_modes: TextList
+    raft_secret: Text
+    tls_secret: Text
+    autoscale: AutoscaleOptions
+    patch: dict[str, dict[str, Any]]
+
+
+if TYPE_CHECKING:
+    Kubernetes = dict[str, Any]
+else:
+    Kubernetes = Annotated[KubernetesOptions, BeforeValidator(keys_as_text)]
 
 
 def default_host() -> str:
@@ -568,10 +616,14 @@ class ContainerOptions(Spec):
 
     env_from_secret: Mapped | None = None
     """Variable of the container -> `{"name": NAME, "key": KEY}`: on this machine the file NAME/KEY in the folder
-    JINA_SECRETS."""
+    JINA_SECRETS, in a cluster the secret of Kubernetes."""
 
     image_pull_secrets: TextList | None = None
-    """Kubernetes secrets to pull the image with."""
+    """Kubernetes secrets to pull the image with; on this machine the engine's log-in counts."""
+
+    kubernetes: Kubernetes | None = None
+    """What the files of `to_kubernetes_yaml` say besides: resources, node_selector, tolerations, autoscale, patch and
+    others; of a Flow for all its steps and its gateway. It changes nothing in a process."""
 
 
 class InternalOptions(Spec):

@@ -318,16 +318,13 @@ def is_image(uses: Any) -> bool:
 
 
 def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Problem]:
-    """There is no cloud that runs Executors, and a gateway runs beside those that it reaches."""
+    """There is no cloud that runs Executors."""
     for option, uses in _executors_of(spec):
         scheme = _scheme_of(uses)
         if scheme in SANDBOX_SCHEMES:
             plain = scheme.removesuffix("+sandbox")
             instead = f"take the package, {plain}://, or its image, {plain}+docker://"
             text = f"'{scheme}://' is not available: there is no cloud that runs it; {instead}"
-            yield Problem(option, text, NotSupportedError)
-        elif scheme in IMAGE_SCHEMES and not hasattr(spec, "uses_requests"):
-            text = f"'{scheme}://' is not available for a gateway, which runs as a process; give its class"
             yield Problem(option, text, NotSupportedError)
 
 
@@ -490,12 +487,10 @@ def shards_have_no_port(spec: StepSpec) -> Iterator[Problem]:
         yield Problem("port", "the shards of a step are reached through the Flow's gateway, which has the port")
 
 
-def gateway_runs_once(spec: GatewaySpec) -> Iterator[Problem]:
-    """Copies of a gateway need something in front."""
-    for option, given in (("replicas", spec.replicas > 1), ("replica_id", spec.replica_id > 0)):
-        if given:
-            text = "several gateways are for Kubernetes, which is not available yet; start `jina gateway` on each host"
-            yield Problem(option, text, NotSupportedError)
+def gateway_is_no_copy(spec: GatewaySpec) -> Iterator[Problem]:
+    """Copies of a gateway, which a cluster starts, do not differ."""
+    if spec.replica_id > 0:
+        yield Problem("replica_id", "copies of a gateway do not differ: leave it out", NotSupportedError)
 
 
 def gateway_is_not_reloaded(spec: GatewaySpec) -> Iterator[Problem]:
@@ -509,8 +504,9 @@ def gateway_computes_nothing(spec: GatewaySpec) -> Iterator[Problem]:
     """GPUs are for Executors, and so are containers."""
     if spec.gpus is not None:
         yield Problem("gpus", "is for Deployments; a gateway only passes requests on")
+    exported = {"env_from_secret", "entrypoint"} if is_image(spec.uses) else {"env_from_secret"}
     for option, value in spec.non_defaults().items():
-        if option in CONTAINER_OPTIONS and value not in _NOTHING:
+        if option in CONTAINER_OPTIONS and value not in _NOTHING and option not in exported:
             yield Problem(
                 option, "not available for a gateway, which runs as a process: leave it out", NotSupportedError
             )
@@ -553,8 +549,6 @@ UNAVAILABLE: Final[Mapping[str, str]] = {
     # clouds, requirements
     "provider": "serve it with protocol='http' and let the cloud call its endpoints",
     "provider_endpoint": "serve it with protocol='http' and let the cloud call its endpoints",
-    # clusters
-    "image_pull_secrets": "log in to the registry with the engine (docker login), or by `jina hub login`",
     # processes of a larger whole
     "runtime_cls": _BY_ORCHESTRATION,
     "pod_role": _BY_ORCHESTRATION,
@@ -613,7 +607,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         authorities_need_certificate,
         name_is_usable,
         one_host,
-        gateway_runs_once,
+        gateway_is_no_copy,
         gateway_is_not_reloaded,
         gateway_computes_nothing,
         names_are_not_resolved_all_the_time,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jina.errors import ConfigError, ExecutorNotFound, NotSupportedError, nearest
 from jina.executor import binding
@@ -164,15 +164,35 @@ class Configurable:
             raise NotImplementedError
 
         @staticmethod
-        def to_kubernetes_yaml(uses: Any, output_base_path: str, **options: Any) -> NoReturn:
-            """Not available yet."""
+        def to_kubernetes_yaml(
+            uses: str,
+            output_base_path: str | os.PathLike[str],
+            k8s_namespace: str | None = None,
+            executor_type: Any = StandaloneExecutorType.EXTERNAL,
+            uses_with: Mapping[str, Any] | None = None,
+            uses_metas: Mapping[str, Any] | None = None,
+            uses_requests: Mapping[str, str] | None = None,
+            uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+            **options: Any,
+        ) -> None:
+            """Write the Kubernetes files of a Flow with this image alone."""
             raise NotImplementedError
 
         to_k8s_yaml = to_kubernetes_yaml
 
         @staticmethod
-        def to_docker_compose_yaml(uses: Any, output_path: str | None = None, **options: Any) -> NoReturn:
-            """Not available yet."""
+        def to_docker_compose_yaml(
+            uses: str,
+            output_path: str | os.PathLike[str] | None = None,
+            network_name: str | None = None,
+            executor_type: Any = StandaloneExecutorType.EXTERNAL,
+            uses_with: Mapping[str, Any] | None = None,
+            uses_metas: Mapping[str, Any] | None = None,
+            uses_requests: Mapping[str, str] | None = None,
+            uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
+            **options: Any,
+        ) -> None:
+            """Write the Compose file of a Flow with this image alone."""
             raise NotImplementedError
 
 

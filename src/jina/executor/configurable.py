@@ -1,16 +1,16 @@
-"""Methods of an Executor that need more than its class: configuration files, and exports as Jina 3 has them.
+"""Methods of an Executor that need more than its class: configuration files.
 
 They are attached to `Configurable`, the base of `Executor`, so that `jina.executor.base` imports nothing above it.
-`serve` is attached by `jina.executor_serve`.
+`serve` and the exports are attached by `jina.executor_serve`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Self, cast
+from typing import Any, Self, cast
 
-from jina.errors import BadConfigSource, ConfigError, NoContainerizedError, NotSupportedError
+from jina.errors import BadConfigSource, ConfigError
 from jina.executor.base import Configurable, Executor, given_arguments
 
 
@@ -78,42 +78,6 @@ class _Methods:
         )
         with open(filename or f"{executor.metas.name}.yml", "w", encoding="utf-8") as file:
             file.write(dump_spec(spec))
-
-    @staticmethod
-    def to_kubernetes_yaml(uses: Any, output_base_path: str, **options: Any) -> NoReturn:
-        """Not available yet. Raises `NoContainerizedError` for an Executor that is not in an image."""
-        del output_base_path, options
-        check_in_image(uses, "to_kubernetes_yaml")
-        raise NotSupportedError(f"to_kubernetes_yaml of {uses!r} is not available yet", help=BY_HAND)
-
-    to_k8s_yaml = to_kubernetes_yaml
-
-    @staticmethod
-    def to_docker_compose_yaml(uses: Any, output_path: str | None = None, **options: Any) -> NoReturn:
-        """Not available yet. Raises as `to_kubernetes_yaml`."""
-        del output_path, options
-        check_in_image(uses, "to_docker_compose_yaml")
-        raise NotSupportedError(f"to_docker_compose_yaml of {uses!r} is not available yet", help=BY_HAND)
-
-
-BY_HAND = (
-    "write the file yourself: `jina hub build PATH --dockerfile-only` makes the Dockerfile, and `jina executor --uses"
-    " config.yml` is the command of the container"
-)
-"""What to do instead of an export."""
-
-
-def check_in_image(uses: Any, place: str) -> None:
-    """Raise `NoContainerizedError` unless `uses` is an image, or the base Executor, which every image of ours has."""
-    if uses is None or uses is Executor or uses == "BaseExecutor":
-        return
-    if isinstance(uses, str) and "://" in uses and "docker" in uses.partition("://")[0].lower().split("+"):
-        return
-    shown = uses.__name__ if inspect.isclass(uses) else repr(uses)
-    raise NoContainerizedError(
-        f"{place}: the Executor {shown} is not in an image, which is what is exported",
-        help="build one, `jina hub build PATH -t IMAGE`, and give it as uses='docker://IMAGE'",
-    )
 
 
 _READING = {"context", "substitute"}

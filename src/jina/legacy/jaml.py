@@ -1,4 +1,4 @@
-"""YAML files: `JAML` of `jina.jaml`, `get_full_schema` of `jina.schemas`, `export_flowchart` of `jina.exporter`."""
+"""YAML files: `JAML` of `jina.jaml`, `get_full_schema` of `jina.schemas`, exports of `jina.exporter`."""
 
 from __future__ import annotations
 
@@ -43,4 +43,22 @@ def export_flowchart(args: Namespace) -> None:
     Flow.load_config(args.config_path).plot(args.outpath, vertical_layout=vertical)
 
 
-__all__ = ["JAML", "JAMLCompatible", "export_flowchart", "get_full_schema"]
+def export_kubernetes(args: Namespace) -> None:
+    """Write the Kubernetes files of the Flow or Deployment in `args.config_path` into the folder `args.outpath`."""
+    _loaded(args).to_kubernetes_yaml(args.outpath, getattr(args, "k8s_namespace", None))
+
+
+def export_docker_compose(args: Namespace) -> None:
+    """Write the Compose file of the Flow or Deployment in `args.config_path` to `args.outpath`."""
+    _loaded(args).to_docker_compose_yaml(args.outpath, getattr(args, "network_name", None))
+
+
+def _loaded(args: Namespace) -> Any:
+    from jina.orchestration.configuration import exported
+
+    return exported(args.config_path)
+
+
+__all__ = [
+    "JAML", "JAMLCompatible", "export_docker_compose", "export_flowchart", "export_kubernetes", "get_full_schema",
+]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, NoReturn
 
 from jina.errors import NotSupportedError
-from jina.executor.configurable import BY_HAND
 
 
 class Later:
@@ -29,11 +28,7 @@ def _error(cls: type) -> NotSupportedError:
     return NotSupportedError(f"{cls.__name__} is not available yet", help=instead)
 
 
-_INSTEAD = {
-    "export_kubernetes": BY_HAND,
-    "export_docker_compose": BY_HAND,
-    "export_schema": "the command `jina export schema` writes it",
-}
+_INSTEAD = {"export_schema": "the command `jina export schema` writes it"}
 
 
 def not_yet(name: str) -> NoReturn:
@@ -47,18 +42,6 @@ class LoadBalancerGateway(Later, instead="Deployment(replicas=...) balances requ
 
 class NetworkChecker(Later, instead="ask the service for GET /readyz or grpc.health.v1"):
     """What `jina ping` runs."""
-
-
-def export_kubernetes(*args: Any, **kwargs: Any) -> NoReturn:
-    """Write Kubernetes YAML."""
-    del args, kwargs
-    not_yet("export_kubernetes")
-
-
-def export_docker_compose(*args: Any, **kwargs: Any) -> NoReturn:
-    """Write Docker Compose YAML."""
-    del args, kwargs
-    not_yet("export_docker_compose")
 
 
 def export_schema(*args: Any, **kwargs: Any) -> NoReturn:

@@ -48,8 +48,8 @@ TABLE: dict[str, dict[str, str]] = {
         " RuntimeFailToStart, RuntimeRunForeverEarlyError, RuntimeTerminated"
     },
     "exporter": {
-        "legacy.jaml": "export_flowchart",
-        "legacy.later": "export_docker_compose, export_kubernetes, export_schema",
+        "legacy.jaml": "export_docker_compose, export_flowchart, export_kubernetes",
+        "legacy.later": "export_schema",
     },
     "helper": {
         "legacy.constants": "GATEWAY_NAME",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 from jina.errors import BadConfigSource, ConfigError
 from jina.plan.processes import AROUND
@@ -12,6 +13,7 @@ from jina.plan.processes import AROUND
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec
     from jina.config.base import Spec
+    from jina.export.containers import Images
 
 S = TypeVar("S", "DeploymentSpec", "StepSpec", "GatewaySpec")
 
@@ -174,3 +176,36 @@ def write(spec: DeploymentSpec | FlowSpec, filename: str) -> None:
     text = dump_spec(rebased_flow(spec, folder) if isinstance(spec, FlowSpec) else rebased(spec, folder))
     with open(filename, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+BASE_IMAGE: Final = "JINA_GATEWAY_IMAGE"
+"""The variable with the image of exported gateways, as Jina 3 names it."""
+
+
+def images() -> Images:
+    """Where exports find the image of `uses`, and that of what has no class of its own."""
+    from jina.export.containers import Images
+    from jina.hub.containers import image_of
+
+    return Images(image_of, os.environ.get(BASE_IMAGE, ""))
+
+
+def exported(path: str) -> Any:
+    """The Flow or Deployment of a YAML file that is to be exported."""
+    from jina.config import load
+    from jina.orchestration import Deployment, Flow
+
+    loaded = load(path)[0]
+    kind = loaded.get("jtype") if isinstance(loaded, Mapping) else None
+    return (Deployment if kind == "Deployment" else Flow).load_config(path)
+
+
+def write_files(files: Mapping[str, str], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write texts below a folder, which is made if it is not there; gives the paths."""
+    paths = []
+    for name, text in files.items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -150,6 +151,33 @@ class Deployment(Lifecycle, RequestMethods):
     def num_pods(self) -> int:
         """Number of processes."""
         return len(self.plan.workers) + (self.plan.gateway is not None)
+
+    # --- export -------------------------------------------------------------------------------------------
+
+    def to_kubernetes_yaml(self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None) -> None:
+        """Write its Kubernetes files into a folder: `<name>.yml`, or with shards `<name>-head.yml`, `<name>-0.yml`...
+
+        `uses` has to name an image, `docker://NAME`. Nothing is started, and no container engine is asked. Raises
+        `NoContainerizedError` where an Executor is no image, `ConfigError` for what a cluster cannot have.
+        """
+        from jina.export.kubernetes import files_of_deployment
+
+        files = files_of_deployment(self.spec, configuration.images(), k8s_namespace)
+        configuration.write_files(files, output_base_path)
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    def to_docker_compose_yaml(
+        self, output_path: str | os.PathLike[str] | None = None, network_name: str | None = None
+    ) -> None:
+        """Write a file for `docker compose up`, `docker-compose.yml` unless a path is given.
+
+        A gateway is in front, at the ports of the Deployment. Raises as `to_kubernetes_yaml`.
+        """
+        from jina.export.compose import file_of_deployment
+
+        text = file_of_deployment(self.spec, configuration.images(), network_name)
+        configuration.write_files({"": text}, output_path or "docker-compose.yml")
 
     # --- life ---------------------------------------------------------------------------------------------
 

@@ -246,6 +246,40 @@ class BaseFlow(Lifecycle):
             state.plan = plan
         return state.plan
 
+    def to_kubernetes_yaml(
+        self,
+        output_base_path: str | os.PathLike[str],
+        k8s_namespace: str | None = None,
+        include_gateway: bool = True,
+    ) -> None:
+        """Write Kubernetes files into a folder: `<step>/<step>.yml` for each Executor, and `gateway/gateway.yml`.
+
+        Each `uses` has to name an image, `docker://NAME`; external Executors are addresses. Without `k8s_namespace` the
+        namespace is named as the Flow. Nothing is started, and no container engine is asked. Raises
+        `NoContainerizedError` where an Executor is no image, `ConfigError` for what a cluster cannot have.
+        """
+        from jina.export.kubernetes import files_of_flow
+
+        files = files_of_flow(self.spec, configuration.images(), k8s_namespace, gateway=include_gateway)
+        configuration.write_files(files, output_base_path)
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    def to_docker_compose_yaml(
+        self,
+        output_path: str | os.PathLike[str] | None = None,
+        network_name: str | None = None,
+        include_gateway: bool = True,
+    ) -> None:
+        """Write a file for `docker compose up`, `docker-compose.yml` unless a path is given.
+
+        Raises as `to_kubernetes_yaml`.
+        """
+        from jina.export.compose import file_of_flow
+
+        text = file_of_flow(self.spec, configuration.images(), network_name, gateway=include_gateway)
+        configuration.write_files({"": text}, output_path or "docker-compose.yml")
+
     def _with_gateway_class(self) -> FlowSpec:
         """The spec, once the gateway's class is found: one that serves a single protocol decides it."""
         state = self._state

@@ -15,10 +15,9 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TextIO
 
-from jina.errors import NotSupportedError, RuntimeFailToStart, Unavailable, UsageError
-from jina.executor.configurable import BY_HAND
+from jina.errors import RuntimeFailToStart, Unavailable, UsageError
 from jina.orchestration import configuration
 from jina.orchestration.calls import Requests
 from jina.orchestration.display import announce, network_host, notifier, progress
@@ -249,31 +248,6 @@ class Lifecycle(Requests):
     def to_dict(self) -> dict[str, Any]:
         """What `save_config` writes, as `{"jtype": ..., "with": {...}}`."""
         return configuration.as_dict(self.spec)
-
-    def to_kubernetes_yaml(self, output_base_path: str, **options: Any) -> NoReturn:
-        """Not available yet. Raises `NoContainerizedError` where an Executor is not in an image."""
-        del options
-        self._check_images("to_kubernetes_yaml")
-        raise NotSupportedError(
-            f"{self.kind}.to_kubernetes_yaml({output_base_path!r}) is not available yet", help=BY_HAND
-        )
-
-    to_k8s_yaml = to_kubernetes_yaml
-
-    def to_docker_compose_yaml(self, output_path: str | None = None, **options: Any) -> NoReturn:
-        """Not available yet. Raises as `to_kubernetes_yaml`."""
-        del output_path, options
-        self._check_images("to_docker_compose_yaml")
-        raise NotSupportedError(f"{self.kind}.to_docker_compose_yaml is not available yet", help=BY_HAND)
-
-    def _check_images(self, export: str) -> None:
-        from jina.executor.configurable import check_in_image
-
-        spec: Any = self.spec
-        for one in getattr(spec, "steps", [spec]):
-            for option in ("uses", "uses_before", "uses_after"):
-                if not one.external:
-                    check_in_image(getattr(one, option), f"{export}: {one.name}: {option}")
 
     # --- start --------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from jina.errors import ConfigError, ExecutorDefinitionError
+from jina.errors import ConfigError, ExecutorDefinitionError, NotSupportedError
 from jina.plan.plans import (
     AccessPlan,
     ContainerPlan,
@@ -311,7 +311,14 @@ def _own_gateway(spec: DeploymentSpec) -> Resolved | None:
 
 def resolve_gateway(spec: GatewaySpec) -> Resolved | None:
     """Find the user's own gateway class; None for the built-in gateway. Raises what `resolve` raises."""
+    from jina.config.rules import is_image
+
     uses: Any = spec.uses
+    if is_image(uses):
+        raise NotSupportedError(
+            f"uses: {uses!r}: a gateway runs as a process, and its class is not taken from an image",
+            help="give the class; an image is for exports, see to_kubernetes_yaml",
+        )
     extension = None
     if uses is None and "http" in spec.protocols and "jina.helper" in sys.modules:
         from jina.gateway.custom import rest_extension

@@ -74,7 +74,7 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
         when=spec.graph_conditions.get(node.name),
         floating=node.floating,
         no_reduce=node.name in spec.deployments_no_reduce,
-        external=True,
+        external=bool(addresses),  # a join runs no Executor
         timeout_send=spec.send_seconds,
         retries=spec.retries,
         compression=spec.compression,

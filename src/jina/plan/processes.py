@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
-from jina.errors import ConfigError
+from jina.errors import ConfigError, NotSupportedError
 from jina.plan.gpus import VARIABLE, Placement
 from jina.plan.plans import (
     AccessPlan,
@@ -423,7 +423,20 @@ def worker(
 def gateway(
     spec: GatewaySpec, listeners: list[ListenerPlan], graph: GraphPlan, custom: ExecutorPlan | None = None
 ) -> GatewayPlan:
-    """The gateway in front of `graph`; `custom` says how it finds a class of the user's own."""
+    """The gateway in front of `graph`; `custom` says how it finds a class of the user's own.
+
+    Raises NotSupportedError for what only exported gateways have: copies, and keys that are secrets of a cluster.
+    """
+    if "JINA_API_KEYS" in (spec.env_from_secret or {}) and not spec.api_keys:
+        raise NotSupportedError(
+            "gateway: env_from_secret: JINA_API_KEYS: no secret is read on this machine, so that all could call it",
+            help="set the variable JINA_API_KEYS, or give api_keys_file",
+        )
+    if spec.replicas > 1:
+        raise NotSupportedError(
+            f"gateway: replicas: {spec.replicas} gateways are for Kubernetes, see to_kubernetes_yaml",
+            help="on this machine leave it out, or start `jina gateway` on each host",
+        )
     return GatewayPlan(
         name=spec.name,
         listeners=listeners,

@@ -1,0 +1,459 @@
+"""The files for Kubernetes and Compose: what they say, how they are changed, and what cannot be exported."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.export.exported import ALL, GOLDEN, export, files
+
+from jina import Deployment, Executor, Flow, requests
+from jina.cli.main import command_parser, main
+from jina.config import DeploymentSpec, GatewaySpec, parse
+from jina.config.command_line import given as given_on
+from jina.config.options import KubernetesOptions
+from jina.errors import ConfigError, NoContainerizedError, NotSupportedError
+from jina.export.containers import words_of
+from jina.export.kubernetes import files_of_flow, merge
+from jina.orchestration.configuration import images
+from jina.orchestration.foreground import _HEAD, _PLACE, _ROLES, is_head, is_part
+from jina.plan.gateway import plan_gateway, plan_head
+from jina.supervisor.ports import PortReservations
+
+A = "docker://a"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """What the files say is not what the machine that writes them has."""
+    for name in ("JINA_GATEWAY_IMAGE", "JINA_DEFAULT_HOST", "JINA_API_KEYS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("JINA_LOG_LEVEL", "ERROR")
+
+
+def objects_of(text):
+    return list(yaml.safe_load_all(text))
+
+
+def exported(flow, namespace=None, **options):
+    """Kind/name -> object."""
+    texts = files_of_flow(flow.spec, images(), namespace, **options).values()
+    return {f"{one['kind']}/{one['metadata']['name']}": one for text in texts for one in objects_of(text)}
+
+
+def containers():
+    """Every container of every golden file, with where it stands."""
+    for path, text in files(GOLDEN).items():
+        if path.endswith("compose.yml"):
+            for name, one in yaml.safe_load(text)["services"].items():
+                yield f"{path} {name}", [word.replace("$$", "$") for word in one["command"]]
+            continue
+        for one in objects_of(text):
+            if one["kind"] in {"Deployment", "StatefulSet"}:
+                for container in one["spec"]["template"]["spec"]["containers"]:
+                    if container["name"] != "sidecar":
+                        yield f"{path} {container['name']}", _filled_in(container["args"])
+
+
+def _filled_in(words):
+    """As the kubelet does it."""
+    return [re.sub(r"\$\$\(", "$(", word.replace("$(REPLICA_ID)", "0")) for word in words]
+
+
+# --- the files ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_they_are_what_they_were(name, tmp_path):
+    """After a change that is meant: python -m tests.export.exported."""
+    for folder in ("one", "two"):
+        export(name, tmp_path / folder)
+    written = files(tmp_path / "one")
+    assert written == files(tmp_path / "two")
+    assert written == files(GOLDEN / name)
+
+
+@pytest.mark.parametrize(("where", "words"), [*containers()])
+def test_their_commands_are_ours(where, words):
+    """Every word is taken by the parser, the options fit together, and the graph is one."""
+    parser, _ = command_parser(words[0])
+    options = given_on(parser.parse_all(words[1:]))
+    ports = PortReservations()
+    try:
+        if words[0] == "gateway":
+            plan = plan_gateway(parse(GatewaySpec, options), None, ports)
+            assert plan.graph.nodes
+            assert plan.monitoring is not None
+            return
+        assert is_part(options)
+        own = {name: value for name, value in options.items() if name not in {*_ROLES, *_HEAD}}
+        own["name"] = own["name"].replace("/", "-")
+        if is_head(options):
+            around = {name: options[name] for name in _HEAD[1:] if name in options}
+            plan = plan_head(parse(DeploymentSpec, own), options["connection_list"], around, ports)
+            assert {one.shard for one in plan.graph.nodes[0].upstreams} == {0, 1}
+        else:
+            parse(DeploymentSpec, {name: value for name, value in own.items() if name not in _PLACE})
+    finally:
+        ports.close()
+
+
+def test_the_files_of_a_flow_are_where_jina_3_writes_them():
+    paths = {path.partition("/")[2] for path in files(GOLDEN) if path.startswith("shards/kubernetes/")}
+    assert {path.removeprefix("kubernetes/") for path in paths} == {
+        "index/index-head.yml", "index/index-0.yml", "index/index-1.yml", "gateway/gateway.yml",
+    }  # fmt: skip
+    assert set(files(GOLDEN / "deployment" / "kubernetes")) == {"alone.yml"}
+    assert set(files(GOLDEN / "deployment_shards" / "kubernetes")) == {"alone-head.yml", "alone-0.yml", "alone-1.yml"}
+
+
+def test_an_executor_alone_is_a_flow_of_one(tmp_path):
+    options = {"replicas": 2, "uses_with": {"x": 1}}
+    Executor.to_kubernetes_yaml(A, tmp_path / "one", k8s_namespace="ns", **options)
+    Executor.to_docker_compose_yaml(A, tmp_path / "one" / "compose.yml", network_name="net", **options)
+    flow = Flow().add(uses=A, **options)
+    flow.to_kubernetes_yaml(tmp_path / "two", "ns")
+    flow.to_docker_compose_yaml(tmp_path / "two" / "compose.yml", "net")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    shared = Executor.StandaloneExecutorType.SHARED
+    Executor.to_kubernetes_yaml(A, tmp_path / "shared", executor_type=shared)
+    assert set(files(tmp_path / "shared")) == {"executor0/executor0.yml"}
+
+
+def test_every_object_is_in_the_namespace_and_has_labels():
+    for text in files(GOLDEN).values():
+        for one in objects_of(text):
+            if "kind" in one:
+                assert one["metadata"]["labels"]["app"]
+                assert one["metadata"]["namespace"]
+
+
+# --- Kubernetes ---------------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_rolled_without_a_gap():
+    found = exported(Flow().add(name="a", uses=A, replicas=3, grace=60))
+    spec = found["Deployment/a"]["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    pod = spec["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 5 + 60 + 10
+    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    assert found["Service/a"]["spec"]["clusterIP"] == "None"
+    assert found["PodDisruptionBudget/a"]["spec"]["maxUnavailable"] == 1
+    assert found["Service/gateway"]["spec"]["type"] == "ClusterIP"
+    assert "PodDisruptionBudget/gateway" not in found
+
+
+def test_pods_have_no_rights_that_they_do_not_need():
+    found = exported(Flow().add(name="a", uses=A))
+    for name in ("a", "gateway"):
+        pod = found[f"Deployment/{name}"]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        container = pod["containers"][0]["securityContext"]
+        assert container["readOnlyRootFilesystem"]
+        assert container["capabilities"] == {"drop": ["ALL"]}
+        assert pod["automountServiceAccountToken"] == (name == "gateway")
+    [rule] = found["Role/gateway"]["rules"]
+    assert rule == {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "verbs": ["get", "list", "watch"],
+    }
+
+
+def test_a_group_has_names_volumes_and_a_port_of_its_own():
+    found = exported(Flow(name="f").add(name="kv", uses=A, stateful=True, replicas=3), "ns")
+    spec = found["StatefulSet/kv"]["spec"]
+    assert (spec["podManagementPolicy"], spec["updateStrategy"]) == ("Parallel", {"type": "OnDelete"})
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
+    assert spec["serviceName"] == "kv-peers"
+    assert found["Service/kv-peers"]["spec"]["publishNotReadyAddresses"]
+    assert "publishNotReadyAddresses" not in found["Service/kv"]["spec"]
+    words = spec["template"]["spec"]["containers"][0]["args"]
+    options = dict(pairwise(words))
+    assert options["--raft-peers"] == ",".join(f"kv-{number}.kv-peers.ns.svc:8090" for number in range(3))
+    assert options["--replica-id"] == "$(REPLICA_ID)"
+    mounts = {one["mountPath"]: one["name"] for one in spec["template"]["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts[options["--workspace"]] == spec["volumeClaimTemplates"][0]["metadata"]["name"]
+    opened, members = found["NetworkPolicy/kv-peers"]["spec"]["ingress"]
+    assert {one["port"] for one in opened["ports"]} == {8080, 9090}
+    assert [one["port"] for one in members["ports"]] == [8090]
+
+
+def test_changed_variables_roll_the_pods():
+    def annotation(**env):
+        found = exported(Flow().add(name="a", uses=A, env=env))
+        return found["Deployment/a"]["spec"]["template"]["metadata"]["annotations"]["jina/configmap"]
+
+    assert annotation(A="1") == annotation(A="1") != annotation(A="2")
+
+
+def test_the_namespace_is_given_or_the_name_of_the_flow():
+    step = {"name": "a", "uses": A}
+
+    def namespace(flow, *given):
+        return exported(flow.add(**step), *given)["Deployment/a"]["metadata"]["namespace"]
+
+    assert namespace(Flow(name="search"), "given") == "given"
+    assert namespace(Flow(name="search", k8s_namespace="option")) == "option"
+    assert namespace(Flow(name="search")) == "search"
+    assert namespace(Flow(name="My_Flow")) == "my-flow"
+    assert namespace(Flow()) == "default"
+    with pytest.raises(ConfigError, match="k8s_namespace: 'No_Name' is not the name of a namespace"):
+        namespace(Flow(), "No_Name")
+
+
+def test_the_gateway_may_be_left_out():
+    assert {name.partition("/")[2] for name in exported(Flow().add(name="a", uses=A), gateway=False)} == {
+        "a", "a-configmap",
+    }  # fmt: skip
+
+
+def test_the_image_of_gateways_is_given_or_the_first_executors(monkeypatch, tmp_path):
+    flow = Flow().add(name="a", uses="docker://first").add(name="b", uses="docker://second")
+    for image in ("first", "given"):
+        flow.to_kubernetes_yaml(tmp_path / image)
+        [_, *_, deployment] = objects_of((tmp_path / image / "gateway" / "gateway.yml").read_text())
+        assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        monkeypatch.setenv("JINA_GATEWAY_IMAGE", "given")
+    monkeypatch.delenv("JINA_GATEWAY_IMAGE")
+    with pytest.raises(ConfigError, match="JINA_GATEWAY_IMAGE"):
+        Flow().add(name="a", external=True, port=1).to_kubernetes_yaml(tmp_path)
+
+
+def test_secrets_of_the_gateway_are_not_for_its_steps():
+    keys = {"JINA_API_KEYS": {"name": "s", "key": "k"}, "OTHER": {"name": "s", "key": "o"}}
+    found = exported(Flow(env_from_secret=keys, ssl_certfile="/c", ssl_keyfile="/k").add(name="a", uses=A))
+    names = {}
+    for name in ("a", "gateway"):
+        container = found[f"Deployment/{name}"]["spec"]["template"]["spec"]["containers"][0]
+        names[name] = {one["name"] for one in container["env"]}
+        assert ("--ssl-certfile" in container["args"]) == (name == "gateway")
+    assert {"JINA_API_KEYS", "OTHER"} <= names["gateway"]
+    assert names["a"] & {"JINA_API_KEYS", "OTHER"} == {"OTHER"}
+
+
+# --- patches ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "patch", "merged"),
+    [
+        ({"a": 1, "b": {"c": 2}}, {"b": {"d": 3}}, {"a": 1, "b": {"c": 2, "d": 3}}),
+        ({"a": 1, "b": 2}, {"b": None}, {"a": 1}),
+        ({"a": {"b": 1}}, {"a": {"$patch": "replace", "c": 2}}, {"a": {"c": 2}}),
+        ([{"name": "x", "v": 1}], [{"name": "x", "w": 2}], [{"name": "x", "v": 1, "w": 2}]),
+        ([{"name": "x"}, {"name": "y"}], [{"name": "x", "$patch": "delete"}], [{"name": "y"}]),
+        ([{"name": "x"}], [{"name": "z", "v": {"a": None}}], [{"name": "x"}, {"name": "z", "v": {}}]),
+        ([{"containerPort": 1}], [{"containerPort": 1, "name": "p"}], [{"containerPort": 1, "name": "p"}]),
+        (["a", "b"], ["c"], ["c"]),
+        ({"a": [1]}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+    ],
+)
+def test_a_patch_merges_as_in_kubernetes(value, patch, merged):
+    before = repr(value)
+    assert merge(value, patch) == merged
+    assert repr(value) == before
+
+
+@given(st.recursive(st.integers() | st.text(), lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=3)))
+def test_an_object_merged_into_itself_or_into_nothing_is_itself(value):
+    wrapped = {"x": value}
+    if "$patch" not in repr(value):
+        assert merge(wrapped, wrapped) == wrapped
+        assert merge({}, wrapped) == wrapped
+
+
+def test_a_patch_of_the_flow_is_for_all_and_one_that_hits_nothing_is_refused():
+    patch = {"Deployment": {"spec": {"minReadySeconds": 3}}}
+    found = exported(Flow(kubernetes={"patch": patch}).add(name="a", uses=A).add(name="k", uses=A, stateful=True))
+    assert [found[f"Deployment/{name}"]["spec"]["minReadySeconds"] for name in ("a", "gateway")] == [3, 3]
+    with pytest.raises(
+        ConfigError, match=r"a: kubernetes.patch: there is no object 'Deploymnt', did you mean 'Deployment'"
+    ):
+        exported(Flow().add(name="a", uses=A, kubernetes={"patch": {"Deploymnt": {}}}))
+
+
+# --- what cannot be exported --------------------------------------------------------------------------------------
+
+
+class Local(Executor):
+    @requests
+    def work(self, docs, **kwargs):
+        pass
+
+
+@pytest.mark.parametrize("uses", [Local, "config.yml", "Local"])
+@pytest.mark.parametrize("method", ["to_kubernetes_yaml", "to_docker_compose_yaml"])
+def test_only_images_can_be_exported(uses, method, tmp_path):
+    flow = Flow().add(name="fine", uses=A).add(name="wrong", uses=uses)
+    with pytest.raises(NoContainerizedError, match=r"Flow: wrong: uses: .* is no container image") as caught:
+        getattr(flow, method)(tmp_path / "out")
+    assert "jina hub build" in caught.value.help
+    assert not (tmp_path / "out").exists()
+    assert isinstance(caught.value, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"uses_before": "Local", "shards": 2}, "Flow: a: uses_before: 'Local' is no container image"),
+        ({"uses": "docker://UPPER"}, "Flow: a: uses: 'docker://UPPER' names no image"),
+        ({"install_requirements": True}, "Flow: a: install_requirements: is not for containers"),
+        ({"log_dir": "logs"}, "Flow: a: log_dir"),
+        ({"port_probes": 8081}, "Flow: a: port_probes: must differ"),
+        ({"api_keys": {"alice": "0123456789"}}, "Flow: a: api_keys: keys do not stand in exported files"),
+        ({"gpus": "all"}, "Flow: a: gpus: 'all': a pod asks for a whole number"),
+        ({"gpus": 0.5}, "Flow: a: gpus: 0.5"),
+        ({"name": "_1"}, "Flow: _1: name: '_1' cannot be a name in DNS"),
+        ({"name": "a" * 60}, "at most 45"),
+        ({"env_from_secret": {"X": "y"}}, "Flow: a: env_from_secret.X: is not of the form"),
+        ({"volumes": ["data"]}, "Flow: a: volumes: 'data' does not say where"),
+        ({"uses_with": {"x": object()}}, "Flow: a: uses_with: cannot stand in a file"),
+        ({"kubernetes": {"autoscale": {"cpu": 80}}}, "Flow: a: kubernetes.autoscale.cpu: is a share of"),
+        ({"kubernetes": {"autoscale": {"max": 3}}}, "Flow: a: kubernetes.autoscale: give cpu"),
+        ({"kubernetes": {"autoscale": {"max": 1, "min": 2, "metrics": [{}]}}}, "min is above max"),
+        ({"kubernetes": {"autoscale": {"metrics": [{}]}}, "stateful": True}, "is for steps without state"),
+    ],
+)
+def test_errors_name_the_step_and_the_rule(options, words, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        Flow().add(**{"name": "a", "uses": A, **options}).to_kubernetes_yaml(tmp_path)
+    assert words in str(caught.value)
+    assert "0123456789" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_steps_that_differ_where_a_gateway_has_one_option_are_refused(tmp_path):
+    flow = Flow().add(name="a", uses=A, timeout_send=1).add(name="b", uses=A)
+    with pytest.raises(NotSupportedError, match="Flow: b: timeout_send: None differs from that of a"):
+        flow.to_kubernetes_yaml(tmp_path)
+    with pytest.raises(ConfigError, match="name: 'A_b' and 'a_b' both need the ConfigMap a-b-configmap"):
+        Flow().add(name="a_b", uses=A).add(name="A_b", uses=A).to_kubernetes_yaml(tmp_path)
+    with pytest.raises(NotSupportedError, match="Flow: e: ssl_ca_certs"):
+        Flow().add(name="e", external=True, port=1, tls=True, ssl_ca_certs="x").to_kubernetes_yaml(tmp_path)
+    with pytest.raises(ConfigError, match="Deployment: d: external"):
+        Deployment(name="d", external=True, port=1).to_kubernetes_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({"resource": {}}, "kubernetes: unknown option 'resource', did you mean 'resources'?"),
+        ({"disruptions": -1}, "kubernetes.disruptions: -1 is less than 0"),
+        ({"autoscale": {"mim": 1}}, "kubernetes.autoscale: unknown option 'mim'"),
+        ({"pull_policy": "never"}, "kubernetes.pull_policy"),
+        (3, "kubernetes"),
+    ],
+)
+def test_the_block_is_checked_where_it_is_given(block, words):
+    with pytest.raises(ConfigError) as caught:
+        Flow().add(uses=A, kubernetes=block)
+    assert words in str(caught.value)
+
+
+def test_the_block_is_taken_from_yaml_and_command_lines(tmp_path):
+    (tmp_path / "flow.yml").write_text(
+        "jtype: Flow\nwith: {kubernetes: {priority_class: high}}\n"
+        "executors: [{name: a, uses: docker://a, kubernetes: {storage: 1Gi}}]\n"
+    )
+    flow = Flow.load_config(str(tmp_path / "flow.yml"))
+    assert flow.spec.steps[0].kubernetes == {"priority_class": "high", "storage": "1Gi"}
+    assert flow.spec.front.kubernetes == {"priority_class": "high"}
+    for name in ("flow", "deployment", "gateway"):
+        options = given_on(command_parser(name)[0].parse_all(["--kubernetes", '{"storage": "1Gi"}']))
+        assert options["kubernetes"] == {"storage": "1Gi"}
+    flow.save_config(str(tmp_path / "saved.yml"))
+    assert Flow.load_config(str(tmp_path / "saved.yml")).spec.steps[0].kubernetes["storage"] == "1Gi"
+
+
+# --- commands -----------------------------------------------------------------------------------------------------
+
+FLOW = "jtype: Flow\nexecutors: [{name: a, uses: docker://a}]\n"
+DEPLOYMENT = "jtype: Deployment\nwith: {name: a, uses: docker://a}\n"
+
+
+def test_the_commands_write_the_same_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("flow.yml").write_text(FLOW)
+    Path("deployment.yml").write_text(DEPLOYMENT)
+    assert main(["export", "kubernetes", "flow.yml", "out folder", "--k8s-namespace", "ns"]) == 0
+    assert capsys.readouterr().out == "kubectl apply -R -f 'out folder'\n"
+    Flow.load_config("flow.yml").to_kubernetes_yaml("method", "ns")
+    assert files(Path("out folder")) == files(Path("method")) != {}
+    assert main(["export", "docker-compose", "flow.yml", "compose.yml", "--network_name", "net"]) == 0
+    assert set(yaml.safe_load(Path("compose.yml").read_text())["networks"]) == {"net"}
+    assert main(["export", "kubernetes", "flow.yml", "alone", "--no-gateway"]) == 0
+    assert set(files(Path("alone"))) == {"a/a.yml"}
+    assert main(["export", "kubernetes", "deployment.yml", "one"]) == 0
+    assert set(files(Path("one"))) == {"a.yml"}
+    assert main(["export", "docker-compose", "deployment.yml", "one.yml", "--no-gateway"]) == 2
+    assert main(["export", "kubernetes", "missing.yml", "out"]) == 2
+
+
+def test_the_functions_of_jina_3_write_them_as_well(tmp_path):
+    from jina.exporter import export_docker_compose, export_kubernetes
+
+    (tmp_path / "flow.yml").write_text(FLOW)
+    args = {"config_path": str(tmp_path / "flow.yml"), "k8s_namespace": "ns", "network_name": "net"}
+    export_kubernetes(argparse.Namespace(**args, outpath=str(tmp_path / "out")))
+    export_docker_compose(argparse.Namespace(**args, outpath=str(tmp_path / "compose.yml")))
+    assert set(files(tmp_path / "out")) == {"a/a.yml", "gateway/gateway.yml"}
+    assert "net" in yaml.safe_load((tmp_path / "compose.yml").read_text())["networks"]
+
+
+def test_nothing_asks_an_engine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    deployment = Deployment(name="d", uses=A)
+    deployment.to_kubernetes_yaml(tmp_path)
+    deployment.to_docker_compose_yaml(tmp_path / "compose.yml")
+    assert {"compose.yml", "d.yml"} == set(files(tmp_path))
+    deployment.close()
+
+
+def test_what_only_an_exported_gateway_has_is_refused_when_it_is_started():
+    keys = {"JINA_API_KEYS": {"name": "s", "key": "k"}}
+    for options, words in (
+        ({"replicas": 2}, "gateway: replicas: 2 gateways are for Kubernetes"),
+        ({"uses": A}, "a gateway runs as a process"),
+        ({"env_from_secret": keys}, "JINA_API_KEYS: no secret is read on this machine"),
+    ):
+        with pytest.raises(NotSupportedError, match=words):
+            Flow().add().config_gateway(**options).build()
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "uses_with": st.dictionaries(st.text(), st.integers() | st.text() | st.none(), min_size=1),
+            "title": st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
+            "py_modules": st.lists(st.from_regex(r"[a-z]\w*\.py", fullmatch=True), min_size=1),
+            "allow_concurrent": st.booleans(),
+            "max_inflight": st.integers(1, 9999),
+            "timeout_write": st.integers(1, 9999),
+            "exit_on_exceptions": st.lists(st.from_regex(r"[A-Z]\w*", fullmatch=True), min_size=1),
+            "concurrency": st.integers(1, 9) | st.dictionaries(st.just("/x"), st.integers(1, 9), min_size=1),
+        },
+    )
+)
+def test_options_come_back_from_their_words(options):
+    spec = parse(DeploymentSpec, options)
+    words = words_of(spec, {name: getattr(spec, name) for name in options}, "here")
+    back = given_on(command_parser("executor")[0].parse_all(words))
+    assert parse(DeploymentSpec, back) == spec
+
+
+def test_the_how_to_lists_the_whole_block():
+    text = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
+    assert {name for name in KubernetesOptions.__annotations__ if f"\n| `{name}`" not in text} == set()

@@ -1,0 +1,122 @@
+"""The exported files, read by those that they are for: the schemas of Kubernetes, Compose, and beside Jina 3's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.export.exported import ALL, GOLDEN, ONLY_KUBERNETES
+from tests.interop.programs import PYTHONS
+
+ROOT = Path(__file__).parents[2]
+BIN = ROOT / ".cache" / "env-export" / "bin"
+VERSIONS = ("1.29", "1.32", "1.37")
+VALIDATE = """
+import sys, yaml, kubernetes_validate
+for path in sys.argv[2:]:
+    for one in yaml.safe_load_all(open(path, encoding="utf-8")):
+        try:
+            kubernetes_validate.validate(one, sys.argv[1], strict=True)
+        except Exception as error:
+            print(f"{path}: {one['kind']}: {error}")
+"""
+
+
+@pytest.fixture(scope="module")
+def tools():
+    subprocess.run([ROOT / "scripts" / "env_export.sh"], check=True, timeout=300)
+    return BIN
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_takes_them(version, tools, tmp_path):
+    paths = sorted(map(str, GOLDEN.rglob("kubernetes/**/*.yml")))
+    assert len(paths) > 15
+    bad = tmp_path / "bad.yml"
+    bad.write_text(Path(paths[0]).read_text(encoding="utf-8").replace("containerPort:", "containerPortt:"))
+    done = subprocess.run(
+        [tools / "python", "-c", VALIDATE, version, *paths, bad],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    complaints = done.stdout.splitlines()
+    assert [line for line in complaints if not line.startswith(str(bad))] == []
+    assert "containerPortt" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", [one for one in ALL if one not in ONLY_KUBERNETES])
+def test_compose_takes_them(name, tools, tmp_path):
+    shutil.copy(GOLDEN / name / "compose.yml", tmp_path / "docker-compose.yml")
+    environment = {**os.environ, "TOKEN": "secret", "JINA_API_KEYS": "secret"}
+    done = subprocess.run(
+        [tools / "docker-compose", "config", "--format", "json"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)["services"]
+    written = yaml.safe_load((GOLDEN / name / "compose.yml").read_text(encoding="utf-8"))["services"]
+    assert read.keys() == written.keys()
+    for service, one in read.items():
+        # What Compose reads is what was meant: dollar signs are single again.
+        assert one["command"] == [word.replace("$$", "$") for word in written[service]["command"]]
+
+
+EXPORT = """
+import os
+os.environ.update(JINA_HIDE_SURVEY="1", JINA_OPTOUT_TELEMETRY="1", JINA_GATEWAY_IMAGE="image")
+from jina import Flow
+flow = Flow(name="shop", port=[8080, 8081], protocol=["grpc", "http"]).add(
+    name="a", uses="docker://a", shards=2, replicas=2, uses_after="docker://after", env={"K": "v"},
+    env_from_secret={"TOKEN": {"name": "s", "key": "k"}}, image_pull_secrets=["registry"], gpus=1,
+)
+flow = flow.add(name="b", uses="docker://b", replicas=2)
+flow.to_kubernetes_yaml("out", k8s_namespace="ns")
+flow.to_docker_compose_yaml("compose.yml")
+"""
+
+
+@pytest.mark.interop
+def test_names_and_places_are_those_of_jina_3(tmp_path):
+    found = {}
+    for side in ("ours", "theirs"):
+        folder = tmp_path / side
+        folder.mkdir()
+        subprocess.run([PYTHONS[side], "-c", EXPORT], cwd=folder, check=True, timeout=120, capture_output=True)
+        objects = {}
+        for path in (folder / "out").rglob("*.yml"):
+            place = path.relative_to(folder).as_posix()
+            objects |= {
+                (place, one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(path.read_text())
+            }
+        found[side] = objects, yaml.safe_load((folder / "compose.yml").read_text())
+    (ours, our_compose), (theirs, their_compose) = found["ours"], found["theirs"]
+    assert theirs.keys() - ours.keys() == set()
+    for key, one in theirs.items():
+        if key[1] != "Deployment":
+            continue
+        pods = [side[key]["spec"]["template"]["spec"]["containers"] for side in (ours, theirs)]
+        for our, their in zip(*pods, strict=True):
+            assert (our["name"], our["image"], our["command"]) == (their["name"], their["image"], their["command"])
+            assert {item["name"] for item in their["env"]} <= {item["name"] for item in our["env"]}
+            assert [port["containerPort"] for port in their["ports"]] == [
+                port["containerPort"] for port in our["ports"] if not port["name"].startswith("m")
+            ]
+        assert ours[key]["spec"]["replicas"] == one["spec"]["replicas"]
+        labels = [side[key]["spec"]["template"]["metadata"]["labels"] for side in (ours, theirs)]
+        assert labels[1].items() <= labels[0].items()
+    assert list(our_compose["services"]) == list(their_compose["services"])
+    assert our_compose["networks"] == their_compose["networks"]
+    for name, one in their_compose["services"].items():
+        assert our_compose["services"][name]["image"] == one["image"]
