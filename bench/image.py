@@ -38,7 +38,7 @@ def image(rounds: int) -> Section:
     folder = example.write_package(CACHE / "image/encoder")
     base = base_layout(CACHE / "image/base")
     archive = CACHE / "image/encoder.tar"
-    example.build(folder, base, f"docker-archive:{archive}:{IMAGE}:latest")
+    example.build(folder, base, f"docker-archive:{archive}:{IMAGE}:latest", limit=900)
     size, base_size = example.unpacked(archive) / 1e6, _layout_mb(Path(base.removeprefix("oci:")))
     subprocess.run([engine.program, "load", "-q", "-i", archive], check=True, stdout=subprocess.DEVNULL, timeout=300)
     arms: dict[str, Callable[[], float]] = {

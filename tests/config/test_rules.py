@@ -25,6 +25,8 @@ TESTED: dict[str, str] = {
     "one_host": "test_one_host",
     "uses_is_given": "test_uses_is_given",
     "uses_scheme_is_available": "test_uses_scheme_is_available",
+    "container_options_need_an_image": "test_container_options_need_an_image",
+    "images_do_not_change": "test_images_do_not_change",
     "is_available": "test_is_available",
     "address_is_whole": "test_address_is_whole",
     "address_says_it_once": "test_address_says_it_once",
@@ -206,7 +208,7 @@ def test_uses_scheme_is_available(scheme):
 
 
 @pytest.mark.parametrize("scheme", sorted(IMAGE_SCHEMES))
-def test_images_are_for_executors(scheme):
+def test_images_do_not_change(scheme):
     assert parse(DeploymentSpec, {"uses": f"{scheme}://x/y", "volumes": ["a:/b"]}).volumes == ["a:/b"]
     assert parse(GatewaySpec, {"uses": f"{scheme}://x/y", "entrypoint": "x"}).entrypoint == "x"
     assert "an image does not change" in problem(uses=f"{scheme}://x/y", reload=True)

@@ -129,6 +129,14 @@ def running(archive, tmp_path_factory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
+def elsewhere(archive) -> Iterator[Engine]:
+    """An engine with a bridge, in a network namespace of its own."""
+    with engine(elsewhere=True) as made:
+        made.docker("load", "-i", archive)
+        yield made
+
+
+@pytest.fixture(scope="module")
 def of_jina3(running, tmp_path_factory) -> str:
     """The image of the same Executor for Jina 3.34, whose libraries come from the environment of the interop tests."""
     if not JINA3.exists() or VERSION != "3.11":
@@ -365,7 +373,8 @@ def test_a_flow_of_an_image_of_jina_3(running, of_jina3):
     assert containers(running) == []
 
 
-def test_our_image_in_a_flow_of_jina_3(running, tmp_path):
+def test_our_image_in_a_flow_of_jina_3(elsewhere, tmp_path):
+    """Jina 3 asks a container for its health at the address of the engine's bridge, so the engine has to have one."""
     if not JINA3.exists():
         pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh)")
     script = tmp_path / "jina3.py"
@@ -381,7 +390,8 @@ def test_our_image_in_a_flow_of_jina_3(running, tmp_path):
                 print("answer:", list(docs.text))
     """)
     )
-    done = subprocess.run([JINA3, script], capture_output=True, text=True, timeout=300, check=False)
+    command = [*elsewhere.inside, JINA3, script]
+    done = subprocess.run(command, env=elsewhere.environment, capture_output=True, text=True, timeout=300, check=False)
     assert "answer: ['A!']" in done.stdout, done.stdout + done.stderr
 
 
@@ -448,7 +458,7 @@ def test_a_stateful_image_keeps_its_state(running, tmp_path):
             deployment.scale(5)
 
 
-def test_an_engine_over_tcp_has_a_network_of_its_own(archive, tmp_path):
+def test_an_engine_over_tcp_has_a_network_of_its_own(elsewhere, tmp_path):
     """As one on another machine: the port is published there, and reached at the address that DOCKER_HOST names."""
     script = tmp_path / "over_tcp.py"
     script.write_text(
@@ -463,12 +473,10 @@ def test_an_engine_over_tcp_has_a_network_of_its_own(archive, tmp_path):
                 print("answer:", docs.texts, told["env"]["HOSTNAME"][:2] != "")
     """)
     )
-    with engine(elsewhere=True) as made:
-        made.docker("load", "-i", archive)
-        done = subprocess.run(
-            [*made.inside, sys.executable, script],
-            env={**made.environment, "DOCKER_HOST": "tcp://127.0.0.1:2375"},
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        assert "answer: ['A!'] True" in done.stdout, done.stdout + done.stderr
-        assert containers(made) == []
+    done = subprocess.run(
+        [*elsewhere.inside, sys.executable, script],
+        env={**elsewhere.environment, "DOCKER_HOST": "tcp://127.0.0.1:2375"},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert "answer: ['A!'] True" in done.stdout, done.stdout + done.stderr
+    assert containers(elsewhere) == []

@@ -60,7 +60,7 @@ SHOWN = {
     "curl localhost:PORT/search": "the port is chosen at start; the page asks by a client before it",
 }
 """The beginning of each command in a block that tests/docs/blocks.py does not run (`sh`), and what stands for it."""
-FORMER = {"pod", "hub push", "commands", "completions"}
+FORMER = {"pod", "auth", "hub push", "commands", "completions"}
 """Commands of Jina 3 that pages and messages name, not for use."""
 
 

@@ -96,11 +96,12 @@ def test_the_engine_gets_all_that_the_dockerfile_takes(path, tmp_path, capsys):
     assert not (package / "Dockerfile").exists()
 
 
-def test_a_dockerfile_of_the_package_is_used_unless_forced(path, tmp_path):
+def test_a_dockerfile_of_the_package_is_used_unless_forced(path, tmp_path, capsys):
     program(path, "podman")
     package = write_package(tmp_path / "package")
     (package / "Dockerfile").write_text("FROM scratch\n")
     assert main(["hub", "build", str(package), "-t", "a:b"]) == 0
+    assert "does not list a:b: its builder keeps images elsewhere" in capsys.readouterr().err
     assert (path / "context/Dockerfile").read_text() == "FROM scratch\n"
     assert "--build-arg" not in (path / "words").read_text()
     (path / "context").rename(path / "before")

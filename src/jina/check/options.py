@@ -59,7 +59,7 @@ def _problems(error: ConfigError) -> list[str]:
 def _rule_of(text: str, error: ConfigError) -> str:
     if re.search(r"unknown (option|key)\b", text):
         return "unknown-option"
-    if "://" in text and "not available" in text:
+    if "://' is not available" in text:
         return "hub-uses"
     if isinstance(error, NotSupportedError) and "not available" in text:
         return "not-available"

@@ -113,7 +113,10 @@ def _by_engine(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> 
         if "ARG JINA_PACKAGE" in (context / "Dockerfile").read_text(encoding="utf-8", errors="replace"):
             arguments["JINA_PACKAGE"] = _for_dockerfile(spec, context / WHEELS)
         engine.build(context, tags=[tag], platform=spec.platform, arguments=arguments, network=spec.network)
-    found: dict[str, Any] = engine.inspect(tag) or {}
+    found: dict[str, Any] | None = engine.inspect(tag)
+    if found is None:
+        say(f"{engine.program} does not list {tag}: its builder keeps images elsewhere (docker: `buildx use default`)")
+        found = {}
     return f"{found.get('Id', 'built')} {tag}"
 
 

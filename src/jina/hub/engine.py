@@ -76,14 +76,17 @@ class Engine:
         words += ["--platform", platform] if platform else []
         words += ["--network", network] if network else []
         words += [word for name, value in (arguments or {}).items() for word in ("--build-arg", f"{name}={value}")]
-        done = subprocess.run(  # noqa: S603 - a list of words, no shell
-            [*words, str(context)],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what was made is printed by the caller
-            env={**os.environ, **self.environment},
-            timeout=_BUILD,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - a list of words, no shell
+                [*words, str(context)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what was made is printed by the caller
+                env={**os.environ, **self.environment},
+                timeout=_BUILD,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise EngineFailed(f"{self.name} build did not end within {_BUILD:g} s") from None
         if done.returncode:
             raise EngineFailed(f"{self.name} build failed with exit code {done.returncode}; its last lines say why")
 
