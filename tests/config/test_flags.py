@@ -152,11 +152,15 @@ def test_steps_are_no_options_of_a_flow():
     assert not {"--executors", "--gateway"} & set(known)
 
 
+TYPED_MAPPINGS = {"uses_dynamic_batching", "kubernetes"}
+"""Whose keys are given."""
+
+
 @pytest.mark.parametrize("model", [DeploymentSpec, FlowSpec, GatewaySpec, ClientSpec])
 def test_every_option_that_is_a_mapping_is_given_as_one(model):
     """Mappings from the command line are read as mappings, however they were written there."""
     names = [name for name, field in model.model_fields.items() if form_of(field) == "mapping"]
-    names = [name for name in names if name not in model.made_by_methods and name != "uses_dynamic_batching"]
+    names = [name for name in names if name not in model.made_by_methods and name not in TYPED_MAPPINGS]
     words = [word for name in names for word in (f"--{name.replace('_', '-')}", "a=x", '{"b": "y"}')]
     found = given(parser_of(model).parse_args([*words, *(f"--{names[0].replace('_', '-')}", "c:z")]))
     assert found == {**{name: {"a": "x", "b": "y"} for name in names}, names[0]: {"a": "x", "b": "y", "c": "z"}}

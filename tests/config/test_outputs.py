@@ -135,7 +135,7 @@ def test_a_row_states_type_default_old_names_and_what_is_not_available():
     rows = {line.split("`")[1]: line for line in option_tables(DeploymentSpec).splitlines() if line.startswith("| `")}
     assert rows["port"].startswith("| `port` | whole number or list of whole numbers | unset |")
     assert "Also `ports`, `port_expose`, `port_in`." in rows["port"]
-    assert rows["docker_kwargs"].endswith("Not available yet. |")
+    assert rows["provider"].endswith("Not available yet. |")
     assert rows["timeout_ready"].startswith("| `timeout_ready` | duration | `600000` | Milliseconds ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -227,7 +228,11 @@ def _base(specs: Sequence[DeploymentSpec], gateway: GatewaySpec | None, images: 
     if gateway is not None and gateway.uses is not None:
         named.insert(0, gateway.uses)
     first = next((uses for uses in named if is_image(uses)), None)
-    return images if images.base or first is None else replace(images, base=images.named(first))
+    if images.base or first is None:
+        return images
+    with contextlib.suppress(ConfigError):  # which is raised where its step is named
+        return replace(images, base=images.named(first))
+    return images
 
 
 # --- command lines ------------------------------------------------------------------------------------------------

@@ -19,8 +19,15 @@ def image_of(uses: str) -> str:
     scheme, _, name = uses.strip().partition("://")
     if scheme.lower() in _NAMED:
         return _image_in_registry(uses, f"{scheme.lower().removesuffix('+docker')}://{name}")
-    if not _IMAGE.fullmatch(name):
-        raise ConfigError(f"{uses!r} names no image", help="write docker://NAME[:TAG], as `docker run` takes it")
+    repository = re.sub(r":[^/]*$", "", name.partition("@")[0])
+    host, slash, path = repository.partition("/")
+    if not slash or not re.search(r"[.:]|^localhost$", host):
+        path = repository
+    if not _IMAGE.fullmatch(name) or path != path.lower():
+        raise ConfigError(
+            f"{uses!r} names no image",
+            help="write docker://NAME[:TAG], NAME in lower case, as `docker run` takes it",
+        )
     return name
 
 
