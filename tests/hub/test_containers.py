@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from jina.config import DeploymentSpec, parse
 from jina.errors import ConfigError
 from jina.hub.containers import arguments_of, flags_of, gpu_words, image_of, volumes_of
+from jina.hub.fetch import write_lock
+from jina.orchestration.resolve import container_of
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -138,3 +141,18 @@ def test_the_command_line_of_jina_3():
         "reload": False,
     }
     assert arguments_of(given) == ["--name", "a/rep-0", "--native", "--port", "1", "2", "--uses-with", '{"a": [1]}']
+
+
+@pytest.mark.parametrize(
+    "image", ["registry.example:5000/team/upper:v1", "registry.example:5000/team/upper", "x.y/upper@sha256:" + "0" * 64]
+)
+def test_a_lock_says_which_version_of_an_image_it_is(image, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digest = "sha256:" + "1" * 64
+    spec = parse(DeploymentSpec, {"uses": f"docker://{image}"})
+    assert container_of(spec).image == image
+    write_lock(tmp_path / "jina.lock", {f"docker://{image}": digest})
+    assert container_of(spec).image == f"{image.partition('@')[0].removesuffix(':v1')}@{digest}"
+    write_lock(tmp_path / "jina.lock", {})
+    with pytest.raises(ConfigError, match="does not pin docker://"):
+        container_of(spec)

@@ -19,7 +19,7 @@ def image_of(uses: str) -> str:
     scheme, _, name = uses.strip().partition("://")
     if scheme.lower() in _NAMED:
         return _image_in_registry(uses, f"{scheme.lower().removesuffix('+docker')}://{name}")
-    repository = re.sub(r":[^/]*$", "", name.partition("@")[0])
+    repository = _without_version(name)
     host, slash, path = repository.partition("/")
     if not slash or not re.search(r"[.:]|^localhost$", host):
         path = repository
@@ -29,6 +29,15 @@ def image_of(uses: str) -> str:
             help="write docker://NAME[:TAG], NAME in lower case, as `docker run` takes it",
         )
     return name
+
+
+def at_digest(image: str, digest: str) -> str:
+    """The image with that digest, whatever version its name says; the image itself where `digest` is empty."""
+    return f"{_without_version(image)}@{digest}" if digest else image
+
+
+def _without_version(image: str) -> str:
+    return re.sub(r":[^/]*$", "", image.partition("@")[0])
 
 
 def _image_in_registry(uses: str, package: str) -> str:

@@ -204,8 +204,12 @@ _IN_CONTAINER: Final = (
 
 
 def container_of(spec: DeploymentSpec) -> ContainerPlan:
-    """The container of an image; raises `ConfigError` naming the option that is wrong."""
-    from jina.hub.containers import flags_of, image_of, volumes_of
+    """The container of an image; raises `ConfigError` naming the option that is wrong.
+
+    The `jina.lock` that counts for packages decides which version of the image it is.
+    """
+    from jina.hub.containers import at_digest, flags_of, image_of, volumes_of
+    from jina.hub.fetch import pinned_image
 
     given = spec.non_defaults()
     options = {name: given[name] for name in _IN_CONTAINER if given.get(name) not in (None, [], {})}
@@ -215,7 +219,7 @@ def container_of(spec: DeploymentSpec) -> ContainerPlan:
         raise ConfigError(f"what an image is given must be JSON: {error}") from None
     entrypoint: Any = spec.entrypoint
     return ContainerPlan(
-        image=image_of(spec.uses),
+        image=at_digest(image_of(spec.uses), pinned_image(spec.uses, spec.folder)),
         platform=spec.prefer_platform or "",
         network=spec.force_network_mode,
         entrypoint=shlex.split(entrypoint) if isinstance(entrypoint, str) else list(entrypoint or ()),
