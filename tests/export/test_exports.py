@@ -143,7 +143,7 @@ def test_a_step_is_rolled_without_a_gap():
     spec = found["Deployment/a"]["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     pod = spec["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] == 5 + 60 + 10
+    assert pod["terminationGracePeriodSeconds"] == 5 + 3 + 60 + 10
     assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
     assert found["Service/a"]["spec"]["clusterIP"] == "None"
     assert found["PodDisruptionBudget/a"]["spec"]["maxUnavailable"] == 1

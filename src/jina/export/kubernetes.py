@@ -25,6 +25,7 @@ from jina.export.containers import (
     workloads_of_deployment,
     workloads_of_flow,
 )
+from jina.plan.plans import CLUSTER_DELAY
 
 if TYPE_CHECKING:
     from jina.config.models import DeploymentSpec, FlowSpec, GatewaySpec
@@ -383,7 +384,7 @@ class _Objects:
                 affinity=options.get("affinity"),
                 topologySpreadConstraints=spread,
             ),
-            "terminationGracePeriodSeconds": math.ceil(self._pre_stop + self.spec.grace_seconds) + _AFTER_GRACE,
+            "terminationGracePeriodSeconds": math.ceil(self._before_end) + _AFTER_GRACE,
             "securityContext": {**security, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [self._container(one) for one in workload.containers],
             "volumes": list(self._pod_volumes()),
@@ -396,6 +397,12 @@ class _Objects:
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": self._selector},
         }
+
+    @property
+    def _before_end(self) -> float:
+        """Seconds from the order to stop until nothing is in work any more."""
+        delay = self.spec.delay_seconds
+        return self._pre_stop + (CLUSTER_DELAY if delay is None else delay) + self.spec.grace_seconds
 
     @property
     def _pre_stop(self) -> float:
@@ -546,7 +553,7 @@ class _Objects:
 
     def _autoscaler(self) -> Object:
         scaled, workload = self._scaled, self.workload
-        metrics = list(scaled.get("metrics") or ())
+        metrics: list[Object] = list(scaled.get("metrics") or ())
         if "cpu" in scaled:
             target = {"type": "Utilization", "averageUtilization": scaled["cpu"]}
             metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})

@@ -89,7 +89,7 @@ def reached(modules: Mapping[str, Module], roots: Iterable[str], seen: set[str])
             waiting += [f"{name}.__init__"] if f"{name}.__init__" in modules else []
             continue
         found.append(name)
-        waiting += imports(Path(modules[name].source).read_bytes(), name)
+        waiting += sorted(imports(Path(modules[name].source).read_bytes(), name))
         parts = name.split(".")
         waiting += [".".join(parts[:count]) for count in range(1, len(parts))]
     return sorted(found)

@@ -349,17 +349,18 @@ class RegistryStore:
 
     def _next(self, before: str, place: str) -> str:
         """The address that the registry names after another one; raises where it has less protection, or is none."""
+        shown = quoted(place.partition("?")[0])
         try:
             address = urllib.parse.urljoin(self._absolute(before), place)
             parts_of = urllib.parse.urlsplit(address)
             good = bool(parts_of.hostname) and (parts_of.port is None or parts_of.port > 0)
         except ValueError:
-            good = False
+            raise BadServer(f"{self.host}: the registry sends us to {shown}") from None
         if not good or parts_of.scheme not in {"http", "https"}:
-            raise BadServer(f"{self.host}: the registry sends us to {quoted(place.partition('?')[0])}")
+            raise BadServer(f"{self.host}: the registry sends us to {shown}")
         if parts_of.scheme != "https" and self._base.startswith("https:"):
             raise BadServer(
-                f"{self.host}: the registry sends us to {quoted(place.partition('?')[0])}, which has no TLS",
+                f"{self.host}: the registry sends us to {shown}, which has no TLS",
                 help="a proxy before it that speaks TLS has to say so: X-Forwarded-Proto",
             )
         return address

@@ -6,9 +6,12 @@ A plan is what a child process or a container gets; nothing else tells it what t
 from __future__ import annotations
 
 import typing
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+
+CLUSTER_DELAY: Final = 3.0
+"""Seconds in which Kubernetes stops sending requests to a pod that is to end: each node changes its own rules."""
 
 
 class PortAllocator(typing.Protocol):

@@ -23,7 +23,7 @@ from jina.errors import ConfigError
 from jina.observe import exporters, logs
 from jina.observe.exporters import Exporters
 from jina.observe.logs import get_logger
-from jina.plan.plans import ProcessPlan
+from jina.plan.plans import CLUSTER_DELAY, ProcessPlan
 
 Report = Callable[[dict[str, Any]], None]
 """Gets `{"phase": ...}`, with what belongs to the phase."""
@@ -306,10 +306,6 @@ class Parent:
         self.stats = stats or ProcessStats()
 
 
-IN_A_CLUSTER = 3.0
-"""Seconds in which Kubernetes stops sending requests to a pod that is to end: each node changes its own rules."""
-
-
 def drain_delay(plan: ProcessPlan) -> float:
     """Seconds that a process goes on taking requests after it was told to stop; none where nobody reaches it directly.
 
@@ -319,7 +315,7 @@ def drain_delay(plan: ProcessPlan) -> float:
         return 0.0
     if plan.drain_delay is not None:
         return plan.drain_delay
-    return IN_A_CLUSTER if os.environ.get("KUBERNETES_SERVICE_HOST") else 0.0
+    return CLUSTER_DELAY if os.environ.get("KUBERNETES_SERVICE_HOST") else 0.0
 
 
 class ProcessMain(ABC):
