@@ -172,7 +172,7 @@ def test_from_new_to_stop_nothing_is_edited(template, running, package, uv_wheel
     name = template
     if template != "cpu":
         stand_in(running, template, tmp_path / "base")
-    folder = tmp_path / "Ein Ordner mit Ümlauten"
+    folder = tmp_path / "Ein Mappe mit Ümlauten"
     made = [JINA, "hub", "new", "--name", "Upper", "--path", folder, "--dockerfile", template]
     subprocess.run(made, check=True, timeout=50)
     (folder / "Dockerfile").unlink()  # that of pip; without one, `build` writes one for the builder that there is
