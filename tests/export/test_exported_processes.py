@@ -85,7 +85,10 @@ class Cluster:
 
     def port(self, pod, number):
         """The port of this machine for one of a pod."""
-        return self.given.setdefault((pod, int(number)), self.ports.port())
+        key = pod, int(number)
+        if key not in self.given:
+            self.given[key] = self.ports.port()
+        return self.given[key]
 
     def commands(self):
         """Name and words of each container."""

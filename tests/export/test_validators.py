@@ -23,7 +23,7 @@ for path in sys.argv[2:]:
         try:
             kubernetes_validate.validate(one, sys.argv[1], strict=True)
         except Exception as error:
-            print(f"{path}: {one['kind']}: {error}")
+            print(f"{path}: {one['kind']}:", *str(error).split())
 """
 
 
@@ -69,8 +69,8 @@ def test_compose_takes_them(name, tools, tmp_path):
     written = yaml.safe_load((GOLDEN / name / "compose.yml").read_text(encoding="utf-8"))["services"]
     assert read.keys() == written.keys()
     for service, one in read.items():
-        # What Compose reads is what was meant: dollar signs are single again.
-        assert one["command"] == [word.replace("$$", "$") for word in written[service]["command"]]
+        # Compose writes what it read so that it reads it again: a single dollar sign would have been a variable.
+        assert one["command"] == written[service]["command"]
 
 
 EXPORT = """
