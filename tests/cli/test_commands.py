@@ -167,7 +167,7 @@ def test_help_explains_an_option(capsys):
 def test_completion_follows_the_line():
     assert {"executor", "hub", "--help"} <= set(following([]))
     assert set(following(["hub"])) == {
-        "new", "build", "check", "push", "pull", "list", "inspect", "verify", "lock", "login", "logout",
+        "new", "build", "check", "push", "pull", "list", "inspect", "verify", "lock", "login", "logout", "status",
     }  # fmt: skip
     assert "--uses" in following(["executor"])
     assert "--uses" not in following(["executor", "--uses"])

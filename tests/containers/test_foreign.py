@@ -31,6 +31,7 @@ from jina.hub.oci import (
     parse_manifest,
 )
 from jina.hub.registry import Access, RegistryStore
+from jina.supervisor.container import free_port
 from tests.containers.engine import DOCKER
 from tests.containers.test_dockerfile import JINA
 from tests.containers.test_images import base, build, image, package, tool  # noqa: F401 - fixtures
@@ -147,7 +148,7 @@ def _served_by(podman: list, limits: tuple, name: str) -> str:
     command = [
         str(word) for word in (*podman, "run", "--rm", "--name", "upper", *limits, "-e", "PYTHONUNBUFFERED=1", name)
     ]
-    ports = ("--protocol", "grpc", "--port", "0")
+    ports = ("--protocol", "grpc", "--port", str(free_port()))
     with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         said, port = "", ""
         assert running.stdout is not None

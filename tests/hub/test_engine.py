@@ -199,7 +199,7 @@ def test_a_build_that_is_interrupted_leaves_nothing(how, builder, path, tmp_path
     words = ["-t", "upper", "--jina-package", "rejina"]
     if builder == "engine":
         (path / "cat").symlink_to("/bin/cat")
-        program(path, "docker", status=f"$(cat {blocked})")
+        program(path, "docker", status=f"$(cat '{blocked}')")
     else:
         (package / "requirements.txt").write_text(f"-r {blocked}\n")
         words = ["--daemonless", "--base", base(tmp_path / "base"), "--output", f"oci:{tmp_path}/out"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -200,7 +201,7 @@ def test_what_pip_is_told_of_a_project_are_its_dependencies(tmp_path):
     packaged(tmp_path, FILES["pyproject"])
     (program,) = re.findall(r'-c "(import tomllib.*?)" >', package_dockerfile(tmp_path))
     done = subprocess.run(
-        ["sh", "-c", f'{sys.executable} -c "{program}"'],
+        ["sh", "-c", f'{shlex.quote(sys.executable)} -c "{program}"'],
         cwd=tmp_path,
         capture_output=True,
         text=True,

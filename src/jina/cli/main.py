@@ -292,4 +292,4 @@ def overview() -> str:
 
 
 def _listing(names: Sequence[str] | dict[str, Entry]) -> str:
-    return "\n".join(f"  {name:<21}{COMMANDS[name].summary}" for name in names)
+    return "\n".join(f"  {name:<22}{COMMANDS[name].summary}" for name in names)

@@ -113,8 +113,9 @@ def raft_configuration_fits(spec: DeploymentSpec) -> Iterator[Problem]:
 
 def stateful_options_are_for_stateful(spec: DeploymentSpec) -> Iterator[Problem]:
     """What only a replicated log needs says nothing without one."""
+    given = {} if spec.stateful else spec.non_defaults()
     for option in ("peer_ports", "raft_peers", "raft_key_file", "raft_configuration", "consistency"):
-        if option in spec.non_defaults() and not spec.stateful:
+        if option in given:
             yield Problem(option, "is for stateful=True")
 
 
@@ -330,6 +331,8 @@ def uses_scheme_is_available(spec: DeploymentSpec | GatewaySpec) -> Iterator[Pro
 
 def container_options_need_an_image(spec: DeploymentSpec) -> Iterator[Problem]:
     """What is said about a container needs one."""
+    if not CONTAINER_OPTIONS.keys() & spec.model_fields_set:
+        return
     images = [uses for _, uses in _executors_of(spec) if is_image(uses)]
     if images or spec.external:
         return
@@ -454,8 +457,9 @@ def needs_is_a_place(spec: StepSpec) -> Iterator[Problem]:
 
 def gateway_serves_http(spec: StepSpec) -> Iterator[Problem]:
     """What is served over HTTP beside the endpoints is said once, at the Flow's gateway."""
+    given = spec.non_defaults()
     for option in (*HttpOptions.model_fields, "gateway"):
-        if option in spec.non_defaults():
+        if option in given:
             where = "config_gateway(uses=...)" if option == "gateway" else "Flow(...) or Flow.config_gateway(...)"
             yield Problem(option, f"in a Flow it is an option of the gateway: {where}")
 
@@ -504,6 +508,8 @@ def gateway_computes_nothing(spec: GatewaySpec) -> Iterator[Problem]:
     """GPUs are for Executors, and so are containers."""
     if spec.gpus is not None:
         yield Problem("gpus", "is for Deployments; a gateway only passes requests on")
+    if not CONTAINER_OPTIONS.keys() & spec.model_fields_set:
+        return
     exported = {"env_from_secret", "entrypoint"} if is_image(spec.uses) else {"env_from_secret"}
     for option, value in spec.non_defaults().items():
         if option in CONTAINER_OPTIONS and value not in _NOTHING and option not in exported:

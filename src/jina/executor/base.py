@@ -159,7 +159,15 @@ class Configurable:
             raise NotImplementedError
 
         @classmethod
-        def from_hub(cls, uri: str, *, force_update: bool = False, offline: bool = False, **options: Any) -> Self:
+        def from_hub(
+            cls,
+            uri: str,
+            *,
+            force_update: bool = False,
+            offline: bool = False,
+            install_requirements: bool = False,
+            **options: Any,
+        ) -> Self:
             """The Executor of a package, fetched and constructed in this process."""
             raise NotImplementedError
 
@@ -175,7 +183,7 @@ class Configurable:
             uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
             **options: Any,
         ) -> None:
-            """Write the Kubernetes files of a Flow with this image alone."""
+            """Write the Kubernetes files of a Flow with this image alone, `docker://NAME`; see `Flow.to_kubernetes_yaml`."""
             raise NotImplementedError
 
         to_k8s_yaml = to_kubernetes_yaml
@@ -192,7 +200,7 @@ class Configurable:
             uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
             **options: Any,
         ) -> None:
-            """Write the Compose file of a Flow with this image alone."""
+            """Write the Compose file of a Flow with this image alone; see `to_kubernetes_yaml`."""
             raise NotImplementedError
 
 
