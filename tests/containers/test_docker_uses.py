@@ -391,9 +391,7 @@ def test_our_image_in_a_flow_of_jina_3(elsewhere, tmp_path):
     """)
     )
     hosts = tmp_path / "hosts"
-    hosts.write_text(
-        "127.0.0.1 localhost\n198.18.0.1 host.docker.internal\n"
-    )  # Docker Desktop has it, as Jina 3 wants it
+    hosts.write_text("127.0.0.1 localhost\n198.18.0.1 host.docker.internal\n")
     with_hosts = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
     command = [*elsewhere.inside, *with_hosts, JINA3, script]
     done = subprocess.run(command, env=elsewhere.environment, capture_output=True, text=True, timeout=300, check=False)
