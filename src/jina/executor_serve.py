@@ -90,7 +90,7 @@ class _Methods:
         uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> None:
-        """Write the Kubernetes files of a Flow with this image alone, `docker://NAME`; see `Flow.to_kubernetes_yaml`.
+        """Write the Kubernetes files of a Flow of the image `docker://NAME`; see `Flow.to_kubernetes_yaml`.
 
         `options` are those of `Flow.add`. With `executor_type` `SHARED` there is no gateway: Flows elsewhere use it as
         an external Executor.

@@ -183,7 +183,7 @@ class Configurable:
             uses_dynamic_batching: Mapping[str, Mapping[str, Any]] | None = None,
             **options: Any,
         ) -> None:
-            """Write the Kubernetes files of a Flow with this image alone, `docker://NAME`; see `Flow.to_kubernetes_yaml`."""
+            """Write the Kubernetes files of a Flow of the image `docker://NAME`; see `Flow.to_kubernetes_yaml`."""
             raise NotImplementedError
 
         to_k8s_yaml = to_kubernetes_yaml
