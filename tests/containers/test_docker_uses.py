@@ -373,31 +373,6 @@ def test_a_flow_of_an_image_of_jina_3(running, of_jina3):
     assert containers(running) == []
 
 
-def test_our_image_in_a_flow_of_jina_3(elsewhere, tmp_path):
-    """Jina 3 asks a container for its health at the address of the engine's bridge, so the engine has to have one."""
-    if not JINA3.exists():
-        pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh)")
-    script = tmp_path / "jina3.py"
-    script.write_text(
-        textwrap.dedent(f"""
-        from docarray import DocList
-        from docarray.documents import TextDoc
-        from jina import Flow
-
-        if __name__ == "__main__":
-            with Flow().add(uses="docker://{IMAGE}", uses_with={{"suffix": "!"}}, timeout_ready=120000) as flow:
-                docs = flow.post("/upper", DocList[TextDoc]([TextDoc(text="a")]), return_type=DocList[TextDoc])
-                print("answer:", list(docs.text))
-    """)
-    )
-    hosts = tmp_path / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n198.18.0.1 host.docker.internal\n")
-    with_hosts = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
-    command = [*elsewhere.inside, *with_hosts, JINA3, script]
-    done = subprocess.run(command, env=elsewhere.environment, capture_output=True, text=True, timeout=300, check=False)
-    assert "answer: ['A!']" in done.stdout, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("command", ["deployment", "executor"])
 def test_the_command_line_and_yaml(running, tmp_path, command):
     from jina.supervisor.container import free_port

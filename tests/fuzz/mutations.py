@@ -64,7 +64,7 @@ def worse_json(value, chance):
 
     if chance.random() < 0.02:
         deep = chance.choice(["[" * 60_000, '{"a":' * 60_000, "[" * 300 + "]" * 300])
-        value = {**value, chance.choice([*value]): "DEEP"}
+        value = {**value, chance.choice([*value]): "DEEP"} if isinstance(value, dict) else [*value, "DEEP"]
         return json.dumps(value).replace('"DEEP"', deep).encode()
     text = json.dumps(changed(value)).encode("utf-8", "replace")
     return worse(text, chance) if chance.random() < 0.2 else text

@@ -28,6 +28,7 @@ from jina.hub import bytecode
 from jina.hub.archives import UNREADABLE, Entry, pack
 from jina.hub.dockerfiles import UID, Run
 from jina.hub.oci import (
+    CHUNK,
     IMAGE_CONFIG,
     IMAGE_LAYER,
     Damaged,
@@ -184,7 +185,12 @@ def write_archive(store: Store, repository: str, wanted: str, file: Path, name: 
                 blob = blobs[f"sha256:{path.rpartition('/')[2]}"]
                 about.size = blob.size
                 with store.read_blob(repository, blob) as content:
-                    archive.addfile(about, content)
+                    try:
+                        archive.addfile(about, content)
+                    except OSError:
+                        while content.read(CHUNK):  # raises `Damaged` for a blob that ends too early
+                            pass
+                        raise
                     content.read(1)  # the digest is compared at the end
         part.rename(file)
     finally:
