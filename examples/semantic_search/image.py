@@ -111,7 +111,10 @@ def unpacked(archive: Path) -> int:
 
 
 def run(engine: Engine, archive: Path) -> str:
-    """Load the image, ask a container of it from within, and stop it; gives what happened in one line."""
+    """Load the image, ask a container of it from within, and stop it; gives what happened in one line.
+
+    Raises `Unsuitable` where the engine starts no container, for want of rights, say.
+    """
     began = time.perf_counter()
 
     def call(*words: str, check: bool = True) -> str:
@@ -120,9 +123,14 @@ def run(engine: Engine, archive: Path) -> str:
             raise RuntimeError(f"{engine.name} {words[0]}: {done.stderr.strip()[-500:]}")
         return done.stdout.strip()
 
-    call("load", "-i", str(archive))
+    image = call("load", "-i", str(archive)).split()[-1]  # podman puts localhost/ before the name
     call("rm", "-f", NAME, check=False)
-    call("run", "-d", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--name", NAME, f"{NAME}:latest")
+    try:
+        call("run", "-d", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--name", NAME, image)
+    except RuntimeError as error:
+        call("rm", "-f", NAME, check=False)
+        call("rmi", image, check=False)
+        raise Unsuitable(" ".join(str(error).split())) from None
     try:
         call("exec", NAME, "jina", "ping", "executor", "grpc://127.0.0.1:8080", "--attempts", "60")
         size = call("exec", NAME, "python3", "-c", ASKED)
@@ -130,7 +138,7 @@ def run(engine: Engine, archive: Path) -> str:
         code = call("inspect", "--format", "{{.State.ExitCode}}", NAME)
     finally:
         call("rm", "-f", NAME, check=False)
-        call("rmi", f"{NAME}:latest", check=False)
+        call("rmi", image, check=False)
     seconds = time.perf_counter() - began
     return f"{engine.name}: {size} numbers for 'hello' from a container, exit code {code}, {seconds:.1f} s"
 
@@ -160,7 +168,10 @@ def main() -> int:
     except ConfigError as error:
         print(f"it is not run: {error.message}")
         return 0
-    print(run(engine, archive))
+    try:
+        print(run(engine, archive))
+    except Unsuitable as error:
+        print(f"it is not run: {error}")
     return 0
 
 

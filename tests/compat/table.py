@@ -506,7 +506,6 @@ CHECKS = {
         " hub/test_containers.py::test_the_command_line_of_jina_3"
         " containers/test_docker_uses.py::test_a_deployment_answers"
         " containers/test_docker_uses.py::test_a_flow_of_an_image_of_jina_3",
-        missing="an image of ours in a Flow of Jina 3: it takes the arguments of Jina 3, but was not seen to answer there",
     ),
     124: Check(
         "metrics have the names of Jina 3",
