@@ -10,6 +10,7 @@ from tests.hub.test_packages import write
 from tests.hub.test_signatures import make_key
 
 from jina import Deployment, Document, Executor, Flow
+from jina.config.rules import is_image
 from jina.errors import BadConfigSource, ConfigError, NotSupportedError, PermissionDenied
 from jina.hub.fetch import (
     Fetching,
@@ -17,7 +18,6 @@ from jina.hub.fetch import (
     Named,
     image_digest,
     image_named,
-    is_image,
     is_reference,
     lock_for,
     pinned_image,

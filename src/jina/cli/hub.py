@@ -545,14 +545,16 @@ def run_hub_lock(options: argparse.Namespace) -> int:
 
 
 def _is_pinned(uses: Any) -> bool:
-    from jina.hub.fetch import is_image, is_reference
+    from jina.config.rules import is_image
+    from jina.hub.fetch import is_reference
 
     return is_reference(uses) or is_image(uses)
 
 
 def _version(spec: HubLockSpec, uses: str) -> str:
     """What a name stands for now; a package is fetched for it."""
-    from jina.hub.fetch import Fetching, Named, image_digest, image_named, is_image
+    from jina.config.rules import is_image
+    from jina.hub.fetch import Fetching, Named, image_digest, image_named
     from jina.hub.signatures import Trust
 
     if is_image(uses):

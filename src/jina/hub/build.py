@@ -28,7 +28,7 @@ from jina.hub.dockerfiles import (
 )
 from jina.hub.engine import Engine
 from jina.hub.fetch import open_registry
-from jina.hub.oci import Layout, Reference, Store
+from jina.hub.oci import Layout, Reference, Store, docker_name
 from jina.hub.packages import WHEELS, Package, config_of, files_of
 from jina.hub.wizard import check_template
 
@@ -184,7 +184,7 @@ def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) ->
         made = Path(scratch)
         target = images.Place.parse(output, registry, made / "image")
         template = check_template(spec.dockerfile) or "cpu"
-        base = images.open_base(spec.base or _with_host(default_base(template)), registry, made / "base")
+        base = images.open_base(spec.base or docker_name(default_base(template)), registry, made / "base")
         platforms = _platforms(spec)
         if target.archive and len(platforms) > 1:
             raise ConfigError("a docker archive holds one platform", help="give one --platform, or --output oci:DIR")
@@ -222,11 +222,6 @@ def _removed_if_incomplete(target: images.Place) -> Iterator[None]:
 def registry(reference: Reference) -> Store:
     """The registry of a reference, reached with the credentials that there are for it."""
     return open_registry(reference.registry)
-
-
-def _with_host(image: str) -> str:
-    """The name of an image that Docker would look up in its own registry, with that registry."""
-    return f"docker.io/{image}" if "/" in image else f"docker.io/library/{image}"
 
 
 def _platforms(spec: HubBuildSpec) -> list[str]:

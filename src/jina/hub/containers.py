@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from jina.errors import ConfigError, nearest
 from jina.hub.fetch import Named
+from jina.hub.oci import Reference, docker_name
 
-_IMAGE: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]*")
 _NAMED: Final = ("jinahub+docker", "jinaai+docker")
 
 
@@ -19,15 +19,13 @@ def image_of(uses: str) -> str:
     scheme, _, name = uses.strip().partition("://")
     if scheme.lower() in _NAMED:
         return _image_in_registry(uses, f"{scheme.lower().removesuffix('+docker')}://{name}")
-    repository = _without_version(name)
-    host, slash, path = repository.partition("/")
-    if not slash or not re.search(r"[.:]|^localhost$", host):
-        path = repository
-    if not _IMAGE.fullmatch(name) or path != path.lower():
+    try:
+        Reference.parse(docker_name(name))
+    except ConfigError:
         raise ConfigError(
             f"{uses!r} names no image",
             help="write docker://NAME[:TAG], NAME in lower case, as `docker run` takes it",
-        )
+        ) from None
     return name
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jina.errors import BadConfigSource, ConfigError, PermissionDenied, missing_extra
 from jina.hub.archives import unpack
-from jina.hub.oci import LayoutStore, NotFound, Reference, Store, whole
+from jina.hub.oci import LayoutStore, NotFound, Reference, Store, docker_name, whole
 from jina.hub.packages import Progress, config_of, manifest_of, pull
 from jina.hub.signatures import Trust, verify
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from jina.hub.registry import Access
 
 LOCK: Final = "jina.lock"
-_IMAGE: Final = re.compile(r"\s*(docker|jinahub\+docker|jinaai\+docker)://", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"\s*(hub|jinahub|jinaai|git\+https|git\+http|git\+ssh|git\+file)://", re.IGNORECASE)
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GIT_SECONDS: Final = 600.0
@@ -47,11 +46,6 @@ _NAMES_BYTES: Final = 4 << 20
 def is_reference(uses: Any) -> bool:
     """Whether `uses` names a package that is to be fetched."""
     return isinstance(uses, str) and _SCHEME.match(uses) is not None and "\n" not in uses.strip()
-
-
-def is_image(uses: Any) -> bool:
-    """Whether `uses` names an image: a lock pins it, an engine fetches it."""
-    return isinstance(uses, str) and _IMAGE.match(uses) is not None and "\n" not in uses.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,12 +305,7 @@ def image_named(uses: str, registry: str = "") -> Named:
     scheme, _, rest = uses.strip().partition("://")
     if scheme.lower() != "docker":
         return Named.parse(f"{scheme.removesuffix('+docker')}://{rest}", registry)
-    host, slash, _ = rest.partition("/")
-    if not slash:
-        rest = f"docker.io/library/{rest}"
-    elif not (host == "localhost" or "." in host or ":" in host):
-        rest = f"docker.io/{rest}"
-    reference = Reference.parse(rest)
+    reference = Reference.parse(docker_name(rest))
     return Named(reference.registry, reference)
 
 

@@ -371,20 +371,30 @@ def _members(layer: Any) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]
 # --- dependencies -------------------------------------------------------------------------------------------------
 
 
-def uv() -> str:
-    """The path of uv; raises `MissingExtra`."""
+def uv() -> str | None:
+    """The path of uv: beside this Python, else on PATH; None where it is not installed."""
     beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if found is None:
-        raise MissingExtra("an image without an engine needs uv, which is not installed", help="pip install uv")
-    return found
+    return str(beside) if beside.exists() else shutil.which("uv")
+
+
+def no_index() -> list[str]:
+    """The words for uv where pip is to ask no index: uv reads none of pip's variables, and has none of its own."""
+    return ["--no-index"] if os.environ.get("PIP_NO_INDEX", "0") not in {"", "0"} else []
 
 
 def _uv(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run uv; it ends with this process, and where it takes too long."""
+    """Run uv; it ends with this process, and where it takes too long. Raises `MissingExtra` where there is none."""
+    program = uv()
+    if program is None:
+        raise MissingExtra("an image without an engine needs uv, which is not installed", help="pip install uv")
     try:
         return subprocess.run(  # noqa: S603 - a list of words, no shell
-            [uv(), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_TIME, check=False
+            [program, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_TIME,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(f"uv {words[0]} did not end within {_INSTALL_TIME:g} s") from None
@@ -395,10 +405,7 @@ def install(arguments: Sequence[str], python: Python, platform: str, target: Pat
     command = ["pip", "install", "--quiet", "--no-progress", "--python", sys.executable]
     command += ["--target", str(target), "--python-version", python.version, "--python-platform", PLATFORMS[platform]]
     # What is built here would be built for this machine.
-    command += ["--no-build", "--link-mode", "copy", "--no-compile-bytecode", *arguments]
-    # uv reads none of pip's variables, and has none of its own for this.
-    command += ["--no-index"] if os.environ.get("PIP_NO_INDEX", "0") not in {"", "0"} else []
-    done = _uv(command)
+    done = _uv([*command, "--no-build", "--link-mode", "copy", "--no-compile-bytecode", *arguments, *no_index()])
     if done.returncode:
         raise ConfigError(
             f"dependencies for {platform} with Python {python.version} cannot be installed:\n{done.stderr.strip()}",

@@ -108,6 +108,14 @@ class Reference:
         return f"{host}{self.repository}{tag}{f'@{self.digest}' if self.digest else ''}"
 
 
+def docker_name(image: str) -> str:
+    """The name of an image with its registry: as Docker reads it, `docker.io` where it names none."""
+    host, slash, _ = image.partition("/")
+    if slash and (host == "localhost" or "." in host or ":" in host):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
 def check_repository(name: str, where: str = "") -> str:
     """The name, if a repository may be called so; raises `ConfigError` otherwise."""
     if not is_repository(name):

@@ -349,7 +349,6 @@ class Deployment(Lifecycle, RequestMethods):
         start. `words` is the command line of `jina` that does the same: with `install_requirements` this process runs
         it again as the Python of the environment for them. Raises what `start` raises.
         """
-        from jina.supervisor.environments import enter
         from jina.supervisor.foreground import serve_here
         from jina.supervisor.ports import shared
 
@@ -357,7 +356,10 @@ class Deployment(Lifecycle, RequestMethods):
         self._only_one("one process", f"{instead}both", f"{instead}its replicas and shards")
         plan = placed(self.plan.workers[0])
         own = self._state.executors[self.name]
-        enter(own.plan.requirements, words, offline=own.plan.offline)
+        if own.plan.requirements:
+            from jina.supervisor.environments import enter
+
+            enter(own.plan.requirements, words, offline=own.plan.offline)
         try:
             return serve_here(
                 shared(plan, self._hold_given([plan])),

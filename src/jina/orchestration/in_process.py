@@ -109,11 +109,12 @@ class AsyncInProcessService(_InProcess, AsyncRequestMethods):
 def factories_of(workers: Sequence[WorkerPlan], resolved: Mapping[str, Resolved]) -> dict[str, Make]:
     """By worker: the function that imports and constructs its Executor; `NotSupportedError` for requirements."""
     from jina.plan.processes import owner
-    from jina.supervisor.environments import refusal
 
     refuse_containers(workers, "what runs in this process")
     for worker in workers:
         if worker.executor.requirements:
+            from jina.supervisor.environments import refusal
+
             raise refusal(worker.executor.requirements, f"{worker.name} in this process")
     return {worker.name: _factory(worker, resolved[owner(worker.deployment, worker.part)]) for worker in workers}
 

@@ -354,7 +354,9 @@ class Environment:
             raise
 
     def _fill(self, place: Path, steps: _Steps) -> None:
-        program, scratch = _uv(), place / "requirements"
+        from jina.hub.images import uv
+
+        program, scratch = uv(), place / "requirements"
         if program is None and importlib.util.find_spec("pip") is None:
             raise ConfigError(
                 f"install_requirements: neither uv nor pip is here to install {self.shown}", help="pip install uv"
@@ -389,10 +391,10 @@ class Environment:
         if program is None:
             words = ["-m", "pip", "--python", str(python), "install", "--no-input", "--disable-pip-version-check"]
             return [sys.executable, *words, *arguments]
+        from jina.hub.images import no_index
+
         words = ["pip", "install", "--no-progress", "--python", str(python), "--overrides"]
-        # uv reads none of pip's variables, and has none of its own for this.
-        without = ["--no-index"] if os.environ.get("PIP_NO_INDEX", "0") not in {"", "0"} else []
-        return [program, *words, str(scratch / "overrides.txt"), *without, *arguments]
+        return [program, *words, str(scratch / "overrides.txt"), *no_index(), *arguments]
 
     def _exported(self, program: str | None, scratch: Path, steps: _Steps) -> str:
         """What uv.lock pins, as a file for an installer."""
@@ -518,11 +520,6 @@ def _add_ours(packages: Path) -> None:
 
 def _packages_of(place: Path) -> Path:
     return place / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-
-
-def _uv() -> str | None:
-    beside = Path(sys.executable).with_name("uv")
-    return str(beside) if beside.exists() else shutil.which("uv")
 
 
 # --- locks, steps and leftovers -----------------------------------------------------------------------------------
