@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jina.errors import ConfigError
 from jina.export.containers import (
+    AFTER_GRACE,
+    FOR_EVER,
     PEER_PORT,
     PORT,
     Container,
@@ -31,8 +33,6 @@ _KEPT: Final = "/home/executor"
 """Where a stateful Executor keeps its log: a folder of its user in images of `jina hub build`, so that the volume is
 that user's, too."""
 _SECRET: Final = "/run/secrets"  # noqa: S105 - a folder
-_AFTER_GRACE: Final = 10
-_FOR_EVER: Final = 2**31 - 1
 _ASK: Final = "import urllib.request as u; u.urlopen('http://127.0.0.1:{}/readyz', timeout=5)"
 """A program that fails unless the container is ready: quicker than a whole `jina ping`, whatever it serves."""
 
@@ -144,7 +144,7 @@ def _service(workload: Workload, container: Container, name: str, number: int) -
         "command": [str(number) if word == _REPLICA else word.replace("$", "$$") for word in container.words],
         "healthcheck": _healthcheck(container, spec.ready_seconds),
         "restart": "unless-stopped",
-        "stop_grace_period": f"{math.ceil(spec.grace_seconds) + _AFTER_GRACE}s",
+        "stop_grace_period": f"{math.ceil(spec.grace_seconds) + AFTER_GRACE}s",
         "read_only": True,
         "security_opt": ["no-new-privileges:true"],
     }
@@ -174,7 +174,7 @@ def _healthcheck(container: Container, ready: float | None) -> dict[str, Any]:
         "interval": "5s",
         "timeout": "10s",
         "retries": 3,
-        "start_period": f"{_FOR_EVER // 1000 if ready is None else math.ceil(ready)}s",
+        "start_period": f"{FOR_EVER // 1000 if ready is None else math.ceil(ready)}s",
     }
 
 

@@ -42,6 +42,10 @@ PEER_PORT: Final = 8090
 """The port of a consensus agent."""
 MONITORING_PORT: Final = 9090
 """Metrics and probes over plain HTTP, whatever the container serves and however."""
+AFTER_GRACE: Final = 10
+"""Seconds that a container has beyond its grace time for `close()` of its Executor."""
+FOR_EVER: Final = 2**31 - 1
+"""The largest number of seconds, or tries, that is understood."""
 CONFIG: Final = "config.yml"
 """The Executor's configuration in the working folder of its image, where `jina hub build` and Jina 3 have it."""
 

@@ -14,6 +14,8 @@ import yaml
 
 from jina.errors import ConfigError, nearest
 from jina.export.containers import (
+    AFTER_GRACE,
+    FOR_EVER,
     PEER_PORT,
     PORT,
     Container,
@@ -37,9 +39,6 @@ _TLS: Final = "/etc/jina/tls"
 _RAFT: Final = "/etc/jina/raft"
 _USER: Final = 10001
 """The user of images that `jina hub build` makes."""
-_AFTER_GRACE: Final = 10
-"""Seconds that a pod has beyond its grace time for `close()` of its Executor."""
-_FOR_EVER: Final = 2**31 - 1
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _APP_PROTOCOLS: Final = {"grpc": "kubernetes.io/h2c", "http": "http", "websocket": "kubernetes.io/ws"}
 
@@ -384,7 +383,7 @@ class _Objects:
                 affinity=options.get("affinity"),
                 topologySpreadConstraints=spread,
             ),
-            "terminationGracePeriodSeconds": math.ceil(self._before_end) + _AFTER_GRACE,
+            "terminationGracePeriodSeconds": math.ceil(self._before_end) + AFTER_GRACE,
             "securityContext": {**security, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [self._container(one) for one in workload.containers],
             "volumes": list(self._pod_volumes()),
@@ -409,7 +408,7 @@ class _Objects:
         return float(self.options.get("pre_stop", 5))
 
     def _container(self, one: Container) -> Object:
-        ports = [{"name": _port_name(protocol), "containerPort": number} for protocol, number in one.ports.items()]
+        ports = [{"name": protocol, "containerPort": number} for protocol, number in one.ports.items()]
         if self.workload.stateful:
             ports.append({"name": "raft", "containerPort": PEER_PORT})
         # Containers beside a head have ports of other names: they must differ within a pod.
@@ -469,7 +468,7 @@ class _Objects:
             return {"httpGet": {"path": path, "port": one.probes}, **rest}
 
         ready = self.spec.ready_seconds
-        tries = _FOR_EVER if ready is None else max(math.ceil(ready / 5), 3)
+        tries = FOR_EVER if ready is None else max(math.ceil(ready / 5), 3)
         return {
             "startupProbe": probe("/startupz", periodSeconds=5, timeoutSeconds=5, failureThreshold=tries),
             # An Executor may hold the interpreter for long: a minute without any answer is too long.
@@ -570,15 +569,11 @@ class _Objects:
         return self._object("autoscaling/v2", "HorizontalPodAutoscaler", workload.name, spec=spec)
 
 
-def _port_name(protocol: str) -> str:
-    return protocol
-
-
 def _port(protocol: str, number: int) -> Object:
     return {
-        "name": _port_name(protocol),
+        "name": protocol,
         "port": number,
-        "targetPort": _port_name(protocol),
+        "targetPort": protocol,
         "appProtocol": _APP_PROTOCOLS[protocol],
     }
 

@@ -31,6 +31,9 @@ UID = 10001
 
 _SCHEMES: Final = {"grpc": "grpc", "http": "http", "websocket": "ws"}
 _SECOND: Final = 1_000_000_000
+_TIMES: Final = {"Interval": 10, "Timeout": 10, "StartPeriod": 120}
+"""Of the health check, in seconds."""
+_RETRIES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,7 @@ class Run:
     @property
     def healthcheck(self) -> dict[str, Any]:
         """As the configuration of an image holds it, with durations in nanoseconds."""
-        times = {"Interval": 10 * _SECOND, "Timeout": 10 * _SECOND, "StartPeriod": 120 * _SECOND}
-        return {"Test": self.test, **times, "Retries": 3}
+        return {"Test": self.test, **{name: seconds * _SECOND for name, seconds in _TIMES.items()}, "Retries": _RETRIES}
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,8 @@ def default_base(template: str) -> str:
 
 def _healthcheck(run: Run) -> str:
     check = json.dumps(run.test[1:])
-    return f"HEALTHCHECK --interval=10s --timeout=10s --start-period=120s --retries=3 \\\n    CMD {check}"
+    times = f"--interval={_TIMES['Interval']}s --timeout={_TIMES['Timeout']}s --start-period={_TIMES['StartPeriod']}s"
+    return f"HEALTHCHECK {times} --retries={_RETRIES} \\\n    CMD {check}"
 
 
 def dockerignore() -> str:
