@@ -122,10 +122,14 @@ def _container(engine: Engine) -> Iterator[int]:
     name = f"{IMAGE}-{port}"
     command = [engine.program, "run", "--rm", "--name", name, "--network", "host", f"{IMAGE}:latest"]
     with subprocess.Popen(
-        [*command, "--protocol", "http", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ):
+        [*command, "--protocol", "http", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
         try:
             yield port
+        except RuntimeError as error:
+            if process.poll() is not None and process.stderr is not None:
+                raise RuntimeError(f"{engine.program} run: {process.stderr.read().decode().strip()}") from error
+            raise
         finally:
             subprocess.run([engine.program, "stop", name], stdout=subprocess.DEVNULL, timeout=60, check=False)
 
