@@ -22,6 +22,9 @@ class FakeService:
     def flush(self, *, on=True):
         return None
 
+    def hold(self, *, on=True):
+        return None
+
     def freed(self):
         return None
 

@@ -21,15 +21,23 @@ class Watched(Executor):
             doc.text += "x"
 
 
-@given(st.lists(st.tuples(st.floats(0, 20), st.sampled_from(["ask", "good", "bad"])), max_size=40))
+@given(st.lists(st.tuples(st.floats(0, 20), st.sampled_from(["ask", "good", "bad", "more", "look"])), max_size=40))
 def test_a_worker_answers_until_a_bad_answer_or_a_silence(events):
     """Beside a model that remembers everything."""
     probe, now, open_since, failed = ProbeState(), 0.0, None, False
+    received = seen = 0
     for after, event in events:
         now += after
         silent = open_since is not None and now - open_since > LIMIT
         assert probe.answers(now) is not (failed or silent)
-        if event == "ask":
+        if event == "more":
+            received += 1
+        elif event == "look":
+            probe.look(now, received)
+            if open_since is not None and received != seen:
+                open_since = now
+            seen = received
+        elif event == "ask":
             assert probe.ask(now) is (open_since is None)
             open_since = now if open_since is None else open_since
         elif open_since is not None:
@@ -159,3 +167,61 @@ def test_metrics_cross_a_link(openmetrics):
                 await server.stop(1)
 
     asyncio.run(main())
+
+
+class Large(Executor):
+    """Answers with a hundred times what the link may hold."""
+
+    asked = 0
+
+    @requests(on="/large")
+    async def large(self, docs: DocumentArray, **kwargs):
+        type(self).asked += 1
+        docs[0].text = "x" * 60_000
+
+
+def test_a_worker_whose_answers_wait_to_be_read_is_not_silent(monkeypatch):
+    """Its question waits behind requests that are read only when there is room for their answers."""
+    import socket
+
+    from tests.gateway.gateways import workers
+
+    from jina.gateway.replicas import HealthChecker
+    from jina.ipc.client import LinkUpstream
+    from jina.ipc.server import LinkServer
+
+    limit = 64 * 1024
+    monkeypatch.setattr(replicas, "INTERVAL", 0.005)
+    now = [0.0]
+
+    async def main():
+        async with workers({"a": Large}) as services:
+            ours, theirs = socket.socketpair()
+            server = LinkServer(theirs, services["a/rep-0" if "a/rep-0" in services else "a"], limit)
+            await server.start()
+            upstream = LinkUpstream("a/rep-0", ours, limit)
+            await upstream.describe()
+            part = _Part(upstream)
+            health = HealthChecker({"a": [part]}, lambda: now[0])
+            calls = [asyncio.create_task(upstream.call(request("/large", ["t"]))) for _ in range(300)]
+            health.start()
+            try:
+                for call in calls:
+                    await call
+                    now[0] += LIMIT / 10  # 150 seconds in all, of which none is silent
+                    await asyncio.sleep(0.006)
+                    assert health.serves([part])
+            finally:
+                health.stop()
+                await upstream.close()
+                await server.stop(1)
+
+    asyncio.run(main())
+
+
+class _Part:
+    """What the checker reads of the replicas of a Deployment."""
+
+    def __init__(self, upstream):
+        self.plan = type("Plan", (), {"upstreams": _upstreams("a/rep-0")})
+        self.upstreams = [upstream]

@@ -829,3 +829,68 @@ def test_memory_stays_flat_while_a_slow_reader_streams():
             await replies.aclose()
 
     run(main())
+
+
+def test_while_the_gateway_reads_nothing_no_more_is_begun_than_the_link_holds():
+    size = LIMIT // 4
+
+    class Answers(EchoService):
+        begun, held = 0, []
+
+        async def call(self, request):
+            self.begun += 1
+            return Reply(BytesPayload(blob(size)))
+
+        def hold(self, *, on=True):
+            self.held.append(on)
+
+    async def main():
+        ours, theirs = socket.socketpair()
+        service = Answers()
+        server = LinkServer(theirs, service, LIMIT)
+        await server.start()
+        upstream = LinkUpstream(NAME, ours, LIMIT)
+        await upstream.describe()
+        upstream.hold(on=True)
+        calls = [asyncio.create_task(upstream.call(request(data=b""))) for _ in range(100)]
+        await until(lambda: server._connection.full and server._connection._paused)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert service.held[-1] is True
+        assert service.begun < 50
+        upstream.hold(on=False)
+        for call in calls:
+            assert len((await call).payload.to_bytes()) > size
+        assert service.held[-1] is False
+        await upstream.close()
+        await server.stop(1)
+
+    run(main())
+
+
+def test_a_lost_link_holds_up_no_service():
+    class Answers(EchoService):
+        held = []
+
+        async def call(self, request):
+            return Reply(BytesPayload(blob(LIMIT // 2)))
+
+        def hold(self, *, on=True):
+            self.held.append(on)
+
+    async def main():
+        ours, theirs = socket.socketpair()
+        service = Answers()
+        server = LinkServer(theirs, service, LIMIT)
+        await server.start()
+        upstream = LinkUpstream(NAME, ours, LIMIT)
+        await upstream.describe()
+        upstream.hold(on=True)
+        calls = [asyncio.create_task(upstream.call(request(data=b""))) for _ in range(50)]
+        await until(lambda: server._connection.full and server._connection._paused)
+        await upstream.close()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await until(lambda: service.held.count(True) == service.held.count(False))
+        await server.stop(1)
+
+    run(main())

@@ -221,3 +221,18 @@ def test_no_bytes_do_worse_than_break_the_link(pieces):
     inbox, _ = collecting()
     with contextlib.suppress(LinkBroken):
         feed(inbox, b"".join(pieces))
+
+
+def test_a_receiver_makes_room_for_a_few_large_messages_at_a_time():
+    """However many wait: room for a whole message is made when its first part comes."""
+    send_queue, (inbox, events) = SendQueue(), collecting()
+    bodies = {number: content(5 * CHUNK, number) for number in range(1, 101)}
+    for number, body in bodies.items():
+        send_queue.put(frames.REPLY, 0, number, b"", body)
+    most = 0
+    while send_queue.size:
+        batch, _ = send_queue.take()
+        feed(inbox, b"".join(batch))
+        most = max(most, len(inbox._sinks))
+    assert most <= 8
+    assert {stream: bytes(body) for _, _, stream, _, body in events} == bodies

@@ -306,3 +306,34 @@ def test_each_job_has_a_context_of_its_own_copied_from_where_the_dispatcher_was_
         for pool, function in ((dispatcher.sync_pool, swap), (dispatcher.async_pool, swap_async)):
             for _ in range(2):
                 assert run(Work(function).outcome(dispatcher, pool)) == "from the start"
+
+
+def test_no_method_is_begun_on_a_thread_while_it_is_held():
+    begun = []
+    with two_loops() as (dispatcher, wait):
+        dispatcher.hold(on=True)
+
+        async def main():
+            works = [
+                asyncio.ensure_future(Work(partial(begun.append, number)).outcome(dispatcher, dispatcher.sync_pool))
+                for number in range(3)
+            ]
+            codec = Work(lambda: "encoded")
+            assert await codec.outcome(dispatcher, dispatcher.codec_pool) == "encoded"
+            assert begun == []
+            dispatcher.hold(on=False)
+            await asyncio.gather(*works)
+
+        wait(main())
+    assert begun == [0, 1, 2]
+
+
+def test_threads_end_that_are_held():
+    with two_loops() as (dispatcher, wait):
+        wait(Work(lambda: None).outcome(dispatcher, dispatcher.sync_pool))
+        dispatcher.hold(on=True)
+        dispatcher.stop()
+        for thread in dispatcher.sync_pool._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        dispatcher.hold(on=False)

@@ -719,6 +719,11 @@ class GrpcUpstream:
         """See `net.service.Upstream`: false from a failed connection until the next good one."""
         return self._up and not self._closed
 
+    @property
+    def received(self) -> int:
+        """See `Upstream`."""
+        return 0
+
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """See `net.service.Upstream`; a peer that does not tell its endpoints counts as one that answers any."""
         pause = _FIRST_PAUSE
@@ -785,6 +790,9 @@ class GrpcUpstream:
 
     def flush(self, *, on: bool = True) -> None:
         """See `net.service.Upstream`; gRPC has no word for it, and the worker may serve others."""
+
+    def hold(self, *, on: bool = True) -> None:
+        """See `net.service.Upstream`; the window of HTTP/2 bounds what is under way to us."""
 
     async def close(self) -> None:
         """See `net.service.Upstream`."""

@@ -48,6 +48,11 @@ class InProcessUpstream:
         """See `Upstream`."""
         return self._service.up
 
+    @property
+    def received(self) -> int:
+        """See `Upstream`."""
+        return 0
+
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """See `Upstream`."""
         return await self._service.describe()
@@ -71,6 +76,10 @@ class InProcessUpstream:
     def flush(self, *, on: bool = True) -> None:
         """See `Upstream`."""
         self._service.flush(on=on)
+
+    def hold(self, *, on: bool = True) -> None:
+        """See `Upstream`."""
+        self._service.hold(on=on)
 
     async def close(self) -> None:
         """Nothing is held; the owner of the service stops it."""

@@ -160,6 +160,11 @@ class Replicas:
         for upstream in self.upstreams:
             upstream.flush(on=on)
 
+    def hold(self, *, on: bool = True) -> None:
+        """See `Service`."""
+        for upstream in self.upstreams:
+            upstream.hold(on=on)
+
     async def close(self) -> None:
         """Give up all upstreams."""
         await asyncio.gather(*(upstream.close() for upstream in self.upstreams))
@@ -406,11 +411,12 @@ _watch_log = logs.get_logger("gateway.watch")
 class ProbeState:
     """What is known of one worker; all times are of one monotonic clock."""
 
-    __slots__ = ("_asked", "_failure")
+    __slots__ = ("_asked", "_failure", "_received")
 
     def __init__(self) -> None:
         self._asked: float | None = None
         self._failure = ""
+        self._received = 0
 
     def ask(self, now: float) -> bool:
         """Whether to ask now; a question that is still open is the only one."""
@@ -424,8 +430,18 @@ class ProbeState:
         self._asked = None
         self._failure = failure
 
+    def look(self, now: float, received: int) -> None:
+        """So many bytes came from the worker so far. While more come, a question may wait behind requests whose
+        answers take long to send.
+        """
+        if self._asked is not None and received != self._received:
+            self._asked = now
+        self._received = received
+
     def answers(self, now: float) -> bool:
-        """False from a bad answer, and from `LIMIT` seconds after a question, to the next good answer."""
+        """False from a bad answer, and from `LIMIT` seconds after a question without a sign of life, to the next good
+        answer.
+        """
         return not self._failure and (self._asked is None or now - self._asked <= LIMIT)
 
 
@@ -490,6 +506,7 @@ class HealthChecker:
             }
             self._probes = {upstream: self._probes.get(upstream) or ProbeState() for upstream in local}
             for upstream, probe in self._probes.items():
+                probe.look(self._clock(), upstream.received)
                 if upstream.up and probe.ask(self._clock()):
                     task = asyncio.create_task(self._ask(upstream, probe))
                     self._open.add(task)

@@ -131,6 +131,11 @@ class Shards:
         for part in self._parts:
             part.flush(on=on)
 
+    def hold(self, *, on: bool = True) -> None:
+        """See `Service`."""
+        for part in self._parts:
+            part.hold(on=on)
+
     async def close(self) -> None:
         """Give up all upstreams."""
         await asyncio.gather(*(part.close() for part in self._parts))

@@ -104,6 +104,11 @@ class LinkUpstream:
         except OSError:
             self._give_up("went away")
 
+    @property
+    def received(self) -> int:
+        """See `Upstream`."""
+        return 0 if self._connection is None else self._connection.received
+
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """See `Upstream`."""
         await self._connect()
@@ -167,6 +172,11 @@ class LinkUpstream:
         """See `Upstream`; the worker itself takes it back when the link is lost."""
         if on and self._connection is not None:
             self._connection.send(frames.FLUSH, 0, 0)
+
+    def hold(self, *, on: bool = True) -> None:
+        """See `Upstream`: nothing is read of the link, and so the worker makes no more than the link holds."""
+        if self._connection is not None:
+            self._connection.hold(on=on)
 
     async def close(self) -> None:
         """See `Upstream`."""

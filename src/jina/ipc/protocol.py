@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -40,6 +41,11 @@ _SCRATCH: Final = 4 * CHUNK
 _VIEWED: Final = 1024 * 1024
 _TURNS: Final = 4
 """Parts of large messages between two looks at the small ones."""
+_WOKEN: Final = 16
+_NEXT_WOKEN: Final = 0.002
+"""How many that wait for room are woken together, and seconds until the next."""
+_AT_ONCE: Final = 8
+"""Large messages that are sent side by side; the receiver makes room for a whole message when its first part comes."""
 REQUEST: Final = 1
 STREAM: Final = 2
 REPLY: Final = 3
@@ -74,12 +80,14 @@ class LinkBroken(Exception):
 class SendQueue:
     """Messages to be sent, as frames in the order in which they should leave; those of one stream keep theirs."""
 
-    __slots__ = ("_large", "_large_size", "_small", "_small_size")
+    __slots__ = ("_large", "_large_size", "_small", "_small_size", "_turns")
 
     def __init__(self) -> None:
         self._small: list[Buffer] = []
         self._small_size = 0
         self._large: dict[int, _Large] = {}
+        self._turns: deque[int] = deque()
+        """The streams whose large messages are being sent, in turns."""
         self._large_size = 0
 
     @property
@@ -110,14 +118,27 @@ class SendQueue:
         """What should be written next, and its size: all small messages and a turn of the large ones."""
         batch, self._small = self._small, []
         size, self._small_size = self._small_size, 0
-        for stream in list(self._large)[:_TURNS] if self._large else ():
-            large = self._large.pop(stream)
-            taken = large.next_into(batch)
-            self._large_size -= taken
-            size += taken
-            if large.left:
-                self._large[stream] = large
+        if self._large:
+            size += self._take_parts(batch)
         return batch, size
+
+    def _take_parts(self, batch: list[Buffer]) -> int:
+        turns, sent = self._turns, 0
+        for stream in self._large:
+            if len(turns) >= _AT_ONCE:
+                break
+            if stream not in turns:
+                turns.append(stream)
+        for _ in range(min(_TURNS, len(turns))):
+            stream = turns.popleft()
+            large = self._large[stream]
+            sent += large.next_into(batch)
+            if large.left:
+                turns.append(stream)
+            else:
+                del self._large[stream]
+        self._large_size -= sent
+        return sent
 
     def __contains__(self, stream: int) -> bool:
         """Whether a large message of the stream waits, or a part of it."""
@@ -128,6 +149,8 @@ class SendQueue:
         large = self._large.pop(stream, None)
         if large is None:
             return False
+        if stream in self._turns:
+            self._turns.remove(stream)
         self._large_size -= large.left
         return not large.begun
 
@@ -681,8 +704,16 @@ class LinkConnection(asyncio.BufferedProtocol):
         self._paused = False
         self._reading = True
         self._cap = 0
+        self._held = False
+        self.on_full: Callable[[bool], None] | None = None
+        """Called with True when more than the cap of replies waits, and with False when that is over."""
+        self.full = False
+        """Whether more than the cap of replies waits to be sent."""
+        self._room: deque[asyncio.Future[None]] = deque()
         self._drained: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
+        self.received = 0
+        """Bytes that came so far."""
         self.drop_incoming = self._inbox.drop
         self.on_flush: Callable[[], None] | None = None
         """Called before anything that waits is written."""
@@ -692,15 +723,29 @@ class LinkConnection(asyncio.BufferedProtocol):
         if not self.open:
             return
         self.send_queue.put(kind, flags, stream, meta, body)
-        if self._paused:
+        if self._paused or self.send_queue.size > self._cap > 0:
             self._throttle()
-        elif not self._scheduled:
+        if not (self._paused or self._scheduled):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
     def limit_replies(self, cap: int) -> None:
         """Read nothing while more than `cap` bytes wait to be sent."""
         self._cap = cap
+
+    def hold(self, *, on: bool) -> None:
+        """Read nothing for now, or read again."""
+        self._held = on
+        self._throttle()
+
+    async def room(self) -> None:
+        """Return when no more than the cap waits to be sent, or the connection is lost; for a few callers at a time,
+        since each of them is about to send.
+        """
+        while self.full and self.open:
+            waiter = self._loop.create_future()
+            self._room.append(waiter)
+            await waiter
 
     async def drain(self) -> None:
         """Return when everything sent so far has been handed to the system, or the connection is lost."""
@@ -738,6 +783,7 @@ class LinkConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See `asyncio.BufferedProtocol`."""
+        self.received += nbytes
         try:
             self._inbox.advance(nbytes)
         except LinkBroken as error:
@@ -759,6 +805,9 @@ class LinkConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """See `asyncio.BaseProtocol`."""
         self.open = False
+        self._tell_room()
+        if self.full and self.on_full is not None:
+            self.on_full(False)  # noqa: FBT003 - what it was called with before
         self._settle()
         self._lost()
         self._gone.set_result(None)
@@ -782,13 +831,31 @@ class LinkConnection(asyncio.BufferedProtocol):
         self._throttle()
 
     def _throttle(self) -> None:
-        if not self._cap or self._reading == (self.send_queue.size <= self._cap) or not self.open:
+        if not self.open:
+            return
+        full = bool(self._cap) and self.send_queue.size > self._cap
+        if full != self.full:
+            self.full = full
+            if not full:
+                self._tell_room()
+            if self.on_full is not None:
+                self.on_full(full)
+        if self._reading != (full or self._held):
             return
         self._reading = not self._reading
         if self._reading:
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+
+    def _tell_room(self) -> None:
+        several = _WOKEN if self.open else len(self._room)
+        for _ in range(min(several, len(self._room))):
+            waiter = self._room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._room and not self.full:
+            self._loop.call_later(_NEXT_WOKEN, self._tell_room)
 
     def _settle(self) -> None:
         drained, self._drained = self._drained, None

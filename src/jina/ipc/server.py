@@ -69,8 +69,9 @@ class LinkServer:
             self._marks = receive_handshake(self._sock)
             connection = LinkConnection("the gateway", self._limit, self._deliver, self._on_lost)
             connection.limit_replies(2 * self._limit)
+            connection.on_full = self._hold
             self._connection = connection
-            self._send = connection.send
+            self._send, self._room = connection.send, connection.room
             await connect(self._sock, connection)
         except OSError as error:
             self._connection = None
@@ -128,6 +129,11 @@ class LinkServer:
         else:
             self._begin(kind, flags, number, meta, body)
 
+    def _hold(self, full: bool) -> None:
+        self._service.hold(on=full)
+        if not full:
+            self._service.freed()
+
     def _begin(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
         """A request came."""
         try:
@@ -145,6 +151,7 @@ class LinkServer:
             if request is None:
                 self._send(frames.REPLY, 0, number, b"", await self._asked(kind, flags))
             elif kind == frames.REQUEST:
+                await self._room()
                 reply = await self._service.call(request)
                 flags, meta, body = write_reply(reply, request, self._limit)
                 self._send(frames.REPLY, flags, number, meta, body)
@@ -176,11 +183,13 @@ class LinkServer:
         credit = self._credits[number] = _Credit(self._loop)
         replies = self._service.stream(request)
         try:
+            await self._room()
             async for reply in replies:
                 flags, meta, body = write_reply(reply, request, self._limit)
                 self._send(frames.ITEM, flags, number, meta, body)
                 if credit.spend(len(meta) + len(body)):
                     await credit.more()
+                await self._room()
             self._send(frames.END, 0, number)
         finally:
             self._credits.pop(number, None)

@@ -37,7 +37,10 @@ def as_jina_error(error: BaseException) -> JinaError:
     A cancellation of the running task is raised again.
     """
     if isinstance(error, CancelledError) and is_cancelled():
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame: a cycle, which would keep all that the request holds
     if isinstance(error, JinaError):
         return error
     _log.error("a request failed with an unexpected error", exc_info=error)

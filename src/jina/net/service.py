@@ -101,6 +101,12 @@ class Service(Protocol):
         """As long as one caller wants it, requests wait no longer for a batch to fill: that caller is about to stop."""
         ...
 
+    def hold(self, *, on: bool = True) -> None:
+        """As long as one caller wants it, no more answers are made than can be helped: too much waits for clients that
+        do not take it.
+        """
+        ...
+
     async def close(self) -> None:
         """Give up what is held; what is in flight may fail."""
         ...
@@ -156,6 +162,11 @@ class Upstream(Service, Protocol):
     request may have been begun. The reply comes as JSON where `request.json_reply` asks for it, as a serialised
     `docarray.DocListProto` else.
     """
+
+    @property
+    def received(self) -> int:
+        """Bytes that came from a worker of this machine so far: one that sends answers is not silent. 0 for others."""
+        ...
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         """The metrics of a worker of this machine as text; nothing for one elsewhere, which is scraped there."""

@@ -33,6 +33,9 @@ LARGE: Final = 1024 * 1024
 """Bytes from which it is worth to give memory back to the system."""
 COST: Final = 1024
 """Bytes that an answer counts for at least."""
+_BEHIND: Final = 512 * 1024
+_MOST_BEHIND: Final = 64
+"""What the places on its way hold of a stream that waits: so many bytes, or so many documents."""
 _ACKNOWLEDGED: Final = 120
 """Where `tcpi_bytes_acked` is in the `tcp_info` of Linux."""
 _MARGIN: Final = 10.0
@@ -46,6 +49,11 @@ class Bounds(NamedTuple):
     each: int = 32 * 1024 * 1024
     total: int = 256 * 1024 * 1024
     timeout: float = 60.0
+
+
+def behind(size: int) -> int:
+    """About how many bytes of a stream are held behind an answer of `size` bytes that waits."""
+    return min(_BEHIND, _MOST_BEHIND * size)
 
 
 class Waiting:
@@ -121,6 +129,15 @@ class Waiting:
                     waiter.set_result(None)
             self._room.clear()
         self.unread.taken(self, size)
+
+    def reserve(self, size: int) -> None:
+        """So much is held behind an answer that waits; a negative size: no more."""
+        self.held += size
+        self.peak = max(self.peak, self.held)
+        if size > 0:
+            self.unread.added(self, size)
+        else:
+            self.unread.taken(self, -size)
 
     def pause(self) -> None:
         """The transport takes no more."""
@@ -257,10 +274,17 @@ class OfPeer(Waiting):
 
 
 class Unread:
-    """What waits for the clients of one server; used on its loop. `freed` is called when much was given back."""
+    """What waits for the clients of one server; used on its loop.
 
-    def __init__(self, bounds: Bounds, freed: Callable[[], None] | None = None) -> None:
+    `freed` is called when much was given back, `hold` with True when too much waits and with False once the slowest
+    are closed.
+    """
+
+    def __init__(
+        self, bounds: Bounds, freed: Callable[[], None] | None = None, hold: Callable[[bool], None] | None = None
+    ) -> None:
         self.bounds = bounds
+        self._hold = hold
         self.peers: WeakValueDictionary[str, OfPeer] = WeakValueDictionary()
         """Those of gRPC, by the address of the client, while a call may have something to wait."""
         self.waiting: set[Waiting] = set()
@@ -298,6 +322,8 @@ class Unread:
             self.watch(waiting)
         if self.held + self._buffered > self.bounds.total and not self._soon:
             self._soon = True
+            if self._hold is not None:
+                self._hold(True)  # noqa: FBT003 - on or off is all it says
             self._look_in(SOON)
 
     def taken(self, waiting: Waiting, size: int) -> None:
@@ -339,7 +365,7 @@ class Unread:
 
     def _look(self) -> None:
         self._timer = None
-        self._soon = False
+        held, self._soon = self._soon, False
         now = asyncio.get_running_loop().time()
         for waiting in list(self.waiting):
             if waiting.is_late(now) and self.bounds.timeout:
@@ -353,6 +379,8 @@ class Unread:
             total -= sizes[waiting]
             self._close(waiting, f"more than {self.bounds.total} bytes wait for all clients (max_unread_total)")
         self._buffered = total - self.held
+        if held and self._hold is not None:
+            self._hold(False)  # noqa: FBT003
         if self.waiting:
             self._look_in(self._every)
 

@@ -39,7 +39,7 @@ from jina.net.messages import (
 from jina.net.service import EndpointInfo, LocalService
 from jina.net.sockets import bind, bind_error
 from jina.net.tls import grpc_credentials
-from jina.net.unread import Unread
+from jina.net.unread import Unread, behind
 from jina.plan.plans import ListenerPlan
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -195,11 +195,14 @@ class Calls:
         async with aclosing(self._gate.stream(request)) as replies:
             async for reply in replies:
                 for response in writer.messages(reply):
-                    waiting.add(len(response))
+                    size = len(response)
+                    waiting.add(size)
+                    waiting.reserve(behind(size))
                     try:
                         await context.write(response)
                     finally:
-                        waiting.take(len(response))
+                        waiting.reserve(-behind(size))
+                        waiting.take(size)
 
     async def _answer_or_refuse(self, received: Incoming, context: Context, branches: Branches) -> bytes:
         started = time.time()

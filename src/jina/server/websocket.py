@@ -35,7 +35,7 @@ from jina.net.messages import (
     write_failure,
     write_reply,
 )
-from jina.net.unread import Waiting
+from jina.net.unread import Waiting, behind
 from jina.server.http import (
     CALLER,
     Receive,
@@ -234,8 +234,22 @@ class _Connection:
         async with aclosing(self._gate.stream(request)) as replies:
             async for reply in replies:
                 for document in exchange.split(reply.payload):
-                    await emit(exchange.reply(Reply(document, reply.parameters, reply.routes), more=True))
+                    frame = exchange.reply(Reply(document, reply.parameters, reply.routes), more=True)
+                    await self._emit_more(frame, emit)
         await emit(exchange.reply(Reply(BytesPayload(b""))))
+
+    async def _emit_more(self, frame: Frame, emit: Emit[Frame]) -> None:
+        """A frame behind which others are held while it waits."""
+        waiting = self._waiting
+        if waiting is None or not waiting.paused:
+            await emit(frame)
+            return
+        size = behind(len(frame))
+        waiting.reserve(size)
+        try:
+            await emit(frame)
+        finally:
+            waiting.reserve(-size)
 
 
 class _JsonFrames:

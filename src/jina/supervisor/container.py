@@ -625,6 +625,9 @@ class ContainerService:
     def flush(self, *, on: bool = True) -> None:
         """See `Service`; gRPC has no word for it."""
 
+    def hold(self, *, on: bool = True) -> None:
+        """See `Service`; its window bounds what is under way to us."""
+
     async def close(self) -> None:
         """See `Service`."""
         await self._upstream.close()

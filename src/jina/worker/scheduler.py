@@ -257,6 +257,9 @@ class ThreadPool:
         self._outstanding = 0
         self._left: set[Job] = set()
         """Abandoned while they waited: a thread will throw them away."""
+        self._begin = threading.Event()
+        """Clear while no job is to be begun."""
+        self._begin.set()
 
     @property
     def backlog(self) -> int:
@@ -291,14 +294,23 @@ class ThreadPool:
         """A job of this pool has ended; on the protocol loop."""
         self._outstanding -= 1
 
+    def hold(self, *, on: bool) -> None:
+        """Begin no job for now, or begin them again."""
+        if on:
+            self._begin.clear()
+        else:
+            self._begin.set()
+
     def stop(self) -> None:
         """End each thread when it has finished its job."""
+        self._begin.set()
         for _ in self._threads:
             self._queue.put(None)
 
     def _work(self) -> None:
-        take, ended = self._queue.get, self._ended
+        take, ended, begin = self._queue.get, self._ended, self._begin
         while (job := take()) is not None:
+            begin.wait()
             job.taken = True
             if job.may_start():
                 try:
@@ -321,6 +333,8 @@ class Dispatcher:
         """Posts to the protocol loop, from any thread."""
         self.open = 0
         """Requests whose code has not ended: jobs, and requests that wait for a batch or are part of one."""
+        self.held = False
+        """Whether too much waits for clients that do not take it."""
         self.shared = shared = protocol_loop is user_loop
         """One loop is both."""
         self.to_user: CallQueue = ImmediateCalls() if shared else BatchingMailbox(user_loop, protocol_loop)
@@ -371,6 +385,12 @@ class Dispatcher:
         except TimeoutError:
             return False
         return True
+
+    def hold(self, *, on: bool) -> None:
+        """Begin no more handlers on threads for now, and let generators wait with one document each; or go on."""
+        self.held = on
+        for pool in (self.sync_pool, *self._more):
+            pool.hold(on=on)
 
     def stop(self) -> None:
         """End the threads; running jobs are not interrupted."""

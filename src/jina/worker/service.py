@@ -71,6 +71,9 @@ _BLOCKED = "an `async def` that computes holds it up: make it a plain `def`, whi
 State = Literal["starting", "ready", "leaving", "draining", "stopped"]
 """One that is leaving answers requests, and says that it is not ready."""
 
+_MOST_ENCODED = 16
+"""Large answers that wait to be encoded before no more methods are begun."""
+
 
 class WorkerService:
     """Answers requests with the methods of one Executor.
@@ -113,6 +116,9 @@ class WorkerService:
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        self._encoding_late = False
+        self._holding = 0
+        """How many callers want no more answers for now."""
         self._flushing = 0
         """How many callers want batches to be flushed at once."""
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
@@ -170,7 +176,17 @@ class WorkerService:
         """A reply that takes long to write, encoded on a thread."""
         assert isinstance(reply.payload, ReplyPayload)
         encode = partial(reply.payload.encode, as_json=request.json_reply)
-        await FunctionJob(encode, request.deadline).outcome(self.dispatcher, self.dispatcher.codec_pool)
+        pool = self.dispatcher.codec_pool
+        # Methods that answer faster than this thread encodes would fill the memory.
+        if pool.backlog > _MOST_ENCODED and not self._encoding_late:
+            self._encoding_late = True
+            self.hold(on=True)
+        try:
+            await FunctionJob(encode, request.deadline).outcome(self.dispatcher, pool)
+        finally:
+            if self._encoding_late and pool.backlog <= _MOST_ENCODED // 2:
+                self._encoding_late = False
+                self.hold(on=False)
         return reply
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
@@ -255,6 +271,11 @@ class WorkerService:
         for handler in self._handlers.values():
             if handler.batch_queue is not None:
                 handler.batch_queue.flush(on=self._flushing > 0)
+
+    def hold(self, *, on: bool = True) -> None:
+        """See `Service`: what waits for its turn, waits on."""
+        self._holding += 1 if on else -1
+        self.dispatcher.hold(on=self._holding > 0)
 
     async def close(self) -> None:
         """End the threads; the Executor is closed by `close`, on the user loop."""

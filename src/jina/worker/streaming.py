@@ -35,6 +35,7 @@ class Buffer:
     """Documents on their way from one producer, on a thread or the user loop, to the protocol loop."""
 
     def __init__(self, dispatcher: Dispatcher, to_consumer: CallQueue) -> None:
+        self._dispatcher = dispatcher
         self._loop = dispatcher.loop
         self._to_consumer = to_consumer
         self._to_user = dispatcher.to_user
@@ -60,7 +61,7 @@ class Buffer:
 
     def _full(self) -> bool:
         # The sum is changed by both sides, so it may be too large for a moment: where nothing waits there is room.
-        return len(self._items) >= ROOM or (self._bytes >= ROOM_BYTES and bool(self._items))
+        return len(self._items) >= ROOM or ((self._bytes >= ROOM_BYTES or self._dispatcher.held) and bool(self._items))
 
     def wait(self) -> None:
         """Block a producer's thread until there is room; raises `_Closed` when the consumer has left."""
