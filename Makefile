@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
-.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-versions check-clean check
+.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-cluster chaos-cluster test-versions check-clean check
 .PHONY: fix bench figures docs lock clean
 .DEFAULT_GOAL := help
 
@@ -85,9 +85,9 @@ test: $(READY)  ## the quick tests
 test-again: $(READY)  ## what failed in the last run, one test after another
 	$(PYTEST) -q -n 0 --last-failed --last-failed-no-failures none
 
-test-slow: $(READY)  ## tests that take longer, besides those of test-observe and test-containers (PART=1/3: a third of them)
+test-slow: $(READY)  ## tests that take longer, besides those of test-observe, test-containers and test-cluster (PART=1/3: a third of them)
 	-$(MAKE) --no-print-directory agent-faults
-	$(PYTEST) -q -m "slow and not long and not interop" $(if $(PART),--part $(PART)) --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers)/' | sort)
+	$(PYTEST) -q -m "slow and not long and not interop" $(if $(PART),--part $(PART)) --durations 10 -n 3 --dist worksteal $$(grep -rlF mark.slow --include='test_*.py' tests | grep -vE '^tests/(observe|containers|cluster)/' | sort)
 
 test-long: $(READY)  ## tests that take longer still: installing from the index, a million documents
 	$(PYTEST) -q -m "long" -n 2 --dist worksteal $$(grep -rlF mark.long --include='test_*.py' tests | sort)
@@ -121,6 +121,14 @@ test-images: $(READY)  ## all about images, engines, registries and packages; in
 test-containers: $(READY)  ## the part of test-images that needs an engine or runs images, without what downloads much
 	scripts/env_images.sh
 	$(PYTEST) -q -m "slow$(if $(LONG),, and not long)" -n 0 tests/containers
+
+test-cluster: $(AGENT_READY)  ## exports on a real Kubernetes of three nodes, which is built once into ~/.cache (as root, on Debian)
+	scripts/env_cluster.sh
+	$(PYTEST) -q -m "cluster and not chaos" -n 0 tests/cluster
+
+chaos-cluster: $(AGENT_READY)  ## the same under load at length, with nodes that lose their power (JINA_CLUSTER_RATE, JINA_CLUSTER_REQUESTS)
+	scripts/env_cluster.sh
+	export JINA_CHAOS=1; $(PYTEST) -q -m "cluster and chaos" -n 0 tests/cluster
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies (PART=1/3: a third of them)
 	scripts/test_versions.sh $(if $(PART),--part $(PART))

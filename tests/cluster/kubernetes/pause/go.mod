@@ -1,0 +1,3 @@
+module jina.test/pause
+
+go 1.24.0
