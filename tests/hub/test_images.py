@@ -368,8 +368,29 @@ def test_a_docker_archive_is_an_image_and_can_be_a_base(package, tmp_path, capsy
         assert listed["RepoTags"] == ["localhost:5000/upper:v1"]
         assert {listed["Config"], *listed["Layers"]} <= set(saved.getnames())
         assert f"blobs/sha256/{digest.partition(':')[2]}" in saved.getnames()
+        (entry,) = json.loads(saved.extractfile("index.json").read())["manifests"]
+    # containerd reads the layout, not the list, and by these it knows the name.
+    assert entry["annotations"] == {
+        "io.containerd.image.name": "localhost:5000/upper:v1",
+        "org.opencontainers.image.ref.name": "v1",
+    }
     built(capsys, package, "--base", f"docker-archive:{archive}", to=tmp_path / "out")
     assert len(manifest(tmp_path / "out").layers) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("upper", "docker.io/library/upper:latest"),
+        ("upper:v1", "docker.io/library/upper:v1"),
+        ("me/upper:v1", "docker.io/me/upper:v1"),
+        ("docker.io/me/upper", "docker.io/me/upper:latest"),
+        ("localhost/upper:v1", "localhost/upper:v1"),
+        ("host:5000/a/upper:v1", "host:5000/a/upper:v1"),
+    ],
+)
+def test_a_name_is_written_out_as_engines_know_it(name, full):
+    assert images.full_name(name) == full
 
 
 WRONG = {

@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -31,6 +31,7 @@ from jina.hub.oci import (
     CHUNK,
     IMAGE_CONFIG,
     IMAGE_LAYER,
+    TAG_NAME,
     Damaged,
     Descriptor,
     Index,
@@ -46,6 +47,8 @@ from jina.hub.packages import created as created_at
 
 PLATFORMS: Final = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 """Platforms of images, and what uv calls those whose wheels run there."""
+CONTAINERD_NAME: Final = "io.containerd.image.name"
+"""The annotation that gives an entry of a layout its name, to containerd."""
 WORKDIR: Final = "workdir"
 HOME: Final = "home/executor"
 _TAR: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -153,11 +156,16 @@ def _described(media_type: str, file: IO[bytes]) -> Descriptor:
 
 
 def write_archive(store: Store, repository: str, wanted: str, file: Path, name: str) -> None:
-    """Write an image as a docker archive, for `docker load`; it is an OCI layout in a tar as well."""
+    """Write an image as a docker archive, for `docker load`; it is an OCI layout in a tar as well.
+
+    containerd, and what imports by it into the nodes of a cluster, reads the layout where there is one.
+    """
     entry, data = store.manifest(repository, wanted)
     parsed = parse_manifest(data, entry.media_type)
     if isinstance(parsed, Index):
         raise ConfigError("a docker archive holds one platform", help="give one --platform, or --output oci:DIR")
+    full = full_name(name) if name else ""
+    named = {CONTAINERD_NAME: full, TAG_NAME: full.rpartition(":")[2]} if name else dict(entry.annotations)
     blobs = {one.digest: one for one in (parsed.config, *parsed.layers)}
     paths = {digest: f"blobs/sha256/{digest.partition(':')[2]}" for digest in (*blobs, entry.digest)}
     listed = {
@@ -167,7 +175,7 @@ def write_archive(store: Store, repository: str, wanted: str, file: Path, name: 
     }
     texts = {
         paths[entry.digest]: data,
-        "index.json": Index((entry,)).to_bytes(),
+        "index.json": Index((replace(entry, annotations=named),)).to_bytes(),
         "manifest.json": canonical([listed]),
         "oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
     }
@@ -195,6 +203,16 @@ def write_archive(store: Store, repository: str, wanted: str, file: Path, name: 
         part.rename(file)
     finally:
         part.unlink(missing_ok=True)
+
+
+def full_name(name: str) -> str:
+    """The name with its registry and its tag, as engines know an image by it."""
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif first != "localhost" and not {".", ":"} & set(first):
+        name = f"docker.io/{name}"
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 # --- the base -----------------------------------------------------------------------------------------------------
