@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -34,7 +35,7 @@ KUBERNETES = Path(__file__).with_name("kubernetes")
 PLUGINS = Path("/usr/lib/cni")  # where Debian has them
 GROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
-SHARES = 8192
+SHARES = 3072
 """Of the CPU, for a cluster as a whole; a single process beside it has 1024."""
 PREFIX = "jina-cluster-"
 NODES = "198.18.0"
@@ -65,7 +66,7 @@ class Cluster:
     @property
     def inside(self) -> list[str]:
         """What begins a command that is to run in the network of the control plane."""
-        return ["nsenter", f"--net=/proc/{self._pid('network')}/ns/net", "--"]
+        return [*self._joining("control"), "nsenter", f"--net=/proc/{self._pid('network')}/ns/net", "--"]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -109,6 +110,15 @@ class Cluster:
             assert time.monotonic() < end, f"not within {limit:g} s: {what}{error}"
             time.sleep(0.2)
 
+    def forget(self, namespace: str) -> None:
+        """Remove a namespace with all that is in it."""
+        self.kubectl("delete", "namespace", namespace, "--wait=false")
+        # What is not ready to end need not be waited for: nothing of it is looked at any more.
+        self.kubectl("-n", namespace, "delete", "pods", "--all", "--force", "--grace-period=0", check=False)
+        self.wait(
+            lambda: not self.kubectl("get", "namespace", namespace, "--ignore-not-found"), f"the end of {namespace}"
+        )
+
     def load(self, *archives: Path) -> None:
         """Put images into all nodes; their tags must not be `latest`, which the kubelet would want to pull."""
         nodes = [number for number in self.nodes if self.is_on(number)]
@@ -134,10 +144,9 @@ class Cluster:
     def boot(self, number: int) -> None:
         """Start a node; the pods that were there before it was cut off are started again by its kubelet."""
         name, place = f"node{number}", self._node(number)
-        files = self._group(f"{self.folder.name}/{name}")
+        self._group(f"{self.folder.name}/{name}")
         environment = {
             **self.environment,
-            "GROUP_FILES": " ".join(files),
             "NODE": str(place),
             "NAME": name,
             "ADDRESS": f"{NODES}.{10 + number}",
@@ -145,7 +154,7 @@ class Cluster:
             "BINARIES": str(binaries.FOLDER),
         }
         spaces = ["--net", "--mount", "--pid", "--uts", "--fork", "--kill-child=KILL", "--mount-proc"]
-        command = [*self._ends_with_us, "unshare", *spaces, "bash", str(KUBERNETES / "node.sh")]
+        command = [*self._ends_with_us, *self._joining(name), "unshare", *spaces, "bash", str(KUBERNETES / "node.sh")]
         with (place / "node.log").open("ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -253,6 +262,7 @@ class Cluster:
         for number in range(1, nodes + 1):
             self._prepare(number)
         self._group(self.folder.name, shares=SHARES)
+        self._group(f"{self.folder.name}/control", shares=SHARES)
         holder = self._start("network", "unshare", "--net", "sleep", "infinity")
         _await_namespace(holder)
         for step in (
@@ -406,13 +416,11 @@ class Cluster:
     # --- processes and control groups -----------------------------------------------------------------------
 
     def _start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
-        files = self._group(f"{self.folder.name}/control")
-        joined = 'for tasks in $GROUP_FILES; do echo 0 > "$tasks"; done; unset GROUP_FILES; exec "$@"'
+        command = [*self._ends_with_us, *self._joining("control"), *words]
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*self._ends_with_us, "sh", "-c", joined, name, *words], cwd=self.folder, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True,
-                env={**self.environment, "GROUP_FILES": " ".join(files)},
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=self.environment,
             )  # fmt: skip
         self._note(name, process)
         return process
@@ -437,9 +445,14 @@ class Cluster:
         else:
             self.wait(lambda: not Path(f"/proc/{pid}").exists(), f"the end of {name}", 60)
 
+    def _joining(self, group: str) -> list[str]:
+        """What begins a command that gets its share of the CPU with the cluster, and not beside it."""
+        files = " ".join(str(GROUPS / one / self.folder.name / group / "tasks") for one in ("cpu", "cpuacct"))
+        return ["sh", "-c", f'for tasks in {files}; do echo 0 > "$tasks"; done; exec "$@"', "sh"]
+
     @staticmethod
-    def _group(name: str, shares: int = 1024) -> list[str]:
-        """Make a control group; gives the files by which a process joins it."""
+    def _group(name: str, shares: int = 1024) -> None:
+        """Make a control group."""
         for controller in CONTROLLERS:
             (GROUPS / controller / name).mkdir(parents=True, exist_ok=True)
         place = GROUPS / "cpuset"
@@ -448,7 +461,6 @@ class Cluster:
                 (place / part / file).write_text((place / file).read_text())
             place /= part
         (GROUPS / "cpu" / name / "cpu.shares").write_text(str(shares))
-        return [str(GROUPS / controller / name / "tasks") for controller in ("cpu", "cpuacct")]
 
     def _ungroup(self, name: str) -> None:
         self.wait(lambda: _remove_groups(name), f"the end of what is in the control group {name}", 60)
@@ -586,11 +598,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
     parser.add_argument("--nodes", type=int, default=3)
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with running(given.nodes) as made:
             sys.stdout.write(f"export JINA_CLUSTER={made.folder} KUBECONFIG={made.kubeconfig}\n")
-            sys.stdout.write(f"{' '.join(made.inside)} {binaries.FOLDER}/kubectl get pods -A\n")
+            sys.stdout.write(f"{shlex.join(made.inside)} {binaries.FOLDER}/kubectl get pods -A\n")
             sys.stdout.flush()
             signal.pause()
     except Lacking as error:

@@ -30,9 +30,4 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     try:
         yield name
     finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
-        # What is not ready to end need not be waited for: nothing of it is looked at any more.
-        cluster.kubectl("-n", name, "delete", "pods", "--all", "--force", "--grace-period=0", check=False)
-        cluster.wait(
-            lambda: not cluster.kubectl("get", "namespace", name, "--ignore-not-found"), f"the end of {name}", 120
-        )
+        cluster.forget(name)

@@ -2,7 +2,6 @@
 # The first process of a node: in network, mount, pid and host name namespaces of its own, which end with it.
 # Its settings are files of the folder $NODE, made by tests/cluster/cluster.py; $BINARIES has the programs.
 set -eu
-for tasks in $GROUP_FILES; do echo 0 > "$tasks"; done
 mount --make-rshared /
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock /run/netns

@@ -7,7 +7,7 @@ from pathlib import Path
 from jina import Document, DocumentArray, Executor, requests
 
 NOTES = Path("/notes")
-TAG = Path(__file__).with_name("tag.txt").read_text().strip()
+TAG = Path(__file__).with_name("tag.txt")  # of a later version of the image
 
 
 class Encoder(Executor):
@@ -17,7 +17,7 @@ class Encoder(Executor):
     def encode(self, docs: DocumentArray, **kwargs):
         for doc in docs:
             doc.embedding = [float(len(doc.text)), float(sum(doc.text.encode()) % 97)]
-            doc.tags = {**doc.tags, "pod": os.environ["K8S_POD_NAME"], "tag": TAG}
+            doc.tags = {**doc.tags, "pod": os.environ["K8S_POD_NAME"], "tag": TAG.read_text() if TAG.exists() else "1"}
 
     @requests(on="/stream")
     def stream(self, doc: Document, parameters: dict, **kwargs):
