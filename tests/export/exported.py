@@ -129,6 +129,31 @@ def inspected():
     return flow.add(name="a", uses=A).inspect(name="look", uses=B).add(name="b", uses=A)
 
 
+def operated():
+    """What operators of a cluster add: certificates, metrics, traces, claims of devices."""
+    flow = Flow(
+        name="operated", protocol=["grpc", "http"], monitoring=True, tracing=True,
+        kubernetes={
+            "service_monitor": {"interval": 15, "labels": {"release": "prometheus"}},
+            "otlp": "http://collector.observability:4317",
+        },
+    )  # fmt: skip
+    issued = {"issuer": "letsencrypt", "issuer_kind": "ClusterIssuer", "dns_names": ["search.example.org"]}
+    flow = flow.config_gateway(replicas=2, kubernetes={"certificate": issued})
+    selector = "device.attributes['gpu.nvidia.com'].profile == '1g.10gb'"
+    return flow.add(
+        name="a", uses=A, gpus=2, image_pull_secrets=["registry"],
+        kubernetes={
+            "device_class": "mig.nvidia.com", "device_selector": selector, "resources": RESOURCES,
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "topology_spread": [
+                {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
+                 "labelSelector": {"matchLabels": {"app": "a"}}},
+            ],
+        },
+    )  # fmt: skip
+
+
 def deployment():
     """One Deployment alone."""
     return Deployment(name="alone", uses=A, protocol=["http", "grpc"], port=[12345, 12346], replicas=2)
@@ -147,11 +172,11 @@ def deployment_stateful():
 ALL = {
     one.__name__: one
     for one in (
-        chain, branches, shards, stateful, protocols, options, volumes, inspected, deployment, deployment_shards,
-        deployment_stateful,
+        chain, branches, shards, stateful, protocols, options, operated, volumes, inspected, deployment,
+        deployment_shards, deployment_stateful,
     )
 }  # fmt: skip
-ONLY_KUBERNETES = {"options"}
+ONLY_KUBERNETES = {"options", "operated"}
 """GPUs that only a cluster knows."""
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.export.exported import ALL, GOLDEN, export, files
+from tests.export.exported import ALL, GOLDEN, RESOURCES, export, files
 
 from jina import Deployment, Executor, Flow, requests
 from jina.cli.main import command_parser, main
@@ -19,8 +21,9 @@ from jina.config import DeploymentSpec, GatewaySpec, parse
 from jina.config.command_line import given as given_on
 from jina.config.options import KubernetesOptions
 from jina.errors import ConfigError, NoContainerizedError, NotSupportedError
+from jina.export.charts import files_in
 from jina.export.containers import words_of
-from jina.export.kubernetes import files_of_flow, merge
+from jina.export.kubernetes import export_of_deployment, files_of_flow, merge
 from jina.orchestration.configuration import images
 from jina.orchestration.foreground import _HEAD, _PLACE, _ROLES, is_head, is_part
 from jina.plan.gateway import plan_gateway, plan_head
@@ -144,7 +147,7 @@ def test_a_step_is_rolled_without_a_gap():
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     pod = spec["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == 5 + 3 + 60 + 10
-    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+    assert pod["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
     assert found["Service/a"]["spec"]["clusterIP"] == "None"
     assert found["PodDisruptionBudget/a"]["spec"]["maxUnavailable"] == 1
     assert found["Service/gateway"]["spec"]["type"] == "ClusterIP"
@@ -317,6 +320,19 @@ def test_only_images_can_be_exported(uses, method, tmp_path):
         ({"env_from_secret": {"X": "y"}}, "Flow: a: env_from_secret.X: is not of the form"),
         ({"volumes": ["data"]}, "Flow: a: volumes: 'data' does not say where"),
         ({"uses_with": {"x": object()}}, "Flow: a: uses_with: cannot stand in a file"),
+        ({"kubernetes": {"gpu_resource": "mig"}}, "Flow: a: kubernetes.gpu_resource: 'mig' is no name of a resource"),
+        ({"kubernetes": {"device_class": "c"}}, "Flow: a: kubernetes.device_class: gpus says how many devices"),
+        (
+            {"gpus": 1, "kubernetes": {"device_selector": "x"}},
+            "kubernetes.device_selector: chooses among a device_class",
+        ),
+        (
+            {"gpus": 1, "kubernetes": {"device_class": "c", "gpu_resource": "a/b"}},
+            "device_class: is for claims, and gpu",
+        ),
+        ({"kubernetes": {"service_monitor": {}}}, "Flow: a: kubernetes.service_monitor: is for monitoring=True"),
+        ({"kubernetes": {"otlp": "collector:4317"}}, "Flow: a: kubernetes.otlp: 'collector:4317' is not http://HOST"),
+        ({"kubernetes": {"otlp": "http://c:4317"}}, "Flow: a: kubernetes.otlp: nothing is sent without tracing=True"),
         ({"kubernetes": {"autoscale": {"cpu": 80}}}, "Flow: a: kubernetes.autoscale.cpu: is a share of"),
         ({"kubernetes": {"autoscale": {"max": 3}}}, "Flow: a: kubernetes.autoscale: give cpu"),
         ({"kubernetes": {"autoscale": {"max": 1, "min": 2, "metrics": [{}]}}}, "min is above max"),
@@ -341,6 +357,108 @@ def test_steps_that_differ_where_a_gateway_has_one_option_are_refused(tmp_path):
         Flow().add(name="e", external=True, port=1, tls=True, ssl_ca_certs="x").to_kubernetes_yaml(tmp_path)
     with pytest.raises(ConfigError, match="Deployment: d: external"):
         Deployment(name="d", external=True, port=1).to_kubernetes_yaml(tmp_path)
+
+
+def test_a_certificate_without_an_issuer_is_refused(tmp_path):
+    flow = Flow().add(uses=A).config_gateway(kubernetes={"certificate": {"dns_names": ["a.example"]}})
+    with pytest.raises(ConfigError, match=r"Flow: gateway: kubernetes.certificate: names no issuer"):
+        flow.to_kubernetes_yaml(tmp_path)
+
+
+def test_certificates_are_for_what_clients_talk_to():
+    block = {"certificate": {"issuer": "ca"}}
+    found = exported(Flow(name="f", kubernetes=block).add(name="a", uses=A))
+    assert [name for name in found if name.startswith("Certificate/")] == ["Certificate/gateway-tls"]
+    words = found["Deployment/a"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--ssl-certfile" not in words
+    names = found["Certificate/gateway-tls"]["spec"]["dnsNames"]
+    assert names == ["gateway", "gateway.f", "gateway.f.svc"]
+    sharded = Deployment(name="d", uses=A, shards=2, kubernetes=block, ssl_certfile=None)
+    texts = files_in("files", export_of_deployment(sharded.spec, images()))
+    served = {path: "--ssl-certfile" in text for path, text in texts.items()}
+    assert served == {"d-head.yml": True, "d-0.yml": False, "d-1.yml": False}
+
+
+# --- versions -----------------------------------------------------------------------------------------------------
+
+
+def test_an_older_cluster_gets_what_it_has():
+    flow = Flow(name="f").add(
+        name="a", uses=A, replicas=2, kubernetes={"autoscale": {"cpu": 80, "max": 3}, "resources": RESOURCES}
+    )
+    flow = flow.add(name="kv", uses=A, stateful=True, replicas=3)
+
+    def at(version):
+        found = exported(flow, version=version)
+        step = found["Deployment/a"]["spec"]["template"]["spec"]["containers"][0]
+        group = found["StatefulSet/kv"]["spec"]
+        member = group["template"]["spec"]["containers"][0]
+        return {
+            "budget": found["PodDisruptionBudget/a"]["apiVersion"],
+            "autoscaler": found["HorizontalPodAutoscaler/a"]["apiVersion"],
+            "claims": "persistentVolumeClaimRetentionPolicy" in group,
+            "label": "$(REPLICA_ID)" in member["args"] and member["command"] == ["jina"],
+            "sleep": next(iter(step["lifecycle"]["preStop"])),
+        }
+
+    newest = {"budget": "policy/v1", "autoscaler": "autoscaling/v2", "claims": True, "label": True, "sleep": "sleep"}
+    assert at(None) == at("1.37") == at("v1.30.2") == newest
+    assert at("1.29") == {**newest, "sleep": "exec"}
+    assert at("1.27") == {**newest, "sleep": "exec", "label": False}
+    assert at("1.22") == {
+        "budget": "policy/v1", "autoscaler": "autoscaling/v2beta2", "claims": False, "label": False, "sleep": "exec",
+    }  # fmt: skip
+    assert at("1.20")["budget"] == "policy/v1beta1"
+
+
+def test_an_older_member_takes_its_number_from_the_name_of_its_pod(tmp_path):
+    """By the command of the container, run here with a program in place of jina that prints its words."""
+    flow = Flow(name="f").add(name="kv", uses=A, stateful=True, replicas=3, uses_with={"x": "a  'b' \"c\" $HOME $(ls)"})
+    [container] = exported(flow, version="1.20")["StatefulSet/kv"]["spec"]["template"]["spec"]["containers"]
+    assert "REPLICA_ID" not in {one["name"] for one in container["env"]}
+    (tmp_path / "jina").write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    (tmp_path / "jina").chmod(0o755)
+    done = subprocess.run(
+        [*container["command"], *_filled_in(container["args"])],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "K8S_POD_NAME": "kv-2"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    words = done.stdout.split("\0")[:-1]
+    assert words[-2:] == ["--replica-id", "2"]
+    assert words[:-2] == _filled_in(container["args"])
+    assert json.loads(words[words.index("--uses-with") + 1]) == {"x": "a  'b' \"c\" $HOME $(ls)"}
+
+
+@pytest.mark.parametrize(
+    ("options", "version", "words"),
+    [
+        ({"device_class": "gpu.nvidia.com"}, "1.33", "spec.template.spec.resourceClaims: a claim of devices needs"),
+        ({"topology_spread": [{"minDomains": 2}]}, "1.26", "topologySpreadConstraints.0.minDomains: minDomains needs"),
+        ({"access_modes": "ReadWriteOncePod"}, "1.26", "accessModes.0: the access mode ReadWriteOncePod needs Kubern"),
+        ({"patch": {"Deployment": {"spec": {"template": {"spec": {"initContainers": [
+            {"name": "x", "image": "x", "restartPolicy": "Always"}]}}}}}}, "1.28", "needs Kubernetes 1.29, and"),
+    ],
+)  # fmt: skip
+def test_what_an_older_cluster_lacks_is_refused(options, version, words):
+    volumes = {"volumes": ["x:/data"]} if "access_modes" in options else {}
+    flow = Flow().add(name="a", uses=A, gpus=1, kubernetes=options, **volumes)
+    with pytest.raises(ConfigError) as caught:
+        exported(flow, version=version)
+    assert "Flow: a: kubernetes: " in str(caught.value)
+    assert words in str(caught.value)
+    assert exported(flow)
+
+
+@pytest.mark.parametrize("version", ["1.19", "1.38", "1", "newest", "", "1.30.1.2"])
+def test_versions_that_are_not_known_are_refused(version, tmp_path):
+    with pytest.raises(ConfigError, match=rf"Flow: k8s_version: '{version}' is not a version from 1.20 to 1.37"):
+        Flow().add(uses=A).to_kubernetes_yaml(tmp_path, k8s_version=version)
+
+
+def test_names_of_users_are_no_fields():
+    flow = Flow(
+        env={"grpc": "1", "sleep": "2"}, kubernetes={"labels": {"grpc": "x"}, "annotations": {"minDomains": "x"}}
+    )
+    assert exported(flow.add(name="a", uses=A), version="1.20")
 
 
 @pytest.mark.parametrize(
@@ -390,6 +508,13 @@ def test_the_commands_write_the_same_files(tmp_path, monkeypatch, capsys):
     assert files(Path("out folder")) == files(Path("method")) != {}
     assert main(["export", "docker-compose", "flow.yml", "compose.yml", "--network_name", "net"]) == 0
     assert set(yaml.safe_load(Path("compose.yml").read_text())["networks"]) == {"net"}
+    for form, printed in (("helm", "helm upgrade --install RELEASE"), ("kustomize", "kubectl apply -k")):
+        capsys.readouterr()
+        assert main(["export", "kubernetes", "flow.yml", form, f"--{form}", "--k8s-version", "1.29"]) == 0
+        assert capsys.readouterr().out == f"{printed} {form}\n"
+        Flow.load_config("flow.yml").to_kubernetes_yaml(f"{form} method", k8s_version="1.29", form=form)
+        assert files(Path(form)) == files(Path(f"{form} method"))
+    assert main(["export", "kubernetes", "flow.yml", "both", "--helm", "--kustomize"]) == 2
     assert main(["export", "kubernetes", "flow.yml", "alone", "--no-gateway"]) == 0
     assert set(files(Path("alone"))) == {"a/a.yml"}
     assert main(["export", "kubernetes", "deployment.yml", "one"]) == 0

@@ -10,7 +10,7 @@ import shlex
 import sys
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jina.cli.main import COMMANDS, GROUPS, command_parser, overview
 from jina.config.command_line import add_options, add_short, from_namespace
@@ -253,6 +253,12 @@ def add_export_kubernetes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("outpath", metavar="FOLDER", help="folder to write to")
     parser.add_argument("--k8s-namespace", metavar="NAME", help="namespace of the objects [default: the Flow's name]")
     parser.add_argument("--no-gateway", action="store_true", help="write the Executors of a Flow alone")
+    parser.add_argument(
+        "--k8s-version", metavar="VERSION", help="version of the cluster, 1.20 to 1.37 [default: the newest]"
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--helm", action="store_true", help="write a chart of Helm")
+    forms.add_argument("--kustomize", action="store_true", help="write a kustomization.yaml above the files")
 
 
 def run_export_kubernetes(options: argparse.Namespace) -> int:
@@ -260,8 +266,11 @@ def run_export_kubernetes(options: argparse.Namespace) -> int:
     from jina.orchestration.configuration import exported
 
     service = exported(options.config_path)
-    service.to_kubernetes_yaml(options.outpath, options.k8s_namespace, **_front(options, service))
-    print(f"kubectl apply -R -f {shlex.quote(options.outpath)}")
+    form = "helm" if options.helm else "kustomize" if options.kustomize else "files"
+    more: dict[str, Any] = {"k8s_version": options.k8s_version, "form": form, **_front(options, service)}
+    service.to_kubernetes_yaml(options.outpath, options.k8s_namespace, **more)
+    commands = {"helm": "helm upgrade --install RELEASE", "kustomize": "kubectl apply -k"}
+    print(f"{commands.get(form, 'kubectl apply -R -f')} {shlex.quote(options.outpath)}")
     return 0
 
 

@@ -77,6 +77,25 @@ class AutoscaleOptions(TypedDict, total=False):
     metrics: list[dict[str, Any]]
 
 
+class CertificateOptions(TypedDict, total=False):
+    """A certificate of cert-manager: who issues it, and for which names beside those of the Services."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    issuer: Text
+    issuer_kind: Literal["Issuer", "ClusterIssuer"]
+    dns_names: TextList
+
+
+class ServiceMonitorOptions(TypedDict, total=False):
+    """How an operator of Prometheus reads the metrics."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    interval: Count
+    labels: TextMapped
+
+
 class KubernetesOptions(TypedDict, total=False):
     """What the Kubernetes files of a Deployment, of a step or of the gateway say beside what other options decide.
 
@@ -87,6 +106,8 @@ class KubernetesOptions(TypedDict, total=False):
 
     resources: dict[str, Any]
     gpu_resource: Text
+    device_class: Text
+    device_selector: Text
     node_selector: TextMapped
     tolerations: list[dict[str, Any]]
     affinity: dict[str, Any]
@@ -104,6 +125,9 @@ class KubernetesOptions(TypedDict, total=False):
     access_modes: TextList
     raft_secret: Text
     tls_secret: Text
+    certificate: CertificateOptions
+    service_monitor: ServiceMonitorOptions
+    otlp: Text
     autoscale: AutoscaleOptions
     patch: dict[str, dict[str, Any]]
 

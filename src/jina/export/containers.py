@@ -323,8 +323,9 @@ class Builder:
         sharded = spec.shards > 1 or bool(around(spec))
         if not sharded:
             return [self._worker(spec, name, protocols, None)]
+        inner = _inside(spec)
         shards = [
-            self._worker(spec, f"{name}-{shard}", ["grpc"], shard if spec.shards > 1 else None)
+            self._worker(inner, f"{name}-{shard}", ["grpc"], shard if spec.shards > 1 else None)
             for shard in range(spec.shards)
         ]
         return self._head(spec, name, protocols, shards) + shards
@@ -499,13 +500,16 @@ _OF_FRONT: Final = (
     "ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "api_keys_file", "rate_limit", "title", "description",
 )  # fmt: skip
 """Options of what clients talk to."""
+_OF_FRONT_IN_CLUSTERS: Final = frozenset({"tls_secret", "certificate"})
+"""Those of the block `kubernetes`."""
 
 
 def _inside(spec: DeploymentSpec) -> DeploymentSpec:
-    """The Deployment as it is behind a gateway, which alone asks for keys and speaks TLS."""
+    """The Deployment as it is behind a gateway or a head, which alone asks for keys and speaks TLS."""
     kept = {name: value for name, value in (spec.env_from_secret or {}).items() if name != "JINA_API_KEYS"}
+    block = {name: value for name, value in (spec.kubernetes or {}).items() if name not in _OF_FRONT_IN_CLUSTERS}
     changes: dict[str, Any] = dict.fromkeys(_OF_FRONT)
-    return spec.model_copy(update={**changes, "env_from_secret": kept or None})
+    return spec.model_copy(update={**changes, "env_from_secret": kept or None, "kubernetes": block or None})
 
 
 def _part(name: str, part: str) -> str:

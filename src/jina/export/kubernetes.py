@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import yaml
 
+from jina.config.models import DeploymentSpec
 from jina.errors import ConfigError, nearest
 from jina.export.containers import (
     AFTER_GRACE,
@@ -27,41 +29,77 @@ from jina.export.containers import (
     workloads_of_deployment,
     workloads_of_flow,
 )
+from jina.export.versions import NEWEST, Version, adapt, check, version_of
 from jina.plan.plans import CLUSTER_DELAY
 
 if TYPE_CHECKING:
-    from jina.config.models import DeploymentSpec, FlowSpec, GatewaySpec
+    from jina.config.models import FlowSpec, GatewaySpec
 
 Object = dict[str, Any]
+_DEVICES: Final = "devices"
 PEERS: Final = "peers"
 """What the name of the Service has behind it through which members of a group know each other."""
 _TLS: Final = "/etc/jina/tls"
 _RAFT: Final = "/etc/jina/raft"
 _USER: Final = 10001
 """The user of images that `jina hub build` makes."""
+_RESOURCE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-\w.]*[A-Za-z0-9])?", re.ASCII)
+_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s]*)?")
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _APP_PROTOCOLS: Final = {"grpc": "kubernetes.io/h2c", "http": "http", "websocket": "kubernetes.io/ws"}
 
 
-def files_of_flow(
-    spec: FlowSpec, images: Images, namespace: str | None = None, *, gateway: bool = True
-) -> dict[str, str]:
-    """Path -> text of the files of a Flow: `<step>/<workload>.yml`, and `gateway/gateway.yml` unless it is left out.
+@dataclass(frozen=True)
+class Export:
+    """What is exported, before it is written: `workloads` gives those of the files, by path, as a cluster has them."""
 
-    Raises `ConfigError` (`NoContainerizedError` for an Executor that is no image) naming the step and the rule.
+    cluster: Cluster
+    name: str
+    workloads: Callable[[Cluster], dict[str, Workload]]
+
+    def files(self) -> dict[str, str]:
+        """Path -> text of the plain files."""
+        objects = self.cluster.objects(self.workloads(self.cluster))
+        return {path: documents(found) for path, found in objects.items()}
+
+
+def export_of_flow(
+    spec: FlowSpec, images: Images, namespace: str | None = None, *, gateway: bool = True, version: str | None = None
+) -> Export:
+    """The files of a Flow: `<step>/<workload>.yml`, and `gateway/gateway.yml` unless it is left out.
+
+    `version` is that of the cluster. Raises `ConfigError` (`NoContainerizedError` for an Executor that is no image)
+    naming the step and the rule.
     """
     named = site_name(spec.name, "Flow") if "name" in spec.model_fields_set else "default"
     given = namespace or spec.k8s_namespace
-    cluster = Cluster(_namespace(given, "Flow") if given else named, spec.name)
-    workloads = workloads_of_flow(spec, cluster, images, gateway=gateway)
-    return cluster.files({f"{_folder(one)}/{one.name}.yml": one for one in workloads})
+
+    def workloads(cluster: Cluster) -> dict[str, Workload]:
+        found = workloads_of_flow(spec, cluster, images, gateway=gateway)
+        return {f"{_folder(one)}/{one.name}.yml": one for one in found}
+
+    cluster = Cluster(_namespace(given, "Flow") if given else named, spec.name, version=version_of(version, "Flow"))
+    return Export(cluster, site_name(spec.name, "Flow"), workloads)
 
 
-def files_of_deployment(spec: DeploymentSpec, images: Images, namespace: str | None = None) -> dict[str, str]:
+def export_of_deployment(
+    spec: DeploymentSpec, images: Images, namespace: str | None = None, *, version: str | None = None
+) -> Export:
     """The same for a Deployment alone: `<workload>.yml`."""
-    cluster = Cluster(_namespace(namespace or spec.k8s_namespace or "default", "Deployment"), spec.name, alone=True)
-    workloads = workloads_of_deployment(spec, cluster, images)
-    return cluster.files({f"{one.name}.yml": one for one in workloads})
+
+    def workloads(cluster: Cluster) -> dict[str, Workload]:
+        return {f"{one.name}.yml": one for one in workloads_of_deployment(spec, cluster, images)}
+
+    given = _namespace(namespace or spec.k8s_namespace or "default", "Deployment")
+    cluster = Cluster(given, spec.name, alone=True, version=version_of(version, "Deployment"))
+    return Export(cluster, site_name(spec.name, f"Deployment: {spec.name}"), workloads)
+
+
+def files_of_flow(
+    spec: FlowSpec, images: Images, namespace: str | None = None, *, gateway: bool = True, version: str | None = None
+) -> dict[str, str]:
+    """Path -> text of the plain files of a Flow; see `export_of_flow`."""
+    return export_of_flow(spec, images, namespace, gateway=gateway, version=version).files()
 
 
 def _folder(workload: Workload) -> str:
@@ -83,6 +121,7 @@ class Cluster:
     alone: bool = False
     workspace: str = "/workspace"
     beside: bool = True
+    version: Version = NEWEST
 
     # --- what command lines say, see `Site` ---------------------------------------------------------------
 
@@ -114,8 +153,9 @@ class Cluster:
         return [PORT + index for index in range(len(gateway.protocols))]
 
     def tls(self, spec: DeploymentSpec | GatewaySpec) -> dict[str, Any]:
-        """The files of the secret that `tls_secret` names."""
-        if not _options(spec).get("tls_secret"):
+        """The files of the secret that `tls_secret` names, or that cert-manager fills."""
+        options = _options(spec)
+        if not (options.get("tls_secret") or "certificate" in options):
             return {}
         return {"ssl_certfile": f"{_TLS}/tls.crt", "ssl_keyfile": f"{_TLS}/tls.key"}
 
@@ -128,16 +168,37 @@ class Cluster:
 
     # --- objects ------------------------------------------------------------------------------------------
 
-    def files(self, workloads: Mapping[str, Workload]) -> dict[str, str]:
-        """Path -> text, of the workloads that the paths are for."""
+    def digest(self, workload: Workload) -> str:
+        """Changes with the variables of a workload."""
+        return _Objects(self, workload).digest
+
+    def only_for_many(self, workload: Workload) -> bool:
+        """Whether its pods have a disruption budget only because there are several."""
+        made = _Objects(self, workload)
+        return not (workload.stateful or "disruptions" in made.options or made.scaled)
+
+    def spread_by_itself(self, workload: Workload) -> bool:
+        """Whether its pods are spread over nodes only because there are several."""
+        made = _Objects(self, workload)
+        return made.options.get("topology_spread") is None and not made.scaled
+
+    def apart(self, workload: Workload) -> Object:
+        """What spreads its pods over nodes."""
+        return _Objects(self, workload).apart
+
+    def objects(self, workloads: Mapping[str, Workload]) -> dict[str, list[Object]]:
+        """Path -> objects as they are written, of the workloads that the paths are for."""
         made = {path: list(_Objects(self, one).all()) for path, one in workloads.items()}
         _check_names([(workloads[path], one) for path, objects in made.items() for one in objects])
         taken: set[str] = set()
         for path, objects in made.items():
+            adapt(objects, self.version)
             taken |= patch_all(objects, _options(workloads[path].spec).get("patch") or {})
-        for one in workloads.values():
-            _check_patches(one, taken, [item for objects in made.values() for item in objects])
-        return {path: documents(objects) for path, objects in made.items()}
+        for path, workload in workloads.items():
+            _check_patches(workload, taken, [item for objects in made.values() for item in objects])
+            for one in made[path]:
+                check(one, self.version, workload.place)
+        return made
 
 
 def _check_names(objects: Sequence[tuple[Workload, Object]]) -> None:
@@ -200,15 +261,46 @@ class _Objects:
             yield from self._access()
         yield from self._services()
         yield self._stateful_set() if self._keeps else self._deployment()
-        if workload.replicas > 1 or workload.stateful or "disruptions" in self.options or self._scaled:
+        if workload.replicas > 1 or workload.stateful or "disruptions" in self.options or self.scaled:
             yield self._budget()
         if workload.stateful:
             yield self._peers_alone()
-        if self._scaled:
+        if self.scaled:
             yield self._autoscaler()
+        if self._device_class:
+            yield self._claim_of_devices()
+        if self._has_certificate and "certificate" in self.options:
+            yield self._certificate()
+        if "service_monitor" in self.options:
+            yield self._service_monitor()
 
     def _check(self) -> None:
-        place, scaled = self.workload.place, self._scaled
+        self._check_autoscaling()
+        place, options = self.workload.place, self.options
+        resource = options.get("gpu_resource")
+        if resource and not _RESOURCE.fullmatch(resource):
+            raise ConfigError(
+                f"{place}: kubernetes.gpu_resource: {resource!r} is no name of a resource, DOMAIN/NAME such as"
+                " nvidia.com/mig-1g.10gb"
+            )
+        if options.get("device_selector") and not options.get("device_class"):
+            raise ConfigError(f"{place}: kubernetes.device_selector: chooses among a device_class: give that too")
+        if options.get("device_class") and resource:
+            raise ConfigError(f"{place}: kubernetes.device_class: is for claims, and gpu_resource for none: give one")
+        if options.get("device_class") and isinstance(self.spec, DeploymentSpec) and not self._gpus():
+            raise ConfigError(f"{place}: kubernetes.device_class: gpus says how many devices: give that too")
+        if "certificate" in options and not options["certificate"].get("issuer"):
+            raise ConfigError(f"{place}: kubernetes.certificate: names no issuer")
+        if "service_monitor" in options and not self.spec.monitoring:
+            raise ConfigError(f"{place}: kubernetes.service_monitor: is for monitoring=True: give that too")
+        collector = options.get("otlp")
+        if collector and not _URL.fullmatch(collector):
+            raise ConfigError(f"{place}: kubernetes.otlp: {collector!r} is not http://HOST:PORT or https://HOST:PORT")
+        if collector and not (self.spec.tracing or self.spec.metrics):
+            raise ConfigError(f"{place}: kubernetes.otlp: nothing is sent without tracing=True or metrics=True")
+
+    def _check_autoscaling(self) -> None:
+        place, scaled = self.workload.place, self.scaled
         if scaled and (self.workload.stateful or self.workload.role == "HEAD"):
             raise ConfigError(f"{place}: kubernetes.autoscale: is for steps without state and without shards")
         if scaled and "cpu" in scaled and "cpu" not in self._resources().get("requests", {}):
@@ -309,7 +401,7 @@ class _Objects:
         return self.workload.stateful or bool(self._volumes())
 
     def _deployment(self) -> Object:
-        spec: Object = {} if self._scaled else {"replicas": self.workload.replicas}
+        spec: Object = {} if self.scaled else {"replicas": self.workload.replicas}
         spec["selector"] = {"matchLabels": self._selector}
         rolling = {"maxSurge": 1, "maxUnavailable": 0}
         spec["strategy"] = {"type": "RollingUpdate", "rollingUpdate": rolling}
@@ -319,7 +411,7 @@ class _Objects:
         workload = self.workload
         service = f"{workload.name}-{PEERS}" if workload.stateful else workload.name
         spec: Object = {
-            **({} if self._scaled else {"replicas": workload.replicas}),
+            **({} if self.scaled else {"replicas": workload.replicas}),
             "serviceName": service,
             # A group that lost all of its pods needs a majority of them at once.
             "podManagementPolicy": "Parallel",
@@ -360,9 +452,15 @@ class _Objects:
             yield {"metadata": {"name": name, "labels": self._labels}, "spec": spec}
 
     def _template(self) -> Object:
-        digest = hashlib.sha256(documents([self._variables()]).encode()).hexdigest()[:16]
-        annotations = {"jina/configmap": digest, **(self.options.get("annotations") or {})}
+        annotations = {"jina/configmap": self.digest, **(self.options.get("annotations") or {})}
         return {"metadata": {"labels": self._pod_labels, "annotations": annotations}, "spec": self._pod()}
+
+    @property
+    def digest(self) -> str:
+        """Changes with the variables; Helm computes the same of its values (`toJson | sha256sum`)."""
+        text = json.dumps(self._variables(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        text = re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _pod(self) -> Object:
         options, workload = self.options, self.workload
@@ -370,8 +468,8 @@ class _Objects:
         security: Object = {"runAsNonRoot": user != 0, "runAsUser": user, "runAsGroup": user, "fsGroup": user}
         secrets = [{"name": name} for name in self.spec.image_pull_secrets or ()]
         spread = options.get("topology_spread")
-        if spread is None and (workload.replicas > 1 or self._scaled):
-            spread = [self._apart()]
+        if spread is None and (workload.replicas > 1 or self.scaled):
+            spread = [self.apart]
         return {
             **_pruned(serviceAccountName=self._account),
             "automountServiceAccountToken": workload.role != "WORKER",
@@ -385,11 +483,14 @@ class _Objects:
             ),
             "terminationGracePeriodSeconds": math.ceil(self._before_end) + AFTER_GRACE,
             "securityContext": {**security, "seccompProfile": {"type": "RuntimeDefault"}},
+            **_pruned(resourceClaims=self._claims_of_pod()),
             "containers": [self._container(one) for one in workload.containers],
             "volumes": list(self._pod_volumes()),
         }
 
-    def _apart(self) -> Object:
+    @property
+    def apart(self) -> Object:
+        """Spreads pods over nodes where that is possible."""
         return {
             "maxSkew": 1,
             "topologyKey": "kubernetes.io/hostname",
@@ -442,7 +543,7 @@ class _Objects:
         """The Service goes on to send requests for a moment after the pod was told to end."""
         if not self._pre_stop:
             return {}
-        return {"preStop": {"exec": {"command": ["sleep", f"{self._pre_stop:g}"]}}}
+        return {"preStop": {"sleep": {"seconds": math.ceil(self._pre_stop)}}}
 
     def _environment(self) -> Iterator[Object]:
         workload = self.workload
@@ -455,6 +556,11 @@ class _Objects:
         if workload.stateful:
             path = "metadata.labels['apps.kubernetes.io/pod-index']"
             yield {"name": "REPLICA_ID", "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        if collector := self.options.get("otlp"):
+            yield {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": collector}
+            names = f"service.namespace={self.cluster.flow},k8s.namespace.name=$(K8S_NAMESPACE_NAME)"
+            pod = "k8s.pod.name=$(K8S_POD_NAME),k8s.pod.uid=$(POD_UID)"
+            yield {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": f"{names},{pod}"}
         for name, source in (self.spec.env_from_secret or {}).items():
             if not isinstance(source, Mapping) or not {"name", "key"} <= source.keys():
                 raise ConfigError(
@@ -479,7 +585,9 @@ class _Objects:
     def _resources(self, *, main: bool = True) -> Object:
         given = deepcopy(self.options.get("resources") or {}) if main else {}
         count = self._gpus() if main and self.workload.role == "WORKER" else 0
-        if count:
+        if count and self._device_class:
+            given["claims"] = [*given.get("claims", []), {"name": _DEVICES}]
+        elif count:
             given.setdefault("limits", {})[self.options.get("gpu_resource") or "nvidia.com/gpu"] = count
         return cast("Object", given)
 
@@ -521,7 +629,23 @@ class _Objects:
             secret = self.options.get("raft_secret") or f"{self.workload.name}-raft"
             yield {"name": "raft-key", "secret": {"secretName": secret, "items": [{"key": "key", "path": "key"}]}}
         if self._has_certificate:
-            yield {"name": "tls", "secret": {"secretName": self.options["tls_secret"]}}
+            yield {"name": "tls", "secret": {"secretName": self._tls_secret}}
+
+    @property
+    def _tls_secret(self) -> str:
+        given: str | None = self.options.get("tls_secret")
+        return given or f"{self.workload.name}-tls"
+
+    @property
+    def _device_class(self) -> str:
+        """The class of the devices that pods claim; empty where they ask for a resource, or for nothing."""
+        given: str | None = self.options.get("device_class")
+        return (given or "") if self.workload.role == "WORKER" and self.workload.main.name == "executor" else ""
+
+    def _claims_of_pod(self) -> list[Object]:
+        if not self._device_class:
+            return []
+        return [{"name": _DEVICES, "resourceClaimTemplateName": f"{self.workload.name}-{_DEVICES}"}]
 
     # --- beside the workload ------------------------------------------------------------------------------
 
@@ -546,12 +670,53 @@ class _Objects:
         }
         return self._object("networking.k8s.io/v1", "NetworkPolicy", f"{self.workload.name}-{PEERS}", spec=spec)
 
+    def _claim_of_devices(self) -> Object:
+        """What each pod claims by dynamic resource allocation."""
+        exactly: Object = {
+            "deviceClassName": self._device_class,
+            "allocationMode": "ExactCount",
+            "count": self._gpus(),
+        }
+        if selector := self.options.get("device_selector"):
+            exactly["selectors"] = [{"cel": {"expression": selector}}]
+        requests = [{"name": _DEVICES, "exactly": exactly}]
+        name = f"{self.workload.name}-{_DEVICES}"
+        return self._object(
+            "resource.k8s.io/v1", "ResourceClaimTemplate", name, spec={"spec": {"devices": {"requests": requests}}}
+        )
+
+    def _certificate(self) -> Object:
+        """The certificate that cert-manager keeps in the secret, for all names of the workload."""
+        asked, name, namespace = self.options["certificate"], self.workload.name, self.cluster.namespace
+        services = [name, *(f"{name}-{number}-{one}" for number, one in enumerate(self.workload.main.ports) if number)]
+        names = [f"{service}{rest}" for service in services for rest in ("", f".{namespace}", f".{namespace}.svc")]
+        spec = {
+            "secretName": self._tls_secret,
+            "dnsNames": list(dict.fromkeys([*(asked.get("dns_names") or ()), *names])),
+            "usages": ["server auth"],
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+            "issuerRef": {
+                "group": "cert-manager.io", "kind": asked.get("issuer_kind", "Issuer"), "name": asked["issuer"],
+            },
+        }  # fmt: skip
+        return self._object("cert-manager.io/v1", "Certificate", self._tls_secret, spec=spec)
+
+    def _service_monitor(self) -> Object:
+        """What makes an operator of Prometheus read the metrics of each pod."""
+        asked = self.options["service_monitor"]
+        endpoint = {"port": "monitoring", "path": "/metrics", **_pruned(interval=_seconds(asked.get("interval")))}
+        spec = {"selector": {"matchLabels": self._selector}, "endpoints": [endpoint]}
+        made = self._object("monitoring.coreos.com/v1", "ServiceMonitor", self.workload.name, spec=spec)
+        made["metadata"]["labels"] = {**(asked.get("labels") or {}), **self._labels}
+        return made
+
     @property
-    def _scaled(self) -> Mapping[str, Any]:
+    def scaled(self) -> Mapping[str, Any]:
+        """Between how many pods, and by what."""
         return cast("Mapping[str, Any]", self.options.get("autoscale") or {})
 
     def _autoscaler(self) -> Object:
-        scaled, workload = self._scaled, self.workload
+        scaled, workload = self.scaled, self.workload
         metrics: list[Object] = list(scaled.get("metrics") or ())
         if "cpu" in scaled:
             target = {"type": "Utilization", "averageUtilization": scaled["cpu"]}
@@ -576,6 +741,10 @@ def _port(protocol: str, number: int) -> Object:
         "targetPort": protocol,
         "appProtocol": _APP_PROTOCOLS[protocol],
     }
+
+
+def _seconds(number: int | None) -> str:
+    return f"{number}s" if number else ""
 
 
 def _literal(word: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from jina.config import takes_options_from, takes_options_of
 from jina.errors import NotSupportedError, UsageError
@@ -154,16 +154,26 @@ class Deployment(Lifecycle, RequestMethods):
 
     # --- export -------------------------------------------------------------------------------------------
 
-    def to_kubernetes_yaml(self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None) -> None:
+    def to_kubernetes_yaml(
+        self,
+        output_base_path: str | os.PathLike[str],
+        k8s_namespace: str | None = None,
+        *,
+        k8s_version: str | None = None,
+        form: Literal["files", "kustomize", "helm"] = "files",
+    ) -> None:
         """Write its Kubernetes files into a folder: `<name>.yml`, or with shards `<name>-head.yml`, `<name>-0.yml`...
 
-        `uses` has to name an image, `docker://NAME`. Nothing is started, and no container engine is asked. Raises
-        `NoContainerizedError` where an Executor is no image, `ConfigError` for what a cluster cannot have.
+        `uses` has to name an image, `docker://NAME`. `k8s_version` is that of the cluster; unset: the newest that is
+        known. The `form` "helm" is a chart of these files, "kustomize" a `kustomization.yaml` above them. Nothing is
+        started, and no container engine is asked. Raises `NoContainerizedError` where an Executor is no image,
+        `ConfigError` for what a cluster cannot have.
         """
-        from jina.export.kubernetes import files_of_deployment
+        from jina.export.charts import files_in
+        from jina.export.kubernetes import export_of_deployment
 
-        files = files_of_deployment(self.spec, configuration.images(), k8s_namespace)
-        configuration.write_files(files, output_base_path)
+        export = export_of_deployment(self.spec, configuration.images(), k8s_namespace, version=k8s_version)
+        configuration.write_files(files_in(form, export), output_base_path)
 
     to_k8s_yaml = to_kubernetes_yaml
 

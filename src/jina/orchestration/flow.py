@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from jina.config import ClassSignature, takes_options_from, takes_options_of, takes_step_options
 from jina.errors import ConfigError, FlowBuildLevelError, RuntimeFailToStart
@@ -251,17 +251,25 @@ class BaseFlow(Lifecycle):
         output_base_path: str | os.PathLike[str],
         k8s_namespace: str | None = None,
         include_gateway: bool = True,
+        *,
+        k8s_version: str | None = None,
+        form: Literal["files", "kustomize", "helm"] = "files",
     ) -> None:
         """Write Kubernetes files into a folder: `<step>/<step>.yml` for each Executor, and `gateway/gateway.yml`.
 
         Each `uses` has to name an image, `docker://NAME`; external Executors are addresses. Without `k8s_namespace` the
-        namespace is named as the Flow. Nothing is started, and no container engine is asked. Raises
-        `NoContainerizedError` where an Executor is no image, `ConfigError` for what a cluster cannot have.
+        namespace is named as the Flow. `k8s_version` is that of the cluster, 1.20 or newer; unset: the newest that is
+        known. The `form` "helm" is a chart of these files, "kustomize" a `kustomization.yaml` above them. Nothing is
+        started, and no container engine is asked. Raises `NoContainerizedError` where an Executor is no image,
+        `ConfigError` for what a cluster cannot have.
         """
-        from jina.export.kubernetes import files_of_flow
+        from jina.export.charts import files_in
+        from jina.export.kubernetes import export_of_flow
 
-        files = files_of_flow(self.spec, configuration.images(), k8s_namespace, gateway=include_gateway)
-        configuration.write_files(files, output_base_path)
+        export = export_of_flow(
+            self.spec, configuration.images(), k8s_namespace, gateway=include_gateway, version=k8s_version
+        )
+        configuration.write_files(files_in(form, export), output_base_path)
 
     to_k8s_yaml = to_kubernetes_yaml
 
