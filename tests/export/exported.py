@@ -180,6 +180,50 @@ ONLY_KUBERNETES = {"options", "operated"}
 """GPUs that only a cluster knows."""
 
 
+# --- many Flows ---------------------------------------------------------------------------------------------------
+
+TOPOLOGIES = ("alone", "chain", "branches", "shards", "side")
+PROTOCOLS = {"grpc": "grpc", "http": "http", "all": ["grpc", "http", "websocket"]}
+ISSUED = {"issuer": "ca", "issuer_kind": "ClusterIssuer"}
+OPTIONS = {
+    "plain": {},
+    "busy": {"replicas": 3, "grace": "2min", "retries": 2, "timeout_send": "5s", "compression": "Gzip"},
+    "placed": {"gpus": 1, "kubernetes": {"resources": RESOURCES, "node_selector": {"gpu": "yes"}, "storage": "1Gi"}},
+    "watched": {"monitoring": True, "tracing": True, "kubernetes": {"service_monitor": {}, "otlp": "http://c:4317"}},
+    "kept": {"volumes": ["files:/data"], "env": {"A": "{{ 1 }} $X"}, "image_pull_secrets": ["registry"]},
+}
+MANY = [
+    (topology, protocol, stateful, list(OPTIONS)[number % len(OPTIONS)])
+    for number, (topology, protocol, stateful) in enumerate(
+        (topology, protocol, stateful)
+        for stateful in (False, True)
+        for protocol in PROTOCOLS
+        for topology in TOPOLOGIES
+    )
+]
+"""Thirty: topology, protocol of the gateway, whether a step is a group, and what else the steps ask for."""
+
+
+def one_of_many(topology: str, protocol: str, stateful: bool, options: str) -> Flow:
+    """The Flow of one of them. Options move on with the topology, so that each meets several."""
+    given = OPTIONS[options]
+    group = {"stateful": True, **given, "replicas": 3} if stateful else given
+    flow = Flow(name=f"{topology}-{protocol}", protocol=PROTOCOLS[protocol])
+    upstream = {name: given[name] for name in ("retries", "timeout_send", "compression") if name in given}
+    if topology == "shards":
+        group = {**group, "shards": 2, "uses_before": B, "polling": "ALL"}
+    flow = flow.add(name="first", uses=A, **group)
+    if topology == "chain":
+        flow = flow.add(name="second", uses=B, **given)
+    elif topology == "branches":
+        flow = flow.add(name="other", uses=B, needs="gateway", when={"text": {"$exists": True}}, **given)
+        flow = flow.needs_all(name="join").add(name="last", uses=C, **upstream)
+    elif topology == "side":
+        flow = flow.add(name="log", uses=B, floating=True, **given)
+        flow = flow.add(name="away", external=True, host="dns:///away.example:8080", **upstream)
+    return flow.config_gateway(replicas=2, kubernetes={"certificate": ISSUED} if options == "watched" else {})
+
+
 def export(name: str, folder: Path) -> None:
     """Write the files of one of them."""
     service = ALL[name]()

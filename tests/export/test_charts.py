@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import yaml
-from tests.export.exported import ALL, files
+from tests.export.exported import ALL, MANY, files, one_of_many
 from tests.export.test_validators import tools
 
 from jina import Flow
@@ -86,6 +86,19 @@ def test_a_chart_renders_the_plain_export(name, helm, tmp_path):
     assert objects(done["rendered"].values()) == expected
     assert done["lint"]["errors"] == []
     assert [one["error"] for one in done["lint"]["messages"]] == ["icon is recommended"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_charts_of_many_flows_render_the_plain_export(helm, tmp_path):
+    for number, one in enumerate(MANY):
+        folder = tmp_path / str(number)
+        expected = plain(one_of_many(*one), folder)
+        done = helm(written(one_of_many(*one), folder, "helm"), "plain")
+        assert objects(done["rendered"].values()) == expected, one
+        assert done["lint"]["errors"] == []
+        one_of_many(*one).to_kubernetes_yaml(folder / "again", "other", form="helm")
+        assert files(folder / "again") == files(folder / "helm")
 
 
 @pytest.mark.slow
