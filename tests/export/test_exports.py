@@ -198,6 +198,18 @@ def test_changed_variables_roll_the_pods():
     assert annotation(A="1") == annotation(A="1") != annotation(A="2")
 
 
+def test_a_change_of_a_step_is_in_its_own_file():
+    def flow(**second):
+        made = Flow(name="f").add(name="a", uses=A).add(name="b", uses=A, **second).add(name="c", uses=A)
+        return files_of_flow(made.spec, images())
+
+    def changed(**second):
+        return {path for path, text in flow(**second).items() if text != flow()[path]}
+
+    assert changed(uses_with={"x": 1}) == changed(grace=60) == {"b/b.yml"}
+    assert changed(timeout_send="1s") == {"gateway/gateway.yml"}
+
+
 def test_the_namespace_is_given_or_the_name_of_the_flow():
     step = {"name": "a", "uses": A}
 
@@ -320,6 +332,7 @@ def test_only_images_can_be_exported(uses, method, tmp_path):
         ({"env_from_secret": {"X": "y"}}, "Flow: a: env_from_secret.X: is not of the form"),
         ({"volumes": ["data"]}, "Flow: a: volumes: 'data' does not say where"),
         ({"uses_with": {"x": object()}}, "Flow: a: uses_with: cannot stand in a file"),
+        ({"uses_with": {"x": "ü" * 70_000}}, "Flow: a: uses_with: is longer than the 131071 bytes"),
         ({"kubernetes": {"gpu_resource": "mig"}}, "Flow: a: kubernetes.gpu_resource: 'mig' is no name of a resource"),
         ({"kubernetes": {"device_class": "c"}}, "Flow: a: kubernetes.device_class: gpus says how many devices"),
         (
@@ -347,10 +360,71 @@ def test_errors_name_the_step_and_the_rule(options, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_steps_that_differ_where_a_gateway_has_one_option_are_refused(tmp_path):
-    flow = Flow().add(name="a", uses=A, timeout_send=1).add(name="b", uses=A)
-    with pytest.raises(NotSupportedError, match="Flow: b: timeout_send: None differs from that of a"):
-        flow.to_kubernetes_yaml(tmp_path)
+def plan_of_gateway(flow):
+    """What its exported gateway runs, by the name of the step."""
+    words = exported(flow)["Deployment/gateway"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    spec = parse(GatewaySpec, given_on(command_parser("gateway")[0].parse_all(_filled_in(words)[1:])))
+    ports = PortReservations()
+    try:
+        return words, {node.name: node for node in plan_gateway(spec, None, ports).graph.nodes}
+    finally:
+        ports.close()
+
+
+def test_each_step_is_called_as_it_says():
+    flow = Flow(retries=5).add(name="a", uses=A, timeout_send="1s", compression="Gzip")
+    flow = flow.add(name="b", uses=A, grpc_channel_options={"grpc.max_concurrent_streams": 7}, retries=0)
+    flow = flow.add(name="c", uses=A)
+    words, nodes = plan_of_gateway(flow)
+    assert [(nodes[name].timeout_send, nodes[name].retries, nodes[name].compression) for name in "abc"] == [
+        (1.0, 5, "Gzip"), (None, 0, None), (None, 5, None),
+    ]  # fmt: skip
+    assert nodes["b"].grpc_channel_options == {"grpc.max_concurrent_streams": 7}
+    assert nodes["a"].grpc_channel_options == {}
+    assert "--retries" not in words
+    alike, nodes = plan_of_gateway(Flow(retries=5, timeout_send=100).add(name="a", uses=A).add(name="b", uses=A))
+    assert dict(pairwise(alike))["--retries"] == "5"
+    assert "--deployments-options" not in alike
+    assert [nodes[name].timeout_send for name in "ab"] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"a": {"retrys": 1}}, "Gateway: deployments_options.a: unknown option 'retrys', did you mean 'retries'?"),
+        ({"a": {"timeout_send": "soon"}}, "Gateway: deployments_options.a: timeout_send"),
+        ({"a": 3}, "Gateway: deployments_options.a: 3 is not a mapping"),
+        ({"b": {}}, "Gateway: deployments_options: 'b' is not in graph_description"),
+    ],
+)
+def test_how_steps_are_called_is_checked(options, words):
+    graph = {"graph_description": {"start-gateway": ["a"], "a": ["end-gateway"]}, "deployments_addresses": {"a": "x:1"}}
+    ports = PortReservations()
+    try:
+        with pytest.raises(ConfigError) as caught:
+            plan_gateway(parse(GatewaySpec, {**graph, "deployments_options": options}), None, ports)
+    finally:
+        ports.close()
+    assert words in str(caught.value)
+
+
+def test_external_executors_behind_a_name_stay_behind_it():
+    hosts = ["dns:///pool.example", "one.example", "kubernetes:///encoder.shop"]
+    for tls, scheme in ((False, "grpc"), (True, "grpcs")):
+        flow = Flow().add(name="a", uses=A).add(name="out", external=True, host=hosts, port=8080, tls=tls)
+        words, nodes = plan_of_gateway(flow)
+        addresses = json.loads(dict(pairwise(words))["--deployments-addresses"])["out"]
+        assert addresses == [
+            f"dns+{scheme}:///pool.example:8080",
+            f"{scheme}://one.example:8080",
+            f"kubernetes+{scheme}:///encoder.shop:8080",
+        ]
+        assert [(one.kind, one.tls) for one in nodes["out"].upstreams] == [
+            ("dns", tls), ("grpc", tls), ("kubernetes", tls),
+        ]  # fmt: skip
+
+
+def test_what_cannot_be_in_one_flow_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="name: 'A_b' and 'a_b' both need the ConfigMap a-b-configmap"):
         Flow().add(name="a_b", uses=A).add(name="A_b", uses=A).to_kubernetes_yaml(tmp_path)
     with pytest.raises(NotSupportedError, match="Flow: e: ssl_ca_certs"):

@@ -98,6 +98,10 @@ class GraphOptions(Spec):
     deployments_metadata: JsonMapped = Field(default={})
     """Executor -> gRPC metadata sent with every request to it."""
 
+    deployments_options: JsonMapped = Field(default={})
+    """Executor -> how it is called where that differs from the gateway's own options: `retries`, `timeout_send`,
+    `compression`, `grpc_channel_options`, `resolve_interval`."""
+
     deployments_no_reduce: TextListFromJson = Field(default=[])
     """Executors that get several inputs without merging them."""
 

@@ -258,6 +258,10 @@ _REFUSED: Final[Mapping[str, str]] = {
 }
 
 
+_LONGEST_WORD: Final = 128 * 1024 - 1
+"""Bytes of one argument that Linux gives to a program."""
+
+
 def words_of(spec: Spec, values: Mapping[str, Any], place: str) -> list[str]:
     """Options as words of a command line; raises `ConfigError` for a value that is no text, number or JSON."""
     words: list[str] = []
@@ -276,6 +280,11 @@ def words_of(spec: Spec, values: Mapping[str, Any], place: str) -> list[str]:
                 words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
         except TypeError as error:
             raise ConfigError(f"{place}: {name}: cannot stand in a file: {error}") from None
+        if words and len(words[-1].encode(errors="replace")) > _LONGEST_WORD:
+            raise ConfigError(
+                f"{place}: {name}: is longer than the {_LONGEST_WORD} bytes that an argument of a command may have",
+                help="put it into a file of the image, and give the path of the file",
+            )
     return words
 
 
@@ -529,20 +538,18 @@ def _description(topology: Topology) -> dict[str, list[str]]:
 
 
 def _upstream_options(steps: Sequence[StepSpec]) -> dict[str, Any]:
-    """How an exported gateway calls its steps: alike, so that steps that want it otherwise are refused."""
+    """How an exported gateway calls its steps: what is the same for all, and what each has of its own."""
     found: dict[str, Any] = {}
+    own: dict[str, dict[str, Any]] = {step.name: {} for step in steps}
     for option in UpstreamOptions.model_fields:
-        values = {json.dumps(getattr(step, option)): step for step in steps}
-        if len(values) > 1:
-            first, other, *_ = values.values()
-            raise NotSupportedError(
-                f"{other.place}: {option}: {shown(getattr(other, option))} differs from that of {first.name}:"
-                " an exported gateway has one for all steps",
-                help="give it to the Flow, or to config_gateway",
-            )
-        if steps and option in steps[0].non_defaults():
-            found[option] = getattr(steps[0], option)
-    return found
+        given = {step.name: getattr(step, option) for step in steps if option in step.non_defaults()}
+        values = [json.dumps(value, sort_keys=True) for value in given.values()]
+        if len(given) == len(steps) and len(set(values)) == 1:
+            found[option] = next(iter(given.values()))
+            continue
+        for name, value in given.items():
+            own[name][option] = value
+    return {**found, "deployments_options": {name: options for name, options in own.items() if options}}
 
 
 def workloads_of_flow(spec: FlowSpec, site: Site, images: Images, *, gateway: bool) -> list[Workload]:
@@ -584,7 +591,9 @@ def _external(step: StepSpec) -> Iterator[str]:
                 help="add them there, and leave the option out",
             )
     for target in step.targets:
-        yield f"{'grpcs' if target.tls else 'grpc'}://{address_of(target)}"
+        scheme = "grpcs" if target.tls else "grpc"
+        # Behind a name that is followed there are several addresses: of DNS, or of the pods of a Service.
+        yield f"{target.via}+{scheme}:///{address_of(target)}" if target.via else f"{scheme}://{address_of(target)}"
 
 
 def workloads_of_deployment(spec: DeploymentSpec, site: Site, images: Images) -> list[Workload]:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from jina.config.options import UpstreamOptions
+from jina.config.parsing import parse
 from jina.config.types import TARGETS, split_address
 from jina.errors import ConfigError, nearest
 from jina.plan import processes
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 START: Final = "start-gateway"
 END: Final = "end-gateway"
+_BY_NAME: Final = (
+    "graph_conditions", "deployments_addresses", "deployments_metadata", "deployments_options", "deployments_no_reduce",
+)  # fmt: skip
+"""Options that say something of one Executor."""
 _SCHEMES: Final = {"": False, "grpc": False, "grpcs": True}
 
 
@@ -51,7 +57,7 @@ def _needs(description: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _check_names(spec: GatewaySpec, known: Collection[str]) -> None:
-    for option in ("graph_conditions", "deployments_addresses", "deployments_metadata", "deployments_no_reduce"):
+    for option in _BY_NAME:
         for name in getattr(spec, option):
             if name not in known:
                 near = nearest(name, known)
@@ -64,6 +70,7 @@ def _check_names(spec: GatewaySpec, known: Collection[str]) -> None:
 def _node(node: Node, spec: GatewaySpec) -> NodePlan:
     addresses = spec.deployments_addresses[node.name]
     addresses = [addresses] if isinstance(addresses, str) else addresses
+    options = _calls(node.name, spec)
     return NodePlan(
         name=node.name,
         needs=list(node.needs),
@@ -75,13 +82,25 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
         floating=node.floating,
         no_reduce=node.name in spec.deployments_no_reduce,
         external=bool(addresses),  # a join runs no Executor
-        timeout_send=spec.send_seconds,
-        retries=spec.retries,
-        compression=spec.compression,
+        timeout_send=options.send_seconds,
+        retries=options.retries,
+        compression=options.compression,
         grpc_metadata={key: str(value) for key, value in (spec.deployments_metadata.get(node.name) or {}).items()},
-        grpc_channel_options=dict(spec.grpc_channel_options or {}),
-        resolve_interval=spec.resolve_seconds,
+        grpc_channel_options=dict(options.grpc_channel_options or {}),
+        resolve_interval=options.resolve_seconds,
     )
+
+
+def _calls(name: str, spec: GatewaySpec) -> UpstreamOptions:
+    """How an Executor is called: as the gateway calls all of them, but for what is said of this one."""
+    own = spec.deployments_options.get(name)
+    if own is None:
+        return spec
+    where = f"Gateway: deployments_options.{name}:"
+    if not isinstance(own, Mapping):
+        raise ConfigError(f"{where} {own!r} is not a mapping of options")
+    common = {option: getattr(spec, option) for option in UpstreamOptions.model_fields}
+    return parse(UpstreamOptions, {**common, **own}, where.removesuffix(":"))
 
 
 def upstream(name: str, index: int, address: str, where: str) -> UpstreamPlan:
