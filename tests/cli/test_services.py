@@ -118,3 +118,18 @@ def test_ping_says_no_with_exit_code_1():
     done = call("ping", "executor", "grpc://127.0.0.1:9", "--timeout", "300", "--attempts", "1")
     assert done.returncode == 1
     assert "no answer (1/1)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        # Both are in files that Jina 3 exports.
+        (["executor", "grpc://127.0.0.1:9", "--timeout 300"], 1, "grpc://127.0.0.1:9: no answer (1/1)"),
+        (["executor", "127.0.0.1:9 - --timeout 300"], 1, "127.0.0.1:9: no answer (1/1)"),
+        (["executor", "grpc://127.0.0.1:9", "--timeout soon"], 2, "--timeout: no number of milliseconds follows"),
+        (["--timeout 300"], 2, "ping: there is no HOST"),
+    ],
+)
+def test_ping_takes_the_words_of_probes(words, code, said):
+    done = call("ping", *words)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr

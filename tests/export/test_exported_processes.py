@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
+import subprocess
 from contextlib import ExitStack
 from importlib.util import find_spec
 
 import pytest
 import yaml
 from docarray import BaseDoc, DocList
-from tests.cli.running import serving
+from tests.cli.running import JINA, serving
+from tests.interop.programs import PYTHONS
 from tests.stateful.conftest import PATIENCE
 
 from jina import Client, Flow
@@ -72,12 +74,12 @@ class Item(BaseDoc):
 class Cluster:
     """The pods of exported files, each container a process; replicas of a Deployment are one, those of a set all."""
 
-    def __init__(self, flow, folder):
+    def __init__(self, texts, folder):
         self.folder = folder
         self.ports = PortReservations()
         self.given = {}
         self.pods = []
-        for text in files_of_flow(flow.spec, images(), "ns").values():
+        for text in texts:
             for one in yaml.safe_load_all(text):
                 if one["kind"] in {"Deployment", "StatefulSet"}:
                     count = one["spec"]["replicas"] if one["kind"] == "StatefulSet" else 1
@@ -98,6 +100,18 @@ class Cluster:
             for container in one["spec"]["template"]["spec"]["containers"]:
                 words = [self._here(word, pod, number) for word in container["args"]]
                 yield f"{pod} {container['name']}", self._ports(words, pod)
+
+    def probes(self):
+        """The commands by which kubelets ask whether containers live, and have started."""
+        for one, _ in self.pods:
+            name = one["metadata"]["name"]
+
+            def here(found, name=name):
+                return f":{self.port(name, found[1])}"
+
+            for container in one["spec"]["template"]["spec"]["containers"]:
+                for probe in ("startupProbe", "livenessProbe"):
+                    yield [re.sub(r":(\d{4})\b", here, word) for word in container[probe]["exec"]["command"]]
 
     def _ports(self, words, pod):
         """Those that the process listens on."""
@@ -143,7 +157,7 @@ def test_a_flow_answers_through_its_gateway(tmp_path):
     flow = flow.add(name="shelf", uses="docker://x", shards=2, uses_before="docker://x", polling="ANY", needs="First")
     flow = flow.add(name="side", uses="docker://x", needs="First", when={"mark": {"$eq": "yes"}})
     flow = flow.needs(["shelf", "side"], name="join").add(name="last", uses="docker://x").add(name="plain")
-    cluster = Cluster(flow, tmp_path)
+    cluster = Cluster(files_of_flow(flow.spec, images(), "ns").values(), tmp_path)
     with ExitStack() as stack:
         cluster.start(stack)
         for protocol, port in (("grpc", 8080), ("http", 8081)):
@@ -152,6 +166,48 @@ def test_a_flow_answers_through_its_gateway(tmp_path):
                 assert one.text.startswith("First/rep-0=ü $;shelf-uses-before/rep-0=-;shelf/")
                 assert one.text.endswith("last/rep-0=-;")
     assert (tmp_path / "work" / "first").is_dir()
+
+
+EXPORT = """
+import os
+os.environ.update(JINA_HIDE_SURVEY="1", JINA_OPTOUT_TELEMETRY="1", JINA_GATEWAY_IMAGE="image")
+from jina import Flow
+flow = Flow(name="shop", port=[8080, 8081], protocol=["grpc", "http"]).add(
+    name="shelf", uses="docker://a", shards=2, replicas=2, uses_before="docker://b", uses_after="docker://c",
+    polling={"/index": "ANY", "*": "ALL"}, uses_with={"mark": "shelf"}, timeout_ready=60000,
+)
+flow = flow.add(name="side", uses="docker://b", replicas=2, needs="gateway", when={"mark": {"$eq": "yes"}},
+                grpc_metadata={"k": "v"})
+flow = flow.add(name="last", uses="docker://b", needs=["shelf", "side"], monitoring=True, env={"A": "1"})
+flow.to_kubernetes_yaml("out", k8s_namespace="ns")
+"""
+
+
+@pytest.mark.interop
+@pytest.mark.timeout(300)
+def test_files_that_jina_3_wrote_start_ours(tmp_path):
+    """A Flow exported by Jina 3.34: gateway, head, shards, what is around them; and its probes, which are commands."""
+    (tmp_path / "step.py").write_text(STEP)
+    (tmp_path / "config.yml").write_text("jtype: Step\npy_modules: [step.py]\n")
+    command = [PYTHONS["theirs"], "-c", EXPORT]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120, capture_output=True)
+    texts = [path.read_text() for path in sorted((tmp_path / "out").rglob("*.yml"))]
+    assert len(texts) == 6
+    cluster = Cluster(texts, tmp_path)
+    with ExitStack() as stack:
+        cluster.start(stack)
+        for protocol, port in (("grpc", 8080), ("http", 8081)):
+            with Client(host=f"{protocol}://127.0.0.1:{cluster.port('gateway', port)}") as client:
+                [one] = client.post("/index", Item(mark="yes"), return_type=DocList[Item])
+                assert one.text.startswith("shelf-uses-before/rep-0=-;shelf-")
+                assert one.text.endswith("last/rep-0=-;")
+        probes = list(cluster.probes())
+        assert len(probes) == 2 * 8
+        for words in probes:
+            if "{port_uses}" in words[-1]:
+                continue  # the name of a variable in place of a port: Jina 3 cannot ping it either
+            done = subprocess.run([JINA, *words[1:]], capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 0, (words, done.stderr)
 
 
 @pytest.mark.slow
@@ -169,7 +225,7 @@ def test_a_group_takes_writes_through_its_gateway(tmp_path):
         consistency="linearizable",
         timeout_ready=1000 * PATIENCE,
     )
-    cluster = Cluster(flow, tmp_path)
+    cluster = Cluster(files_of_flow(flow.spec, images(), "ns").values(), tmp_path)
     with ExitStack() as stack:
         cluster.start(stack)
         with Client(host=f"grpc://127.0.0.1:{cluster.port('gateway', 8080)}") as client:
