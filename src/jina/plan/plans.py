@@ -276,6 +276,23 @@ class UpstreamPlan(msgspec.Struct, frozen=True, kw_only=True):
     part: Part = ""
 
 
+class AutoscalePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Between how many replicas a step may have, and by what that is decided. Durations are seconds.
+
+    There are more once requests wait longer than `target_wait`, fewer once fewer would have sufficed for `cooldown`,
+    and none, where `min` is 0, after `idle` without a request. Up to `max_held` requests wait for the first replica,
+    each for `held_time` at most.
+    """
+
+    min: int = 1
+    max: int = 1
+    target_wait: float = 0.1
+    cooldown: float = 5.0
+    idle: float = 60.0
+    max_held: int = 1000
+    held_time: float = 600.0
+
+
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One Deployment as a step of a graph; `needs` names steps before it, `gateway` the request itself.
 
@@ -284,7 +301,8 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     get a request, `*` stands for the others. `floating` steps are not part of the reply, which never waits for them;
     what needs one of them is floating too. `timeout_send` is in seconds; `retries` counts attempts after
     the first one, negative is the larger of 3 and the number of replicas; `resolve_interval` is in seconds. A
-    `repeatable` step may get a request again that has begun: a stateful one applies it once.
+    `repeatable` step may get a request again that has begun: a stateful one applies it once. With `autoscale` requests
+    wait for a replica where there is none.
     """
 
     name: str
@@ -304,6 +322,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     grpc_channel_options: dict[str, Any] = {}
     resolve_interval: float = 1.0
     tls: UpstreamTlsPlan = UpstreamTlsPlan()
+    autoscale: AutoscalePlan | None = None
 
 
 class GraphPlan(msgspec.Struct, frozen=True, kw_only=True):
