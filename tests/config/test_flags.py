@@ -152,7 +152,7 @@ def test_steps_are_no_options_of_a_flow():
     assert not {"--executors", "--gateway"} & set(known)
 
 
-TYPED_MAPPINGS = {"uses_dynamic_batching", "kubernetes"}
+TYPED_MAPPINGS = {"uses_dynamic_batching", "kubernetes", "autoscale", "deployments_autoscale"}
 """Whose keys are given."""
 
 

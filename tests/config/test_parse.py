@@ -57,7 +57,7 @@ OURS = {
     "max_inflight": 10_000, "max_queue": None, "api_keys": None, "api_keys_file": None, "rate_limit": None,
     "ssl_ca_certs": None, "port_probes": None, "timeout_read": 30, "timeout_write": 60,
     "max_unread": 32 << 20, "max_unread_total": 256 << 20, "offline": False,
-    "drain_delay": None, "resolve_interval": 1000, "kubernetes": None,
+    "drain_delay": None, "resolve_interval": 1000, "kubernetes": None, "autoscale": None,
 }  # fmt: skip
 
 

@@ -53,6 +53,9 @@ TESTED: dict[str, str] = {
     "raft_peers_are_addresses": "test_raft_peers_are_addresses",
     "raft_peers_have_a_key": "test_raft_peers_have_a_key",
     "replica_is_one_of_them": "test_replica_is_one_of_them",
+    "autoscale_fits": "test_autoscale_fits",
+    "step_ports_are_fixed": "test_step_ports_are_fixed",
+    "gateway_autoscale_fits": "test_gateway_autoscale_fits",
 }
 
 
@@ -140,6 +143,38 @@ def test_replica_is_one_of_them():
 
 def test_stateful_runs_here():
     assert "which keeps its own state" in problem(stateful=True, external=True)
+
+
+def test_autoscale_fits():
+    bounds = {"min": 1, "max": 4}
+    assert parse(DeploymentSpec, {"autoscale": ["min=0", "max=4", "target_wait=100ms"]}).autoscale == {
+        "min": 0, "max": 4, "target_wait": 0.1,
+    }  # fmt: skip
+    assert problem(autoscale={"min": 1}) == "Deployment: autoscale: max is missing: how many replicas there may be"
+    assert "min (5) is above max (4)" in problem(autoscale={"min": 5, "max": 4})
+    assert "target_wait has to be above 0" in problem(autoscale={"max": 4, "target_wait": 0})
+    assert "autoscale: unknown option 'maks'" in problem(autoscale={"maks": 4})
+    assert problem(autoscale=bounds, stateful=True) == (
+        "Deployment: autoscale: is not for stateful=True: its replicas hold the state: change their number by scale() "
+        "or add_replica()"
+    )
+    assert "is not for shards=2: each holds a part of the data" in problem(autoscale=bounds, shards=2)
+    assert "is not for uses_after='x': make it a Deployment of its own" in problem(autoscale=bounds, uses_after="x")
+    assert "it runs elsewhere, and has to be scaled there" in problem(autoscale=bounds, external=True, port=1)
+    assert "leave it out" in problem(autoscale=bounds, include_gateway=False)
+    assert "replicas: 5 is not between min and max of autoscale" in problem(autoscale=bounds, replicas=5)
+    parse(DeploymentSpec, {"autoscale": bounds, "replicas": 2})
+
+
+def test_step_ports_are_fixed():
+    assert "reached through the Flow's gateway: leave it out" in problem(StepSpec, autoscale={"max": 2}, port=5000)
+    parse(DeploymentSpec, {"autoscale": {"max": 2}, "port": 5000})
+
+
+def test_gateway_autoscale_fits():
+    given = {"deployments_autoscale": {"a": {"min": 3, "max": 2}}}
+    assert problem(GatewaySpec, **given) == "Gateway: deployments_autoscale: a: min (3) is above max (2)"
+    assert "max is missing" in problem(GatewaySpec, deployments_autoscale='{"a": {"min": 3}}')
 
 
 def test_ports_differ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -42,7 +43,7 @@ from jina.net.channel import (
     request_message,
     unreachable,
 )
-from jina.net.messages import COMPRESSION_KEY, DRY_RUN, PUSHBACK_KEY, too_large
+from jina.net.messages import COMPRESSION_KEY, DRY_RUN, LOAD_KEY, PUSHBACK_KEY, too_large
 from jina.net.service import EndpointInfo, UpstreamUnavailable, flat_fields
 from jina.observe.logs import get_logger
 from jina.observe.traces import HEADERS as TRACING
@@ -754,6 +755,25 @@ class GrpcUpstream:
         if status is not None and status.code:
             raise Unavailable(f"{self._place} is not ready: {status.description or status.exception.name}")
         return []
+
+    @property
+    def waiting(self) -> int:
+        """See `net.service.Upstream`: `load` tells it."""
+        return 0
+
+    async def load(self) -> tuple[int, int, int] | None:
+        """See `net.service.Upstream`: what the peer tells beside its status."""
+
+        async def asked() -> Any:
+            call = self._stubs.status(b"", **self._probing)
+            await call
+            return await call.trailing_metadata()
+
+        found = dict(await self._guarded(asked) or ()).get(LOAD_KEY)
+        with contextlib.suppress(ValueError):
+            waiting, in_flight, done = map(int, str(found or "").split())
+            return waiting, in_flight, done
+        return None
 
     async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `net.service.Upstream`
         """See `net.service.Upstream`: a peer elsewhere is scraped where it is."""

@@ -10,6 +10,8 @@ from pydantic import Field, PlainValidator, PrivateAttr, WithJsonSchema
 from jina.config.base import Spec
 from jina.config.options import (
     AccessOptions,
+    Autoscales,
+    AutoscalingOptions,
     Batching,
     ContainerOptions,
     ExecutorOptions,
@@ -101,6 +103,10 @@ class GraphOptions(Spec):
     deployments_options: JsonMapped = Field(default={})
     """Executor -> how it is called where that differs from the gateway's own options: `retries`, `timeout_send`,
     `compression`, `grpc_channel_options`, `resolve_interval`."""
+
+    deployments_autoscale: Autoscales = Field(default={})
+    """Executor -> how its number of replicas is wanted to follow the load, as `autoscale` of a Deployment has it: told
+    to KEDA and in metrics. Requests wait here while it has no replica."""
 
     deployments_no_reduce: TextListFromJson = Field(default=[])
     """Executors that get several inputs without merging them."""
@@ -234,6 +240,7 @@ class DeploymentSpec(
     StepOptions,
     ExternalOptions,
     UpstreamOptions,
+    AutoscalingOptions,
     ScalingOptions,
     QueueOptions,
     InflightOptions,

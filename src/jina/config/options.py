@@ -67,12 +67,22 @@ else:
 
 
 class AutoscaleOptions(TypedDict, total=False):
-    """Between how many pods a step may have, and by what that is decided."""
+    """Between how many replicas an Executor may have, and how long its requests may wait; times are in seconds."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
-    min: Count
+    min: Index
     max: Count
+    target_wait: Seconds
+    cooldown: Seconds
+    idle: Seconds
+    max_held: Count
+    held_time: Seconds
+
+
+class ClusterAutoscaleOptions(AutoscaleOptions, total=False):
+    """The same for the pods of a step, which a cluster may also decide by other metrics."""
+
     cpu: Count
     metrics: list[dict[str, Any]]
 
@@ -128,13 +138,17 @@ class KubernetesOptions(TypedDict, total=False):
     certificate: CertificateOptions
     service_monitor: ServiceMonitorOptions
     otlp: Text
-    autoscale: AutoscaleOptions
+    autoscale: ClusterAutoscaleOptions
     patch: dict[str, dict[str, Any]]
 
 
 if TYPE_CHECKING:
+    Autoscale = dict[str, Any]
+    Autoscales = dict[str, Any]
     Kubernetes = dict[str, Any]
 else:
+    Autoscale = Annotated[AutoscaleOptions, BeforeValidator(keys_as_text)]
+    Autoscales = Annotated[dict[Text, AutoscaleOptions], BeforeValidator(keys_as_text)]
     Kubernetes = Annotated[KubernetesOptions, BeforeValidator(keys_as_text)]
 
 
@@ -406,6 +420,14 @@ class ScalingOptions(Spec):
 
     no_reduce: Flag = False
     """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
+
+
+class AutoscalingOptions(Spec):
+    """Replicas that come and go with the load."""
+
+    autoscale: Autoscale | None = None
+    """Between how many replicas it runs on this machine, by how long requests wait: `{min, max, target_wait}` and
+    others, in seconds. `min` of 0 ends the last one when there is nothing to do; the next request waits for it."""
 
 
 class UpstreamOptions(Spec):

@@ -491,6 +491,52 @@ def shards_have_no_port(spec: StepSpec) -> Iterator[Problem]:
         yield Problem("port", "the shards of a step are reached through the Flow's gateway, which has the port")
 
 
+def autoscale_fits(spec: DeploymentSpec) -> Iterator[Problem]:
+    """Replicas come and go where all are alike and are started here, behind a gateway that knows of all requests."""
+    given = spec.autoscale
+    if given is None:
+        return
+    yield from (Problem("autoscale", text) for text in autoscale_complaints(given))
+    alternatives = {
+        "external": (spec.external, "it runs elsewhere, and has to be scaled there"),
+        "stateful": (spec.stateful, "its replicas hold the state: change their number by scale() or add_replica()"),
+        "shards": (spec.shards > 1, "each holds a part of the data: give replicas, which are shared out to the shards"),
+        "uses_before": (spec.uses_before is not None, "make it a Deployment of its own before this one in a Flow"),
+        "uses_after": (spec.uses_after is not None, "make it a Deployment of its own after this one in a Flow"),
+        "include_gateway": (not spec.include_gateway, "replicas that come and go are behind a gateway: leave it out"),
+    }
+    for option, (holds, instead) in alternatives.items():
+        if holds:
+            yield Problem("autoscale", f"is not for {option}={shown(getattr(spec, option))}: {instead}")
+    bounds = given.get("min", 1), given.get("max", spec.replicas)
+    if "replicas" in spec.model_fields_set and not bounds[0] <= spec.replicas <= bounds[1]:
+        yield Problem("replicas", f"{spec.replicas} is not between min and max of autoscale; leave it out")
+
+
+def autoscale_complaints(given: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with bounds and times."""
+    least, most = given.get("min", 1), given.get("max")
+    if most is None:
+        yield "max is missing: how many replicas there may be"
+    elif least > most:
+        yield f"min ({least}) is above max ({most})"
+    for name in ("target_wait", "cooldown", "held_time"):
+        if name in given and not given[name]:
+            yield f"{name} has to be above 0"
+
+
+def gateway_autoscale_fits(spec: GatewaySpec) -> Iterator[Problem]:
+    """The bounds and times for each Executor go together."""
+    for name, given in spec.deployments_autoscale.items():
+        yield from (Problem("deployments_autoscale", f"{name}: {text}") for text in autoscale_complaints(given))
+
+
+def step_ports_are_fixed(spec: StepSpec) -> Iterator[Problem]:
+    """A replica that comes and goes has no port that its callers know."""
+    if spec.autoscale is not None and spec.ports and not spec.external:
+        yield Problem("port", "with autoscale the replicas are reached through the Flow's gateway: leave it out")
+
+
 def gateway_is_no_copy(spec: GatewaySpec) -> Iterator[Problem]:
     """Copies of a gateway, which a cluster starts, do not differ."""
     if spec.replica_id > 0:
@@ -588,6 +634,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         names_are_not_resolved_all_the_time,
         shards_are_started,
         gateway_is_in_front,
+        autoscale_fits,
         stateful_options_are_for_stateful,
         raft_configuration_fits,
         peer_ports_match_replicas,
@@ -602,6 +649,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         needs_is_a_place,
         external_steps_speak_grpc,
         shards_have_no_port,
+        step_ports_are_fixed,
         gateway_serves_http,
     ),
     "GatewaySpec": (
@@ -613,6 +661,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         authorities_need_certificate,
         name_is_usable,
         one_host,
+        gateway_autoscale_fits,
         gateway_is_no_copy,
         gateway_is_not_reloaded,
         gateway_computes_nothing,

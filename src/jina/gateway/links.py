@@ -69,6 +69,15 @@ class InProcessUpstream:
         """See `Upstream`."""
         return await self._service.ready()
 
+    @property
+    def waiting(self) -> int:
+        """See `Upstream`."""
+        return 0
+
+    async def load(self) -> tuple[int, int, int] | None:
+        """See `Upstream`."""
+        return None
+
     async def metrics(self, *, openmetrics: bool) -> bytes:
         """See `Upstream`."""
         return await self._service.metrics(openmetrics=openmetrics)

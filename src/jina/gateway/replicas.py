@@ -15,6 +15,7 @@ from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import size_of
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.gateway.discovery import answers
+from jina.gateway.load import Hold
 from jina.net.service import EndpointInfo, Upstream, UpstreamUnavailable
 from jina.observe import logs, traces
 from jina.observe.metrics import UpstreamMetrics
@@ -65,11 +66,33 @@ class Replicas:
         self._endpoints: Mapping[str, EndpointInfo] = {}
         self._breaker = Breaker(len(self._places))
         self._probing: set[Task[None]] = set()
+        self.hold = None if plan.autoscale is None else Hold(self.name, plan.autoscale)
+        """Where requests wait for a replica; None where there is always one."""
 
     @property
     def up(self) -> bool:
         """Whether a request could arrive."""
         return not self.plan.upstreams or any(map(_is_up, self._places))
+
+    @property
+    def serves_none(self) -> bool:
+        """Whether there is no replica, and requests wait for one."""
+        return self.hold is not None and not any(self._places)
+
+    @property
+    def held(self) -> int:
+        """How many requests wait for a replica to be there."""
+        return 0 if self.hold is None else self.hold.count
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were given to replicas and are not answered."""
+        return sum(self._balance.in_flight)
+
+    @property
+    def done(self) -> int:
+        """Requests that replicas have answered, however."""
+        return self._balance.taken - self.in_flight
 
     @property
     def upstreams(self) -> list[Upstream]:
@@ -84,6 +107,8 @@ class Replicas:
     def put(self, upstream: Upstream, endpoints: Mapping[str, EndpointInfo] | None = None) -> Upstream | None:
         """Add an upstream, whose endpoints may be known; returns the one of the same name that it replaces."""
         self._endpoints = self._endpoints or endpoints or {}
+        if self.hold is not None:
+            asyncio.get_running_loop().call_soon(self.hold.wake)
         index = self._position(upstream.name)
         if index is None:
             index = self._empty_place(upstream.name)
@@ -145,6 +170,8 @@ class Replicas:
         if not self.plan.upstreams:  # a join without an Executor
             return []
         upstreams = self.upstreams
+        if self.serves_none:
+            return []
         if not upstreams:
             raise Unavailable(f"{self.name}: no worker is connected yet")
         results = await asyncio.gather(*(upstream.ready() for upstream in upstreams), return_exceptions=True)
@@ -174,6 +201,8 @@ class Replicas:
         counts, began, attempts = self._counts, time.perf_counter(), _Attempts()
         counts.sent.observe(size_of(request.payload))
         while True:
+            if self.hold is not None and not self.up:
+                await self._held(self.hold, request)
             index, upstream = self._take(attempts)
             span, sent = self._span(upstream, request) if traces.active() else (_NO_SPAN, request)
             try:
@@ -196,6 +225,8 @@ class Replicas:
         """The replies of one replica; closing this closes the generator there."""
         attempts = _Attempts()
         while True:
+            if self.hold is not None and not self.up:
+                await self._held(self.hold, request)
             index, upstream = self._take(attempts)
             span, sent = self._span(upstream, request) if traces.active() else (_NO_SPAN, request)
             try:
@@ -213,6 +244,14 @@ class Replicas:
             else:
                 self._breaker.record_success(index)
                 return
+
+    async def _held(self, hold: Hold, request: Request) -> None:
+        """Wait until a replica is there; with those that are there and down only for a moment."""
+        try:
+            await hold.wait(request.deadline, lambda: self.up, going=any(self._places))
+        except JinaError as error:
+            error.deployment = error.deployment or self.name
+            raise
 
     async def _retry(self, request: Request, attempts: _Attempts, index: int, error: JinaError) -> bool:
         """Whether to send the request once more, if need be after a pause; False where its sender gets the error.
@@ -315,7 +354,7 @@ class Replicas:
             return False
         if any(is_up and other not in tried for other, is_up in enumerate(map(_is_up, self._places))):
             return True
-        if not self.up:
+        if not self.up and self.hold is None:
             return False
         tried.clear()
         await asyncio.sleep(min(_FIRST_PAUSE * 2**failed, _LONGEST_PAUSE))
@@ -470,7 +509,7 @@ class HealthChecker:
     def serves(self, parts: Sequence[Replicas]) -> bool:
         """Whether a request to these, of which each is needed, could be answered."""
         return all(
-            not part.plan.upstreams or any(self._answers(upstream) for upstream in part.upstreams) for part in parts
+            not part.plan.upstreams or part.serves_none or any(map(self._answers, part.upstreams)) for part in parts
         )
 
     def replicas(self, part: Replicas) -> dict[str, bool]:

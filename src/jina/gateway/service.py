@@ -14,6 +14,7 @@ from jina.codec.payloads import size_of
 from jina.errors import JinaError, Unavailable
 from jina.gateway.discovery import answers, check_edges, merged_endpoints, passes_all
 from jina.gateway.graph_runner import Cut, RunContext, cut, run_path, stream
+from jina.gateway.load import LoadSampler
 from jina.gateway.replicas import HealthChecker, Replicas, worker_metrics
 from jina.gateway.shards import Shards, has_parts
 from jina.net.service import EndpointInfo, Upstream
@@ -61,7 +62,10 @@ class GatewayService:
         self.steps = {node.name: self._step(node, upstreams.get(node.name, ())) for node in plan.graph.nodes}
         self.health = HealthChecker({name: step.parts for name, step in self.steps.items()})
         """Not started here: it is for gateways with processes behind them."""
+        self.load = LoadSampler(self.steps)
+        """Not started here either."""
         self.counts.ready = lambda: self.up
+        self.counts.loads = lambda: self.load.loads
         for part in (part for step in self.steps.values() for part in step.parts if part.plan.upstreams):
             self.counts.upstream(part.name).up = partial(self.health.replicas, part)
         self._context = RunContext(self.steps, logs.get_logger(plan.name))
@@ -222,11 +226,14 @@ class GatewayService:
         """Give up all upstreams."""
         self.state = "stopped"
         self.health.stop()
+        self.load.stop()
         await asyncio.gather(*(step.close() for step in self.steps.values()))
 
     def stats(self) -> dict[str, int]:
         """See `jina.runtime.process`; for any thread."""
-        return {"in_flight": self._admission.open, "queued": 0, "done": self.counts.done}
+        loads = self.load.stats()
+        queued = sum(value for name, value in loads.items() if name.startswith("waiting:"))
+        return {"in_flight": self._admission.open, "queued": queued, "done": self.counts.done, **loads}
 
     async def quiet(self, seconds: float) -> bool:
         """Wait for floating branches at most `seconds`; what is left then is cancelled. Says whether all ended."""

@@ -97,6 +97,8 @@ class LinkUpstream:
         """The last stream whose first bytes may have left."""
         self._calls: dict[int, Future[list[Reply]]] = {}
         self._streams: dict[int, Incoming] = {}
+        self._questions: set[int] = set()
+        """Which of the calls are none of Executors."""
         self._held = 0
         self._waiting: deque[tuple[Future[None], int]] = deque()
         try:
@@ -121,6 +123,20 @@ class LinkUpstream:
         await self._connect()
         await self._answer(frames.PROBE, 0, b"", b"", None)
         return []
+
+    @property
+    def waiting(self) -> int:
+        """See `Upstream`: those that wait here to be sent, and those that the worker has not marked as begun."""
+        waiting, marks = len(self._waiting), self._marks
+        if marks is None:
+            return waiting
+        last, questions = self._last, self._questions
+        open_ones = [number for number in (*self._calls, *self._streams) if number not in questions]
+        return waiting + sum(not marks.begun(number, last) for number in open_ones)
+
+    async def load(self) -> tuple[int, int, int] | None:
+        """See `Upstream`."""
+        return None
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         """See `Upstream`."""
@@ -229,6 +245,8 @@ class LinkUpstream:
         loop = asyncio.get_running_loop()
         future: Future[list[Reply]] = loop.create_future()
         self._calls[number] = future
+        if kind != frames.REQUEST:
+            self._questions.add(number)
         assert self._connection is not None
         self._connection.send(kind, flags, number, meta, body)
         timer = None
@@ -244,6 +262,8 @@ class LinkUpstream:
                 future.exception()  # seen: asyncio would log that it was never retrieved
             raise
         finally:
+            if kind != frames.REQUEST:
+                self._questions.discard(number)
             if timer is not None:
                 timer.cancel()
 

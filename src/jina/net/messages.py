@@ -9,7 +9,7 @@ import random
 import time
 from asyncio import CancelledError, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from jina.codec import parameters, pb, status
 from jina.codec.messages import Payload, Reply, Request, Route
@@ -447,6 +447,10 @@ class Pipeline(Generic[Item, Frame]):
 _STARTED = time.monotonic()
 _PACKAGES = ("docarray", "protobuf", "grpcio", "pyyaml", "pydantic", "uvicorn")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL")
+
+
+LOAD_KEY: Final = "jina-load"
+"""Metadata at the end of the answer to `_status`: requests that wait in a worker, that are in work, and answered."""
 
 
 def version_info() -> dict[str, str]:

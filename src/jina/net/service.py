@@ -168,6 +168,17 @@ class Upstream(Service, Protocol):
         """Bytes that came from a worker of this machine so far: one that sends answers is not silent. 0 for others."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """How many requests were sent there and are not begun; 0 where that is not known."""
+        ...
+
+    async def load(self) -> tuple[int, int, int] | None:
+        """What a worker elsewhere tells of all requests that it has, whoever sent them: how many wait, how many are
+        not answered, how many were. None where it does not tell, and for one of this machine.
+        """
+        ...
+
     async def metrics(self, *, openmetrics: bool) -> bytes:
         """The metrics of a worker of this machine as text; nothing for one elsewhere, which is scraped there."""
         ...

@@ -7,7 +7,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -177,6 +177,18 @@ class UpstreamMetrics:
         self.received = Summary()
 
 
+class StepLoad(NamedTuple):
+    """How busy a step of a gateway is: requests that wait, for how many seconds, and how many replicas there are.
+
+    `wanted` is how many there should be, where the gateway decides that.
+    """
+
+    waiting: int
+    wait: float
+    replicas: int
+    wanted: int | None
+
+
 class Metrics:
     """All counts of one process; `process_name` is the label `runtime_name`."""
 
@@ -190,6 +202,8 @@ class Metrics:
         self.ready: Callable[[], bool] = lambda: True
         self.endpoints: dict[str, EndpointMetrics] = {}
         self.upstreams: dict[str, UpstreamMetrics] = {}
+        self.loads: Callable[[], Mapping[str, StepLoad]] = dict
+        """By step, in a gateway."""
         self.consensus: ConsensusMetrics | None = None
         """Of a replica of a stateful Executor."""
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}

@@ -19,7 +19,7 @@ from jina.observe.counters import batch_families, consensus_families, cpu_second
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from jina.observe.metrics import EndpointMetrics, Metrics, UpstreamMetrics
+    from jina.observe.metrics import EndpointMetrics, Metrics, StepLoad, UpstreamMetrics
 
 __all__ = ["CollectorRegistry", "exposition", "families", "registry_of"]
 
@@ -64,6 +64,8 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     if upstreams := dict(metrics.upstreams):
         yield from _sending(metrics.process_name, upstreams)
         yield from _replicas(metrics.process_name, upstreams)
+    if loads := metrics.loads():
+        yield from _loads(metrics.process_name, loads)
     if metrics.consensus is not None:
         yield from consensus_families(metrics.process_name, metrics.consensus)
     yield from _own(metrics)
@@ -155,6 +157,21 @@ def _replicas(process_name: str, upstreams: Mapping[str, UpstreamMetrics]) -> It
         for replica, answers in one.up().items():
             up.add_metric([name, replica, process_name], int(answers))
     yield up
+
+
+def _loads(process_name: str, loads: Mapping[str, StepLoad]) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "jina_waiting_requests", "Requests that were not begun by a replica yet", labels=_UPSTREAM
+    )
+    seconds = GaugeMetricFamily("jina_wait_seconds", "Seconds that a request waits for a replica now", labels=_UPSTREAM)
+    wanted = GaugeMetricFamily("jina_wanted_replicas", "Replicas that autoscale asks for", labels=_UPSTREAM)
+    for name, load in loads.items():
+        value = [name, process_name]
+        waiting.add_metric(value, load.waiting)
+        seconds.add_metric(value, load.wait)
+        if load.wanted is not None:
+            wanted.add_metric(value, load.wanted)
+    yield from (waiting, seconds, wanted)
 
 
 def _own(metrics: Metrics) -> Iterator[Metric]:

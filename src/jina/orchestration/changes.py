@@ -95,6 +95,10 @@ class Changes(ABC):
         """
 
     @abstractmethod
+    def _without_workers(self, plan: Any) -> Any:
+        """The plan with a gateway that has no worker behind it here."""
+
+    @abstractmethod
     def _processes(self, plan: Any = None) -> list[ProcessPlan]:
         """The processes of a plan that a change is about; those that run without a plan."""
 
@@ -115,10 +119,21 @@ class Changes(ABC):
     def scale(self, replicas: int) -> None:
         """See `Deployment.scale`."""
         with self.changing:
+            if self._spec.autoscale is not None:
+                raise ConfigError(
+                    f"{self._spec.name}: autoscale decides how many replicas there are",
+                    help="start it with other bounds, autoscale={'min': ..., 'max': ...}, or without autoscale",
+                )
             if not self._spec.stateful:
                 return self._change(scaled(self._spec, replicas), renew=False)
             wanted = int(with_options(self._spec, {"replicas": replicas}).replicas)
             return self._change_members(lambda members: members.scale(wanted), several=wanted > 1)
+
+    def autoscale(self, replicas: int) -> None:
+        """Run so many replicas, perhaps none, without another spec than one replica has."""
+        with self.changing:
+            spec = self._spec.model_copy(update={"replicas": max(replicas, 1)})
+            self._change(spec, renew=False, empty=not replicas)
 
     def roll_out(self, options: Mapping[str, Any]) -> None:
         """See `Deployment.roll_out`."""
@@ -162,11 +177,13 @@ class Changes(ABC):
                 help="close it, and start it with the new options; its replicas keep their state",
             )
 
-    def _change(self, spec: DeploymentSpec, *, renew: bool) -> None:
+    def _change(self, spec: DeploymentSpec, *, renew: bool, empty: bool = False) -> None:
+        """Run what a spec says; with `empty` the gateway alone."""
         running, whole, members = self.running(), self._whole(spec), numbers(self._workers)
         found = self._resolve(whole)
         wide = spread(spec, self._workers, members, self.ports.port) if members else spec
         plan = self._planned(wide, members, found)
+        plan = self._without_workers(plan) if empty else plan
         old, new = self._processes(), self._processes(plan)
         change(running, old, new, self._blobs(found), renew=renew, within=whole.ready_seconds_asked)
         self._keep(spec, plan, found)
@@ -236,6 +253,9 @@ class DeploymentChanges(Changes):
         if gateway is not None:
             gateway = in_front(now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers})
         return msgspec.structs.replace(now, workers=workers, gateway=gateway)
+
+    def _without_workers(self, plan: DeploymentPlan) -> DeploymentPlan:
+        return msgspec.structs.replace(plan, workers=[])
 
     def _processes(self, plan: DeploymentPlan | None = None) -> list[ProcessPlan]:
         return processes_of(self.own_key.admitted(plan or self.state.plan))
@@ -334,6 +354,9 @@ class StepChanges(Changes):
             workers = restricted(workers, self._workers, members)
         gateway = in_front(now.gateway, plan.gateway, self.name, {worker.name for worker in workers})
         return msgspec.structs.replace(_with_workers(now, self.name, workers), gateway=gateway)
+
+    def _without_workers(self, plan: FlowPlan) -> FlowPlan:
+        return _with_workers(plan, self.name, [])
 
     def _processes(self, plan: FlowPlan | None = None) -> list[ProcessPlan]:
         return [*self._workers_of(plan or self._plan)]

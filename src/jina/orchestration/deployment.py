@@ -248,6 +248,14 @@ class Deployment(Lifecycle, RequestMethods):
 
         return DeploymentChanges(self._running_or_raise, self._changing, self._reservations, self._state, self._own_key)
 
+    def _changes_of(self, name: str) -> DeploymentChanges:
+        del name
+        return self._changes
+
+    @property
+    def _autoscales(self) -> bool:
+        return self.spec.autoscale is not None
+
     def scale(self, replicas: int) -> None:
         """Run so many replicas from now on, and return when they serve; requests go on meanwhile.
 

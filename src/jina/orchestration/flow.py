@@ -619,6 +619,10 @@ class BaseFlow(Lifecycle):
 
         return StepChanges(self._running_or_raise, self._changing, self._reservations, self._state, name)
 
+    @property
+    def _autoscales(self) -> bool:
+        return any(step.autoscale is not None for step in self.spec.executors)
+
     def consensus_status(self, name: str) -> list[dict[str, Any]]:
         """What the consensus agents of a stateful Deployment tell; see `Deployment.consensus_status`."""
         return self._changes(name).consensus_status()

@@ -27,7 +27,9 @@ from jina.supervisor.ports import PortReservations
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec, FlowSpec
+    from jina.orchestration.changes import Changes
     from jina.plan.plans import DeploymentPlan, FlowPlan, ListenerPlan, ProcessPlan
+    from jina.supervisor.autoscaling import AutoscaleThread
     from jina.supervisor.group import ProcessGroup
     from jina.supervisor.reloading import Reloader
     from jina.supervisor.status import ServiceStatus
@@ -125,6 +127,7 @@ class Lifecycle(Requests):
         self._processes = []  # none or one, two while one takes the other's place; see the finalizer
         self._on_end: Callable[[], None] = lambda: None
         self._reloader: Reloader | None = None
+        self._autoscaler: AutoscaleThread | None = None
         self.files: set[str] = set()
         """With `reload`: the files of the user's code that the processes were loaded from when they last ran."""
         self._changing = threading.Lock()
@@ -174,6 +177,15 @@ class Lifecycle(Requests):
     @abstractmethod
     def _restart(self, name: str) -> None:
         """Restart a Deployment whose files have changed."""
+
+    @abstractmethod
+    def _changes_of(self, name: str) -> Changes:
+        """The changes of a Deployment while it runs."""
+
+    @property
+    @abstractmethod
+    def _autoscales(self) -> bool:
+        """Whether replicas come and go with the load."""
 
     @abstractmethod
     def _with_ports(self, spec: Any) -> Any:
@@ -277,6 +289,28 @@ class Lifecycle(Requests):
             raise failure from error.__cause__
         self._announce()
         self._watch()
+        self._follow_load()
+
+    def _follow_load(self) -> None:
+        """Add and remove replicas as the gateway asks for them, from a thread."""
+        if not self._autoscales or self._autoscaler is not None:
+            return
+        from jina.supervisor.autoscaling import AutoscaleThread
+
+        me = weakref.ref(self)  # as above
+        notify = notifier(self.name, quiet=self.spec.quiet)
+
+        def wanted() -> dict[str, int] | None:
+            service = me()
+            return None if service is None or not service._processes else service._processes[0].autoscaled  # noqa: SLF001 - ourselves
+
+        def scale(name: str, replicas: int) -> None:
+            if (service := me()) is not None:
+                service._changes_of(name).autoscale(replicas)  # noqa: SLF001 - ourselves
+
+        self._autoscaler = AutoscaleThread(
+            wanted, scale, lambda name, error: notify("error", f"autoscale of {name}: {error}; tried again")
+        )
 
     def _watch(self) -> None:
         """Restart what is to be reloaded when its files change, from a thread."""
@@ -465,8 +499,11 @@ class Lifecycle(Requests):
     def _end(self, *, now: bool = False, within: float | None = None) -> None:
         self._release_client()
         reloader, self._reloader = self._reloader, None
+        autoscaler, self._autoscaler = self._autoscaler, None
         if reloader is not None:
             reloader.halt()
+        if autoscaler is not None:
+            autoscaler.halt()
         try:
             for running in list(self._processes):
                 running.stop(now=now, within=within)
@@ -476,6 +513,8 @@ class Lifecycle(Requests):
             self._reservations.close()
             if reloader is not None:
                 reloader.stop()
+            if autoscaler is not None:
+                autoscaler.stop()
 
     def __enter__(self) -> Self:
         return self.start()

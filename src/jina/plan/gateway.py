@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 START: Final = "start-gateway"
 END: Final = "end-gateway"
-_BY_NAME: Final = (
-    "graph_conditions", "deployments_addresses", "deployments_metadata", "deployments_options", "deployments_no_reduce",
-)  # fmt: skip
-"""Options that say something of one Executor."""
 _SCHEMES: Final = {"": False, "grpc": False, "grpcs": True}
 
 
@@ -57,7 +53,7 @@ def _needs(description: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _check_names(spec: GatewaySpec, known: Collection[str]) -> None:
-    for option in _BY_NAME:
+    for option in ("graph_conditions", *(name for name in type(spec).model_fields if name.startswith("deployments_"))):
         for name in getattr(spec, option):
             if name not in known:
                 near = nearest(name, known)
@@ -88,6 +84,9 @@ def _node(node: Node, spec: GatewaySpec) -> NodePlan:
         grpc_metadata={key: str(value) for key, value in (spec.deployments_metadata.get(node.name) or {}).items()},
         grpc_channel_options=dict(options.grpc_channel_options or {}),
         resolve_interval=options.resolve_seconds,
+        autoscale=processes.autoscale_plan(spec.deployments_autoscale[node.name])
+        if node.name in spec.deployments_autoscale
+        else None,
     )
 
 

@@ -11,6 +11,7 @@ from jina.errors import ConfigError, NotSupportedError
 from jina.plan.gpus import VARIABLE, Placement
 from jina.plan.plans import (
     AccessPlan,
+    AutoscalePlan,
     DeploymentPlan,
     ExecutorPlan,
     FlowPlan,
@@ -257,7 +258,7 @@ def copies(spec: DeploymentSpec) -> Iterator[Copy]:
         return
     for shard in range(spec.shards):
         inside = f"{spec.name}/shard-{shard}" if spec.shards > 1 else spec.name
-        for replica in range(spec.replicas):
+        for replica in range(replicas(spec)):
             yield Copy(f"{inside}/rep-{replica}", shard, replica)
     for part in around(spec):
         yield Copy(f"{spec.name}/{part}-0", part=part)
@@ -270,12 +271,18 @@ def around(spec: DeploymentSpec) -> list[Part]:
 
 def is_plain(spec: DeploymentSpec) -> bool:
     """Whether one worker is all."""
-    return bool(spec.raft_peers) or (spec.replicas == spec.shards == 1 and not around(spec))
+    return bool(spec.raft_peers) or (spec.replicas == spec.shards == 1 and not around(spec) and not spec.autoscale)
 
 
 def replicas(spec: DeploymentSpec) -> int:
     """How many replicas there are, also elsewhere."""
-    return len(spec.raft_peers or ()) or spec.replicas
+    least = int((spec.autoscale or {}).get("min", 1))
+    return len(spec.raft_peers or ()) or max(spec.replicas, least)
+
+
+def autoscale_plan(given: Mapping[str, Any]) -> AutoscalePlan:
+    """Between how many replicas there may be, with the defaults of what is not given."""
+    return AutoscalePlan(**{name: value for name, value in given.items() if name in AutoscalePlan.__struct_fields__})
 
 
 def owner(deployment: str, part: str) -> str:
@@ -316,6 +323,7 @@ def node(spec: DeploymentSpec, needs: Sequence[str], *, floating: bool = False) 
         grpc_channel_options=dict(spec.grpc_channel_options or {}),
         resolve_interval=spec.resolve_seconds,
         tls=_tls(spec) if spec.external else UpstreamTlsPlan(),
+        autoscale=None if spec.autoscale is None else autoscale_plan(spec.autoscale),
     )
 
 

@@ -19,6 +19,8 @@ _SPARE: Final = 0.7
 """The same where fewer would do: less, so that the two do not take turns."""
 _DRAIN: Final = 5.0
 """Seconds in which requests that wait already should be answered."""
+_LONG: Final = 3.0
+"""How many times `target_wait` requests wait where replicas are doubled."""
 _LEAST: Final = 3
 """Answers from which the rate of one replica is taken."""
 _SUSTAINED: Final = 1.0
@@ -196,10 +198,14 @@ class Autoscaler:
         """By how many requests come, and, where all replicas that were asked for are there, by how many wait."""
         if self._speed is None:
             return 2.0 * sample.replicas if sample.replicas >= self.wanted else self.wanted
-        needed = self._arriving() / (_FULL * self._speed)
-        if sample.replicas >= self.wanted:
-            needed += sample.waiting / (_DRAIN * self._speed)
-        return needed
+        arriving = self._arriving()
+        needed = arriving / (_FULL * self._speed)
+        if sample.replicas < self.wanted:
+            return needed
+        settled = all(one.replicas == sample.replicas for one in self.meter.samples)
+        if settled and self.meter.wait > _LONG * self._plan.target_wait and arriving >= self.meter.rate:
+            needed = max(needed, 2.0 * sample.replicas)  # callers that wait for answers hide how many there would be
+        return needed + sample.waiting / (_DRAIN * self._speed)
 
     def _arriving(self) -> float:
         """Requests that come in a second, of late."""

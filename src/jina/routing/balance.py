@@ -16,13 +16,15 @@ class LoadBalancer:
     number in [0, n), to break ties: without it all gateways would start with the same replica.
     """
 
-    __slots__ = ("_name", "_randrange", "_replicas", "in_flight")
+    __slots__ = ("_name", "_randrange", "_replicas", "in_flight", "taken")
 
     def __init__(self, name: str, replicas: Sequence[str], randrange: Callable[[int], int]) -> None:
         self._name = name
         self._replicas = list(replicas)
         self._randrange = randrange
         self.in_flight = [0] * len(self._replicas)
+        self.taken = 0
+        """How often a request was given to a replica."""
 
     def grow(self, name: str) -> None:
         """There is one more replica, after the others."""
@@ -41,6 +43,7 @@ class LoadBalancer:
         in_flight = self.in_flight
         if len(in_flight) == 1 and up[0] and not tried:
             in_flight[0] += 1
+            self.taken += 1
             return 0
         open_ones = [place for place, is_up in enumerate(up) if is_up and place not in tried]
         if not open_ones:
@@ -49,6 +52,7 @@ class LoadBalancer:
         idlest = [place for place in open_ones if in_flight[place] == least]
         chosen = idlest[self._randrange(len(idlest))] if len(idlest) > 1 else idlest[0]
         in_flight[chosen] += 1
+        self.taken += 1
         return chosen
 
     def give_back(self, replica: int) -> None:

@@ -301,6 +301,8 @@ class Parent:
         stats: ProcessStats | None = None,
     ) -> None:
         self.report = report
+        self.tell: Report = lambda _: None
+        """Tells it what belongs to no phase."""
         self.stop = stop or Stop()
         self.links = links or LinkInbox()
         self.stats = stats or ProcessStats()
@@ -326,6 +328,7 @@ class ProcessMain(ABC):
 
     def __init__(self, name: str, parent: Parent, loop: AbstractEventLoop) -> None:
         self._report, self._stop, self._links, self._stats = parent.report, parent.stop, parent.links, parent.stats
+        self._tell_parent = parent.tell
         self._loop = loop
         self._log = get_logger(name)
         self._signalled = False

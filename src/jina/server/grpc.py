@@ -21,6 +21,7 @@ from jina.net.messages import (
     COMPRESSION_KEY,
     DRY_RUN,
     FAILURES,
+    LOAD_KEY,
     PUSHBACK_KEY,
     DocumentWriter,
     Emit,
@@ -377,8 +378,11 @@ class Descriptions:
             status.write_error(as_jina_error(error), message)
         return message
 
-    async def status(self, _request: bytes, _context: Context) -> Any:
-        """Versions and the settings in the environment."""
+    async def status(self, _request: bytes, context: Context) -> Any:
+        """Versions and the settings in the environment; how busy it is, for gateways, at the end."""
+        load: tuple[int, int, int] | None = getattr(self._service, "busy", None)
+        if load is not None:
+            context.set_trailing_metadata(((LOAD_KEY, " ".join(map(str, load))),))
         return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
 
 

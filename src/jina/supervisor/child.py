@@ -227,6 +227,7 @@ def _connect_parent(sock: socket.socket, control: Control) -> Parent:
     gc.enable()
     tune()
     parent = Parent(control.report, Stop(orchestrated=True))
+    parent.tell = control.send
     parent.links.on_use = lambda name: control.send({"linked": name})
 
     def on_message(message: dict[str, Any], link: socket.socket | None) -> None:

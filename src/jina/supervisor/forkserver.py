@@ -131,14 +131,23 @@ class ForkServer(ChildProcess):
 
 
 def fork_server_for(processes: Sequence[ChildProcess]) -> ForkServer | None:
-    """A fork server, not started, for the processes that can share one; None for one that is never reloaded."""
+    """A fork server, not started, for the processes that can share one; None for one that is never followed by others.
+
+    It keeps running where workers are reloaded, or come and go with the load.
+    """
     if not is_supported():
         return None
     keys = Counter(key for process in processes if (key := _key(process.plan)) is not None)
     for found, count in keys.most_common(1):
-        keep_running = any(isinstance(process.plan, WorkerPlan) and process.plan.watch for process in processes)
+        keep_running = any(_is_followed(process.plan) for process in processes)
         return ForkServer(list(found), keep_running=keep_running) if count > 1 or keep_running else None
     return None
+
+
+def _is_followed(plan: ChildPlan) -> bool:
+    if isinstance(plan, GatewayPlan):
+        return any(node.autoscale is not None for node in plan.graph.nodes)
+    return isinstance(plan, WorkerPlan) and plan.watch
 
 
 def _key(plan: ChildPlan) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 
 from jina.errors import InternalError, JinaError, RuntimeFailToStart, Unavailable
 from jina.observe import logs
-from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, ProcessPlan, WorkerPlan
+from jina.plan.plans import ChildPlan, DeploymentPlan, FlowPlan, GatewayPlan, ProcessPlan, WorkerPlan
 from jina.plan.processes import owner as owner_of_part
 from jina.supervisor.agents import Agents
 from jina.supervisor.policies import Change, Rollout
@@ -176,6 +177,23 @@ class ProcessGroup:
                 )
         if order.error is not None:
             raise order.error
+
+    @property
+    def autoscaled(self) -> dict[str, int]:
+        """By Deployment with `autoscale`: how many replicas it should have, where it has another number."""
+        with self._changed:
+            slots = list(self.slots)
+        there = Counter(slot.owner for slot in slots if not slot.process.is_gateway)
+        found: dict[str, int] = {}
+        for gateway in (slot.process for slot in slots if isinstance(slot.plan, GatewayPlan)):
+            plan: Any = gateway.plan
+            for node in plan.graph.nodes:
+                if node.autoscale is not None:
+                    # One that starts learns the endpoints from a replica, so there has to be one.
+                    wanted = gateway.wanted.get(node.name) if gateway.ready else (there[node.name] or 1)
+                    if wanted is not None and wanted != there[node.name]:
+                        found[node.name] = wanted
+        return found
 
     @property
     def ports(self) -> set[int]:

@@ -230,6 +230,8 @@ class ChildProcess:
         self.waits_for = ""
         self.steps: dict[str, list[list[Any]]] = {}
         self.linked: set[str] = set()
+        self.wanted: dict[str, int] = {}
+        """By Deployment: how many replicas a gateway wants, of those with `autoscale`."""
         self.files: set[str] = set()
         """Those of the user's code that it loaded, where the plan wants them watched."""
         self.stats: dict[str, int] = {}
@@ -373,6 +375,8 @@ class ChildProcess:
             self._on_phase(report)
         elif "linked" in report:
             self.linked.add(str(report["linked"]))
+        elif "wanted" in report:
+            self.wanted = dict(report["wanted"])
         elif "answer" in report:
             self.stats, self.answered = dict(report["stats"]), int(report["answer"])
         elif "files" in report:

@@ -49,6 +49,18 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the agent of a replica of a stateful Executor tells, see `Deployment.consensus_status`."""
 
 
+class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How busy a Deployment behind a gateway is.
+
+    `waiting` requests were not begun by a replica, each waits `wait` seconds at present; `wanted` is the number of
+    replicas that `autoscale` asks for, if there is such.
+    """
+
+    waiting: int
+    wait: float
+    wanted: int | None = None
+
+
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A service: `ready` with all processes, `degraded` where each Deployment still has one, else `down`.
 
@@ -65,6 +77,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is served, such as `grpc://0.0.0.0:51000`."""
     log_dir: str = ""
     """The folder of its logs, where it writes files."""
+    steps: dict[str, StepStatus] = {}
+    """By Deployment, where there is a gateway."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -76,12 +90,19 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
         metrics = (f"  {one.metrics} of {one.name}" for one in self.processes if one.metrics)
         probes = (f"  {one.probes} of {one.name}" for one in self.processes if one.probes)
         addresses = (f"  {address}" for address in self.addresses)
-        return "\n".join([head, *addresses, *metrics, *probes, _table(self.processes)])
+        steps = (_step_line(name, one) for name, one in self.steps.items() if one.waiting or one.wanted is not None)
+        return "\n".join([head, *addresses, *metrics, *probes, _table(self.processes), *steps])
+
+
+def _step_line(name: str, step: StepStatus) -> str:
+    wanted = "" if step.wanted is None else f"; autoscale asks for {step.wanted}"
+    return f"  {name}: {step.waiting} requests wait, for {step.wait:.3f} s{wanted}"
 
 
 def status_of(name: str, pid: int, slots: Sequence[ProcessSlot]) -> ServiceStatus:
     """The status of the processes in `slots`, by what is known of them now."""
-    return _whole(name, pid, [_process(slot) for slot in slots], [slot.plan for slot in slots])
+    stats = [slot.process.stats for slot in slots if slot.process.is_gateway and slot.process.running]
+    return _whole(name, pid, [_process(slot) for slot in slots], [slot.plan for slot in slots], stats)
 
 
 def with_agents(status: ServiceStatus) -> ServiceStatus:
@@ -122,7 +143,13 @@ _SCHEMES = {
 }  # fmt: skip
 
 
-def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[ProcessPlan]) -> ServiceStatus:
+def _whole(
+    name: str,
+    pid: int,
+    processes: list[ProcessStatus],
+    plans: Sequence[ProcessPlan],
+    stats: Sequence[Mapping[str, int]] = (),
+) -> ServiceStatus:
     from jina.version import __version__
 
     return ServiceStatus(
@@ -134,7 +161,22 @@ def _whole(name: str, pid: int, processes: list[ProcessStatus], plans: Sequence[
         processes=processes,
         addresses=_addresses(plans),
         log_dir=next((absolute(plan.log.folder) for plan in plans if plan.log.folder), ""),
+        steps={name: step for one in stats for name, step in _steps(one).items()},
     )
+
+
+def _steps(stats: Mapping[str, int]) -> dict[str, StepStatus]:
+    """What a gateway told of its steps, see `GatewayService.stats`."""
+    prefix = "waiting:"
+    names = [key.removeprefix(prefix) for key in stats if key.startswith(prefix)]
+    return {
+        name: StepStatus(
+            waiting=stats[prefix + name],
+            wait=stats.get(f"wait_ms:{name}", 0) / 1000,
+            wanted=stats.get(f"wanted:{name}"),
+        )
+        for name in names
+    }
 
 
 class ForegroundStatus:
@@ -166,7 +208,7 @@ class ForegroundStatus:
             metrics=_metrics(self._plan),
             probes=_probes(self._plan),
         )
-        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan]))
+        return msgspec.json.encode(_whole(owner(self._plan), os.getpid(), [process], [self._plan], [stats]))
 
 
 def _process(slot: ProcessSlot) -> ProcessStatus:

@@ -265,6 +265,13 @@ class WorkerService:
             handler.batch_queue.waiting for handler in self._handlers.values() if handler.batch_queue is not None
         )
 
+    @property
+    def busy(self) -> tuple[int, int, int]:
+        """Requests that wait, that are not answered, and that were: gateways of other machines ask."""
+        counted = list(self.counts.endpoints.values())
+        waiting = self._pools.waiting + self.waiting_for_batches
+        return waiting, sum(one.in_flight for one in counted), sum(one.seconds.count for one in counted)
+
     def flush(self, *, on: bool = True) -> None:
         """See `Service`; on the protocol loop."""
         self._flushing += 1 if on else -1
