@@ -24,6 +24,7 @@ TOOLS = (
     "grpc/health/v1/health.proto",
     "grpc/reflection/v1/reflection.proto",
     "grpc/reflection/v1alpha/reflection.proto",
+    "externalscaler.proto",
 )
 """The protocols of tools, whose classes are made from their descriptors alone."""
 

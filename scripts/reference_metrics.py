@@ -8,7 +8,7 @@ from typing import Any
 def metric_families() -> list[Any]:
     """Those of a worker, then those that only a gateway has."""
     from jina.observe.counters import BatchMetrics, ConsensusMetrics
-    from jina.observe.metrics import Metrics
+    from jina.observe.metrics import Metrics, StepLoad
     from jina.observe.prometheus import families
 
     worker, gateway = Metrics("executor/rep-0", "MyExecutor"), Metrics("gateway")
@@ -18,6 +18,7 @@ def metric_families() -> list[Any]:
     worker.consensus = ConsensusMetrics()
     worker.consensus.agent_status = {"role": "Leader", "lag": {"1": 0}}
     gateway.upstream("executor").up = lambda: {"executor/rep-0": True}
+    gateway.loads = lambda: {"executor": StepLoad(waiting=0, wait=0.0, replicas=1, wanted=1)}
     measured = {f"jina_{name}" for name, *_ in worker.timed()}  # by users, and so by tests
     found: dict[str, Any] = {}
     for one in (worker, gateway):

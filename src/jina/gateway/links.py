@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -109,6 +110,8 @@ def _as_bytes(payload: Payload) -> Payload:
     return payload if isinstance(payload, _ISOLATED) else BytesPayload(payload.to_bytes())
 
 
+_MAY_BE_NONE = 2.0
+"""Seconds in which replicas that may all have been ended are looked for at the start."""
 _PAUSE = 0.2
 """Seconds between two questions to a worker whose start we do not see."""
 _SHOWN = 5
@@ -227,7 +230,10 @@ class UpstreamConnector:
         """Wait until one of the replicas behind a name serves; they are followed from now on."""
         self._groups.append(group)
         group.start()
-        await group.first.wait()
+        # One whose replicas come and go may have none now: requests wait for the first.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if group.needed else _MAY_BE_NONE):
+                await group.first.wait()
         silent.discard(name)
         self._report_waiting(silent)
 
@@ -364,8 +370,10 @@ class DiscoveredReplicas:
         self._upstreams: dict[str, tuple[Upstream, Mapping[str, EndpointInfo]]] = {}
         """By address, of those that serve or drain, with the endpoints that each told."""
         self._looking: asyncio.Task[None] | None = None
+        self.needed = node.autoscale is None
+        """Whether there has to be one before requests can come."""
         self.first = asyncio.Event()
-        """Set when one of them serves."""
+        """Set when one of them serves, or, where none is needed, is there."""
 
     def start(self) -> None:
         """Look for them."""
@@ -384,6 +392,8 @@ class DiscoveredReplicas:
         """These are all from now on."""
         self._log.debug("%s: %s", self._plan.address, ", ".join(f"{one} {addresses[one]}".strip() for one in addresses))
         self._do(self._roster.found(list(addresses)))
+        if not addresses and not self.needed:
+            self.first.set()
 
     def _do(self, actions: Sequence[Action]) -> None:
         for verb, address in actions:

@@ -70,6 +70,8 @@ class GatewayService:
             self.counts.upstream(part.name).up = partial(self.health.replicas, part)
         self._context = RunContext(self.steps, logs.get_logger(plan.name))
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
+        self._unknown: list[str] = []
+        """Steps that had no replica yet, so that their endpoints are not known."""
         self._endpoints: Mapping[str, EndpointInfo] = {}
         self._paths: dict[tuple[str, str], RequestPath] = {}
         self._admission = Admission(self.name, plan.max_inflight)
@@ -104,6 +106,11 @@ class GatewayService:
         return {"workers-known": self.state in {"ready", "leaving"}, **self.health.checks()}
 
     @property
+    def awaits_endpoints(self) -> bool:
+        """Whether endpoints may come that are not known yet; requests to any path wait for that."""
+        return bool(self._unknown)
+
+    @property
     def started(self) -> bool:
         """True once all steps have told their endpoints."""
         return self.state != "starting"
@@ -115,6 +122,7 @@ class GatewayService:
         """
         results = await asyncio.gather(*(step.describe() for step in self.steps.values()))
         self._known = dict(zip(self.steps, results, strict=True))
+        self._see_unknown()
         check_edges(self._plan, self._known)
         self._endpoints = merged_endpoints(self._plan, self._known)
         self.state = "ready"
@@ -133,6 +141,23 @@ class GatewayService:
         check_edges(self._plan, known)
         self._known, self._endpoints = known, merged_endpoints(self._plan, known)
         self._paths.clear()
+        self._see_unknown()
+        for part in self.steps[step].parts:
+            if part.hold is not None:
+                part.hold.wake()
+
+    def _see_unknown(self) -> None:
+        self._unknown = [
+            name
+            for name, step in self.steps.items()
+            if not self._known[name] and any(part.hold is not None for part in step.parts)
+        ]
+
+    async def _meet(self, request: Request) -> None:
+        """Wait until all steps have told their endpoints, of which one had no replica so far."""
+        for name in list(self._unknown):
+            hold = next(part.hold for part in self.steps[name].parts if part.hold is not None)
+            await hold.wait(request.deadline, lambda name=name: name not in self._unknown)  # type: ignore[misc]
 
     def knows(self, step: str, endpoints: Mapping[str, EndpointInfo]) -> bool:
         """Whether these are the endpoints of the step that count; all of them are asked for at the start."""
@@ -144,6 +169,8 @@ class GatewayService:
 
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError` with `deployment` and `routes`. Cancelling cancels all the work."""
+        if self._unknown:
+            await self._meet(request)
         known, span = self._begun(request)
         counts, whole = known.counts, Route(self.name, time.time(), 0.0)
         routes = [whole]
@@ -163,6 +190,8 @@ class GatewayService:
 
         Raises `BadRequest` where no step yields.
         """
+        if self._unknown:
+            await self._meet(request)
         known, span = self._begun(request, streamed=True)
         assert known.cut is not None
         with Observed(known.counts, size_of(request.payload), self._admission, span, streamed=True):

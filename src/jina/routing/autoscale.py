@@ -120,7 +120,8 @@ class Autoscaler:
         self._refused: dict[int, tuple[float, float]] = {}
         """Numbers of replicas that did not suffice: when, and for how many requests a second."""
         self._up_at: float | None = None
-        self._busy_at: float | None = None
+        self._busy_at = 0.0
+        """When there was a request, or no replica, last."""
         self._late_at: float | None = None
         """Since when requests wait too long."""
         self._left = 0.0
@@ -134,7 +135,7 @@ class Autoscaler:
         before, now = self.wanted, sample.now
         if self._up_at is None:
             self._up_at = self._busy_at = now
-        if sample.in_flight or sample.done != self.meter.samples[0].done:
+        if sample.in_flight or sample.done != self.meter.samples[0].done or not sample.replicas:
             self._busy_at = now
         self._learn()
         self._loads.append((now, self._load(), self.meter.rate))
@@ -220,7 +221,6 @@ class Autoscaler:
         if self._patience > 1 and now - self._regret_at > _FORGIVEN:
             self._patience = 1.0
         assert self._up_at is not None
-        assert self._busy_at is not None
         if not plan.min and wanted and not sample.in_flight and now - self._busy_at >= plan.idle:
             return 0
         longest = plan.cooldown * self._patience

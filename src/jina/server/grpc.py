@@ -444,8 +444,9 @@ def _without_recursion(schema: Any, inside: set[str]) -> Any:
     }
 
 
-_OPEN = "/grpc.health.v1.Health/"
-"""What begins the methods for which no key is needed."""
+_SCALER = "/externalscaler.ExternalScaler/"
+_OPEN = ("/grpc.health.v1.Health/", _SCALER)
+"""What begins the methods for which no key is needed: kubelets and KEDA have none."""
 _MOST_STREAMS = 1000
 """Calls of one connection at a time; a client sends further ones when others have ended."""
 _HARD_LIMIT = 2**31 - 1
@@ -498,8 +499,11 @@ class GrpcListener:
 
     def _probes(self) -> dict[str, grpc.RpcMethodHandler]:
         from jina.server.grpc_probes import Health, Reflection
+        from jina.server.grpc_scaler import ExternalScaler
 
-        return {**Health(self._gate).handlers(), **Reflection().handlers()}
+        loads = getattr(self._gate.service, "load", None)
+        scaler = {} if loads is None else ExternalScaler(self._gate, loads).handlers()
+        return {**Health(self._gate).handlers(), **Reflection().handlers(), **scaler}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:
         # Up to twice the limit is let in, so that the answer can name the option; see `RequestReader`.
@@ -558,7 +562,7 @@ class _Table(grpc.GenericRpcHandler):
                 self._access.caller(metadata, "").check_page(method)
             except JinaError as error:
                 return refusing(error)
-        if self._probes is not None and method.startswith("/grpc."):
+        if self._probes is not None and method.startswith(("/grpc.", _SCALER)):
             self._handlers.update(self._probes())
             self._probes = None
         return self._handlers.get(method)

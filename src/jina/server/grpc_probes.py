@@ -65,7 +65,7 @@ class Health:
 
     async def check(self, data: bytes, context: Context) -> Any:
         """The state of a service; NOT_FOUND for a name that is not served."""
-        request = await _parsed(_CHECK, data, context)
+        request = await parsed(_CHECK, data, context)
         if not self._knows(request.service):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return self._state(request.service)
@@ -77,7 +77,7 @@ class Health:
 
     async def watch(self, data: bytes, context: Context) -> AsyncIterator[Any]:
         """The state now and at each change; ends when the server stops, which would else wait for it."""
-        request = await _parsed(_CHECK, data, context)
+        request = await parsed(_CHECK, data, context)
         result = None
         while True:
             last = self._gate.draining  # read before the state is sent: the server may begin to stop meanwhile
@@ -110,7 +110,7 @@ class Reflection:
     async def answers(self, questions: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         """An answer to each question."""
         async for data in questions:
-            question = await _parsed(_QUESTION, data, context)
+            question = await parsed(_QUESTION, data, context)
             answer = _ANSWER(valid_host=question.host, original_request=question)
             try:
                 _answer(question, answer)
@@ -119,7 +119,7 @@ class Reflection:
             yield answer
 
 
-async def _parsed(kind: Any, data: bytes, context: Context) -> Any:
+async def parsed(kind: Any, data: bytes, context: Context) -> Any:
     """The message; INVALID_ARGUMENT for bytes that are not one. What gRPC parses itself fails with UNKNOWN."""
     try:
         return kind.FromString(data)
