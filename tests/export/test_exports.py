@@ -350,6 +350,11 @@ def test_only_images_can_be_exported(uses, method, tmp_path):
         ({"kubernetes": {"autoscale": {"max": 3}}}, "Flow: a: kubernetes.autoscale: give cpu"),
         ({"kubernetes": {"autoscale": {"max": 1, "min": 2, "metrics": [{}]}}}, "min is above max"),
         ({"kubernetes": {"autoscale": {"metrics": [{}]}}, "stateful": True}, "is for steps without state"),
+        ({"kubernetes": {"autoscale": {"metrics": [{}], "idle": 5}}}, "autoscale.idle: is for KEDA: give target_wait"),
+        ({"kubernetes": {"autoscale": {"metrics": [{}], "min": 0}}}, "autoscale.min: 0 is for KEDA: give target_wait"),
+        ({"kubernetes": {"autoscale": {"target_wait": 1}}}, "autoscale.max: is missing: how many pods"),
+        ({"kubernetes": {"autoscale": {"target_wait": 1, "max": 2, "metrics": [{}]}}}, "not by cpu and metrics"),
+        ({"autoscale": {"max": 2}}, "Flow: a: autoscale: is for one machine: give kubernetes={'autoscale': {...}}"),
     ],
 )
 def test_errors_name_the_step_and_the_rule(options, words, tmp_path):
@@ -422,6 +427,40 @@ def test_external_executors_behind_a_name_stay_behind_it():
         assert [(one.kind, one.tls) for one in nodes["out"].upstreams] == [
             ("dns", tls), ("grpc", tls), ("kubernetes", tls),
         ]  # fmt: skip
+
+
+def test_keda_asks_the_gateway_how_many_pods_a_step_should_have():
+    scaled = {"min": 0, "max": 8, "target_wait": "200ms", "idle": 30}
+    flow = Flow().add(name="text_encoder", uses=A, kubernetes={"autoscale": scaled}).add(name="rank", uses=A)
+    found = exported(flow, "shop")
+    made = found["ScaledObject/text-encoder"]
+    assert made["apiVersion"] == "keda.sh/v1alpha1"
+    assert made["spec"]["scaleTargetRef"] == {"kind": "Deployment", "name": "text-encoder"}
+    assert (made["spec"]["minReplicaCount"], made["spec"]["maxReplicaCount"]) == (0, 8)
+    assert made["spec"]["triggers"] == [
+        {"type": "external-push", "metadata": {"scalerAddress": "gateway.shop.svc:8080", "step": "text_encoder"}}
+    ]
+    assert "replicas" not in found["Deployment/text-encoder"]["spec"]
+    assert not [name for name in found if name.startswith("HorizontalPodAutoscaler")]
+    words = found["Deployment/gateway"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    told = given_on(command_parser("gateway")[0].parse_all(words[1:]))
+    plan = plan_gateway(parse(GatewaySpec, told), None, PortReservations())
+    (node,) = (node for node in plan.graph.nodes if node.autoscale is not None)
+    assert (node.name, node.autoscale.max, node.autoscale.target_wait) == ("text_encoder", 8, 0.2)
+
+
+def test_keda_reaches_one_gateway_in_plain_grpc():
+    def refused(flow, words, **options):
+        with pytest.raises(ConfigError, match=words):
+            exported(flow.add(name="a", uses=A, kubernetes={"autoscale": scaled}), **options)
+
+    scaled = {"min": 0, "max": 8, "target_wait": 1}
+    refused(Flow(protocol="http"), "target_wait: KEDA asks the gateway over gRPC")
+    refused(Flow(), "is exported with its gateway", gateway=False)
+    refused(Flow().config_gateway(kubernetes={"tls_secret": "x"}), "without TLS")
+    refused(Flow().config_gateway(replicas=2), "min: 0 is not for 2 gateways")
+    scaled = {"min": 1, "max": 8, "target_wait": 1}
+    exported(Flow().config_gateway(replicas=2).add(name="a", uses=A, kubernetes={"autoscale": scaled}))
 
 
 def test_what_cannot_be_in_one_flow_is_refused(tmp_path):

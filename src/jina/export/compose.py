@@ -120,6 +120,11 @@ class Host:
         del spec
         return {}
 
+    def autoscaled(self, spec: DeploymentSpec) -> dict[str, Any]:
+        """Nothing here changes the number of containers."""
+        del spec
+        return {}
+
     def extra(self) -> list[str]:
         """Nothing."""
         return []

@@ -146,6 +146,10 @@ class Site(Protocol):
         """Files of the certificate that the site puts into a container."""
         ...
 
+    def autoscaled(self, spec: DeploymentSpec) -> dict[str, Any]:
+        """What a gateway has to know of a step whose replicas come and go with the load; nothing of others."""
+        ...
+
     def extra(self) -> list[str]:
         """Words that every command line has."""
         ...
@@ -482,6 +486,7 @@ class Builder:
             "deployments_addresses": {node.name: addresses[node.name] for node in topology.nodes},
             "deployments_metadata": {step.name: dict(step.grpc_metadata) for step in steps if step.grpc_metadata},
             "deployments_no_reduce": [step.name for step in steps if step.no_reduce],
+            "deployments_autoscale": {step.name: found for step in steps if (found := self.site.autoscaled(step))},
         }
         values |= _upstream_options([step for step in steps if not step.only_joins])
         values = {name: value for name, value in values.items() if value or name == "deployments_addresses"}

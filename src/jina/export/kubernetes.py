@@ -30,7 +30,7 @@ from jina.export.containers import (
     workloads_of_flow,
 )
 from jina.export.versions import NEWEST, Version, adapt, check, version_of
-from jina.plan.plans import CLUSTER_DELAY
+from jina.plan.plans import CLUSTER_DELAY, AutoscalePlan
 
 if TYPE_CHECKING:
     from jina.config.models import FlowSpec, GatewaySpec
@@ -159,6 +159,11 @@ class Cluster:
             return {}
         return {"ssl_certfile": f"{_TLS}/tls.crt", "ssl_keyfile": f"{_TLS}/tls.key"}
 
+    def autoscaled(self, spec: DeploymentSpec) -> dict[str, Any]:
+        """What KEDA is told by the gateway, where it scales the step."""
+        given = _options(spec).get("autoscale") or {}
+        return {name: given[name] for name in given if name in AutoscalePlan.__struct_fields__ and _by_keda(given)}
+
     def extra(self) -> list[str]:
         """What Jina 3 tells each process, too."""
         return ["--k8s-namespace", self.namespace]
@@ -188,7 +193,8 @@ class Cluster:
 
     def objects(self, workloads: Mapping[str, Workload]) -> dict[str, list[Object]]:
         """Path -> objects as they are written, of the workloads that the paths are for."""
-        made = {path: list(_Objects(self, one).all()) for path, one in workloads.items()}
+        front = next((one for one in workloads.values() if one.role == "GATEWAY"), None)
+        made = {path: list(_Objects(self, one, front).all()) for path, one in workloads.items()}
         _check_names([(workloads[path], one) for path, objects in made.items() for one in objects])
         taken: set[str] = set()
         for path, objects in made.items():
@@ -243,6 +249,8 @@ class _Objects:
 
     cluster: Cluster
     workload: Workload
+    front: Workload | None = None
+    """The gateway, where it is exported, too."""
 
     @property
     def spec(self) -> DeploymentSpec | GatewaySpec:
@@ -266,7 +274,7 @@ class _Objects:
         if workload.stateful:
             yield self._peers_alone()
         if self.scaled:
-            yield self._autoscaler()
+            yield self._scaled_object() if _by_keda(self.scaled) else self._autoscaler()
         if self._device_class:
             yield self._claim_of_devices()
         if self._has_certificate and "certificate" in self.options:
@@ -307,8 +315,39 @@ class _Objects:
             raise ConfigError(f"{place}: kubernetes.autoscale.cpu: is a share of resources.requests.cpu: give that too")
         if scaled and scaled.get("min", 1) > scaled.get("max", 1):
             raise ConfigError(f"{place}: kubernetes.autoscale: min is above max")
-        if scaled and not {"cpu", "metrics"} & scaled.keys():
-            raise ConfigError(f"{place}: kubernetes.autoscale: give cpu, the percentage to keep, or metrics")
+        if scaled and not {"cpu", "metrics", "target_wait"} & scaled.keys():
+            raise ConfigError(
+                f"{place}: kubernetes.autoscale: give cpu, the percentage to keep, or metrics; or for KEDA target_wait,"
+                " the seconds that requests may wait"
+            )
+        if _by_keda(scaled):
+            self._check_keda()
+        elif others := sorted(scaled.keys() - {"min", "max", "cpu", "metrics"}):
+            raise ConfigError(f"{place}: kubernetes.autoscale.{others[0]}: is for KEDA: give target_wait as well")
+        elif scaled and not scaled.get("min", 1):
+            raise ConfigError(f"{place}: kubernetes.autoscale.min: 0 is for KEDA: give target_wait instead of cpu")
+        if getattr(self.spec, "autoscale", None) is not None and not scaled:
+            raise ConfigError(
+                f"{place}: autoscale: is for one machine: give kubernetes={{'autoscale': {{...}}}} for a cluster"
+            )
+
+    def _check_keda(self) -> None:
+        """KEDA asks the gateway, in plain gRPC, how long requests wait."""
+        place, scaled, front = self.workload.place, self.scaled, self.front
+        where = f"{place}: kubernetes.autoscale.target_wait"
+        if {"cpu", "metrics"} & scaled.keys():
+            raise ConfigError(f"{where}: is decided by the gateway, not by cpu and metrics: give one or the others")
+        if "max" not in scaled:
+            raise ConfigError(f"{place}: kubernetes.autoscale.max: is missing: how many pods there may be")
+        if self.workload.role != "WORKER" or front is None:
+            raise ConfigError(f"{where}: is for steps of a Flow that is exported with its gateway, which measures")
+        if "grpc" not in front.main.ports or any(word.startswith("--ssl-certfile") for word in front.main.words):
+            raise ConfigError(f"{where}: KEDA asks the gateway over gRPC without TLS: give it protocol grpc, without")
+        if not scaled.get("min", 1) and front.replicas > 1:
+            raise ConfigError(
+                f"{place}: kubernetes.autoscale.min: 0 is not for {front.replicas} gateways: KEDA asks one of them, and"
+                " a request may wait in another; give min: 1, or one gateway"
+            )
 
     # --- parts of objects ---------------------------------------------------------------------------------
 
@@ -732,6 +771,36 @@ class _Objects:
             "metrics": metrics,
         }
         return self._object("autoscaling/v2", "HorizontalPodAutoscaler", workload.name, spec=spec)
+
+    def _scaled_object(self) -> Object:
+        """KEDA's, with the gateway as the scaler that tells how many pods there should be."""
+        scaled, front = self.scaled, self.front
+        assert front is not None
+        most = scaled["max"]
+        # The gateway decides when: the HorizontalPodAutoscaler that KEDA makes is to follow at once.
+        at_once = {
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Pods", "value": most, "periodSeconds": 1}],
+        }
+        address = self.cluster.addresses(front.name, front.main.ports["grpc"], front.replicas)[0]
+        metadata = {"scalerAddress": address.partition("://")[2], "step": self.workload.step}
+        spec = {
+            "scaleTargetRef": {"kind": "StatefulSet" if self._keeps else "Deployment", "name": self.workload.name},
+            "pollingInterval": 2,
+            "cooldownPeriod": 0,
+            "minReplicaCount": scaled.get("min", 1),
+            "maxReplicaCount": most,
+            "advanced": {
+                "horizontalPodAutoscalerConfig": {"behavior": {"scaleUp": at_once, "scaleDown": dict(at_once)}}
+            },
+            "triggers": [{"type": "external-push", "metadata": metadata}],
+        }
+        return self._object("keda.sh/v1alpha1", "ScaledObject", self.workload.name, spec=spec)
+
+
+def _by_keda(scaled: Mapping[str, Any]) -> bool:
+    """Whether KEDA changes the number of pods, by what the gateway measures."""
+    return "target_wait" in scaled
 
 
 def _port(protocol: str, number: int) -> Object:
