@@ -3,6 +3,7 @@
 numpy comes from the index that uv or pip are told of.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -54,27 +55,44 @@ def in_git(folder):
     return f"git+{folder.as_uri()}@v1#subdirectory=in%20git/numbers"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_each_has_the_numpy_that_it_wants(tmp_path, monkeypatch):
-    """All answer; then SIGTERM under load: each request that was taken on is answered, and nothing is left."""
-    for name in ("JINA_HUB_REGISTRY", "JINA_HUB_TRUST", "JINA_HUB_KEYS"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("cache", "data"):
-        monkeypatch.setenv(f"XDG_{name.upper()}_HOME", str(tmp_path / f"the {name}"))
-    assert main(["hub", "push", str(package(tmp_path / "numbers", "hub", f"numpy=={OTHER}\n"))]) == 0
-    address = in_git(tmp_path / "a repository")
-    command = [sys.executable, "-m", "tests.acceptance.mixed_flow", address]
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """What the Flow is made of: a package is pushed to a registry in a folder, another one stands in git."""
+    folder = tmp_path_factory.mktemp("sources")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("JINA_HUB_REGISTRY", "JINA_HUB_TRUST", "JINA_HUB_KEYS"):
+            patch.delenv(name, raising=False)
+        for name in ("cache", "data"):
+            patch.setenv(f"XDG_{name.upper()}_HOME", str(folder / f"the {name}"))
+        assert main(["hub", "push", str(package(folder / "numbers", "hub", f"numpy=={OTHER}\n"))]) == 0
+        yield in_git(folder / "a repository")
+
+
+@contextlib.contextmanager
+def serving(*words):
+    """The program, once it serves, and what it said of itself."""
+    command = [sys.executable, "-m", "tests.acceptance.mixed_flow", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as child:
         try:
-            output = json.loads(child.stdout.readline() or child.stderr.read())
-            with Client(host="127.0.0.1", port=output["ports"][0]) as client:
-                (doc,) = client.post("/", Document())
-                assert dict(doc.tags) == {"hub": OTHER, "git": np.__version__, "ours": np.__version__}
-            answered, code = ended_under_load(child, output["ports"])
-            assert code == 0, child.stderr.read()
+            line = next(
+                (line for line in child.stdout if line.startswith("{")), ""
+            )  # a container may say something first
+            assert line, child.stderr.read()
+            yield child, json.loads(line)
         finally:
             child.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_each_has_the_numpy_that_it_wants(sources):
+    """All answer; then SIGTERM under load: each request that was taken on is answered, and nothing is left."""
+    with serving(sources) as (child, output):
+        with Client(host="127.0.0.1", port=output["ports"][0]) as client:
+            (doc,) = client.post("/", Document())
+            assert dict(doc.tags) == {"hub": OTHER, "git": np.__version__, "ours": np.__version__}
+        answered, code = ended_under_load(child, output["ports"])
+        assert code == 0, child.stderr.read()
     assert min(answered) >= 1
     until(lambda: not any(map(runs, output["processes"].values())), 10)
 

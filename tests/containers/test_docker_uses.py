@@ -10,26 +10,22 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
+from scripts.base_image import VERSION
 
 from jina import Deployment, Document, DocumentArray, Flow
 from jina.errors import ConfigError, RuntimeFailToStart
-from tests import wheels
 from tests.containers.engine import Engine, engine
-from tests.containers.test_dockerfile import JINA
-from tests.containers.test_images import VERSION, base, build  # noqa: F401 - a fixture
+from tests.containers.packages import IMAGE, JINA, PROBE, WAIT, containers, until
 
 ROOT = Path(__file__).parents[2]
 JINA3 = ROOT / ".cache/env-jina3/bin/python"
-IMAGE = "probe:ours"
 OF_JINA3 = "probe:jina3"
 GONE_WITHIN = 5.0
-WAIT = 120.0
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,94 +34,7 @@ pytestmark = [
     pytest.mark.xdist_group("containers"),
 ]
 
-PROBE = """
-import json
-import os
-import sys
-import time
-
-{imports}
-
-
-class Probe(Executor):
-    def __init__(self, suffix='', **kwargs):
-        super().__init__(**kwargs)
-        self.suffix = suffix
-        print('Probe is made', flush=True)
-
-    @requests(on='/upper')
-    def upper(self, docs: DocumentArray, parameters={{}}, **kwargs):
-        if 'seconds' in parameters:
-            print('Probe works', flush=True)
-            time.sleep(float(parameters['seconds']))
-        for doc in docs:
-            doc.text = doc.text.upper() + self.suffix
-
-    @requests(on='/about')
-    def about(self, docs: DocumentArray, **kwargs):
-        print('Probe was asked', file=sys.stderr, flush=True)
-        found = {{'env': dict(os.environ), 'uid': os.getuid(), 'pid': os.getpid(), 'argv': sys.argv}}
-        found['workspace'] = str(self.workspace)
-        for doc in docs:
-            doc.text = json.dumps(found)
-
-    @requests(on='/keep')
-    def keep(self, docs: DocumentArray, **kwargs):
-        path = os.path.join(self.workspace, 'kept')
-        with open(path, 'a') as file:
-            file.write(''.join(doc.text for doc in docs))
-        with open(path) as file:
-            kept = file.read()
-        for doc in docs:
-            doc.text = kept
-
-{stateful}
-    def close(self):
-        print('Probe is closed', flush=True)
-"""
-STATEFUL = """
-    @write
-    @requests(on='/add')
-    def add(self, docs: DocumentArray, **kwargs):
-        for doc in docs:
-            self.added = doc.text = getattr(self, 'added', '') + doc.text
-
-    def snapshot(self, path):
-        with open(path, 'w') as file:
-            file.write(getattr(self, 'added', ''))
-
-    def restore(self, path):
-        with open(path) as file:
-            self.added = file.read()
-"""
 CONFIG = "jtype: Probe\nmetas:\n  name: Probe\npy_modules:\n  - executor.py\n"
-
-
-@pytest.fixture(scope="module")
-def archive(base, tmp_path_factory) -> Path:  # noqa: F811
-    """The image of a package as `jina hub build` makes it."""
-    package = tmp_path_factory.mktemp("uses") / "probe"
-    subprocess.run([JINA, "hub", "new", "--name", "Probe", "--path", package], check=True, timeout=50)
-    imports = "from jina import DocumentArray, Executor, requests, write"
-    (package / "executor.py").write_text(PROBE.format(imports=imports, stateful=STATEFUL))
-    (package / "requirements.txt").write_text("rejina[stateful]\n")
-    wheels.ours(package / "wheels")
-    for file in wheels.dependencies(VERSION).iterdir():
-        shutil.copy(file, package / "wheels")
-    archive = package.with_name("image.tar")
-    build(package, base, f"docker-archive:{archive}:{IMAGE}")
-    return archive
-
-
-@pytest.fixture(scope="module")
-def running(archive, tmp_path_factory) -> Iterator[Engine]:
-    """An engine that has the image; DOCKER_HOST names the engine."""
-    with engine() as made, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", made.environment["DOCKER_HOST"])
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        made.docker("load", "-i", archive)
-        yield made
-        assert containers(made) == []
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +46,7 @@ def elsewhere(archive) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def of_jina3(running, tmp_path_factory) -> str:
+def of_jina3(engine_with_image, tmp_path_factory) -> str:
     """The image of the same Executor for Jina 3.34, whose libraries come from the environment of the interop tests."""
     if not JINA3.exists() or VERSION != "3.11":
         pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh) and Python 3.11")
@@ -163,13 +72,8 @@ def of_jina3(running, tmp_path_factory) -> str:
         "COPY workdir /workdir\n"
         'WORKDIR /workdir\nENTRYPOINT ["jina", "executor", "--uses", "config.yml"]\nCMD []\n'
     )
-    running.docker("build", "--network", "host", "-t", OF_JINA3, context)
+    engine_with_image.docker("build", "--network", "host", "-t", OF_JINA3, context)
     return OF_JINA3
-
-
-def containers(made: Engine, *words: str) -> list[str]:
-    """The names of all containers, also of those that do not run."""
-    return made.docker("ps", "--all", "--format", "{{.Names}}", *words).split()
 
 
 def texts(*given: str) -> DocumentArray:
@@ -178,14 +82,6 @@ def texts(*given: str) -> DocumentArray:
 
 def about(service: Deployment | Flow) -> dict:
     return json.loads(service.post("/about", texts("?")).texts[0])
-
-
-def until(condition: Callable[[], object], what: str, within: float = WAIT) -> None:
-    """Wait for it; there is no event for what an engine or another process does."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {within:g} s"
-        time.sleep(0.1)
 
 
 def test_a_deployment_answers(running, tmp_path, capfd):

@@ -20,9 +20,9 @@ import pytest
 from jina.hub.dockerfiles import TEMPLATES, dockerfile
 from tests import wheels
 from tests.containers.engine import DOCKER, Engine, base_image, engine, python_for
+from tests.containers.packages import JINA, UPPER, new_package
 from tests.hub.test_images import wheel
 
-JINA = Path(sys.executable).with_name("jina")
 READY_WITHIN = 120.0
 
 pytestmark = [
@@ -60,24 +60,9 @@ def running() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> Path:
-    """A package as `jina hub new` writes it, with an Executor that says when it is closed, and with the wheels."""
-    folder = tmp_path_factory.mktemp("containers") / "upper"
-    subprocess.run(
-        [JINA, "hub", "new", "--name", "Upper", "--path", folder, "--dockerfile", "cpu"], check=True, timeout=50
-    )
-    (folder / "executor.py").write_text(
-        "from jina import DocumentArray, Executor, requests\n\n\n"
-        "class Upper(Executor):\n"
-        "    @requests\n"
-        "    def foo(self, docs: DocumentArray, **kwargs):\n"
-        "        for doc in docs:\n"
-        "            doc.text = doc.text.upper()\n\n"
-        "    def close(self):\n"
-        "        print('Upper is closed', flush=True)\n"
-    )
-    wheels.ours(folder / "wheels")
-    for file in wheels.dependencies(python_of("cpu"), "standard").iterdir():
-        shutil.copy(file, folder / "wheels")
+    """A package with the Dockerfile that `jina hub new` writes, and with the wheels."""
+    place, words = tmp_path_factory.mktemp("containers") / "upper", ("--dockerfile", "cpu")
+    folder = new_package(place, "Upper", UPPER, python_of("cpu"), "standard", words=words)
     # A requirement line for Jina, as programs for Jina 3 have it, must not bring Jina 3; it brings two extras.
     (folder / "requirements.txt").write_text("jina>=3\n")
     return folder

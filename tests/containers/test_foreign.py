@@ -33,8 +33,7 @@ from jina.hub.oci import (
 from jina.hub.registry import Access, RegistryStore
 from jina.supervisor.container import free_port
 from tests.containers.engine import DOCKER
-from tests.containers.test_dockerfile import JINA
-from tests.containers.test_images import base, build, image, package, tool  # noqa: F401 - fixtures
+from tests.containers.packages import JINA, build, tool
 from tests.hub.registries import counted, docker_registry
 
 UV = Path(sys.executable).with_name("uv")
@@ -65,7 +64,7 @@ def registry(tmp_path_factory):
 
 
 class TestSkopeo:
-    def test_it_copies_an_image_from_registry_to_folder_and_archive(self, image, registry, tmp_path):  # noqa: F811
+    def test_it_copies_an_image_from_registry_to_folder_and_archive(self, image, registry, tmp_path):
         """With the digest that it had."""
         folder, digest = image
         skopeo = tool("skopeo")
@@ -78,7 +77,7 @@ class TestSkopeo:
         assert Layout(tmp_path / "back").manifest("", "v1")[0].digest == digest
         run(skopeo, "copy", f"oci:{folder}:v1", f"docker-archive:{tmp_path}/image.tar:upper:v1")
 
-    def test_it_copies_a_package(self, package, registry, tmp_path):  # noqa: F811
+    def test_it_copies_a_package(self, package, registry, tmp_path):
         """An artifact is no image, but is copied like one; we read the copy."""
         environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "JINA_HUB_INSECURE": registry.host}
         name = f"hub://{registry.host}/upper"
@@ -95,7 +94,7 @@ class TestSkopeo:
         assert (Path(found["folder"]) / "executor.py").read_text() == (package / "executor.py").read_text()
 
 
-def test_oras_pulls_the_layers_of_an_image(image, registry, tmp_path):  # noqa: F811
+def test_oras_pulls_the_layers_of_an_image(image, registry, tmp_path):
     """One that we pushed ourselves: each file is what its name, a digest, says."""
     layout = pushed(image, registry)
     client = oras.client.OrasClient(hostname=registry.host, insecure=True)
@@ -107,14 +106,14 @@ def test_oras_pulls_the_layers_of_an_image(image, registry, tmp_path):  # noqa: 
             assert f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}" == layer["digest"]
 
 
-def pushed(image, registry) -> Layout:  # noqa: F811
+def pushed(image, registry) -> Layout:
     """The layout of the image, which is `images/pushed:v1` in the registry as well."""
     layout, store = Layout(image[0]), RegistryStore(registry.host, Access(frozenset({registry.host})), lambda _: None)
     copy_manifest(layout, store, "image", "images/pushed", "v1", ["v1"])
     return layout
 
 
-def test_podman_runs_an_image(image, registry):  # noqa: F811
+def test_podman_runs_an_image(image, registry):
     """One built without an engine answers, and ends with SIGTERM; nothing of podman's is left."""
     podman = tool("podman")
     if shutil.which("runc") is None:
@@ -174,7 +173,7 @@ def _port(line: str) -> str:
 
 
 class TestPushes:
-    def test_a_change_of_code_pushes_little(self, package, base, registry, tmp_path):  # noqa: F811
+    def test_a_change_of_code_pushes_little(self, package, base, registry, tmp_path):
         """Counted on the wire, headers, questions and the first connection's TLS included."""
         folder = tmp_path / "upper"
         shutil.copytree(package, folder)
@@ -225,7 +224,7 @@ def binaries(layout: Layout, manifest: Manifest) -> dict[str, int]:
 
 
 @pytest.mark.long
-def test_two_platforms_with_the_versions_of_a_lock(package, two_platforms, tmp_path):  # noqa: F811
+def test_two_platforms_with_the_versions_of_a_lock(package, two_platforms, tmp_path):
     """Installed for each from `uv.lock`, whatever newer there is; twice the same digest, in two folders."""
     digests = []
     for name in ("one", "two"):
@@ -268,7 +267,7 @@ def _installed(layout: Layout, manifest: Manifest, prefix: str) -> str:
         return next((name for name in names if name.lower().startswith(prefix)), "")
 
 
-def test_dockerd_loads_what_skopeo_made_of_it(image, tmp_path):  # noqa: F811
+def test_dockerd_loads_what_skopeo_made_of_it(image, tmp_path):
     """From our layout over skopeo's docker archive into an engine: no step changes a layer."""
     from tests.containers.engine import engine
 

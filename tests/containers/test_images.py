@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
-from scripts.base_image import VERSION, Unsuitable, base_layout
 
-from tests import wheels
 from tests.containers.engine import engine
-from tests.containers.test_dockerfile import JINA, POST, wait_until_healthy
-
-CACHE = Path(__file__).parents[2] / ".cache/images/stand-in"
+from tests.containers.packages import build, tool
+from tests.containers.test_dockerfile import POST, wait_until_healthy
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,68 +18,6 @@ pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.xdist_group("containers"),
 ]
-
-
-@pytest.fixture(scope="module")
-def base() -> str:
-    """A layout of one layer with the Python that runs this, made once."""
-    try:
-        return base_layout(CACHE / f"python-{VERSION}")
-    except Unsuitable as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory) -> Path:
-    """A package as `jina hub new` writes it, with all wheels that it needs."""
-    folder = tmp_path_factory.mktemp("images") / "upper"
-    subprocess.run([JINA, "hub", "new", "--name", "Upper", "--path", folder], check=True, timeout=50)
-    (folder / "executor.py").write_text(
-        "from jina import DocumentArray, Executor, requests\n\n\n"
-        "class Upper(Executor):\n"
-        "    @requests\n"
-        "    def foo(self, docs: DocumentArray, **kwargs):\n"
-        "        for doc in docs:\n"
-        "            doc.text = doc.text.upper()\n\n"
-        "    def close(self):\n"
-        "        print('Upper is closed', flush=True)\n"
-    )
-    wheels.ours(folder / "wheels")
-    for file in wheels.dependencies(VERSION).iterdir():
-        shutil.copy(file, folder / "wheels")
-    return folder
-
-
-def build(package: Path, base: str, output: str, *words: str) -> str:
-    """The digest of the image."""
-    command = [JINA, "hub", "build", package, "--daemonless", "--base", base, "--output", output, *words]
-    done = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-        env={**os.environ, "PIP_NO_INDEX": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[0]
-
-
-@pytest.fixture(scope="module")
-def image(package, base, tmp_path_factory) -> tuple[Path, str]:
-    """The layout of an image that serves both protocols, and its digest."""
-    folder = tmp_path_factory.mktemp("images") / "layout"
-    return folder, build(package, base, f"oci:{folder}:v1", "--protocol", "grpc", "http")
-
-
-def tool(name: str) -> str:
-    """A program of Debian's, installed if it is not there; skips the test where it cannot be."""
-    if not shutil.which(name):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            pytest.skip(f"no {name} here, and no way to install it")
-        command = f"DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends {name}"
-        subprocess.run(["sh", "-c", command], capture_output=True, stdin=subprocess.DEVNULL, timeout=170, check=False)
-    return shutil.which(name) or pytest.skip(f"{name} cannot be installed")
 
 
 def test_the_same_package_elsewhere_gives_the_same_digest(package, base, image, tmp_path):
