@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -354,3 +355,45 @@ def test_an_engine_over_tcp_has_a_network_of_its_own(elsewhere, tmp_path):
     )  # fmt: skip
     assert "answer: ['A!'] True" in done.stdout, done.stdout + done.stderr
     assert containers(elsewhere) == []
+
+
+OF_JINA_3 = f"""
+import sys
+from docarray import DocList
+from docarray.documents import TextDoc
+from jina import Deployment, Flow
+
+if __name__ == "__main__":
+    options = {{"uses": "docker://{IMAGE}", "name": "probe", "uses_with": {{"suffix": "!"}}}}
+    with Flow().add(**options) if sys.argv[1] == "flow" else Deployment(**options) as service:
+        docs = service.post("/upper", DocList[TextDoc]([TextDoc(text="a")]), return_type=DocList[TextDoc])
+        print("answer:", docs.text)
+"""
+
+
+@pytest.mark.parametrize("kind", ["flow", "deployment"])
+def test_jina_3_serves_an_image_of_ours(elsewhere, tmp_path, kind):
+    """It asks the engine's bridge whether the container is ready, which lies in a network namespace here.
+
+    Its gateway takes this machine for a container where there is a file /.dockerenv, and then has to know the name
+    that a container has for the host.
+    """
+    if not JINA3.exists():
+        pytest.skip("needs the environment of Jina 3 (scripts/env_jina3.sh)")
+    (tmp_path / "program.py").write_text(OF_JINA_3)
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n198.18.0.1 host.docker.internal\n")
+    named = ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$1" /etc/hosts; shift; exec "$@"', "sh"]
+    with (tmp_path / "output").open("w+") as output:
+        process = subprocess.Popen(
+            [*elsewhere.inside, *named, tmp_path / "hosts", JINA3, tmp_path / "program.py", kind],
+            env=elsewhere.environment, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(WAIT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # where it does not answer, processes of its own stay
+            for name in containers(elsewhere):
+                elsewhere.docker("rm", "--force", name)
+        output.seek(0)
+        assert (code, "answer: ['A!']" in (said := output.read())) == (0, True), said[-4000:]

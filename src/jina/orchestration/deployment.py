@@ -360,12 +360,14 @@ class Deployment(Lifecycle, RequestMethods):
         placed: Callable[[WorkerPlan], WorkerPlan] = lambda plan: plan,
         stop: Stop | None = None,
         words: Sequence[str] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> int:
         """Serve in this very process until SIGTERM, Ctrl+C or `stop`, as containers want it; gives the exit code.
 
         To be called on the main thread. `placed` gives the worker its place where it is one of several that others
         start. `words` is the command line of `jina` that does the same: with `install_requirements` this process runs
-        it again as the Python of the environment for them. Raises what `start` raises.
+        it again as the Python of the environment for them. `on_ready` is called once it serves. Raises what `start`
+        raises.
         """
         from jina.supervisor.foreground import serve_here
         from jina.supervisor.ports import shared
@@ -378,14 +380,13 @@ class Deployment(Lifecycle, RequestMethods):
             from jina.supervisor.environments import enter
 
             enter(own.plan.requirements, words, offline=own.plan.offline)
+
+        def ready() -> None:
+            announce(self.name, self._listeners, quiet=self.spec.quiet)
+            on_ready()
+
         try:
-            return serve_here(
-                shared(plan, self._hold_given([plan])),
-                own.executor_class,
-                own.arguments,
-                lambda: announce(self.name, self._listeners, quiet=self.spec.quiet),
-                stop,
-            )
+            return serve_here(shared(plan, self._hold_given([plan])), own.executor_class, own.arguments, ready, stop)
         finally:
             self._end(now=True)
 

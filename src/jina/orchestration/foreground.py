@@ -137,7 +137,28 @@ def serve_part(options: Mapping[str, Any], where: str = "jina executor", words: 
     deployment = Deployment.from_command_line(
         {name: value for name, value in own.items() if name not in _PLACE}, where.removeprefix("jina ")
     )
-    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place), words=words)
+    by_jina_3 = options.get("native") and options.get("noblock_on_start")
+    again = (lambda: _say_again(deployment.name)) if by_jina_3 else (lambda: None)
+    return deployment.serve_here(lambda plan: msgspec.structs.replace(plan, **place), words=words, on_ready=again)
+
+
+_AGAIN = (0.3, 0.6, 1.2, 2.4, 4.8)
+"""Seconds between the lines of `_say_again`."""
+
+
+def _say_again(name: str) -> None:
+    """Write some lines more, in the first seconds after the start: Jina 3 started this container.
+
+    Its programs ask whether a container is ready only when it has written a line, and not more often than every 0.1 s:
+    where that was too early after the last line, they wait for ever.
+    """
+
+    def say() -> None:
+        for seconds in _AGAIN:
+            time.sleep(seconds)
+            print(f"{name} is ready", file=sys.stderr, flush=True)  # noqa: T201 - for whoever reads the container's log
+
+    threading.Thread(target=say, name="ready-again", daemon=True).start()
 
 
 def _placed(options: Mapping[str, Any], where: str) -> dict[str, int]:
