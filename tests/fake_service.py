@@ -22,7 +22,7 @@ class FakeService:
     def flush(self, *, on=True):
         return None
 
-    def hold(self, *, on=True):
+    def throttle(self, *, on=True):
         return None
 
     def freed(self):

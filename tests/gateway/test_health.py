@@ -11,7 +11,7 @@ from tests.gateway.gateways import gateway, request
 from jina import DocumentArray, Executor, requests
 from jina.errors import Unavailable
 from jina.gateway import replicas
-from jina.gateway.replicas import LIMIT, ProbeState
+from jina.gateway.replicas import LIMIT, HealthChecker, ProbeState
 
 
 class Watched(Executor):
@@ -169,59 +169,64 @@ def test_metrics_cross_a_link(openmetrics):
     asyncio.run(main())
 
 
-class Large(Executor):
-    """Answers with a hundred times what the link may hold."""
+class Busy:
+    """A worker that has so much to send that it does not get to the question."""
 
-    asked = 0
+    name, up = "a/rep-0", True
 
-    @requests(on="/large")
-    async def large(self, docs: DocumentArray, **kwargs):
-        type(self).asked += 1
-        docs[0].text = "x" * 60_000
+    def __init__(self):
+        self.looked_at, self.sends = 0, True
+        self._received = 0
+
+    @property
+    def received(self):
+        self.looked_at += 1
+        self._received += self.sends
+        return self._received
+
+    async def ready(self):
+        await asyncio.Event().wait()
 
 
-def test_a_worker_whose_answers_wait_to_be_read_is_not_silent(monkeypatch):
-    """Its question waits behind requests that are read only when there is room for their answers."""
-    import socket
+class Part:
+    """What the checker reads of the replicas of a Deployment."""
 
-    from tests.gateway.gateways import workers
+    serves_none = False
 
-    from jina.gateway.replicas import HealthChecker
-    from jina.ipc.client import LinkUpstream
-    from jina.ipc.server import LinkServer
+    def __init__(self, upstream):
+        self.plan = GraphlessPlan(_upstreams(upstream.name))
+        self.upstreams = [upstream]
 
-    limit = 64 * 1024
-    monkeypatch.setattr(replicas, "INTERVAL", 0.005)
+
+class GraphlessPlan:
+    def __init__(self, upstreams):
+        self.upstreams = upstreams
+
+
+def test_a_worker_that_goes_on_sending_answers_is_not_silent(monkeypatch):
+    """The question waits behind requests that are read only when there is room for their answers."""
+    monkeypatch.setattr(replicas, "INTERVAL", 0.001)
     now = [0.0]
 
     async def main():
-        async with workers({"a": Large}) as services:
-            ours, theirs = socket.socketpair()
-            server = LinkServer(theirs, services["a/rep-0" if "a/rep-0" in services else "a"], limit)
-            await server.start()
-            upstream = LinkUpstream("a/rep-0", ours, limit)
-            await upstream.describe()
-            part = _Part(upstream)
-            health = HealthChecker({"a": [part]}, lambda: now[0])
-            calls = [asyncio.create_task(upstream.call(request("/large", ["t"]))) for _ in range(300)]
-            health.start()
-            try:
-                for call in calls:
-                    await call
-                    now[0] += LIMIT / 10  # 150 seconds in all, of which none is silent
-                    await asyncio.sleep(0.006)
-                    assert health.serves([part])
-            finally:
-                health.stop()
-                await upstream.close()
-                await server.stop(1)
+        worker = Busy()
+        part = Part(worker)
+        health = HealthChecker({"a": [part]}, lambda: now[0])
+        health.start()
+        try:
+            for _ in range(20):
+                await looked_at_again(worker)
+                now[0] += LIMIT / 2
+                assert health.serves([part])
+            worker.sends = False
+            await looked_at_again(worker)
+            now[0] += LIMIT * 1.1
+            assert not health.serves([part])
+        finally:
+            health.stop()
+
+    async def looked_at_again(worker):
+        before = worker.looked_at
+        await until(lambda: worker.looked_at > before + 1)
 
     asyncio.run(main())
-
-
-class _Part:
-    """What the checker reads of the replicas of a Deployment."""
-
-    def __init__(self, upstream):
-        self.plan = type("Plan", (), {"upstreams": _upstreams("a/rep-0")})
-        self.upstreams = [upstream]

@@ -835,14 +835,14 @@ def test_while_the_gateway_reads_nothing_no_more_is_begun_than_the_link_holds():
     size = LIMIT // 4
 
     class Answers(EchoService):
-        begun, held = 0, []
+        begun, throttled = 0, []
 
         async def call(self, request):
             self.begun += 1
             return Reply(BytesPayload(blob(size)))
 
-        def hold(self, *, on=True):
-            self.held.append(on)
+        def throttle(self, *, on=True):
+            self.throttled.append(on)
 
     async def main():
         ours, theirs = socket.socketpair()
@@ -851,17 +851,17 @@ def test_while_the_gateway_reads_nothing_no_more_is_begun_than_the_link_holds():
         await server.start()
         upstream = LinkUpstream(NAME, ours, LIMIT)
         await upstream.describe()
-        upstream.hold(on=True)
+        upstream.throttle(on=True)
         calls = [asyncio.create_task(upstream.call(request(data=b""))) for _ in range(100)]
         await until(lambda: server._connection.full and server._connection._paused)
         for _ in range(200):
             await asyncio.sleep(0)
-        assert service.held[-1] is True
+        assert service.throttled[-1] is True
         assert service.begun < 50
-        upstream.hold(on=False)
+        upstream.throttle(on=False)
         for call in calls:
             assert len((await call).payload.to_bytes()) > size
-        assert service.held[-1] is False
+        assert service.throttled[-1] is False
         await upstream.close()
         await server.stop(1)
 
@@ -870,13 +870,13 @@ def test_while_the_gateway_reads_nothing_no_more_is_begun_than_the_link_holds():
 
 def test_a_lost_link_holds_up_no_service():
     class Answers(EchoService):
-        held = []
+        throttled = []
 
         async def call(self, request):
             return Reply(BytesPayload(blob(LIMIT // 2)))
 
-        def hold(self, *, on=True):
-            self.held.append(on)
+        def throttle(self, *, on=True):
+            self.throttled.append(on)
 
     async def main():
         ours, theirs = socket.socketpair()
@@ -885,12 +885,12 @@ def test_a_lost_link_holds_up_no_service():
         await server.start()
         upstream = LinkUpstream(NAME, ours, LIMIT)
         await upstream.describe()
-        upstream.hold(on=True)
+        upstream.throttle(on=True)
         calls = [asyncio.create_task(upstream.call(request(data=b""))) for _ in range(50)]
         await until(lambda: server._connection.full and server._connection._paused)
         await upstream.close()
         await asyncio.gather(*calls, return_exceptions=True)
-        await until(lambda: service.held.count(True) == service.held.count(False))
+        await until(lambda: service.throttled.count(True) == service.throttled.count(False))
         await server.stop(1)
 
     run(main())

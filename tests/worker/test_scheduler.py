@@ -308,10 +308,10 @@ def test_each_job_has_a_context_of_its_own_copied_from_where_the_dispatcher_was_
                 assert run(Work(function).outcome(dispatcher, pool)) == "from the start"
 
 
-def test_no_method_is_begun_on_a_thread_while_it_is_held():
+def test_no_method_is_begun_on_a_thread_while_it_is_throttled():
     begun = []
     with two_loops() as (dispatcher, wait):
-        dispatcher.hold(on=True)
+        dispatcher.throttle(on=True)
 
         async def main():
             works = [
@@ -321,19 +321,19 @@ def test_no_method_is_begun_on_a_thread_while_it_is_held():
             codec = Work(lambda: "encoded")
             assert await codec.outcome(dispatcher, dispatcher.codec_pool) == "encoded"
             assert begun == []
-            dispatcher.hold(on=False)
+            dispatcher.throttle(on=False)
             await asyncio.gather(*works)
 
         wait(main())
     assert begun == [0, 1, 2]
 
 
-def test_threads_end_that_are_held():
+def test_threads_end_that_are_throttled():
     with two_loops() as (dispatcher, wait):
         wait(Work(lambda: None).outcome(dispatcher, dispatcher.sync_pool))
-        dispatcher.hold(on=True)
+        dispatcher.throttle(on=True)
         dispatcher.stop()
         for thread in dispatcher.sync_pool._threads:
             thread.join(10)
             assert not thread.is_alive()
-        dispatcher.hold(on=False)
+        dispatcher.throttle(on=False)

@@ -811,7 +811,7 @@ class GrpcUpstream:
     def flush(self, *, on: bool = True) -> None:
         """See `net.service.Upstream`; gRPC has no word for it, and the worker may serve others."""
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `net.service.Upstream`; the window of HTTP/2 bounds what is under way to us."""
 
     async def close(self) -> None:

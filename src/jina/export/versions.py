@@ -20,14 +20,20 @@ _FORM: Final = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?", re.ASCII)
 
 def version_of(text: str | None, place: str) -> Version:
     """The version that `k8s_version` names, the newest unless given; raises `ConfigError` for one that is not known."""
-    found = _FORM.fullmatch(str(text)) if text is not None else None
-    version = NEWEST if text is None else (int(found[1]), int(found[2])) if found else (0, 0)
-    if not OLDEST <= version <= NEWEST:
+    if text is None:
+        return NEWEST
+    version = _numbers(text)
+    if version is None or version < OLDEST or version > NEWEST:
         raise ConfigError(
             f"{place}: k8s_version: {text!r} is not a version from {shown(OLDEST)} to {shown(NEWEST)}",
             help="`kubectl version` prints that of the server",
         )
     return version
+
+
+def _numbers(text: str) -> Version | None:
+    found = _FORM.fullmatch(str(text))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def shown(version: Version) -> str:
@@ -140,11 +146,13 @@ def _found(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
             yield (*path, "restartPolicy"), (1, 29), "a sidecar that is an init container"
         for key, item in value.items():
             if key in _FIELDS:
-                yield (*path, key), *_FIELDS[key]
+                needed, what = _FIELDS[key]
+                yield (*path, str(key)), needed, what
             if key not in _NAMES_OF_USERS:
                 yield from _found(item, (*path, str(key)))
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _found(item, (*path, str(number)))
     elif isinstance(value, str) and value in _TEXTS and "accessModes" in path:
-        yield path, *_TEXTS[value]
+        needed, what = _TEXTS[value]
+        yield path, needed, what

@@ -87,9 +87,9 @@ class InProcessUpstream:
         """See `Upstream`."""
         self._service.flush(on=on)
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Upstream`."""
-        self._service.hold(on=on)
+        self._service.throttle(on=on)
 
     async def close(self) -> None:
         """Nothing is held; the owner of the service stops it."""

@@ -187,10 +187,10 @@ class Replicas:
         for upstream in self.upstreams:
             upstream.flush(on=on)
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Service`."""
         for upstream in self.upstreams:
-            upstream.hold(on=on)
+            upstream.throttle(on=on)
 
     async def close(self) -> None:
         """Give up all upstreams."""

@@ -246,10 +246,10 @@ class GatewayService:
         for step in self.steps.values():
             step.flush(on=on)
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Service`: answers of workers are not read, so that these make no more of them."""
         for step in self.steps.values():
-            step.hold(on=on)
+            step.throttle(on=on)
 
     async def close(self) -> None:
         """Give up all upstreams."""

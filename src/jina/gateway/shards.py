@@ -131,10 +131,10 @@ class Shards:
         for part in self._parts:
             part.flush(on=on)
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Service`."""
         for part in self._parts:
-            part.hold(on=on)
+            part.throttle(on=on)
 
     async def close(self) -> None:
         """Give up all upstreams."""

@@ -189,10 +189,10 @@ class LinkUpstream:
         if on and self._connection is not None:
             self._connection.send(frames.FLUSH, 0, 0)
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Upstream`: nothing is read of the link, and so the worker makes no more than the link holds."""
         if self._connection is not None:
-            self._connection.hold(on=on)
+            self._connection.throttle(on=on)
 
     async def close(self) -> None:
         """See `Upstream`."""

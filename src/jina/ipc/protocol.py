@@ -733,7 +733,7 @@ class LinkConnection(asyncio.BufferedProtocol):
         """Read nothing while more than `cap` bytes wait to be sent."""
         self._cap = cap
 
-    def hold(self, *, on: bool) -> None:
+    def throttle(self, *, on: bool) -> None:
         """Read nothing for now, or read again."""
         self._held = on
         self._throttle()

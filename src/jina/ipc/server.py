@@ -69,7 +69,7 @@ class LinkServer:
             self._marks = receive_handshake(self._sock)
             connection = LinkConnection("the gateway", self._limit, self._deliver, self._on_lost)
             connection.limit_replies(2 * self._limit)
-            connection.on_full = self._hold
+            connection.on_full = self._throttle
             self._connection = connection
             self._send, self._room = connection.send, connection.room
             await connect(self._sock, connection)
@@ -129,8 +129,8 @@ class LinkServer:
         else:
             self._begin(kind, flags, number, meta, body)
 
-    def _hold(self, full: bool) -> None:
-        self._service.hold(on=full)
+    def _throttle(self, full: bool) -> None:
+        self._service.throttle(on=full)
         if not full:
             self._service.freed()
 

@@ -101,7 +101,7 @@ class Service(Protocol):
         """As long as one caller wants it, requests wait no longer for a batch to fill: that caller is about to stop."""
         ...
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """As long as one caller wants it, no more answers are made than can be helped: too much waits for clients that
         do not take it.
         """

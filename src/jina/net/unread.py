@@ -276,15 +276,15 @@ class OfPeer(Waiting):
 class Unread:
     """What waits for the clients of one server; used on its loop.
 
-    `freed` is called when much was given back, `hold` with True when too much waits and with False once the slowest
+    `freed` is called when much was given back, `throttle` with True when too much waits and with False once the slowest
     are closed.
     """
 
     def __init__(
-        self, bounds: Bounds, freed: Callable[[], None] | None = None, hold: Callable[[bool], None] | None = None
+        self, bounds: Bounds, freed: Callable[[], None] | None = None, throttle: Callable[[bool], None] | None = None
     ) -> None:
         self.bounds = bounds
-        self._hold = hold
+        self._throttle = throttle
         self.peers: WeakValueDictionary[str, OfPeer] = WeakValueDictionary()
         """Those of gRPC, by the address of the client, while a call may have something to wait."""
         self.waiting: set[Waiting] = set()
@@ -322,8 +322,8 @@ class Unread:
             self.watch(waiting)
         if self.held + self._buffered > self.bounds.total and not self._soon:
             self._soon = True
-            if self._hold is not None:
-                self._hold(True)  # noqa: FBT003 - on or off is all it says
+            if self._throttle is not None:
+                self._throttle(True)  # noqa: FBT003 - on or off is all it says
             self._look_in(SOON)
 
     def taken(self, waiting: Waiting, size: int) -> None:
@@ -379,8 +379,8 @@ class Unread:
             total -= sizes[waiting]
             self._close(waiting, f"more than {self.bounds.total} bytes wait for all clients (max_unread_total)")
         self._buffered = total - self.held
-        if held and self._hold is not None:
-            self._hold(False)  # noqa: FBT003
+        if held and self._throttle is not None:
+            self._throttle(False)  # noqa: FBT003
         if self.waiting:
             self._look_in(self._every)
 

@@ -169,7 +169,7 @@ def serve(
     gate = Gate(service, limits)
     window = prefetch or sys.maxsize
     rules = access_of(access)
-    unread = Unread(limits.unread, service.freed, lambda on: service.hold(on=on))
+    unread = Unread(limits.unread, service.freed, lambda on: service.throttle(on=on))
     made: list[_Listener] = []
     web: _Web | None = None
     for plan in listeners:

@@ -625,7 +625,7 @@ class ContainerService:
     def flush(self, *, on: bool = True) -> None:
         """See `Service`; gRPC has no word for it."""
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Service`; its window bounds what is under way to us."""
 
     async def close(self) -> None:

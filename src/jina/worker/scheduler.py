@@ -294,7 +294,7 @@ class ThreadPool:
         """A job of this pool has ended; on the protocol loop."""
         self._outstanding -= 1
 
-    def hold(self, *, on: bool) -> None:
+    def throttle(self, *, on: bool) -> None:
         """Begin no job for now, or begin them again."""
         if on:
             self._begin.clear()
@@ -333,7 +333,7 @@ class Dispatcher:
         """Posts to the protocol loop, from any thread."""
         self.open = 0
         """Requests whose code has not ended: jobs, and requests that wait for a batch or are part of one."""
-        self.held = False
+        self.throttled = False
         """Whether too much waits for clients that do not take it."""
         self.shared = shared = protocol_loop is user_loop
         """One loop is both."""
@@ -386,11 +386,11 @@ class Dispatcher:
             return False
         return True
 
-    def hold(self, *, on: bool) -> None:
+    def throttle(self, *, on: bool) -> None:
         """Begin no more handlers on threads for now, and let generators wait with one document each; or go on."""
-        self.held = on
+        self.throttled = on
         for pool in (self.sync_pool, *self._more):
-            pool.hold(on=on)
+            pool.throttle(on=on)
 
     def stop(self) -> None:
         """End the threads; running jobs are not interrupted."""

@@ -180,13 +180,13 @@ class WorkerService:
         # Methods that answer faster than this thread encodes would fill the memory.
         if pool.backlog > _MOST_ENCODED and not self._encoding_late:
             self._encoding_late = True
-            self.hold(on=True)
+            self.throttle(on=True)
         try:
             await FunctionJob(encode, request.deadline).outcome(self.dispatcher, pool)
         finally:
             if self._encoding_late and pool.backlog <= _MOST_ENCODED // 2:
                 self._encoding_late = False
-                self.hold(on=False)
+                self.throttle(on=False)
         return reply
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
@@ -279,10 +279,10 @@ class WorkerService:
             if handler.batch_queue is not None:
                 handler.batch_queue.flush(on=self._flushing > 0)
 
-    def hold(self, *, on: bool = True) -> None:
+    def throttle(self, *, on: bool = True) -> None:
         """See `Service`: what waits for its turn, waits on."""
         self._holding += 1 if on else -1
-        self.dispatcher.hold(on=self._holding > 0)
+        self.dispatcher.throttle(on=self._holding > 0)
 
     async def close(self) -> None:
         """End the threads; the Executor is closed by `close`, on the user loop."""

@@ -61,7 +61,9 @@ class Buffer:
 
     def _full(self) -> bool:
         # The sum is changed by both sides, so it may be too large for a moment: where nothing waits there is room.
-        return len(self._items) >= ROOM or ((self._bytes >= ROOM_BYTES or self._dispatcher.held) and bool(self._items))
+        return len(self._items) >= ROOM or (
+            (self._bytes >= ROOM_BYTES or self._dispatcher.throttled) and bool(self._items)
+        )
 
     def wait(self) -> None:
         """Block a producer's thread until there is room; raises `_Closed` when the consumer has left."""
