@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +62,23 @@ def noting(kind: str, folder: Path) -> dict[str, Any]:
 
 
 class Shop:
-    """A gateway x 2 in front of an encoder x 2 and, `stateful`, of an index x 3."""
+    """A gateway x 2 in front of these steps: an encoder x 2, an index x 3, which is stateful."""
 
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path, *, stateful: bool) -> None:
-        self.cluster, self.namespace, self.stateful = cluster, namespace, stateful
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path, steps: Sequence[str]) -> None:
+        self.cluster, self.namespace, self.steps = cluster, namespace, steps
         self.notes = cluster.folder / f"notes-{namespace}"
         self.notes.mkdir()
         self.notes.chmod(0o777)
-        cluster.load(archive("encoder"), *([archive("index")] if stateful else []))
+        cluster.load(*map(archive, steps))
         flow = Flow(name="shop", protocol=["grpc", "http"]).config_gateway(replicas=2)
-        flow = flow.add(
-            name="encoder",
-            uses=f"docker://{name_of('encoder')}",
-            replicas=2,
-            kubernetes=noting("Deployment", self.notes),
-        )
-        if stateful:
+        if "encoder" in steps:
+            noted = noting("Deployment", self.notes)
+            flow = flow.add(name="encoder", uses=f"docker://{name_of('encoder')}", replicas=2, kubernetes=noted)
+        if "index" in steps:
+            noted = noting("StatefulSet", self.notes)
             flow = flow.add(
-                name="index", uses=f"docker://{name_of('index')}", stateful=True, replicas=3,
-                kubernetes=noting("StatefulSet", self.notes),
-            )  # fmt: skip
+                name="index", uses=f"docker://{name_of('index')}", stateful=True, replicas=3, kubernetes=noted
+            )
             self.kubectl("create", "secret", "generic", "index-raft", f"--from-literal=key={secrets.token_hex(32)}")
         flow.to_kubernetes_yaml(str(folder), k8s_namespace=namespace)
         cluster.apply(folder)
@@ -93,9 +90,10 @@ class Shop:
 
     def wait_until_ready(self) -> None:
         """Until all pods that are wanted are ready, in the newest version."""
-        for one in ("deployment/gateway", "deployment/encoder"):
-            self.kubectl("rollout", "status", one, f"--timeout={READY_WITHIN}s", limit=READY_WITHIN + 30)
-        if self.stateful:
+        for one in ("gateway", *(step for step in self.steps if step != "index")):
+            words = ["rollout", "status", f"deployment/{one}", f"--timeout={READY_WITHIN}s"]
+            self.kubectl(*words, limit=READY_WITHIN + 30)
+        if "index" in self.steps:
             self.wait(lambda: len(self.ready("index")) == 3, "three ready pods of the index")
 
     def wait(self, condition: Callable[[], Any], what: str, limit: float = READY_WITHIN) -> Any:

@@ -24,7 +24,7 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("shop")
     cluster.load(tagged(archive("encoder"), "encoder", "2", folder))
     try:
-        yield Shop(cluster, "shop", folder / "files", stateful=True)
+        yield Shop(cluster, "shop", folder / "files", ("encoder", "index"))
     finally:
         cluster.forget("shop")
 

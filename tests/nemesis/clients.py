@@ -19,18 +19,18 @@ class Clients:
     """All of them, from `with` to its end; those whose last request is open then go on with it for `last` seconds."""
 
     def __init__(
-        self, port, sockets, history, seed, *, writers=3, sessions=3, readers=5, large=0.02, repeated=0.1, last=20.0
-    ):
+        self, port, sockets, history, seed, *, host="127.0.0.1", askers=6, writers=3, sessions=3, readers=5, large=0.02,
+        repeated=0.1, last=20.0,
+    ):  # fmt: skip
         self.history, self.errors, self.wrong = history, {}, []
         self.written, self.longest_gap, self._latest = 0, 0.0, time.monotonic()
-        self._port, self._seed, self._last = port, seed, last
+        self._port, self._host, self._seed, self._last = port, host, seed, last
         self._large, self._repeated = large, repeated
         self._lock = threading.Lock()
         self._ended, self._until = threading.Event(), time.monotonic() + 3600
         self._sockets = sockets  # () -> those of the agents that are there
-        askers = ((f"a{n}", self._ask) for n in range(6))
         names = [
-            *askers,
+            *((f"a{n}", self._ask) for n in range(askers)),
             *((f"w{n}", self._write) for n in range(writers)),
             *((f"r{n}", self._read) for n in range(readers)),
         ]
@@ -51,7 +51,7 @@ class Clients:
             thread.join()
 
     def _work(self, name, act):
-        rng, connection, number = random.Random(f"{self._seed} {name}"), Connection(self._port), 0
+        rng, connection, number = random.Random(f"{self._seed} {name}"), Connection(self._port, self._host), 0
         known, again = {}, []
         while not self._ended.is_set():
             number += 1

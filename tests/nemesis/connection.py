@@ -21,8 +21,8 @@ class Refused(Unanswered):
 class Connection:
     """To the gateway, over HTTP; `beside` is what the headers of the last answer told."""
 
-    def __init__(self, port):
-        self._port, self._connection, self.beside = port, None, {}
+    def __init__(self, port, host="127.0.0.1"):
+        self._port, self._host, self._connection, self.beside = port, host, None, {}
 
     def ask(self, endpoint, text, request_id, consistency, more=()):
         """One attempt; raises `Unanswered`."""
@@ -30,7 +30,7 @@ class Connection:
         headers = {"Content-Type": "application/json", "jina-consistency": consistency, **dict(more)}
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
             self._connection.request("POST", endpoint, json.dumps(body), headers)
             answer = self._connection.getresponse()
             result = answer.read()
