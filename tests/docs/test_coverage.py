@@ -14,7 +14,7 @@ from jina import errors
 from jina.cli.main import COMMANDS, INTERNAL
 from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec
 from jina.config.markdown import own_options
-from jina.config.options import BatchingOptions
+from jina.config.options import AutoscaleOptions, BatchingOptions
 from jina.documents import FIELDS
 from jina.executor.decorators import PASSED
 from jina.server.pages import pages
@@ -79,6 +79,10 @@ def test_every_option_has_a_heading(heading, model):
 
 def test_every_option_of_batching_has_a_heading():
     assert part("executor.md", "Options of batching") == list(BatchingOptions.__annotations__)
+
+
+def test_every_option_of_autoscale_has_a_heading():
+    assert part("deployment.md", "Options of autoscale") == list(AutoscaleOptions.__annotations__)
 
 
 @pytest.mark.parametrize(
