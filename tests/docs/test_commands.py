@@ -22,6 +22,7 @@ SERVED = "tests/containers/test_docker_uses.py serves such images; it needs a co
 GRPCURL = "tests/interop/test_grpc_services.py asks the same with the libraries of gRPC; grpcurl is a program in Go"
 HOSTS = "tests/stateful/by_hand.py starts the same command three times on three addresses of the loopback"
 CLUSTER = "needs a cluster; tests/export/test_validators.py checks the files against the schemas of the API"
+GROUPS = "tests/controller/test_groups.py runs it against a real API server"
 COMPOSE = "needs a container engine; tests/export/test_validators.py checks the files by Compose itself"
 DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
 ARCHIVE = "tests/containers/test_images.py does so, with a base that it makes"
@@ -49,6 +50,8 @@ SHOWN = {
     "jina executor --uses docker://upper:v1": SERVED,
     "grpcurl -plaintext": GRPCURL,
     "kubectl ": CLUSTER,
+    "jina kubernetes ": GROUPS,
+    "jina export kubernetes flow.yml shop --k8s-namespace shop": "docs/how-to/kubernetes.md runs it",
     "openssl rand -hex 32 > index-raft.key": COMPOSE,
     "chown 10001 index-raft.key": COMPOSE,
     "docker compose up --wait": COMPOSE,

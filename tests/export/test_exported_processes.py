@@ -78,9 +78,11 @@ class Cluster:
         self.folder = folder
         self.ports = PortReservations()
         self.given = {}
-        self.pods = []
+        self.pods, self.variables = [], {}
         for text in texts:
             for one in yaml.safe_load_all(text):
+                if one["kind"] == "ConfigMap":
+                    self.variables[one["metadata"]["name"]] = one["data"]
                 if one["kind"] in {"Deployment", "StatefulSet"}:
                     count = one["spec"]["replicas"] if one["kind"] == "StatefulSet" else 1
                     self.pods += [(one, number) for number in range(count)]
@@ -98,7 +100,8 @@ class Cluster:
             name = one["metadata"]["name"]
             pod = f"{name}-{number}" if one["kind"] == "StatefulSet" else name
             for container in one["spec"]["template"]["spec"]["containers"]:
-                words = [self._here(word, pod, number) for word in container["args"]]
+                listed = self.variables[container["envFrom"][0]["configMapRef"]["name"]].get("RAFT_PEERS", "")
+                words = [self._here(word.replace("$(RAFT_PEERS)", listed), pod, number) for word in container["args"]]
                 yield f"{pod} {container['name']}", self._ports(words, pod)
 
     def probes(self):

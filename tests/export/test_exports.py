@@ -62,12 +62,14 @@ def containers():
             if one["kind"] in {"Deployment", "StatefulSet"}:
                 for container in one["spec"]["template"]["spec"]["containers"]:
                     if container["name"] != "sidecar":
-                        yield f"{path} {container['name']}", _filled_in(container["args"])
+                        yield f"{path} {container['name']}", _filled_in(container["args"], text)
 
 
-def _filled_in(words):
+def _filled_in(words, text):
     """As the kubelet does it."""
-    return [re.sub(r"\$\$\(", "$(", word.replace("$(REPLICA_ID)", "0")) for word in words]
+    members = next((one["data"].get("RAFT_PEERS", "") for one in objects_of(text) if one["kind"] == "ConfigMap"), "")
+    filled = (word.replace("$(REPLICA_ID)", "0").replace("$(RAFT_PEERS)", members) for word in words)
+    return [re.sub(r"\$\$\(", "$(", word) for word in filled]
 
 
 # --- the files ----------------------------------------------------------------------------------------------------
@@ -181,7 +183,9 @@ def test_a_group_has_names_volumes_and_a_port_of_its_own():
     assert "publishNotReadyAddresses" not in found["Service/kv"]["spec"]
     words = spec["template"]["spec"]["containers"][0]["args"]
     options = dict(pairwise(words))
-    assert options["--raft-peers"] == ",".join(f"kv-{number}.kv-peers.ns.svc:8090" for number in range(3))
+    assert options["--raft-peers"] == "$(RAFT_PEERS)"
+    members = ",".join(f"kv-{number}.kv-peers.ns.svc:8090" for number in range(3))
+    assert found["ConfigMap/kv-configmap"]["data"] == {"RAFT_PEERS": members}
     assert options["--replica-id"] == "$(REPLICA_ID)"
     mounts = {one["mountPath"]: one["name"] for one in spec["template"]["spec"]["containers"][0]["volumeMounts"]}
     assert mounts[options["--workspace"]] == spec["volumeClaimTemplates"][0]["metadata"]["name"]

@@ -69,6 +69,7 @@ def test_no_text_leads_to_the_other_jina():
         ("pip install -U jina", True),
         ("python -m pip install jina>=4", True),
         ("pip install --find-links dist 'jina>=4'", False),
+        ("pip install --find-links dist 'rejina[kubernetes]'", False),
         ("pip install --find-links dist 'rejina[plot]'", False),
         ("pip install ./dist/jina-4.0.0-py3-none-any.whl", False),
         ("pip uninstall -y jina rejina", False),

@@ -186,6 +186,7 @@ PLAIN = """
     from jina import Client, Deployment, Executor, Flow, requests
     from jina.errors import MissingExtra, RuntimeFailToStart
     from jina.codec import pb
+    from jina.controller.api import Api
 
     class Note(BaseDoc):
         text: str = ""
@@ -270,6 +271,7 @@ PLAIN = """
         missing("otel", lambda: Deployment(uses=Upper, metrics=True, quiet=True))
         missing("otel", lambda: Client(port=1, tracing=True))
         missing("plot", lambda: Flow().add(uses=Upper).plot("flow.png"))
+        missing("kubernetes", lambda: Api())
         missing("stateful", lambda: Deployment(uses=Upper, stateful=True, workspace="w", quiet=True))
         print("all there")
 """

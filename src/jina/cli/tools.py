@@ -274,6 +274,26 @@ def run_export_kubernetes(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_export_controller(parser: argparse.ArgumentParser) -> None:
+    """For which namespace, in which image."""
+    parser.add_argument("outpath", metavar="FILE", help="file to write")
+    parser.add_argument("--image", required=True, metavar="IMAGE", help="an image with jina and its extra kubernetes")
+    parser.add_argument("--k8s-namespace", required=True, metavar="NAME", help="namespace that it looks after")
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="NAME", help="a Secret with the key of a group [default: all]"
+    )
+
+
+def run_export_controller(options: argparse.Namespace) -> int:
+    """Write the file; says how to apply it."""
+    from jina.export.controller_file import controller_file
+    from jina.orchestration.configuration import write_files
+
+    write_files({"": controller_file(options.k8s_namespace, options.image, options.secret)}, options.outpath)
+    print(f"kubectl apply -f {shlex.quote(options.outpath)}")
+    return 0
+
+
 def add_export_docker_compose(parser: argparse.ArgumentParser) -> None:
     """What to export and where to."""
     parser.add_argument("config_path", metavar="CONFIG", help="YAML file of a Flow or Deployment")

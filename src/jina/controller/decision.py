@@ -346,12 +346,12 @@ def _removal(view: View, leader: Agent, member: str) -> Step:
 
 def _grow(view: View) -> Step | None:
     """A pod more when all others are healthy; its agent asks to be taken in, and gets a vote when it has caught up."""
+    if view.listed is not None and view.listed < view.wanted:
+        return ListPeers(view.wanted)
     waits = next(filter(None, map(view.trouble, range(min(view.replicas, view.wanted)))), "")
     if waits:
         return Wait(waits)
     if view.replicas < view.wanted:
-        if view.listed is not None and view.listed < view.wanted:
-            return ListPeers(view.wanted)
         return SetReplicas(view.replicas + 1)
     if view.listed is not None and view.listed != view.wanted:
         return ListPeers(view.wanted)

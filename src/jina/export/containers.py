@@ -347,7 +347,7 @@ class Builder:
         place = _place(spec)
         ports = {protocol: PORT + index for index, protocol in enumerate(protocols)}
         values: dict[str, Any] = {"name": spec.name}
-        if spec.replicas > 1:
+        if spec.replicas > 1 and not spec.stateful:  # of a group it is as many as it has addresses
             values["replicas"] = spec.replicas
         if shard is not None:
             values |= {"shards": spec.shards, "shard_id": shard}

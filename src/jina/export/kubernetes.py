@@ -39,6 +39,10 @@ Object = dict[str, Any]
 _DEVICES: Final = "devices"
 PEERS: Final = "peers"
 """What the name of the Service has behind it through which members of a group know each other."""
+RAFT_PEERS: Final = "RAFT_PEERS"
+"""The variable with the addresses of all members: not a part of the pods' template, which would be rolled for it."""
+CONTROLLER: Final = "jina-controller"
+"""The name of the controller, and the label `app` of pods that may talk to agents."""
 _TLS: Final = "/etc/jina/tls"
 _RAFT: Final = "/etc/jina/raft"
 _USER: Final = 10001
@@ -131,9 +135,14 @@ class Cluster:
         return [upstream_address(self._host(workload), port)]
 
     def peers(self, workload: str, replicas: int) -> list[str]:
+        """Filled in by the kubelet: a group may grow and shrink."""
+        del workload, replicas
+        return [f"$({RAFT_PEERS})"]
+
+    def members(self, workload: Workload) -> str:
         """The pods of a StatefulSet by name: their addresses change."""
-        service = self._host(f"{workload}-{PEERS}")
-        return [f"{workload}-{number}.{service}:{PEER_PORT}" for number in range(replicas)]
+        service = self._host(f"{workload.name}-{PEERS}")
+        return ",".join(f"{workload.name}-{number}.{service}:{PEER_PORT}" for number in range(workload.replicas))
 
     def kept(self) -> str:
         """The volume is mounted where an Executor writes in any case."""
@@ -264,7 +273,7 @@ class _Objects:
         """In the order in which they are to be made."""
         workload = self.workload
         self._check()
-        yield self._object("v1", "ConfigMap", f"{workload.name}-configmap", data=self._variables())
+        yield self._object("v1", "ConfigMap", f"{workload.name}-configmap", data=self._data())
         if workload.role != "WORKER":
             yield from self._access()
         yield from self._services()
@@ -385,6 +394,10 @@ class _Objects:
 
     def _variables(self) -> Object:
         return {name: str(value) for name, value in (self.spec.env or {}).items()}
+
+    def _data(self) -> Object:
+        members = {RAFT_PEERS: self.cluster.members(self.workload)} if self.workload.stateful else {}
+        return {**self._variables(), **members}
 
     # --- access -------------------------------------------------------------------------------------------
 
@@ -693,7 +706,7 @@ class _Objects:
         return self._object("policy/v1", "PodDisruptionBudget", self.workload.name, spec=spec)
 
     def _peers_alone(self) -> Object:
-        """The agents' port is for members of the group; every other port for all."""
+        """The agents' port is for members of the group and the controller; every other port for all."""
         main = self.workload.main
         opened = [*main.ports.values(), main.monitoring, *([main.probes] if main.probes != main.monitoring else [])]
         spec = {
@@ -702,7 +715,10 @@ class _Objects:
             "ingress": [
                 {"ports": [{"protocol": "TCP", "port": number} for number in opened]},
                 {
-                    "from": [{"podSelector": {"matchLabels": self._selector}}],
+                    "from": [
+                        {"podSelector": {"matchLabels": self._selector}},
+                        {"podSelector": {"matchLabels": {"app": CONTROLLER}}},
+                    ],
                     "ports": [{"protocol": "TCP", "port": PEER_PORT}],
                 },
             ],
@@ -817,8 +833,8 @@ def _seconds(number: int | None) -> str:
 
 
 def _literal(word: str) -> str:
-    """A word that the kubelet leaves as it is; the number of a replica is what it fills in."""
-    return word if word == "$(REPLICA_ID)" else word.replace("$(", "$$(")
+    """A word that the kubelet leaves as it is; it fills in the number of a replica and the addresses of all."""
+    return word if word in {"$(REPLICA_ID)", f"$({RAFT_PEERS})"} else word.replace("$(", "$$(")
 
 
 # --- patches ------------------------------------------------------------------------------------------------------

@@ -175,7 +175,9 @@ def _placed(options: Mapping[str, Any], where: str) -> dict[str, int]:
             f"{where}: shard_id: {options['shard_id']!r} is not the number of a shard: there are {counts.shards}, "
             "counted from 0"
         )
-    return {"replicas": counts.replicas, "shards": counts.shards, "shard_id": shard}
+    place = {"shards": counts.shards, "shard_id": shard}
+    # Without it, the plan counts the members of a group.
+    return {**place, "replicas": counts.replicas} if "replicas" in options or not options.get("raft_peers") else place
 
 
 def _serve_head(options: Mapping[str, Any], own: dict[str, Any], where: str) -> int:
