@@ -136,6 +136,10 @@ class Shop:
         found: str = self.cluster.get("pod", pod, namespace=self.namespace)["spec"]["nodeName"]
         return found
 
+    def uid(self, pod: str) -> str:
+        """Tells a pod from another one that had its name; empty where there is none."""
+        return self.kubectl("get", "pod", pod, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+
     def scale(self, app: str, replicas: int) -> None:
         """Another number of pods of a Deployment, until there are so many and no others."""
         self.kubectl("scale", f"deployment/{app}", f"--replicas={replicas}")
