@@ -238,6 +238,11 @@ def test_a_group_loses_members_under_load_and_no_write(bridged, tmp_path):
             restart(bridged, "kv-rep-0")
         assert result["failed"] == []
         assert ask(bridged, "grpc://127.0.0.1:12345", "/total") == str(result["answered"])
+        # A backup from inside, as the how-to for clusters makes one.
+        group = ["--peer", "kv-rep-0:8090", "--key-file", "/run/secrets/kv-raft", "kv"]
+        bridged.docker("exec", "shop-kv-rep-0-1", "jina", "raft", "backup", "/tmp/kv.backup", *group)
+        saved = bridged.docker("exec", "shop-kv-rep-0-1", "tar", "xOf", "/tmp/kv.backup", "manifest.json")
+        assert json.loads(saved)["group"] == "kv"
         # Its volumes outlive the containers.
         compose(bridged, tmp_path, "down", "--timeout", "20")
         compose(bridged, tmp_path, "up", "--detach", "--wait", "--wait-timeout", "180")

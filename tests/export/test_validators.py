@@ -10,8 +10,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.docs.blocks import blocks_of
 from tests.export.exported import ALL, GOLDEN, MANY, ONLY_KUBERNETES, files, one_of_many
 from tests.interop.programs import PYTHONS
+
+from jina import Flow
+from jina.cli.main import command_parser
+from jina.config import DeploymentSpec, GatewaySpec, parse
+from jina.config.command_line import given
+from jina.export.kubernetes import files_of_flow
+from jina.orchestration.configuration import images
+from jina.orchestration.foreground import is_part
+from jina.plan.gateway import plan_gateway
+from jina.supervisor.ports import PortReservations
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / ".cache" / "env-export" / "bin"
@@ -77,6 +88,46 @@ def test_kubernetes_takes_many_flows(tools, tmp_path):
     found, count = complaints(tools, tmp_path, VERSIONS)
     assert found == []
     assert count > 1500
+
+
+def manifests():
+    """The files of the page for those who write their own."""
+    page = ROOT / "docs" / "how-to" / "kubernetes-manifests.md"
+    blocks = [block for block in blocks_of(page.read_text(encoding="utf-8")) if block.title.endswith(".yml")]
+    assert [block.title for block in blocks] == ["encoder.yml", "gateway.yml"]
+    return blocks
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_kubernetes_takes_the_manifests_of_the_page(tools, tmp_path):
+    for version in ("1.30", "1.37"):
+        for block in manifests():
+            (tmp_path / version).mkdir(exist_ok=True)
+            (tmp_path / version / block.title).write_text(block.code)
+    assert complaints(tools, tmp_path, ("1.30", "1.37")) == ([], 2 * 7)
+
+
+def test_the_commands_of_the_page_are_ours():
+    objects = [one for block in manifests() for one in yaml.safe_load_all(block.code)]
+    specs = {one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"}
+    words = {name: pod["containers"][0]["args"] for name, pod in specs.items()}
+    worker = given(command_parser("executor")[0].parse_all(words["encoder"][1:]))
+    assert is_part(worker)
+    parse(DeploymentSpec, worker)
+    gateway = parse(GatewaySpec, given(command_parser("gateway")[0].parse_all(words["gateway"][1:])))
+    ports = PortReservations()
+    try:
+        plan = plan_gateway(gateway, None, ports)
+    finally:
+        ports.close()
+    [upstream] = plan.graph.nodes[0].upstreams
+    assert (upstream.kind, upstream.address) == ("kubernetes", "encoder.shop:8080")
+    # What the comment in the file adds up is what the export would write.
+    flow = Flow(name="shop").add(name="encoder", uses="docker://registry.example.org/encoder:v1", replicas=2)
+    exported = files_of_flow(flow.spec, images())["encoder/encoder.yml"]
+    grace = f"terminationGracePeriodSeconds: {specs['encoder']['terminationGracePeriodSeconds']}\n"
+    assert grace in exported
 
 
 @pytest.mark.slow
