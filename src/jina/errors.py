@@ -73,6 +73,16 @@ class JinaError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  help: {self.help}" if self.help else self.message
 
+    def reword(self, message: str) -> Self:
+        """Give the error another message."""
+        self.message = message
+        self.args = (message,)
+        return self
+
+    def prefix(self, place: str) -> Self:
+        """Say at which place, if at any, the error was found."""
+        return self.reword(f"{place}: {self.message}") if place else self
+
     def details(self) -> dict[str, Any]:
         """Further fields that travel with the error as JSON; see `from_wire`."""
         result = {"help": self.help, "deployment": self.deployment}

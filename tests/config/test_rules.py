@@ -27,6 +27,7 @@ TESTED: dict[str, str] = {
     "uses_scheme_is_available": "test_uses_scheme_is_available",
     "container_options_need_an_image": "test_container_options_need_an_image",
     "images_do_not_change": "test_images_do_not_change",
+    "secrets_have_name_and_key": "test_secrets_have_name_and_key",
     "is_available": "test_is_available",
     "address_is_whole": "test_address_is_whole",
     "address_says_it_once": "test_address_says_it_once",
@@ -250,6 +251,14 @@ def test_images_do_not_change(scheme):
     assert "in the network of this machine" in problem(
         uses=f"{scheme}://x/y", stateful=True, force_network_mode="BRIDGE"
     )
+
+
+@pytest.mark.parametrize("wrong", [{"name": "vault"}, {"name": "..", "key": "a"}, {"name": "a/b", "key": "c"}, "vault"])
+def test_secrets_have_name_and_key(wrong):
+    assert parse(DeploymentSpec, {"uses": "docker://x", "env_from_secret": {"A": {"name": "a", "key": "b.c"}}})
+    for spec, others in ((DeploymentSpec, {"uses": "docker://x"}), (GatewaySpec, {}), (FlowSpec, {})):
+        text = problem(spec, **others, env_from_secret={"A": wrong})
+        assert f"env_from_secret: A: write {{'name': SECRET, 'key': KEY}}, not {wrong!r}" in text
 
 
 @pytest.mark.parametrize("option", CONTAINER_OPTIONS)

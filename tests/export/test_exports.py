@@ -333,7 +333,7 @@ def test_only_images_can_be_exported(uses, method, tmp_path):
         ({"gpus": 0.5}, "Flow: a: gpus: 0.5"),
         ({"name": "_1"}, "Flow: _1: name: '_1' cannot be a name in DNS"),
         ({"name": "a" * 60}, "at most 45"),
-        ({"env_from_secret": {"X": "y"}}, "Flow: a: env_from_secret.X: is not of the form"),
+        ({"env_from_secret": {"X": "y"}}, "env_from_secret: X: write {'name': SECRET, 'key': KEY}, not 'y'"),
         ({"volumes": ["data"]}, "Flow: a: volumes: 'data' does not say where"),
         ({"uses_with": {"x": object()}}, "Flow: a: uses_with: cannot stand in a file"),
         ({"uses_with": {"x": "ü" * 70_000}}, "Flow: a: uses_with: is longer than the 131071 bytes"),

@@ -217,7 +217,7 @@ def test_what_pip_is_told_of_a_project_are_its_dependencies(tmp_path):
         ("-e .", r"requirements\.txt:2: '-e \.' is a path"),
         ("./libs/thing", "is a path, which is not there when an image is built"),
         ("thing @ ./libs/thing", "is a path"),
-        ("-r missing.txt", r"missing\.txt is not there"),
+        ("-r missing.txt", r"requirements\.txt:2: .*missing\.txt: No such file"),
         ("-r ../other.txt", "is not in the package"),
         ("--constraint=/etc/limits.txt", "is not in the package"),
     ],

@@ -68,6 +68,12 @@ def located(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _located(value, searched) if name in _NAMING else value for name, value in options.items()}
 
 
+def user_cache() -> str:
+    """The folder in which jina keeps what it can make or fetch again, and Executors without a workspace their files."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(os.path.abspath(home), "jina")
+
+
 def _located(value: Any, searched: list[str]) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)

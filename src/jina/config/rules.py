@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from jina.config.base import Spec
 from jina.config.models import DeploymentSpec, TargetError, targets
-from jina.config.options import HttpOptions
+from jina.config.options import ContainerOptions, HttpOptions
 from jina.config.types import is_name, shown, split_address
 from jina.errors import (
     BadYAMLVersion,
@@ -341,6 +341,15 @@ def container_options_need_an_image(spec: DeploymentSpec) -> Iterator[Problem]:
             yield Problem(option, CONTAINER_OPTIONS[option], NotSupportedError)
 
 
+def secrets_have_name_and_key(spec: ContainerOptions) -> Iterator[Problem]:
+    """As the secrets of Kubernetes, which are files here: neither may lead elsewhere."""
+    for variable, secret in (spec.env_from_secret or {}).items():
+        parts = [secret.get(part) for part in ("name", "key")] if isinstance(secret, Mapping) else []
+        good = [part for part in parts if isinstance(part, str) and part.strip(".") and "/" not in part]
+        if len(good) != 2:
+            yield Problem("env_from_secret", f"{variable}: write {{'name': SECRET, 'key': KEY}}, not {secret!r}")
+
+
 def images_do_not_change(spec: DeploymentSpec) -> Iterator[Problem]:
     """There are no files of an image to be watched, and its processes have no port but that of their gateway."""
     if spec.external or not is_image(spec.uses):
@@ -644,6 +653,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         stateful_runs_here,
         is_available,
     ),
+    "ContainerOptions": (secrets_have_name_and_key,),
     "StepSpec": (
         name_is_identifier,
         needs_is_a_place,

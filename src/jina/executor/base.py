@@ -54,19 +54,16 @@ def unknown_class(name: str, where: str = "", among: Iterable[str] | None = None
     )
 
 
-def default_root() -> str:
-    """`~/.cache/jina`."""
-    return os.path.join(os.path.expanduser("~"), ".cache", "jina")
-
-
 def path_of(metas: SimpleNamespace, runtime_args: SimpleNamespace, given: str | None) -> str:
     """`<workspace>/<executor_name>/<shard_id>`, absolute; without the shard where there is none.
 
-    The workspace is that of the orchestration, else of the metas, else the constructor's, else
-    `default_root()`.
+    The workspace is that of the orchestration, else of the metas, else the constructor's, else the folder `jina` of
+    the user's cache.
     """
+    from jina.config.paths import user_cache
+
     candidates = (getattr(runtime_args, "workspace", None), getattr(metas, "workspace", None), given)
-    root = next((str(path) for path in candidates if path), default_root())
+    root = next((str(path) for path in candidates if path), user_cache())
     name = str(metas.name)
     if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
         raise ConfigError(f"metas.name {name!r} would put the workspace outside of {root!r}")

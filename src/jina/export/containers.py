@@ -210,8 +210,7 @@ class Images:
             try:
                 return self.named(str(uses))
             except ConfigError as error:
-                error.message = f"{place}: {option}: {error.message}"
-                error.args = (error.message,)
+                error.prefix(f"{place}: {option}")
                 raise
         name = uses.__name__ if isinstance(uses, type) else shown(uses)
         raise NoContainerizedError(

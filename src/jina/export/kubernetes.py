@@ -614,11 +614,7 @@ class _Objects:
             pod = "k8s.pod.name=$(K8S_POD_NAME),k8s.pod.uid=$(POD_UID)"
             yield {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": f"{names},{pod}"}
         for name, source in (self.spec.env_from_secret or {}).items():
-            if not isinstance(source, Mapping) or not {"name", "key"} <= source.keys():
-                raise ConfigError(
-                    f"{workload.place}: env_from_secret.{name}: is not of the form {{'name': SECRET, 'key': KEY}}"
-                )
-            reference = {"name": str(source["name"]), "key": str(source["key"])}
+            reference = {"name": source["name"], "key": source["key"]}
             yield {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
     def _probes(self, one: Container) -> Object:

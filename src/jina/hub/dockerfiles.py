@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from jina.errors import DISTRIBUTION, ConfigError
 from jina.hub.packages import WHEELS, config_of
+from jina.hub.requirements import requirement_lines
 
 PORT = 8080
 """The port that an Executor listens on inside its container."""
@@ -114,47 +115,28 @@ class Required:
     """What says what a package requires."""
 
     text: str = ""
-    """Of requirements.txt: what it needs decides the system packages."""
+    """Lines of requirements.txt and of what it includes: what they need decides the system packages."""
     files: Sequence[str] = ()
     """Beside requirements.txt: what it includes, pyproject.toml and uv.lock; paths below the folder."""
 
     @classmethod
     def of(cls, folder: Path) -> Required:
         """Read a package; raises `ConfigError` for a requirement that no image can take from the folder."""
-        text, included = _included(folder, Path("requirements.txt"), [])
+        lines, included = [], []
+        file = folder / "requirements.txt"
+        for line in requirement_lines(str(file), below=str(folder)) if file.is_file() else ():
+            if _LOCAL.match(line.text):
+                raise ConfigError(
+                    f"{line.place}: {line.text!r} is a path, which is not there when an image is built",
+                    help=f"put a wheel of it into the folder {WHEELS} and write its name",
+                )
+            lines.append(line.text)
+            included += [Path(os.path.relpath(line.included, folder)).as_posix()] if line.included else []
         found = [name for name in ("pyproject.toml", "uv.lock") if (folder / name).is_file()]
-        return cls(text, [*found, *included])
+        return cls("\n".join(lines), [*found, *included])
 
 
-_INCLUDE = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[\s=]*([^\s#]+)")
 _LOCAL = re.compile(r"\s*(?:-e\b|--editable\b|\.{1,2}/|\.(?:\[|\s|$)|[^#;]*@\s*\.{0,2}/)")
-
-
-def _included(folder: Path, name: Path, before: list[Path]) -> tuple[str, list[str]]:
-    """The text of a file of requirements with those that it includes, and the paths of these."""
-    file = folder / name
-    if not file.is_file():
-        if before:
-            raise ConfigError(f"{folder / before[-1]}: {name} is not there", help="write its path below the package")
-        return "", []
-    texts, found = [file.read_text(encoding="utf-8", errors="replace")], []
-    for number, line in enumerate(texts[0].splitlines(), 1):
-        if _LOCAL.match(line):
-            raise ConfigError(
-                f"{file}:{number}: {line.strip()!r} is a path, which is not there when an image is built",
-                help=f"put a wheel of it into the folder {WHEELS} and write its name",
-            )
-        match = _INCLUDE.match(line)
-        if match is None or "://" in match[1]:
-            continue
-        inner = Path(os.path.normpath(name.parent / match[1]))
-        if inner.is_absolute() or inner.parts[0] == "..":
-            raise ConfigError(f"{file}:{number}: {match[1]} is not in the package", help="write a path below it")
-        if inner not in (*before, name) and inner.as_posix() not in found:
-            text, more = _included(folder, inner, [*before, name])
-            texts.append(text)
-            found += [path for path in (inner.as_posix(), *more) if path not in found]
-    return "\n".join(texts), found
 
 
 def dockerfile(

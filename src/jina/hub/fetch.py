@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from jina.config.paths import user_cache
 from jina.errors import BadConfigSource, ConfigError, PermissionDenied, missing_extra
 from jina.hub.archives import unpack
 from jina.hub.oci import LayoutStore, NotFound, Reference, Store, docker_name, whole
@@ -434,8 +435,7 @@ class GitSource:
 
 
 def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home).absolute() / "jina" / "hub"
+    return Path(user_cache()) / "hub"
 
 
 def _names() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import sys
 
 import jina
-from jina.executor.base import default_root
+from jina.config.paths import user_cache
 
 __version__ = jina.__version__
 __proto_version__ = jina.__proto_version__
@@ -15,7 +15,7 @@ __windows__ = sys.platform == "win32"
 __uptime__ = dt.datetime.now(tz=dt.UTC).strftime("%Y%m%d%H%M%S")
 __default_host__ = os.environ.get("JINA_DEFAULT_HOST", "127.0.0.1" if __windows__ else "0.0.0.0")  # noqa: S104 - the default of Jina 3
 __docker_host__ = "host.docker.internal"
-__cache_path__ = default_root()
+__cache_path__ = user_cache()
 __ready_msg__ = "ready and listening"
 __stop_msg__ = "terminated"
 __unset_msg__ = "(unset)"

@@ -79,9 +79,8 @@ class Requests(ABC):
         if isinstance(error, JinaError) and error.deployment:
             # The gateway has answered, so it is one of the workers.
             if workers_down := running.workers_down(error.deployment, wait=_KNOWING):
-                error.message = "; ".join([error.message, *(down.message for down in workers_down)])
+                error.reword("; ".join([error.message, *(down.message for down in workers_down)]))
                 error.help = workers_down[0].help
-                error.args = (error.message,)
             return error
         if (down := running.down(wait=_KNOWING)) is None:
             return error

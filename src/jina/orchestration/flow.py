@@ -760,6 +760,5 @@ def _check_graph(plan: FlowPlan, spec: FlowSpec) -> None:
     except ConfigError as error:
         name, _, text = error.message.partition(": ")
         place = next((step.place for step in spec.steps if step.name == name), None)
-        error.message = f"{place}: {text}" if place else f"Flow: {error.message}"
-        error.args = (error.message,)
+        error.reword(f"{place}: {text}" if place else f"Flow: {error.message}")
         raise

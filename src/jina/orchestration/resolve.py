@@ -236,14 +236,7 @@ def container_of(spec: DeploymentSpec) -> ContainerPlan:
 def _secret_files(given: Mapping[str, Any]) -> dict[str, str]:
     """By variable: the file that a secret of Kubernetes is on this machine."""
     folder = os.path.abspath(os.environ.get("JINA_SECRETS") or "/run/secrets")
-    files = {}
-    for variable, secret in given.items():
-        parts = [secret.get(part) for part in ("name", "key")] if isinstance(secret, Mapping) else [None]
-        names = [part for part in parts if isinstance(part, str) and part and "/" not in part and part.strip(".")]
-        if len(names) != 2:
-            raise ConfigError(f"env_from_secret: {variable}: write {{'name': SECRET, 'key': KEY}}, not {secret!r}")
-        files[variable] = os.path.join(folder, *names)
-    return files
+    return {name: os.path.join(folder, secret["name"], secret["key"]) for name, secret in given.items()}
 
 
 def fetched(uses: Any, folder: str | None, *, offline: bool = False, force: bool = False) -> Any:
@@ -401,8 +394,7 @@ def naming(place: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        error.message = f"{place}: {error.message}" if place else error.message
-        error.args = (error.message,)
+        error.prefix(place)
         raise
 
 

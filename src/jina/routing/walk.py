@@ -222,6 +222,5 @@ def named(error: JinaError, node: str, request_id: str) -> JinaError:
     if isinstance(error, ExecutorError):
         error.help = "\n".join(filter(None, (error.help, f"raised in {where}")))
     else:
-        error.message = f"{where}: {error.message}"
-        error.args = (error.message,)
+        error.prefix(where)
     return error

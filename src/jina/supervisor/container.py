@@ -31,6 +31,7 @@ import msgspec
 
 from jina.client.grpc import GrpcUpstream
 from jina.codec.messages import Reply, Request, Route
+from jina.config.paths import user_cache
 from jina.errors import ConfigError, RuntimeFailToStart
 from jina.hub.containers import arguments_of, gpu_words
 from jina.hub.engine import Engine
@@ -57,8 +58,9 @@ INSIDE: Final = "host.docker.internal"
 """The name of the host in a container."""
 PORT: Final = 8080
 """Where the Executor listens in a container that has a network of its own."""
-AUTO_VOLUME: Final = "~/.cache/jina/.cache/jina"
-"""The workspace of containers without other volumes, where Jina 3 has it; the caches beside it are not mounted."""
+AUTO_VOLUME: Final = ".cache/jina"
+"""The workspace of containers without other volumes, below jina's folder of the user's cache, where Jina 3 has it; what
+else is kept there is not mounted."""
 AUTO_WORKSPACE: Final = "/app/.cache/jina"
 """Its path in the container."""
 _HERE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -315,7 +317,7 @@ class Container:
         container, consensus = self._container, self._plan.consensus
         volumes = list(container.volumes)
         if container.auto_volume and not self._remote:
-            volumes.append(f"{os.path.expanduser(AUTO_VOLUME)}:{AUTO_WORKSPACE}:rw")
+            volumes.append(f"{user_cache()}/{AUTO_VOLUME}:{AUTO_WORKSPACE}:rw")
         words = [f"--volume={volume}" for volume in volumes]
         if consensus is not None:
             # Its log, the key of its group and its port are those of this user.

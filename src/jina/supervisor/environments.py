@@ -30,7 +30,7 @@ import sysconfig
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -39,7 +39,9 @@ from typing import IO, Any, Final, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from jina.config.paths import user_cache
 from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError, NotSupportedError
+from jina.hub.requirements import requirement_lines
 from jina.version import __version__
 
 SECONDS: Final = 1800.0
@@ -56,8 +58,6 @@ _OURS: Final = frozenset({"jina", DISTRIBUTION})
 """What is never installed for a package: workers run this very jina, whichever version its author had."""
 _WHEELS: Final = "wheels"
 """Folder of a package with wheels that may be installed from, as images are built."""
-_INCLUDE: Final = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s+|(?<=-r))(?P<path>[^\s].*)")
-_CONSTRAINT: Final = re.compile(r"(?:-c|--constraint)(?:\s*=\s*|\s+|(?<=-c))(?P<path>[^\s].*)")
 _NAME: Final = re.compile(r"(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[(?P<extras>[^\]]*)\])?(?![\w/:\\])")
 _EXTRA: Final = re.compile(r"""extra\s*==\s*['"](?P<name>[^'"]+)['"]""")
 _PR_SET_PDEATHSIG: Final = 1
@@ -108,31 +108,15 @@ class _Reading:
     constraints: list[str] = field(default_factory=list)
     extras: set[str] = field(default_factory=set)
     """Those of ours that the package asks for."""
-    seen: set[str] = field(default_factory=set)
 
-    def file(self, path: str, *, constraints: bool = False, place: str = "") -> None:
+    def file(self, path: str) -> None:
         """Read a file with all that it includes."""
-        real = os.path.realpath(path)
-        if real in self.seen:
-            return
-        self.seen.add(real)
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-            raise BadConfigSource(f"{place}install_requirements: {path}: {reason}") from None
-        number = 0
-        for line, length in _logical(text):
-            number += length
-            self._line(line, os.path.dirname(path), f"{path}:{number}: ", constraints=constraints)
-
-    def _line(self, line: str, folder: str, place: str, *, constraints: bool) -> None:
-        for pattern, constrain in ((_INCLUDE, constraints), (_CONSTRAINT, True)):
-            if (match := pattern.fullmatch(line)) and "://" not in match["path"]:
-                path = os.path.join(folder, match["path"].strip().strip("'\""))
-                return self.file(path, constraints=constrain, place=place)
-        self.add(line, constraints=constraints)
-        return None
+            for line in requirement_lines(path):
+                if not line.included:
+                    self.add(line.text, constraints=line.constraint)
+        except ConfigError as error:
+            raise error.prefix("install_requirements") from None
 
     def add(self, line: str, *, constraints: bool = False) -> None:
         """Take one requirement, or one option of the installer."""
@@ -144,23 +128,6 @@ class _Reading:
             self.extras |= _EXTRAS if "standard" in named else named & _EXTRAS
         else:
             (self.constraints if constraints else self.lines).append(line)
-
-
-def _logical(text: str) -> Iterator[tuple[str, int]]:
-    """Lines without comments, those that a backslash continues as one, each with how many it was."""
-    whole, length = "", 0
-    for line in text.splitlines():
-        length += 1
-        if line.endswith("\\"):
-            whole += line[:-1]
-            continue
-        whole = re.sub(r"(^|\s)#.*", "", whole + line).strip()
-        if whole:
-            yield whole, length
-            length = 0
-        whole = ""
-    if whole.strip():
-        yield whole.strip(), length
 
 
 def _normal(name: str) -> str:
@@ -408,8 +375,7 @@ class Environment:
 
 def root() -> Path:
     """The folder of all environments of this user."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home).absolute() / "jina" / "environments"
+    return Path(user_cache()) / "environments"
 
 
 def _dependencies(file: str) -> list[str]:
