@@ -10,6 +10,8 @@ class FakeService:
     up = True
     started = True
     checks = {}
+    awaits_endpoints = False
+    busy = load = None
 
     async def describe(self):
         return self.endpoints

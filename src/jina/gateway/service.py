@@ -54,6 +54,8 @@ class GatewayService:
 
     def __init__(self, plan: GatewayPlan, upstreams: Mapping[str, Sequence[Upstream]]) -> None:
         self.name = "gateway"
+        self.busy = None
+        """Those that ask gateways ask the workers behind them."""
         self.state: State = "starting"
         self.counts = Metrics(f"{plan.name}/rep-0")  # as Jina 3 labels the only process of a gateway
         self.counts.restarts = plan.restart.count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -112,6 +112,24 @@ class Service(Protocol):
         ...
 
 
+class Loads(Protocol):
+    """What decides how many replicas steps should have."""
+
+    @property
+    def wanted(self) -> Mapping[str, int]:
+        """By step."""
+        ...
+
+    @property
+    def scaled(self) -> list[str]:
+        """The steps for which it decides."""
+        ...
+
+    def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` whenever another number is wanted; gives the function that ends it."""
+        ...
+
+
 class LocalService(Service, Protocol):
     """A service of this process, as its servers need it: what they read of it must not wait for another process."""
 
@@ -126,6 +144,23 @@ class LocalService(Service, Protocol):
     @property
     def started(self) -> bool:
         """True once start-up has ended."""
+        ...
+
+    @property
+    def awaits_endpoints(self) -> bool:
+        """Whether it does not know all of its endpoints yet: a path that it lacks may be one."""
+        ...
+
+    @property
+    def busy(self) -> tuple[int, int, int] | None:
+        """Requests that wait, that are not answered, and that were; None where gateways of other machines need not
+        know.
+        """
+        ...
+
+    @property
+    def load(self) -> Loads | None:
+        """What decides how many replicas its steps should have; None where it has no steps."""
         ...
 
     @property

@@ -248,7 +248,7 @@ class Routes:
         endpoints = self._service.endpoints
         if "/default" in endpoints:
             return self._endpoint(path, endpoints["/default"])
-        if getattr(self._service, "awaits_endpoints", False):
+        if self._service.awaits_endpoints:
             return dict.fromkeys(("GET", "POST"), partial(answer_call, gate=self._gate, endpoint=path))
         near = nearest(path, endpoints)
         raise EndpointNotFound(

@@ -380,9 +380,9 @@ class Descriptions:
 
     async def status(self, _request: bytes, context: Context) -> Any:
         """Versions and the settings in the environment; how busy it is, for gateways, at the end."""
-        load: tuple[int, int, int] | None = getattr(self._service, "busy", None)
-        if load is not None:
-            context.set_trailing_metadata(((LOAD_KEY, " ".join(map(str, load))),))
+        busy = self._service.busy
+        if busy is not None:
+            context.set_trailing_metadata(((LOAD_KEY, " ".join(map(str, busy))),))
         return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
 
 
@@ -501,7 +501,7 @@ class GrpcListener:
         from jina.server.grpc_probes import Health, Reflection
         from jina.server.grpc_scaler import ExternalScaler
 
-        loads = getattr(self._gate.service, "load", None)
+        loads = self._gate.service.load
         scaler = {} if loads is None else ExternalScaler(self._gate, loads).handlers()
         return {**Health(self._gate).handlers(), **Reflection().handlers(), **scaler}
 

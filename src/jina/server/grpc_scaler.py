@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
 from jina.codec import pb
 from jina.net.limits import Gate
+from jina.net.service import Loads
 from jina.server.grpc_probes import parsed
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -23,24 +24,6 @@ _REQUEST = pb.message_class("externalscaler.GetMetricsRequest")
 _ACTIVE = pb.message_class("externalscaler.IsActiveResponse")
 _SPEC = pb.message_class("externalscaler.GetMetricSpecResponse")
 _METRICS = pb.message_class("externalscaler.GetMetricsResponse")
-
-
-class Loads(Protocol):
-    """What decides how many replicas steps should have."""
-
-    @property
-    def wanted(self) -> Mapping[str, int]:
-        """By step."""
-        ...
-
-    @property
-    def scaled(self) -> list[str]:
-        """The steps for which it decides."""
-        ...
-
-    def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call `changed` whenever another number is wanted; gives the function that ends it."""
-        ...
 
 
 class ExternalScaler:

@@ -554,6 +554,8 @@ class ContainerService:
         self.endpoints = endpoints
         self.ended = asyncio.Event()
         """Set when the container has ended."""
+        self.awaits_endpoints = False
+        self.busy = self.load = None
         self._upstream = upstream
         self._in_flight = self._done = 0
 

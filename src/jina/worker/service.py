@@ -116,8 +116,11 @@ class WorkerService:
             give_up=give_up,
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        self.awaits_endpoints = False
+        self.load = None
+        """It has no steps."""
         self._encoding_late = False
-        self._holding = 0
+        self._throttling = 0
         """How many callers want no more answers for now."""
         self._flushing = 0
         """How many callers want batches to be flushed at once."""
@@ -281,8 +284,8 @@ class WorkerService:
 
     def throttle(self, *, on: bool = True) -> None:
         """See `Service`: what waits for its turn, waits on."""
-        self._holding += 1 if on else -1
-        self.dispatcher.throttle(on=self._holding > 0)
+        self._throttling += 1 if on else -1
+        self.dispatcher.throttle(on=self._throttling > 0)
 
     async def close(self) -> None:
         """End the threads; the Executor is closed by `close`, on the user loop."""
