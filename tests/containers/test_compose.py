@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from scripts.base_image import VERSION
 
 from jina import Deployment, Flow
 from tests import wheels
 from tests.containers.engine import Engine, engine
-from tests.containers.test_docker_uses import JINA, until
-from tests.containers.test_images import VERSION, base, build  # noqa: F401 - a fixture
+from tests.containers.packages import JINA, build
+from tests.containers.test_docker_uses import until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / ".cache/env-export/bin/docker-compose"
@@ -109,7 +110,7 @@ print(*Client(host=sys.argv[1]).post(sys.argv[2], Document(text="a")).texts)
 
 
 @pytest.fixture(scope="module")
-def archive(base, tmp_path_factory) -> Path:  # noqa: F811
+def archive(base, tmp_path_factory) -> Path:
     """The image of the Executor as `jina hub build` makes it."""
     package = tmp_path_factory.mktemp("compose") / "shop"
     subprocess.run([JINA, "hub", "new", "--name", "Shop", "--path", package], check=True, timeout=50)

@@ -65,7 +65,7 @@ def containers():
                         yield f"{path} {container['name']}", _filled_in(container["args"], text)
 
 
-def _filled_in(words, text):
+def _filled_in(words, text=""):
     """As the kubelet does it."""
     members = next((one["data"].get("RAFT_PEERS", "") for one in objects_of(text) if one["kind"] == "ConfigMap"), "")
     filled = (word.replace("$(REPLICA_ID)", "0").replace("$(RAFT_PEERS)", members) for word in words)

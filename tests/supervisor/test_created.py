@@ -45,6 +45,7 @@ PLACES = {
         "pull": SECRET,
     },
     "hub/wizard.py": {"NewPackage.write": NAMED},
+    "controller/groups.py": {"StatefulGroup._credentials": SECRET},
     "supervisor/agents.py": {
         "Agent._keep": WITHIN,
         "_locked_folder": SECRET,
