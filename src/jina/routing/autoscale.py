@@ -27,6 +27,9 @@ _SUSTAINED: Final = 1.0
 """Seconds for which requests wait too long before there is one more replica; less where several are missing."""
 _SAME: Final = 1.5
 """How many times the load of the last change downwards is no other load: a change upwards then takes it back."""
+_RETRIED: Final = 0.5
+"""The part of the load for which a number of replicas did not suffice below which it is tried again: noise reaches no
+half."""
 _FALLEN: Final = 0.35
 """The part of the replicas that would do where the load has fallen so much that it cannot be noise."""
 _PATIENCE: Final = 64.0
@@ -242,7 +245,7 @@ class Autoscaler:
     def _refuses(self, replicas: int, rate: float, now: float) -> bool:
         """Whether so many replicas did not suffice of late for about as many requests."""
         at, failed = self._refused.get(replicas, (-math.inf, 0.0))
-        return now - at < _FORGIVEN and rate > _SPARE * failed
+        return now - at < _FORGIVEN and rate > _RETRIED * failed
 
 
 def _work(samples: list[Sample]) -> tuple[int, float]:
