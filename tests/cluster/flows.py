@@ -61,6 +61,12 @@ def noting(kind: str, folder: Path) -> dict[str, Any]:
     return {"patch": {kind: {"spec": {"template": {"spec": pod}}}}}
 
 
+def ask(cluster: Cluster, address: str, path: str, text: str) -> list[dict[str, Any]]:
+    """What a client inside was answered, as JSON documents."""
+    found: list[dict[str, Any]] = json.loads(cluster.run(sys.executable, "-c", POST, address, path, text))
+    return found
+
+
 class Shop:
     """A gateway x 2 in front of these steps: an encoder x 2, an index x 3, which is stateful."""
 
@@ -159,8 +165,7 @@ class Shop:
 
     def post(self, address: str, path: str, text: str) -> list[dict[str, Any]]:
         """What a client inside was answered, as JSON documents."""
-        found: list[dict[str, Any]] = json.loads(self.cluster.run(sys.executable, "-c", POST, address, path, text))
-        return found
+        return ask(self.cluster, address, path, text)
 
     @contextlib.contextmanager
     def streams(self, address: str, number: int, **parameters: float) -> Iterator[Callable[[], list[list[str]]]]:
