@@ -243,6 +243,8 @@ class Counted:
 
     port: int = 0
     sent: int = 0
+    on_sent: Callable[[int], None] = lambda _: None
+    """Called with `sent` as it grows."""
 
     @property
     def host(self) -> str:
@@ -261,6 +263,7 @@ def counted(port: int) -> Iterator[Counted]:
                 back.start()
                 for size in _moved(self.request, other):
                     found.sent += size
+                    found.on_sent(found.sent)
                 back.join()
 
     class Server(socketserver.ThreadingTCPServer):

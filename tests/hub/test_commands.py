@@ -12,6 +12,7 @@ from tests.hub.test_checking import TYPED
 from tests.hub.test_packages import write
 from tests.hub.test_signatures import make_key
 
+from jina import Executor
 from jina.cli.main import main
 from jina.hub.fetch import Fetching
 
@@ -42,6 +43,23 @@ def test_push_list_inspect_pull(jina, folder):
     place = Path(jina("hub", "pull", "upper").strip())
     assert (place / "data.txt").read_text() == "one"
     assert json.loads(jina("hub", "pull", "jinahub://upper", "--offline", "--json"))["version"] == digest
+
+
+@pytest.mark.parametrize("name", ["", "jinaai://ada/upper"])
+def test_what_push_prints_names_the_package_in_whatever_registry(jina, folder, tmp_path, monkeypatch, name):
+    """In another folder than that of JINA_HUB_REGISTRY: each name that is printed is used as it is."""
+    monkeypatch.setenv("JINA_HUB_REGISTRY", str(tmp_path / "another"))
+    registry = tmp_path / "a registry, ü@home: 100%"
+    words = ["--name", name] if name else []
+    printed = jina("hub", "push", folder, "-t", "v1", "--registry", registry, *words).split()
+    assert [uses.partition("://")[0] for uses in printed] == ["hub", "hub"]
+    for uses in printed:
+        assert Path(jina("hub", "pull", uses).strip()).joinpath("data.txt").read_text() == "one"
+        assert "endpoint     /default" in jina("hub", "inspect", uses)
+    assert Executor.from_hub(printed[1]).__class__.__name__ == "Upper"
+    assert "is not a digest" in jina("hub", "pull", printed[1][:-1], code=2)
+    # Of the registry that JINA_HUB_REGISTRY says, a short name.
+    assert jina("hub", "push", folder).startswith("jinahub://upper:latest\n")
 
 
 def test_push_refuses_a_package_with_mistakes(jina, folder):

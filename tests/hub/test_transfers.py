@@ -1,6 +1,7 @@
 """Packages pushed and pulled through a folder and real registries, that die on the way or hold something else."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.certificates import Authority
 from tests.hub.conftest import CONFIG
-from tests.hub.registries import PASSWORD, USER, DockerRegistry, Tokens, docker_registry, odd
+from tests.hub.registries import PASSWORD, USER, DockerRegistry, Tokens, counted, docker_registry, odd
 from tests.hub.test_packages import EXECUTOR, write
 from tests.hub.test_signatures import make_key
 
@@ -24,7 +25,7 @@ from jina.hub.credentials import Credentials
 from jina.hub.fetch import Fetching
 from jina.hub.oci import Damaged, LayoutStore, NotFound, parse_manifest
 from jina.hub.packages import FILE, LARGE, Package, files_of, push
-from jina.hub.registry import UPLOAD, Access, RegistryStore
+from jina.hub.registry import UPLOAD, Access, RegistryStore, _Begun
 from jina.hub.signatures import Trust, sign
 
 WEIGHTS = random.Random(5).randbytes(2 * UPLOAD + 12345)
@@ -305,6 +306,51 @@ class TestKilled:
         _age(cache / "blobs")
         same(package, Fetching(registry=str(store.root)).fetch(f"jinaai://{NAME}").folder)
         assert list(cache.rglob(".part-*")) == []
+
+
+class TestInterrupted:
+    """Ctrl-C in the middle of a piece of the weights: the next push goes on behind that piece."""
+
+    def push(self, package, relay, tmp_path):
+        command = [JINA, "hub", "push", package.folder, "--no-check", "--name", f"hub://{relay.host}/{NAME}"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def test_a_push(self, package, tmp_path):
+        with docker_registry(tmp_path / "registry") as registry, counted(registry.port) as relay:
+            pushing, interrupted = self.push(package, relay, tmp_path), threading.Event()
+
+            def interrupt(sent):
+                if sent > 1.3 * UPLOAD and not interrupted.is_set():
+                    interrupted.set()
+                    pushing.send_signal(signal.SIGINT)
+
+            relay.on_sent = interrupt
+            said = pushing.communicate(timeout=100)
+            assert (pushing.returncode, interrupted.is_set()) == (130, True), said
+            first, relay.sent = relay.sent, 0
+            assert hashlib.sha256(WEIGHTS).hexdigest() not in registry.blobs()
+            again = self.push(package, relay, tmp_path)
+            out, err = again.communicate(timeout=100)
+            assert again.returncode == 0, err
+            assert first < 2.2 * UPLOAD
+            assert relay.sent < len(WEIGHTS) - 1.8 * UPLOAD
+            assert not any(name.startswith("uploads/") for name in cached())
+            named = out.split()[1]
+            same(package, Fetching().fetch(named).folder)
+
+    def test_a_registry_that_has_forgotten(self, package, tmp_path):
+        """What was begun is begun again, and the file of it is replaced."""
+        with docker_registry(tmp_path / "registry") as registry:
+            store = RegistryStore(registry.host, Access(patience=2), lambda _: None)
+            (blob,) = (one for one in _described(package) if one.media_type == FILE)
+            gone = f"http://{registry.host}/v2/{NAME}/blobs/uploads/none?_state=x"
+            for number, place in enumerate((gone, "http://127.0.0.1:1/x", "?")):
+                begun = _Begun(registry.host, f"{NAME}{number}", blob)
+                begun.keep(place)
+                with (package.folder / "weights.bin").open("rb") as file:
+                    store.write_blob(f"{NAME}{number}", blob, file)
+                assert store.has_blob(f"{NAME}{number}", blob.digest)
+                assert begun.place() == ""
 
 
 def _age(folder):

@@ -188,6 +188,9 @@ def run_hub_push(options: argparse.Namespace) -> int:
         _print({"uses": uses, "digest": pushed.digest, "tags": tags, "signed": bool(spec.sign)})
     else:
         print(f"{uses}:{tags[0]}\n{uses}@{pushed.digest}")
+        for variable, value in (("INSECURE", spec.insecure and named.registry), ("CA_FILE", spec.ca_file)):
+            if value:
+                print(f"needs JINA_HUB_{variable}={value} wherever it is used", file=sys.stderr)
     return 0
 
 
@@ -225,7 +228,7 @@ def _uses_of(named: Named, registry: str = "") -> str:
     if named.registry == home and repository.startswith(prefix):
         rest = repository.removeprefix(prefix)
         return f"{'jinaai' if '/' in rest else 'jinahub'}://{rest}"
-    return f"hub://{named.registry}/{repository}" if not named.registry.startswith("/") else f"jinahub://{repository}"
+    return named.uses
 
 
 def add_hub_pull(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """From what `uses` says to a folder of this machine: packages of registries and of git, by digest, each fetched once.
 
     hub://HOST/REPOSITORY[:TAG|@DIGEST]      a registry
+    hub:///FOLDER/NAME[:TAG|@DIGEST]         a registry in a folder, its path in percent encoding
     jinahub://NAME[:TAG|@DIGEST]             JINA_HUB_REGISTRY, a folder of this user unless it is set
     jinaai://USER/NAME[:TAG|@DIGEST]         the same
     git+https://HOST/PATH[@REF][#subdirectory=FOLDER], and git+ssh://, git+file://
@@ -11,6 +12,7 @@ stands for: with it, no registry is asked what a tag means.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -251,6 +253,8 @@ class Named:
         scheme, found, rest = uses.strip().partition("://")
         scheme, rest = (scheme.lower(), rest) if found else ("jinahub", scheme)
         if scheme == "hub":
+            if rest.startswith("/"):
+                return cls._in_folder(uses, rest)
             reference = Reference.parse(rest)
             return cls(reference.registry, reference)
         if scheme not in {"jinahub", "jinaai"}:
@@ -268,6 +272,23 @@ class Named:
         except ConfigError as error:
             raise ConfigError(f"{uses}: {error.message}", help=error.help) from None
         return cls(home, Reference("" if home.startswith("/") else home, reference.repository, tag, digest))
+
+    @classmethod
+    def _in_folder(cls, uses: str, path: str) -> Named:
+        """What `hub:///FOLDER/NAME` names: each repository of a registry in a folder is a folder by itself."""
+        folder, _, name = path.rpartition("/")
+        folder = urllib.parse.unquote(folder)
+        try:
+            reference = Reference.parse(f"registry/{name}")
+        except ConfigError as error:
+            raise ConfigError(f"{uses}: {error.message}", help="write hub:///FOLDER/NAME[:TAG|@DIGEST]") from None
+        return cls(os.path.abspath(folder or "/"), dataclasses.replace(reference, registry=""))
+
+    @property
+    def uses(self) -> str:
+        """What names it wherever JINA_HUB_REGISTRY says something else, without its version."""
+        place = urllib.parse.quote(self.registry) if self.registry.startswith("/") else self.registry
+        return f"hub://{place.rstrip('/')}/{self.reference.repository}"
 
     def open(self, access: Access | None = None) -> Store:
         """The registry that it is in."""

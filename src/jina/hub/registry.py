@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import io
 import json
 import os
 import random
 import re
+import signal
 import ssl
+import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.response import BaseHTTPResponse
 
+from jina.config.paths import user_cache
 from jina.errors import BadServer, ConfigError, PermissionDenied, RemoteError, Unauthenticated, Unavailable, quoted
 from jina.hub.credentials import Credentials, credentials_for
 from jina.hub.oci import (
@@ -46,12 +52,16 @@ from jina.hub.oci import (
     is_tag,
     parse_manifest,
     parts,
+    sweep,
+    whole,
 )
 
 UPLOAD: Final = 8 << 20
 """Bytes of one piece of an upload: what is sent again where a connection breaks."""
 PATIENCE: Final = 60.0
 """Seconds for which a registry that does not answer, or answers that it cannot now, is asked again."""
+_UPLOAD_SECONDS: Final = 7 * 86400.0
+"""For so long an upload that was broken off is gone on with: as long as docker-registry keeps one."""
 _LONGEST_WAIT: Final = 5.0
 _LONGEST_ADVICE: Final = 30.0
 """The longest Retry-After that is heeded."""
@@ -104,6 +114,82 @@ class _Waits:
             raise error
         time.sleep(pause)
         self._pause = min(self._pause * 2, _LONGEST_WAIT)
+
+
+class _Begun:
+    """Where an upload of one blob stands, in the user's cache: another process may go on with it.
+
+    A file each, for this user alone, since what a registry names may be all that is needed to write there.
+    """
+
+    def __init__(self, host: str, repository: str, blob: Descriptor) -> None:
+        name = hashlib.sha256(f"{host}/{repository}@{blob.digest}".encode()).hexdigest()
+        self._folder = Path(user_cache()) / "hub" / "uploads"
+        self._file = self._folder / f"{name}.json"
+
+    def place(self) -> str:
+        """What the registry named last; empty where nothing was begun, or a process that runs does it."""
+        try:
+            found = json.loads(self._file.read_bytes())
+            place, process = str(found["place"]), int(found["process"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+        return "" if process != os.getpid() and _runs(process) else place
+
+    def keep(self, place: str) -> None:
+        """Remember it; a cache that cannot be written makes the next upload begin again."""
+        with contextlib.suppress(OSError):
+            if not self._file.exists():
+                self._sweep()
+            with whole(self._file, mode=0o600) as file:
+                file.write(json.dumps({"place": place, "process": os.getpid()}).encode())
+
+    def drop(self) -> None:
+        """It is over."""
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Registries forget uploads, too."""
+        sweep(self._folder)
+        for file in self._folder.glob("*.json"):
+            if file.stat().st_mtime < time.time() - _UPLOAD_SECONDS:
+                file.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _before_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of this; a second one is not held back."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            signal.default_int_handler(number, frame)
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if asked:
+            raise KeyboardInterrupt
 
 
 class _OutOfPlace(ConfigError):
@@ -179,11 +265,12 @@ class RegistryStore:
         if self.has_blob(repository, blob.digest):
             return None
         lost = f"{self.host}/{repository}: the registry lost the upload of {blob.digest}"
-        content = Checked(source, blob)
+        content, begun = Checked(source, blob), _Begun(self.host, repository, blob)
         for number in range(1, _RESTARTS + 1):
             try:
-                return self._upload(repository, blob, content)
+                return self._upload(repository, blob, content, begun)
             except _Restart as restart:
+                begun.drop()
                 if self.has_blob(repository, blob.digest):
                     return None
                 if number == _RESTARTS:
@@ -278,33 +365,58 @@ class RegistryStore:
 
     # --- uploads --------------------------------------------------------------------------------------------------
 
-    def _upload(self, repository: str, blob: Descriptor, source: Checked) -> None:
-        answer = self._ask("POST", f"/v2/{check_repository(repository)}/blobs/uploads/", _push(repository), body=b"")
-        _leave(answer)
-        place, offset = self._location(answer), 0
+    def _upload(self, repository: str, blob: Descriptor, source: Checked, begun: _Begun) -> None:
+        offset, place = self._going_on(repository, blob, begun)
+        if not place:
+            path = f"/v2/{check_repository(repository)}/blobs/uploads/"
+            answer = self._ask("POST", path, _push(repository), body=b"")
+            _leave(answer)
+            place = self._location(answer)
         try:
+            left = offset
+            while left and (data := source.read(min(left, UPLOAD))):  # it is checked, and was sent before
+                left -= len(data)
             while piece := _exactly(source, UPLOAD):
-                place = self._append(repository, place, offset, piece)
+                place = self._append(repository, place, offset, piece, begun)
                 offset += len(piece)
         except Damaged:
+            begun.drop()
             with contextlib.suppress(RemoteError, ConfigError, HTTPError):
                 _leave(self._once("DELETE", place, _push(repository)))
             raise
         self._finish(repository, place, blob)
+        begun.drop()
 
-    def _append(self, repository: str, place: str, offset: int, piece: bytes) -> str:
-        """Send a piece that begins at `offset`, and give the place for the next one."""
+    def _going_on(self, repository: str, blob: Descriptor, begun: _Begun) -> tuple[int, str]:
+        """How many bytes the registry has of an upload that was broken off, and the place to go on; else neither."""
+        if not (place := begun.place()):
+            return 0, ""
+        try:
+            offset, place = self._stands_at(repository, place, _Waits(0))
+        except (_Restart, RemoteError):
+            begun.drop()
+            return 0, ""
+        return (offset, place) if 0 < offset <= blob.size else (0, "")
+
+    def _append(self, repository: str, place: str, offset: int, piece: bytes, begun: _Begun) -> str:
+        """Send a piece that begins at `offset`, and give the place for the next one.
+
+        Ctrl-C waits for the end of a piece: of one that is broken off, a registry may have any part, and then lose all.
+        """
         waits, begin = _Waits(self._access.patience), offset
         while True:
             rest = piece[begin - offset :]
             headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{begin}-{begin + len(rest) - 1}"}
             try:
-                answer = self._once("PATCH", place, _push(repository), headers, rest)
-                _leave(answer)
+                with _before_interrupt():
+                    answer = self._once("PATCH", place, _push(repository), headers, rest)
+                    _leave(answer)
+                    place = self._location(answer)
+                    begun.keep(place)
             except (HTTPError, OSError, NotFound, _OutOfPlace) as error:  # it is asked below what it has
                 waits.after(self.told(error), getattr(error, "retry_after", None) or None)
             else:
-                return self._location(answer)
+                return place
             begin, place = self._stands_at(repository, place, waits)
             if begin == offset + len(piece):
                 return place
