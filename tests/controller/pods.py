@@ -104,7 +104,7 @@ def _process(folder, name, *words):
 def control_plane(folder):
     """etcd, the API server and the controllers, with a namespace `shop`."""
     shown = Authority(folder).issue("127.0.0.1", "kubernetes.default.svc")
-    (folder / "tokens.csv").write_text("admin,admin,admin,system:masters\nada,ada,ada\n")
+    (folder / "tokens.csv").write_text("admin,admin,admin,system:masters\nada,ada,ada\nbob,bob,bob\n")
     subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=folder, check=True, capture_output=True)
     client, peer, port = free_port(), free_port(), free_port()
     etcd = ("--data-dir", "etcd", "--listen-client-urls", f"http://127.0.0.1:{client}",
