@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from jina import DocumentArray, Executor, requests
 
@@ -17,3 +18,14 @@ class Working(Executor):
     def work(self, docs: DocumentArray, **kwargs):
         time.sleep(self.seconds)
         docs.texts = [str(os.getpid())] * len(docs)
+
+
+class Starting(Working):
+    """Notes in its workspace that it runs; all but the first need long to start."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        folder = Path(self.runtime_args.workspace)
+        (folder / f"started-{os.getpid()}").touch()
+        if len(list(folder.glob("started-*"))) > 1:
+            time.sleep(20)

@@ -1,8 +1,13 @@
 """Replicas that come and go with the load: real processes, real requests."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import elastic
 import pytest
@@ -75,7 +80,7 @@ def test_replicas_follow_ten_times_the_load_up_and_down():
 @pytest.mark.slow
 def test_from_zero_the_first_request_waits_and_is_answered():
     scaled = {"min": 0, "max": 2, "idle": 0.5}
-    with Deployment(uses=elastic.Working, autoscale=scaled, **LOCAL) as deployment:
+    with Deployment(uses=elastic.Working, autoscale=scaled, monitoring=True, **LOCAL) as deployment:
         until(lambda: not replicas(deployment), 20)
         assert deployment.status().state == "ready"
         assert deployment.is_ready
@@ -92,17 +97,19 @@ def test_from_zero_the_first_request_waits_and_is_answered():
 @pytest.mark.slow
 def test_a_step_of_a_flow_scales_and_the_others_stay():
     flow = (
-        Flow(**LOCAL)
+        Flow(**LOCAL, monitoring=True)
         .add(uses=elastic.Working, name="first", uses_with={"seconds": 0.0})
         .add(uses=elastic.Working, name="second", autoscale={"min": 0, "max": 3, "idle": 0.5})
     )
     with flow:
         until(lambda: not replicas(flow, "second"), 20)
-        before = replicas(flow, "first")[0].pid
+        before, held = replicas(flow, "first")[0].pid, len(flow._reservations.held)
         with Load(flow.port, rate=40) as load:
             until(lambda: len(replicas(flow, "second")) >= 2, 30)
         assert load.failures == []
         assert replicas(flow, "first")[0].pid == before
+        until(lambda: not replicas(flow, "second"), 30)
+        until(lambda: len(flow._reservations.held) <= held)  # ports of metrics come and go with their replicas
         with pytest.raises(ConfigError, match="second: autoscale decides how many replicas there are"):
             flow.scale("second", 2)
 
@@ -130,12 +137,56 @@ def test_requests_that_wait_for_a_replica_are_bounded_and_keep_their_deadline():
 
 @pytest.mark.slow
 def test_a_gateway_that_is_killed_while_there_is_no_replica_comes_back():
-    import os
-    import signal
-
     with Deployment(uses=elastic.Working, autoscale={"min": 0, "max": 1, "idle": 0.5}, **LOCAL) as deployment:
         until(lambda: not replicas(deployment), 20)
         (gateway,) = deployment.status().processes
         os.kill(gateway.pid, signal.SIGKILL)
         until(lambda: deployment.status().processes[0].restarts == 1 and deployment.is_ready, 30)
         assert deployment.post("/work", Document(), timeout=60).texts
+
+
+PROGRAM = """
+import sys
+import threading
+
+sys.path.append(sys.argv[1])
+import elastic
+
+from jina import Client, Deployment, Document
+
+if __name__ == "__main__":
+    scaled = {"min": 1, "max": 3, "target_wait": 0.05}
+    served = Deployment(uses=elastic.Starting, autoscale=scaled, host="127.0.0.1", workspace=sys.argv[2])
+
+    def ask():
+        while True:
+            try:
+                Client(host="127.0.0.1", port=served.port).post("/work", Document())
+            except Exception:
+                return
+
+    with served:
+        for _ in range(8):
+            threading.Thread(target=ask, daemon=True).start()
+        served.block()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_replicas_are_added_leaves_nothing_behind(number, tmp_path):
+    """The second replica is in its constructor when the program is told to end."""
+    words = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tmp_path)]
+    child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: len(list(tmp_path.glob("started-*"))) >= 2, 60)
+        child.send_signal(number)
+        _, complaints = child.communicate(timeout=60)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 0, complaints
+    started = [int(one.name.removeprefix("started-")) for one in tmp_path.glob("started-*")]
+    until(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], 10)
+    assert "Traceback" not in complaints, complaints
+    assert "tried again" not in complaints, complaints

@@ -35,7 +35,7 @@ from jina.replication.admin import administer, agent_status
 from jina.supervisor.agents import Agent
 from jina.supervisor.group import ProcessGroup, processes_of
 from jina.supervisor.policies import Change, stages_between
-from jina.supervisor.ports import KeptPorts, PortReservations, shared
+from jina.supervisor.ports import PortReservations, listeners_of, shared
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec, FlowSpec, StepSpec
@@ -180,13 +180,18 @@ class Changes(ABC):
     def _change(self, spec: DeploymentSpec, *, renew: bool, empty: bool = False) -> None:
         """Run what a spec says; with `empty` the gateway alone."""
         running, whole, members = self.running(), self._whole(spec), numbers(self._workers)
-        found = self._resolve(whole)
+        found, before, old = self._resolve(whole), self.ports.held, self._processes()
         wide = spread(spec, self._workers, members, self.ports.port) if members else spec
-        plan = self._planned(wide, members, found)
-        plan = self._without_workers(plan) if empty else plan
-        old, new = self._processes(), self._processes(plan)
-        change(running, old, new, self._blobs(found), renew=renew, within=whole.ready_seconds_asked)
-        self._keep(spec, plan, found)
+        try:
+            plan = self._planned(wide, members, found)
+            plan = self._without_workers(plan) if empty else plan
+            new = self._processes(plan)
+            change(running, old, new, self._blobs(found), renew=renew, within=whole.ready_seconds_asked)
+            self._keep(spec, plan, found)
+        finally:
+            if not members:
+                chosen = (self.ports.held - before) | (self.ports.held & _chosen_for_metrics(old))
+                self.ports.give_back(chosen - _ports_of(self._processes()))
 
     def _members(self) -> Members:
         """The replicas of a stateful one; raises where they cannot change."""
@@ -245,10 +250,12 @@ class DeploymentChanges(Changes):
         """`behind` puts a gateway in front of one that has none."""
         now, executors = self.state.plan, found or self.state.executors
         behind = behind or now.gateway is not None
-        used = [listener.port for listener in now.listeners if listener.share_port]
-        if not members:
-            return plan_of_deployment(spec, executors, KeptPorts(used), behind=behind)
+        front: list[ProcessPlan] = [now.gateway] if now.gateway is not None else [*now.workers]
+        served = [*now.listeners, *(one.monitoring for one in front if one.monitoring is not None)]
+        used = [listener.port for listener in served if listener.share_port]
         plan = plan_of_deployment(spec, executors, Ports(used, self.ports), behind=behind)
+        if not members:
+            return plan
         workers, gateway = restricted(plan.workers, now.workers, members), plan.gateway
         if gateway is not None:
             gateway = in_front(now.gateway or gateway, gateway, spec.name, {worker.name for worker in workers})
@@ -352,6 +359,9 @@ class StepChanges(Changes):
         workers = self._workers_of(plan)
         if members:
             workers = restricted(workers, self._workers, members)
+        else:
+            ports = {worker.name: worker.monitoring for worker in self._workers}
+            workers = [msgspec.structs.replace(one, monitoring=ports.get(one.name, one.monitoring)) for one in workers]
         gateway = in_front(now.gateway, plan.gateway, self.name, {worker.name for worker in workers})
         return msgspec.structs.replace(_with_workers(now, self.name, workers), gateway=gateway)
 
@@ -436,6 +446,17 @@ def change(
     held = running.ports
     plans = {plan.name: (shared(plan, held), blobs.get(_executor_of(plan), b"")) for plan in new}
     running.change(stages_between(old, new, renew=renew), plans, within)
+
+
+def _ports_of(plans: Collection[ProcessPlan]) -> set[int]:
+    """The ports that these processes serve, and those of their metrics."""
+    served = [[*listeners_of(plan), *([plan.monitoring] if plan.monitoring else [])] for plan in plans]
+    return {listener.port for listeners in served for listener in listeners}
+
+
+def _chosen_for_metrics(plans: Collection[ProcessPlan]) -> set[int]:
+    """The ports of metrics that the user did not give."""
+    return {plan.monitoring.port for plan in plans if plan.monitoring is not None and plan.monitoring.share_port}
 
 
 def _executor_of(plan: ProcessPlan) -> str:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jina.errors import JinaError
-
 INTERVAL: Final = 0.1
 """Seconds between two looks."""
 _FIRST_PAUSE: Final = 1.0
@@ -26,7 +24,7 @@ class AutoscaleThread:
         self,
         wanted: Callable[[], Mapping[str, int] | None],
         scale: Callable[[str, int], None],
-        failed: Callable[[str, JinaError], None],
+        failed: Callable[[str, Exception], None],
     ) -> None:
         self._wanted = wanted
         self._scale = scale
@@ -60,7 +58,7 @@ class AutoscaleThread:
     def _change(self, name: str, replicas: int, pause: float) -> None:
         try:
             self._scale(name, replicas)
-        except JinaError as error:
+        except Exception as error:  # noqa: BLE001 - whatever the user's code raises is shown
             self._again[name] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
             if not self._stop.is_set():
                 self._failed(name, error)

@@ -23,17 +23,6 @@ _PAUSE = 0.002
 """Seconds, at most, between two tries for a port that others want at the same time."""
 
 
-class KeptPorts:
-    """Gives ports that are in use already, in their order: for a plan that changes a running service."""
-
-    def __init__(self, ports: Iterable[int]) -> None:
-        self._ports = iter(ports)
-
-    def port(self) -> int:
-        """The next one; see `jina.plan.plans.PortAllocator`."""
-        return next(self._ports)
-
-
 class PortReservations:
     """Chooses free ports and holds them until `close`; implements `jina.plan.plans.PortAllocator`.
 
@@ -127,6 +116,16 @@ class PortReservations:
     def share(self, port: int) -> None:
         """Allow servers of this user that bind with SO_REUSEADDR, as servers do, to open a port held here."""
         self._held[port].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The ports that are held."""
+        return frozenset(self._held)
+
+    def give_back(self, ports: Iterable[int]) -> None:
+        """Release these ports."""
+        for port in ports:
+            self._held.pop(port).close()
 
     def close(self) -> None:
         """Release all ports."""
