@@ -331,6 +331,10 @@ def test_shrinking_hands_over_removes_verifies_and_then_lowers():
     assert next_step(replaced(view, agents=agents)) == SetReplicas(4)
 
 
+def test_a_pod_that_was_taken_away_is_waited_for():
+    assert next_step(replaced(group(4), agents=group().agents, replicas=3, wanted=3, listed=3)) == Wait("kv-3 ends")
+
+
 def test_a_volume_that_is_gone_is_renewed_where_a_majority_can_spare_it():
     gone = (Claim("volume-1", "claim-1", lost=True),)
     view = without(group(), 1)

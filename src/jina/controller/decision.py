@@ -253,7 +253,8 @@ def next_step(view: View) -> Step:
         step = rule(view)
         if step is not None:
             return step
-    return Done()
+    leaving = [view.name_of(number) for number in view.pods if number >= view.replicas]
+    return Wait(f"{leaving[0]} ends") if leaving else Done()
 
 
 def _heal(view: View) -> Step | None:
