@@ -131,7 +131,7 @@ def test_values_change_what_they_say(helm, tmp_path):
     assert annotations[0] != annotations[1]
     group = after["StatefulSet/kv"]["spec"]["template"]["spec"]["containers"][0]
     assert group["image"] == "kv@sha256:0"
-    assert "kv-0.kv-peers.123.svc:8090" in " ".join(group["args"])
+    assert after["ConfigMap/kv-configmap"]["data"]["RAFT_PEERS"].startswith("kv-0.kv-peers:8090,")
     assert after["Deployment/gateway"]["spec"]["template"]["spec"]["containers"][0]["image"] == "other:2"
 
 

@@ -127,7 +127,7 @@ class Cluster:
     def _here(self, word, pod, number):
         word = word.replace("$(REPLICA_ID)", str(number)).replace("0.0.0.0", "127.0.0.1")
         # A member of a group by its own name, the Service of a group by its first member.
-        word = re.sub(r"([\w-]+)\.[\w-]+-peers\.ns\.svc:(\d+)", self._address, word)
+        word = re.sub(r"([\w-]+)\.[\w-]+-peers:(\d+)", self._address, word)
         word = re.sub(r"([\w-]+)\.ns\.svc:(\d+)", self._address, word)
         word = re.sub(r"(127\.0\.0\.1):(807[89])", lambda found: f"127.0.0.1:{self.port(pod, found[2])}", word)
         if word.startswith("/workspace"):

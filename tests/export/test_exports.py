@@ -184,7 +184,7 @@ def test_a_group_has_names_volumes_and_a_port_of_its_own():
     words = spec["template"]["spec"]["containers"][0]["args"]
     options = dict(pairwise(words))
     assert options["--raft-peers"] == "$(RAFT_PEERS)"
-    members = ",".join(f"kv-{number}.kv-peers.ns.svc:8090" for number in range(3))
+    members = ",".join(f"kv-{number}.kv-peers:8090" for number in range(3))
     assert found["ConfigMap/kv-configmap"]["data"] == {"RAFT_PEERS": members}
     assert options["--replica-id"] == "$(REPLICA_ID)"
     mounts = {one["mountPath"]: one["name"] for one in spec["template"]["spec"]["containers"][0]["volumeMounts"]}

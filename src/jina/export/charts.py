@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, cast
 
 from jina.errors import ConfigError
 from jina.export.containers import Workload
-from jina.export.kubernetes import Export, Object, documents
+from jina.export.kubernetes import RAFT_PEERS, Export, Object, documents
 from jina.export.versions import containers_of
 from jina.export.versions import shown as version_shown
 
@@ -136,12 +136,20 @@ class Chart:
         return _expression(path) if place.setdefault(path[-1], value) == value else None
 
     def _variables(self, one: Object, section: tuple[str, ...]) -> None:
-        """Those of a ConfigMap."""
-        if expression := self._value((*section, "env"), one["data"]):
+        """Those of a ConfigMap; the addresses of members of a group are none that users change."""
+        fixed = {name: text for name, text in one["data"].items() if name == RAFT_PEERS}
+        expression = self._value((*section, "env"), {k: v for k, v in one["data"].items() if k not in fixed})
+        if not expression:
+            return
+        lines = f"{{{{- range $name, $value := {expression} }}}}\n"
+        lines += "  {{ $name | toJson }}: {{ $value | toString | toJson }}\n{{- end }}\n"
+        if fixed:
             one["data"] = self._mark(
-                f"{{{{- if {expression} }}}}\ndata:\n{{{{- range $name, $value := {expression} }}}}\n"
-                "  {{ $name | toJson }}: {{ $value | toString | toJson }}\n{{- end }}\n"
-                "{{- else }}\ndata: {}\n{{- end }}\n"
+                f"{{{{- if true }}}}\ndata:\n  {RAFT_PEERS}: {fixed[RAFT_PEERS]}\n{lines}{{{{- end }}}}\n"
+            )
+        else:
+            one["data"] = self._mark(
+                f"{{{{- if {expression} }}}}\ndata:\n{lines}{{{{- else }}}}\ndata: {{}}\n{{{{- end }}}}\n"
             )
 
     def _workload(self, workload: Workload, one: Object, section: tuple[str, ...]) -> None:

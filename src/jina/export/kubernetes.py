@@ -140,8 +140,10 @@ class Cluster:
         return [f"$({RAFT_PEERS})"]
 
     def members(self, workload: Workload) -> str:
-        """The pods of a StatefulSet by name: their addresses change."""
-        service = self._host(f"{workload.name}-{PEERS}")
+        """The pods of a StatefulSet by name: their addresses change. A name without a namespace is of the pod's own, so
+        that a kustomization or a chart needs not replace it.
+        """
+        service = f"{workload.name}-{PEERS}"
         return ",".join(f"{workload.name}-{number}.{service}:{PEER_PORT}" for number in range(workload.replicas))
 
     def kept(self) -> str:
