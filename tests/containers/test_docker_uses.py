@@ -11,11 +11,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from scripts.base_image import VERSION
 
 from jina import Deployment, Document, DocumentArray, Flow
@@ -81,6 +83,15 @@ def texts(*given: str) -> DocumentArray:
     return DocumentArray([Document(text=text) for text in given])
 
 
+def counted(port: int, name: str) -> list[tuple[str, float]]:
+    """Process and value of the samples of a metric that come from containers, as a gateway shows them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    found = [(one.labels["runtime_name"], one.value) for one in samples]
+    return [(process, value) for process, value in found if process.startswith("probe/")]
+
+
 def about(service: Deployment | Flow) -> dict:
     return json.loads(service.post("/about", texts("?")).texts[0])
 
@@ -96,6 +107,7 @@ def test_a_deployment_answers(running, tmp_path, capfd):
         "env_from_secret": {"TOKEN": {"name": "vault", "key": "token"}},
         "volumes": [f"{volume}:/data"],
         "workspace": "/data",
+        "log_dir": str(tmp_path / "logs"),
         "docker_kwargs": {"labels": {"team": "search"}, "environment": {"SHAPE": "round"}, "mem_limit": "1g"},
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -113,11 +125,15 @@ def test_a_deployment_answers(running, tmp_path, capfd):
         assert told["HostConfig"]["Memory"] == 1 << 30
         assert "hidden" not in json.dumps(told["Args"])
         assert deployment.post("/keep", texts("x")).texts == ["x"]
+        (sample,) = counted(deployment.ports[1], "jina_successful_requests_total")
+        assert sample == ("probe/rep-0", 3)
     assert containers(running) == []
     written = capfd.readouterr()
     assert "Probe is made\n" in written.out
     assert "Probe is closed\n" in written.out
     assert "Probe was asked\n" in written.err
+    kept = (tmp_path / "logs/probe-rep-0.log").read_text().splitlines()
+    assert {"Probe is made", "Probe was asked", "Probe is closed"} <= set(kept)
     # What it kept is there for the next one.
     assert [path.read_text() for path in volume.rglob("kept")] == ["x"]
     with Deployment(uses=f"docker://{IMAGE}", volumes=[f"{volume}:/data"], workspace="/data", name="probe") as again:

@@ -9,7 +9,8 @@ import pytest
 from jina import Deployment, Flow
 from jina.errors import ConfigError, NotSupportedError
 from jina.hub.engine import Engine
-from jina.plan.plans import ContainerPlan, WorkerPlan
+from jina.observe.logs import lines_file
+from jina.plan.plans import ContainerPlan, LogPlan, WorkerPlan
 from jina.supervisor.container import Lines, Network
 
 ENGINE = Engine("docker", "/usr/bin/docker", cache_mounts=False, environment={})
@@ -126,7 +127,7 @@ def test_ports_are_published_on_this_machine_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_lines_are_passed_on(as_json):
+def test_lines_are_passed_on(as_json, tmp_path):
     source, target = os.pipe(), os.pipe()
     messages: list[str] = []
 
@@ -136,8 +137,11 @@ def test_lines_are_passed_on(as_json):
 
     os.write(source[1], b"{\"a\": 1}\nplain \xff\n\nRun 'docker run --help' for more information\n")
     os.close(source[1])
-    lines = Lines(source[0], target[1], Log(), as_json=as_json)
+    file = lines_file(LogPlan(folder=str(tmp_path / "logs")), "a/rep-0")
+    lines = Lines(source[0], target[1], Log(), file, as_json=as_json)
     lines.run()
+    assert file is not None
+    file.close()
     os.close(target[1])
     with os.fdopen(target[0], "rb") as reader:
         told = reader.read()
@@ -145,3 +149,6 @@ def test_lines_are_passed_on(as_json):
     assert told.startswith(b'{"a": 1}\n')
     assert (b"plain" in told) is not as_json
     assert ("plain \ufffd" in messages) is as_json
+    # Messages of the log go to the file as those of any process.
+    kept = (tmp_path / "logs/a-rep-0.log").read_text().splitlines()
+    assert kept == ['{"a": 1}', *([] if as_json else ["plain \ufffd", "Run 'docker run --help' for more information"])]

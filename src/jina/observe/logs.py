@@ -323,6 +323,15 @@ def file_of(folder: str, process_name: str) -> str:
     return os.path.join(folder, f"{process_name.replace('/', '-')}.log")
 
 
+def lines_file(options: LogOptions, process_name: str) -> logging.Handler | None:
+    """What appends to that file lines that are written already, such as those of a container; None without `folder`."""
+    if not options.folder or options.quiet:
+        return None
+    handler = file_handler(file_of(options.folder, process_name))
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler
+
+
 def _own_file(options: LogOptions, process_name: str) -> logging.Handler:
 
     handler = file_handler(file_of(options.folder, process_name))

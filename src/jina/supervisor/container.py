@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
+import logging
 import os
 import random
 import re
@@ -58,6 +60,8 @@ INSIDE: Final = "host.docker.internal"
 """The name of the host in a container."""
 PORT: Final = 8080
 """Where the Executor listens in a container that has a network of its own."""
+METRICS_PORT: Final = 9090
+"""Where it tells its metrics there; an image of Jina 3 does not."""
 AUTO_VOLUME: Final = ".cache/jina"
 """The workspace of containers without other volumes, below jina's folder of the user's cache, where Jina 3 has it; what
 else is kept there is not mounted."""
@@ -72,6 +76,9 @@ _CLOSE: Final = 8.0
 """Seconds beyond the grace time in which `close()` in the container may end."""
 _LOST: Final = 3.0
 """Seconds within which the end of a container is known after its connection broke."""
+_SCRAPE: Final = 2.0
+"""Seconds in which a container gives its metrics."""
+_METRICS_BYTES: Final = 16 << 20
 _LOWEST, _HIGHEST = 20_000, 32_000
 _TRIES: Final = 100
 _KILLED: Final = 128 + signal.SIGKILL
@@ -240,15 +247,15 @@ def free_port() -> int:
 
 
 class Lines(threading.Thread):
-    """Passes on what a container writes, as it comes, and remembers the last lines.
+    """Passes on what a container writes, as it comes, to a file too where there is one, and remembers the last lines.
 
     Where the log is JSON, lines that are none become messages of it.
     """
 
-    def __init__(self, source: int, target: int, log: Any, *, as_json: bool) -> None:
+    def __init__(self, source: int, target: int, log: Any, file: logging.Handler | None, *, as_json: bool) -> None:
         super().__init__(name="container-log", daemon=True)
         self.last: deque[str] = deque(maxlen=_KEPT)
-        self._source, self._target, self._log, self._as_json = source, target, log, as_json
+        self._source, self._target, self._log, self._file, self._as_json = source, target, log, file, as_json
 
     def run(self) -> None:
         """Until the end of what it reads."""
@@ -261,6 +268,8 @@ class Lines(threading.Thread):
                     if text:
                         self._log.info("%s", text)
                     continue
+                if self._file is not None and text:
+                    self._file.handle(logging.makeLogRecord({"msg": logs.visible(text)}))
                 with contextlib.suppress(OSError):
                     _write(self._target, line)
 
@@ -285,10 +294,12 @@ class Container:
                 help="leave out force_network_mode and the network of docker_kwargs",
             )
         self.port = PORT if self.network.published else free_port()
+        self.metrics_port = METRICS_PORT if self.network.published else free_port()
         self._log = logs.get_logger(plan.name)
         self._began = time.time()
         self._process: asyncio.subprocess.Process | None = None
         self._lines: list[Lines] = []
+        self._file: logging.Handler | None = None
 
     # --- start --------------------------------------------------------------------------------------------
 
@@ -298,7 +309,7 @@ class Container:
         variables = {**self._plan.env, **_secrets(container)}
         words = [self._engine.program, "run", "--interactive", "--rm", "--name", self.name]
         words += [f"--label=jina.worker={self._plan.name}", *self.network.words, *self.network.host_words()]
-        words += self.network.port_words(self.port)
+        words += [*self.network.port_words(self.port), *self.network.port_words(self.metrics_port)]
         words += [f"--platform={container.platform}"] if container.platform else []
         words += [f"--entrypoint={container.entrypoint[0]}"] if container.entrypoint else []
         words += gpu_words(container.gpus, self._engine.name)
@@ -351,8 +362,9 @@ class Container:
             for _, inside in outputs:
                 os.close(inside)
         as_json = self._plan.log.format == "json"
+        self._file = logs.lines_file(self._plan.log, self._plan.name)
         self._lines = [
-            Lines(source, target, self._log, as_json=as_json)
+            Lines(source, target, self._log, self._file, as_json=as_json)
             for (source, _), target in zip(outputs, (1, 2), strict=True)
         ]
         for lines in self._lines:
@@ -371,7 +383,7 @@ class Container:
             executor=ExecutorPlan(),
             listeners=[listener],
             access=AccessPlan(),
-            monitoring=None,
+            monitoring=ListenerPlan(protocol="http", host=self.network.listens, port=self.metrics_port),
             probes=None,
             watch=False,
             log=log,
@@ -394,12 +406,12 @@ class Container:
         auto = self._container.auto_volume and not self._remote
         return self._plan.workspace or (AUTO_WORKSPACE if auto else None)
 
-    async def address(self) -> str:
-        """Where its gRPC port is; empty as long as the engine has published none."""
+    async def address(self, port: int) -> str:
+        """Where one of its ports is; empty as long as the engine has not published it."""
         host = f"[{self.network.host}]" if ":" in self.network.host else self.network.host
         if not self.network.published:
-            return f"{host}:{self.port}"
-        told = await asyncio.to_thread(self._engine.ask, "port", self.name, f"{self.port}/tcp")
+            return f"{host}:{port}"
+        told = await asyncio.to_thread(self._engine.ask, "port", self.name, f"{port}/tcp")
         return f"{host}:{told.rpartition(':')[2]}" if told else ""
 
     async def check_consensus(self) -> None:
@@ -426,6 +438,8 @@ class Container:
         code = await self._process.wait()
         for lines in self._lines:
             await asyncio.to_thread(lines.join, 1.0)
+        if self._file is not None:
+            self._file.close()
         return code
 
     async def stop(self, seconds: float) -> None:
@@ -549,8 +563,11 @@ class ContainerService:
 
     forwards = True
 
-    def __init__(self, name: str, upstream: GrpcUpstream, endpoints: Mapping[str, EndpointInfo]) -> None:
+    def __init__(
+        self, name: str, upstream: GrpcUpstream, endpoints: Mapping[str, EndpointInfo], metrics: str = ""
+    ) -> None:
         self.name = name
+        self._metrics = metrics
         self.endpoints = endpoints
         self.ended = asyncio.Event()
         """Set when the container has ended."""
@@ -639,9 +656,23 @@ class ContainerService:
     def freed(self) -> None:
         """See `LocalService`."""
 
-    async def metrics(self, *, openmetrics: bool = True) -> bytes:  # noqa: ARG002 - as in `LocalService`
-        """See `LocalService`: the container has its own, which are scraped there."""
+    async def metrics(self, *, openmetrics: bool = True) -> bytes:
+        """See `LocalService`: those of the container; nothing of an image of Jina 3."""
+        return await asyncio.to_thread(_scraped, self._metrics, openmetrics=openmetrics) if self._metrics else b""
+
+
+def _scraped(address: str, *, openmetrics: bool) -> bytes:
+    accepted = {"Accept": "application/openmetrics-text" if openmetrics else "text/plain"}
+    connection = http.client.HTTPConnection(address, timeout=_SCRAPE)
+    try:
+        connection.request("GET", "/metrics", headers=accepted)
+        answer = connection.getresponse()
+        text = answer.read(_METRICS_BYTES + 1)
+    except (OSError, http.client.HTTPException):
         return b""
+    finally:
+        connection.close()
+    return text if answer.status == http.HTTPStatus.OK and len(text) <= _METRICS_BYTES else b""
 
 
 class ContainerProcess(ProcessMain):
@@ -700,7 +731,7 @@ class ContainerProcess(ProcessMain):
         """Wait until the Executor in the container has described itself."""
         pause = _PAUSE
         while True:
-            if address := await container.address():
+            if address := await container.address(container.port):
                 upstream = self._connected(address)
                 try:
                     self._endpoints = await upstream.describe()
@@ -726,7 +757,8 @@ class ContainerProcess(ProcessMain):
     async def _serve_requests(self) -> None:
         assert self._upstream is not None
         assert self._container is not None
-        service = ContainerService(self._plan.name, self._upstream, self._endpoints)
+        metrics = await self._container.address(self._container.metrics_port)
+        service = ContainerService(self._plan.name, self._upstream, self._endpoints, metrics)
         links = WorkerLinks(self._links, service, self._plan.max_message_size, self._loop)
         self._stats.source = service.stats
         watching = asyncio.create_task(self._watch(self._container, service))
