@@ -172,7 +172,8 @@ class ProcessOptions(Spec):
     """Name of the Deployment: the prefix of its processes in logs, and of addressed parameters (`name__key`)."""
 
     workspace: Text | None = None
-    """Folder below which the Executor keeps its files; unset: `~/.cache/jina`. A stateful one has to be given one."""
+    """Folder below which the Executor keeps its files; unset: `$XDG_CACHE_HOME/jina`, which is
+    `~/.cache/jina` unless that variable is set. A stateful one has to be given one."""
 
     env: Environment | None = None
     """Variables added to the environment of the process."""
@@ -641,7 +642,8 @@ class ContainerOptions(Spec):
     the workers. A container gets whole ones."""
 
     disable_auto_volume: Flag = False
-    """Give a container without `volumes` none: its workspace is in `~/.cache/jina` of this machine otherwise."""
+    """Give a container without `volumes` none: its workspace is in `~/.cache/jina` (`$XDG_CACHE_HOME/jina`) of this
+    machine otherwise."""
 
     force_network_mode: NetworkMode = "AUTO"
     """Network of the container: HOST, BRIDGE, or NONE for the engine's default; AUTO is that of this machine, and
