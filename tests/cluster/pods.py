@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import yaml
+
 from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[2]

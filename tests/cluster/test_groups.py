@@ -18,12 +18,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cli.running import serving
-from tests.controller.pods import BINARIES, LACKING, Kubelet, control_plane, free_port, until
-from tests.nemesis.checks import check_list
-from tests.nemesis.clients import Clients
-from tests.nemesis.connection import Connection
-from tests.nemesis.history import History
 
 from jina import Flow
 from jina.cli.main import command_parser
@@ -31,6 +25,12 @@ from jina.controller.decision import Done
 from jina.errors import UsageError
 from jina.export.controller_file import controller_file
 from jina.replication.admin import Peer, agent_status
+from tests.cli.running import serving
+from tests.cluster.pods import BINARIES, LACKING, Kubelet, control_plane, free_port, until
+from tests.nemesis.checks import check_list
+from tests.nemesis.clients import Clients
+from tests.nemesis.connection import Connection
+from tests.nemesis.history import History
 
 ROOT = Path(__file__).parents[2]
 NAME = "kv"
@@ -43,6 +43,7 @@ LONGEST_GAP = 4.0
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.cluster,
     pytest.mark.timeout(500),
     pytest.mark.skipif(bool(LACKING), reason=f"{', '.join(LACKING)} not in {BINARIES}"),
 ]
