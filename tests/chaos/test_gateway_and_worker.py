@@ -54,7 +54,7 @@ def stateful(tmp_path):
 
 
 def flow(tmp_path):
-    return Flow(**LOCAL).add(uses=KilledMark, replicas=2, **FOREVER).add(uses=KilledMark, **FOREVER)
+    return Flow(**FOREVER, **LOCAL).add(uses=KilledMark, replicas=2).add(uses=KilledMark)
 
 
 @pytest.mark.parametrize("made", [plain, sharded, stateful, flow])

@@ -86,7 +86,7 @@ CASES = [
     ),
     Case(
         "hub-uses", "program.py", 3,
-        {"program.py": "from jina import Flow\n\nFlow().add(uses='jinahub+docker://Shelf')\n"},
+        {"program.py": "from jina import Flow\n\nFlow().add(uses='jinahub+docker://Shelf').start()\n"},
         {"program.py": "from jina import Flow\n\nFlow().add(uses='docker://registry.example.org/shelf')\n"},
         "jina hub build",
     ),
