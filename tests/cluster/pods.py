@@ -1,136 +1,43 @@
 """A real API server with the real controllers of Kubernetes, and pods that are processes on addresses of the loopback.
 
-etcd, kube-apiserver and kube-controller-manager are what `make cluster` leaves in a cache; in
-place of kubelets, `Kubelet` starts `jina executor` for each pod of a StatefulSet, with a folder for each claim.
+etcd, kube-apiserver and kube-controller-manager are what `make test-cluster` leaves in a cache; in place of kubelets,
+`Kubelet` starts `jina executor` for each pod of a StatefulSet, with a folder for each claim.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import pwd
 import random
 import shutil
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import yaml
-
-from tests.certificates import Authority
+from tests.cluster.api_server import api_server, lacking, running
 
 ROOT = Path(__file__).parents[2]
 JINA = str(Path(sys.executable).with_name("jina"))
-BINARIES = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "jina-cluster-binaries"
-NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
-LACKING = [name for name in NEEDED if not (BINARIES / name).exists()]
-IN_TIME = 90.0
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def until(condition, what, limit=IN_TIME):
-    """The first true result of `condition`."""
-    end = time.monotonic() + limit
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {limit:g} s: {what() if callable(what) else what}"
-        threading.Event().wait(0.05)
-    return found
-
-
-class Server:
-    """The API server, as an administrator sees it."""
-
-    def __init__(self, folder, port, authority):
-        self.folder, self.port = folder, port
-        self._context = ssl.create_default_context(cafile=authority)
-        self.kubeconfig = self.user("admin", "admin")
-
-    def user(self, token, name):
-        """A kubeconfig for who has a token."""
-        path = self.folder / f"{name} config.yml"
-        cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.folder / "ca.pem")}
-        path.write_text(yaml.dump({
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": cluster}], "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "shop"}}],
-        }))  # fmt: skip
-        return str(path)
-
-    def ask(self, method, path, content=None, kind="application/json"):
-        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", method=method)
-        request.add_header("Authorization", "Bearer admin")
-        request.add_header("Content-Type", kind)
-        data = None if content is None else json.dumps(content).encode()
-        with urllib.request.urlopen(request, data, context=self._context, timeout=20) as answer:
-            return json.loads(answer.read() or b"{}")
-
-    def is_ready(self):
-        with suppress(OSError, ValueError):
-            request = urllib.request.Request(f"https://127.0.0.1:{self.port}/readyz")
-            request.add_header("Authorization", "Bearer admin")
-            with urllib.request.urlopen(request, context=self._context, timeout=5) as answer:
-                return answer.status == 200
-        return False
-
-
-@contextmanager
-def _process(folder, name, *words):
-    with (folder / f"{name}.log").open("w") as log:
-        started = subprocess.Popen([str(BINARIES / name), *words], cwd=folder, stdout=log, stderr=log)
-        try:
-            yield started
-        finally:
-            started.terminate()
-            try:
-                started.wait(20)
-            except subprocess.TimeoutExpired:
-                started.kill()
-                started.wait()
+LACKING = lacking("etcd", "kube-apiserver", "kube-controller-manager")
 
 
 @contextmanager
 def control_plane(folder):
     """etcd, the API server and the controllers, with a namespace `shop`."""
-    shown = Authority(folder).issue("127.0.0.1", "kubernetes.default.svc")
-    (folder / "tokens.csv").write_text("admin,admin,admin,system:masters\nada,ada,ada\nbob,bob,bob\n")
-    subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=folder, check=True, capture_output=True)
-    client, peer, port = free_port(), free_port(), free_port()
-    etcd = ("--data-dir", "etcd", "--listen-client-urls", f"http://127.0.0.1:{client}",
-            "--advertise-client-urls", f"http://127.0.0.1:{client}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
-            "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-            "--initial-cluster", f"default=http://127.0.0.1:{peer}", "--unsafe-no-fsync")  # fmt: skip
-    server = (f"--etcd-servers=http://127.0.0.1:{client}", f"--secure-port={port}", "--bind-address=127.0.0.1",
-              "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-              f"--tls-cert-file={shown.file}", f"--tls-private-key-file={shown.key}", "--token-auth-file=tokens.csv",
-              "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
-              "--service-account-key-file=sa.key", "--service-account-signing-key-file=sa.key",
-              "--service-account-issuer=https://kubernetes.default.svc",
-              "--service-cluster-ip-range=10.0.0.0/24")  # fmt: skip
-    with ExitStack() as stack:
-        stack.enter_context(_process(folder, "etcd", *etcd))
-        stack.enter_context(_process(folder, "kube-apiserver", *server))
-        made = Server(folder, port, shown.authority)
-        until(made.is_ready, lambda: (folder / "kube-apiserver.log").read_text()[-2000:], 120)
-        names = "statefulset-controller,disruption-controller,persistentvolumeclaim-protection-controller"
-        stack.enter_context(_process(
+    names = "statefulset-controller,disruption-controller,persistentvolumeclaim-protection-controller"
+    with (
+        api_server(folder, ("ada", "bob")) as made,
+        running(
             folder, "kube-controller-manager", "--kubeconfig", made.kubeconfig, "--leader-elect=false",
             "--bind-address=127.0.0.1", "--secure-port=0", "--controllers", names,
             "--kube-api-qps=200", "--kube-api-burst=400",
-        ))  # fmt: skip
-        made.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
+        ),
+    ):  # fmt: skip
         yield made
 
 

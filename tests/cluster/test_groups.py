@@ -26,7 +26,8 @@ from jina.errors import UsageError
 from jina.export.controller_file import controller_file
 from jina.replication.admin import Peer, agent_status
 from tests.cli.running import serving
-from tests.cluster.pods import BINARIES, LACKING, Kubelet, control_plane, free_port, until
+from tests.cluster.api_server import BINARIES, free_port, until
+from tests.cluster.pods import LACKING, Kubelet, control_plane
 from tests.nemesis.checks import check_list
 from tests.nemesis.clients import Clients
 from tests.nemesis.connection import Connection

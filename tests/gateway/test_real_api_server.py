@@ -1,25 +1,12 @@
-"""The watcher against a real kube-apiserver and etcd, where their binaries are in the cache of this user.
-
-`make` does not build them: they are what scripts that start clusters leave in `~/.cache/jina-cluster-binaries`.
-"""
+"""The watcher against a real kube-apiserver and etcd, where `make test-cluster` has built them."""
 
 import asyncio
 import contextlib
-import json
-import os
-import pwd
 import shutil
-import socket
-import ssl
-import subprocess
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from tests.certificates import Authority
+from tests.cluster.api_server import BINARIES, Server, api_server, lacking
 from tests.gateway.gateways import on_a_loop
 
 from jina.gateway import resolvers
@@ -27,47 +14,18 @@ from jina.gateway.resolvers import Cluster, KubernetesResolver
 from jina.routing.addresses import Service
 
 IN_TIME = 60.0
-CACHE = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache"
-FOLDERS = [CACHE / "jina-cluster-binaries", CACHE / "k8s-1.34" / "bin"]
-BINARIES = next((one for one in FOLDERS if all((one / name).exists() for name in ("etcd", "kube-apiserver"))), None)
+LACKING = lacking("etcd", "kube-apiserver")
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(BINARIES is None, reason=f"no kube-apiserver and etcd in {FOLDERS[0]}"),
+    pytest.mark.skipif(bool(LACKING), reason=f"{', '.join(LACKING)} not in {BINARIES}"),
 ]
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-class Api:
-    """The API server, as an administrator sees it."""
-
-    def __init__(self, port, authority):
-        self.port = port
-        self._context = ssl.create_default_context(cafile=authority)
-
-    def ask(self, method, path, content=None):
-        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", method=method)
-        request.add_header("Authorization", "Bearer admin")
-        request.add_header("Content-Type", "application/json")
-        data = None if content is None else json.dumps(content).encode()
-        with urllib.request.urlopen(request, data, context=self._context, timeout=20) as answer:
-            return json.loads(answer.read() or b"{}")
-
-    def is_ready(self):
-        try:
-            request = urllib.request.Request(f"https://127.0.0.1:{self.port}/readyz")
-            request.add_header("Authorization", "Bearer admin")
-            with urllib.request.urlopen(request, context=self._context, timeout=5) as answer:
-                return answer.status == 200
-        except (OSError, urllib.error.HTTPError):
-            return False
+class Api(Server):
+    """The API server, with endpoints that come and go, and an account that may see them or not."""
 
     def put(self, name, *endpoints, new=False):
         content = {
@@ -95,49 +53,13 @@ class Api:
         self.ask("POST", f"{path}/rolebindings", binding)
 
 
-@contextmanager
-def process(words, folder, name):
-    with (folder / f"{name}.log").open("w") as log:
-        started = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
-        try:
-            yield started
-        finally:
-            started.terminate()
-            try:
-                started.wait(20)
-            except subprocess.TimeoutExpired:
-                started.kill()
-                started.wait()
-
-
 @pytest.fixture
 def api(tmp_path):
     """etcd and the API server, without any node."""
-    shown = Authority(tmp_path).issue("127.0.0.1", "kubernetes.default.svc")
-    (tmp_path / "tokens.csv").write_text("admin,admin,admin,system:masters\ngateway,gateway,gateway\n")
-    subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=tmp_path, check=True, capture_output=True)
-    client, peer, port = free_port(), free_port(), free_port()
-    etcd = [str(BINARIES / "etcd"), "--data-dir", "etcd", "--listen-client-urls", f"http://127.0.0.1:{client}",
-            "--advertise-client-urls", f"http://127.0.0.1:{client}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
-            "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-            "--initial-cluster", f"default=http://127.0.0.1:{peer}", "--unsafe-no-fsync"]  # fmt: skip
-    server = [str(BINARIES / "kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{client}", f"--secure-port={port}",
-              "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-              f"--tls-cert-file={shown.file}", f"--tls-private-key-file={shown.key}", "--token-auth-file=tokens.csv",
-              "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
-              "--service-account-key-file=sa.key", "--service-account-signing-key-file=sa.key",
-              "--service-account-issuer=https://kubernetes.default.svc",
-              "--service-cluster-ip-range=10.0.0.0/24"]  # fmt: skip
-    with process(etcd, tmp_path, "etcd"), process(server, tmp_path, "apiserver"):
-        made = Api(port, shown.authority)
-        end = time.monotonic() + 120
-        while not made.is_ready():
-            assert time.monotonic() < end, (tmp_path / "apiserver.log").read_text()[-2000:]
-            time.sleep(0.2)
-        made.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
+    with api_server(tmp_path, ("gateway",), Api) as made:
         account = tmp_path / "account"
         account.mkdir()
-        shutil.copy(shown.authority, account / "ca.crt")
+        shutil.copy(tmp_path / "ca.pem", account / "ca.crt")
         (account / "token").write_text("gateway")
         (account / "namespace").write_text("shop")
         made.account = account
