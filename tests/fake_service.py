@@ -11,7 +11,7 @@ class FakeService:
     started = True
     checks = {}
     awaits_endpoints = False
-    busy = load = None
+    load = scaling = None
 
     async def describe(self):
         return self.endpoints

@@ -99,8 +99,8 @@ async def scaled_gateway(*upstreams, **autoscale):
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(connector.close)
         await connector.connect(service)
-        service.load.start()
-        stack.callback(service.load.stop)
+        service.scaling.start()
+        stack.callback(service.scaling.stop)
         server = serve([ListenerPlan(protocol="grpc", host="127.0.0.1", port=0)], service)
         await server.start()
         stack.push_async_callback(server.stop, 1.0)
@@ -132,7 +132,7 @@ async def test_from_zero_the_request_waits_and_keda_is_told_within_200_ms(monkey
             assert (await asyncio.wait_for(stream.read(), 10)).result
             took = time.monotonic() - began
             assert (await keda.metric(), await keda.is_active()) == (1, True)
-            assert service.load.loads["a"].waiting == 1
+            assert service.scaling.loads["a"].waiting == 1
             await server.put("echo-1", endpoint("127.0.0.2", "echo-1"), ports=[made.port])
             assert texts(await asyncio.wait_for(asked, 10)) == ["127.0.0.2"]
             assert took < 0.2, took
@@ -147,7 +147,7 @@ async def test_a_gateway_that_starts_without_a_pod_answers_when_there_is_one(mon
         async with scaled_gateway(upstream, min=0, max=3, max_held=2) as (service, keda):
             assert service.up
             asked = [asyncio.create_task(service.call(request("/go", ["x"]))) for _ in range(2)]
-            await until(lambda: service.load.loads["a"].waiting == 2, "two requests that wait")
+            await until(lambda: service.scaling.loads["a"].waiting == 2, "two requests that wait")
             with pytest.raises(Overloaded, match=r"a has no replica, and 2 requests wait for one.*max_held"):
                 await service.call(request("/go", ["x"]))
             assert await keda.is_active()
@@ -217,7 +217,7 @@ async def test_keda_gets_as_many_as_the_load_needs(monkeypatch, account):  # noq
             high, began = asyncio.create_task(load(20)), time.monotonic()
             await until(lambda: len(service.steps["a"].upstreams) == 3, "three pods")
             up = time.monotonic() - began
-            await until(lambda: service.load.loads["a"].wait <= 0.1, "short waits")
+            await until(lambda: service.scaling.loads["a"].wait <= 0.1, "short waits")
             high.cancel()
             low, began = asyncio.create_task(load(2)), time.monotonic()
             await until(lambda: len(service.steps["a"].upstreams) == 1, "one pod")

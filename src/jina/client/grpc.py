@@ -44,7 +44,7 @@ from jina.net.channel import (
     unreachable,
 )
 from jina.net.messages import COMPRESSION_KEY, DRY_RUN, LOAD_KEY, PUSHBACK_KEY, too_large
-from jina.net.service import EndpointInfo, UpstreamUnavailable, flat_fields
+from jina.net.service import EndpointInfo, Load, UpstreamUnavailable, flat_fields
 from jina.observe.logs import get_logger
 from jina.observe.traces import HEADERS as TRACING
 
@@ -761,7 +761,7 @@ class GrpcUpstream:
         """See `net.service.Upstream`: `load` tells it."""
         return 0
 
-    async def load(self) -> tuple[int, int, int] | None:
+    async def load(self) -> Load | None:
         """See `net.service.Upstream`: what the peer tells beside its status."""
 
         async def asked() -> Any:
@@ -772,7 +772,7 @@ class GrpcUpstream:
         found = dict(await self._guarded(asked) or ()).get(LOAD_KEY)
         with contextlib.suppress(ValueError):
             waiting, in_flight, done = map(int, str(found or "").split())
-            return waiting, in_flight, done
+            return Load(waiting, in_flight, done)
         return None
 
     async def metrics(self, *, openmetrics: bool) -> bytes:  # noqa: ARG002 - as in `net.service.Upstream`

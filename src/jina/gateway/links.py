@@ -17,7 +17,7 @@ from jina.codec.messages import Payload, Reply, Request, Route
 from jina.codec.payloads import BytesPayload, JsonPayload, ProtoPayload
 from jina.errors import JinaError, RuntimeFailToStart
 from jina.gateway.service import GatewayService
-from jina.net.service import EndpointInfo, LocalService, Upstream, UpstreamUnavailable
+from jina.net.service import EndpointInfo, Load, LocalService, Upstream, UpstreamUnavailable
 from jina.observe import logs
 from jina.plan.plans import GatewayPlan, NodePlan, UpstreamPlan
 from jina.routing.addresses import Action, Addresses, Roster
@@ -75,7 +75,7 @@ class InProcessUpstream:
         """See `Upstream`."""
         return 0
 
-    async def load(self) -> tuple[int, int, int] | None:
+    async def load(self) -> Load | None:
         """See `Upstream`."""
         return None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from jina.errors import DeadlineExceeded, JinaError, Overloaded, Unavailable
-from jina.net.service import Upstream
+from jina.net.service import Load, Upstream
 from jina.observe import logs
 from jina.observe.metrics import StepLoad
 from jina.plan.plans import AutoscalePlan, NodePlan
@@ -124,8 +124,8 @@ class _StepMeter:
         self.meter = WaitMeter() if self.scaler is None else self.scaler.meter
         self.load = StepLoad(0, 0.0, 0, None)
         """The newest figures; any thread may read them."""
-        self._told: dict[Upstream, tuple[int, int, int]] = {}
-        """What workers elsewhere told last: requests that wait, in work, and answered."""
+        self._told: dict[Upstream, Load] = {}
+        """What workers elsewhere told last."""
         self._told_done = 0
 
     def observe(self, now: float) -> bool:
@@ -138,11 +138,11 @@ class _StepMeter:
         self.load = StepLoad(sample.waiting, self.meter.wait, sample.replicas, wanted)
         return before != wanted
 
-    def tell(self, told: dict[Upstream, tuple[int, int, int]]) -> None:
+    def tell(self, told: dict[Upstream, Load]) -> None:
         """What workers elsewhere tell of themselves; one that is new counts from now on."""
-        for upstream, (_, _, done) in told.items():
+        for upstream, load in told.items():
             if upstream in self._told:
-                self._told_done += max(0, done - self._told[upstream][2])
+                self._told_done += max(0, load.done - self._told[upstream].done)
         self._told = told
 
     def _sample(self, now: float) -> Sample:
@@ -154,8 +154,8 @@ class _StepMeter:
             in_flight += part.in_flight
             done += part.done
         if self._told:  # by the workers themselves: other gateways may send them requests as well
-            waiting = sum(one[0] for one in self._told.values())
-            in_flight = max(in_flight, sum(one[1] for one in self._told.values()))
+            waiting = sum(one.waiting for one in self._told.values())
+            in_flight = max(in_flight, sum(one.in_flight for one in self._told.values()))
             done = self._told_done
         return Sample(now, waiting + held, in_flight + held, done, replicas)
 
@@ -240,7 +240,7 @@ class LoadSampler:
             await asyncio.sleep(2 * INTERVAL)
 
 
-async def _told(upstream: Upstream) -> tuple[int, int, int] | None:
+async def _told(upstream: Upstream) -> Load | None:
     try:
         async with asyncio.timeout(_ASKED):
             return await upstream.load()

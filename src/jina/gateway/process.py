@@ -286,8 +286,8 @@ class GatewayProcess(ProcessMain):
         service.state = "ready"
         self._stats.source = partial(self._stats_of, service)
         service.health.start()
-        service.load.listen(lambda: self._tell_parent({"wanted": service.load.wanted}))
-        service.load.start()
+        service.scaling.listen(lambda: self._tell_parent({"wanted": service.scaling.wanted}))
+        service.scaling.start()
         self._loop_watch.start()
         try:
             self._report({"phase": "ready", "addresses": front.addresses, "steps": service.step_endpoints})
@@ -300,7 +300,7 @@ class GatewayProcess(ProcessMain):
         finally:
             service.state = "draining"
             service.health.stop()
-            service.load.stop()
+            service.scaling.stop()
             self._loop_watch.stop()
             await self._drain(self._drain_gently(service, front))
             service.state = "stopped"

@@ -54,7 +54,7 @@ class GatewayService:
 
     def __init__(self, plan: GatewayPlan, upstreams: Mapping[str, Sequence[Upstream]]) -> None:
         self.name = "gateway"
-        self.busy = None
+        self.load = None
         """Those that ask gateways ask the workers behind them."""
         self.state: State = "starting"
         self.counts = Metrics(f"{plan.name}/rep-0")  # as Jina 3 labels the only process of a gateway
@@ -64,10 +64,10 @@ class GatewayService:
         self.steps = {node.name: self._step(node, upstreams.get(node.name, ())) for node in plan.graph.nodes}
         self.health = HealthChecker({name: step.parts for name, step in self.steps.items()})
         """Not started here: it is for gateways with processes behind them."""
-        self.load = LoadSampler(self.steps)
+        self.scaling = LoadSampler(self.steps)
         """Not started here either."""
         self.counts.ready = lambda: self.up
-        self.counts.loads = lambda: self.load.loads
+        self.counts.loads = lambda: self.scaling.loads
         for part in (part for step in self.steps.values() for part in step.parts if part.plan.upstreams):
             self.counts.upstream(part.name).up = partial(self.health.replicas, part)
         self._context = RunContext(self.steps, logs.get_logger(plan.name))
@@ -257,12 +257,12 @@ class GatewayService:
         """Give up all upstreams."""
         self.state = "stopped"
         self.health.stop()
-        self.load.stop()
+        self.scaling.stop()
         await asyncio.gather(*(step.close() for step in self.steps.values()))
 
     def stats(self) -> dict[str, int]:
         """See `jina.runtime.process`; for any thread."""
-        loads = self.load.stats()
+        loads = self.scaling.stats()
         queued = sum(value for name, value in loads.items() if name.startswith("waiting:"))
         return {"in_flight": self._admission.open, "queued": queued, "done": self.counts.done, **loads}
 

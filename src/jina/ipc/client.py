@@ -25,7 +25,7 @@ from jina.ipc.protocol import (
     send_handshake,
     write_request,
 )
-from jina.net.service import EndpointInfo, UpstreamUnavailable
+from jina.net.service import EndpointInfo, Load, UpstreamUnavailable
 
 WINDOW = 256 * 1024
 """Bytes of replies that may be on their way or wait to be read; the worker then pauses."""
@@ -134,7 +134,7 @@ class LinkUpstream:
         open_ones = [number for number in (*self._calls, *self._streams) if number not in questions]
         return waiting + sum(not marks.begun(number, last) for number in open_ones)
 
-    async def load(self) -> tuple[int, int, int] | None:
+    async def load(self) -> Load | None:
         """See `Upstream`."""
         return None
 

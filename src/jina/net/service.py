@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jina.codec.messages import Reply, Request, Route
 from jina.errors import Unavailable
@@ -112,7 +112,15 @@ class Service(Protocol):
         ...
 
 
-class Loads(Protocol):
+class Load(NamedTuple):
+    """All requests that a worker has, whoever sent them: how many wait, are not answered, and were answered."""
+
+    waiting: int
+    in_flight: int
+    done: int
+
+
+class Scaling(Protocol):
     """What decides how many replicas steps should have."""
 
     @property
@@ -152,14 +160,12 @@ class LocalService(Service, Protocol):
         ...
 
     @property
-    def busy(self) -> tuple[int, int, int] | None:
-        """Requests that wait, that are not answered, and that were; None where gateways of other machines need not
-        know.
-        """
+    def load(self) -> Load | None:
+        """What gateways of other machines are told; None where they need not know."""
         ...
 
     @property
-    def load(self) -> Loads | None:
+    def scaling(self) -> Scaling | None:
         """What decides how many replicas its steps should have; None where it has no steps."""
         ...
 
@@ -208,10 +214,8 @@ class Upstream(Service, Protocol):
         """How many requests were sent there and are not begun; 0 where that is not known."""
         ...
 
-    async def load(self) -> tuple[int, int, int] | None:
-        """What a worker elsewhere tells of all requests that it has, whoever sent them: how many wait, how many are
-        not answered, how many were. None where it does not tell, and for one of this machine.
-        """
+    async def load(self) -> Load | None:
+        """What a worker elsewhere tells. None where it does not, and for one of this machine."""
         ...
 
     async def metrics(self, *, openmetrics: bool) -> bytes:

@@ -380,9 +380,9 @@ class Descriptions:
 
     async def status(self, _request: bytes, context: Context) -> Any:
         """Versions and the settings in the environment; how busy it is, for gateways, at the end."""
-        busy = self._service.busy
-        if busy is not None:
-            context.set_trailing_metadata(((LOAD_KEY, " ".join(map(str, busy))),))
+        load = self._service.load
+        if load is not None:
+            context.set_trailing_metadata(((LOAD_KEY, " ".join(map(str, load))),))
         return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
 
 
@@ -501,8 +501,8 @@ class GrpcListener:
         from jina.server.grpc_probes import Health, Reflection
         from jina.server.grpc_scaler import ExternalScaler
 
-        loads = self._gate.service.load
-        scaler = {} if loads is None else ExternalScaler(self._gate, loads).handlers()
+        scaling = self._gate.service.scaling
+        scaler = {} if scaling is None else ExternalScaler(self._gate, scaling).handlers()
         return {**Health(self._gate).handlers(), **Reflection().handlers(), **scaler}
 
     def _channel_arguments(self) -> list[tuple[str, Any]]:

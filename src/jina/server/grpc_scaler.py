@@ -10,7 +10,7 @@ import grpc
 
 from jina.codec import pb
 from jina.net.limits import Gate
-from jina.net.service import Loads
+from jina.net.service import Scaling
 from jina.server.grpc_probes import parsed
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,9 +32,9 @@ class ExternalScaler:
     `step` in the metadata of the ScaledObject names the step; where only one is scaled it may be left out.
     """
 
-    def __init__(self, gate: Gate, loads: Loads) -> None:
+    def __init__(self, gate: Gate, scaling: Scaling) -> None:
         self._gate = gate
-        self._loads = loads
+        self._scaling = scaling
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """By full method name."""
@@ -56,7 +56,7 @@ class ExternalScaler:
         """The same now and, at once, at each change; ends when the server stops."""
         step = await self._step(data, context)
         changed = asyncio.Event()
-        forget = self._loads.listen(changed.set)
+        forget = self._scaling.listen(changed.set)
         try:
             last = None
             while not self._gate.draining:
@@ -87,13 +87,13 @@ class ExternalScaler:
         return _METRICS(metricValues=[{"metricName": name, "metricValue": wanted, "metricValueFloat": float(wanted)}])
 
     def _wanted(self, step: str) -> int:
-        return self._loads.wanted.get(step, 1)
+        return self._scaling.wanted.get(step, 1)
 
     async def _step(self, data: bytes, context: Context) -> str:
         return await self._named(await parsed(_REFERENCE, data, context), context)
 
     async def _named(self, reference: Any, context: Context) -> str:
-        scaled, name = self._loads.scaled, reference.scalerMetadata.get("step", "")
+        scaled, name = self._scaling.scaled, reference.scalerMetadata.get("step", "")
         if not name and len(scaled) == 1:
             return scaled[0]
         if name not in scaled:

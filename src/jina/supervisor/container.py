@@ -572,7 +572,7 @@ class ContainerService:
         self.ended = asyncio.Event()
         """Set when the container has ended."""
         self.awaits_endpoints = False
-        self.busy = self.load = None
+        self.load = self.scaling = None
         self._upstream = upstream
         self._in_flight = self._done = 0
 

@@ -310,7 +310,8 @@ class ThreadPool:
     def _work(self) -> None:
         take, ended, begin = self._queue.get, self._ended, self._begin
         while (job := take()) is not None:
-            begin.wait()
+            if not begin.is_set():
+                begin.wait()
             job.taken = True
             if job.may_start():
                 try:

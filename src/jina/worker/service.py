@@ -16,7 +16,7 @@ from jina.codec.schema import json_schema_of
 from jina.errors import BadRequest, JinaError, Unavailable
 from jina.executor import Executor
 from jina.executor.endpoints import Endpoint, EndpointTable
-from jina.net.service import EndpointInfo, flat_fields
+from jina.net.service import EndpointInfo, Load, flat_fields
 from jina.observe import logs, traces
 from jina.observe.metrics import Metrics
 from jina.plan.plans import WorkerPlan
@@ -117,7 +117,7 @@ class WorkerService:
         )
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
         self.awaits_endpoints = False
-        self.load = None
+        self.scaling = None
         """It has no steps."""
         self._encoding_late = False
         self._throttling = 0
@@ -269,11 +269,11 @@ class WorkerService:
         )
 
     @property
-    def busy(self) -> tuple[int, int, int]:
-        """Requests that wait, that are not answered, and that were: gateways of other machines ask."""
+    def load(self) -> Load:
+        """See `LocalService`."""
         counted = list(self.counts.endpoints.values())
         waiting = self._pools.waiting + self.waiting_for_batches
-        return waiting, sum(one.in_flight for one in counted), sum(one.seconds.count for one in counted)
+        return Load(waiting, sum(one.in_flight for one in counted), sum(one.seconds.count for one in counted))
 
     def flush(self, *, on: bool = True) -> None:
         """See `Service`; on the protocol loop."""
