@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-INTERVAL: Final = 0.1
-"""Seconds between two looks."""
+from jina.supervisor.reloading import PeriodicThread
+
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 """Seconds until what failed is tried again."""
 
 
-class AutoscaleThread:
-    """A thread that calls `scale(name, replicas)` for each Deployment that should have another number of replicas.
+class AutoscaleThread(PeriodicThread):
+    """Calls `scale(name, replicas)` for each Deployment that should have another number of replicas.
 
     `wanted` gives these; None ends the thread. `failed` is told what could not be done, which is tried again.
     """
@@ -26,41 +25,29 @@ class AutoscaleThread:
         scale: Callable[[str, int], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
+        super().__init__("autoscale")
         self._wanted = wanted
         self._scale = scale
         self._failed = failed
-        self._stop = threading.Event()
         self._again: dict[str, tuple[float, float]] = {}
         """By Deployment whose last change failed: when it is tried again, and the pause after that."""
-        self._thread = threading.Thread(target=self._run, name="autoscale", daemon=True)
         self._thread.start()
 
-    def halt(self) -> None:
-        """Change nothing more; returns at once, a change may be under way."""
-        self._stop.set()
-
-    def stop(self) -> None:
-        """Change nothing more; waits for a change that is under way, unless that is what calls this."""
-        self.halt()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
-            wanted = self._wanted()
-            if wanted is None:
-                return
-            for name, replicas in wanted.items():
-                at, pause = self._again.get(name, (0.0, _FIRST_PAUSE))
-                if time.monotonic() >= at and not self._stop.is_set():
-                    self._change(name, replicas, pause)
+    def look(self) -> bool:
+        """See `PeriodicThread`."""
+        wanted = self._wanted()
+        for name, replicas in (wanted or {}).items():
+            at, pause = self._again.get(name, (0.0, _FIRST_PAUSE))
+            if time.monotonic() >= at and not self.halted:
+                self._change(name, replicas, pause)
+        return wanted is not None
 
     def _change(self, name: str, replicas: int, pause: float) -> None:
         try:
             self._scale(name, replicas)
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises is shown
             self._again[name] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
-            if not self._stop.is_set():
+            if not self.halted:
                 self._failed(name, error)
         else:
             self._again.pop(name, None)

@@ -59,47 +59,64 @@ def wait_for_change(files: Iterable[str], stop: threading.Event) -> bool:
     return False
 
 
-class Reloader:
-    """A thread that calls `reload(name)` for each name of which a file has changed, one after the other.
+class PeriodicThread:
+    """A thread that calls `look` every `INTERVAL` seconds, until that gives False or the thread is halted."""
+
+    def __init__(self, name: str) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def halted(self) -> bool:
+        """Whether `look` is called no more."""
+        return self._stop.is_set()
+
+    def halt(self) -> None:
+        """Look no more; returns at once, what a look led to may be under way."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Look no more; waits for what is under way, unless that is what calls this."""
+        self.halt()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def look(self) -> bool:
+        """Look, and do what is due; returns whether to look again."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            if not self.look():
+                self.halt()
+
+
+class Reloader(PeriodicThread):
+    """Calls `reload(name)` for each name of which a file has changed, one after the other.
 
     `files` gives the files of each name, which may become more; None ends the thread.
     """
 
     def __init__(self, files: Callable[[], Mapping[str, Iterable[str]] | None], reload: Callable[[str], None]) -> None:
+        super().__init__("reloader")
         self._files = files
         self._reload = reload
-        self._stop = threading.Event()
         self._changes: dict[str, Changes] = {}
-        self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
-        self._look()
+        self._changed()
         self._thread.start()
 
-    @property
-    def halted(self) -> bool:
-        """Whether `halt` was called."""
-        return self._stop.is_set()
+    def look(self) -> bool:
+        """See `PeriodicThread`."""
+        changed = self._changed()
+        for name in changed or ():
+            if not self.halted:
+                self._reload(name)
+        return changed is not None
 
-    def halt(self) -> None:
-        """Look no more; returns at once, a reload may be under way."""
-        self._stop.set()
-
-    def stop(self) -> None:
-        """Look no more; waits for a reload that is under way, unless that is what calls this."""
-        self.halt()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
-            for name in self._look():
-                if not self._stop.is_set():
-                    self._reload(name)
-
-    def _look(self) -> list[str]:
+    def _changed(self) -> list[str] | None:
         now, watched = time.monotonic(), self._files()
         if watched is None:
-            self._stop.set()
-            return []
+            return None
         looks = {
             name: self._changes.setdefault(name, Changes()).look(now, stamps_of(files))
             for name, files in watched.items()
