@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,29 @@ def test_the_source_archive_has_what_is_needed_to_build_and_test(built):
     assert tops == {
         "src", "tests", "packaging", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore",
     }  # fmt: skip
+
+
+def test_the_source_archive_is_complete_wherever_the_repository_is(tmp_path):
+    """In a folder that .gitignore names, hatchling passes over that file; and it looks at no folder twice."""
+    root = tmp_path / ".cache" / "repository"
+    root.mkdir(parents=True)
+    for name in ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", ".gitignore"):
+        shutil.copy(ROOT / name, root)
+    shutil.copytree(ROOT / "packaging", root / "packaging")
+    for name in ("src/jina/__init__.py", "src/jina/client/client.py", "src/jina_cli/__init__.py", "tests/__init__.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    environment = root / ".cache" / "environment"  # as tests make them for packages with requirements of their own
+    environment.mkdir(parents=True)
+    (environment / "jina").symlink_to(root / "src" / "jina")
+    (environment / "other.py").touch()
+    call(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=root)
+    (file,) = tmp_path.glob("rejina-*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names - {"PKG-INFO"} == {
+        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and environment not in path.parents
+    }
 
 
 def test_the_version(installed):
