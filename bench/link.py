@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -140,8 +141,11 @@ class Peer:
 
     def cpu_ns(self) -> int:
         """Nanoseconds that this process and the peer ran."""
-        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
-        return time.process_time_ns() + sum(int(task.read_text().split()[0]) for task in tasks)
+        total = time.process_time_ns()
+        for task in Path(f"/proc/{self._process.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):  # the thread has ended
+                total += int(task.read_text().split()[0])
+        return total
 
     async def round(self, size: int, in_flight: int, requests: int) -> float:
         """Microseconds of CPU per request."""

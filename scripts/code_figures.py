@@ -32,6 +32,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "jina"
 WINDOW = 8
@@ -191,7 +193,8 @@ class Tracer:
 
     def _counts(self) -> dict[int, dict[Function, int]]:
         """By process: what it has called since this was asked before."""
-        processes = [process for process in _descendants(os.getpid()) if _handles(process, signal.SIGUSR2)]
+        below = psutil.Process().children(recursive=True)
+        processes = [process.pid for process in below if _handles(process.pid, signal.SIGUSR2)]
         for process in processes:
             os.kill(process, signal.SIGUSR2)
             self._written[process] += 1
@@ -209,14 +212,6 @@ class Tracer:
     @staticmethod
     def _parsed(file: Path) -> dict[Function, int]:
         return {(name.partition(":")[0], name.partition(":")[2]): n for name, n in json.loads(file.read_text()).items()}
-
-
-def _descendants(process: int) -> list[int]:
-    children: list[int] = []
-    with contextlib.suppress(OSError):  # it has ended
-        for task in Path(f"/proc/{process}/task").iterdir():
-            children += map(int, (task / "children").read_text(encoding="ascii").split())
-    return [*children, *itertools.chain.from_iterable(map(_descendants, children))]
 
 
 def _handles(process: int, number: signal.Signals) -> bool:

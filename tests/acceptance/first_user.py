@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jina import Client, Deployment, Document, Executor, requests, write
 from jina.cli.main import main
+from tests.processes import descendants
 
 KEY = "key-of-the-callers-0123456789"
 VARIABLE = "value-of-a-variable"
@@ -30,12 +31,6 @@ class Keeping(Executor):
         self.count = int(Path(snapshot_dir, "count").read_text())
 
 
-def descendants(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = [int(word) for path in children.parent.parent.glob("*/children") for word in path.read_text().split()]
-    return [pid, *(one for child in found for one in descendants(child))]
-
-
 def serve(folder):
     options = {"stateful": True, "workspace": f"{folder}/ws", "log_dir": f"{folder}/logs", "env": {"TOKEN": VARIABLE}}
     with Deployment(uses=Keeping, name="it", host="127.0.0.1", api_keys=[KEY], **options) as served:
@@ -44,7 +39,7 @@ def serve(folder):
                 client.post("/add", Document())
         assert main(["raft", "snapshot", "it", "--workspace", f"{folder}/ws"]) == 0
         assert main(["raft", "backup", f"{folder}/backup", "--workspace", f"{folder}/ws"]) == 0
-        result = {"port": served.port, "pids": descendants(os.getpid())}
+        result = {"port": served.port, "pids": [os.getpid(), *descendants()]}
         sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -1,6 +1,5 @@
 """What the tests of Flows ask and count."""
 
-import contextlib
 import gc
 import http.client
 import json
@@ -9,6 +8,8 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+
+from tests.processes import descendants
 
 PAUSE = threading.Event()
 
@@ -83,28 +84,11 @@ def pss(pid):
     raise AssertionError(f"no Pss of {pid}")
 
 
-def runs(pid):
-    """Whether a process is there and no zombie."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def children_of(pid="self"):
-    """All processes below one, of all its threads."""
-    found = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *children_of(child)]
-    return found
-
-
 def left_over():
     """Children, descriptors, threads of ours and shared memory of this process."""
     gc.collect()
     return (
-        sorted(children_of()),
+        sorted(descendants()),
         len(os.listdir("/proc/self/fd")),
         sorted(thread.name for thread in threading.enumerate()),
         sorted(os.listdir("/dev/shm")),

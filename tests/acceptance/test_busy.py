@@ -12,6 +12,7 @@ import pytest
 
 from jina import Client, Deployment
 from tests.acceptance.services import Counting
+from tests.processes import gone
 
 PROBES = 200
 LIMIT = 0.05
@@ -82,10 +83,3 @@ def test_a_worker_ends_with_its_killed_parent_while_a_handler_holds_the_gil(tmp_
         assert time.monotonic() - died < 30, "waited in vain"
         pause.wait(0.01)
     assert time.monotonic() - died < 20
-
-
-def gone(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True

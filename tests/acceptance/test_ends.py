@@ -16,6 +16,7 @@ from jina.errors import RuntimeFailToStart, Unavailable
 from tests.acceptance.conftest import PROTOCOLS
 from tests.acceptance.services import Broken, Counting, Slow, Token
 from tests.certificates import certificate
+from tests.processes import children
 
 CLIENTS = 4
 """Threads that ask on each protocol."""
@@ -103,9 +104,8 @@ def life():
 
 def left_over():
     """Children, descriptors, threads of ours and shared memory."""
-    children = [(task / "children").read_text().split() for task in Path("/proc/self/task").iterdir()]
     return (
-        sorted(child for some in children for child in some),
+        sorted(children()),
         len(os.listdir("/proc/self/fd")),
         sorted(thread.name for thread in threading.enumerate()),
         sorted(os.listdir("/dev/shm")),

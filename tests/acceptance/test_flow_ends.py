@@ -19,9 +19,10 @@ import pytest
 from jina import Client, Flow
 from jina.errors import PortAlreadyUsed, RuntimeFailToStart, Unavailable
 from tests.acceptance.conftest import PROTOCOLS
-from tests.acceptance.flow_asking import children_of, left_over, nothing_new, runs, until
+from tests.acceptance.flow_asking import left_over, nothing_new, until
 from tests.acceptance.flow_services import Counted, Delayed, Failing
 from tests.acceptance.services import Token
+from tests.processes import descendants, gone
 
 CLIENTS = 3
 """Threads that ask on each protocol."""
@@ -63,7 +64,7 @@ def ask_until_refused(port, protocol, warm):
 
 
 def nothing_left(result, folder):
-    assert not any(map(runs, result["processes"].values()))
+    assert all(map(gone, result["processes"].values()))
     assert list((folder / "tmp").iterdir()) == []
     for port in result["ports"]:
         socket.create_server(("127.0.0.1", port)).close()
@@ -72,13 +73,13 @@ def nothing_left(result, folder):
 def test_sigterm_under_load(tmp_path):
     """Each request that was taken on is answered, all Executors are closed, the program exits with 0."""
     with program(tmp_path) as (child, facts, loads):
-        below = children_of(child.pid)
-        assert set(facts["processes"].values()) <= set(below)
+        below = descendants(child.pid)
+        assert set(facts["processes"].values()) <= below
         child.send_signal(signal.SIGTERM)
         answered = [load.result(30) for load in loads]
         assert child.wait(30) == 0, child.stderr.read()
     assert min(answered) >= 1
-    assert not any(map(runs, below))
+    assert all(map(gone, below))
     nothing_left(facts, tmp_path)
     counts = {int(path.read_text()) for path in tmp_path.glob("closed-*")}
     assert counts == {sum(answered)}  # no more was done than answered
@@ -90,10 +91,10 @@ def test_sigterm_under_load(tmp_path):
 def test_a_kill_under_load(tmp_path, victim):
     """Whichever process is killed, all others end too; the error names the process that died."""
     with program(tmp_path) as (child, facts, loads):
-        pids = [*children_of(child.pid)]
+        pids = descendants(child.pid)
         os.kill(child.pid if victim == "program" else facts["processes"]["gateway"], signal.SIGKILL)
         killed = time.monotonic()
-        until(lambda: not any(map(runs, pids)))
+        until(lambda: all(map(gone, pids)))
         took = time.monotonic() - killed
         assert min(load.result(30) for load in loads) >= 1
         if victim == "gateway":
@@ -118,7 +119,7 @@ def test_a_constructor_that_fails(tmp_path):
     assert "flow_services.py" in str(caught.value)
     assert isinstance(caught.value.__cause__, OSError)
     for path in tmp_path.iterdir():
-        assert not runs(int(path.read_text()))
+        assert gone(int(path.read_text()))
     until(lambda: nothing_new(before))
 
 

@@ -18,7 +18,8 @@ import pytest
 from jina import Client, Document
 from jina.cli.main import main
 from jina.errors import Unavailable
-from tests.acceptance.flow_asking import runs, until
+from tests.acceptance.flow_asking import until
+from tests.processes import gone
 
 OTHER = "1.26.4" if np.__version__ != "1.26.4" else "2.2.6"
 """A numpy that this environment does not have."""
@@ -94,7 +95,7 @@ def test_each_has_the_numpy_that_it_wants(sources):
         answered, code = ended_under_load(child, output["ports"])
         assert code == 0, child.stderr.read()
     assert min(answered) >= 1
-    until(lambda: not any(map(runs, output["processes"].values())), 10)
+    until(lambda: all(map(gone, output["processes"].values())), 10)
 
 
 def ended_under_load(child, ports):

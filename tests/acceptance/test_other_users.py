@@ -21,7 +21,8 @@ from jina.net.sockets import holder
 from jina.observe.logs import file_handler
 from jina.supervisor.environments import Environment
 from jina.supervisor.status_socket import _names, ask_all, serve_status
-from tests.acceptance.first_user import KEY, VARIABLE, descendants
+from tests.acceptance.first_user import KEY, VARIABLE
+from tests.processes import descendants
 
 OTHER = 65531
 pytestmark = [
@@ -193,7 +194,7 @@ def test_keys_on_a_command_line_are_taken_from_it():
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         said = next(line for line in child.stdout if "ready" in line or line.startswith("jina:"))
         try:
-            result = as_other(process=descendants(child.pid))["process"]
+            result = as_other(process=[child.pid, *descendants(child.pid)])["process"]
         finally:
             child.terminate()
     assert "seen is ready" in said

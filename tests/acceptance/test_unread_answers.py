@@ -3,12 +3,12 @@ back."""
 
 import asyncio
 import json
-import os
 import time
 
 import pytest
 
 from jina import Document, DocumentArray, Executor, Flow, requests
+from tests.processes import descendants
 from tests.server.test_slow_clients import UPGRADE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -32,23 +32,10 @@ class Much(Executor):
             yield Document(text="y" * 100_000)
 
 
-def processes(parent):
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8") as stat:
-                fields = stat.read().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended
-        if int(fields[1]) == parent:
-            found += [int(name), *processes(int(name))]
-    return found
-
-
 def megabytes():
     """The memory of all processes below this one."""
     total = 0
-    for process in processes(os.getpid()):
+    for process in descendants():
         try:
             with open(f"/proc/{process}/smaps_rollup", encoding="utf-8") as rollup:
                 total += sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))

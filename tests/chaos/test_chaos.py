@@ -19,6 +19,7 @@ from jina.supervisor.status_socket import ask_all
 from tests.acceptance.flow_asking import until
 from tests.chaos.load import Load
 from tests.chaos.services import Before, Behind, Follower, Ledger
+from tests.processes import children, gone
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,14 +44,6 @@ def begun(folder, pid):
 
 def open_files(pid="self"):
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def children():
-    """Children of this process, besides zombies that a test program may have left to it."""
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
-        found |= set((task / "children").read_text().split())
-    return found
 
 
 def memory(pid):
@@ -202,7 +195,7 @@ def test_a_kill_of_the_program_after_a_restart(tmp_path):
         pids = [process["pid"] for process in _told_by(child.pid)]
         child.kill()
         killed = time.monotonic()
-        until(lambda: not any(_lives(pid) for pid in pids))
+        until(lambda: all(map(gone, pids)))
         assert time.monotonic() - killed < (2 if AT_LENGTH else 10)
 
 
@@ -210,13 +203,6 @@ def _told_by(pid):
     """What `jina status` sees of the processes of a program."""
     services = [json.loads(data) for _, data in ask_all() if data is not None]
     return next((service["processes"] for service in services if service["pid"] == pid), [])
-
-
-def _lives(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def _taken_on(folder, number):

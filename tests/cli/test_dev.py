@@ -82,7 +82,8 @@ def _namespaces():
 
 
 ZOMBIES = """
-import os, subprocess
+import subprocess
+import psutil
 from jina import DocumentArray, Executor, requests
 
 class Orphaning(Executor):
@@ -90,11 +91,8 @@ class Orphaning(Executor):
     def word(self, docs: DocumentArray, **kwargs):
         subprocess.run(['sh', '-c', 'sleep 0.1 & exit 0'])
         subprocess.run(['sleep', '0.3'])
-        states = []
-        for pid in filter(str.isdigit, os.listdir('/proc')):
-            with open(f'/proc/{pid}/stat') as file:
-                states.append(file.read().rpartition(')')[2].split()[0])
-        docs.texts = [f"{states.count('Z')} zombies"]
+        states = [process.info['status'] for process in psutil.process_iter(['status'])]
+        docs.texts = [f"{states.count(psutil.STATUS_ZOMBIE)} zombies"]
 
     def close(self):
         print('closed', flush=True)

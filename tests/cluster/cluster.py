@@ -30,6 +30,7 @@ import trustme
 import yaml
 
 from tests.cluster import binaries
+from tests.processes import gone
 
 KUBERNETES = Path(__file__).with_name("kubernetes")
 PLUGINS = Path("/usr/lib/cni")  # where Debian has them
@@ -443,7 +444,7 @@ class Cluster:
         if (process := self._started.pop(name, None)) is not None:
             process.wait(60)
         else:
-            self.wait(lambda: _has_ended(pid), f"the end of {name}", 60)
+            self.wait(lambda: gone(pid), f"the end of {name}", 60)
 
     def _joining(self, group: str) -> list[str]:
         """What begins a command that gets its share of the CPU with the cluster, and not beside it."""
@@ -515,13 +516,6 @@ oom_score = 0
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
 """
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a process is gone, or only waits for its parent to notice."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return True
 
 
 def _await_namespace(process: subprocess.Popen[bytes]) -> None:

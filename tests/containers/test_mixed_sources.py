@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from jina import Client, Document
-from tests.acceptance.flow_asking import runs
 from tests.acceptance.test_mixed_sources import OTHER, ended_under_load, serving, sources  # noqa: F401 - a fixture
 from tests.containers.packages import IMAGE, containers, until
+from tests.processes import gone
 
 GONE_WITHIN = 5.0
 TOLD = {"hub": OTHER, "git": np.__version__, "ours": np.__version__}
@@ -50,7 +50,7 @@ def test_all_four_kinds_in_one_flow(running, sources):  # noqa: F811
         assert code == 0, child.stderr.read()
     assert min(answered) >= 1
     assert containers(running) == []
-    until(lambda: not any(map(runs, told["processes"].values())), "the end of all processes", GONE_WITHIN)
+    until(lambda: all(map(gone, told["processes"].values())), "the end of all processes", GONE_WITHIN)
 
 
 def test_nothing_is_left_when_the_program_is_killed(running, sources):  # noqa: F811
@@ -60,4 +60,4 @@ def test_nothing_is_left_when_the_program_is_killed(running, sources):  # noqa: 
         assert len(containers(running)) == 1
         child.kill()
         until(lambda: containers(running) == [], "the end of the container", GONE_WITHIN)
-    until(lambda: not any(map(runs, told["processes"].values())), "the end of all processes", GONE_WITHIN)
+    until(lambda: all(map(gone, told["processes"].values())), "the end of all processes", GONE_WITHIN)

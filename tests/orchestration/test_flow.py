@@ -15,6 +15,7 @@ import urllib.request
 import pytest
 from docarray import DocList
 from flow_steps import Add, Count, Failing, Left, Note, Recording, Right, Sleeping
+from tests.processes import children, gone
 
 from jina import AsyncFlow, Client, Deployment, Flow
 from jina.errors import (
@@ -29,26 +30,6 @@ from jina.errors import (
 )
 
 LOCAL = {"host": "127.0.0.1", "quiet": True}
-
-
-def _gone(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def _children():
-    with open(f"/proc/self/task/{threading.get_native_id()}/children") as file:
-        mine = file.read().split()
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/children") as file:
-                mine += file.read().split()
-        except FileNotFoundError:
-            continue
-    return set(mine)
 
 
 @pytest.fixture(scope="module")
@@ -235,13 +216,13 @@ def test_a_failing_executor_ends_the_start(tmp_path):
     record = tmp_path / "record"
     flow = Flow(env={"RECORD": str(record)}, **LOCAL)
     flow = flow.add(uses=Recording, name="good").add(uses=Failing, name="bad")
-    before = _children()
+    before = children()
     with pytest.raises(RuntimeFailToStart) as caught:
         flow.start()
     assert str(caught.value).startswith("Flow 'flow' is aborted: bad failed in __init__ (flow_steps.py:")
     assert "no such file model.bin" in str(caught.value)
     assert type(caught.value.__cause__) is RuntimeError
-    assert _children() <= before
+    assert children() <= before
     assert "RECORD" not in os.environ
     if record.exists():  # it may have been interrupted before
         assert record.read_text().split() in (["init"], ["init", "closed"])
@@ -256,12 +237,12 @@ def test_nothing_is_printed_before_the_error_of_a_failed_start(tmp_path, monkeyp
 
 
 def test_a_taken_port_is_named_and_nothing_is_left():
-    before = _children()
+    before = children()
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(PortAlreadyUsed, match=str(port)):
             Flow(port=port, **LOCAL).add(uses=Add).start()
-    assert _children() <= before
+    assert children() <= before
 
 
 def test_a_killed_executor_fails_its_requests_only():
@@ -384,7 +365,7 @@ Flow(host="127.0.0.1").add(uses="flow_steps.Add").add(uses="flow_steps.Sleeping"
         assert child.wait(20)
     assert time.monotonic() - began < 5
     assert "KeyboardInterrupt" in error
-    assert all(map(_gone, pids))
+    assert all(map(gone, pids))
 
 
 def test_yaml_and_back(tmp_path):
@@ -514,7 +495,7 @@ with Flow(host="127.0.0.1").add(uses="flow_steps.Add", replicas=2) as flow:
         child.kill()
     assert len(pids) == 3
     deadline = time.monotonic() + 20
-    while not all(map(_gone, pids)):
+    while not all(map(gone, pids)):
         assert time.monotonic() < deadline, "a process outlives its parent"
         time.sleep(0.01)
 

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from tests.processes import children, gone
 
 DEADLINE = 60
 
@@ -91,22 +91,6 @@ def program(tmp_path):
         process.communicate(timeout=DEADLINE)
 
 
-def _children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()] + [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        if task.name != str(pid)
-        for child in (task / "children").read_text().split()
-    ]
-
-
-def _gone(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def _until(condition):
     deadline = time.monotonic() + DEADLINE
     while not condition():
@@ -117,36 +101,36 @@ def _until(condition):
 def test_sigterm_drains_closes_and_exits_with_0(program):
     process = program(BLOCK)
     assert process.stdout.readline() == "HELLO\n"
-    (child,) = _children(process.pid)
+    (child,) = children(process.pid)
     process.terminate()
     out, err = process.communicate(timeout=DEADLINE)
     assert (out.split(), process.returncode) == (["closed", "after"], 0), err
-    assert _gone(child)
+    assert gone(child)
 
 
 @pytest.mark.slow
 def test_ctrl_c_reaches_only_the_program_which_closes_its_worker(program):
     process = program(SLEEP, stdin=True)
     assert process.stdout.readline() == "HELLO\n"  # also: a class of `python -`
-    (child,) = _children(process.pid)
+    (child,) = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE)
     assert out.split() == ["closed"]
     assert "KeyboardInterrupt" in err
-    assert _gone(child)
+    assert gone(child)
 
 
 @pytest.mark.slow
 def test_the_second_signal_ends_at_once(program):
     process = program(BLOCK, DELAY="600")
     process.stdout.readline()
-    (child,) = _children(process.pid)
+    (child,) = children(process.pid)
     process.terminate()
     assert process.stdout.readline() == "closing\n"
     process.terminate()
     process.communicate(timeout=DEADLINE)
     assert process.returncode == 128 + signal.SIGTERM
-    _until(lambda: _gone(child))
+    _until(lambda: gone(child))
 
 
 @pytest.mark.slow

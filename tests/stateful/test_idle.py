@@ -1,5 +1,6 @@
 """What a group costs that has nothing to do, and what it takes for itself before it does anything."""
 
+import contextlib
 import os
 import socket
 import time
@@ -23,7 +24,8 @@ def wakeups(pids):
     found = 0
     for pid in pids:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as file:
+            # A thread that has ended meanwhile waits no more.
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as file:
                 found += sum(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
     return found
 

@@ -51,14 +51,6 @@ def until(condition):
         time.sleep(0.01)
 
 
-def gone(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def forked(deployment):
     """Workers first, then the gateway."""
     return [isinstance(process._process, Sibling) for process in deployment.processes]

@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 import pytest
-from tests.supervisor.forkservers import DEADLINE, HERE, fork_server_of, forked, gone, until
+from tests.processes import gone
+from tests.supervisor.forkservers import DEADLINE, HERE, fork_server_of, forked, until
 
 from jina.errors import NotSupportedError, RuntimeFailToStart
 from jina.plan.plans import ListenerPlan

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.processes import gone
 
 from jina.errors import InternalError, PortAlreadyUsed, RuntimeFailToStart
 from jina.plan.plans import DeploymentPlan, ExecutorPlan, ListenerPlan, WorkerPlan
@@ -50,14 +51,6 @@ def _until(condition):
         time.sleep(0.01)
 
 
-def _gone(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def test_ready_then_stopped_leaves_nothing(start, tmp_path):
     threads, descriptors = set(threading.enumerate()), sorted(os.listdir("/proc/self/fd"))
     log = tmp_path / "log"
@@ -66,7 +59,7 @@ def test_ready_then_stopped_leaves_nothing(start, tmp_path):
     pid = deployment.workers[0].pid
     assert deployment.alive
     deployment.stop()
-    assert _gone(pid)
+    assert gone(pid)
     assert not deployment.alive
     assert deployment.workers[0].exit_status == 0
     assert log.read_text().split() == ["imported", "init", "closed"]  # env was there at the import
@@ -146,7 +139,7 @@ def test_a_failure_of_the_supervision_is_raised_not_waited_for():
     with pytest.raises(InternalError, match="supervising executor0 failed"):
         deployment.wait_ready(DEADLINE)
     deployment.stop()
-    assert _gone(deployment.workers[0].pid)
+    assert gone(deployment.workers[0].pid)
 
 
 def test_a_killed_worker_is_named_with_its_signal(start):
@@ -170,9 +163,9 @@ def test_what_user_code_started_ends_with_the_worker(start, tmp_path):
     deployment = start("Parent", env={"RECORD": str(log)})
     deployment.wait_ready(DEADLINE)
     grandchild = int(log.read_text().split()[-1])
-    assert not _gone(grandchild)
+    assert not gone(grandchild)
     deployment.stop()
-    _until(lambda: _gone(grandchild))
+    _until(lambda: gone(grandchild))
 
 
 def test_a_stubborn_worker_is_killed_after_its_grace(start, monkeypatch):
@@ -186,7 +179,8 @@ def test_a_stubborn_worker_is_killed_after_its_grace(start, monkeypatch):
 @pytest.mark.slow
 def test_children_end_with_their_killed_parent(tmp_path):
     """Also while a handler holds the GIL inside C code; `close()` is called where Python still runs."""
-    environment = {**os.environ, "RECORD": str(tmp_path / "log"), "PYTHONPATH": str(HERE)}
+    paths = f"{HERE}{os.pathsep}{HERE.parents[1]}"
+    environment = {**os.environ, "RECORD": str(tmp_path / "log"), "PYTHONPATH": paths}
     with subprocess.Popen(
         [sys.executable, HERE / "killed_parent.py"], env=environment, stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -194,6 +188,6 @@ def test_children_end_with_their_killed_parent(tmp_path):
         parent.kill()
     died = time.monotonic()
     assert len(pids) == 2
-    _until(lambda: all(map(_gone, pids)))
+    _until(lambda: all(map(gone, pids)))
     assert time.monotonic() - died < 20
     assert "closed" in (tmp_path / "log").read_text()
