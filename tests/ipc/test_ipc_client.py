@@ -850,20 +850,22 @@ def test_while_the_gateway_reads_nothing_no_more_is_begun_than_the_link_holds():
         server = LinkServer(theirs, service, LIMIT)
         await server.start()
         upstream = LinkUpstream(NAME, ours, LIMIT)
-        await upstream.describe()
-        upstream.throttle(on=True)
-        calls = [asyncio.create_task(upstream.call(request(data=b""))) for _ in range(100)]
-        await until(lambda: server._connection.full and server._connection._paused)
-        for _ in range(200):
-            await asyncio.sleep(0)
-        assert service.throttled[-1] is True
-        assert service.begun < 50
-        upstream.throttle(on=False)
-        for call in calls:
-            assert len((await call).payload.to_bytes()) > size
-        assert service.throttled[-1] is False
-        await upstream.close()
-        await server.stop(1)
+        try:
+            await upstream.describe()
+            upstream.throttle(on=True)
+            calls = [asyncio.create_task(upstream.call(request(data=b""))) for _ in range(100)]
+            await until(lambda: server._connection.full and server._connection._paused)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert service.throttled[-1] is True
+            assert service.begun < 50
+            upstream.throttle(on=False)
+            for call in calls:
+                assert len((await call).payload.to_bytes()) > size
+            assert service.throttled[-1] is False
+        finally:  # uvloop waits for what is not closed, without end
+            await upstream.close()
+            await server.stop(1)
 
     run(main())
 
