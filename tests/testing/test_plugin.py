@@ -48,7 +48,7 @@ def test_served(jina_served):
 def test_pytest_has_the_fixtures(tmp_path):
     (tmp_path / "test_mine.py").write_text(TEST)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=55, cwd=tmp_path)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=150, cwd=tmp_path)
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
