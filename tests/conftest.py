@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -30,6 +31,17 @@ def pytest_configure(config):
     part = config.getoption("--part")
     if part is not None and part_of(part) is None:
         raise pytest.UsageError(f"--part {part}: write K/N with 1 <= K <= N, such as 1/3")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Without the garbage collector: all that is made stays, and looking through it again and again takes its time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -59,6 +59,7 @@ def probe(port, endpoint):
     return sorted(times)[int(len(times) * 0.99)]
 
 
+@pytest.mark.slow
 def test_a_worker_ends_with_its_killed_parent_while_a_handler_holds_the_gil(tmp_path):
     """Other threads and idle workers: `tests/supervisor/test_processes.py`."""
     environment = {

@@ -63,6 +63,7 @@ class Named(Service):
         super().__init__(["-m", "sh", "-c", script, "jina", *words], cwd)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.skipif(not may_mount(), reason="needs a mount namespace")
 def test_machines_behind_a_name_come_and_go(tmp_path, monkeypatch):

@@ -224,6 +224,7 @@ def test_no_request_fails_while_they_are_still_sent_to_one_that_stops(folder):
         asyncio.run(main(one, other))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.skipif(sys.platform == "win32", reason="stops by SIGTERM")
 def test_a_gateway_goes_on_as_long(folder):
@@ -247,6 +248,7 @@ def test_a_gateway_goes_on_as_long(folder):
             asyncio.run(main(one, other))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(100)
 @pytest.mark.skipif(sys.platform == "win32", reason="stops by SIGTERM")
 def test_on_one_machine_it_ends_at_once_and_the_second_signal_ends_the_delay(folder):

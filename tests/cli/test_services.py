@@ -97,6 +97,7 @@ def test_a_generated_package_starts_as_it_is(tmp_path):
         assert service.end() == 0
 
 
+@pytest.mark.slow
 def test_a_new_project_starts_as_it_is(tmp_path):
     assert subprocess.run([JINA, "new", "hello", "--type", "deployment"], cwd=tmp_path, timeout=WITHIN, check=False,
                           capture_output=True).returncode == 0  # fmt: skip

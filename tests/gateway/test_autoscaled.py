@@ -171,6 +171,7 @@ async def test_held_requests_keep_their_deadline(monkeypatch, account):  # noqa:
             assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @on_a_loop
 async def test_keda_gets_as_many_as_the_load_needs(monkeypatch, account):  # noqa: F811
     """Ten times the load up and down: what a cluster would set follows within ten seconds each."""

@@ -45,6 +45,7 @@ def test_push_list_inspect_pull(jina, folder):
     assert json.loads(jina("hub", "pull", "jinahub://upper", "--offline", "--json"))["version"] == digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "jinaai://ada/upper"])
 def test_what_push_prints_names_the_package_in_whatever_registry(jina, folder, tmp_path, monkeypatch, name):
     """In another folder than that of JINA_HUB_REGISTRY: each name that is printed is used as it is."""
@@ -71,6 +72,7 @@ def test_push_refuses_a_package_with_mistakes(jina, folder):
     assert jina("hub", "list") == "upper  latest\n"
 
 
+@pytest.mark.slow
 def test_a_protected_tag_stays(jina, folder):
     jina("hub", "push", folder, "--protected-tag", "v1")
     jina("hub", "push", folder, "--protected-tag", "v1")
@@ -94,6 +96,7 @@ def test_check(jina, folder):
     assert "no config.yml" in jina("hub", "check", folder.parent, code=2)
 
 
+@pytest.mark.slow
 def test_signed_and_verified(jina, folder, tmp_path):
     (private, public), (_, other) = make_key(tmp_path, "ada"), make_key(tmp_path, "bob")
     jina("hub", "push", folder)
@@ -171,6 +174,7 @@ def test_pull_takes_no_environment_from_nowhere(jina, folder):
     assert json.loads(jina("hub", "pull", "upper", "--install-requirements", "--json"))["environment"] is None
 
 
+@pytest.mark.slow
 def test_a_registry_with_tls_and_passwords(jina, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     made = certificate(tmp_path)

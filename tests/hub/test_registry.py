@@ -151,6 +151,7 @@ class Pausing(io.BytesIO):
 
 
 class TestARegistryThatDies:
+    @pytest.mark.slow
     def test_an_upload_goes_on(self, tmp_path):
         text = os.urandom(3 * UPLOAD)
         blob = Descriptor.of(IMAGE_LAYER, text)
@@ -399,6 +400,7 @@ class TestOddServers:
             store = RegistryStore(server.host, Access(frozenset({server.host}), patience=1), nobody)
             assert store.tags("a") == ["a", "b", "c"]
 
+    @pytest.mark.slow
     def test_pages_without_an_end(self):
         link = {"Link": '</v2/a/tags/list?n=1>; rel="next"'}
         with odd(lambda *_: (200, dict(link), b'{"tags": ["a"]}')) as server:

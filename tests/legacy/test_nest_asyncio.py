@@ -70,6 +70,7 @@ def written(folder, name, text, module, *, at_the_top):
     (folder / f"{name}.py").write_text(textwrap.dedent(filled))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_the_top", [True, False], ids=["module", "init"])
 @pytest.mark.parametrize("module", MODULES)
 def test_in_executors_and_gateways(tmp_path, monkeypatch, module, at_the_top):

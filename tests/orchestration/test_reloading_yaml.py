@@ -59,6 +59,7 @@ def until_answered(post, wanted):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "text"),
     [
@@ -83,6 +84,7 @@ def test_commands_follow_the_yaml_that_they_serve(folder, command, text):
         assert len(set(re.findall(r"is ready: (\S+)", service.output))) == 1  # the ports stay
 
 
+@pytest.mark.slow
 def test_a_flow_that_blocks_follows_its_file_through_mistakes(folder, caplog):
     file = folder / "flow.yml"
     file.write_text(FLOW.format(word="one"))

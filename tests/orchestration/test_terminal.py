@@ -130,6 +130,7 @@ class Terminal:
         self._reader.join(WITHIN)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("end", ["serves", "fails"])
 def test_all_that_executors_print_stays(tmp_path, end):

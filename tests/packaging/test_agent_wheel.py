@@ -23,6 +23,7 @@ def run(*words):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_pip_installs_a_program_that_runs(tmp_path):
     try:
         program = Path(agent_path())

@@ -59,6 +59,7 @@ def output_of(folder, program) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uses", ["uses='book.Book'", "uses='book.yml'", "uses='Book', py_modules=['book.py']"])
 def test_workers_import_classes_with_nested_lists(uses, tmp_path):
     (tmp_path / "book.py").write_text(textwrap.dedent(MODULE))

@@ -179,6 +179,7 @@ def test_over_shards_the_newest_answer_is_all_that_has_to_be_sent_back(tmp_path)
         assert len(written) == 2
 
 
+@pytest.mark.slow
 def test_a_session_lasts_over_a_snapshot_and_a_restart(tmp_path):
     options = {"replicas": 1, "name": "notes", "protocol": ["grpc", "http"]}
     with group(FolderLedger, tmp_path, **options) as running:

@@ -127,6 +127,7 @@ def _folders(temporary: Path) -> set[Path]:
     return set(temporary.glob("jina-agents-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # three starts in a row, which take a minute where everything is compiled and others work
 def test_the_next_start_removes_the_folder_of_one_that_was_killed(temporary, tmp_path):
     first = _start(temporary, tmp_path, "slow")

@@ -77,6 +77,7 @@ class TellsItsGpus(Executor):
             doc.text = os.environ["CUDA_VISIBLE_DEVICES"]
 
 
+@pytest.mark.slow
 def test_replicas_take_turns(monkeypatch):
     """Shards too; each of four answers."""
     from jina import Document, DocumentArray

@@ -157,6 +157,7 @@ class Barrier:
             os.sched_yield()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_yield"), reason="POSIX")
 @pytest.mark.parametrize("lingering", [False, True])
 def test_one_of_several_processes_gets_a_port_that_they_take_at_the_same_time(lingering):
