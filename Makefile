@@ -104,10 +104,10 @@ fuzz: $(READY)  ## 10,000 requests of garbage, a table of 10,000 attacks (JINA_F
 	export JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30}; \
 		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/attacks tests/acceptance/test_overload.py
 
-test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own
+test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own (PART=1/3: a third of it)
 	scripts/env_jina3.sh
 	scripts/env_docarray021.sh
-	$(PYTEST) -q -m interop -n 2 --dist loadgroup $$(grep -rlF mark.interop --include='test_*.py' tests | sort)
+	$(PYTEST) -q -m interop $(if $(PART),--part $(PART)) -n 2 --dist loadgroup $$(grep -rlF mark.interop --include='test_*.py' tests | sort)
 
 test-observe: $(READY)  ## against a real Prometheus and a real collector of OpenTelemetry data
 	scripts/env_observe.sh
@@ -118,9 +118,9 @@ test-images: $(READY)  ## all about images, engines, registries and packages; in
 	$(PYTEST) -q -m "slow or long or not slow" -n 0 --timeout 1800 tests/hub
 	$(MAKE) --no-print-directory test-containers LONG=1
 
-test-containers: $(READY)  ## the part of test-images that needs an engine or runs images, without what downloads much
+test-containers: $(READY)  ## the part of test-images that needs an engine or runs images, without what downloads much (PART=1/3: a third of it)
 	scripts/env_images.sh
-	$(PYTEST) -q -m "slow$(if $(LONG),, and not long)" -n 0 tests/containers
+	$(PYTEST) -q -m "slow$(if $(LONG),, and not long)" $(if $(PART),--part $(PART)) -n 0 tests/containers
 
 test-cluster: $(AGENT_READY)  ## exports on a real Kubernetes of three nodes, which is built once into ~/.cache (as root, on Debian)
 	scripts/env_cluster.sh
