@@ -42,6 +42,7 @@ from jina.hub.oci import (
     sweep,
     whole,
 )
+from jina.hub.sbom import bill_of_materials, components_of
 from jina.version import __version__
 
 ARTIFACT: Final = "application/vnd.jina.executor.v1"
@@ -436,46 +437,10 @@ def attach(
 
 # --- bill of materials --------------------------------------------------------------------------------------------
 
-_NAME_AND_VERSION: Final = re.compile(
-    r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?:==\s*([A-Za-z0-9.!+_-]+))?"
-)
-
 
 def _push_sbom(package: Package, store: Store, repository: str, pushed: Descriptor) -> None:
-    components = _components(package)
-    subject = {"type": "application", "bom-ref": pushed.digest, "name": package.name, "version": pushed.digest}
-    value = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {"component": subject},
-        "components": components,
-    }
-    attach(store, repository, pushed, SBOM, [(SBOM, canonical(value), {TITLE: "sbom.cdx.json"})])
-
-
-def _components(package: Package) -> list[dict[str, Any]]:
-    """The distributions that the package pins in uv.lock, else those that requirements.txt lists."""
-    found: dict[str, str] = {}
-    if "uv.lock" in package.files:
-        import tomllib
-
-        try:
-            listed = tomllib.loads(_text(package.folder / "uv.lock")).get("package", [])
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{package.folder / 'uv.lock'}: {error}", help="write it again: uv lock") from None
-        found = {str(one.get("name", "")): str(one.get("version", "")) for one in listed if isinstance(one, dict)}
-    elif "requirements.txt" in package.files:
-        for line in _text(package.folder / "requirements.txt").splitlines():
-            match = _NAME_AND_VERSION.match(line.partition("#")[0])
-            if match and not line.lstrip().startswith("-"):
-                found[re.sub(r"[-_.]+", "-", match[1].lower())] = match[2] or ""
-    components = []
-    for name, version in sorted(found.items()):
-        address = f"pkg:pypi/{name}{f'@{version}' if version else ''}"
-        component = {"type": "library", "bom-ref": address, "name": name, "purl": address}
-        components.append({**component, "version": version} if version else component)
-    return components
+    value = canonical(bill_of_materials(package.name, pushed.digest, components_of(package.folder)))
+    attach(store, repository, pushed, SBOM, [(SBOM, value, {TITLE: "sbom.cdx.json"})])
 
 
 # --- pull ---------------------------------------------------------------------------------------------------------

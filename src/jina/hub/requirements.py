@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,24 @@ def _lines(path: str, known: _Known, *, constraint: bool, place: str = "") -> It
             known.seen.add(os.path.abspath(inner))
             yield RequirementLine(line, here, limits, inner)
             yield from _lines(inner, known, constraint=limits, place=here)
+
+
+def normal_name(name: str) -> str:
+    """The name of a distribution as indexes compare it: in lower case, with one `-` between its words."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def project_dependencies(path: str) -> list[str] | None:
+    """The dependencies that a pyproject.toml lists; None where only a build of the project tells them.
+
+    Raises `BadConfigSource` for a file that cannot be read.
+    """
+    try:
+        project = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("project", {})
+        found = project.get("dependencies", [])
+    except (OSError, ValueError, AttributeError) as error:
+        raise BadConfigSource(f"{path}: {error}") from None
+    return None if "dependencies" in project.get("dynamic", []) else [str(line) for line in found]
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -29,7 +29,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,7 +40,7 @@ from urllib.request import url2pathname
 
 from jina.config.paths import user_cache
 from jina.errors import DISTRIBUTION, BadConfigSource, ConfigError, NotSupportedError
-from jina.hub.requirements import requirement_lines
+from jina.hub.requirements import normal_name, project_dependencies, requirement_lines
 from jina.version import __version__
 
 SECONDS: Final = 1800.0
@@ -123,15 +122,11 @@ class _Reading:
         if line == "--require-hashes":  # what workers need has none; those that are given are checked in any case
             return
         match = _NAME.match(line)
-        if match is not None and _normal(match["name"]) in _OURS:
-            named = {_normal(extra.strip()) for extra in (match["extras"] or "").split(",")}
+        if match is not None and normal_name(match["name"]) in _OURS:
+            named = {normal_name(extra.strip()) for extra in (match["extras"] or "").split(",")}
             self.extras |= _EXTRAS if "standard" in named else named & _EXTRAS
         else:
             (self.constraints if constraints else self.lines).append(line)
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _local_path(line: str) -> str:
@@ -380,16 +375,15 @@ def root() -> Path:
 
 def _dependencies(file: str) -> list[str]:
     try:
-        project = tomllib.loads(Path(file).read_text(encoding="utf-8")).get("project", {})
-        found = project.get("dependencies", [])
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadConfigSource(f"install_requirements: {file}: {error}") from None
-    if "dependencies" in project.get("dynamic", []):
+        found = project_dependencies(file)
+    except BadConfigSource as error:
+        raise error.prefix("install_requirements") from None
+    if found is None:
         raise ConfigError(
             f"install_requirements: {file}: dynamic dependencies are known only when the project is built",
             help="list them under [project] dependencies, or in requirements.txt",
         )
-    return [str(line) for line in found]
+    return found
 
 
 def _platform() -> list[str]:
@@ -436,7 +430,7 @@ def _closure(requirements: Iterable[str]) -> list[metadata.Distribution]:
     found: dict[str, metadata.Distribution] = {}
     left = list(requirements)
     while left:
-        if (one := _distribution(left.pop())) is not None and (name := _normal(one.metadata["Name"])) not in found:
+        if (one := _distribution(left.pop())) is not None and (name := normal_name(one.metadata["Name"])) not in found:
             found[name] = one
             left += [line for line in one.requires or () if not _EXTRA.search(line)]
     return list(found.values())
