@@ -63,6 +63,27 @@ def test_what_push_prints_names_the_package_in_whatever_registry(jina, folder, t
     assert jina("hub", "push", folder).startswith("jinahub://upper:latest\n")
 
 
+@pytest.mark.parametrize("asked", ["", "jinahub://upper:v1", "upper"])
+def test_what_status_prints_names_the_package_in_whatever_registry(jina, folder, tmp_path, monkeypatch, asked):
+    """Of another registry than that of JINA_HUB_REGISTRY: the name that is printed, and each digest behind it."""
+    monkeypatch.setenv("JINA_HUB_REGISTRY", str(tmp_path / "another"))
+    there = ["--registry", tmp_path / "a registry"]
+    jina("hub", "push", folder, "-t", "v1", *there)
+    jina("hub", "pull", "jinahub://upper:v1", *there)
+    jina("hub", "lock", "jinahub://upper:v1", *there)
+    found = json.loads(jina("hub", "status", asked or folder, *there, "--json"))
+    assert found["uses"].startswith("hub:///")
+    name = found["uses"].removesuffix(":v1")
+    (tag,) = found["tags"]
+    for uses in (f"{name}:{tag['tag']}", f"{name}@{tag['digest']}"):
+        assert Path(jina("hub", "pull", uses).strip()).joinpath("data.txt").read_text() == "one"
+    shown = jina("hub", "status", asked or folder, *there)
+    assert shown.startswith(f"package      {found['uses']}\n")
+    assert tag["cached"]
+    if asked.startswith("jinahub://"):  # as it was pulled and pinned
+        assert (found["lock"]["version"], found["cached"]["version"]) == (tag["digest"], tag["digest"])
+
+
 def test_push_refuses_a_package_with_mistakes(jina, folder):
     (folder / "executor.py").write_text("import not_there\n")
     assert "executor.py:1" in jina("hub", "push", folder, code=2)

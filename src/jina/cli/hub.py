@@ -219,11 +219,11 @@ def _sign(store: Store, named: Named, pushed: Descriptor, key: str) -> None:
     sign(store, named.reference.repository, name, pushed, Path(key).expanduser())
 
 
-def _uses_of(named: Named, registry: str = "") -> str:
-    """What `uses` says for a package, without its version."""
+def _uses_of(named: Named) -> str:
+    """What `uses` says for a package, without its version: short for one in the registry of JINA_HUB_REGISTRY."""
     from jina.hub.fetch import registry_named
 
-    home, prefix = registry_named(registry)
+    home, prefix = registry_named()
     repository = named.reference.repository
     if named.registry == home and repository.startswith(prefix):
         rest = repository.removeprefix(prefix)
@@ -319,22 +319,26 @@ def _status(spec: HubStatusSpec, text: str, folder: Path | None) -> dict[str, An
     fetching = Fetching(offline=True, registry=spec.registry)
     package = None if folder is None else Package.read(folder)
     found: dict[str, Any] = {"folder": None if folder is None else str(folder.resolve())}
-    if is_reference(text) and text.strip().lower().startswith("git+"):
-        uses, found["registry"], found["tags"] = text.strip(), None, None
+    # What it is called in a lock and in the cache: as it was asked for, or by the name that is shown.
+    names = [text.strip()] if is_reference(text) else []
+    if names and names[0].lower().startswith("git+"):
+        uses, found["registry"], found["tags"] = names[0], None, None
     else:
         named, _ = _package(spec, text if package is None else package.repository)
-        uses = text.strip() if is_reference(text) else _uses_of(named, spec.registry)
+        uses = f"{_uses_of(named)}{named.reference.version}"
         found["registry"] = named.registry
         found["tags"] = None if spec.offline else _tags(spec, named, package)
+    names.append(uses)
     file = lock_for(None)
     pins = read_lock(file) if file is not None else {}
-    cached = fetching.cached(uses)
+    pinned = next(filter(None, map(pins.get, names)), None)
+    cached = next(filter(None, map(fetching.cached, names)), None)
     requires = folder or (cached.folder if cached is not None else None)
     environment = None if requires is None else _environment_of(requires)
     return {
         "uses": uses,
         **found,
-        "lock": None if file is None else {"file": str(file), "version": pins.get(uses)},
+        "lock": None if file is None else {"file": str(file), "version": pinned},
         "cached": None if cached is None else {"version": cached.version, "folder": str(cached.folder)},
         "requirements": [] if environment is None else list(environment.files),
         "environment": str(environment.folder) if environment is not None and environment.is_made else None,
@@ -359,7 +363,7 @@ def _tags(spec: HubStatusSpec, named: Named, package: Package | None) -> list[di
         entry, manifest = manifest_of(store, repository, tag)
         one: dict[str, Any] = {"tag": tag, "digest": entry.digest}
         one["signatures"] = signatures(store, repository, entry.digest)
-        one["cached"] = Fetching().cached(_uses_of(named, spec.registry), entry.digest) is not None
+        one["cached"] = Fetching().cached(named.uses, entry.digest) is not None
         if layers is not None:
             one["same_as_folder"] = {layer.digest for layer in manifest.layers} == layers
         found.append(one)

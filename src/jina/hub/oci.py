@@ -102,10 +102,14 @@ class Reference:
         """The same, pinned to a digest."""
         return Reference(self.registry, self.repository, self.tag, digest)
 
+    @property
+    def version(self) -> str:
+        """`:TAG`, `@DIGEST` or both, as it was named; empty without either."""
+        return f"{f':{self.tag}' if self.tag else ''}{f'@{self.digest}' if self.digest else ''}"
+
     def __str__(self) -> str:
         host = f"{self.registry}/" if self.registry else ""
-        tag = f":{self.tag}" if self.tag else ""
-        return f"{host}{self.repository}{tag}{f'@{self.digest}' if self.digest else ''}"
+        return f"{host}{self.repository}{self.version}"
 
 
 def docker_name(image: str) -> str:
