@@ -13,8 +13,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq || true
+apt-get -o DPkg::Lock::Timeout=300 update -qq || true
 for package in $wanted; do
     # Services of these packages are not started: the tests start what they need, each in a folder of its own.
-    RUNLEVEL=1 apt-get install -qy --no-install-recommends "$package" >/dev/null </dev/null || printf 'no %s here\n' "$package" >&2
+    RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends "$package" >/dev/null </dev/null || printf 'no %s here\n' "$package" >&2
 done
