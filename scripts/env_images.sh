@@ -4,7 +4,8 @@
 set -eu
 
 wanted=
-for program in dockerd:docker.io docker-registry:docker-registry skopeo:skopeo umoci:umoci podman:podman git:git openssl:openssl; do
+for program in dockerd:docker.io docker-registry:docker-registry skopeo:skopeo umoci:umoci podman:podman git:git openssl:openssl \
+    sshd:openssh-server ssh:openssh-client; do
     command -v "${program%%:*}" >/dev/null || wanted="$wanted ${program#*:}"
 done
 [ -n "$wanted" ] || exit 0

@@ -66,3 +66,11 @@ def running(engine_with_image, tmp_path_factory, monkeypatch) -> Iterator[Engine
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     yield engine_with_image
     assert containers(engine_with_image) == []
+
+
+@pytest.fixture(scope="session")
+def elsewhere(archive) -> Iterator[Engine]:
+    """An engine with a bridge, in a network namespace of its own."""
+    with engine(elsewhere=True) as made:
+        made.docker("load", "-i", archive)
+        yield made

@@ -118,12 +118,13 @@ def build(package: Path, base: str, output: str, *words: str) -> str:
     return done.stdout.split()[0]
 
 
-def tool(name: str) -> str:
+def tool(name: str, package: str = "") -> str:
     """A program of Debian's, installed if it is not there; skips the test where it cannot be."""
     if not shutil.which(name):
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             pytest.skip(f"no {name} here, and no way to install it")
-        command = f"DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends {name}"
+        install = "DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=100 install -qy"
+        command = f"{install} --no-install-recommends {package or name}"
         subprocess.run(["sh", "-c", command], capture_output=True, stdin=subprocess.DEVNULL, timeout=170, check=False)
     return shutil.which(name) or pytest.skip(f"{name} cannot be installed")
 

@@ -22,8 +22,8 @@ from scripts.base_image import VERSION
 
 from jina import Deployment, Document, DocumentArray, Flow
 from jina.errors import ConfigError, RuntimeFailToStart
-from tests.containers.engine import Engine, engine
-from tests.containers.packages import IMAGE, JINA, PROBE, WAIT, containers, until
+from tests.containers.engine import Engine
+from tests.containers.packages import IMAGE, JINA, PROBE, WAIT, containers, tool, until
 
 ROOT = Path(__file__).parents[2]
 JINA3 = ROOT / ".cache/env-jina3/bin/python"
@@ -38,14 +38,6 @@ pytestmark = [
 ]
 
 CONFIG = "jtype: Probe\nmetas:\n  name: Probe\npy_modules:\n  - executor.py\n"
-
-
-@pytest.fixture(scope="module")
-def elsewhere(archive) -> Iterator[Engine]:
-    """An engine with a bridge, in a network namespace of its own."""
-    with engine(elsewhere=True) as made:
-        made.docker("load", "-i", archive)
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -349,9 +341,55 @@ def test_a_stateful_image_keeps_its_state(running, tmp_path):
             deployment.scale(5)
 
 
-def test_an_engine_over_tcp_has_a_network_of_its_own(elsewhere, tmp_path):
-    """As one on another machine: the port is published there, and reached at the address that DOCKER_HOST names."""
-    script = tmp_path / "over_tcp.py"
+@pytest.fixture(params=["tcp", "ssh"])
+def remote(elsewhere, tmp_path, request) -> Iterator[dict[str, str]]:
+    """The environment of programs that reach the engine as one on another machine."""
+    if request.param == "tcp":
+        yield {**elsewhere.environment, "DOCKER_HOST": "tcp://127.0.0.1:2375"}
+        return
+    with ssh_server(elsewhere, tmp_path / "ssh") as (address, programs):
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        yield {**elsewhere.environment, "DOCKER_HOST": address, "PATH": path}
+
+
+@contextlib.contextmanager
+def ssh_server(made: Engine, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Debian's sshd in the network namespace of an engine; gives its address and the folder of an `ssh` for it."""
+    server, client = tool("sshd", "openssh-server"), tool("ssh", "openssh-client")
+    folder.mkdir()
+    for name in ("host", "user"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, timeout=60
+        )  # fmt: skip
+    host_key = (folder / "host.pub").read_text()
+    (folder / "known").write_text(f"[127.0.0.1]:2222 {host_key}")
+    (folder / "sshd.conf").write_text(
+        f"ListenAddress 127.0.0.1:2222\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nPidFile none\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"SetEnv DOCKER_HOST=unix://{made.home}/docker.sock\n"
+    )
+    (folder / "ssh.conf").write_text(
+        f"IdentityFile {folder}/user\nIdentitiesOnly yes\nUserKnownHostsFile {folder}/known\n"
+    )
+    # ssh takes its settings from the home that the system says, whatever HOME says.
+    (folder / "bin").mkdir()
+    (folder / "bin/ssh").write_text(f'#!/bin/sh\nexec {client} -F {folder}/ssh.conf "$@"\n')
+    (folder / "bin/ssh").chmod(0o755)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    with (folder / "log").open("w+") as log:
+        command = [*made.inside, server, "-D", "-e", "-f", folder / "sshd.conf"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+            try:
+                until(lambda: "Server listening" in (folder / "log").read_text() or process.poll() is not None, "sshd")
+                assert process.poll() is None, (folder / "log").read_text()
+                yield "ssh://root@127.0.0.1:2222", folder / "bin"
+            finally:
+                process.terminate()
+
+
+def test_an_engine_on_another_machine_has_a_network_of_its_own(elsewhere, remote, tmp_path):
+    """The port is published there, and reached at the address that DOCKER_HOST names."""
+    script = tmp_path / "program.py"
     script.write_text(
         textwrap.dedent(f"""
         import json
@@ -366,8 +404,7 @@ def test_an_engine_over_tcp_has_a_network_of_its_own(elsewhere, tmp_path):
     )
     done = subprocess.run(
         [*elsewhere.inside, sys.executable, script],
-        env={**elsewhere.environment, "DOCKER_HOST": "tcp://127.0.0.1:2375"},
-        capture_output=True, text=True, timeout=300, check=False,
+        env=remote, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "answer: ['A!'] True" in done.stdout, done.stdout + done.stderr
     assert containers(elsewhere) == []

@@ -48,6 +48,7 @@ SHOWN = {
     "docker run --rm --gpus all": "the same as above with a GPU, which no machine of the tests has",
     "python serve.py": SERVED,
     "jina executor --uses docker://upper:v1": SERVED,
+    "docker run -v /var/run/docker.sock": "tests/containers/test_inside.py runs such a program",
     "grpcurl -plaintext": GRPCURL,
     "kubectl ": CLUSTER,
     "jina kubernetes ": GROUPS,

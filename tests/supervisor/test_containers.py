@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
 
 from jina import Deployment, Flow
 from jina.errors import ConfigError, NotSupportedError
-from jina.hub.engine import Engine
+from jina.hub.engine import Engine, OwnContainer
 from jina.observe.logs import lines_file
 from jina.plan.plans import ContainerPlan, LogPlan, WorkerPlan
 from jina.supervisor.container import Lines, Network
@@ -124,6 +125,42 @@ def test_ports_are_published_on_this_machine_alone(monkeypatch):
     assert Network.of(bridge, ENGINE, "").port_words(8080) == ["--publish=127.0.0.1::8080"]
     assert Network.of(bridge, ENGINE, "far").port_words(8080) == ["--publish=8080"]
     assert Network.of(ContainerPlan(image="x", network="HOST"), ENGINE, "").port_words(8080) == []
+
+
+MOUNTS = [("/data", "/srv/data"), ("/data/in/side", "/var/x"), ("/", "/all")]
+BRIDGED = OwnContainer("0123456789abcdef", "bridge", MOUNTS)
+
+
+@pytest.mark.parametrize(
+    ("plan", "network", "words"),
+    [
+        ({}, "bridge", ("--network=container:0123456789abcdef",)),
+        ({}, "some-network", ("--network=container:0123456789abcdef",)),
+        ({}, "container:other", ("--network=container:other",)),
+        ({"flags": ["--network=container:other"]}, "bridge", ()),
+        ({}, "host", ("--network=host",)),
+        ({"network": "HOST"}, "host", ("--network=host",)),
+        ({"network": "HOST"}, "bridge", None),
+        ({"network": "BRIDGE"}, "bridge", None),
+        ({"flags": ["--network=some-network"]}, "some-network", None),
+    ],
+)
+def test_networks_in_a_container(plan, network, words):
+    own = dataclasses.replace(BRIDGED, network=network)
+    if words is None:
+        with pytest.raises(ConfigError, match="is not reached from here"):
+            Network.of(ContainerPlan(image="x", **plan), ENGINE, "", own)
+        return
+    found = Network.of(ContainerPlan(image="x", **plan), ENGINE, "", own)
+    assert (found.words, found.host, found.published) == (words, "127.0.0.1", False)
+
+
+def test_paths_of_a_container_are_those_of_its_mounts():
+    assert BRIDGED.outside("/data/x") == "/srv/data/x"
+    assert BRIDGED.outside("/data") == "/srv/data"
+    assert BRIDGED.outside("/data/in/side/y") == "/var/x/y"
+    assert BRIDGED.outside("/database") == "/all/database"
+    assert dataclasses.replace(BRIDGED, mounts=MOUNTS[:2]).outside("/database") == ""
 
 
 @pytest.mark.parametrize("as_json", [False, True])

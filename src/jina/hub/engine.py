@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,12 @@ ENGINES: Final = ("docker", "podman", "nerdctl")
 _ANSWER: Final = 30.0
 _REMOTE: Final = frozenset({"tcp", "ssh", "http", "https"})
 _BUILD: Final = 7200.0
+_ADDRESS: Final = "{{.Endpoints.docker.Host}}"
+"""What prints where the engine of Docker's current context is."""
+_CREDENTIALS: Final = struct.Struct("3i")
+_OWN_FILES: Final = re.compile(r"containers/([0-9a-f]{64})/(?:userdata/)?(hostname|hosts|resolv\.conf) /etc/\2 ")
+"""In /proc/self/mountinfo: files of /etc that an engine gives its container, from a folder of that one's name."""
+_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
 
 
 class EngineFailed(RemoteError):
@@ -104,9 +112,37 @@ class Engine:
         """The machine that the engine is on, where its address names another than this one; empty for this one."""
         address = os.environ.get("CONTAINER_HOST" if self.name == "podman" else "DOCKER_HOST", "")
         if not address and self.name == "docker":
-            address = self.ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+            address = self.ask("context", "inspect", "--format", _ADDRESS)
         parts = urllib.parse.urlsplit(address)
         return (parts.hostname or "") if parts.scheme in _REMOTE else ""
+
+    def own_container(self) -> OwnContainer | None:
+        """The container that this program runs in; None outside of any, and in one that this engine does not run."""
+        for name in _own_ids():
+            done = _run([self.program, "container", "inspect", name])
+            try:
+                found = json.loads(done.stdout)[0] if done.returncode == 0 else {}
+                mounts = ((one["Destination"], one["Source"]) for one in found["Mounts"])
+                return OwnContainer(found["Id"], found["HostConfig"]["NetworkMode"], tuple(mounts))
+            except (ValueError, LookupError, TypeError):
+                continue
+        return None
+
+    @property
+    def is_around(self) -> bool:
+        """Whether this program runs in a container, and the engine outside it."""
+        if not _in_container() or self.name == "podman":  # podman has no daemon, and starts containers where it runs
+            return False
+        address = os.environ.get("DOCKER_HOST") or self.ask("context", "inspect", "--format", _ADDRESS)
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(urllib.parse.urlsplit(address).path)
+                process, _, _ = _CREDENTIALS.unpack(
+                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+                )
+            except OSError:
+                return False  # what cannot be asked is said by the command that needs it
+        return bool(process == 0)  # one that is not seen from here
 
     def ask(self, *words: str) -> str:
         """What a command prints, without outer blanks; empty where it fails."""
@@ -118,6 +154,41 @@ class Engine:
         known = (self.inspect(image) or {}).get("RepoDigests") or []
         digest = next((one.rpartition("@")[2] for one in known if isinstance(one, str)), "")
         return f"{image}@{digest}" if digest and "@" not in image else image
+
+
+@dataclass(frozen=True, slots=True)
+class OwnContainer:
+    """The container that this program runs in, as its engine knows it."""
+
+    name: str
+    network: str
+    """Its network mode: `host`, `bridge`, the name of a network, or `container:NAME`."""
+    mounts: Sequence[tuple[str, str]]
+    """Folders in it, and where the engine has them."""
+
+    def outside(self, path: str) -> str:
+        """Where the engine has a path of this program; empty for one that is in the container alone."""
+        for inside, place in sorted(self.mounts, reverse=True):
+            if path == inside or path.startswith(f"{inside.rstrip('/')}/"):
+                return os.path.normpath(f"{place}/{os.path.relpath(path, inside)}")
+        return ""
+
+
+def _in_container() -> bool:
+    return any(map(os.path.exists, _MARKS))
+
+
+def _own_ids() -> list[str]:
+    """By what names an engine may know the container that this program runs in."""
+    try:
+        text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = [match[1] for match in _OWN_FILES.finditer(text)]
+    own = socket.gethostname()
+    # By itself it is the beginning of the id; one that somebody chose may be the name of another container.
+    found += [own] if _in_container() and re.fullmatch(r"[0-9a-f]{12}", own) else []
+    return list(dict.fromkeys(found))
 
 
 def _builder(name: str, program: str) -> tuple[bool, dict[str, str]]:

@@ -36,7 +36,7 @@ from jina.codec.messages import Reply, Request, Route
 from jina.config.paths import user_cache
 from jina.errors import ConfigError, RuntimeFailToStart
 from jina.hub.containers import arguments_of, gpu_words
-from jina.hub.engine import Engine
+from jina.hub.engine import Engine, OwnContainer
 from jina.net.service import EndpointInfo, UpstreamUnavailable
 from jina.observe import logs
 from jina.observe.exporters import Exporters
@@ -191,16 +191,24 @@ class Network:
     """Whether its port gets another number outside."""
 
     @classmethod
-    def of(cls, plan: ContainerPlan, engine: Engine, remote: str) -> Network:
+    def of(cls, plan: ContainerPlan, engine: Engine, remote: str = "", own: OwnContainer | None = None) -> Network:
         """That which the options ask for; by themselves, that of the host, or of the container that we are in.
 
-        `remote` is the host that the engine is on, where that is another one.
+        `remote` is the host that the engine is on, where that is another one. Raises `ConfigError` for one that cannot
+        be reached from our own container.
         """
         given = next((word.partition("=")[2] for word in plan.flags if word.startswith("--network=")), "")
-        mode = given or _MODES[plan.network] or _network_here(engine, remote)
+        mode = given or _MODES[plan.network] or _network_here(engine, remote, own)
         words = () if given or mode == "default" else (f"--network={mode}",)
-        if mode == "host" or mode.startswith("container:"):
+        if mode.startswith("container:") or (mode == "host" and (own is None or own.network == "host")):
             return cls(words, remote or "127.0.0.1", "0.0.0.0" if remote else "127.0.0.1", published=False)  # noqa: S104
+        if own is not None and own.network != "host":
+            raise ConfigError(
+                f"the network {mode!r} of an image is not reached from here: this program runs in the container"
+                f" {own.name[:12]}, which has the network {own.network!r} of its own",
+                help="leave out force_network_mode and the network of docker_kwargs: the image then shares the network"
+                " of this program's container",
+            )
         return cls(words, remote or "127.0.0.1", "0.0.0.0", published=True)  # noqa: S104
 
     def port_words(self, port: int) -> list[str]:
@@ -219,15 +227,19 @@ class Network:
 _MODES: Final = {"AUTO": "", "HOST": "host", "BRIDGE": "bridge", "NONE": "default"}
 
 
-def _network_here(engine: Engine, remote: str) -> str:
+def _network_here(engine: Engine, remote: str, own: OwnContainer | None) -> str:
     if remote or sys.platform != "linux":
         return "bridge"
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
-        own = socket.gethostname()
-        mode = engine.ask("container", "inspect", "--format", "{{.HostConfig.NetworkMode}}", own)
-        if mode and mode != "host":
-            return f"container:{own}"
-    return "host"
+    if own is None and engine.is_around:
+        raise ConfigError(
+            f"this program runs in a container that {engine.name} does not know: where one that it starts could be"
+            " reached is not known",
+            help="mount the socket of the engine that runs this program's container; or say the network that both"
+            " have: docker_kwargs={'network': 'container:NAME'}",
+        )
+    if own is None or own.network == "host":
+        return "host"
+    return own.network if own.network.startswith("container:") else f"container:{own.name}"
 
 
 def free_port() -> int:
@@ -287,7 +299,8 @@ class Container:
         self._plan, self._container, self._engine, self._guard = plan, plan.executor.container, engine, guard
         self.name = f"jina-{re.sub(r'[^a-zA-Z0-9]+', '-', plan.name).strip('-')}-{secrets.token_hex(4)}"
         self._remote = engine.host
-        self.network = Network.of(self._container, engine, self._remote)
+        self._own = None if self._remote else engine.own_container()
+        self.network = Network.of(self._container, engine, self._remote, self._own)
         if plan.consensus is not None and (self._remote or self.network.published):
             raise ConfigError(
                 "stateful: replicas of an image need the network of this machine, and an engine here",
@@ -327,15 +340,20 @@ class Container:
         """Its volumes, whose folders are made, and the user that may write there."""
         container, consensus = self._container, self._plan.consensus
         volumes = list(container.volumes)
-        if container.auto_volume and not self._remote:
-            volumes.append(f"{user_cache()}/{AUTO_VOLUME}:{AUTO_WORKSPACE}:rw")
-        words = [f"--volume={volume}" for volume in volumes]
+        if self._auto_volume:
+            volumes.append(f"{self._auto_volume}:{AUTO_WORKSPACE}:rw")
+        folders = [volume.partition(":")[0] for volume in volumes]
+        # A folder that this program's container does not share is one of the machine that the engine is on.
+        words = [
+            f"--volume={self._outside(folder) or folder}{volume.removeprefix(folder)}"
+            for folder, volume in zip(folders, volumes, strict=True)
+        ]
         if consensus is not None:
             # Its log, the key of its group and its port are those of this user.
-            return [*words, *_consensus_words(consensus), f"--user={os.getuid()}:{os.getgid()}"]
-        if not volumes or self._remote:
+            return [*words, *self._consensus_words(consensus), f"--user={os.getuid()}:{os.getgid()}"]
+        folders = [folder for folder in folders if self._outside(folder)]
+        if not folders:
             return words
-        folders = [volume.partition(":")[0] for volume in volumes]
         user = ((self._engine.inspect(container.image) or {}).get("Config") or {}).get("User") or ""
         named = any(word.startswith("--user=") for word in container.flags)
         made = [folder for folder in folders if _made(folder)]
@@ -347,6 +365,32 @@ class Container:
             for folder in made:
                 os.chown(folder, int(user.partition(":")[0]), -1)
         return words
+
+    def _outside(self, path: str) -> str:
+        """Where the engine has a path of this program; empty where it does not have it."""
+        if self._remote:
+            return ""
+        return path if self._own is None else self._own.outside(path)
+
+    @property
+    def _auto_volume(self) -> str:
+        """The folder of the workspace where the options name none; empty where the container is to have none."""
+        folder = f"{user_cache()}/{AUTO_VOLUME}"
+        return folder if self._container.auto_volume and self._outside(folder) else ""
+
+    def _consensus_words(self, plan: ConsensusPlan) -> list[str]:
+        """The folder of a replica at the same path in its container, and the files by which its agent is known."""
+        tls = plan.tls
+        files = [plan.key_file, *([tls.certfile, tls.keyfile, tls.ca_file or ""] if tls is not None else [])]
+        paths = {os.path.abspath(plan.directory): "rw"} | {os.path.abspath(file): "ro" for file in files if file}
+        for path in paths:
+            if not self._outside(path):
+                raise ConfigError(
+                    f"stateful: {path} is a path of this program's container alone, which the container of a replica"
+                    " cannot have",
+                    help="set it to a path in a volume of this program's container",
+                )
+        return [f"--volume={self._outside(path)}:{path}:{mode}" for path, mode in paths.items()]
 
     async def _spawn(self, words: list[str], environment: Mapping[str, str]) -> None:
         outputs = [os.pipe(), os.pipe()]
@@ -403,8 +447,7 @@ class Container:
     @property
     def _workspace(self) -> str | None:
         """The folder in the container below which the Executor keeps its files."""
-        auto = self._container.auto_volume and not self._remote
-        return self._plan.workspace or (AUTO_WORKSPACE if auto else None)
+        return self._plan.workspace or (AUTO_WORKSPACE if self._auto_volume else None)
 
     async def address(self, port: int) -> str:
         """Where one of its ports is; empty as long as the engine has not published it."""
@@ -478,14 +521,6 @@ class Container:
         span = ("--since", f"{self._began:.0f}", "--until", f"{time.time() + 1:.0f}")
         filters = (f"--filter=container={self.name}", "--filter=event=oom", "--format={{.Action}}")
         return self._engine.name == "docker" and "oom" in self._engine.ask("events", *span, *filters)
-
-
-def _consensus_words(plan: ConsensusPlan) -> list[str]:
-    """The folder of a replica at the same path in its container, and the files by which its agent is known."""
-    tls = plan.tls
-    files = [plan.key_file, *([tls.certfile, tls.keyfile, tls.ca_file or ""] if tls is not None else [])]
-    words = [f"--volume={plan.directory}:{plan.directory}:rw"]
-    return [*words, *(f"--volume={os.path.abspath(file)}:{os.path.abspath(file)}:ro" for file in files if file)]
 
 
 def _made(folder: str) -> bool:
