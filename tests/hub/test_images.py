@@ -16,7 +16,9 @@ import pytest
 from tests.hub.registries import docker_registry
 
 from jina.cli.main import main
+from jina.config.models import HubBuildSpec
 from jina.hub import images
+from jina.hub.build import build
 from jina.hub.dockerfiles import own_wheels
 from jina.hub.oci import (
     IMAGE_CONFIG,
@@ -157,6 +159,32 @@ def test_the_same_package_gives_the_same_digest(package, tmp_path, capsys):
         os.utime(file, (1, 1))
     second = built(capsys, other, "--base", base(tmp_path / "base2"), to=tmp_path / "two")
     assert first == second
+
+
+def test_what_is_made_is_told_as_json(package, tmp_path, capsys):
+    place = f"oci:{tmp_path}/out"
+    command = ["hub", "build", str(package), "--json"]
+    assert main([*command, "--daemonless", "--base", base(tmp_path / "base"), "--output", place]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"image": place, "digest": Layout(tmp_path / "out").manifest("", "latest")[0].digest}
+    assert "installs what the package requires" in err
+    assert main([*command, "--dockerfile-only"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert files[0] == f"{package}/Dockerfile"
+    assert all(map(os.path.isfile, files))
+
+
+def test_layers_that_are_copied_are_told_of(package, tmp_path):
+    moved: dict[str, list[int]] = {}
+
+    def progress(name: str, more: int, size: int) -> None:
+        moved.setdefault(name, [size]).append(more)
+
+    spec = HubBuildSpec(daemonless=True, base=base(tmp_path / "base"), output=f"oci:{tmp_path}/out")
+    build(package, spec, print, progress)
+    names = ["layer 1 of 1 of the base", "dependencies", "code"]
+    assert [name.partition(": ")[2] for name in moved] == names
+    assert all(size == sum(more) for size, *more in moved.values())
 
 
 def test_a_change_of_code_changes_the_last_layer_only(package, tmp_path, capsys):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jina.config.command_line import add_options, add_short, from_namespace
 from jina.config.models import (
     HubAccess,
+    HubBuildSpec,
     HubCheckSpec,
     HubFetchSpec,
     HubLockSpec,
@@ -145,6 +146,35 @@ def _endpoint_lines(endpoints: list[dict[str, Any]]) -> Iterator[str]:
         parameters = f", parameters: {one['parameters']['name']}" if one.get("parameters") else ""
         arrow = "->>" if one.get("streams") else "->"
         yield f"{one['path']}  {one['method']}({one['input']['name']}{parameters}) {arrow} {one['output']['name']}"
+
+
+# --- build --------------------------------------------------------------------------------------------------------
+
+
+def add_hub_build(parser: argparse.ArgumentParser) -> None:
+    """The folder, and what to write."""
+    parser.add_argument("path", metavar="PATH", help="folder of the Executor package")
+    add_options(parser, HubBuildSpec)
+    add_short(parser, "-t", "--tag")
+    _add_json(parser)
+
+
+def run_hub_build(options: argparse.Namespace) -> int:
+    """Write the Dockerfile, or build the image; prints what was made, a line each."""
+    from jina.hub.build import build
+
+    spec = from_namespace(HubBuildSpec, options)
+    # An engine shows by itself what it does.
+    with _shown("copy") if spec.daemonless else contextlib.nullcontext() as progress:
+        told = {"progress": progress} if progress else {}
+        built = build(Path(options.path), spec, lambda text: print(text, file=sys.stderr), **told)
+    if options.json:
+        _print({"image": built.image, "digest": built.digest} if built.image else {"files": list(built.files)})
+    elif built.image:
+        print(f"{built.digest or 'built'} {built.image}")
+    else:
+        print("\n".join(built.files))
+    return 0
 
 
 # --- push and pull ------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry("list what differs for a project written for Jina 3, without running it", "jina.cli.tools"),
     "new": Entry("write a project that is ready to run", "jina.cli.tools"),
     "hub new": Entry("write an Executor package, asking for what it needs", "jina.cli.tools"),
-    "hub build": Entry("build the image of an Executor package, or write its Dockerfile", "jina.cli.tools"),
+    "hub build": Entry("build the image of an Executor package, or write its Dockerfile", "jina.cli.hub"),
     "hub check": Entry("import an Executor package and list its endpoints or mistakes", "jina.cli.hub"),
     "hub push": Entry("store an Executor package in a registry", "jina.cli.hub"),
     "hub pull": Entry("fetch an Executor package into the cache", "jina.cli.hub"),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jina.cli.main import COMMANDS, GROUPS, command_parser, overview
-from jina.config.command_line import add_options, add_short, from_namespace
-from jina.config.models import HubBuildSpec, HubNewSpec
+from jina.config.command_line import add_options, from_namespace
+from jina.config.models import HubNewSpec
 from jina.errors import ConfigError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -191,24 +191,6 @@ def run_hub_new(options: argparse.Namespace) -> int:
     for name in files:
         print(f"{'└──' if name == files[-1] else '├──'} {name}")
     print(f"\nStart it:  jina executor --uses {shlex.quote(str(package.path / 'config.yml'))}", file=sys.stderr)
-    return 0
-
-
-def add_hub_build(parser: argparse.ArgumentParser) -> None:
-    """The folder, and what to write."""
-    parser.add_argument("path", metavar="PATH", help="folder of the Executor package")
-    add_options(parser, HubBuildSpec)
-    add_short(parser, "-t", "--tag")
-
-
-def run_hub_build(options: argparse.Namespace) -> int:
-    """Write the Dockerfile, or build the image; prints what was made, a line each."""
-    from jina.hub.build import build
-
-    for line in build(
-        Path(options.path), from_namespace(HubBuildSpec, options), lambda text: print(text, file=sys.stderr)
-    ):
-        print(line)
     return 0
 
 

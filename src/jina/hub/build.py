@@ -10,7 +10,8 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,16 +29,29 @@ from jina.hub.dockerfiles import (
 )
 from jina.hub.engine import Engine
 from jina.hub.fetch import open_registry
+from jina.hub.images import Say
 from jina.hub.oci import Layout, Reference, Store, docker_name
-from jina.hub.packages import WHEELS, Package, config_of, files_of
+from jina.hub.packages import WHEELS, Package, Progress, config_of, files_of, silent
 from jina.hub.wizard import check_template
 
 _NOT_IN_IMAGES: Final = frozenset({"Dockerfile", ".dockerignore", WHEELS})
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-def build(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> list[str]:
-    """Do what `spec` asks for; gives what was made, a line each. What happens meanwhile goes to `say`."""
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What `build` made."""
+
+    files: Sequence[str] = ()
+    """Those that were written into the package."""
+    image: str = ""
+    """The name or the place of the image; empty where only files were written."""
+    digest: str = ""
+    """Of the image, or the id that its engine gives it; empty where that keeps images elsewhere."""
+
+
+def build(folder: Path, spec: HubBuildSpec, say: Say, progress: Progress = silent) -> Built:
+    """Do what `spec` asks for. What happens meanwhile goes to `say`, and layers that are transferred to `progress`."""
     if not folder.is_dir():
         raise BadConfigSource(f"{folder}: no such folder")
     config_of(folder)
@@ -48,7 +62,7 @@ def build(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> list[
     if spec.dockerfile_only:
         return _dockerfile(folder, spec)
     with _ended_by_sigterm():
-        return [_daemonless(folder, spec, say) if spec.daemonless else _by_engine(folder, spec, say)]
+        return _daemonless(folder, spec, say, progress) if spec.daemonless else _by_engine(folder, spec, say)
 
 
 @contextlib.contextmanager
@@ -64,7 +78,7 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _dockerfile(folder: Path, spec: HubBuildSpec) -> list[str]:
+def _dockerfile(folder: Path, spec: HubBuildSpec) -> Built:
     target = folder / "Dockerfile"
     if target.exists() and not spec.force:
         raise ConfigError(f"{target} exists already", help="--force overwrites it")
@@ -75,7 +89,7 @@ def _dockerfile(folder: Path, spec: HubBuildSpec) -> list[str]:
     for name, content in ((".dockerignore", dockerignore()), ("requirements.txt", "")):
         if not (folder / name).exists():
             (folder / name).write_text(content, encoding="utf-8")
-    return [str(target), *map(str, [] if spec.jina_package else own_wheels(folder / WHEELS))]
+    return Built([str(target), *map(str, [] if spec.jina_package else own_wheels(folder / WHEELS))])
 
 
 def _protocols(spec: HubBuildSpec) -> list[str]:
@@ -85,7 +99,7 @@ def _protocols(spec: HubBuildSpec) -> list[str]:
 # --- by an engine -------------------------------------------------------------------------------------------------
 
 
-def _by_engine(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> str:
+def _by_engine(folder: Path, spec: HubBuildSpec, say: Say) -> Built:
     engine = Engine.find(spec.engine)
     tag = spec.tag or _name(folder)
     with tempfile.TemporaryDirectory(prefix="jina-build-") as scratch:
@@ -117,7 +131,7 @@ def _by_engine(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> 
     if found is None:
         say(f"{engine.program} does not list {tag}: its builder keeps images elsewhere (docker: `buildx use default`)")
         found = {}
-    return f"{found.get('Id', 'built')} {tag}"
+    return Built(image=tag, digest=str(found.get("Id", "")))
 
 
 def _pinned(engine: Engine, template: str) -> str:
@@ -176,10 +190,11 @@ def _name(folder: Path) -> str:
 # --- without one --------------------------------------------------------------------------------------------------
 
 
-def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) -> str:
+def _daemonless(folder: Path, spec: HubBuildSpec, say: Say, progress: Progress) -> Built:
     output = spec.output or spec.tag
     if not output:
         raise ConfigError("--daemonless: no place for the image", help="give --output oci:DIR, or -t HOST/NAME")
+    images.needed_uv()  # before anything is fetched
     with tempfile.TemporaryDirectory(prefix="jina-build-") as scratch:
         made = Path(scratch)
         target = images.Place.parse(output, registry, made / "image")
@@ -200,11 +215,11 @@ def _daemonless(folder: Path, spec: HubBuildSpec, say: Callable[[str], None]) ->
         run = Run(package.config, _protocols(spec))
         recipe = images.Build(code=code, requirements=requirements, run=run, labels=package.annotations)
         with _removed_if_incomplete(target):
-            stored = images.build(recipe, base, target, platforms, made, say)
+            stored = images.build(recipe, base, target, platforms, made, say, progress)
         if target.archive:
             name = target.repository or spec.tag or _name(folder)
             images.write_archive(target.store, target.repository, stored.digest, target.archive, name)
-    return f"{stored.digest} {output}"
+    return Built(image=output, digest=stored.digest)
 
 
 @contextlib.contextmanager

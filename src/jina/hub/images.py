@@ -43,6 +43,7 @@ from jina.hub.oci import (
     parse_json,
     parse_manifest,
 )
+from jina.hub.packages import Progress, send, silent
 from jina.hub.packages import created as created_at
 
 PLATFORMS: Final = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
@@ -395,19 +396,23 @@ def uv() -> str | None:
     return str(beside) if beside.exists() else shutil.which("uv")
 
 
+def needed_uv() -> str:
+    """The path of uv; raises `MissingExtra` where it is not installed."""
+    if (program := uv()) is None:
+        raise MissingExtra("an image without an engine needs uv, which is not installed", help="pip install uv")
+    return program
+
+
 def no_index() -> list[str]:
     """The words for uv where pip is to ask no index: uv reads none of pip's variables, and has none of its own."""
     return ["--no-index"] if os.environ.get("PIP_NO_INDEX", "0") not in {"", "0"} else []
 
 
 def _uv(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run uv; it ends with this process, and where it takes too long. Raises `MissingExtra` where there is none."""
-    program = uv()
-    if program is None:
-        raise MissingExtra("an image without an engine needs uv, which is not installed", help="pip install uv")
+    """Run uv; it ends with this process, and where it takes too long."""
     try:
         return subprocess.run(  # noqa: S603 - a list of words, no shell
-            [program, *words],
+            [needed_uv(), *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -550,14 +555,17 @@ class Build:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def build(made: Build, base: Place, target: Place, platforms: Sequence[str], scratch: Path, say: Say) -> Descriptor:
+def build(
+    made: Build, base: Place, target: Place, platforms: Sequence[str], scratch: Path, say: Say,
+    progress: Progress = silent,
+) -> Descriptor:  # fmt: skip
     """Build for each platform and store it; more than one give an index. Gives what was stored."""
     for platform in platforms:
         if platform not in PLATFORMS:
             raise ConfigError(f"--platform: {platform!r} is not one of {', '.join(PLATFORMS)}")
     bases = [Base.read(base, platform) for platform in platforms]
     tags = () if target.wanted.startswith("sha256:") else (target.wanted,)
-    stored = [_one(made, one, target, scratch, () if len(bases) > 1 else tags, say) for one in bases]
+    stored = [_one(made, one, target, scratch, () if len(bases) > 1 else tags, say, progress) for one in bases]
     if len(stored) == 1:
         return stored[0]
     entries = []
@@ -568,15 +576,24 @@ def build(made: Build, base: Place, target: Place, platforms: Sequence[str], scr
     return target.store.write_manifest(target.repository, Index(tuple(entries)).to_bytes(), tags)
 
 
-def _one(made: Build, base: Base, target: Place, scratch: Path, tags: Iterable[str], say: Say) -> Descriptor:
+def _send_base(base: Base, target: Place, progress: Progress) -> None:
+    layers = base.manifest.layers
+    for number, layer in enumerate(layers, 1):
+        if not target.store.has_blob(target.repository, layer.digest):
+            name = f"{base.platform}: layer {number} of {len(layers)} of the base"
+            with base.place.store.read_blob(base.place.repository, layer) as content:
+                send(target.store, target.repository, layer, content, progress, name)
+
+
+def _one(
+    made: Build, base: Base, target: Place, scratch: Path, tags: Iterable[str], say: Say, progress: Progress
+) -> Descriptor:
     python = base.python()
     say(f"{base.platform}: Python {python.version} in {python.prefix}")
-    layers = list(base.manifest.layers)
-    for number, layer in enumerate(layers):
-        if not target.store.has_blob(target.repository, layer.digest):
-            with base.place.store.read_blob(base.place.repository, layer) as content:
-                target.store.write_blob(target.repository, layer, content)
-        layers[number] = Descriptor(_MEDIA.get(layer.media_type, layer.media_type), layer.digest, layer.size)
+    _send_base(base, target, progress)
+    layers = [
+        Descriptor(_MEDIA.get(one.media_type, one.media_type), one.digest, one.size) for one in base.manifest.layers
+    ]
     contents, steps = [], []
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         for name, entries, owner in _parts(made, base, python, Path(folder), say):
@@ -584,7 +601,7 @@ def _one(made: Build, base: Base, target: Place, scratch: Path, tags: Iterable[s
                 contents.append(pack(entries, file, owner=owner))
                 file.seek(0)
                 blob = _described(IMAGE_LAYER, file)
-                target.store.write_blob(target.repository, blob, file)
+                send(target.store, target.repository, blob, file, progress, f"{base.platform}: {name}")
             layers.append(blob)
             steps.append(name)
             say(f"{base.platform}: {name}: {blob.digest}, {blob.size / 1e6:.1f} MB")
@@ -604,6 +621,7 @@ def _parts(made: Build, base: Base, python: Python, scratch: Path, say: Say) -> 
     packages, own, compiled = scratch / "packages", scratch / "own", scratch / "compiled"
     for made_here in (packages, own, compiled):
         made_here.mkdir()
+    say(f"{base.platform}: installs what the package requires")
     install(made.requirements, python, base.platform, packages)
     dependencies, code = list(installed(packages, python)), _code(made.code, scratch)
     cached = _cached(python, base.modules(python, own), packages, code, compiled)

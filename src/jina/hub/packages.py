@@ -72,7 +72,8 @@ Progress = Callable[[str, int, int], None]
 will be."""
 
 
-def _silent(name: str, more: int, size: int) -> None:
+def silent(name: str, more: int, size: int) -> None:
+    """Nobody looks at it."""
     del name, more, size
 
 
@@ -314,7 +315,7 @@ def push(
     tags: Sequence[str],
     *,
     endpoints: Sequence[dict[str, Any]] | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Descriptor:
     """Store a package, its bill of materials beside it; nothing is visible before all of it is there.
 
@@ -328,9 +329,9 @@ def push(
         )
     for layer in layers:
         with (package.folder / layer.annotations[TITLE]).open("rb") as file_of_layer:
-            _send(store, repository, layer, file_of_layer, progress)
+            send(store, repository, layer, file_of_layer, progress)
     with _archive(package.folder, small) as (archive, source):
-        _send(store, repository, source, archive, progress)
+        send(store, repository, source, archive, progress)
     config = canonical({**package.metadata, "endpoints": None if endpoints is None else list(endpoints)})
     manifest = Manifest(
         _bytes(store, repository, CONFIG, config), (source, *layers), package.annotations, ARTIFACT
@@ -389,9 +390,9 @@ def _archive(folder: Path, paths: Iterable[str]) -> Iterator[tuple[IO[bytes], De
 class _Watched:
     """A file that tells how much of it is read."""
 
-    def __init__(self, source: Source, blob: Descriptor, progress: Progress) -> None:
+    def __init__(self, source: Source, blob: Descriptor, progress: Progress, name: str = "") -> None:
         self._source, self._blob, self._progress = source, blob, progress
-        self._name = blob.annotations.get(TITLE, "source")
+        self._name = name or blob.annotations.get(TITLE, "source")
         self._got = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -408,8 +409,9 @@ class _Watched:
         return self._source.seek(place)
 
 
-def _send(store: Store, repository: str, blob: Descriptor, source: IO[bytes], progress: Progress) -> None:
-    store.write_blob(repository, blob, _Watched(source, blob, progress))
+def send(store: Store, repository: str, blob: Descriptor, source: Source, progress: Progress, name: str = "") -> None:
+    """Store a blob, and tell `progress` of it, by its title unless a name is given."""
+    store.write_blob(repository, blob, _Watched(source, blob, progress, name))
 
 
 def _bytes(store: Store, repository: str, media_type: str, data: bytes) -> Descriptor:
@@ -495,7 +497,7 @@ def _exhausted(source: Any) -> bytes:
 
 
 def pull(
-    store: Store, repository: str, manifest: Manifest, target: Path, *, blobs: Path, progress: Progress = _silent
+    store: Store, repository: str, manifest: Manifest, target: Path, *, blobs: Path, progress: Progress = silent
 ) -> None:
     """Write the package into the folder `target`, which is not there yet: all of it or, where it raises, nothing.
 
