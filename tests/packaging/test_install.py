@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -395,3 +396,56 @@ class TestCommands:
         fresh.run(command)
         assert fresh.run("jina -v").strip() == jina.__version__
         fresh.run("pip check")
+
+
+NEEDY = """
+    import sys
+    import numpy
+    from jina import DocumentArray, Executor, requests
+
+
+    class Needy(Executor):
+        @requests
+        def say(self, docs: DocumentArray, **kwargs):
+            for doc in docs:
+                doc.tags = {"numpy": numpy.__version__, "sum": int(numpy.arange(4).sum()), "prefix": sys.prefix}
+"""
+ASKS = """
+    import json, sys
+    import numpy
+    from jina import Deployment, Document
+
+    if __name__ == '__main__':
+        with Deployment(uses='a package/config.yml', install_requirements=True, quiet=True) as service:
+            (doc,) = service.post('/', Document())
+            print(json.dumps({'own': numpy.__version__, 'own prefix': sys.prefix, **dict(doc.tags)}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_pip_makes_the_environment_of_a_package_where_uv_is_not(fresh):
+    """With a numpy that the program does not have; then without any index, as the environment is kept."""
+    fresh.run(PLAIN)
+    fresh.environment["PATH"] = os.pathsep.join(
+        [fresh.environment["PATH"].partition(os.pathsep)[0], "/usr/bin", "/bin"]
+    )
+    assert fresh.run("command -v uv || echo none").strip() == "none"
+    other = "2.2.6" if np.__version__ != "2.2.6" else "2.1.3"
+    package = fresh.work / "a package"
+    package.mkdir()
+    (package / "executor.py").write_text(textwrap.dedent(NEEDY))
+    (package / "config.yml").write_text("jtype: Needy\npy_modules: [executor.py]\n")
+    (package / "more.txt").write_text(f"numpy=={other}\n")
+    (package / "requirements.txt").write_text("-r more.txt\n")
+    for settings in (INDEX, {"PIP_NO_INDEX": "1"}):
+        fresh.environment |= settings
+        found = json.loads(fresh.python(ASKS).splitlines()[-1])
+        assert (found["numpy"], found["sum"], found["own"]) == (other, 6, np.__version__)
+        assert Path(found["prefix"]).parent == Path(fresh.environment["HOME"]) / ".cache/jina/environments"
+        assert found["own prefix"] != found["prefix"]
+    (log,) = (Path(fresh.environment["HOME"]) / ".cache/jina/environments").glob("*.log")
+    assert f"Successfully installed numpy-{other}" in log.read_text()
+    (package / "pyproject.toml").write_text("[project]\nname = 'p'\nversion = '1'\n")
+    (package / "uv.lock").write_text("version = 1\n")
+    assert "uv.lock needs uv, which is not here" in fresh.python(ASKS, fails=True)
