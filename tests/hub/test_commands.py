@@ -93,6 +93,34 @@ def test_push_refuses_a_package_with_mistakes(jina, folder):
     assert jina("hub", "list") == "upper  latest\n"
 
 
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("jinahub://uper", "no repository uper\n  help: it has: upper"),
+        ("jinahub://upper:v2", "no v2\n  help: it has: latest"),
+        ("localhost:5000/team/upper:v1", "with its registry: hub://localhost:5000/team/upper:v1"),
+        ("docker://upper", "it is an image, which Deployments and Flows use as it is"),
+        ("oci://upper", "write jinahub://NAME[:TAG]"),
+        ("hub:/upper", "'hub:/upper': '/upper' is not a tag"),
+        ("jinahub://Ü", "'jinahub://Ü': 'ü' is not a repository\n  help: use lower-case letters"),
+    ],
+)
+def test_a_wrong_name_is_told_with_what_to_write(jina, folder, uri, words):
+    jina("hub", "push", folder, "--no-check")
+    assert words in jina("hub", "pull", uri, code=2)
+
+
+def test_a_registry_says_what_it_has(jina, folder, tmp_path):
+    with docker_registry(tmp_path / "r") as registry:
+        there = ["--registry", f"{registry.host}/team"]
+        assert jina("hub", "list", *there) == ""
+        jina("hub", "push", folder, "-t", "v1", "v2", "--no-check", *there)
+        refused = jina("hub", "inspect", f"hub://{registry.host}/team/upper", code=2)
+        assert f"{registry.host}/team/upper: no latest\n  help: it has: v1, v2" in refused
+        refused = jina("hub", "pull", f"hub://{registry.host}/team/uper:v1", code=2)
+        assert f"{registry.host}/team/uper: no v1\n  help: jina hub list --registry HOST" in refused
+
+
 @pytest.mark.slow
 def test_a_protected_tag_stays(jina, folder):
     jina("hub", "push", folder, "--protected-tag", "v1")

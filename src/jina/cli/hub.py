@@ -273,7 +273,10 @@ def run_hub_pull(options: argparse.Namespace) -> int:
     from jina.hub.fetch import Fetching, Named, is_reference
 
     spec = from_namespace(HubFetchSpec, options)
-    uses = options.uri if is_reference(options.uri) else f"jinahub://{options.uri}"
+    uses = options.uri
+    if not is_reference(uses):
+        Named.parse(uses, spec.registry)  # its message names what was typed
+        uses = f"jinahub://{uses}"
     registry = "" if uses.startswith("git+") else Named.parse(uses, spec.registry).registry
     with _shown("pull") as progress:
         fetching = Fetching(
@@ -439,7 +442,7 @@ def run_hub_list(options: argparse.Namespace) -> int:
     spec = from_namespace(HubAccess, options)
     if options.name:
         named, store = _package(spec, options.name)
-        names, home = [named.reference.repository], named.registry
+        names, home, prefix = [named.reference.repository], named.registry, ""
     else:
         home, prefix = registry_named(spec.registry)
         store = open_registry(home, _access(spec, home))
@@ -451,7 +454,8 @@ def run_hub_list(options: argparse.Namespace) -> int:
         for name, tags in found.items():
             print(f"{name}  {' '.join(tags)}".rstrip())
         if not found:
-            print(f"{home} has no packages: jina hub push PATH stores one", file=sys.stderr)
+            place = f"{home}/{prefix}".rstrip("/")
+            print(f"{place} has no packages: jina hub push PATH stores one", file=sys.stderr)
     return 0
 
 

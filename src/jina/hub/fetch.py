@@ -39,11 +39,15 @@ if TYPE_CHECKING:
 
 LOCK: Final = "jina.lock"
 _SCHEME: Final = re.compile(r"\s*(hub|jinahub|jinaai|git\+https|git\+http|git\+ssh|git\+file)://", re.IGNORECASE)
+_HOST_FIRST: Final = re.compile(r"[A-Za-z0-9.-]+:[0-9]+/")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GIT_SECONDS: Final = 600.0
 _GIT_BYTES: Final = 4 << 30
 _GIT_FILES: Final = 100_000
 _NAMES_BYTES: Final = 4 << 20
+
+
+_FORMS: Final = "write jinahub://NAME[:TAG], jinaai://USER/NAME[:TAG] or hub://HOST/REPOSITORY[:TAG]"
 
 
 def is_reference(uses: Any) -> bool:
@@ -258,7 +262,13 @@ class Named:
             reference = Reference.parse(rest)
             return cls(reference.registry, reference)
         if scheme not in {"jinahub", "jinaai"}:
-            raise ConfigError(f"{uses!r}: {scheme}:// names no package of a registry")
+            image = scheme == "docker" or scheme.endswith("+docker")
+            raise ConfigError(
+                f"{uses!r}: {scheme}:// names no package of a registry",
+                help="it is an image, which Deployments and Flows use as it is" if image else _FORMS,
+            )
+        if not found and _HOST_FIRST.match(rest):
+            raise ConfigError(f"{uses!r} is not the name of a package", help=f"with its registry: hub://{rest}")
         name, _, digest = rest.partition("@")
         name, slash, tag = name.partition("/") if scheme == "jinahub" and found else (name, "", "")
         if not slash:
@@ -270,7 +280,8 @@ class Named:
         try:
             reference = Reference.parse(text)
         except ConfigError as error:
-            raise ConfigError(f"{uses}: {error.message}", help=error.help) from None
+            # Without the name by which a registry in a folder is parsed.
+            raise ConfigError(f"{uses!r}: {error.message.rpartition(': ')[2]}", help=error.help) from None
         return cls(home, Reference("" if home.startswith("/") else home, reference.repository, tag, digest))
 
     @classmethod

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from jina.config.yaml import load
-from jina.errors import BadConfigSource, ConfigError
+from jina.errors import BadConfigSource, ConfigError, JinaError
 from jina.hub.archives import Names, pack, unpack
 from jina.hub.oci import (
     CHUNK,
@@ -32,6 +32,7 @@ from jina.hub.oci import (
     Damaged,
     Descriptor,
     Manifest,
+    NotFound,
     Source,
     Store,
     canonical,
@@ -449,8 +450,11 @@ def _push_sbom(package: Package, store: Store, repository: str, pushed: Descript
 
 
 def manifest_of(store: Store, repository: str, wanted: str) -> tuple[Descriptor, Manifest]:
-    """The manifest of a package; raises `Damaged` for one of something else."""
-    entry, data = store.manifest(repository, wanted)
+    """The manifest of a package; raises `Damaged` for one of something else, `NotFound` that says what there is."""
+    try:
+        entry, data = store.manifest(repository, wanted)
+    except NotFound as error:
+        raise error if error.help else NotFound(error.message, help=_there(store, repository)) from None
     manifest = parse_manifest(data, entry.media_type)
     if not isinstance(manifest, Manifest) or manifest.kind != ARTIFACT:
         kind = manifest.kind if isinstance(manifest, Manifest) else "an image index"
@@ -458,6 +462,15 @@ def manifest_of(store: Store, repository: str, wanted: str) -> tuple[Descriptor,
             f"{repository}:{wanted} is not an Executor package but {kind}", help="an image is used as docker://IMAGE"
         )
     return entry, manifest
+
+
+def _there(store: Store, repository: str) -> str:
+    """Which versions a registry has of something."""
+    try:
+        tags = [tag for tag in store.tags(repository) if not tag.startswith("sha256-")]
+    except JinaError:
+        return "jina hub list --registry HOST lists the packages of a registry"
+    return f"it has: {', '.join(tags)}" if tags else "it has no tags"
 
 
 def metadata_of(store: Store, repository: str, manifest: Manifest) -> dict[str, Any]:

@@ -229,7 +229,10 @@ class RegistryStore:
     def manifest(self, repository: str, wanted: str) -> tuple[Descriptor, bytes]:
         """See `Store`."""
         path = f"/v2/{check_repository(repository)}/manifests/{_wanted(wanted)}"
-        answer, data = self._read(path, _pull(repository), {"Accept": ", ".join(MANIFESTS)})
+        try:
+            answer, data = self._read(path, _pull(repository), {"Accept": ", ".join(MANIFESTS)})
+        except NotFound:
+            raise NotFound(f"{self.host}/{repository}: no {wanted}") from None
         digest = digest_of(data)
         said = wanted if wanted.startswith("sha256:") else answer.headers.get("Docker-Content-Digest", digest)
         if said.startswith("sha256:") and digest != said:
