@@ -15,6 +15,7 @@ from tests.hub.test_signatures import make_key
 from jina import Executor
 from jina.cli.main import main
 from jina.hub.fetch import Fetching
+from jina.hub.oci import Descriptor, LayoutStore, Manifest
 
 
 @pytest.fixture
@@ -211,6 +212,14 @@ def test_status(jina, folder, tmp_path):
     assert "environment  not made: `jina hub pull" in shown
     assert "tag " not in shown
     assert "no such folder" in jina("hub", "status", "./gone", code=2)
+
+
+def test_status_of_a_package_whose_image_has_its_name(jina, folder):
+    jina("hub", "push", folder, "-t", "v1", "--no-check")
+    store = LayoutStore(Path(json.loads(jina("hub", "list", "--json"))["registry"]))
+    store.write_blob("upper", Descriptor.of("application/x", b"{}"), io.BytesIO(b"{}"))
+    store.write_manifest("upper", Manifest(Descriptor.of("application/x", b"{}"), ()).to_bytes(), ["image"])
+    assert [one["tag"] for one in json.loads(jina("hub", "status", folder, "--json"))["tags"]] == ["v1"]
 
 
 def test_pull_takes_no_environment_from_nowhere(jina, folder):

@@ -27,6 +27,7 @@ from jina.hub.oci import (
     Index,
     Layout,
     Manifest,
+    Reference,
     copy_manifest,
     parse_manifest,
 )
@@ -430,7 +431,7 @@ WRONG = {
     "a base that is no archive": (["--base", "docker-archive:{package}/config.yml"], "is not a docker archive"),
     "no place": (["--output", "oci:"], "names no path"),
     "no such jina": (["--jina-package", "./no/such.whl"], "./no/such.whl: no such wheel or folder"),
-    "a name without a host": (["--base", "python:3.12"], "names no repository"),
+    "a name that is none": (["--base", "Python:3.12"], "'library/Python' is not a repository"),
 }
 
 
@@ -445,6 +446,25 @@ def test_what_is_wrong_is_named_and_nothing_is_tagged(case, package, tmp_path, c
     output = capsys.readouterr().err
     assert message in output
     assert not (tmp_path / "out/index.json").exists()
+
+
+def test_a_name_without_a_host_is_read_as_docker_reads_it(tmp_path):
+    found: list[str] = []
+
+    def registries(reference: Reference) -> Layout:
+        found.append(str(reference))
+        return Layout(tmp_path)
+
+    for name in ("python:3.12", "ada/upper", "localhost:5000/upper:v1"):
+        images.Place.parse(name, registries, tmp_path)
+    assert found == ["docker.io/library/python:3.12", "docker.io/ada/upper", "localhost:5000/upper:v1"]
+
+
+def test_a_tag_that_says_no_place_is_told_which_there_are(package, tmp_path, capsys):
+    assert (
+        main(["hub", "build", str(package), "--daemonless", "--base", base(tmp_path / "base"), "-t", "upper:v1"]) == 2
+    )
+    assert "'upper:v1' says no place for the image\n  help: -t HOST/NAME pushes it" in capsys.readouterr().err
 
 
 def test_a_date_that_is_none_is_named(package, tmp_path, capsys, monkeypatch):

@@ -218,6 +218,15 @@ class TestPushAndPull:
         assert [one["purl"] for one in value["components"]] == ["pkg:pypi/numpy@2.0.0", "pkg:pypi/requests"]
 
 
+def test_without_a_configuration_it_is_told_what_to_write(folder):
+    (folder / "config.yml").unlink()
+    with pytest.raises(ConfigError, match=r"no config\.yml") as caught:
+        Package.read(folder)
+    assert caught.value.help == "write one with two lines, `jtype: Upper` and `py_modules: [executor.py]`"
+    (folder / "config.yml").write_text("jtype: Upper\npy_modules: [executor.py]\n")
+    assert Package.read(folder).name == "Upper"
+
+
 class TestHostilePackages:
     def layered(self, store, folder, title):
         pushed(folder, store)

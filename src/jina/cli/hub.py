@@ -381,7 +381,7 @@ def _status(spec: HubStatusSpec, text: str, folder: Path | None) -> dict[str, An
 def _tags(spec: HubStatusSpec, named: Named, package: Package | None) -> list[dict[str, Any]]:
     """Every tag of a package, with the digest, the signatures, and whether it is cached, or what a folder has."""
     from jina.hub.fetch import Fetching
-    from jina.hub.oci import NotFound
+    from jina.hub.oci import Damaged, NotFound
     from jina.hub.packages import layers_of, manifest_of
     from jina.hub.signatures import signatures
 
@@ -393,7 +393,10 @@ def _tags(spec: HubStatusSpec, named: Named, package: Package | None) -> list[di
     layers = None if package is None else {layer.digest for layer in layers_of(package)}
     found = []
     for tag in names:
-        entry, manifest = manifest_of(store, repository, tag)
+        try:
+            entry, manifest = manifest_of(store, repository, tag)
+        except Damaged:  # an image may have the name of its package
+            continue
         one: dict[str, Any] = {"tag": tag, "digest": entry.digest}
         one["signatures"] = signatures(store, repository, entry.digest)
         one["cached"] = Fetching().cached(named.uses, entry.digest) is not None

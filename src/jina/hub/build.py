@@ -30,11 +30,12 @@ from jina.hub.dockerfiles import (
 from jina.hub.engine import Engine
 from jina.hub.fetch import open_registry
 from jina.hub.images import Say
-from jina.hub.oci import Layout, Reference, Store, docker_name
+from jina.hub.oci import Layout, Reference, Store
 from jina.hub.packages import WHEELS, Package, Progress, config_of, files_of, silent
 from jina.hub.wizard import check_template
 
 _NOT_IN_IMAGES: Final = frozenset({"Dockerfile", ".dockerignore", WHEELS})
+_PLACES: Final = "-t HOST/NAME pushes it, --output oci:DIR or docker-archive:FILE:NAME writes it"
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -193,13 +194,15 @@ def _name(folder: Path) -> str:
 def _daemonless(folder: Path, spec: HubBuildSpec, say: Say, progress: Progress) -> Built:
     output = spec.output or spec.tag
     if not output:
-        raise ConfigError("--daemonless: no place for the image", help="give --output oci:DIR, or -t HOST/NAME")
+        raise ConfigError("--daemonless: no place for the image", help=_PLACES)
+    if output == spec.tag and "/" not in output:
+        raise ConfigError(f"--daemonless: {output!r} says no place for the image", help=_PLACES)
     images.needed_uv()  # before anything is fetched
     with tempfile.TemporaryDirectory(prefix="jina-build-") as scratch:
         made = Path(scratch)
         target = images.Place.parse(output, registry, made / "image")
         template = check_template(spec.dockerfile) or "cpu"
-        base = images.open_base(spec.base or docker_name(default_base(template)), registry, made / "base")
+        base = images.open_base(spec.base or default_base(template), registry, made / "base")
         platforms = _platforms(spec)
         if target.archive and len(platforms) > 1:
             raise ConfigError("a docker archive holds one platform", help="give one --platform, or --output oci:DIR")

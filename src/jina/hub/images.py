@@ -40,6 +40,7 @@ from jina.hub.oci import (
     Reference,
     Store,
     canonical,
+    docker_name,
     parse_json,
     parse_manifest,
 )
@@ -94,7 +95,7 @@ class Place:
             if kind == "oci":
                 return cls(Layout(Path(path)), "image", tag or "latest")
             return cls(Layout(scratch), tag, "latest", Path(path))  # a layout has no use for the name
-        reference = Reference.parse(text)
+        reference = Reference.parse(docker_name(text))
         return cls(registries(reference), reference.repository, reference.wanted)
 
 

@@ -78,6 +78,9 @@ def silent(name: str, more: int, size: int) -> None:
     del name, more, size
 
 
+_EXECUTOR: Final = re.compile(r"^class +(?P<name>\w+) *\([^)]*Executor\b", re.MULTILINE)
+
+
 # --- what of a folder belongs to the package ----------------------------------------------------------------------
 
 _NEVER: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules", ".DS_Store"})
@@ -303,7 +306,15 @@ def config_of(folder: Path) -> str:
     for name in CONFIGS:
         if (folder / name).is_file():
             return name
-    raise BadConfigSource(f"{folder}: no config.yml, so this is no Executor package", help="jina hub new writes one")
+    raise BadConfigSource(f"{folder}: no config.yml, so this is no Executor package", help=_how_to_configure(folder))
+
+
+def _how_to_configure(folder: Path) -> str:
+    """What a config.yml says of the first class in a folder that looks like an Executor."""
+    for file in sorted(folder.glob("*.py")):
+        if match := _EXECUTOR.search(_text(file)):
+            return f"write one with two lines, `jtype: {match['name']}` and `py_modules: [{file.name}]`"
+    return "jina hub new writes one"
 
 
 # --- push ---------------------------------------------------------------------------------------------------------
