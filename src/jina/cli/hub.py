@@ -77,9 +77,10 @@ def _shown(verb: str) -> Iterator[Progress | None]:
         tasks: dict[str, Any] = {}
 
         def moved(name: str, more: int, size: int) -> None:
-            if name not in tasks:
+            if name not in tasks and size:
                 tasks[name] = bars.add_task(f"{verb} {name}", total=size)
-            bars.update(tasks[name], advance=more)
+            if size:
+                bars.update(tasks[name], advance=more)
 
         yield moved
 
