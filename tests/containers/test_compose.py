@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -21,8 +22,7 @@ from scripts.base_image import VERSION
 from jina import Deployment, Flow
 from tests import wheels
 from tests.containers.engine import Engine, engine
-from tests.containers.packages import JINA, build
-from tests.containers.test_docker_uses import until
+from tests.containers.packages import JINA, WAIT, build, until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / ".cache/env-export/bin/docker-compose"
@@ -90,6 +90,8 @@ async def main():
         except Exception as error:
             failed.append(f"{type(error).__name__}: {error}")
 
+    await one()
+    print("begun", flush=True)
     next_at = time.perf_counter()
     while not over.done():
         tasks.add(task := asyncio.create_task(one()))
@@ -179,8 +181,12 @@ def load(made: Engine, address: str, endpoint: str) -> Iterator[dict]:
     command = [*made.inside, sys.executable, "-c", LOAD, address, endpoint, str(RATE)]
     result: dict = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        begun = select.select([process.stdout], [], [], WAIT)[0]
         began = time.monotonic()
         try:
+            assert begun, f"no first answer within {WAIT:g} s"
+            assert process.stdout.readline() == "begun\n"
             yield result
         finally:
             written, _ = process.communicate(timeout=120)
