@@ -6,7 +6,7 @@ import json
 import aiohttp
 import pytest
 
-from jina.server.http import Exchange, Terms
+from jina.server.http import AsgiExchange, Terms
 from jina.server.http_calls import Events, Lines, send_stream
 from tests.server.sample_service import SampleService, run, served, url
 
@@ -143,7 +143,7 @@ def exchange_into(sent):
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "query_string": b""}
-    return Exchange(scope, receive, send, Terms(1000))
+    return AsgiExchange(scope, receive, send, Terms(1000))
 
 
 def test_pings_fill_silence():

@@ -8,7 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from jina.errors import Cancelled, ConfigError, EndpointNotFound, RuntimeFailToStart, Unavailable, nearest, quoted
+from jina.errors import (
+    Cancelled,
+    ConfigError,
+    EndpointNotFound,
+    JinaError,
+    RuntimeFailToStart,
+    Unavailable,
+    nearest,
+    quoted,
+)
 from jina.net.auth import Access, access_of
 from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
 from jina.net.messages import DEFAULT_WINDOW, as_jina_error
@@ -22,6 +31,7 @@ from jina.server.http import (
     JSON,
     AccessGuard,
     AsgiApp,
+    AsgiExchange,
     Exchange,
     ExtraRoute,
     Header,
@@ -334,6 +344,8 @@ class HttpApp:
         self.websockets = WebSockets(gate, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
+        self.is_plain = True
+        """Whether nothing of the user's own is mounted or wrapped around, so that requests need not come by ASGI."""
         self._entry: AsgiApp = self._answer
         self._guard = AccessGuard(access, self._terms, cors=plan.cors) if access is not None else None
 
@@ -348,11 +360,13 @@ class HttpApp:
         path = path.rstrip("/")
         if path in self.mounts:
             raise ConfigError(f"mount: there is an application at {path or '/'!r} already")
+        self.is_plain = False
         self.mounts[path] = app
         self.mounts = dict(sorted(self.mounts.items(), key=lambda item: -len(item[0])))
 
     def wrap(self, middleware: Callable[..., AsgiApp], *args: Any, **options: Any) -> None:
         """Lay a middleware around all, the last outermost: `middleware(app, *args, **options)` gives an application."""
+        self.is_plain = False
         self._entry = middleware(self._entry, *args, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -370,7 +384,7 @@ class HttpApp:
             if self._guard is None or await self._guard.opens_route(scope, receive, send):
                 await app({**scope, "root_path": root}, receive, send)
         elif kind == "http":
-            await self._serve(Exchange(scope, receive, send, self._last_terms if self._gate.stopping else self._terms))
+            await self._serve(AsgiExchange(scope, receive, send, self.terms))
         elif kind == "websocket":
             await self.websockets.serve(scope, receive, send)
 
@@ -398,9 +412,24 @@ class HttpApp:
             return True
         return not self._routes.has(path, scope["method"]) and has_route(app, scope, spelled_out=False)
 
+    @property
+    def terms(self) -> Terms:
+        """What holds for a request that comes now."""
+        return self._last_terms if self._gate.stopping else self._terms
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer a request that no ASGI server brought; only while `is_plain`."""
+        if self._guard is not None:
+            try:
+                self._guard.admit(exchange)
+            except JinaError as error:
+                await exchange.fail(error)
+                return
+        await self._serve(exchange)
+
     async def _serve(self, exchange: Exchange) -> None:
         try:
-            methods = self._routes.find(exchange.path, exchange.scope.get("root_path", ""))
+            methods = self._routes.find(exchange.path, exchange.root_path)
             handler = methods.get(exchange.method)
             if handler is not None:
                 await handler(exchange)

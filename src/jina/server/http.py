@@ -7,7 +7,8 @@ import contextlib
 import json
 import math
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -348,34 +349,67 @@ class Terms:
         self.watches = ClientWatches()
 
 
-class Exchange:
-    """What the handlers read of a request, and how they answer it."""
+class Exchange(ABC):
+    """What the handlers read of a request, and how they answer it.
+
+    `AsgiExchange` is one over any ASGI server, `http_protocol.DirectExchange` one over a connection of our own server.
+    """
 
     __slots__ = (
-        "_complete", "_receive", "_send", "_waiting", "caller", "headers", "method", "path", "request_id", "scope",
-        "started", "terms",
+        "_complete", "_waiting", "caller", "client", "headers", "left", "method", "path", "query_string", "request_id",
+        "root_path", "started", "terms",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
-        self.scope = scope
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers: dict[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+    def __init__(self, method: str, path: str, query: bytes, headers: Iterable[Header], terms: Terms) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query
+        self.root_path = ""
+        self.client = ""
+        """The address from which the request came."""
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         self.request_id = self.headers.get("x-request-id", "")
         self.terms = terms
         self.started = False
-        self.caller: Caller | None = scope.get("jina.caller")
-        self._receive = receive
-        self._send = send
-        self._waiting: Waiting | None = scope.get("jina.waiting")
+        self.left = False
+        """Whether the client left while it was watched."""
+        self.caller: Caller | None = None
+        self._waiting: Waiting | None = None
         self._complete = False
         """Whether the whole body was received."""
 
+    @abstractmethod
+    async def _receive(self) -> tuple[bytes, bool]:
+        """The next bytes of the body, and whether more follow; raises `Cancelled` when the client leaves."""
+
+    @abstractmethod
+    async def _send_head(self, status: int, headers: list[Header]) -> None:
+        """Begin a response."""
+
+    @abstractmethod
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        """Go on with it."""
+
+    @abstractmethod
+    async def _send_whole(self, status: int, headers: list[Header], body: bytes) -> None:
+        """A response in one piece."""
+
+    @abstractmethod
+    def watch(self) -> None:
+        """From now on cancel the running task, and set `left`, when the client leaves."""
+
+    @abstractmethod
+    def unwatch(self) -> None:
+        """No longer do so."""
+
+    @property
+    @abstractmethod
+    def ends(self) -> bool:
+        """Whether the connection ends with this answer, by the wish of the client."""
+
     def query(self) -> dict[str, str]:
         """The query parameters; the last of equal names wins."""
-        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))
 
     def check(self, endpoint: str) -> None:
         """Raise `PermissionDenied` where the caller may not call the endpoint."""
@@ -395,11 +429,8 @@ class Exchange:
         declared = self.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             raise self._too_large(declared)
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise Cancelled("the client left before the body was complete")
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
+        body, more = await self._receive()
+        if more:
             body = await self._rest_of_body(body)
         self._complete = True
         if len(body) > limit:
@@ -412,13 +443,9 @@ class Exchange:
         while more:
             if size > self.terms.max_body:
                 raise self._too_large(f"more than {self.terms.max_body}")
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Cancelled("the client left before the body was complete")
-            chunk = message.get("body", b"")
+            chunk, more = await self._receive()
             chunks.append(chunk)
             size += len(chunk)
-            more = message.get("more_body", False)
         return b"".join(chunks)
 
     def _decompressed(self, body: bytes, encoding: str) -> bytes:
@@ -459,32 +486,32 @@ class Exchange:
         all_headers.append((b"content-length", b"%d" % size))
         all_headers.extend(headers)
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
-        if self.method == "HEAD":
-            parts = ()
-        elif size > _PARTS_ABOVE:
-            await self._write_large(parts, size)
-            return
-        await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": discard})
-        if discard:
+        if size > _PARTS_ABOVE and self.method != "HEAD":
+            await self._write_large(parts, size, status, all_headers)
+        elif not discard:
+            await self._send_whole(status, all_headers, b"" if self.method == "HEAD" else b"".join(parts))
+        else:
+            await self._send_head(status, all_headers)
+            await self._send_body(b"" if self.method == "HEAD" else b"".join(parts), more=True)
             await self._discard()
-            await self._send({"type": "http.response.body", "body": b""})
+            await self._send_body(b"", more=False)
 
     async def _discard(self) -> None:
         """Read what the client still sends: the kernel forgets an answer when a connection is closed before."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, Cancelled):
             async with asyncio.timeout(_DISCARD_SECONDS):
-                while (await self._receive()).get("more_body", False):
+                while (await self._receive())[1]:
                     pass
 
-    async def _write_large(self, parts: tuple[bytes, ...], size: int) -> None:
+    async def _write_large(self, parts: tuple[bytes, ...], size: int, status: int, headers: list[Header]) -> None:
         waiting = self._waiting
         if waiting is not None:
             waiting.add(size)
         try:
+            await self._send_head(status, headers)
             for part in parts[:-1]:
-                await self._send({"type": "http.response.body", "body": part, "more_body": True})
-            await self._send({"type": "http.response.body", "body": parts[-1]})
+                await self._send_body(part, more=True)
+            await self._send_body(parts[-1], more=False)
         finally:
             if waiting is not None:
                 waiting.take(size)
@@ -497,7 +524,7 @@ class Exchange:
             (b"cache-control", b"no-cache"),
             (b"x-accel-buffering", b"no"),
         ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send_head(200, headers)
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """The next bytes of a stream."""
@@ -505,7 +532,7 @@ class Exchange:
         if waiting is not None:
             waiting.add(len(data))
         try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            await self._send_body(data, more=more)
         finally:
             if waiting is not None:
                 waiting.take(len(data))
@@ -530,23 +557,14 @@ class Exchange:
             extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
         content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
         body = (error_body(error, problem=problem),)
-        discard = not self._complete and (isinstance(error, TooLarge) or self._ends())
+        discard = not self._complete and (isinstance(error, TooLarge) or self.ends)
         await self.respond(body, content_type, status=error.http_status, headers=extra, discard=discard)
-
-    def _ends(self) -> bool:
-        """Whether the client wants the connection to end with this answer, or knows no other way."""
-        return "close" in self.headers.get("connection", "").lower() or self.scope.get("http_version") == "1.0"
 
     async def refuse_method(self, allowed: Iterable[str]) -> None:
         """Answer that the path exists, but not for this method."""
         names = ", ".join(sorted(allowed))
         error = MethodNotAllowed(f"{self.method} {self.path} is not possible", help=f"use {names}")
         await self.fail(error, [(b"allow", names.encode())])
-
-    async def disconnected(self) -> None:
-        """Return when the client has left."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
     def _response_headers(self, content_type: Header | None) -> list[Header]:
         headers = self.terms.headers.copy()
@@ -557,6 +575,59 @@ class Exchange:
         return headers
 
 
+class AsgiExchange(Exchange):
+    """A request that an ASGI server brought."""
+
+    __slots__ = ("_receive_event", "_send", "_version", "_watch")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
+        super().__init__(scope["method"], scope["path"], scope["query_string"], scope["headers"], terms)
+        self.root_path = scope.get("root_path", "")
+        self.client = (scope.get("client") or ("",))[0]
+        self.caller = scope.get(CALLER)
+        self._version = scope.get("http_version")
+        self._waiting = scope.get("jina.waiting")
+        self._receive_event = receive
+        self._send = send
+        self._watch: ClientWatch | None = None
+
+    async def _receive(self) -> tuple[bytes, bool]:
+        event = await self._receive_event()
+        if event["type"] == "http.disconnect":
+            raise Cancelled("the client left before the body was complete")
+        return event.get("body", b""), event.get("more_body", False)
+
+    async def _send_head(self, status: int, headers: list[Header]) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def _send_whole(self, status: int, headers: list[Header], body: bytes) -> None:
+        await self._send_head(status, headers)
+        await self._send_body(body, more=False)
+
+    def watch(self) -> None:
+        """See `Exchange`."""
+        self._watch = ClientWatch(self)
+        self.terms.watches.add(self._watch)
+
+    def unwatch(self) -> None:
+        """See `Exchange`."""
+        if self._watch is not None:
+            self.terms.watches.remove(self._watch)
+
+    @property
+    def ends(self) -> bool:
+        """See `Exchange`."""
+        return "close" in self.headers.get("connection", "").lower() or self._version == "1.0"
+
+    async def disconnected(self) -> None:
+        """Return when the client has left."""
+        while (await self._receive_event())["type"] != "http.disconnect":
+            pass
+
+
 def _printable(text: str) -> bytes:
     if text.isascii() and text.isprintable():
         return text[:200].encode()
@@ -564,12 +635,11 @@ def _printable(text: str) -> bytes:
 
 
 class ClientWatch:
-    """Cancels the current task when the client leaves."""
+    """Cancels the current task when the client leaves, of which ASGI tells only who asks."""
 
-    __slots__ = ("_exchange", "_main", "left", "watching")
+    __slots__ = ("_exchange", "_main", "watching")
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.left = False
+    def __init__(self, exchange: AsgiExchange) -> None:
         self._exchange = exchange
         self._main = asyncio.current_task()
         self.watching: asyncio.Task[None] | None = None
@@ -580,7 +650,7 @@ class ClientWatch:
 
     async def _watch(self) -> None:
         await self._exchange.disconnected()
-        self.left = True
+        self._exchange.left = True
         if self._main is not None:
             self._main.cancel()
 
@@ -676,8 +746,12 @@ class AccessGuard:
 
         Requests over HTTP are counted here, frames of a WebSocket as they come.
         """
-        if CALLER in scope or scope["type"] not in {"http", "websocket"} or self._is_open(scope):
+        if CALLER in scope or scope["type"] not in {"http", "websocket"}:
             return True
+        if scope["type"] == "http":
+            names = {name.decode("latin-1") for name, _ in scope["headers"]}
+            if self._is_open(scope["method"], _path_of(scope), names):
+                return True
         try:
             caller = scope[CALLER] = self._caller(scope)
             path = _path_of(scope)
@@ -690,6 +764,13 @@ class AccessGuard:
             await self._refuse(error, scope, receive, send)
             return False
         return True
+
+    def admit(self, exchange: Exchange) -> None:
+        """The same for a request to one of our own routes that no ASGI server brought; raises the refusal."""
+        if not self._is_open(exchange.method, exchange.path, exchange.headers):
+            caller = exchange.caller = self._access.caller(exchange.headers, exchange.client)
+            caller.check_page(exchange.path)
+            caller.take()
 
     async def opens_route(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Whether one who was let in may use a route of the user's own; a refusal is answered here."""
@@ -704,18 +785,15 @@ class AccessGuard:
 
     async def _refuse(self, error: JinaError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await Exchange(scope, receive, send, self._terms).fail(error)
+            await AsgiExchange(scope, receive, send, self._terms).fail(error)
         else:
             await receive()  # websocket.connect
             await refuse_websocket(scope, send, error)
 
-    def _is_open(self, scope: Scope) -> bool:
-        if scope["type"] != "http":
-            return False
-        if scope["method"] == "OPTIONS":
-            names = {name for name, _ in scope["headers"]}
-            return self._cors and {b"origin", b"access-control-request-method"} <= names
-        return scope["method"] in {"GET", "HEAD"} and _path_of(scope) in _OPEN
+    def _is_open(self, method: str, path: str, names: Collection[str]) -> bool:
+        if method == "OPTIONS":
+            return self._cors and "origin" in names and "access-control-request-method" in names
+        return method in {"GET", "HEAD"} and path in _OPEN
 
     def _caller(self, scope: Scope) -> Caller:
         shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in _SECRET}

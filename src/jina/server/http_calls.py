@@ -25,7 +25,6 @@ from jina.net.service import EndpointInfo, LocalService
 from jina.server.http import (
     DOCUMENTS,
     JSON_HEADER,
-    ClientWatch,
     Exchange,
     dumps,
     error_body,
@@ -193,8 +192,7 @@ async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: End
 
 async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | None) -> Any:
     """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
-    watch = ClientWatch(exchange)
-    exchange.terms.watches.add(watch)
+    exchange.watch()
     limit = None if deadline is None else asyncio.timeout(deadline - time.monotonic())
     try:
         if limit is None:
@@ -212,11 +210,11 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
         if not is_cancelled():
             raise as_jina_error(error) from None
         _forget_cancellation()
-        if watch.left:
+        if exchange.left:
             raise Cancelled("the client left") from None
         raise Unavailable("the server stopped before the answer was ready") from None
     finally:
-        exchange.terms.watches.remove(watch)
+        exchange.unwatch()
 
 
 def _forget_cancellation() -> None:
@@ -236,7 +234,7 @@ def read_request(exchange: Exchange, body: bytes, endpoint: str) -> Request:
         request.endpoint = request.endpoint or endpoint
         if not request.endpoint:
             raise BadRequest("the body names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
-    if exchange.scope["query_string"] and (text := exchange.query().get("parameters")):
+    if exchange.query_string and (text := exchange.query().get("parameters")):
         request.parameters = {**parameters_of(text), **request.parameters}
     return _identified(exchange, request)
 

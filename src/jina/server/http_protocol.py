@@ -1,18 +1,23 @@
-"""uvicorn's HTTP protocol with time limits for the head and the body, and WebSocket as the only upgrade."""
+"""HTTP/1.1 connections: uvicorn's protocol with time limits, and requests that need not become ASGI events."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from jina.errors import BadRequest, JinaError, MethodNotAllowed, TooLarge
+from jina.errors import BadRequest, Cancelled, InternalError, JinaError, MethodNotAllowed, TooLarge
 from jina.net.unread import LEAST_RATE, OnTransport, Pausing, Unread
-from jina.server.http import dumps, error_content
+from jina.observe.logs import get_logger
+from jina.server.http import Exchange, Header, Terms, dumps, error_content
+
+_log = get_logger("jina.http")
 
 
 class ReadDeadline:
@@ -21,7 +26,7 @@ class ReadDeadline:
     While `paused` says that we do not read ourselves the time does not run. A `timeout` of 0 is no limit.
     """
 
-    __slots__ = ("_due", "_late", "_loop", "_paused", "_timeout", "_timer")
+    __slots__ = ("_due", "_late", "_loop", "_paused", "_timeout", "timer")
 
     def __init__(
         self,
@@ -35,20 +40,21 @@ class ReadDeadline:
         self._late = late
         self._paused = paused
         self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """There is one while the time runs."""
 
     @property
     def awaited(self) -> bool:
         """Whether the time runs."""
-        return self._timer is not None
+        return self.timer is not None
 
     def begin(self) -> None:
         """From now on something is awaited."""
         if not self._timeout:
             return
         self._due = self._loop.time() + self._timeout
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._look)
+        if self.timer is None:
+            self.timer = self._loop.call_at(self._due, self._look)
 
     def got(self, size: int) -> None:
         """So many bytes of it came."""
@@ -56,18 +62,18 @@ class ReadDeadline:
 
     def end(self) -> None:
         """It is there, or not awaited any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def _look(self) -> None:
         now = self._loop.time()
         if self._paused():
             self._due = now + self._timeout
         if now < self._due:
-            self._timer = self._loop.call_at(self._due, self._look)
+            self.timer = self._loop.call_at(self._due, self._look)
         else:
-            self._timer = None
+            self.timer = None
             self._late()
 
 
@@ -78,6 +84,7 @@ _REASONS: Final = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
 }
 _OF_UPGRADES: Final = {b"upgrade", b"http2-settings"}
 WAITING: Final = "jina.waiting"
@@ -89,6 +96,175 @@ def refusal(status: int, error: JinaError) -> bytes:
     body = dumps({**error_content(error), "status": status})
     head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+
+
+class DirectApp(Protocol):
+    """What answers requests without ASGI, such as `app.HttpApp`."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it does so at present."""
+        ...
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for a request that comes now."""
+        ...
+
+    def serve(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answer a request."""
+        ...
+
+
+_CLOSE: Final = (b"connection", b"close")
+
+
+class DirectExchange(Exchange):
+    """A request that is answered on its connection at once, where uvicorn's cycle makes events of ASGI of it."""
+
+    __slots__ = (
+        "_chunked", "_expects_continue", "_held", "_pieces", "_protocol", "_waiter", "_watched", "disconnected",
+        "keep_alive", "more_body", "response_complete", "response_started", "task",
+    )  # fmt: skip
+
+    def __init__(
+        self, protocol: HttpProtocol, method: str, path: str, query: bytes, terms: Terms, *, keep_alive: bool
+    ) -> None:
+        super().__init__(method, path, query, protocol.headers, terms)
+        self._protocol = protocol
+        self._waiting = protocol.unread_answers
+        self.keep_alive = keep_alive
+        self.task: asyncio.Task[None] | None = None
+        self.disconnected = False
+        self.more_body = True
+        """Whether bytes of the body are still to come."""
+        self.response_started = False
+        self.response_complete = False
+        self._chunked = False
+        self._expects_continue = protocol.expect_100_continue
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._watched = False
+
+    async def run(self, app: DirectApp) -> None:
+        """Have the request answered, in whatever way it fails."""
+        protocol = self._protocol
+        try:
+            await app.serve(self)
+            if not self.response_complete and not self.disconnected:
+                raise RuntimeError("the request was not answered")
+        except BaseException as error:  # noqa: BLE001 - as uvicorn does
+            _log.error("%s %s failed: %r", self.method, self.path, error, exc_info=error)
+            if not self.response_started and not self.disconnected:
+                protocol.transport.write(refusal(500, InternalError("the server could not answer")))
+            protocol.transport.close()
+        finally:
+            if self.task is not None:
+                protocol.tasks.discard(self.task)
+
+    def got(self, data: bytes) -> None:
+        """More of the body came."""
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > HIGH_WATER_LIMIT:
+            self._protocol.flow.pause_reading()
+        if self._waiter is not None:
+            self.wake()
+
+    def wake(self) -> None:
+        """Something is there for who waits for the body."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def lose(self) -> None:
+        """The connection is lost."""
+        if self.response_complete or self.disconnected:
+            return
+        self.disconnected = True
+        self.wake()
+        if self._watched and self.task is not None:
+            self.left = True
+            self.task.cancel()
+
+    async def _receive(self) -> tuple[bytes, bool]:
+        protocol = self._protocol
+        if self._expects_continue and not protocol.transport.is_closing():
+            self._expects_continue = False
+            protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.more_body and not self._pieces and not self.disconnected:
+            protocol.flow.resume_reading()
+            self._waiter = protocol.loop.create_future()
+            await self._waiter
+            self._waiter = None
+        if self.disconnected:
+            raise Cancelled("the client left before the body was complete")
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), self.more_body
+
+    async def _send_whole(self, status: int, headers: list[Header], body: bytes) -> None:
+        if self._protocol.flow.write_paused and not self.disconnected:
+            await self._protocol.flow.drain()
+        if not self.disconnected:
+            self._protocol.transport.write(self._head(status, headers) + body)
+            self._finish()
+
+    async def _send_head(self, status: int, headers: list[Header]) -> None:
+        if self._protocol.flow.write_paused and not self.disconnected:
+            await self._protocol.flow.drain()
+        if not self.disconnected:
+            self._chunked = not any(name == b"content-length" for name, _ in headers) and self.method != "HEAD"
+            if self._chunked:
+                headers = [*headers, (b"transfer-encoding", b"chunked")]
+            self._protocol.transport.write(self._head(status, headers))
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        if self._protocol.flow.write_paused and not self.disconnected:
+            await self._protocol.flow.drain()
+        if self.disconnected:
+            return
+        if self._chunked:
+            chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            data = chunk if more else chunk + b"0\r\n\r\n"
+        if data and self.method != "HEAD":
+            self._protocol.transport.write(data)
+        if not more:
+            self._finish()
+
+    def _head(self, status: int, headers: Sequence[Header]) -> bytes:
+        self.response_started = True
+        self._expects_continue = False
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
+            raise RuntimeError("a header of the response has a line break")
+        if _CLOSE in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines += b"connection: close\r\n"
+        return b"%b%b%b\r\n" % (STATUS_LINE[status], self._protocol.common_headers(), lines)
+
+    def _finish(self) -> None:
+        self.response_complete = True
+        if not self.keep_alive:
+            self._protocol.transport.close()
+        self._protocol.on_response_complete()
+
+    def watch(self) -> None:
+        """See `Exchange`."""
+        self._watched = True
+        if self.disconnected:
+            self.left = True
+            assert self.task is not None
+            self.task.cancel()
+
+    def unwatch(self) -> None:
+        """See `Exchange`."""
+        self._watched = False
+
+    @property
+    def ends(self) -> bool:
+        """See `Exchange`."""
+        return not self.keep_alive
 
 
 class HttpProtocol(Pausing, HttpToolsProtocol):
@@ -104,18 +280,24 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
     timeout: float = 0.0
     """Seconds for the head, and as much for the body; see `ReadDeadline`."""
     unread: Unread
+    direct: DirectApp | None = None
+    """What answers requests without ASGI, where that is possible."""
+    common: tuple[list[Header], bytes] = ([], b"")
+    """The headers of every response, and how they are written."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there: its first request must follow."""
         super().connection_made(transport)
-        self._waiting = OnTransport(self.unread, transport)
-        self._answered: RequestResponseCycle | None = None
+        self._waiting = self.unread_answers = OnTransport(self.unread, transport)
+        self._answered: RequestResponseCycle | DirectExchange | None = None
         """The answer that is being made; others may wait behind it."""
         self._head: int | None = 0
         """Bytes of the head so far; None while the body is awaited or nothing is."""
         self._piece = 0
         """Bytes that came last."""
         self._awaiting = True
+        self._idle_since = 0.0
+        """When the last response was complete, in seconds of the loop."""
         self._parsed_again = False
         """Whether the head that was just read is to be parsed again, without its upgrade."""
         self._reading = ReadDeadline(self.loop, self.timeout, self._late, lambda: self.flow.read_paused)
@@ -125,29 +307,45 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         """Nothing will come any more, and nothing be taken."""
         self._reading.end()
         self.unread.forget(self._waiting)
-        answered = self._answered
-        if answered is not None and not answered.response_complete:  # the base class knows the last of several only
-            answered.disconnected = True
-            answered.message_event.set()
+        cycles: tuple[Any, ...] = (self._answered, self.cycle)
+        for cycle in cycles:  # the base class knows the last of several only
+            if type(cycle) is DirectExchange:
+                cycle.lose()
+            elif cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.cycle = None  # type: ignore[assignment]
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answered = cycle
-        super()._start_asgi_task(cycle, app)
+        if type(cycle) is DirectExchange:
+            cycle.task = self.loop.create_task(cycle.run(app))
+            self.tasks.add(cycle.task)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def common_headers(self) -> bytes:
+        """Those of every response: the date."""
+        headers = self.server_state.default_headers
+        if headers is not self.common[0]:
+            type(self).common = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self.common[1]
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
         reading = self._reading
-        if reading.awaited:
+        if reading.timer is not None:
             reading.got(len(data))
         self._piece = len(data)
         if self._head is not None:
             self._head += len(data)
-        self._unset_keepalive_if_required()
         self._feed(data)
         if not self._awaiting:
-            reading.end()
-        elif not reading.awaited and not self.transport.is_closing():
+            if reading.timer is not None:
+                reading.end()
+        elif reading.timer is None and not self.transport.is_closing():
             reading.begin()
         if self._head is not None and self._head > MOST_HEAD:
             self._refuse(431, TooLarge(f"the head of the request is longer than {MOST_HEAD} bytes"))
@@ -161,14 +359,14 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if not self._parsed_again:
                 self.handle_websocket_upgrade()
-            elif self.scope["method"] == "CONNECT":
+            elif self.parser.get_method() == b"CONNECT":
                 self._refuse(405, MethodNotAllowed("CONNECT is for proxies"))
             else:
                 self._parse_again(data[upgrade.args[0] :])
 
     def _parse_again(self, rest: bytes) -> None:
         self._parsed_again = False
-        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
         for name, value in self.headers:
             if name == b"connection":
                 options = [option.strip() for option in value.split(b",")]
@@ -185,8 +383,9 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        super().on_message_begin()
-        self.scope[WAITING] = self._waiting  # type: ignore[typeddict-unknown-key]
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._head = self._head or 1
         self._awaiting = True
 
@@ -196,12 +395,52 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
             self._head = size
             raise ValueError("too long")  # which ends the parsing
         self._head = None
-        self._reading.end()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self.scope["method"] = self.parser.get_method().decode("ascii")
+        if self._reading.timer is not None:
+            self._reading.end()
+        upgrades, direct = self.parser.should_upgrade(), self.direct
+        if upgrades and not self._should_upgrade():
             self._parsed_again = True
+        elif upgrades or direct is None or not direct.is_plain:
+            self._begin_asgi()
         else:
-            super().on_headers_complete()
+            self._begin_direct(direct)
+
+    def _begin_direct(self, app: DirectApp) -> None:
+        parser, url, earlier = self.parser, httptools.parse_url(self.url), self.cycle
+        path = url.path.decode("ascii")
+        keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        exchange = DirectExchange(
+            self,
+            parser.get_method().decode("ascii"),
+            unquote(path) if "%" in path else path,
+            url.query or b"",
+            app.terms,
+            keep_alive=keep_alive,
+        )
+        if self.client is not None:
+            exchange.client = self.client[0]
+        self.cycle = exchange  # type: ignore[assignment]
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(exchange, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, app))  # type: ignore[arg-type]
+
+    def _begin_asgi(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # makes the scope, and forgets what was read
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        self.scope[WAITING] = self._waiting  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """More of the body."""
+        cycle: Any = self.cycle
+        if type(cycle) is not DirectExchange:
+            super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.got(body)
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -211,7 +450,39 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         if self._parsed_again:
             return
         self._awaiting = False
-        super().on_message_complete()
+        cycle: Any = self.cycle
+        if type(cycle) is not DirectExchange:
+            super().on_message_complete()
+        elif cycle.more_body:
+            cycle.more_body = False
+            cycle.wake()
+
+    def on_response_complete(self) -> None:
+        """The next request may be answered, or come."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:  # else it looks again for as long as is left then
+            self._close_idle_after(self.timeout_keep_alive)
+
+    def _close_idle_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle since its last response."""
+        self.timeout_keep_alive_task = None
+        if self._awaiting or not self.cycle.response_complete:
+            return  # the end of the response comes here again
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._close_idle_after(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         """What comes now are frames."""
@@ -237,6 +508,6 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         self.transport.close()
 
 
-def http_protocol(timeout: float, unread: Unread) -> type[Any]:
-    """The protocol of a server whose requests get `timeout` seconds to arrive."""
-    return type("TimedHttpProtocol", (HttpProtocol,), {"timeout": timeout, "unread": unread})
+def http_protocol(timeout: float, unread: Unread, direct: DirectApp | None = None) -> type[Any]:
+    """The protocol of a server whose requests get `timeout` seconds to arrive; see `HttpProtocol.direct`."""
+    return type("TimedHttpProtocol", (HttpProtocol,), {"timeout": timeout, "unread": unread, "direct": direct})

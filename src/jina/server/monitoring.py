@@ -7,7 +7,7 @@ from jina.net.limits import Gate
 from jina.net.messages import as_jina_error
 from jina.net.service import LocalService
 from jina.plan.plans import HttpPlan, ListenerPlan
-from jina.server.http import Exchange, Receive, Scope, Send, Terms
+from jina.server.http import AsgiExchange, Receive, Scope, Send, Terms
 from jina.server.pages import pages
 from jina.server.server import Server
 
@@ -41,7 +41,7 @@ class MonitoringApp:
             return
         if scope["type"] != "http":
             return
-        exchange = Exchange(scope, receive, send, self._terms)
+        exchange = AsgiExchange(scope, receive, send, self._terms)
         page = self._pages.get(exchange.path.rstrip("/"))
         try:
             if page is None:

@@ -102,6 +102,11 @@ class Acceptor:
 
 _OURS = ("app", "host", "port", "fd", "uds", "reload", "workers", "loop", "lifespan", "factory", "interface")
 """Arguments of uvicorn that jina decides."""
+_HARMLESS = frozenset({
+    "backlog", "date_header", "h11_max_incomplete_event_size", "headers", "server_header", "timeout_graceful_shutdown",
+    "timeout_keep_alive", "ws_max_size", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate",
+})  # fmt: skip
+"""Arguments of uvicorn that neither wrap the application nor concern how it is called; so do those of TLS."""
 _LINGER = 0.3
 """Seconds that connections without a request stay open while the server stops, and cancelled requests get."""
 
@@ -175,8 +180,10 @@ class HttpListener:
         await server.finish(until - time.monotonic())
 
     def _config(self) -> uvicorn.Config:
+        plain = all(name in _HARMLESS or name.startswith("ssl_") for name in self._options)
+        direct = self._app if plain and isinstance(self._app, HttpApp) else None
         options: dict[str, Any] = {
-            "http": http_protocol(self._plan.timeout_read, self._unread),
+            "http": http_protocol(self._plan.timeout_read, self._unread, direct),
             "ws": _websocket_protocol(self._plan.timeout_read, self._unread),
             "ws_max_size": self._max_message_size,
             # A full window pauses reading, and with it the pongs: their absence proves nothing.
