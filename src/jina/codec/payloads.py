@@ -12,6 +12,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from jina.codec import pb
+from jina.codec.json_text import dumps, loads
 from jina.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class JsonPayload:
     With `single`, the documents came as one object, and places have no index.
     """
 
-    __slots__ = ("_items", "_raw", "location", "single")
+    __slots__ = ("_items", "location", "single", "size", "text")
 
     def __init__(
         self,
@@ -127,32 +128,29 @@ class JsonPayload:
         location: tuple[str | int, ...] = ("body", "data"),
         single: bool = False,
     ) -> None:
-        self._raw: bytes | None = None
+        self.text: bytes | None = None
+        """The JSON that it is; None where it was parsed already."""
+        self.size = 0
         self._items: list[Any] | None = None
-        if type(documents) is bytes:
-            self._raw = documents
-        elif isinstance(documents, (bytearray, memoryview)):
-            self._raw = bytes(documents)
-        else:
-            self._items = list(documents)
         self.location = location
         self.single = single
-
-    @property
-    def text(self) -> bytes | None:
-        """The JSON that it is; None where it was parsed already."""
-        return self._raw
+        if isinstance(documents, bytes | bytearray | memoryview):
+            self.text = text = bytes(documents)
+            self.size = len(text)
+            self.single = single or text[:1] == b"{"
+        else:
+            self._items = list(documents)
 
     def again(self) -> JsonPayload:
         """The same documents, for another reader."""
-        found = self._items if self._raw is None else self._raw
+        found = self._items if self.text is None else self.text
         return JsonPayload(found or b"", location=self.location, single=self.single)
 
     def may_wrap(self, key: str) -> bool:
         """Whether this is one object that begins with the key."""
-        if self._raw is None:
+        if self.text is None:
             return self.single and next(iter(self.items()[0]), None) == key
-        return self._raw[:1] == b"{" and self._raw[1:64].lstrip().startswith(f'"{key}"'.encode())
+        return self.text[:1] == b"{" and self.text[1:64].lstrip().startswith(f'"{key}"'.encode())
 
     def unwrapped(self, key: str) -> JsonPayload:
         """The documents in the list at `key`, where nothing stands beside it; else the payload itself."""
@@ -164,9 +162,7 @@ class JsonPayload:
     def items(self) -> list[Any]:
         """The parsed documents; raises `BadRequest` when the bytes are no JSON array of objects."""
         if self._items is None:
-            from jina.codec.json_text import loads
-
-            parsed = loads(self._raw or b"")
+            parsed = loads(self.text or b"")
             if isinstance(parsed, dict):
                 self.single = True
                 parsed = [parsed]
@@ -182,7 +178,7 @@ class JsonPayload:
     def decode(self, codec: DocumentCodec) -> Any:
         """See `messages.Payload`."""
         docs = codec.decode_json(self.items(), location=self.location, indexed=not self.single)
-        if self._raw is not None:
+        if self.text is not None:
             # Parsed numbers are several times the text: freed where they were made, not when the request ends.
             self._items = None
         return docs
@@ -208,13 +204,11 @@ class JsonPayload:
         """See `messages.Payload`; each stands on one line."""
         if (slices := self._sliced()) is not None:
             return [bytes(item) for item in slices]
-        from jina.codec.json_text import dumps
-
         return [dumps(item) for item in self.items()]
 
     def _array(self) -> bytes | None:
         """The raw text as an array, not looked into; None where there is no text, or other text."""
-        raw = self._raw
+        raw = self.text
         if raw is None:
             return None
         start = raw[:64].lstrip()[:1]

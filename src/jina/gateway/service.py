@@ -74,7 +74,8 @@ class GatewayService:
         self._known: dict[str, Mapping[str, EndpointInfo]] = {}
         self._unknown: list[str] = []
         """Steps that had no replica yet, so that their endpoints are not known."""
-        self._endpoints: Mapping[str, EndpointInfo] = {}
+        self.endpoints: Mapping[str, EndpointInfo] = {}
+        """By path, merged from those of all steps."""
         self._paths: dict[tuple[str, str], RequestPath] = {}
         self._admission = Admission(self.name, plan.max_inflight)
 
@@ -82,11 +83,6 @@ class GatewayService:
         if has_parts(node):
             return Shards(node, upstreams, self.counts.upstream)
         return Replicas(node, upstreams, self.counts.upstream(node.name))
-
-    @property
-    def endpoints(self) -> Mapping[str, EndpointInfo]:
-        """By path, merged from those of all steps."""
-        return self._endpoints
 
     @property
     def step_endpoints(self) -> dict[str, list[tuple[str, str, str, bool]]]:
@@ -126,7 +122,7 @@ class GatewayService:
         self._known = dict(zip(self.steps, results, strict=True))
         self._see_unknown()
         check_edges(self._plan, self._known)
-        self._endpoints = merged_endpoints(self._plan, self._known)
+        self.endpoints = merged_endpoints(self._plan, self._known)
         self.state = "ready"
 
     async def learn(self, step: str) -> None:
@@ -141,7 +137,7 @@ class GatewayService:
             return
         known = {**self._known, step: endpoints}
         check_edges(self._plan, known)
-        self._known, self._endpoints = known, merged_endpoints(self._plan, known)
+        self._known, self.endpoints = known, merged_endpoints(self._plan, known)
         self._paths.clear()
         self._see_unknown()
         for part in self.steps[step].parts:
@@ -227,7 +223,7 @@ class GatewayService:
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """The endpoints by path."""
-        return self._endpoints
+        return self.endpoints
 
     async def ready(self) -> list[Route]:
         """Ask all workers whether they would serve; raises the first failure, naming the Deployment."""
@@ -278,7 +274,7 @@ class GatewayService:
     def _find_path(self, key: tuple[str, str]) -> RequestPath:
         endpoint, target = key
         path = self._graph.route(endpoint, self._known_paths(endpoint), target)
-        known_path = RequestPath(path, self.counts.endpoint(endpoint if endpoint in self._endpoints else "/default"))
+        known_path = RequestPath(path, self.counts.endpoint(endpoint if endpoint in self.endpoints else "/default"))
         if len(self._paths) < _MOST_PATHS:
             self._paths[key] = known_path
         return known_path

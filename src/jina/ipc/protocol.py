@@ -644,7 +644,7 @@ def _form(payload: Payload) -> tuple[bool, list[str | int] | None, bool, Buffer]
     if isinstance(payload, BytesPayload):
         return False, None, False, payload.data
     if isinstance(payload, JsonPayload):
-        raw = payload._raw  # noqa: SLF001 - `to_json` would parse an object in order to wrap it
+        raw = payload.text  # `to_json` would parse an object in order to wrap it
         data = _json_of(payload) if raw is None else raw
         location = None if payload.location == _DEFAULT_LOCATION else list(payload.location)
         return True, location, payload.single, data

@@ -12,7 +12,6 @@ from jina.errors import (
     Cancelled,
     ConfigError,
     EndpointNotFound,
-    JinaError,
     RuntimeFailToStart,
     Unavailable,
     nearest,
@@ -32,6 +31,7 @@ from jina.server.http import (
     AccessGuard,
     AsgiApp,
     AsgiExchange,
+    ClientWatches,
     Exchange,
     ExtraRoute,
     Header,
@@ -337,7 +337,7 @@ class HttpApp:
         self._gate = gate
         self._plan = plan
         cors = CORS_HEADERS if plan.cors else []
-        self._terms = Terms(gate.limits.message_size, cors)
+        self.terms = Terms(gate.limits.message_size, cors)
         self._last_terms = Terms(gate.limits.message_size, [*cors, (b"connection", b"close")])
         own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
         self._routes = Routes(gate, plan, own)
@@ -346,8 +346,9 @@ class HttpApp:
         """Applications of the user's own by the path under which they are."""
         self.is_plain = True
         """Whether nothing of the user's own is mounted or wrapped around, so that requests need not come by ASGI."""
+        self._clients = ClientWatches()
         self._entry: AsgiApp = self._answer
-        self._guard = AccessGuard(access, self._terms, cors=plan.cors) if access is not None else None
+        self._guard = AccessGuard(access, self.terms, cors=plan.cors) if access is not None else None
 
     def mount(self, path: str, app: AsgiApp) -> None:
         """Let an application answer everything at and below a path; one at `/` gets what we have no route for.
@@ -384,7 +385,12 @@ class HttpApp:
             if self._guard is None or await self._guard.opens_route(scope, receive, send):
                 await app({**scope, "root_path": root}, receive, send)
         elif kind == "http":
-            await self._serve(AsgiExchange(scope, receive, send, self.terms))
+            exchange = AsgiExchange(scope, receive, send, self.terms)
+            self._clients.add(exchange)
+            try:
+                await self.serve(exchange)
+            finally:
+                self._clients.remove(exchange)
         elif kind == "websocket":
             await self.websockets.serve(scope, receive, send)
 
@@ -412,23 +418,13 @@ class HttpApp:
             return True
         return not self._routes.has(path, scope["method"]) and has_route(app, scope, spelled_out=False)
 
-    @property
-    def terms(self) -> Terms:
-        """What holds for a request that comes now."""
-        return self._last_terms if self._gate.stopping else self._terms
-
     async def serve(self, exchange: Exchange) -> None:
-        """Answer a request that no ASGI server brought; only while `is_plain`."""
-        if self._guard is not None:
-            try:
-                self._guard.admit(exchange)
-            except JinaError as error:
-                await exchange.fail(error)
-                return
-        await self._serve(exchange)
-
-    async def _serve(self, exchange: Exchange) -> None:
+        """Answer a request to one of our own routes."""
+        if self._gate.leaving or self._gate.draining:
+            exchange.terms = self._last_terms
         try:
+            if self._guard is not None and exchange.caller is None:
+                self._guard.admit(exchange)
             methods = self._routes.find(exchange.path, exchange.root_path)
             handler = methods.get(exchange.method)
             if handler is not None:

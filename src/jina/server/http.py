@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
@@ -96,14 +97,20 @@ def read_json(body: bytes | str, *, bare: bool = False) -> Request:
 
 def _from_envelope(envelope: _Envelope, text: bytes) -> Request:
     data = envelope.data
-    if data is _UNSET and all(getattr(envelope, key) is _UNSET for key in _KEYS):
+    documents = b"[]"
+    if not isinstance(data, msgspec.UnsetType):
+        documents = bytes(data)
+        if documents[:1] not in {b"[", b"{"}:
+            _checked_list(_loads(documents))
+            documents = b"[]"
+    elif all(getattr(envelope, key) is _UNSET for key in _KEYS):
         return Request(
             "", JsonPayload(b"[]") if not text.strip(b"{} \r\n\t") else JsonPayload(text, location=("body",))
         )
     header = envelope.header
     request = Request(
         envelope.execEndpoint or envelope.exec_endpoint or "",
-        JsonPayload(b"[]" if isinstance(data, msgspec.UnsetType) else _checked_data(bytes(data))),
+        JsonPayload(documents),
         target_executor=envelope.targetExecutor or envelope.target_executor or "",
     )
     if isinstance(header, _Header):
@@ -112,13 +119,6 @@ def _from_envelope(envelope: _Envelope, text: bytes) -> Request:
     if not isinstance(envelope.parameters, msgspec.UnsetType) and (given := bytes(envelope.parameters)) != b"{}":
         request.parameters = parameters_of(given)
     return request
-
-
-def _checked_data(data: bytes) -> bytes:
-    if data[:1] in {b"[", b"{"}:
-        return data
-    _checked_list(_loads(data))
-    return b"[]"
 
 
 def _checked_list(data: Any) -> list[Any]:
@@ -200,7 +200,7 @@ def reply_parts(reply: Reply, request: Request, *, more: bool = False) -> tuple[
     documents = reply.payload.to_json()
     tail = b',"parameters":%b,"header":{"request_id":%b,"target_executor":%b%b}}' % (
         dumps(reply.parameters) if reply.parameters else b"{}",
-        dumps(request.request_id),
+        b'"%b"' % ident.encode() if _PLAIN_ID(ident := request.request_id) else dumps(ident),
         dumps(request.target_executor) if request.target_executor else b'""',
         b',"more":true' if more else b"",
     )
@@ -341,12 +341,11 @@ _DISCARD_SECONDS = 30
 class Terms:
     """What holds for all requests of an application; `max_body` is in bytes."""
 
-    __slots__ = ("headers", "max_body", "watches")
+    __slots__ = ("headers", "max_body")
 
     def __init__(self, max_body: int, headers: Iterable[Header] = ()) -> None:
         self.max_body = max_body
         self.headers = list(headers)
-        self.watches = ClientWatches()
 
 
 class Exchange(ABC):
@@ -357,7 +356,7 @@ class Exchange(ABC):
 
     __slots__ = (
         "_complete", "_waiting", "caller", "client", "headers", "left", "method", "path", "query_string", "request_id",
-        "root_path", "started", "terms",
+        "root_path", "started", "terms", "watched",
     )  # fmt: skip
 
     def __init__(self, method: str, path: str, query: bytes, headers: Iterable[Header], terms: Terms) -> None:
@@ -371,8 +370,9 @@ class Exchange(ABC):
         self.request_id = self.headers.get("x-request-id", "")
         self.terms = terms
         self.started = False
+        self.watched = False
+        """While it is set the running task is cancelled, and `left` set, when the client leaves."""
         self.left = False
-        """Whether the client left while it was watched."""
         self.caller: Caller | None = None
         self._waiting: Waiting | None = None
         self._complete = False
@@ -394,14 +394,6 @@ class Exchange(ABC):
     async def _send_whole(self, status: int, headers: list[Header], body: bytes) -> None:
         """A response in one piece."""
 
-    @abstractmethod
-    def watch(self) -> None:
-        """From now on cancel the running task, and set `left`, when the client leaves."""
-
-    @abstractmethod
-    def unwatch(self) -> None:
-        """No longer do so."""
-
     @property
     @abstractmethod
     def ends(self) -> bool:
@@ -410,11 +402,6 @@ class Exchange(ABC):
     def query(self) -> dict[str, str]:
         """The query parameters; the last of equal names wins."""
         return dict(parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True))
-
-    def check(self, endpoint: str) -> None:
-        """Raise `PermissionDenied` where the caller may not call the endpoint."""
-        if self.caller is not None:
-            self.caller.check(endpoint)
 
     def accepts(self, media_type: str) -> bool:
         """Whether the client names the media type in Accept."""
@@ -571,14 +558,14 @@ class Exchange(ABC):
         if content_type is not None:
             headers.append(content_type)
         if ident := self.request_id:
-            headers.append((b"x-request-id", _printable(ident)))
+            headers.append((b"x-request-id", ident.encode() if _PLAIN_ID(ident) else _printable(ident)))
         return headers
 
 
 class AsgiExchange(Exchange):
     """A request that an ASGI server brought."""
 
-    __slots__ = ("_receive_event", "_send", "_version", "_watch")
+    __slots__ = ("_receive_event", "_send", "_task", "_version", "_watching")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, terms: Terms) -> None:
         super().__init__(scope["method"], scope["path"], scope["query_string"], scope["headers"], terms)
@@ -589,7 +576,8 @@ class AsgiExchange(Exchange):
         self._waiting = scope.get("jina.waiting")
         self._receive_event = receive
         self._send = send
-        self._watch: ClientWatch | None = None
+        self._task = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
 
     async def _receive(self) -> tuple[bytes, bool]:
         event = await self._receive_event()
@@ -607,87 +595,68 @@ class AsgiExchange(Exchange):
         await self._send_head(status, headers)
         await self._send_body(body, more=False)
 
-    def watch(self) -> None:
-        """See `Exchange`."""
-        self._watch = ClientWatch(self)
-        self.terms.watches.add(self._watch)
-
-    def unwatch(self) -> None:
-        """See `Exchange`."""
-        if self._watch is not None:
-            self.terms.watches.remove(self._watch)
-
     @property
     def ends(self) -> bool:
         """See `Exchange`."""
         return "close" in self.headers.get("connection", "").lower() or self._version == "1.0"
 
-    async def disconnected(self) -> None:
-        """Return when the client has left."""
+    def look(self) -> None:
+        """Look out for the end of the connection, of which ASGI tells only who asks, until `end`."""
+        self._watching = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
         while (await self._receive_event())["type"] != "http.disconnect":
             pass
+        if self.watched and self._task is not None:
+            self.left = True
+            self._task.cancel()
+
+    def end(self) -> None:
+        """The request is answered."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+
+_PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,200}").fullmatch
 
 
 def _printable(text: str) -> bytes:
-    if text.isascii() and text.isprintable():
-        return text[:200].encode()
     return "".join(letter for letter in text[:200] if " " <= letter <= "~").encode()
 
 
-class ClientWatch:
-    """Cancels the current task when the client leaves, of which ASGI tells only who asks."""
-
-    __slots__ = ("_exchange", "_main", "watching")
-
-    def __init__(self, exchange: AsgiExchange) -> None:
-        self._exchange = exchange
-        self._main = asyncio.current_task()
-        self.watching: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        """Watch from now on, in a task."""
-        self.watching = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        await self._exchange.disconnected()
-        self._exchange.left = True
-        if self._main is not None:
-            self._main.cancel()
-
-
 class ClientWatches:
-    """The watches of one application, on whichever loop it runs.
+    """The requests of one application that came by ASGI, on whichever loop it runs.
 
-    Most requests are answered soon and never cost a second task: one timer for all looks which are still there.
+    Most are answered soon and never cost a second task: one timer for all looks which are still there.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._fresh: set[ClientWatch] = set()
-        self._aging: set[ClientWatch] = set()
+        self._fresh: set[AsgiExchange] = set()
+        self._aging: set[AsgiExchange] = set()
         self._ticking = False
 
-    def add(self, watch: ClientWatch) -> None:
-        """Begin to watch unless the request is removed within 0.05 to 0.1 seconds."""
+    def add(self, exchange: AsgiExchange) -> None:
+        """Look out for the client of a request, once it is watched and 0.05 to 0.1 seconds old."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._fresh, self._aging, self._ticking = loop, set(), set(), False
-        self._fresh.add(watch)
+        self._fresh.add(exchange)
         if not self._ticking:
             self._ticking = True
             loop.call_later(_WATCH_AFTER, self._check_clients)
 
-    def remove(self, watch: ClientWatch) -> None:
+    def remove(self, exchange: AsgiExchange) -> None:
         """The request is answered."""
-        self._fresh.discard(watch)
-        self._aging.discard(watch)
-        if watch.watching is not None:
-            watch.watching.cancel()
+        self._fresh.discard(exchange)
+        self._aging.discard(exchange)
+        exchange.end()
 
     def _check_clients(self) -> None:
-        for watch in self._aging:
-            watch.begin()
-        self._aging, self._fresh = self._fresh, set()
+        watched = {exchange for exchange in self._aging if exchange.watched}
+        for exchange in watched:
+            exchange.look()
+        self._aging, self._fresh = self._fresh | (self._aging - watched), set()
         self._ticking = bool(self._aging)
         if self._ticking and self._loop is not None:
             self._loop.call_later(_WATCH_AFTER, self._check_clients)

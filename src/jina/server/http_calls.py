@@ -151,15 +151,10 @@ _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": 
 
 async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None = None) -> None:
     """One request, one reply; `endpoint` may be empty where the body names it. `info` is what a GET needs."""
-    if exchange.method == "GET":
-        request = await read_get(exchange, endpoint, info)
-    else:
-        request = read_request(exchange, await exchange.body(), endpoint)
-        take_out_docs(request, gate.service)
-    exchange.check(request.endpoint)
+    request = await read_request(exchange, gate, endpoint, info)
     reply = await guarded(exchange, gate.call(request), request.deadline)
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
-    if exchange.accepts(DOCUMENTS):
+    if not request.json_reply:
         parameters = dumps(reply.parameters) if reply.parameters else b""
         if len(parameters) <= _HEADER_ROOM and parameters.isascii():
             if parameters:
@@ -171,12 +166,7 @@ async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: Endpo
 
 async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None) -> None:
     """One document, a stream of documents."""
-    if exchange.method == "GET":
-        request = await read_get(exchange, endpoint, info)
-    else:
-        request = read_request(exchange, await exchange.body(), endpoint)
-        take_out_docs(request, gate.service)
-    exchange.check(request.endpoint)
+    request = await read_request(exchange, gate, endpoint, info)
     framing = framing_of(exchange)
     try:
         await guarded(exchange, send_stream(exchange, framing, gate.stream(request)), request.deadline)
@@ -192,7 +182,7 @@ async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: End
 
 async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | None) -> Any:
     """The result of the work, which is cancelled when the client leaves, the deadline passes or the server stops."""
-    exchange.watch()
+    exchange.watched = True
     limit = None if deadline is None else asyncio.timeout(deadline - time.monotonic())
     try:
         if limit is None:
@@ -214,7 +204,7 @@ async def guarded(exchange: Exchange, work: Awaitable[Any], deadline: float | No
             raise Cancelled("the client left") from None
         raise Unavailable("the server stopped before the answer was ready") from None
     finally:
-        exchange.unwatch()
+        exchange.watched = False
 
 
 def _forget_cancellation() -> None:
@@ -223,20 +213,40 @@ def _forget_cancellation() -> None:
         task.uncancel()
 
 
-def read_request(exchange: Exchange, body: bytes, endpoint: str) -> Request:
-    """The request in the body: JSON, or the binary media type."""
-    if exchange.headers.get("content-type", "").startswith(DOCUMENTS):
+async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None) -> Request:
+    """The request that came, with its id and deadline; raises what is wrong with it, or that the caller may not."""
+    headers, body = exchange.headers, await exchange.body()
+    if exchange.method == "GET":
+        request = _of_get(exchange, body, endpoint, info)
+    else:
+        request = _of_post(exchange, body, endpoint, gate.service)
+    request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
+    request.headers = headers
+    request.json_reply = "accept" not in headers or not exchange.accepts(DOCUMENTS)
+    if (text := headers.get(TIMEOUT_HEADER)) is not None:
+        request.deadline = deadline_of(text)
+    if exchange.caller is not None:
+        exchange.caller.check(request.endpoint)
+    return request
+
+
+def _of_post(exchange: Exchange, body: bytes, endpoint: str, service: LocalService) -> Request:
+    """The request in a body: JSON, or the binary media type."""
+    headers = exchange.headers
+    if headers.get("content-type", "").startswith(DOCUMENTS):
         request = Request(endpoint, BytesPayload(body))
-        if text := exchange.headers.get("x-jina-parameters"):
+        if text := headers.get("x-jina-parameters"):
             request.parameters = parameters_of(text)
     else:
         request = read_json(body)
         request.endpoint = request.endpoint or endpoint
         if not request.endpoint:
             raise BadRequest("the body names no endpoint", help='send {"execEndpoint": "/...", "data": [...]}')
+        if isinstance(request.payload, JsonPayload) and request.payload.single:
+            take_out_docs(request, service)
     if exchange.query_string and (text := exchange.query().get("parameters")):
         request.parameters = {**parameters_of(text), **request.parameters}
-    return _identified(exchange, request)
+    return request
 
 
 def take_out_docs(request: Request, service: LocalService) -> None:
@@ -251,11 +261,10 @@ def take_out_docs(request: Request, service: LocalService) -> None:
         request.payload = request.payload.unwrapped("docs")
 
 
-async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None) -> Request:
+def _of_get(exchange: Exchange, body: bytes, endpoint: str, info: EndpointInfo | None) -> Request:
     """The document of a GET request: its body, else the query parameters; `parameters` may be JSON in the query."""
     query = exchange.query()
     parameters = query.pop("parameters", None) if info is None or "parameters" not in info.flat_fields else None
-    body = await exchange.body()
     if body.strip():
         request = read_json(body, bare=True)
     else:
@@ -263,15 +272,6 @@ async def read_get(exchange: Exchange, endpoint: str, info: EndpointInfo | None)
     request.endpoint = endpoint
     if parameters:
         request.parameters = parameters_of(parameters)
-    return _identified(exchange, request)
-
-
-def _identified(exchange: Exchange, request: Request) -> Request:
-    request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
-    request.headers = exchange.headers
-    request.json_reply = not exchange.accepts(DOCUMENTS)
-    if (text := exchange.headers.get(TIMEOUT_HEADER)) is not None:
-        request.deadline = deadline_of(text)
     return request
 
 

@@ -108,7 +108,7 @@ class DirectApp(Protocol):
 
     @property
     def terms(self) -> Terms:
-        """What holds for a request that comes now."""
+        """What holds for its requests."""
         ...
 
     def serve(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
@@ -123,7 +123,7 @@ class DirectExchange(Exchange):
     """A request that is answered on its connection at once, where uvicorn's cycle makes events of ASGI of it."""
 
     __slots__ = (
-        "_chunked", "_expects_continue", "_held", "_pieces", "_protocol", "_waiter", "_watched", "disconnected",
+        "_chunked", "_expects_continue", "_held", "_pieces", "_protocol", "_waiter", "disconnected",
         "keep_alive", "more_body", "response_complete", "response_started", "task",
     )  # fmt: skip
 
@@ -145,7 +145,6 @@ class DirectExchange(Exchange):
         self._pieces: list[bytes] = []
         self._held = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._watched = False
 
     async def run(self, app: DirectApp) -> None:
         """Have the request answered, in whatever way it fails."""
@@ -183,7 +182,7 @@ class DirectExchange(Exchange):
             return
         self.disconnected = True
         self.wake()
-        if self._watched and self.task is not None:
+        if self.watched and self.task is not None:
             self.left = True
             self.task.cancel()
 
@@ -248,18 +247,6 @@ class DirectExchange(Exchange):
         if not self.keep_alive:
             self._protocol.transport.close()
         self._protocol.on_response_complete()
-
-    def watch(self) -> None:
-        """See `Exchange`."""
-        self._watched = True
-        if self.disconnected:
-            self.left = True
-            assert self.task is not None
-            self.task.cancel()
-
-    def unwatch(self) -> None:
-        """See `Exchange`."""
-        self._watched = False
 
     @property
     def ends(self) -> bool:

@@ -125,15 +125,13 @@ class WorkerService:
         self._flushing = 0
         """How many callers want batches to be flushed at once."""
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
-        self._endpoints = describe_endpoints([self.table.resolve("/default")] if self.table.passthrough else self.table)
+        self.endpoints: Mapping[str, EndpointInfo] = describe_endpoints(
+            [self.table.resolve("/default")] if self.table.passthrough else self.table
+        )
+        """By path."""
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
         self.watchdog = LoopWatchdog(user_loop, self._owner.log, hook)
         self.loop_timer = LoopTimer(protocol_loop)
-
-    @property
-    def endpoints(self) -> Mapping[str, EndpointInfo]:
-        """By path."""
-        return self._endpoints
 
     @property
     def up(self) -> bool:
@@ -230,7 +228,7 @@ class WorkerService:
 
     async def describe(self) -> Mapping[str, EndpointInfo]:
         """The endpoints by path."""
-        return self._endpoints
+        return self.endpoints
 
     async def ready(self) -> list[Route]:
         """Cross to the user loop and back; raises `Unavailable` where that does not work."""

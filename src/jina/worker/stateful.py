@@ -133,7 +133,7 @@ class StatefulService(WorkerService):
     ) -> None:
         super().__init__(executor, plan, protocol_loop=protocol_loop, user_loop=user_loop, give_up=give_up)
         self._has_hash = hasattr(executor, "state_hash")
-        self._endpoints = {path: replace(info, is_repeatable=True) for path, info in self._endpoints.items()}
+        self.endpoints = {path: replace(info, is_repeatable=True) for path, info in self.endpoints.items()}
         self.can_snapshot = snapshots.can_snapshot(executor)
         self._consistency = consensus.consistency
         self._consensus = consensus
