@@ -30,7 +30,7 @@ from jina.codec.compiler import (
     read_each,
 )
 from jina.codec.json_text import dumps, text_to_bytes
-from jina.codec.protobuf import fields_of
+from jina.codec.protobuf import cached_names, fields_of
 from jina.codec.tensors import BadTensor, array_from_json, array_of, reshaped
 from jina.errors import BadClientInput
 
@@ -266,19 +266,28 @@ class JsonCodec(DocumentReader):
         """What reads a document without a schema by `readers`."""
         return json_reader(self.readers)
 
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether documents of this class hold nothing but their fields, and are shown as they are."""
+        return not has_own_serialisation(self.doc_type) and not cached_names(self.doc_type)
+
     def encode(self, docs: Iterable[Any]) -> bytes:
         """Documents as one JSON array; raises `BadClientInput` for a value that cannot be written as JSON."""
-        return self._dumps([json_fields(doc) for doc in docs])
+        cls, plain = self.doc_type, self._is_plain
+        fields = [
+            values
+            if plain and type(doc) is cls and type(values := doc.__dict__) is dict and not doc.__pydantic_extra__
+            else json_fields(doc)
+            for doc in docs
+        ]
+        try:
+            return dumps(fields, _convert)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadClientInput(f"{cls.__name__}: {error}") from None
 
     def encode_doc(self, doc: Any) -> bytes:
         """One document as a JSON object; raises as `encode`."""
-        return self._dumps(json_fields(doc))
-
-    def _dumps(self, value: Any) -> bytes:
-        try:
-            return dumps(value, _convert)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadClientInput(f"{self.doc_type.__name__}: {error}") from None
+        return self.encode([doc])[1:-1]
 
 
 _DUMPERS: dict[type, bool] = {}

@@ -503,18 +503,22 @@ def write_docs(docs: Any, into: pb.DocListProto) -> None:
             raise
 
 
+def cached_names(cls: type) -> frozenset[str]:
+    """What Python caches in the instances of a class (`cached_property`)."""
+    found = _CACHED_NAMES.get(cls)
+    if found is None:
+        found = _CACHED_NAMES[cls] = frozenset(
+            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, cached_property)
+        )
+    return found
+
+
 def fields_of(doc: Any) -> Mapping[str, Any]:
     """The fields of a document by name, in order, with those beyond its schema that the class keeps.
 
-    Views on a `DocVec` are read column by column; what Python caches in the instance (`cached_property`) is
-    left out.
+    Views on a `DocVec` are read column by column; what Python caches in the instance is left out.
     """
-    cls = type(doc)
-    cached = _CACHED_NAMES.get(cls)
-    if cached is None:
-        cached = _CACHED_NAMES[cls] = frozenset(
-            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, cached_property)
-        )
+    cached = cached_names(type(doc))
     values = doc.__dict__
     extra = doc.__pydantic_extra__
     if type(values) is dict and not extra and not cached:

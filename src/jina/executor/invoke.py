@@ -196,8 +196,9 @@ def validate_parameters(endpoint: Endpoint, parameters: Mapping[str, Any]) -> An
 def call(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     """Call a `def` handler with the documents of a request; gives what `results.normalise` gives."""
     if not endpoint.is_single:
-        keywords = {"docs": docs} if endpoint.takes("docs") else {}
-        return normalise(endpoint, endpoint.function(**keywords, **arguments), docs)
+        takes_docs, function = endpoint.accepts is None or "docs" in endpoint.accepts, endpoint.function
+        answer = function(docs=docs, **arguments) if takes_docs else function(**arguments)
+        return (docs, None) if answer is None or answer is docs else normalise(endpoint, answer, docs)
     answers = [normalise_one(endpoint, endpoint.function(doc=doc, **arguments), doc) for doc in docs]
     return collect(endpoint, answers), None
 
@@ -205,11 +206,11 @@ def call(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[A
 async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     """Call an `async def` handler with the documents of a request; gives what `results.normalise` gives."""
     if not endpoint.is_single:
-        keywords = {"docs": docs} if endpoint.takes("docs") else {}
-        answer = endpoint.function(**keywords, **arguments)
+        takes_docs, function = endpoint.accepts is None or "docs" in endpoint.accepts, endpoint.function
+        answer = function(docs=docs, **arguments) if takes_docs else function(**arguments)
         if isinstance(answer, CoroutineType) or inspect.isawaitable(answer):
             answer = await answer
-        return normalise(endpoint, answer, docs)
+        return (docs, None) if answer is None or answer is docs else normalise(endpoint, answer, docs)
     answers = [normalise_one(endpoint, await _settled(endpoint.function(doc=doc, **arguments)), doc) for doc in docs]
     return collect(endpoint, answers), None
 

@@ -84,7 +84,9 @@ class Observed:
 
     def __enter__(self) -> Self:
         counts, size, admission = self._counts, self._size, self._admission
-        counts.received.observe(size)
+        received = counts.received
+        received.count += 1
+        received.total += size
         counts.in_flight += 1
         admission.open += 1
         if size >= LARGE:

@@ -79,8 +79,6 @@ Call = tuple[Any, dict[str, Any]]
 class BatchJob(Job):
     """Takes a batch when it is started, and runs it."""
 
-    __slots__ = ("_gatherer", "_handler", "_seconds", "_sizes", "_waits", "begun", "parts")
-
     counts = 0  # its requests are counted
     urgent = True  # those who wait have waited, and those who come meanwhile join
 
@@ -620,8 +618,6 @@ class WriteBatchQueue(BatchQueue):
 
 class _GivenJob(BatchJob):
     """Runs the batch that it is given."""
-
-    __slots__ = ("_tickets",)
 
     def __init__(self, batch_queue: BatchQueue, items: list[BatchItem]) -> None:
         super().__init__(batch_queue)

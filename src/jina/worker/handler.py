@@ -140,11 +140,13 @@ class ReplyPayload:
 
     def encode(self, *, as_json: bool) -> None:
         """Encode now, on whichever thread this is, in the form in which a listener will ask."""
-        with _BLAMING_THE_HANDLER:
+        try:
             if as_json:
                 self._json = self._codec.encode_json(self.docs)
             else:
                 self._bytes = self._codec.to_bytes(self.docs)
+        except BadClientInput as error:
+            raise _unsendable(error) from error
 
     def __len__(self) -> int:
         return len(self.docs)
@@ -160,51 +162,46 @@ class ReplyPayload:
         if self._bytes is not None:
             into.MergeFromString(self._bytes)
             return
-        with _BLAMING_THE_HANDLER:
+        try:
             self._codec.encode(self.docs, into)
+        except BadClientInput as error:
+            raise _unsendable(error) from error
         self._counts.sent.observe(into.ByteSize())
 
     def to_bytes(self) -> bytes:
         """The documents as one serialised `docarray.DocListProto`."""
         if self._bytes is None:
             self.encode(as_json=False)
-        return self._counting(self._bytes)
+            assert self._bytes is not None
+        if not self._counted:
+            self._counted = True
+            self._counts.sent.observe(len(self._bytes))
+        return self._bytes
 
     def to_json(self) -> bytes:
         """The documents as one JSON array."""
         if self._json is None:
             self.encode(as_json=True)
-        return self._counting(self._json)
+            assert self._json is not None
+        if not self._counted:
+            self._counted = True
+            self._counts.sent.observe(len(self._json))
+        return self._json
 
     def json_items(self) -> list[bytes]:
         """Each document as JSON of its own."""
-        with _BLAMING_THE_HANDLER:
+        try:
             items = [self._codec.encode_json_doc(doc) for doc in self.docs]
+        except BadClientInput as error:
+            raise _unsendable(error) from error
         self._counts.sent.observe(sum(map(len, items)))
         return items
 
-    def _counting(self, data: bytes | None) -> bytes:
-        assert data is not None
-        if not self._counted:
-            self._counted = True
-            self._counts.sent.observe(len(data))
-        return data
 
+def _unsendable(error: BadClientInput) -> ExecutorError:
+    """The codec's complaint about documents that have no place on the wire, as one about who made them."""
+    return ExecutorError(f"the handler's documents cannot be sent: {error.message}", name="ValueError")
 
-class _BlamingTheHandler:
-    """Turns the codec's complaint about documents that have no place on the wire into one about who made them."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, BadClientInput):
-            raise ExecutorError(
-                f"the handler's documents cannot be sent: {error.message}", name="ValueError"
-            ) from error
-
-
-_BLAMING_THE_HANDLER = _BlamingTheHandler()
 
 RESULTS = invoke.RESULTS
 DECODED = BytesPayload(b"")
@@ -394,22 +391,22 @@ class HandlerJob(ResultJob):
     `docs` is given where the documents are decoded already. `seconds` is what the handler took.
     """
 
-    __slots__ = ("_docs", "_handler", "_request", "_span", "documents", "seconds", "slow_to_encode")
+    documents = 0
+    seconds = 0.0
+    slow_to_encode = False
 
     def __init__(self, handler: Handler, request: Request, span: traces.RequestSpan | None, docs: Any = None) -> None:
-        super().__init__(request.deadline)
+        self.deadline = request.deadline
         self._handler = handler
         self._request = request
         self._span = span
         self._docs = docs
-        self.documents = 0
-        self.seconds = 0.0
-        self.slow_to_encode = False
 
     def work(self) -> Reply:
         """Call a `def` handler; on a thread."""
         endpoint = self._handler.endpoint
-        docs, arguments = self._prepare()
+        docs, arguments = self._handler.prepare(self._request, self._span, self._docs)
+        self._docs, self.documents = None, len(docs)
         started = time.perf_counter()
         try:
             if endpoint.is_generator:
@@ -427,7 +424,8 @@ class HandlerJob(ResultJob):
     async def work_async(self) -> Reply:
         """Call an `async def` handler; on the user loop."""
         endpoint = self._handler.endpoint
-        docs, arguments = self._prepare()
+        docs, arguments = self._handler.prepare(self._request, self._span, self._docs)
+        self._docs, self.documents = None, len(docs)
         started = time.perf_counter()
         try:
             if endpoint.is_generator:
@@ -450,12 +448,6 @@ class HandlerJob(ResultJob):
             self._span.handled()
         reply, self.slow_to_encode = self._handler.reply(self._request, docs, results, encoded=encoded)
         return reply
-
-    def _prepare(self) -> tuple[Any, dict[str, Any]]:
-        docs, arguments = self._handler.prepare(self._request, self._span, self._docs)
-        self._docs = None
-        self.documents = len(docs)
-        return docs, arguments
 
 
 def _named_apart(branches: Sequence[tuple[str, Payload]]) -> Iterator[tuple[str, Payload]]:

@@ -132,24 +132,23 @@ class Job:
     the protocol loop.
     """
 
-    __slots__ = ("abandoned", "began", "deadline", "error", "taken", "task", "value")
-
     counts = 1
     """As how many open requests."""
     urgent = False
     """Crosses to the user loop at once, not together with others."""
+    # What most jobs never change is kept by the class.
+    abandoned = False
+    """The caller waits no more: the job is not started, or cancelled where that is possible."""
+    taken = False
+    """A thread has taken it out of the queue."""
+    value: Any = None
+    error: BaseException | None = None
+    task: Task[None] | None = None
+    began = 0.0
+    """When it was about to run, in `time.perf_counter()` seconds."""
 
     def __init__(self, deadline: float | None) -> None:
         self.deadline = deadline
-        self.abandoned = False
-        """The caller waits no more: the job is not started, or cancelled where that is possible."""
-        self.taken = False
-        """A thread has taken it out of the queue."""
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self.task: Task[None] | None = None
-        self.began = 0.0
-        """When it was about to run, in `time.perf_counter()` seconds."""
 
     def work(self) -> Any:
         """The outcome, computed on a thread."""
@@ -203,10 +202,13 @@ def too_late(when: str) -> DeadlineExceeded:
 class LoopPool:
     """Runs jobs as tasks of the user loop, as many at once as there are."""
 
-    def __init__(self, loop: AbstractEventLoop, there: CallQueue, ended: Callable[[Job], None]) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, there: CallQueue, back: CallQueue, settle: Callable[[Job], None]
+    ) -> None:
         self._loop = loop
         self._there = there
-        self._ended = ended
+        self._back = back
+        self._settle = settle
         self._context = contextvars.copy_context()
 
     @property
@@ -229,7 +231,7 @@ class LoopPool:
         if job.may_start():
             job.task = self._loop.create_task(self._run(job), context=self._context.copy())
         else:
-            self._ended(job)
+            self._back.post(self._settle, job)
 
     async def _run(self, job: Job) -> None:
         try:
@@ -237,7 +239,7 @@ class LoopPool:
         except BaseException as error:  # noqa: BLE001 - delivered to the request, also SystemExit
             job.error = error
         job.task = None
-        self._ended(job)
+        self._back.post(self._settle, job)
 
     def _cancel(self, job: Job) -> None:
         if job.task is not None:
@@ -247,10 +249,11 @@ class LoopPool:
 class ThreadPool:
     """Runs jobs on threads of its own; with one thread, the default, handlers never run at the same time."""
 
-    def __init__(self, name: str, threads: int, ended: Callable[[Job], None]) -> None:
+    def __init__(self, name: str, threads: int, back: CallQueue, settle: Callable[[Job], None]) -> None:
         self._name = name
         self._limit = threads
-        self._ended = ended
+        self._back = back
+        self._settle = settle
         self._context = contextvars.copy_context()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -290,9 +293,10 @@ class ThreadPool:
         if not job.taken:
             self._left.add(job)
 
-    def released(self) -> None:
-        """A job of this pool has ended; on the protocol loop."""
+    def _ended(self, job: Job) -> None:
+        """On the protocol loop."""
         self._outstanding -= 1
+        self._settle(job)
 
     def throttle(self, *, on: bool) -> None:
         """Begin no job for now, or begin them again."""
@@ -308,7 +312,7 @@ class ThreadPool:
             self._queue.put(None)
 
     def _work(self) -> None:
-        take, ended, begin = self._queue.get, self._ended, self._begin
+        take, post, ended, begin = self._queue.get, self._back.post, self._ended, self._begin
         while (job := take()) is not None:
             if not begin.is_set():
                 begin.wait()
@@ -318,7 +322,7 @@ class ThreadPool:
                     job.value = self._context.copy().run(job.work)
                 except BaseException as error:  # noqa: BLE001 - delivered to the request, also SystemExit
                     job.error = error
-            ended(job)
+            post(ended, job)
             job = None  # the documents must not live until the next request
 
 
@@ -341,10 +345,10 @@ class Dispatcher:
         self.to_user: CallQueue = ImmediateCalls() if shared else BatchingMailbox(user_loop, protocol_loop)
         self.from_user: CallQueue = ImmediateCalls() if shared else self.back
         """Posts to the protocol loop, from the user loop."""
-        self.async_pool = LoopPool(user_loop, self.to_user, lambda job: self.from_user.post(self._settle, job))
-        self.sync_pool = ThreadPool("handler", threads, lambda job: self.back.post(self._settle_sync, job))
+        self.async_pool = LoopPool(user_loop, self.to_user, self.from_user, self._settle)
+        self.sync_pool = ThreadPool("handler", threads, self.back, self._settle)
         # One thread: all that it runs holds the interpreter lock.
-        self.codec_pool = ThreadPool("codec", 1, lambda job: self.back.post(self._settle_codec, job))
+        self.codec_pool = ThreadPool("codec", 1, self.back, self._settle)
         self._user_loop = user_loop
         self._more: list[ThreadPool] = []
         self._quiet: list[Future[None]] = []
@@ -356,16 +360,11 @@ class Dispatcher:
             self._settle(job)
             then(job)
 
-        return LoopPool(self._user_loop, self.to_user, lambda job: self.from_user.post(settle, job))
+        return LoopPool(self._user_loop, self.to_user, self.from_user, settle)
 
     def new_thread_pool(self, name: str, threads: int) -> ThreadPool:
         """One more pool with threads of its own."""
-
-        def settle(job: Job) -> None:
-            pool.released()
-            self._settle(job)
-
-        pool = ThreadPool(name, threads, lambda job: self.back.post(settle, job))
+        pool = ThreadPool(name, threads, self.back, self._settle)
         self._more.append(pool)
         return pool
 
@@ -398,14 +397,6 @@ class Dispatcher:
         for pool in (self.sync_pool, self.codec_pool, *self._more):
             pool.stop()
 
-    def _settle_sync(self, job: Job) -> None:
-        self.sync_pool.released()
-        self._settle(job)
-
-    def _settle_codec(self, job: Job) -> None:
-        self.codec_pool.released()
-        self._settle(job)
-
     def enter(self) -> None:
         """A request is open that is no job of its own: one that waits for a batch."""
         self.open += 1
@@ -413,29 +404,26 @@ class Dispatcher:
     def leave(self) -> None:
         """It is no longer open."""
         self.open -= 1
-        self._tell_if_quiet()
+        if not self.open and self._quiet:
+            self._tell_quiet()
 
     def _settle(self, job: Job) -> None:
         self.open -= job.counts
         job.settle()
-        self._tell_if_quiet()
-
-    def _tell_if_quiet(self) -> None:
         if not self.open and self._quiet:
-            waiting, self._quiet = self._quiet, []
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        waiting, self._quiet = self._quiet, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class ResultJob(Job):
     """A job with one outcome, awaited with `outcome`."""
 
-    __slots__ = ("_future",)
-
-    def __init__(self, deadline: float | None) -> None:
-        super().__init__(deadline)
-        self._future: Future[Any] | None = None
+    _future: Future[Any] | None = None
 
     async def outcome(self, dispatcher: Dispatcher, pool: JobPool) -> Any:
         """Run on the pool and give the value or raise the error; cancelling abandons the work."""
@@ -477,8 +465,6 @@ class ResultJob(Job):
 
 class FunctionJob(ResultJob):
     """A function of ours to be run on a pool."""
-
-    __slots__ = ("_function",)
 
     def __init__(self, function: Callable[[], Any], deadline: float | None) -> None:
         super().__init__(deadline)

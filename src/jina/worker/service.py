@@ -23,7 +23,7 @@ from jina.plan.plans import WorkerPlan
 from jina.runtime.admission import Admission, Observed
 from jina.runtime.health import LoopTimer, LoopWatchdog, health_hook
 from jina.worker.batching import BatchQueue
-from jina.worker.handler import ExecutorContext, Handler, HandlerJob, ReplyPayload, slow_to_decode, users_part
+from jina.worker.handler import LARGE, ExecutorContext, Handler, HandlerJob, ReplyPayload, slow_to_decode, users_part
 from jina.worker.scheduler import Dispatcher, EndpointPools, FunctionJob
 from jina.worker.streaming import ROOM, StreamJob
 
@@ -154,7 +154,7 @@ class WorkerService:
         counts, size = handler.counts, size_of(request.payload)
         span = self._span(request, handler) if traces.active() else None
         with Observed(counts, size, self._admission, span) as observed:
-            slow = request.branches is None and slow_to_decode(request.payload, size)
+            slow = size > LARGE and request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
             batch_queue = handler.batch_queue
             if batch_queue is not None and (request.branches is None or not self._owner.no_reduce):

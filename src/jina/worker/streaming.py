@@ -135,8 +135,6 @@ def _bytes_in(document: Any) -> int:
 class StreamJob(Job):
     """One run of a generator; its documents go to the buffer."""
 
-    __slots__ = ("_dispatcher", "_handler", "_request", "_span", "_timer", "buffer", "documents", "done")
-
     def __init__(
         self, handler: Handler, request: Request, span: traces.RequestSpan | None, dispatcher: Dispatcher
     ) -> None:
