@@ -445,12 +445,13 @@ def test_documents_that_have_no_place_on_the_wire_are_the_handlers_fault(worker)
 @pytest.mark.parametrize("as_json", [True, False])
 def test_replies_of_async_handlers_come_encoded_and_are_counted_once(worker, as_json, monkeypatch):
     from jina.codec.codec import Codec
+    from jina.codec.json import JsonCodec
 
     threads = []
-    for name in ("to_bytes", "encode_json"):
-        original = getattr(Codec, name)
+    for codec, name in ((Codec, "to_bytes"), (JsonCodec, "encode")):
+        original = getattr(codec, name)
         monkeypatch.setattr(
-            Codec, name, lambda *a, original=original: (threads.append(threading.current_thread()), original(*a))[1]
+            codec, name, lambda *a, original=original: (threads.append(threading.current_thread()), original(*a))[1]
         )
     with worker.serving(Upper()) as it:
         reply = it.run(it.service.call(worker.request("/async", ["ab"], json_reply=as_json)))

@@ -142,7 +142,7 @@ class ReplyPayload:
         """Encode now, on whichever thread this is, in the form in which a listener will ask."""
         try:
             if as_json:
-                self._json = self._codec.encode_json(self.docs)
+                self._json = self._codec.json.encode(self.docs)
             else:
                 self._bytes = self._codec.to_bytes(self.docs)
         except BadClientInput as error:
