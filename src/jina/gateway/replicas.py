@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import sys
 import time
 from asyncio import Task
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -204,12 +205,12 @@ class Replicas:
             if self.hold is not None and not self.up:
                 await self._held(self.hold, request)
             index, upstream = self._take(attempts)
-            span, sent = self._span(upstream, request) if traces.active() else (_NO_SPAN, request)
             try:
                 try:
-                    with span:
-                        timed = self._limit is not None or sent.deadline is not None
-                        reply = await (self._in_time(upstream, sent) if timed else upstream.call(sent))
+                    if self._limit is None and request.deadline is None and traces.SDK not in sys.modules:
+                        reply = await upstream.call(request)
+                    else:
+                        reply = await self._observed(upstream, request)
                 finally:
                     self._balance.give_back(index)
             except JinaError as error:
@@ -220,6 +221,13 @@ class Replicas:
                 counts.seconds.observe(time.perf_counter() - began)
                 self._breaker.record_success(index)
                 return reply
+
+    async def _observed(self, upstream: Upstream, request: Request) -> Reply:
+        """The reply of a replica within the time that it has, and in a span where there are any."""
+        span, sent = self._span(upstream, request) if traces.active() else (_NO_SPAN, request)
+        with span:
+            timed = self._limit is not None or sent.deadline is not None
+            return await (self._in_time(upstream, sent) if timed else upstream.call(sent))
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """The replies of one replica; closing this closes the generator there."""

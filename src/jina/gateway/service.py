@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -201,7 +202,7 @@ class GatewayService:
         """The way of a request that is let in, and its span: what is sent on tells its parent by the headers."""
         logs.request_id.set(request.request_id)
         span = None
-        if traces.active():
+        if traces.SDK in sys.modules:
             attributes = {"jina.process": self.name, "jina.request_id": request.request_id}
             span = traces.begin(request.endpoint, request.headers, attributes)
             assert span is not None

@@ -157,7 +157,9 @@ class LinkUpstream:
         try:
             return await self._answer(frames.REQUEST, flags, meta, body, request.deadline)
         finally:
-            self._release(size)
+            self._held -= size
+            if self._waiting:
+                self._let_in()
 
     async def stream(self, request: Request) -> AsyncGenerator[Reply]:
         """See `Upstream`; the request is sent when the first reply is asked for.
@@ -339,6 +341,10 @@ class LinkUpstream:
 
     def _release(self, size: int) -> None:
         self._held -= size
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Let those in that wait, as far as there is room."""
         while self._waiting:
             waiter, wanted = self._waiting[0]
             if self._held and self._held + wanted > 2 * self._limit:

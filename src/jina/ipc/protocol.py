@@ -80,7 +80,7 @@ class LinkBroken(Exception):
 class SendQueue:
     """Messages to be sent, as frames in the order in which they should leave; those of one stream keep theirs."""
 
-    __slots__ = ("_large", "_large_size", "_small", "_small_size", "_turns")
+    __slots__ = ("_large", "_small", "_small_size", "_turns", "size")
 
     def __init__(self) -> None:
         self._small: list[Buffer] = []
@@ -88,23 +88,19 @@ class SendQueue:
         self._large: dict[int, _Large] = {}
         self._turns: deque[int] = deque()
         """The streams whose large messages are being sent, in turns."""
-        self._large_size = 0
-
-    @property
-    def size(self) -> int:
+        self.size = 0
         """Bytes that wait."""
-        return self._small_size + self._large_size
 
     def put(self, kind: int, flags: int, stream: int, meta: bytes = b"", body: Buffer = b"") -> None:
         """Add a message; its body is not copied."""
         size = HEAD.size + len(meta) + len(body)
         head = HEAD.pack(_MAGIC, kind, flags, len(meta), len(body), stream)
+        self.size += size
         if size > CHUNK or stream in self._large:
             large = self._large.get(stream)
             if large is None:
                 large = self._large[stream] = _Large()
             large.add(head, stream, meta, body)
-            self._large_size += size
             return
         self._small_size += size
         small = self._small
@@ -120,6 +116,7 @@ class SendQueue:
         size, self._small_size = self._small_size, 0
         if self._large:
             size += self._take_parts(batch)
+        self.size -= size
         return batch, size
 
     def _take_parts(self, batch: list[Buffer]) -> int:
@@ -137,7 +134,6 @@ class SendQueue:
                 turns.append(stream)
             else:
                 del self._large[stream]
-        self._large_size -= sent
         return sent
 
     def __contains__(self, stream: int) -> bool:
@@ -151,7 +147,7 @@ class SendQueue:
             return False
         if stream in self._turns:
             self._turns.remove(stream)
-        self._large_size -= large.left
+        self.size -= large.left
         return not large.begun
 
     def untouched(self, stream: int) -> bool:
@@ -194,18 +190,14 @@ class _Large:
 
 
 def _frames(head: bytes, stream: int, meta: bytes, body: Buffer) -> Iterator[tuple[Buffer, ...]]:
-    inline_meta, inline_body = _inline(len(meta), len(body))
+    inline_meta = len(meta) <= CHUNK
+    inline_body = inline_meta and (not body or len(meta) + len(body) + HEAD.size <= CHUNK)
     yield head, meta if inline_meta else b"", body if inline_body else b""
     for part in (b"" if inline_meta else meta, b"" if inline_body else body):
         view = memoryview(part)
         for start in range(0, len(view), CHUNK):
             chunk = view[start : start + CHUNK]
             yield HEAD.pack(_MAGIC, PART, 0, len(chunk), 0, stream), chunk
-
-
-def _inline(meta: int, body: int) -> tuple[bool, bool]:
-    """Whether meta and body of these sizes stand right behind the head."""
-    return meta <= CHUNK, meta <= CHUNK and (body == 0 or meta + body + HEAD.size <= CHUNK)
 
 
 class Inbox:
@@ -296,7 +288,8 @@ class Inbox:
             return True
         if meta > self._limit or body > self._limit:
             raise LinkBroken(f"a message of {meta} + {body} bytes; the limit is {self._limit}")
-        inline_meta, inline_body = _inline(meta, body)
+        inline_meta = meta <= CHUNK
+        inline_body = inline_meta and (body == 0 or meta + body + HEAD.size <= CHUNK)
         middle = start + meta if inline_meta else start
         stop = middle + body if inline_body else middle
         if stop > self._end:
@@ -506,7 +499,7 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
     headers = request.headers
     if headers:
         meta.headers = headers if type(headers) is dict else dict(headers)
-    data = _encoded(meta, request.parameters)
+    data = _encoded(meta, request.parameters) if request.parameters else _encode(meta)
     if headers and len(data) > HEADERS_ROOM:
         meta.headers = _chosen(headers)
         data = _encode(meta)
@@ -558,7 +551,8 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
     meta = b""
     if reply.parameters or reply.routes or reply.headers:
         visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
-        meta = _encoded(_ReplyMeta(routes=visited, headers=reply.headers or {}), reply.parameters)
+        told = _ReplyMeta(routes=visited, headers=reply.headers or {})
+        meta = _encoded(told, reply.parameters) if reply.parameters else _encode(told)
         if len(meta) > max(limit, LEAST_LIMIT):
             raise _too_large("parameters of the reply", len(meta), max(limit, LEAST_LIMIT))
     return JSON if request.json_reply else 0, meta, body
@@ -566,7 +560,7 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
 
 def read_reply(flags: int, data: Buffer, body: Buffer) -> Reply:
     """The reply that `write_reply` wrote."""
-    payload = _payload(body, flags & JSON, None, single=False)
+    payload: Payload = JsonPayload(bytes(body)) if flags & JSON else BytesPayload(body)
     if not data:
         return Reply(payload)
     meta = _decode_reply(data)
@@ -614,8 +608,6 @@ def _too_large(what: str, size: int, limit: int) -> TooLarge:
 
 
 def _encoded(meta: _RequestMeta | _ReplyMeta, parameters: Mapping[str, Any]) -> bytes:
-    if not parameters:
-        return _encode(meta)
     plain = wire_parameters.plain(parameters)
     meta.parameters = plain
     try:
@@ -723,7 +715,7 @@ class LinkConnection(asyncio.BufferedProtocol):
         if not self.open:
             return
         self.send_queue.put(kind, flags, stream, meta, body)
-        if self._paused or self.send_queue.size > self._cap > 0:
+        if self._cap and (self._paused or self.send_queue.size > self._cap):
             self._throttle()
         if not (self._paused or self._scheduled):
             self._scheduled = True
@@ -815,11 +807,8 @@ class LinkConnection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         self._scheduled = False
         transport, send_queue = self._transport, self.send_queue
-        while not self._paused and self.open:
+        while send_queue.size and not self._paused and self.open:
             batch, size = send_queue.take()
-            if not size:
-                self._settle()
-                break
             if self.on_flush is not None:
                 self.on_flush()
             if size <= _JOINED:
@@ -828,7 +817,10 @@ class LinkConnection(asyncio.BufferedProtocol):
                 # Since Python 3.12 asyncio's `writelines` never pauses the protocol.
                 transport.writelines(batch[:-1])
                 transport.write(batch[-1])
-        self._throttle()
+        if self._drained is not None and not (send_queue.size or self._paused):
+            self._settle()
+        if self.full:
+            self._throttle()
 
     def _throttle(self) -> None:
         if not self.open:

@@ -73,9 +73,13 @@ class RequestSpan:
         return outgoing(headers, self.context)
 
 
+SDK = "opentelemetry.sdk.trace"
+"""The module of OpenTelemetry's SDK: while it is not loaded, spans go nowhere."""
+
+
 def active() -> bool:
     """Whether an OpenTelemetry SDK is loaded, so that spans go anywhere."""
-    return "opentelemetry.sdk.trace" in sys.modules
+    return SDK in sys.modules
 
 
 def begin(

@@ -123,8 +123,8 @@ class DirectExchange(Exchange):
     """A request that is answered on its connection at once, where uvicorn's cycle makes events of ASGI of it."""
 
     __slots__ = (
-        "_chunked", "_expects_continue", "_held", "_pieces", "_protocol", "_waiter", "disconnected",
-        "keep_alive", "more_body", "response_complete", "response_started", "task",
+        "_chunked", "_expects_continue", "_held", "_pieces", "_protocol", "disconnected",
+        "keep_alive", "more_body", "response_complete", "response_started", "task", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -144,7 +144,8 @@ class DirectExchange(Exchange):
         self._expects_continue = protocol.expect_100_continue
         self._pieces: list[bytes] = []
         self._held = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        """Of the task, while it waits for more of the body."""
 
     async def run(self, app: DirectApp) -> None:
         """Have the request answered, in whatever way it fails."""
@@ -168,13 +169,13 @@ class DirectExchange(Exchange):
         self._held += len(data)
         if self._held > HIGH_WATER_LIMIT:
             self._protocol.flow.pause_reading()
-        if self._waiter is not None:
+        if self.waiter is not None:
             self.wake()
 
     def wake(self) -> None:
         """Something is there for who waits for the body."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     def lose(self) -> None:
         """The connection is lost."""
@@ -193,9 +194,9 @@ class DirectExchange(Exchange):
             protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self.more_body and not self._pieces and not self.disconnected:
             protocol.flow.resume_reading()
-            self._waiter = protocol.loop.create_future()
-            await self._waiter
-            self._waiter = None
+            self.waiter = protocol.loop.create_future()
+            await self.waiter
+            self.waiter = None
         if self.disconnected:
             raise Cancelled("the client left before the body was complete")
         pieces, self._pieces, self._held = self._pieces, [], 0
@@ -240,7 +241,10 @@ class DirectExchange(Exchange):
             self.keep_alive = False
         elif not self.keep_alive:
             lines += b"connection: close\r\n"
-        return b"%b%b%b\r\n" % (STATUS_LINE[status], self._protocol.common_headers(), lines)
+        protocol = self._protocol
+        if protocol.server_state.default_headers is not protocol.common[0]:
+            protocol.renew_common()
+        return b"%b%b%b\r\n" % (STATUS_LINE[status], protocol.common[1], lines)
 
     def _finish(self) -> None:
         self.response_complete = True
@@ -313,12 +317,10 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         else:
             super()._start_asgi_task(cycle, app)
 
-    def common_headers(self) -> bytes:
-        """Those of every response: the date."""
+    def renew_common(self) -> None:
+        """Another second has begun, and with it another date."""
         headers = self.server_state.default_headers
-        if headers is not self.common[0]:
-            type(self).common = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
-        return self.common[1]
+        type(self).common = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
@@ -328,7 +330,10 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         self._piece = len(data)
         if self._head is not None:
             self._head += len(data)
-        self._feed(data)
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._not_parsed(data, problem)
         if not self._awaiting:
             if reading.timer is not None:
                 reading.end()
@@ -337,19 +342,17 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         if self._head is not None and self._head > MOST_HEAD:
             self._refuse(431, TooLarge(f"the head of the request is longer than {MOST_HEAD} bytes"))
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError as error:
+    def _not_parsed(self, data: bytes, problem: Exception) -> None:
+        """The parser stopped: at what is no request, or behind the head of an upgrade."""
+        if not isinstance(problem, httptools.HttpParserUpgrade):
             if (self._head or 0) <= MOST_HEAD:
-                self._refuse(400, BadRequest(f"this is not a valid HTTP/1.1 request: {error}"))
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._parsed_again:
-                self.handle_websocket_upgrade()
-            elif self.parser.get_method() == b"CONNECT":
-                self._refuse(405, MethodNotAllowed("CONNECT is for proxies"))
-            else:
-                self._parse_again(data[upgrade.args[0] :])
+                self._refuse(400, BadRequest(f"this is not a valid HTTP/1.1 request: {problem}"))
+        elif not self._parsed_again:
+            self.handle_websocket_upgrade()
+        elif self.parser.get_method() == b"CONNECT":
+            self._refuse(405, MethodNotAllowed("CONNECT is for proxies"))
+        else:
+            self._parse_again(data[problem.args[0] :])
 
     def _parse_again(self, rest: bytes) -> None:
         self._parsed_again = False
@@ -363,7 +366,11 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         with contextlib.suppress(AttributeError):  # httptools before 0.6.3; the constructor of uvicorn does the same
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._feed(b"".join([*head, b"\r\n", rest]))
+        data = b"".join([*head, b"\r\n", rest])
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._not_parsed(data, problem)
 
     def _should_upgrade(self) -> bool:
         return self.parser.get_method() == b"GET" and super()._should_upgrade()
@@ -440,9 +447,10 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         cycle: Any = self.cycle
         if type(cycle) is not DirectExchange:
             super().on_message_complete()
-        elif cycle.more_body:
+        else:
             cycle.more_body = False
-            cycle.wake()
+            if cycle.waiter is not None:
+                cycle.wake()
 
     def on_response_complete(self) -> None:
         """The next request may be answered, or come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
@@ -152,7 +153,7 @@ class WorkerService:
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
         self._admission.check(self.dispatcher.open, handler.pool.backlog)
         counts, size = handler.counts, size_of(request.payload)
-        span = self._span(request, handler) if traces.active() else None
+        span = self._span(request, handler) if traces.SDK in sys.modules else None
         with Observed(counts, size, self._admission, span) as observed:
             slow = size > LARGE and request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
