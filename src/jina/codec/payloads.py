@@ -162,14 +162,17 @@ class JsonPayload:
     def items(self) -> list[Any]:
         """The parsed documents; raises `BadRequest` when the bytes are no JSON array of objects."""
         if self._items is None:
-            parsed = loads(self.text or b"")
-            if isinstance(parsed, dict):
-                self.single = True
-                parsed = [parsed]
-            if not isinstance(parsed, list):
-                raise BadRequest("the documents are neither a JSON array nor an object")
-            self._items = parsed
+            self._items = self._parsed()
         return self._items
+
+    def _parsed(self) -> list[Any]:
+        parsed = loads(self.text or b"")
+        if isinstance(parsed, dict):
+            self.single = True
+            parsed = [parsed]
+        if not isinstance(parsed, list):
+            raise BadRequest("the documents are neither a JSON array nor an object")
+        return parsed
 
     def __len__(self) -> int:
         slices = self._sliced() if self._items is None else None
@@ -177,11 +180,11 @@ class JsonPayload:
 
     def decode(self, codec: DocumentCodec) -> Any:
         """See `messages.Payload`."""
-        docs = codec.decode_json(self.items(), location=self.location, indexed=not self.single)
+        items = self._parsed() if self._items is None else self._items
         if self.text is not None:
             # Parsed numbers are several times the text: freed where they were made, not when the request ends.
             self._items = None
-        return docs
+        return codec.decode_json(items, location=self.location, indexed=not self.single)
 
     def write_proto(self, into: pb.DocListProto) -> None:
         """See `messages.Payload`; without a schema, arrays of numbers travel as lists."""

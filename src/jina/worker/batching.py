@@ -19,7 +19,7 @@ from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload, size_of
 from jina.errors import InternalError, JinaError
 from jina.executor import invoke
-from jina.executor.endpoints import Batching
+from jina.executor.endpoints import Batching, Endpoint
 from jina.executor.invoke import scope_parameters
 from jina.observe import logs, traces
 from jina.observe.counters import BatchMetrics
@@ -173,7 +173,7 @@ class BatchJob(Job):
                 outcome: Any = None
                 try:
                     outcome = given = yield docs, arguments
-                    outcome = _checked(outcome, self._sizes[-1], self._handler.endpoint.where)
+                    outcome = _checked(outcome, self._sizes[-1], self._handler.endpoint)
                 finally:
                     if span is not None:
                         span.end(outcome if isinstance(outcome, BaseException) else None)
@@ -322,16 +322,16 @@ def _resumed(generator: Generator[Any, Any, None], value: Any) -> Any:
         return None
 
 
-def _checked(outcome: Any, count: int, where: str) -> Any:
+def _checked(outcome: Any, count: int, endpoint: Endpoint) -> Any:
     """The documents that a handler gave; what it raised, or the error that they cannot be assigned to requests."""
     if isinstance(outcome, BaseException):
         return outcome
     docs, results = outcome
     if results is not None:
-        return TypeError(f"{where} returned a dict; with dynamic batching it must return documents or None")
+        return TypeError(f"{endpoint.where} returned a dict; with dynamic batching it must return documents or None")
     if len(docs) != count:
         return ValueError(
-            f"{where} got {count} documents and returned {len(docs)};"
+            f"{endpoint.where} got {count} documents and returned {len(docs)};"
             " with dynamic batching it must return one for each, in the same order"
         )
     return docs
@@ -378,7 +378,11 @@ class BatchQueue:
         Raises a `JinaError`. Cancelling takes the request out of the queue, or discards the result
         of its part of a running batch.
         """
-        docs, weights = await self._measured(request, docs)
+        weights: Weights
+        if self._metric is None and request.branches is None:
+            weights = len(request.payload if docs is None else docs)
+        else:
+            docs, weights = await self._measured(request, docs)
         loop = self._dispatcher.loop
         parameters = scope_parameters(request.parameters, self.handler.owner.names) if request.parameters else {}
         key = json.dumps(parameters, sort_keys=True, default=repr) if parameters else ""
@@ -481,8 +485,6 @@ class BatchQueue:
 
     async def _measured(self, request: Request, docs: Any) -> tuple[Any, Weights]:
         """The documents where they had to be decoded for it, and what they weigh."""
-        if self._metric is None and request.branches is None:
-            return docs, len(request.payload if docs is None else docs)
         # How long user code and merged branches take is not known.
         measure = FunctionJob(partial(self._decode_and_measure, request, docs), request.deadline)
         found: tuple[Any, Weights] = await measure.outcome(self._dispatcher, self._dispatcher.codec_pool)
@@ -548,7 +550,8 @@ class WriteBatchQueue(BatchQueue):
 
     async def join_batch(self, request: Request, propose: Propose) -> Gather:
         """What takes the request's operation, and has it proposed together with others."""
-        _, weights = await self._measured(request, None)
+        measured = self._metric is not None or request.branches is not None
+        weights = (await self._measured(request, None))[1] if measured else len(request.payload)
         weight = float(weights) if isinstance(weights, int) else sum(weights)
         key = _key(self._scoped(request))
 

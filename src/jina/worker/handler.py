@@ -419,7 +419,10 @@ class HandlerJob(ResultJob):
         except BaseException as error:
             raise self._handler.owner.failed(error, endpoint.path) from error
         self.seconds = time.perf_counter() - started
-        return self._reply(docs, results)
+        if self._span is not None:
+            self._span.handled()
+        reply, self.slow_to_encode = self._handler.reply(self._request, docs, results)
+        return reply
 
     async def work_async(self) -> Reply:
         """Call an `async def` handler; on the user loop."""
@@ -441,12 +444,9 @@ class HandlerJob(ResultJob):
             raise self._handler.owner.failed(error, endpoint.path) from error
         self.seconds = time.perf_counter() - started
         # Encoded here rather than on the protocol loop, which would have to fight with this one for the interpreter.
-        return self._reply(docs, results, encoded=True)
-
-    def _reply(self, docs: Any, results: dict[str, Any] | None, *, encoded: bool = False) -> Reply:
         if self._span is not None:
             self._span.handled()
-        reply, self.slow_to_encode = self._handler.reply(self._request, docs, results, encoded=encoded)
+        reply, self.slow_to_encode = self._handler.reply(self._request, docs, results, encoded=True)
         return reply
 
 
