@@ -151,7 +151,8 @@ class LinkServer:
             if request is None:
                 self._send(frames.REPLY, 0, number, b"", await self._asked(kind, flags))
             elif kind == frames.REQUEST:
-                await self._room()
+                if self._connection is not None and self._connection.full:
+                    await self._room()
                 reply = await self._service.call(request)
                 flags, meta, body = write_reply(reply, request, self._limit)
                 self._send(frames.REPLY, flags, number, meta, body)
