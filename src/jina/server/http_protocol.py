@@ -214,8 +214,6 @@ class DirectExchange(Exchange):
             await self._protocol.flow.drain()
         if not self.disconnected:
             self._chunked = not any(name == b"content-length" for name, _ in headers) and self.method != "HEAD"
-            if self._chunked:
-                headers = [*headers, (b"transfer-encoding", b"chunked")]
             self._protocol.transport.write(self._head(status, headers))
 
     async def _send_body(self, data: bytes, *, more: bool) -> None:
@@ -241,6 +239,8 @@ class DirectExchange(Exchange):
             self.keep_alive = False
         elif not self.keep_alive:
             lines += b"connection: close\r\n"
+        if self._chunked:
+            lines += b"transfer-encoding: chunked\r\n"
         protocol = self._protocol
         if protocol.server_state.default_headers is not protocol.common[0]:
             protocol.renew_common()
