@@ -121,6 +121,10 @@ def channel_options(settings: ChannelSettings) -> list[tuple[str, Any]]:
         "grpc.min_reconnect_backoff_ms": 5000,  # in spite of its name, all the time that connecting may take
         "grpc.max_reconnect_backoff_ms": 500,
         "grpc.enable_http_proxy": int(settings.use_proxy),
+        # A machine that is gone says nothing: the connection is lost when what was sent is not acknowledged within the
+        # timeout. Servers of gRPC hang up on pings that come more often than every 300 s.
+        "grpc.keepalive_time_ms": 310_000,
+        "grpc.keepalive_timeout_ms": 10_000,
         **settings.grpc_options,
     }
     return list(options.items())
@@ -669,10 +673,6 @@ def _value(value: pb.Value) -> Any:
 _OPTIONS = {
     "grpc.http2.bdp_probe": 0,
     "grpc.max_send_message_length": -1,
-    # A machine that is gone says nothing. Servers of gRPC hang up on pings more often than every 300 s; what was sent
-    # and is not acknowledged within the timeout ends the connection earlier.
-    "grpc.keepalive_time_ms": 310_000,
-    "grpc.keepalive_timeout_ms": 60_000,
 }
 _PROBE_TIMEOUT = 10.0
 """Seconds in which a peer returns whether it would serve."""

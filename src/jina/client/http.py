@@ -27,8 +27,9 @@ from jina.client.http_messages import (
 )
 from jina.client.loops import Pool, Waits
 from jina.codec.messages import Request, Route
-from jina.errors import DeadlineExceeded, JinaError
+from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.net.channel import Answer, CallOptions, ChannelSettings, Target
+from jina.net.peers import UNTAKEN_FOR, notice_loss
 
 IDLE_CONNECTIONS = 32
 """Connections that blocking code keeps; more are opened when more calls run at once, and closed afterwards."""
@@ -57,6 +58,7 @@ class BlockingConnection:
         made = cls(to, socket.create_connection(to.address, timeout))
         try:
             made._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            notice_loss(made._socket, untaken=UNTAKEN_FOR)
             if to.tunnel:
                 await _open_tunnel(made)
             if to.context is not None:
@@ -134,7 +136,8 @@ class LoopConnection(asyncio.Protocol):
         direct = to.context if not to.tunnel else None
         host, port = to.address
         name = to.target.host if direct is not None else None
-        _, made = await loop.create_connection(lambda: cls(to), host, port, ssl=direct, server_hostname=name)
+        transport, made = await loop.create_connection(lambda: cls(to), host, port, ssl=direct, server_hostname=name)
+        notice_loss(transport.get_extra_info("socket"), untaken=UNTAKEN_FOR)
         if to.tunnel:
             try:
                 await _open_tunnel(made)
@@ -144,14 +147,10 @@ class LoopConnection(asyncio.Protocol):
                 raise
         return made
 
-    def keep_alive(self, idle: int, interval: int, probes: int) -> None:
-        """Ask the other end's system after `idle` seconds of silence, and lose the connection if that is gone."""
+    def notice_loss(self, idle: int, interval: int, probes: int) -> None:
+        """See `net.peers.notice_loss`."""
         assert self._transport is not None
-        sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", interval), ("TCP_KEEPCNT", probes)):
-            if hasattr(socket, name):  # another name on other systems
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        notice_loss(self._transport.get_extra_info("socket"), idle, interval, probes)
 
     async def begin_tls(self) -> None:
         """Speak TLS from now on."""
@@ -489,12 +488,14 @@ class HttpChannel:
         await self._connections.close()
 
     async def _exchange(self, method: str, outgoing: Outgoing, options: CallOptions) -> Received:
-        if options.timeout is None or self._waits.blocking:  # which has a timeout of each operation instead
-            return await self._whole(method, outgoing, options)
         try:
+            if options.timeout is None or self._waits.blocking:  # which has a timeout of each operation instead
+                return await self._whole(method, outgoing, options)
             async with self._waits.within(options.timeout):
                 return await self._whole(method, outgoing, options)
-        except TimeoutError as error:
+        except (TimeoutError, Unavailable) as error:
+            # The idle ones may lead to the same machine, and that may be gone.
+            self._connections.close_idle()
             if isinstance(error, JinaError):
                 raise
             raise DeadlineExceeded(f"{self._target} did not answer within {options.timeout} s") from error

@@ -757,7 +757,7 @@ def failure_of(error: BaseException, target: Target, timeout: float | None) -> B
     match error:
         case JinaError():  # before OSError: some of ours are such errors too
             return error
-        case TimeoutError():
+        case TimeoutError(errno=None):  # else it is the system's: nothing is heard of the other end
             return DeadlineExceeded(f"{target} did not answer within {timeout} s")
         case OSError():
             return unreachable(target, f"cannot reach {target}: {error}", str(error))

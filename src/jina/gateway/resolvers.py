@@ -227,7 +227,7 @@ class _Watched(Connections):
         """See `Connections`."""
         connection = await super().open(to, timeout)
         if isinstance(connection, LoopConnection):
-            connection.keep_alive(5, 3, 3)
+            connection.notice_loss(5, 3, 3)
         return connection
 
 

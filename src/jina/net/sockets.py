@@ -10,13 +10,14 @@ import socket
 from collections.abc import Collection
 
 from jina.errors import ConfigError, PortAlreadyUsed
+from jina.net.peers import notice_loss
 from jina.plan.plans import ListenerPlan
 
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""TCP keep-alive: probe after a minute of silence, drop after a minute without an answer. Not on every system.
+_KEEP_ALIVE = {"idle": 60, "interval": 15, "probes": 4}
+"""Clients are asked after a minute of silence, and lost after a minute without an answer.
 
-What was sent and is not acknowledged is left to the system's own limit: a shorter one (TCP_USER_TIMEOUT) would also end
-connections whose client merely does not read for a while.
+What was sent and is not acknowledged is left to the system's own limit: a shorter one would also end connections whose
+client merely does not read for a while.
 """
 _LISTENS = "0A"
 """The state in /proc/net/tcp (https://docs.kernel.org/networking/proc_net_tcp.html)."""
@@ -34,21 +35,13 @@ def bind(listener: ListenerPlan) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.share_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _notice_dead_peers(sock)
+        notice_loss(sock, **_KEEP_ALIVE)
         sock.bind((listener.host, listener.port))
     except OSError as error:
         sock.close()
         raise bind_error(listener, error) from error
     sock.settimeout(0)
     return sock
-
-
-def _notice_dead_peers(sock: socket.socket) -> None:
-    """Enable keep-alive, which ends connections to dead peers; accepted connections inherit it."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def bind_error(listener: ListenerPlan, error: OSError) -> ConfigError:
