@@ -11,7 +11,7 @@ import struct
 import pytest
 import trustme
 
-from jina.server.uvicorn_server import listen
+from jina.server.listening import listen
 
 uvloop = pytest.importorskip("uvloop")
 LOOPS = [uvloop.new_event_loop, asyncio.new_event_loop]

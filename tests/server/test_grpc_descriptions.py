@@ -162,10 +162,18 @@ def test_who_watches_health_is_told_of_a_stop_during_the_answer_before(ready):
     async def main():
         gate = Gate(SampleService())
         gate.service.up = ready
-        watch = Health(gate).watch(health_pb2.HealthCheckRequest().SerializeToString(), None)
-        result = [(await anext(watch)).status]
-        gate.draining = True
-        return result + [state.status async for state in watch]
+        result = []
+
+        class Watching:
+            async def read(self):
+                return health_pb2.HealthCheckRequest().SerializeToString()
+
+            async def write(self, message):
+                result.append(health_pb2.HealthCheckResponse.FromString(message).status)
+                gate.draining = True
+
+        await Health(gate).watch(Watching())
+        return result
 
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     assert run(main()) == ([serving, not_serving] if ready else [not_serving])

@@ -83,28 +83,16 @@ class Renewal:
         return found
 
 
-def grpc_credentials(plan: TlsPlan) -> grpc.ServerCredentials:
-    """Credentials of a gRPC port; with `ca_file` clients must show a certificate signed by it.
-
-    New connections get the certificate that is in the files at the time.
-    """
-    import grpc
-
-    untyped: Any = grpc  # grpcio has annotations here and there only
+def grpc_context(plan: TlsPlan) -> ssl.SSLContext:
+    """How a gRPC port is encrypted; with `ca_file` clients must show a certificate signed by it."""
     check_certificate(plan)
-    authority = read_file(plan.ca_file, "ssl_ca_certs") if plan.ca_file else None
-
-    def configuration() -> Any:
-        pair = (read_file(plan.keyfile, "ssl_keyfile"), read_file(plan.certfile, "ssl_certfile"))
-        return untyped.ssl_server_certificate_configuration([pair], root_certificates=authority)
-
-    renewal = Renewal(plan)
-    credentials: grpc.ServerCredentials = untyped.dynamic_ssl_server_credentials(
-        configuration(),
-        lambda: configuration() if renewal.due() else None,
-        require_client_authentication=authority is not None,
-    )
-    return credentials
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(plan.certfile, plan.keyfile)
+    if plan.ca_file:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(plan.ca_file)
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 async def renew(plan: TlsPlan, context: ssl.SSLContext) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -9,13 +10,12 @@ from contextlib import aclosing
 from itertools import accumulate
 from typing import Any
 
-import grpc
-from grpc import aio
-
 from jina.codec import pb, status
 from jina.codec.messages import Payload, Reply, Route
+from jina.config.grpc_options import LARGEST_MESSAGE, server_settings
 from jina.errors import BadRequest, ExecutorError, JinaError, Overloaded
 from jina.net.auth import Access, Caller
+from jina.net.grpc_wire import Code
 from jina.net.limits import Gate
 from jina.net.messages import (
     COMPRESSION_KEY,
@@ -39,17 +39,23 @@ from jina.net.messages import (
 )
 from jina.net.service import EndpointInfo, LocalService
 from jina.net.sockets import bind, bind_error
-from jina.net.tls import grpc_credentials
+from jina.net.tls import grpc_context, renew
 from jina.net.unread import Unread, behind
 from jina.plan.plans import ListenerPlan
+from jina.server.grpc_protocol import (
+    Aborted,
+    Call,
+    ConnectionSettings,
+    GrpcConnection,
+    Method,
+    Terms,
+    end_connections,
+)
+from jina.server.listening import Listening, listen
 
-Context = grpc.aio.ServicerContext[Any, Any]
-untyped: Any = grpc  # grpcio has annotations here and there only
+Methods = dict[str, Method]
 Branches = list[tuple[str, Payload]] | None
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
-_SMALL = 4096
-"""Bytes of an answer that is not counted while it waits for its client; `grpc.max_concurrent_streams` bounds those."""
+_COMPRESSIONS = ("gzip", "deflate")
 _METADATA_ROOM = 4096
 """Bytes of a serialised status that fit beside other metadata under gRPC's default limit of 8 KiB, in base64."""
 _TEXT_ROOM = 1000
@@ -58,95 +64,58 @@ _MESSAGE_ROOM = 1800
 """Bytes of the message of a gRPC status, as it is sent: in percent encoding."""
 
 
-def headers_of(context: Context) -> dict[str, str]:
-    """The call's metadata without binary values; the last of equal names wins."""
-    return dict(text_of(context.invocation_metadata()))
-
-
-def text_of(metadata: Any) -> list[tuple[str, str]]:
-    """Metadata without binary values."""
-    return [(name, value) for name, value in metadata or () if isinstance(value, str)]
-
-
-def address_of(context: Context) -> str:
-    """The address of the client without its port: `ipv4:127.0.0.1`."""
-    return str(context.peer()).rpartition(":")[0]
-
-
-async def compress(context: Context, asked: str) -> None:
-    """Compress the replies of a call as its client asks; an unknown word is ignored."""
-    if asked in _COMPRESSIONS:
-        context.set_compression(_COMPRESSIONS[asked])
-        await context.send_initial_metadata(())  # with those that grpc.aio sends itself, the above has no effect
-
-
-def deadline_of(context: Context) -> float | None:
-    """The call's deadline in `time.monotonic()` seconds."""
-    remaining = context.time_remaining()
-    return None if remaining is None else time.monotonic() + remaining
-
-
 class Calls:
-    """Handlers of one gRPC listener over one service."""
+    """The methods of one gRPC listener over one service."""
 
-    def __init__(self, gate: Gate, window: int, access: Access | None, unread: Unread) -> None:
+    def __init__(self, gate: Gate, window: int, access: Access | None) -> None:
         self._gate = gate
         self._name = gate.service.name
-        self._unread = unread
+        self._most_bytes = gate.limits.unread.each
         self._window = window
         self._access = access
         limits = gate.limits
         self._reader = RequestReader(limits.message_size, limits.parameters, forwards=gate.service.forwards)
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+    def methods(self) -> Methods:
         """By full method name."""
-        reader = self._reader
         return {
-            "/jina.JinaSingleDataRequestRPC/process_single_data": untyped.unary_unary_rpc_method_handler(
-                self.process_single_data, request_deserializer=reader.request
-            ),
-            "/jina.JinaDataRequestRPC/process_data": untyped.unary_unary_rpc_method_handler(
-                self.process_data, request_deserializer=reader.requests
-            ),
-            "/jina.JinaRPC/Call": untyped.stream_stream_rpc_method_handler(
-                self.call, request_deserializer=reader.request
-            ),
-            "/jina.JinaSingleDocumentRequestRPC/stream_doc": untyped.unary_stream_rpc_method_handler(
-                self.stream_doc, request_deserializer=reader.document
-            ),
+            "/jina.JinaSingleDataRequestRPC/process_single_data": Method(self.process_single_data),
+            "/jina.JinaDataRequestRPC/process_data": Method(self.process_data),
+            "/jina.JinaRPC/Call": Method(self.call, streams=True),
+            "/jina.JinaSingleDocumentRequestRPC/stream_doc": Method(self.stream_doc, streams=True),
         }
 
-    async def process_single_data(self, received: Incoming, context: Context) -> bytes:
+    async def process_single_data(self, data: bytes, call: Call) -> bytes:
         """Answer one `DataRequestProto`."""
-        return await self._answer_or_refuse(received, context, None)
+        return await self._answer_or_refuse(self._reader.request(data), call, None)
 
-    async def process_data(self, received: Incoming, context: Context) -> bytes:
+    async def process_data(self, data: bytes, call: Call) -> bytes:
         """Answer a list of requests as one: their documents in a row, the header of the first.
 
         Jina 3 sends one where branches meet and are not merged; each is known by the Executor it visited last.
         """
+        received = self._reader.requests(data)
         joined, _, size = received
         if isinstance(joined, Unusable):
-            return await self._answer_or_refuse(received, context, None)
+            return await self._answer_or_refuse(received, call, None)
         if not joined:
-            await abort(context, BadRequest("the list of requests is empty"))
+            raise aborted(BadRequest("the list of requests is empty"))
         message, payload = joined[0]
         branches = None
         if len(joined) > 1:
             branches = [(_last_executor(one), documents) for one, documents in joined]
             payload = self._reader.join([documents for _, documents in joined])
-        return await self._answer_or_refuse((message, payload, size), context, branches)
+        return await self._answer_or_refuse((message, payload, size), call, branches)
 
-    async def call(self, _requests: Any, context: Context) -> None:
+    async def call(self, call: Call) -> None:
         """Answer a stream of requests, several at a time; the client's `__prefetch__` is the window."""
-        headers = headers_of(context)
-        if asked := headers.get(COMPRESSION_KEY):
-            await compress(context, asked)
-        deadline, caller = deadline_of(context), self._caller(headers, context)
+        headers = call.headers
+        _compress(call, headers)
+        deadline, caller = call.deadline, self._caller(headers, call)
 
         async def read() -> tuple[Incoming, int] | None:
-            incoming = await context.read()
-            return None if incoming is untyped.aio.EOF else (incoming, incoming[2])
+            data = await call.read()
+            return None if data is None else (self._reader.request(data), len(data))
 
         async def work(received: Incoming, emit: Emit[bytes]) -> None:
             started = time.time()
@@ -160,39 +129,42 @@ class Calls:
 
         pipeline = Pipeline(
             work,
-            context.write,
+            call.write,
             window=window_of(headers.get("__prefetch__"), self._window),
-            max_bytes=self._unread.bounds.each,
+            max_bytes=self._most_bytes,
             in_order=headers.get("__results_in_order__", "").lower() == "true",
-            waiting=self._unread.peer(context.peer()),
+            waiting=call.waiting,
         )
         await pipeline.run(read)
 
-    async def stream_doc(self, received: Incoming, context: Context) -> None:
+    async def stream_doc(self, call: Call) -> None:
         """Answer one document with a stream of documents, a message each."""
         started = time.time()
+        data = await call.read()
+        if data is None:
+            raise aborted(BadRequest("the call has no message, and its method takes one"))
+        received = self._reader.document(data)
         try:
-            await self._stream(received, context)
+            await self._stream(received, call)
         except FAILURES as error:  # each becomes an answer
             failed = as_jina_error(error)
-            refused = await self._refuse(pb.SingleDocumentRequestProto(), received[0], failed, context, started)
-            await context.write(_serialised(refused))
+            refused = self._refuse(pb.SingleDocumentRequestProto(), received[0], failed, call, started)
+            await call.write(_serialised(refused))
 
-    async def _stream(self, received: Incoming, context: Context) -> None:
+    async def _stream(self, received: Incoming, call: Call) -> None:
         message, payload, _ = received
-        headers = headers_of(context)
-        caller = self._caller(headers, context)
+        headers = call.headers
+        caller = self._caller(headers, call)
         if caller is not None:
             caller.take()
         if isinstance(message, Unusable):
             raise message.error
-        if asked := headers.get(COMPRESSION_KEY):
-            await compress(context, asked)
-        request = read_request(message, payload, headers, deadline_of(context))
+        _compress(call, headers)
+        request = read_request(message, payload, headers, call.deadline)
         if caller is not None:
             caller.check(request.endpoint)
         writer = DocumentWriter(message, request)
-        waiting = self._unread.peer(context.peer())
+        waiting = call.waiting
         async with aclosing(self._gate.stream(request)) as replies:
             async for reply in replies:
                 for response in writer.messages(reply):
@@ -200,37 +172,26 @@ class Calls:
                     waiting.add(size)
                     waiting.reserve(behind(size))
                     try:
-                        await context.write(response)
+                        await call.write(response)
                     finally:
                         waiting.reserve(-behind(size))
                         waiting.take(size)
 
-    async def _answer_or_refuse(self, received: Incoming, context: Context, branches: Branches) -> bytes:
+    async def _answer_or_refuse(self, received: Incoming, call: Call, branches: Branches) -> bytes:
         started = time.time()
         try:
-            headers = headers_of(context)
-            if asked := headers.get(COMPRESSION_KEY):
-                await compress(context, asked)
-            caller = self._caller(headers, context)
-            if self._unread.peers:
-                await self._unread.room(context.peer())
-            answer = await self._answer(received, headers, deadline_of(context), started, branches, caller)
-            if len(answer) > _SMALL:
-                self._until_sent(len(answer), context)
-            return answer
+            headers = call.headers
+            _compress(call, headers)
+            caller = self._caller(headers, call)
+            if call.waiting.full:
+                await call.waiting.room()
+            return await self._answer(received, headers, call.deadline, started, branches, caller)
         except FAILURES as error:  # each becomes an answer
-            failed = await self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), context, started)
+            failed = self._refuse(pb.DataRequestProto(), received[0], as_jina_error(error), call, started)
             return _serialised(failed)
 
-    def _until_sent(self, size: int, context: Context) -> None:
-        """Count an answer as waiting until the call is over, which is when its client has taken it."""
-        waiting = self._unread.peer(context.peer())
-        waiting.add(size)
-        untyped_context: Any = context
-        untyped_context.add_done_callback(lambda _: waiting.take(size))
-
-    def _caller(self, headers: dict[str, str], context: Context) -> Caller | None:
-        return None if self._access is None else self._access.caller(headers, address_of(context))
+    def _caller(self, headers: dict[str, str], call: Call) -> Caller | None:
+        return None if self._access is None else self._access.caller(headers, call.address)
 
     async def _answer(
         self,
@@ -257,12 +218,19 @@ class Calls:
             reply = await self._gate.call(request)
         return write_reply(message, request, reply, self._name, started)
 
-    async def _refuse(self, into: Any, message: Any, error: JinaError, context: Context, started: float) -> Any:
+    def _refuse(self, into: Any, message: Any, error: JinaError, call: Call, started: float) -> Any:
         if not isinstance(error, ExecutorError):
-            await abort(context, error)
-        context.set_trailing_metadata((("is-error", "true"),))
+            raise aborted(error)
+        call.trailing.append(("is-error", "true"))
         source = None if isinstance(message, Unusable) else message
         return write_failure(into, source, error, self._name, started)
+
+
+def _compress(call: Call, headers: dict[str, str]) -> None:
+    """Compress the replies of a call as its client asks; an unknown word is ignored."""
+    asked = headers.get(COMPRESSION_KEY)
+    if asked in _COMPRESSIONS:
+        call.compress(asked)
 
 
 def _last_executor(message: Any) -> str:
@@ -274,8 +242,8 @@ def _serialised(message: Any) -> bytes:
     return data
 
 
-async def abort(context: Context, error: JinaError) -> None:
-    """End the call with the error's gRPC status; never returns.
+def aborted(error: JinaError) -> Aborted:
+    """What ends a call with the error's gRPC status.
 
     A status carries no message, so the error also travels as a serialised `StatusProto` in the trailing
     metadata `jina-status-bin`, from which our client rebuilds the class.
@@ -283,17 +251,7 @@ async def abort(context: Context, error: JinaError) -> None:
     trailing: list[tuple[str, str | bytes]] = [("is-error", "true"), ("jina-status-bin", status_bytes(error))]
     if isinstance(error, Overloaded):
         trailing.append((PUSHBACK_KEY, str(max(1, round(error.retry_after * 1000)))))
-    await context.abort(_CODES[error.grpc_code], _message_of(error), tuple(trailing))
-
-
-def refusing(error: JinaError) -> grpc.RpcMethodHandler:
-    """A method that reads no message and ends the call with the error."""
-
-    async def refuse(_requests: Any, context: Context) -> None:
-        await abort(context, error)
-
-    handler: grpc.RpcMethodHandler = untyped.stream_stream_rpc_method_handler(refuse)
-    return handler
+    return Aborted(Code(error.grpc_code), _message_of(error), trailing)
 
 
 def status_bytes(error: JinaError) -> bytes:
@@ -335,30 +293,21 @@ def _fitting(text: str, room: int, size: Callable[[str], int]) -> str:
     return text[: sum(total <= room for total in accumulate(map(size, text)))]
 
 
-Handlers = dict[str, grpc.RpcMethodHandler]
-
-
 class Descriptions:
-    """Handlers that answer from what the service says of itself."""
+    """Methods that answer from what the service says of itself."""
 
     def __init__(self, service: LocalService) -> None:
         self._service = service
 
-    def handlers(self) -> Handlers:
+    def methods(self) -> Methods:
         """By full method name."""
         return {
-            "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery": untyped.unary_unary_rpc_method_handler(
-                self.endpoint_discovery, response_serializer=pb.EndpointsProto.SerializeToString
-            ),
-            "/jina.JinaGatewayDryRunRPC/dry_run": untyped.unary_unary_rpc_method_handler(
-                self.dry_run, response_serializer=pb.StatusProto.SerializeToString
-            ),
-            "/jina.JinaInfoRPC/_status": untyped.unary_unary_rpc_method_handler(
-                self.status, response_serializer=pb.JinaInfoProto.SerializeToString
-            ),
+            "/jina.JinaDiscoverEndpointsRPC/endpoint_discovery": Method(self.endpoint_discovery),
+            "/jina.JinaGatewayDryRunRPC/dry_run": Method(self.dry_run),
+            "/jina.JinaInfoRPC/_status": Method(self.status),
         }
 
-    async def endpoint_discovery(self, _request: bytes, _context: Context) -> Any:
+    async def endpoint_discovery(self, _request: bytes, _call: Call) -> bytes:
         """The endpoints with their schemas."""
         endpoints = self._service.endpoints
         message = pb.EndpointsProto()
@@ -367,23 +316,23 @@ class Descriptions:
         message.schemas.update(
             {DRY_RUN: _DRY_RUN_SCHEMAS, **{path: _schemas(info) for path, info in endpoints.items()}}
         )
-        return message
+        return _serialised(message)
 
-    async def dry_run(self, _request: bytes, _context: Context) -> Any:
+    async def dry_run(self, _request: bytes, _call: Call) -> bytes:
         """A status; its code is ERROR when a request would fail."""
         message = pb.StatusProto()
         try:
             await self._service.ready()
         except Exception as error:  # noqa: BLE001 - the answer carries it
             status.write_error(as_jina_error(error), message)
-        return message
+        return _serialised(message)
 
-    async def status(self, _request: bytes, context: Context) -> Any:
+    async def status(self, _request: bytes, call: Call) -> bytes:
         """Versions and the settings in the environment; how busy it is, for gateways, at the end."""
         load = self._service.load
         if load is not None:
-            context.set_trailing_metadata(((LOAD_KEY, " ".join(map(str, load))),))
-        return pb.JinaInfoProto(jina=version_info(), envs=environment_info())
+            call.trailing.append((LOAD_KEY, " ".join(map(str, load))))
+        return _serialised(pb.JinaInfoProto(jina=version_info(), envs=environment_info()))
 
 
 _NO_FIELDS: dict[str, Any] = {"name": "DryRun", "model": {"title": "DryRun", "type": "object", "properties": {}}}
@@ -447,18 +396,14 @@ def _without_recursion(schema: Any, inside: set[str]) -> Any:
 _SCALER = "/externalscaler.ExternalScaler/"
 _OPEN = ("/grpc.health.v1.Health/", _SCALER)
 """What begins the methods for which no key is needed: kubelets and KEDA have none."""
-_MOST_STREAMS = 1000
-"""Calls of one connection at a time; a client sends further ones when others have ended."""
-_HARD_LIMIT = 2**31 - 1
-"""The largest message that gRPC can carry, in bytes."""
+_BACKLOG = 2048
 
 
 class GrpcListener:
     """A gRPC server of one port on the running loop.
 
-    `options` are gRPC channel arguments (https://grpc.github.io/grpc/core/group__grpc__arg__keys.html), set
-    over ours. `window` is the number of requests of one stream in work at a time, where the client
-    does not say.
+    `options` are gRPC channel arguments, see `jina.config.grpc_options`. `window` is the number of requests of one
+    stream in work at a time, where the client does not say.
     """
 
     def __init__(
@@ -472,97 +417,61 @@ class GrpcListener:
     ) -> None:
         self._plan = plan
         self._gate = gate
-        self._options = dict(options)
-        self._unread = unread
-        self._window = window
-        self._access = access
-        self._server: aio.Server | None = None
+        self._access = access if access is not None and access.closed else None
+        self._methods: Methods = {
+            **Calls(gate, window, access).methods(),
+            **Descriptions(gate.service).methods(),
+        }
+        self._has_probes = False
+        self._connections: set[GrpcConnection] = set()
+        # Up to twice the limit is let in, so that the answer can name the option; see `RequestReader`.
+        ours = {"message": min(2 * gate.limits.message_size, LARGEST_MESSAGE), "arrival": plan.timeout_read}
+        settings = ConnectionSettings(**{**ours, **server_settings(options)})
+        self._terms = Terms(self._found, aborted, settings, unread, self._connections)
+        self._listening: Listening | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
-        self._server = server = aio.server(options=self._channel_arguments())
-        server.add_generic_rpc_handlers([_Table(self._handlers(), self._probes, self._access)])
-        port = self._open(server)
-        await server.start()
+        plan = self._plan
+        context = grpc_context(plan.tls) if plan.tls is not None else None
+        sock = bind(plan)
+        port: int = sock.getsockname()[1]
+        try:
+            self._listening = await listen(sock, lambda: GrpcConnection(self._terms), context, _BACKLOG)
+        except OSError as error:  # another process that was bound to the port as well began to listen first
+            sock.close()
+            raise bind_error(plan, error) from error
+        if plan.tls is not None and context is not None:
+            self._renewing = asyncio.create_task(renew(plan.tls, context))
         return port
 
     async def stop(self, grace: float) -> None:
         """Refuse new calls, let those in flight finish within `grace` seconds, cancel the rest."""
-        if self._server is not None:
-            await self._server.stop(grace)
+        if self._renewing is not None:
+            self._renewing.cancel()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
+            await end_connections(self._connections, grace)
 
-    def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
-        return {
-            **Calls(self._gate, self._window, self._access, self._unread).handlers(),
-            **Descriptions(self._gate.service).handlers(),
-        }
+    def _found(self, call: Call) -> Method | None:
+        """The method of a call. Callers without a key are refused before a message is read.
 
-    def _probes(self) -> dict[str, grpc.RpcMethodHandler]:
+        Those of health, reflection and scaling are made when one of them is called.
+        """
+        path = call.path
+        if self._access is not None and not path.startswith(_OPEN):
+            self._access.caller(dict(call.headers), "").check_page(path)
+        if not self._has_probes and path.startswith(("/grpc.", _SCALER)):
+            self._has_probes = True
+            self._methods.update(self._probes())
+        return self._methods.get(path)
+
+    def _probes(self) -> Methods:
         from jina.server.grpc_probes import Health, Reflection
         from jina.server.grpc_scaler import ExternalScaler
 
         scaling = self._gate.service.scaling
-        scaler = {} if scaling is None else ExternalScaler(self._gate, scaling).handlers()
-        return {**Health(self._gate).handlers(), **Reflection().handlers(), **scaler}
-
-    def _channel_arguments(self) -> list[tuple[str, Any]]:
-        # Up to twice the limit is let in, so that the answer can name the option; see `RequestReader`.
-        ours = {
-            "grpc.max_concurrent_streams": _MOST_STREAMS,
-            "grpc.so_reuseport": int(self._plan.share_port),
-            "grpc.max_receive_message_length": min(2 * self._gate.limits.message_size, _HARD_LIMIT),
-            "grpc.max_send_message_length": -1,
-            "grpc.http2.min_ping_interval_without_data_ms": 5000,
-            "grpc.keepalive_permit_without_calls": 1,
-            # Dead clients send nothing; clients that connect and then are silent get this time.
-            "grpc.keepalive_time_ms": 60_000,
-            "grpc.keepalive_timeout_ms": 60_000,
-            "grpc.server_handshake_timeout_ms": round(1000 * self._plan.timeout_read) or 120_000,
-            # Probing the bandwidth costs a ping a read: about 12 % of the CPU of a small call.
-            "grpc.http2.bdp_probe": 0,
-        }
-        return list({**ours, **self._options}.items())
-
-    def _open(self, server: aio.Server) -> int:
-        plan = self._plan
-        # gRPC reports a taken port only as "failed to bind", with lines on stderr; the system says why.
-        bind(plan).close()
-        address = f"{plan.host}:{plan.port}"
-        try:
-            if plan.tls is not None:
-                port = server.add_secure_port(address, grpc_credentials(plan.tls))
-            else:
-                port = server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise bind_error(plan, OSError(98, str(error))) from error
-        return int(port)
-
-
-class _Table(grpc.GenericRpcHandler):
-    """All methods in one table: gRPC asks each handler it has in turn.
-
-    Those of `probes` are made when one of them is called. Callers without a key are refused before a message is read.
-    """
-
-    def __init__(
-        self,
-        handlers: dict[str, grpc.RpcMethodHandler],
-        probes: Callable[[], dict[str, grpc.RpcMethodHandler]],
-        access: Access | None = None,
-    ) -> None:
-        self._handlers = handlers
-        self._access = access if access is not None and access.closed else None
-        self._probes: Callable[[], dict[str, grpc.RpcMethodHandler]] | None = probes
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        method = handler_call_details.method
-        if self._access is not None and not method.startswith(_OPEN):
-            try:
-                metadata = dict(text_of(handler_call_details.invocation_metadata))
-                self._access.caller(metadata, "").check_page(method)
-            except JinaError as error:
-                return refusing(error)
-        if self._probes is not None and method.startswith(("/grpc.", _SCALER)):
-            self._handlers.update(self._probes())
-            self._probes = None
-        return self._handlers.get(method)
+        scaler = {} if scaling is None else ExternalScaler(self._gate, scaling).methods()
+        return {**Health(self._gate).methods(), **Reflection().methods(), **scaler}

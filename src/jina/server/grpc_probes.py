@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
-
 from jina.codec import pb
+from jina.net.grpc_wire import Code
 from jina.net.limits import Gate
+from jina.server.grpc_protocol import Aborted, Call, Method
 
-Context = grpc.aio.ServicerContext[Any, Any]
-untyped: Any = grpc  # grpcio has annotations here and there only
-Handlers = dict[str, grpc.RpcMethodHandler]
 JINA_SERVICES = (
     "jina.JinaDataRequestRPC",
     "jina.JinaDiscoverEndpointsRPC",
@@ -48,42 +44,35 @@ class Health:
         self._gate = gate
         self._known = {"", *JINA_SERVICES, _REFLECTION}
 
-    def handlers(self) -> Handlers:
+    def methods(self) -> dict[str, Method]:
         """By full method name."""
-        to_bytes = _STATE.SerializeToString
         return {
-            "/grpc.health.v1.Health/Check": untyped.unary_unary_rpc_method_handler(
-                self.check, response_serializer=to_bytes
-            ),
-            "/grpc.health.v1.Health/Watch": untyped.unary_stream_rpc_method_handler(
-                self.watch, response_serializer=to_bytes
-            ),
-            "/grpc.health.v1.Health/List": untyped.unary_unary_rpc_method_handler(
-                self.list, response_serializer=_STATES.SerializeToString
-            ),
+            "/grpc.health.v1.Health/Check": Method(self.check),
+            "/grpc.health.v1.Health/Watch": Method(self.watch, streams=True),
+            "/grpc.health.v1.Health/List": Method(self.list),
         }
 
-    async def check(self, data: bytes, context: Context) -> Any:
+    async def check(self, data: bytes, call: Call) -> bytes:
         """The state of a service; NOT_FOUND for a name that is not served."""
-        request = await parsed(_CHECK, data, context)
+        request = parsed(_CHECK, data)
         if not self._knows(request.service):
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
-        return self._state(request.service)
+            call.abort(Code.NOT_FOUND, f"no service {request.service!r} here")
+        return serialised(self._state(request.service))
 
-    async def list(self, _request: Any, _context: Context) -> Any:
+    async def list(self, _request: bytes, _call: Call) -> bytes:
         """The states of all services and names."""
         names = (*self._known, *self._gate.service.checks)
-        return _STATES(statuses={name: self._state(name) for name in names})
+        return serialised(_STATES(statuses={name: self._state(name) for name in names}))
 
-    async def watch(self, data: bytes, context: Context) -> AsyncIterator[Any]:
+    async def watch(self, call: Call) -> None:
         """The state now and at each change; ends when the server stops, which would else wait for it."""
-        request = await parsed(_CHECK, data, context)
+        request = parsed(_CHECK, await call.read() or b"")
         result = None
         while True:
             last = self._gate.draining  # read before the state is sent: the server may begin to stop meanwhile
             state = self._state(request.service)
             if state != result:
-                yield state
+                await call.write(serialised(state))
                 result = state
             if last:
                 return
@@ -102,29 +91,35 @@ class Health:
 class Reflection:
     """`grpc.reflection`, v1 and v1alpha, which have the same messages, over the pool that holds ours."""
 
-    def handlers(self) -> Handlers:
+    def methods(self) -> dict[str, Method]:
         """By full method name."""
-        handler = untyped.stream_stream_rpc_method_handler(self.answers, response_serializer=_ANSWER.SerializeToString)
-        return {f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": handler for version in _VERSIONS}
+        method = Method(self.answers, streams=True)
+        return {f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": method for version in _VERSIONS}
 
-    async def answers(self, questions: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
+    async def answers(self, call: Call) -> None:
         """An answer to each question."""
-        async for data in questions:
-            question = await parsed(_QUESTION, data, context)
+        while (data := await call.read()) is not None:
+            question = parsed(_QUESTION, data)
             answer = _ANSWER(valid_host=question.host, original_request=question)
             try:
                 _answer(question, answer)
             except KeyError:
-                _refuse(answer, grpc.StatusCode.NOT_FOUND, f"not known here: {str(question).strip()}")
-            yield answer
+                _refuse(answer, Code.NOT_FOUND, f"not known here: {str(question).strip()}")
+            await call.write(serialised(answer))
 
 
-async def parsed(kind: Any, data: bytes, context: Context) -> Any:
-    """The message; INVALID_ARGUMENT for bytes that are not one. What gRPC parses itself fails with UNKNOWN."""
+def parsed(kind: Any, data: bytes) -> Any:
+    """The message; INVALID_ARGUMENT for bytes that are not one."""
     try:
         return kind.FromString(data)
-    except Exception as error:  # noqa: BLE001 - DecodeError has no common public class over protobuf versions
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.DESCRIPTOR.full_name}: {error}")
+    except Exception as error:  # DecodeError has no common public class over protobuf versions
+        raise Aborted(Code.INVALID_ARGUMENT, f"not a {kind.DESCRIPTOR.full_name}: {error}") from error
+
+
+def serialised(message: Any) -> bytes:
+    """The message as bytes."""
+    data: bytes = message.SerializeToString()
+    return data
 
 
 def _answer(question: Any, answer: Any) -> None:
@@ -148,11 +143,11 @@ def _answer(question: Any, answer: Any) -> None:
             for name in sorted((*JINA_SERVICES, _REFLECTION)):
                 answer.list_services_response.service.add(name=name)
         case _:
-            _refuse(answer, grpc.StatusCode.INVALID_ARGUMENT, "a question of no kind that is known here")
+            _refuse(answer, Code.INVALID_ARGUMENT, "a question of no kind that is known here")
 
 
-def _refuse(answer: Any, code: grpc.StatusCode, text: str) -> None:
-    answer.error_response.error_code = code.value[0]
+def _refuse(answer: Any, code: Code, text: str) -> None:
+    answer.error_response.error_code = int(code)
     answer.error_response.error_message = text
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
-
 from jina.codec import pb
+from jina.net.grpc_wire import Code
 from jina.net.limits import Gate
 from jina.net.service import Scaling
-from jina.server.grpc_probes import parsed
+from jina.server.grpc_probes import parsed, serialised
+from jina.server.grpc_protocol import Aborted, Call, Method
 
-Context = grpc.aio.ServicerContext[Any, Any]
-untyped: Any = grpc  # grpcio has annotations here and there only
 SERVICE = "/externalscaler.ExternalScaler/"
 """What begins the names of its methods."""
 _LOOK = 0.1
@@ -36,25 +33,22 @@ class ExternalScaler:
         self._gate = gate
         self._scaling = scaling
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+    def methods(self) -> dict[str, Method]:
         """By full method name."""
-        unary = untyped.unary_unary_rpc_method_handler
         return {
-            f"{SERVICE}IsActive": unary(self.is_active, response_serializer=_ACTIVE.SerializeToString),
-            f"{SERVICE}StreamIsActive": untyped.unary_stream_rpc_method_handler(
-                self.stream_is_active, response_serializer=_ACTIVE.SerializeToString
-            ),
-            f"{SERVICE}GetMetricSpec": unary(self.get_metric_spec, response_serializer=_SPEC.SerializeToString),
-            f"{SERVICE}GetMetrics": unary(self.get_metrics, response_serializer=_METRICS.SerializeToString),
+            f"{SERVICE}IsActive": Method(self.is_active),
+            f"{SERVICE}StreamIsActive": Method(self.stream_is_active, streams=True),
+            f"{SERVICE}GetMetricSpec": Method(self.get_metric_spec),
+            f"{SERVICE}GetMetrics": Method(self.get_metrics),
         }
 
-    async def is_active(self, data: bytes, context: Context) -> Any:
+    async def is_active(self, data: bytes, _call: Call) -> bytes:
         """Whether the step should have any replica."""
-        return _ACTIVE(result=self._wanted(await self._step(data, context)) > 0)
+        return serialised(_ACTIVE(result=self._wanted(self._step(data)) > 0))
 
-    async def stream_is_active(self, data: bytes, context: Context) -> AsyncIterator[Any]:
+    async def stream_is_active(self, call: Call) -> None:
         """The same now and, at once, at each change; ends when the server stops."""
-        step = await self._step(data, context)
+        step = self._step(await call.read() or b"")
         changed = asyncio.Event()
         forget = self._scaling.listen(changed.set)
         try:
@@ -63,7 +57,7 @@ class ExternalScaler:
                 changed.clear()
                 active = self._wanted(step) > 0
                 if active != last:
-                    yield _ACTIVE(result=active)
+                    await call.write(serialised(_ACTIVE(result=active)))
                     last = active
                 try:
                     async with asyncio.timeout(_LOOK):
@@ -73,34 +67,34 @@ class ExternalScaler:
         finally:
             forget()
 
-    async def get_metric_spec(self, data: bytes, context: Context) -> Any:
+    async def get_metric_spec(self, data: bytes, _call: Call) -> bytes:
         """One metric, of which each replica should have 1."""
-        step = await self._step(data, context)
-        return _SPEC(metricSpecs=[{"metricName": metric_of(step), "targetSize": 1, "targetSizeFloat": 1.0}])
+        step = self._step(data)
+        return serialised(_SPEC(metricSpecs=[{"metricName": metric_of(step), "targetSize": 1, "targetSizeFloat": 1.0}]))
 
-    async def get_metrics(self, data: bytes, context: Context) -> Any:
+    async def get_metrics(self, data: bytes, _call: Call) -> bytes:
         """The number of replicas that the step should have."""
-        request = await parsed(_REQUEST, data, context)
-        step = await self._named(request.scaledObjectRef, context)
+        request = parsed(_REQUEST, data)
+        step = self._named(request.scaledObjectRef)
         wanted = self._wanted(step)
-        name = request.metricName or metric_of(step)
-        return _METRICS(metricValues=[{"metricName": name, "metricValue": wanted, "metricValueFloat": float(wanted)}])
+        value = {"metricName": request.metricName or metric_of(step), "metricValue": wanted}
+        return serialised(_METRICS(metricValues=[{**value, "metricValueFloat": float(wanted)}]))
 
     def _wanted(self, step: str) -> int:
         return self._scaling.wanted.get(step, 1)
 
-    async def _step(self, data: bytes, context: Context) -> str:
-        return await self._named(await parsed(_REFERENCE, data, context), context)
+    def _step(self, data: bytes) -> str:
+        return self._named(parsed(_REFERENCE, data))
 
-    async def _named(self, reference: Any, context: Context) -> str:
+    def _named(self, reference: Any) -> str:
         scaled, name = self._scaling.scaled, reference.scalerMetadata.get("step", "")
         if not name and len(scaled) == 1:
             return scaled[0]
         if name not in scaled:
             known = f"steps with it: {', '.join(scaled)}" if scaled else "no step has it"
             said = f"metadata.step of the ScaledObject is {name!r}" if name else "metadata.step is missing"
-            await context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION,
+            raise Aborted(
+                Code.FAILED_PRECONDITION,
                 f"{said}, and a step needs autoscale to be scaled by KEDA (deployments_autoscale); {known}",
             )
         return str(name)

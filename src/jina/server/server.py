@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
 import socket
 import struct
 import sys
@@ -174,9 +173,6 @@ def serve(
     web: _Web | None = None
     for plan in listeners:
         if plan.protocol == "grpc":
-            # Its library would write what clients say as it came: line feeds and escapes of terminals too. It looks at
-            # this when it is imported.
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             from jina.server.grpc import GrpcListener
 
             made.append(GrpcListener(plan, gate, grpc_options or {}, window, rules, unread))

@@ -1,0 +1,776 @@
+"""gRPC on one connection: its calls, their deadlines and flow, pings, and its graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, NoReturn, cast
+
+from jina.errors import BadRequest, JinaError
+from jina.net import http2
+from jina.net.grpc_wire import (
+    ENCODINGS,
+    Code,
+    Messages,
+    Metadata,
+    WireError,
+    framed,
+    headers_of,
+    metadata_in,
+    percent_encoded,
+    seconds_of,
+)
+from jina.net.http2 import Headers, Http2Error
+from jina.net.http2_library import connect
+from jina.net.unread import LEAST_RATE, OnTransport, Pausing, Unread
+from jina.observe.logs import get_logger
+
+_log = get_logger("jina.net")
+_CHUNK: Final = 256 * 1024
+"""Bytes that are handed to the transport at once."""
+_ROOM: Final = 64 * 1024
+"""Bytes of a stream that may wait for the client before its handler must."""
+_SMALL: Final = 4096
+"""Bytes of an answer that is not counted while it waits for its client; the number of streams bounds those."""
+_LAST_STREAM: Final = 0.05
+"""Seconds in which a client that was told to go elsewhere answers a ping, which tells that it knows."""
+_CANCELLING: Final = 0.3
+"""Seconds that calls get to end once they are cancelled."""
+_HEADERS: Final[Headers] = (
+    (b":status", b"200"),
+    (b"content-type", b"application/grpc"),
+    (b"grpc-accept-encoding", ",".join(ENCODINGS).encode()),
+)
+_OK: Final[Headers] = ((b"grpc-status", b"0"),)
+_NO_GRPC: Final[Headers] = ((b":status", b"415"), (b"content-type", b"text/plain"))
+_ENTRY: Final = 32
+"""Bytes that each header counts for besides its name and value (RFC 9113, section 6.5.2)."""
+_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+class ConnectionSettings(NamedTuple):
+    """What holds for all connections of a listener. Durations are seconds, 0 is no limit; sizes are bytes.
+
+    `ping_interval` is the least time between two pings of a client while nothing is sent to it; one that sends
+    `ping_strikes` sooner is sent away. `age` and `idle` end connections that last, or have no calls, so long; those of
+    `age` get `age_grace` for their calls.
+    """
+
+    message: int = 128 * 1024 * 1024
+    answer: int = 0
+    streams: int = 1000
+    metadata: int = 16 * 1024
+    frame: int = 1024 * 1024
+    keepalive: float = 60.0
+    keepalive_timeout: float = 60.0
+    ping_interval: float = 5.0
+    ping_strikes: int = 2
+    pings_without_calls: bool = True
+    arrival: float = 30.0
+    handshake: float = 0.0
+    idle: float = 0.0
+    age: float = 0.0
+    age_grace: float = 0.0
+    compression: str = ""
+
+
+class Aborted(Exception):
+    """Ends a call with a status."""
+
+    def __init__(self, code: Code, message: str, trailing: Metadata = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.trailing = trailing
+
+
+class Method(NamedTuple):
+    """What answers the calls of one method.
+
+    With `streams` it is called when the head is there, and reads and writes messages of the call itself; else with the
+    one message, and gives the answer.
+    """
+
+    answer: Callable[..., Awaitable[Any]]
+    streams: bool = False
+
+
+class Terms(NamedTuple):
+    """What the connections of a listener share; `find` gives the method of a call, or raises a `JinaError`."""
+
+    find: Callable[[Call], Method | None]
+    refuse: Callable[[JinaError], Aborted]
+    settings: ConnectionSettings
+    unread: Unread
+    connections: set[GrpcConnection]
+
+
+class Call:
+    """One call, as its method sees it."""
+
+    __slots__ = (
+        "_answered", "_came", "_came_bytes", "_connection", "_encoding", "_head", "_messages", "_metadata", "_reader",
+        "_timer", "arrived_by", "deadline", "ended", "finished", "grant", "message", "method", "path", "stream", "task",
+        "trailing",
+    )  # fmt: skip
+
+    def __init__(self, connection: GrpcConnection, stream: int, path: str, head: Headers) -> None:
+        self._connection = connection
+        self.stream = stream
+        self.path = path
+        self._head = head
+        self._metadata: dict[str, str] | None = None
+        self._messages = Messages(connection.settings.message)
+        self._came: deque[bytes] = deque()
+        self._came_bytes = 0
+        """Bytes that came and are not used."""
+        self._reader: asyncio.Future[None] | None = None
+        self._encoding = ""
+        self._answered = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.method: Method | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.message: bytes | None = None
+        self.deadline: float | None = None
+        """In `time.monotonic()` seconds."""
+        self.arrived_by = 0.0
+        """When the message of a call that has one must be there."""
+        self.grant = 0
+        """Bytes for which the client got a larger window."""
+        self.ended = False
+        """Whether the client has sent all."""
+        self.finished = False
+        self.trailing: list[tuple[str, str | bytes]] = []
+        """Metadata that is sent after the last message."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The metadata without binary values; the last of equal names wins."""
+        if self._metadata is None:
+            found = metadata_in(self._head)
+            self._metadata = {name: value for name, value in found if isinstance(value, str)}
+        return self._metadata
+
+    @property
+    def address(self) -> str:
+        """The address of the client without its port."""
+        return self._connection.address
+
+    @property
+    def waiting(self) -> OnTransport:
+        """What waits for the client."""
+        return self._connection.waiting
+
+    def abort(self, code: Code, message: str, trailing: Metadata = ()) -> NoReturn:
+        """End the call with a status."""
+        raise Aborted(code, message, trailing)
+
+    def compress(self, encoding: str) -> None:
+        """Compress the messages that are written from now on; before the first one."""
+        self._encoding = encoding
+
+    async def read(self) -> bytes | None:
+        """The next message of the client; None where there is none."""
+        while not self._came:
+            if self.ended:
+                return None
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        message = self._came.popleft()
+        if not self._came:
+            self._take()
+        return message
+
+    def _take(self) -> None:
+        """Let as much come as was used."""
+        used = self._came_bytes - self._messages.held
+        self._came_bytes -= used
+        self._connection.taken(self, used)
+
+    async def write(self, message: bytes) -> None:
+        """Send a message; returns when little waits for the client."""
+        self._send(message)
+        await self._connection.room(self.stream)
+
+    def _send(self, message: bytes) -> None:
+        engine, limit = self._connection.engine, self._connection.settings.answer
+        if limit and len(message) > limit:
+            self.abort(Code.RESOURCE_EXHAUSTED, f"Sent message larger than max ({len(message)} vs. {limit})")
+        if not self._answered:
+            self._answered = True
+            head = (*_HEADERS, (b"grpc-encoding", self._encoding.encode())) if self._encoding else _HEADERS
+            engine.respond(self.stream, head)
+        engine.send(self.stream, framed(message, self._encoding))
+        self._connection.flush_soon()
+
+    def feed(self, data: bytes, *, ended: bool) -> None:
+        """More of what the client sends."""
+        if self.finished:
+            self._connection.engine.taken(self.stream, len(data))
+            return
+        messages = self._messages
+        self._came_bytes += len(data)
+        found = messages.feed(data) if data else []
+        self.ended = ended
+        if ended and messages.held:
+            raise WireError(Code.INTERNAL, "the call ended within a message")
+        if self.method is not None and self.method.streams:
+            self._came.extend(found)
+            if self._reader is not None and not self._reader.done() and (found or ended):
+                self._reader.set_result(None)
+        else:
+            self._take_one(found)
+        if found and self.grant:
+            self._connection.ungrant(self)
+        if messages.held and not self.grant:
+            self._connection.let_come(self, messages.needed)
+
+    def _take_one(self, found: list[bytes]) -> None:
+        if found:
+            if self.message is not None or len(found) > 1:
+                raise WireError(Code.INTERNAL, "the call has more than one message, and its method takes one")
+            self.message = found[0]
+            self._take()
+        if self.ended:
+            if self.message is None:
+                raise WireError(Code.INTERNAL, "the call has no message, and its method takes one")
+            self._connection.arrived(self)
+
+    def read_head(self, timeout: bytes, encoding: bytes) -> None:
+        """Read what of the head is about the call itself; raises `WireError`."""
+        self._messages.encoding = encoding
+        if timeout:
+            seconds = seconds_of(timeout)
+            self.deadline = time.monotonic() + seconds
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.end(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+    def end(self, code: Code, message: str = "", trailing: Metadata = ()) -> None:
+        """Finish with a status; a method that still runs is cancelled."""
+        if self.finished:
+            return
+        self._finish(code, message, trailing)
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+
+    def drop(self) -> None:
+        """The client has left."""
+        if not self.finished:
+            self.finished = True
+            self._release()
+            if self.task is not None and not self.task.done():
+                self.task.cancel()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the method answer."""
+        self.task = asyncio.Task(self._run(), loop=loop, **_EAGER)
+
+    async def _run(self) -> None:
+        method = self.method
+        assert method is not None
+        try:
+            if method.streams:
+                await method.answer(self)
+            else:
+                message, self.message = self.message, None
+                self._send(await method.answer(message, self))
+        except Aborted as aborted:
+            self._finish(aborted.code, aborted.message, aborted.trailing)
+        except WireError as error:
+            self._finish(error.code, error.message)
+        except asyncio.CancelledError:
+            self._finish(Code.CANCELLED, "the call was cancelled")
+        except Exception as error:  # noqa: BLE001 - each failure becomes a status
+            _log.error("a call of %s failed with an unexpected error", self.path, exc_info=error)
+            self._finish(Code.UNKNOWN, f"Unexpected {type(error).__name__}: {error}")
+        else:
+            self._finish(Code.OK)
+
+    def _finish(self, code: Code, message: str = "", trailing: Metadata = ()) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        self._release()
+        if code is Code.OK and not self.trailing and not trailing:
+            tail = _OK
+        else:
+            status = [(b"grpc-status", b"%d" % code)]
+            if message:
+                status.append((b"grpc-message", percent_encoded(message)))
+            tail = (*status, *headers_of(self.trailing), *headers_of(trailing))
+        engine = self._connection.engine
+        if self._answered:
+            engine.trailers(self.stream, tail)
+        else:
+            engine.respond(self.stream, (*_HEADERS, *tail), ended=True)
+        self._connection.finished(self)
+
+    def _release(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._came.clear()
+        self._messages = Messages(0)
+
+
+class _Waiting(OnTransport):
+    """What waits for the client of a connection: in the engine, until it lets more come, and in the transport."""
+
+    __slots__ = ("_engine",)
+
+    def __init__(self, unread: Unread, transport: asyncio.Transport, engine: http2.Engine) -> None:
+        super().__init__(unread, transport)
+        self._engine = engine
+
+    def left(self) -> int:
+        return super().left() + self._engine.queued()
+
+
+class GrpcConnection(Pausing):
+    """The server's side of one connection."""
+
+    engine: http2.Engine
+    waiting: _Waiting
+    address: str
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self.settings = terms.settings
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._calls: dict[int, Call] = {}
+        """Those whose streams are open."""
+        self._arriving: set[Call] = set()
+        """Those whose message is not there yet."""
+        self._ungranted: deque[tuple[Call, int]] = deque()
+        self._granted = 0
+        self._unsent: dict[int, tuple[int, bool]] = {}
+        """Answers that wait here, by stream: their size, and whether it is counted."""
+        self._writers: dict[int, asyncio.Future[None]] = {}
+        self._open_ended: set[int] = set()
+        """Streams that were answered before their client had sent all."""
+        self._receiving = self._scheduled = self._stopped = self._is_http2 = False
+        self._heard = True
+        self._pinged = False
+        """Whether the client owes a sign of life."""
+        self._strikes = 0
+        self._ping_at = -1.0
+        self._draining = self._last_told = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.done: asyncio.Future[None] = self._loop.create_future()
+
+    # --- the transport ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self._transport = writing = cast("asyncio.Transport", transport)
+        settings = self.settings
+        self.engine = connect(self, http2.Settings(frame=settings.frame, streams=settings.streams), client=False)
+        self.waiting = self._waiting = _Waiting(self._terms.unread, writing, self.engine)
+        self.address = _address(transport.get_extra_info("peername"))
+        self._terms.connections.add(self)
+        self._later("handshake", settings.handshake or settings.arrival, self._no_http2)
+        self._later("keepalive", settings.keepalive, self._look_alive)
+        self._later("age", settings.age, self._too_old)
+        self._later("idle", settings.idle, self._too_idle)
+        self.flush()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Nothing will come any more, and nothing be taken."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._stopped = True
+        for stream in list(self._unsent):
+            self._forget(stream)
+        for call in list(self._calls.values()):
+            call.drop()
+        self._calls.clear()
+        for waiter in self._writers.values():
+            waiter.cancel()
+        self._writers.clear()
+        self._arriving.clear()
+        self._ungranted.clear()
+        self._terms.unread.forget(self.waiting)
+        self._terms.connections.discard(self)
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """More from the client."""
+        self._heard, self._pinged = True, False
+        self._receiving = True
+        try:
+            self.engine.receive(data)
+        except Http2Error as error:
+            _log.debug("a connection of %s is closed: %s", self.address, error)
+            self._transport.write(error.farewell)
+            self._transport.close()
+            return
+        finally:
+            self._receiving = False
+        if self._arriving and "message" not in self._timers:
+            self._later("message", self.settings.arrival, self._look_at_arriving)
+        self.flush()
+        if self.engine.over:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not take what was sent: what it sends is not read either."""
+        super().pause_writing()
+        self._stopped = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._stopped = False
+        self._transport.resume_reading()
+        self.flush()
+
+    def flush_soon(self) -> None:
+        """Send what there is at the end of this round of the loop."""
+        if not (self._receiving or self._scheduled):
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what there is and the client lets come."""
+        self._scheduled = False
+        engine, transport = self.engine, self._transport
+        while not self._stopped:
+            data = engine.output(_CHUNK)
+            if not data:
+                break
+            transport.write(data)
+        if self._unsent or self._writers or self._open_ended or self.waiting.paused:
+            self._flushed()
+        if self._draining:
+            self._end_if_done()
+
+    def _flushed(self) -> None:
+        """See what still waits."""
+        queued = self.engine.queued
+        for stream, (size, counted) in list(self._unsent.items()):
+            if not queued(stream):
+                self._forget(stream)
+            elif not counted:
+                self._unsent[stream] = (size, True)
+                self.waiting.add(size)
+        for stream, waiter in list(self._writers.items()):
+            if queued(stream) <= _ROOM and not waiter.done():
+                waiter.set_result(None)
+        for stream in [one for one in self._open_ended if not queued(one)]:
+            self._open_ended.discard(stream)
+            self.engine.reset(stream, http2.NO_ERROR)
+            self.flush_soon()
+        blocked = self._stopped or queued() > 0
+        if blocked and not self.waiting.paused:
+            self.waiting.pause()
+        elif not blocked and self.waiting.paused:
+            self.waiting.resume()
+
+    def _forget(self, stream: int) -> None:
+        size, counted = self._unsent.pop(stream, (0, False))
+        if counted:
+            self.waiting.take(size)
+
+    async def room(self, stream: int) -> None:
+        """Return when little of the stream waits."""
+        while self.engine.queued(stream) > _ROOM:
+            if not self._scheduled:
+                self.flush()
+                if self.engine.queued(stream) <= _ROOM:
+                    return
+            self._writers[stream] = waiter = self._loop.create_future()
+            if not self.waiting.paused:
+                self.waiting.pause()
+            try:
+                await waiter
+            finally:
+                self._writers.pop(stream, None)
+
+    # --- what the client sends -------------------------------------------------------------------------------
+
+    def on_headers(self, stream: int, headers: Headers, *, ended: bool) -> None:
+        """A call begins, or its client ends it with trailers."""
+        call = self._calls.get(stream)
+        if call is not None:
+            if ended:
+                self._guarded(call, b"", ended=True)
+            return
+        found = dict(headers)
+        path = found.get(b":path", b"").decode("latin-1")
+        call = self._calls[stream] = Call(self, stream, path, headers)
+        call.ended = ended
+        if found.get(b":method") != b"POST" or not found.get(b"content-type", b"").startswith(b"application/grpc"):
+            call.finished = True
+            self.engine.respond(stream, _NO_GRPC, ended=True)
+            self.finished(call)
+            return
+        self._strikes = 0
+        try:
+            size = sum(len(name) + len(value) + _ENTRY for name, value in headers)
+            if size > self.settings.metadata:
+                raise WireError(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"received metadata exceeds limit ({size} vs. {self.settings.metadata} bytes)",
+                )
+            call.read_head(found.get(b"grpc-timeout", b""), found.get(b"grpc-encoding", b""))
+            method = self._terms.find(call)
+        except JinaError as error:
+            aborted = self._terms.refuse(error)
+            call.end(aborted.code, aborted.message, aborted.trailing)
+            return
+        except WireError as error:
+            call.end(error.code, error.message)
+            return
+        if method is None:
+            call.end(Code.UNIMPLEMENTED, f"Method not found: {path[:200]}")
+            return
+        call.method = method
+        if method.streams:
+            call.start(self._loop)
+        elif ended:
+            self._guarded(call, b"", ended=True)
+        else:
+            call.arrived_by = self._loop.time() + self.settings.arrival
+            self._arriving.add(call)
+
+    def on_data(self, stream: int, data: bytes, *, ended: bool) -> None:
+        """More of a call's messages."""
+        call = self._calls.get(stream)
+        if call is None:
+            self.engine.taken(stream, len(data))
+        else:
+            call.arrived_by += len(data) / LEAST_RATE
+            self._guarded(call, data, ended=ended)
+
+    def _guarded(self, call: Call, data: bytes, *, ended: bool) -> None:
+        try:
+            call.feed(data, ended=ended)
+        except WireError as error:
+            call.end(error.code, error.message)
+
+    def taken(self, call: Call, size: int) -> None:
+        """So many bytes of a call were used, and no message is on its way: as much may come again."""
+        self.engine.taken(call.stream, size)
+        self.flush_soon()
+
+    def arrived(self, call: Call) -> None:
+        """The message of a call that has one is there."""
+        self._arriving.discard(call)
+        call.start(self._loop)
+
+    def let_come(self, call: Call, size: int) -> None:
+        """Let a message of so many bytes come, once there is room for it beside others that are on their way."""
+        window = http2.Settings().window
+        if size <= window:
+            return
+        call.grant = size
+        if self._granted and self._granted + size > self.settings.message:
+            self._ungranted.append((call, size))
+        else:
+            self._granted += size
+            self.engine.widen(call.stream, size)
+            self.flush_soon()
+
+    def ungrant(self, call: Call) -> None:
+        """The message came, or will not: others may."""
+        size, call.grant = call.grant, 0
+        if not size:
+            return
+        if (call, size) in self._ungranted:
+            self._ungranted.remove((call, size))
+            return
+        self._granted -= size
+        if not call.ended:
+            self.engine.widen(call.stream, http2.Settings().window)
+        while self._ungranted and (not self._granted or self._granted + self._ungranted[0][1] <= self.settings.message):
+            other, wanted = self._ungranted.popleft()
+            self._granted += wanted
+            other.arrived_by = self._loop.time() + self.settings.arrival
+            self.engine.widen(other.stream, wanted)
+        self.flush_soon()
+
+    def finished(self, call: Call) -> None:
+        """A call has its status."""
+        self._arriving.discard(call)
+        self.ungrant(call)
+        size = self.engine.queued(call.stream)
+        if size > _SMALL:
+            self._unsent[call.stream] = (size, False)
+        if not call.ended:
+            self._open_ended.add(call.stream)
+        self.flush_soon()
+
+    def on_closed(self, stream: int, _code: int) -> None:
+        """A stream is over."""
+        self._forget(stream)
+        self._open_ended.discard(stream)
+        call = self._calls.pop(stream, None)
+        if call is None:
+            return
+        waiter = self._writers.pop(stream, None)
+        if waiter is not None:
+            waiter.cancel()
+        if not call.finished:
+            self._arriving.discard(call)
+            self.ungrant(call)
+            call.drop()
+        if not self._calls:
+            self._later("idle", self.settings.idle, self._too_idle)
+
+    def on_window(self) -> None:
+        """More may be sent, which is done when all that came is read."""
+
+    def on_goaway(self, last: int, code: int, text: bytes) -> None:
+        """The client begins no further calls."""
+
+    # --- signs of life, and the end --------------------------------------------------------------------------
+
+    def on_settings(self) -> None:
+        """The client speaks HTTP/2."""
+        self._is_http2 = True
+        if (timer := self._timers.pop("handshake", None)) is not None:
+            timer.cancel()
+
+    def on_ping(self) -> None:
+        """Send those away that ping all the time (https://github.com/grpc/proposal/blob/master/A8)."""
+        now = self._loop.time()
+        settings = self.settings
+        interval = settings.ping_interval
+        if not self._calls and not settings.pings_without_calls:
+            interval = 7200.0
+        if self._ping_at >= 0 and now - self._ping_at < interval:
+            self._strikes += 1
+        self._ping_at = now
+        if settings.ping_strikes and self._strikes > settings.ping_strikes:
+            self.engine.goaway(http2.ENHANCE_YOUR_CALM, b"too_many_pings")
+            self._draining = self._last_told = True
+            self._later("end", _CANCELLING, self._transport.close)
+
+    def on_pong(self) -> None:
+        """The client knows what was sent before the ping."""
+        if self._draining:
+            self._tell_last()
+
+    def _later(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        if not seconds:
+            return
+        if (timer := self._timers.get(name)) is not None:
+            timer.cancel()
+        self._timers[name] = self._loop.call_later(seconds, action)
+
+    def _no_http2(self) -> None:
+        self.engine.goaway(http2.NO_ERROR, b"the handshake of HTTP/2 did not arrive in time")
+        self.flush()
+        self._transport.close()
+
+    def _look_alive(self) -> None:
+        if self._pinged:
+            self._transport.abort()
+        elif self._heard:
+            self._heard = False
+            self._later("keepalive", self.settings.keepalive, self._look_alive)
+        else:
+            self._pinged = True
+            self.engine.ping()
+            self.flush()
+            self._later("keepalive", self.settings.keepalive_timeout, self._look_alive)
+
+    def _look_at_arriving(self) -> None:
+        del self._timers["message"]
+        now = self._loop.time()
+        waiting = {call for call, _ in self._ungranted}
+        for call in list(self._arriving):
+            if self._stopped or call in waiting:  # it is us who do not let it come
+                call.arrived_by = now + self.settings.arrival
+            elif now >= call.arrived_by:
+                aborted = self._terms.refuse(BadRequest("the request did not arrive in time"))
+                call.end(aborted.code, aborted.message, aborted.trailing)
+        if self._arriving:
+            due = min(call.arrived_by for call in self._arriving)
+            self._timers["message"] = self._loop.call_at(max(due, now + 0.01), self._look_at_arriving)
+
+    def _too_idle(self) -> None:
+        if not self._calls:
+            self.drain()
+
+    def _too_old(self) -> None:
+        self.drain()
+        self._later("grace", self.settings.age_grace, self._transport.abort)
+
+    def drain(self) -> None:
+        """Begin no further calls, and close once those that run have ended.
+
+        The client hears of it before calls are refused: one that is on its way to us is still answered.
+        """
+        if self._draining:
+            return
+        self._draining = True
+        self.engine.announce_end()
+        self.engine.ping()
+        self._later("last", _LAST_STREAM if self._is_http2 else 0.001, self._tell_last)
+        self.flush()
+
+    def _tell_last(self) -> None:
+        if not self._last_told:
+            self._last_told = True
+            self.engine.goaway()
+            self.flush()
+
+    def _end_if_done(self) -> None:
+        if self._last_told and not self._calls and not self.engine.queued() and not self._transport.is_closing():
+            self._transport.close()
+
+    def cancel_calls(self) -> None:
+        """End the calls that still run."""
+        for call in list(self._calls.values()):
+            call.end(Code.UNAVAILABLE, "the server stops")
+        self.flush()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Those of the calls that run."""
+        return [call.task for call in self._calls.values() if call.task is not None and not call.task.done()]
+
+
+async def end_connections(connections: set[GrpcConnection], grace: float) -> None:
+    """Let the calls of all finish within `grace` seconds, cancel the rest, and close."""
+    ends = [connection.done for connection in connections]
+    for connection in list(connections):
+        connection.drain()
+    if ends:
+        await asyncio.wait(ends, timeout=max(0.0, grace))
+    for connection in list(connections):
+        connection.cancel_calls()
+    late = [connection.done for connection in connections]
+    if late:
+        await asyncio.wait(late, timeout=_CANCELLING)
+    tasks = [task for connection in connections for task in connection.tasks]
+    for connection in list(connections):
+        connection.abort()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_CANCELLING)
+
+
+def _address(peer: Any) -> str:
+    """`ipv4:127.0.0.1`, as gRPC writes it."""
+    if not isinstance(peer, tuple):
+        return "unix:"
+    host = str(peer[0])
+    return f"ipv6:[{host}]" if ":" in host else f"ipv4:{host}"
