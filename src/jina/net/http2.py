@@ -14,6 +14,7 @@ LARGEST_WINDOW: Final = 2**31 - 1
 """Bytes that may be on their way at most (RFC 9113, section 6.9.1)."""
 NO_ERROR: Final = 0
 INTERNAL_ERROR: Final = 2
+FRAME_SIZE_ERROR: Final = 6
 REFUSED_STREAM: Final = 7
 CANCEL: Final = 8
 ENHANCE_YOUR_CALM: Final = 11
@@ -69,7 +70,9 @@ class Events(Protocol):
         """The other side has answered a ping."""
 
     def on_goaway(self, last: int, code: int, text: bytes) -> None:
-        """The other side takes no more streams; those above `last` were not begun."""
+        """The other side takes no more streams; those above `last` were not begun, and `on_closed` may not be called
+        for them.
+        """
 
 
 class Engine(Protocol):
@@ -103,7 +106,7 @@ class Engine(Protocol):
         """So many bytes of a body are used: as many more may come."""
 
     def widen(self, stream: int, window: int) -> None:
-        """Let so many bytes of a stream come from now on."""
+        """Let at least so many bytes of a stream come from now on, whatever came before and was not taken."""
 
     def queued(self, stream: int | None = None) -> int:
         """Bytes of bodies that wait here, of one stream or of all."""

@@ -1,4 +1,9 @@
-"""HTTP/2 by `h2` (https://pypi.org/project/h2), with a queue for what waits and a bound on resets of our own."""
+"""HTTP/2 by `h2` (https://pypi.org/project/h2), with a queue for what waits and a bound on resets of our own.
+
+`h2` takes a GOAWAY for the end of the connection, while streams that are open go on (RFC 9113, section 6.8), and waits
+for the whole of a frame before it looks at its size. So a few of its private names are used here; the tests of engines
+tell when they change.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ from h2.settings import Settings as H2Settings
 
 from jina.net.http2 import (
     ENHANCE_YOUR_CALM,
+    FRAME_SIZE_ERROR,
     LARGEST_WINDOW,
     NO_ERROR,
     PING,
@@ -29,6 +35,8 @@ from jina.net.http2 import (
 _RESETS: Final = (1000, 33)
 """How many streams a client may reset at once, and how many a second after that (CVE-2023-44487)."""
 _GONE: Final = (ProtocolError, KeyError)
+_SIZE: Final = 3
+"""Bytes that say how large a frame is."""
 
 
 class _Body:
@@ -43,13 +51,35 @@ class _Body:
         self.trailers: Headers | None = None
 
 
+class _Lasting(H2Connection):
+    """A connection that goes on after a GOAWAY."""
+
+    def _receive_goaway_frame(self, frame: Any) -> Any:
+        event = kinds.ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        event.additional_data = frame.additional_data or None
+        return [], [event]
+
+    @property
+    def too_large(self) -> bool:
+        """Whether a frame that is not complete is larger than frames may be."""
+        head: Any = self.incoming_buffer._data[:3]  # noqa: SLF001
+        return len(head) == _SIZE and int.from_bytes(head, "big") > self.max_inbound_frame_size
+
+    def say_goaway(self, last: int, code: int, text: bytes) -> None:
+        """What `close_connection` sends, without an end of what is open."""
+        payload = last.to_bytes(4, "big") + code.to_bytes(4, "big") + text
+        self._data_to_send += len(payload).to_bytes(_SIZE, "big") + b"\x07\x00" + bytes(4) + payload
+
+
 class Connection:
     """See `jina.net.http2.Engine`."""
 
     def __init__(self, events: Events, settings: Settings, *, client: bool) -> None:
         self._events = events
         self._client = client
-        self._connection = connection = H2Connection(H2Configuration(client_side=client, header_encoding=None))
+        self._connection = connection = _Lasting(H2Configuration(client_side=client, header_encoding=None))
         asked = {
             SettingCodes.INITIAL_WINDOW_SIZE: settings.window,
             SettingCodes.MAX_FRAME_SIZE: settings.frame,
@@ -64,12 +94,10 @@ class Connection:
         connection.decoder.max_header_list_size = settings.headers
         connection.initiate_connection()
         connection.increment_flow_control_window(LARGEST_WINDOW - 65_535)
-        self._window = settings.window
-        self._windows: dict[int, int] = {}
         self._bodies: dict[int, _Body] = {}
         self._queued = 0
         self._next = 1
-        self._requests: deque[tuple[int, Headers, bool]] = deque()
+        self._requests: dict[int, tuple[Headers, bool]] = {}
         """Those that wait until the other side takes more streams."""
         self._open: dict[int, list[bool]] = {}
         """By stream, whether we and they have ended it."""
@@ -99,26 +127,41 @@ class Connection:
         except H2Error as error:
             self._broken = True
             raise Http2Error(str(error), self._connection.data_to_send()) from error
+        if self._connection.too_large:
+            raise self._failed(FRAME_SIZE_ERROR, "a frame is too large")
         for event in found:
             handle = self._handlers.get(type(event))
             if handle is not None:
                 handle(event)
 
+    def _failed(self, code: int, message: str) -> Http2Error:
+        self._connection.close_connection(code)
+        self._broken = True
+        return Http2Error(message, self._connection.data_to_send())
+
     def _data(self, event: Any) -> None:
         padding = event.flow_controlled_length - len(event.data)
+        if event.stream_id not in self._open:
+            self.taken(event.stream_id, event.flow_controlled_length)
+            return
         if padding:
             self.taken(event.stream_id, padding)
         self._events.on_data(event.stream_id, event.data, ended=event.stream_ended is not None)
 
     def _headers(self, event: Any) -> None:
-        if event.stream_id > self._last:
-            self._connection.reset_stream(event.stream_id, REFUSED_STREAM)
-            return
-        self._open.setdefault(event.stream_id, [False, False])
-        self._events.on_headers(event.stream_id, event.headers, ended=event.stream_ended is not None)
+        stream = event.stream_id
+        if stream not in self._open:
+            if self._client:
+                return
+            if stream > self._last:
+                self._connection.reset_stream(stream, REFUSED_STREAM)
+                return
+            self._open[stream] = [False, False]
+        self._events.on_headers(stream, event.headers, ended=event.stream_ended is not None)
 
     def _reset(self, event: Any) -> None:
-        self._count_reset(remote=event.remote_reset)
+        if event.remote_reset and not self._client:
+            self._count_reset()
         self._closed(event.stream_id, int(event.error_code or 0))
 
     def _settings(self, _event: Any) -> None:
@@ -127,19 +170,20 @@ class Connection:
 
     def _goaway_came(self, event: Any) -> None:
         self._goaway = True
-        self._events.on_goaway(event.last_stream_id or 0, int(event.error_code or 0), event.additional_data or b"")
+        last = event.last_stream_id or 0
+        self._events.on_goaway(last, int(event.error_code or 0), event.additional_data or b"")
+        if self._client:
+            for stream in [one for one in self._open if one > last]:
+                self._requests.pop(stream, None)
+                self._closed(stream, REFUSED_STREAM)
 
-    def _count_reset(self, *, remote: bool) -> None:
-        if self._client or not remote:
-            return
+    def _count_reset(self) -> None:
         now = time.monotonic()
         most, rate = _RESETS
         self._resets = min(most, self._resets + (now - self._reset_at) * rate) - 1
         self._reset_at = now
         if self._resets < 0:
-            self._connection.close_connection(ENHANCE_YOUR_CALM)
-            self._broken = True
-            raise Http2Error("too many streams were reset", self._connection.data_to_send())
+            raise self._failed(ENHANCE_YOUR_CALM, "too many streams were reset")
 
     def _ended(self, stream: int, side: int) -> None:
         sides = self._open.get(stream)
@@ -152,7 +196,6 @@ class Connection:
     def _closed(self, stream: int, code: int) -> None:
         if self._open.pop(stream, None) is None:
             return
-        self._windows.pop(stream, None)
         body = self._bodies.pop(stream, None)
         if body is not None:
             self._queued -= body.size
@@ -162,52 +205,66 @@ class Connection:
         if self._broken:
             return b""
         connection = self._connection
-        while self._requests and connection.open_outbound_streams < self._most_streams():
-            stream, headers, ended = self._requests.popleft()
+        while self._requests and not self._goaway and connection.open_outbound_streams < self._most_streams():
+            stream, (headers, ended) = next(iter(self._requests.items()))
+            del self._requests[stream]
             connection.send_headers(stream, headers, end_stream=ended)
-        for stream in list(self._bodies):
-            self._drain(stream, amount)
-        data: bytes = connection.data_to_send(amount) or b""
+        waiting = deque(stream for stream in self._bodies if stream not in self._requests)
+        while waiting and amount > 0:  # a frame of each in turn
+            stream = waiting.popleft()
+            sent = self._send_some(stream, amount)
+            amount -= sent
+            if sent:
+                waiting.append(stream)
+                if (body := self._bodies.pop(stream, None)) is not None:  # others come first the next time
+                    self._bodies[stream] = body
+        data: bytes = connection.data_to_send() or b""
         return data
 
     def _most_streams(self) -> int:
         return int(self._connection.remote_settings.max_concurrent_streams)
 
-    def _drain(self, stream: int, amount: int) -> None:
-        body = self._bodies[stream]
-        connection = self._connection
-        if self._requests and any(stream == number for number, _, _ in self._requests):
-            return
+    def _send_some(self, stream: int, amount: int) -> int:
+        """Send a frame of a body, or what ends it; gives the number of bytes, 0 where there is no more to be done."""
+        body = self._bodies.get(stream)
+        if body is None:
+            return 0
         try:
-            while body.parts and amount > 0:
-                room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size)
-                if room <= 0:
-                    return
-                part = body.parts[0]
-                piece = part[:room]
-                if len(piece) == len(part):
-                    body.parts.popleft()
-                else:
-                    body.parts[0] = part[len(piece) :]
-                body.size -= len(piece)
-                self._queued -= len(piece)
-                amount -= len(piece)
-                last = body.ended and body.trailers is None and not body.parts
-                connection.send_data(stream, bytes(piece), end_stream=last)
-                if last:
-                    self._over(stream)
-                    return
-            if not body.parts and body.trailers is not None:
-                connection.send_headers(stream, body.trailers, end_stream=True)
-                self._over(stream)
-            elif not body.parts and body.ended:
-                connection.end_stream(stream)
-                self._over(stream)
-            elif not body.parts:
-                del self._bodies[stream]
+            return self._send_part(stream, body, amount) if body.parts else self._send_end(stream, body)
         except _GONE:
             self._queued -= body.size
             self._bodies.pop(stream, None)
+            return 0
+
+    def _send_part(self, stream: int, body: _Body, amount: int) -> int:
+        connection = self._connection
+        room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size, amount)
+        if room <= 0:
+            return 0
+        part = body.parts[0]
+        piece = part[:room]
+        if len(piece) == len(part):
+            body.parts.popleft()
+        else:
+            body.parts[0] = part[len(piece) :]
+        body.size -= len(piece)
+        self._queued -= len(piece)
+        last = body.ended and body.trailers is None and not body.parts
+        connection.send_data(stream, bytes(piece), end_stream=last)
+        if last:
+            self._over(stream)
+        return len(piece)
+
+    def _send_end(self, stream: int, body: _Body) -> int:
+        if body.trailers is not None:
+            self._connection.send_headers(stream, body.trailers, end_stream=True)
+            self._over(stream)
+        elif body.ended:
+            self._connection.end_stream(stream)
+            self._over(stream)
+        else:
+            del self._bodies[stream]
+        return 0
 
     def _over(self, stream: int) -> None:
         self._bodies.pop(stream, None)
@@ -218,7 +275,7 @@ class Connection:
             raise Http2Error("the connection takes no further streams")
         stream, self._next = self._next, self._next + 2
         self._open[stream] = [ended, False]
-        self._requests.append((stream, headers, ended))
+        self._requests[stream] = headers, ended
         return stream
 
     def respond(self, stream: int, headers: Headers, *, ended: bool = False) -> None:
@@ -254,13 +311,11 @@ class Connection:
             body.trailers = headers
 
     def reset(self, stream: int, code: int) -> None:
-        waiting = [one for one in self._requests if one[0] != stream]
-        if len(waiting) == len(self._requests):
+        if self._requests.pop(stream, None) is None:
             try:
                 self._connection.reset_stream(stream, code)
             except _GONE:
                 return
-        self._requests = deque(waiting)
         self._closed(stream, code)
 
     def taken(self, stream: int, size: int) -> None:
@@ -272,11 +327,10 @@ class Connection:
             return
 
     def widen(self, stream: int, window: int) -> None:
-        before = self._windows.get(stream, self._window)
-        self._windows[stream] = max(before, window)
         try:
-            if window > before:
-                self._connection.increment_flow_control_window(window - before, stream)
+            more = min(window, LARGEST_WINDOW) - self._connection.remote_flow_control_window(stream)
+            if more > 0:
+                self._connection.increment_flow_control_window(more, stream)
         except _GONE:
             return
 
@@ -290,18 +344,11 @@ class Connection:
         self._connection.ping(PING)
 
     def announce_end(self) -> None:
-        self._frame_goaway(LARGEST_WINDOW, NO_ERROR, b"")
+        self._connection.say_goaway(LARGEST_WINDOW, NO_ERROR, b"")
 
     def goaway(self, code: int = NO_ERROR, text: bytes = b"") -> None:
         self._last = self._connection.highest_inbound_stream_id
-        self._frame_goaway(self._last, code, text)
-
-    def _frame_goaway(self, last: int, code: int, text: bytes) -> None:
-        """A GOAWAY after which streams go on: `h2` itself closes the connection with one."""
-        payload = last.to_bytes(4, "big") + code.to_bytes(4, "big") + text
-        head = len(payload).to_bytes(3, "big") + b"\x07\x00" + bytes(4)
-        connection: Any = self._connection
-        connection._data_to_send += head + payload  # noqa: SLF001 - there is no public way
+        self._connection.say_goaway(self._last, code, text)
 
     @property
     def over(self) -> bool:

@@ -13,6 +13,9 @@ from ngh2 import Setting
 
 from jina.net.http2 import LARGEST_WINDOW, NO_ERROR, PING, Events, Headers, Http2Error, Settings
 
+_LARGE: Final = 64 * 1024
+"""Bytes of a body from which others are sent in turn with it, and not after it (RFC 9218)."""
+_IN_TURN: Final = ngh2.Priority(incremental=True)
 _GONE: Final = (ngh2.StreamProtocolError, ngh2.ConnectionClosingError, ngh2.ConnectionStateError)
 
 
@@ -30,14 +33,21 @@ class Connection:
         else:
             asked[Setting.MAX_CONCURRENT_STREAMS] = settings.streams
             asked[Setting.MAX_HEADER_LIST_SIZE] = settings.headers
+            asked[Setting.NO_RFC7540_PRIORITIES] = 1  # without it there are no others
         connection.initiate_connection(asked)
         connection.set_local_window_size(LARGEST_WINDOW)
         self._broken = False
+        self._client = client
+        self._window = settings.window
+        self._windows: dict[int, int] = {}
+        """Of the streams that were given larger ones."""
 
     def receive(self, data: bytes) -> None:
         try:
             self._connection.receive_data(data)
         except ngh2.NGH2Error as error:
+            if isinstance(error, ngh2.ConnectionStateError) and self.over:
+                return  # what was on its way when the last stream ended
             self._broken = True
             raise Http2Error(str(error)) from error
         self._tell()
@@ -46,7 +56,10 @@ class Connection:
         events = self._events
         event: Any
         for event in self._connection.events():
-            tell = _TELLING.get(type(event))
+            kind = type(event)
+            if kind is ngh2.StreamClosed and self._windows:
+                self._windows.pop(event.stream_id, None)
+            tell = _TELLING.get(kind)
             if tell is not None:
                 tell(events, event)
 
@@ -72,6 +85,8 @@ class Connection:
 
     def send(self, stream: int, data: bytes, *, ended: bool = False) -> None:
         try:
+            if len(data) > _LARGE and not self._client:
+                self._connection.set_stream_priority(stream, _IN_TURN, ignore_client_signal=True)
             self._connection.send_data(stream, data, end_stream=ended)
         except _GONE:
             return
@@ -101,10 +116,14 @@ class Connection:
             return
 
     def widen(self, stream: int, window: int) -> None:
+        connection = self._connection
         try:
-            self._connection.set_local_window_size(min(window, LARGEST_WINDOW), stream_id=stream)
+            more = min(window, LARGEST_WINDOW) - connection.stream_local_window_size(stream)
+            if more > 0:
+                total = self._windows[stream] = min(self._windows.get(stream, self._window) + more, LARGEST_WINDOW)
+                connection.set_local_window_size(total, stream_id=stream)
         except _GONE:
-            return
+            self._windows.pop(stream, None)
 
     def queued(self, stream: int | None = None) -> int:
         return self._connection.queued_body_size(stream)

@@ -593,8 +593,6 @@ class GrpcConnection(Pausing):
             self._ungranted.remove((call, size))
             return
         self._granted -= size
-        if not call.ended:
-            self.engine.widen(call.stream, http2.Settings().window)
         while self._ungranted and (not self._granted or self._granted + self._ungranted[0][1] <= self.settings.message):
             other, wanted = self._ungranted.popleft()
             self._granted += wanted
