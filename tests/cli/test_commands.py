@@ -8,6 +8,7 @@ import resource
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_the_version(capsys):
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["jina"] == __version__
     assert lines["rejina"] == __version__  # the distribution that it came from
+    assert lines["http2"].split() in (["ngh2", version("ngh2")], ["h2", version("h2")])
     assert {"rejina-raft", "docarray", "grpcio", "python"} <= lines.keys()
     assert {
         "protobuf",

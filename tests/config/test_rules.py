@@ -18,6 +18,7 @@ TESTED: dict[str, str] = {
     "ports_differ": "test_ports_differ",
     "protocols_differ": "test_protocols_differ",
     "websocket_is_installed": "test_websocket_is_installed",
+    "grpc_options_have_an_effect": "test_grpc_options_have_an_effect",
     "certificate_and_key": "test_certificate_and_key",
     "authorities_need_certificate": "test_authorities_need_certificate",
     "tls_needs_certificate": "test_tls_needs_certificate",
@@ -186,6 +187,27 @@ def test_ports_differ():
 
 def test_protocols_differ():
     assert problem(protocol=["http", "HTTP"]) == "Deployment: protocol: 'http' is given twice"
+
+
+@pytest.mark.parametrize("model", [DeploymentSpec, GatewaySpec, FlowSpec])
+def test_grpc_options_have_an_effect(model):
+    def said(**options):
+        return problem(model, grpc_server_options=options).partition(": ")[2]
+
+    assert said(**{"grpc.max_concurrent_stream": 5}) == (
+        "grpc_server_options: 'grpc.max_concurrent_stream' has no effect here;"
+        " did you mean 'grpc.max_concurrent_streams'?"
+    )
+    assert said(**{"grpc.so_reuseport": 1}).startswith(
+        "grpc_server_options: 'grpc.so_reuseport' has no effect here; leave it out; those with an effect are"
+        " grpc.max_concurrent_streams, "
+    )
+    for wrong in (0, -1, "many", 1.5, None):
+        assert said(**{"grpc.max_concurrent_streams": wrong}) == (
+            f"grpc_server_options: 'grpc.max_concurrent_streams' is a whole number from 1 on, not {wrong!r}"
+        )
+    for right in (1, 100, "100"):
+        assert parse(model, {"grpc_server_options": {"grpc.max_concurrent_streams": right}})
 
 
 def test_certificate_and_key():

@@ -14,6 +14,8 @@ from tests.plan.flows import CountingPorts
 
 EXECUTOR = ExecutorPlan(module="shop", qualname="Shop")
 
+GRPC = {"grpc.max_concurrent_streams": 1}
+
 
 def planned(start=50000, **options):
     return plan_deployment(parse(DeploymentSpec, options), EXECUTOR, CountingPorts(start))
@@ -80,7 +82,12 @@ def test_a_certificate_serves_every_face_by_tls():
         ("timeout_ready", -1, "timeout_ready", None),
         ("grace", 2.5, "grace", 2.5),
         ("env", {"A": 1, "B": "x"}, "env", {"A": "1", "B": "x"}),
-        ("grpc_server_options", {"grpc.x": 1}, "grpc_server_options", {"grpc.x": 1}),
+        (
+            "grpc_server_options",
+            GRPC,
+            "grpc_server_options",
+            GRPC,
+        ),
         ("max_message_size", 5, "max_message_size", 5),
         ("allow_concurrent", True, "allow_concurrent", True),
         ("exit_on_exceptions", ["ValueError"], "exit_on_exceptions", ["ValueError"]),
@@ -127,7 +134,7 @@ def test_the_room_imports_nothing_that_decides_by_chance():
 def test_several_replicas_stand_behind_a_gateway_that_has_the_faces():
     plan = planned(
         name="shop", replicas=3, protocol=["grpc", "http"], port=[5], title="T", cors=True, env={"A": 1},
-        timeout_send=1500, retries=2, grpc_server_options={"grpc.x": 1}, grace=3, workspace="w",
+        timeout_send=1500, retries=2, grpc_server_options=GRPC, grace=3, workspace="w",
     )  # fmt: skip
     assert [(worker.name, worker.replica_id, worker.replicas, worker.listeners) for worker in plan.workers] == [
         ("shop/rep-0", 0, 3, []), ("shop/rep-1", 1, 3, []), ("shop/rep-2", 2, 3, []),
@@ -137,7 +144,11 @@ def test_several_replicas_stand_behind_a_gateway_that_has_the_faces():
         ("grpc", 5, False), ("http", 50000, True),
     ]  # fmt: skip
     assert (gateway.name, gateway.http.title, gateway.http.cors, gateway.env) == ("gateway", "T", True, {"A": "1"})
-    assert (gateway.grpc_server_options, gateway.grace, gateway.workspace) == ({"grpc.x": 1}, 3.0, "w")
+    assert (gateway.grpc_server_options, gateway.grace, gateway.workspace) == (
+        GRPC,
+        3.0,
+        "w",
+    )
     (node,) = gateway.graph.nodes
     assert (node.name, node.needs, node.timeout_send, node.retries) == ("shop", ["gateway"], 1.5, 2)
     assert [(upstream.kind, upstream.name) for upstream in node.upstreams] == [

@@ -15,6 +15,8 @@ from jina.net.limits import Limits
 from jina.server.grpc import status_bytes
 from tests.server.sample_service import NOTES, Note, SampleService, authority, run, served
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 PRINTED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 """What gRPC writes as it is in the message of a status."""
 UNARY = "/jina.JinaSingleDataRequestRPC/process_single_data"

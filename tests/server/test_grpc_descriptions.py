@@ -14,6 +14,8 @@ from jina.server.grpc_probes import Health
 from tests.server.sample_service import NOTE_SCHEMA, SampleService, authority, run, served
 from tests.server.test_grpc_calls import message_of, unary, with_channel
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 LISTED = {
     "grpc.reflection.v1alpha.ServerReflection",
     "jina.JinaDataRequestRPC",

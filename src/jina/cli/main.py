@@ -47,6 +47,7 @@ def full_versions() -> str:
 
     from google.protobuf.internal import api_implementation
 
+    from jina.net.http2_library import library
     from jina.net.messages import environment_info
     from jina.version import __proto_version__, __version__
 
@@ -57,6 +58,7 @@ def full_versions() -> str:
         except PackageNotFoundError:
             lines[package] = "not installed"
     lines |= {
+        "http2": f"{library()} {version(library())}",
         "proto-backend": api_implementation.Type(),
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),

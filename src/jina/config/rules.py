@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from jina.config.base import Spec
+from jina.config.grpc_options import server_settings
 from jina.config.models import DeploymentSpec, TargetError, targets
 from jina.config.options import ContainerOptions, HttpOptions
 from jina.config.types import is_name, shown, split_address
@@ -247,6 +248,15 @@ def websocket_is_installed(spec: Server) -> Iterator[Problem]:
     """What speaks WebSocket has the library for it."""
     if "websocket" in spec.protocols and (missing := missing_extra("websockets", "websockets", "WebSocket")):
         yield Problem("protocol", f"{missing.message}: {missing.help}", MissingExtra)
+
+
+def grpc_options_have_an_effect(spec: Server) -> Iterator[Problem]:
+    """Arguments of gRPC channels are those that have an effect here, with values that fit."""
+    try:
+        server_settings(spec.grpc_server_options or {})
+    except ConfigError as error:
+        text = error.message.partition(": ")[2]
+        yield Problem("grpc_server_options", f"{text}; {error.help}" if error.help else text)
 
 
 def certificate_and_key(spec: Server | ClientSpec) -> Iterator[Problem]:
@@ -630,6 +640,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_differ,
         protocols_differ,
         websocket_is_installed,
+        grpc_options_have_an_effect,
         certificate_and_key,
         authorities_need_certificate,
         tls_needs_certificate,
@@ -667,6 +678,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_differ,
         protocols_differ,
         websocket_is_installed,
+        grpc_options_have_an_effect,
         certificate_and_key,
         authorities_need_certificate,
         name_is_usable,
@@ -684,6 +696,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         ports_differ,
         protocols_differ,
         websocket_is_installed,
+        grpc_options_have_an_effect,
         certificate_and_key,
         authorities_need_certificate,
         name_is_usable,
