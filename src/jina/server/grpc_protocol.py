@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from jina.errors import BadRequest, JinaError
@@ -54,7 +54,7 @@ _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3,
 class ConnectionSettings(NamedTuple):
     """What holds for all connections of a listener. Durations are seconds, 0 is no limit; sizes are bytes.
 
-    `ping_interval` is the least time between two pings of a client while nothing is sent to it; one that sends
+    `ping_interval` is the least time between two pings of a client while nothing else is sent to it; one that sends
     `ping_strikes` sooner is sent away. `age` and `idle` end connections that last, or have no calls, so long; those of
     `age` get `age_grace` for their calls.
     """
@@ -242,9 +242,13 @@ class Call:
                 raise WireError(Code.INTERNAL, "the call has no message, and its method takes one")
             self._connection.arrived(self)
 
-    def read_head(self, timeout: bytes, encoding: bytes) -> None:
+    def read_head(self, found: Mapping[bytes, bytes]) -> None:
         """Read what of the head is about the call itself; raises `WireError`."""
-        self._messages.encoding = encoding
+        self._messages.encoding = found.get(b"grpc-encoding", b"")
+        encoding = self._connection.settings.compression
+        if encoding and encoding.encode() in found.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b","):
+            self._encoding = encoding
+        timeout = found.get(b"grpc-timeout", b"")
         if timeout:
             seconds = seconds_of(timeout)
             self.deadline = time.monotonic() + seconds
@@ -364,6 +368,8 @@ class GrpcConnection(Pausing):
         """Whether the client owes a sign of life."""
         self._strikes = 0
         self._ping_at = -1.0
+        self._left = 0
+        """Bytes that waited for the client when it was last looked at."""
         self._draining = self._last_told = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.done: asyncio.Future[None] = self._loop.create_future()
@@ -439,6 +445,7 @@ class GrpcConnection(Pausing):
 
     def flush_soon(self) -> None:
         """Send what there is at the end of this round of the loop."""
+        self._strikes, self._ping_at = 0, -1.0
         if not (self._receiving or self._scheduled):
             self._scheduled = True
             self._loop.call_soon(self.flush)
@@ -473,7 +480,11 @@ class GrpcConnection(Pausing):
             self._open_ended.discard(stream)
             self.engine.reset(stream, http2.NO_ERROR)
             self.flush_soon()
-        blocked = self._stopped or queued() > 0
+        left = queued()
+        if left < self._left:  # it was sent more, of which clients of gRPC take the time with pings
+            self._strikes, self._ping_at = 0, -1.0
+        self._left = left
+        blocked = self._stopped or left > 0
         if blocked and not self.waiting.paused:
             self.waiting.pause()
         elif not blocked and self.waiting.paused:
@@ -517,7 +528,6 @@ class GrpcConnection(Pausing):
             self.engine.respond(stream, _NO_GRPC, ended=True)
             self.finished(call)
             return
-        self._strikes = 0
         try:
             size = sum(len(name) + len(value) + _ENTRY for name, value in headers)
             if size > self.settings.metadata:
@@ -525,7 +535,7 @@ class GrpcConnection(Pausing):
                     Code.RESOURCE_EXHAUSTED,
                     f"received metadata exceeds limit ({size} vs. {self.settings.metadata} bytes)",
                 )
-            call.read_head(found.get(b"grpc-timeout", b""), found.get(b"grpc-encoding", b""))
+            call.read_head(found)
             method = self._terms.find(call)
         except JinaError as error:
             aborted = self._terms.refuse(error)
