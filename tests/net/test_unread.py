@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import os
-import select
 import socket
 import struct
-import sys
 
 import pytest
 from tests.server.sample_service import Note, SampleService, authority, run, served
@@ -14,7 +11,7 @@ from tests.server.test_slow_clients import UPGRADE
 
 from jina.codec import pb
 from jina.net.limits import Limits
-from jina.net.unread import Bounds, Unread, Waiting, kept, sockets_of_process
+from jina.net.unread import Bounds, Unread, Waiting
 
 MB = 1_000_000
 TEXT = "x" * MB
@@ -279,27 +276,3 @@ def test_a_single_answer_may_be_larger_than_all_that_may_wait():
         assert alone.closed
 
     run(main())
-
-
-def test_looking_at_the_sockets_of_a_process_leaves_no_descriptor():
-    """Files, pipes and what waits for events are there too: a duplicate of each once stayed open."""
-
-    def descriptors():
-        return len(os.listdir("/dev/fd"))
-
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as client,
-        select.epoll() if sys.platform == "linux" else open(os.devnull),
-    ):
-        before = descriptors()
-        for _ in range(3):
-            found = [sock.getsockname() for sock in sockets_of_process() if sock.type == socket.SOCK_STREAM]
-            assert {server.getsockname(), client.getsockname()} <= set(found)
-        assert descriptors() == before
-        client.settimeout(0)
-        one = next(kept(sock) for sock in sockets_of_process() if sock.getsockname() == client.getsockname())
-        with one:
-            assert descriptors() == before + 1
-            assert not os.get_blocking(client.fileno())
-        assert descriptors() == before

@@ -9,17 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import math
-import os
 import socket
-import stat
-import struct
-import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Final, NamedTuple
-from urllib.parse import unquote
-from weakref import WeakValueDictionary
 
 from jina.observe import logs
 
@@ -36,8 +29,6 @@ COST: Final = 1024
 _BEHIND: Final = 512 * 1024
 _MOST_BEHIND: Final = 64
 """What the places on its way hold of a stream that waits: so many bytes, or so many documents."""
-_ACKNOWLEDGED: Final = 120
-"""Where `tcpi_bytes_acked` is in the `tcp_info` of Linux."""
 _MARGIN: Final = 10.0
 """Seconds by which a look may be late on a machine with other work."""
 _LOG_INTERVAL: Final = 10.0
@@ -225,54 +216,6 @@ class Pausing(asyncio.Protocol):
         self._waiting.resume()
 
 
-class OfPeer(Waiting):
-    """What waits for a client of gRPC, which knows connections by addresses such as `ipv4:127.0.0.1:54321`.
-
-    gRPC cannot close one, nor say what of an answer is left; so the socket is looked up when that is asked.
-    """
-
-    __slots__ = ("_socket", "name")
-
-    def __init__(self, unread: Unread, name: str) -> None:
-        super().__init__(unread)
-        self.name = name
-        self.paused = True
-        self._socket: socket.socket | None = None
-
-    def left(self) -> int:
-        """A number that falls by each byte that the client acknowledges."""
-        sock = self._found()
-        if sock is None or sys.platform != "linux":
-            return 0
-        with contextlib.suppress(OSError, struct.error):
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED + 8)
-            return -int(struct.unpack_from("=Q", info, _ACKNOWLEDGED)[0])
-        return 0
-
-    def close(self) -> None:
-        """End the connection; gRPC cancels its calls and gives back what waits."""
-        if (sock := self._found()) is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        self.release()
-
-    def release(self) -> None:
-        """Close our own descriptor: the connection would stay open as long as it is."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits here: what waits in gRPC is counted here too."""
-        return not self.held
-
-    def _found(self) -> socket.socket | None:
-        if self._socket is None and (address := _address_of(self.name)) is not None:
-            self._socket = _socket_to(address)
-        return self._socket
-
-
 class Unread:
     """What waits for the clients of one server; used on its loop.
 
@@ -285,8 +228,6 @@ class Unread:
     ) -> None:
         self.bounds = bounds
         self._throttle = throttle
-        self.peers: WeakValueDictionary[str, OfPeer] = WeakValueDictionary()
-        """Those of gRPC, by the address of the client, while a call may have something to wait."""
         self.waiting: set[Waiting] = set()
         """The connections for which something waits."""
         self.closed = 0
@@ -300,19 +241,6 @@ class Unread:
         self._log = logs.get_logger("transport")
         self._logged_at = -_LOG_INTERVAL
         self._logged_at_of = 0
-
-    def peer(self, name: str) -> Waiting:
-        """What waits for a client of gRPC: the same object as long as one is used."""
-        waiting = self.peers.get(name)
-        if waiting is None:
-            waiting = self.peers[name] = OfPeer(self, name)
-        return waiting
-
-    async def room(self, name: str) -> None:
-        """Return once there is room for another answer to a client of gRPC."""
-        waiting = self.peers.get(name)
-        if waiting is not None and waiting.full:
-            await waiting.room()
 
     def added(self, waiting: Waiting, size: int) -> None:
         """More waits for a connection."""
@@ -394,52 +322,3 @@ class Unread:
             self._log.warning("closed connections: %d, the last with %d bytes unread: %s", number, size, reason)
             self._logged_at, self._logged_at_of = now, self.closed
         waiting.close()
-
-
-def _address_of(peer: str) -> tuple[str, int] | None:
-    host, _, port = unquote(peer).partition(":")[2].rpartition(":")
-    with contextlib.suppress(ValueError):
-        return _plain(host.strip("[]")), int(port)
-    return None
-
-
-def _plain(host: str) -> str:
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
-
-
-def sockets_of_process() -> Generator[socket.socket]:
-    """A duplicate of each socket of this process, those of libraries too; it is closed when the next is asked for.
-
-    `kept` keeps one. No method may be called that changes the mode (`setblocking`, `dup`): duplicates share it.
-    """
-    names = os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
-    for descriptor in map(int, filter(str.isdecimal, names)):
-        with contextlib.suppress(OSError):  # it was closed meanwhile
-            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                continue
-            duplicate = os.dup(descriptor)
-            try:
-                sock = socket.socket(fileno=duplicate)
-            except OSError:  # the number was reused meanwhile
-                os.close(duplicate)
-                continue
-            with sock:
-                yield sock
-
-
-def kept(sock: socket.socket) -> socket.socket:
-    """One of `sockets_of_process` that stays open; the caller closes it."""
-    return socket.socket(fileno=sock.detach())
-
-
-def _socket_to(address: tuple[str, int]) -> socket.socket | None:
-    """A descriptor of our own of the socket of this process whose other end is at the address."""
-    with contextlib.suppress(OSError), contextlib.closing(sockets_of_process()) as sockets:
-        for sock in sockets:
-            with contextlib.suppress(OSError):  # it is not connected
-                found = sock.getpeername()
-                if isinstance(found, tuple) and (_plain(found[0]), found[1]) == address:
-                    return kept(sock)
-    return None

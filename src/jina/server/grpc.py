@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -428,6 +429,8 @@ class GrpcListener:
         ours = {"message": min(2 * gate.limits.message_size, LARGEST_MESSAGE), "arrival": plan.timeout_read}
         settings = ConnectionSettings(**{**ours, **server_settings(options)})
         self._terms = Terms(self._found, aborted, settings, unread, self._connections)
+        self.socket: socket.socket | None = None
+        """The one that listens."""
         self._listening: Listening | None = None
         self._renewing: asyncio.Task[None] | None = None
 
@@ -435,7 +438,7 @@ class GrpcListener:
         """Open the port and serve; gives the port. Raises `PortAlreadyUsed` or `ConfigError`."""
         plan = self._plan
         context = grpc_context(plan.tls) if plan.tls is not None else None
-        sock = bind(plan)
+        self.socket = sock = bind(plan)
         port: int = sock.getsockname()[1]
         try:
             self._listening = await listen(sock, lambda: GrpcConnection(self._terms), context, _BACKLOG)

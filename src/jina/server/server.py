@@ -9,14 +9,14 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.net.auth import Access, access_of
 from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
 from jina.net.messages import DEFAULT_WINDOW
 from jina.net.service import LocalService
-from jina.net.unread import Bounds, Unread, kept, sockets_of_process
+from jina.net.unread import Bounds, Unread
 from jina.plan.plans import AccessPlan, HttpPlan, ListenerPlan
 
 if TYPE_CHECKING:
@@ -33,22 +33,14 @@ _PAUSE = 0.005
 _PATIENCE = 0.25
 
 
-async def hand_over_ports(ports: Collection[int]) -> None:
-    """Return when no connection waits to be taken by a listener of this process on one of the ports.
+async def hand_over_ports(sockets: Collection[socket.socket]) -> None:
+    """Return when no connection waits to be taken from one of the sockets, which listen.
 
     New ones go to the process that began to listen there last. Does nothing but on Linux.
     """
-    if sys.platform != "linux" or not ports:
-        return
-    sockets: list[socket.socket] = []
-    try:
-        with contextlib.suppress(OSError):  # no /proc, or no descriptor is left: the ports are closed all the same
-            sockets.extend(_listening_sockets(ports))
-            stop_new_connections(sockets)
-            await wait_until_taken(sockets)
-    finally:
-        for sock in sockets:
-            sock.close()
+    if sys.platform == "linux" and sockets:
+        stop_new_connections(sockets)
+        await wait_until_taken(sockets)
 
 
 def stop_new_connections(sockets: Iterable[socket.socket]) -> None:
@@ -73,20 +65,10 @@ def _waiting(sock: socket.socket) -> int:
     return int(_WAITING.unpack(info)[0])
 
 
-def _listening_sockets(ports: Collection[int]) -> Iterator[socket.socket]:
-    """Duplicates of the sockets by which this process listens: those of gRPC are nowhere else to be had."""
-    for sock in sockets_of_process():
-        with contextlib.suppress(OSError):  # of a kind that has no such option
-            if _listens(sock, ports):
-                yield kept(sock)
-
-
-def _listens(sock: socket.socket, ports: Collection[int]) -> bool:
-    tcp = sock.family in {socket.AF_INET, socket.AF_INET6} and sock.type == socket.SOCK_STREAM
-    return tcp and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and sock.getsockname()[1] in ports
-
-
 class _Listener(Protocol):
+    @property
+    def socket(self) -> socket.socket | None: ...
+
     async def start(self) -> int: ...
 
     async def stop(self, grace: float) -> None: ...
@@ -136,8 +118,8 @@ class Server:
         """Turn unready, stop accepting, let what is in flight finish within `grace` seconds, close all ports."""
         self._gate.draining = True
         started, self._started = self._started, []
-        if started:
-            await hand_over_ports({plan.port for plan in self._plans if plan.share_port})
+        shared = [one.socket for plan, one in zip(self._plans, started, strict=False) if plan.share_port]
+        await hand_over_ports([one for one in shared if one is not None])
         results = await asyncio.gather(*(listener.stop(grace) for listener in started), return_exceptions=True)
         if self._lifespan is not None:
             await self._lifespan.shutdown()

@@ -55,7 +55,8 @@ class HttpListener:
         self._max_message_size = max_message_size
         self._unread = unread
         self._server: _Server | None = None
-        self._socket: socket.socket | None = None
+        self.socket: socket.socket | None = None
+        """The one that listens."""
         self._ticking: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
 
@@ -67,19 +68,19 @@ class HttpListener:
             import jina.server.websocket_protocol  # noqa: F401 - needed soon
         config = self._config()
         config.load()
-        self._socket = bind(self._plan)
+        self.socket = bind(self._plan)
         self._server = server = _Server(config)
         server.lifespan = config.lifespan_class(config)
         server.lifespan.state = self._state
         try:
-            await server.startup(sockets=[self._socket])
+            await server.startup(sockets=[self.socket])
         except OSError as error:  # another process that was bound to the port as well began to listen first
-            self._socket.close()
+            self.socket.close()
             raise bind_error(self._plan, error) from error
         self._ticking = asyncio.create_task(server.main_loop())
         if self._plan.tls is not None and config.ssl is not None:
             self._renewing = asyncio.create_task(renew(self._plan.tls, config.ssl))
-        port: int = self._socket.getsockname()[1]
+        port: int = self.socket.getsockname()[1]
         return port
 
     async def stop(self, grace: float) -> None:
