@@ -309,6 +309,10 @@ def window_of(text: str | None, most: int = DEFAULT_WINDOW) -> int:
     return min(asked, most) if asked > 0 else most
 
 
+_AT_ONCE: Final = 8
+"""Requests of one stream that are begun before those in work get a turn."""
+
+
 class Pipeline(Generic[Item, Frame]):
     """Reads items, works on up to `window` of them at once, and writes the frames that they give.
 
@@ -348,8 +352,12 @@ class Pipeline(Generic[Item, Frame]):
         """
         self._main = asyncio.current_task()
         try:
+            started = 0
             while self._failure is None and (incoming := await self._read_when_room(read)) is not None:
                 self._start(*incoming)
+                started += 1
+                if started % _AT_ONCE == 0:  # reading may not have to wait, and answers tell when there is no room
+                    await asyncio.sleep(0)
             while self._tasks and self._failure is None:
                 self._room.clear()
                 await self._room.wait()
