@@ -165,3 +165,10 @@ def test_the_guarantees_name_tests_that_there_are():
     assert len(named) > 20
     assert [name for name in named if name not in there] == []
     assert [name for name in re.findall(r"`(\w+/test_\w+\.py)`", text) if not (ROOT / "tests" / name).exists()] == []
+
+
+def test_the_options_of_grpc_servers_are_listed():
+    from jina.config.grpc_options import _SERVER
+
+    text = (DOCS / "how-to" / "limits.md").read_text()
+    assert re.findall(r"^\| `(grpc\.\S+)` \|", text, re.MULTILINE) == list(_SERVER)
