@@ -46,6 +46,7 @@ _HEADERS: Final[Headers] = (
 )
 _OK: Final[Headers] = ((b"grpc-status", b"0"),)
 _NO_GRPC: Final[Headers] = ((b":status", b"415"), (b"content-type", b"text/plain"))
+_NO_GRPC_TEXT: Final = b"this port takes calls of gRPC alone\n"
 _ENTRY: Final = 32
 """Bytes that each header counts for besides its name and value (RFC 9113, section 6.5.2)."""
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -525,7 +526,8 @@ class GrpcConnection(Pausing):
         call.ended = ended
         if found.get(b":method") != b"POST" or not found.get(b"content-type", b"").startswith(b"application/grpc"):
             call.finished = True
-            self.engine.respond(stream, _NO_GRPC, ended=True)
+            self.engine.respond(stream, _NO_GRPC)
+            self.engine.send(stream, _NO_GRPC_TEXT, ended=True)
             self.finished(call)
             return
         try:

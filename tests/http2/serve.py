@@ -1,0 +1,50 @@
+"""A server in a process of its own: `python -m tests.http2.serve ENGINE WHAT [CERTIFICATE KEY]` prints its port.
+
+ENGINE is the library that speaks HTTP/2, WHAT is `notes`, the sample service on a listener, or `testing`, gRPC's own
+service for interoperability.
+"""
+
+import asyncio
+import sys
+
+ENGINE, WHAT, *FILES = sys.argv[1:]
+if ENGINE == "h2":
+    sys.modules["ngh2"] = None  # as where it has no wheel
+
+from jina.net import http2_library  # noqa: E402
+from jina.net.tls import grpc_context  # noqa: E402
+from jina.net.unread import Bounds, Unread  # noqa: E402
+from jina.plan.plans import ListenerPlan, TlsPlan  # noqa: E402
+from jina.server.grpc import aborted  # noqa: E402
+from jina.server.grpc_protocol import ConnectionSettings, GrpcConnection, Terms  # noqa: E402
+from jina.server.server import serve  # noqa: E402
+from tests.http2.testing_service import TestService  # noqa: E402
+from tests.server.sample_service import SampleService  # noqa: E402
+
+FRAME = 16384
+"""Bytes of the largest frame: h2spec takes it that no server takes larger ones."""
+
+
+async def notes():
+    plan = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, timeout_read=3.0)
+    server = serve([plan], SampleService(), grpc_options={"grpc.http2.max_frame_size": FRAME})
+    await server.start()
+    return int(server.addresses[0].rpartition(":")[2])
+
+
+async def testing():
+    tls = TlsPlan(certfile=FILES[0], keyfile=FILES[1]) if FILES else None
+    terms = Terms(TestService().find, aborted, ConnectionSettings(), Unread(Bounds()), set())
+    context = grpc_context(tls) if tls is not None else None
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: GrpcConnection(terms), "127.0.0.1", 0, ssl=context)
+    return server.sockets[0].getsockname()[1]
+
+
+async def main():
+    assert http2_library.library() == ENGINE
+    print(await (testing() if WHAT == "testing" else notes()), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until who started it ends
+
+
+asyncio.run(main())

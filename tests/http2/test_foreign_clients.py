@@ -1,0 +1,55 @@
+"""Foreign test clients against our server: h2spec for HTTP/2, and gRPC's own interoperability client."""
+
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.certificates import certificate
+from tests.http2.programs import program, serving
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+ENGINES = ["ngh2", "h2"]
+CASES = [
+    "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+    "timeout_on_sleeping_server", "cancel_after_begin", "cancel_after_first_response", "status_code_and_message",
+    "special_status_message", "custom_metadata", "unimplemented_method", "unimplemented_service",
+]  # fmt: skip
+"""All that the client has and that ask for no account of a cloud, no balancer, and no second server."""
+BY_LIBRARY = {"ngh2": set(), "h2": set()}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_client_of_grpc(engine, tls, tmp_path):
+    client = program("interop_client")
+    files = certificate(tmp_path) if tls else None
+    with serving(engine, "testing", *((files.file, files.key) if files else ())) as (_, port):
+        words = [client, "-server_host=127.0.0.1", f"-server_port={port}"]
+        if files:
+            words += ["-use_tls", "-use_test_ca", f"-ca_file={files.authority}", "-server_host_override=localhost"]
+        failed = {}
+        for case in CASES:
+            done = subprocess.run(
+                [*words, f"-test_case={case}"], capture_output=True, text=True, timeout=60, check=False
+            )
+            if done.returncode:
+                failed[case] = done.stdout[-500:] + done.stderr[-500:]
+    assert not failed
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_specification_of_http2(engine, tmp_path):
+    spec, report = program("h2spec"), tmp_path / "report.xml"
+    with serving(engine, "notes") as (_, port):
+        words = [spec, "-S", "-h", "127.0.0.1", "-p", str(port), "-o", "2", "-j", str(report)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
+    assert report.exists(), done.stdout[-2000:] + done.stderr[-2000:]
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    failed = {
+        f"{case.get('package')}: {case.get('classname')}"
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    }
+    assert len(cases) > 140
+    assert failed == BY_LIBRARY[engine]
