@@ -3,7 +3,6 @@
 """
 
 import asyncio
-import importlib.resources
 import tempfile
 from pathlib import Path
 
@@ -19,11 +18,15 @@ INITIAL, TRAILING = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"
 
 def messages():
     """The classes of the messages by name."""
-    with importlib.resources.path(__package__, "testing.proto") as file, tempfile.TemporaryDirectory() as folder:
+    file = Path(__file__).with_name("testing.proto")
+    with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "testing.desc")
         assert protoc.main(["protoc", f"-I{file.parent}", f"--descriptor_set_out={made}", str(file)]) == 0
         files = descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes())
-    return message_factory.GetMessages(files.file, pool=descriptor_pool.DescriptorPool())
+    pool = descriptor_pool.DescriptorPool()
+    for one in files.file:
+        pool.AddSerializedFile(one.SerializeToString())
+    return message_factory.GetMessageClassesForFiles([one.name for one in files.file], pool)
 
 
 class TestService:

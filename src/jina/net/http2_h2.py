@@ -34,6 +34,8 @@ from jina.net.http2 import (
 
 _RESETS: Final = (1000, 33)
 """How many streams a client may reset at once, and how many a second after that (CVE-2023-44487)."""
+_TOLD_AT: Final = 1024 * 1024
+"""Bytes used of which a client is told at once for the whole connection, whose window is far larger."""
 _GONE: Final = (ProtocolError, KeyError)
 _SIZE: Final = 3
 """Bytes that say how large a frame is."""
@@ -94,6 +96,8 @@ class Connection:
         connection.decoder.max_header_list_size = settings.headers
         connection.initiate_connection()
         connection.increment_flow_control_window(LARGEST_WINDOW - 65_535)
+        self._taken = 0
+        """Bytes that were used, and not yet told for the connection."""
         self._bodies: dict[int, _Body] = {}
         self._queued = 0
         self._next = 1
@@ -321,8 +325,13 @@ class Connection:
     def taken(self, stream: int, size: int) -> None:
         if not size:
             return
-        try:
-            self._connection.acknowledge_received_data(size, stream)
+        connection = self._connection
+        self._taken += size
+        if self._taken >= _TOLD_AT:
+            taken, self._taken = self._taken, 0
+            connection.increment_flow_control_window(taken)
+        try:  # `acknowledge_received_data` keeps some of it back, for which a message of our size may wait for ever
+            connection.increment_flow_control_window(size, stream)
         except _GONE:
             return
 

@@ -586,8 +586,11 @@ class GrpcConnection(Pausing):
     def let_come(self, call: Call, size: int) -> None:
         """Let a message of so many bytes come, once there is room for it beside others that are on their way."""
         window = http2.Settings().window
-        if size <= window:
+        streams = call.method is not None and call.method.streams
+        # What was used of earlier messages is told to the client once it is half of a window.
+        if size <= (window // 2 if streams else window):
             return
+        size += window  # whatever of it is taken up by them
         call.grant = size
         if self._granted and self._granted + size > self.settings.message:
             self._ungranted.append((call, size))

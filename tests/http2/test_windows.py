@@ -1,0 +1,29 @@
+"""Messages of a stream that together are larger than the window of their stream."""
+
+import grpc
+import pytest
+
+from tests.http2.programs import serving
+from tests.http2.testing_service import messages
+
+SIZES = {
+    "as gRPC's client": [27_182, 8, 1_828, 45_904],
+    "just below the window": [30_000, 65_000, 30_000, 65_000],
+    "above it after small ones": [30_000, 100_000, 30_000, 100_000, 100_000],
+    "large": [1_000_000, 10, 3_000_000, 10, 3_000_000],
+}
+
+
+@pytest.mark.parametrize("engine", ["ngh2", "h2"])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_all_messages_of_a_stream_come(engine, sizes):
+    kinds = {name.rpartition(".")[2]: kind for name, kind in messages().items()}
+    with serving(engine, "testing") as (_, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_unary(
+            "/grpc.testing.TestService/StreamingInputCall",
+            request_serializer=lambda size: kinds["StreamingInputCallRequest"](
+                payload={"body": bytes(size)}
+            ).SerializeToString(),
+            response_deserializer=kinds["StreamingInputCallResponse"].FromString,
+        )
+        assert call(iter(sizes), timeout=10).aggregated_payload_size == sum(sizes)
