@@ -1,4 +1,4 @@
-"""Programs of these tests: a server of ours in a process of its own, and foreign ones that were built from Go modules."""
+"""Programs of these tests: a server of ours in a process of its own, and foreign ones built from Go modules."""
 
 import contextlib
 import subprocess

@@ -43,7 +43,9 @@ async def testing():
 
 async def main():
     assert http2_library.library() == ENGINE
-    print(await (testing() if WHAT == "testing" else notes()), flush=True)
+    port = await (testing() if WHAT == "testing" else notes())
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until who started it ends
 
 

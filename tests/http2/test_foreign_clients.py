@@ -1,7 +1,7 @@
 """Foreign test clients against our server: h2spec for HTTP/2, and gRPC's own interoperability client."""
 
 import subprocess
-from xml.etree import ElementTree
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_the_specification_of_http2(engine, tmp_path):
         words = [spec, "-S", "-h", "127.0.0.1", "-p", str(port), "-o", "2", "-j", str(report)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert report.exists(), done.stdout[-2000:] + done.stderr[-2000:]
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    cases = list(ET.parse(report).getroot().iter("testcase"))
     failed = {
         f"{case.get('package')}: {case.get('classname')}"
         for case in cases

@@ -115,7 +115,7 @@ class Call:
     __slots__ = (
         "_answered", "_came", "_came_bytes", "_connection", "_encoding", "_head", "_messages", "_metadata", "_reader",
         "_timer", "arrived_by", "deadline", "ended", "finished", "grant", "message", "method", "path", "stream", "task",
-        "trailing",
+        "trailing", "widest",
     )  # fmt: skip
 
     def __init__(self, connection: GrpcConnection, stream: int, path: str, head: Headers) -> None:
@@ -141,6 +141,8 @@ class Call:
         """When the message of a call that has one must be there."""
         self.grant = 0
         """Bytes for which the client got a larger window."""
+        self.widest = 0
+        """The window of a stream of messages that got a larger one."""
         self.ended = False
         """Whether the client has sent all."""
         self.finished = False
@@ -590,7 +592,9 @@ class GrpcConnection(Pausing):
         # What was used of earlier messages is told to the client once it is half of a window.
         if size <= (window // 2 if streams else window):
             return
-        size += window  # whatever of it is taken up by them
+        if streams:  # the same holds for the wider window, which is not made smaller again while the stream is open
+            size = max(2 * (size + window), call.widest)
+            call.widest = size
         call.grant = size
         if self._granted and self._granted + size > self.settings.message:
             self._ungranted.append((call, size))
