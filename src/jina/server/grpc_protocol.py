@@ -33,6 +33,8 @@ _CHUNK: Final = 256 * 1024
 """Bytes that are handed to the transport at once."""
 _ROOM: Final = 64 * 1024
 """Bytes of a stream that may wait for the client before its handler must."""
+_WIDEST: Final = 16 * 1024 * 1024
+"""Bytes of a stream that may be on their way at most."""
 _SMALL: Final = 4096
 """Bytes of an answer that is not counted while it waits for its client; the number of streams bounds those."""
 _LAST_STREAM: Final = 0.05
@@ -114,8 +116,8 @@ class Call:
 
     __slots__ = (
         "_answered", "_came", "_came_bytes", "_connection", "_encoding", "_head", "_messages", "_metadata", "_reader",
-        "_timer", "arrived_by", "deadline", "ended", "finished", "grant", "message", "method", "path", "stream", "task",
-        "trailing", "widest",
+        "_timer", "arrived_by", "deadline", "ended", "finished", "message", "method", "path", "stream", "task",
+        "trailing", "window",
     )  # fmt: skip
 
     def __init__(self, connection: GrpcConnection, stream: int, path: str, head: Headers) -> None:
@@ -139,9 +141,8 @@ class Call:
         """In `time.monotonic()` seconds."""
         self.arrived_by = 0.0
         """When the message of a call that has one must be there."""
-        self.grant = 0
-        """Bytes for which the client got a larger window."""
-        self.widest = 0
+        self.window = 0
+        """Bytes of the window that the client got for a large message; 0 for the usual one."""
         """The window of a stream of messages that got a larger one."""
         self.ended = False
         """Whether the client has sent all."""
@@ -187,14 +188,23 @@ class Call:
                 self._reader = None
         message = self._came.popleft()
         if not self._came:
-            self._take()
+            self._connection.settle(self)
         return message
 
-    def _take(self) -> None:
-        """Let as much come as was used."""
-        used = self._came_bytes - self._messages.held
-        self._came_bytes -= used
-        self._connection.taken(self, used)
+    @property
+    def held(self) -> int:
+        """Bytes of a message that is not complete."""
+        return self._messages.held
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether complete messages wait for the method."""
+        return bool(self._came)
+
+    def used(self) -> int:
+        """Bytes that came since the last time."""
+        size, self._came_bytes = self._came_bytes, 0
+        return size
 
     async def write(self, message: bytes) -> None:
         """Send a message; returns when little waits for the client."""
@@ -223,27 +233,31 @@ class Call:
         self.ended = ended
         if ended and messages.held:
             raise WireError(Code.INTERNAL, "the call ended within a message")
-        if self.method is not None and self.method.streams:
+        if self._streams:
             self._came.extend(found)
             if self._reader is not None and not self._reader.done() and (found or ended):
                 self._reader.set_result(None)
-        else:
-            self._take_one(found)
-        if found and self.grant:
-            self._connection.ungrant(self)
-        if messages.held and not self.grant:
-            self._connection.let_come(self, messages.needed)
-
-    def _take_one(self, found: list[bytes]) -> None:
-        if found:
+        elif found:
             if self.message is not None or len(found) > 1:
                 raise WireError(Code.INTERNAL, "the call has more than one message, and its method takes one")
             self.message = found[0]
-            self._take()
-        if self.ended:
-            if self.message is None:
-                raise WireError(Code.INTERNAL, "the call has no message, and its method takes one")
-            self._connection.arrived(self)
+        self._connection.settle(self)
+        if ended and not self._streams:
+            self._arrived()
+
+    @property
+    def _streams(self) -> bool:
+        return self.method is not None and self.method.streams
+
+    def _arrived(self) -> None:
+        if self.message is None:
+            raise WireError(Code.INTERNAL, "the call has no message, and its method takes one")
+        self._connection.arrived(self)
+
+    @property
+    def needed(self) -> int:
+        """Bytes that the message on its way has, as far as that is known."""
+        return self._messages.needed
 
     def read_head(self, found: Mapping[bytes, bytes]) -> None:
         """Read what of the head is about the call itself; raises `WireError`."""
@@ -358,8 +372,10 @@ class GrpcConnection(Pausing):
         """Those whose streams are open."""
         self._arriving: set[Call] = set()
         """Those whose message is not there yet."""
-        self._ungranted: deque[tuple[Call, int]] = deque()
-        self._granted = 0
+        self._incomplete: dict[Call, int] = {}
+        """Bytes of the messages that are not complete, by call, in the order in which they began."""
+        self._held = 0
+        self._widened = 0
         self._unsent: dict[int, tuple[int, bool]] = {}
         """Answers that wait here, by stream: their size, and whether it is counted."""
         self._writers: dict[int, asyncio.Future[None]] = {}
@@ -408,7 +424,7 @@ class GrpcConnection(Pausing):
             waiter.cancel()
         self._writers.clear()
         self._arriving.clear()
-        self._ungranted.clear()
+        self._incomplete.clear()
         self._terms.unread.forget(self.waiting)
         self._terms.connections.discard(self)
         if not self.done.done():
@@ -575,54 +591,69 @@ class GrpcConnection(Pausing):
         except WireError as error:
             call.end(error.code, error.message)
 
-    def taken(self, call: Call, size: int) -> None:
-        """So many bytes of a call were used, and no message is on its way: as much may come again."""
-        self.engine.taken(call.stream, size)
-        self.flush_soon()
-
     def arrived(self, call: Call) -> None:
         """The message of a call that has one is there."""
         self._arriving.discard(call)
         call.start(self._loop)
 
-    def let_come(self, call: Call, size: int) -> None:
-        """Let a message of so many bytes come, once there is room for it beside others that are on their way."""
-        window = http2.Settings().window
-        streams = call.method is not None and call.method.streams
-        # What was used of earlier messages is told to the client once it is half of a window.
-        if size <= (window // 2 if streams else window):
-            return
-        if streams:  # the same holds for the wider window, which is not made smaller again while the stream is open
-            size = max(2 * (size + window), call.widest)
-            call.widest = size
-        call.grant = size
-        if self._granted and self._granted + size > self.settings.message:
-            self._ungranted.append((call, size))
-        else:
-            self._granted += size
-            self.engine.widen(call.stream, size)
+    def settle(self, call: Call) -> None:
+        """See what of a call is on its way, and let more come.
+
+        What came of messages that are not complete is bounded for all calls: above that only the call that has waited
+        longest gets on, until its message is there.
+        """
+        held, known = call.held, self._incomplete.get(call, 0)
+        if held or known:
+            self._held += held - known
+            if held:
+                self._incomplete[call] = held
+                self._widen(call)
+            else:
+                del self._incomplete[call]
+        if not call.is_unread and self._may_come(call):
+            self._take(call)
+        if known and not held:
+            self._go_on()
+
+    def _may_come(self, call: Call) -> bool:
+        room = self._held <= self.settings.message
+        return room or call not in self._incomplete or call is next(iter(self._incomplete))
+
+    def _take(self, call: Call) -> None:
+        if size := call.used():
+            self.engine.taken(call.stream, size)
             self.flush_soon()
 
-    def ungrant(self, call: Call) -> None:
-        """The message came, or will not: others may."""
-        size, call.grant = call.grant, 0
-        if not size:
+    def _go_on(self) -> None:
+        """A message is there, or will not come: others may."""
+        for call in list(self._incomplete):
+            if not self._may_come(call):
+                break
+            if not call.is_unread:
+                self._take(call)
+
+    def _widen(self, call: Call) -> None:
+        """Let a large message come in one go, where there is room for it beside others."""
+        size = min(call.needed, _WIDEST)
+        if call.window or size <= http2.Settings().window or self._widened + size > self.settings.message:
             return
-        if (call, size) in self._ungranted:
-            self._ungranted.remove((call, size))
-            return
-        self._granted -= size
-        while self._ungranted and (not self._granted or self._granted + self._ungranted[0][1] <= self.settings.message):
-            other, wanted = self._ungranted.popleft()
-            self._granted += wanted
-            other.arrived_by = self._loop.time() + self.settings.arrival
-            self.engine.widen(other.stream, wanted)
+        call.window = size
+        self._widened += size
+        self.engine.widen(call.stream, size)
         self.flush_soon()
+
+    def _let_go(self, call: Call) -> None:
+        """Nothing of a call comes any more."""
+        self._arriving.discard(call)
+        self._widened -= call.window
+        call.window = 0
+        if held := self._incomplete.pop(call, 0):
+            self._held -= held
+            self._go_on()
 
     def finished(self, call: Call) -> None:
         """A call has its status."""
-        self._arriving.discard(call)
-        self.ungrant(call)
+        self._let_go(call)
         size = self.engine.queued(call.stream)
         if size > _SMALL:
             self._unsent[call.stream] = (size, False)
@@ -641,8 +672,7 @@ class GrpcConnection(Pausing):
         if waiter is not None:
             waiter.cancel()
         if not call.finished:
-            self._arriving.discard(call)
-            self.ungrant(call)
+            self._let_go(call)
             call.drop()
         if not self._calls:
             self._later("idle", self.settings.idle, self._too_idle)
@@ -708,9 +738,8 @@ class GrpcConnection(Pausing):
     def _look_at_arriving(self) -> None:
         del self._timers["message"]
         now = self._loop.time()
-        waiting = {call for call, _ in self._ungranted}
         for call in list(self._arriving):
-            if self._stopped or call in waiting:  # it is us who do not let it come
+            if self._stopped or not self._may_come(call):  # it is us who do not let it come
                 call.arrived_by = now + self.settings.arrival
             elif now >= call.arrived_by:
                 aborted = self._terms.refuse(BadRequest("the request did not arrive in time"))
