@@ -87,6 +87,12 @@ class TestRegistries:
         ):
             secured(server, certificate).tags("a")
 
+    @pytest.mark.parametrize("listed", [5, "abc", {"a": 1}, True])
+    def test_tags_that_are_no_list(self, listed):
+        data = json.dumps({"tags": listed}).encode()
+        with odd(lambda *_: (200, {}, data)) as server, pytest.raises(BadServer, match="no list of tags"):
+            client(server).tags("a")
+
     def test_a_range_of_many_digits(self):
         def answer(method, path, headers, body):
             if method == "POST":

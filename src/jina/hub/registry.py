@@ -350,7 +350,10 @@ class RegistryStore:
     def _pages(self, path: str, scope: str, key: str) -> Iterator[Any]:
         for _ in range(_PAGES):
             answer, data = self._read(path, scope)
-            yield from _json(data).get(key) or ()
+            listed = _json(data).get(key) or []
+            if not isinstance(listed, list):
+                raise BadServer(f"the registry's answer has no list of {key}")
+            yield from listed
             link = re.match(r'\s*<([^>]+)>\s*;\s*rel="?next"?', answer.headers.get("Link", ""))
             if link is None:
                 return
