@@ -11,7 +11,20 @@ from jina.codec.payloads import BytesPayload
 from jina.errors import Unavailable
 from jina.plan.plans import ConsensusPlan
 from jina.replication.admin import socket_path
-from jina.replication.agent_client import APPLY, HELLO, OK, PING, READY, STATUS, WRITE, Reader, frame_head
+from jina.replication.agent_client import (
+    APPLY,
+    HELLO,
+    NUMBER,
+    OK,
+    PING,
+    READ,
+    READY,
+    REMOVED,
+    STATUS,
+    WRITE,
+    Reader,
+    frame_head,
+)
 from jina.replication.replica import Replica
 
 
@@ -117,4 +130,44 @@ def test_a_write_that_full_disks_keep_waiting_ends_with_the_reason_before_its_de
             await writer.wait_closed()
 
     server, served = None, []
+    asyncio.run(main())
+
+
+def test_what_waits_for_the_log_ends_when_the_replica_is_removed(tmp_path):
+    """Another replica can answer at once; here the log would never bring it."""
+
+    async def serve(reader, writer):
+        taken, asked = Reader(), set()
+        while data := await reader.read(1 << 16):
+            for frame in taken.feed(data):
+                if frame.kind == HELLO:
+                    writer.write(frame_head(READY, 0, 0))
+                elif frame.kind == READ:
+                    writer.write(frame_head(OK, frame.id, 8) + NUMBER.pack(100))
+                asked.add(frame.kind)
+            if asked >= {READ, WRITE}:
+                body = msgspec.json.encode({"removed": True})
+                writer.write(frame_head(REMOVED, 0, len(body)) + body)
+                asked.clear()
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    async def main():
+        socket = str(tmp_path / "agent")
+        with socket_path(socket) as path:
+            server = await asyncio.start_unix_server(serve, path)
+        plan = ConsensusPlan(group="g", replica=0, peers=["x", "y", "z"], directory=str(tmp_path), socket=socket)
+        replica = Replica(plan, "it", Nothing(), print)
+        await replica.start()
+        request = Request("/add", BytesPayload(b""), request_id="id")
+        waiting = [replica.covered(request), replica.write(request, b"digest")]
+        results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+        assert [type(error) for error in results] == [Unavailable] * 2, results
+        assert {error.message for error in results} == {"it was removed from its group"}
+        await replica.stop()
+        server.close()
+        await asyncio.wait_for(ended.wait(), 10)
+
+    ended = asyncio.Event()
     asyncio.run(main())

@@ -108,16 +108,20 @@ class MembershipState:
 
     def check(self) -> None:
         """Raise `Unavailable`, so that another replica is asked, where something is."""
+        if not self.can_serve:
+            raise self.error()
+
+    def error(self) -> Unavailable:
+        """What callers are told where it cannot serve."""
         if self._diverged:
-            raise Unavailable(
+            return Unavailable(
                 f"the state of {self._name} differs from that of the other replicas",
                 help="another replica answers; end this one, empty its folder in the workspace and start it again: it "
                 "then takes the state of the others",
             )
-        if self._removed:
-            raise Unavailable(
-                f"{self._name} was removed from its group", help="end it; `jina raft add-voter` takes a replica in"
-            )
+        return Unavailable(
+            f"{self._name} was removed from its group", help="end it; `jina raft add-voter` takes a replica in"
+        )
 
 
 class AppliedIndex:
@@ -137,6 +141,13 @@ class AppliedIndex:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
                 future.set_result(None)
+
+    def give_up(self, error: Callable[[], JinaError]) -> None:
+        """The log is not applied any further: those that wait for it get an error each."""
+        waiting, self._waiting = self._waiting, []
+        for _, _, future in waiting:
+            if not future.done():
+                future.set_exception(error())
 
     def begin(self, index: int) -> None:
         """What follows up to `index` is being applied."""
@@ -253,6 +264,11 @@ class Writes:
         if (write := self._open.get(request_key)) is not None:
             self._finish(request_key, write, reply)
 
+    def give_up(self, error: Callable[[], JinaError]) -> None:
+        """The log will bring none of them back to here, whether it has them or not."""
+        for request_key in list(self._open):
+            self.applied(request_key, error())
+
     def stuck(self, patience: float) -> list[RequestKey]:
         """Those that have waited for a majority for so many seconds."""
         since = time.monotonic() - patience
@@ -318,7 +334,8 @@ T = TypeVar("T")
 class Reads:
     """Waits for at most `patience` seconds.
 
-    `agent()` gives the link to the agent or raises `Unavailable`; `hopeless()` says that asking again is no use.
+    `agent()` gives the link to the agent or raises `Unavailable`; `hopeless()` says that asking again is no use;
+    `check()` raises where the log is not applied any further.
     """
 
     def __init__(
@@ -326,12 +343,14 @@ class Reads:
         name: str,
         agent: Callable[[], AgentLink],
         hopeless: Callable[[], bool],
+        check: Callable[[], None],
         progress: AppliedIndex,
         patience: float,
     ) -> None:
         self._name = name
         self._agent = agent
         self._hopeless = hopeless
+        self._check = check
         self._applied_index = progress
         self._patience = patience
         self.asking = 0
@@ -344,6 +363,7 @@ class Reads:
             index = await self._agreed()
         finally:
             self.asking -= 1
+        self._check()
         await self._applied_index.wait(index)
 
     async def _agreed(self) -> int:
@@ -448,7 +468,9 @@ class Replica:
         self._silent = False
         self.membership = MembershipState(name)
         self._patience = _PATIENCE if self._alone else _SOON
-        self._reads = Reads(name, self._agent, self._hopeless, self._applied_index, self._patience)
+        self._reads = Reads(
+            name, self._agent, self._hopeless, self.membership.check, self._applied_index, self._patience
+        )
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -613,6 +635,10 @@ class Replica:
             self._restart_from_snapshot(reason)
         elif frame.kind in {agent_client.DIVERGED, agent_client.REMOVED}:
             self.membership.take(frame)
+            if not self.membership.can_serve:
+                # Their callers need not wait for their time to pass: another replica can answer at once.
+                self._writes.give_up(self.membership.error)
+                self._applied_index.give_up(self.membership.error)
         elif frame.kind == agent_client.READY:
             self._ready.set()
 
