@@ -20,6 +20,20 @@ class Working(Executor):
         docs.texts = [str(os.getpid())] * len(docs)
 
 
+class Timed(Working):
+    """Answers with the seconds from the start of its process to the end of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        self.took = time.clock_gettime(time.CLOCK_BOOTTIME) - began
+
+    @requests(on="/took")
+    def tell(self, docs: DocumentArray, **kwargs):
+        docs.texts = [str(self.took)] * len(docs)
+
+
 class Starting(Working):
     """Notes in its workspace that it runs; all but the first need long to start."""
 
