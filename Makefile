@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Go counts what it does there, and would make the folder in the home folder.
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
-.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-cluster chaos-cluster test-versions check-clean check
+.PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-cluster test-cluster-short chaos-cluster test-versions check-clean check
 .PHONY: fix bench figures docs lock clean
 .DEFAULT_GOAL := help
 
@@ -125,11 +125,14 @@ test-containers: $(READY)  ## the part of test-images that needs an engine or ru
 
 test-cluster: $(AGENT_READY)  ## exports on a real Kubernetes of three nodes, which is built once into ~/.cache (as root, on Debian)
 	scripts/env_cluster.sh
-	$(PYTEST) -q -m "cluster and not chaos" -n 0 tests/cluster
+	$(PYTEST) -q -m "cluster and not chaos and not long" -n 0 tests/cluster
+
+test-cluster-short: $(AGENT_READY)  ## the part of test-cluster without nodes: what is exported, and groups; builds nothing, and passes where it lacks something
+	if $(BIN)/python -m tests.cluster.binaries --look; then $(PYTEST) -q -m "cluster and not chaos and not long" -n 0 tests/cluster/test_exports_apply.py tests/cluster/test_groups.py; fi
 
 chaos-cluster: $(AGENT_READY)  ## the same under load at length, with nodes that lose their power (JINA_CLUSTER_RATE, JINA_CLUSTER_REQUESTS)
 	scripts/env_cluster.sh
-	export JINA_CHAOS=1; $(PYTEST) -q -m "cluster and chaos" -n 0 tests/cluster
+	export JINA_CHAOS=1; $(PYTEST) -q -m "cluster and (chaos or long)" -n 0 tests/cluster
 
 test-versions: $(READY)  ## the quick tests with the lowest and the newest allowed dependencies (PART=1/3: a third of them)
 	scripts/test_versions.sh $(if $(PART),--part $(PART))

@@ -3,7 +3,7 @@
 They are built once for each machine and kept outside of the tree, in `~/.cache/jina-cluster-binaries` (or where
 `JINA_CLUSTER_BINARIES` says): a clean build takes 16 minutes of two cores. Versions are those of `kubernetes/*/go.mod`.
 
-python -m tests.cluster.binaries     builds what is missing
+python -m tests.cluster.binaries [--look]     builds what is missing; or only says so, and fails then
 """
 
 from __future__ import annotations
@@ -169,6 +169,8 @@ def _plain(about: tarfile.TarInfo) -> tarfile.TarInfo:
 
 if __name__ == "__main__":
     try:
+        if "--look" in sys.argv and (lacking := missing()):
+            raise Unbuildable(f"{', '.join(lacking)} not in {FOLDER}: `make test-cluster` builds what is missing")
         build()
     except Unbuildable as error:
         sys.exit(f"cluster: {error}")
