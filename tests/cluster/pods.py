@@ -29,7 +29,8 @@ LACKING = lacking("etcd", "kube-apiserver", "kube-controller-manager")
 @contextmanager
 def control_plane(folder):
     """etcd, the API server and the controllers, with a namespace `shop`."""
-    names = "statefulset-controller,disruption-controller,persistentvolumeclaim-protection-controller"
+    controllers = ("statefulset", "disruption", "persistentvolumeclaim-protection", "garbage-collector")
+    names = ",".join(f"{name}-controller" for name in controllers)
     with (
         api_server(folder, ("ada", "bob")) as made,
         running(

@@ -16,11 +16,14 @@ KEYS = 3
 
 
 class Clients:
-    """All of them, from `with` to its end; those whose last request is open then go on with it for `last` seconds."""
+    """All of them, from `with` to its end; those whose last request is open then go on with it for `last` seconds.
+
+    What several of them write into one history is told apart by their `prefix`.
+    """
 
     def __init__(
         self, port, sockets, history, seed, *, host="127.0.0.1", askers=6, writers=3, sessions=3, readers=5, large=0.02,
-        repeated=0.1, last=20.0,
+        repeated=0.1, last=20.0, prefix="",
     ):  # fmt: skip
         self.history, self.errors, self.wrong = history, {}, []
         self.written, self.longest_gap, self._latest = 0, 0.0, time.monotonic()
@@ -30,13 +33,13 @@ class Clients:
         self._ended, self._until = threading.Event(), time.monotonic() + 3600
         self._sockets = sockets  # () -> those of the agents that are there
         names = [
-            *((f"a{n}", self._ask) for n in range(askers)),
-            *((f"w{n}", self._write) for n in range(writers)),
-            *((f"r{n}", self._read) for n in range(readers)),
+            *((f"{prefix}a{n}", self._ask) for n in range(askers)),
+            *((f"{prefix}w{n}", self._write) for n in range(writers)),
+            *((f"{prefix}r{n}", self._read) for n in range(readers)),
         ]
         self._threads = [
             *(threading.Thread(target=self._work, args=pair, name=pair[0]) for pair in names),
-            *(threading.Thread(target=self._work_in_sessions, args=(f"s{n}",)) for n in range(sessions)),
+            *(threading.Thread(target=self._work_in_sessions, args=(f"{prefix}s{n}",)) for n in range(sessions)),
         ]
 
     def __enter__(self):
