@@ -1,7 +1,7 @@
 """Writers and linearizable readers of a group in the cluster, and what their history says.
 
-python -m tests.cluster.histories HOST FOLDER     until its standard input ends, and an answer to each line;
-                                                  the last one says what was found, as JSON
+python -m tests.cluster.histories HOST FOLDER NAMESPACE    until its standard input ends, and an answer to each line;
+                                                           the last one says what was found, as JSON
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from jina.controller.api import Api
+from jina.controller.groups import groups
 from tests.cluster.cluster import Cluster
 from tests.nemesis import checks
 from tests.nemesis.clients import Clients
 from tests.nemesis.connection import Connection, Unanswered
-from tests.nemesis.history import History
+from tests.nemesis.history import NEVER, History, Op
 
 PORT = 8081
 REPLICAS = 3
@@ -34,10 +38,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("namespace")
     given = parser.parse_args()
     history = History()
-    load = {"askers": 0, "sessions": 0, "writers": 2, "readers": 2, "large": 0.0}
-    with Clients(PORT, list, history, 1, host=given.host, last=LAST, **load) as clients:
+    # What others have written before was written, whenever that was.
+    before = max((one["lines"] for one in _states(given.host)), key=len)
+    history.ops += [Op("before", "append", line, None, 0, NEVER) for line in before]
+    load = {"askers": 0, "sessions": 0, "writers": 2, "readers": 2, "large": 0.0, "prefix": f"{time.time_ns()}-"}
+    clients = Clients(PORT, list, history, time.time_ns(), host=given.host, last=LAST, **load)
+    with Leaders(given.namespace) as leaders, clients:
         for _ in sys.stdin:
             sys.stdout.write(f"{clients.written} {clients.longest_gap}\n")
             sys.stdout.flush()
@@ -47,12 +56,42 @@ def main() -> None:
     wrong = [*clients.wrong, *checks.check_replicas(states), *checks.check_list(history.ops, longest)]
     found = {
         "wrong": [*wrong, *checks.check_registers(history.ops)],
-        "operations": len(history.ops),
+        "operations": len(history.ops) - len(before),
+        "led": leaders.found,
         "written": clients.written,
         "longest_gap": round(clients.longest_gap, 2),
         "errors": clients.errors,
     }
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+class Leaders:
+    """Who led the only group of a namespace, as its agents tell it all the time."""
+
+    def __init__(self, namespace: str) -> None:
+        self.found: list[tuple[int, str]] = []
+        """Term and id, in order."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(namespace,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self, namespace: str) -> None:
+        api = Api(namespace)
+        (group,) = groups(api)
+        while not self._over.wait(0.1):
+            with contextlib.suppress(Exception):  # what is asked is about to end, or to begin
+                agents = group.observe().view.agents.values()
+                led = {(agent.term, agent.id) for agent in agents if agent.leads}
+                self.found = sorted({*self.found, *led})
+        group.close()
+        api.close()
 
 
 def _states(host: str) -> list[dict[str, Any]]:
@@ -76,6 +115,11 @@ class Writing:
         self._process = process
         self.found: dict[str, Any] = {}
 
+    @property
+    def changes(self) -> int:
+        """How often another replica led than before."""
+        return sum(one != other for (_, one), (_, other) in pairwise(self.found["led"]))
+
     def goes_on(self, limit: float) -> float:
         """Wait for the next acknowledged write; gives the longest pause so far, in seconds."""
         end = time.monotonic() + limit
@@ -98,9 +142,9 @@ class Writing:
 
 
 @contextlib.contextmanager
-def written(cluster: Cluster, host: str, folder: Path) -> Iterator[Writing]:
-    """Clients meanwhile; afterwards their history has to be right."""
-    command = [*cluster.inside, sys.executable, "-m", "tests.cluster.histories", host, str(folder)]
+def written(cluster: Cluster, host: str, folder: Path, namespace: str) -> Iterator[Writing]:
+    """Clients of the group in a namespace meanwhile; afterwards their history has to be right."""
+    command = [*cluster.inside, sys.executable, "-m", "tests.cluster.histories", host, str(folder), namespace]
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, bufsize=1,

@@ -61,7 +61,7 @@ def _fingerprint(executor: str) -> str:
 def _build(executor: str, scratch: Path) -> Path:
     package, made = scratch / executor, scratch / "image.tar"
     wheels.ours(package / "wheels")
-    for file in wheels.dependencies(VERSION).iterdir():
+    for file in wheels.dependencies(VERSION, "kubernetes").iterdir():
         shutil.copy(file, package / "wheels")
     for name, file in _files(executor).items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
