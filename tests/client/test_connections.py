@@ -7,7 +7,7 @@ import pytest
 from docarray import DocList
 
 from jina import Client
-from jina.errors import Unavailable
+from jina.errors import NotSupportedError, Unavailable
 from jina.plan.plans import TlsPlan
 from tests.certificates import certificate
 from tests.client.conftest import PROTOCOLS
@@ -52,14 +52,16 @@ def test_an_unknown_certificate_is_refused(encrypted, protocol):
         client.post("/upper", Note(text="a"), timeout=10)
 
 
-def test_channel_credentials_of_a_call(encrypted):
+def test_credentials_of_grpcio_are_refused_with_what_to_write(encrypted):
     import grpc
 
-    server, ca_file = encrypted
-    with open(ca_file, "rb") as file:
-        credentials = grpc.ssl_channel_credentials(file.read())
-    with Client(host="localhost", port=server.ports["grpc"]) as client:
-        assert client.post("/upper", Note(text="a"), return_type=Note, credentials=credentials).text == "A"
+    server, _ = encrypted
+    with (
+        Client(host="localhost", port=server.ports["grpc"], tls=True) as client,
+        pytest.raises(NotSupportedError, match="credentials") as caught,
+    ):
+        client.post("/upper", Note(text="a"), credentials=grpc.ssl_channel_credentials())
+    assert "ssl_ca_certs" in caught.value.help
 
 
 def test_compression(server):

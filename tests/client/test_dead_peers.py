@@ -1,6 +1,7 @@
 """Servers that are gone without a word, and connections that were idle then."""
 
 import asyncio
+import itertools
 import json
 import socket
 import subprocess
@@ -43,18 +44,18 @@ class Deaf:
         self.port = self._listening.getsockname()[1]
         self._both, self._over = threading.Barrier(2), threading.Event()
         stack.callback(self._over.set)
-        self.threads = [threading.Thread(target=self._serve, args=(number,)) for number in range(3)]
-        for thread in self.threads:
-            thread.start()
+        self._numbers = itertools.count()
+        for _ in range(3):
+            threading.Thread(target=self._serve).start()
 
-    def _serve(self, number):
+    def _serve(self):
         with self._listening.accept()[0] as sock, sock.makefile("rb") as file:
-            length = 0
+            number, length = next(self._numbers), 0
             while (line := file.readline()).strip():
                 name, _, value = line.decode().partition(":")
                 length = int(value) if name.lower() == "content-length" else length
             file.read(length)
-            if threading.current_thread() is not self.threads[2]:
+            if number < 2:
                 self._both.wait(20)
             body = b'{"data": []}'
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -25,7 +25,7 @@ from jina.client.http_messages import (
     failure_of,
     stream_requests,
 )
-from jina.client.loops import Pool, Waits
+from jina.client.loops import Pool, Waits, run
 from jina.codec.messages import Request, Route
 from jina.errors import DeadlineExceeded, JinaError, Unavailable
 from jina.net.channel import Answer, CallOptions, ChannelSettings, Target
@@ -75,7 +75,7 @@ class BlockingConnection:
 
     def usable(self, timeout: float | None) -> bool:
         """Whether the peer has left it open; with this timeout for each operation from now on."""
-        if not self.is_fresh or _readable(self._socket):
+        if not self.is_fresh or readable(self._socket):
             return False
         if self._socket.gettimeout() != timeout:
             self._socket.settimeout(timeout)
@@ -102,13 +102,17 @@ class BlockingConnection:
         self._idle_since = time.monotonic()
         return response is not None and response.complete and response.reusable
 
+    def detach(self) -> socket.socket:
+        """The socket, for another use."""
+        return self._socket
+
     def close(self) -> None:
         """End it at once."""
         self._socket.close()
 
 
-def _readable(sock: socket.socket) -> bool:
-    """Whether there is something to read, which on an idle connection is its end."""
+def readable(sock: socket.socket) -> bool:
+    """Whether there is something to read, which on an idle connection of HTTP/1.1 is its end."""
     if not hasattr(select, "poll"):
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()  # `select` knows only numbers below 1024
@@ -246,10 +250,21 @@ class LoopConnection(asyncio.Protocol):
 
 async def _open_tunnel(connection: Connection) -> None:
     opened = Inbound(connection.to.target, None)
-    connection.send((connection.to.tunnel,), opened)
+    connection.send((connection.to.opening,), opened)
     while not opened.begun:
         await connection.receive()
     check_tunnel(opened, connection.to)
+
+
+def tunnelled(to: Destination, timeout: float) -> socket.socket:
+    """A socket to the target through the proxy of the destination, in blocking code."""
+    connection = BlockingConnection(to, socket.create_connection(to.address, timeout))
+    try:
+        run(_open_tunnel(connection))
+    except BaseException:
+        connection.close()
+        raise
+    return connection.detach()
 
 
 Connection = BlockingConnection | LoopConnection

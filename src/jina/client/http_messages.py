@@ -455,7 +455,12 @@ class Destination(NamedTuple):
     @property
     def tunnel(self) -> bytes:
         """What opens a way through a proxy that cannot read what passes; empty where none is needed."""
-        if self.proxy is None or self.context is None:
+        return self.opening if self.context is not None else b""
+
+    @property
+    def opening(self) -> bytes:
+        """The CONNECT request to the proxy; empty without one."""
+        if self.proxy is None:
             return b""
         headers = {"host": self.target.authority}
         if self.proxy.authorization:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -85,49 +86,47 @@ def _by_http(address: str, parts: SplitResult, timeout: float, key: str) -> Remo
 
 
 def _by_grpc(address: str, parts: SplitResult, timeout: float, key: str) -> RemoteStatus:
-    import grpc
-
-    from jina.client.grpc import STATUS
+    from jina.client.grpc import STATUS, way_of
+    from jina.client.grpc_connection import Arguments, BlockingCalls, GrpcError
+    from jina.client.loops import run
     from jina.codec import pb
-    from jina.net.channel import TlsFiles
-    from jina.net.tls import client_credentials
+    from jina.net.channel import ChannelSettings, Target
 
-    untyped: Any = grpc  # grpcio has annotations here and there only
-    place = f"{parts.hostname}:{parts.port}"
-    secure = parts.scheme in _SECURE
-    channel = (
-        untyped.secure_channel(place, client_credentials(TlsFiles())) if secure else untyped.insecure_channel(place)
-    )
-    metadata = [("x-api-key", key)] if key else None
-    with channel:
+    assert parts.hostname
+    assert parts.port is not None
+    target = Target(parts.scheme, parts.hostname, parts.port, tls=parts.scheme in _SECURE)
+    calls = BlockingCalls(way_of(target, ChannelSettings()))
+
+    def ask(path: str, key: str = "") -> bytes:
+        metadata = ((b"x-api-key", key.encode()),) if key else ()
+        return run(calls.unary(path, b"", Arguments(timeout, metadata)))[0]
+
+    try:
+        ready, checks = _health(ask)
         try:
-            ready, checks = _health(channel, timeout)
-            info = channel.unary_unary(STATUS, None, pb.JinaInfoProto.FromString)
-            try:
-                version = info(b"", timeout=timeout, metadata=metadata).jina["jina"]
-            except grpc.RpcError:
-                version = ""  # it needs a key, or is not a jina service
-        except grpc.RpcError as error:
-            result: Any = error
-            raise Unavailable(result.details() or str(result.code())) from None
+            version = pb.JinaInfoProto.FromString(ask(STATUS, key)).jina["jina"]
+        except GrpcError:
+            version = ""  # it needs a key, or is not a jina service
+    except GrpcError as error:
+        raise Unavailable(error.details or error.code.name) from None
+    finally:
+        run(calls.close())
     return RemoteStatus(address, "ready" if ready else "not ready", checks, version)
 
 
-def _health(channel: Any, timeout: float) -> tuple[bool, dict[str, bool]]:
+def _health(ask: Callable[[str], bytes]) -> tuple[bool, dict[str, bool]]:
     """Whether the whole serves, and its parts; those only of servers that list them."""
-    import grpc
-
+    from jina.client.grpc_connection import GrpcError
     from jina.codec import pb
+    from jina.net.grpc_wire import Code
 
-    state = pb.message_class("grpc.health.v1.HealthCheckResponse")
-    states = pb.message_class("grpc.health.v1.HealthListResponse")
+    state: Any = pb.message_class("grpc.health.v1.HealthCheckResponse")
+    states: Any = pb.message_class("grpc.health.v1.HealthListResponse")
     try:
-        found = channel.unary_unary(_LIST, None, states.FromString)(b"", timeout=timeout).statuses
+        found = states.FromString(ask(_LIST)).statuses
         names = sorted(name for name in found if name and not name.startswith(("jina.", "grpc.")))
         return found[""].status == state.SERVING, {name: found[name].status == state.SERVING for name in names}
-    except grpc.RpcError as error:
-        result: Any = error
-        if result.code() is not grpc.StatusCode.UNIMPLEMENTED:
+    except GrpcError as error:
+        if error.code is not Code.UNIMPLEMENTED:
             raise
-    check = channel.unary_unary(_CHECK, None, state.FromString)
-    return check(b"", timeout=timeout).status == state.SERVING, {}
+    return state.FromString(ask(_CHECK)).status == state.SERVING, {}

@@ -21,7 +21,8 @@ _ENCODINGS: Final = ("", "deflate", "gzip")
 
 class _Argument(NamedTuple):
     field: str
-    read: Callable[[int], Any]
+    read: Callable[[int], Any] | None
+    """Makes a setting of the number; None where it is a text."""
     least: int = 0
 
 
@@ -74,9 +75,42 @@ def _settings(option: str, known: Mapping[str, _Argument], given: Mapping[str, A
             near = nearest(str(name), known)
             hint = f"did you mean {near!r}?" if near else f"leave it out; those with an effect are {', '.join(known)}"
             raise ConfigError(f"{option}: {name!r} has no effect here", help=hint)
+        if argument.read is None:
+            found[argument.field] = str(value)
+            continue
         if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
             value = int(value)  # noqa: PLW2901 - from a command line
         if not isinstance(value, int) or value < argument.least:
             raise ConfigError(f"{option}: {name!r} is a whole number from {argument.least} on, not {value!r}")
         found[argument.field] = argument.read(int(value))
     return found
+
+
+class ChannelOptions(NamedTuple):
+    """What `grpc_channel_options` say; None where they do not. Sizes are bytes, durations seconds."""
+
+    sent: int | None = None
+    received: int | None = None
+    keepalive: float = 0.0
+    keepalive_timeout: float = 20.0
+    pings_without_calls: bool = False
+    proxy: bool = False
+    server_name: str = ""
+    authority: str = ""
+
+
+_CHANNEL: Final = {
+    "grpc.max_send_message_length": _Argument("sent", _size, _UNLIMITED),
+    "grpc.max_receive_message_length": _Argument("received", _size, _UNLIMITED),
+    "grpc.keepalive_time_ms": _Argument("keepalive", _seconds, 1),
+    "grpc.keepalive_timeout_ms": _Argument("keepalive_timeout", _seconds, 1),
+    "grpc.keepalive_permit_without_calls": _Argument("pings_without_calls", bool),
+    "grpc.enable_http_proxy": _Argument("proxy", bool),
+    "grpc.ssl_target_name_override": _Argument("server_name", None),
+    "grpc.default_authority": _Argument("authority", None),
+}
+
+
+def channel_options(options: Mapping[str, Any]) -> ChannelOptions:
+    """The options of a channel; raises `ConfigError` as `server_settings` does."""
+    return ChannelOptions(**_settings("grpc_channel_options", _CHANNEL, options))

@@ -129,13 +129,22 @@ class Connection:
         return self._connection.queued_body_size(stream)
 
     def ping(self) -> None:
-        self._connection.ping(PING)
+        try:
+            self._connection.ping(PING)
+        except _GONE:
+            return
 
     def announce_end(self) -> None:
-        self._connection.send_shutdown_notice()
+        try:
+            self._connection.send_shutdown_notice()
+        except _GONE:
+            return
 
     def goaway(self, code: int = NO_ERROR, text: bytes = b"") -> None:
-        self._connection.send_goaway(code, debug_data=text)
+        try:
+            self._connection.send_goaway(code, debug_data=text)
+        except _GONE:
+            return
 
     @property
     def over(self) -> bool:

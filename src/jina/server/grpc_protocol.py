@@ -39,6 +39,8 @@ _SMALL: Final = 4096
 """Bytes of an answer that is not counted while it waits for its client; the number of streams bounds those."""
 _LAST_STREAM: Final = 0.05
 """Seconds in which a client that was told to go elsewhere answers a ping, which tells that it knows."""
+_LINGER: Final = 0.3
+"""Seconds that a client has to close a connection on which it was told to make no further calls."""
 _CANCELLING: Final = 0.3
 """Seconds that calls get to end once they are cancelled."""
 _HEADERS: Final[Headers] = (
@@ -389,7 +391,7 @@ class GrpcConnection(Pausing):
         self._ping_at = -1.0
         self._left = 0
         """Bytes that waited for the client when it was last looked at."""
-        self._draining = self._last_told = False
+        self._draining = self._last_told = self._lingering = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.done: asyncio.Future[None] = self._loop.create_future()
 
@@ -409,7 +411,7 @@ class GrpcConnection(Pausing):
         self._later("idle", settings.idle, self._too_idle)
         self.flush()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as in its base
         """Nothing will come any more, and nothing be taken."""
         for timer in self._timers.values():
             timer.cancel()
@@ -432,6 +434,8 @@ class GrpcConnection(Pausing):
 
     def data_received(self, data: bytes) -> None:
         """More from the client."""
+        if self._lingering:
+            return
         self._heard, self._pinged = True, False
         self._receiving = True
         try:
@@ -446,7 +450,7 @@ class GrpcConnection(Pausing):
         if self._arriving and "message" not in self._timers:
             self._later("message", self.settings.arrival, self._look_at_arriving)
         self.flush()
-        if self.engine.over:
+        if self.engine.over and not self._lingering:
             self._transport.close()
 
     def pause_writing(self) -> None:
@@ -661,7 +665,7 @@ class GrpcConnection(Pausing):
             self._open_ended.add(call.stream)
         self.flush_soon()
 
-    def on_closed(self, stream: int, _code: int) -> None:
+    def on_closed(self, stream: int, code: int) -> None:  # noqa: ARG002 - as in `Events`
         """A stream is over."""
         self._forget(stream)
         self._open_ended.discard(stream)
@@ -776,8 +780,13 @@ class GrpcConnection(Pausing):
             self.flush()
 
     def _end_if_done(self) -> None:
-        if self._last_told and not self._calls and not self.engine.queued() and not self._transport.is_closing():
-            self._transport.close()
+        done = self._last_told and not self._calls and not self.engine.queued()
+        if done and not self._lingering and not self._transport.is_closing():
+            # What is on its way from the client must be read: else its system would drop what we said last.
+            self._lingering = True
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._later("linger", _LINGER, self._transport.close)
 
     def cancel_calls(self) -> None:
         """End the calls that still run."""
