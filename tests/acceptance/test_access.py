@@ -124,6 +124,8 @@ def over_grpc(port, endpoint, headers, method=UNARY):
                 list(answer)
         except grpc.RpcError as error:
             trailing = dict(error.trailing_metadata())
+            if "jina-status-bin" not in trailing:
+                return error.code().name, None, trailing
             sent = read_error(pb.StatusProto.FromString(trailing["jina-status-bin"]))
             return error.code().name, type(sent).__name__, trailing
         return "OK", None, {}
@@ -191,6 +193,10 @@ def test_a_key(ports, protocol, key, form):
 def test_no_key_or_a_wrong_one(ports, protocol, wrong):
     for form in ("x-api-key", "bearer"):
         status, name, headers = RAW[protocol](ports[protocol], "/open", shown(wrong, form))
+        if protocol == "grpc" and (wrong, form) == ("", "bearer"):
+            # No value ends with a blank in HTTP/2 (RFC 9113, section 8.2.1): the call is reset before it is looked at.
+            assert (status, name) == ("INTERNAL", None)
+            continue
         assert (status, name) == (of(protocol, 401), "Unauthenticated")
         assert protocol != "http" or headers["www-authenticate"] == "Bearer"
 

@@ -9,7 +9,7 @@ import pytest
 
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.errors import ConfigError, JinaError, Unavailable
-from jina.net.tls import grpc_credentials, uvicorn_options
+from jina.net.tls import grpc_context, uvicorn_options
 from jina.plan.plans import TlsPlan
 from tests.acceptance.conftest import PROTOCOLS
 from tests.certificates import Authority
@@ -116,7 +116,7 @@ def test_files_of_clients_that_are_none(sealed, files, protocol, options, text):
 def test_authorities_of_a_server_that_are_none(files):
     for name in ("nowhere.pem", files["client key"]):
         plan = TlsPlan(certfile=files["server cert"], keyfile=files["server key"], ca_file=name)
-        for checked in (grpc_credentials, uvicorn_options):
+        for checked in (grpc_context, uvicorn_options):
             with pytest.raises(ConfigError, match="ssl_ca_certs"):
                 checked(plan)
 

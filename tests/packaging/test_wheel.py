@@ -59,7 +59,7 @@ def wheel(built) -> Path:
 
 
 class Installed:
-    """An environment that has nothing but the wheel and what it depends on; commands run in a folder beside it."""
+    """An environment that has the wheel, what it depends on, and grpcio as a foreign client; commands run beside it."""
 
     def __init__(self, home: Path, wheel: Path) -> None:
         self.folder = home / "work"
@@ -78,7 +78,7 @@ class Installed:
         pins.write_text("\n".join(names))
         call(UV, "venv", "-q", "--python", sys.executable, home / "env", cwd=home, env=with_cache)
         call(UV, "pip", "install", "-q", "--compile-bytecode", "--python", self.bin / "python", "-c", pins, wheel,
-             cwd=home, env=with_cache)  # fmt: skip
+             "grpcio", cwd=home, env=with_cache)  # fmt: skip
 
     def run(self, *command: object) -> str:
         return call(*command, cwd=self.folder, env=self.environment)

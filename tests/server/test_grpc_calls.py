@@ -206,7 +206,7 @@ def test_long_error_fits_the_metadata(letter):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await unary(channel)(message_of("/echo", "a"))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        error = sent_error(caught.value)
+        error = sent_error(caught.value.trailing_metadata())
         assert type(error) is ValidationFailed
         assert error.message.startswith(letter * 100)
         assert error.help.startswith("say " + letter * 100)

@@ -472,8 +472,9 @@ class SyncClient(BaseClient):
           the order of the inputs. `stream=False` (gRPC): one request after the other.
         - `return_type`: `DocList[T]`, or `T` for a single document; without it schemaless documents with all
           fields. `return_responses=True` gives a list of `Response`s.
-        - Further arguments: `timeout` (seconds), `metadata` or `headers`, `api_key`, and on gRPC `compression` and
-          `credentials`.
+        - Further arguments: `timeout` (seconds), `metadata` or `headers`, `api_key`, and on gRPC `compression`.
+          `credentials` of grpcio are refused: calls are made without it. Give the client `tls`, `ssl_ca_certs` and
+          its like.
 
         Raises the error that the server raised; see `jina.errors`.
         """

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from jina.codec import pb
+from jina.errors import missing_extra
 from jina.legacy.requests import DataRequest, SingleDocumentRequest
+
+if missing := missing_extra("grpc", "grpcio", "jina.proto.jina_pb2_grpc"):
+    raise missing
+import grpc
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor

@@ -9,15 +9,12 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jina.errors import ConfigError
 from jina.net.channel import TlsFiles
 from jina.observe import logs
 from jina.plan.plans import TlsPlan
-
-if TYPE_CHECKING:
-    import grpc
 
 INTERVAL = 2.0
 """Seconds between two looks at the files of a certificate that is served."""
@@ -117,21 +114,6 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
         check_certificate(TlsPlan(certfile=files.certificate, keyfile=files.key))
         context.load_cert_chain(files.certificate, files.key)
     return context
-
-
-def client_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
-    """The same for gRPC; without authorities those of SSL_CERT_FILE, which Python's own TLS uses and gRPC does not."""
-    import grpc
-
-    untyped: Any = grpc
-    client_context(files)  # gRPC accepts any bytes as certificates, and then fails to connect
-    named = files.ca or (None if "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ else os.environ.get("SSL_CERT_FILE"))
-    credentials: grpc.ChannelCredentials = untyped.ssl_channel_credentials(
-        root_certificates=read_file(named, "ssl_ca_certs") if named else None,
-        private_key=read_file(files.key, "ssl_keyfile") if files.key else None,
-        certificate_chain=read_file(files.certificate, "ssl_certfile") if files.certificate else None,
-    )
-    return credentials
 
 
 def uvicorn_options(plan: TlsPlan) -> dict[str, Any]:
