@@ -28,7 +28,7 @@ prepare() {
     local name=$1 python=$2 resolution=$3
     "$uv" venv -q --allow-existing --python "$python" "$home/$name"
     "$uv" pip compile -q -U --no-header --no-annotate --resolution "$resolution" --python "$home/$name/bin/python" \
-        pyproject.toml -o "$home/$name.txt"
+        pyproject.toml --extra grpcio -o "$home/$name.txt"  # which has grpcio as a foreign client of the same age
     "$uv" pip compile -q -U --no-header --no-annotate --python "$home/$name/bin/python" \
         "$home/$name.txt" requirements/test.in -o "$home/$name-all.txt"
     "$uv" pip sync -q --python "$home/$name/bin/python" "$home/$name-all.txt"

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import urllib.request
@@ -342,12 +343,16 @@ def test_a_stateful_image_keeps_its_state(running, tmp_path):
 
 
 @pytest.fixture(params=["tcp", "ssh"])
-def remote(elsewhere, tmp_path, request) -> Iterator[dict[str, str]]:
+def remote(elsewhere, request) -> Iterator[dict[str, str]]:
     """The environment of programs that reach the engine as one on another machine."""
     if request.param == "tcp":
         yield {**elsewhere.environment, "DOCKER_HOST": "tcp://127.0.0.1:2375"}
         return
-    with ssh_server(elsewhere, tmp_path / "ssh") as (address, programs):
+    # pytest's own folder may be in one with blanks, which the files of OpenSSH take for two words.
+    with (
+        tempfile.TemporaryDirectory(prefix="jina-ssh-") as folder,
+        ssh_server(elsewhere, Path(folder) / "ssh") as (address, programs),
+    ):
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         yield {**elsewhere.environment, "DOCKER_HOST": address, "PATH": path}
 

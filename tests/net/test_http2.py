@@ -66,7 +66,7 @@ class Side:
 
 
 def exchange(*sides, amount=65_536):
-    """Carry bytes to and fro until neither has any."""
+    """Carry bytes both ways until neither has any."""
     one, other = sides
     for _ in range(10_000):
         there, back = one.engine.output(amount), other.engine.output(amount)

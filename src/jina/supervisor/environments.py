@@ -60,7 +60,10 @@ _WHEELS: Final = "wheels"
 _NAME: Final = re.compile(r"(?P<name>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[(?P<extras>[^\]]*)\])?(?![\w/:\\])")
 _EXTRA: Final = re.compile(r"""extra\s*==\s*['"](?P<name>[^'"]+)['"]""")
 _PR_SET_PDEATHSIG: Final = 1
-_SMOKE: Final = "import jina.supervisor.child, jina.worker.process, jina.documents.document, docarray, grpc"
+_SMOKE: Final = (
+    "import jina.supervisor.child, jina.worker.process, jina.documents.document, docarray, jina.server.grpc;"
+    " from jina.net.http2_library import library; library()"
+)
 """What a worker imports: an environment in which that fails is none."""
 
 
