@@ -64,6 +64,14 @@ def test_credentials_of_grpcio_are_refused_with_what_to_write(encrypted):
     assert "ssl_ca_certs" in caught.value.help
 
 
+def test_grpc_takes_authorities_from_its_own_variable(encrypted, monkeypatch):
+    server, ca_file = encrypted
+    monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(ca_file))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with Client(host="localhost", port=server.ports["grpc"], tls=True) as client:
+        assert client.post("/upper", Note(text="a"), return_type=Note).text == "A"
+
+
 def test_compression(server):
     from jina.errors import ConfigError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -72,7 +73,9 @@ T = TypeVar("T")
 def way_of(target: Target, settings: ChannelSettings) -> Way:
     """Where a channel leads, and how; raises `ConfigError` for options that have no effect or do not fit."""
     options = channel_options(settings.grpc_options)
-    routing = Routing(target, replace(settings, use_proxy=settings.use_proxy or options.proxy))
+    authorities = settings.tls.ca or os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
+    tls = replace(settings.tls, ca=authorities)
+    routing = Routing(target, replace(settings, tls=tls, use_proxy=settings.use_proxy or options.proxy))
     destination = routing.destination(target, CallOptions())
     if destination.context is not None:
         destination.context.set_alpn_protocols(["h2"])

@@ -21,8 +21,7 @@ from jina.observe.logs import get_logger
 
 _log = get_logger("jina.net")
 FAILURES = (Exception, CancelledError)
-"""What can end a request. A `CancelledError` that leaves a handler of grpc.aio unasked leaves its call unanswered, or
-ends it like one that was never begun."""
+"""What can end a request. Code can raise a `CancelledError` without that its task was cancelled."""
 
 
 def is_cancelled() -> bool:

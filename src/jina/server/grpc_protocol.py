@@ -145,7 +145,6 @@ class Call:
         """When the message of a call that has one must be there."""
         self.window = 0
         """Bytes of the window that the client got for a large message; 0 for the usual one."""
-        """The window of a stream of messages that got a larger one."""
         self.ended = False
         """Whether the client has sent all."""
         self.finished = False
@@ -647,8 +646,9 @@ class GrpcConnection(Pausing):
         self.flush_soon()
 
     def _let_go(self, call: Call) -> None:
-        """Nothing of a call comes any more."""
+        """Nothing of a call comes any more: what it did not use counts no longer against the connection."""
         self._arriving.discard(call)
+        self._take(call)
         self._widened -= call.window
         call.window = 0
         if held := self._incomplete.pop(call, 0):
