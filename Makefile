@@ -101,6 +101,7 @@ nemesis: $(NEMESIS_READY)  ## 200 seeded runs against stateful Executors (JINA_N
 	export JINA_CHAOS=1; $(PYTEST) -q -n 2 -m chaos tests/nemesis
 
 fuzz: $(READY)  ## 10,000 requests of garbage, a table of 10,000 attacks (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), half a minute of overload
+	-$(MAKE) --no-print-directory agent
 	export JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30}; \
 		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/attacks tests/acceptance/test_overload.py
 

@@ -118,7 +118,8 @@ def run_hub_check(options: argparse.Namespace) -> int:
     for line in _endpoint_lines(found.endpoints):
         print(line)
     count = len(found.mistakes) + sum(one.severity == "error" for one in static)
-    print(f"{package.name}: {len(package.files)} files, {len(found.endpoints)} endpoints, {count} mistakes")
+    numbers = {"file": len(package.files), "endpoint": len(found.endpoints), "mistake": count}
+    print(f"{package.name}: " + ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in numbers.items()))
     return int(wrong)
 
 
