@@ -337,3 +337,48 @@ def test_threads_end_that_are_throttled():
             thread.join(10)
             assert not thread.is_alive()
         dispatcher.throttle(on=False)
+
+
+class LargeWork(Work):
+    slow_to_encode = True
+
+
+def test_threads_wait_for_the_loop_with_large_outcomes():
+    """Until the loop has seen them nobody counts them, so that they could fill the memory while it is busy."""
+    made, all_made = [], threading.Event()
+
+    def make(number):
+        made.append(number)
+        if len(made) == 20:
+            all_made.set()
+        return number
+
+    with two_loops() as (dispatcher, run):
+
+        async def outcomes():
+            jobs = [LargeWork(partial(make, number)) for number in range(20)]
+            tasks = [asyncio.create_task(job.outcome(dispatcher, dispatcher.sync_pool)) for job in jobs]
+            await asyncio.sleep(0)
+            assert not all_made.wait(0.3)  # this loop is busy meanwhile
+            assert len(made) <= scheduler.LARGE_AHEAD + 1
+            return await asyncio.gather(*tasks)
+
+        assert run(outcomes()) == list(range(20))
+
+
+def test_a_pool_that_stops_does_not_wait_for_the_loop():
+    with two_loops() as (dispatcher, run):
+
+        async def outcomes():
+            tasks = [
+                asyncio.create_task(LargeWork(lambda: None).outcome(dispatcher, dispatcher.sync_pool)) for _ in range(9)
+            ]
+            await asyncio.sleep(0)
+            dispatcher.stop()
+            threads = dispatcher.sync_pool._threads
+            for thread in threads:
+                thread.join(10)
+            assert not any(thread.is_alive() for thread in threads)
+            await asyncio.gather(*tasks)
+
+        run(outcomes())

@@ -125,6 +125,10 @@ class ImmediateCalls:
         """Nothing waits."""
 
 
+LARGE_AHEAD = 2
+"""Large outcomes that the threads of a pool may be ahead of the loop."""
+
+
 class Job:
     """Something to run. `deadline` is in `time.monotonic()` seconds.
 
@@ -134,6 +138,8 @@ class Job:
 
     counts = 1
     """As how many open requests."""
+    slow_to_encode = False
+    """What it gave is large, and another pool has to encode it."""
     urgent = False
     """Crosses to the user loop at once, not together with others."""
     # What most jobs never change is kept by the class.
@@ -263,6 +269,10 @@ class ThreadPool:
         self._begin = threading.Event()
         """Clear while no job is to be begun."""
         self._begin.set()
+        self._large = 0
+        """Large outcomes that the loop has not seen."""
+        self._stopped = False
+        self._fewer = threading.Condition()
 
     @property
     def backlog(self) -> int:
@@ -296,7 +306,18 @@ class ThreadPool:
     def _ended(self, job: Job) -> None:
         """On the protocol loop."""
         self._outstanding -= 1
+        if job.slow_to_encode:
+            with self._fewer:
+                self._large -= 1
+                self._fewer.notify()
         self._settle(job)
+
+    def _hold(self) -> None:
+        """Wait for the loop, which counts what is held for clients, while it has not seen the last large outcomes."""
+        with self._fewer:
+            self._large += 1
+            while self._large > LARGE_AHEAD and not self._stopped:
+                self._fewer.wait()
 
     def throttle(self, *, on: bool) -> None:
         """Begin no job for now, or begin them again."""
@@ -308,6 +329,9 @@ class ThreadPool:
     def stop(self) -> None:
         """End each thread when it has finished its job."""
         self._begin.set()
+        with self._fewer:
+            self._stopped = True
+            self._fewer.notify_all()
         for _ in self._threads:
             self._queue.put(None)
 
@@ -322,8 +346,11 @@ class ThreadPool:
                     job.value = self._context.copy().run(job.work)
                 except BaseException as error:  # noqa: BLE001 - delivered to the request, also SystemExit
                     job.error = error
+            large = job.slow_to_encode
             post(ended, job)
             job = None  # the documents must not live until the next request
+            if large:
+                self._hold()
 
 
 class Dispatcher:

@@ -72,7 +72,7 @@ _BLOCKED = "an `async def` that computes holds it up: make it a plain `def`, whi
 State = Literal["starting", "ready", "leaving", "draining", "stopped"]
 """One that is leaving answers requests, and says that it is not ready."""
 
-_MOST_ENCODED = 16
+_MOST_ENCODED = 4
 """Large answers that wait to be encoded before no more methods are begun."""
 
 
