@@ -131,14 +131,14 @@ def commands() -> str:
 def _command(name: str, summary: str) -> str:
     from jina.cli.main import command_parser
     from jina.config import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
-    from jina.config.options import InternalOptions
+    from jina.config.options import ServiceOptions
 
     parser, _ = command_parser(name)
     actions = [one for one in parser._actions if one.dest != "help" and one.help != argparse.SUPPRESS]  # noqa: SLF001 - argparse has no public list
     text = f"## `jina {name}`\n\n{summary[0].upper()}{summary[1:]}.\n"
     for spec in (FlowSpec, DeploymentSpec, GatewaySpec, ClientSpec):
         kind = spec.__name__.removesuffix("Spec")
-        shown = set(spec.model_fields) - set(InternalOptions.model_fields) - spec.made_by_methods
+        shown = set(spec.model_fields) - set(ServiceOptions.INTERNAL.names) - spec.made_by_methods
         # `jina dev` decides one of them itself.
         if shown - {"reload"} <= {one.dest for one in actions}:
             actions = [one for one in actions if one.dest not in shown]

@@ -7,7 +7,7 @@ import pytest
 
 from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec
 from jina.config.markdown import option_sections, option_tables
-from jina.config.options import InternalOptions
+from jina.config.options import ServiceOptions
 from jina.config.schema import json_schema
 
 
@@ -109,7 +109,7 @@ def test_the_schema_refuses_what_the_loader_refuses(data):
 def test_the_schema_is_json_and_describes_every_option():
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
     options = SCHEMA["$defs"]["DeploymentOptions"]["properties"]
-    assert set(options) == set(DeploymentSpec.model_fields) - set(InternalOptions.model_fields)
+    assert set(options) == set(DeploymentSpec.model_fields) - set(ServiceOptions.INTERNAL.names)
     assert all(option["description"] for option in options.values())
     assert options["timeout_ready"]["default"] == 600000
 

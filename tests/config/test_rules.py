@@ -9,7 +9,7 @@ import jina
 from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec, parse
 from jina.config.base import default_of
 from jina.config.changes import with_step
-from jina.config.options import InternalOptions
+from jina.config.options import ServiceOptions
 from jina.config.rules import CONTAINER_OPTIONS, IMAGE_SCHEMES, RULES, SANDBOX_SCHEMES, UNAVAILABLE
 from jina.errors import BadYAMLVersion, ConfigError, FlowTopologyError, MissingExtra, NotSupportedError, install_command
 
@@ -411,7 +411,7 @@ def test_what_jina_3_set_itself_is_accepted_where_it_asks_for_what_happens_anywa
     options = {"native": True, "noblock_on_start": True, "workspace_id": "abc", "include_gateway": False}
     spec = parse(DeploymentSpec, options)
     assert (spec.native, spec.include_gateway) == (True, False)
-    assert set(InternalOptions.model_fields) - set(UNAVAILABLE) == {"native", "noblock_on_start", "workspace_id"}
+    assert set(ServiceOptions.INTERNAL.names) - set(UNAVAILABLE) == {"native", "noblock_on_start", "workspace_id"}
 
 
 def test_a_real_mistake_beside_what_is_not_available_is_a_mistake():

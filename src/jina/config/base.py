@@ -66,6 +66,24 @@ def aliases_of(fields: Container[str]) -> dict[str, str]:
     return {old: new for old, new in ALIASES.items() if new in fields and old not in fields}
 
 
+class Group:
+    """A heading for the options that a class declares below it, up to the next one: help and documentation show it."""
+
+    def __init__(self, heading: str) -> None:
+        self.heading = heading
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._owner = owner
+        self._mark = name
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Its options, in the order of their declaration."""
+        following = itertools.dropwhile(lambda name: name != self._mark, inspect.get_annotations(self._owner))
+        next(following)
+        return tuple(itertools.takewhile(lambda name: not isinstance(vars(self._owner).get(name), Group), following))
+
+
 S = TypeVar("S", bound="Spec")
 
 
@@ -86,7 +104,19 @@ class Spec(BaseModel):  # noqa: PLW1641 - frozen models have pydantic's hash
     made_by_methods: ClassVar[frozenset[str]] = frozenset()
     """Fields that are no options: methods fill them."""
 
+    groups: ClassVar[tuple[Group, ...]] = ()
+    """The groups of its options, of its bases' as well, in the order in which they are listed; the others follow."""
+
     _folder: str | None = PrivateAttr(default=None)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        fields = cls.__pydantic_fields__
+        first = {name: fields[name] for group in cls.groups for name in group.names}
+        others = {name: field for name, field in fields.items() if name not in first}
+        fields.clear()
+        fields.update(first | others)
 
     def __eq__(self, other: object) -> bool:
         """Whether it asks for the same; where it was written down is no part of it, the folder is."""

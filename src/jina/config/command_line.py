@@ -10,12 +10,12 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import is_typeddict
 
 from jina.config.base import Spec, aliases_of, default_of, descriptions
-from jina.config.options import InternalOptions
+from jina.config.options import ServiceOptions
 from jina.config.parsing import Owner, Path, owner_of_option, parse
 from jina.config.rules import UNAVAILABLE
 
@@ -56,11 +56,14 @@ def bare(annotation: Any) -> Any:
     return Union[inner] if origin in {Union, types.UnionType} else origin[inner]  # noqa: UP007 - made at run time
 
 
-def group_of(model: type[BaseModel], name: str) -> tuple[str, str]:
-    """The class that declares an option, and the first line of its docstring: options are listed by it."""
+def group_of(model: type[Spec], name: str) -> str:
+    """The heading below which an option is listed: that of its group, else what its model is for."""
+    for group in model.groups:
+        if name in group.names:
+            return group.heading
     specs = [cls for cls in reversed(model.__mro__) if issubclass(cls, Spec)]
     owner = next(cls for cls in specs if name in inspect.get_annotations(cls))
-    return owner.__name__, (owner.__doc__ or "").strip().split("\n")[0].rstrip(".")
+    return (owner.__doc__ or "").strip().split("\n")[0].rstrip(".")
 
 
 def _alternatives(annotation: Any) -> list[Any]:
@@ -106,10 +109,10 @@ def add_options(parser: argparse.ArgumentParser, model: type[Spec], *, exclude: 
     for name, field in model.model_fields.items():
         if name in exclude or name in model.made_by_methods:
             continue
-        title, heading = group_of(model, name)
-        group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(heading.lower()))
+        heading = group_of(model, name)
+        group = groups.get(heading) or groups.setdefault(heading, parser.add_argument_group(heading.lower()))
         old = [alias for alias, option in aliases.items() if option == name]
-        hidden = name in InternalOptions.model_fields
+        hidden = name in ServiceOptions.INTERNAL.names
         text = argparse.SUPPRESS if hidden else _help(name, texts.get(name, ""), field)
         action = _add(parser, group, name, form_of(field), text, old)
         action.model, action.field = model, field
@@ -180,7 +183,7 @@ def _is_default(value: Any, default: Any) -> bool:
     return value is None or default in (value, alone) or (alone in ("{}", "[]") and not default)
 
 
-_DECIDED: Final = InternalOptions.model_fields.keys() - {"native", "noblock_on_start"}
+_DECIDED: Final = {*ServiceOptions.INTERNAL.names} - {"native", "noblock_on_start"}
 
 
 def _names_of(value: Any) -> Any:

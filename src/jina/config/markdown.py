@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jina.config.base import Spec, aliases_of, descriptions
 from jina.config.command_line import group_of, type_name
-from jina.config.options import InternalOptions
+from jina.config.options import ServiceOptions
 from jina.config.rules import UNAVAILABLE
 
 
@@ -73,7 +73,7 @@ def _groups(model: type[Spec]) -> dict[str, list[_Option]]:
     texts = descriptions(model)
     groups: dict[str, list[_Option]] = {}
     for name in (name for name in model.model_fields if name not in model.made_by_methods):
-        _, heading = group_of(model, name)
+        heading = group_of(model, name)
         groups.setdefault(heading, []).append(_option(model, name, texts.get(name, "")))
     return groups
 
@@ -84,7 +84,7 @@ def _option(model: type[Spec], name: str, text: str) -> _Option:
     notes = [text]
     if old:
         notes.append(f"Also {', '.join(old)}.")
-    if name in UNAVAILABLE and name not in InternalOptions.model_fields:
+    if name in UNAVAILABLE and name not in ServiceOptions.INTERNAL.names:
         notes.append("Not available yet.")
     default = "required" if field.is_required() else _default(field.default, field.default_factory is not None)
     return _Option(field.alias or name, type_name(field), default, " ".join(notes))

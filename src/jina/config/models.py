@@ -7,29 +7,15 @@ from typing import Annotated, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import Field, PlainValidator, PrivateAttr, WithJsonSchema
 
-from jina.config.base import Spec
+from jina.config.base import Group, Spec
 from jina.config.options import (
-    AccessOptions,
+    Autoscale,
     Autoscales,
-    AutoscalingOptions,
     Batching,
-    ContainerOptions,
-    ExecutorOptions,
-    ExternalOptions,
     GatewayOptions,
-    HttpOptions,
-    InflightOptions,
-    InternalOptions,
-    ProbeOptions,
-    ProcessOptions,
-    QueueOptions,
-    ScalingOptions,
-    ServerOptions,
-    StatefulOptions,
-    StepOptions,
-    TelemetryOptions,
+    ServiceOptions,
     UpstreamOptions,
-    UsesOptions,
+    WorkerOptions,
     default_host,
 )
 from jina.config.types import (
@@ -84,47 +70,7 @@ class ExecutorSpec(Spec):
     """Endpoint or method -> how requests are gathered; `timeout` is in milliseconds."""
 
 
-class GraphOptions(Spec):
-    """The graph of a gateway that runs alone, as JSON."""
-
-    graph_description: JsonMapped = Field(default={})
-    """Executor -> those after it, from `start-gateway` to `end-gateway`."""
-
-    graph_conditions: JsonMapped = Field(default={})
-    """Executor -> its condition on documents."""
-
-    deployments_addresses: JsonMapped = Field(default={})
-    """Executor -> the addresses of its replicas, such as `["grpc://127.0.0.1:1234"]`, or a name behind which they are
-    found: `dns:///name:port`, `kubernetes:///service.namespace:port`."""
-
-    deployments_metadata: JsonMapped = Field(default={})
-    """Executor -> gRPC metadata sent with every request to it."""
-
-    deployments_options: JsonMapped = Field(default={})
-    """Executor -> how it is called where that differs from the gateway's own options: `retries`, `timeout_send`,
-    `compression`, `grpc_channel_options`, `resolve_interval`."""
-
-    deployments_autoscale: Autoscales = Field(default={})
-    """Executor -> how its number of replicas is wanted to follow the load, as `autoscale` of a Deployment has it: told
-    to KEDA and in metrics. Requests wait here while it has no replica."""
-
-    deployments_no_reduce: TextListFromJson = Field(default=[])
-    """Executors that get several inputs without merging them."""
-
-
-class GatewaySpec(
-    InternalOptions,
-    ContainerOptions,
-    TelemetryOptions,
-    GraphOptions,
-    UpstreamOptions,
-    GatewayOptions,
-    HttpOptions,
-    InflightOptions,
-    AccessOptions,
-    ServerOptions,
-    ProcessOptions,
-):
+class GatewaySpec(GatewayOptions):
     """The gateway of a Flow."""
 
     name: Text = "gateway"
@@ -165,6 +111,46 @@ class GatewaySpec(
 
     pod_role: Any = "GATEWAY"
     """Role of the process."""
+
+    GRAPH: ClassVar = Group("The graph of a gateway that runs alone, as JSON")
+
+    graph_description: JsonMapped = Field(default={})
+    """Executor -> those after it, from `start-gateway` to `end-gateway`."""
+
+    graph_conditions: JsonMapped = Field(default={})
+    """Executor -> its condition on documents."""
+
+    deployments_addresses: JsonMapped = Field(default={})
+    """Executor -> the addresses of its replicas, such as `["grpc://127.0.0.1:1234"]`, or a name behind which they are
+    found: `dns:///name:port`, `kubernetes:///service.namespace:port`."""
+
+    deployments_metadata: JsonMapped = Field(default={})
+    """Executor -> gRPC metadata sent with every request to it."""
+
+    deployments_options: JsonMapped = Field(default={})
+    """Executor -> how it is called where that differs from the gateway's own options: `retries`, `timeout_send`,
+    `compression`, `grpc_channel_options`, `resolve_interval`."""
+
+    deployments_autoscale: Autoscales = Field(default={})
+    """Executor -> how its number of replicas is wanted to follow the load, as `autoscale` of a Deployment has it: told
+    to KEDA and in metrics. Requests wait here while it has no replica."""
+
+    deployments_no_reduce: TextListFromJson = Field(default=[])
+    """Executors that get several inputs without merging them."""
+
+    groups = (
+        ServiceOptions.PROCESS,
+        ServiceOptions.SERVER,
+        ServiceOptions.ACCESS,
+        ServiceOptions.INFLIGHT,
+        ServiceOptions.HTTP,
+        GatewayOptions.GATEWAY,
+        UpstreamOptions.UPSTREAM,
+        GRAPH,
+        ServiceOptions.TELEMETRY,
+        ServiceOptions.CONTAINER,
+        ServiceOptions.INTERNAL,
+    )
 
 
 def gateway_of(owner: Spec, own: GatewaySpec | None = None) -> GatewaySpec:
@@ -231,26 +217,7 @@ def _target(spec: DeploymentSpec, text: str, port: int | None) -> Target:
     return TARGETS[address.via](protocol, address.host, number, tls)
 
 
-class DeploymentSpec(
-    InternalOptions,
-    ContainerOptions,
-    TelemetryOptions,
-    ProbeOptions,
-    StatefulOptions,
-    StepOptions,
-    ExternalOptions,
-    UpstreamOptions,
-    AutoscalingOptions,
-    ScalingOptions,
-    QueueOptions,
-    InflightOptions,
-    AccessOptions,
-    HttpOptions,
-    ServerOptions,
-    ProcessOptions,
-    ExecutorOptions,
-    UsesOptions,
-):
+class DeploymentSpec(ServiceOptions, WorkerOptions):
     """One Executor, served.
 
     `uses` may hold a class, which never is serialised; everything else is plain values. The properties give the
@@ -260,6 +227,83 @@ class DeploymentSpec(
     gateway: GatewayClass | None = None
     """A gateway class of your own to put in front, with its own routes: the class, its import path, its YAML file, or a
     mapping of `uses`, `uses_with`, `uses_metas`, `py_modules` and `extra_search_paths`."""
+
+    USES: ClassVar = Group("The Executor that is served")
+
+    uses: Any = "BaseExecutor"
+    """What to serve: an Executor class, its import path or name, a YAML file, YAML or JSON text, a mapping, a URL."""
+
+    uses_with: Mapped | None = None
+    """Arguments of the Executor's `__init__`; they override `with` of its YAML."""
+
+    uses_metas: Mapped | None = None
+    """Overrides `metas` of the Executor's YAML: name, description, workspace, py_modules."""
+
+    uses_requests: TextMapped | None = None
+    """Endpoint -> method name; replaces the endpoints that the method had."""
+
+    uses_dynamic_batching: Batching | None = None
+    """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all,
+    use_custom_metric, isolate_errors, use_dynamic_batching; on top of those of the Executor."""
+
+    AUTOSCALING: ClassVar = Group("Replicas that come and go with the load")
+
+    autoscale: Autoscale | None = None
+    """Between how many replicas it runs on this machine, by how long requests wait: `{min, max, target_wait}` and
+    others, in seconds. `min` of 0 ends the last one when there is nothing to do; the next request waits for it."""
+
+    EXTERNAL: ClassVar = Group("A service that runs already")
+
+    external: Flag = False
+    """It runs already, elsewhere: connect to `host` and `port`, start nothing. Several addresses are replicas. The host
+    `dns:///name` stands for all addresses of a name, `kubernetes:///service.namespace` for the pods of a Service; both
+    are followed as they change."""
+
+    tls: Flag = False
+    """Connect by TLS."""
+
+    grpc_metadata: TextMapped | None = None
+    """gRPC metadata sent with every request to it."""
+
+    STEP: ClassVar = Group("Place in a Flow, or alone")
+
+    needs: TextList | None = None
+    """In a Flow: whose replies it gets, merged; `gateway` is the request itself. Unset: the step added before."""
+
+    when: Mapped | None = None
+    """In a Flow: condition on documents; the others go round it."""
+
+    floating: Flag = False
+    """In a Flow: do not wait for the reply and let nothing follow."""
+
+    include_gateway: Flag = True
+    """Put a gateway in front where one is needed; one worker serves its own ports in either case."""
+
+    PROBES: ClassVar = Group("Probes of one worker alone")
+
+    port_probes: Port | None = None
+    """Port on which a small process of its own answers probes, also while C code holds the worker's interpreter."""
+
+    groups = (
+        USES,
+        WorkerOptions.EXECUTOR,
+        ServiceOptions.PROCESS,
+        ServiceOptions.SERVER,
+        ServiceOptions.HTTP,
+        ServiceOptions.ACCESS,
+        ServiceOptions.INFLIGHT,
+        WorkerOptions.QUEUE,
+        WorkerOptions.SCALING,
+        AUTOSCALING,
+        UpstreamOptions.UPSTREAM,
+        EXTERNAL,
+        STEP,
+        WorkerOptions.STATEFUL,
+        PROBES,
+        ServiceOptions.TELEMETRY,
+        ServiceOptions.CONTAINER,
+        ServiceOptions.INTERNAL,
+    )
 
     @property
     def targets(self) -> list[Target]:
@@ -521,22 +565,7 @@ def _refuse(value: Any) -> Any:
 _made_by_methods: Final = PlainValidator(_refuse)
 
 
-class FlowSpec(
-    InternalOptions,
-    ContainerOptions,
-    TelemetryOptions,
-    StatefulOptions,
-    UpstreamOptions,
-    ScalingOptions,
-    GatewayOptions,
-    HttpOptions,
-    QueueOptions,
-    InflightOptions,
-    AccessOptions,
-    ServerOptions,
-    ProcessOptions,
-    ExecutorOptions,
-):
+class FlowSpec(GatewayOptions, WorkerOptions):
     """A graph of Deployments behind a gateway.
 
     Options that Deployments have as well are the defaults of those that are added; options of gateways are those
@@ -544,6 +573,22 @@ class FlowSpec(
     """
 
     made_by_methods: ClassVar[frozenset[str]] = frozenset({"gateway", "executors"})
+    groups = (
+        WorkerOptions.EXECUTOR,
+        ServiceOptions.PROCESS,
+        ServiceOptions.SERVER,
+        ServiceOptions.ACCESS,
+        ServiceOptions.INFLIGHT,
+        WorkerOptions.QUEUE,
+        ServiceOptions.HTTP,
+        GatewayOptions.GATEWAY,
+        WorkerOptions.SCALING,
+        UpstreamOptions.UPSTREAM,
+        WorkerOptions.STATEFUL,
+        ServiceOptions.TELEMETRY,
+        ServiceOptions.CONTAINER,
+        ServiceOptions.INTERNAL,
+    )
 
     name: Text = "flow"
     """Name of the Flow in logs, and of the file that it is saved to."""
@@ -606,5 +651,5 @@ _JOINS: Final = frozenset({"needs", "needs_all", "gather_inspect"})
 _CERTIFICATES: Final = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 """Those of a Flow are what its gateway shows to clients; those of an external step what it shows to that one."""
 _NOT_THE_STEPS: Final = frozenset({
-    "name", "uses", "port", "port_monitoring", "protocol", "workspace_id", "gateway", *HttpOptions.model_fields,
+    "name", "uses", "port", "port_monitoring", "protocol", "workspace_id", "gateway", *ServiceOptions.HTTP.names,
 })  # fmt: skip

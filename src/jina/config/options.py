@@ -1,14 +1,14 @@
-"""The options of processes, in groups; the models of Deployments and gateways are made of these."""
+"""The options that Deployments, gateways and Flows have in common, in groups; `models` has those of one of them."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from jina.config.base import Spec
+from jina.config.base import Group, Spec
 from jina.config.types import (
     Addresses,
     ApiKeys,
@@ -165,8 +165,53 @@ def _default_log_level() -> str:
     return os.environ.get("JINA_LOG_LEVEL") or "INFO"
 
 
-class ProcessOptions(Spec):
-    """Name, life and logs of a process."""
+def as_list(value: Any) -> list[Any]:
+    """`value` as a list: "one, or a list of them" read uniformly; None is the empty list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _keys_of_environment() -> Any:
+    return os.environ.get("JINA_API_KEYS") or None
+
+
+class UpstreamOptions(Spec):
+    """How a gateway calls an Executor: as an option of the Executor, or of the gateway for all of them."""
+
+    UPSTREAM: ClassVar = Group("Requests from a gateway to the Executor")
+
+    retries: Whole = -1
+    """Further attempts after a failed call; negative: at least 3, or one for each replica."""
+
+    timeout_send: Milliseconds | None = None
+    """Milliseconds for one call to a worker; unset: no limit."""
+
+    compression: Compression | None = None
+    """Compression of requests to workers: NoCompression, Deflate or Gzip."""
+
+    grpc_channel_options: Mapped | None = None
+    """Options of gRPC channels that connect to it."""
+
+    resolve_interval: Milliseconds = 1000
+    """Milliseconds between two look-ups of the name of an external Deployment at `dns:///name:port`."""
+
+    @property
+    def send_seconds(self) -> float | None:
+        """`timeout_send` in seconds; None where there is no limit (unset, or 0 as in Jina 3)."""
+        milliseconds = cast("float | None", self.timeout_send)
+        return milliseconds / 1000 if milliseconds else None
+
+    @property
+    def resolve_seconds(self) -> float:
+        """`resolve_interval` in seconds."""
+        return cast("float", self.resolve_interval) / 1000
+
+
+class ServiceOptions(UpstreamOptions):
+    """What every process that answers requests has: a Deployment's, a gateway's, and all of a Flow."""
+
+    PROCESS: ClassVar = Group("Name, life and logs of a process")
 
     name: Text = "executor"
     """Name of the Deployment: the prefix of its processes in logs, and of addressed parameters (`name__key`)."""
@@ -223,41 +268,7 @@ class ProcessOptions(Spec):
     quiet_error: Flag = False
     """Log errors of handlers without their tracebacks."""
 
-    @property
-    def ready_seconds(self) -> float | None:
-        """`timeout_ready` in seconds; None waits for ever."""
-        milliseconds = cast("float", self.timeout_ready)
-        return None if milliseconds == -1 else milliseconds / 1000
-
-    @property
-    def ready_seconds_asked(self) -> float | None:
-        """`ready_seconds` where the option was given: Jina 3's ten minutes ended downloads of large models."""
-        return self.ready_seconds if "timeout_ready" in self.model_fields_set else None
-
-    @property
-    def grace_seconds(self) -> float:
-        """`grace` in seconds."""
-        return float(cast("float", self.grace))
-
-    @property
-    def delay_seconds(self) -> float | None:
-        """`drain_delay` in seconds; None where the process decides."""
-        return None if self.drain_delay is None else float(cast("float", self.drain_delay))
-
-    @property
-    def restart_seconds(self) -> float:
-        """`restart_backoff` in seconds."""
-        return cast("float", self.restart_backoff) / 1000
-
-    @property
-    def hang_seconds(self) -> float | None:
-        """`timeout_hang` in seconds; None where nothing is reported."""
-        milliseconds = cast("float | None", self.timeout_hang)
-        return milliseconds / 1000 if milliseconds else None
-
-
-class ServerOptions(Spec):
-    """The server's listeners."""
+    SERVER: ClassVar = Group("The server's listeners")
 
     host: Hosts = Field(default_factory=default_host, validate_default=True)
     """Address to listen on; the variable JINA_DEFAULT_HOST changes the default of 0.0.0.0."""
@@ -307,24 +318,7 @@ class ServerOptions(Spec):
     proxy: Flag = False
     """Let clients made from it use the proxies that the environment names."""
 
-    @property
-    def ports(self) -> list[int]:
-        """The ports that the user gave."""
-        return as_list(self.port)
-
-    @property
-    def protocols(self) -> list[Protocol]:
-        """The protocols, in lower case."""
-        return as_list(self.protocol)
-
-    @property
-    def hosts(self) -> list[str]:
-        """The hosts; one unless external."""
-        return as_list(self.host)
-
-
-class HttpOptions(Spec):
-    """What the HTTP listener serves beside the endpoints."""
+    HTTP: ClassVar = Group("What the HTTP listener serves beside the endpoints")
 
     no_debug_endpoints: Flag = False
     """Leave out `/status`, `/dry_run` and `POST /post` of the HTTP listener."""
@@ -338,173 +332,7 @@ class HttpOptions(Spec):
     expose_graphql_endpoint: Flag = False
     """Serve GraphQL at `/graphql`."""
 
-
-class GatewayOptions(Spec):
-    """How a gateway takes requests."""
-
-    prefetch: Index = 1000
-    """Requests of one connection in work at the same time; 0: no limit."""
-
-
-class UsesOptions(Spec):
-    """The Executor that is served."""
-
-    uses: Any = "BaseExecutor"
-    """What to serve: an Executor class, its import path or name, a YAML file, YAML or JSON text, a mapping, a URL."""
-
-    uses_with: Mapped | None = None
-    """Arguments of the Executor's `__init__`; they override `with` of its YAML."""
-
-    uses_metas: Mapped | None = None
-    """Overrides `metas` of the Executor's YAML: name, description, workspace, py_modules."""
-
-    uses_requests: TextMapped | None = None
-    """Endpoint -> method name; replaces the endpoints that the method had."""
-
-    uses_dynamic_batching: Batching | None = None
-    """Endpoint or method -> batching options: preferred_batch_size, timeout (milliseconds), flush_all,
-    use_custom_metric, isolate_errors, use_dynamic_batching; on top of those of the Executor."""
-
-
-class ExecutorOptions(Spec):
-    """How the Executor is loaded and run."""
-
-    py_modules: TextList | None = None
-    """Python files or modules to import before the Executor is looked up."""
-
-    extra_search_paths: TextList = Field(default=[])
-    """Folders in which YAML files and `py_modules` are looked up as well."""
-
-    output_array_type: Text | None = None
-    """Tensor type of replies, such as `numpy`."""
-
-    exit_on_exceptions: TextList = Field(default=[])
-    """Names of exceptions that stop the worker when a handler raises them."""
-
-    allow_concurrent: Flag = False
-    """Let `def` handlers run at the same time in threads; otherwise one at a time."""
-
-    concurrency: Concurrency | None = None
-    """Calls of a handler at the same time in one replica; a mapping decides by endpoint (`*` for the others)."""
-
-    install_requirements: Flag = False
-    """Run the Executor in an environment of its own, with what its package requires: `uv.lock`, else `pyproject.toml`,
-    and `requirements.txt`, beside its module or YAML. It is made once, by uv, else by pip, and kept in the cache."""
-
-    reload: Flag = False
-    """Reload the Executor when its files change."""
-
-    provider: Provider = "NONE"
-    """Cloud whose conventions the server follows: sagemaker or azure."""
-
-    provider_endpoint: Text | None = None
-    """Endpoint that the provider's route calls."""
-
-
-class ScalingOptions(Spec):
-    """Copies of the Executor."""
-
-    replicas: Count = 1
-    """Copies of the Executor that share the requests."""
-
-    shards: Count = 1
-    """Parts of the data, each with its own workspace."""
-
-    polling: Polling = "ANY"
-    """Whether a request goes to ANY shard or to ALL; a mapping decides by endpoint (`*` for the others)."""
-
-    uses_before: Any = None
-    """Executor in front of the shards."""
-
-    uses_after: Any = None
-    """Executor that merges the replies of the shards."""
-
-    no_reduce: Flag = False
-    """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
-
-
-class AutoscalingOptions(Spec):
-    """Replicas that come and go with the load."""
-
-    autoscale: Autoscale | None = None
-    """Between how many replicas it runs on this machine, by how long requests wait: `{min, max, target_wait}` and
-    others, in seconds. `min` of 0 ends the last one when there is nothing to do; the next request waits for it."""
-
-
-class UpstreamOptions(Spec):
-    """Requests from a gateway to the Executor."""
-
-    retries: Whole = -1
-    """Further attempts after a failed call; negative: at least 3, or one for each replica."""
-
-    timeout_send: Milliseconds | None = None
-    """Milliseconds for one call to a worker; unset: no limit."""
-
-    compression: Compression | None = None
-    """Compression of requests to workers: NoCompression, Deflate or Gzip."""
-
-    grpc_channel_options: Mapped | None = None
-    """Options of gRPC channels that connect to it."""
-
-    resolve_interval: Milliseconds = 1000
-    """Milliseconds between two look-ups of the name of an external Deployment at `dns:///name:port`."""
-
-    @property
-    def send_seconds(self) -> float | None:
-        """`timeout_send` in seconds; None where there is no limit (unset, or 0 as in Jina 3)."""
-        milliseconds = cast("float | None", self.timeout_send)
-        return milliseconds / 1000 if milliseconds else None
-
-    @property
-    def resolve_seconds(self) -> float:
-        """`resolve_interval` in seconds."""
-        return cast("float", self.resolve_interval) / 1000
-
-
-class ExternalOptions(Spec):
-    """A service that runs already."""
-
-    external: Flag = False
-    """It runs already, elsewhere: connect to `host` and `port`, start nothing. Several addresses are replicas. The host
-    `dns:///name` stands for all addresses of a name, `kubernetes:///service.namespace` for the pods of a Service; both
-    are followed as they change."""
-
-    tls: Flag = False
-    """Connect by TLS."""
-
-    grpc_metadata: TextMapped | None = None
-    """gRPC metadata sent with every request to it."""
-
-
-class StepOptions(Spec):
-    """Place in a Flow, or alone."""
-
-    needs: TextList | None = None
-    """In a Flow: whose replies it gets, merged; `gateway` is the request itself. Unset: the step added before."""
-
-    when: Mapped | None = None
-    """In a Flow: condition on documents; the others go round it."""
-
-    floating: Flag = False
-    """In a Flow: do not wait for the reply and let nothing follow."""
-
-    include_gateway: Flag = True
-    """Put a gateway in front where one is needed; one worker serves its own ports in either case."""
-
-
-def as_list(value: Any) -> list[Any]:
-    """`value` as a list: "one, or a list of them" read uniformly; None is the empty list."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _keys_of_environment() -> Any:
-    return os.environ.get("JINA_API_KEYS") or None
-
-
-class AccessOptions(Spec):
-    """Who may call, and how often."""
+    ACCESS: ClassVar = Group("Who may call, and how often")
 
     api_keys: ApiKeys = Field(default_factory=_keys_of_environment, validate_default=True)
     """Keys that callers must show: name -> key, or name -> `{"key": ..., "endpoints": [...], "scopes": [...]}`; a list;
@@ -536,61 +364,12 @@ class AccessOptions(Spec):
     """Bytes of answers that may wait for all clients of one process; above, the connections that take least are
     closed."""
 
-    @property
-    def write_seconds(self) -> float:
-        """`timeout_write` in seconds."""
-        return float(self.timeout_write)  # type: ignore[arg-type]
-
-    @property
-    def read_seconds(self) -> float:
-        """`timeout_read` in seconds."""
-        return float(self.timeout_read)  # type: ignore[arg-type]  # a number once it is validated
-
-
-class InflightOptions(Spec):
-    """How many requests at a time."""
+    INFLIGHT: ClassVar = Group("How many requests at a time")
 
     max_inflight: Count = 10_000
     """Requests in work or waiting in one process, worker or gateway; more are refused with 429."""
 
-
-class QueueOptions(Spec):
-    """How many requests wait."""
-
-    max_queue: Index | None = None
-    """Requests that wait for a `def` handler in one worker, a batch as one; more are refused with 429. Unset:
-    `max_inflight` alone counts."""
-
-
-class StatefulOptions(Spec):
-    """Replicated state."""
-
-    stateful: Flag = False
-    """Replicate the calls of `@write` endpoints through a consensus log, which is kept in the `workspace`."""
-
-    peer_ports: PeerPorts = None
-    """Ports of the replicas' consensus agents, as a list or by shard."""
-
-    raft_peers: Addresses | None = None
-    """Addresses `host:port` of the consensus agents of all replicas, where each replica is started by itself; the same
-    list, in the same order, for each of them."""
-
-    replica_id: Index = 0
-    """Which replica this one is, of those in `raft_peers`, counted from 0."""
-
-    raft_key_file: Text | None = None
-    """File with the key by which agents of one group know each other, of 32 characters or more; `raft_peers` need it
-    where they have no certificates. Unset: replicas that are started together have one in their workspace."""
-
-    raft_configuration: Mapped | None = None
-    """Options of the consensus log, such as `snapshot_threshold`."""
-
-    consistency: Consistency = "eventual"
-    """What a read of a stateful Deployment may miss: `eventual`, `session` or `linearizable`."""
-
-
-class TelemetryOptions(Spec):
-    """Metrics and traces."""
+    TELEMETRY: ClassVar = Group("Metrics and traces")
 
     monitoring: Flag = False
     """Serve metrics and probes on a port of their own as well, `port_monitoring`."""
@@ -616,16 +395,7 @@ class TelemetryOptions(Spec):
     metrics_exporter_port: Port | None = None
     """Port of the collector of metrics; unset: 4317."""
 
-
-class ProbeOptions(Spec):
-    """Probes of one worker alone."""
-
-    port_probes: Port | None = None
-    """Port on which a small process of its own answers probes, also while C code holds the worker's interpreter."""
-
-
-class ContainerOptions(Spec):
-    """Containers and clusters."""
+    CONTAINER: ClassVar = Group("Containers and clusters")
 
     entrypoint: Text | None = None
     """Command that takes the place of the image's own; a text is split into words as a shell does."""
@@ -673,9 +443,9 @@ class ContainerOptions(Spec):
     """What the files of `to_kubernetes_yaml` say besides: resources, node_selector, tolerations, autoscale, patch and
     others; of a Flow for all its steps and its gateway. It changes nothing in a process."""
 
-
-class InternalOptions(Spec):
-    """Options that Jina 3 set itself; accepted at their defaults and where they ask for what happens anyway."""
+    INTERNAL: ClassVar = Group(
+        "Options that Jina 3 set itself; accepted at their defaults and where they ask for what happens anyway"
+    )
 
     native: Flag = False
     """Run the Executor in a process rather than in a container, which is what happens unless `uses` is an image."""
@@ -706,3 +476,157 @@ class InternalOptions(Spec):
 
     connection_list: Mapped | None = None
     """Addresses of running shards."""
+
+    @property
+    def ready_seconds(self) -> float | None:
+        """`timeout_ready` in seconds; None waits for ever."""
+        milliseconds = cast("float", self.timeout_ready)
+        return None if milliseconds == -1 else milliseconds / 1000
+
+    @property
+    def ready_seconds_asked(self) -> float | None:
+        """`ready_seconds` where the option was given: Jina 3's ten minutes ended downloads of large models."""
+        return self.ready_seconds if "timeout_ready" in self.model_fields_set else None
+
+    @property
+    def grace_seconds(self) -> float:
+        """`grace` in seconds."""
+        return float(cast("float", self.grace))
+
+    @property
+    def delay_seconds(self) -> float | None:
+        """`drain_delay` in seconds; None where the process decides."""
+        return None if self.drain_delay is None else float(cast("float", self.drain_delay))
+
+    @property
+    def restart_seconds(self) -> float:
+        """`restart_backoff` in seconds."""
+        return cast("float", self.restart_backoff) / 1000
+
+    @property
+    def hang_seconds(self) -> float | None:
+        """`timeout_hang` in seconds; None where nothing is reported."""
+        milliseconds = cast("float | None", self.timeout_hang)
+        return milliseconds / 1000 if milliseconds else None
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports that the user gave."""
+        return as_list(self.port)
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols, in lower case."""
+        return as_list(self.protocol)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts; one unless external."""
+        return as_list(self.host)
+
+    @property
+    def write_seconds(self) -> float:
+        """`timeout_write` in seconds."""
+        return float(self.timeout_write)  # type: ignore[arg-type]
+
+    @property
+    def read_seconds(self) -> float:
+        """`timeout_read` in seconds."""
+        return float(self.timeout_read)  # type: ignore[arg-type]  # a number once it is validated
+
+
+class GatewayOptions(ServiceOptions):
+    """What a gateway has besides, alone or in front of a Flow."""
+
+    GATEWAY: ClassVar = Group("How a gateway takes requests")
+
+    prefetch: Index = 1000
+    """Requests of one connection in work at the same time; 0: no limit."""
+
+
+class WorkerOptions(Spec):
+    """How an Executor is run: options of a Deployment, and of a Flow for all of its Deployments."""
+
+    EXECUTOR: ClassVar = Group("How the Executor is loaded and run")
+
+    py_modules: TextList | None = None
+    """Python files or modules to import before the Executor is looked up."""
+
+    extra_search_paths: TextList = Field(default=[])
+    """Folders in which YAML files and `py_modules` are looked up as well."""
+
+    output_array_type: Text | None = None
+    """Tensor type of replies, such as `numpy`."""
+
+    exit_on_exceptions: TextList = Field(default=[])
+    """Names of exceptions that stop the worker when a handler raises them."""
+
+    allow_concurrent: Flag = False
+    """Let `def` handlers run at the same time in threads; otherwise one at a time."""
+
+    concurrency: Concurrency | None = None
+    """Calls of a handler at the same time in one replica; a mapping decides by endpoint (`*` for the others)."""
+
+    install_requirements: Flag = False
+    """Run the Executor in an environment of its own, with what its package requires: `uv.lock`, else `pyproject.toml`,
+    and `requirements.txt`, beside its module or YAML. It is made once, by uv, else by pip, and kept in the cache."""
+
+    reload: Flag = False
+    """Reload the Executor when its files change."""
+
+    provider: Provider = "NONE"
+    """Cloud whose conventions the server follows: sagemaker or azure."""
+
+    provider_endpoint: Text | None = None
+    """Endpoint that the provider's route calls."""
+
+    SCALING: ClassVar = Group("Copies of the Executor")
+
+    replicas: Count = 1
+    """Copies of the Executor that share the requests."""
+
+    shards: Count = 1
+    """Parts of the data, each with its own workspace."""
+
+    polling: Polling = "ANY"
+    """Whether a request goes to ANY shard or to ALL; a mapping decides by endpoint (`*` for the others)."""
+
+    uses_before: Any = None
+    """Executor in front of the shards."""
+
+    uses_after: Any = None
+    """Executor that merges the replies of the shards."""
+
+    no_reduce: Flag = False
+    """Do not merge several inputs; the handler gets `docs_matrix` and `docs_map`."""
+
+    QUEUE: ClassVar = Group("How many requests wait")
+
+    max_queue: Index | None = None
+    """Requests that wait for a `def` handler in one worker, a batch as one; more are refused with 429. Unset:
+    `max_inflight` alone counts."""
+
+    STATEFUL: ClassVar = Group("Replicated state")
+
+    stateful: Flag = False
+    """Replicate the calls of `@write` endpoints through a consensus log, which is kept in the `workspace`."""
+
+    peer_ports: PeerPorts = None
+    """Ports of the replicas' consensus agents, as a list or by shard."""
+
+    raft_peers: Addresses | None = None
+    """Addresses `host:port` of the consensus agents of all replicas, where each replica is started by itself; the same
+    list, in the same order, for each of them."""
+
+    replica_id: Index = 0
+    """Which replica this one is, of those in `raft_peers`, counted from 0."""
+
+    raft_key_file: Text | None = None
+    """File with the key by which agents of one group know each other, of 32 characters or more; `raft_peers` need it
+    where they have no certificates. Unset: replicas that are started together have one in their workspace."""
+
+    raft_configuration: Mapped | None = None
+    """Options of the consensus log, such as `snapshot_threshold`."""
+
+    consistency: Consistency = "eventual"
+    """What a read of a stateful Deployment may miss: `eventual`, `session` or `linearizable`."""

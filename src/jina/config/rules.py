@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from jina.config.base import Spec
 from jina.config.grpc_options import server_settings
 from jina.config.models import DeploymentSpec, TargetError, targets
-from jina.config.options import ContainerOptions, HttpOptions
+from jina.config.options import ServiceOptions
 from jina.config.types import is_name, shown, split_address
 from jina.errors import (
     BadYAMLVersion,
@@ -351,7 +351,7 @@ def container_options_need_an_image(spec: DeploymentSpec) -> Iterator[Problem]:
             yield Problem(option, CONTAINER_OPTIONS[option], NotSupportedError)
 
 
-def secrets_have_name_and_key(spec: ContainerOptions) -> Iterator[Problem]:
+def secrets_have_name_and_key(spec: ServiceOptions) -> Iterator[Problem]:
     """As the secrets of Kubernetes, which are files here: neither may lead elsewhere."""
     for variable, secret in (spec.env_from_secret or {}).items():
         parts = [secret.get(part) for part in ("name", "key")] if isinstance(secret, Mapping) else []
@@ -477,7 +477,7 @@ def needs_is_a_place(spec: StepSpec) -> Iterator[Problem]:
 def gateway_serves_http(spec: StepSpec) -> Iterator[Problem]:
     """What is served over HTTP beside the endpoints is said once, at the Flow's gateway."""
     given = spec.non_defaults()
-    for option in (*HttpOptions.model_fields, "gateway"):
+    for option in (*ServiceOptions.HTTP.names, "gateway"):
         if option in given:
             where = "config_gateway(uses=...)" if option == "gateway" else "Flow(...) or Flow.config_gateway(...)"
             yield Problem(option, f"in a Flow it is an option of the gateway: {where}")
@@ -664,7 +664,7 @@ RULES: Final[dict[str, tuple[Callable[[Any], Iterator[Problem]], ...]]] = {
         stateful_runs_here,
         is_available,
     ),
-    "ContainerOptions": (secrets_have_name_and_key,),
+    "ServiceOptions": (secrets_have_name_and_key,),
     "StepSpec": (
         name_is_identifier,
         needs_is_a_place,

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 
 from jina.config.base import CLOUD, Spec, descriptions
 from jina.config.models import DeploymentSpec, ExecutorSpec, FlowSpec, GatewaySpec, StepSpec
-from jina.config.options import InternalOptions
+from jina.config.options import ServiceOptions
 from jina.config.types import one_of_schema
 from jina.config.yaml import KINDS
 
@@ -117,7 +117,7 @@ def _more(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
 
 def options_schema(model: type[Spec], without: Collection[str] = ()) -> dict[str, Any]:
     """The options of a spec; each may be a variable instead. Options that Jina 3 hid are left out."""
-    hidden = {*InternalOptions.model_fields, *without} if issubclass(model, InternalOptions) else {*without}
+    hidden = {*ServiceOptions.INTERNAL.names, *without}
     schema = model.model_json_schema(by_alias=True, schema_generator=_Generator)
     texts = descriptions(model)
     for name, field in model.model_fields.items():

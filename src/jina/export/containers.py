@@ -10,22 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
-from jina.config.base import Spec
+from jina.config.base import Group, Spec
 from jina.config.command_line import form_of
 from jina.config.models import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec, gateway_of
-from jina.config.options import (
-    AccessOptions,
-    ExecutorOptions,
-    GatewayOptions,
-    HttpOptions,
-    InflightOptions,
-    ProcessOptions,
-    QueueOptions,
-    ServerOptions,
-    TelemetryOptions,
-    UpstreamOptions,
-    UsesOptions,
-)
+from jina.config.options import GatewayOptions, ServiceOptions, UpstreamOptions, WorkerOptions
 from jina.config.rules import is_image
 from jina.config.types import shown
 from jina.errors import ConfigError, NoContainerizedError, NotSupportedError
@@ -250,9 +238,12 @@ _DECIDED: Final = frozenset({
     *UpstreamOptions.model_fields,
 })  # fmt: skip
 """Options that the export decides, or that a cluster has ways of its own for."""
-_OF_EVERY: Final = (ProcessOptions, ServerOptions, AccessOptions, InflightOptions, TelemetryOptions)
-_OF_WORKERS: Final = (*_OF_EVERY, UsesOptions, ExecutorOptions, QueueOptions)
-_OF_GATEWAYS: Final = (*_OF_EVERY, HttpOptions, GatewayOptions)
+_OF_EVERY: Final = (
+    ServiceOptions.PROCESS, ServiceOptions.SERVER, ServiceOptions.ACCESS, ServiceOptions.INFLIGHT,
+    ServiceOptions.TELEMETRY,
+)  # fmt: skip
+_OF_WORKERS: Final = (*_OF_EVERY, DeploymentSpec.USES, WorkerOptions.EXECUTOR, WorkerOptions.QUEUE)
+_OF_GATEWAYS: Final = (*_OF_EVERY, ServiceOptions.HTTP, GatewayOptions.GATEWAY)
 _REFUSED: Final[Mapping[str, str]] = {
     "reload": "is for development: what is in an image does not change; leave it out",
     "install_requirements": "is not for containers: `jina hub build` installs them into the image",
@@ -291,8 +282,8 @@ def words_of(spec: Spec, values: Mapping[str, Any], place: str) -> list[str]:
     return words
 
 
-def _given(spec: Spec, groups: Sequence[type[Spec]]) -> dict[str, Any]:
-    known = {name for group in groups for name in group.model_fields} - _DECIDED
+def _given(spec: Spec, groups: Sequence[Group]) -> dict[str, Any]:
+    known = {name for group in groups for name in group.names} - _DECIDED
     return {name: value for name, value in spec.non_defaults().items() if name in known}
 
 

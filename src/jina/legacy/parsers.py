@@ -153,7 +153,7 @@ def _add_options(target: Any, model: type[Spec], names: Iterable[str], *, one: b
     """Declare the options of `model` that the parser has not yet; with `one` there is one host, port and protocol."""
     from jina.config.base import aliases_of, descriptions
     from jina.config.command_line import _help
-    from jina.config.options import InternalOptions
+    from jina.config.options import ServiceOptions
 
     texts = descriptions(model)
     aliases = aliases_of(model.model_fields)
@@ -163,7 +163,7 @@ def _add_options(target: Any, model: type[Spec], names: Iterable[str], *, one: b
         if field is None or name in there or name in model.made_by_methods:
             continue
         flags = [f"--{spelled.replace('_', '-')}" for spelled in (name, *_other_names(name, aliases))]
-        result = argparse.SUPPRESS if name in InternalOptions.model_fields and not _SHOW_ALL_ARGS else None
+        result = argparse.SUPPRESS if name in ServiceOptions.INTERNAL.names and not _SHOW_ALL_ARGS else None
         text = result or _help(name, texts.get(name, ""), field).partition(" [default:")[0]
         target.add_argument(*flags, dest=name, help=text, **_settings(name, field, one=one))
 

@@ -30,7 +30,7 @@ from jina.orchestration.resolve import (
 
 if TYPE_CHECKING:
     from jina.config import DeploymentSpec, FlowSpec, GatewaySpec, StepSpec
-    from jina.config.options import ProcessOptions
+    from jina.config.options import ServiceOptions
     from jina.export.picture import GraphPicture
     from jina.orchestration.changes import StepChanges
     from jina.plan.plans import DeploymentPlan, ExecutorPlan, FlowPlan
@@ -534,7 +534,7 @@ class BaseFlow(Lifecycle):
 
     @property
     def _ready_seconds(self) -> float | None:
-        parts: list[ProcessOptions] = [self.spec.front, *self.spec.steps]
+        parts: list[ServiceOptions] = [self.spec.front, *self.spec.steps]
         return max((limit for part in parts if (limit := part.ready_seconds_asked) is not None), default=None)
 
     def _recall(self) -> None:

@@ -34,12 +34,12 @@ from jina.plan.plans import (
 
 if TYPE_CHECKING:
     from jina.config.models import ClientSpec, DeploymentSpec, FlowSpec, GatewaySpec
-    from jina.config.options import AccessOptions, ExecutorOptions, ProcessOptions, TelemetryOptions
+    from jina.config.options import ServiceOptions, WorkerOptions
     from jina.config.types import Key, Protocol, Target
     from jina.plan.plans import PortAllocator
 
 
-def telemetry(spec: TelemetryOptions | ClientSpec) -> TelemetryPlan:
+def telemetry(spec: ServiceOptions | ClientSpec) -> TelemetryPlan:
     """Where spans and numbers are sent."""
     return TelemetryPlan(
         tracing=spec.tracing,
@@ -164,7 +164,7 @@ def key_plan(key: Key) -> KeyPlan:
     return KeyPlan(name=key.name, digest=key.digest, endpoints=list(key.endpoints), scopes=list(key.scopes))
 
 
-def access_plan(spec: AccessOptions) -> AccessPlan:
+def access_plan(spec: ServiceOptions) -> AccessPlan:
     """Who may call, and how often."""
     from jina.config.types import keys_of, rate_of
 
@@ -187,7 +187,7 @@ def http_plan(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
     )
 
 
-def log_plan(spec: ProcessOptions) -> LogPlan:
+def log_plan(spec: ServiceOptions) -> LogPlan:
     """How the process logs."""
     return LogPlan(
         level=spec.log_level,
@@ -199,7 +199,7 @@ def log_plan(spec: ProcessOptions) -> LogPlan:
     )
 
 
-def restart_plan(spec: ProcessOptions) -> RestartPlan:
+def restart_plan(spec: ServiceOptions) -> RestartPlan:
     """What is done when it ends by itself or hangs."""
     return RestartPlan(
         limit=spec.restart_limit,
@@ -209,13 +209,13 @@ def restart_plan(spec: ProcessOptions) -> RestartPlan:
     )
 
 
-def concurrency(spec: ExecutorOptions) -> dict[str, int]:
+def concurrency(spec: WorkerOptions) -> dict[str, int]:
     """Calls at once by endpoint, `*` for the others; empty where nothing is said."""
     given: Any = spec.concurrency
     return {"*": given} if isinstance(given, int) else dict(given or {})
 
 
-def environment(spec: ProcessOptions) -> dict[str, str]:
+def environment(spec: ServiceOptions) -> dict[str, str]:
     """Variables of the process."""
     return {name: str(value) for name, value in (spec.env or {}).items()}
 
