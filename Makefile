@@ -92,7 +92,7 @@ test-slow: $(READY)  ## tests that take longer, besides those of test-observe, t
 test-long: $(READY)  ## tests that take longer still: installing from the index, a million documents
 	$(PYTEST) -q -m "long" -n 2 --dist worksteal $$(grep -rlF mark.long --include='test_*.py' tests | sort)
 
-chaos: $(READY)  ## kill, cut off and replace processes under load, at length (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS)
+chaos: $(READY)  ## kill, cut off and replace processes under load, at length; many calls (JINA_SOAK_SECONDS, JINA_NEMESIS_RUNS, JINA_CALLS)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 -m chaos tests/chaos
 	export JINA_CHAOS=1; $(PYTEST) -q -n 0 tests/stateful/test_volume.py
 	$(MAKE) --no-print-directory nemesis
@@ -100,10 +100,11 @@ chaos: $(READY)  ## kill, cut off and replace processes under load, at length (J
 nemesis: $(NEMESIS_READY)  ## 200 seeded runs against stateful Executors (JINA_NEMESIS_RUNS, JINA_NEMESIS_SEED)
 	export JINA_CHAOS=1; $(PYTEST) -q -n 2 -m chaos tests/nemesis
 
-fuzz: $(READY)  ## 10,000 requests of garbage, a table of 10,000 attacks (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), half a minute of overload
+fuzz: $(READY)  ## 10,000 requests of garbage, a million frames (JINA_FUZZ_FRAMES), a table of 10,000 attacks (JINA_FUZZ_REQUESTS, JINA_FUZZ_SEED), overload
 	-$(MAKE) --no-print-directory agent
 	export JINA_FUZZ_REQUESTS=$${JINA_FUZZ_REQUESTS:-10000} JINA_OVERLOAD_SECONDS=$${JINA_OVERLOAD_SECONDS:-30}; \
-		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/attacks tests/acceptance/test_overload.py
+	export JINA_FUZZ_FRAMES=$${JINA_FUZZ_FRAMES:-1000000}; \
+		$(PYTEST) -q -n 0 --timeout 900 tests/fuzz tests/http2/test_garbage.py tests/attacks tests/acceptance/test_overload.py
 
 test-interop: $(READY)  ## against PyPI's Jina 3.34 in an environment of its own (PART=1/3: a third of it)
 	scripts/env_jina3.sh

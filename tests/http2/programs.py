@@ -1,15 +1,16 @@
 """Programs of these tests: a server of ours in a process of its own, and foreign ones built from Go modules."""
 
 import contextlib
+import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".cache/env-grpc"
-PATIENCE = 30
 
 
 def program(name):
@@ -20,16 +21,41 @@ def program(name):
     return str(found)
 
 
+class Program:
+    """A server of ours in a process of its own."""
+
+    def __init__(self, process, log):
+        self.process = process
+        self._log = log
+        line = process.stdout.readline()
+        assert line, self.said()
+        self.port = int(line)
+
+    def look(self):
+        """What it holds: KiB of `memory`, `connections` and `tasks`."""
+        self.process.stdin.write("look\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, self.said()
+        return json.loads(line)
+
+    def said(self):
+        """The end of what it logged."""
+        self._log.flush()
+        return Path(self._log.name).read_text(errors="replace")[-5000:]
+
+
 @contextlib.contextmanager
 def serving(engine, what, *files):
-    """A server of ours in a process of its own: the process, and its port."""
+    """A server of ours in a process of its own."""
     words = [sys.executable, "-m", "tests.http2.serve", engine, what, *files]
-    with subprocess.Popen(
-        words, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        tempfile.NamedTemporaryFile("w") as log,
+        subprocess.Popen(
+            words, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        ) as process,
+    ):
         try:
-            line = process.stdout.readline()
-            assert line, process.communicate(timeout=PATIENCE)[1][-3000:]
-            yield process, int(line)
+            yield Program(process, log)
         finally:
             process.kill()

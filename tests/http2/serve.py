@@ -1,11 +1,17 @@
 """A server in a process of its own: `python -m tests.http2.serve ENGINE WHAT [CERTIFICATE KEY]` prints its port.
 
 ENGINE is the library that speaks HTTP/2, WHAT is `notes`, the sample service on a listener, or `testing`, gRPC's own
-service for interoperability.
+service for interoperability. For each line on its standard input it prints a line of JSON that says what it holds.
 """
 
 import asyncio
+import ctypes
+import gc
+import json
+import os
 import sys
+from collections import deque
+from pathlib import Path
 
 ENGINE, WHAT, *FILES = sys.argv[1:]
 if ENGINE == "h2":
@@ -26,8 +32,11 @@ FRAME = 16384
 
 
 async def notes():
-    plan = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, timeout_read=3.0)
-    server = serve([plan], SampleService(), grpc_options={"grpc.http2.max_frame_size": FRAME})
+    tls = TlsPlan(certfile=FILES[0], keyfile=FILES[1]) if FILES else None
+    plan = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, timeout_read=3.0, tls=tls)
+    service = SampleService()
+    service.requests = deque(maxlen=10)  # they may be millions
+    server = serve([plan], service, grpc_options={"grpc.http2.max_frame_size": FRAME})
     await server.start()
     return int(server.addresses[0].rpartition(":")[2])
 
@@ -41,12 +50,30 @@ async def testing():
     return server.sockets[0].getsockname()[1]
 
 
+def look():
+    """Memory in KiB, without what only waits to be freed; connections and tasks."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "memory": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+        "connections": sum(isinstance(one, GrpcConnection) for one in gc.get_objects()),
+        "tasks": len(asyncio.all_tasks()) - 1,
+    }
+
+
+def say(what):
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
 async def main():
     assert http2_library.library() == ENGINE
     port = await (testing() if WHAT == "testing" else notes())
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until who started it ends
+    say(port)
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):  # until who started it ends
+        say(json.dumps(look()))
 
 
 asyncio.run(main())

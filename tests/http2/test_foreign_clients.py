@@ -39,7 +39,8 @@ of priorities, which RFC 9113 has no more, and closes the connection where one s
 def test_the_client_of_grpc(engine, tls, tmp_path):
     client = program("interop_client")
     files = certificate(tmp_path) if tls else None
-    with serving(engine, "testing", *((files.file, files.key) if files else ())) as (_, port):
+    with serving(engine, "testing", *((files.file, files.key) if files else ())) as server:
+        port = server.port
         words = [client, "-server_host=127.0.0.1", f"-server_port={port}"]
         if files:
             words += ["-use_tls", "-use_test_ca", f"-ca_file={files.authority}", "-server_host_override=localhost"]
@@ -56,7 +57,8 @@ def test_the_client_of_grpc(engine, tls, tmp_path):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_specification_of_http2(engine, tmp_path):
     spec, report = program("h2spec"), tmp_path / "report.xml"
-    with serving(engine, "notes") as (_, port):
+    with serving(engine, "notes") as server:
+        port = server.port
         words = [spec, "-S", "-h", "127.0.0.1", "-p", str(port), "-o", "2", "-j", str(report)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert report.exists(), done.stdout[-2000:] + done.stderr[-2000:]

@@ -18,7 +18,7 @@ SIZES = {
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_all_messages_of_a_stream_come(engine, sizes):
     kinds = {name.rpartition(".")[2]: kind for name, kind in messages().items()}
-    with serving(engine, "testing") as (_, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with serving(engine, "testing") as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         call = channel.stream_unary(
             "/grpc.testing.TestService/StreamingInputCall",
             request_serializer=lambda size: kinds["StreamingInputCallRequest"](
