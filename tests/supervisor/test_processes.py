@@ -87,8 +87,8 @@ def test_a_class_that_is_refused_is_told_by_the_users_line(start):
     written = (HERE / "worker_cases.py").read_text().splitlines()
     line = written.index("class Refused(Executor):") + 2
     assert caught.value.message.startswith("executor0 failed to load the class: Refused.foo (")
-    assert f"worker_cases.py:{line}): docs is annotated list[str]" in caught.value.message
-    assert "docs: DocList[Input]" in caught.value.help
+    assert f"worker_cases.py:{line}): docs is annotated str, but gets all" in caught.value.message
+    assert "`docs: list[str]`" in caught.value.help
     assert not getattr(caught.value.__cause__, "__notes__", [])  # nothing but our own frames
 
 

@@ -78,5 +78,5 @@ if __name__ != "__main__":
 
 class Refused(Executor):
     @requests
-    def foo(self, docs: list[str], **kwargs):
+    def foo(self, docs: str, **kwargs):
         """Takes no documents."""

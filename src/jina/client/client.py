@@ -364,9 +364,9 @@ class BaseClient:
 
     async def _stream_doc(self, request: Request, options: CallOptions, return_type: Any) -> AsyncGenerator[Any]:
         from jina.client.post import doc_type_of
-        from jina.codec.codec import codec_for
+        from jina.codec.codec import codec_of
 
-        codec = codec_for(doc_type_of(return_type))
+        codec = codec_of(doc_type_of(return_type))
         channel = await self._connected()
         async with Held(channel.stream_doc(request, options)) as documents:
             async for document in documents:

@@ -472,6 +472,9 @@ def _endpoint(path: str, entry: dict[str, Any], *, is_write: bool) -> EndpointIn
         about=str(entry.get("about") or ""),
         flat_fields=flat_fields(input_schema),
         is_passthrough=bool(entry.get("is_passthrough")),
+        answers=answers if (answers := entry.get("answers")) in {"each", "one", "many"} else "",
+        input_is_value=bool(entry.get("input_is_value")),
+        output_is_value=bool(entry.get("output_is_value")),
     )
 
 

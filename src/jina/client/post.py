@@ -24,10 +24,11 @@ from docarray.base_doc import AnyDoc
 from jina.client.loops import Held
 from jina.client.sessions import CallSession, SessionState
 from jina.codec import pb
-from jina.codec.codec import codec_for
+from jina.codec.codec import codec_of
 from jina.codec.messages import Payload, Request
 from jina.codec.payloads import DocsPayload
 from jina.documents import Document
+from jina.documents.records import is_record, is_value, item_of_list, unmapped
 from jina.errors import (
     BadClientCallback,
     BadClientInput,
@@ -37,6 +38,7 @@ from jina.errors import (
     JinaError,
     Overloaded,
     Unavailable,
+    ValidationFailed,
 )
 from jina.net.channel import FailedAnswer, call_options, trace_of
 from jina.observe.logs import get_logger
@@ -47,8 +49,11 @@ if TYPE_CHECKING:
     from jina.net.channel import Answer
 
 
-def doc_type_of(return_type: Any) -> type[BaseDoc]:
-    """The document class of `T`, `DocList[T]` or `DocVec[T]`; the schemaless one for None and untyped lists."""
+def doc_type_of(return_type: Any) -> Any:
+    """The class of `T`, `DocList[T]`, `DocVec[T]` or `list[T]`; the schemaless document for None and untyped lists.
+
+    `T` is a document class, or any other type (see `jina.documents.records`).
+    """
     if return_type is None:
         return Document
     list_type = get_origin(return_type) or return_type  # DocArray gives its parametrised lists as typing aliases
@@ -58,12 +63,30 @@ def doc_type_of(return_type: Any) -> type[BaseDoc]:
             return Document
         if isinstance(doc_type, type) and issubclass(doc_type, BaseDoc):
             return doc_type
-    raise ConfigError(f"return_type: {return_type!r} is neither a document class nor DocList[such a class]")
+    if isinstance(return_type, str | int | float) or unmapped(return_type) is not None:
+        raise ConfigError(f"return_type: {return_type!r} is neither a document class nor another type of answers")
+    item = item_of_list(return_type)
+    return return_type if item is None else item
+
+
+def decoded(payload: Payload, doc_type: Any, return_type: Any = None) -> tuple[Any, bool]:
+    """The documents of an answer, and whether they are one value of the `return_type`, such as `list[float]`."""
+    try:
+        return payload.decode(codec_of(doc_type)), False
+    except ValidationFailed:
+        if item_of_list(return_type) is None or not is_value(doc_type) or len(payload) != 1:
+            raise
+        return payload.decode(codec_of(return_type)), True
 
 
 def is_single(return_type: Any) -> bool:
     """True when one document, not a list, is asked for."""
-    return isinstance(return_type, type) and issubclass(return_type, BaseDoc)
+    if isinstance(return_type, type) and issubclass(return_type, BaseDoc):
+        return True
+    if return_type is None or item_of_list(return_type) is not None:
+        return False
+    list_type = get_origin(return_type) or return_type
+    return not (isinstance(list_type, type) and issubclass(list_type, DocList | DocVec))
 
 
 class Response:
@@ -73,16 +96,19 @@ class Response:
     Executors visited as `jina.RouteProto`s (over HTTP those of a failed request alone).
     """
 
-    def __init__(self, answer: Answer, doc_type: type[BaseDoc]) -> None:
+    def __init__(self, answer: Answer, doc_type: Any, return_type: Any = None) -> None:
         self._answer = answer
         self._doc_type = doc_type
+        self._return_type = return_type
         self._docs: Any = None
+        self.is_one_value = False
+        """The documents are one value of the `return_type`, which is a list."""
 
     @property
     def docs(self) -> Any:
         """The documents, a `DocList` of the call's `return_type`; decoded once."""
         if self._docs is None:
-            self._docs = self._answer.payload.decode(codec_for(self._doc_type))
+            self._docs, self.is_one_value = decoded(self._answer.payload, self._doc_type, self._return_type)
         return self._docs
 
     @property
@@ -155,11 +181,12 @@ class Response:
         def plain(message: Any) -> Any:
             return MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
 
+        docs = self.docs
         return {
             "header": plain(self.header),
             "parameters": self.parameters,
             "routes": [plain(route) for route in self.routes],
-            "data": json.loads(codec_for(self._doc_type).encode_json(self.docs)),
+            "data": json.loads(codec_of(self._return_type if self.is_one_value else self._doc_type).encode_json(docs)),
         }
 
     def to_json(self) -> str:
@@ -226,7 +253,7 @@ class Inputs:
     """
 
     def __init__(self, inputs: Any, request_size: int) -> None:
-        if callable(inputs) and not isinstance(inputs, BaseDoc | type):
+        if callable(inputs) and not isinstance(inputs, BaseDoc | type) and not is_record(type(inputs)):
             inputs = inputs()
         self._source = _iterable(inputs)
         self._size = request_size if request_size > 0 else None
@@ -315,7 +342,7 @@ async def _following(batches: Held[list[BaseDoc]]) -> list[BaseDoc] | None:
 def _iterable(inputs: Any) -> Any:
     if inputs is None:
         return ()
-    if isinstance(inputs, BaseDoc | Mapping | str | bytes):
+    if isinstance(inputs, BaseDoc | Mapping | str | bytes) or is_record(type(inputs)):
         return [inputs]
     if isinstance(inputs, DocVec):
         return list(inputs)
@@ -340,12 +367,12 @@ def _from_async(source: AsyncIterable[Any]) -> Iterator[Any]:
             thread.submit(runner.close).result()
 
 
-def as_document(item: Any, index: int) -> BaseDoc:
-    """One element of the inputs as a document.
+def as_document(item: Any, index: int) -> Any:
+    """One element of the inputs as a document; an object of a plain class stays what it is.
 
     Mappings, text and bytes become schemaless documents: their fields, `text` and `blob`.
     """
-    if isinstance(item, BaseDoc):
+    if isinstance(item, BaseDoc) or is_record(type(item)):
         return item
     try:
         if isinstance(item, Mapping):
@@ -369,7 +396,7 @@ def payload_of(documents: list[BaseDoc]) -> Payload:
     """The documents, not yet encoded; each class has its own codec."""
     kinds = set(map(type, documents)) or {Document}
     if len(kinds) == 1:
-        return DocsPayload(documents, codec_for(kinds.pop()))
+        return DocsPayload(documents, codec_of(kinds.pop()))
     return _MixedPayload(documents)
 
 
@@ -389,7 +416,7 @@ class _MixedPayload:
 
     def write_proto(self, into: Any) -> None:
         for document in self._documents:
-            codec_for(type(document)).encode_doc(document, into.docs.add())
+            codec_of(type(document)).encode_doc(document, into.docs.add())
 
     def to_bytes(self) -> bytes:
         documents = pb.DocListProto()
@@ -400,7 +427,7 @@ class _MixedPayload:
         return b"[" + b",".join(self.json_items()) + b"]"
 
     def json_items(self) -> list[bytes]:
-        return [codec_for(type(document)).encode_json_doc(document) for document in self._documents]
+        return [codec_of(type(document)).encode_json_doc(document) for document in self._documents]
 
 
 _ROOM = 1000
@@ -637,6 +664,8 @@ class Run:
         self._responses: list[Response] = []
         self._documents: list[Any] = []
         self._list_type: Any = None
+        self._are_whole = False
+        """An answer was one value of the `return_type`, not the items of a list."""
         self._last_failure: JinaError | None = None
 
     def _request(self, payload: Payload) -> Request:
@@ -672,7 +701,7 @@ class Run:
         Raises the failure of the answer when no callback takes it, that of a call that reached no server in any case,
         and `BadClientCallback` when a callback raises.
         """
-        response = Response(answer, self.call.doc_type)
+        response = Response(answer, self.call.doc_type, self.call.return_type)
         error = answer.error
         taken = error is None
         if error is None:
@@ -710,6 +739,7 @@ class Run:
             self._responses.append(response)
             return
         documents = response.docs
+        self._are_whole = self._are_whole or response.is_one_value
         if self._list_type is None:
             self._list_type, self._documents = type(documents), documents
         else:
@@ -722,12 +752,13 @@ class Run:
         if self.call.return_responses:
             return self._responses
         if self._list_type is None:
-            self._documents = codec_for(self.call.doc_type).decode(pb.DocListProto())
+            self._documents = codec_of(self.call.doc_type).decode(pb.DocListProto())
         return self.shaped(self._documents)
 
     def shaped(self, documents: Any) -> Any:
         """One document where one was asked for and came, else the list."""
-        return documents[0] if is_single(self.call.return_type) and len(documents) == 1 else documents
+        one = is_single(self.call.return_type) or self._are_whole
+        return documents[0] if one and len(documents) == 1 else documents
 
 
 def _needs_error(function: Callable[..., Any]) -> bool:

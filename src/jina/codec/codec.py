@@ -15,10 +15,20 @@ from docarray.base_doc.doc import BaseDocWithoutId
 from google.protobuf.message import DecodeError
 
 from jina.codec import pb
-from jina.codec.compiler import DocumentReader, Invalid, Location, Mismatch, Reader, message_reader, read_untyped
+from jina.codec.compiler import (
+    DocumentReader,
+    Invalid,
+    Location,
+    Mismatch,
+    Reader,
+    is_document,
+    message_reader,
+    read_untyped,
+)
 from jina.codec.json import json_codec_for
 from jina.codec.large_values import has_large_documents, has_large_values, read_docs_bytes, write_docs_bytes
 from jina.codec.protobuf import Unwritable, node_compiler, write_doc, write_docs
+from jina.codec.records import RecordCodec, read_documents_by, record_codec_for
 from jina.errors import BadClientInput, BadRequest, ConfigError
 
 _lock = threading.RLock()
@@ -39,10 +49,21 @@ def codec_for(doc_type: type) -> Codec:
         return _codecs.setdefault(doc_type, Codec(doc_type))
 
 
+read_documents_by(codec_for)
+
+
+def codec_of(annotation: Any) -> Codec | RecordCodec:
+    """The codec of a document class, or of any other type as `jina.documents.records` has it."""
+    return codec_for(annotation) if is_document(annotation) else record_codec_for(annotation)
+
+
 class Codec(DocumentReader):
     """Converts documents of one class; made by `codec_for`."""
 
     compiler = node_compiler(codec_for)
+    is_plain = False
+    is_value = False
+    reads_text = False
 
     def __init__(self, doc_type: type[BaseDocWithoutId]) -> None:
         super().__init__(doc_type)

@@ -32,6 +32,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from jina.codec import pb
 from jina.codec.tensors import read_tensor
+from jina.documents.records import is_record
 from jina.errors import ConfigError, ValidationFailed
 
 Reader = Callable[[Any], Any]
@@ -148,7 +149,7 @@ _READERS: dict[str, Callable[[pb.NodeProto, DocMaker], Any]] = {
 
 def is_schemaless(cls: Any) -> bool:
     """Whether a class is `jina.Document` itself; a subclass with annotations is an ordinary typed class."""
-    return bool(cls.__module__ == "jina.documents.document" and cls.__name__ == "Document")
+    return isinstance(cls, type) and cls.__module__ == "jina.documents.document" and cls.__name__ == "Document"
 
 
 def list_type() -> Any:
@@ -275,6 +276,8 @@ class ReaderCompiler(NamedTuple):
     tensor: Callable[[Any], Reader]
     url: Callable[[Any], Reader]
     named_bytes: Callable[[Any], Reader]
+    record: Callable[[Any], Reader] | None = None  # of plain classes; pydantic reads them where there is none
+    array: Reader | None = None  # of numpy's own arrays, likewise
 
     def compile(self, annotation: Any) -> Reader:
         """The reader for an annotation; a slower one through pydantic where no faster is known."""
@@ -283,6 +286,10 @@ class ReaderCompiler(NamedTuple):
 
     def _structured(self, annotation: Any) -> Reader | None:
         origin = get_origin(annotation) or annotation
+        if self.record is not None and is_record(annotation):
+            return self.record(annotation)
+        if self.array is not None and origin is np.ndarray:
+            return self.array
         if origin is Union or origin is types.UnionType:
             members = get_args(annotation)
             rest = [member for member in members if member is not type(None)]
@@ -419,7 +426,7 @@ class NeedsPydantic(Exception):
     """A default that only pydantic can give is missing."""
 
 
-def _is_plain(cls: Any) -> bool:
+def is_laid_out(cls: Any) -> bool:
     """Whether objects of the class may be laid out directly."""
     decorators = cls.__pydantic_decorators__
     config = cls.model_config
@@ -442,10 +449,10 @@ def _is_docarrays(function: Any) -> bool:
     return function is None or str(getattr(function, "__module__", "")).startswith("docarray.documents.")
 
 
-def _plain_reader(
-    cls: type[BaseDocWithoutId], readers: Mapping[str, Reader], fields_of: Callable[[Any], Mapping[str, Any]]
+def laid_out_reader(
+    cls: type[BaseModel], readers: Mapping[str, Reader], fields_of: Callable[[Any], Mapping[str, Any]]
 ) -> Reader:
-    """Reads documents of a plain class, laying out the objects directly."""
+    """Reads objects of a class that `is_laid_out`, without calling its constructor."""
     plan = [(name, read, _default_maker(cls.model_fields[name])) for name, read in readers.items()]
     every = frozenset(readers)
     new = object.__new__
@@ -508,7 +515,7 @@ def _complete(cls: type[BaseDocWithoutId]) -> None:
         raise ConfigError(f"{cls.__name__}: the annotation {error.name!r} is not defined") from None
 
 
-def annotations_of(cls: type[BaseDocWithoutId]) -> dict[str, Any]:
+def annotations_of(cls: type[BaseModel]) -> dict[str, Any]:
     """The annotation of each field, with what `Field` and `Annotated` ask of it.
 
     A field with the default None may be None, whatever its annotation: what was left out here is None there.
@@ -628,8 +635,8 @@ class DocumentReader:
         self.tacit_nones = _tacit_nones(cls)
         names = self.json_names if self.compiler.by_json_names else {}
         self.readers = {names.get(name, name): self.compiler.compile(each) for name, each in annotations.items()}
-        if _is_plain(cls) and not (self.compiler.by_json_names and _has_aliases(cls)):
-            return _plain_reader(cls, self.readers, self.compiler.fields_of)
+        if is_laid_out(cls) and not (self.compiler.by_json_names and _has_aliases(cls)):
+            return laid_out_reader(cls, self.readers, self.compiler.fields_of)
         return self._read_by_pydantic
 
     def _read_by_pydantic(self, item: Any) -> Any:

@@ -224,14 +224,18 @@ def _each(untyped: Reader) -> Reader:
     return read
 
 
+JSON_COMPILER = ReaderCompiler(
+    codec_of=json_codec_for, fields_of=_fields, by_json_names=True, scalars=_SCALARS, of_value=_same,
+    optional=_optional, union=_union, document=_document, documents=_documents, sequence=_sequence,
+    fixed_tuple=_fixed_tuple, mapping=_mapping, tensor=_tensor, url=_url, named_bytes=_named_bytes,
+)  # fmt: skip
+"""Makes what reads values of parsed JSON."""
+
+
 class JsonCodec(DocumentReader):
     """Converts documents of one class; made by `json_codec_for`."""
 
-    compiler = ReaderCompiler(
-        codec_of=json_codec_for, fields_of=_fields, by_json_names=True, scalars=_SCALARS, of_value=_same,
-        optional=_optional, union=_union, document=_document, documents=_documents, sequence=_sequence,
-        fixed_tuple=_fixed_tuple, mapping=_mapping, tensor=_tensor, url=_url, named_bytes=_named_bytes,
-    )  # fmt: skip
+    compiler = JSON_COMPILER
 
     def untyped(self, item: Any) -> Any:
         """The values of a document as far as they are readable, the others as they are; raises `Invalid`."""
@@ -281,7 +285,7 @@ class JsonCodec(DocumentReader):
             for doc in docs
         ]
         try:
-            return dumps(fields, _convert)
+            return dumps(fields, json_value)
         except (TypeError, ValueError, RecursionError) as error:
             raise BadClientInput(f"{cls.__name__}: {error}") from None
 
@@ -311,7 +315,7 @@ def _model_dump(doc: Any) -> Any:
         return doc.model_dump(by_alias=True, warnings=False)
 
 
-def _convert(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """What `json_text` does not know by itself; raises TypeError."""
     if isinstance(value, BaseDocWithoutId):
         return json_fields(value)

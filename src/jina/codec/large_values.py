@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 LARGE = 64 * 1024
 """Bytes from which a value goes this way; below, messages are as fast."""
 Part = bytes | memoryview
+Fields = Callable[[Any], Mapping[str, Any]]
+"""Gives the fields of a document by name."""
 
 
-def has_large_values(docs: Any) -> bool:
+def has_large_values(docs: Any, fields: Fields = fields_of) -> bool:
     """Whether the first document holds a large array or large bytes, as the others then mostly do."""
     for doc in docs:
-        return any(map(_is_large, fields_of(doc).values()))
+        return any(map(_is_large, fields(doc).values()))
     return False
 
 
@@ -34,12 +36,12 @@ def _is_large(value: Any) -> bool:
     return (isinstance(value, np.ndarray) and value.nbytes >= LARGE) or (type(value) is bytes and len(value) >= LARGE)
 
 
-def write_docs_bytes(docs: Iterable[Any]) -> bytes:
+def write_docs_bytes(docs: Iterable[Any], fields: Fields = fields_of) -> bytes:
     """The documents as one serialised `docarray.DocListProto`; raises `Unwritable`."""
     parts: list[Part] = []
     for number, doc in enumerate(docs):
         try:
-            pieces = _doc_parts(doc)
+            pieces = _parts_of(fields(doc))
         except Unwritable as error:
             error.path.insert(0, str(number))
             raise
@@ -48,10 +50,10 @@ def write_docs_bytes(docs: Iterable[Any]) -> bytes:
     return b"".join(parts)
 
 
-def _doc_parts(doc: Any) -> list[Part]:
+def _parts_of(fields: Mapping[str, Any]) -> list[Part]:
     small: dict[str, Any] = {}
     large: list[Part] = []
-    for name, value in fields_of(doc).items():
+    for name, value in fields.items():
         if not _is_large(value):
             small[name] = value
         elif type(value) is bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from jina.codec import pb
@@ -24,6 +24,8 @@ class DocumentCodec(Protocol):
 
     list_type: Any
     """`DocList` of the class."""
+    reads_text: bool
+    """Whether it reads JSON from its text, by `decode_text`, rather than from parsed objects."""
     read_doc: Callable[[Any], Any]
     """Read one `docarray.DocProto`; raises `compiler.Mismatch` and `compiler.Invalid`."""
 
@@ -111,6 +113,8 @@ class Request:
     """Called where and when the work on it begins, just before the handler; set by the listener or link."""
     clock_and_seed: tuple[float, int] | None = None
     """The time and the seed that handlers are given, of a write that several replicas apply."""
+    bare: Literal["", "one", "many"] = ""
+    """Whether one input or a list of them came as the body of an HTTP request, without an envelope; else empty."""
 
 
 @dataclass(slots=True)

@@ -180,11 +180,18 @@ class JsonPayload:
 
     def decode(self, codec: DocumentCodec) -> Any:
         """See `messages.Payload`."""
+        if self._items is None and codec.reads_text:
+            return self._decoded_text(codec)
         items = self._parsed() if self._items is None else self._items
         if self.text is not None:
             # Parsed numbers are several times the text: freed where they were made, not when the request ends.
             self._items = None
         return codec.decode_json(items, location=self.location, indexed=not self.single)
+
+    def _decoded_text(self, codec: Any) -> Any:
+        """What a codec that reads JSON by itself makes of the text."""
+        text = self.text or b""
+        return codec.decode_text(text, self.location, indexed=not self.single)
 
     def write_proto(self, into: pb.DocListProto) -> None:
         """See `messages.Payload`; without a schema, arrays of numbers travel as lists."""

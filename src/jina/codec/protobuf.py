@@ -401,6 +401,11 @@ def _dataclass(value: Any, node: pb.NodeProto) -> None:
     _dict({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, node)
 
 
+def _struct(value: Any, node: pb.NodeProto) -> None:
+    names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+    _dict({wire: getattr(value, name) for name, wire in names}, node)
+
+
 def _by_docarray(value: BaseNode, node: pb.NodeProto) -> None:
     Fallbacks.count += 1
     node.MergeFromString(value._to_node_protobuf().SerializeToString())  # noqa: SLF001 - the hook of custom types
@@ -456,6 +461,8 @@ def _choose_writer(cls: type) -> Writer:
     for base, writer in _SUBCLASSES:
         if issubclass(cls, base):
             return writer
+    if hasattr(cls, "__struct_fields__"):
+        return _struct
     return _dataclass if dataclasses.is_dataclass(cls) else _as_json
 
 

@@ -6,16 +6,17 @@ A schemaless document is an object that may hold anything.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, get_origin
 
 from docarray.array.any_array import AnyDocArray
 from docarray.typing import AnyTensor
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, PydanticJsonSchemaWarning
 from pydantic_core import core_schema
 
 from jina.codec.compiler import is_schemaless
+from jina.documents.records import VALUE, adapter, is_struct, is_value, type_name
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -78,6 +79,8 @@ def json_schema_of(doc_type: type) -> dict[str, Any]:
     """
     if is_schemaless(doc_type):
         schema = _schemaless()
+    elif is_value(doc_type):
+        schema = _value_schema(doc_type)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a default that JSON cannot show is left out
@@ -87,10 +90,27 @@ def json_schema_of(doc_type: type) -> dict[str, Any]:
     return {"$schema": DIALECT, **schema}
 
 
+def _value_schema(annotation: Any) -> dict[str, Any]:
+    """The object that holds a value, see `jina.documents.records`."""
+    schema = {} if annotation in {Any, object} else _generate(annotation)
+    definitions = schema.pop("$defs", None)
+    name = type_name(annotation)
+    found = {"type": "object", "title": name, "properties": {VALUE: schema}, "required": [VALUE]}
+    return found if definitions is None else {**found, "$defs": definitions}
+
+
 def _generate(cls: Any) -> dict[str, Any]:
     if isinstance(cls, type) and issubclass(cls, BaseModel):
         return cls.model_json_schema(schema_generator=_Generator)
-    return TypeAdapter(cls).json_schema(schema_generator=_Generator)
+    if is_struct(get_origin(cls) or cls):
+        return _of_struct(cls)
+    return adapter(cls).json_schema(schema_generator=_Generator)
+
+
+def _of_struct(cls: Any) -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.json.schema(cls, schema_hook=_generate)
 
 
 def _schemaless() -> dict[str, Any]:

@@ -90,13 +90,47 @@ def clock_and_seed_of(function: Any) -> frozenset[str]:
 def check_handler(function: Any) -> None:
     """Raise `ExecutorDefinitionError` when the method cannot be called with the keywords of a request."""
     _check_self(function)
-    names, everything = named(function), accepts(function) is None
+    names = named(function)
     if {"doc", "docs"} <= names:
         raise ExecutorDefinitionError(
             f"{describe(function)} takes both `doc` and `docs`; `docs` gets all documents of a request, `doc` one"
             " after the other",
             help="leave out one of them",
         )
+    if _may_be_plain(function):
+        for parameter in parameters_of(function):
+            check_keyword(function, parameter)
+    else:
+        check_documents_handler(function)
+
+
+def _may_be_plain(function: Any) -> bool:
+    """Whether annotations may say that the method takes or gives plain types, which is known once they are resolved."""
+    annotations = getattr(inspect.unwrap(function), "__annotations__", {})
+    inputs = [one for one in parameters_of(function) if not has_meaning(one) and one.kind is not one.VAR_KEYWORD]
+    if not inputs:
+        return accepts(function) is not None and "return" in annotations
+    return any(one.name in annotations and not _is_docarrays(annotations[one.name]) for one in inputs) and not any(
+        one.name in {"doc", "docs"} and one.name not in annotations for one in inputs
+    )
+
+
+def _is_docarrays(annotation: Any) -> bool:
+    """Whether an annotation is a class of documents, or a list of them; told without importing docarray."""
+    return isinstance(annotation, type) and any(base.__module__.startswith("docarray.") for base in annotation.__mro__)
+
+
+def has_meaning(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter gets something else than the input of a request, by its name."""
+    name = parameter.name
+    if name in CLOCK_AND_SEED:
+        return parameter.default is parameter.empty
+    return name in PASSED and name not in {"doc", "docs"}
+
+
+def check_documents_handler(function: Any) -> None:
+    """Raise `ExecutorDefinitionError` unless a method that takes documents as in Jina 3 takes all that is passed."""
+    names, everything = named(function), accepts(function) is None
     for parameter in parameters_of(function):
         _check_parameter(function, parameter)
     expected = {"docs", "parameters", "docs_matrix"} - ({"docs"} if "doc" in names else set())
@@ -130,17 +164,25 @@ def _check_parameter(function: Any, parameter: inspect.Parameter) -> None:
     if parameter.default is not parameter.empty or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
         return
     name = parameter.name
-    if parameter.kind is parameter.POSITIONAL_ONLY:
-        problem = "is positional-only, but methods are called with keywords"
-        instead = "leave out the `/` in its signature"
-    elif name not in PASSED:
-        near = nearest(name, PASSED)
-        hint = f"; did you mean {near!r}?" if near else f"; requests carry {', '.join(PASSED)}"
-        problem = f"has no default, and no request carries it{hint}"
-        instead = _where_it_comes_from(function, parameter)
-    else:
+    check_keyword(function, parameter)
+    if name in PASSED:
         return
-    raise ExecutorDefinitionError(f"parameter {name!r} of {describe(function)} {problem}", help=instead)
+    near = nearest(name, PASSED)
+    hint = f"; did you mean {near!r}?" if near else f"; requests carry {', '.join(PASSED)}"
+    raise ExecutorDefinitionError(
+        f"parameter {name!r} of {describe(function)} has no default, and no request carries it{hint}",
+        help=_where_it_comes_from(function, parameter),
+    )
+
+
+def check_keyword(function: Any, parameter: inspect.Parameter) -> None:
+    """Raise `ExecutorDefinitionError` for a parameter that cannot be passed by its name."""
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        raise ExecutorDefinitionError(
+            f"parameter {parameter.name!r} of {describe(function)} is positional-only, but methods are called with"
+            " keywords",
+            help="leave out the `/` in its signature",
+        )
 
 
 def _where_it_comes_from(function: Any, parameter: inspect.Parameter) -> str:

@@ -6,16 +6,18 @@ import inspect
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from jina.documents.records import type_name
 from jina.errors import ValidationFailed
 
 if TYPE_CHECKING:
     from jina.executor.endpoints import Endpoint
+    from jina.executor.signatures import PlainCall
 
 SEPARATOR = "__"
 
@@ -74,6 +76,8 @@ def normalise_one(endpoint: Endpoint, returned: Any, doc: Any) -> Any:
 
 def yielded(endpoint: Endpoint, item: Any) -> Any:
     """A document of a stream; raises `TypeError` for anything else."""
+    if endpoint.plain is not None:
+        return _answer(endpoint, endpoint.plain, item, verb="yield")
     if _is_document(item):
         return item
     raise _wrong(endpoint, item, "documents", verb="yield")
@@ -84,6 +88,8 @@ def collect(endpoint: Endpoint, docs: list[Any]) -> Any:
 
     Its class is that of the first document, or the endpoint's output where there is none.
     """
+    if endpoint.plain is not None:
+        return docs
     from jina.documents import array_class_of
 
     return array_class_of(type(docs[0]) if docs else endpoint.output_type)(docs)
@@ -150,7 +156,12 @@ def call_arguments(endpoint: Endpoint, extras: Extras) -> dict[str, Any]:
         "tracing_context": extras.tracing_context,
     }
     arguments = {name: value for name, value in arguments.items() if endpoint.takes(name)}
-    if endpoint.takes("parameters"):
+    if endpoint.plain is not None and endpoint.plain.parameters:
+        found = vars(validate_parameters(endpoint, extras.parameters))
+        arguments.update({name: found[name] for name in endpoint.plain.parameters})
+        if "parameters" in endpoint.names:
+            arguments["parameters"] = dict(extras.parameters)
+    elif endpoint.takes("parameters"):
         arguments["parameters"] = validate_parameters(endpoint, extras.parameters)
     if "headers" in endpoint.names:
         arguments["headers"] = dict(extras.headers)
@@ -195,6 +206,11 @@ def validate_parameters(endpoint: Endpoint, parameters: Mapping[str, Any]) -> An
 
 def call(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     """Call a `def` handler with the documents of a request; gives what `results.normalise` gives."""
+    plain = endpoint.plain
+    if plain is not None:
+        return _answers(
+            endpoint, plain, docs, [endpoint.function(**one, **arguments) for one in inputs_of(plain, docs)]
+        )
     if not endpoint.is_single:
         takes_docs, function = endpoint.accepts is None or "docs" in endpoint.accepts, endpoint.function
         answer = function(docs=docs, **arguments) if takes_docs else function(**arguments)
@@ -205,6 +221,10 @@ def call(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[A
 
 async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     """Call an `async def` handler with the documents of a request; gives what `results.normalise` gives."""
+    plain = endpoint.plain
+    if plain is not None:
+        given = [await _settled(endpoint.function(**one, **arguments)) for one in inputs_of(plain, docs)]
+        return _answers(endpoint, plain, docs, given)
     if not endpoint.is_single:
         takes_docs, function = endpoint.accepts is None or "docs" in endpoint.accepts, endpoint.function
         answer = function(docs=docs, **arguments) if takes_docs else function(**arguments)
@@ -215,14 +235,62 @@ async def call_async(endpoint: Endpoint, docs: Any, arguments: Mapping[str, Any]
     return collect(endpoint, answers), None
 
 
+def inputs_of(plain: PlainCall, docs: Any) -> list[Mapping[str, Any]]:
+    """The keywords for the input of each call of a method of plain types."""
+    if plain.takes_many:
+        return [{plain.keyword: docs}]
+    if plain.keyword:
+        return [{plain.keyword: doc} for doc in docs]
+    return [vars(doc) for doc in docs]
+
+
+def _answers(endpoint: Endpoint, plain: PlainCall, docs: Any, given: list[Any]) -> tuple[list[Any], None]:
+    """What a method of plain types gave, as the list of documents that answers the request."""
+    if plain.gives == "each" and not plain.takes_many:
+        return [_answer(endpoint, plain, one) for one in given], None
+    if plain.gives == "one":
+        answer = _answer(endpoint, plain, given[0])
+        return [answer] * max(1, len(docs)) if plain.gives_none else [answer], None
+    answers: list[Any] = []
+    for one in given:
+        if isinstance(one, str | bytes | Mapping) or not isinstance(one, Iterable):
+            raise _wrong_plain(endpoint, f"a list of {type_name(endpoint.output_type)}", one, "return")
+        answers += [_answer(endpoint, plain, item) for item in one]
+    return answers, None
+
+
+def _answer(endpoint: Endpoint, plain: PlainCall, answer: Any, *, verb: str = "return") -> Any:
+    try:
+        return plain.check(answer)
+    except TypeError as error:
+        raise _wrong_plain(endpoint, str(error), answer, verb) from None
+
+
+def _wrong_plain(endpoint: Endpoint, wanted: str, value: Any, verb: str) -> TypeError:
+    given = "returned" if verb == "return" else "yielded"
+    return TypeError(f"{endpoint.where} has to {verb} {wanted} as annotated, but {given} {type(value).__qualname__}")
+
+
 async def _settled(value: Any) -> Any:
     # A decorator of the user may have awaited the coroutine already.
     return await value if inspect.isawaitable(value) else value
 
 
+def streams_of(endpoint: Endpoint, docs: Any) -> Any:
+    """What a generator is called with, one after the other: each document, or all of them at once."""
+    return [docs] if endpoint.plain is not None and endpoint.plain.takes_many else docs
+
+
+def _keywords(endpoint: Endpoint, doc: Any) -> Mapping[str, Any]:
+    plain = endpoint.plain
+    if plain is None:
+        return {"doc": doc} if endpoint.takes("doc") else {}
+    return {plain.keyword: doc} if plain.keyword else vars(doc)
+
+
 def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterator[Any]:
     """The documents that a generator yields; closing the iterator closes the generator."""
-    keywords = {"doc": doc} if endpoint.takes("doc") else {}
+    keywords = _keywords(endpoint, doc)
     with closing(endpoint.function(**keywords, **arguments)) as items:
         for item in items:
             yield yielded(endpoint, item)
@@ -230,7 +298,7 @@ def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterat
 
 async def stream_async(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> AsyncIterator[Any]:
     """The documents that an asynchronous generator yields; closing the iterator closes the generator."""
-    keywords = {"doc": doc} if endpoint.takes("doc") else {}
+    keywords = _keywords(endpoint, doc)
     async with aclosing(endpoint.function(**keywords, **arguments)) as items:
         async for item in items:
             yield yielded(endpoint, item)

@@ -183,8 +183,9 @@ def _endpoints(cls: type, overrides: dict[str, str]) -> Iterator[Callable[[], di
 
 def _endpoint(cls: type, path: str, name: str, marks: Any) -> dict[str, Any]:
     from jina.codec.schema import json_schema_of
+    from jina.documents.records import type_name
     from jina.executor.decorators import Marks, kind_of
-    from jina.executor.endpoints import types_of
+    from jina.executor.signatures import types_of
 
     function = getattr(cls, name)
     marks = marks or Marks()
@@ -194,8 +195,8 @@ def _endpoint(cls: type, path: str, name: str, marks: Any) -> dict[str, Any]:
         "method": name,
         "streams": kind_of(function)[1],
         "write": bool(marks.write),
-        "input": {"name": types.input_type.__name__, "schema": json_schema_of(types.input_type)},
-        "output": {"name": types.output_type.__name__, "schema": json_schema_of(types.output_type)},
+        "input": {"name": type_name(types.input_type), "schema": json_schema_of(types.input_type)},
+        "output": {"name": type_name(types.output_type), "schema": json_schema_of(types.output_type)},
     }
     if types.parameters_model is not None:
         model = types.parameters_model

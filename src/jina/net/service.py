@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from jina.codec.messages import Reply, Request, Route
 from jina.errors import Unavailable
@@ -42,6 +42,12 @@ class EndpointInfo:
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""
     is_passthrough: bool = False
     """Whether the Executor has no endpoint at all, so that documents come back as they are."""
+    answers: Literal["", "each", "one", "many"] = ""
+    """What an endpoint of plain types gives: an answer for each input, one for all, many for one; else empty."""
+    input_is_value: bool = False
+    """Whether an input is no object: it is the field `value` of `input_schema` then."""
+    output_is_value: bool = False
+    """Whether an answer is no object, likewise."""
 
 
 def flat_fields(schema: dict[str, Any]) -> dict[str, str]:

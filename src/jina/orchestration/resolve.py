@@ -104,7 +104,7 @@ def _given_by(executor_class: type, method: str) -> Any:
     from jina.documents import Document
     from jina.executor.binding import marked
     from jina.executor.decorators import Marks
-    from jina.executor.endpoints import types_of
+    from jina.executor.signatures import types_of
 
     function = getattr(executor_class, method, None)
     if function is None:

@@ -292,7 +292,7 @@ class Routes:
         if info.is_generator:
             handler = partial(answer_stream, gate=self._gate, endpoint=path, info=info)
             return {"GET": handler, "POST": handler}
-        call = partial(answer_call, gate=self._gate, endpoint=path)
+        call = partial(answer_call, gate=self._gate, endpoint=path, info=info if info.answers else None)
         return {"POST": call, CRUD.get(path, "POST"): call}
 
     def _extra(self, route: ExtraRoute, info: EndpointInfo | None) -> Methods:

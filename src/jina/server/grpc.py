@@ -357,6 +357,9 @@ def _schemas(info: EndpointInfo) -> dict[str, Any]:
         "is_passthrough": info.is_passthrough,
         "is_safe": info.is_safe,
         "is_repeatable": info.is_repeatable,
+        "answers": info.answers,
+        "input_is_value": info.input_is_value,
+        "output_is_value": info.output_is_value,
     }
     return {
         **{name: value for name, value in ours.items() if value},  # unknown to Jina 3

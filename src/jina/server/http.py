@@ -64,7 +64,7 @@ class _Envelope(msgspec.Struct):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _UNSET = msgspec.UNSET
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-_KEYS = frozenset(_Envelope.__struct_fields__)
+ENVELOPE_KEYS = frozenset(_Envelope.__struct_fields__)
 
 
 def read_json(body: bytes | str, *, bare: bool = False) -> Request:
@@ -103,7 +103,7 @@ def _from_envelope(envelope: _Envelope, text: bytes) -> Request:
         if documents[:1] not in {b"[", b"{"}:
             _checked_list(_loads(documents))
             documents = b"[]"
-    elif all(getattr(envelope, key) is _UNSET for key in _KEYS):
+    elif all(getattr(envelope, key) is _UNSET for key in ENVELOPE_KEYS):
         return Request(
             "", JsonPayload(b"[]") if not text.strip(b"{} \r\n\t") else JsonPayload(text, location=("body",))
         )
@@ -135,7 +135,7 @@ def _checked_list(data: Any) -> list[Any]:
 def _read_lenient(text: bytes) -> Request:
     """What the strict decoder refuses: NaN and infinities, which Jina 3 reads, or no JSON at all."""
     content = _loads(text)
-    if not _KEYS & content.keys():
+    if not ENVELOPE_KEYS & content.keys():
         return Request("", JsonPayload([content], location=("body",), single=True))
     data = content.pop("data", None)
     parameters = content.pop("parameters", None)

@@ -21,7 +21,7 @@ from jina.errors import (
 )
 from jina.net.limits import Gate
 from jina.net.messages import as_jina_error, is_cancelled, new_request_id
-from jina.net.service import EndpointInfo, LocalService
+from jina.net.service import EndpointInfo, LocalService, flat_fields
 from jina.server.http import (
     DOCUMENTS,
     JSON_HEADER,
@@ -32,6 +32,7 @@ from jina.server.http import (
     read_json,
     reply_parts,
 )
+from jina.server.plain_bodies import bare_answer, bare_items, read_plain
 
 EVENT_STREAM = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -93,9 +94,16 @@ def framing_of(exchange: Exchange) -> Framing:
 
 
 async def send_stream(
-    exchange: Exchange, framing: Framing, replies: AsyncGenerator[Reply], ping_interval: float = PING_INTERVAL
+    exchange: Exchange,
+    framing: Framing,
+    replies: AsyncGenerator[Reply],
+    ping_interval: float = PING_INTERVAL,
+    *,
+    bare: EndpointInfo | None = None,
 ) -> None:
     """Write the replies as they come; the documents of one reply leave in one piece.
+
+    With `bare`, those are of plain types, and values leave without the object around them.
 
     The response begins with the first document, so that an earlier error can still be an ordinary one. The
     stream is closed when this returns or is cancelled; the caller writes the last frame.
@@ -104,7 +112,7 @@ async def send_stream(
     try:
         async with aclosing(replies):
             async for reply in replies:
-                items = reply.payload.json_items()
+                items = reply.payload.json_items() if bare is None else bare_items(reply, bare)
                 if items:
                     keep_alive.silent = False
                     if not exchange.started:
@@ -150,7 +158,9 @@ _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": 
 
 
 async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None = None) -> None:
-    """One request, one reply; `endpoint` may be empty where the body names it. `info` is what a GET needs."""
+    """One request, one reply; `endpoint` may be empty where the body names it. `info` is what a GET needs, and an
+    endpoint of plain types.
+    """
     request = await read_request(exchange, gate, endpoint, info)
     reply = await guarded(exchange, gate.call(request), request.deadline)
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
@@ -161,6 +171,9 @@ async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: Endpo
                 headers.append((b"x-jina-parameters", parameters))
             await exchange.respond((reply.payload.to_bytes(),), _DOCUMENTS_HEADER, headers=headers)
             return
+    if request.bare and info is not None:
+        await exchange.respond((bare_answer(reply, request, info),), JSON_HEADER, headers=headers)
+        return
     await exchange.respond(reply_parts(reply, request), JSON_HEADER, headers=headers)
 
 
@@ -169,7 +182,8 @@ async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: End
     request = await read_request(exchange, gate, endpoint, info)
     framing = framing_of(exchange)
     try:
-        await guarded(exchange, send_stream(exchange, framing, gate.stream(request)), request.deadline)
+        bare = info if request.bare else None
+        await guarded(exchange, send_stream(exchange, framing, gate.stream(request), bare=bare), request.deadline)
         last = framing.end
     except Cancelled:
         raise
@@ -219,7 +233,7 @@ async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: Endp
     if exchange.method == "GET":
         request = _of_get(exchange, body, endpoint, info)
     else:
-        request = _of_post(exchange, body, endpoint, gate.service)
+        request = _of_post(exchange, body, endpoint, gate.service, info)
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = headers
     request.json_reply = "accept" not in headers or not exchange.accepts(DOCUMENTS)
@@ -230,13 +244,20 @@ async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: Endp
     return request
 
 
-def _of_post(exchange: Exchange, body: bytes, endpoint: str, service: LocalService) -> Request:
+def _of_post(
+    exchange: Exchange, body: bytes, endpoint: str, service: LocalService, info: EndpointInfo | None
+) -> Request:
     """The request in a body: JSON, or the binary media type."""
     headers = exchange.headers
     if headers.get("content-type", "").startswith(DOCUMENTS):
         request = Request(endpoint, BytesPayload(body))
         if text := headers.get("x-jina-parameters"):
             request.parameters = parameters_of(text)
+    elif info is not None and info.answers:
+        request = read_plain(body, info)
+        request.endpoint = request.endpoint or endpoint
+        if request.bare and info.parameters_schema is not None:
+            request.parameters = _arguments_of(exchange.query(), info.parameters_schema)
     else:
         request = read_json(body)
         request.endpoint = request.endpoint or endpoint
@@ -272,7 +293,22 @@ def _of_get(exchange: Exchange, body: bytes, endpoint: str, info: EndpointInfo |
     request.endpoint = endpoint
     if parameters:
         request.parameters = parameters_of(parameters)
+    if info is not None and info.answers:
+        request.bare = "one"
     return request
+
+
+def _arguments_of(query: dict[str, str], schema: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that stand in a query by name."""
+    kinds = flat_fields(schema)
+    return {name: _converted_or_text(text, kinds[name]) for name, text in query.items() if name in kinds}
+
+
+def _converted_or_text(text: str, kind: str) -> Any:
+    try:
+        return _converted(text, kind)
+    except (ValueError, KeyError):
+        return text
 
 
 def deadline_of(text: str) -> float | None:

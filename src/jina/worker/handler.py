@@ -12,15 +12,15 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from jina.codec.codec import codec_for
+from jina.codec.codec import codec_for, codec_of
 from jina.codec.large_values import has_large_flat_values
 from jina.codec.messages import DocumentCodec, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, ProtoPayload
-from jina.errors import BadClientInput, ExecutorError
+from jina.errors import BadClientInput, BadRequest, ExecutorError
 from jina.executor import invoke
 from jina.executor.endpoints import Endpoint
 from jina.executor.invoke import scope_parameters
@@ -30,6 +30,7 @@ from jina.worker.scheduler import JobPool, ResultJob
 
 if TYPE_CHECKING:
     from jina.codec.codec import Codec
+    from jina.codec.records import RecordCodec
 
 LARGE = 256 * 1024
 """Bytes from which JSON and nested documents take long."""
@@ -65,7 +66,7 @@ def slow_to_encode(docs: Any, *, as_json: bool) -> bool:
     """Whether documents take long to encode; a guess from the first one."""
     for doc in docs:
         size, flat = 64, True
-        for value in vars(doc).values():
+        for value in _values_of(doc):
             kind = type(value)
             if kind in _SIZED:
                 size += len(value)
@@ -77,6 +78,17 @@ def slow_to_encode(docs: Any, *, as_json: bool) -> bool:
             return size > LARGE
         return size > LARGE_FLAT or (size > LARGE and len(docs) > MANY)
     return False
+
+
+def _values_of(doc: Any) -> Collection[Any]:
+    """The values in a document, or in a record or value of another type."""
+    fields = getattr(doc, "__dict__", None)
+    if fields is not None:
+        return cast("Collection[Any]", fields.values())
+    if isinstance(doc, dict):
+        return doc.values()
+    names = getattr(doc, "__struct_fields__", None) or getattr(doc, "__dataclass_fields__", None)
+    return [doc] if names is None else [getattr(doc, name) for name in names]
 
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -129,11 +141,10 @@ class ReplyPayload:
 
     __slots__ = ("_bytes", "_codec", "_counted", "_counts", "_json", "docs")
 
-    def __init__(self, docs: Any, expected: Codec, counts: EndpointMetrics) -> None:
+    def __init__(self, docs: Any, expected: Codec | RecordCodec, counts: EndpointMetrics) -> None:
         self.docs = docs
         self._counts = counts
-        kind = type(next(iter(docs), None))
-        self._codec = expected if kind in (expected.doc_type, type(None)) else codec_for(kind)
+        self._codec = expected if expected.is_plain else _codec_of_documents(docs, expected)
         self._counted = False
         self._bytes: bytes | None = None
         self._json: bytes | None = None
@@ -142,7 +153,7 @@ class ReplyPayload:
         """Encode now, on whichever thread this is, in the form in which a listener will ask."""
         try:
             if as_json:
-                self._json = self._codec.json.encode(self.docs)
+                self._json = self._codec.encode_json(self.docs)
             else:
                 self._bytes = self._codec.to_bytes(self.docs)
         except BadClientInput as error:
@@ -196,6 +207,11 @@ class ReplyPayload:
             raise _unsendable(error) from error
         self._counts.sent.observe(sum(map(len, items)))
         return items
+
+
+def _codec_of_documents(docs: Any, expected: Codec | RecordCodec) -> Codec | RecordCodec:
+    kind = type(next(iter(docs), None))
+    return expected if kind in (expected.doc_type, type(None)) else codec_for(kind)
 
 
 def _unsendable(error: BadClientInput) -> ExecutorError:
@@ -297,8 +313,8 @@ class Handler:
         self.counts = counts
         self.batch_queue: Gathers | None = None
         """What gathers requests into batches, where the endpoint asks for that."""
-        self.codec: Codec = codec_for(endpoint.input_type)
-        self.output_codec: Codec = codec_for(endpoint.output_type)
+        self.codec: Codec | RecordCodec = codec_of(endpoint.input_type)
+        self.output_codec: Codec | RecordCodec = codec_of(endpoint.output_type)
         # Most calls differ in nothing but documents and parameters.
         plain = endpoint.parameters_model is None and "headers" not in endpoint.names and not endpoint.clock_and_seed
         self._constant = invoke.call_arguments(endpoint, invoke.Extras()) if plain else None
@@ -316,7 +332,7 @@ class Handler:
             span.attach(f"{self.owner.class_name}.{self.endpoint.method_name}")
         branches = None if request.branches is None else self._branches(request.branches)
         if docs is None:
-            docs = request.payload.decode(self.codec) if branches is None else self._documents_of(branches)
+            docs = self._decoded(request.payload) if branches is None else self._documents_of(branches)
         if isinstance(request.payload, BytesPayload):
             request.payload = DECODED
         if request.began is not None:
@@ -342,8 +358,23 @@ class Handler:
     def documents(self, request: Request) -> Any:
         """The documents of a request, decoded; those of all branches merged. Raises as `prepare`."""
         if request.branches is None:
-            return request.payload.decode(self.codec)
+            return self._decoded(request.payload)
         return next(iter(self._branches(request.branches).values()))
+
+    def _decoded(self, payload: Payload) -> Any:
+        """The documents; a request without any is for a method of plain types one that leaves everything out."""
+        docs = payload.decode(self.codec)
+        plain = self.endpoint.plain
+        if plain is None or plain.takes_many:
+            return docs
+        if not docs and not self.codec.is_value:
+            return self.codec.decode_json([{}], ("body",), indexed=False)
+        if len(docs) > 1 and plain.gives == "many" and not self.endpoint.is_generator:
+            raise BadRequest(
+                f"{self.endpoint.path} answers one input with a list, so a request has one; {len(docs)} came",
+                help="send one a request, with request_size=1",
+            )
+        return docs
 
     def _branches(self, branches: Sequence[tuple[str, Payload]]) -> dict[str, Any]:
         """The documents of each branch by its name; those of all under one where they are to be merged."""
@@ -359,7 +390,7 @@ class Handler:
         lists = list(branches.values())
         if len(lists) == 1:
             return lists[0]
-        return type(lists[0]).construct([doc for docs in lists for doc in docs])
+        return self.codec.list_type.construct([doc for docs in lists for doc in docs])
 
     def with_results(self, parameters: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
         """The parameters of the answer: those of the request, and the dictionary that the handler returned."""
@@ -460,11 +491,13 @@ def _named_apart(branches: Sequence[tuple[str, Payload]]) -> Iterator[tuple[str,
 def _collected(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
     from jina.executor.invoke import collect
 
-    return collect(endpoint, [item for doc in docs for item in invoke.stream(endpoint, doc, arguments)])
+    streams = invoke.streams_of(endpoint, docs)
+    return collect(endpoint, [item for doc in streams for item in invoke.stream(endpoint, doc, arguments)])
 
 
 async def _collected_async(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
     from jina.executor.invoke import collect
 
-    items = [item for doc in docs async for item in invoke.stream_async(endpoint, doc, arguments)]
+    streams = invoke.streams_of(endpoint, docs)
+    items = [item for doc in streams async for item in invoke.stream_async(endpoint, doc, arguments)]
     return collect(endpoint, items)

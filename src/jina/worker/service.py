@@ -14,6 +14,7 @@ from typing import Any, Literal
 from jina.codec.messages import Reply, Request, Route
 from jina.codec.payloads import size_of
 from jina.codec.schema import json_schema_of
+from jina.documents.records import is_value, type_name
 from jina.errors import BadRequest, JinaError, Unavailable
 from jina.executor import Executor
 from jina.executor.endpoints import Endpoint, EndpointTable
@@ -51,9 +52,9 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
     model = endpoint.parameters_model
     return EndpointInfo(
         path=endpoint.path,
-        input_name=endpoint.input_type.__name__,
+        input_name=type_name(endpoint.input_type),
         input_schema=input_schema,
-        output_name=endpoint.output_type.__name__,
+        output_name=type_name(endpoint.output_type),
         output_schema=output_schema,
         parameters_name=None if model is None else model.__name__,
         parameters_schema=None if model is None else model.model_json_schema(),
@@ -65,6 +66,9 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
         about=_about(endpoint),
         flat_fields=flat_fields(input_schema),
         is_passthrough=not endpoint.method_name,
+        answers="" if endpoint.plain is None else endpoint.plain.gives,
+        input_is_value=is_value(endpoint.input_type),
+        output_is_value=is_value(endpoint.output_type),
     )
 
 

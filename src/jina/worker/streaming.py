@@ -167,7 +167,7 @@ class StreamJob(Job):
         endpoint, buffer = self._handler.endpoint, self.buffer
         docs, arguments = self._prepare()
         try:
-            for doc in docs:
+            for doc in invoke.streams_of(endpoint, docs):
                 with closing(invoke.stream(endpoint, doc, arguments)) as items:  # type: ignore[type-var]
                     for item in items:
                         if buffer.put(item):
@@ -185,7 +185,7 @@ class StreamJob(Job):
         docs, arguments = self._prepare()
         loop = get_running_loop()
         try:
-            for doc in docs:
+            for doc in invoke.streams_of(endpoint, docs):
                 async with aclosing(invoke.stream_async(endpoint, doc, arguments)) as items:  # type: ignore[type-var]
                     async for item in items:
                         if buffer.put(item):
