@@ -283,7 +283,7 @@ def test_prefetch_bounds_the_work_of_one_stream():
                 yield message_of("/echo", str(number)).SerializeToString()
 
         service = Slow(expected)
-        grpc_face = served(service, "grpc", prefetch=prefetch)
+        grpc_face = served(service, "grpc", limits=Limits(window=prefetch))
         async with grpc_face as server, grpc.aio.insecure_channel(authority(server)) as channel:
             assert len([one async for one in channel.stream_stream(CALL)(requests(), metadata=headers)]) == 20
         return service.most

@@ -13,7 +13,7 @@ GATEWAY_OF_JINA_3 = {
     "name": "gateway", "host": "0.0.0.0", "port": None, "protocol": "grpc", "uses": None, "uses_with": None,
     "py_modules": None, "replicas": 1, "prefetch": 1000, "title": None, "description": None, "cors": False,
     "uvicorn_kwargs": None, "ssl_certfile": None, "ssl_keyfile": None, "no_debug_endpoints": False,
-    "no_crud_endpoints": False, "expose_endpoints": None, "expose_graphql_endpoint": False, "proxy": False,
+    "no_crud_endpoints": False, "apis": [], "expose_endpoints": None, "expose_graphql_endpoint": False, "proxy": False,
     "grpc_server_options": None, "grpc_channel_options": None, "graph_description": {}, "graph_conditions": {},
     "deployments_addresses": {}, "deployments_metadata": {}, "deployments_no_reduce": [], "compression": None,
     "timeout_send": None, "timeout_ctrl": 60, "retries": -1, "timeout_ready": 600000, "env": None,

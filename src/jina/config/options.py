@@ -12,6 +12,7 @@ from jina.config.base import Group, Spec
 from jina.config.types import (
     Addresses,
     ApiKeys,
+    Apis,
     Compression,
     Concurrency,
     Consistency,
@@ -331,6 +332,9 @@ class ServiceOptions(UpstreamOptions):
 
     expose_graphql_endpoint: Flag = False
     """Serve GraphQL at `/graphql`."""
+
+    apis: Apis = Field(default=[])
+    """Other APIs through which the endpoints are served as well: `openai` (with Anthropic's messages) over HTTP."""
 
     ACCESS: ClassVar = Group("Who may call, and how often")
 

@@ -443,6 +443,14 @@ def _protocols(value: Any) -> str | list[str]:
     return _protocol(value)
 
 
+API_NAMES: Final = ("openai",)
+_api = choice(*API_NAMES)
+
+
+def _apis(value: Any) -> list[str]:
+    return list(dict.fromkeys(map(_api, value if isinstance(value, list | tuple) else [value])))
+
+
 def _hosts(value: Any) -> str | list[str]:
     items = value if isinstance(value, list | tuple) else [value]
     if not items or not all(isinstance(item, str) and item.strip() for item in items):
@@ -688,6 +696,12 @@ Protocols = Annotated[
     PlainValidator(_protocols),
     WithJsonSchema(one_of_schema(_choices(("grpc", "http", "websocket")))),
 ]
+Apis = Annotated[
+    str | list[str],
+    PlainValidator(_apis),
+    WithJsonSchema(one_of_schema(_choices(API_NAMES))),
+]
+"""A list once it is validated."""
 Hosts = Annotated[str | Sequence[str], PlainValidator(_hosts), WithJsonSchema(one_of_schema({"type": "string"}))]
 Milliseconds = Annotated[float | str | timedelta, _duration("ms"), WithJsonSchema(_DURATION_SCHEMA)]
 MillisecondsOrForever = Annotated[

@@ -467,6 +467,7 @@ class Gateway(BaseGateway):
         return None
 
     def _our_server(self) -> Server:
+        from jina.apis import load
         from jina.net.limits import limits_of
         from jina.server.server import serve
 
@@ -478,9 +479,9 @@ class Gateway(BaseGateway):
             http=self._our_http(plan.http),
             grpc_options=plan.grpc_server_options,
             limits=limits_of(plan),
-            prefetch=plan.prefetch,
             access=plan.access,
             customise=self.extend_http,
+            apis=load(plan.http.apis),
         )
 
     def _our_http(self, http: HttpPlan) -> HttpPlan:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jina.apis import load
 from jina.errors import ConfigError
 from jina.gateway.links import UpstreamConnector
 from jina.gateway.service import GatewayService
@@ -67,8 +68,8 @@ def frontend_of(
         http=plan.http,
         grpc_options=plan.grpc_server_options,
         limits=limits_of(plan),
-        prefetch=plan.prefetch,
         access=plan.access,
+        apis=load(plan.http.apis),
     )
 
 

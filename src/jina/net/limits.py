@@ -10,7 +10,7 @@ from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload, JsonPayload
 from jina.codec.raw_fields import more_documents_than
 from jina.errors import BadRequest, JinaError, TooLarge
-from jina.net.messages import too_many_parameters
+from jina.net.messages import DEFAULT_WINDOW, too_many_parameters
 from jina.net.service import LocalService
 from jina.net.unread import Bounds
 from jina.plan.plans import GatewayPlan, WorkerPlan
@@ -21,7 +21,8 @@ DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 class Limits(NamedTuple):
     """Of one request: bytes, documents, the depth of parameters and of documents in JSON, and values in parameters.
 
-    The depth is the number of arrays and objects inside each other. `unread` is about answers.
+    The depth is the number of arrays and objects inside each other. `unread` is about answers. `window` is the number
+    of requests of one stream or connection in work at a time, where the client does not say; 0 is no limit.
     """
 
     message_size: int = DEFAULT_MAX_MESSAGE_SIZE
@@ -29,6 +30,7 @@ class Limits(NamedTuple):
     depth: int = 100
     parameters: int = 10_000
     unread: Bounds = Bounds()
+    window: int = DEFAULT_WINDOW
 
 
 DEFAULT_LIMITS = Limits()
@@ -38,7 +40,8 @@ DEFAULT_LIMITS = Limits()
 def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
     """Those of a process that serves."""
     unread = Bounds(plan.max_unread, plan.max_unread_total, plan.timeout_write)
-    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, plan.max_parameters, unread)
+    window = plan.prefetch if isinstance(plan, GatewayPlan) else DEFAULT_WINDOW
+    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, plan.max_parameters, unread, window)
 
 
 class Gate:

@@ -76,7 +76,8 @@ class ListenerPlan(msgspec.Struct, frozen=True, kw_only=True):
 class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What only the HTTP and WebSocket listeners need.
 
-    `expose_endpoints` maps endpoints to further routes: `{"http_path", "methods", "summary", "tags", ...}`.
+    `expose_endpoints` maps endpoints to further routes: `{"http_path", "methods", "summary", "tags", ...}`. `apis`
+    names the adapters of `jina.apis` that serve the endpoints as well, over gRPC too where they have methods for it.
     """
 
     title: str | None = None
@@ -87,6 +88,7 @@ class HttpPlan(msgspec.Struct, frozen=True, kw_only=True):
     no_debug_endpoints: bool = False
     no_crud_endpoints: bool = False
     expose_endpoints: dict[str, dict[str, Any]] = {}
+    apis: list[str] = []
 
 
 class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):

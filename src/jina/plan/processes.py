@@ -174,7 +174,13 @@ def access_plan(spec: ServiceOptions) -> AccessPlan:
 
 
 def http_plan(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
-    """What the HTTP listener needs."""
+    """What the HTTP listener needs; raises `ConfigError` for an API that no listener serves."""
+    apis = list(spec.apis)
+    if "openai" in apis and not {"http", "websocket"} & {*spec.protocols}:
+        raise ConfigError(
+            f"{spec.name}: apis: 'openai' is served over HTTP, and protocol is {', '.join(spec.protocols)}",
+            help="protocol='http', or protocol=['grpc', 'http'] for both",
+        )
     return HttpPlan(
         title=spec.title,
         description=spec.description,
@@ -184,6 +190,7 @@ def http_plan(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
         no_debug_endpoints=spec.no_debug_endpoints,
         no_crud_endpoints=spec.no_crud_endpoints,
         expose_endpoints=dict(spec.expose_endpoints or {}),
+        apis=apis,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from jina.errors import (
     Cancelled,
     ConfigError,
     EndpointNotFound,
+    JinaError,
     RuntimeFailToStart,
     Unavailable,
     nearest,
@@ -19,10 +20,11 @@ from jina.errors import (
 )
 from jina.net.auth import Access, access_of
 from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
-from jina.net.messages import DEFAULT_WINDOW, as_jina_error
+from jina.net.messages import DEFAULT_WINDOW, as_jina_error, new_request_id
 from jina.net.service import EndpointInfo, LocalService
 from jina.observe.logs import get_logger
 from jina.plan.plans import AccessPlan, HttpPlan
+from jina.server.apis import Api, ApiRoutes, Handler, Methods
 from jina.server.http import (
     CORS_HEADERS,
     CRUD,
@@ -208,15 +210,15 @@ async def _respond(send: Send, status: int, body: bytes, headers: list[Header]) 
     await send({"type": "http.response.body", "body": body})
 
 
-Handler = Callable[[Exchange], Awaitable[None]]
-Methods = Mapping[str, Handler]
-
-
 class Routes:
-    """The handlers of one application. `pages` are our own, by path; they are read by GET."""
+    """The handlers of one application.
 
-    def __init__(self, gate: Gate, plan: HttpPlan, pages: Mapping[str, Handler]) -> None:
+    `pages` are our own, by path; they are read by GET. `apis` are those of adapters, which take the place of endpoints.
+    """
+
+    def __init__(self, gate: Gate, plan: HttpPlan, pages: Mapping[str, Handler], apis: ApiRoutes) -> None:
         self._gate = gate
+        self._apis = apis
         self._service = gate.service
         self._hidden = hidden_paths(plan)
         self._exposed = exposed_routes(plan)
@@ -245,13 +247,15 @@ class Routes:
         found = routes.get(path) or routes.get(path.rstrip("/"))
         if found is not None:
             return found
+        if self._made is not None and (found := self._apis.find(path)) is not None:
+            return found
         if self._made is None:
             raise Unavailable("the service is not ready yet")
         return self._default_or_nothing(path)
 
     def has(self, path: str, method: str | None = None) -> bool:
         """Whether a page or an endpoint has the path, in the method if one is given; `/default` aside."""
-        methods = (self._made if self._made is not None else self._make()).get(path)
+        methods = (self._made if self._made is not None else self._make()).get(path) or self._apis.find(path)
         return methods is not None and (method is None or method in methods)
 
     def _default_or_nothing(self, path: str) -> Methods:
@@ -285,6 +289,8 @@ class Routes:
         for route in self._exposed:
             extra = self._extra(route, service.endpoints.get(route.endpoint) or default)
             routes[route.path] = {**routes.get(route.path, {}), **extra}
+        for path, methods in self._apis.plain.items():
+            routes[path] = {**routes.get(path, {}), **methods}
         self._made, self._made_of = routes, service.endpoints
         return routes
 
@@ -333,14 +339,16 @@ class HttpApp:
         plan: HttpPlan,
         window: int = DEFAULT_WINDOW,
         access: Access | None = None,
+        apis: Sequence[Api] = (),
     ) -> None:
         self._gate = gate
         self._plan = plan
+        self._apis = ApiRoutes(apis)
         cors = CORS_HEADERS if plan.cors else []
         self.terms = Terms(gate.limits.message_size, cors)
         self._last_terms = Terms(gate.limits.message_size, [*cors, (b"connection", b"close")])
         own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
-        self._routes = Routes(gate, plan, own)
+        self._routes = Routes(gate, plan, own, self._apis)
         self.websockets = WebSockets(gate, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)
         self.mounts: dict[str, AsgiApp] = {}
         """Applications of the user's own by the path under which they are."""
@@ -348,7 +356,9 @@ class HttpApp:
         """Whether nothing of the user's own is mounted or wrapped around, so that requests need not come by ASGI."""
         self._clients = ClientWatches()
         self._entry: AsgiApp = self._answer
-        self._guard = AccessGuard(access, self.terms, cors=plan.cors) if access is not None else None
+        self._guard: AccessGuard | None = None
+        if access is not None:
+            self._guard = AccessGuard(access, self.terms, cors=plan.cors, fail=self._fail)
 
     def mount(self, path: str, app: AsgiApp) -> None:
         """Let an application answer everything at and below a path; one at `/` gets what we have no route for.
@@ -436,7 +446,16 @@ class HttpApp:
         except Cancelled:
             return
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
-            await exchange.fail(as_jina_error(error))
+            await self._fail(exchange, as_jina_error(error))
+
+    async def _fail(self, exchange: Exchange, error: JinaError) -> None:
+        """Answer with an error, in the form of the API whose path it is."""
+        form = self._apis.error_form(exchange.path, error)
+        if form is None:
+            await exchange.fail(error)
+        else:
+            exchange.request_id = exchange.request_id or new_request_id()
+            await exchange.fail(error, form[1], form[0])
 
     async def _options(self, exchange: Exchange, methods: Methods) -> None:
         allowed = ", ".join(sorted({*methods, "OPTIONS"})).encode()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import accumulate
 from typing import Any
@@ -43,6 +43,7 @@ from jina.net.sockets import bind, bind_error
 from jina.net.tls import grpc_context, renew
 from jina.net.unread import Unread, behind
 from jina.plan.plans import ListenerPlan
+from jina.server.apis import Api
 from jina.server.grpc_protocol import (
     Aborted,
     Call,
@@ -418,6 +419,7 @@ class GrpcListener:
         window: int,
         access: Access | None,
         unread: Unread,
+        apis: Sequence[Api] = (),
     ) -> None:
         self._plan = plan
         self._gate = gate
@@ -426,6 +428,8 @@ class GrpcListener:
             **Calls(gate, window, access).methods(),
             **Descriptions(gate.service).methods(),
         }
+        for api in apis:
+            self._methods.update(api.grpc_methods())
         self._has_probes = False
         self._connections: set[GrpcConnection] = set()
         # Up to twice the limit is let in, so that the answer can name the option; see `RequestReader`.

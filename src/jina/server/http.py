@@ -524,15 +524,15 @@ class Exchange(ABC):
             if waiting is not None:
                 waiting.take(len(data))
 
-    async def fail(self, error: JinaError, headers: Iterable[Header] = ()) -> None:
-        """Answer with an error, unless a response has begun.
+    async def fail(self, error: JinaError, headers: Iterable[Header] = (), body: bytes | None = None) -> None:
+        """Answer with an error, unless a response has begun; `body` is JSON to be sent in the place of our own.
 
         Most clients send the whole body before they look for an answer. So where the connection ends with this one, the
         rest of the body is read first, for a bounded time (RFC 9112, section 9.6).
         """
         if self.started:
             return
-        problem = self.accepts(PROBLEM)
+        problem = body is None and self.accepts(PROBLEM)
         extra = list(headers)
         if isinstance(error, Overloaded):
             extra.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
@@ -543,9 +543,9 @@ class Exchange(ABC):
         elif isinstance(error, TooLarge):
             extra.append((b"connection", b"close"))  # the rest of the body is not worth reading
         content_type = (b"content-type", PROBLEM.encode()) if problem else JSON_HEADER
-        body = (error_body(error, problem=problem),)
+        content = error_body(error, problem=problem) if body is None else body
         discard = not self._complete and (isinstance(error, TooLarge) or self.ends)
-        await self.respond(body, content_type, status=error.http_status, headers=extra, discard=discard)
+        await self.respond((content,), content_type, status=error.http_status, headers=extra, discard=discard)
 
     async def refuse_method(self, allowed: Iterable[str]) -> None:
         """Answer that the path exists, but not for this method."""
@@ -698,13 +698,20 @@ _OPEN = frozenset({"/", "/livez", "/readyz", "/startupz"})
 _SECRET = {KEY_HEADER.encode(), NAME_HEADER.encode(), b"authorization"}
 
 
+Fail = Callable[[Exchange, JinaError], Awaitable[None]]
+"""Answers with an error."""
+
+
 class AccessGuard:
     """Lets those in who may call. `terms` are those of the answers to the others; with `cors` preflights pass.
 
     With `routes`, all that is behind it are routes of the user's own.
     """
 
-    def __init__(self, access: Access, terms: Terms, *, cors: bool, routes: bool = False) -> None:
+    def __init__(
+        self, access: Access, terms: Terms, *, cors: bool, routes: bool = False, fail: Fail | None = None
+    ) -> None:
+        self._fail = fail or Exchange.fail
         self._access = access
         self._terms = terms
         self._cors = cors
@@ -754,7 +761,7 @@ class AccessGuard:
 
     async def _refuse(self, error: JinaError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await AsgiExchange(scope, receive, send, self._terms).fail(error)
+            await self._fail(AsgiExchange(scope, receive, send, self._terms), error)
         else:
             await receive()  # websocket.connect
             await refuse_websocket(scope, send, error)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jina.net.auth import Access, access_of
 from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
-from jina.net.messages import DEFAULT_WINDOW
 from jina.net.service import LocalService
 from jina.net.unread import Bounds, Unread
 from jina.plan.plans import AccessPlan, HttpPlan, ListenerPlan
 
 if TYPE_CHECKING:
+    from jina.server.apis import Api, ApiClass
     from jina.server.app import HttpApp, Lifespan
     from jina.server.http import AsgiApp
 
@@ -135,31 +135,33 @@ def serve(
     http: HttpPlan | None = None,
     grpc_options: Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    prefetch: int = DEFAULT_WINDOW,
     access: AccessPlan | None = None,
     customise: Callable[[HttpApp], AsgiApp | None] | None = None,
+    apis: Sequence[ApiClass] = (),
 ) -> Server:
     """A server of the service on all listeners; nothing is opened before `start`.
 
     HTTP and WebSocket listeners serve the same application, so either protocol is answered on both.
-    `limits` count for requests on every protocol. `prefetch` is the number of requests of
-    one stream or connection in work at a time, where the client does not say; 0 is no limit. `access` says who may
-    call; health is told to everybody. Raises `ConfigError` for a file that has no valid keys. `customise` may mount
-    applications and middlewares, or give another ASGI application to be served instead, which gets a health route.
+    `limits` count for requests on every protocol. `access` says who may call; health is told to everybody. Raises
+    `ConfigError` for a file that has no valid keys. `customise` may mount applications and middlewares, or give another
+    ASGI application to be served instead, which gets a health route. `apis` are adapters whose routes and gRPC methods
+    stand beside our own.
     """
     gate = Gate(service, limits)
-    window = prefetch or sys.maxsize
+    http = http or HttpPlan()
+    window = limits.window or sys.maxsize
     rules = access_of(access)
     unread = Unread(limits.unread, service.freed, lambda on: service.throttle(on=on))
+    adapters = [make(gate, http, closed=rules is not None and rules.closed) for make in apis]
     made: list[_Listener] = []
     web: _Web | None = None
     for plan in listeners:
         if plan.protocol == "grpc":
             from jina.server.grpc import GrpcListener
 
-            made.append(GrpcListener(plan, gate, grpc_options or {}, window, rules, unread))
+            made.append(GrpcListener(plan, gate, grpc_options or {}, window, rules, unread, adapters))
         else:
-            web = web or _Web(gate, http or HttpPlan(), window, rules, unread, customise)
+            web = web or _Web(gate, http, window, rules, unread, customise, adapters)
             made.append(web.listener(plan))
     return Server(listeners, made, gate, web.lifespan if web else None, unread)
 
@@ -175,13 +177,14 @@ class _Web:
         access: Access | None,
         unread: Unread,
         customise: Callable[[HttpApp], AsgiApp | None] | None,
+        apis: Sequence[Api],
     ) -> None:
         from jina.server.app import HttpApp
 
         self._http = http
         self._max_message_size = gate.limits.message_size
         self._unread = unread
-        ours = HttpApp(gate, http, window, access)
+        ours = HttpApp(gate, http, window, access, apis)
         self.app: AsgiApp = ours
         other = customise(ours) if customise else None
         if other is not None and other is not ours:

@@ -16,6 +16,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from jina.apis import load
 from jina.net.limits import limits_of
 from jina.net.service import LocalService
 from jina.observe import logs
@@ -260,6 +261,7 @@ class WorkerProcess(ProcessMain):
             grpc_options=plan.grpc_server_options,
             limits=limits_of(plan),
             access=plan.access,
+            apis=load(plan.http.apis if plan.listeners else ()),
         )
 
     async def _wait_for_stop(
