@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,6 +35,21 @@ def test_a_machine_that_is_gone_is_noticed():
     for name, (error, seconds) in found.items():
         assert error.startswith("Unavailable: "), (name, error)
         assert seconds < BOUND[name.partition(" ")[0]], name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(
+    not can_isolate() or shutil.which("iptables") is None, reason="it needs root, unshare, ip and iptables"
+)
+def test_calls_are_made_elsewhere_when_the_machine_at_the_end_of_a_connection_is_silent():
+    """Long before the connection is given up, with what waits for an answer on it."""
+    command = [*ISOLATED, sys.executable, "-m", "tests.client.silent_peers"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["waits"]
+    assert found["seconds"] < 5
 
 
 class Deaf:

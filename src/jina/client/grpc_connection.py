@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from jina.client.http import readable, tunnelled
 from jina.client.http_messages import Destination
@@ -26,7 +26,7 @@ from jina.net.grpc_wire import (
 )
 from jina.net.http2 import Header, Headers, Http2Error
 from jina.net.http2_library import connect
-from jina.net.peers import notice_loss
+from jina.net.peers import dial, notice_loss, unacknowledged
 from jina.version import __version__
 
 _WINDOW: Final = 16 * 1024 * 1024
@@ -41,6 +41,8 @@ _IDLE_CONNECTIONS: Final = 32
 """Connections that blocking code keeps."""
 _UNTAKEN: Final = 10
 """Seconds for which what was sent may stay unacknowledged: a machine that lost its power says nothing."""
+_SILENT: Final = 0.5
+"""Seconds without a word from the server, while calls wait for it, after which the system is asked how that stands."""
 _AGENT: Final = f"jina/{__version__}".encode()
 _OF_HTTP: Final = {
     400: Code.INTERNAL,
@@ -358,7 +360,9 @@ class LoopConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._receiving = self._scheduled = self._stopped = False
-        self._heard = self._pinged = False
+        self._pinged = False
+        self._heard = self._looked = self._loop.time()
+        """When something came, and when that was looked at, last."""
         self._timer: asyncio.TimerHandle | None = None
         self._writers: dict[int, asyncio.Future[None]] = {}
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -369,6 +373,21 @@ class LoopConnection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether a call can be made on it."""
         return not self.session.going and self._transport is not None and not self._transport.is_closing()
+
+    def is_silent(self) -> bool:
+        """Whether the machine of the server gives no sign of life, so that further calls are better made elsewhere.
+
+        Those that were made wait on: it may come back, and what they sent may have arrived.
+        """
+        if not self.session.calls or self._loop.time() - self._heard < _SILENT or self._transport is None:
+            return False
+        sock = self._transport.get_extra_info("socket")
+        return sock is not None and unacknowledged(sock)
+
+    def retire(self) -> None:
+        """Take no further calls, and close after those that there are."""
+        self.session.going = True
+        self._end_if_done()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -393,7 +412,7 @@ class LoopConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self._heard, self._pinged = True, False
+        self._heard, self._pinged = self._loop.time(), False
         self._receiving = True
         session = self.session
         try:
@@ -462,11 +481,11 @@ class LoopConnection(asyncio.Protocol):
             self.session.lost("the server gave no sign of life")
             self.abort()
             return
-        self._pinged = not self._heard and (way.pings_without_calls or bool(self.session.calls))
+        self._pinged = self._heard < self._looked and (way.pings_without_calls or bool(self.session.calls))
         if self._pinged:
             self.session.engine.ping()
             self.flush()
-        self._heard = False
+        self._looked = self._loop.time()
         self._timer = self._loop.call_later(way.keepalive_timeout if self._pinged else way.keepalive, self._look_alive)
 
     def release(self, call: ClientCall) -> None:
@@ -505,8 +524,7 @@ class LoopCalls:
 
     async def connection(self, timeout: float | None = None) -> LoopConnection:  # noqa: ASYNC109 - with what it raises
         """One on which calls can be made."""
-        current = self._current
-        if current is not None and current.usable:
+        if (current := self._usable()) is not None:
             return current
         if self._closed:
             raise GrpcError(Code.UNAVAILABLE, "the client was closed", unseen=True)
@@ -519,6 +537,16 @@ class LoopCalls:
         except TimeoutError:
             raise _expired() from None
 
+    def _usable(self) -> LoopConnection | None:
+        """The connection, where it takes calls."""
+        current = self._current
+        if current is None or not current.usable:
+            return None
+        if current.is_silent():
+            current.retire()
+            return None
+        return current
+
     def _opened(self, task: asyncio.Task[LoopConnection]) -> None:
         self._opening = None
         if not task.cancelled():
@@ -530,18 +558,21 @@ class LoopCalls:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_CONNECTING):
-                host, port = to.address
-                arguments: dict[str, Any] = {
-                    "ssl": to.context,
-                    "server_hostname": way.server_name if to.context else None,
-                }
                 if to.proxy is not None:
                     sock = await loop.run_in_executor(None, tunnelled, to, _CONNECTING)
                     sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
-                    arguments["sock"] = sock
                 else:
-                    arguments |= {"host": host, "port": port}
-                _, made = await loop.create_connection(lambda: LoopConnection(way), **arguments)
+                    sock = await dial(*to.address)
+                try:
+                    _, made = await loop.create_connection(
+                        lambda: LoopConnection(way),
+                        sock=sock,
+                        ssl=to.context,
+                        server_hostname=way.server_name if to.context else None,
+                    )
+                except BaseException:
+                    sock.close()
+                    raise
         except TimeoutError:
             raise GrpcError(Code.UNAVAILABLE, f"failed to connect within {_CONNECTING:g} s", unreached=True) from None
         except OSError as error:
@@ -556,8 +587,8 @@ class LoopCalls:
 
     async def unary(self, path: str, message: bytes, arguments: Arguments) -> tuple[bytes, ClientCall]:
         """See `Calls`."""
-        connection = self._current
-        if connection is None or not connection.usable:
+        connection = self._usable()
+        if connection is None:
             began = time.monotonic()
             connection = await self.connection(arguments.timeout)
             arguments = _with_time_left(arguments, began)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
-from typing import Final
+from typing import Any, Final
 
 SILENT_FOR: Final = 10
 """Seconds of silence after which the system of the other end is asked whether it knows the connection still."""
@@ -33,3 +34,83 @@ def notice_loss(
     for name, value in named.items():
         with contextlib.suppress(AttributeError):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+_SENT_AGAIN: Final = 2
+"""How often the system sent something again that was not acknowledged: for about 0.7 s on a fast network."""
+_TCP_INFO_BYTES: Final = 8
+_RETRANSMITS: Final = 2
+"""The position in `struct tcp_info` of what counts them; an acknowledgement sets it to 0."""
+
+
+def unacknowledged(sock: socket.socket) -> bool:
+    """Whether the system of the other end is silent: it has not acknowledged what was sent to it repeatedly.
+
+    That is long before the connection is lost. A program there that is merely busy is no reason. False on systems that
+    do not tell.
+    """
+    if not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return False
+    return len(info) > _RETRANSMITS and info[_RETRANSMITS] >= _SENT_AGAIN
+
+
+_NEXT_TRY: Final = 1.0
+"""Seconds after which another connection is tried beside one that is not there yet."""
+
+
+async def dial(host: str, port: int) -> socket.socket:
+    """A socket that is connected, on the running loop; raises `OSError`. To be called within a time limit.
+
+    Behind one address may be several machines (the Service of a cluster), of which one is gone and not known to be:
+    where nothing answers, other connections are tried beside the first.
+    """
+    tries: set[asyncio.Task[socket.socket]] = set()
+    connected: list[socket.socket] = []
+    try:
+        while True:
+            tries.add(asyncio.ensure_future(_connected(host, port, connected)))
+            done, _ = await asyncio.wait(tries, timeout=_NEXT_TRY, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                found = done.pop().result()
+                connected.remove(found)
+                return found
+    finally:
+        for task in tries:
+            task.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
+        for sock in connected:
+            sock.close()
+
+
+async def _connected(host: str, port: int, connected: list[socket.socket]) -> socket.socket:
+    """To the first of the host's addresses that can be reached."""
+    loop = asyncio.get_running_loop()
+    failure: OSError | None = None
+    for family, kind, number, _, address in await _addresses(host, port):
+        sock = socket.socket(family, kind, number)
+        try:
+            sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            connected.append(sock)
+            return sock
+    raise failure or OSError(f"{host} has no address")
+
+
+async def _addresses(host: str, port: int) -> list[Any]:
+    """What the system knows of a host; an address is not asked for."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return [(family, socket.SOCK_STREAM, 0, "", (host, port))]
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
