@@ -27,6 +27,7 @@ from tests.cluster.cluster import Cluster
 PATIENCE = 20.0
 """Seconds after which a request without an answer has failed."""
 HTTP_CONNECTIONS = 16
+"""That are kept; more are opened while requests wait for answers on these."""
 
 
 class Sender:
@@ -35,8 +36,11 @@ class Sender:
     def __init__(self, grpc: str, http: str, rate: float) -> None:
         self._rate = rate
         self._grpc = Client(host=grpc, port=8080, protocol="grpc", asyncio=True)
-        limits = httpx.Limits(max_connections=HTTP_CONNECTIONS, max_keepalive_connections=HTTP_CONNECTIONS)
-        self._http = httpx.AsyncClient(base_url=f"http://{http}:8081", timeout=PATIENCE, limits=limits, trust_env=False)
+        limits = httpx.Limits(max_connections=8 * HTTP_CONNECTIONS, max_keepalive_connections=HTTP_CONNECTIONS)
+        # Behind the address of a Service there may be a machine that is gone: another connection may lead elsewhere.
+        ways = httpx.AsyncHTTPTransport(retries=5, limits=limits, trust_env=False)
+        timeout = httpx.Timeout(PATIENCE, connect=1.0)
+        self._http = httpx.AsyncClient(base_url=f"http://{http}:8081", timeout=timeout, transport=ways, trust_env=False)
         self.answered, self.failed = 0, []
         self.pods: Counter[str] = Counter()
         self.tags: Counter[str] = Counter()

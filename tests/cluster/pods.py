@@ -189,4 +189,7 @@ class Kubelet:
         claim = self.claims()[name]
         path = f"/api/v1/namespaces/shop/persistentvolumeclaims/{name}/status"
         self.server.ask("PATCH", path, {"status": {"phase": "Lost"}}, "application/merge-patch+json")
-        shutil.rmtree(self.folder / "volumes" / claim["metadata"]["uid"])
+        volume = self.folder / "volumes" / claim["metadata"]["uid"]
+        # At once: what runs there still would write files between those that are deleted.
+        gone = volume.rename(volume.with_name(f"gone {volume.name}"))
+        shutil.rmtree(gone, ignore_errors=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import random
 import secrets
 import threading
@@ -40,6 +41,7 @@ SET = f"/apis/apps/v1/namespaces/shop/statefulsets/{NAME}"
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 PATIENT = {"heartbeat_timeout": 4000, "election_timeout": 4000, "leader_lease_timeout": 3000}
 """So that on a busy machine nothing but a hand-over changes the leader."""
+SEEDS = int(os.environ.get("JINA_CLUSTER_SEEDS", "50"))
 LONGEST_GAP = 4.0
 """Seconds without a write: less than an election takes here."""
 
@@ -138,7 +140,8 @@ class World:
             until(lambda: self.clients.written > 20, "writes are acknowledged")
             yield
             until(lambda: self.clients.written > 50, "writes are acknowledged")
-        lines = Connection(self.port).ask("/all", "", f"look-{self._looks}", "linearizable")["lines"]
+        with contextlib.closing(Connection(self.port)) as connection:
+            lines = connection.ask("/all", "", f"look-{self._looks}", "linearizable")["lines"]
         assert check_list(self.history.ops, lines) == [], "nothing acknowledged is lost, no read was stale"
         assert self.clients.wrong == []
 
@@ -292,7 +295,7 @@ def is_step(line):
     return line.removeprefix("kv: ").startswith(("replace", "hand", "set replicas", "remove", "list", "give"))
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 51))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, SEEDS + 1))])
 def test_a_controller_that_is_killed_ends_what_was_begun(world, seed):
     """With the account that `jina export controller` writes, and no more rights than that."""
     server = world.server
