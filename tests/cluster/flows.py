@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,7 @@ class Shop:
     def __init__(self, cluster: Cluster, namespace: str, folder: Path, steps: Sequence[str]) -> None:
         self.cluster, self.namespace, self.steps = cluster, namespace, steps
         self.notes = cluster.folder / f"notes-{namespace}"
+        shutil.rmtree(self.notes, ignore_errors=True)  # of another run in a cluster that stays
         self.notes.mkdir()
         self.notes.chmod(0o777)
         cluster.load(*map(archive, steps))
