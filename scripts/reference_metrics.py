@@ -7,7 +7,7 @@ from typing import Any
 
 def metric_families() -> list[Any]:
     """Those of a worker, then those that only a gateway has."""
-    from jina.observe.counters import BatchMetrics, ConsensusMetrics
+    from jina.observe.counters import BatchMetrics, ConsensusMetrics, SlotMetrics
     from jina.observe.metrics import Metrics, StepLoad
     from jina.observe.prometheus import families
 
@@ -15,6 +15,7 @@ def metric_families() -> list[Any]:
     endpoint = worker.endpoint("/index")
     endpoint.ended(0.1, "ExecutorError")
     endpoint.batches = BatchMetrics(lambda: 0)
+    endpoint.slots = SlotMetrics(8, waiting=lambda: 0, in_use=lambda: 0, paused=lambda: 0)
     worker.consensus = ConsensusMetrics()
     worker.consensus.agent_status = {"role": "Leader", "lag": {"1": 0}}
     gateway.upstream("executor").up = lambda: {"executor/rep-0": True}

@@ -264,7 +264,7 @@ def decorators() -> str:
     """The decorators of the contract."""
     from jina import executor
 
-    names = ("requests", "write", "dynamic_batching", "monitor")
+    names = ("requests", "write", "dynamic_batching", "continuous_batching", "monitor")
     return "\n".join(
         f"### `@{name}`\n\n`{_call(name, getattr(executor, name))}`\n\n{_prose(getattr(executor, name))}\n"
         for name in names
@@ -276,6 +276,13 @@ def executor_methods() -> str:
     from jina import Executor
 
     return _members(Executor)
+
+
+def slot() -> str:
+    """Methods of a slot of continuous batching."""
+    from jina import Slot
+
+    return _members(Slot)
 
 
 def client_methods() -> str:
@@ -375,7 +382,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         deployment_options, flow_options, gateway_options, client_options, executor_options, old_names, commands,
-        errors, metrics, grpc_services, grpc_messages, decorators, executor_methods, client_methods,
+        errors, metrics, grpc_services, grpc_messages, decorators, executor_methods, slot,
+        client_methods,
         deployment_methods, flow_methods, gateway_methods, caller_methods, streamer_methods,
         document_methods, array_methods, differences, figures,
     )

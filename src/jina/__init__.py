@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jina.client import Client as Client
     from jina.documents import Document as Document
     from jina.documents import DocumentArray as DocumentArray
+    from jina.executor import Slot as Slot
+    from jina.executor import continuous_batching as continuous_batching
     from jina.executor import dynamic_batching as dynamic_batching
     from jina.executor import monitor as monitor
     from jina.executor import requests as requests
@@ -40,6 +42,8 @@ _HOMES = {
     "Flow": "jina.orchestration",
     "Gateway": "jina.gateway.custom",
     "GatewayStreamer": "jina.gateway.streamer",
+    "Slot": "jina.executor",
+    "continuous_batching": "jina.executor",
     "dynamic_batching": "jina.executor",
     "monitor": "jina.executor",
     "requests": "jina.executor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jina.config import ClientSpec, DeploymentSpec, ExecutorSpec, FlowSpec, Gate
 from jina.config.markdown import own_options
 from jina.config.options import AutoscaleOptions, BatchingOptions
 from jina.documents import FIELDS
-from jina.executor.decorators import PASSED
+from jina.executor.decorators import PASSED, ContinuousBatching
 from jina.server.pages import pages
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,11 @@ def test_every_option_has_a_heading(heading, model):
 
 def test_every_option_of_batching_has_a_heading():
     assert part("executor.md", "Options of batching") == list(BatchingOptions.__annotations__)
+
+
+def test_every_option_of_continuous_batching_has_a_heading():
+    options = [field.name for field in dataclasses.fields(ContinuousBatching)]
+    assert part("executor.md", "Options of continuous batching") == options
 
 
 def test_every_option_of_autoscale_has_a_heading():

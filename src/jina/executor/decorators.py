@@ -1,6 +1,6 @@
-"""The decorators of the contract: `requests`, `write`, `dynamic_batching`, `monitor`.
+"""The decorators of the contract: `requests`, `write`, `dynamic_batching`, `continuous_batching`, `monitor`.
 
-The first three only leave a note on the function, so that `MyExecutor().foo(docs=docs)` is a plain call and
+All but the last only leave a note on the function, so that `MyExecutor().foo(docs=docs)` is a plain call and
 the order of decorators does not matter. What the notes mean is decided when the class is loaded.
 """
 
@@ -82,6 +82,16 @@ def named(function: Any) -> frozenset[str]:
     return frozenset(p.name for p in parameters_of(function) if p.kind in kinds)
 
 
+def takes_slots(function: Any) -> bool:
+    """Whether the method is a step over the running streams (`@continuous_batching`)."""
+    return "slots" in named(function)
+
+
+def streams(function: Any, marks: Marks | None = None) -> bool:
+    """Whether the method answers one document with many."""
+    return kind_of(function)[1] or (marks is not None and marks.slots is not None) or takes_slots(function)
+
+
 def clock_and_seed_of(function: Any) -> frozenset[str]:
     """Those of `now` and `seed` that a method asks for."""
     return frozenset(p.name for p in parameters_of(function) if p.name in CLOCK_AND_SEED and p.default is p.empty)
@@ -90,6 +100,9 @@ def clock_and_seed_of(function: Any) -> frozenset[str]:
 def check_handler(function: Any) -> None:
     """Raise `ExecutorDefinitionError` when the method cannot be called with the keywords of a request."""
     _check_self(function)
+    if takes_slots(function):
+        _check_step(function)
+        return
     names = named(function)
     if {"doc", "docs"} <= names:
         raise ExecutorDefinitionError(
@@ -150,6 +163,26 @@ def _check_self(function: Any) -> None:
             f"{describe(function)} lacks `self`, the Executor that methods are called on: its first parameter is"
             f" {repr(first.name) if first else 'missing'}",
             help=f"write it as `def {function.__name__}(self, {first.name if first else 'docs'}, **kwargs)`",
+        )
+
+
+def _check_step(function: Any) -> None:
+    """A step is called with `slots` alone: each of them has what its request came with."""
+    for parameter in parameters_of(function):
+        optional = parameter.default is not parameter.empty or parameter.kind in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
+        if optional or (parameter.name == "slots" and parameter.kind is not parameter.POSITIONAL_ONLY):
+            continue
+        raise ExecutorDefinitionError(
+            f"{describe(function)} is called with `slots` alone, and has a parameter {parameter.name!r}",
+            help="leave it out: each slot has the `doc`, `parameters` and `headers` of its request",
+        )
+    if kind_of(function)[1]:
+        raise ExecutorDefinitionError(
+            f"{describe(function)} takes `slots` and yields",
+            help="call `slot.emit(output)` for each output, and return when the step is done",
         )
 
 
@@ -220,6 +253,15 @@ _ATTRIBUTE = "__jina_marks__"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True, slots=True)
+class ContinuousBatching:
+    """How streams share the steps of a method; `stall_timeout` is in milliseconds."""
+
+    slots: int
+    admit_per_step: int | None = None
+    stall_timeout: float = 10_000
+
+
 @dataclass(slots=True)
 class Marks:
     """What the decorators noted on one function.
@@ -235,6 +277,7 @@ class Marks:
     safe: bool = False
     concurrency: int | None = None
     batching: dict[str, Any] | None = None
+    slots: ContinuousBatching | None = None
     namespace: dict[str, Any] = field(default_factory=dict)
 
 
@@ -405,6 +448,46 @@ def dynamic_batching(
 
     def decorate(function: F) -> F:
         _mark(function, "dynamic_batching").batching = options
+        return function
+
+    return decorate if func is None else decorate(func)
+
+
+@overload
+def continuous_batching(func: F) -> F: ...
+
+
+@overload
+def continuous_batching(
+    func: None = None, *, slots: int = 8, admit_per_step: int | None = None, stall_timeout: float = 10_000
+) -> Callable[[F], F]: ...
+
+
+def continuous_batching(
+    func: Any = None, *, slots: int = 8, admit_per_step: int | None = None, stall_timeout: float = 10_000
+) -> Any:
+    """Let the streams that run share each call of the method, which goes one step further with all of them.
+
+    The method takes `slots: list[Slot[Input, Output]]`, one for each stream that runs, and is called again and again:
+    it emits what is ready by `slot.emit(output)`, and ends a stream by `slot.finish()`. New streams join between two
+    calls, in the order in which they came, while fewer than `slots` run; at most `admit_per_step` join at once, so that
+    what a new stream costs does not hold up the others. A stream whose client does not read is in no step until it
+    reads; after `stall_timeout` milliseconds its slot goes to one that waits, if any does.
+    """
+
+    def decorate(function: F) -> F:
+        where = f"@continuous_batching of {describe(function)}"
+        for name, value in (("slots", slots), ("admit_per_step", admit_per_step)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ExecutorDefinitionError(f"{where}: {name} is a whole number, 1 or more, not {value!r}")
+        if isinstance(stall_timeout, bool) or not isinstance(stall_timeout, int | float) or not stall_timeout >= 0:
+            raise ExecutorDefinitionError(f"{where}: stall_timeout is in milliseconds, not {stall_timeout!r}")
+        _mark(function, "continuous_batching").slots = ContinuousBatching(slots, admit_per_step, stall_timeout)
+        if not takes_slots(function):
+            raise ExecutorDefinitionError(
+                f"{where}: the method does not take `slots`",
+                help=f"write `def {function.__name__}(self, slots: list[Slot[Input, Output]]) -> None`",
+            )
         return function
 
     return decorate if func is None else decorate(func)

@@ -15,6 +15,7 @@ from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, 
 from jina.executor import binding
 from jina.executor.decorators import (
     DEFAULT_ENDPOINT,
+    ContinuousBatching,
     Marks,
     accepts,
     check_handler,
@@ -24,6 +25,7 @@ from jina.executor.decorators import (
     location,
     marks_of,
     named,
+    streams,
 )
 from jina.executor.signatures import PlainCall, Types, types_of
 
@@ -128,6 +130,8 @@ class Endpoint:
     """Those of `now` and `seed` that the method asks for."""
     plain: PlainCall | None = None
     """How the method is called where it takes or gives something else than documents."""
+    slots: ContinuousBatching | None = None
+    """Where it is a step over all running streams. It is a generator for all who call it."""
 
     def takes(self, keyword: str) -> bool:
         """Whether the method can be called with that keyword."""
@@ -163,7 +167,7 @@ class FunctionWithSchema(NamedTuple):
     @classmethod
     def of(cls, function: Callable[..., Any], marks: Marks) -> Self:
         """What annotations and decorator say."""
-        is_generator = kind_of(function)[1]
+        is_generator = streams(function, marks)
         is_single = is_generator or "doc" in named(function)
         found = types_of(function, marks)
 
@@ -299,10 +303,8 @@ def _endpoint(
     function, marks = _function_of(method, notes)
     check_handler(function)
     found = _types(function, marks, declared)
-    is_single = (
-        not found.plain.takes_many if found.plain is not None else kind_of(function)[1] or "doc" in named(function)
-    )
-    is_async, is_generator = kind_of(function)
+    is_async, is_generator = kind_of(function)[0], streams(function, marks)
+    is_single = not found.plain.takes_many if found.plain is not None else is_generator or "doc" in named(function)
     _check_reserved(path, function, is_generator=is_generator)
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
     if batching is not None and is_generator:
@@ -334,6 +336,7 @@ def _endpoint(
         clock_and_seed=clock_and_seed_of(function),
         description=inspect.getdoc(function) or "",
         plain=found.plain,
+        slots=marks.slots,
     )
 
 

@@ -24,7 +24,9 @@ from jina.executor.decorators import (
     kind_of,
     named,
     parameters_of,
+    takes_slots,
 )
+from jina.executor.slots import Slot
 
 _GENERATORS: tuple[Any, ...] = (
     collections.abc.Generator,
@@ -74,6 +76,8 @@ class Types:
 def types_of(function: Any, marks: Marks) -> Types:
     """The types of a handler; raises `ExecutorDefinitionError` naming the method and what is wrong."""
     reader = _Reader(function, marks)
+    if marks.slots is not None or takes_slots(function):
+        return _types_of_slots(reader, function, marks)
     inputs = reader.inputs()
     takes = _documents_taken(reader, inputs, marks)
     if takes is None:
@@ -84,6 +88,29 @@ def types_of(function: Any, marks: Marks) -> Types:
     if marks.response_schema is None and _is_plain_answer(given):
         return _plain_answers(reader, takes, given)
     return _document_types(reader, takes, given)
+
+
+def _types_of_slots(reader: _Reader, function: Any, marks: Marks) -> Types:
+    """Those of `slots: list[Slot[Input, Output]]`."""
+    if marks.slots is None:
+        raise ExecutorDefinitionError(
+            f"{describe(function)} takes `slots`, but is not decorated with @continuous_batching",
+            help="write `@continuous_batching(slots=8)` above or below @requests",
+        )
+    if marks.batching is not None or marks.write:
+        other = "@write" if marks.write else "@dynamic_batching"
+        raise ExecutorDefinitionError(f"{describe(function)} has both @continuous_batching and {other}")
+    types_of_slot = reader.slots(reader.annotation("slots"))
+    given, answer = marks.request_schema, marks.response_schema
+    if given is not None:
+        input_type = reader.schema_argument("request_schema", given)
+    else:
+        input_type = reader.document("slots", types_of_slot[0], _schemaless())
+    if answer is not None:
+        output_type = reader.schema_argument("response_schema", answer)
+    else:
+        output_type = reader.returned(types_of_slot[1], input_type, _schemaless(), is_single=True)
+    return Types(input_type, output_type, parameters_model=None, parameters_optional=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +410,21 @@ class _Reader:
                     f" write `{name}: DocList[{_show(kind)}]`, or name it `doc`"
                 )
         raise self._no_document(name, annotation, "DocList[...] or DocumentArray")
+
+    def slots(self, annotation: Any) -> tuple[Any, Any]:
+        """The classes of what a stream answers and of what it emits."""
+        kinds = _alternatives(annotation)
+        item = (typing.get_args(kinds[0]) or (Any,))[0] if len(kinds) == 1 else annotation
+        if annotation in _NOTHING or item in _NOTHING or item is Slot:
+            return Any, Any
+        found = typing.get_args(item)
+        if typing.get_origin(item) is not Slot or len(found) != 2:
+            raise ExecutorDefinitionError(
+                f"{self.where}: 'slots' is annotated {_show(annotation)}; it has to be list[Slot[Input, Output]]",
+                help="write `slots: list[Slot[Input, Output]]` with the classes of what comes in and what is emitted"
+                " (from jina import Slot)",
+            )
+        return found[0], found[1]
 
     def schema_argument(self, name: str, given: Any) -> Any:
         """The class that `@requests(request_schema=...)` names, as such or inside a DocList."""

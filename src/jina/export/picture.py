@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from jina.documents.records import type_name
 from jina.errors import UsageError
 from jina.executor.binding import endpoints_of, marked
-from jina.executor.decorators import Marks, kind_of
+from jina.executor.decorators import Marks, streams
 from jina.executor.signatures import types_of
 from jina.plan.plans import ExecutorPlan, FlowPlan, GatewayPlan, ListenerPlan, NodePlan, WorkerPlan
 
@@ -269,8 +269,7 @@ def endpoints_of_class(cls: type, requests: Mapping[str, str] | None = None) -> 
 
 def _endpoint(path: str, function: object, marks: Marks) -> EndpointPicture:
     found = types_of(function, marks)
-    streams = kind_of(function)[1]
-    return EndpointPicture(path, type_name(found.input_type), type_name(found.output_type), streams)
+    return EndpointPicture(path, type_name(found.input_type), type_name(found.output_type), streams(function, marks))
 
 
 def picture_text(picture: GraphPicture) -> str:

@@ -184,7 +184,7 @@ def _endpoints(cls: type, overrides: dict[str, str]) -> Iterator[Callable[[], di
 def _endpoint(cls: type, path: str, name: str, marks: Any) -> dict[str, Any]:
     from jina.codec.schema import json_schema_of
     from jina.documents.records import type_name
-    from jina.executor.decorators import Marks, kind_of
+    from jina.executor.decorators import Marks, streams
     from jina.executor.signatures import types_of
 
     function = getattr(cls, name)
@@ -193,7 +193,7 @@ def _endpoint(cls: type, path: str, name: str, marks: Any) -> dict[str, Any]:
     described = {
         "path": path,
         "method": name,
-        "streams": kind_of(function)[1],
+        "streams": streams(function, marks),
         "write": bool(marks.write),
         "input": {"name": type_name(types.input_type), "schema": json_schema_of(types.input_type)},
         "output": {"name": type_name(types.output_type), "schema": json_schema_of(types.output_type)},

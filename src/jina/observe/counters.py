@@ -106,6 +106,39 @@ def batch_families(labels: list[str], endpoints: Iterable[tuple[list[str], Batch
     yield from (sizes, waits, waiting)
 
 
+class SlotMetrics:
+    """How long each step took, written by the thread of the steps alone; and what the streams of an endpoint do now."""
+
+    __slots__ = ("in_use", "paused", "slots", "steps", "waiting")
+
+    def __init__(
+        self, slots: int, *, waiting: Callable[[], int], in_use: Callable[[], int], paused: Callable[[], int]
+    ) -> None:
+        self.slots = slots
+        self.steps = Buckets(SECONDS)
+        self.waiting = waiting
+        self.in_use = in_use
+        self.paused = paused
+
+
+def slot_families(labels: list[str], endpoints: Iterable[tuple[list[str], SlotMetrics]]) -> Iterator[Metric]:
+    """As `batch_families`, of continuous batching."""
+    from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+
+    steps = HistogramMetricFamily("jina_slot_step_seconds", "Seconds of one step of all streams that run",
+                                  labels=labels)  # fmt: skip
+    most = GaugeMetricFamily("jina_slots", "Streams that can run at once", labels=labels)
+    in_use = GaugeMetricFamily("jina_slots_in_use", "Slots that have a stream", labels=labels)
+    paused = GaugeMetricFamily("jina_slots_paused", "Slots whose stream waits for its client to read", labels=labels)
+    waiting = GaugeMetricFamily("jina_slot_queue_depth", "Streams that wait for a slot", labels=labels)
+    for values, one in endpoints:
+        steps.add_metric(values, one.steps.cumulative(), one.steps.total)
+        for family, number in ((most, one.slots), (in_use, one.in_use()), (paused, one.paused()),
+                               (waiting, one.waiting())):  # fmt: skip
+            family.add_metric(values, number)
+    yield from (steps, most, in_use, paused, waiting)
+
+
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the times that a write takes on its way; those of the agent are the same."""
 ROLES = ("Leader", "Follower", "Candidate", "Shutdown")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from jina.observe.counters import BatchMetrics, ConsensusMetrics
+    from jina.observe.counters import BatchMetrics, ConsensusMetrics, SlotMetrics
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -137,12 +137,15 @@ class EndpointMetrics:
         "received",
         "seconds",
         "sent",
+        "slots",
         "succeeded",
     )
 
     def __init__(self) -> None:
         self.batches: BatchMetrics | None = None
         """Of an endpoint that gathers requests."""
+        self.slots: SlotMetrics | None = None
+        """Of an endpoint whose streams share their steps."""
         self.seconds = Histogram()
         self.queue_seconds = Histogram()
         self.handler_seconds = Histogram()

@@ -14,7 +14,14 @@ from prometheus_client.core import (
 )
 
 from jina.observe import metrics as counts
-from jina.observe.counters import batch_families, consensus_families, cpu_seconds, open_files, resident_bytes
+from jina.observe.counters import (
+    batch_families,
+    consensus_families,
+    cpu_seconds,
+    open_files,
+    resident_bytes,
+    slot_families,
+)
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -61,6 +68,9 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     if batched := [(path, one.batches) for path, one in endpoints.items() if one.batches is not None]:
         rows = [([metrics.executor, path, metrics.process_name], batches) for path, batches in batched]
         yield from batch_families(_ENDPOINT, rows)
+    if stepped := [(path, one.slots) for path, one in endpoints.items() if one.slots is not None]:
+        slots = [([metrics.executor, path, metrics.process_name], counted) for path, counted in stepped]
+        yield from slot_families(_ENDPOINT, slots)
     if upstreams := dict(metrics.upstreams):
         yield from _sending(metrics.process_name, upstreams)
         yield from _replicas(metrics.process_name, upstreams)

@@ -285,7 +285,7 @@ class ExecutorContext:
 
 
 class Gathers(Protocol):
-    """What gathers requests into batches: `batching.BatchQueue` and `batching.WriteBatchQueue`."""
+    """What gathers requests: `batching.BatchQueue`, `batching.WriteBatchQueue`, and `slots.SlotQueue` for streams."""
 
     @property
     def waiting(self) -> int:
@@ -375,6 +375,12 @@ class Handler:
                 help="send one a request, with request_size=1",
             )
         return docs
+
+    def all_documents(self, request: Request) -> Any:
+        """As `documents`; those of branches that are not to be merged one after the other."""
+        if request.branches is None:
+            return self._decoded(request.payload)
+        return self._documents_of(self._branches(request.branches))
 
     def _branches(self, branches: Sequence[tuple[str, Payload]]) -> dict[str, Any]:
         """The documents of each branch by its name; those of all under one where they are to be merged."""

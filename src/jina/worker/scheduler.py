@@ -191,6 +191,11 @@ class JobPool(Protocol):
         """How many jobs would wait to be begun if one more came."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait to be begun."""
+        ...
+
     def submit(self, job: Job) -> None:
         """Run the job; on the protocol loop."""
         ...
@@ -219,6 +224,11 @@ class LoopPool:
 
     @property
     def backlog(self) -> int:
+        """None ever waits here."""
+        return 0
+
+    @property
+    def waiting(self) -> int:
         """None ever waits here."""
         return 0
 
@@ -571,6 +581,8 @@ class EndpointPools:
     def pool(self, endpoint: Endpoint) -> JobPool:
         """The pool of the endpoint; endpoints of one method share it."""
         given = self._configured
+        if endpoint.slots is not None:  # its steps take turns among themselves, however many streams run
+            return self._dispatcher.async_pool if endpoint.is_async else self._dispatcher.sync_pool
         limit = given.get(endpoint.path) or endpoint.concurrency or given.get("*")
         if limit is None or (limit == 1 and not endpoint.is_async):
             return self._dispatcher.async_pool if endpoint.is_async else self._dispatcher.sync_pool

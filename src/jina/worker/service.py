@@ -27,6 +27,7 @@ from jina.runtime.health import LoopTimer, LoopWatchdog, health_hook
 from jina.worker.batching import BatchQueue
 from jina.worker.handler import LARGE, ExecutorContext, Handler, HandlerJob, ReplyPayload, slow_to_decode, users_part
 from jina.worker.scheduler import Dispatcher, EndpointPools, FunctionJob
+from jina.worker.slots import SlotQueue, SlotStream
 from jina.worker.streaming import ROOM, StreamJob
 
 
@@ -120,6 +121,9 @@ class WorkerService:
             no_reduce=plan.no_reduce,
             give_up=give_up,
         )
+        self._concurrency = plan.concurrency
+        self._slot_queues: dict[str, SlotQueue] = {}
+        """By method: the streams of all its endpoints share its slots."""
         self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
         self.awaits_endpoints = False
         self.scaling = None
@@ -155,14 +159,15 @@ class WorkerService:
     async def call(self, request: Request) -> Reply:
         """Answer one request; raises a `JinaError`. Cancelling drops or cancels the handler's work."""
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-        self._admission.check(self.dispatcher.open, handler.pool.backlog)
+        slot_queue = handler.batch_queue if isinstance(handler.batch_queue, SlotQueue) else None
+        self._admission.check(self.dispatcher.open, (slot_queue or handler.pool).backlog)
         counts, size = handler.counts, size_of(request.payload)
         span = self._span(request, handler) if traces.SDK in sys.modules else None
         with Observed(counts, size, self._admission, span) as observed:
             slow = size > LARGE and request.branches is None and slow_to_decode(request.payload, size)
             docs = await self._decoded(request, handler) if slow else None
             batch_queue = handler.batch_queue
-            if batch_queue is not None and (request.branches is None or not self._owner.no_reduce):
+            if batch_queue is not None and (request.branches is None or not self._owner.no_reduce or slot_queue):
                 reply, slow = await batch_queue.outcome(request, span, docs)
             else:
                 job = HandlerJob(handler, request, span, docs)
@@ -201,7 +206,8 @@ class WorkerService:
         One that is neither read to its end nor closed is closed by its loop when it is collected.
         """
         handler = self._handlers.get(request.endpoint) or self._resolve(request.endpoint)
-        self._admission.check(self.dispatcher.open, handler.pool.backlog)
+        slot_queue = handler.batch_queue if isinstance(handler.batch_queue, SlotQueue) else None
+        self._admission.check(self.dispatcher.open, (slot_queue or handler.pool).backlog)
         if not handler.endpoint.is_generator:
             raise BadRequest(
                 f"{request.endpoint} of {self._owner.class_name} is not a generator, so it cannot be streamed",
@@ -209,7 +215,12 @@ class WorkerService:
             )
         counts, span = handler.counts, self._span(request, handler) if traces.active() else None
         with Observed(counts, size_of(request.payload), self._admission, span, streamed=True) as observed:
-            job, ended = StreamJob(handler, request, span, self.dispatcher), False
+            job: SlotStream | StreamJob
+            if slot_queue is not None:
+                job = SlotStream(slot_queue, request)
+            else:
+                job = StreamJob(handler, request, span, self.dispatcher)
+            ended = False
             buffer = job.buffer
             job.start()
             try:
@@ -266,10 +277,9 @@ class WorkerService:
 
     @property
     def waiting_for_batches(self) -> int:
-        """How many requests wait for a batch, over all endpoints."""
-        return sum(
-            handler.batch_queue.waiting for handler in self._handlers.values() if handler.batch_queue is not None
-        )
+        """How many requests wait for a batch or a slot, over all endpoints."""
+        queues = {handler.batch_queue for handler in self._handlers.values()} - {None}
+        return sum(queue.waiting for queue in queues if queue is not None)
 
     @property
     def load(self) -> Load:
@@ -304,7 +314,13 @@ class WorkerService:
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         handler = Handler(endpoint, self._owner, self._pools.pool(endpoint), self.counts.endpoint(endpoint.path))
-        if endpoint.batching is not None:
+        if endpoint.slots is not None:
+            handler.batch_queue = self._slot_queues.get(endpoint.method_name)
+            if handler.batch_queue is None:
+                slots = self._concurrency.get(endpoint.path) or endpoint.concurrency or endpoint.slots.slots
+                handler.batch_queue = SlotQueue(handler, endpoint.slots, slots, self.dispatcher)
+                self._slot_queues[endpoint.method_name] = handler.batch_queue
+        elif endpoint.batching is not None:
             if endpoint.is_single:
                 alone = "%s takes `doc` and is called once for each document: dynamic batching changes nothing"
                 self._owner.log.warning(alone, endpoint.path)

@@ -12,6 +12,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop, CancelledError, Future, TimerHandle, get_running_loop
 from collections import deque
+from collections.abc import Callable
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -34,8 +35,10 @@ class _Closed(Exception):
 class Buffer:
     """Documents on their way from one producer, on a thread or the user loop, to the protocol loop."""
 
-    def __init__(self, dispatcher: Dispatcher, to_consumer: CallQueue) -> None:
+    def __init__(self, dispatcher: Dispatcher, to_consumer: CallQueue, read: Callable[[], None] | None = None) -> None:
+        """`read` is called, on the protocol loop, when something was taken; for producers that do not `wait`."""
         self._dispatcher = dispatcher
+        self._read = read
         self._loop = dispatcher.loop
         self._to_consumer = to_consumer
         self._to_user = dispatcher.to_user
@@ -57,9 +60,11 @@ class Buffer:
         if not self._announced:
             self._announced = True
             self._to_consumer.post(self._announce, None)
-        return self._full()
+        return self.full
 
-    def _full(self) -> bool:
+    @property
+    def full(self) -> bool:
+        """Whether a producer has to wait for room."""
         # The sum is changed by both sides, so it may be too large for a moment: where nothing waits there is room.
         return len(self._items) >= ROOM or (
             (self._bytes >= ROOM_BYTES or self._dispatcher.throttled) and bool(self._items)
@@ -69,7 +74,7 @@ class Buffer:
         """Block a producer's thread until there is room; raises `_Closed` when the consumer has left."""
         self._room.clear()
         # Looked at again: the consumer may have emptied it before it could see that the producer waits.
-        if self._full() and not self.closed:
+        if self.full and not self.closed:
             self._room.wait()
         if self.closed:
             raise _Closed
@@ -77,7 +82,7 @@ class Buffer:
     async def wait_async(self, loop: AbstractEventLoop) -> None:
         """Suspend a producer on the user loop until there is room; closing cancels it."""
         room = self._async_room = loop.create_future()
-        if self._full():
+        if self.full:
             await room
         self._async_room = None
 
@@ -92,6 +97,8 @@ class Buffer:
             self._room.set()
         if self._async_room is not None:
             self._to_user.post(self._open_async, None)
+        if self._read is not None and taken:
+            self._read()
         return taken
 
     async def changed(self) -> None:
