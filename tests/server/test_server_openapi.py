@@ -86,7 +86,9 @@ def test_fields_of_bytes_say_how_base64_is_marked():
 def test_generators_have_both_methods_and_query_parameters():
     document = document_of(info("/stream", is_generator=True, is_write=True))
     item = document["paths"]["/stream"]
-    assert {parameter["name"] for parameter in item["get"]["parameters"]} == {"id", "text", "number"}
+    assert {parameter["name"] for parameter in item["get"]["parameters"]} == {
+        "id", "text", "number", "parameters",
+    }  # fmt: skip
     assert "requestBody" not in item["get"]
     assert "text/event-stream" in item["post"]["responses"]["200"]["content"]
     assert item["post"]["x-jina-write"] is True

@@ -314,6 +314,14 @@ class Executor(Configurable, Instrumented, metaclass=ExecutorType):
 
         return logs.get_logger(getattr(self.runtime_args, "name", None) or self.metas.name)
 
+    def extend_http(self, app: Any) -> Any:
+        """Override it to change the HTTP application that serves this Executor alone, before it is served.
+
+        `app.mount('/path', other)` adds an ASGI application beside our routes, `app.wrap(Middleware, option=...)` lays
+        a middleware around all of them. An application that is returned is served instead of ours. Where a gateway
+        has the HTTP port, as with several replicas or in a Flow, that one's `extend_http` counts.
+        """
+
     def close(self) -> None:
         """Called once when the Executor ends; override it to persist or release what the Executor holds."""
 

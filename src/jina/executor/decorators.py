@@ -10,7 +10,7 @@ import contextlib
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
@@ -275,6 +275,7 @@ class Marks:
     response_schema: Any = None
     write: bool = False
     safe: bool = False
+    methods: tuple[str, ...] = ()
     concurrency: int | None = None
     batching: dict[str, Any] | None = None
     slots: ContinuousBatching | None = None
@@ -320,6 +321,22 @@ def _count(concurrency: Any, function: Any) -> int:
     return concurrency
 
 
+HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""By which an endpoint can be served."""
+
+
+def _http_methods(methods: Any, function: Any) -> tuple[str, ...]:
+    given = (methods,) if isinstance(methods, str) else methods
+    if isinstance(given, (list, tuple, set, frozenset)) and given:
+        upper = {name.upper() if isinstance(name, str) else name for name in given}
+        if upper <= set(HTTP_METHODS):
+            return tuple(name for name in HTTP_METHODS if name in upper)
+    raise ExecutorDefinitionError(
+        f"@requests(methods={methods!r}) of {describe(function)}: `methods` is one of {', '.join(HTTP_METHODS)}, or a"
+        " list of them"
+    )
+
+
 @overload
 def requests(func: F) -> F: ...
 
@@ -332,6 +349,7 @@ def requests(
     request_schema: Any = None,
     response_schema: Any = None,
     safe: bool = False,
+    methods: str | Iterable[str] | None = None,
     concurrency: int | None = None,
 ) -> Callable[[F], F]: ...
 
@@ -343,6 +361,7 @@ def requests(
     request_schema: Any = None,
     response_schema: Any = None,
     safe: bool = False,
+    methods: str | Iterable[str] | None = None,
     concurrency: int | None = None,
 ) -> Any:
     """Serve the method at an endpoint: `@requests`, `@requests(on='/index')` or `@requests(on=['/a', '/b'])`.
@@ -351,9 +370,10 @@ def requests(
     The method may be `def`, `async def` or a generator of either kind. It takes `docs` (all documents of a
     request) or `doc` (one after the other), `parameters` and `**kwargs`. `request_schema` and
     `response_schema` are document classes that win over the annotations. `safe` says that a request may run twice,
-    so that a gateway gives it to another replica when the one that had begun it dies. `concurrency` is how many calls
-    of the method may run at once in one replica; unset, `def` methods of an Executor run one at a time, `async def`
-    ones all at once.
+    so that a gateway gives it to another replica when the one that had begun it dies, and that GET serves it over HTTP
+    beside POST. `methods` are the HTTP methods that serve it instead, such as `['GET', 'PUT']`. `concurrency` is how
+    many calls of the method may run at once in one replica; unset, `def` methods of an Executor run one at a time,
+    `async def` ones all at once.
 
     Raises `ExecutorDefinitionError` (a `TypeError`) when the signature cannot take what is passed.
     """
@@ -367,6 +387,8 @@ def requests(
         marks.request_schema = marks.request_schema if request_schema is None else request_schema
         marks.response_schema = marks.response_schema if response_schema is None else response_schema
         marks.safe = marks.safe or safe
+        if methods is not None:
+            marks.methods = _http_methods(methods, function)
         if concurrency is not None:
             marks.concurrency = _count(concurrency, function)
         return function

@@ -105,7 +105,8 @@ class Endpoint:
     `input_type` and `output_type` are document classes (`jina.documents.Document` where nothing is known); with
     `plain` they may be any types.
     `accepts` are the keywords that the method takes, None for all; `names` those that it names itself.
-    `concurrency` is how many calls the method allows at once, None where it does not say. `is_single`: called with
+    `methods` are those of HTTP that serve it, none where it does not say. `concurrency` is how many calls the method
+    allows at once, None where it does not say. `is_single`: called with
     `doc`, one document after the other. `is_async` holds for coroutines and asynchronous generators.
     """
 
@@ -121,6 +122,7 @@ class Endpoint:
     parameters_optional: bool
     is_write: bool
     is_safe: bool
+    methods: tuple[str, ...]
     concurrency: int | None
     batching: Batching | None
     accepts: frozenset[str] | None
@@ -305,7 +307,7 @@ def _endpoint(
     found = _types(function, marks, declared)
     is_async, is_generator = kind_of(function)[0], streams(function, marks)
     is_single = not found.plain.takes_many if found.plain is not None else is_generator or "doc" in named(function)
-    _check_reserved(path, function, is_generator=is_generator)
+    _check_reserved(path, function, by_get="GET" in marks.methods or (is_generator and not marks.methods))
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
     if batching is not None and is_generator:
         raise ExecutorDefinitionError(f"{describe(function)} yields; batches cannot be made of streams")
@@ -329,6 +331,7 @@ def _endpoint(
         parameters_optional=found.parameters_optional,
         is_write=binding.is_write(notes, method),
         is_safe=marks.safe,
+        methods=marks.methods,
         concurrency=marks.concurrency,
         batching=batching,
         accepts=accepts(function),
@@ -356,9 +359,9 @@ def _check_batched(function: Any, plain: PlainCall) -> None:
         )
 
 
-def _check_reserved(path: str, function: Any, *, is_generator: bool) -> None:
+def _check_reserved(path: str, function: Any, *, by_get: bool) -> None:
     slashed = path if path.startswith("/") else f"/{path}"
-    if slashed in RESERVED or (is_generator and slashed in RESERVED_FOR_GET):
+    if slashed in RESERVED or (by_get and slashed in RESERVED_FOR_GET):
         raise ExecutorDefinitionError(
             f"the endpoint {path!r} of {describe(function)} collides with the route {slashed!r} that every server"
             " answers itself",
@@ -387,6 +390,7 @@ def _passthrough_endpoint() -> Endpoint:
         parameters_optional=False,
         is_write=False,
         is_safe=True,
+        methods=(),
         concurrency=None,
         batching=None,
         accepts=None,

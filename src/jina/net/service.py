@@ -32,12 +32,16 @@ class EndpointInfo:
     is_write: bool = False
     is_safe: bool = False
     """Whether a request may run twice."""
+    methods: tuple[str, ...] = ()
+    """The HTTP methods that serve it, in capitals; none where it does not say."""
     is_repeatable: bool = False
     """Whether a request may come again: that of a stateful Executor runs once however often it comes."""
     description: str = ""
     """The docstring of the method."""
     about: str = ""
     """The docstring of the Executor's class."""
+    executor: str = ""
+    """The name of that class."""
     flat_fields: Mapping[str, str] = field(default_factory=dict)
     """Name -> JSON type of the input's scalar fields, for documents given as query parameters."""
     is_passthrough: bool = False

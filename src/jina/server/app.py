@@ -46,6 +46,7 @@ from jina.server.http import (
     exposed_routes,
     hidden_paths,
     http_path,
+    served_methods,
 )
 from jina.server.http_calls import answer_call, answer_stream
 from jina.server.pages import pages
@@ -295,11 +296,8 @@ class Routes:
         return routes
 
     def _endpoint(self, path: str, info: EndpointInfo) -> Methods:
-        if info.is_generator:
-            handler = partial(answer_stream, gate=self._gate, endpoint=path, info=info)
-            return {"GET": handler, "POST": handler}
-        call = partial(answer_call, gate=self._gate, endpoint=path, info=info if info.answers else None)
-        return {"POST": call, CRUD.get(path, "POST"): call}
+        answer = answer_stream if info.is_generator else answer_call
+        return dict.fromkeys(served_methods(path, info), partial(answer, gate=self._gate, endpoint=path, info=info))
 
     def _extra(self, route: ExtraRoute, info: EndpointInfo | None) -> Methods:
         answer = answer_stream if info is not None and info.is_generator else answer_call
@@ -325,6 +323,14 @@ def build_app(
 ) -> HttpApp:
     """The application, to be served by any ASGI server."""
     return HttpApp(Gate(service, limits), plan, access=access_of(access))
+
+
+def extended(
+    app: HttpApp, gate: Gate, plan: HttpPlan, access: Access | None, extend: Callable[[HttpApp], AsgiApp | None] | None
+) -> AsgiApp:
+    """What is served after the user's own code had its say: ours, or what it gave instead, with a health route."""
+    other = extend(app) if extend else None
+    return app if other is None or other is app else MountedApp(other, gate, plan, access)
 
 
 class HttpApp:

@@ -355,8 +355,10 @@ def _schemas(info: EndpointInfo) -> dict[str, Any]:
     ours = {
         "description": info.description,
         "about": info.about,
+        "executor": info.executor,
         "is_passthrough": info.is_passthrough,
         "is_safe": info.is_safe,
+        "methods": list(info.methods),
         "is_repeatable": info.is_repeatable,
         "answers": info.answers,
         "input_is_value": info.input_is_value,

@@ -35,6 +35,7 @@ from jina.errors import (
     nearest,
 )
 from jina.net.auth import KEY_HEADER, NAME_HEADER, Access, Caller
+from jina.net.service import EndpointInfo
 from jina.net.unread import Waiting
 from jina.plan.plans import HttpPlan
 
@@ -149,20 +150,26 @@ def _read_lenient(text: bytes) -> Request:
     return request
 
 
-def parameters_of(text: bytes | str) -> dict[str, Any]:
-    """The parameters in a JSON object; integers of any size are kept. Raises as `read_json` does."""
-    return _checked_parameters(_loads(text))
+def parameters_of(text: bytes | str, where: str = "") -> dict[str, Any]:
+    """The parameters in a JSON object; integers of any size are kept. Raises as `read_json` does.
+
+    `where` they stand, such as `query.parameters`, is said in errors; in a body else.
+    """
+    return _checked_parameters(_loads(text, where or "the body"), where)
 
 
-def _checked_parameters(parameters: Any) -> dict[str, Any]:
+def _checked_parameters(parameters: Any, where: str = "") -> dict[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
-        raise ValidationFailed("parameters: not an object", errors=[_error(("parameters",), "dict_type", parameters)])
+        found = _error(("parameters",), "dict_type", parameters)
+        if where:
+            found["loc"] = where.split(".")
+        raise ValidationFailed(f"{where or 'parameters'}: not an object", errors=[found])
     return parameters
 
 
-def _loads(text: bytes | str) -> Any:
+def _loads(text: bytes | str, where: str = "the body") -> Any:
     from jina.codec.json_text import refuse_halves
 
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
@@ -171,7 +178,7 @@ def _loads(text: bytes | str) -> Any:
         refuse_halves(data, value)
         return value
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        raise BadRequest(f"{where} is not JSON: {error}") from None
 
 
 def _error(where: tuple[str, ...], kind: str, value: Any, message: str = "Input has the wrong type") -> dict[str, Any]:
@@ -273,6 +280,19 @@ def http_path(endpoint: str) -> str:
     return endpoint if endpoint.startswith("/") else f"/{endpoint}"
 
 
+def served_methods(path: str, info: EndpointInfo) -> tuple[str, ...]:
+    """The HTTP methods that serve an endpoint at its own path: GET by itself only where a request may run twice."""
+    if info.methods:
+        return info.methods
+    by_get = info.is_generator or (info.is_safe and not info.is_passthrough)
+    methods = ("GET", "POST") if by_get else ("POST",)
+    return (
+        methods
+        if info.is_generator or CRUD.get(http_path(path), "POST") == "POST"
+        else (*methods, CRUD[http_path(path)])
+    )
+
+
 def hidden_paths(plan: HttpPlan) -> frozenset[str]:
     """Paths that the plan leaves out."""
     return (DEBUG if plan.no_debug_endpoints else frozenset()) | (
@@ -303,18 +323,6 @@ def _exposed(endpoint: str, entry: dict[str, Any]) -> ExtraRoute:
         [str(method).upper() for method in methods],
         {name: value for name, value in entry.items() if name in _DETAILS},
     )
-
-
-def extra_routes(plan: HttpPlan, endpoints: Iterable[str]) -> list[ExtraRoute]:
-    """All routes beside those at the paths of the endpoints."""
-    hidden = hidden_paths(plan)
-    known = {http_path(endpoint): endpoint for endpoint in endpoints}
-    crud = [
-        ExtraRoute(path, known[path], [method])
-        for path, method in CRUD.items()
-        if path in known and path not in hidden and method != "POST"
-    ]
-    return [*crud, *exposed_routes(plan)]
 
 
 Scope = MutableMapping[str, Any]
@@ -355,14 +363,16 @@ class Exchange(ABC):
     """
 
     __slots__ = (
-        "_complete", "_waiting", "caller", "client", "headers", "left", "method", "path", "query_string", "request_id",
-        "root_path", "started", "terms", "watched",
+        "_complete", "_waiting", "caller", "client", "headers", "left", "method", "path", "query_places",
+        "query_string", "request_id", "root_path", "started", "terms", "watched",
     )  # fmt: skip
 
     def __init__(self, method: str, path: str, query: bytes, headers: Iterable[Header], terms: Terms) -> None:
         self.method = method
         self.path = path
         self.query_string = query
+        self.query_places: frozenset[str] = frozenset()
+        """What of the request came in the query: `documents`, `parameters`."""
         self.root_path = ""
         self.client = ""
         """The address from which the request came."""

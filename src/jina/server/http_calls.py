@@ -162,7 +162,11 @@ async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: Endpo
     endpoint of plain types.
     """
     request = await read_request(exchange, gate, endpoint, info)
-    reply = await guarded(exchange, gate.call(request), request.deadline)
+    try:
+        reply = await guarded(exchange, gate.call(request), request.deadline)
+    except ValidationFailed as error:
+        _place_in_query(error, exchange)
+        raise
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
     if not request.json_reply:
         parameters = dumps(reply.parameters) if reply.parameters else b""
@@ -189,6 +193,8 @@ async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: End
         raise
     except Exception as error:
         if not exchange.started:
+            if isinstance(error, ValidationFailed):
+                _place_in_query(error, exchange)
             raise
         last = framing.failure(as_jina_error(error))
     await exchange.write(last, more=False)
@@ -252,7 +258,7 @@ def _of_post(
     if headers.get("content-type", "").startswith(DOCUMENTS):
         request = Request(endpoint, BytesPayload(body))
         if text := headers.get("x-jina-parameters"):
-            request.parameters = parameters_of(text)
+            request.parameters = parameters_of(text, "header.x-jina-parameters")
     elif info is not None and info.answers:
         request = read_plain(body, info)
         request.endpoint = request.endpoint or endpoint
@@ -266,7 +272,8 @@ def _of_post(
         if isinstance(request.payload, JsonPayload) and request.payload.single:
             take_out_docs(request, service)
     if exchange.query_string and (text := exchange.query().get("parameters")):
-        request.parameters = {**parameters_of(text), **request.parameters}
+        request.parameters = {**parameters_of(text, "query.parameters"), **request.parameters}
+        exchange.query_places |= {"parameters"}
     return request
 
 
@@ -290,9 +297,11 @@ def _of_get(exchange: Exchange, body: bytes, endpoint: str, info: EndpointInfo |
         request = read_json(body, bare=True)
     else:
         request = Request("", JsonPayload([_document_of(query, info)], location=("query",), single=True))
+        exchange.query_places |= {"documents"}
     request.endpoint = endpoint
     if parameters:
-        request.parameters = parameters_of(parameters)
+        request.parameters = parameters_of(parameters, "query.parameters")
+        exchange.query_places |= {"parameters"}
     if info is not None and info.answers:
         request.bare = "one"
     return request
@@ -309,6 +318,31 @@ def _converted_or_text(text: str, kind: str) -> Any:
         return _converted(text, kind)
     except (ValueError, KeyError):
         return text
+
+
+def _place_in_query(error: ValidationFailed, exchange: Exchange) -> None:
+    """Name the places that are in the query so, whatever way the request went to the Executor."""
+    if not exchange.query_places:
+        return
+    for fault in error.errors:
+        place = list(fault.get("loc", ()))
+        inner = place[1:] if place[:1] == ["body"] else place
+        if "parameters" in exchange.query_places and inner[:1] == ["parameters"]:
+            moved = ["query", *inner]
+        elif "documents" in exchange.query_places and inner[:1] not in (["query"], ["parameters"]):
+            moved = ["query", *_in_document(inner)]
+        else:
+            moved = place
+        told, now = (".".join(map(str, one)) for one in (place, moved))
+        if told and told != now:
+            error.reword(error.message.replace(f": {told}: ", f": {now}: ", 1))
+        fault["loc"] = moved
+
+
+def _in_document(place: list[Any]) -> list[Any]:
+    """A place in a document without what says which one: there is one in a query."""
+    rest = place[1:] if place[:1] == ["data"] else place
+    return rest[1:] if rest and isinstance(rest[0], int) else rest
 
 
 def deadline_of(text: str) -> float | None:

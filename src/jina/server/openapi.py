@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jina.net.service import EndpointInfo
-from jina.server.http import DOCUMENTS, ExtraRoute, http_path
+from jina.server.http import DOCUMENTS, ExtraRoute, http_path, served_methods
 
 _REFERENCE = "#/components/schemas/"
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
@@ -39,11 +39,17 @@ def openapi_document(
     for path, (summary, media_type) in _OWN_PAGES.items():
         if path not in hidden:
             paths.setdefault(path, {})["get"] = _page_operation(path, summary, media_type)
+    tags = _tags(endpoints.values())
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, **({"description": description} if description else {})},
         "paths": paths,
-        "components": {"schemas": components.schemas, **({"securitySchemes": _KEYS} if closed else {})},
+        **({"tags": tags} if tags else {}),
+        "components": {
+            "schemas": components.schemas,
+            "responses": {name: answer for name, (_, answer) in _RESPONSES.items()},
+            **({"securitySchemes": _KEYS} if closed else {}),
+        },
         **({"security": [{name: []} for name in _KEYS]} if closed else {}),
     }
 
@@ -112,6 +118,12 @@ def about(endpoints: Iterable[EndpointInfo]) -> str:
     return "\n\n".join(dict.fromkeys(info.about for info in endpoints if info.about))
 
 
+def _tags(endpoints: Iterable[EndpointInfo]) -> list[dict[str, str]]:
+    """The Executors by name, with the first line of what each says of itself."""
+    found = {info.executor: info.about.partition("\n")[0] for info in endpoints if info.executor}
+    return [{"name": name, **({"description": told} if told else {})} for name, told in found.items()]
+
+
 def _add_extra(
     route: ExtraRoute, endpoints: Mapping[str, EndpointInfo], paths: dict[str, Any], components: Components
 ) -> None:
@@ -120,12 +132,12 @@ def _add_extra(
     if info is None or not details.pop("include_in_schema", True):
         return
     operation_id = details.pop("operation_id", None)
-    item = _path_item(route.endpoint, info, components)
+    by_get, by_body = _operations(route.endpoint, info, components)
     for method in route.methods:
-        # A body of GET has no defined meaning (RFC 9110, 9.3.1), but our GET of a generator takes query parameters.
-        known = item.get(method.lower()) or {**item["post"]}
-        names = {"operationId": operation_id or f"{method.lower()}_{_slug(route.path)}"}
-        paths.setdefault(route.path, {})[method.lower()] = {**known, **names, **details}
+        operation = {**_named(by_get if method == "GET" else by_body, method, route.path), **details}
+        if operation_id:
+            operation["operationId"] = operation_id
+        paths.setdefault(route.path, {})[method.lower()] = operation
 
 
 _KEYS = {
@@ -147,7 +159,7 @@ class Components:
     """Named schemas; equal ones are shared, different ones of one name get the endpoint into theirs."""
 
     def __init__(self) -> None:
-        self.schemas: dict[str, Any] = {"Header": _HEADER, "Problem": _PROBLEM}
+        self.schemas: dict[str, Any] = {"Header": _HEADER, "Problem": _PROBLEM, "Invalid": _INVALID}
         self._names: dict[tuple[str, str], str] = {}
 
     def add(self, name: str, schema: Mapping[str, Any], qualifier: str) -> dict[str, Any]:
@@ -172,7 +184,7 @@ class Components:
         if known is not None:
             return known
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", key).strip("_") or "Document"
-        taken = {*self._names.values(), "Header", "Problem"}
+        taken = {*self._names.values(), "Header", "Problem", "Invalid"}
         name, number = plain, 1
         while name in taken:
             name = f"{qualifier}_{plain}" if number == 1 else f"{qualifier}_{plain}_{number}"
@@ -227,6 +239,20 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
 
 
 def _path_item(path: str, info: EndpointInfo, components: Components) -> dict[str, Any]:
+    """The operations at the endpoint's own path."""
+    by_get, by_body = _operations(path, info, components)
+    return {
+        method.lower(): _named(by_get if method == "GET" else by_body, method, path)
+        for method in served_methods(path, info)
+    }
+
+
+def _named(operation: Mapping[str, Any], method: str, path: str) -> dict[str, Any]:
+    return {"operationId": f"{method.lower()}_{_slug(path)}", **operation}
+
+
+def _operations(path: str, info: EndpointInfo, components: Components) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How an endpoint is called by GET, with its document in the query, and by the other methods, with a body."""
     qualifier = _slug(path)
     document = components.add(info.input_name, info.input_schema, qualifier)
     result = components.add(info.output_name, info.output_schema, f"{qualifier}_output")
@@ -234,31 +260,68 @@ def _path_item(path: str, info: EndpointInfo, components: Components) -> dict[st
     if info.parameters_schema is not None:
         name = info.parameters_name or "Parameters"
         parameters = components.add(name, info.parameters_schema, f"{qualifier}_parameters")
-    needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
     operation: dict[str, Any] = {
-        "operationId": f"post_{qualifier}",
+        **({"tags": [info.executor]} if info.executor else {}),
         "summary": info.description.partition("\n")[0],
         "description": info.description,
-        "requestBody": _request_body(document, parameters, needs_parameters=needs_parameters),
-        "responses": {"200": _stream_of(result) if info.is_generator else _reply_of(result), "default": _FAILURE},
+        "responses": {"200": _stream_of(result) if info.is_generator else _reply_of(result), **_FAILURES},
     }
     if info.is_write:
         operation["x-jina-write"] = True
-    if not info.is_generator:
-        return {"post": operation}
-    query = [
-        {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
-        for name, kind in info.flat_fields.items()
-    ]
-    get = {key: value for key, value in operation.items() if key != "requestBody"}
-    return {"get": {**get, "operationId": f"get_{qualifier}", "parameters": query}, "post": operation}
+    needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
+    body = _request_body(document, parameters, needs_parameters=needs_parameters, example=example_of(info.input_schema))
+    return {**operation, "parameters": _query_of(info, parameters, needs_parameters)}, {
+        **operation,
+        "requestBody": body,
+    }
+
+
+_OF_FIELDS = ("description", "default", "examples", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
+              "exclusiveMinimum", "exclusiveMaximum", "multipleOf")  # fmt: skip
+"""What the schema of a field says of its values."""
+
+
+def _query_of(info: EndpointInfo, parameters: Any, needs_parameters: bool) -> list[dict[str, Any]]:
+    """The query parameters: the fields of the document that have a place there, and `parameters` as JSON."""
+    schema = info.input_schema
+    found = []
+    for name, kind in info.flat_fields.items():
+        told = schema.get("properties", {}).get(name, {})
+        own = {key: told[key] for key in _OF_FIELDS if told.get(key) is not None}
+        description = own.pop("description", None)
+        found.append(
+            {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                **({"description": description} if description else {}),
+                "schema": {"type": kind, **own},
+            }
+        )
+    if "parameters" not in info.flat_fields:
+        content = {"application/json": {"schema": parameters}}
+        found.append({"name": "parameters", "in": "query", "required": needs_parameters, "content": content})
+    return found
+
+
+def example_of(schema: Mapping[str, Any]) -> Any:
+    """A document of the class, from what its fields or the class itself give as examples; None where these lack."""
+    if examples := schema.get("examples"):
+        return examples[0] if isinstance(examples, list) else None
+    fields = schema.get("properties", {})
+    given = {name: told["examples"][0] for name, told in fields.items() if _is_list(told.get("examples"))}
+    return given if given and set(schema.get("required", ())) <= given.keys() else None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)
 
 
 def _slug(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_") or "root"
 
 
-def _request_body(document: Any, parameters: Any, *, needs_parameters: bool) -> dict[str, Any]:
+def _request_body(document: Any, parameters: Any, *, needs_parameters: bool, example: Any = None) -> dict[str, Any]:
     envelope = {
         "type": "object",
         "properties": {
@@ -268,7 +331,10 @@ def _request_body(document: Any, parameters: Any, *, needs_parameters: bool) -> 
         },
         "required": ["data", "parameters"] if needs_parameters else ["data"],
     }
-    return {"required": True, "content": {"application/json": {"schema": envelope}, DOCUMENTS: {"schema": _BINARY}}}
+    told: dict[str, Any] = {"schema": envelope}
+    if example is not None:
+        told["example"] = {"data": [example]}
+    return {"required": True, "content": {"application/json": told, DOCUMENTS: {"schema": _BINARY}}}
 
 
 def _reply_of(result: Any) -> dict[str, Any]:
@@ -301,7 +367,7 @@ def _post_operation(components: Components) -> dict[str, Any]:
         "operationId": "post",
         "summary": "Any endpoint, named in the body",
         "requestBody": body,
-        "responses": {"200": _reply_of(document), "default": _FAILURE},
+        "responses": {"200": _reply_of(document), **_FAILURES},
     }
 
 
@@ -333,10 +399,43 @@ _PROBLEM = {
     },
     "required": ["detail", "type", "title", "status", "code", "errors"],
 }
-_FAILURE = {
-    "description": "An error",
-    "content": {
-        "application/json": {"schema": {"$ref": f"{_REFERENCE}Problem"}},
-        "application/problem+json": {"schema": {"$ref": f"{_REFERENCE}Problem"}},
+_INVALID = {
+    "description": "What does not fit the types of the endpoint, and where",
+    "allOf": [{"$ref": f"{_REFERENCE}Problem"}],
+    "properties": {
+        "errors": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                    "msg": {"type": "string"},
+                    "type": {"type": "string"},
+                    "input": {},
+                },
+                "required": ["loc", "msg", "type"],
+            },
+        }
     },
+}
+
+
+def _failure(description: str, model: str = "Problem") -> dict[str, Any]:
+    schema = {"schema": {"$ref": f"{_REFERENCE}{model}"}}
+    return {"description": description, "content": {"application/json": schema, "application/problem+json": schema}}
+
+
+_RESPONSES = {
+    "BadRequest": (400, _failure("The request cannot be read")),
+    "TooLarge": (413, _failure("The request is larger than the server takes")),
+    "Invalid": (422, _failure("The documents or parameters do not fit the types of the endpoint", "Invalid")),
+    "Overloaded": (429, _failure("Too many requests; the header Retry-After says when to try again")),
+    "Failed": (500, _failure("The method of the Executor raised an error")),
+    "Unavailable": (503, _failure("Not ready, or stopping; the header Retry-After says when to try again")),
+    "Late": (504, _failure("No answer within the time that the client, or the server, allows")),
+}
+_FAILURES: dict[str, Any] = {
+    **{str(status): {"$ref": f"#/components/responses/{name}"} for name, (status, _) in _RESPONSES.items()},
+    "default": _failure("An error"),
 }

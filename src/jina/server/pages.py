@@ -20,7 +20,7 @@ from jina.net.service import LocalService
 from jina.observe.logs import get_logger
 from jina.observe.metrics import OPENMETRICS, PROMETHEUS, wants_openmetrics
 from jina.plan.plans import HttpPlan
-from jina.server.http import AsgiApp, Exchange, dumps, extra_routes, hidden_paths, routes_content
+from jina.server.http import AsgiApp, Exchange, dumps, exposed_routes, hidden_paths, routes_content
 from jina.server.openapi import about, add_application, openapi_document
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -137,7 +137,7 @@ class _Pages:
                 title=self._plan.title or self._gate.service.name.partition("/")[0],
                 description=self._plan.description or about(endpoints.values()),
                 version=self._plan.version or __version__,
-                extra=extra_routes(self._plan, endpoints),
+                extra=exposed_routes(self._plan),
                 hidden=hidden_paths(self._plan),
                 closed=self._closed,
             )

@@ -179,18 +179,13 @@ class _Web:
         customise: Callable[[HttpApp], AsgiApp | None] | None,
         apis: Sequence[Api],
     ) -> None:
-        from jina.server.app import HttpApp
+        from jina.server.app import HttpApp, extended
 
         self._http = http
         self._max_message_size = gate.limits.message_size
         self._unread = unread
         ours = HttpApp(gate, http, window, access, apis)
-        self.app: AsgiApp = ours
-        other = customise(ours) if customise else None
-        if other is not None and other is not ours:
-            from jina.server.app import MountedApp
-
-            self.app = MountedApp(other, gate, http, access)
+        self.app = extended(ours, gate, http, access, customise)
         self.lifespan: Lifespan | None = None
         if self.app is not ours or ours.mounts:
             from jina.server.app import Lifespan

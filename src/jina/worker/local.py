@@ -14,11 +14,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from jina.errors import ConfigError
-from jina.net.limits import limits_of
+from jina.net.auth import access_of
+from jina.net.limits import Gate, limits_of
 from jina.observe import logs
 from jina.plan.plans import WorkerPlan
-from jina.server.app import HttpApp, build_app
-from jina.worker.service import WorkerService, close
+from jina.server.app import HttpApp, Lifespan, extended
+from jina.server.http import AsgiApp
+from jina.worker.service import WorkerService, close, extension_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,7 +41,9 @@ class InProcessApp:
         self._log = logs.get_logger(plan.name)
         self._executor: Any = None
         self._service: WorkerService | None = None
-        self._app: HttpApp | None = None
+        self._app: AsgiApp | None = None
+        self._lifespan_within: Lifespan | None = None
+        """Of what the Executor mounted beside our routes, or serves instead."""
         self._loop: AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +53,7 @@ class InProcessApp:
         else:
             await self._started()(scope, receive, send)
 
-    def _started(self) -> HttpApp:
+    def _started(self) -> AsgiApp:
         loop = asyncio.get_running_loop()
         if self._app is not None and loop is self._loop:
             return self._app
@@ -63,7 +67,10 @@ class InProcessApp:
         service.watchdog.start()
         service.state = "ready"
         self._service = service
-        self._app = build_app(service, self._plan.http, limits_of(self._plan), self._plan.access)
+        gate, access = Gate(service, limits_of(self._plan)), access_of(self._plan.access)
+        ours = HttpApp(gate, self._plan.http, access=access)
+        self._app = extended(ours, gate, self._plan.http, access, extension_of(self._executor))
+        self._lifespan_within = Lifespan(self._app) if self._app is not ours or ours.mounts else None
         return self._app
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -74,6 +81,8 @@ class InProcessApp:
                 return
             try:
                 self._started()
+                if self._lifespan_within is not None:
+                    await self._lifespan_within.startup()
             except Exception as error:  # noqa: BLE001 - the server ends with this message
                 self._log.exception("%s did not start", self._plan.name)
                 await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
@@ -82,6 +91,8 @@ class InProcessApp:
 
     async def _stop(self) -> None:
         service, self._service, self._app = self._service, None, None
+        if self._lifespan_within is not None:
+            await self._lifespan_within.shutdown()
         if service is not None:
             service.state = "draining"
             service.flush()

@@ -35,7 +35,7 @@ from jina.runtime.process import (
 )
 from jina.server.server import Server, serve
 from jina.worker.probes import ProbePort
-from jina.worker.service import WorkerService, close
+from jina.worker.service import WorkerService, close, extension_of
 from jina.worker.stateful import StatefulService, service_of
 
 if TYPE_CHECKING:
@@ -212,6 +212,11 @@ class WorkerProcess(ProcessMain):
         # Requests from a gateway of this machine alone come on the handlers' own loop: a second one would cost
         # two changes of thread a request, a third of the worker's CPU.
         listeners = LoopThread("protocol") if self._plan.listeners else LoopHere(self._loop)
+        if not self._plan.listeners and extension_of(executor) is not None:
+            self._log.warning(
+                "extend_http of %s has no effect: a gateway has the HTTP port (a class of your own: `gateway`)",
+                type(executor).__name__,
+            )
         try:
             service = service_of(
                 executor, self._plan, protocol_loop=listeners.loop, user_loop=self._loop, give_up=self._give_up
@@ -262,6 +267,7 @@ class WorkerProcess(ProcessMain):
             limits=limits_of(plan),
             access=plan.access,
             apis=load(plan.http.apis if plan.listeners else ()),
+            customise=extension_of(service.executor),
         )
 
     async def _wait_for_stop(

@@ -63,8 +63,10 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
         is_single=endpoint.is_single,
         is_write=endpoint.is_write,
         is_safe=endpoint.is_safe,
+        methods=endpoint.methods,
         description=endpoint.description,
         about=_about(endpoint),
+        executor=type(getattr(endpoint.function, "__self__", None)).__name__ if endpoint.method_name else "",
         flat_fields=flat_fields(input_schema),
         is_passthrough=not endpoint.method_name,
         answers="" if endpoint.plain is None else endpoint.plain.gives,
@@ -338,6 +340,12 @@ class WorkerService:
     def _span(self, request: Request, handler: Handler) -> traces.RequestSpan | None:
         attributes = {"jina.executor": self._owner.class_name, "jina.request_id": request.request_id}
         return traces.begin(handler.endpoint.path, request.headers, attributes)
+
+
+def extension_of(executor: Any) -> Callable[[Any], Any] | None:
+    """What the Executor does to the HTTP application that serves it; None where it does nothing."""
+    own = getattr(type(executor), "extend_http", Executor.extend_http)
+    return None if own is Executor.extend_http else executor.extend_http
 
 
 async def close(executor: Any, log: logs.JinaLogger) -> bool:
