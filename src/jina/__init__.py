@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from jina.executor import continuous_batching as continuous_batching
     from jina.executor import dynamic_batching as dynamic_batching
     from jina.executor import monitor as monitor
+    from jina.executor import prompt as prompt
     from jina.executor import requests as requests
+    from jina.executor import resource as resource
     from jina.executor import write as write
     from jina.executor_serve import Executor as Executor
     from jina.gateway.custom import FastAPIBaseGateway as FastAPIBaseGateway
@@ -46,7 +48,9 @@ _HOMES = {
     "continuous_batching": "jina.executor",
     "dynamic_batching": "jina.executor",
     "monitor": "jina.executor",
+    "prompt": "jina.executor",
     "requests": "jina.executor",
+    "resource": "jina.executor",
     "write": "jina.executor",
 }
 

@@ -22,6 +22,7 @@ Three families, by who must act::
     │       ├── ValidationFailed    422  wrong type, missing field
     │       ├── EndpointNotFound    404  no such endpoint
     │       ├── MethodNotAllowed    405  the route exists, the HTTP method does not
+    │       ├── InputRequired       428  the method asks the client for more first
     │       ├── SessionExpired      409  a write came again so late that it is unknown whether it was applied
     │       ├── TooLarge            413  over a limit on bytes, documents or parameters
     │       ├── Unauthenticated     401  no or wrong key
@@ -201,6 +202,39 @@ class SessionExpired(BadClient):
     http_status = 409
 
 
+class InputRequired(BadClient):
+    """A method asks the client for more before it does anything; see `jina.mcp.McpClient`.
+
+    `requests` are the questions by name, as MCP writes them; `state` is what the method wants back with the answers.
+    """
+
+    grpc_code = 9
+    http_status = 428
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        requests: Mapping[str, Any] | None = None,
+        state: Any = None,
+        help: str = "",  # noqa: A002
+    ) -> None:
+        super().__init__(message, help=help)
+        self.requests = {str(name): request for name, request in (requests or {}).items()}
+        self.state = state
+
+    def details(self) -> dict[str, Any]:
+        """The questions beside the help."""
+        return {**super().details(), "requests": self.requests, "state": self.state}
+
+    @classmethod
+    def from_details(cls, message: str, details: Mapping[str, Any]) -> InputRequired:
+        """Rebuild with the questions."""
+        requests = details.get("requests")
+        found = requests if isinstance(requests, Mapping) else {}
+        return cls(message, requests=found, state=details.get("state"), help=str(details.get("help", "")))
+
+
 class TooLarge(BadClient):
     """Over a limit on the bytes, documents or parameters of a request; the message names the option."""
 
@@ -377,9 +411,9 @@ class InternalError(JinaError):
 WIRE_ERRORS: dict[str, type[JinaError]] = {
     cls.__name__: cls
     for cls in (
-        ConfigError, NotSupportedError, BadClient, BadClientInput, BadRequest, ValidationFailed, EndpointNotFound,
-        MethodNotAllowed, SessionExpired, TooLarge, Unauthenticated, PermissionDenied, BadServer, ExecutorError,
-        Overloaded, Unavailable, DeadlineExceeded, Cancelled, InternalError,
+        ConfigError, NotSupportedError, BadClient, BadClientInput, BadRequest, ValidationFailed, InputRequired,
+        EndpointNotFound, MethodNotAllowed, SessionExpired, TooLarge, Unauthenticated, PermissionDenied, BadServer,
+        ExecutorError, Overloaded, Unavailable, DeadlineExceeded, Cancelled, InternalError,
     )
 }  # fmt: skip
 """The classes that travel, by the name that travels."""

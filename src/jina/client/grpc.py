@@ -477,6 +477,7 @@ def _endpoint(path: str, entry: dict[str, Any], *, is_write: bool) -> EndpointIn
         answers=answers if (answers := entry.get("answers")) in {"each", "one", "many"} else "",
         input_is_value=bool(entry.get("input_is_value")),
         output_is_value=bool(entry.get("output_is_value")),
+        offer=entry.get("offer") or None,
     )
 
 

@@ -334,7 +334,8 @@ class ServiceOptions(UpstreamOptions):
     """Serve GraphQL at `/graphql`."""
 
     apis: Apis = Field(default=[])
-    """Other APIs through which the endpoints are served as well: `openai` (with Anthropic's messages) over HTTP."""
+    """Other APIs through which the endpoints are served as well, over HTTP: `mcp`, the Model Context Protocol of agents;
+    `openai`, with Anthropic's messages."""
 
     ACCESS: ClassVar = Group("Who may call, and how often")
 

@@ -443,7 +443,7 @@ def _protocols(value: Any) -> str | list[str]:
     return _protocol(value)
 
 
-API_NAMES: Final = ("openai",)
+API_NAMES: Final = ("mcp", "openai")
 _api = choice(*API_NAMES)
 
 

@@ -27,7 +27,9 @@ from jina.executor.decorators import (
     named,
     streams,
 )
+from jina.executor.offers import OfferedMethod, offers_of
 from jina.executor.signatures import PlainCall, Types, types_of
+from jina.plan.plans import is_offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class Endpoint:
     """How the method is called where it takes or gives something else than documents."""
     slots: ContinuousBatching | None = None
     """Where it is a step over all running streams. It is a generator for all who call it."""
+    offer: Mapping[str, Any] | None = None
+    """What agents are told of a resource or prompt; None for all other endpoints."""
 
     def takes(self, keyword: str) -> bool:
         """Whether the method can be called with that keyword."""
@@ -208,6 +212,8 @@ class EndpointTable:
     def __init__(self, executor: binding.Bound) -> None:
         self._name = type(executor).__name__
         self._endpoints = _build(executor)
+        self.offers = {one.path: _offered_endpoint(one) for one in offers_of(executor)}
+        """The resources and prompts, which are no part of the table's endpoints."""
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self._endpoints.values())
@@ -228,6 +234,10 @@ class EndpointTable:
 
         Raises `EndpointNotFound`, which lists what exists and names the nearest.
         """
+        if is_offer(path):
+            if (offer := self.offers.get(path)) is not None:
+                return offer
+            raise EndpointNotFound(f"{self._name} has no resource or prompt {quoted(path)}")
         found = self._endpoints.get(path) or self._endpoints.get(path.removeprefix("/"))
         found = found or self._endpoints.get(DEFAULT_ENDPOINT)
         if found is not None:
@@ -367,6 +377,31 @@ def _check_reserved(path: str, function: Any, *, by_get: bool) -> None:
             " answers itself",
             help="choose another `on=`, or bind the method elsewhere with uses_requests",
         )
+
+
+def _offered_endpoint(offer: OfferedMethod) -> Endpoint:
+    from jina.documents import Document
+
+    return Endpoint(
+        path=offer.path,
+        method_name=offer.method_name,
+        function=offer.function,
+        is_async=offer.is_async,
+        is_generator=False,
+        is_single=True,
+        input_type=Document,
+        output_type=Document,
+        parameters_model=None,
+        parameters_optional=False,
+        is_write=False,
+        is_safe=True,
+        concurrency=None,
+        batching=None,
+        accepts=frozenset({"doc", "parameters", "headers"}),
+        names=frozenset({"doc", "parameters", "headers"}),
+        description=str(offer.description.get("description", "")),
+        offer=offer.description,
+    )
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from jina.errors import ConfigError
 from jina.net.service import EndpointInfo
-from jina.plan.plans import GraphPlan, NodePlan
+from jina.plan.plans import GraphPlan, NodePlan, is_offer
 
 DEFAULT = "/default"
 Known = Mapping[str, Mapping[str, EndpointInfo]]
@@ -17,12 +17,14 @@ Known = Mapping[str, Mapping[str, EndpointInfo]]
 
 def answers(endpoints: Mapping[str, EndpointInfo], path: str) -> EndpointInfo | None:
     """What answers the path at one step: its own endpoint, else `/default`; None where it passes documents on."""
+    if is_offer(path):
+        return endpoints.get(path)
     return endpoints.get(path) or endpoints.get(path.removeprefix("/")) or endpoints.get(DEFAULT)
 
 
 def passes_all(endpoints: Mapping[str, EndpointInfo]) -> bool:
     """Whether the step is an Executor without any endpoint, such as a joiner."""
-    return all(info.is_passthrough for info in endpoints.values())
+    return all(info.is_passthrough or info.offer is not None for info in endpoints.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,9 @@ class Typed:
 def merged_endpoints(graph: GraphPlan, known: Known) -> dict[str, EndpointInfo]:
     """By path: what the first steps take that know it, what the last ones give, and parameters of all of them."""
     paths = {path for endpoints in known.values() if not passes_all(endpoints) for path in endpoints}
-    if not paths:
-        # Nothing but Executors without endpoints: they answer all alike.
-        paths = {path for endpoints in known.values() for path in endpoints}
+    # Where there are nothing but Executors without endpoints, they answer all alike.
+    alike = not any(not is_offer(path) for path in paths)
+    paths |= {path for endpoints in known.values() for path in endpoints if alike or is_offer(path)}
     names = _Names()
     return {path: _merged(graph, known, path, names) for path in sorted(paths)}
 

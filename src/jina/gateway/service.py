@@ -21,7 +21,7 @@ from jina.gateway.shards import Shards, has_parts
 from jina.net.service import EndpointInfo, Upstream
 from jina.observe import logs, traces
 from jina.observe.metrics import EndpointMetrics, Metrics, merged
-from jina.plan.plans import GatewayPlan, NodePlan
+from jina.plan.plans import GatewayPlan, NodePlan, is_offer
 from jina.routing.graph import Graph
 from jina.routing.graph import Route as Path
 from jina.runtime.admission import Admission, Observed
@@ -285,6 +285,8 @@ class GatewayService:
 
         One without an Executor takes none: the documents that it joins are merged on their way to the next.
         """
+        if is_offer(endpoint):
+            return {name: frozenset({endpoint} & known.keys()) for name, known in self._known.items()}
         empty = {node.name for node in self._plan.nodes if not node.upstreams}
         able = {name for name, known in self._known.items() if name in empty or not passes_all(known)}
         joined = not able - empty or any(answers(self._known[name], endpoint) for name in able)

@@ -52,6 +52,13 @@ class EndpointInfo:
     """Whether an input is no object: it is the field `value` of `input_schema` then."""
     output_is_value: bool = False
     """Whether an answer is no object, likewise."""
+    offer: Mapping[str, Any] | None = None
+    """What agents are told of a resource or prompt, which is no endpoint for others; None for endpoints."""
+
+
+def endpoints_for_people(endpoints: Mapping[str, EndpointInfo]) -> dict[str, EndpointInfo]:
+    """Those without what agents alone use."""
+    return {path: info for path, info in endpoints.items() if info.offer is None}
 
 
 def flat_fields(schema: dict[str, Any]) -> dict[str, str]:

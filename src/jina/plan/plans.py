@@ -14,6 +14,16 @@ CLUSTER_DELAY: Final = 3.0
 """Seconds in which Kubernetes stops sending requests to a pod that is to end: each node changes its own rules."""
 
 
+RESOURCES = "/mcp/resource/"
+PROMPTS = "/mcp/prompt/"
+"""What begins the endpoints of methods that agents use beside tools; no `/default` answers for them."""
+
+
+def is_offer(path: str) -> bool:
+    """Whether an endpoint is that of a resource or prompt."""
+    return path.startswith((RESOURCES, PROMPTS))
+
+
 class PortAllocator(typing.Protocol):
     """Reserves free ports."""
 

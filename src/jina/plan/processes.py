@@ -176,9 +176,10 @@ def access_plan(spec: ServiceOptions) -> AccessPlan:
 def http_plan(spec: DeploymentSpec | GatewaySpec) -> HttpPlan:
     """What the HTTP listener needs; raises `ConfigError` for an API that no listener serves."""
     apis = list(spec.apis)
-    if "openai" in apis and not {"http", "websocket"} & {*spec.protocols}:
+    over_http = [name for name in apis if name in {"mcp", "openai"}]
+    if over_http and not {"http", "websocket"} & {*spec.protocols}:
         raise ConfigError(
-            f"{spec.name}: apis: 'openai' is served over HTTP, and protocol is {', '.join(spec.protocols)}",
+            f"{spec.name}: apis: {over_http[0]!r} is served over HTTP, and protocol is {', '.join(spec.protocols)}",
             help="protocol='http', or protocol=['grpc', 'http'] for both",
         )
     return HttpPlan(

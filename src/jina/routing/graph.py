@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from jina.errors import BadRequest, ConfigError, EndpointNotFound, NotSupportedError, nearest, quoted
-from jina.plan.plans import GraphPlan, NodePlan
+from jina.plan.plans import GraphPlan, NodePlan, is_offer
 from jina.routing.conditions import Condition
 from jina.routing.patterns import PatternError, compile_pattern
 
@@ -320,7 +320,7 @@ class Graph:
         """
         aimed = self._aimed(target_executor)
         active = {node.name for node in aimed if _knows(known.get(node.name), endpoint)}
-        if self._plan.strict and len(active) < len(aimed):
+        if self._plan.strict and len(active) < len(aimed) and not is_offer(endpoint):
             raise self._not_found(endpoint, known, [node.name for node in aimed if node.name not in active])
         steps, sources = self._contract(active)
         if self._plan.nodes and not active:

@@ -21,7 +21,7 @@ from jina.errors import (
 from jina.net.auth import Access, access_of
 from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
 from jina.net.messages import DEFAULT_WINDOW, as_jina_error, new_request_id
-from jina.net.service import EndpointInfo, LocalService
+from jina.net.service import EndpointInfo, LocalService, endpoints_for_people
 from jina.observe.logs import get_logger
 from jina.plan.plans import AccessPlan, HttpPlan
 from jina.server.apis import Api, ApiRoutes, Handler, Methods
@@ -260,7 +260,7 @@ class Routes:
         return methods is not None and (method is None or method in methods)
 
     def _default_or_nothing(self, path: str) -> Methods:
-        endpoints = self._service.endpoints
+        endpoints = endpoints_for_people(self._service.endpoints)
         if "/default" in endpoints:
             return self._endpoint(path, endpoints["/default"])
         if self._service.awaits_endpoints:
@@ -276,7 +276,7 @@ class Routes:
         if not service.started:
             return self._pages
         routes: dict[str, Methods] = {"/post": {"POST": partial(answer_call, gate=self._gate, endpoint="")}}
-        for path, info in service.endpoints.items():
+        for path, info in endpoints_for_people(service.endpoints).items():
             routes[http_path(path)] = self._endpoint(path, info)
         default = service.endpoints.get("/default")
         for path, methods in self._pages.items():

@@ -363,6 +363,7 @@ def _schemas(info: EndpointInfo) -> dict[str, Any]:
         "answers": info.answers,
         "input_is_value": info.input_is_value,
         "output_is_value": info.output_is_value,
+        "offer": dict(info.offer or {}),
     }
     return {
         **{name: value for name, value in ours.items() if value},  # unknown to Jina 3

@@ -16,7 +16,7 @@ from jina.codec.messages import Route
 from jina.errors import EndpointNotFound, Unavailable
 from jina.net.limits import Gate
 from jina.net.messages import as_jina_error, environment_info, version_info
-from jina.net.service import LocalService
+from jina.net.service import LocalService, endpoints_for_people
 from jina.observe.logs import get_logger
 from jina.observe.metrics import OPENMETRICS, PROMETHEUS, wants_openmetrics
 from jina.plan.plans import HttpPlan
@@ -131,7 +131,7 @@ class _Pages:
                 raise Unavailable("the service is not ready yet")
             from jina.version import __version__
 
-            endpoints = self._gate.service.endpoints
+            endpoints = endpoints_for_people(self._gate.service.endpoints)
             document = openapi_document(
                 endpoints,
                 title=self._plan.title or self._gate.service.name.partition("/")[0],

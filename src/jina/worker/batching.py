@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jina.codec.messages import Reply, Request
 from jina.codec.payloads import BytesPayload, size_of
-from jina.errors import InternalError, JinaError
+from jina.errors import InputRequired, InternalError, JinaError
 from jina.executor import invoke
 from jina.executor.endpoints import Batching, Endpoint
 from jina.executor.invoke import scope_parameters
@@ -272,8 +272,10 @@ class BatchJob(Job):
                 owner.log.warning("%s raised %r for a batch of %d requests; trying them apart",
                                   path, outcome, len(pieces))  # fmt: skip
                 return False
-            owner.failed(outcome, path)
-            self._post([(part, executor_error(outcome, owner.class_name)) for part, _ in pieces])
+            failed = owner.failed(outcome, path)
+            asks = isinstance(failed, InputRequired)
+            errors = [failed if asks else executor_error(outcome, owner.class_name) for _ in pieces]
+            self._post([(part, error) for (part, _), error in zip(pieces, errors, strict=True)])
             return True
         if len(pieces) == 1:
             self._post([(pieces[0][0], outcome)])

@@ -20,10 +20,11 @@ from jina.codec.codec import codec_for, codec_of
 from jina.codec.large_values import has_large_flat_values
 from jina.codec.messages import DocumentCodec, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, ProtoPayload
-from jina.errors import BadClientInput, BadRequest, ExecutorError
+from jina.errors import BadClientInput, BadRequest, ExecutorError, InputRequired
 from jina.executor import invoke
 from jina.executor.endpoints import Endpoint
 from jina.executor.invoke import scope_parameters
+from jina.executor.offers import InvalidArguments
 from jina.observe import logs, traces
 from jina.observe.metrics import EndpointMetrics
 from jina.worker.scheduler import JobPool, ResultJob
@@ -265,6 +266,8 @@ class ExecutorContext:
 
     def failed(self, error: BaseException, path: str) -> BaseException:
         """Log what a handler raised; gives the error to answer with, and asks for the end where that is due."""
+        if isinstance(error, (InputRequired, InvalidArguments)):
+            return copy.copy(error)  # an answer: the client will call again
         trace = None if self._quiet_error else (type(error), error, users_part(error.__traceback__))
         self.log.error("%s of %s raised %r", path, self.class_name, error, exc_info=trace)
         exit_code = self._exit_code(error)

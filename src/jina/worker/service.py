@@ -72,6 +72,7 @@ def _describe(endpoint: Endpoint, input_schema: dict[str, Any], output_schema: d
         answers="" if endpoint.plain is None else endpoint.plain.gives,
         input_is_value=is_value(endpoint.input_type),
         output_is_value=is_value(endpoint.output_type),
+        offer=endpoint.offer,
     )
 
 
@@ -126,7 +127,8 @@ class WorkerService:
         self._concurrency = plan.concurrency
         self._slot_queues: dict[str, SlotQueue] = {}
         """By method: the streams of all its endpoints share its slots."""
-        self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in self.table}
+        offers = self.table.offers.values()
+        self._handlers = {endpoint.path: self._handler(endpoint) for endpoint in (*self.table, *offers)}
         self.awaits_endpoints = False
         self.scaling = None
         """It has no steps."""
@@ -137,7 +139,7 @@ class WorkerService:
         """How many callers want batches to be flushed at once."""
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
         self.endpoints: Mapping[str, EndpointInfo] = describe_endpoints(
-            [self.table.resolve("/default")] if self.table.passthrough else self.table
+            [*([self.table.resolve("/default")] if self.table.passthrough else self.table), *offers]
         )
         """By path."""
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
