@@ -63,7 +63,7 @@ class OfferedMethod:
 
 
 def resource(
-    *, uri: str, name: str | None = None, title: str | None = None, mime_type: str | None = None
+    func: Any = None, *, uri: str = "", name: str | None = None, title: str | None = None, mime_type: str | None = None
 ) -> Callable[[F], F]:
     """Let agents read what the method gives, at `uri`; `{name}` in it is an argument of the method of that name.
 
@@ -89,7 +89,7 @@ def resource(
         kind = mime_type or _mime_type_of(function)
         return _note(function, Offer(name or function.__name__, title or "", uri, kind))
 
-    if callable(uri):
+    if func is not None:
         raise ExecutorDefinitionError("@resource takes keywords: write @resource(uri='notes://today')")
     return decorate
 
