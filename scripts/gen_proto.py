@@ -25,6 +25,7 @@ TOOLS = (
     "grpc/reflection/v1/reflection.proto",
     "grpc/reflection/v1alpha/reflection.proto",
     "externalscaler.proto",
+    "inference.proto",
 )
 """The protocols of tools, whose classes are made from their descriptors alone."""
 

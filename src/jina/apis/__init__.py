@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from jina.server.apis import ApiClass
 
-_ADAPTERS: Final = {"mcp": "McpApi", "openai": "OpenAiApi"}
+_ADAPTERS: Final = {"mcp": "McpApi", "oip": "OipApi", "openai": "OpenAiApi"}
 """Module of this room -> its class."""
 
 

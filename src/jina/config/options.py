@@ -334,8 +334,8 @@ class ServiceOptions(UpstreamOptions):
     """Serve GraphQL at `/graphql`."""
 
     apis: Apis = Field(default=[])
-    """Other APIs through which the endpoints are served as well, over HTTP: `mcp`, the Model Context Protocol of agents;
-    `openai`, with Anthropic's messages."""
+    """Other APIs through which the endpoints are served as well: `mcp`, the Model Context Protocol of agents, and
+    `openai`, with Anthropic's messages, over HTTP; `oip`, the Open Inference Protocol, over HTTP and gRPC."""
 
     ACCESS: ClassVar = Group("Who may call, and how often")
 

@@ -443,7 +443,7 @@ def _protocols(value: Any) -> str | list[str]:
     return _protocol(value)
 
 
-API_NAMES: Final = ("mcp", "openai")
+API_NAMES: Final = ("mcp", "oip", "openai")
 _api = choice(*API_NAMES)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.errors import JinaError
+from jina.net.auth import Access
 from jina.net.limits import Gate
 from jina.net.service import EndpointInfo
 from jina.plan.plans import HttpPlan
@@ -32,6 +33,8 @@ class Api:
     """
 
     name: ClassVar[str] = ""
+    access: Access | None = None
+    """Who may call: for methods of gRPC, as HTTP listeners look at keys themselves."""
 
     def __init__(self, gate: Gate, plan: HttpPlan, *, closed: bool) -> None:
         self.gate = gate

@@ -153,6 +153,8 @@ def serve(
     rules = access_of(access)
     unread = Unread(limits.unread, service.freed, lambda on: service.throttle(on=on))
     adapters = [make(gate, http, closed=rules is not None and rules.closed) for make in apis]
+    for adapter in adapters:
+        adapter.access = rules
     made: list[_Listener] = []
     web: _Web | None = None
     for plan in listeners:
