@@ -7,97 +7,30 @@ https://github.com/kserve/open-inference-protocol, with the extension for binary
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from jina.apis.mcp_tools import public_names
-from jina.apis.oip_tensors import Model, Tensor, models_of, tensor_of_list, tensor_of_raw
-from jina.codec import pb
+from jina.apis.oip_grpc import methods
+from jina.apis.oip_models import VERSION, Inference, OipModels, metadata_of
+from jina.apis.oip_tensors import tensor_of_list, tensor_of_raw
 from jina.codec.json_text import loads
-from jina.codec.messages import Request
-from jina.codec.payloads import ProtoPayload
-from jina.errors import BadRequest, EndpointNotFound, JinaError, Unavailable, nearest, quoted
-from jina.net.auth import Caller
+from jina.errors import BadRequest, JinaError, quoted
 from jina.net.messages import new_request_id
-from jina.net.service import EndpointInfo
-from jina.server.apis import Api, ErrorForm, Methods
+from jina.server.apis import ErrorForm, Methods
 from jina.server.http import JSON_HEADER, Exchange, dumps
 from jina.server.http_calls import TIMEOUT_HEADER, deadline_of, guarded
-from jina.version import __version__
 
 PREFIX = "/v2"
-VERSION = "1"
-"""The only version of each model."""
 JSON_SIZE = "inference-header-content-length"
 """The header with the bytes of JSON that stand before binary tensors."""
-_EXTENSIONS = ["binary_tensor_data"]
 _BINARY = (b"content-type", b"application/octet-stream")
 _OURS = {"binary_data_output"}
 """Parameters of a request that are for the server."""
 
 
-@dataclass(slots=True)
-class Inference:
-    """What a client asks of a model, on either protocol."""
-
-    ident: str = ""
-    inputs: list[Tensor] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    """The names of those that are wanted; all where it is empty."""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    deadline: float | None = None
-    caller: Caller | None = None
-
-
-class OipApi(Api):
+class OipApi(OipModels):
     """See `jina.server.apis.Api`."""
 
     name = "oip"
-    _models: Mapping[str, Model] = {}
-    _models_of: Mapping[str, EndpointInfo] | None = None
-
-    def models(self) -> Mapping[str, Model]:
-        """The models by name; raises `Unavailable` while the endpoints are not known."""
-        service = self.gate.service
-        if not service.started:
-            raise Unavailable("the service is not ready yet")
-        if service.endpoints is not self._models_of:
-            shown = {path: info for path, info in service.endpoints.items() if info.offer is None}
-            self._models, self._models_of = models_of(shown, public_names(shown)), service.endpoints
-        return self._models
-
-    def model(self, name: str, version: str = "") -> Model:
-        """The model; raises `EndpointNotFound`."""
-        models = self.models()
-        found = models.get(name)
-        if found is None:
-            near = nearest(name, models)
-            hint = f"; did you mean {near!r}?" if near else f"; there are {', '.join(models) or 'none'}"
-            raise EndpointNotFound(f"no model {quoted(name)} here{hint}")
-        if version and version != VERSION:
-            raise EndpointNotFound(f"no version {quoted(version)} of the model {name!r}; there is {VERSION}")
-        return found
-
-    def about(self) -> dict[str, Any]:
-        """The metadata of the server."""
-        return {"name": self.plan.title or "jina", "version": __version__, "extensions": _EXTENSIONS}
-
-    async def infer(self, model: Model, asked: Inference) -> list[Tensor]:
-        """The outputs of a model; raises a `JinaError`."""
-        if asked.caller is not None:
-            asked.caller.check(model.info.path)
-        message = model.documents(asked.inputs, self.gate.limits.documents)
-        request = Request(
-            model.info.path,
-            ProtoPayload(message),
-            asked.parameters,
-            request_id=asked.ident or new_request_id(),
-            headers=asked.headers,
-            deadline=asked.deadline,
-        )
-        reply = await self.gate.call(request)
-        return model.tensors(pb.DocListProto.FromString(reply.payload.to_bytes()), asked.outputs)
 
     # --- HTTP ---------------------------------------------------------------------------------------------
 
@@ -175,8 +108,6 @@ class OipApi(Api):
 
     def grpc_methods(self) -> Mapping[str, Any]:
         """See `Api`."""
-        from jina.apis.oip_grpc import methods
-
         return methods(self)
 
 
@@ -188,17 +119,6 @@ class _Form(NamedTuple):
 
     def is_binary(self, name: str) -> bool:
         return self.by_name.get(name, self.others)
-
-
-def metadata_of(model: Model) -> dict[str, Any]:
-    """What clients are told of a model."""
-    return {
-        "name": model.name,
-        "versions": [VERSION],
-        "platform": "jina",
-        "inputs": [one.metadata() for one in model.inputs.values()],
-        "outputs": [one.metadata() for one in model.outputs.values()],
-    }
 
 
 def _content(body: bytes, header: str | None) -> tuple[dict[str, Any], memoryview]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jina.apis.oip import Inference, metadata_of
+from jina.apis.oip_models import VERSION, Inference, OipModels, metadata_of
 from jina.apis.oip_tensors import Tensor, tensor_of_list, tensor_of_raw
 from jina.codec import pb
 from jina.errors import BadRequest
@@ -13,9 +13,6 @@ from jina.net.messages import FAILURES, as_jina_error
 from jina.server.grpc import aborted
 from jina.server.grpc_probes import parsed, serialised
 from jina.server.grpc_protocol import Aborted, Call, Method
-
-if TYPE_CHECKING:
-    from jina.apis.oip import OipApi
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _CONTENTS = {
@@ -26,7 +23,7 @@ _CONTENTS = {
 """Where a message has the elements of a datatype; those of FP16 travel as bytes alone."""
 
 
-def methods(api: OipApi) -> Mapping[str, Method]:
+def methods(api: OipModels) -> Mapping[str, Method]:
     """The methods by full name."""
     calls = _Calls(api)
     found = {
@@ -57,7 +54,7 @@ def _answered(name: str, answer: Callable[[Any, Call], Awaitable[dict[str, Any]]
 
 
 class _Calls:
-    def __init__(self, api: OipApi) -> None:
+    def __init__(self, api: OipModels) -> None:
         self._api = api
 
     async def server_live(self, _request: Any, _call: Call) -> dict[str, Any]:
@@ -95,7 +92,7 @@ class _Calls:
         as_bytes = bool(request.raw_input_contents) or any(one.datatype not in _CONTENTS for one in tensors)
         answer: dict[str, Any] = {
             "model_name": request.model_name,
-            "model_version": "1",
+            "model_version": VERSION,
             "id": request.id,
             "outputs": [_output(one, as_bytes=as_bytes) for one in tensors],
         }

@@ -137,7 +137,8 @@ def tensor_of_list(name: str, datatype: Any, shape: Any, data: Any) -> Tensor:
             raise BadRequest(f"input {quoted(name)}: half of a surrogate pair is no text") from None
         return Tensor(name, datatype, sizes, values)
     dtype = DTYPES[datatype]
-    fitting = {"b": {bool}, "f": {int, float}}.get(dtype.kind, {int})
+    kinds: dict[str, set[type[Any]]] = {"b": {bool}, "f": {int, float}}
+    fitting = kinds.get(dtype.kind, {int})
     if not {type(value) for value in flat} <= fitting:
         raise BadRequest(f"input {quoted(name)}: an element is no {datatype}")
     try:

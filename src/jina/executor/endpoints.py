@@ -395,6 +395,7 @@ def _offered_endpoint(offer: OfferedMethod) -> Endpoint:
         parameters_optional=False,
         is_write=False,
         is_safe=True,
+        methods=(),
         concurrency=None,
         batching=None,
         accepts=frozenset({"doc", "parameters", "headers"}),
