@@ -1,6 +1,7 @@
 """HTTP/2 without I/O: each library as server and as client, connected in memory."""
 
 import hashlib
+import itertools
 import struct
 
 import pytest
@@ -611,6 +612,82 @@ def test_streams_that_are_reset_all_the_time_end_the_connection(engine):
         ended = len(server.closed)
     assert 1000 <= ended <= 1100
     assert server.engine.over
+
+
+FLOODS = {
+    "pings": b"\x00\x00\x08\x06" + bytes(5) + b"are you?",
+    "settings": NO_SETTINGS,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+@pytest.mark.parametrize("client", [False, True], ids=["server", "client"])
+def test_what_must_be_answered_and_cannot_be_is_bounded(engine, client, flood):
+    """The other side sends it, and takes nothing: the answers would wait here."""
+    attacked = greeted(engine, client=client)
+    taken = received(attacked, itertools.repeat(flood * 10, 1000))
+    assert attacked.engine.over
+    assert taken <= 200
+
+
+def greeted(engine, *, client=False, **settings):
+    """A side that knows the other one's settings; of a client with a stream that is open."""
+    side = Side(engine, client=client, **settings)
+    if client:
+        side.engine.request(HEAD)
+    side.engine.receive(NO_SETTINGS if client else PREFACE + NO_SETTINGS)
+    side.engine.output(65_536)
+    return side
+
+
+def received(side, parts, *, sends=False):
+    """How many of the parts a side takes before it ends the connection."""
+    for number, part in enumerate(parts):
+        try:
+            side.engine.receive(part)
+        except Http2Error:
+            return number
+        if sends:
+            side.engine.output(65_536)
+        if side.engine.over:
+            return number
+    return None
+
+
+BLOCK = b"\x83\x86\x84\x41\x01x"
+
+
+@pytest.mark.parametrize("size", [0, 100, 16_000, 1_000_000])
+@pytest.mark.parametrize("client", [False, True], ids=["server", "client"])
+def test_headers_without_an_end_are_bounded(engine, client, size):
+    """CVE-2024-27316, in frames of any size."""
+    attacked = greeted(engine, client=client, frame=1_048_576)
+    begun = (len(BLOCK)).to_bytes(3, "big") + b"\x01\x00\x00\x00\x00\x01" + BLOCK
+    more = size.to_bytes(3, "big") + b"\x09\x00\x00\x00\x00\x01" + b"\x00\x01a\x01b" * (size // 5)
+    taken = received(attacked, itertools.chain([begun], itertools.repeat(more, 1000)))
+    assert attacked.engine.over
+    assert attacked.heads == {}
+    assert taken <= (70 if engine == "h2" else 10)
+    assert taken * size <= 3_000_000 or engine == "ngh2"  # which reads them as they come, and keeps none
+
+
+CHATTER = {
+    "settings": NO_SETTINGS,
+    "settings that are taken": b"\x00\x00\x00\x04\x01" + bytes(4),
+    "priorities": b"\x00\x00\x05\x02\x00\x00\x00\x00\x07" + bytes(4) + b"\x01",
+    "frames of no known kind": b"\x00\x00\x04\xc8" + bytes(5) + b"what",
+    "data that is none": b"\x00\x00\x00\x00\x00\x00\x00\x00\x01",
+}
+
+
+@pytest.mark.parametrize("frame", CHATTER.values(), ids=CHATTER)
+def test_h2_ends_connections_on_which_nothing_is_said(frame):
+    """CVE-2019-9513, 9515 and 9518: each frame costs it time. nghttp2 takes a microsecond for one."""
+    attacked = greeted("h2")
+    attacked.engine.receive(len(BLOCK).to_bytes(3, "big") + b"\x01\x04\x00\x00\x00\x01" + BLOCK)
+    taken = received(attacked, itertools.repeat(frame * 100, 200), sends=True)
+    assert attacked.engine.over
+    assert taken >= 90 or frame == CHATTER["settings that are taken"]
 
 
 def test_more_headers_than_are_taken(pair):

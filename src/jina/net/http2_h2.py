@@ -1,4 +1,4 @@
-"""HTTP/2 by `h2` (https://pypi.org/project/h2), with a queue for what waits and a bound on resets of our own.
+"""HTTP/2 by `h2` (https://pypi.org/project/h2), with a queue for what waits and bounds on floods of our own.
 
 `h2` takes a GOAWAY for the end of the connection, while streams that are open go on (RFC 9113, section 6.8), and waits
 for the whole of a frame before it looks at its size. So a few of its private names are used here; the tests of engines
@@ -34,6 +34,14 @@ from jina.net.http2 import (
 
 _RESETS: Final = (1000, 33)
 """How many streams a client may reset at once, and how many a second after that (CVE-2023-44487)."""
+_IDLE_FRAMES: Final = (10_000, 330)
+"""The same of frames that carry nothing for us: empty ones, settings, priorities, and unknown ones."""
+_HINTS: Final = (100, 10)
+"""The same of heads that come before that of an answer: a few bytes may stand for a large one."""
+_PIECE: Final = 16 * 1024
+"""Bytes that are read before what they say is counted."""
+_OWED: Final = 1000
+"""Answers to pings and settings that may wait while the other side takes nothing."""
 _TOLD_AT: Final = 1024 * 1024
 """Bytes used of which a client is told at once for the whole connection, whose window is far larger."""
 _GONE: Final = (ProtocolError, KeyError)
@@ -53,6 +61,25 @@ class _Body:
         self.trailers: Headers | None = None
 
 
+class _Allowance:
+    """So much at once, and so much a second after that."""
+
+    __slots__ = ("_at", "_left", "_most", "_rate")
+
+    def __init__(self, most: int, rate: int) -> None:
+        self._most = most
+        self._rate = rate
+        self._left: float = most
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """Whether there is one left."""
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._at) * self._rate) - 1
+        self._at = now
+        return self._left >= 0
+
+
 class _Lasting(H2Connection):
     """A connection that goes on after a GOAWAY."""
 
@@ -68,6 +95,11 @@ class _Lasting(H2Connection):
         """Whether a frame that is not complete is larger than frames may be."""
         head: Any = self.incoming_buffer._data[:3]  # noqa: SLF001
         return len(head) == _SIZE and int.from_bytes(head, "big") > self.max_inbound_frame_size
+
+    @property
+    def headers_size(self) -> int:
+        """Bytes of headers whose end has not come."""
+        return sum(len(frame.data) for frame in self.incoming_buffer._headers_buffer)  # noqa: SLF001
 
     def say_goaway(self, last: int, code: int, text: bytes) -> None:
         """What `close_connection` sends, without an end of what is open."""
@@ -105,8 +137,12 @@ class Connection:
         """Those that wait until the other side takes more streams."""
         self._open: dict[int, list[bool]] = {}
         """By stream, whether we and they have ended it."""
-        self._resets: float = _RESETS[0]
-        self._reset_at = time.monotonic()
+        self._resets = _Allowance(*_RESETS)
+        self._idle_frames = _Allowance(*_IDLE_FRAMES)
+        self._hints = _Allowance(*_HINTS)
+        self._owed = 0
+        """Answers to pings and settings that were not sent yet."""
+        self._most_headers = settings.headers
         self._last = LARGEST_WINDOW
         """The last stream that is served."""
         self._goaway = False
@@ -120,12 +156,23 @@ class Connection:
             kinds.StreamReset: self._reset,
             kinds.WindowUpdated: lambda _: events.on_window(),
             kinds.RemoteSettingsChanged: self._settings,
-            kinds.PingReceived: lambda _: events.on_ping(),
+            kinds.PingReceived: self._ping_came,
+            kinds.SettingsAcknowledged: self._idle,
+            kinds.PriorityUpdated: self._idle,
+            kinds.UnknownFrameReceived: self._idle,
+            kinds.InformationalResponseReceived: self._hint,
             kinds.PingAckReceived: lambda _: events.on_pong(),
             kinds.ConnectionTerminated: self._goaway_came,
         }
 
     def receive(self, data: bytes) -> None:
+        if len(data) <= _PIECE:
+            self._receive(data)
+        else:
+            for at in range(0, len(data), _PIECE):
+                self._receive(data[at : at + _PIECE])
+
+    def _receive(self, data: bytes) -> None:
         try:
             found = self._connection.receive_data(data)
         except H2Error as error:
@@ -133,6 +180,8 @@ class Connection:
             raise Http2Error(str(error), self._connection.data_to_send()) from error
         if self._connection.too_large:
             raise self._failed(FRAME_SIZE_ERROR, "a frame is too large")
+        if self._connection.headers_size > self._most_headers:
+            raise self._failed(ENHANCE_YOUR_CALM, "headers are too large")
         for event in found:
             handle = self._handlers.get(type(event))
             if handle is not None:
@@ -144,6 +193,8 @@ class Connection:
         return Http2Error(message, self._connection.data_to_send())
 
     def _data(self, event: Any) -> None:
+        if not event.data and event.stream_ended is None:
+            self._idle(event)
         padding = event.flow_controlled_length - len(event.data)
         if event.stream_id not in self._open:
             self.taken(event.stream_id, event.flow_controlled_length)
@@ -164,11 +215,30 @@ class Connection:
         self._events.on_headers(stream, event.headers, ended=event.stream_ended is not None)
 
     def _reset(self, event: Any) -> None:
-        if event.remote_reset and not self._client:
-            self._count_reset()
+        if event.remote_reset and not self._client and not self._resets.take():
+            raise self._failed(ENHANCE_YOUR_CALM, "too many streams were reset")
         self._closed(event.stream_id, int(event.error_code or 0))
 
-    def _settings(self, _event: Any) -> None:
+    def _idle(self, _event: Any) -> None:
+        if not self._idle_frames.take():
+            raise self._failed(ENHANCE_YOUR_CALM, "too many frames carry nothing")
+
+    def _hint(self, _event: Any) -> None:
+        if not self._hints.take():
+            raise self._failed(ENHANCE_YOUR_CALM, "too many heads before that of the answer")
+
+    def _owe(self) -> None:
+        self._owed += 1
+        if self._owed > _OWED:
+            raise self._failed(ENHANCE_YOUR_CALM, "too many pings and settings, and their answers are not taken")
+
+    def _ping_came(self, _event: Any) -> None:
+        self._owe()
+        self._events.on_ping()
+
+    def _settings(self, event: Any) -> None:
+        self._owe()
+        self._idle(event)
         self._events.on_settings()
         self._events.on_window()
 
@@ -180,14 +250,6 @@ class Connection:
             for stream in [one for one in self._open if one > last]:
                 self._requests.pop(stream, None)
                 self._closed(stream, REFUSED_STREAM)
-
-    def _count_reset(self) -> None:
-        now = time.monotonic()
-        most, rate = _RESETS
-        self._resets = min(most, self._resets + (now - self._reset_at) * rate) - 1
-        self._reset_at = now
-        if self._resets < 0:
-            raise self._failed(ENHANCE_YOUR_CALM, "too many streams were reset")
 
     def _ended(self, stream: int, side: int) -> None:
         sides = self._open.get(stream)
@@ -208,6 +270,7 @@ class Connection:
     def output(self, amount: int) -> bytes:
         if self._broken:
             return b""
+        self._owed = 0
         connection = self._connection
         while self._requests and not self._goaway and connection.open_outbound_streams < self._most_streams():
             stream, (headers, ended) = next(iter(self._requests.items()))
