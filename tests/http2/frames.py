@@ -30,6 +30,12 @@ def settings(*pairs):
     return frame(SETTINGS, payload=b"".join(key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in pairs))
 
 
+def body(stream, data, flags=0):
+    """Frames of data, each as large as all take."""
+    parts = [data[at : at + 16_384] for at in range(0, len(data), 16_384)] or [b""]
+    return b"".join(frame(DATA, stream, part, flags if part is parts[-1] else 0) for part in parts)
+
+
 def reset(stream, code=8):
     return frame(RST_STREAM, stream, code.to_bytes(4, "big"))
 
@@ -167,7 +173,7 @@ def some_frames(chance, count):
     if chance.random() < 0.6:
         for _ in range(chance.randint(1, 2)):
             at = chance.randrange(len(sent))
-            sent[at] = _worse_frame(sent[at], chance)
+            sent[at] = worse_frame(sent[at], chance)
     return b"".join((PREFACE, settings(), *sent[:count], frame(PING, payload=SEEN)))
 
 
@@ -212,8 +218,8 @@ def _frames(speaker, chance):
             return [frame(SETTINGS, flags=ACK)] if chance.random() < 0.1 else [frame(PING, payload=chance.randbytes(8))]
 
 
-def _worse_frame(good, chance):
-    match chance.randrange(7):
+def worse_frame(good, chance):
+    match chance.randrange(7) if len(good) > 8 else 6:
         case 0:
             return worse(good, chance)
         case 1:

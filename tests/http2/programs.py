@@ -39,6 +39,14 @@ class Program:
         assert line, self.said()
         return json.loads(line)
 
+    def peak(self, *, begin=False):
+        """The most memory that it held since it was last asked to `begin`, in KiB."""
+        folder = Path("/proc", str(self.process.pid))
+        if begin:
+            (folder / "clear_refs").write_text("5")
+        [line] = [one for one in (folder / "status").read_text().splitlines() if one.startswith("VmHWM")]
+        return int(line.split()[1])
+
     def said(self):
         """The end of what it logged."""
         self._log.flush()

@@ -18,6 +18,7 @@ if ENGINE == "h2":
     sys.modules["ngh2"] = None  # as where it has no wheel
 
 from jina.net import http2_library  # noqa: E402
+from jina.net.limits import Limits  # noqa: E402
 from jina.net.tls import grpc_context  # noqa: E402
 from jina.net.unread import Bounds, Unread  # noqa: E402
 from jina.plan.plans import ListenerPlan, TlsPlan  # noqa: E402
@@ -30,13 +31,17 @@ from tests.server.sample_service import SampleService  # noqa: E402
 FRAME = 16384
 """Bytes of the largest frame: h2spec takes it that no server takes larger ones."""
 
+MESSAGE = 4_000_000
+"""Bytes of the largest message."""
+
 
 async def notes():
     tls = TlsPlan(certfile=FILES[0], keyfile=FILES[1]) if FILES else None
     plan = ListenerPlan(protocol="grpc", host="127.0.0.1", port=0, timeout_read=3.0, tls=tls)
     service = SampleService()
     service.requests = deque(maxlen=10)  # they may be millions
-    server = serve([plan], service, grpc_options={"grpc.http2.max_frame_size": FRAME})
+    limits = Limits(message_size=MESSAGE)
+    server = serve([plan], service, limits=limits, grpc_options={"grpc.http2.max_frame_size": FRAME})
     await server.start()
     return int(server.addresses[0].rpartition(":")[2])
 

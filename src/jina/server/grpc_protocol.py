@@ -35,6 +35,10 @@ _ROOM: Final = 64 * 1024
 """Bytes of a stream that may wait for the client before its handler must."""
 _WIDEST: Final = 16 * 1024 * 1024
 """Bytes of a stream that may be on their way at most."""
+_MOST_PENDING: Final = 32 * 1024 * 1024
+"""Bytes of messages that are not complete or not read that a connection may hold beside the largest message."""
+_OF_MESSAGE: Final = 48
+"""Bytes that one which is not read takes besides its own."""
 _SMALL: Final = 4096
 """Bytes of an answer that is not counted while it waits for its client; the number of streams bounds those."""
 _LAST_STREAM: Final = 0.05
@@ -118,8 +122,8 @@ class Call:
 
     __slots__ = (
         "_answered", "_came", "_came_bytes", "_connection", "_encoding", "_head", "_messages", "_metadata", "_reader",
-        "_timer", "arrived_by", "deadline", "ended", "finished", "message", "method", "path", "stream", "task",
-        "trailing", "window",
+        "_timer", "_unread", "arrived_by", "counted", "deadline", "ended", "finished", "message", "method", "path",
+        "stream", "task", "trailing", "window",
     )  # fmt: skip
 
     def __init__(self, connection: GrpcConnection, stream: int, path: str, head: Headers) -> None:
@@ -132,6 +136,8 @@ class Call:
         self._came: deque[bytes] = deque()
         self._came_bytes = 0
         """Bytes that came and are not used."""
+        self._unread = 0
+        """What those take that wait for the method."""
         self._reader: asyncio.Future[None] | None = None
         self._encoding = ""
         self._answered = False
@@ -145,6 +151,8 @@ class Call:
         """When the message of a call that has one must be there."""
         self.window = 0
         """Bytes of the window that the client got for a large message; 0 for the usual one."""
+        self.counted = 0
+        """Its part of what the connection holds."""
         self.ended = False
         """Whether the client has sent all."""
         self.finished = False
@@ -188,6 +196,7 @@ class Call:
             finally:
                 self._reader = None
         message = self._came.popleft()
+        self._unread -= len(message) + _OF_MESSAGE
         if not self._came:
             self._connection.settle(self)
         return message
@@ -201,6 +210,11 @@ class Call:
     def is_unread(self) -> bool:
         """Whether complete messages wait for the method."""
         return bool(self._came)
+
+    @property
+    def pending(self) -> int:
+        """Bytes of messages that are not complete, or wait for the method."""
+        return self._messages.held + self._unread
 
     def used(self) -> int:
         """Bytes that came since the last time."""
@@ -236,6 +250,7 @@ class Call:
             raise WireError(Code.INTERNAL, "the call ended within a message")
         if self._streams:
             self._came.extend(found)
+            self._unread += sum(len(one) + _OF_MESSAGE for one in found)
             if self._reader is not None and not self._reader.done() and (found or ended):
                 self._reader.set_result(None)
         elif found:
@@ -341,6 +356,7 @@ class Call:
             self._timer.cancel()
             self._timer = None
         self._came.clear()
+        self._unread = 0
         self._messages = Messages(0)
 
 
@@ -376,6 +392,9 @@ class GrpcConnection(Pausing):
         self._incomplete: dict[Call, int] = {}
         """Bytes of the messages that are not complete, by call, in the order in which they began."""
         self._held = 0
+        self._pending = 0
+        """Bytes that the calls hold of messages that are not complete or not read."""
+        self._most_pending = _MOST_PENDING + self.settings.message
         self._widened = 0
         self._unsent: dict[int, tuple[int, bool]] = {}
         """Answers that wait here, by stream: their size, and whether it is counted."""
@@ -475,6 +494,8 @@ class GrpcConnection(Pausing):
     def flush(self) -> None:
         """Send what there is and the client lets come."""
         self._scheduled = False
+        if self._lingering:  # all was said
+            return
         engine, transport = self.engine, self._transport
         while not self._stopped:
             data = engine.output(_CHUNK)
@@ -605,6 +626,12 @@ class GrpcConnection(Pausing):
         What came of messages that are not complete is bounded for all calls: above that only the call that has waited
         longest gets on, until its message is there.
         """
+        if (pending := call.pending) != call.counted:
+            self._pending += pending - call.counted
+            call.counted = pending
+            if self._pending > self._most_pending and call is not next(iter(self._incomplete), None):
+                self._refuse(call)
+                return
         held, known = call.held, self._incomplete.get(call, 0)
         if held or known:
             self._held += held - known
@@ -617,6 +644,14 @@ class GrpcConnection(Pausing):
             self._take(call)
         if known and not held:
             self._go_on()
+
+    def _refuse(self, call: Call) -> None:
+        """End a call for which there is no room: each may send as much as its window before we are asked."""
+        if call.task is None:
+            self.engine.reset(call.stream, http2.REFUSED_STREAM)  # it did not begin: its client may send it again
+            self.flush_soon()
+        else:
+            call.end(Code.RESOURCE_EXHAUSTED, "too much of the calls of this connection is not read")
 
     def _may_come(self, call: Call) -> bool:
         room = self._held <= self.settings.message
@@ -649,8 +684,9 @@ class GrpcConnection(Pausing):
         """Nothing of a call comes any more: what it did not use counts no longer against the connection."""
         self._arriving.discard(call)
         self._take(call)
+        self._pending -= call.counted
         self._widened -= call.window
-        call.window = 0
+        call.counted = call.window = 0
         if held := self._incomplete.pop(call, 0):
             self._held -= held
             self._go_on()
