@@ -219,6 +219,11 @@ class Session:
             call.finish(GrpcError(Code.UNAVAILABLE, reason, unseen=self._is_unseen(call.stream)))
         self.calls.clear()
 
+    def notice_end(self) -> None:
+        """See whether the engine ended the connection after what came, and said so."""
+        if self.engine.over:
+            self.lost("the server does not speak gRPC as it should")
+
     def _is_unseen(self, stream: int) -> bool:
         return self._last is not None and stream > self._last
 
@@ -424,6 +429,7 @@ class LoopConnection(asyncio.Protocol):
         finally:
             self._receiving = False
         self.flush()
+        session.notice_end()
         if session.going:
             self._end_if_done()
 
@@ -781,7 +787,10 @@ class BlockingConnection:
             self.flush()
         except TimeoutError:
             raise _expired() from None
-        self._receive(timeout)
+        with self._changed:
+            self.session.notice_end()
+        if not self.session.going or self.session.calls:
+            self._receive(timeout)
 
     def _receive(self, timeout: float | None) -> None:
         try:
