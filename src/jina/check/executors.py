@@ -149,6 +149,8 @@ def _decorated(module: Module, node: ast.ClassDef, method: Handler) -> Any:
     from jina import executor
 
     function = _stub(module, node, method)
+    if _is_undecided(method, function):
+        return function
     for decorator in reversed(method.decorator_list):
         name = _decorator(module, decorator)
         if not name:
@@ -192,8 +194,28 @@ def _stub(module: Module, node: ast.ClassDef, method: Handler) -> Any:
     noted = {arg.arg: reader.read(arg.annotation) for arg in every if arg.annotation is not None}
     if method.returns is not None:
         noted["return"] = reader.read(method.returns)
-    function.__annotations__ = {name: value for name, value in noted.items() if value is not _UNKNOWN}
+    function.__annotations__ = {name: _guess(name, value, method) for name, value in noted.items()}
+    function.__annotations__ = {
+        name: value for name, value in function.__annotations__.items() if value is not _UNKNOWN
+    }
     return function
+
+
+def _guess(name: str, annotation: Any, method: Handler) -> Any:
+    """What stands for an annotation that is not known from the file: some plain type, where one may be written."""
+    from jina.executor.decorators import PASSED
+
+    if annotation is not _UNKNOWN or name in PASSED:
+        return annotation
+    if name == "return":
+        return str if not method.args.args[1:] and method.args.kwarg is None else _UNKNOWN
+    return Any
+
+
+def _is_undecided(method: Handler, function: Any) -> bool:
+    """Whether the documents of a method are of a class that is not known from the file, so that it may be plain."""
+    annotated = {arg.arg for arg in [*method.args.args, *method.args.kwonlyargs] if arg.annotation is not None}
+    return bool({"doc", "docs"} & annotated - function.__annotations__.keys())
 
 
 def _yields(method: Handler) -> bool:
@@ -216,7 +238,7 @@ def _names_for_type_checkers(module: Module, method: Handler) -> Iterator[Findin
         for alias in node.names
     }
     every = [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]
-    read = [arg.annotation for arg in every if arg.arg in {"docs", "doc", "parameters"}] + [method.returns]
+    read = [arg.annotation for arg in every] + [method.returns]
     for annotation in read:
         for node in ast.walk(annotation) if annotation is not None else ():
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -22,17 +22,14 @@ from docarray.typing.tensor.abstract_tensor import AbstractTensor
 from docarray.typing.tensor.embedding import AnyEmbedding
 from pydantic import (
     BaseModel,
-    ConfigDict,
-    PydanticSchemaGenerationError,
     PydanticUndefinedAnnotation,
-    TypeAdapter,
     ValidationError,
 )
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from jina.codec import pb
 from jina.codec.tensors import read_tensor
-from jina.documents.records import is_record
+from jina.documents.records import adapter, is_record
 from jina.errors import ConfigError, ValidationFailed
 
 Reader = Callable[[Any], Any]
@@ -340,10 +337,7 @@ def _known(known: dict[tuple[type, Any], Any]) -> Reader:
 
 def _adapter(annotation: Any) -> Reader:
     """Lets pydantic convert the value: for all that has no reader of its own."""
-    try:
-        validate = TypeAdapter(annotation).validate_python
-    except PydanticSchemaGenerationError:
-        validate = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
+    validate = adapter(annotation).validate_python
 
     def read(value: Any) -> Any:
         try:

@@ -133,20 +133,24 @@ def refuse_halves(text: bytes, value: Any) -> None:
         raise ValueError("it has half a surrogate pair, which UTF-8 cannot hold") from None
 
 
-def dumps(value: Any, convert: Callable[[Any], Any] | None = None) -> bytes:
-    """A value as JSON text in UTF-8.
+def dumps(
+    value: Any, convert: Callable[[Any], Any] | None = None, show_bytes: Callable[[bytes], str] | None = None
+) -> bytes:
+    """A value as JSON text in UTF-8; bytes are texts where they can be, or what `show_bytes` makes of them.
 
     `convert` turns an object that is not JSON's, nor one that the module's head names, into one that is; it
     raises TypeError otherwise.
     """
 
     def default(foreign: Any) -> Any:
+        if show_bytes is not None and isinstance(foreign, bytes | bytearray | memoryview):
+            return show_bytes(bytes(foreign))
         return simpler(foreign, convert)
 
     try:
         return orjson.dumps(value, default, _WITH_NUMPY if "numpy" in sys.modules else _PLAIN)
     except orjson.JSONEncodeError:  # integers over 64 bits, keys that are no str, ...
-        return msgspec.json.encode(_simplest(value, convert))
+        return msgspec.json.encode(_simplest(value, default))
 
 
 def simpler(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
@@ -218,7 +222,7 @@ def _simplest(value: Any, convert: Callable[[Any], Any] | None) -> Any:
         return [_simplest(item, convert) for item in value]
     if _is_numpys(value, "ndarray") and value.dtype.kind in _NUMBERS:
         return _simplest(value.tolist(), convert)
-    return _simplest(simpler(value, convert), convert)
+    return _simplest(convert(value) if convert is not None else simpler(value), convert)
 
 
 def _key(name: Any) -> str:
@@ -236,6 +240,11 @@ def bytes_to_text(value: bytes) -> str:
     except UnicodeDecodeError:
         text = BASE64_PREFIX
     return BASE64_PREFIX + base64.b64encode(value).decode() if _DATA_URL.match(text) else text
+
+
+def bytes_to_url(value: bytes) -> str:
+    """Bytes as a data URL."""
+    return BASE64_PREFIX + base64.b64encode(value).decode()
 
 
 def text_to_bytes(text: str) -> bytes:

@@ -35,7 +35,7 @@ from jina.codec.compiler import (
     read_untyped,
 )
 from jina.codec.json import JSON_COMPILER, json_value
-from jina.codec.json_text import BASE64_PREFIX, dumps, loads, text_to_bytes
+from jina.codec.json_text import BASE64_PREFIX, bytes_to_url, dumps, loads, text_to_bytes
 from jina.codec.large_values import has_large_documents, has_large_values, read_docs_bytes, write_docs_bytes
 from jina.codec.protobuf import Unwritable, cached_names, node_compiler, write_mapping
 from jina.codec.tensors import BadTensor, array_from_json
@@ -175,7 +175,7 @@ class RecordCodec:
     def untyped(self, item: pb.DocProto) -> dict[str, Any]:
         """The fields as their types say, or where they do not fit as the wire says."""
         values: dict[str, Any] = {}
-        data = item.data
+        data = item.data if self.form.has_tags else _data_with_tags(item)
         for name in data:
             try:
                 values[name] = _read_or_untyped(self.readers.get(name), data[name])
@@ -192,7 +192,8 @@ class RecordCodec:
         with _lock:
             if self.read_doc == self._compile_and_read:
                 self.readers = self.form.readers(_NODES)
-                self.read_doc = self.form.reader(self.readers, _data_of, self.untyped)
+                data_of = _data_of if self.form.has_tags else _data_with_tags
+                self.read_doc = self.form.reader(self.readers, data_of, self.untyped)
         return self.read_doc
 
     def _compile_and_read(self, item: Any) -> Any:
@@ -205,7 +206,7 @@ class RecordCodec:
 
         Raises `BadRequest` for what is no JSON, `ValidationFailed` as `decode`.
         """
-        if not self.form.reads_json:
+        if not self.form.reads_json or (b'"tags"' in text and not self.form.has_tags):
             return self.decode_json(_listed(loads(text), indexed=indexed), location, indexed=indexed)
         try:
             found = self.form.from_json(text, many=indexed)
@@ -233,6 +234,8 @@ class RecordCodec:
         for number, item in enumerate(items):
             where = (*location, number) if indexed else location
             try:
+                if type(item) is dict and TAGS in item and not self.form.has_tags:
+                    item = _fields_with_tags(item)  # noqa: PLW2901 - the same document
                 docs.append(self._validated(self.form.from_parsed(item), where))
             except Invalid as error:
                 raise invalid(error, self.name, where) from None
@@ -269,8 +272,30 @@ def _listed(parsed: Any, *, indexed: bool) -> list[Any]:
     return parsed
 
 
+TAGS = "tags"
+"""Where schemaless documents, as clients make them of dictionaries, keep the fields that they do not know."""
+
+
 def _data_of(item: Any) -> Any:
     return item.data
+
+
+def _data_with_tags(item: Any) -> Any:
+    """The fields of a document; of a schemaless one those that it has, the ones in its tags among them."""
+    data = item.data
+    if TAGS not in data or "id" not in data or data[TAGS].WhichOneof("content") != "dict":
+        return data
+    tags = data[TAGS].dict.data
+    given = {name: data[name] for name in data if name != TAGS and data[name].WhichOneof("content") is not None}
+    return {**{name: tags[name] for name in tags}, **given}
+
+
+def _fields_with_tags(item: dict[str, Any]) -> dict[str, Any]:
+    """The same of parsed JSON."""
+    tags = item[TAGS]
+    if "id" not in item or not isinstance(tags, dict):
+        return item
+    return {**tags, **{name: value for name, value in item.items() if name != TAGS and value is not None}}
 
 
 def _read_or_untyped(read: Reader | None, node: pb.NodeProto) -> Any:
@@ -329,6 +354,15 @@ def _json_bytes(value: Any) -> Any:
     )
 
 
+def _node_bytes(node: pb.NodeProto) -> Any:
+    kind = node.WhichOneof("content")
+    if kind == "text":  # of a JSON request that passed a process without the class
+        return _json_bytes(node.text)
+    if kind != "blob":
+        raise Mismatch
+    return node.blob
+
+
 def _nested_node(annotation: Any) -> Reader:
     codec = record_codec_for(annotation)
 
@@ -358,7 +392,8 @@ def _document_codec(doc_type: type) -> DocumentReader:
     return _document_codecs[0](doc_type)
 
 
-_NODES = node_compiler(_document_codec)._replace(record=_nested_node, array=_read_array)
+_NODES = node_compiler(_document_codec)
+_NODES = _NODES._replace(scalars={**_NODES.scalars, bytes: _node_bytes}, record=_nested_node, array=_read_array)
 _JSON = JSON_COMPILER._replace(
     scalars={**JSON_COMPILER.scalars, bytes: _json_bytes}, record=_nested_json, array=_as_array
 )
@@ -376,6 +411,8 @@ class _Form:
         self.annotation = annotation
         self.is_rich = _holds(annotation, _is_rich, set())
         """It has bytes, arrays or documents somewhere, which pydantic does not write in JSON as we do."""
+        self.has_tags = is_record(annotation) and TAGS in {field.name for field in fields_of_record(annotation)}
+        """It has a field `tags` of its own."""
         self._json_reader: Reader | None = None
 
     @property
@@ -448,9 +485,14 @@ class _Form:
     def to_json(self, docs: list[Any]) -> bytes:
         """Records as a JSON array."""
         if self.is_rich:
-            return dumps([self.fields(doc) for doc in docs], _to_json)
+            return _dumps([self.fields(doc) for doc in docs])
         written = adapter(list[self.annotation])  # type: ignore[name-defined]
         return written.dump_json(docs, by_alias=True, warnings="none", fallback=_to_json)
+
+
+def _dumps(items: list[Mapping[str, Any]]) -> bytes:
+    """JSON in which all bytes are data URLs, as they are read."""
+    return dumps(items, _to_json, bytes_to_url)
 
 
 def _to_json(value: Any) -> Any:
@@ -615,7 +657,7 @@ class _StructForm(_Form):
 
     def to_json(self, docs: list[Any]) -> bytes:
         if self.is_rich:
-            return dumps([self.fields(doc) for doc in docs], _to_json)
+            return _dumps([self.fields(doc) for doc in docs])
         return msgspec.json.encode(docs, enc_hook=_to_json)
 
 
@@ -686,7 +728,7 @@ class _ValueForm(_Form):
 
     def to_json(self, docs: list[Any]) -> bytes:
         if self.is_rich:
-            return dumps([{VALUE: doc} for doc in docs], _to_json)
+            return _dumps([{VALUE: doc} for doc in docs])
         write = adapter(self.annotation).dump_json
         items = [write(doc, by_alias=True, warnings="none", fallback=_to_json) for doc in docs]
         return b"[" + b",".join([b'{"value":%b}' % item for item in items]) + b"]"

@@ -114,7 +114,7 @@ def item_of_list(annotation: Any) -> Any | None:
         return None
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
         return None
-    return arguments[0]
+    return type(None) if arguments[0] is None else arguments[0]
 
 
 def type_name(annotation: Any) -> str:
@@ -157,16 +157,19 @@ def _known_adapter(annotation: Any) -> TypeAdapter[Any]:
 def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
     from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
-    if sys.version_info < (3, 12):
-        annotation = _known_to_pydantic(annotation)
+    annotation = readable(annotation)
     try:
         return TypeAdapter(annotation)
     except PydanticSchemaGenerationError:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
 
 
-def _known_to_pydantic(annotation: Any) -> Any:
+def readable(annotation: Any) -> Any:
     """The type with the TypedDicts of `typing` replaced, which pydantic does not read before Python 3.12."""
+    return annotation if sys.version_info >= (3, 12) else _known_to_pydantic(annotation)
+
+
+def _known_to_pydantic(annotation: Any) -> Any:
     if typing.is_typeddict(annotation):
         return annotation if type(annotation).__module__ == "typing_extensions" else _extended(annotation)
     arguments = typing.get_args(annotation)
@@ -260,7 +263,7 @@ def _unmapped(annotation: Any, path: tuple[str, ...], seen: frozenset[Any]) -> I
         if kind not in seen:
             for name, inner in fields_of_record(kind):
                 yield from _unmapped(inner, (*path, name), seen | {kind})
-    elif origin in {typing.Union, types.UnionType} or origin in _TRAVEL:
+    elif origin is not None and (origin in {typing.Union, types.UnionType} or origin in _TRAVEL):
         for inner in typing.get_args(kind):
             if inner is not ...:
                 yield from _unmapped(inner, path, seen)

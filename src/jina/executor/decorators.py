@@ -123,9 +123,10 @@ def _may_be_plain(function: Any) -> bool:
     inputs = [one for one in parameters_of(function) if not has_meaning(one) and one.kind is not one.VAR_KEYWORD]
     if not inputs:
         return accepts(function) is not None and "return" in annotations
-    return any(one.name in annotations and not _is_docarrays(annotations[one.name]) for one in inputs) and not any(
-        one.name in {"doc", "docs"} and one.name not in annotations for one in inputs
-    )
+    documents = [one.name for one in inputs if one.name in {"doc", "docs"}]
+    if any(name not in annotations or _is_docarrays(annotations[name]) for name in documents):
+        return False
+    return any(one.name in annotations for one in inputs)
 
 
 def _is_docarrays(annotation: Any) -> bool:
@@ -158,7 +159,10 @@ def check_documents_handler(function: Any) -> None:
 def _check_self(function: Any) -> None:
     """Methods are called on the Executor, so that a first parameter `docs` would get the Executor."""
     first = next(iter(inspect.signature(function).parameters.values()), None) if callable(function) else None
-    if first is None or (first.name in PASSED and first.kind is not first.VAR_KEYWORD):
+    is_input = first is not None and (
+        first.name in PASSED or (first.name != "self" and first.annotation is not first.empty)
+    )
+    if first is None or (is_input and first.kind is not first.VAR_KEYWORD):
         raise ExecutorDefinitionError(
             f"{describe(function)} lacks `self`, the Executor that methods are called on: its first parameter is"
             f" {repr(first.name) if first else 'missing'}",

@@ -320,7 +320,9 @@ def _endpoint(
     _check_reserved(path, function, by_get="GET" in marks.methods or (is_generator and not marks.methods))
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
     if batching is not None and is_generator:
-        raise ExecutorDefinitionError(f"{describe(function)} yields; batches cannot be made of streams")
+        raise ExecutorDefinitionError(
+            f"{describe(function)} yields; batches cannot be made of streams", help="leave out @dynamic_batching"
+        )
     if batching is not None and found.plain is not None:
         _check_batched(function, found.plain)
     if batching is not None and "headers" in named(function):
@@ -356,7 +358,11 @@ def _endpoint(
 def _check_batched(function: Any, plain: PlainCall) -> None:
     """Raise for a method of plain types that cannot answer a batch: a list for a list, with one for each."""
     if not plain.takes_many:
-        what = f"`docs: list[...]` instead of {plain.keyword!r}" if plain.keyword else "one list of a class of them"
+        what = (
+            f"`docs: list[...]` instead of {plain.keyword!r}"
+            if plain.keyword
+            else "`docs: list[Input]`, with a class of the arguments"
+        )
         raise ExecutorDefinitionError(
             f"{describe(function)} has @dynamic_batching, but gets one input after the other",
             help=f"write {what}, and `-> list[...]` with one answer for each",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jina.documents.records import checker, is_record, item_of_list, stripped, type_name, unmapped
+from jina.documents.records import checker, is_record, item_of_list, readable, stripped, type_name, unmapped
 from jina.errors import ExecutorDefinitionError
 from jina.executor.decorators import (
     Marks,
@@ -319,6 +319,12 @@ class _Reader:
         kind = stripped(given)
         item = item_of_list(kind)
         documents = None if kind in _NOTHING else _item_type(kind, _schemaless())
+        if not self.is_generator and typing.get_origin(kind) in _GENERATORS[:4]:
+            shown = type_name((typing.get_args(kind) or (Any,))[0])
+            raise ExecutorDefinitionError(
+                f"{self.where}: return is annotated {type_name(given)}, but the method does not yield",
+                help=f"write `yield` in it for a stream, or return a list and write `-> list[{shown}]`",
+            )
         self.check_travels("return", given)
         if self.is_generator:
             return "many", Any if kind in _NOTHING else given
@@ -346,7 +352,7 @@ class _Reader:
         where = ".".join((name, *found.path))
         shown = type_name(found.annotation)
         raise ExecutorDefinitionError(
-            f"{self.where}: {where} is annotated {shown}, which has no form in JSON and on the wire",
+            f"{self.where}: {where} has the type {shown}, which has no form in JSON and on the wire",
             help=_instead_of(found.annotation),
         )
 
@@ -364,7 +370,7 @@ class _Reader:
                 )
             annotation = annotations[name]
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (Any if annotation is inspect.Parameter.empty else annotation, default)
+            fields[name] = (Any if annotation is inspect.Parameter.empty else readable(annotation), default)
         title = "".join(part[:1].upper() + part[1:] for part in self._function.__name__.split("_"))
         config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
         with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from jina.errors import ConfigError
 from jina.net.service import EndpointInfo
@@ -34,6 +34,8 @@ class Typed:
     owner: str
     name: str
     schema: dict[str, Any]
+    is_value: bool = False
+    """It is no object: see `EndpointInfo.input_is_value`."""
 
 
 def merged_endpoints(graph: GraphPlan, known: Known) -> dict[str, EndpointInfo]:
@@ -59,7 +61,7 @@ def outputs(graph: GraphPlan, known: Known, path: str) -> dict[str, list[Typed]]
         if info is None or info.is_passthrough:
             given[node.name] = _distinct(one for need in node.needs for one in given.get(need, ()))
         else:
-            given[node.name] = [Typed(node.name, info.output_name, info.output_schema)]
+            given[node.name] = [Typed(node.name, info.output_name, info.output_schema, info.output_is_value)]
     return given
 
 
@@ -74,7 +76,7 @@ def inputs(graph: GraphPlan, known: Known, path: str) -> list[Typed]:
         if info is None or info.is_passthrough:
             unchanged.add(node.name)
         elif not node.floating:
-            first.append(Typed(node.name, info.input_name, info.input_schema))
+            first.append(Typed(node.name, info.input_name, info.input_schema, info.input_is_value))
     return _distinct(first)
 
 
@@ -84,12 +86,14 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
     awaited = [(node, info) for node, info in answering if not node.floating] or answering
     first = awaited[0][1]
     given = outputs(graph, known, path)
-    takes = _united(inputs(graph, known, path)) or Typed(awaited[0][0].name, first.input_name, first.input_schema)
+    takes = _united(inputs(graph, known, path)) or Typed(
+        awaited[0][0].name, first.input_name, first.input_schema, first.input_is_value
+    )
     last_node, last = awaited[-1]
     gives = _united(_distinct(one for end in graph.ends for one in given.get(end, ())))
     if last_node.floating:
         gives = gives or takes  # side branches give nothing: the documents come back as they were sent
-    gives = gives or Typed(last_node.name, last.output_name, last.output_schema)
+    gives = gives or Typed(last_node.name, last.output_name, last.output_schema, last.output_is_value)
     wanted = [(node.name, info) for node, info in awaited if info.parameters_schema is not None]
     parameters = _united(
         _distinct(
@@ -105,6 +109,9 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
         output_schema=gives.schema,
         parameters_name=None if parameters is None else names.of(parameters),
         parameters_schema=None if parameters is None else parameters.schema,
+        answers=_answers(first, awaited),
+        input_is_value=takes.is_value,
+        output_is_value=gives.is_value,
         is_generator=any(info.is_generator for _, info in awaited),
         is_write=any(info.is_write for _, info in awaited),
         is_safe=all(info.is_safe for _, info in steps),
@@ -112,6 +119,15 @@ def _merged(graph: GraphPlan, known: Known, path: str, names: _Names) -> Endpoin
         description=next((info.description for _, info in awaited if info.description), ""),
         about="\n\n".join(dict.fromkeys(info.about for _, info in awaited if info.about)),
     )
+
+
+def _answers(first: EndpointInfo, steps: list[tuple[NodePlan, EndpointInfo]]) -> Literal["", "each", "one", "many"]:
+    """What comes back in the end for an input of plain types: what the steps after each other make of it."""
+    found = first.answers
+    for _, info in steps[1:]:
+        if found and info.answers in {"one", "many"}:
+            found = info.answers
+    return found
 
 
 class _Names:

@@ -116,9 +116,17 @@ class Shards:
                 input_schema=before.input_schema,
                 flat_fields=before.flat_fields,
                 is_single=before.is_single,
+                answers=before.answers and info.answers,
+                input_is_value=before.input_is_value,
             )
         if after is not None:
-            info = replace(info, output_name=after.output_name, output_schema=after.output_schema)
+            info = replace(
+                info,
+                output_name=after.output_name,
+                output_schema=after.output_schema,
+                answers=info.answers and (after.answers or "each"),
+                output_is_value=after.output_is_value,
+            )
         return info
 
     async def ready(self) -> list[Route]:

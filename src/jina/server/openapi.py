@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jina.net.service import EndpointInfo
-from jina.server.http import DOCUMENTS, ExtraRoute, http_path, served_methods
+from jina.net.service import EndpointInfo, flat_fields
+from jina.server.http import DOCUMENTS, JSON, ExtraRoute, http_path, served_methods
 
 _REFERENCE = "#/components/schemas/"
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
@@ -266,6 +266,8 @@ def _operations(path: str, info: EndpointInfo, components: Components) -> tuple[
         "description": info.description,
         "responses": {"200": _stream_of(result) if info.is_generator else _reply_of(result), **_FAILURES},
     }
+    if info.answers:
+        _describe_plain(operation, info, document, result)
     if info.is_write:
         operation["x-jina-write"] = True
     needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
@@ -315,6 +317,35 @@ def example_of(schema: Mapping[str, Any]) -> Any:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value)
+
+
+def _describe_plain(operation: dict[str, Any], info: EndpointInfo, document: Any, result: Any) -> None:
+    """Show the bare bodies of an endpoint of plain types instead of Jina 3's envelope, which it takes as well."""
+    one, out = _bare(document, is_value=info.input_is_value), _bare(result, is_value=info.output_is_value)
+    operation["requestBody"] = {
+        "required": bool(not info.is_single or info.input_is_value or info.input_schema.get("required")),
+        "content": {
+            JSON: {"schema": one if info.is_single else {"type": "array", "items": one}},
+            DOCUMENTS: {"schema": _BINARY},
+        },
+    }
+    if info.parameters_schema is not None:
+        required = info.parameters_schema.get("required", ())
+        operation["parameters"] = [
+            {"name": name, "in": "query", "required": name in required, "schema": {"type": kind}}
+            for name, kind in flat_fields(info.parameters_schema).items()
+        ]
+    if info.is_generator:
+        operation["responses"]["200"] = _stream_of(out)
+        return
+    is_list = info.answers == "many" or (info.answers == "each" and not info.is_single)
+    schema = {"type": "array", "items": out} if is_list else out
+    content = {JSON: {"schema": schema}, DOCUMENTS: {"schema": _BINARY}}
+    operation["responses"]["200"] = {"description": "What the method returned", "content": content}
+
+
+def _bare(reference: dict[str, Any], *, is_value: bool) -> dict[str, Any]:
+    return {"$ref": f"{reference['$ref']}/properties/value"} if is_value else reference
 
 
 def _slug(path: str) -> str:
