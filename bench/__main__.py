@@ -16,7 +16,7 @@ from bench import environments
 from bench.batching import batching
 from bench.cases import CASES, Case
 from bench.clients import client_latency, portal
-from bench.codecs import codec
+from bench.codecs import codec, plain
 from bench.flows import FLOW_OTHERS, FLOWS
 from bench.image import image
 from bench.link import link
@@ -38,6 +38,7 @@ OTHERS = {
     "client_latency": client_latency,
     "portal": portal,
     "codec": codec,
+    "plain": plain,
     "link": link,
     "batching": batching,
     **FLOW_OTHERS,

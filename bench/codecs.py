@@ -1,4 +1,4 @@
-"""What reading and writing a document costs."""
+"""What reading and writing a document, or an object of a plain class, costs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
+from pydantic import BaseModel, Field
 
 from bench.report import Check, Section
-from bench.stats import interval
+from bench.stats import interval, ratio
 from jina.codec import pb
-from jina.codec.codec import codec_for
+from jina.codec.codec import codec_for, codec_of
+from jina.codec.payloads import JsonPayload
 
 COUNT = 100
 REPEATS = 50
@@ -64,3 +66,53 @@ def _microseconds(function: Callable[[], Any]) -> float:
     for _ in range(REPEATS):
         function()
     return (time.thread_time_ns() - began) / 1000 / REPEATS / COUNT
+
+
+class Document(BaseDoc):
+    """The fields of a search's input, as a document."""
+
+    text: str = ""
+    k: int = 3
+    tags: list[str] = Field(default_factory=list)
+    score: float | None = None
+
+
+class Model(BaseModel):
+    """The same as a plain model."""
+
+    id: str
+    text: str = ""
+    k: int = 3
+    tags: list[str] = Field(default_factory=list)
+    score: float | None = None
+
+
+def plain(rounds: int) -> Section:
+    """The same fields as documents and as plain models, in turns: decoding and encoding, on each wire."""
+    docs = DocList[Document]([Document(text=f"hello {i}", tags=["a", "b"], score=0.5) for i in range(COUNT)])
+    models = [Model(**dict(doc)) for doc in docs]
+    rows: list[list[Any]] = []
+    checks, raw, bars = [], {}, {}
+    for wire in ("protobuf", "JSON"):
+        found: dict[str, list[float]] = {}
+        work = {"documents": _round_trip(Document, docs, wire), "plain models": _round_trip(Model, models, wire)}
+        for _ in range(rounds + 1):
+            for name, function in work.items():
+                found.setdefault(name, []).append(_microseconds(function))
+        for name, values in found.items():
+            raw[f"{wire}, {name}"] = values[1:]
+            bars[f"{wire}, {name}"] = interval(values[1:]).median
+            rows.append([f"{wire}, {name}", bars[f"{wire}, {name}"]])
+        pairs = ratio(found["plain models"][1:], found["documents"][1:])
+        checks.append(Check(f"{wire}: plain models / documents", pairs, 1.1))
+    note = f"{COUNT} at a time, decoded and encoded; CPU time of the thread."
+    return Section("Plain types, for each object", ["what", "CPU (us)"], rows, checks, note, "us of CPU", bars, raw)
+
+
+def _round_trip(kind: type, objects: Any, wire: str) -> Callable[[], Any]:
+    made: Any = codec_of(kind)
+    if wire == "JSON":
+        text = made.encode_json(objects)
+        return lambda: made.encode_json(JsonPayload(text).decode(made))
+    data = made.to_bytes(objects)
+    return lambda: made.to_bytes(made.from_bytes(data))
