@@ -262,3 +262,39 @@ class Plain(Executor):
     @requests(on="/free_document")
     def free_document(self, query: TextDocument) -> Out:
         return Out(n=len(query.text))
+
+
+class Shelf(Executor):
+    """Keeps items, and finds them again."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.kept: list[Item] = []
+
+    @requests(on="/keep")
+    def keep(self, item: Item) -> None:
+        self.kept.append(item)
+
+    @requests(on="/find")
+    def find(self, text: str) -> list[Item]:
+        return [item for item in self.kept if text in item.text]
+
+
+class Counting(Executor):
+    """What comes after another step."""
+
+    @requests(on="/find")
+    def count(self, docs: list[Item]) -> list[Out]:
+        return [Out(n=len(doc.text)) for doc in docs]
+
+    @requests(on="/total")
+    def total(self, items: list[Item], scale: int = 1) -> int:
+        return scale * sum(len(item.text) for item in items)
+
+
+class Finding(Executor):
+    """What comes before it."""
+
+    @requests(on=["/find", "/total"])
+    def find(self, text: str, k: int = 2) -> list[Item]:
+        return [Item(text=text * place) for place in range(1, k + 1)]
