@@ -55,18 +55,30 @@ def scenarios(url, revision, folder):
     return {name: passed for name, passed in found.items() if name not in unscored}
 
 
+def failing(url, revision, folder, expected):
+    """The names of the scenarios that do not pass, of `expected` ones.
+
+    Up to three runs: some scenarios wait for half a second at most, which is too short where the machine is loaded.
+    """
+    left: set[str] | None = None
+    for _ in range(3):
+        found = scenarios(url, revision, folder)
+        assert len(found) == expected
+        failed = {name for name, passed in found.items() if not passed}
+        left = failed if left is None else left & failed
+        if left <= NEED_SESSIONS:
+            break
+    return left
+
+
 @pytest.mark.timeout(400)
 def test_all_frozen_scenarios_of_the_revision_pass(url, tmp_path):
-    found = scenarios(url, "2026-07-28", tmp_path)
-    assert len(found) == 37
-    assert [name for name, passed in found.items() if not passed] == []
+    assert failing(url, "2026-07-28", tmp_path, 37) == set()
 
 
 @pytest.mark.timeout(400)
 def test_of_the_revision_before_those_pass_that_need_no_sessions(url, tmp_path):
-    found = scenarios(url, "2025-11-25", tmp_path)
-    assert len(found) == 30
-    assert {name for name, passed in found.items() if not passed} == NEED_SESSIONS
+    assert failing(url, "2025-11-25", tmp_path, 30) == NEED_SESSIONS
 
 
 CLIENT = """

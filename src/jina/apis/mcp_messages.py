@@ -127,7 +127,7 @@ def _parsed(body: bytes | str, limits: Limits) -> dict[str, Any]:
         text = body.encode() if isinstance(body, str) else body
         message = loads(text)
     except (BadRequest, UnicodeEncodeError) as error:
-        raise McpError(PARSE_ERROR, f"the body is not JSON: {error}") from None
+        raise McpError(PARSE_ERROR, str(error)) from None
     if not isinstance(message, dict):
         raise McpError(INVALID_REQUEST, "the body has to be one JSON-RPC request or notification, an object")
     if nested_deeper_than(limits.depth + 4, message):

@@ -90,6 +90,7 @@ COMMANDS: dict[str, Entry] = {
     "flow": Entry("serve a Flow from its YAML", "jina.cli.serve"),
     "gateway": Entry("serve a gateway in front of Executors that run already", "jina.cli.serve"),
     "client": Entry("send documents to a service and print the answer", "jina.cli.admin"),
+    "mcp": Entry("answer an agent by the Model Context Protocol on standard input and output", "jina.cli.serve"),
     "dev": Entry("serve a file and restart it when it changes", "jina.cli.serve"),
     "status": Entry("show the services of this machine and their processes", "jina.cli.admin"),
     "ping": Entry("check whether a service answers", "jina.cli.admin"),

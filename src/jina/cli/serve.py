@@ -86,6 +86,27 @@ def run_gateway(options: argparse.Namespace) -> int:
     return serve_gateway_here(given(options))
 
 
+def add_mcp(parser: argparse.ArgumentParser) -> None:
+    """All options of a Deployment; `--uses` names the Executor, or the YAML of an Executor, a Deployment or a Flow."""
+    add_options(parser, DeploymentSpec)
+
+
+def run_mcp(options: argparse.Namespace) -> int:
+    """Construct the Executors in this process and answer until standard input ends; only messages go to stdout."""
+    from jina.apis.mcp_stdio import own_output
+    from jina.orchestration import Deployment, Flow
+
+    asked = given(options)
+    uses = asked.get("uses")
+    if uses is None:
+        raise UsageError("jina mcp: --uses is missing, what is served", help="jina mcp --uses executor.yml")
+    is_flow = isinstance(uses, str) and uses.endswith((".yml", ".yaml")) and _kind(uses) == "Flow"
+    kind = Flow if is_flow else Deployment
+    with own_output() as write, kind.from_command_line(asked, "mcp").in_process() as running:
+        running.answer_agent(sys.stdin.buffer, write)
+    return 0
+
+
 _BASES = {"Executor", "jina.Executor"}
 
 

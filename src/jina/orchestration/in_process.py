@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self
 
 from jina.errors import NotSupportedError, UsageError
 from jina.orchestration.calls import AsyncRequestMethods, RequestMethods, Requests
@@ -85,6 +85,18 @@ class _InProcess(Requests):
     ) -> None:
         await self._close_client()
         await asyncio.to_thread(self.close)
+
+    def answer_agent(self, lines: BinaryIO, write: Callable[[bytes], None]) -> None:
+        """Answer an agent that speaks the Model Context Protocol, a message a line, until its lines end."""
+        from jina.apis.mcp_stdio import StdioServer
+        from jina.net.limits import DEFAULT_LIMITS, Gate
+
+        inside = self._inside
+        if inside is None or inside.service is None:
+            raise UsageError(
+                f"{self.name!r} is not started", help="use it as `with deployment.in_process() as running:`"
+            )
+        StdioServer(Gate(inside.service, DEFAULT_LIMITS), inside.loop, write, self.name).run(lines)
 
     def _new_client(self, *, asyncio: bool) -> Any:
         from jina.client.local import AsyncInProcessClient, InProcessClient
