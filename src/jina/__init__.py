@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from jina.client import Client as Client
     from jina.documents import Document as Document
     from jina.documents import DocumentArray as DocumentArray
+    from jina.documents.chat import Chat as Chat
+    from jina.documents.chat import Message as Message
+    from jina.documents.deltas import Delta as Delta
+    from jina.documents.deltas import Finish as Finish
+    from jina.documents.deltas import Reasoning as Reasoning
+    from jina.documents.deltas import ToolCall as ToolCall
+    from jina.documents.deltas import Usage as Usage
     from jina.executor import Slot as Slot
     from jina.executor import continuous_batching as continuous_batching
     from jina.executor import dynamic_batching as dynamic_batching
@@ -35,17 +42,24 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncFlow": "jina.orchestration",
+    "Chat": "jina.documents.chat",
     "Client": "jina.client",
+    "Delta": "jina.documents.deltas",
     "Deployment": "jina.orchestration",
     "Document": "jina.documents",
     "DocumentArray": "jina.documents",
     "Executor": "jina.executor_serve",
     "FastAPIBaseGateway": "jina.gateway.custom",
+    "Finish": "jina.documents.deltas",
     "Flow": "jina.orchestration",
     "Gateway": "jina.gateway.custom",
     "GatewayStreamer": "jina.gateway.streamer",
     "Slot": "jina.executor",
     "continuous_batching": "jina.executor",
+    "Message": "jina.documents.chat",
+    "Reasoning": "jina.documents.deltas",
+    "ToolCall": "jina.documents.deltas",
+    "Usage": "jina.documents.deltas",
     "dynamic_batching": "jina.executor",
     "monitor": "jina.executor",
     "prompt": "jina.executor",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
 from jina.errors import ExecutorDefinitionError, nearest
+from jina.executor.chat import chat_parameter
 
 CLOCK_AND_SEED = ("now", "seed")
 """Keywords that only a method is called with that names them and gives no default."""
@@ -100,6 +101,9 @@ def clock_and_seed_of(function: Any) -> frozenset[str]:
 def check_handler(function: Any) -> None:
     """Raise `ExecutorDefinitionError` when the method cannot be called with the keywords of a request."""
     _check_self(function)
+    if (chat := chat_parameter(function)) is not None:
+        _check_chat(function, chat)
+        return
     if takes_slots(function):
         _check_step(function)
         return
@@ -153,6 +157,17 @@ def check_documents_handler(function: Any) -> None:
         raise ExecutorDefinitionError(
             f"{describe(function)} lacks **kwargs in its signature (it does not take {missing} either)",
             help=f"write it as `{_with_kwargs(function)}`",
+        )
+
+
+def _check_chat(function: Any, chat: str) -> None:
+    for parameter in parameters_of(function):
+        if parameter.name != chat:
+            _check_parameter(function, parameter)
+    if (other := ({"doc", "docs"} - {chat}) & named(function)) != set():
+        raise ExecutorDefinitionError(
+            f"{describe(function)} takes a conversation as {chat!r}, and {other.pop()!r} besides",
+            help="leave out one of them: a request has one conversation, and nothing else",
         )
 
 

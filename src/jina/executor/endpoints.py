@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from jina.errors import ConfigError, EndpointNotFound, ExecutorDefinitionError, nearest, quoted
 from jina.executor import binding
+from jina.executor.chat import answering, chat_parameter
 from jina.executor.decorators import (
     DEFAULT_ENDPOINT,
     ContinuousBatching,
@@ -138,6 +139,8 @@ class Endpoint:
     """Where it is a step over all running streams. It is a generator for all who call it."""
     offer: Mapping[str, Any] | None = None
     """What agents are told of a resource or prompt; None for all other endpoints."""
+    gives_deltas: bool = False
+    """Whether it continues a conversation, and answers with pieces of text and others instead of documents."""
 
     def takes(self, keyword: str) -> bool:
         """Whether the method can be called with that keyword."""
@@ -316,7 +319,13 @@ def _endpoint(
     check_handler(function)
     found = _types(function, marks, declared)
     is_async, is_generator = kind_of(function)[0], streams(function, marks)
-    is_single = not found.plain.takes_many if found.plain is not None else is_generator or "doc" in named(function)
+    chat = chat_parameter(function)
+    taken, accepted = named(function), accepts(function)
+    if chat is not None:
+        method = answering(method, chat, is_async=is_async, is_generator=is_generator)
+        is_generator, taken = True, (taken - {chat}) | {"doc"}
+        accepted = None if accepted is None else (accepted - {chat}) | {"doc"}
+    is_single = not found.plain.takes_many if found.plain is not None else is_generator or "doc" in taken
     _check_reserved(path, function, by_get="GET" in marks.methods or (is_generator and not marks.methods))
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
     if batching is not None and is_generator:
@@ -346,12 +355,13 @@ def _endpoint(
         methods=marks.methods,
         concurrency=marks.concurrency,
         batching=batching,
-        accepts=accepts(function),
-        names=named(function),
+        accepts=accepted,
+        names=taken,
         clock_and_seed=clock_and_seed_of(function),
         description=inspect.getdoc(function) or "",
         plain=found.plain,
         slots=marks.slots,
+        gives_deltas=chat is not None,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jina.documents.records import type_name
 from jina.errors import ValidationFailed
+from jina.executor import chat
 
 if TYPE_CHECKING:
     from jina.executor.endpoints import Endpoint
@@ -290,6 +291,9 @@ def _keywords(endpoint: Endpoint, doc: Any) -> Mapping[str, Any]:
 
 def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterator[Any]:
     """The documents that a generator yields; closing the iterator closes the generator."""
+    if endpoint.gives_deltas:
+        yield from chat.stream(endpoint.function, endpoint.where, doc, dict(arguments))
+        return
     keywords = _keywords(endpoint, doc)
     with closing(endpoint.function(**keywords, **arguments)) as items:
         for item in items:
@@ -298,6 +302,11 @@ def stream(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> Iterat
 
 async def stream_async(endpoint: Endpoint, doc: Any, arguments: Mapping[str, Any]) -> AsyncIterator[Any]:
     """The documents that an asynchronous generator yields; closing the iterator closes the generator."""
+    if endpoint.gives_deltas:
+        async with aclosing(chat.stream_async(endpoint.function, endpoint.where, doc, dict(arguments))) as deltas:  # type: ignore[type-var]
+            async for delta in deltas:
+                yield delta
+        return
     keywords = _keywords(endpoint, doc)
     async with aclosing(endpoint.function(**keywords, **arguments)) as items:
         async for item in items:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from jina.documents.records import checker, is_record, item_of_list, readable, stripped, type_name, unmapped
 from jina.errors import ExecutorDefinitionError
+from jina.executor.chat import chat_class, chat_parameter
 from jina.executor.decorators import (
     Marks,
     accepts,
@@ -78,6 +79,8 @@ def types_of(function: Any, marks: Marks) -> Types:
     reader = _Reader(function, marks)
     if marks.slots is not None or takes_slots(function):
         return _types_of_slots(reader, function, marks)
+    if chat_parameter(function) is not None:
+        return _chat_types(reader, function)
     inputs = reader.inputs()
     takes = _documents_taken(reader, inputs, marks)
     if takes is None:
@@ -88,6 +91,12 @@ def types_of(function: Any, marks: Marks) -> Types:
     if marks.response_schema is None and _is_plain_answer(given):
         return _plain_answers(reader, takes, given)
     return _document_types(reader, takes, given)
+
+
+def _chat_types(reader: _Reader, function: Any) -> Types:
+    from jina.documents.chat import DeltaDoc
+
+    return Types(chat_class(function), DeltaDoc, *reader.parameters(reader.annotation("parameters")))
 
 
 def _types_of_slots(reader: _Reader, function: Any, marks: Marks) -> Types:

@@ -448,20 +448,20 @@ class HttpApp:
             elif exchange.method == "OPTIONS":
                 await self._options(exchange, methods)
             else:
-                await exchange.refuse_method(methods)
+                await self._fail(exchange, *exchange.refusal(methods))
         except Cancelled:
             return
         except Exception as error:  # noqa: BLE001 - each failure becomes an answer
             await self._fail(exchange, as_jina_error(error))
 
-    async def _fail(self, exchange: Exchange, error: JinaError) -> None:
+    async def _fail(self, exchange: Exchange, error: JinaError, headers: Sequence[Header] = ()) -> None:
         """Answer with an error, in the form of the API whose path it is."""
         form = self._apis.error_form(exchange.path, error)
         if form is None:
-            await exchange.fail(error)
+            await exchange.fail(error, headers)
         else:
             exchange.request_id = exchange.request_id or new_request_id()
-            await exchange.fail(error, form[1], form[0])
+            await exchange.fail(error, [*headers, *form[1]], form[0])
 
     async def _options(self, exchange: Exchange, methods: Methods) -> None:
         allowed = ", ".join(sorted({*methods, "OPTIONS"})).encode()

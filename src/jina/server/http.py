@@ -559,9 +559,14 @@ class Exchange(ABC):
 
     async def refuse_method(self, allowed: Iterable[str]) -> None:
         """Answer that the path exists, but not for this method."""
+        error, headers = self.refusal(allowed)
+        await self.fail(error, headers)
+
+    def refusal(self, allowed: Iterable[str]) -> tuple[MethodNotAllowed, list[Header]]:
+        """The error of a path that exists, but not for this method, and the headers with it."""
         names = ", ".join(sorted(allowed))
         error = MethodNotAllowed(f"{self.method} {self.path} is not possible", help=f"use {names}")
-        await self.fail(error, [(b"allow", names.encode())])
+        return error, [(b"allow", names.encode())]
 
     def _response_headers(self, content_type: Header | None) -> list[Header]:
         headers = self.terms.headers.copy()

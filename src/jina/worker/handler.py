@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from jina.codec.codec import codec_for, codec_of
+from jina.codec.deltas import DeltasPayload
 from jina.codec.large_values import has_large_flat_values
 from jina.codec.messages import DocumentCodec, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, ProtoPayload
@@ -412,6 +413,8 @@ class Handler:
     ) -> tuple[Reply, bool]:
         """The answer to a request, encoded where that is asked for and does not take long; whether it would."""
         parameters = request.parameters
+        if self.endpoint.gives_deltas:
+            return Reply(DeltasPayload(docs), parameters), False
         if results is not None:
             parameters = self.with_results(parameters, results)
         payload = ReplyPayload(docs, self.output_codec, self.counts)
@@ -422,6 +425,8 @@ class Handler:
 
     def stream_reply(self, docs: list[Any]) -> Reply:
         """Some documents of a stream."""
+        if self.endpoint.gives_deltas:
+            return Reply(DeltasPayload(docs))
         return Reply(ReplyPayload(docs, self.output_codec, self.counts))
 
 
@@ -501,7 +506,8 @@ def _collected(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
     from jina.executor.invoke import collect
 
     streams = invoke.streams_of(endpoint, docs)
-    return collect(endpoint, [item for doc in streams for item in invoke.stream(endpoint, doc, arguments)])
+    items = [item for doc in streams for item in invoke.stream(endpoint, doc, arguments)]
+    return items if endpoint.gives_deltas else collect(endpoint, items)
 
 
 async def _collected_async(endpoint: Endpoint, docs: Any, arguments: dict[str, Any]) -> Any:
@@ -509,4 +515,4 @@ async def _collected_async(endpoint: Endpoint, docs: Any, arguments: dict[str, A
 
     streams = invoke.streams_of(endpoint, docs)
     items = [item for doc in streams async for item in invoke.stream_async(endpoint, doc, arguments)]
-    return collect(endpoint, items)
+    return items if endpoint.gives_deltas else collect(endpoint, items)

@@ -129,6 +129,8 @@ class Buffer:
 
 def _bytes_in(document: Any) -> int:
     """About as many bytes as the document's own fields have; what is nested in it is not looked at."""
+    if type(document) is str:
+        return len(document)
     size = 0
     for value in getattr(document, "__dict__", {}).values():
         if isinstance(value, str | bytes):

@@ -1,0 +1,114 @@
+"""Embeddings in OpenAI's form, and ranking in that of Jina AI, over endpoints that give vectors or scores."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jina.apis.openai_models import Model, model_named
+from jina.apis.openai_requests import EmbeddingsBody, RerankBody, parsed
+from jina.codec import pb
+from jina.codec.messages import Payload, Request
+from jina.errors import BadRequest, BadServer
+from jina.net.limits import Gate
+from jina.server.http import Exchange, dumps
+from jina.server.http_calls import guarded
+
+NewRequest = Callable[..., Request]
+_USAGE = {"prompt_tokens": 0, "total_tokens": 0}
+
+
+async def answer_embeddings(
+    exchange: Exchange, gate: Gate, models: Mapping[str, Model], value: dict[str, Any], new: NewRequest
+) -> None:
+    """The vector of each text; shortened ones have length 1 again, as those of OpenAI have."""
+    asked = parsed(value, EmbeddingsBody)
+    if asked.encoding_format not in {"float", "base64"}:
+        raise BadRequest(f"encoding_format: {asked.encoding_format!r} is not one of float, base64")
+    if asked.dimensions is not None and asked.dimensions < 1:
+        raise BadRequest(f"dimensions: {asked.dimensions} is not a number from 1 on")
+    model = model_named(models, asked.model, "embedding")
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    if not texts:
+        raise BadRequest("input: there are no texts")
+    parameters = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
+    vectors = await _vectors(exchange, gate, model, texts, new, parameters)
+    if asked.dimensions is not None and asked.dimensions < vectors.shape[1]:
+        vectors = _unit(vectors[:, : asked.dimensions])
+    vectors = np.ascontiguousarray(vectors, dtype="<f4")
+    if asked.encoding_format == "base64":
+        shown: list[Any] = [base64.b64encode(vector.tobytes()).decode() for vector in vectors]
+    else:
+        shown = list(vectors)
+    data = [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(shown)]
+    name = asked.model or model.endpoint.strip("/")
+    await exchange.respond_json(dumps({"object": "list", "data": data, "model": name, "usage": _USAGE}))
+
+
+async def answer_rerank(
+    exchange: Exchange, gate: Gate, models: Mapping[str, Model], value: dict[str, Any], new: NewRequest
+) -> None:
+    """The documents, those that fit the query best first."""
+    asked = parsed(value, RerankBody)
+    texts = [one if isinstance(one, str) else str(one.get("text", "")) for one in asked.documents]
+    if not texts:
+        raise BadRequest("documents: there are none")
+    model = model_named(models, asked.model, "rerank")
+    if model.result == "scores":
+        request = new(model, [{"query": asked.query, "documents": texts}])
+        reply = await guarded(exchange, gate.call(request), request.deadline)
+        scores = _arrays(reply.payload, "scores", model)[0]
+        if len(scores) != len(texts):
+            raise BadServer(f"{model.endpoint} gave {len(scores)} scores for {len(texts)} documents")
+    else:
+        vectors = _unit(await _vectors(exchange, gate, model, [asked.query, *texts], new, {}))
+        scores = vectors[1:] @ vectors[0]
+    order = np.argsort(-scores, kind="stable")[: asked.top_n]
+    results: list[dict[str, Any]] = [{"index": int(at), "relevance_score": float(scores[at])} for at in order]
+    if asked.return_documents is not False:
+        for one in results:
+            one["document"] = {"text": texts[one["index"]]}
+    name = asked.model or model.endpoint.strip("/")
+    content = {"model": name, "object": "list", "usage": {"total_tokens": 0, "prompt_tokens": 0}, "results": results}
+    await exchange.respond_json(dumps(content))
+
+
+async def _vectors(
+    exchange: Exchange, gate: Gate, model: Model, texts: list[str], new: NewRequest, parameters: dict[str, Any]
+) -> npt.NDArray[Any]:
+    request = new(model, [{model.text: text} for text in texts], **parameters)
+    reply = await guarded(exchange, gate.call(request), request.deadline)
+    found = _arrays(reply.payload, model.result, model)
+    if len(found) != len(texts) or len({vector.shape for vector in found}) != 1 or found[0].ndim != 1:
+        raise BadServer(f"{model.endpoint} did not give one vector for each of the {len(texts)} texts, all of one size")
+    return np.stack(found)
+
+
+def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The vectors with length 1; zeros stay."""
+    vectors = vectors.astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: npt.NDArray[Any] = vectors / np.where(lengths == 0, 1.0, lengths)
+    return unit
+
+
+def _arrays(payload: Payload, field: str, model: Model) -> list[npt.NDArray[Any]]:
+    """The numbers in a field of each document; raises `BadServer` where one has none."""
+    from jina.codec.tensors import dtype_named
+
+    found = []
+    for doc in pb.DocListProto.FromString(payload.to_bytes()).docs:
+        node = doc.data[field]  # an empty one where there is none
+        if node.WhichOneof("content") not in {"ndarray", "list"}:
+            raise BadServer(f"{model.endpoint} gave a document without numbers in its field {field!r}")
+        if node.WhichOneof("content") == "ndarray":
+            dense = node.ndarray.dense
+            found.append(np.frombuffer(dense.buffer, dtype_named(dense.dtype)).reshape(tuple(dense.shape)))
+        else:
+            items = [getattr(item, item.WhichOneof("content")) for item in node.list.data]
+            found.append(np.asarray(items, dtype=np.float64))
+    return found

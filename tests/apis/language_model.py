@@ -1,0 +1,80 @@
+"""An Executor that clients of OpenAI's API ask: what it answers follows from the last message of the user."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from docarray import BaseDoc, DocList
+from docarray.typing import NdArray
+
+from jina import Chat, Delta, Executor, Finish, Reasoning, ToolCall, Usage, requests
+
+
+class Text(BaseDoc):
+    text: str
+
+
+class Embedded(Text):
+    embedding: NdArray | None = None
+
+
+class Ranking(BaseDoc):
+    query: str
+    documents: list[str]
+    scores: list[float] = []
+
+
+class LanguageModel(Executor):
+    """Speaks, calls tools, thinks and fails as it is told."""
+
+    @requests(on="/chat")
+    async def chat(self, chat: Chat) -> AsyncIterator[Delta]:
+        """Continue a conversation."""
+        asked, words = chat.prompt, ["Hello", " there", ", ", chat.prompt]
+        match asked:
+            case "fail":
+                raise ValueError("no such luck")
+            case "think":
+                yield Reasoning("hm")
+            case "schema":
+                assert chat.json_schema is not None
+                words = ['{"city":', '"', chat.json_schema["properties"]["city"]["title"], '"}']
+            case "tools":
+                assert [tool["function"]["name"] for tool in chat.tools] == ["weather", "time"]
+                yield ToolCall("weather", '{"city":')
+                yield ToolCall(arguments=' "Berlin"}')
+                yield ToolCall("time", {"zone": 1}, "call_1")
+                words = []
+            case "wait":
+                words = ["one"]
+        if chat.messages[-1].role == "tool":
+            words = [chat.messages[-1].tool_call_id, "=", chat.messages[-1].content]
+        for word in words:
+            yield word
+        if asked == "late":
+            raise ValueError("too late")
+        if asked == "wait":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                Path(os.environ["CLOSED_FILE"]).write_text("closed", encoding="utf-8")
+        if asked == "long":
+            yield Finish("length")
+        yield Usage(prompt_tokens=3, completion_tokens=4, cached_tokens=1, reasoning_tokens=2)
+
+    @requests(on="/whole")
+    def whole(self, chat: Chat) -> str:
+        """The whole answer at once, from a thread."""
+        return chat.messages[0].content + "|" + chat.prompt
+
+    @requests(on="/embed")
+    def embed(self, docs: DocList[Text], **kwargs) -> DocList[Embedded]:
+        """Vectors of three numbers."""
+        return DocList[Embedded](Embedded(text=doc.text, embedding=[float(len(doc.text)), 1.0, 2.0]) for doc in docs)
+
+    @requests(on="/rank")
+    def rank(self, doc: Ranking, **kwargs) -> Ranking:
+        """Scores by common letters."""
+        doc.scores = [float(len({*doc.query} & {*text})) for text in doc.documents]
+        return doc

@@ -1,0 +1,40 @@
+"""The official clients of OpenAI's and Anthropic's APIs call a worker and a Flow."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jina import Deployment, Flow
+from tests.apis.language_model import LanguageModel
+
+pytestmark = pytest.mark.interop
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("openai_program.py")
+
+
+@pytest.fixture(scope="module")
+def python():
+    """The interpreter that has the clients."""
+    subprocess.run(["sh", "scripts/env_openai.sh"], cwd=ROOT, check=True, timeout=500)
+    return ROOT / ".cache" / "env-openai" / "bin" / "python"
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Flow"])
+def test_official_clients(python, kind, tmp_path):
+    closed = tmp_path / "closed"
+    options = {"protocol": "http", "apis": "openai"}
+    env = {"CLOSED_FILE": str(closed)}
+    if kind == "Flow":
+        made = Flow(api_keys={"a": "key-of-tests"}, **options).add(uses=LanguageModel, env=env)
+    else:
+        made = Deployment(uses=LanguageModel, api_keys={"a": "key-of-tests"}, env=env, **options)
+    with made, Deployment(uses=LanguageModel, rate_limit="5/s burst 2", **options) as limited:
+        servers = [f"http://127.0.0.1:{one.port}/v1" for one in (made, limited)]
+        done = subprocess.run(
+            [python, PROGRAM, *servers, closed], capture_output=True, text=True, timeout=500, check=True
+        )
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert len(results) >= 90
+    assert not {name: failure for name, failure in results.items() if failure}
