@@ -161,16 +161,16 @@ def test_a_client_that_leaves_closes_the_generator(tmp_path):
 
 
 def test_keys_are_asked_for_and_bound_tools():
-    keys = {"all": "k1", "one": {"key": "k2", "endpoints": ["/test_simple_text"]}}
+    keys = {"all": "the-k1-of-many", "one": {"key": "the-k2-of-many", "endpoints": ["/test_simple_text"]}}
     with Deployment(uses=Everything, protocol="http", apis="mcp", api_keys=keys) as service:
         status, _, body = ask(service.port, "tools/list")
         assert status == 401
         assert json.loads(body)["error"]["message"]
-        _, _, body = ask(service.port, "tools/list", headers={"authorization": "Bearer k2"})
+        _, _, body = ask(service.port, "tools/list", headers={"authorization": "Bearer the-k2-of-many"})
         result = json.loads(body)["result"]
         assert [tool["name"] for tool in result["tools"]] == ["test_simple_text"]
         assert result["cacheScope"] == "private"
         call = {"name": "test_image_content"}
-        status, _, body = ask(service.port, "tools/call", call, {"authorization": "Bearer k2"})
+        status, _, body = ask(service.port, "tools/call", call, {"authorization": "Bearer the-k2-of-many"})
         assert status == 403
-        assert ask(service.port, "tools/call", call, {"authorization": "Bearer k1"})[0] == 200
+        assert ask(service.port, "tools/call", call, {"authorization": "Bearer the-k1-of-many"})[0] == 200

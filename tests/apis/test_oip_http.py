@@ -123,11 +123,11 @@ def test_another_method_is_refused_in_the_same_form(port):
 
 
 def test_keys_bound_models():
-    keys = {"all": "k1", "one": {"key": "k2", "endpoints": ["/norm"]}}
+    keys = {"all": "the-k1-of-many", "one": {"key": "the-k2-of-many", "endpoints": ["/norm"]}}
     with Deployment(uses=Echo, protocol="http", apis="oip", api_keys=keys) as service:
         content = {"inputs": [{"name": "number", "datatype": "INT8", "shape": [1], "data": [1]}]}
         status, _, body = ask(service.port, "/v2/models/echo/infer", content)
         assert status == 401
         assert list(json.loads(body)) == ["error"]
-        assert ask(service.port, "/v2/models/echo/infer", content, {"x-api-key": "k2"})[0] == 403
-        assert ask(service.port, "/v2/models/echo/infer", content, {"x-api-key": "k1"})[0] == 200
+        assert ask(service.port, "/v2/models/echo/infer", content, {"x-api-key": "the-k2-of-many"})[0] == 403
+        assert ask(service.port, "/v2/models/echo/infer", content, {"x-api-key": "the-k1-of-many"})[0] == 200

@@ -271,7 +271,10 @@ def _operations(path: str, info: EndpointInfo, components: Components) -> tuple[
     if info.is_write:
         operation["x-jina-write"] = True
     needs_parameters = bool(info.parameters_schema and info.parameters_schema.get("required"))
-    body = _request_body(document, parameters, needs_parameters=needs_parameters, example=example_of(info.input_schema))
+    body = operation.pop("requestBody", None)
+    if body is None:
+        example = example_of(info.input_schema)
+        body = _request_body(document, parameters, needs_parameters=needs_parameters, example=example)
     return {**operation, "parameters": _query_of(info, parameters, needs_parameters)}, {
         **operation,
         "requestBody": body,
