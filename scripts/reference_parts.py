@@ -264,7 +264,7 @@ def decorators() -> str:
     """The decorators of the contract."""
     from jina import executor
 
-    names = ("requests", "write", "dynamic_batching", "continuous_batching", "monitor")
+    names = ("requests", "write", "dynamic_batching", "continuous_batching", "monitor", "resource", "prompt")
     return "\n".join(
         f"### `@{name}`\n\n`{_call(name, getattr(executor, name))}`\n\n{_prose(getattr(executor, name))}\n"
         for name in names
