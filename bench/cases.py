@@ -159,6 +159,30 @@ def sse_unpaced() -> list[Arm]:
     ]
 
 
+def chat_sse() -> list[Arm]:
+    """(e) 1,000 pieces of a chat completion as server-sent events, as fast as they come."""
+    asked = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    request = http_request("/v1/chat/completions", orjson.dumps(asked))
+    litserve = bench_server("litserve-chat", "chat_litserve.py", python_of("litserve"))
+    return [
+        Arm(bench_server("ours-openai", "ours_openai.py"), "http", request, b"token ", times=1000),
+        Arm(bench_server("bare-http", "bare_http.py"), "http", request, b"token ", times=1000),
+        Arm(litserve, "http", request, b"token ", share=0.1, times=1000),
+    ]
+
+
+def embeddings() -> list[Arm]:
+    """(e) vectors of ten texts in OpenAI's form, beside the same endpoint in ours."""
+    texts = [f"text {i}" for i in range(10)]
+    server = bench_server("ours-openai", "ours_openai.py")
+    theirs = orjson.dumps({"model": "embed", "input": texts, "encoding_format": "base64"})
+    plain = orjson.dumps({"data": [{"text": text} for text in texts]})
+    return [
+        Arm(server, "http", http_request("/v1/embeddings", theirs), b'"embedding":"', times=10),
+        Arm(bench_server("ours-json", "ours_openai.py"), "http", http_request("/embed", plain), b'"embedding":['),
+    ]
+
+
 CASES = {
     "http_text": Case(
         "HTTP JSON, one short text",
@@ -189,4 +213,6 @@ CASES = {
         "HTTP JSON, 100 documents of 768 float32, doubled", http_json_vectors, (("bare-http-json", 2.0),), 40, 4
     ),
     "sse_unpaced": Case("Server-sent events, 1,000 tokens without a pause", sse_unpaced, (), 20, 4, items=1000),
+    "chat_sse": Case("A chat completion of 1,000 pieces as events", chat_sse, (("bare-http", 2.0),), 20, 4, items=1000),
+    "embeddings": Case("Vectors of ten texts in OpenAI's form", embeddings, (("ours-json", 1.3),), 400, 16),
 }

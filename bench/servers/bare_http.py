@@ -55,6 +55,18 @@ async def paced():
         yield f"{time.monotonic_ns()}"
 
 
+async def chat(send) -> None:
+    """The pieces of a chat completion, each of which is made and sent alone."""
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    chunk = {"id": "chatcmpl-0", "created": 1, "model": "chat", "object": "chat.completion.chunk"}
+    async for text in unpaced():
+        choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+        item = b"data: " + orjson.dumps({**chunk, "choices": [choice]}) + b"\n\n"
+        await send({"type": "http.response.body", "body": item, "more_body": True})
+    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
 async def events(texts, send) -> None:
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -76,6 +88,9 @@ async def app(scope, receive, send):
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    if scope["path"] == "/v1/chat/completions":
+        await chat(send)
+        return
     if scope["path"] in STREAMS:
         await events(STREAMS[scope["path"]](), send)
         return
