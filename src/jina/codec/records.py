@@ -413,12 +413,9 @@ class _Form:
         """It has bytes, arrays or documents somewhere, which pydantic does not write in JSON as we do."""
         self.has_tags = is_record(annotation) and TAGS in {field.name for field in fields_of_record(annotation)}
         """It has a field `tags` of its own."""
-        self._json_reader: Reader | None = None
-
-    @property
-    def reads_json(self) -> bool:
+        self.reads_json = not self.is_rich
         """Whether `from_json` reads JSON text."""
-        return not self.is_rich
+        self._json_reader: Reader | None = None
 
     def from_json(self, text: bytes, *, many: bool) -> Any:
         """The record, or the list of records, in JSON text."""
@@ -677,10 +674,9 @@ def _foreign(kind: Any, value: Any) -> Any:
 class _ValueForm(_Form):
     """All other types: one value in the field `value`."""
 
-    reads_json = False
-
     def __init__(self, annotation: Any) -> None:
         super().__init__(annotation)
+        self.reads_json = False
         self._dumps = _needs_dump(annotation)
 
     def readers(self, compiler: ReaderCompiler) -> dict[str, Reader]:
