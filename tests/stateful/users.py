@@ -9,6 +9,7 @@ import time
 import zlib
 
 from docarray import BaseDoc, DocList
+from pydantic import BaseModel
 
 from jina import Document, DocumentArray, Executor, dynamic_batching, requests, write
 
@@ -321,3 +322,33 @@ class Archive(FolderLedger, Blob):
     def restore(self, snapshot_dir):
         Blob.restore(self, os.path.join(snapshot_dir, "texts"))
         FolderLedger.restore(self, snapshot_dir)
+
+
+class Line(BaseModel):
+    """A line of a plain type."""
+
+    text: str
+
+
+class PlainLedger(Executor):
+    """A ledger of plain types."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lines: list[str] = []
+
+    @write
+    @requests(on="/add")
+    def add(self, line: Line) -> int:
+        self.lines.append(line.text)
+        return len(self.lines) - 1
+
+    @write
+    @dynamic_batching(preferred_batch_size=4, timeout=20)
+    @requests(on="/add_many")
+    def add_many(self, docs: list[Line]) -> list[int]:
+        return [self.add(doc) for doc in docs]
+
+    @requests(on="/find")
+    def find(self, text: str = "") -> list[Line]:
+        return [Line(text=line) for line in self.lines if text in line]
