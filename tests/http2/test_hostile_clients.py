@@ -186,6 +186,8 @@ ATTACKS = [
     no_window, a_window_that_comes_and_goes,
 ]  # fmt: skip
 
+QUICK = {rapid_reset, continuations, pings, flood_of_settings, half_messages, no_window}
+
 
 async def attacked(port, attack, *, reads):
     """Send all of an attack, as far as it is taken. The server ends the connection, or is still there afterwards."""
@@ -241,7 +243,11 @@ async def under(server, attack, *, reads, at_once):
 
 
 @pytest.mark.parametrize("reads", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["reads", "does not read"])
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "attack",
+    [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in ATTACKS],
+    ids=lambda one: one.__name__,
+)
 def test_attacks(server, attack, reads):
     most, left = asyncio.run(under(server, attack, reads=reads, at_once=1))
     if left > LEFT:  # what many small parts leave in between is used again

@@ -192,6 +192,8 @@ ENDED = {
 }  # fmt: skip
 """Those that end the connection at once, and do not wait for the deadline of a call, if it has one."""
 
+QUICK = {is_no_http2, pings_unread, flood_of_settings, continuations, a_bomb, window_overflow, a_wrong_status}
+
 
 def asked(port, *, on_loop):
     """What a call comes to, and how long it took."""
@@ -219,7 +221,11 @@ def held():
 
 
 @pytest.mark.parametrize("on_loop", [False, True], ids=["blocking", "on a loop"])
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "attack",
+    [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in ATTACKS],
+    ids=lambda one: one.__name__,
+)
 def test_attacks(engine, attack, on_loop):
     Path("/proc/self/clear_refs").write_text("5")
     before = held()
