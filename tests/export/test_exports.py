@@ -156,6 +156,19 @@ def test_a_step_is_rolled_without_a_gap():
     assert "PodDisruptionBudget/gateway" not in found
 
 
+def test_a_pod_that_has_started_is_found_within_a_second():
+    """It has as many tries as seconds to start."""
+    flow = Flow(name="f").add(name="a", uses=A, timeout_ready="1min").add(name="b", uses=A, timeout_ready="2s")
+    flow = flow.add(name="c", uses=A, timeout_ready=-1)
+    found = exported(flow)
+    tries = {}
+    for name in ("a", "b", "c"):
+        (container,) = found[f"Deployment/{name}"]["spec"]["template"]["spec"]["containers"]
+        assert container["startupProbe"]["periodSeconds"] == 1
+        tries[name] = container["startupProbe"]["failureThreshold"]
+    assert tries == {"a": 60, "b": 15, "c": 2**31 - 1}
+
+
 def test_pods_have_no_rights_that_they_do_not_need():
     found = exported(Flow().add(name="a", uses=A))
     for name in ("a", "gateway"):

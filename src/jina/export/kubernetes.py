@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from jina.config.models import FlowSpec, GatewaySpec
 
 Object = dict[str, Any]
+_LEAST_START: Final = 15
+"""Seconds that each container has to start."""
 _DEVICES: Final = "devices"
 PEERS: Final = "peers"
 """What the name of the Service has behind it through which members of a group know each other."""
@@ -624,9 +626,10 @@ class _Objects:
             return {"httpGet": {"path": path, "port": one.probes}, **rest}
 
         ready = self.spec.ready_seconds
-        tries = FOR_EVER if ready is None else max(math.ceil(ready / 5), 3)
+        tries = FOR_EVER if ready is None else max(math.ceil(ready), _LEAST_START)
         return {
-            "startupProbe": probe("/startupz", periodSeconds=5, timeoutSeconds=5, failureThreshold=tries),
+            # Each second: a pod in the place of a lost one, or the first one, is waited for by requests.
+            "startupProbe": probe("/startupz", periodSeconds=1, timeoutSeconds=5, failureThreshold=tries),
             # An Executor may hold the interpreter for long: a minute without any answer is too long.
             "livenessProbe": probe("/livez", periodSeconds=10, timeoutSeconds=10, failureThreshold=6),
             "readinessProbe": probe("/readyz", periodSeconds=2, timeoutSeconds=5, failureThreshold=2),
