@@ -18,6 +18,7 @@ PEERS = {
     "litserve": ["litserve"],
     "mosec": ["mosec", "orjson"],
     "bentoml": ["bentoml"],
+    "fastapi": ["fastapi", "uvicorn"],
 }
 
 
