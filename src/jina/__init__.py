@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jina.documents.deltas import Reasoning as Reasoning
     from jina.documents.deltas import ToolCall as ToolCall
     from jina.documents.deltas import Usage as Usage
+    from jina.documents.files import File as File
     from jina.executor import Slot as Slot
     from jina.executor import continuous_batching as continuous_batching
     from jina.executor import dynamic_batching as dynamic_batching
@@ -49,6 +50,7 @@ _HOMES = {
     "Document": "jina.documents",
     "DocumentArray": "jina.documents",
     "Executor": "jina.executor_serve",
+    "File": "jina.documents.files",
     "FastAPIBaseGateway": "jina.gateway.custom",
     "Finish": "jina.documents.deltas",
     "Flow": "jina.orchestration",

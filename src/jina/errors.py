@@ -25,11 +25,14 @@ Three families, by who must act::
     │       ├── InputRequired       428  the method asks the client for more first
     │       ├── SessionExpired      409  a write came again so late that it is unknown whether it was applied
     │       ├── TooLarge            413  over a limit on bytes, documents or parameters
+    │       ├── UnsupportedMediaType 415  the endpoint takes no such bodies or files
+    │       ├── RangeNotSatisfiable 416  the part of a file is not in it
     │       ├── Unauthenticated     401  no or wrong key
     │       └── PermissionDenied    403  the key does not allow this
     ├── RemoteError             the peer failed; retrying may help
     │   ├── BadServer           500  the server failed
     │   │   └── ExecutorError   500  a handler raised
+    │   ├── OutOfStorage        507  no room on the disk for a file
     │   ├── Overloaded          429  a queue is full
     │   ├── Unavailable         503  not ready, not reachable, worker down
     │   │   └── CrashLoop       503  a process crashed too often (exit code 3)
@@ -242,6 +245,18 @@ class TooLarge(BadClient):
     http_status = 413
 
 
+class UnsupportedMediaType(BadClient):
+    """The endpoint does not take bodies, or files, of this media type."""
+
+    http_status = 415
+
+
+class RangeNotSatisfiable(BadClient):
+    """The part of a file that was asked for is not in it."""
+
+    http_status = 416
+
+
 class Unauthenticated(BadClient):
     """No key, or a wrong one."""
 
@@ -341,6 +356,13 @@ class Overloaded(RemoteError):
         return cls(message, retry_after=_seconds(details.get("retry_after")), help=str(details.get("help", "")))
 
 
+class OutOfStorage(RemoteError):
+    """There is no room on the server's disk for a file that was sent, or is to be sent."""
+
+    grpc_code = 8
+    http_status = 507
+
+
 class Unavailable(RemoteError, ConnectionError):
     """Not ready, not reachable, or the worker is down; `retry_after` is in seconds, 0 where the server does not say."""
 
@@ -412,8 +434,9 @@ WIRE_ERRORS: dict[str, type[JinaError]] = {
     cls.__name__: cls
     for cls in (
         ConfigError, NotSupportedError, BadClient, BadClientInput, BadRequest, ValidationFailed, InputRequired,
-        EndpointNotFound, MethodNotAllowed, SessionExpired, TooLarge, Unauthenticated, PermissionDenied, BadServer,
-        ExecutorError, Overloaded, Unavailable, DeadlineExceeded, Cancelled, InternalError,
+        EndpointNotFound, MethodNotAllowed, SessionExpired, TooLarge, UnsupportedMediaType, RangeNotSatisfiable,
+        Unauthenticated, PermissionDenied, BadServer, ExecutorError, OutOfStorage, Overloaded, Unavailable,
+        DeadlineExceeded, Cancelled, InternalError,
     )
 }  # fmt: skip
 """The classes that travel, by the name that travels."""
@@ -424,8 +447,8 @@ _BY_GRPC_CODE: dict[int, type[JinaError]] = {
 }  # fmt: skip
 _BY_HTTP_STATUS: dict[int, type[JinaError]] = {
     400: BadRequest, 401: Unauthenticated, 403: PermissionDenied, 404: EndpointNotFound, 405: MethodNotAllowed,
-    413: TooLarge, 422: ValidationFailed, 429: Overloaded, 499: Cancelled, 502: Unavailable, 503: Unavailable,
-    504: DeadlineExceeded,
+    413: TooLarge, 415: UnsupportedMediaType, 416: RangeNotSatisfiable, 422: ValidationFailed, 429: Overloaded,
+    499: Cancelled, 502: Unavailable, 503: Unavailable, 504: DeadlineExceeded, 507: OutOfStorage,
 }  # fmt: skip
 
 

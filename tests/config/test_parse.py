@@ -50,7 +50,7 @@ DEFAULTS_OF_JINA_3 = {
 OURS = {
     "consistency": "eventual", "raft_peers": None, "raft_key_file": None,
     "max_message_size": 64 * 1024 * 1024, "grace": 30, "log_level": "INFO", "log_format": "text", "restart_limit": 10,
-    "restart_backoff": 500, "timeout_hang": None, "max_documents": 100_000,
+    "restart_backoff": 500, "timeout_hang": None, "max_documents": 100_000, "max_upload_size": 2 << 30,
     "max_depth": 100, "max_parameters": 10_000, "restart_hung": False, "concurrency": None, "log_dir": None,
     "api_version": None, "apis": [], "gateway": None, "expose_endpoints": None, "expose_graphql_endpoint": False,
     "no_crud_endpoints": False, "no_debug_endpoints": False,

@@ -161,7 +161,7 @@ def test_the_description(worker):
     assert by_name["parameters"]["content"]["application/json"]["schema"]["$ref"].endswith("/Options")
     assert post["requestBody"]["content"]["application/json"]["example"] == {"data": [{"name": "nail", "count": 3}]}
     failures = {status: answer["$ref"] for status, answer in post["responses"].items() if "$ref" in answer}
-    assert set(failures) == {"400", "413", "422", "429", "500", "503", "504"}
+    assert set(failures) == {"400", "413", "415", "422", "429", "500", "503", "504", "507"}
     invalid = document["components"]["responses"][failures["422"].rpartition("/")[2]]
     model = invalid["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     assert "errors" in document["components"]["schemas"][model]["properties"]

@@ -32,6 +32,7 @@ from jina.codec.compiler import (
 from jina.codec.json_text import dumps, text_to_bytes
 from jina.codec.protobuf import cached_names, fields_of
 from jina.codec.tensors import BadTensor, array_from_json, array_of, reshaped
+from jina.documents.files import File
 from jina.errors import BadClientInput
 
 
@@ -273,7 +274,11 @@ class JsonCodec(DocumentReader):
     @cached_property
     def _is_plain(self) -> bool:
         """Whether documents of this class hold nothing but their fields, and are shown as they are."""
-        return not has_own_serialisation(self.doc_type) and not cached_names(self.doc_type)
+        return (
+            not issubclass(self.doc_type, File)
+            and not has_own_serialisation(self.doc_type)
+            and not cached_names(self.doc_type)
+        )
 
     def encode(self, docs: Iterable[Any]) -> bytes:
         """Documents as one JSON array; raises `BadClientInput` for a value that cannot be written as JSON."""
@@ -299,6 +304,8 @@ _DUMPERS: dict[type, bool] = {}
 
 def json_fields(doc: Any) -> Any:
     """The fields of a document as JSON shows them, values not yet converted."""
+    if isinstance(doc, File):
+        return doc.to_url()
     cls = type(doc)
     customised = _DUMPERS.get(cls)
     if customised is None:

@@ -111,6 +111,9 @@ class Request:
     of `needs`. `payload` then holds those of the first."""
     began: Callable[[], object] | None = None
     """Called where and when the work on it begins, just before the handler; set by the listener or link."""
+    handed_over: list[str] | None = None
+    """Where large files of replies may be handed over by name (`jina.documents.uploads`): the names so far, which are
+    removed when the request is answered."""
     clock_and_seed: tuple[float, int] | None = None
     """The time and the seed that handlers are given, of a write that several replicas apply."""
     bare: Literal["", "one", "many"] = ""

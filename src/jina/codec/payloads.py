@@ -5,6 +5,7 @@ None of these loads docarray before `decode`: a gateway forwards and merges with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,8 @@ from google.protobuf.message import DecodeError
 
 from jina.codec import pb
 from jina.codec.json_text import dumps, loads
-from jina.errors import BadRequest
+from jina.documents import uploads
+from jina.errors import BadRequest, TooLarge
 
 if TYPE_CHECKING:
     from jina.codec.messages import DocumentCodec, Payload
@@ -110,6 +112,84 @@ class BytesPayload:
     def json_items(self) -> list[bytes]:
         """See `messages.Payload`."""
         return self.parsed().json_items()
+
+
+class FilePayload:
+    """Documents as one serialised `docarray.DocListProto` with files that are named only.
+
+    `uploads` are the names. Those who get them in another form get the contents.
+    """
+
+    __slots__ = ("data", "uploads")
+
+    def __init__(self, data: bytes | memoryview, uploads: Sequence[str]) -> None:
+        self.data = data
+        self.uploads = tuple(uploads)
+
+    def __len__(self) -> int:
+        return len(BytesPayload(self.data))
+
+    def decode(self, codec: DocumentCodec) -> Any:
+        """See `messages.Payload`."""
+        return codec.from_bytes(self.data)
+
+    def write_proto(self, into: pb.DocListProto) -> None:
+        """See `messages.Payload`; raises `TooLarge` for more than a message should hold."""
+        into.MergeFrom(self._filled())
+
+    def to_bytes(self) -> bytes:
+        """See `messages.Payload`; raises as `write_proto`."""
+        return self._filled().SerializeToString()
+
+    def to_json(self) -> bytes:
+        """See `messages.Payload`; raises as `write_proto`."""
+        return ProtoPayload(self._filled()).to_json()
+
+    def json_items(self) -> list[bytes]:
+        """See `messages.Payload`; raises as `write_proto`."""
+        return ProtoPayload(self._filled()).json_items()
+
+    def _filled(self) -> pb.DocListProto:
+        from jina.documents.files import MOST_IN_JSON
+
+        size = sum(os.path.getsize(uploads.path_of(name)) for name in self.uploads)
+        if size > MOST_IN_JSON:
+            raise TooLarge(
+                f"the files have {size} bytes: more than {MOST_IN_JSON} go to no Executor on another machine",
+                help="run the Executor on the machine of the server, or send the address of the file instead",
+            )
+        message = BytesPayload(self.data).parsed().message
+        known = set(self.uploads)
+        for doc in message.docs:
+            _fill(doc.data, known)
+        return message
+
+
+def _fill(data: Any, known: set[str]) -> None:
+    """Put the contents of files in the place of their names, in a map of nodes and all that is in it."""
+    if "upload" in data and (name := data["upload"].text) in known:
+        del data["upload"]
+        with open(uploads.path_of(name), "rb") as file:
+            data["data"].blob = file.read()
+        return
+    for key in list(data):
+        _fill_node(data[key], known)
+
+
+def _fill_node(node: pb.NodeProto, known: set[str]) -> None:
+    match node.WhichOneof("content"):
+        case "doc":
+            _fill(node.doc.data, known)
+        case "dict":
+            _fill(node.dict.data, known)
+        case "doc_array":
+            for doc in node.doc_array.docs:
+                _fill(doc.data, known)
+        case "list" | "set" | "tuple" as kind:
+            for item in getattr(node, kind).data:
+                _fill_node(item, known)
+        case _:
+            pass
 
 
 class JsonPayload:
@@ -278,7 +358,7 @@ def _garbled(error: DecodeError) -> BadRequest:
 
 def size_of(payload: Payload) -> int:
     """Bytes of the documents as they came in; 0 where they did not come as bytes."""
-    if type(payload) is BytesPayload:
+    if type(payload) is BytesPayload or type(payload) is FilePayload:
         return len(payload.data)
     if type(payload) is JsonPayload:
         return len(payload.text or b"")

@@ -36,6 +36,7 @@ from jina.codec.compiler import (
 )
 from jina.codec.json_text import text_to_bytes
 from jina.codec.tensors import BadTensor, array_from_json, array_of, read_tensor, reshaped, write_array
+from jina.documents.files import File
 from jina.errors import BadClientInput
 
 
@@ -510,6 +511,13 @@ def write_docs(docs: Any, into: pb.DocListProto) -> None:
             raise
 
 
+def _fields_of_file(file: File) -> dict[str, Any]:
+    try:
+        return file.wire_fields()
+    except (OSError, ValueError) as error:
+        raise Unwritable(str(error)) from None
+
+
 def cached_names(cls: type) -> frozenset[str]:
     """What Python caches in the instances of a class (`cached_property`)."""
     found = _CACHED_NAMES.get(cls)
@@ -525,6 +533,8 @@ def fields_of(doc: Any) -> Mapping[str, Any]:
 
     Views on a `DocVec` are read column by column; what Python caches in the instance is left out.
     """
+    if isinstance(doc, File):
+        return _fields_of_file(doc)
     cached = cached_names(type(doc))
     values = doc.__dict__
     extra = doc.__pydantic_extra__

@@ -307,6 +307,9 @@ class ServiceOptions(UpstreamOptions):
     max_message_size: Count = 64 * 1024 * 1024
     """Largest request or reply in bytes, on every protocol."""
 
+    max_upload_size: Count = 2 * 1024 * 1024 * 1024
+    """Largest request over HTTP with files, in bytes: large ones wait on disk, not in memory, in the folder TMPDIR."""
+
     max_documents: Count = 100_000
     """Documents that a request may have, on every protocol."""
 

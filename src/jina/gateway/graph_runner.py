@@ -49,6 +49,7 @@ def forwarded(request: Request, payload: Payload, parameters: Parameters, *, as_
         request.headers,
         request.deadline,
         as_json,
+        handed_over=request.handed_over,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from socket import socket
 
 from jina.codec.messages import Reply, Request, Route
-from jina.codec.payloads import BytesPayload
+from jina.codec.payloads import BytesPayload, FilePayload
 from jina.errors import DeadlineExceeded, JinaError
 from jina.ipc import protocol as frames
 from jina.ipc.protocol import (
@@ -155,7 +155,10 @@ class LinkUpstream:
         else:
             self._held += size
         try:
-            return await self._answer(frames.REQUEST, flags, meta, body, request.deadline)
+            reply = await self._answer(frames.REQUEST, flags, meta, body, request.deadline)
+            if request.handed_over is not None and isinstance(reply.payload, FilePayload):
+                request.handed_over += reply.payload.uploads
+            return reply
         finally:
             self._held -= size
             if self._waiting:

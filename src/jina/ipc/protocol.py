@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from io import BytesIO
@@ -22,7 +22,7 @@ import msgspec
 from jina.codec import parameters as wire_parameters
 from jina.codec import pb, status
 from jina.codec.messages import Payload, Reply, Request, Route
-from jina.codec.payloads import BytesPayload, JsonPayload
+from jina.codec.payloads import BytesPayload, FilePayload, JsonPayload
 from jina.codec.session_headers import PASSED_ON
 from jina.errors import BadServer, JinaError, TooLarge
 from jina.net.service import EndpointInfo
@@ -466,6 +466,8 @@ class _RequestMeta(msgspec.Struct, array_like=True):
     single: bool = False
     branches: list[tuple[str, _Part | None]] | None = None
     """None stands for the documents of the request itself."""
+    takes_files: bool = False
+    uploads: list[str] = []
 
 
 class _ReplyMeta(msgspec.Struct, array_like=True):
@@ -473,6 +475,7 @@ class _ReplyMeta(msgspec.Struct, array_like=True):
     exact: str = ""
     routes: list[tuple[str, float, float]] = []
     headers: dict[str, str] = {}
+    uploads: list[str] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -491,7 +494,10 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
         None if request.deadline is None else request.deadline - time.monotonic(),
         location=location,
         single=single,
+        takes_files=request.handed_over is not None,
     )
+    if isinstance(request.payload, FilePayload):
+        meta.uploads = list(request.payload.uploads)
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
     if len(body) > limit:
@@ -512,7 +518,10 @@ def read_request(flags: int, data: Buffer, body: Buffer) -> Request:
     """The request that `write_request` wrote; raises `msgspec.MsgspecError` or ValueError for garbage."""
     meta = _decode_request(data)
     branches: list[tuple[str, Payload]] | None = None
-    if meta.branches is None:
+    payload: Payload
+    if meta.uploads:
+        payload = FilePayload(body, meta.uploads)
+    elif meta.branches is None:
         payload = _payload(body, flags & JSON, meta.location, single=meta.single)
     else:
         at = len(body) - sum(part.size for _, part in meta.branches if part is not None)
@@ -535,6 +544,7 @@ def read_request(flags: int, data: Buffer, body: Buffer) -> Request:
         None if meta.remaining is None else time.monotonic() + meta.remaining,
         meta.json_reply,
         branches,
+        handed_over=[] if meta.takes_files else None,
     )
 
 
@@ -542,16 +552,20 @@ def write_reply(reply: Reply, request: Request, limit: int) -> tuple[int, bytes,
     """Flags, meta and body in the form that the request asks for; raises `TooLarge` and what the payload raises."""
     payload = reply.payload
     body: Buffer
+    names: Sequence[str] = ()
     if request.json_reply:
         body = payload.to_json()
+    elif isinstance(payload, BytesPayload | FilePayload):
+        body, names = payload.data, getattr(payload, "uploads", ())
     else:
-        body = payload.data if isinstance(payload, BytesPayload) else payload.to_bytes()
+        body = payload.to_bytes()
+        names = getattr(payload, "uploads", ())
     if len(body) > limit:
         raise _too_large("documents of the reply", len(body), limit)
     meta = b""
-    if reply.parameters or reply.routes or reply.headers:
+    if reply.parameters or reply.routes or reply.headers or names:
         visited = [(route.executor, route.start_time, route.end_time) for route in reply.routes]
-        told = _ReplyMeta(routes=visited, headers=reply.headers or {})
+        told = _ReplyMeta(routes=visited, headers=reply.headers or {}, uploads=list(names))
         meta = _encoded(told, reply.parameters) if reply.parameters else _encode(told)
         if len(meta) > max(limit, LEAST_LIMIT):
             raise _too_large("parameters of the reply", len(meta), max(limit, LEAST_LIMIT))
@@ -564,6 +578,8 @@ def read_reply(flags: int, data: Buffer, body: Buffer) -> Reply:
     if not data:
         return Reply(payload)
     meta = _decode_reply(data)
+    if meta.uploads:
+        payload = FilePayload(body, meta.uploads)
     parameters = json.loads(meta.exact) if meta.exact else meta.parameters
     return Reply(payload, parameters, [Route(*route) for route in meta.routes], meta.headers or None)
 
@@ -633,7 +649,7 @@ def _chosen(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _form(payload: Payload) -> tuple[bool, list[str | int] | None, bool, Buffer]:
     """Whether it travels as JSON, what the places of faults start with there, whether as one object, and the bytes."""
-    if isinstance(payload, BytesPayload):
+    if isinstance(payload, BytesPayload | FilePayload):
         return False, None, False, payload.data
     if isinstance(payload, JsonPayload):
         raw = payload.text  # `to_json` would parse an object in order to wrap it

@@ -16,6 +16,7 @@ from jina.net.unread import Bounds
 from jina.plan.plans import GatewayPlan, WorkerPlan
 
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+DEFAULT_MAX_UPLOAD_SIZE = 2 * 1024 * 1024 * 1024
 
 
 class Limits(NamedTuple):
@@ -23,6 +24,7 @@ class Limits(NamedTuple):
 
     The depth is the number of arrays and objects inside each other. `unread` is about answers. `window` is the number
     of requests of one stream or connection in work at a time, where the client does not say; 0 is no limit.
+    `upload_size` are the bytes of a request with files.
     """
 
     message_size: int = DEFAULT_MAX_MESSAGE_SIZE
@@ -31,6 +33,7 @@ class Limits(NamedTuple):
     parameters: int = 10_000
     unread: Bounds = Bounds()
     window: int = DEFAULT_WINDOW
+    upload_size: int = DEFAULT_MAX_UPLOAD_SIZE
 
 
 DEFAULT_LIMITS = Limits()
@@ -41,7 +44,10 @@ def limits_of(plan: WorkerPlan | GatewayPlan) -> Limits:
     """Those of a process that serves."""
     unread = Bounds(plan.max_unread, plan.max_unread_total, plan.timeout_write)
     window = plan.prefetch if isinstance(plan, GatewayPlan) else DEFAULT_WINDOW
-    return Limits(plan.max_message_size, plan.max_documents, plan.max_depth, plan.max_parameters, unread, window)
+    return Limits(
+        plan.max_message_size, plan.max_documents, plan.max_depth, plan.max_parameters, unread, window,
+        plan.max_upload_size,
+    )  # fmt: skip
 
 
 class Gate:

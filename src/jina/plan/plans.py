@@ -234,6 +234,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True, tag="worker"):
     http: HttpPlan = HttpPlan()
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
+    max_upload_size: int = 2 * 1024 * 1024 * 1024
     max_documents: int = 100_000
     max_depth: int = 100
     max_parameters: int = 10_000
@@ -363,6 +364,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     http: HttpPlan = HttpPlan()
     grpc_server_options: dict[str, Any] = {}
     max_message_size: int = 64 * 1024 * 1024
+    max_upload_size: int = 2 * 1024 * 1024 * 1024
     max_documents: int = 100_000
     max_depth: int = 100
     max_parameters: int = 10_000

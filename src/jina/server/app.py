@@ -351,8 +351,9 @@ class HttpApp:
         self._plan = plan
         self._apis = ApiRoutes(apis)
         cors = CORS_HEADERS if plan.cors else []
-        self.terms = Terms(gate.limits.message_size, cors)
-        self._last_terms = Terms(gate.limits.message_size, [*cors, (b"connection", b"close")])
+        limits = gate.limits
+        self.terms = Terms(limits.message_size, cors, limits.upload_size)
+        self._last_terms = Terms(limits.message_size, [*cors, (b"connection", b"close")], limits.upload_size)
         own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
         self._routes = Routes(gate, plan, own, self._apis)
         self.websockets = WebSockets(gate, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)

@@ -9,9 +9,9 @@ import math
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -31,6 +31,7 @@ from jina.errors import (
     TooLarge,
     Unauthenticated,
     Unavailable,
+    UnsupportedMediaType,
     ValidationFailed,
     nearest,
 )
@@ -342,17 +343,20 @@ _PIECE = 64 * 1024
 _MOST_MEMBERS = 1000
 _PARTS_ABOVE = 64 * 1024
 """Bodies above this many bytes leave in parts instead of being joined."""
+_FILE_PIECE = 256 * 1024
+"""Bytes of a file that are read at a time."""
 _DISCARD_SECONDS = 30
 """How long the rest of a refused body is read and thrown away; see `Exchange.fail`."""
 
 
 class Terms:
-    """What holds for all requests of an application; `max_body` is in bytes."""
+    """What holds for all requests of an application; `max_body` is in bytes, `max_upload` for bodies with files."""
 
-    __slots__ = ("headers", "max_body")
+    __slots__ = ("headers", "max_body", "max_upload")
 
-    def __init__(self, max_body: int, headers: Iterable[Header] = ()) -> None:
+    def __init__(self, max_body: int, headers: Iterable[Header] = (), max_upload: int = 0) -> None:
         self.max_body = max_body
+        self.max_upload = max_upload
         self.headers = list(headers)
 
 
@@ -372,7 +376,7 @@ class Exchange(ABC):
         self.path = path
         self.query_string = query
         self.query_places: frozenset[str] = frozenset()
-        """What of the request came in the query: `documents`, `parameters`."""
+        """What of the request came in the query: `documents`, `parameters`; `form` for documents in a form."""
         self.root_path = ""
         self.client = ""
         """The address from which the request came."""
@@ -458,6 +462,28 @@ class Exchange(ABC):
             raise self._too_large(f"more than {self.terms.max_body}")
         return data
 
+    async def pieces(self, limit: int) -> AsyncGenerator[bytes]:
+        """The body as it comes, of which no more is held than came at once.
+
+        Raises `TooLarge` as soon as the limit is passed, and `Cancelled` when the client leaves.
+        """
+        declared = self.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise _upload_too_large(declared, limit)
+        if (encoding := self.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+            raise UnsupportedMediaType(
+                f"content-encoding {encoding!r} of files is not supported", help="send them as is"
+            )
+        size, more = 0, True
+        while more:
+            piece, more = await self._receive()
+            size += len(piece)
+            if size > limit:
+                raise _upload_too_large(f"more than {limit}", limit)
+            if piece:
+                yield piece
+        self._complete = True
+
     def _too_large(self, size: object) -> TooLarge:
         return TooLarge(
             f"the body has {size} bytes; max_message_size is {self.terms.max_body}",
@@ -512,6 +538,21 @@ class Exchange(ABC):
         finally:
             if waiting is not None:
                 waiting.take(size)
+
+    async def respond_file(
+        self, file: IO[bytes], length: int, content_type: Header, *, status: int, headers: Iterable[Header]
+    ) -> None:
+        """Answer with so many bytes of a file from where it stands, read piece by piece as the client takes them."""
+        all_headers = [*self._response_headers(content_type), (b"content-length", b"%d" % length), *headers]
+        self.started = True
+        await self._send_head(status, all_headers)
+        while length > _FILE_PIECE:
+            piece = await asyncio.to_thread(file.read, _FILE_PIECE)
+            if not piece:
+                raise OSError("the file became shorter while it was sent")
+            length -= len(piece)
+            await self._send_body(piece, more=True)
+        await self._send_body(await asyncio.to_thread(file.read, length) if length else b"", more=False)
 
     async def start_stream(self, content_type: bytes) -> None:
         """Begin a response of unknown length."""
@@ -630,6 +671,12 @@ class AsgiExchange(Exchange):
         """The request is answered."""
         if self._watching is not None:
             self._watching.cancel()
+
+
+def _upload_too_large(size: object, limit: int) -> TooLarge:
+    return TooLarge(
+        f"the body has {size} bytes; max_upload_size is {limit}", help="raise max_upload_size of the server"
+    )
 
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,200}").fullmatch

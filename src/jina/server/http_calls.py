@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from jina.codec.messages import Reply, Request
-from jina.codec.payloads import BytesPayload, JsonPayload
+from jina.codec.payloads import BytesPayload, FilePayload, JsonPayload
 from jina.errors import (
     BadRequest,
     Cancelled,
@@ -33,6 +33,7 @@ from jina.server.http import (
     reply_parts,
 )
 from jina.server.plain_bodies import bare_answer, bare_items, read_plain
+from jina.server.uploads import read_upload, remove_later, send_file, wants_file
 
 EVENT_STREAM = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -154,6 +155,8 @@ TIMEOUT_HEADER = "x-request-timeout"
 _HEADER_ROOM = 4096
 """Bytes of parameters that travel in a header; a reply with more, or with other than ASCII, is JSON."""
 _DOCUMENTS_HEADER = (b"content-type", DOCUMENTS.encode())
+_AS_JSON = frozenset({None, "", "application/json", DOCUMENTS})
+"""The usual media types of bodies without files."""
 _TRUE = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -162,13 +165,37 @@ async def answer_call(exchange: Exchange, gate: Gate, endpoint: str, info: Endpo
     endpoint of plain types.
     """
     request = await read_request(exchange, gate, endpoint, info)
+    if type(request.payload) is FilePayload or (info is not None and wants_file(exchange, info)):
+        await _answer_with_files(exchange, gate, request, info)
+    else:
+        await _answer(exchange, gate, request, info)
+
+
+async def _answer_with_files(exchange: Exchange, gate: Gate, request: Request, info: EndpointInfo | None) -> None:
+    """The same where files wait on disk meanwhile, or come back as they are."""
+    names = list(request.payload.uploads) if isinstance(request.payload, FilePayload) else []
+    request.handed_over = names
+    raw = wants_file(exchange, info)
+    request.json_reply = request.json_reply and not raw
+    try:
+        await _answer(exchange, gate, request, info, raw=raw)
+    finally:
+        remove_later(names)
+
+
+async def _answer(
+    exchange: Exchange, gate: Gate, request: Request, info: EndpointInfo | None, *, raw: bool = False
+) -> None:
     try:
         reply = await guarded(exchange, gate.call(request), request.deadline)
     except ValidationFailed as error:
         _place_in_query(error, exchange)
         raise
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()] if reply.headers else []
-    if not request.json_reply:
+    names = request.handed_over
+    if raw and info is not None and names is not None and await send_file(exchange, reply, info, headers, names):
+        return
+    if not request.json_reply and not raw:
         parameters = dumps(reply.parameters) if reply.parameters else b""
         if len(parameters) <= _HEADER_ROOM and parameters.isascii():
             if parameters:
@@ -235,11 +262,16 @@ def _forget_cancellation() -> None:
 
 async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: EndpointInfo | None) -> Request:
     """The request that came, with its id and deadline; raises what is wrong with it, or that the caller may not."""
-    headers, body = exchange.headers, await exchange.body()
-    if exchange.method == "GET":
-        request = _of_get(exchange, body, endpoint, info)
+    headers = exchange.headers
+    found: Request | None = None
+    if exchange.method != "GET" and headers.get("content-type") not in _AS_JSON:
+        found = await read_upload(exchange, info, exchange.terms.max_body)
+    if found is not None:
+        request = _of_upload(exchange, found, endpoint, info)
+    elif exchange.method == "GET":
+        request = _of_get(exchange, await exchange.body(), endpoint, info)
     else:
-        request = _of_post(exchange, body, endpoint, gate.service, info)
+        request = _of_post(exchange, await exchange.body(), endpoint, gate.service, info)
     request.request_id = exchange.request_id = exchange.request_id or request.request_id or new_request_id()
     request.headers = headers
     request.json_reply = "accept" not in headers or not exchange.accepts(DOCUMENTS)
@@ -247,6 +279,18 @@ async def read_request(exchange: Exchange, gate: Gate, endpoint: str, info: Endp
         request.deadline = deadline_of(text)
     if exchange.caller is not None:
         exchange.caller.check(request.endpoint)
+    return request
+
+
+def _of_upload(exchange: Exchange, request: Request, endpoint: str, info: EndpointInfo | None) -> Request:
+    """The request with files, with the parameters in its query."""
+    request.endpoint = endpoint
+    exchange.query_places |= {"form"}
+    if info is not None and info.answers and info.parameters_schema is not None:
+        request.parameters = _arguments_of(exchange.query(), info.parameters_schema)
+    if text := exchange.query().get("parameters"):
+        request.parameters = {**parameters_of(text, "query.parameters"), **request.parameters}
+        exchange.query_places |= {"parameters"}
     return request
 
 
@@ -322,15 +366,16 @@ def _converted_or_text(text: str, kind: str) -> Any:
 
 def _place_in_query(error: ValidationFailed, exchange: Exchange) -> None:
     """Name the places that are in the query so, whatever way the request went to the Executor."""
-    if not exchange.query_places:
+    places = exchange.query_places
+    if not places:
         return
     for fault in error.errors:
         place = list(fault.get("loc", ()))
         inner = place[1:] if place[:1] == ["body"] else place
-        if "parameters" in exchange.query_places and inner[:1] == ["parameters"]:
+        if "parameters" in places and inner[:1] == ["parameters"]:
             moved = ["query", *inner]
-        elif "documents" in exchange.query_places and inner[:1] not in (["query"], ["parameters"]):
-            moved = ["query", *_in_document(inner)]
+        elif places & {"documents", "form"} and inner[:1] not in (["query"], ["form"], ["parameters"]):
+            moved = ["query" if "documents" in places else "form", *_in_document(inner)]
         else:
             moved = place
         told, now = (".".join(map(str, one)) for one in (place, moved))

@@ -9,6 +9,7 @@ from typing import Any
 
 from jina.net.service import EndpointInfo, flat_fields
 from jina.server.http import DOCUMENTS, JSON, ExtraRoute, http_path, served_methods
+from jina.server.uploads import FILE_KINDS, FORM, field_kinds, file_field
 
 _REFERENCE = "#/components/schemas/"
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
@@ -215,6 +216,7 @@ def _closure(key: str, definitions: Mapping[str, Any]) -> set[str]:
     return found
 
 
+_FILE = "a file: a part of a form with a file name, or in JSON a data URL `data:image/png;base64,...`; no other text"
 _BYTES = {
     "description": "bytes: a data URL `data:;base64,...` stands for the bytes that its base64 encodes, any other text"
     " for its UTF-8; base64 without that prefix is text",
@@ -230,6 +232,8 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
         if isinstance(target, str) and target.startswith("#/$defs/"):
             name = target.removeprefix("#/$defs/")
             copy["$ref"] = _REFERENCE + names.get(name, name)
+        if copy.get("x-jina") == "file":
+            return {**copy, "description": _FILE}
         if copy.get("format") == "binary":
             return {**_BYTES, **copy}
         return copy
@@ -275,10 +279,35 @@ def _operations(path: str, info: EndpointInfo, components: Components) -> tuple[
     if body is None:
         example = example_of(info.input_schema)
         body = _request_body(document, parameters, needs_parameters=needs_parameters, example=example)
+    body["content"] |= _file_bodies(info, document)
+    if not info.is_generator and file_field(info.output_schema) is not None:
+        answer = operation["responses"]["200"]
+        told = {"schema": _CONTENT}
+        accepted = _media_types(info.output_schema, file_field(info.output_schema) or "")
+        operation["responses"]["200"] = {**answer, "content": {**answer["content"], **dict.fromkeys(accepted, told)}}
     return {**operation, "parameters": _query_of(info, parameters, needs_parameters)}, {
         **operation,
         "requestBody": body,
     }
+
+
+_CONTENT = {"type": "string", "format": "binary", "description": "the content of the file as it is"}
+
+
+def _file_bodies(info: EndpointInfo, document: Any) -> dict[str, Any]:
+    """The bodies with files that an endpoint takes: a form, and the file itself where there is one field for it."""
+    kinds = field_kinds(info.input_schema)
+    if not any(kind.kind in FILE_KINDS for kind in kinds.values()):
+        return {}
+    bodies: dict[str, Any] = {FORM: {"schema": document}}
+    if name := file_field(info.input_schema):
+        bodies |= {kind: {"schema": _CONTENT} for kind in _media_types(info.input_schema, name)}
+    return bodies
+
+
+def _media_types(schema: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    accepted = field_kinds(schema)[name].accepts if name else tuple(schema.get("x-media-types", ()))
+    return accepted or ("application/octet-stream",)
 
 
 _OF_FIELDS = ("description", "default", "examples", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
@@ -463,9 +492,11 @@ def _failure(description: str, model: str = "Problem") -> dict[str, Any]:
 _RESPONSES = {
     "BadRequest": (400, _failure("The request cannot be read")),
     "TooLarge": (413, _failure("The request is larger than the server takes")),
+    "UnsupportedMediaType": (415, _failure("The endpoint takes no bodies, or files, of this media type")),
     "Invalid": (422, _failure("The documents or parameters do not fit the types of the endpoint", "Invalid")),
     "Overloaded": (429, _failure("Too many requests; the header Retry-After says when to try again")),
     "Failed": (500, _failure("The method of the Executor raised an error")),
+    "OutOfStorage": (507, _failure("No room on the disk of the server for a file")),
     "Unavailable": (503, _failure("Not ready, or stopping; the header Retry-After says when to try again")),
     "Late": (504, _failure("No answer within the time that the client, or the server, allows")),
 }

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jina.documents.uploads import remove_left_over
 from jina.net.auth import Access, access_of
 from jina.net.limits import DEFAULT_LIMITS, Gate, Limits
 from jina.net.service import LocalService
@@ -183,6 +184,7 @@ class _Web:
     ) -> None:
         from jina.server.app import HttpApp, extended
 
+        remove_left_over()
         self._http = http
         self._max_message_size = gate.limits.message_size
         self._unread = unread

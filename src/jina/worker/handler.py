@@ -21,6 +21,7 @@ from jina.codec.deltas import DeltasPayload
 from jina.codec.large_values import has_large_flat_values
 from jina.codec.messages import DocumentCodec, Payload, Reply, Request
 from jina.codec.payloads import BytesPayload, ProtoPayload
+from jina.documents.files import by_name
 from jina.errors import BadClientInput, BadRequest, ExecutorError, InputRequired
 from jina.executor import invoke
 from jina.executor.endpoints import Endpoint
@@ -141,7 +142,7 @@ def _text(value: object) -> str:
 class ReplyPayload:
     """Documents that a handler gave. `expected` is the codec of the endpoint's output, which is mostly right."""
 
-    __slots__ = ("_bytes", "_codec", "_counted", "_counts", "_json", "docs")
+    __slots__ = ("_bytes", "_codec", "_counted", "_counts", "_json", "docs", "takes_files", "uploads")
 
     def __init__(self, docs: Any, expected: Codec | RecordCodec, counts: EndpointMetrics) -> None:
         self.docs = docs
@@ -150,6 +151,10 @@ class ReplyPayload:
         self._counted = False
         self._bytes: bytes | None = None
         self._json: bytes | None = None
+        self.takes_files = False
+        """Whether large files may be handed over by name, to who asks for bytes."""
+        self.uploads: tuple[str, ...] = ()
+        """The names of those that were."""
 
     def encode(self, *, as_json: bool) -> None:
         """Encode now, on whichever thread this is, in the form in which a listener will ask."""
@@ -157,9 +162,15 @@ class ReplyPayload:
             if as_json:
                 self._json = self._codec.encode_json(self.docs)
             else:
-                self._bytes = self._codec.to_bytes(self.docs)
+                self._bytes = self._serialised() if self.takes_files else self._codec.to_bytes(self.docs)
         except BadClientInput as error:
             raise _unsendable(error) from error
+
+    def _serialised(self) -> bytes:
+        with by_name() as names:
+            data: bytes = self._codec.to_bytes(self.docs)
+        self.uploads = tuple(names.values())
+        return data
 
     def __len__(self) -> int:
         return len(self.docs)
@@ -418,6 +429,7 @@ class Handler:
         if results is not None:
             parameters = self.with_results(parameters, results)
         payload = ReplyPayload(docs, self.output_codec, self.counts)
+        payload.takes_files = request.handed_over is not None
         slow = slow_to_encode(docs, as_json=request.json_reply)
         if encoded and not slow:
             payload.encode(as_json=request.json_reply)
