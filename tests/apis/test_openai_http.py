@@ -222,6 +222,14 @@ def test_embeddings(server):
         assert server.post("/embeddings", json={"model": "embed", **wrong}).status_code == 400
 
 
+def test_the_routes_are_documented(server):
+    document = server.get("/../openapi.json").json()
+    assert {path for path in document["paths"] if path.startswith("/v1/")} == {
+        "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings",
+        "/v1/rerank",
+    }  # fmt: skip
+
+
 def test_rerank(server):
     body = {"query": "abc", "documents": ["xyz", {"text": "cab"}, "ab"], "top_n": 2}
     for model in ("rank", "embed"):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 from jina.apis import anthropic_messages
 from jina.apis.anthropic_messages import Messages
 from jina.apis.openai_answers import Choice, Completions, Form, StopTexts, TextCompletions
-from jina.apis.openai_models import Model, model_named, models_of
+from jina.apis.openai_models import Kind, Model, model_named, models_of
 from jina.apis.openai_requests import READERS, Conversation
 from jina.apis.openai_responses import Responses
 from jina.apis.openai_vectors import answer_embeddings, answer_rerank
@@ -33,7 +33,7 @@ from jina.errors import (
 from jina.net.messages import as_jina_error, new_request_id
 from jina.net.service import EndpointInfo
 from jina.server.apis import Api, ErrorForm, Methods
-from jina.server.http import Exchange, Header, dumps
+from jina.server.http import JSON, Exchange, Header, dumps
 from jina.server.http_calls import EVENT_STREAM, TIMEOUT_HEADER, deadline_of, guarded
 
 _PREFIX: Final = "/v1/"
@@ -81,6 +81,17 @@ class OpenAiApi(Api):
             return None
         content = anthropic_messages.error_content(error) if path == _MESSAGES else error_content(error)
         return dumps(content), _retry_headers(error)
+
+    def openapi(self, endpoints: Mapping[str, EndpointInfo]) -> Mapping[str, Any]:
+        """See `Api`: the routes for which there is a model."""
+        served = {kind for model in models_of(endpoints).values() for kind in model.serves}
+        kinds: dict[str, Kind] = {
+            **dict.fromkeys(_FORMS, "chat"),
+            "/v1/embeddings": "embedding",
+            "/v1/rerank": "rerank",
+        }
+        posts = {path: {"post": _operation(path, body=True)} for path, kind in kinds.items() if kind in served}
+        return {"paths": {"/v1/models": {"get": _operation("/v1/models", body=False)}, **posts}}
 
     async def list_models(self, exchange: Exchange) -> None:
         """All models."""
@@ -265,6 +276,21 @@ async def _body(exchange: Exchange) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("the body has to be a JSON object")
     return value
+
+
+def _operation(path: str, *, body: bool) -> dict[str, Any]:
+    """What the documentation says of a route; the fields of its body are those of the other API's own description."""
+    anything = {"content": {JSON: {"schema": {"type": "object"}}}}
+    operation = {
+        "operationId": path.removeprefix(_PREFIX).replace("/", "_"),
+        "summary": "Anthropic's messages" if path == _MESSAGES else f"{path} of OpenAI's API",
+        "tags": ["openai"],
+        "responses": {
+            "200": {"description": "The answer", **anything},
+            "default": {"description": "An error", **anything},
+        },
+    }
+    return {**operation, "requestBody": {"required": True, **anything}} if body else operation
 
 
 def _shown(name: str, model: Model) -> dict[str, object]:

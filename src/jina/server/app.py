@@ -354,7 +354,7 @@ class HttpApp:
         limits = gate.limits
         self.terms = Terms(limits.message_size, cors, limits.upload_size)
         self._last_terms = Terms(limits.message_size, [*cors, (b"connection", b"close")], limits.upload_size)
-        own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts)
+        own = pages(gate, plan, closed=access is not None and access.closed, mounts=lambda: self.mounts, apis=apis)
         self._routes = Routes(gate, plan, own, self._apis)
         self.websockets = WebSockets(gate, window, dry_run=not plan.no_debug_endpoints, cors=plan.cors)
         self.mounts: dict[str, AsgiApp] = {}

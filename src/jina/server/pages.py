@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import pkgutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from jina.net.service import LocalService, endpoints_for_people
 from jina.observe.logs import get_logger
 from jina.observe.metrics import OPENMETRICS, PROMETHEUS, wants_openmetrics
 from jina.plan.plans import HttpPlan
+from jina.server.apis import Api
 from jina.server.http import AsgiApp, Exchange, dumps, exposed_routes, hidden_paths, routes_content
 from jina.server.openapi import about, add_application, openapi_document
 
@@ -44,13 +45,18 @@ def swagger_folder() -> Path | None:
 
 
 def pages(
-    gate: Gate, plan: HttpPlan, *, closed: bool = False, mounts: Callable[[], Mapping[str, AsgiApp]] = dict
+    gate: Gate,
+    plan: HttpPlan,
+    *,
+    closed: bool = False,
+    mounts: Callable[[], Mapping[str, AsgiApp]] = dict,
+    apis: Sequence[Api] = (),
 ) -> dict[str, Handler]:
     """The handlers of GET by path; `closed` says that callers need a key.
 
-    `mounts` gives the user's own applications by the path under which they are.
+    `mounts` gives the user's own applications by the path under which they are. `apis` are described as well.
     """
-    own = _Pages(gate, plan, mounts, closed=closed)
+    own = _Pages(gate, plan, mounts, apis, closed=closed)
     return {
         "/": own.root,
         "/docs": own.docs,
@@ -80,8 +86,15 @@ def _description_of(app: AsgiApp, prefix: str) -> Mapping[str, Any] | None:
 
 class _Pages:
     def __init__(
-        self, gate: Gate, plan: HttpPlan, mounts: Callable[[], Mapping[str, AsgiApp]], *, closed: bool
+        self,
+        gate: Gate,
+        plan: HttpPlan,
+        mounts: Callable[[], Mapping[str, AsgiApp]],
+        apis: Sequence[Api],
+        *,
+        closed: bool,
     ) -> None:
+        self._apis = apis
         self._gate = gate
         self._plan = plan
         self._mounts = mounts
@@ -141,6 +154,10 @@ class _Pages:
                 hidden=hidden_paths(self._plan),
                 closed=self._closed,
             )
+            for api in self._apis:
+                described = api.openapi(endpoints)
+                document["paths"].update(described.get("paths", {}))
+                document["components"]["schemas"].update(described.get("schemas", {}))
             for prefix, app in self._mounts().items():
                 if (own := _description_of(app, prefix)) is not None:
                     add_application(document, prefix, own)
