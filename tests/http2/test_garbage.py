@@ -16,7 +16,7 @@ from tests.fuzz.mutations import rng
 from tests.http2 import frames
 from tests.http2.programs import serving
 
-ENDED = 20
+ENDED = 60
 """Seconds in which a connection must be answered and closed."""
 AT_ONCE = 8
 LEFT = 1024
