@@ -8,7 +8,7 @@ Where DocArray cannot (`datetime`, `UUID`, unions of documents, ...), `writers` 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 from docarray.base_doc.doc import BaseDocWithoutId
@@ -68,6 +68,10 @@ class Codec(DocumentReader):
     def __init__(self, doc_type: type[BaseDocWithoutId]) -> None:
         super().__init__(doc_type)
         self.json = json_codec_for(doc_type)
+        self.decode_json = self.json.decode_items
+        """Documents from parsed JSON objects, see `DocumentReader.decode_items`."""
+        self.encode_json = self.json.encode
+        """Documents as one JSON array, see `JsonCodec.encode`."""
 
     def decode(self, message: pb.DocListProto, location: Location = ()) -> Any:
         """The documents of a message as a `DocList` of the class.
@@ -118,14 +122,6 @@ class Codec(DocumentReader):
         message = pb.DocListProto()
         self.encode(docs, message)
         return message.SerializeToString()
-
-    def decode_json(self, items: Sequence[Any], location: Location = (), *, indexed: bool = True) -> Any:
-        """Documents from parsed JSON objects, see `DocumentReader.decode_items`."""
-        return self.json.decode_items(items, location, indexed=indexed)
-
-    def encode_json(self, docs: Iterable[Any]) -> bytes:
-        """Documents as one JSON array, see `JsonCodec.encode`."""
-        return self.json.encode(docs)
 
     def encode_json_doc(self, doc: Any) -> bytes:
         """One document as a JSON object."""

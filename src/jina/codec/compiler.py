@@ -448,12 +448,13 @@ def laid_out_reader(
 ) -> Reader:
     """Reads objects of a class that `is_laid_out`, without calling its constructor."""
     plan = [(name, read, _default_maker(cls.model_fields[name])) for name, read in readers.items()]
+    constants = {name: cls.model_fields[name].default if make is _constant else None for name, _, make in plan}
     every = frozenset(readers)
     new = object.__new__
 
     def read(item: Any) -> Any:
         fields = fields_of(item)
-        values: dict[str, Any] = {}
+        values = constants.copy()
         absent: list[str] = []
         name = ""
         try:
@@ -463,8 +464,9 @@ def laid_out_reader(
                 elif make is None:
                     raise Mismatch
                 else:
-                    values[name] = make()
                     absent.append(name)
+                    if make is not _constant:
+                        values[name] = make()
         except NeedsPydantic:
             raise Mismatch from None
         except Invalid as error:
@@ -493,8 +495,12 @@ def _default_maker(field: Any) -> Callable[[], Any] | None:
         return _ask_pydantic if getattr(field, "default_factory_takes_validated_data", False) else factory
     default = field.default
     if default is None or isinstance(default, str | bytes | int | float | bool):
-        return lambda: default
+        return _constant
     return lambda: copy.deepcopy(default)
+
+
+def _constant() -> None:
+    """Stands for a default that all documents may share."""
 
 
 def _ask_pydantic() -> Any:
@@ -565,6 +571,7 @@ class DocumentReader:
     def __init__(self, doc_type: type[BaseDocWithoutId]) -> None:
         self.doc_type = doc_type
         self.list_type: Any = list_type() if is_schemaless(doc_type) else DocList[doc_type]  # type: ignore[valid-type]
+        self._list_of: Callable[[list[Any]], Any] = self.list_type.construct  # looked up slowly in a generic class
         self.read_doc: Callable[[Any], Any] = self._compile_and_read
         """One document; raises `Mismatch` or `Invalid`."""
         self.readers: dict[str, Reader] = {}
@@ -584,7 +591,7 @@ class DocumentReader:
         except (Mismatch, Invalid):
             for number, item in enumerate(items[len(docs) :], len(docs)):
                 docs.append(self.decode_doc(item, (*location, number) if indexed else location))
-        return self.list_type.construct(docs)
+        return self._list_of(docs)
 
     def decode_doc(self, item: Any, location: Location = ()) -> Any:
         """One document; raises `ValidationFailed` if it does not fit."""

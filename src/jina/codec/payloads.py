@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _slices = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """The items of a JSON array as the text that they are."""
+_BYTES = (bytes, bytearray, memoryview)
+_SHORT = 16 * 1024
+"""Bytes of JSON whose parsed documents may wait in memory."""
 
 
 class ProtoPayload:
@@ -199,7 +202,7 @@ class JsonPayload:
     With `single`, the documents came as one object, and places have no index.
     """
 
-    __slots__ = ("_items", "location", "single", "size", "text")
+    __slots__ = ("_items", "location", "single", "text")
 
     def __init__(
         self,
@@ -210,13 +213,11 @@ class JsonPayload:
     ) -> None:
         self.text: bytes | None = None
         """The JSON that it is; None where it was parsed already."""
-        self.size = 0
         self._items: list[Any] | None = None
         self.location = location
         self.single = single
-        if isinstance(documents, bytes | bytearray | memoryview):
+        if isinstance(documents, _BYTES):
             self.text = text = bytes(documents)
-            self.size = len(text)
             self.single = single or text[:1] == b"{"
         else:
             self._items = list(documents)
@@ -255,7 +256,9 @@ class JsonPayload:
         return parsed
 
     def __len__(self) -> int:
-        slices = self._sliced() if self._items is None else None
+        text = self.text
+        # A short text is parsed at once, for `decode` as well.
+        slices = self._sliced() if self._items is None and text is not None and len(text) > _SHORT else None
         return len(self.items() if slices is None else slices)
 
     def decode(self, codec: DocumentCodec) -> Any:

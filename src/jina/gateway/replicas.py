@@ -312,7 +312,11 @@ class Replicas:
 
     def _take(self, attempts: _Attempts) -> tuple[int, Upstream]:
         """Choose a replica, and count the request as being there."""
-        usable: Sequence[bool] = [upstream is not None and upstream.up for upstream in self._places]
+        places = self._places
+        if len(places) == 1 and (upstream := places[0]) is not None and upstream.up and not attempts.tried:
+            usable: Sequence[bool] = (True,)
+        else:
+            usable = [upstream is not None and upstream.up for upstream in places]
         if not self._breaker.all_closed:
             usable = self._trusted(usable, attempts.tried)
         try:

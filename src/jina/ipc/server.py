@@ -28,6 +28,7 @@ from jina.net.service import LocalService
 from jina.observe.logs import get_logger
 
 _log = get_logger("jina.net.link")
+_CALLS = frozenset({frames.REQUEST, frames.STREAM})
 _QUESTIONS = frozenset({frames.DESCRIBE, frames.PROBE, frames.METRICS})
 _NOT_READY_YET = 0.01
 """Seconds between two looks whether the service is ready."""
@@ -112,7 +113,9 @@ class LinkServer:
             await self._connection.lost()
 
     def _deliver(self, kind: int, flags: int, number: int, meta: Buffer, body: Buffer) -> None:
-        if kind == frames.CANCEL:
+        if kind in _CALLS and not self._stopping:
+            self._begin(kind, flags, number, meta, body)
+        elif kind == frames.CANCEL:
             self._drop(number)
         elif kind == frames.CREDIT:
             credit = self._credits.get(number)
@@ -120,14 +123,12 @@ class LinkServer:
                 credit.add(int.from_bytes(meta, "little"))
         elif kind == frames.FLUSH:
             self._flush(on=True)
-        elif kind not in {frames.REQUEST, frames.STREAM, *_QUESTIONS}:
+        elif kind not in _CALLS and kind not in _QUESTIONS:
             raise frames.LinkBroken(f"a gateway does not send messages of the kind {kind}")
         elif self._stopping:
             self._send(frames.REFUSED, 0, number)
-        elif kind in _QUESTIONS:
-            self._tasks[number] = self._loop.create_task(self._serve(kind, flags, number, None))
         else:
-            self._begin(kind, flags, number, meta, body)
+            self._tasks[number] = self._loop.create_task(self._serve(kind, flags, number, None))
 
     def _throttle(self, full: bool) -> None:
         self._service.throttle(on=full)

@@ -62,7 +62,7 @@ if hasattr(os, "register_at_fork"):
 
 def new_request_id() -> str:
     """32 hexadecimal digits."""
-    return f"{_random.getrandbits(128):032x}"
+    return _random.getrandbits(128).to_bytes(16).hex()
 
 
 def too_large(size: int, limit: int) -> TooLarge:

@@ -81,11 +81,12 @@ class Batcher(Generic[T]):
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue()
-        parts = [Part(item, *piece, now) for piece in pieces(weights, self._rules)]
+        parts = [Part(item, start, stop, weight, now) for start, stop, weight in pieces(weights, self._rules)]
         first = not queue.live
-        queue.parts.extend(parts)
+        for part in parts:
+            queue.parts.append(part)
+            queue.weight += part.weight
         queue.live += len(parts)
-        queue.weight += sum(part.weight for part in parts)
         self._tickets[item] = (key, parts)
         if first:
             self._head(key, queue)

@@ -73,9 +73,10 @@ def slow_to_encode(docs: Any, *, as_json: bool) -> bool:
             kind = type(value)
             if kind in _SIZED:
                 size += len(value)
+                flat = flat and isinstance(value, _FLAT)
             elif kind not in _SMALL:
                 size += getattr(value, "nbytes", 64)
-            flat = flat and isinstance(value, _FLAT)
+                flat = flat and isinstance(value, _FLAT)
         size *= len(docs)
         if as_json or not flat:
             return size > LARGE
