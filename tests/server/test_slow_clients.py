@@ -130,6 +130,7 @@ def test_what_does_not_reach_the_application_is_refused_as_everything_is(sent, s
     assert heard.startswith(b"HTTP/1.1 %d " % status)
     assert (error["status"], error["code"]) == (status, code)
     assert error["title"]
+    assert b"\r\ndate: " in heard  # as every answer has
 
 
 def error_of(heard):

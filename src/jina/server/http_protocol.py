@@ -79,23 +79,16 @@ class ReadDeadline:
 
 MOST_HEAD: Final = 64 * 1024
 """Bytes that the head of a request may have."""
-_REASONS: Final = {
-    400: "Bad Request",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-}
 _OF_UPGRADES: Final = {b"upgrade", b"http2-settings"}
 WAITING: Final = "jina.waiting"
 """Where the scope names what waits for the client."""
 
 
-def refusal(status: int, error: JinaError) -> bytes:
-    """The last answer of a connection whose request does not reach the application."""
+def refusal(status: int, error: JinaError, common: bytes = b"") -> bytes:
+    """The last answer of a connection whose request does not reach the application; `common` are header lines."""
     body = dumps({**error_content(error), "status": status})
-    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+    own = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+    return b"%b%b%b%b" % (STATUS_LINE[status], common, own, body)
 
 
 class DirectApp(Protocol):
@@ -157,7 +150,7 @@ class DirectExchange(Exchange):
         except BaseException as error:  # noqa: BLE001 - as uvicorn does
             _log.error("%s %s failed: %r", self.method, self.path, error, exc_info=error)
             if not self.response_started and not self.disconnected:
-                protocol.transport.write(refusal(500, InternalError("the server could not answer")))
+                protocol.refuse(500, InternalError("the server could not answer"))
             protocol.transport.close()
         finally:
             if self.task is not None:
@@ -321,6 +314,11 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         """Another second has begun, and with it another date."""
         headers = self.server_state.default_headers
         type(self).common = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+
+    def refuse(self, status: int, error: JinaError) -> None:
+        """Write the last answer, with the headers of every response."""
+        self.renew_common()
+        self.transport.write(refusal(status, error, self.common[1]))
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
@@ -499,7 +497,7 @@ class HttpProtocol(Pausing, HttpToolsProtocol):
         earlier = self._head is not None  # the answer is to a request before
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (earlier or cycle.response_started):
-            self.transport.write(refusal(status, error))
+            self.refuse(status, error)
         self.transport.close()
 
 
