@@ -29,6 +29,7 @@ from jina.codec.json import json_codec_for
 from jina.codec.large_values import has_large_documents, has_large_values, read_docs_bytes, write_docs_bytes
 from jina.codec.protobuf import Unwritable, node_compiler, write_doc, write_docs
 from jina.codec.records import RecordCodec, read_documents_by, record_codec_for
+from jina.documents.records import is_file
 from jina.errors import BadClientInput, BadRequest, ConfigError
 
 _lock = threading.RLock()
@@ -54,7 +55,8 @@ read_documents_by(codec_for)
 
 def codec_of(annotation: Any) -> Codec | RecordCodec:
     """The codec of a document class, or of any other type as `jina.documents.records` has it."""
-    return codec_for(annotation) if is_document(annotation) else record_codec_for(annotation)
+    plain = is_file(annotation) or not is_document(annotation)
+    return record_codec_for(annotation) if plain else codec_for(annotation)
 
 
 class Codec(DocumentReader):

@@ -44,6 +44,7 @@ from jina.documents.records import (
     adapter,
     fields_of_record,
     is_document_class,
+    is_file,
     is_record,
     is_struct,
     stripped,
@@ -755,7 +756,7 @@ def _holds(annotation: Any, wanted: Callable[[Any], bool], seen: set[Any]) -> bo
 
 
 def _is_rich(kind: Any) -> bool:
-    if kind is bytes or kind is bytearray or is_document_class(kind):
+    if kind is bytes or kind is bytearray or is_document_class(kind) or is_file(kind):
         return True
     if not isinstance(kind, type):
         return False

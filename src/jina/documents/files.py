@@ -95,6 +95,7 @@ class File(BaseDocWithoutId):
     Subclasses say which media types they take: `accepts = ('image/*',)`; others are refused with 415.
     """
 
+    is_file: ClassVar[bool] = True
     accepts: ClassVar[tuple[str, ...]] = ()
     name: str = ""
     media_type: str = UNKNOWN

@@ -46,8 +46,15 @@ def is_model(kind: Any) -> bool:
     return base is not None and isinstance(kind, type) and issubclass(kind, base)
 
 
+def is_file(kind: Any) -> bool:
+    """Whether a class is `jina.File` or one of its kind, which is a value though it has the base of documents."""
+    return isinstance(kind, type) and getattr(kind, "is_file", False) is True
+
+
 def is_document_class(kind: Any) -> bool:
     """Whether a class is one of DocArray's; loads nothing."""
+    if is_file(kind):
+        return False
     base = getattr(sys.modules.get("docarray.base_doc.doc"), "BaseDocWithoutId", None)
     return base is not None and isinstance(kind, type) and issubclass(kind, base)
 
@@ -58,7 +65,7 @@ def is_record(annotation: Any) -> bool:
     kind = typing.get_origin(kind) or kind
     if typing.is_typeddict(kind):
         return True
-    if not isinstance(kind, type) or is_document_class(kind):
+    if not isinstance(kind, type) or is_document_class(kind) or is_file(kind):
         return False
     return is_model(kind) or dataclasses.is_dataclass(kind) or is_struct(kind)
 

@@ -135,7 +135,9 @@ def _may_be_plain(function: Any) -> bool:
 
 def _is_docarrays(annotation: Any) -> bool:
     """Whether an annotation is a class of documents, or a list of them; told without importing docarray."""
-    return isinstance(annotation, type) and any(base.__module__.startswith("docarray.") for base in annotation.__mro__)
+    if not isinstance(annotation, type) or getattr(annotation, "is_file", False) is True:
+        return False
+    return any(base.__module__.startswith("docarray.") for base in annotation.__mro__)
 
 
 def has_meaning(parameter: inspect.Parameter) -> bool:
