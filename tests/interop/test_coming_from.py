@@ -14,7 +14,7 @@ from bench.environments import python_of
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 PROGRAM = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
-WITHIN = 120.0
+WITHIN = 300.0
 
 CASES = {
     "litserve": (["litserve_server.py", "{port}"], "/predict", {"text": "hello"}, {"text": "HELLO"}, None),
@@ -65,6 +65,7 @@ def process_waits(process):
 
 
 @pytest.mark.interop
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("peer", CASES)
 def test_the_program_before_answers_as_the_one_after(peer, tmp_path):
     words, path, body, expected, afterwards = CASES[peer]
