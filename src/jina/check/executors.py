@@ -214,8 +214,11 @@ def _guess(name: str, annotation: Any, method: Handler) -> Any:
 
 def _is_undecided(method: Handler, function: Any) -> bool:
     """Whether the documents of a method are of a class that is not known from the file, so that it may be plain."""
-    annotated = {arg.arg for arg in [*method.args.args, *method.args.kwonlyargs] if arg.annotation is not None}
-    return bool({"doc", "docs"} & annotated - function.__annotations__.keys())
+    for arg in [*method.args.args, *method.args.kwonlyargs]:
+        if arg.arg in {"doc", "docs"} and arg.annotation is not None and arg.arg not in function.__annotations__:
+            is_list = isinstance(arg.annotation, ast.Subscript)
+            return "Doc" not in ast.unparse(arg.annotation) and (is_list or arg.arg == "doc")
+    return False
 
 
 def _yields(method: Handler) -> bool:
