@@ -27,9 +27,12 @@ COMPOSE = "tests/containers/test_compose.py does so with exported files; it need
 DAEMONLESS = "tests/hub/test_images.py builds such images, on a base that it makes"
 ARCHIVE = "tests/containers/test_images.py does so, with a base that it makes"
 REGISTRY = "tests/hub/test_registry.py and test_images.py do so at a real registry, which listens on a chosen port"
+OIP = "tests/apis/test_oip_interop.py calls such a model by that client, in an environment of its own"
 SHOWN = {
     "jina hub build upper --daemonless -t registry.example.org": REGISTRY,
     "export JINA_HUB_REGISTRY=registry.example.org": REGISTRY,
+    "bentoml serve bento_service:Upper": "tests/interop/test_coming_from.py does so in an environment of BentoML's own",
+    'python -c "\nimport numpy as np, tritonclient.http': OIP,
     "jina hub login --username ada": REGISTRY,
     "jina hub push upper": REGISTRY,
     "jina hub build upper -t upper:v1": IMAGES,

@@ -328,17 +328,8 @@ def _endpoint(
     is_single = not found.plain.takes_many if found.plain is not None else is_generator or "doc" in taken
     _check_reserved(path, function, by_get="GET" in marks.methods or (is_generator and not marks.methods))
     batching = batching_for(options, path, name, f"{path!r} of {describe(function)}")
-    if batching is not None and is_generator:
-        raise ExecutorDefinitionError(
-            f"{describe(function)} yields; batches cannot be made of streams", help="leave out @dynamic_batching"
-        )
-    if batching is not None and found.plain is not None:
-        _check_batched(function, found.plain)
-    if batching is not None and "headers" in named(function):
-        raise ExecutorDefinitionError(
-            f"{describe(function)} takes `headers`, but a batch is made of several requests, each with its own",
-            help="leave out `headers`, or @dynamic_batching",
-        )
+    if batching is not None:
+        _check_batching(function, found.plain, is_generator=is_generator)
     return Endpoint(
         path=path,
         method_name=name,
@@ -363,6 +354,21 @@ def _endpoint(
         slots=marks.slots,
         gives_deltas=chat is not None,
     )
+
+
+def _check_batching(function: Any, plain: PlainCall | None, *, is_generator: bool) -> None:
+    """Raise `ExecutorDefinitionError` for a method whose requests cannot be gathered."""
+    if is_generator:
+        raise ExecutorDefinitionError(
+            f"{describe(function)} yields; batches cannot be made of streams", help="leave out @dynamic_batching"
+        )
+    if plain is not None:
+        _check_batched(function, plain)
+    if "headers" in named(function):
+        raise ExecutorDefinitionError(
+            f"{describe(function)} takes `headers`, but a batch is made of several requests, each with its own",
+            help="leave out `headers`, or @dynamic_batching",
+        )
 
 
 def _check_batched(function: Any, plain: PlainCall) -> None:

@@ -147,7 +147,11 @@ class Connection:
         """The last stream that is served."""
         self._goaway = False
         self._broken = False
-        self._handlers: dict[Any, Callable[[Any], None]] = {
+        self._handlers = self._handlers_by_event()
+
+    def _handlers_by_event(self) -> dict[Any, Callable[[Any], None]]:
+        events = self._events
+        return {
             kinds.DataReceived: self._data,
             kinds.RequestReceived: self._headers,
             kinds.ResponseReceived: self._headers,

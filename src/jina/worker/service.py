@@ -138,9 +138,8 @@ class WorkerService:
         self._flushing = 0
         """How many callers want batches to be flushed at once."""
         self._by_identity = {id(handler.endpoint): handler for handler in self._handlers.values()}
-        self.endpoints: Mapping[str, EndpointInfo] = describe_endpoints(
-            [*([self.table.resolve("/default")] if self.table.passthrough else self.table), *offers]
-        )
+        own = [self.table.resolve("/default")] if self.table.passthrough else self.table
+        self.endpoints: Mapping[str, EndpointInfo] = describe_endpoints([*own, *offers])
         """By path."""
         hook = health_hook(executor, {endpoint.method_name for endpoint in self.table})
         self.watchdog = LoopWatchdog(user_loop, self._owner.log, hook)
