@@ -115,14 +115,16 @@ def test_a_large_upload_needs_little_memory_in_each_process(folder, size):
     with flow:
         address = f"http://127.0.0.1:{flow.port}"
         (folder / "small.bin").write_bytes(b"x" * 1000)
-        curl("-F", f"file=@{folder}/small.bin", f"{address}/sum")
+        curl("-F", f'file=@"{folder}/small.bin"', f"{address}/sum")
         with Watch() as watch:
-            answer = json.loads(curl("-F", f"file=@{path}", f"{address}/sum"))
+            answer = json.loads(curl("-F", f'file=@"{path}"', f"{address}/sum"))
         assert answer == {"name": "large.bin", "size": size, "x": size}
         assert watch.above <= MOST, watch.above
         nothing_waits(folder)
         with Watch() as watch:
-            code = curl("-F", f"file=@{path}", "-o", str(folder / "back.bin"), "-w", "%{http_code}", f"{address}/same")
+            code = curl(
+                "-F", f'file=@"{path}"', "-o", str(folder / "back.bin"), "-w", "%{http_code}", f"{address}/same"
+            )
         assert code == b"200"
         assert os.path.getsize(folder / "back.bin") == size
         assert watch.above <= MOST, watch.above

@@ -90,7 +90,7 @@ def test_mistakes_have_places(tmp_path, files, path, line, words):
 
 
 def test_all_mistakes_of_endpoints_are_found(tmp_path):
-    broken = TYPED.replace("docs: DocList[Text], p", "docs: int, p").replace("doc: Text, **", "doc: str, **")
+    broken = TYPED.replace("docs: DocList[Text], p", "docs: int, p").replace("doc: Text, **", "doc: slice, **")
     found = checked(tmp_path, {"executor.py": broken})
     assert len(found.mistakes) == 2
     assert {one.path for one in found.mistakes} == {"executor.py"}

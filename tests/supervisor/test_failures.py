@@ -38,7 +38,7 @@ def _refused():
     class Listed(Executor):
         @requests
         def foo(self, docs: list[str], **kwargs):
-            """Takes no documents."""
+            """Does not say what it gives."""
 
     load_executor(ExecutorPlan(), {}, Listed)
 
@@ -46,7 +46,7 @@ def _refused():
 def test_a_class_that_is_refused_did_not_fail_in_init():
     error = rebuild("executor0", _report(_refused))
     assert str(error).startswith("executor0 failed to load the class: Listed.foo (")
-    assert "docs: DocList[Input]" in error.help
+    assert "write `-> list[Out]`" in error.help
 
 
 def test_a_class_that_is_not_found_has_no_traceback_of_ours():

@@ -72,8 +72,6 @@ class Codec(DocumentReader):
         self.json = json_codec_for(doc_type)
         self.decode_json = self.json.decode_items
         """Documents from parsed JSON objects, see `DocumentReader.decode_items`."""
-        self.encode_json = self.json.encode
-        """Documents as one JSON array, see `JsonCodec.encode`."""
 
     def decode(self, message: pb.DocListProto, location: Location = ()) -> Any:
         """The documents of a message as a `DocList` of the class.
@@ -124,6 +122,10 @@ class Codec(DocumentReader):
         message = pb.DocListProto()
         self.encode(docs, message)
         return message.SerializeToString()
+
+    def encode_json(self, docs: Iterable[Any]) -> bytes:
+        """Documents as one JSON array, see `JsonCodec.encode`."""
+        return self.json.encode(docs)
 
     def encode_json_doc(self, doc: Any) -> bytes:
         """One document as a JSON object."""

@@ -466,6 +466,11 @@ class _RequestMeta(msgspec.Struct, array_like=True):
     single: bool = False
     branches: list[tuple[str, _Part | None]] | None = None
     """None stands for the documents of the request itself."""
+
+
+class _FilesMeta(_RequestMeta, array_like=True):
+    """Where files may be handed over: apart from the rest, which logs of agents hold as it is."""
+
     takes_files: bool = False
     uploads: list[str] = []
 
@@ -479,7 +484,7 @@ class _ReplyMeta(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_request = msgspec.msgpack.Decoder(_RequestMeta).decode
+_decode_request = msgspec.msgpack.Decoder(_FilesMeta).decode
 _decode_reply = msgspec.msgpack.Decoder(_ReplyMeta).decode
 
 
@@ -494,10 +499,11 @@ def write_request(request: Request, limit: int) -> tuple[int, bytes, Buffer]:
         None if request.deadline is None else request.deadline - time.monotonic(),
         location=location,
         single=single,
-        takes_files=request.handed_over is not None,
     )
-    if isinstance(request.payload, FilePayload):
-        meta.uploads = list(request.payload.uploads)
+    if request.handed_over is not None or isinstance(request.payload, FilePayload):
+        names = list(request.payload.uploads) if isinstance(request.payload, FilePayload) else []
+        told = msgspec.structs.asdict(meta)
+        meta = _FilesMeta(**told, takes_files=request.handed_over is not None, uploads=names)
     if request.branches is not None:
         meta.branches, body = _branches(request, body)
     if len(body) > limit:

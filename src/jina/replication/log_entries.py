@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import msgspec
 
 from jina.codec import parameters
 from jina.codec.messages import Payload, Reply, Request
-from jina.codec.payloads import BytesPayload, ProtoPayload
+from jina.codec.payloads import BytesPayload, FilePayload, ProtoPayload
 from jina.codec.session_headers import SessionRef
 from jina.errors import InternalError, JinaError, Unavailable
 from jina.executor.invoke import new_clock_and_seed
@@ -121,7 +122,7 @@ def entry_of(key: str, digest: bytes, origin: int, session: SessionRef) -> Entry
 
 def write_entry(entry: Entry, request: Request, limit: int) -> tuple[bytes, Buffer]:
     """The operation in two parts, the second not copied; raises `TooLarge` and `BadClientInput` as `write_request`."""
-    flags, meta, body = write_request(request, limit)
+    flags, meta, body = write_request(_with_files(request), limit)
     about = _encode(entry)
     return b"".join((_HEAD.pack(_VERSION, len(about), len(meta)), bytes((flags,)), about, meta)), body
 
@@ -167,6 +168,16 @@ def _read(data: Buffer) -> Member:
     return entry, read_request(data[_HEAD.size], data[at : at + meta], data[at + meta :])
 
 
+def _with_files(request: Request) -> Request:
+    """The request with the contents of its files: the log is read on other machines, and when the files are gone."""
+    payload = request.payload
+    if isinstance(payload, FilePayload):
+        payload = BytesPayload(payload.to_bytes())
+    elif request.handed_over is None:
+        return request
+    return dataclasses.replace(request, payload=payload, handed_over=None)
+
+
 def digest_of(request: Request) -> bytes:
     """What tells one request from another under the same id: the same wherever the request comes in.
 
@@ -183,6 +194,8 @@ def digest_of(request: Request) -> bytes:
 
 def _canonical(payload: Payload) -> Buffer:
     """The documents as bytes; in protobuf, fields that are a map have another order in every process otherwise."""
+    if isinstance(payload, FilePayload):  # named differently each time
+        payload = BytesPayload(payload.to_bytes())
     if isinstance(payload, BytesPayload):
         payload = BytesPayload(payload.data).parsed()  # not kept, as the payload would keep it
     if isinstance(payload, ProtoPayload):
