@@ -8,7 +8,8 @@ import jina
 SOURCES = Path(jina.__file__).parent
 WALL = {("time", "time"), ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today")}
 DATES = {
-    "client/http_messages.py", "documents/uploads.py", "hub/oci.py", "hub/registry.py", "supervisor/container.py", "supervisor/environments.py",
+    "client/http_messages.py", "documents/uploads.py", "hub/oci.py",
+    "hub/registry.py", "supervisor/container.py", "supervisor/environments.py",
 }  # fmt: skip
 """Where another machine named a date, from which the wait is to be computed, or the age of a file decides whether it is
 removed, or a span of a log is named. None of them is a wait of ours."""
