@@ -25,7 +25,7 @@ NEED_SESSIONS = {
 }
 """Scenarios of 2025-11-25 in which the server asks its client, or tells it of changes, between two requests."""
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("env-mcp")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from tests.apis.oip_echo import Echo
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("env-oip")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from jina import Deployment, Flow
 from tests.apis.language_model import LanguageModel
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("env-openai")]
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("openai_program.py")
 
