@@ -427,6 +427,28 @@ def test_stop_gives_up_what_outlasts_the_grace():
     run(main())
 
 
+def test_a_link_that_is_aborted_loses_its_requests():
+    """As with a worker that died: nobody cancelled them, so another replica may have them."""
+
+    async def main():
+        service = EchoService()
+        ours, theirs = socket.socketpair()
+        server, upstream = LinkServer(theirs, service, LIMIT), LinkUpstream(NAME, ours, LIMIT)
+        await server.start()
+        waiting = asyncio.create_task(upstream.call(request("/wait")))
+        await until(lambda: service.running == 1)
+        server.abort()
+        for task in others():
+            if task != waiting:
+                task.cancel()  # as at the end of a process
+        with pytest.raises(UpstreamUnavailable, match=NAME):
+            await waiting
+        await server.lost()
+        await upstream.close()
+
+    run(main())
+
+
 def test_gateway_that_ends_says_that_nothing_needs_to_wait():
     class Patient(EchoService):
         said = ()

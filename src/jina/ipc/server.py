@@ -105,6 +105,11 @@ class LinkServer:
             connection.abort()
             await connection.lost()
 
+    def abort(self) -> None:
+        """Close at once, without a word: for the gateway the worker is lost."""
+        if self._connection is not None:
+            self._connection.abort()
+
     async def lost(self) -> None:
         """Return when the link is closed, from either end."""
         if self._opening is not None:

@@ -802,7 +802,10 @@ class ContainerProcess(ProcessMain):
             self._report({"phase": "ready", "addresses": []})
             self._log.debug("ready: container %s", self._container.name)
             await self._asked.wait()
-            if not service.ended.is_set():
+            if service.ended.is_set():
+                # Before what waits is cancelled, which gateways would take for the wish of somebody.
+                links.break_off()
+            else:
                 await self._drain(links.stop(self._plan.grace))
         finally:
             watching.cancel()

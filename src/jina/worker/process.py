@@ -70,6 +70,13 @@ class WorkerLinks:
         for task in serving.values():
             task.cancel()
 
+    def break_off(self) -> None:
+        """End all links at once, as the end of the process would; on the serving loop."""
+        self._forget()
+        self._stopped = True
+        for server in self._serving:
+            server.abort()
+
     def _on_socket(self, sock: socket.socket | None) -> None:
         if sock is None:
             return  # it is for gateways
