@@ -484,8 +484,9 @@ class _Form:
         """Records as a JSON array."""
         if self.is_rich:
             return _dumps([self.fields(doc) for doc in docs])
-        written = adapter(list[self.annotation])  # type: ignore[name-defined]
-        return written.dump_json(docs, by_alias=True, warnings="none", fallback=_to_json)
+        # `dump_json` has no `fallback` before pydantic 2.11.
+        write = adapter(list[self.annotation]).serializer.to_json  # type: ignore[name-defined]
+        return write(docs, by_alias=True, warnings="none", fallback=_to_json)
 
 
 def _dumps(items: list[Mapping[str, Any]]) -> bytes:
@@ -726,7 +727,7 @@ class _ValueForm(_Form):
     def to_json(self, docs: list[Any]) -> bytes:
         if self.is_rich:
             return _dumps([{VALUE: doc} for doc in docs])
-        write = adapter(self.annotation).dump_json
+        write = adapter(self.annotation).serializer.to_json
         items = [write(doc, by_alias=True, warnings="none", fallback=_to_json) for doc in docs]
         return b"[" + b",".join([b'{"value":%b}' % item for item in items]) + b"]"
 
