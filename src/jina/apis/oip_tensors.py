@@ -141,6 +141,10 @@ def tensor_of_list(name: str, datatype: Any, shape: Any, data: Any) -> Tensor:
     fitting = kinds.get(dtype.kind, {int})
     if not {type(value) for value in flat} <= fitting:
         raise BadRequest(f"input {quoted(name)}: an element is no {datatype}")
+    if dtype.kind in "iu" and flat:  # numpy 1 only warns of it
+        bounds = np.iinfo(dtype.name)
+        if min(flat) < bounds.min or max(flat) > bounds.max:
+            raise BadRequest(f"input {quoted(name)}: an element is beyond {datatype}")
     try:
         with np.errstate(over="ignore"):
             array = np.array(flat, dtype)
