@@ -14,8 +14,9 @@ from tests.http2.test_garbage import beside, settled
 
 MORE = 50 * 1024
 """KiB that the server may hold more while it is attacked, and of which nothing is to be left afterwards."""
-ROUNDS = 5
 LEFT = 2 * 1024
+ROUNDS = 5
+"""Attacks after which memory has to stay as it is."""
 TAKEN = 20
 """Seconds in which the server takes an attack, if it does."""
 ANSWERED = 20
