@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
 import socket
 from collections.abc import Callable
@@ -32,6 +33,8 @@ _MOST_BEHIND: Final = 64
 _MARGIN: Final = 10.0
 """Seconds by which a look may be late on a machine with other work."""
 _LOG_INTERVAL: Final = 10.0
+_COLLECT_AFTER: Final = 1.0
+"""Seconds after which connections that were closed here are collected: before memory goes back to the system."""
 
 
 class Bounds(NamedTuple):
@@ -238,6 +241,7 @@ class Unread:
         self._buffered = 0
         self._timer: asyncio.TimerHandle | None = None
         self._soon = False
+        self._collecting = False
         self._log = logs.get_logger("transport")
         self._logged_at = -_LOG_INTERVAL
         self._logged_at_of = 0
@@ -322,3 +326,11 @@ class Unread:
             self._log.warning("closed connections: %d, the last with %d bytes unread: %s", number, size, reason)
             self._logged_at, self._logged_at_of = now, self.closed
         waiting.close()
+        if not self._collecting:
+            self._collecting = True
+            asyncio.get_running_loop().call_later(_COLLECT_AFTER, self._collect)
+
+    def _collect(self) -> None:
+        """Free the connections: each is in a cycle with its transport, and that of TLS holds megabytes."""
+        self._collecting = False
+        gc.collect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import gc
 import importlib
 import logging
 import os
@@ -137,8 +136,6 @@ class MemoryTrimmer:
 
 
 def _trim() -> None:
-    # A connection that was aborted is in cycles with its transport; that of TLS holds megabytes which nobody counts.
-    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
 
 
