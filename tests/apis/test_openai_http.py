@@ -156,6 +156,12 @@ def test_completions(server):
     assert "".join(one["choices"][0]["text"] for one in chunks) == "Hello there, a"
 
 
+def test_too_many_prompts_are_refused_before_one_of_them_is_answered(server):
+    answer = server.post("/completions", json={"model": "chat", "prompt": ["you"] * 1025, "n": 2})
+    assert answer.status_code == 413, answer.text
+    assert answer.json()["error"]["message"].startswith("1025 prompts with n=2 are 2050 answers")
+
+
 def test_responses(server):
     body = {"model": "chat", "input": [{"role": "user", "content": "think"}], "instructions": "be brief"}
     content = server.post("/responses", json=body).json()

@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from jina.errors import BadRequest
+from jina.errors import BadRequest, TooLarge
+
+_MOST_ANSWERS = 2048
+"""Answers to one request, each of which is a request of its own to the endpoint."""
 
 
 class StreamOptions(msgspec.Struct):
@@ -145,6 +148,12 @@ def _openai(body: Any, value: dict[str, Any], documents: list[dict[str, Any]]) -
     n = 1 if body.n is None else body.n
     if not 1 <= n <= 128:
         raise BadRequest(f"n: {n} is not between 1 and 128")
+    answers = len(documents) * n
+    if answers > _MOST_ANSWERS:
+        raise TooLarge(
+            f"{len(documents)} prompts with n={n} are {answers} answers; a request may ask for {_MOST_ANSWERS}",
+            help="send fewer prompts per request",
+        )
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
     for document in documents:
         document.update(_settings(body, value, stop), seed=body.seed)
