@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -84,6 +85,12 @@ class Files(Executor):
     @requests(on="/big", safe=True)
     def big(self, size: int = 1_000_000) -> File:
         return File(name="big.bin", data=bytes(range(250)) * (size // 250))
+
+    @requests(on="/sizes")
+    async def sizes(self, file: File) -> AsyncIterator[int]:
+        with file.open() as content:
+            while piece := content.read(1_000_000):
+                yield len(piece)
 
     @requests(on="/text")
     def text(self, text: str) -> str:
@@ -270,6 +277,12 @@ def test_a_large_file_waits_on_disk(call):
     assert json.loads(data) == {
         "name": "a%22b.bin", "type": "audio/wav", "size": 3_000_000, "disk": True, "tags": None,
     }  # fmt: skip
+
+
+def test_a_large_file_is_removed_after_a_stream(call):
+    body = form(part("file", b"x" * 2_500_000, file="a.bin"))
+    status, _, data = call("POST", "/sizes", *body, accept="application/x-ndjson")
+    assert (status, data) == (200, b"1000000\n1000000\n500000\n")
 
 
 def test_several_files_and_texts(call):

@@ -224,6 +224,9 @@ async def answer_stream(exchange: Exchange, gate: Gate, endpoint: str, info: End
                 _place_in_query(error, exchange)
             raise
         last = framing.failure(as_jina_error(error))
+    finally:
+        if type(request.payload) is FilePayload:
+            remove_later(request.payload.uploads)
     await exchange.write(last, more=False)
 
 
