@@ -434,7 +434,7 @@ class GrpcConnection(Pausing):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._stopped = True
+        self._stopped = self._lingering = True
         for stream in list(self._unsent):
             self._forget(stream)
         for call in list(self._calls.values()):
@@ -540,7 +540,7 @@ class GrpcConnection(Pausing):
 
     async def room(self, stream: int) -> None:
         """Return when little of the stream waits."""
-        while self.engine.queued(stream) > _ROOM:
+        while self.engine.queued(stream) > _ROOM and not self.done.done():
             if not self._scheduled:
                 self.flush()
                 if self.engine.queued(stream) <= _ROOM:
