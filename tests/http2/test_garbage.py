@@ -5,6 +5,7 @@ of it; `JINA_FUZZ_SEED` is what chance begins with.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -19,6 +20,8 @@ from tests.http2.programs import serving
 ENDED = 60
 """Seconds in which a connection must be answered and closed."""
 AT_ONCE = 8
+CALM = 0.02
+"""Seconds between two calls of the client that is served meanwhile; without them it takes most of the time."""
 LEFT = 1024
 """KiB that the server may hold more afterwards."""
 FRAMES = int(os.environ.get("JINA_FUZZ_FRAMES", "0"))
@@ -43,8 +46,8 @@ async def spoken(port, data):
     return False
 
 
-async def beside(port, stop):
-    """A well-behaved client meanwhile: each of its calls is answered. Gives their number."""
+async def beside(port, stop, every=0.0):
+    """A well-behaved client meanwhile, with a call `every` so many seconds: each is answered. Gives their number."""
     count = 0
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         upper = channel.unary_unary(frames.UNARY.decode())
@@ -52,6 +55,9 @@ async def beside(port, stop):
             answer = pb.DataRequestProto.FromString(await upper(frames.request("/upper", "abc"), timeout=ENDED))
             assert answer.data.docs.docs[0].data["text"].text == "ABC"
             count += 1
+            if every:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), every)
     return count
 
 
@@ -67,7 +73,7 @@ async def send_all(server, make, chance, connections):
             read = await spoken(server.port, make(chance))
             whole += read
 
-    calm = asyncio.create_task(beside(server.port, stop))
+    calm = asyncio.create_task(beside(server.port, stop, CALM))
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
