@@ -1,6 +1,8 @@
 """The endpoints that a gateway shows, and neighbours that do not fit."""
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from docarray import BaseDoc, DocList
@@ -310,3 +312,112 @@ def test_a_join_needs_a_required_field_from_one_branch_only():
 
 def test_generators_are_not_compared():
     endpoints({"a": Yields, "b": executor(DocList[Text], DocList[Text])})
+
+
+# Neighbours of plain types
+
+
+class Item(BaseModel):
+    text: str
+    k: int = 1
+
+
+class Count(BaseModel):
+    n: int
+
+
+class Told(BaseModel):
+    text: str = ""
+
+
+def plain(takes, gives, *, streams=False):
+    """A class whose method has a parameter `doc` of that type, and gives that."""
+
+    def once(self, doc, **kwargs):
+        raise NotImplementedError
+
+    def often(self, doc, **kwargs):
+        yield from ()
+
+    method = often if streams else once
+    method.__annotations__ = {"doc": takes, "return": Iterator[gives] if streams else gives}
+    return type("Made", (Executor,), {"go": requests(on="/go")(method), "__module__": __name__})
+
+
+@pytest.mark.parametrize(
+    ("gives", "takes", "error", "help_"),
+    [
+        (
+            Count,
+            Item,
+            "Item.text of b is required, and Count of a has no such field",
+            "give the field to Count, or a default to Item.text",
+        ),
+        (
+            Count,
+            Text,
+            "Count of a (n) and Text of b (text) have no common field, so nothing would arrive",
+            "let both use the same class, or fields of the same names",
+        ),
+        (str, int, "a gives str, b takes int (string, and has to be number)", "write `-> int` in a, or take str in b"),
+        (
+            list[str],
+            list[float],
+            "a gives list[str], b takes list[float] ([] is string, and has to be number)",
+            "write `-> list[float]` in a, or take list[str] in b",
+        ),
+        (
+            str,
+            Item,
+            "a gives str, b takes Item (string, and has to be object)",
+            "write `-> Item` in a, or take str in b",
+        ),
+        (
+            Item,
+            str,
+            "a gives Item, b takes str (object, and has to be string)",
+            "write `-> str` in a, or take Item in b",
+        ),
+        (None, Item, "a gives None, b takes Item (nothing comes)", "write `-> Item` in a, or take None in b"),
+        (
+            Count | None,
+            Item,
+            "a gives Count | None, b takes Item (text is required, and does not come)",
+            "write `-> Item` in a, or take Count | None in b",
+        ),
+    ],
+)
+def test_neighbours_of_plain_types_that_do_not_fit_are_named(gives, takes, error, help_):
+    with pytest.raises(ConfigError) as caught:
+        endpoints({"a": plain(Item, gives), "b": plain(takes, Count)})
+    assert (caught.value.message, caught.value.help) == (f"a and b do not match on /go: {error}", help_)
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (True, True)])
+def test_generators_of_plain_types_are_compared(first, second):
+    with pytest.raises(ConfigError, match=r"Item.text of b is required, and Count of a has no such field"):
+        endpoints({"a": plain(Item, Count, streams=first), "b": plain(Item, Count, streams=second)})
+    endpoints({"a": plain(Count, Item, streams=first), "b": plain(Item, Count, streams=second)})
+
+
+@pytest.mark.parametrize(
+    ("gives", "takes"),
+    [
+        (Item, Told),
+        (Item | None, Item),
+        (Item, Item | None),
+        (Item | Count, Item),
+        (dict, Item),
+        (dict[str, str], Item),
+        (Any, Item),
+        (Item, Any),
+        (Item, dict),
+        (None, str | None),
+        (list[str | int], list[str]),
+        (Item, Document),
+        (Document, Item),
+        (Text, Item),
+    ],
+)
+def test_neighbours_of_plain_types_that_may_fit(gives, takes):
+    endpoints({"a": plain(Told, gives), "b": plain(takes, Count)})

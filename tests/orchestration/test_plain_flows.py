@@ -1,11 +1,15 @@
 """Plain types over several processes: shards, and steps after each other."""
 
 import json
+import urllib.error
 import urllib.request
 
+import pytest
+from loose_steps import Loose, Strict
 from plain_service import Counting, Finding, Item, Out, Shelf
 
 from jina import Client, Deployment, Flow
+from jina.errors import BadRequest, RuntimeFailToStart, ValidationFailed
 
 
 def ask(port, path, body):
@@ -36,3 +40,72 @@ def test_a_step_takes_what_the_one_before_gives():
         assert ask(http, "/find", {"text": "ab", "k": 1}) == [{"n": 2}]
         assert ask(http, "/total", {"text": "ab"}) == 6
         assert client.post("/total", {"text": "ab"}, parameters={"scale": 2}, return_type=int) == 12
+
+
+class Misfit(Finding):
+    """Takes what `Counting` does not give."""
+
+
+def test_steps_that_do_not_fit_are_refused_with_what_to_write():
+    flow = Flow(host="127.0.0.1", quiet=True).add(uses=Counting, name="counts").add(uses=Misfit, name="finds")
+    with pytest.raises(RuntimeFailToStart) as caught, flow:
+        pass
+    assert "counts and finds do not match on /find: FindInput.text of finds is required, and Out of counts has" in str(
+        caught.value
+    )
+    assert "give the field to Out, or a default to FindInput.text" in str(caught.value)
+
+
+PROTOCOLS = ["grpc", "http", "websocket"]
+WRONG = {
+    "/fields": (ValidationFailed, "text"),
+    "/value": (ValidationFailed, "text"),
+    "/nothing": (ValidationFailed, "text"),
+    "/number": (ValidationFailed, "int"),
+    "/many": (BadRequest, "answers one input with a list"),
+}
+
+
+@pytest.fixture(scope="module")
+def loose():
+    flow = Flow(protocol=PROTOCOLS, host="127.0.0.1", quiet=True)
+    with flow.add(uses=Loose, name="loose").add(uses=Strict, name="strict") as running:
+        yield dict(zip(PROTOCOLS, running.port, strict=True))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_a_step_may_give_fits_or_is_an_error(loose, protocol):
+    client = Client(protocol=protocol, port=loose[protocol])
+    inputs, options = {"text": "ab"}, {"timeout": 20}
+    assert client.post("/fits", inputs, return_type=Out, **options) == Out(n=4)
+    assert client.post("/perhaps", inputs, return_type=Out, **options) == Out(n=2)
+    with pytest.raises(ValidationFailed, match="text"):
+        client.post("/perhaps", {"text": ""}, return_type=Out, **options)
+    for path, (error, text) in WRONG.items():
+        with pytest.raises(error, match=text) as caught:
+            client.post(path, inputs, return_type=Out, **options)
+        assert "strict" in str(caught.value), path
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_streams_end_with_what_does_not_fit(loose, protocol):
+    client = Client(protocol=protocol, port=loose[protocol])
+    got = []
+    with pytest.raises(ValidationFailed, match="text"):
+        got.extend(client.stream_doc("/stream", {"text": "ab"}, return_type=Out, timeout=20))
+    with pytest.raises(ValidationFailed, match="text"):
+        got.extend(client.stream_doc("/late", {"text": "ab"}, return_type=Out, timeout=20))
+
+
+def test_bare_bodies_get_the_errors(loose):
+    for path in WRONG:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(loose["http"], path, {"text": "ab"})
+        with caught.value as error:
+            assert error.code in {400, 422}, path
+    body = json.dumps({"text": "ab"}).encode()
+    url = f"http://127.0.0.1:{loose['http']}/stream"
+    asked = urllib.request.Request(url, body, {"accept": "text/event-stream", "content-type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        events = answer.read()
+    assert events.startswith(b'event: update\r\ndata: {"n":2}\r\n\r\nevent: error')

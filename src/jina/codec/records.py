@@ -176,7 +176,7 @@ class RecordCodec:
     def untyped(self, item: pb.DocProto) -> dict[str, Any]:
         """The fields as their types say, or where they do not fit as the wire says."""
         values: dict[str, Any] = {}
-        data = item.data if self.form.has_tags else _data_with_tags(item)
+        data = self.form.data_of(item)
         for name in data:
             try:
                 values[name] = _read_or_untyped(self.readers.get(name), data[name])
@@ -193,7 +193,7 @@ class RecordCodec:
         with _lock:
             if self.read_doc == self._compile_and_read:
                 self.readers = self.form.readers(_NODES)
-                data_of = _data_of if self.form.has_tags else _data_with_tags
+                data_of = self.form.data_of
                 self.read_doc = self.form.reader(self.readers, data_of, self.untyped)
         return self.read_doc
 
@@ -275,6 +275,22 @@ def _listed(parsed: Any, *, indexed: bool) -> list[Any]:
 
 TAGS = "tags"
 """Where schemaless documents, as clients make them of dictionaries, keep the fields that they do not know."""
+
+
+def _data_reader(*, has_tags: bool, has_value: bool) -> Callable[[Any], Any]:
+    """What gives the fields of a document to a class that has fields of those names, or has none."""
+    read = _data_of if has_tags else _data_with_tags
+    if has_value:
+        return read
+
+    def from_value(item: Any) -> Any:
+        """The fields; of a value that is an object, as a step gives it that does not say its class, those of it."""
+        data = item.data
+        if len(data) == 1 and VALUE in data and data[VALUE].WhichOneof("content") == "dict":
+            return data[VALUE].dict.data
+        return read(item)
+
+    return from_value
 
 
 def _data_of(item: Any) -> Any:
@@ -412,8 +428,11 @@ class _Form:
         self.annotation = annotation
         self.is_rich = _holds(annotation, _is_rich, set())
         """It has bytes, arrays or documents somewhere, which pydantic does not write in JSON as we do."""
-        self.has_tags = is_record(annotation) and TAGS in {field.name for field in fields_of_record(annotation)}
+        names = {field.name for field in fields_of_record(annotation)} if is_record(annotation) else {VALUE}
+        self.has_tags = TAGS in names
         """It has a field `tags` of its own."""
+        self.data_of = _data_reader(has_tags=self.has_tags, has_value=VALUE in names)
+        """The fields of a document by name."""
         self.reads_json = not self.is_rich
         """Whether `from_json` reads JSON text."""
         self._json_reader: Reader | None = None

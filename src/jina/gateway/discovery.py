@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from jina.documents.records import VALUE
 from jina.errors import ConfigError
 from jina.net.service import EndpointInfo
 from jina.plan.plans import GraphPlan, NodePlan, is_offer
@@ -193,14 +194,15 @@ def check_edges(graph: GraphPlan, known: Known) -> None:
 
     Raises `ConfigError`, naming both Executors, both classes and the field, where a field of one name has different
     JSON types, where a required one never comes, or where both have fields and none in common, so that nothing but
-    the ids would arrive. Schemaless documents fit everything; what is on either side of a generator is not compared.
+    the ids would arrive. Schemaless documents fit everything; documents on either side of a generator are not
+    compared, plain types are.
     """
     for path in sorted({path for endpoints in known.values() for path in endpoints}):
         given = outputs(graph, known, path)
         for node, info in on_the_way(graph, known, path):
-            if info.is_passthrough or info.is_generator:
+            if info.is_passthrough or (info.is_generator and not info.answers):
                 continue
-            taken = Typed(node.name, info.input_name, info.input_schema)
+            taken = Typed(node.name, info.input_name, info.input_schema, info.input_is_value)
             before = [one for need in node.needs for one in given.get(need, ())]
             if any(_yields(known, one.owner, path) for one in before):
                 continue
@@ -208,17 +210,46 @@ def check_edges(graph: GraphPlan, known: Known) -> None:
 
 
 def _check(before: list[Typed], taken: Typed, path: str, *, joined: bool) -> None:
+    if taken.is_value or any(one.is_value for one in before):
+        for one in before:
+            _check_value(one, taken, path)
+        return
     to = _Node.of(taken.schema)
     for one in before:
         for field, gives, takes in _clashes(_Node.of(one.schema), to, "", _DEEPEST):
             raise ConfigError(
                 f"{one.owner} and {taken.owner} do not match on {path}: {one.name}.{field} of {one.owner} is {gives},"
                 f" {taken.name}.{field} of {taken.owner} takes {takes}",
-                help="let both use the same document class, or rename one of the fields",
+                help="let both use the same class, or rename one of the fields",
             )
     if not (joined or not before or any(_Node.of(one.schema).is_open for one in before)):
         _check_required(before, taken, to, path)
     _check_common(before, taken, path)
+
+
+def _check_value(one: Typed, taken: Typed, path: str) -> None:
+    """Raise where an object meets a value that is none, or one value meets another."""
+    gives, takes = _Node.of_what_travels(one), _Node.of_what_travels(taken)
+    given, wanted = gives.kinds, takes.kinds
+    clash = next(iter(_clash(gives, takes, "", _DEEPEST)), None)
+    if clash is not None:
+        field, was, has_to_be = clash
+        place = field.removesuffix(".")
+        what = f"{place} is {was}, and has to be {has_to_be}" if place else f"{was}, and has to be {has_to_be}"
+    elif gives.is_null and not takes.may_be_null:
+        what = "nothing comes"
+    elif given is None or wanted is None or given.keys() != {"object"} or given["object"].is_open:
+        return
+    elif "object" in wanted and (lacking := set(wanted["object"].required) - given["object"].properties.keys()):
+        what = f"{', '.join(sorted(lacking))} is required, and does not come"
+    else:
+        return
+    gives_name = "None" if gives.is_null else one.name
+    raise ConfigError(
+        f"{one.owner} and {taken.owner} do not match on {path}: {one.owner} gives {gives_name}, {taken.owner} takes"
+        f" {taken.name} ({what})",
+        help=f"write `-> {taken.name}` in {one.owner}, or take {gives_name} in {taken.owner}",
+    )
 
 
 def _check_required(before: list[Typed], taken: Typed, to: _Node, path: str) -> None:
@@ -244,13 +275,14 @@ def _check_common(before: list[Typed], taken: Typed, path: str) -> None:
     raise ConfigError(
         f"{owners} and {taken.owner} do not match on {path}: {classes} of {owners} ({', '.join(sorted(coming))}) and"
         f" {taken.name} of {taken.owner} ({', '.join(sorted(fields))}) have no common field, so nothing would arrive",
-        help="let both use the same document class, or fields of the same names",
+        help="let both use the same class, or fields of the same names",
     )
 
 
 def _yields(known: Known, owner: str, path: str) -> bool:
+    """Whether a step yields documents; plain types say what is yielded."""
     info = answers(known[owner], path)
-    return info is not None and info.is_generator
+    return info is not None and info.is_generator and not info.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +295,12 @@ class _Node:
     @classmethod
     def of(cls, schema: Schema) -> _Node:
         return cls(schema, schema.get("$defs", {})).resolved()
+
+    @classmethod
+    def of_what_travels(cls, typed: Typed) -> _Node:
+        """Of an object its schema, of a value that of the value itself."""
+        node = cls.of(typed.schema)
+        return node.part(node.properties.get(VALUE)) if typed.is_value else node
 
     def resolved(self) -> _Node:
         schema = self.schema
@@ -304,9 +342,21 @@ class _Node:
             if kind is None:
                 return None
             for one in [kind] if isinstance(kind, str) else kind:
-                if one != "null":
-                    found["number" if one == "integer" else one] = choice
+                name = "number" if one == "integer" else one
+                if name != "null":
+                    # Of several objects it is not known which one it is.
+                    found[name] = choice if name not in found else _Node({}, {})
         return found or None
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is nothing."""
+        return bool(self.schema.get("type") == "null")
+
+    @property
+    def may_be_null(self) -> bool:
+        """Whether it may be nothing: its type says so, or says nothing."""
+        return any(choice.schema.get("type", "null") == "null" for choice in self.choices)
 
 
 def _clashes(one: _Node, other: _Node, prefix: str, depth: int) -> Iterator[tuple[str, str, str]]:
