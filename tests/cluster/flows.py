@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,24 @@ def ask(cluster: Cluster, address: str, path: str, text: str) -> list[dict[str, 
     return found
 
 
+def _start_of(pod: dict[str, Any]) -> str:
+    """What happened to a pod, and how many seconds after what had happened before."""
+    status = pod["status"]
+    times = {one["type"]: one["lastTransitionTime"] for one in status.get("conditions", ()) if one["status"] == "True"}
+    events = {"scheduled": times.get("PodScheduled"), "has a network": times.get("PodReadyToStartContainers")}
+    for one in status.get("containerStatuses", ()):
+        running = one["state"].get("running", {})
+        events["runs" if not one["restartCount"] else "runs again"] = running.get("startedAt")
+    events["ready"] = times.get("Ready")
+    last, said = datetime.fromisoformat(pod["metadata"]["creationTimestamp"]), []
+    for what, at in events.items():
+        if at is not None:
+            now = datetime.fromisoformat(at)
+            said.append(f"{what} +{(now - last).total_seconds():.0f}")
+            last = now
+    return f"{pod['metadata']['name']}: created {pod['metadata']['creationTimestamp']}, {', '.join(said)}"
+
+
 class Shop:
     """A gateway x 2 in front of these steps: an encoder x 2, an index x 3, which is stateful."""
 
@@ -110,7 +129,11 @@ class Shop:
             return self.cluster.wait(condition, what, limit)
         except AssertionError as error:
             pods = self.kubectl("get", "pods", "-o", "wide", check=False)
-            raise AssertionError(f"{error}\n{pods}") from None
+            raise AssertionError("\n".join([str(error), pods, *self.starts()])) from None
+
+    def starts(self) -> list[str]:
+        """Where the time went when each pod was started: seconds from one event to the next, which are whole ones."""
+        return [_start_of(pod) for app in ("gateway", *self.steps) for pod in self.pods(app)]
 
     @property
     def hosts(self) -> tuple[str, str]:

@@ -77,7 +77,7 @@ def test_a_power_cut_fails_only_what_was_in_flight_there(shop: Shop) -> None:
             report = load.finish(120)
         finally:
             shop.cluster.boot(number)
-    sys.stderr.write(f"replaced after {replaced:.1f} s: {report}\n")
+    sys.stderr.write("\n".join([f"replaced after {replaced:.1f} s: {report}", *shop.starts(), ""]))
     late = [one for one in report["failed"] if one["at"] > cut + NOTICED_WITHIN]
     assert [one for one in late if one["protocol"] == "grpc"] == [], "these were begun when the node was gone"
     assert len(late) <= HTTP_CONNECTIONS
