@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 GO_HOME := XDG_CONFIG_HOME=$(HERE)/.cache/go/config
 
 .PHONY: help setup demo wheels agent agent-faults test-agent test test-again test-slow test-long chaos nemesis fuzz test-interop test-observe test-images test-containers test-cluster test-cluster-short chaos-cluster test-versions check-clean check
-.PHONY: fix bench figures docs lock clean
+.PHONY: fix console bench figures docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -150,11 +150,15 @@ check: $(READY)  ## what CI checks; writes nothing
 	$(BIN)/pyright & pyright=$$!; $(BIN)/mypy; mypy=$$?; wait $$pyright && exit $$mypy
 	$(BIN)/codespell src docs tests examples bench scripts README.md CHANGELOG.md CONTRIBUTING.md
 	$(BIN)/python scripts/check_sizes.py
+	scripts/console.sh check
 
 fix: $(READY)  ## format, and mend what a tool can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m scripts.gen_reference
+
+console: $(READY)  ## build the page of the console from console/
+	scripts/console.sh build
 
 bench: $(READY)  ## measure against the peers, each in an environment of its own
 	$(BIN)/python -m bench
@@ -170,4 +174,4 @@ lock: $(READY)  ## resolve the dependencies again
 	$(BIN)/uv pip compile -q -U requirements/demo.in -c requirements/dev.lock -o requirements/demo.lock --generate-hashes --universal --python-version 3.11 --no-header
 
 clean:  ## remove what make created
-	rm -rf $(VENV) .cache site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache site dist console/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

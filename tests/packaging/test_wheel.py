@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 DATA = [
     "jina/py.typed", "jina/codec/jina.desc", "jina/server/docs.html", "jina/legacy/paths.py",
+    "jina/console/page.html",
     "jina_cli/__init__.py",
 ]  # fmt: skip
 

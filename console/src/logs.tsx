@@ -1,0 +1,5 @@
+import { Empty } from "./ui.tsx";
+
+export function Logs() {
+  return <Empty title="…" />;
+}

@@ -1,0 +1,5 @@
+import { Empty } from "./ui.tsx";
+
+export function Performance() {
+  return <Empty title="…" />;
+}
