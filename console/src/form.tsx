@@ -5,7 +5,7 @@ import { Media } from "./media.tsx";
 import { dataUrl, mediaOf } from "./media.ts";
 import { isObject } from "./merge.ts";
 import { flat, nested, readNpy, readNumbers, shapeIn } from "./npy.ts";
-import { type Field, type Schema, fieldOf, initial, isRare } from "./schema.ts";
+import { type Field, type Schema, fieldOf, initial, isIdentity, isRare } from "./schema.ts";
 import { Icon } from "./ui.tsx";
 
 type Path = (string | number)[];
@@ -34,28 +34,25 @@ export function FieldBox(props: Props) {
   const { schema, root, value, path, errors, name, required = false, onRemove } = props;
   const id = useId();
   const field = fieldOf(schema, root, name);
+  const about = field.kind === "file" && /^(bytes|a file): a /.test(field.description) ? "" : shorter(field.description);
   const error = errors.get(path.join("."));
   const nests = field.kind === "object" || field.kind === "list" || field.kind === "map" || field.kind === "union";
-  const described = [field.description && `${id}-about`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
+  const described = [`${id}-kind`, about && `${id}-about`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
   const inner: Inner = { ...props, field, id, described, required, label: name };
-  const hint = kindOf(field);
-  const head = (
-    <>
-      <span class="field-name">{name}</span>
-      {required && <span class="field-required" title="required">required</span>}
-      <span class="field-kind">{hint}</span>
-    </>
-  );
   const control = <Control {...inner} />;
   const absent = nests && field.kind !== "union" && (value === undefined || value === null);
   return (
     <div class={`field ${field.kind} ${nests ? "nests" : ""} ${error ? "wrong" : ""}`} role={nests ? "group" : undefined} aria-labelledby={nests ? `${id}-name` : undefined}>
       <div class="field-head">
-        {nests || field.kind === "flag" ? (
-          <span id={`${id}-name`} class="field-label">{head}</span>
-        ) : (
-          <label for={id} id={`${id}-name`} class="field-label">{head}</label>
-        )}
+        <span class="field-label">
+          {nests || field.kind === "flag" ? (
+            <span id={`${id}-name`} class="field-name">{name}</span>
+          ) : (
+            <label for={id} id={`${id}-name`} class="field-name">{name}</label>
+          )}
+          {required && <span class="field-required">required</span>}
+          <span class="field-kind" id={`${id}-kind`}>{kindOf(field)}</span>
+        </span>
         {onRemove && (
           <button type="button" class="quiet small" aria-label={`remove ${name}`} onClick={onRemove}>
             <Icon name="close" />
@@ -65,8 +62,8 @@ export function FieldBox(props: Props) {
           <button type="button" class="quiet small" onClick={() => props.onChange(undefined)}>leave out</button>
         )}
       </div>
-      {field.description && (
-        <p class="field-about" id={`${id}-about`}>{shorter(field.description)}</p>
+      {about && (
+        <p class="field-about" id={`${id}-about`}>{about}</p>
       )}
       {absent && field.kind === "object" ? (
         <button type="button" class="quiet small add" onClick={() => props.onChange(initial(schema, root) ?? {})}>
@@ -149,6 +146,8 @@ export function ObjectFields({ schema, root, value, path, onChange, errors }: Co
   const own = isObject(value) ? value : {};
   const all = (field.properties ?? []).map((one) => ({ ...one, field: fieldOf(one.schema, root, one.name) }));
   const given = (name: string) => own[name] !== undefined && own[name] !== null;
+  // The ids of parts of a document are nobody's business.
+  const hidden = (name: string, one: Field) => path.length > 3 && isIdentity(name, one) && !given(name);
   const rare = all.filter((one) => isRare(one.name, one.field, one.required) && !given(one.name));
   const shown = all.length - rare.length ? all.filter((one) => !rare.includes(one)) : all;
   const box = (one: (typeof all)[number]) => (
@@ -164,7 +163,7 @@ export function ObjectFields({ schema, root, value, path, onChange, errors }: Co
       onChange={(next) => onChange({ ...own, [one.name]: next })}
     />
   );
-  const folded = shown.length < all.length ? rare : [];
+  const folded = shown.length < all.length ? rare.filter((one) => !hidden(one.name, one.field)) : [];
   return (
     <div class="fields">
       {shown.map(box)}

@@ -24,10 +24,11 @@ export function draftOf(endpoint: Endpoint, root: Schema): Draft {
   const slots: Record<string, unknown> = {};
   for (const slot of endpoint.slots) if (slot.required) slots[slot.name] = initial(slot.schema, root);
   const given = isObject(endpoint.example) && Array.isArray(endpoint.example.data) ? (endpoint.example.data as unknown[]) : null;
+  const fresh = initial(endpoint.document ?? {}, root);
   const parameters = endpoint.parameters ? initial(endpoint.parameters, root) : {};
   return {
     slots,
-    documents: given ?? [initial(endpoint.document ?? {}, root)],
+    documents: given ? given.map((one) => (isObject(one) ? { ...(fresh as object), ...one } : one)) : [fresh],
     parameters,
     body: endpoint.body && !endpoint.envelope ? (endpoint.example ?? initial(endpoint.body, root)) : {},
     target: "",
