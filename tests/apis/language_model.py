@@ -7,8 +7,9 @@ from pathlib import Path
 
 from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
+from pydantic import BaseModel
 
-from jina import Chat, Delta, Executor, Finish, Reasoning, ToolCall, Usage, requests
+from jina import Chat, Delta, Executor, File, Finish, Reasoning, ToolCall, Usage, requests
 
 
 class Text(BaseDoc):
@@ -25,8 +26,25 @@ class Ranking(BaseDoc):
     scores: list[float] = []
 
 
+class Sound(File):
+    accepts = ("audio/*",)
+
+
+class Segment(BaseModel):
+    start: float
+    end: float
+    text: str
+
+
+class Transcript(BaseModel):
+    text: str
+    language: str
+    duration: float
+    segments: list[Segment]
+
+
 class LanguageModel(Executor):
-    """Speaks, calls tools, thinks and fails as it is told."""
+    """Speaks, calls tools, thinks and fails as it is told. A sound is the text of what is said in it."""
 
     @requests(on="/chat")
     async def chat(self, chat: Chat) -> AsyncIterator[Delta]:
@@ -72,6 +90,39 @@ class LanguageModel(Executor):
     def embed(self, docs: DocList[Text], **kwargs) -> DocList[Embedded]:
         """Vectors of three numbers."""
         return DocList[Embedded](Embedded(text=doc.text, embedding=[float(len(doc.text)), 1.0, 2.0]) for doc in docs)
+
+    @requests(on="/listen")
+    def listen(self, audio: Sound, language: str = "en", temperature: float = 0.0) -> Transcript:
+        """What was said, word by word."""
+        words = audio.read().decode()[:1000].split()
+        segments = [Segment(start=at, end=at + 1.5, text=word) for at, word in enumerate(words)]
+        duration = len(words) + temperature
+        return Transcript(text=" ".join(words), language=language, duration=duration, segments=segments)
+
+    @requests(on="/hear")
+    async def hear(self, audio: Sound, prompt: str = "") -> AsyncIterator[str]:
+        """What was said, as it is heard."""
+        if prompt == "fail":
+            raise ValueError("cannot hear")
+        for word in (prompt + audio.read().decode()).split():
+            yield word + " "
+        if prompt == "late":
+            raise ValueError("too late")
+
+    @requests(on="/say")
+    def say(self, text: str, voice: str = "", speed: float = 1.0) -> Sound:
+        """Say it at once."""
+        data = f"{voice}:{text}:{speed}".encode()
+        return Sound(data=data * (100_000 if text == "long" else 1), media_type="audio/wav")
+
+    @requests(on="/speak")
+    async def speak(self, text: str, response_format: str = "mp3") -> AsyncIterator[Sound]:
+        """Say it word by word."""
+        kind = {"mp3": "audio/mpeg"}.get(response_format, f"audio/{response_format}")
+        for word in text.split():
+            if word == "fail":
+                raise ValueError("no voice")
+            yield Sound(data=word.encode(), media_type=kind)
 
     @requests(on="/rank")
     def rank(self, doc: Ranking, **kwargs) -> Ranking:

@@ -53,6 +53,7 @@ def test_models(server):
     listed = server.get("/models").json()["data"]
     assert {one["id"]: one["serves"] for one in listed} == {
         "chat": ["chat"], "whole": ["chat"], "embed": ["embedding", "rerank"], "rank": ["rerank"],
+        "listen": ["transcription"], "hear": ["transcription"], "say": ["speech"], "speak": ["speech"],
     }  # fmt: skip
 
 
@@ -232,7 +233,7 @@ def test_the_routes_are_documented(server):
     document = server.get("/../openapi.json").json()
     assert {path for path in document["paths"] if path.startswith("/v1/")} == {
         "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings",
-        "/v1/rerank",
+        "/v1/rerank", "/v1/audio/transcriptions", "/v1/audio/speech",
     }  # fmt: skip
 
 
@@ -248,3 +249,88 @@ def test_rerank(server):
 def test_the_endpoint_by_other_protocols(server):
     answer = server.post("/../chat", json={"data": [{"messages": user("you")}]})
     assert '{"text":"Hello"}' in answer.text
+
+
+def listen(server, model="listen", content=b"to be", name="a.wav", kind="audio/wav", **fields):
+    files = {"file": (name, content, kind)}
+    return server.post("/audio/transcriptions", data={"model": model, **fields}, files=files)
+
+
+def test_transcriptions(server):
+    assert listen(server).json() == {"text": "to be"}
+    text = listen(server, response_format="text")
+    assert (text.headers["content-type"], text.text) == ("text/plain; charset=utf-8", "to be")
+    verbose = listen(server, response_format="verbose_json", language="de", temperature="0.5", unknown="x").json()
+    assert (verbose["language"], verbose["duration"], verbose["text"]) == ("de", 2.5, "to be")
+    assert [(one["id"], one["start"], one["text"], one["tokens"]) for one in verbose["segments"]] == [
+        (0, 0, "to", []), (1, 1, "be", []),
+    ]  # fmt: skip
+    assert listen(server, response_format="srt").text.startswith("1\n00:00:00,000 --> 00:00:01,500\nto\n\n2\n")
+    assert listen(server, response_format="vtt").text.startswith("WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.500\nto\n")
+    assert listen(server, "hear", prompt="yes ").json() == {"text": "yes to be "}
+
+
+def test_large_audio(server):
+    assert listen(server, content=b"long " * 500_000).json()["text"].startswith("long long")
+
+
+@pytest.mark.parametrize("model", ["listen", "hear"])
+def test_transcriptions_as_a_stream(server, model):
+    *deltas, done = events(listen(server, model, stream="true"))
+    assert "".join(one["delta"] for one in deltas) == done["text"]
+    assert ({one["type"] for one in deltas}, done["type"]) == ({"transcript.text.delta"}, "transcript.text.done")
+    assert len(deltas) == (1 if model == "listen" else 2)
+
+
+def test_media_types_of_audio(server):
+    for name, kind in (("a.wav", "application/octet-stream"), ("a.webm", "video/webm"), ("a.mp3", "audio/mpeg")):
+        assert listen(server, name=name, kind=kind).status_code == 200, name
+    for name, kind in (("a", "application/octet-stream"), ("a.png", "image/png")):
+        refused = listen(server, name=name, kind=kind)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (415, "invalid_request_error")
+
+
+def test_wrong_transcriptions(server):
+    assert listen(server, "hear", response_format="verbose_json").status_code == 400
+    assert "gives no segments" in listen(server, "hear", response_format="srt").json()["error"]["message"]
+    assert listen(server, response_format="mp3").status_code == 400
+    assert listen(server, "chat").json()["error"]["code"] == "model_not_found"
+    assert server.post("/audio/transcriptions", json={"model": "listen"}).status_code == 415
+    assert server.post("/audio/transcriptions", files={"model": (None, "listen")}).status_code == 400
+    assert server.post("/audio/transcriptions", files={"file": (None, "text")}).status_code == 422
+    assert listen(server, "hear", prompt="fail", stream="true").json()["error"]["message"]
+    assert "too late" in events(listen(server, "hear", prompt="late", stream="true"))[-1]["error"]["message"]
+
+
+def say(server, model, text, **more):
+    return server.post("/audio/speech", json={"model": model, "input": text, "voice": "alloy", **more})
+
+
+def test_speech(server):
+    answer = say(server, "say", "to be", speed=2)
+    assert (answer.headers["content-type"], answer.content) == ("audio/wav", b"alloy:to be:2.0")
+    assert answer.headers["content-length"] == "15"
+    assert say(server, "say", "x", voice={"id": "own"}).content == b"own:x:1.0"
+    assert len(say(server, "say", "long").content) == 1_400_000
+    streamed = say(server, "speak", "to be", response_format="flac")
+    assert (streamed.headers["content-type"], streamed.content) == ("audio/flac", b"tobe")
+    assert say(server, "speak", "to be").headers["content-type"] == "audio/mpeg"
+
+
+@pytest.mark.parametrize("model", ["say", "speak"])
+def test_speech_as_events(server, model):
+    *deltas, done = events(say(server, model, "to be", stream_format="sse"))
+    sound = b"".join(base64.b64decode(one["audio"]) for one in deltas)
+    assert sound == (b"tobe" if model == "speak" else b"alloy:to be:1.0")
+    assert (done["type"], done["usage"]["total_tokens"]) == ("speech.audio.done", 0)
+
+
+def test_wrong_speech(server):
+    assert "gives audio/wav" in say(server, "say", "x", response_format="mp3").json()["error"]["message"]
+    for wrong in ({"response_format": "xyz"}, {"stream_format": "xyz"}, {"input": None}, {"model": "chat"}):
+        asked = {"model": "say", "input": "x", "voice": "alloy", **wrong}
+        assert server.post("/audio/speech", json=asked).is_client_error, wrong
+    assert "no voice" in say(server, "speak", "fail").json()["error"]["message"]
+    assert "no voice" in events(say(server, "speak", "x fail", stream_format="sse"))[-1]["error"]["message"]
+    with pytest.raises(httpx.RemoteProtocolError):
+        say(server, "speak", "x fail")

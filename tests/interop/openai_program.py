@@ -66,7 +66,9 @@ def said(chunks):
 
 @case
 async def models_list(client):
-    assert {one.id for one in await items(client.models.list())} == {"chat", "whole", "embed", "rank"}
+    assert {one.id for one in await items(client.models.list())} == {
+        "chat", "whole", "embed", "rank", "listen", "hear", "say", "speak",
+    }  # fmt: skip
 
 
 @case
@@ -228,6 +230,82 @@ async def embeddings_base64(client):
 async def embeddings_dimensions(client):
     answer = await value(client.embeddings.create(model="embed", input="a", dimensions=2))
     assert len(answer.data[0].embedding) == 2
+
+
+def heard(client, model="listen", **more):
+    return client.audio.transcriptions.create(model=model, file=("a.wav", b"to be"), **more)
+
+
+@case
+async def transcription(client):
+    assert (await value(heard(client))).text == "to be"
+
+
+@case
+async def transcription_text(client):
+    assert await value(heard(client, response_format="text")) == "to be"
+
+
+@case
+async def transcription_verbose(client):
+    answer = await value(heard(client, response_format="verbose_json", language="de"))
+    assert (answer.language, answer.duration, [one.text for one in answer.segments]) == ("de", 2, ["to", "be"])
+
+
+@case
+async def transcription_subtitles(client):
+    assert (await value(heard(client, response_format="vtt"))).startswith("WEBVTT")
+
+
+@case
+async def transcription_stream(client):
+    *deltas, done = await items(heard(client, "hear", stream=True))
+    assert ("".join(one.delta for one in deltas), done.text) == ("to be ", "to be ")
+
+
+@case
+async def transcription_late_error(client):
+    error = await raised(openai.APIError, lambda: items(heard(client, "hear", stream=True, prompt="late")))
+    assert "too late" in str(error)
+
+
+@case
+async def transcription_errors(client):
+    await raised(openai.NotFoundError, lambda: heard(client, "chat"))
+    await raised(openai.BadRequestError, lambda: heard(client, "hear", response_format="verbose_json"))
+    call = client.audio.transcriptions.create
+    error = await raised(openai.APIStatusError, lambda: call(model="hear", file=("a.png", b"x")))
+    assert (error.status_code, error.type) == (415, "invalid_request_error")
+
+
+def spoken(client, model, text="to be", **more):
+    return client.audio.speech.create(model=model, voice="alloy", input=text, **more)
+
+
+@case
+async def speech(client):
+    answer = await value(spoken(client, "say", speed=2))
+    assert (answer.content, answer.response.headers["content-type"]) == (b"alloy:to be:2.0", "audio/wav")
+
+
+@case
+async def speech_stream(client):
+    asked = {"model": "speak", "voice": "alloy", "input": "to be", "response_format": "flac"}
+    manager = client.audio.speech.with_streaming_response.create(**asked)
+    if hasattr(manager, "__aenter__"):
+        async with manager as answer:
+            pieces = [piece async for piece in answer.iter_bytes()]
+    else:
+        with manager as answer:
+            pieces = list(answer.iter_bytes())
+    assert (b"".join(pieces), answer.headers["content-type"]) == (b"tobe", "audio/flac")
+
+
+@case
+async def speech_errors(client):
+    await raised(openai.BadRequestError, lambda: spoken(client, "say", response_format="mp3"))
+    await raised(openai.InternalServerError, lambda: spoken(client, "speak", "fail"))
+    await raised(openai.NotFoundError, lambda: spoken(client, "chat"))
 
 
 @case

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Final
 from jina.apis import anthropic_messages
 from jina.apis.anthropic_messages import Messages
 from jina.apis.openai_answers import Choice, Completions, Form, StopTexts, TextCompletions
+from jina.apis.openai_audio import FORM_SCHEMA, answer_speech, answer_transcription
 from jina.apis.openai_models import Kind, Model, model_named, models_of
 from jina.apis.openai_requests import READERS, Conversation
 from jina.apis.openai_responses import Responses
 from jina.apis.openai_vectors import answer_embeddings, answer_rerank
 from jina.codec.deltas import deltas_of
-from jina.codec.messages import Request
+from jina.codec.messages import Payload, Request
 from jina.codec.payloads import JsonPayload
 from jina.documents.deltas import Delta
 from jina.errors import (
@@ -35,9 +36,12 @@ from jina.net.service import EndpointInfo
 from jina.server.apis import Api, ErrorForm, Methods
 from jina.server.http import JSON, Exchange, Header, dumps
 from jina.server.http_calls import EVENT_STREAM, TIMEOUT_HEADER, deadline_of, guarded
+from jina.server.uploads import FORM
 
 _PREFIX: Final = "/v1/"
 _MESSAGES: Final = "/v1/messages"
+_TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
+_SPEECH: Final = "/v1/audio/speech"
 _FORMS: Final[Mapping[str, Callable[[Conversation], Form]]] = {
     "/v1/chat/completions": Completions,
     "/v1/completions": TextCompletions,
@@ -72,6 +76,8 @@ class OpenAiApi(Api):
             "/v1/models/{model:path}": {"GET": self.show_model},
             "/v1/embeddings": {"POST": self.embed},
             "/v1/rerank": {"POST": self.rerank},
+            _TRANSCRIPTIONS: {"POST": self.transcribe},
+            _SPEECH: {"POST": self.speak},
             **chats,
         }
 
@@ -89,6 +95,8 @@ class OpenAiApi(Api):
             **dict.fromkeys(_FORMS, "chat"),
             "/v1/embeddings": "embedding",
             "/v1/rerank": "rerank",
+            _TRANSCRIPTIONS: "transcription",
+            _SPEECH: "speech",
         }
         posts = {path: {"post": _operation(path, body=True)} for path, kind in kinds.items() if kind in served}
         return {"paths": {"/v1/models": {"get": _operation("/v1/models", body=False)}, **posts}}
@@ -109,6 +117,15 @@ class OpenAiApi(Api):
     async def rerank(self, exchange: Exchange) -> None:
         """Documents by how well they answer a query."""
         await answer_rerank(exchange, self.gate, self.models, await _body(exchange), partial(new_request, exchange))
+
+    async def transcribe(self, exchange: Exchange) -> None:
+        """The text of a file of audio."""
+        await answer_transcription(exchange, self.gate, self.models, partial(new_request, exchange), error_content)
+
+    async def speak(self, exchange: Exchange) -> None:
+        """A text as a file of audio."""
+        new, body = partial(new_request, exchange), await _body(exchange)
+        await answer_speech(exchange, self.gate, self.models, body, new, error_content)
 
     async def answer_chat(self, exchange: Exchange, path: str) -> None:
         """Continue a conversation, in one piece or as a stream."""
@@ -257,10 +274,13 @@ async def _collect(choice: Choice, stream: AsyncGenerator[Sequence[Delta]]) -> N
         choice.texts.append(rest)
 
 
-def new_request(exchange: Exchange, model: Model, documents: list[dict[str, Any]], **parameters: Any) -> Request:
+def new_request(
+    exchange: Exchange, model: Model, documents: list[dict[str, Any]] | Payload, **parameters: Any
+) -> Request:
     """A request to the endpoint of a model; raises where the caller may not use it."""
     ident = exchange.request_id = exchange.request_id or new_request_id()
-    request = Request(model.endpoint, JsonPayload(documents, location=("body",)), parameters, ident)
+    payload = JsonPayload(documents, location=("body",)) if isinstance(documents, list) else documents
+    request = Request(model.endpoint, payload, parameters, ident)
     request.headers = exchange.headers
     if (text := exchange.headers.get(TIMEOUT_HEADER)) is not None:
         request.deadline = deadline_of(text)
@@ -280,17 +300,29 @@ async def _body(exchange: Exchange) -> dict[str, Any]:
 
 def _operation(path: str, *, body: bool) -> dict[str, Any]:
     """What the documentation says of a route; the fields of its body are those of the other API's own description."""
-    anything = {"content": {JSON: {"schema": {"type": "object"}}}}
     operation = {
         "operationId": path.removeprefix(_PREFIX).replace("/", "_"),
         "summary": "Anthropic's messages" if path == _MESSAGES else f"{path} of OpenAI's API",
         "tags": ["openai"],
         "responses": {
-            "200": {"description": "The answer", **anything},
-            "default": {"description": "An error", **anything},
+            "200": {"description": "The answer", "content": {JSON: _OBJECT, **_OTHER_ANSWERS.get(path, {})}},
+            "default": {"description": "An error", "content": {JSON: _OBJECT}},
         },
     }
-    return {**operation, "requestBody": {"required": True, **anything}} if body else operation
+    if path == _TRANSCRIPTIONS:
+        return {**operation, "requestBody": {"required": True, "content": {FORM: {"schema": FORM_SCHEMA}}}}
+    return {**operation, "requestBody": {"required": True, "content": {JSON: _OBJECT}}} if body else operation
+
+
+_OBJECT: Final[Mapping[str, Any]] = {"schema": {"type": "object"}}
+_TEXT: Final[Mapping[str, Any]] = {"schema": {"type": "string"}}
+_STREAM: Final = {EVENT_STREAM: _TEXT}
+_OTHER_ANSWERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    **dict.fromkeys(_FORMS, _STREAM),
+    _TRANSCRIPTIONS: {"text/plain": _TEXT, **_STREAM},
+    _SPEECH: {"audio/*": {"schema": {"type": "string", "format": "binary"}}, **_STREAM},
+}
+"""Answers that are no JSON, by media type."""
 
 
 def _shown(name: str, model: Model) -> dict[str, object]:

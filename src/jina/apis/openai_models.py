@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from jina.errors import EndpointNotFound, nearest, quoted
 from jina.net.service import EndpointInfo
+from jina.server.uploads import field_kinds
 
 Kind = Literal["chat", "embedding", "rerank", "speech", "transcription"]
 MARK: Final = "x-jina-serves"
@@ -56,14 +57,50 @@ def model_named(models: Mapping[str, Model], name: str, kind: Kind | None = None
 def _model(path: str, info: EndpointInfo) -> Model | None:
     takes, gives = resolved(info.input_schema), resolved(info.output_schema)
     if info.is_generator:
-        return Model(path, info, ("chat",)) if takes.get(MARK) == gives.get(MARK) == "chat" else None
+        if takes.get(MARK) == gives.get(MARK) == "chat":
+            return Model(path, info, ("chat",))
+        return _audio_model(path, info, _text_field(info))
     fields, results = takes.get("properties", {}), gives.get("properties", {})
     if "query" in fields and "documents" in fields and "scores" in results:
         return Model(path, info, ("rerank",), "query", "scores")
-    text = next((name for name in ("text", "input", "prompt") if _is(fields.get(name), "string")), None)
+    text = _text_field(info)
     if text is not None and _is(results.get("embedding"), "array"):
         return Model(path, info, ("embedding", "rerank"), text, "embedding")
-    return None
+    return None if info.answers == "many" else _audio_model(path, info, text)
+
+
+def _text_field(info: EndpointInfo) -> str | None:
+    fields = properties_of(info.input_schema)
+    names = ("text", "input", "prompt", *(("value",) if info.input_is_value else ()))
+    return next((name for name in names if _is(fields.get(name), "string")), None)
+
+
+def _audio_model(path: str, info: EndpointInfo, text: str | None) -> Model | None:
+    """Of a method that takes audio and gives text, or takes text and gives audio."""
+    results = properties_of(info.output_schema)
+    said = "value" if info.output_is_value else "text"
+    heard = _audio_field(info.input_schema)
+    if heard is not None and _is(results.get(said), "string"):
+        return Model(path, info, ("transcription",), heard, said)
+    spoken = _audio_field(info.output_schema)
+    return None if spoken is None or text is None else Model(path, info, ("speech",), text, spoken)
+
+
+def _audio_field(schema: Mapping[str, Any]) -> str | None:
+    """The field for a file of a class that says that it takes audio."""
+    kinds = field_kinds({"$defs": schema.get("$defs", {}), "properties": properties_of(schema)})
+    sounds = [name for name, kind in kinds.items() if kind.kind == "file" and not kind.many and _is_audio(kind.accepts)]
+    return sounds[0] if len(sounds) == 1 else None
+
+
+def _is_audio(accepts: Iterable[str]) -> bool:
+    return any(kind.startswith("audio/") for kind in accepts)
+
+
+def properties_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schemas of a class's fields."""
+    fields: Mapping[str, Any] = resolved(schema).get("properties", {})
+    return fields
 
 
 def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from jina.codec import pb
-from jina.codec.messages import Reply, Request
+from jina.codec.messages import Payload, Reply, Request
 from jina.codec.payloads import FilePayload
 from jina.documents import uploads
 from jina.errors import BadRequest, RangeNotSatisfiable, TooLarge, UnsupportedMediaType, ValidationFailed, nearest
@@ -144,7 +144,7 @@ async def read_upload(exchange: Exchange, info: EndpointInfo | None, max_memory:
     if media_type == FORM:
         if info is None:
             raise UnsupportedMediaType("this path takes JSON", help="send forms to the path of an endpoint")
-        return await _read_form(exchange, info, max_memory)
+        return await read_form(exchange, info, max_memory)
     name = None if info is None else file_field(info.input_schema)
     kind = None if not name or info is None else field_kinds(info.input_schema)[name]
     if _may_be_json(media_type, kind, info):
@@ -192,7 +192,8 @@ def _check_media_type(name: str, media_type: str, kind: FieldKind) -> None:
         )
 
 
-async def _read_form(exchange: Exchange, info: EndpointInfo, max_memory: int) -> Request:
+async def read_form(exchange: Exchange, info: EndpointInfo, max_memory: int) -> Request:
+    """The request in a form, as one document with a `FilePayload`; raises as `read_upload`."""
     reader = _Reader(info, max_memory)
     form = Multipart(exchange.headers.get("content-type", ""))
     try:
@@ -412,13 +413,11 @@ async def send_file(
     exchange: Exchange, reply: Reply, info: EndpointInfo, headers: Iterable[Header], given: list[str]
 ) -> bool:
     """Answer with the file in a reply; returns whether there was exactly one. `given` gets the names of uploads."""
-    payload: Any = reply.payload
-    data = payload.data if isinstance(payload, FilePayload) else payload.to_bytes()
-    given += getattr(payload, "uploads", ())
-    message = pb.DocListProto.FromString(bytes(data))
+    given += getattr(reply.payload, "uploads", ())
+    message = message_of(reply.payload)
     if len(message.docs) != 1:
         return False
-    found = _found(message.docs[0].data, file_field(info.output_schema) or "")
+    found = file_in(message.docs[0].data, file_field(info.output_schema) or "")
     if found is None:
         return False
     name, media_type, content = found
@@ -437,13 +436,19 @@ async def send_file(
         if name:
             ranged.append((b"content-disposition", f"inline; filename*=UTF-8''{quote(name)}".encode()))
         content.seek(start)
-        kind = (b"content-type", _printable(media_type))
+        kind = (b"content-type", printable(media_type))
         await exchange.respond_file(content, length, kind, status=status, headers=[*ranged, *headers])
     return True
 
 
-def _found(data: Any, name: str) -> tuple[str, str, IO[bytes]] | None:
-    """Name, media type and content of the file in a document."""
+def message_of(payload: Payload) -> pb.DocListProto:
+    """The documents of a reply, with large files by their names."""
+    data = payload.data if isinstance(payload, FilePayload) else payload.to_bytes()
+    return pb.DocListProto.FromString(bytes(data))
+
+
+def file_in(data: Any, name: str) -> tuple[str, str, IO[bytes]] | None:
+    """Name, media type and content of the file in a field of a document, or of a document that is one itself."""
     if not name:
         file = data
     elif name not in data:
@@ -483,7 +488,8 @@ def _range_of(exchange: Exchange, size: int) -> tuple[int, int] | None:
     return start, end - start + 1
 
 
-def _printable(text: str) -> bytes:
+def printable(text: str) -> bytes:
+    """A media type as it may stand in a header."""
     return "".join(letter for letter in text[:200] if " " <= letter <= "~").encode() or _UNKNOWN.encode()
 
 
