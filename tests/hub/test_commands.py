@@ -248,7 +248,10 @@ def test_a_registry_with_tls_and_passwords(jina, folder, tmp_path, monkeypatch):
         shown = jina("hub", "login", "--username", USER, "--password-stdin")
         assert PASSWORD not in shown
         assert jina("hub", "push", folder).startswith("jinahub://upper:latest\n")
-        assert jina("hub", "list") == "team/upper  latest\n"
+        assert jina("hub", "list") == "upper  latest\n"
+        assert jina("hub", "list", "upper") == "upper  latest\n"
+        listed = json.loads(jina("hub", "list", "--json"))
+        assert listed == {"registry": f"{registry.host}/team", "packages": {"upper": ["latest"]}}
         place = Path(jina("hub", "pull", "jinahub://upper").strip())
         assert (place / "data.txt").read_text() == "one"
         assert jina("hub", "pull", f"hub://{registry.host}/team/upper").strip() == str(place)

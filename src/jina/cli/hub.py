@@ -445,21 +445,25 @@ def run_hub_list(options: argparse.Namespace) -> int:
     from jina.hub.fetch import open_registry, registry_named
 
     spec = from_namespace(HubAccess, options)
+    home, prefix = registry_named(spec.registry)
     if options.name:
         named, store = _package(spec, options.name)
-        names, home, prefix = [named.reference.repository], named.registry, ""
+        names = [named.reference.repository]
+        home, prefix = named.registry, prefix if named.registry == home else ""
     else:
-        home, prefix = registry_named(spec.registry)
         store = open_registry(home, _access(spec, home))
         names = [name for name in _repositories(store) if name.startswith(prefix)]
-    found = {name: [tag for tag in store.tags(name) if not tag.startswith("sha256-")] for name in names}
+    # By the names that `jinahub://` takes.
+    found = {
+        name.removeprefix(prefix): [tag for tag in store.tags(name) if not tag.startswith("sha256-")] for name in names
+    }
+    place = f"{home}/{prefix}".rstrip("/")
     if options.json:
-        _print({"registry": home, "packages": found})
+        _print({"registry": place, "packages": found})
     else:
         for name, tags in found.items():
             print(f"{name}  {' '.join(tags)}".rstrip())
         if not found:
-            place = f"{home}/{prefix}".rstrip("/")
             print(f"{place} has no packages: jina hub push PATH stores one", file=sys.stderr)
     return 0
 
